@@ -1,0 +1,89 @@
+"""The words of the monitor: frozen facts that travel from room to room.
+
+Nothing here reads a clock, a socket, a database or the environment. Instants named
+`_at` are aware UTC datetimes; instants named `_ns` are readings of one monotonic clock;
+money is `Decimal` US dollars. Absence is `None` and never zero.
+"""
+
+from monitor.domain.heard import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Ending,
+    Event,
+    Framing,
+    Heard,
+    Piece,
+    Reply,
+    Stamp,
+    Transcript,
+    Usage,
+    WireRequest,
+)
+from monitor.domain.judged import (
+    ALL,
+    Delivery,
+    GiveUp,
+    Incident,
+    Message,
+    Notice,
+    Sample,
+    Sent,
+    Spend,
+    State,
+    Status,
+    TryLater,
+    Verdict,
+)
+from monitor.domain.observed import (
+    Cost,
+    CostSource,
+    Evidence,
+    Identity,
+    Observation,
+    Outcome,
+    Timing,
+    Unpriced,
+    Who,
+)
+from monitor.domain.watched import Query, Target
+
+__all__ = [
+    "ALL",
+    "Claim",
+    "ClaimKind",
+    "Cost",
+    "CostSource",
+    "Delivery",
+    "Dialect",
+    "Ending",
+    "Event",
+    "Evidence",
+    "Framing",
+    "GiveUp",
+    "Heard",
+    "Identity",
+    "Incident",
+    "Message",
+    "Notice",
+    "Observation",
+    "Outcome",
+    "Piece",
+    "Query",
+    "Reply",
+    "Sample",
+    "Sent",
+    "Spend",
+    "Stamp",
+    "State",
+    "Status",
+    "Target",
+    "Timing",
+    "Transcript",
+    "TryLater",
+    "Unpriced",
+    "Usage",
+    "Verdict",
+    "Who",
+    "WireRequest",
+]

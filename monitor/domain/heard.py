@@ -1,0 +1,182 @@
+"""What is asked and heard: requests, raw events with their stamps, and what they say."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from monitor.domain.watched import Query, Target
+
+
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """One HTTP request, before the headers every probe carries are added."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+
+
+class Framing(StrEnum):
+    SSE = "sse"
+    NDJSON = "ndjson"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as it stood on the wire. NDJSON lines have no name.
+
+    `read` numbers the socket read that completed the event: events that share it
+    arrived together, as far as anyone can tell.
+    """
+
+    arrived_ns: int
+    data: str
+    name: str = ""
+    read: int = 0
+
+
+class ClaimKind(StrEnum):
+    """Kinds of statement about who answered, most trusted first."""
+
+    RECEIPT = "receipt"  # a record we fetched from the provider ourselves
+    ACCOUNTING = "accounting"  # token counts that fit one tokenizer only
+    HEADER = "header"  # response headers and id shapes
+    SIBLING = "sibling"  # a field of the same response that names who served
+    FIELD = "field"  # the `model` of the stream: often just the name that was asked for
+    SELF = "self"  # the answer says who it is
+    TEXT = "text"  # fingerprint of the wording
+    CHUNKS = "chunks"  # fingerprint of the chunk shape
+    TIMING = "timing"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Somebody says a model answered. `source` is where: a header or field name."""
+
+    kind: ClaimKind
+    source: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens and money as the service reports them. None: not reported."""
+
+    prompt_tokens: int | None = None
+    answer_tokens: int | None = None  # reasoning included
+    reasoning_tokens: int | None = None
+    cached_tokens: int | None = None  # part of prompt_tokens
+    cost_usd: Decimal | None = None  # the provider's own charge
+    upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one event says, whatever its dialect. Most events say one thing."""
+
+    text: str = ""  # answer text
+    reasoning: str = ""
+    end: bool = False  # the dialect's own end
+    error: str | None = None  # looked at before `end`
+    claims: tuple[Claim, ...] = ()
+    usage: Usage | None = None
+    number: int | None = None  # numbering of text events, where a dialect has one
+    server_at_s: float | None = None  # the server's clock; shown, never used for timing
+    malformed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A wire format: how to ask, and what one event says. Both are pure."""
+
+    name: str
+    framing: Framing
+    media_types: tuple[str, ...]
+    ask: Callable[[Query, Target], WireRequest]
+    hear: Callable[[Event], Heard]
+    overhear: Callable[[Mapping[str, str]], Heard] = lambda headers: Heard()  # response headers
+
+
+class Ending(StrEnum):
+    """How an exchange ended, as seen from the socket."""
+
+    END = "end"  # the dialect's own end, or its error
+    CUT = "cut"  # we hung up, having heard enough
+    EOF = "eof"  # the connection ended after the head, without the dialect's end
+    SILENT = "silent"  # no answer text within the first-token deadline
+    STALLED = "stalled"
+    DEADLINE = "deadline"
+    TOO_LARGE = "too_large"
+    STATUS = "status"  # any other status than 200
+    CONTENT_TYPE = "content_type"
+    PROTOCOL = "protocol"
+    REFUSED = "refused"
+    DNS = "dns"
+    TLS = "tls"
+    ABORTED = "aborted"  # our own shutdown or suspension
+
+
+class Stamp(StrEnum):
+    KERNEL = "kernel"
+    USER = "user"
+    DEGRADED = "degraded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcript:
+    """Everything one exchange left behind: raw events and raw stamps.
+
+    Stamps are None where the exchange did not get that far. `sent_ns` lies just before
+    the last `send()` of the request.
+    """
+
+    id: UUID
+    started_at: datetime
+    started_ns: int
+    ended_ns: int
+    ending: Ending
+    dns_ns: int | None = None  # name resolved
+    connected_ns: int | None = None  # TCP established
+    tls_ns: int | None = None  # TLS established; None over plain TCP
+    sent_ns: int | None = None
+    head_ns: int | None = None
+    status: int | None = None
+    headers: tuple[tuple[str, str], ...] = ()  # names in lower case
+    events: tuple[Event, ...] = ()
+    detail: str | None = None  # why, for a person
+    body: str | None = None  # start of a body that was no stream
+    stamp: Stamp = Stamp.USER
+    lag_ms: float | None = None  # worst loop delay seen while we waited
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of answer or reasoning text and when it arrived."""
+
+    arrived_ns: int
+    text: str = ""
+    reasoning: str = ""
+    read: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """A transcript read by its dialect."""
+
+    pieces: tuple[Piece, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    usage: Usage = Usage()
+    error: str | None = None
+    ended: bool = False
+    malformed: int = 0
+    extras: int = 0  # events after the end
+    faults: tuple[str, ...] = ()  # e.g. a gap in the numbering
+
+    @property
+    def text(self) -> str:
+        return "".join(piece.text for piece in self.pieces)

@@ -1,0 +1,149 @@
+"""What is judged and told: windows, verdicts, incidents, notices and their delivery."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from monitor.domain.observed import Identity, Outcome
+
+ALL = "all"  # the scope of rules over everything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The part of an observation that rules look at, in order of `at`.
+
+    `round` is the slot: all samples of one round share it. `ttft_ms` is None unless a
+    latency rule may judge it (degraded, aborted and rate-limited samples may not be).
+    """
+
+    id: UUID
+    at: datetime
+    round: datetime
+    query: str
+    outcome: Outcome
+    ttft_ms: float | None
+    identity: Identity
+    model: str | None
+    cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Money of one day so far in one zone. `at_least`: something in it has no price."""
+
+    day: date
+    starts_at: datetime
+    ends_at: datetime
+    total_usd: Decimal
+    at_least: bool = False
+    slices: tuple[tuple[datetime, Decimal], ...] = ()  # recent spend by five minutes
+
+
+class State(StrEnum):
+    BREACH = "breach"
+    OK = "ok"  # enough is known, and all is well: an open incident may resolve
+    HOLD = "hold"  # between the two: nothing changes
+    NO_DATA = "no_data"  # nothing changes either; `no_data` watches for silence
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A rule's judgement, with the sentence that explains it and the rows that prove it."""
+
+    rule: str
+    scope: str  # a target's name, a provider's, or `all`
+    state: State
+    value: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+    rows: tuple[UUID, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
+    once: str | None = None  # say at most once per such key (a day, a doubling)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One breach from opening to resolution. At most one is open per rule and scope."""
+
+    rule: str
+    scope: str
+    opened_at: datetime
+    last_breach_at: datetime
+    last_told_at: datetime
+    value: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+    peak: float | Decimal | None = None
+    opening_value: float | Decimal | None = None
+    number: int | None = None  # given by the database
+    resolved_at: datetime | None = None
+    reminders: int = 0
+    rows: tuple[UUID, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    once: str | None = None
+
+
+class Status(StrEnum):
+    """The first word of every message."""
+
+    FIRING = "FIRING"
+    STILL_FIRING = "STILL FIRING"
+    RESOLVED = "RESOLVED"
+    NOTICE = "NOTICE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is to be told, in the domain's words; a notifier's medium decides the look."""
+
+    id: UUID
+    status: Status
+    rule: str
+    scope: str
+    sentence: str
+    at: datetime
+    number: int | None = None
+    value: float | Decimal | None = None
+    limit: float | Decimal | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[UUID, ...] = ()
+    repeated: bool = False  # an earlier try may have arrived
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notice as a channel shows it. `text` alone must be enough to understand it."""
+
+    text: str
+    blocks: tuple[Mapping[str, object], ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Accepted. `reference` is what edits the message later, where the channel can."""
+
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    why: str
+    after_s: float | None = None
+    channel_wide: bool = False  # the channel as a whole must wait, not this message only
+    maybe_sent: bool = False  # the channel may have taken it all the same
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    why: str
+    channel_broken: bool = False  # nothing will be taken until somebody mends the channel
+
+
+Delivery = Sent | TryLater | GiveUp
