@@ -5,6 +5,7 @@ Nothing here reads a clock, a socket, a database or the environment. Instants na
 money is `Decimal` US dollars. Absence is `None` and never zero.
 """
 
+from monitor.domain.accounts import AccountState, Reading
 from monitor.domain.heard import (
     Claim,
     ClaimKind,
@@ -50,6 +51,7 @@ from monitor.domain.watched import Query, Target
 
 __all__ = [
     "ALL",
+    "AccountState",
     "Claim",
     "ClaimKind",
     "Cost",
@@ -70,6 +72,7 @@ __all__ = [
     "Outcome",
     "Piece",
     "Query",
+    "Reading",
     "Reply",
     "Sample",
     "Sent",

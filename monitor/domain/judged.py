@@ -48,6 +48,7 @@ class State(StrEnum):
     OK = "ok"  # enough is known, and all is well: an open incident may resolve
     HOLD = "hold"  # between the two: nothing changes
     NO_DATA = "no_data"  # nothing changes either; `no_data` watches for silence
+    NOTICE = "notice"  # nothing is broken, yet it should be said, once per `Verdict.once`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +64,16 @@ class Verdict:
     rows: tuple[UUID, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
     once: str | None = None  # say at most once per such key (a day, a doubling)
+    literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
+
+
+class Status(StrEnum):
+    """The first word of every message."""
+
+    FIRING = "FIRING"
+    STILL_FIRING = "STILL FIRING"
+    RESOLVED = "RESOLVED"
+    NOTICE = "NOTICE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +96,25 @@ class Incident:
     rows: tuple[UUID, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
     once: str | None = None
+    told: Status | None = Status.FIRING  # what the channel believes; None: it knows nothing
+    part_of: tuple[str, str] | None = None  # rule and scope of the one whose message tells of this
+    reopened_at: datetime | None = None
+    reopenings: int = 0
+    ended: str | None = None  # the judgement that ended it, in one sentence
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Rule and scope: what at most one open incident has."""
+        return self.rule, self.scope
 
-class Status(StrEnum):
-    """The first word of every message."""
+    @property
+    def open(self) -> bool:
+        return self.resolved_at is None
 
-    FIRING = "FIRING"
-    STILL_FIRING = "STILL FIRING"
-    RESOLVED = "RESOLVED"
-    NOTICE = "NOTICE"
+    @property
+    def turned_at(self) -> datetime:
+        """When it last opened, opened again or resolved: what is older was judged before."""
+        return self.resolved_at or self.reopened_at or self.opened_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +135,8 @@ class Notice:
     facts: Mapping[str, str] = field(default_factory=dict)
     rows: tuple[UUID, ...] = ()
     repeated: bool = False  # an earlier try may have arrived
+    peak: float | Decimal | None = None  # worst value while open
+    quiet: bool = False  # edit what stands, where the channel can; never a message of its own
 
 
 @dataclass(frozen=True, slots=True)

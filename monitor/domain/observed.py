@@ -155,4 +155,5 @@ class Observation:
     cost_source: CostSource | None
     cost_reason: str | None  # why there is no price
     rates: Mapping[str, str]
+    identity_reason: str = ""  # the judgement in one sentence
     faults: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks.ttft`: servers that know the truth, clients, arithmetic, tables."""

@@ -1,0 +1,116 @@
+"""Makes `.venv` from the hashed lock when it changed, then becomes the command asked for.
+
+Standard library only: this runs before anything is installed. `./run ARGUMENTS` becomes
+`monitor ARGUMENTS`; `./run test [PYTEST ARGUMENTS]` runs everything that must pass.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+PYTHON = BIN / "python"
+MARK = VENV / "installed.sha256"  # written last: its absence means a half-made environment
+USAGE = "usage: ./run COMMAND  (./run demo, ./run test, ./run --help)"
+
+
+def wanted():
+    """Digest of everything the environment is made from."""
+    parts = (ROOT / "requirements.lock", ROOT / "pyproject.toml", Path(__file__))
+    digest = hashlib.sha256(f"{sys.version_info[:2]} {sysconfig.get_platform()} {ROOT}".encode())
+    for part in parts:
+        digest.update(part.read_bytes())
+    return digest.hexdigest()
+
+
+def ready(digest):
+    return PYTHON.exists() and MARK.exists() and MARK.read_text() == digest
+
+
+def stop(sentence):
+    sys.exit(f"run: {sentence}")
+
+
+@contextmanager
+def alone():
+    """Hold the set-up lock, so that two first runs at once do not trip over each other."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with (ROOT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def pip(*arguments):
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments]
+    if subprocess.run(command, cwd=ROOT).returncode:
+        stop("pip could not install what requirements.lock names; its own words stand above.")
+
+
+def set_up(digest):
+    print("run: setting up .venv (once; needs the package index)", file=sys.stderr, flush=True)
+    shutil.rmtree(VENV, ignore_errors=True)
+    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    if made.returncode:
+        shutil.rmtree(VENV, ignore_errors=True)
+        words = (made.stdout + made.stderr).strip()
+        stop(
+            f"{sys.executable} cannot make a virtual environment.\n"
+            f"     Debian, Ubuntu: apt install python3-venv. It said: {words}"
+        )
+    pip("--require-hashes", "-r", "requirements.lock")
+    pip("--no-deps", "--no-build-isolation", "--editable", ".")
+    MARK.write_text(digest)
+
+
+def become(*command):
+    """Replace this process, so that signals reach the command itself."""
+    if os.name == "nt":
+        sys.exit(subprocess.run(command).returncode)
+    os.execv(command[0], command)
+
+
+def check_everything():
+    os.chdir(ROOT)
+    for step in (
+        ("ruff", "check", "."),
+        ("ruff", "format", "--check", "."),
+        ("mypy",),
+    ):
+        print("run:", *step, file=sys.stderr, flush=True)
+        if subprocess.run([BIN / step[0], *step[1:]]).returncode:
+            stop(f"{' '.join(step)} failed")
+    become(str(PYTHON), "-m", "pytest")
+
+
+def main(arguments):
+    if not arguments:
+        stop(USAGE)
+    digest = wanted()
+    if not ready(digest):
+        with alone():
+            if not ready(digest):
+                set_up(digest)
+    if arguments == ["test"]:
+        check_everything()
+    if arguments[0] == "test":
+        os.chdir(ROOT)
+        become(str(PYTHON), "-m", "pytest", *arguments[1:])
+    become(str(PYTHON), "-m", "monitor", *arguments)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,36 @@
+"""Alembic's environment: `monitor migrate` hands a connection; by hand, DATABASE_URL names one."""
+
+import os
+import re
+
+from alembic import context
+from sqlalchemy import create_engine
+
+from monitor.store.engine import address
+from monitor.store.tables import metadata
+
+# Partitions of a partitioned table belong to their parent; jobs make and drop them.
+_PARTITION = re.compile(r"_(\d{4}_\d{2}|default)$")
+
+
+def _ours(name: str | None, kind: str, _parents: object) -> bool:
+    return not (kind == "table" and name and _PARTITION.search(name))
+
+
+def _run(connection: object) -> None:
+    context.configure(
+        connection=connection,  # type: ignore[arg-type]
+        target_metadata=metadata,
+        include_name=_ours,
+        compare_server_default=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:
+    with create_engine(address(os.environ["DATABASE_URL"])).begin() as connection:
+        _run(connection)

@@ -1,0 +1,98 @@
+"""The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from monitor import __version__
+
+app = typer.Typer(
+    name="monitor",
+    help="Watches live LLM and RAG services: how fast they answer, which model, at what cost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rag-monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _monitor(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run() -> None:
+    """Be the worker: schedule, probe, evaluate, deliver, until stopped."""
+    from monitor.commands.run import run as work
+
+    work()
+
+
+@app.command()
+def demo(
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report page of what was played.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+) -> None:
+    """Play a whole incident in about a minute: simulated service, local Slack, real worker."""
+    from monitor.commands.demo import demo as play
+
+    play(html=html, keep=keep)
+
+
+@app.command()
+def probe(
+    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, max=100_000, help="Probes in all.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=2_000, help="Probes at once.")] = 1,
+    as_lines: Annotated[bool, typer.Option("--json", help="One observation a line.")] = False,
+    store: Annotated[bool, typer.Option("--store", help="Keep them in the database.")] = False,
+    over_budget: Annotated[
+        bool, typer.Option("--over-budget", help="Even if it may cost more than a day's budget.")
+    ] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write the scrubbed transcripts as JSON Lines.")
+    ] = None,
+) -> None:
+    """Probe now and print what came back. Needs no database unless --store."""
+    from monitor.commands.probe import probe as ask
+
+    ask(target, query, count, concurrency, as_lines=as_lines, store=store,
+        over_budget=over_budget, record=record)  # fmt: skip
+
+
+@app.command()
+def check() -> None:
+    """Check configuration, database, schema, targets, prices and Slack; project the cost."""
+    from monitor.commands.check import check as inspect
+
+    inspect()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema to the revision this version needs."""
+    from monitor.commands.migrate import migrate as bring
+
+    bring()
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

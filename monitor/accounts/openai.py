@@ -1,0 +1,47 @@
+"""OpenAI: the organization's costs. Amounts are numbers in **dollars**. Needs an admin key."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import ClassVar
+
+from monitor.accounts.buckets import Report, items
+from monitor.accounts.fields import number, table, usd
+from monitor.accounts.reading import Get, failing
+from monitor.domain import AccountState, Reading
+from monitor.pricing import day_of
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAI:
+    """The account an OpenAI admin key belongs to."""
+
+    name: ClassVar[str] = "openai"
+
+    get: Get = field(repr=False)
+    key: str = field(repr=False)
+    base_url: str = "https://api.openai.com/v1"
+
+    async def read(self, at: datetime) -> Reading:
+        """Today's spend so far."""
+        report = Report(
+            provider=self.name,
+            url=f"{self.base_url.rstrip('/')}/organization/costs",
+            parameters={
+                "start_time": str(int(day_of(at)[1].timestamp())),
+                "bucket_width": "1d",
+                "limit": "1",
+            },
+            headers={"Authorization": f"Bearer {self.key}"},
+        )
+        found = await items(self.get, report, at=at)
+        if isinstance(found, Reading):
+            return found
+        amounts = [table(item.get("amount")) or {} for item in found]
+        dollars = all(amount.get("currency", "usd") == "usd" for amount in amounts)
+        values = [number(amount.get("value")) for amount in amounts]
+        known = [value for value in values if value is not None]
+        spent = usd(sum(known, Decimal(0)))
+        if not dollars or len(known) < len(values) or spent is None:
+            return failing(self.name, at, "the report holds an amount that is not US dollars")
+        return Reading(provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent)

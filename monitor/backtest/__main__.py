@@ -1,0 +1,43 @@
+"""`python -m monitor.backtest`: rows on standard input, events on standard output."""
+
+import argparse
+import sys
+from collections.abc import Callable, Collection
+
+from monitor.backtest import BadRow, as_json, replay
+from monitor.domain import Identity
+from monitor.identity.names import same
+from monitor.rules import RULES
+
+EXPECTED = "meta-llama/llama-4-scout"
+
+
+def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
+    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
+
+    def identity(model: str) -> Identity:
+        agreements = [same(model, name) for name in expected]
+        if True in agreements:
+            return Identity.EXPECTED
+        return Identity.FALLBACK if False in agreements else Identity.UNKNOWN
+
+    return identity
+
+
+def main() -> int:
+    """Replay standard input; 1 when a row is bad, with its line and the remedy."""
+    parser = argparse.ArgumentParser(prog="python -m monitor.backtest", description=__doc__)
+    parser.add_argument("--expected", action="append", metavar="MODEL", help="a model asked for")
+    expected = parser.parse_args().expected or [EXPECTED]
+    rules = {name: rule() for name, rule in RULES.items()}
+    try:
+        for event in replay(sys.stdin, rules, identity=judged_by_name(expected)):
+            sys.stdout.write(as_json(event) + "\n")
+    except BadRow as bad:
+        sys.stderr.write(f"{bad}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

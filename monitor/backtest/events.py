@@ -1,0 +1,77 @@
+"""Events of a backtest: what would have changed or been told, and when."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from monitor.domain import Notice
+from monitor.incidents import Change, Step
+
+_EVENTS = {
+    Change.OPENED: "fire",
+    Change.REOPENED: "fire",
+    Change.GREW: "remind",
+    Change.RESOLVED: "resolve",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """`event` is fire, resolve, warn or remind. `notice`: what is told of it, if anything."""
+
+    at: datetime
+    rule: str
+    target: str
+    event: str
+    value: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+    notice: Notice | None
+
+
+def event(step: Step, at: datetime) -> Event | None:
+    """What a step of the plan means to the person reading; None for mere bookkeeping."""
+    incident, notice = step.incident, step.notice
+    if incident is None or step.change is Change.REMINDED:  # a reminder may be of what is left
+        if notice is None:
+            return None
+        return Event(
+            at=at,
+            rule=notice.rule,
+            target=notice.scope,
+            event="warn" if incident is None else "remind",
+            value=notice.value,
+            limit=notice.limit,
+            because=notice.sentence,
+            notice=notice,
+        )
+    if step.change not in _EVENTS:
+        return None
+    return Event(
+        at=at,
+        rule=incident.rule,
+        target=incident.scope,
+        event=_EVENTS[step.change],
+        value=incident.value,
+        limit=incident.limit,
+        because=incident.because if incident.open else incident.ended or "",
+        notice=notice,
+    )
+
+
+def as_json(event: Event) -> str:
+    """One line of JSON, as the project promises it."""
+    at = event.at.astimezone(UTC).isoformat(timespec="milliseconds")
+    return json.dumps(
+        {
+            "ts": at.replace("+00:00", "Z"),
+            "rule": event.rule,
+            "target": event.target,
+            "event": event.event,
+            "value": None if event.value is None else round(float(event.value), 6),
+            "limit": None if event.limit is None else float(event.limit),
+            "because": event.because,
+        },
+        ensure_ascii=False,
+    )

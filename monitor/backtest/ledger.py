@@ -1,0 +1,66 @@
+"""The money of a replay: summed exactly by day, with the recent slices `spend` looks at."""
+
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from monitor.domain import Spend
+from monitor.pricing.meters import day_of
+from monitor.rules import SLICE
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Ledger:
+    """Sums of today and yesterday in one zone. Time only goes forward."""
+
+    def __init__(self, timezone: str, *, looked_back: timedelta, start: datetime) -> None:
+        self._zone = ZoneInfo(timezone)
+        self._looked_back = looked_back
+        self._slices: deque[tuple[datetime, Decimal]] = deque()
+        self._yesterday: Spend | None = None
+        self._begin(start)
+
+    def reach(self, now: datetime) -> None:
+        """Let time pass: a day that is over becomes yesterday."""
+        if now >= self._ends_at:
+            over = self._today(sliced=False)
+            self._begin(now)
+            self._yesterday = over if over.ends_at == self._starts_at else None
+
+    def add(self, at: datetime, usd: Decimal | None) -> bool:
+        """Add money, None if nobody knows how much; True when it began a new slice."""
+        self.reach(at)
+        if usd is None:
+            self._at_least = True
+            return False
+        self._total += usd
+        start = at - (at - _EPOCH) % SLICE
+        began = not self._slices or self._slices[-1][0] < start
+        if began:
+            self._slices.append((start, usd))
+            while self._slices[0][0] < start - self._looked_back:
+                self._slices.popleft()
+        else:
+            self._slices[-1] = (self._slices[-1][0], self._slices[-1][1] + usd)
+        return began
+
+    def days(self, *, sliced: bool) -> list[Spend]:
+        """Yesterday, if it was seen, and today; today's slices only if asked for."""
+        today = self._today(sliced=sliced)
+        return [self._yesterday, today] if self._yesterday else [today]
+
+    def _begin(self, at: datetime) -> None:
+        self._day, self._starts_at, self._ends_at = day_of(at, self._zone)
+        self._total, self._at_least = Decimal(0), False
+
+    def _today(self, *, sliced: bool) -> Spend:
+        return Spend(
+            day=self._day,
+            starts_at=self._starts_at,
+            ends_at=self._ends_at,
+            total_usd=self._total,
+            at_least=self._at_least,
+            slices=tuple(self._slices) if sliced else (),
+        )

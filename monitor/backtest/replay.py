@@ -1,0 +1,143 @@
+"""The replay itself: rows through the rules and the incident logic, in the rows' own time."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from monitor.backtest.events import Event, event
+from monitor.backtest.ledger import Ledger
+from monitor.backtest.rows import Row, rows
+from monitor.domain import ALL, Identity, Incident, State, Verdict
+from monitor.incidents import Policy, Silence, plan
+from monitor.rules import DailySpend, Rule, Window
+
+AT_ONCE = ("ttft", "fallback", "down")  # judged with every sample
+A_ROUND = ("no_data", "identity_unknown", "unpriced")  # judged with every round
+
+_STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
+_TOLD = 1000  # notices remembered, lest they be told again
+
+
+def replay(
+    lines: Iterable[str],
+    rules: Mapping[str, Rule],
+    *,
+    identity: Callable[[str], Identity],
+    policy: Policy | None = None,
+    silence: Silence = (),
+) -> Iterator[Event]:
+    """Events for rows of JSON Lines. Raises BadRow, after the events of the rows before it."""
+    playing = Replay(rules, policy=policy or Policy(), silence=silence)
+    for row in rows(lines, identity):
+        yield from playing.take(row)
+
+
+class Replay:
+    """Windows, money and incidents at one instant of virtual time."""
+
+    def __init__(self, rules: Mapping[str, Rule], *, policy: Policy, silence: Silence = ()) -> None:
+        self._at_once = [rules[name] for name in AT_ONCE if name in rules]
+        self._a_round = [rules[name] for name in A_ROUND if name in rules]
+        self._spend = rules.get("spend")
+        self._policy, self._silence = policy, tuple(silence)
+        self._windows: dict[str, Window] = {}
+        self._rounds: dict[str, datetime] = {}  # the latest of each target
+        self._incidents: dict[tuple[str, str], Incident] = {}
+        self._told: dict[UUID, None] = {}
+        self._ledger: Ledger | None = None
+        self._now: datetime | None = None
+
+    def take(self, row: Row) -> Iterator[Event]:
+        """Take one row; rows come in order of time."""
+        yield from self._wait(row.at)
+        self._now = row.at
+        verdicts = self._spent(row)
+        began = False
+        if row.sample is not None:
+            window = self._windows.setdefault(row.target, Window(row.target))
+            window.add(row.sample)
+            began = self._rounds.get(row.target) != row.sample.round
+            self._rounds[row.target] = row.sample.round
+            verdicts += self._judged(self._at_once, window)
+            if began:
+                verdicts += self._judged(self._a_round, window)
+        yield from self._settle(verdicts, whole=began)
+
+    def _wait(self, until: datetime) -> Iterator[Event]:
+        """Let time pass in which no row comes: silence is judged, too."""
+        since = self._now = self._now or until
+        while until - self._now > _STEP:
+            self._now += _STEP if self._now - since < _SHORT else _LONG
+            if self._now >= until:
+                break
+            verdicts = []
+            for window in self._windows.values():
+                verdicts += self._judged([*self._at_once, *self._a_round], window)
+            if self._ledger is not None and self._spend is not None:
+                self._ledger.reach(self._now)
+                verdicts.append(self._judge_spend(self._spend, self._ledger, sliced=False))
+            yield from self._settle(verdicts, whole=True)
+
+    def _spent(self, row: Row) -> list[Verdict]:
+        if not isinstance(self._spend, DailySpend):
+            return []
+        if self._ledger is None:
+            looked_back = timedelta(hours=self._spend.rate_hours)
+            self._ledger = Ledger(self._spend.timezone, looked_back=looked_back, start=row.at)
+        failed = row.sample is not None and not row.sample.outcome.good
+        sliced = self._ledger.add(row.at, row.cost_usd or Decimal(0) if failed else row.cost_usd)
+        return [self._judge_spend(self._spend, self._ledger, sliced=sliced)]
+
+    def _judge_spend(self, rule: Rule, ledger: Ledger, *, sliced: bool) -> Verdict:
+        standing = self._incidents.get((rule.name, ALL))
+        return rule.judge(ledger.days(sliced=sliced), standing, self._at)
+
+    def _judged(self, rules: Iterable[Rule], window: Window) -> list[Verdict]:
+        return [
+            rule.judge(window, self._incidents.get((rule.name, window.scope)), self._at)
+            for rule in rules
+        ]
+
+    def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:
+        """Plan, if anything may come of it: between rounds only what turns counts."""
+        busy = whole and any(incident.open for incident in self._incidents.values())
+        chosen = [verdict for verdict in verdicts if busy or self._turns(verdict)]
+        if not chosen:
+            return
+        steps = plan(self._incidents.values(), chosen, silence=self._silence, policy=self._policy,
+                     now=self._at)  # fmt: skip
+        for step in steps:
+            if step.incident is not None:
+                self._incidents[step.incident.key] = step.incident
+            elif step.notice is not None and self._known(step.notice.id):
+                continue
+            if (found := event(step, self._at)) is not None:
+                yield found
+
+    def _turns(self, verdict: Verdict) -> bool:
+        standing = self._incidents.get((verdict.rule, verdict.scope))
+        open_ = standing is not None and standing.open
+        match verdict.state:
+            case State.BREACH:
+                return not open_ or (standing is not None and verdict.once != standing.once)
+            case State.OK:
+                return open_
+            case State.NOTICE:
+                return True
+            case _:
+                return False
+
+    def _known(self, notice: UUID) -> bool:
+        """Whether a notice was told before; it is from now on."""
+        known = notice in self._told
+        self._told[notice] = None
+        if len(self._told) > _TOLD:
+            del self._told[next(iter(self._told))]
+        return known
+
+    @property
+    def _at(self) -> datetime:
+        if self._now is None:
+            raise RuntimeError("no row was taken yet")
+        return self._now

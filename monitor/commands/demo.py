@@ -1,0 +1,37 @@
+"""`monitor demo`: the whole incident, played with the real worker on a database of its own."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from monitor.commands.opening import stop
+from monitor.demo.story import play
+from monitor.embedded import EmbeddedFault, running
+from monitor.store.asking import answer
+
+
+def demo(*, html: Path | None, keep: bool) -> None:
+    """Play the story; exit 0 when it was told to the end."""
+    from rich.console import Console
+
+    show = Console(highlight=False)
+    with ExitStack() as edges:
+        home = Path(edges.enter_context(tempfile.TemporaryDirectory(prefix="rag-monitor-")))
+        home.chmod(0o711)  # a server that had to change its user must reach its data inside
+        try:
+            server = edges.enter_context(running(home))
+        except EmbeddedFault as fault:
+            stop(str(fault))
+
+        def query(statement: str) -> Sequence[tuple[Any, ...]]:
+            return answer(server.url, statement)
+
+        status = play(home, keep=keep, show=show, query=query, psql=server.psql)
+        if status == 0 and html is not None:
+            from monitor.commands.report import written
+
+            written(server.url, html)
+            show.print(f"Report written to {html}", markup=False)
+    raise SystemExit(status)

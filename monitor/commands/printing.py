@@ -1,0 +1,118 @@
+"""Observations for people and for programs: JSON with column names, a table with percentiles."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from monitor.domain import Observation, Stamp
+from monitor.scrub import plain
+
+PERCENTILES = (50, 90, 99)
+
+
+def as_json(observation: Observation) -> str:
+    """One line of JSON whose keys are the column names of table `observations`."""
+    row = {field.name: getattr(observation, field.name) for field in fields(observation)}
+    row["evidence"] = [asdict(item) for item in observation.evidence]
+    row["claims"] = [asdict(item) for item in observation.claims]
+    row["rates"] = dict(observation.rates)
+    row["fallback"] = observation.identity.fallback
+    return json.dumps(row, default=_text)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def percentile(values: Sequence[float], share: int) -> float | None:
+    """Nearest-rank percentile of values in any order; None of nothing."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-share * len(ranked) // 100) - 1)] if ranked else None
+
+
+def show(observations: Sequence[Observation]) -> None:
+    """A row a query: outcomes, TTFT percentiles, who answered, what it cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table.add_column("query")
+    table.add_column("probes", justify="right")
+    table.add_column("outcome")
+    for name in ("ttft p50 ms", *(f"p{share}" for share in PERCENTILES[1:]), "max", "total p50"):
+        table.add_column(name, justify="right")
+    table.add_column("who answered")
+    table.add_column("cost USD", justify="right")
+    queries = sorted({seen.query for seen in observations})
+    for query in queries:
+        table.add_row(*_row(query, [seen for seen in observations if seen.query == query]))
+    if len(queries) > 1:
+        table.add_section()
+        table.add_row(*_row("all", observations))
+    console = Console(highlight=False)
+    console.print(table)
+    for line in _remarks(observations):
+        console.print(line, markup=False)
+
+
+def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:
+    judged = [s.ttft_ms for s in seen if s.ttft_ms is not None and s.stamp is not Stamp.DEGRADED]
+    totals = [s.total_ms for s in seen if s.total_ms is not None]
+    costs = [s.cost_usd for s in seen if s.cost_usd is not None]
+    unpriced = any(s.cost_usd is None and s.pieces for s in seen)
+    spent = f"{'≥ ' if unpriced else ''}{sum(costs):.6f}" if costs else "not known"
+    return (
+        name,
+        str(len(seen)),
+        _counted(s.outcome.value for s in seen),
+        *(_ms(percentile(judged, share)) for share in PERCENTILES),
+        _ms(max(judged, default=None)),
+        _ms(percentile(totals, 50)),
+        _counted(plain(s.model_detected or "unknown", 60) for s in seen),
+        spent,
+    )
+
+
+def _counted(words: Iterator[str]) -> str:
+    counts = Counter(words).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
+    return ", ".join(f"{word} {count}" for word, count in counts)
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
+
+
+def _remarks(seen: Sequence[Observation]) -> Iterator[str]:
+    stamps = Counter(s.stamp.value for s in seen)
+    yield "timed by " + ", ".join(f"{stamp} {count}" for stamp, count in stamps.most_common())
+    for error, count in Counter(s.error for s in seen if s.error).most_common(5):
+        yield f"{count} × {plain(error)}"
+
+
+class Done(Protocol):
+    def __call__(self) -> object: ...
+
+
+@contextmanager
+def progress(total: int) -> Iterator[Done]:
+    """A progress bar on a terminal; silence elsewhere, and for a handful of probes."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal or total < 3:
+        yield lambda: None
+        return
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("probing", total=total)
+        yield lambda: bar.advance(task)

@@ -1,0 +1,187 @@
+"""`monitor probe`: ask now and print; a bounded load run when asked for more than one."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+from monitor import __version__, identity, pricing
+from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.commands.printing import Done, as_json, progress, show
+from monitor.commands.run import on_the_best_loop
+from monitor.dialects import dialect_of
+from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced
+from monitor.observe import Occasion, observe
+from monitor.settings import Settings
+from monitor.store import Away, Database, SchemaUnknown, observations, schema
+from monitor.transcripts import scrubbed
+from monitor.wire import Wire, exchange, quiet
+
+BATCH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A bounded run: which queries, how many probes in all, how many at once."""
+
+    target: Target
+    queries: Sequence[Query]
+    count: int
+    concurrency: int
+
+    def turn(self, nth: int) -> Query:
+        return self.queries[nth % len(self.queries)]
+
+
+def probe(
+    target: str | None,
+    query: str | None,
+    count: int | None,
+    concurrency: int,
+    *,
+    as_lines: bool,
+    store: bool,
+    over_budget: bool,
+    record: Path | None,
+) -> None:
+    """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time."""
+    settings = configuration()
+    load = _load(settings, target, query, count, concurrency)
+    if not over_budget:
+        _within_budget(settings, load)
+    if store:
+        with database_url(settings) as url:
+            if settings.environment.database_url is None:
+                schema.migrate(url)
+            seen = _asked(settings, load, url=url, record=record)
+    else:
+        seen = _asked(settings, load, url=None, record=record)
+    if not as_lines:
+        show(seen)
+        return
+    for observation in seen:
+        print(as_json(observation))  # noqa: T201
+
+
+def _load(
+    settings: Settings, target: str | None, query: str | None, count: int | None, concurrency: int
+) -> Load:
+    known = sorted(settings.targets)
+    if target is None and len(known) > 1:
+        stop(f"which target? known: {', '.join(known)}", BAD_INPUT)
+    name = target or known[0]
+    if name not in settings.targets:
+        stop(f'unknown target "{name}"; known: {", ".join(known)}', BAD_INPUT)
+    chosen = settings.targets[name]
+    queries = [item for item in chosen.queries if query in (None, item.id)]
+    if not queries:
+        ids = ", ".join(item.id for item in chosen.queries)
+        stop(f'target "{name}" has no query "{query}"; known: {ids}', BAD_INPUT)
+    total = count if count is not None else len(queries)
+    return Load(target=chosen, queries=queries, count=total, concurrency=concurrency)
+
+
+def _within_budget(settings: Settings, load: Load) -> None:
+    """Refuse a run that could cost more than the probes' daily budget, naming the figure."""
+    book = pricing.book(settings.file.prices, same=identity.same)
+    forecast = pricing.projected(load.target, book=book, at=datetime.now(UTC))
+    priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
+    dearest = max((item.query.usd for item in priced), default=Decimal(0))
+    worst, budget = dearest * load.count, settings.file.probes.daily_budget_usd
+    if worst > budget:
+        stop(
+            f"{load.count} probes could cost ${worst:.4f}, more than the daily probe budget of "
+            f"${budget} (probes.daily_budget_usd); repeat with --over-budget to run them",
+            BAD_INPUT,
+        )
+
+
+def _asked(
+    settings: Settings, load: Load, *, url: str | None, record: Path | None
+) -> list[Observation]:
+    run = _Run(settings, load, keep_transcripts=record is not None)
+
+    async def main() -> None:
+        async with AsyncExitStack() as edges:
+            database = None
+            if url is not None:
+                database = Database(url)
+                edges.push_async_callback(database.close)
+                await _ready(database, settings, url)
+            wire = await edges.enter_async_context(Wire(__version__))
+            with progress(load.count) as done, quiet():
+                await run.ask(wire, done)
+            if database is not None:
+                await _stored(database, run.seen)
+
+    on_the_best_loop(main())
+    if record is not None:
+        record.write_text(scrubbed(run.transcripts, settings.secrets), encoding="utf-8")
+    return run.seen
+
+
+class _Run:
+    """Probes in flight, at most `concurrency` of them; results in the order they ended."""
+
+    def __init__(self, settings: Settings, load: Load, *, keep_transcripts: bool) -> None:
+        self.seen: list[Observation] = []
+        self.transcripts: list[Transcript] = []
+        self._settings, self._load, self._keep = settings, load, keep_transcripts
+        self._book = pricing.book(settings.file.prices, same=identity.same)
+        self._turns = iter(range(load.count))
+
+    async def ask(self, wire: Wire, done: Done) -> None:
+        lanes = min(self._load.concurrency, self._load.count)
+        await asyncio.gather(*(self._lane(wire, done) for _ in range(lanes)))
+
+    async def _lane(self, wire: Wire, done: Done) -> None:
+        target = self._load.target
+        dialect = dialect_of(target)
+        for nth in self._turns:
+            query = self._load.turn(nth)
+            transcript = await exchange(
+                dialect.ask(query, target), dialect=dialect, target=target, query=query,
+                probe=uuid4(), http=wire,
+            )  # fmt: skip
+            self.seen.append(self._observed(transcript, query, dialect))
+            if self._keep:
+                self.transcripts.append(transcript)
+            done()
+
+    def _observed(self, transcript: Transcript, query: Query, dialect: Dialect) -> Observation:
+        environment = self._settings.environment
+        occasion = Occasion(
+            target=self._load.target,
+            query=query,
+            origin="manual",
+            slot=transcript.started_at,
+            region=environment.fly_region,
+            worker="by hand",
+            config_hash=self._settings.config_hash,
+            excerpt_chars=self._settings.file.storage.excerpt_chars,
+            secrets=self._settings.secrets,
+        )
+        return observe(
+            transcript, occasion, dialect=dialect, book=self._book, standing=identity.Standing()
+        )
+
+
+async def _ready(database: Database, settings: Settings, url: str) -> None:
+    try:
+        found = await schema.revision(database)
+        if not schema.fits(found):
+            stop(f"the database is at revision {found or 'none'}: run `monitor migrate` first")
+    except Away as away:
+        stop(unreachable(settings, url, away))
+    except SchemaUnknown as unknown:
+        stop(str(unknown))
+
+
+async def _stored(database: Database, seen: Sequence[Observation]) -> None:
+    for start in range(0, len(seen), BATCH):
+        async with database.begin() as connection:
+            await observations.add(connection, seen[start : start + BATCH])

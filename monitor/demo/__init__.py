@@ -1,0 +1,1 @@
+"""The monitor without the world: a simulated RAG service, a local Slack inbox, their story."""

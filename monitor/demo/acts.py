@@ -1,0 +1,128 @@
+"""The story as data: its acts, what the worker is told, what is asked at the end.
+
+It is the real incident. A key expired, the service fell back to a dearer and slower model
+without a word, and every status page stayed green.
+"""
+
+from dataclasses import dataclass
+
+from monitor.demo.situations import Situation, Speaker
+from monitor.domain import Status
+
+TARGET = "nuzantara"
+DAILY_QUERIES = 333
+
+# On its stream nothing tells who answers. Asked directly, each model gives its name here; in
+# life the persona speaks more often than not, and names are known after more rounds.
+CANDOUR = {Speaker.LLAMA: 1.0, Speaker.HAIKU: 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """A situation that lasts until so many answers were given and these messages came.
+
+    `awaits` names them by first word and rule; each must come within `within_s` of the act's
+    beginning. `called` is the act's row in the summary.
+    """
+
+    called: str
+    title: str
+    tells: str
+    situation: Situation
+    answers: int = 0
+    awaits: tuple[tuple[Status, str], ...] = ()
+    within_s: float = 90.0
+
+
+ACTS = (
+    Act(
+        "healthy",
+        "All is well",
+        "Llama 4 Scout answers through OpenRouter, in about a second to the first token.",
+        Situation.HEALTHY,
+        answers=9,
+    ),
+    Act(
+        "key rejected",
+        "OpenRouter rejects the key (401)",
+        "The service falls back to Claude Haiku and says nothing: HTTP 200, green health page, "
+        "answers that read well. They come slower, and cost five to twenty-five times as much.",
+        Situation.KEY_REJECTED,
+        awaits=((Status.FIRING, "fallback"), (Status.FIRING, "ttft")),
+    ),
+    Act(
+        "key replaced",
+        "The key is replaced",
+        "Llama 4 Scout answers again. An incident ends when there is evidence for it, not at "
+        "the first good answer.",
+        Situation.HEALTHY,
+        awaits=((Status.RESOLVED, "fallback"), (Status.RESOLVED, "ttft")),
+    ),
+)
+
+CONFIGURATION = """\
+# Written by `monitor demo`. Limits are the usual ones; only the rounds come faster.
+
+[targets.nuzantara]
+url = "{url}"
+dialect = "bali_zero"
+every = "1s"
+expected_models = ["meta-llama/llama-4-scout"]
+fallback_models = ["anthropic/claude-3-5-haiku-20241022", "anthropic/claude-haiku-4-5"]
+daily_queries = 333
+untrusted = ["ai_used"]
+
+[[targets.nuzantara.queries]]
+id = "hi"
+text = "Hi"
+prompt_tokens = 680
+
+[[targets.nuzantara.queries]]
+id = "kbli"
+text = "KBLI?"
+prompt_tokens = 700
+
+[[targets.nuzantara.queries]]
+id = "who"
+text = "Who are you? Which AI model are you?"
+identity = true
+prompt_tokens = 690
+
+[prices."meta-llama/llama-4-scout"]
+input = "0.20"
+output = "0.20"
+source = "operators"
+checked = 2026-11-22
+
+[prices."anthropic/claude-3-5-haiku-20241022"]
+input = "1.00"
+output = "5.00"
+source = "operators"
+checked = 2026-11-22
+
+[prices."anthropic/claude-haiku-4-5"]
+input = "1.00"
+output = "5.00"
+source = "operators"
+checked = 2026-11-22
+
+[rules.ttft]
+limit_ms = 1200
+
+[rules.fallback]
+limit = 0.10
+
+[rules.spend]
+limit_usd = "2.00"
+timezone = "UTC"
+"""
+
+PROBES = "SELECT started_at, ttft_ms, identity, cost_usd FROM report.observations"
+
+TRY = (
+    "SELECT slot, round(avg(ttft_ms)) AS mean_ttft_ms, max(model_detected) AS model "
+    "FROM report.observations GROUP BY slot ORDER BY slot;",
+    "SELECT model_detected, count(*), avg(cost_usd) AS usd_per_query "
+    "FROM report.observations GROUP BY model_detected;",
+    "SELECT number, rule, opened_at, resolved_at FROM report.incidents ORDER BY number;",
+)

@@ -1,0 +1,88 @@
+"""How the story looks in a terminal."""
+
+from collections.abc import Mapping, Sequence
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from monitor.demo.acts import TRY, Act
+from monitor.demo.tally import Line
+
+_LAST_WORDS = 15  # lines of the worker's log shown when it failed
+_HOW = {"posted": "Slack", "edited": "Slack, the same message edited", "replied": "in its thread"}
+_COLOURS = {"FIRING": "red", "STILL": "red", "RESOLVED": "green", "NOTICE": "yellow"}
+
+
+def opening(show: Console) -> None:
+    show.print(
+        "A streaming RAG service, a Slack channel and a provider's account, all simulated; "
+        "the worker, its Postgres and every message are real.\n"
+    )
+
+
+def act(show: Console, number: int, played: Act) -> None:
+    show.rule(f"[bold]{number}. {played.title}")
+    show.print(played.tells + "\n")
+
+
+def message(show: Console, event: Mapping[str, Any]) -> None:
+    """A message as it stands in the channel. Its words are foreign: nothing in them is markup."""
+    if event["event"] not in _HOW:
+        return
+    words = Text(unescape(event["text"]))
+    colour = _COLOURS.get(event["text"].partition(" ")[0], "white")
+    if event["event"] == "replied":
+        show.print(Text("  ↳ in its thread: ", style="dim") + Text(words.plain.split("\n")[0]))
+    else:
+        show.print(Panel(words, title=_HOW[event["event"]], title_align="left", style=colour))
+
+
+def summary(show: Console, told: Sequence[Line], daily_queries: int) -> None:
+    """What was stored, by act, and where to look further."""
+    table = Table(title="What the worker stored", title_justify="left")
+    for heading in ("", "probes", "mean TTFT", "who answered", "USD a query"):
+        table.add_column(heading)
+    table.add_column(f"USD a day at {daily_queries} queries")
+    for line in told:
+        usd = line.usd_a_query
+        table.add_row(
+            line.called,
+            str(line.probes),
+            "–" if line.mean_ttft_ms is None else f"{line.mean_ttft_ms:.0f} ms",
+            ", ".join(f"{count} {who}" for who, count in line.who.most_common()),
+            "–" if usd is None else f"{usd:.6f}",
+            "–" if usd is None else f"{usd * daily_queries:.2f}",
+        )
+    show.print(table)
+    show.print("\nThree questions to ask the database:\n")
+    for sql in TRY:
+        show.print(Text(f"  {sql}"), soft_wrap=True)
+
+
+def kept(show: Console, psql: str, *, service: str, control: str) -> None:
+    show.print("\nEverything is still running, until Ctrl-C:\n")
+    show.print(Text(f"  database  {psql}"), soft_wrap=True)
+    show.print(Text(f"  service   {service}/bali-zero/chat-stream?query=Hi"), soft_wrap=True)
+    change = f'curl -d \'{{"situation":"key_rejected"}}\' {control}'
+    show.print(Text(f"  change it {change}"), soft_wrap=True)
+
+
+def missed(played: Act, missing: Sequence[tuple[str, str]]) -> str:
+    """The sentence for an act that did not come to its end."""
+    after = f"within {played.within_s:.0f} s after “{played.title}”"
+    if missing:
+        awaited = " and ".join(f"{status} {rule}" for status, rule in missing)
+        return f"The story breaks off: {awaited} should have come {after}."
+    return f"The story breaks off: the worker asked fewer than {played.answers} questions {after}."
+
+
+def failure(show: Console, why: str, log: Path) -> None:
+    """One sentence, and the last the worker said."""
+    show.print(Text(why, style="bold red"))
+    said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    show.print(Text("\n".join(said[-_LAST_WORDS:]), style="dim"), soft_wrap=True)

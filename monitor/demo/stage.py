@@ -1,0 +1,115 @@
+"""What the story is played on: the real worker as a child, and ears for what it tells Slack."""
+
+import asyncio
+import ctypes
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from monitor.domain import Status
+
+WORKER = (sys.executable, "-m", "monitor", "run")
+_LEAVE_S = 30.0  # a worker may drain this long
+_PR_SET_PDEATHSIG = 1
+_OURS = re.compile(
+    r"(MONITOR|SLACK|OPENROUTER|ANTHROPIC|OPENAI|FLY|HEARTBEAT|DATABASE)_|LOG_LEVEL$"
+)
+_FIRST_LINE = re.compile(rf"({'|'.join(Status)})(?: #\d+)? (\w+) · ")
+
+Told = tuple[str, str]  # status and rule of a message
+
+
+class Unfinished(Exception):
+    """The story cannot go on, in one sentence."""
+
+
+@asynccontextmanager
+async def worker(
+    command: Sequence[str], home: Path, settings: Mapping[str, str]
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A worker of our own, from its start to its clean end; it does not outlive us.
+
+    It inherits the environment except what configures a monitor: that is `settings` alone.
+    Its output goes to `home/worker.log`.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not _OURS.match(name)}
+    tie = None
+    if sys.platform == "linux":  # the kernel asks it to end when we are killed
+        prctl = ctypes.CDLL(None).prctl
+        tie = partial(prctl, _PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
+    with (home / "worker.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env={**inherited, "NO_PROXY": "127.0.0.1", **settings},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            preexec_fn=tie,
+        )
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask it to end; where asking does not help, or we are hurried, make it."""
+    try:
+        process.terminate()
+        await asyncio.wait_for(process.wait(), _LEAVE_S)
+    except ProcessLookupError:
+        pass  # it has ended by itself
+    except (TimeoutError, asyncio.CancelledError):
+        process.kill()
+        await process.wait()
+
+
+async def alive(
+    process: asyncio.subprocess.Process, waiting: Coroutine[Any, Any, None], within_s: float
+) -> bool:
+    """Wait for something the worker brings about; False where it took too long.
+
+    Raises Unfinished if the worker ends meanwhile.
+    """
+    coming, death = asyncio.ensure_future(waiting), asyncio.ensure_future(process.wait())
+    try:
+        await asyncio.wait((coming, death), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        if not coming.done() and death.done():
+            raise Unfinished(f"The worker ended by itself, with status {death.result()}.")
+        return coming.done()
+    finally:
+        for task in (coming, death):
+            task.cancel()
+        await asyncio.gather(coming, death, return_exceptions=True)
+
+
+class Ears:
+    """Listens to the channel; `show` is called in our own thread, once for every change."""
+
+    def __init__(self, show: Callable[[Mapping[str, Any]], None]) -> None:
+        self._show = show
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self.told: list[Told] = []
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        """Take a change of the channel, from any thread."""
+        self._loop.call_soon_threadsafe(self._note, event)
+
+    def _note(self, event: Mapping[str, Any]) -> None:
+        if first := _FIRST_LINE.match(event["text"]):
+            self.told.append((first[1], first[2]))
+        self._show(event)
+        self._news.set()
+
+    async def until(self, awaited: Collection[Told], *, since: int) -> None:
+        """Wait until all of these were told after the first `since` messages."""
+        while not set(awaited) <= set(self.told[since:]):
+            self._news.clear()
+            await self._news.wait()

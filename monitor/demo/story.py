@@ -1,0 +1,144 @@
+"""The story `monitor demo` plays: the real incident, in about a minute, with the real worker.
+
+The service, the Slack channel and the provider's account are simulated and live in this
+process; the worker is the real one, as a child, and knows nothing of being in a play.
+"""
+
+import asyncio
+import signal
+from asyncio.subprocess import Process
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from monitor.demo import narration
+from monitor.demo.acts import ACTS, CANDOUR, CONFIGURATION, DAILY_QUERIES, PROBES, Act
+from monitor.demo.inbox import Inbox
+from monitor.demo.performance import Pace
+from monitor.demo.play import Play
+from monitor.demo.service import Service
+from monitor.demo.stage import WORKER, Ears, Unfinished, alive, worker
+from monitor.demo.tally import lines
+
+START_S = 60.0  # the first start of a worker makes a database
+HURRIED = Pace(1.0, 0.05)  # first tokens in real time: they are what is judged
+Ask = Callable[[str], Sequence[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How the story is put on."""
+
+    acts: tuple[Act, ...] = ACTS
+    command: tuple[str, ...] = WORKER
+    pace: Pace = HURRIED
+    start_s: float = START_S
+
+
+AS_WRITTEN = Staging()
+
+
+def play(
+    home: Path,
+    *,
+    keep: bool,
+    show: Console,
+    query: Ask,
+    psql: str,
+    staging: Staging = AS_WRITTEN,
+) -> int:
+    """Play the whole story in `home`; the exit status of the command.
+
+    `query` reads the database in `home` while the worker lives, `psql` is the command that
+    opens it by hand. 0: told to the end. 1: a message did not come, and a sentence said so.
+    With `keep` everything runs on until Ctrl-C or SIGTERM. Every child is ended in any case.
+    """
+    try:
+        return asyncio.run(_play(home, keep=keep, show=show, query=query, psql=psql, put=staging))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except asyncio.CancelledError:
+        return 128 + signal.SIGTERM
+
+
+async def _play(
+    home: Path, *, keep: bool, show: Console, query: Ask, psql: str, put: Staging
+) -> int:
+    if ours := asyncio.current_task():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ours.cancel)
+    ears = Ears(lambda event: narration.message(show, event))
+    service = Service(pace=put.pace, play=Play(candour=CANDOUR), rate_limited=False)
+    async with service:
+        with Inbox(seen=ears.hear) as inbox:
+            try:
+                async with worker(put.command, home, _settings(home, service, inbox)) as child:
+                    begun = await _acts(put, service, ears=ears, child=child, show=show)
+                    rows = await asyncio.to_thread(query, PROBES)
+                    narration.summary(show, lines(begun, rows), DAILY_QUERIES)
+                    if keep:
+                        narration.kept(show, psql, service=service.url, control=service.control_url)
+                        await _until_told()
+            except Unfinished as why:
+                narration.failure(show, str(why), home / "worker.log")
+                return 1
+    return 0
+
+
+def _settings(home: Path, service: Service, inbox: Inbox) -> dict[str, str]:
+    """Write the worker's configuration; the environment that leads it there."""
+    home.mkdir(parents=True, exist_ok=True)
+    configuration = home / "monitor.toml"
+    configuration.write_text(CONFIGURATION.format(url=service.url), encoding="utf-8")
+    return {
+        "MONITOR_HOME": str(home),
+        "MONITOR_CONFIG": str(configuration),
+        "SLACK_BOT_TOKEN": inbox.token,
+        "SLACK_CHANNEL": "#alerts",
+        "SLACK_API_BASE_URL": inbox.api_url,
+        "OPENROUTER_API_KEY": "sk-or-demo",
+        "OPENROUTER_BASE_URL": service.openrouter_url,
+    }
+
+
+async def _acts(
+    put: Staging, service: Service, *, ears: Ears, child: Process, show: Console
+) -> list[tuple[Act, datetime]]:
+    """Play act after act; each with the time it began. Raises Unfinished."""
+    begun = []
+    narration.opening(show)
+    with show.status("Starting Postgres and the worker …"):
+        if not await alive(child, _answered(service, 1), put.start_s):
+            raise Unfinished(f"The worker asked nothing within {put.start_s:.0f} s.")
+    for number, act in enumerate(put.acts, 1):
+        narration.act(show, number, act)
+        service.situation = act.situation
+        begun.append((act, datetime.now(UTC)))
+        heard, asked = len(ears.told), service.play.served.total()
+        over = _over(act, service, ears, heard=heard, asked=asked)
+        with show.status("The worker asks its canned queries, again and again …"):
+            in_time = await alive(child, over, act.within_s)
+        if not in_time:
+            missing = [told for told in act.awaits if told not in ears.told[heard:]]
+            raise Unfinished(narration.missed(act, missing))
+    return begun
+
+
+async def _over(act: Act, service: Service, ears: Ears, *, heard: int, asked: int) -> None:
+    await ears.until(act.awaits, since=heard)
+    await _answered(service, asked + act.answers)
+
+
+async def _answered(service: Service, answers: int) -> None:
+    while service.play.served.total() < answers:  # noqa: ASYNC110  counts send no events
+        await asyncio.sleep(0.1)
+
+
+async def _until_told() -> None:
+    """Wait for Ctrl-C or SIGTERM: here they are the proper end."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()

@@ -1,0 +1,45 @@
+"""How a stream is asked, ends and is read: one file per wire format.
+
+To add one, write a module with a constant of type `Dialect` and add its line here.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from monitor.dialects.anthropic_messages import ANTHROPIC_MESSAGES
+from monitor.dialects.bali_zero import BALI_ZERO
+from monitor.dialects.bali_zero_typed import BALI_ZERO_TYPED
+from monitor.dialects.custom import custom
+from monitor.dialects.ollama import OLLAMA
+from monitor.dialects.openai_chat import OPENAI_CHAT
+from monitor.dialects.openai_responses import OPENAI_RESPONSES
+from monitor.dialects.reply import heard, read
+from monitor.domain import Dialect, Target
+
+__all__ = ["DIALECTS", "dialect_of", "heard", "read"]
+
+DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
+    "bali_zero": BALI_ZERO,
+    "bali_zero_typed": BALI_ZERO_TYPED,
+    "openai_chat": OPENAI_CHAT,
+    "openai_responses": OPENAI_RESPONSES,
+    "anthropic_messages": ANTHROPIC_MESSAGES,
+    "ollama": OLLAMA,
+    "custom": custom,  # made from the target's options
+}
+
+
+def dialect_of(target: Target) -> Dialect:
+    """The dialect a target speaks; take it once per target, for `custom` is compiled here.
+
+    Every query is asked once on paper. Raises ValueError with key, value and remedy when
+    the dialect is unknown or the target's options do not suit it.
+    """
+    entry = DIALECTS.get(target.dialect)
+    if entry is None:
+        known = ", ".join(DIALECTS)
+        raise ValueError(f"no dialect is called {target.dialect!r}; known: {known}")
+    dialect = entry if isinstance(entry, Dialect) else entry(target.options)
+    for query in target.queries:
+        dialect.ask(query, target)
+    return dialect

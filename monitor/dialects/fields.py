@@ -1,0 +1,112 @@
+"""Fields of foreign JSON: each is what it ought to be, or it is not there."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from monitor.domain import Claim, ClaimKind
+
+SIBLINGS = ("model_used", "ai_used")  # fields beside the answer that say who served it
+
+_FAR = 10**15  # any second beyond it is as wrong, and fits a float
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?(?:[eE]-?[0-9]{1,2})?")
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
+
+
+def parsed(data: str) -> Any:
+    """One JSON value, decimals exact. Raises ValueError on anything else, NaN included."""
+    try:
+        return _JSON.decode(data)
+    except (RecursionError, InvalidOperation) as error:
+        raise ValueError(f"unreadable JSON: {type(error).__name__}") from error
+
+
+def document(data: str) -> dict[str, Any]:
+    """One JSON object. Raises ValueError on anything else."""
+    value = parsed(data)
+    if isinstance(value, dict):
+        return value
+    raise ValueError("not a JSON object")
+
+
+def table(value: object, *names: str) -> Mapping[str, Any]:
+    """The object found by going down the names; empty where there is none."""
+    for name in names:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
+
+
+def first(value: object) -> Mapping[str, Any]:
+    """The first object of a list; empty where there is none."""
+    return table(value[0]) if isinstance(value, list) and value else {}
+
+
+def words(value: object) -> str:
+    """Text, or a list of texts and of parts that hold `text`, joined; else nothing."""
+    if isinstance(value, list):
+        said = (table(part).get("text") if isinstance(part, Mapping) else part for part in value)
+        return "".join(text for text in said if isinstance(text, str))
+    return value if isinstance(value, str) else ""
+
+
+def count(value: object) -> int | None:
+    """A whole number, also as text (headers) or as `12.0`; whether it is likely is not asked."""
+    if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 15:
+        return int(value) if value == value.to_integral_value() else None
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def money(value: object) -> Decimal | None:
+    """An amount, exact, also as text (headers); whether it is likely is not asked."""
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return Decimal(value)
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def instant(value: object) -> float | None:
+    """Seconds since the epoch by the server's clock."""
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return float(max(-_FAR, min(value, _FAR)))
+    return None
+
+
+def complaint(value: object) -> str | None:
+    """An error in words: text as it is, an object by its message and code; None if there is none.
+
+    `null`, `false` and empty values are no errors: services send them beside good answers.
+    """
+    if not value:
+        return None
+    if isinstance(value, Mapping):
+        said = words(value.get("message")) or words(value.get("detail"))
+        code = value.get("code") or value.get("type")
+        if said:
+            return f"{code}: {said}" if isinstance(code, str | int) else said
+    try:
+        return value if isinstance(value, str) else json.dumps(value, default=str)
+    except RecursionError:
+        return "an error too deeply nested to be told"
+
+
+def claims(document: Mapping[str, Any]) -> Iterator[Claim]:
+    """Who a JSON object says answered: `model`, its siblings, and the shape of its `id`."""
+    for name in ("model", *SIBLINGS):
+        value = document.get(name)
+        if isinstance(value, str) and value:
+            yield Claim(ClaimKind.FIELD if name == "model" else ClaimKind.SIBLING, name, value)
+    identifier = document.get("id")
+    if isinstance(identifier, str) and identifier:
+        yield Claim(ClaimKind.HEADER, "id", identifier)

@@ -1,0 +1,37 @@
+"""Ollama chat: one JSON object a line, the last with `done` and the counts."""
+
+from monitor.dialects.asking import NDJSON, address, extra, model, post
+from monitor.dialects.fields import claims, complaint, count, document, table, words
+from monitor.dialects.gateway import overhear
+from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
+
+PATH = "api/chat"
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """A streamed answer to one user message."""
+    body = {
+        "model": model(target),
+        "messages": [{"role": "user", "content": query.text}],
+        **extra(target),
+        "stream": True,
+    }
+    return post(address(target.url, PATH), target, body=body, accept=NDJSON)
+
+
+def hear(event: Event) -> Heard:
+    """One line. Counts stand in the last; the prompt's is left out when it was cached."""
+    said = document(event.data)
+    message = table(said, "message")
+    asked, answered = count(said.get("prompt_eval_count")), count(said.get("eval_count"))
+    return Heard(
+        text=words(message.get("content")),
+        reasoning=words(message.get("thinking")),
+        end=said.get("done") is True,
+        error=complaint(said.get("error")),
+        claims=tuple(claims(said)),
+        usage=Usage(prompt_tokens=asked, answer_tokens=answered),
+    )
+
+
+OLLAMA = Dialect("ollama", Framing.NDJSON, (NDJSON,), ask, hear, overhear)

@@ -1,0 +1,105 @@
+"""OpenAI chat completions, as OpenRouter, LiteLLM, vLLM and many others speak it.
+
+The first chunk has a role and no text; usage comes in a last chunk without choices; an
+error may come inside a good stream; `[DONE]` is the end.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monitor.dialects.asking import SSE, address, extra, post
+from monitor.dialects.fields import claims, complaint, count, document, first, money, table, words
+from monitor.dialects.gateway import overhear
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Event,
+    Framing,
+    Heard,
+    Query,
+    Target,
+    Usage,
+    WireRequest,
+)
+
+PATH = "v1/chat/completions"
+END = "[DONE]"
+WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """A streamed completion of one user message, usage included. The model may be left out."""
+    body = {
+        **({"model": target.model} if target.model else {}),
+        "messages": [{"role": "user", "content": query.text}],
+        "stream_options": {"include_usage": True},
+        **extra(target),
+        "stream": True,
+    }
+    return post(address(target.url, PATH), target, body=body, headers=WITH_ROUTING)
+
+
+def hear(event: Event) -> Heard:
+    """One chunk: what the first choice adds, and whatever stands beside it."""
+    if event.data.strip() == END:
+        return Heard(end=True)
+    chunk = document(event.data)
+    choice = first(chunk.get("choices"))
+    delta = table(choice, "delta")
+    content = delta.get("content")
+    return Heard(
+        text=words(content),
+        reasoning=words(delta.get("reasoning"))
+        or words(delta.get("reasoning_content"))
+        or _thinking(content),
+        error=_error(event, chunk, choice),
+        claims=(*claims(chunk), *_routing(table(chunk, "openrouter_metadata"))),
+        usage=_usage(table(chunk, "usage")),
+    )
+
+
+def _thinking(content: object) -> str:
+    """Reasoning among the parts of a content list."""
+    parts = content if isinstance(content, list) else []
+    return "".join(words(table(part).get("thinking")) for part in parts)
+
+
+def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:
+    error = complaint(chunk.get("error"))
+    if error is None and event.name == "error":
+        error = complaint(chunk)
+    if error is None and choice.get("finish_reason") == "error":
+        error = complaint(choice.get("error")) or "finish_reason: error"
+    return error
+
+
+def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
+    """The models OpenRouter says it used: the selected endpoint and the attempt that went well."""
+    endpoints = table(metadata, "endpoints").get("available")
+    attempts = metadata.get("attempts")
+    chosen = [e for e in _tables(endpoints) if e.get("selected") is True]
+    well = [a for a in _tables(attempts) if a.get("status") == 200]
+    for entry in (*chosen, *well):
+        if isinstance(entry.get("model"), str):
+            yield Claim(ClaimKind.SIBLING, "openrouter_metadata", entry["model"])
+
+
+def _tables(value: object) -> list[Mapping[str, Any]]:
+    return [table(entry) for entry in value] if isinstance(value, list) else []
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage | None:
+    if not usage:
+        return None
+    return Usage(
+        prompt_tokens=count(usage.get("prompt_tokens")),
+        answer_tokens=count(usage.get("completion_tokens")),
+        reasoning_tokens=count(table(usage, "completion_tokens_details").get("reasoning_tokens")),
+        cached_tokens=count(table(usage, "prompt_tokens_details").get("cached_tokens")),
+        cost_usd=money(usage.get("cost")),
+        upstream_cost_usd=money(table(usage, "cost_details").get("upstream_inference_cost")),
+    )
+
+
+OPENAI_CHAT = Dialect("openai_chat", Framing.SSE, (SSE,), ask, hear, overhear)

@@ -1,0 +1,63 @@
+"""OpenAI responses: typed events, text in `response.output_text.delta`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from monitor.dialects.asking import SSE, address, extra, post
+from monitor.dialects.fields import claims, complaint, count, document, money, table, words
+from monitor.dialects.gateway import overhear
+from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
+
+PATH = "v1/responses"
+TEXT = ("response.output_text.delta", "response.refusal.delta")
+REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
+ENDS = ("response.completed", "response.incomplete")  # incomplete: out of tokens, not of order
+FAILURES = ("response.failed", "error")
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """A streamed response to one input, not kept by the provider. The model may be left out."""
+    body = {
+        **({"model": target.model} if target.model else {}),
+        "input": query.text,
+        "store": False,
+        **extra(target),
+        "stream": True,
+    }
+    return post(address(target.url, PATH), target, body=body)
+
+
+def hear(event: Event) -> Heard:
+    """One event, by its type; types we do not know say nothing."""
+    if event.data.strip() == "[DONE]":
+        return Heard(end=True)
+    said = document(event.data)
+    kind, response = said.get("type", event.name), table(said, "response")
+    error = None
+    if kind in FAILURES:
+        error = complaint(response.get("error") or said.get("error") or said)
+    delta = words(said.get("delta"))
+    return Heard(
+        text=delta if kind in TEXT else "",
+        reasoning=delta if kind in REASONING else "",
+        end=kind in ENDS,
+        error=error,
+        claims=tuple(claims(response)),
+        usage=_usage(table(response, "usage")),
+    )
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage | None:
+    if not usage:
+        return None
+    return Usage(
+        prompt_tokens=count(usage.get("input_tokens")),
+        answer_tokens=count(usage.get("output_tokens")),
+        reasoning_tokens=count(table(usage, "output_tokens_details").get("reasoning_tokens")),
+        cached_tokens=count(table(usage, "input_tokens_details").get("cached_tokens")),
+        cost_usd=money(usage.get("cost")),
+        upstream_cost_usd=money(table(usage, "cost_details").get("upstream_inference_cost")),
+    )
+
+
+OPENAI_RESPONSES = Dialect("openai_responses", Framing.SSE, (SSE,), ask, hear, overhear)

@@ -1,0 +1,131 @@
+"""Reading a transcript: one dialect folded over its events, up to the first end."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from decimal import Decimal
+from typing import Any
+
+from monitor.domain import Claim, Dialect, Event, Heard, Piece, Reply, Transcript, Usage
+from monitor.scrub import plain
+
+MOST_TOKENS = 100_000_000  # ten times the largest context window there is
+MOST_USD = Decimal(10_000)
+MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
+MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
+A_DAY_S = 86_400.0
+
+
+def heard(dialect: Dialect, event: Event) -> Heard:
+    """What one event says; `malformed` where the dialect cannot read it. Never raises."""
+    try:
+        return dialect.hear(event)
+    except (ValueError, KeyError, TypeError):
+        return Heard(malformed=True)
+
+
+def read(dialect: Dialect, transcript: Transcript) -> Reply:
+    """What a transcript says in its dialect. Never raises, whatever a server sent.
+
+    The first error or end closes the reply; events after it are only counted. `pieces` are
+    in order of arrival, `claims` in order of appearance, each once. Figures that cannot be
+    true are dropped and named in `faults`.
+    """
+    events, said = transcript.events, list(_until_end(dialect, transcript.events))
+    last = said[-1] if said else Heard()
+    head = _overheard(dialect, transcript)
+    spoken = any(h.text for h in said)
+    usage, doubts = _plausible(_merged((head, *said)), spoken)
+    faults = (*_numbering(said), *doubts, *_clock(said, transcript))
+    return Reply(
+        pieces=tuple(Piece(e.arrived_ns, h.text, h.reasoning, e.read)
+                     for e, h in zip(events, said, strict=False) if h.text or h.reasoning),
+        claims=_claims((head, *said)),
+        usage=usage,
+        error=None if last.error is None else plain(last.error, MOST_CHARS),
+        ended=_closing(last),
+        malformed=sum(h.malformed for h in said),
+        extras=len(events) - len(said),
+        faults=tuple(plain(fault, 100) for fault in faults),
+    )  # fmt: skip
+
+
+def _closing(said: Heard) -> bool:
+    return said.end or said.error is not None
+
+
+def _until_end(dialect: Dialect, events: Iterable[Event]) -> Iterator[Heard]:
+    for event in events:
+        said = heard(dialect, event)
+        yield said
+        if _closing(said):
+            return
+
+
+def _overheard(dialect: Dialect, transcript: Transcript) -> Heard:
+    try:
+        return dialect.overhear(dict(transcript.headers))
+    except (ValueError, KeyError, TypeError):
+        return Heard(malformed=True)
+
+
+def _claims(said: Iterable[Heard]) -> tuple[Claim, ...]:
+    kept: dict[Claim, None] = {}
+    values: dict[str, int] = {}
+    for claim in (claim for h in said for claim in h.claims):
+        claim = replace(claim, value=plain(claim.value, 200))
+        if claim not in kept and values.get(claim.source, 0) < MOST_VALUES:
+            kept[claim] = None
+            values[claim.source] = values.get(claim.source, 0) + 1
+    return tuple(kept)
+
+
+def _merged(said: Iterable[Heard]) -> Usage:
+    """Usage field by field: what is said later wins over what was said before."""
+    known: dict[str, Any] = {}
+    for usage in (h.usage for h in said if h.usage):
+        known |= {name: value for name, value in asdict(usage).items() if value is not None}
+    return Usage(**known)
+
+
+def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
+    """Usage without what cannot be true, and a fault for each figure dropped."""
+    figures: dict[str, Any] = {
+        name: value for name, value in asdict(usage).items() if value is not None
+    }
+    faults: list[str] = []
+
+    def drop(name: str, why: str = "") -> None:
+        faults.append(f"implausible {name}: {figures.pop(name)}{why}")
+
+    for name, value in list(figures.items()):
+        most = MOST_USD if isinstance(value, Decimal) else MOST_TOKENS
+        if not 0 <= value <= most:
+            drop(name)
+    for name in ("prompt_tokens", "answer_tokens"):
+        if spoken and figures.get(name) == 0:
+            drop(name, " beside an answer")
+    for part, whole in (("reasoning_tokens", "answer_tokens"), ("cached_tokens", "prompt_tokens")):
+        if part in figures and whole in figures and figures[part] > figures[whole]:
+            drop(part, f" of {figures[whole]}")
+    return Usage(**figures), faults
+
+
+def _numbering(said: Sequence[Heard]) -> Iterator[str]:
+    """Texts are numbered from 1 without a gap, and the end repeats the last number."""
+    texts = [h.number for h in said if h.number is not None and not _closing(h)]
+    for expected, number in enumerate(texts, start=1):
+        if number != expected:
+            yield f"gap in the numbering: {number} where {expected} was due"
+            break
+    end = said[-1] if said else Heard()
+    if _closing(end) and end.number is not None and end.number != (texts[-1] if texts else 0):
+        yield f"the end says {end.number} texts, {len(texts)} came"
+
+
+def _clock(said: Sequence[Heard], transcript: Transcript) -> Iterator[str]:
+    """The server's clock is never used for timing; one that is days off is pointed out."""
+    now = transcript.started_at.timestamp()
+    for at in (h.server_at_s for h in said if h.server_at_s is not None):
+        if abs(at - now) > A_DAY_S:
+            yield f"implausible timestamp: {at:.0f}"
+            return

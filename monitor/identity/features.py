@@ -1,0 +1,141 @@
+"""What a fingerprint looks at: the wording of an answer, its manners, the shape of its chunks.
+
+Hashes and the order of the marks are stable over processes and machines: stored numbers
+mean something only together with `VERSION`.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+VERSION = 1  # raised whenever the same answer would give other numbers
+SPACE = 1 << 18  # grams are hashed into so many places
+LOOKED_AT = 1_200  # characters; the first forty tell most
+FEW_CHUNKS = 8  # fewer have no shape
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]")
+_BLANKS = re.compile(r"[ \t]+")
+_NUMBERED = re.compile(r"\s*\d+[.)]\s")
+_ITALIC = re.compile(r"(?<!\*)\*[^*\s][^*\n]*\*(?!\*)")
+_CONTRACTED = re.compile(r"\w['’](?:t|re|ve|ll|m|s|d)\b")
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
+_CURLY = re.compile("[“”’]")
+_TRAILING = re.compile(r"[ \t]\n")
+
+STYLE = (
+    "length", "words", "paragraphs", "word length", "bullets", "numbered lines", "headings",
+    "bold", "italics", "em dashes", "en dashes", "exclamation marks", "question marks", "colons",
+    "semicolons", "commas", "quotation marks", "curly quotes", "apostrophes", "parentheses",
+    "emoji", "code blocks", "ends with a question", "ends with an exclamation", "contractions",
+    "first person", "sentence length", "line breaks", "blanks before line breaks",
+)  # fmt: skip
+SHAPE = (
+    "characters a chunk", "spread of chunk lengths", "chunks of one to four characters",
+    "chunks beginning with a blank", "chunks of one word",
+)  # fmt: skip
+MARKS = (*STYLE, *SHAPE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer to a canned query. `chunks` is empty where nobody kept them."""
+
+    query: str
+    text: str
+    chunks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """`grams` are distinct hashes of wording; `marks` stand in the order of `MARKS`.
+
+    A mark is None where it cannot be measured.
+    """
+
+    query: str
+    grams: tuple[int, ...]
+    marks: tuple[float | None, ...]
+
+
+def features(answer: Answer) -> Features:
+    """The features of one answer."""
+    return Features(answer.query, _grams(answer.text), _style(answer.text) + shape(answer.chunks))
+
+
+def _grams(text: str) -> tuple[int, ...]:
+    seen = text[:LOOKED_AT]
+    words = [word.lower() for word in _WORD.findall(seen)]
+    found = {"w" + word for word in words}
+    found.update(f"b{one} {two}" for one, two in zip(words, words[1:], strict=False))
+    found.update("o" + " ".join(words[:count]) for count in range(1, 5))
+    line = _BLANKS.sub(" ", seen)
+    for size in GRAMS:
+        found.update([line[at : at + size] for at in range(len(line) - size + 1)])
+    place = SPACE - 1
+    return tuple(sorted({crc32(gram.encode("utf-8", "replace")) & place for gram in found}))
+
+
+GRAMS = (4,)  # lengths of the runs of characters
+
+
+def _style(text: str) -> tuple[float | None, ...]:
+    size, lines, words = max(1, len(text)), text.split("\n"), text.split()
+    count, rows = max(1, len(words)), len(lines)
+
+    def per_hundred(characters: str) -> float:
+        return 100 * sum(text.count(each) for each in characters) / size
+
+    end = text.rstrip()[-1:]
+    return (
+        math.log1p(len(text)),
+        math.log1p(len(words)),
+        math.log1p(text.count("\n\n")),
+        size / count / 6,
+        sum(line.lstrip()[:2] in ("- ", "* ", "• ") for line in lines) / rows,
+        sum(bool(_NUMBERED.match(line)) for line in lines) / rows,
+        sum(line.startswith("#") for line in lines) / rows,
+        math.log1p(text.count("**") / 2),
+        math.log1p(len(_ITALIC.findall(text))),
+        per_hundred("—"),
+        per_hundred("–"),
+        per_hundred("!"),
+        per_hundred("?"),
+        per_hundred(":"),
+        per_hundred(";"),
+        per_hundred(","),
+        per_hundred('"“”'),
+        float(bool(_CURLY.search(text))),
+        per_hundred("'’"),
+        per_hundred("("),
+        float(bool(_EMOJI.search(text))),
+        float("```" in text),
+        float(end == "?"),
+        float(end == "!"),
+        100 * len(_CONTRACTED.findall(text)) / count,
+        100
+        * sum(word in ("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’ll") for word in words)
+        / count,
+        math.log1p(count / max(1, len(_SENTENCE_END.findall(text)))),
+        100 * text.count("\n") / size,
+        float(bool(_TRAILING.search(text))),
+    )
+
+
+def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
+    """How a stream was cut. The first chunk is left out: it is often cut by other rules."""
+    inner = [chunk for chunk in chunks[1:] if chunk]
+    if len(inner) < FEW_CHUNKS:
+        return (None,) * len(SHAPE)
+    count = len(inner)
+    mean = sum(map(len, inner)) / count
+    spread = math.sqrt(sum((len(chunk) - mean) ** 2 for chunk in inner) / count)
+    return (
+        math.log(mean),
+        spread / mean,
+        sum(len(chunk) <= 4 for chunk in inner) / count,
+        sum(chunk[0] == " " for chunk in inner) / count,
+        sum(len(chunk.split()) == 1 for chunk in inner) / count,
+    )

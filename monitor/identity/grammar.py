@@ -1,0 +1,172 @@
+"""The sentences in which a model says who it is, as patterns over the tongues' phrases.
+
+Every pattern captures `name` or `maker` and begins where the claim begins; `guards` judges
+what stands around it. A bare claim gives a name and nothing else ("I'm Claude"), which may
+be a person's; a full one says enough by itself ("I was created by Anthropic").
+"""
+
+import re
+
+from monitor.identity.guards import CORRECTS, either
+from monitor.identity.speakers import MAKER, NAME
+from monitor.identity.tongues import TONGUES, Tongue
+
+
+def _spaced(phrases: str) -> str:
+    return re.sub(r"(?<!,) ", r"\\s+", either(phrases))
+
+
+# Words that may not stand inside a description of oneself.
+_STOP = either(
+    """not|no|never|neither|nor|hardly|non|mai|bukan|bukanlah|tidak|ne|pas|jamais|nicht|kein|keine|
+    nie|não|nunca|like|unlike|fan|fans|of|with|about|than|by|from|using|in|on|at|to|or|who|that|if|
+    similar|inspired|compatible|former|ex|rival|competitor|alternative|di|da|de|do|del|por|dari|von|
+    mit|con|com|avec|para|für|untuk|come|como|comme|wie|seperti|i|je|ich|eu|yo|saya|aku"""
+)
+_WORD = rf"(?!(?:{_STOP})\b)[\w'-]+"
+_ADVERB = _spaced(
+    r"""(?:,? (?:actually|really|indeed|in fact|in reality|currently|simply|just|basically|also|
+    technically|underneath|originally|proudly|of course|in realtà|davvero|sebenarnya|en realidad|
+    realmente|en fait|en réalité|eigentlich|tatsächlich|na verdade)\b,?)*"""
+)
+_TEAM = _spaced(
+    """(?:(?:the|a|an|il|lo|la|el|le|o|das|der|die|dem) |l')?(?:(?:AI|research|safety|brilliant|
+    talented|American|US|leading|tech|company) ){0,3}(?:team|company|lab|startup|researchers|
+    engineers|scientists|people|folks|firm|società|azienda|empresa|equipo|entreprise|société|équipe|
+    Unternehmen|Firma|equipe|perusahaan|tim) (?:(?:at|of|from|di|de|da|von|bei|chez|called|named|
+    bernama|chiamata|llamada|appelée|namens) )?"""
+)
+_END = r"(?![A-Za-zÀ-ÿ0-9_])"  # of a Latin word: Chinese follows without a space
+_BY = rf"(?:{_TEAM})?(?P<maker>{MAKER}){_END}"
+_VERSION = either(
+    r"""(?:[\s-]+(?:v?\d+(?:\.\d+)*[a-z]?|\d+b|haiku|sonnet|opus|scout|maverick|instant|pro|flash|
+    large|small|mini|nano|turbo|instruct|chat|plus|max|ultra|lite|r\d)\b)*"""
+)
+_NAMED = rf"(?:(?:{MAKER})'s\s+)?(?P<name>{NAME}){_VERSION}"
+_WHICH = _spaced(
+    r""",?\s*(?:(?:that|which|che|qui|que|yang|and|e|dan|y|et) )?
+    (?:(?:was|is|has been|è stato|è stata|è|fue|ha sido|a été|est|foi) )?"""
+)
+_LINKS = _spaced(
+    """made|created|developed|trained|built|designed|from|by|that|who|which|here|and|for|to|with|at|
+    powered|based|called|named|di|da|del|della|de|creato|sviluppato|addestrato|che|qui|que|yang|
+    untuk|para|pour|per|für|e|y|et|und|dan|von|dari|buatan|oleh|ready|pronto"""
+)
+_GOING_ON = _spaced(
+    """in|on|using|under|via|through|right now|today|currently|behind|family|series|architecture|
+    architettura|architektur|arquitectura|technology|su|con|nel|nella|mit|pada|dengan|en|em|no|na|
+    sur|avec|dans|auf|so that"""
+)
+_VERBS = "|".join(_spaced(tongue.verbs) for tongue in TONGUES if tongue.verbs)
+_HEADS = "|".join(_spaced(tongue.heads) for tongue in TONGUES)
+_ALL_MADE = "|".join(_spaced(f"{t.made}|{t.of}|{t.running}") for t in TONGUES)
+_STOPS = r"\s*(?:[,.;:!?()–—。-]|$)"
+_STANDS = rf"(?={_STOPS}|\s+(?:{_LINKS}|{_ALL_MADE})\b)"  # no further noun follows
+
+
+def _described(tongue: Tongue) -> str:
+    heads, article = _spaced(tongue.heads), _spaced(tongue.article)
+    more = rf"(?:\s+(?:di\s+|de\s+|of\s+|d'\s*)?(?:{heads})\b)*"
+    return rf"(?:(?:{article})\s*)?\b(?:{_WORD}\s+){{0,6}}?(?:{heads})\b{more}"
+
+
+def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
+    """One tongue's bare claims and full ones."""
+    be, was, runs = (
+        rf"\b(?:{_spaced(p)}){_ADVERB}\s+" for p in (tongue.be, tongue.was, tongue.runs)
+    )
+    article, heads = rf"(?:{_spaced(tongue.article)})", rf"(?:{_spaced(tongue.heads)})"
+    running, makes = rf"(?:{_spaced(tongue.running)})", rf"(?:{_spaced(tongue.makes)})"
+    verbs = rf"(?:{_spaced(tongue.verbs)})"
+    closed = rf"(?:\s+{_WORD}){{0,3}}?\s+{verbs}\b" if tongue.verbs else ""
+    made, of = rf"(?:{_spaced(tongue.made)})\s*{_BY}{closed}", rf"(?:{_spaced(tongue.of)})\s*{_BY}"
+    more = rf"(?:\s+{_WORD}){{0,3}}?" if tongue.trailing else r"(?:\s+for(?:\s+[A-Z]\w+){1,3})?"
+    described = _described(tongue) + more
+    model = rf"(?:{article}\s*)?(?:{heads}\s+)*{_NAMED}"
+    before_name = rf"(?:(?:{article}\s*)?(?:{heads}\s+)+|(?:{tongue.definite or '(?!)'})\s+)?"
+    persona = rf"(?-i:[A-Z])[^.!?;]{{0,60}}?,\s+(?:{described},?\s+)?"
+    denied = rf"\b(?:{_spaced(tongue.denied)})\s+[^.;!?]{{1,60}}?,?\s+(?:{CORRECTS})\s+"
+    bare = [rf"{be}{before_name}{_NAMED}", rf"{denied}{before_name}{_NAMED}"]
+    full = [
+        rf"{be}{article}\s*{_NAMED}\s+{heads}\b{_STANDS}",
+        rf"{be}{described},?\s+(?:{_spaced(tongue.called)})\s+{_NAMED}",
+        rf"{be}{described}{_WHICH}{made}",
+        rf"{be}{_described(tongue)}{_WHICH}{of}",
+        rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_WORD}\s+){{0,3}}?{heads}\b{_STANDS}",
+        rf"{be}{persona}{running}\s+{model}",
+        rf"{be}{persona}{_WHICH}{made}",
+        rf"{be}{described},?\s+{running}\s+{model}",
+        rf"{was}{made}",
+        rf"{runs}{model}",
+        rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b",
+        rf"\b{makes}\s+{_BY}",
+        rf"\b(?:{_spaced(tongue.maker)})\s+{_BY}",
+        rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s)",
+        rf"\b{made}(?=[^,.]{{0,30}},\s+(?:{_spaced(tongue.be)})\s)",
+    ]
+    if tongue.verbs:
+        full.append(rf"{be}{article}\s+(?:{tongue.made})\s+{_BY}\s+{verbs}\s+{heads}\b")
+    return bare, full
+
+
+_HERE = (  # "Claude here, …", "Claude is my name"
+    rf"\b{_NAMED}(?=\s+(?:here|speaking)\s*(?:[,.!:–—-]|$))",
+    rf"\b{_NAMED}\s+(?:is my name|è il mio nome|adalah nama saya|es mi nombre|est mon nom|"
+    r"ist mein Name|é (?:o )?meu nome)",
+)
+_MAKES_ZH = "开发|训练|创建|创造|研发|打造|推出|制造|设计|提供"
+_ONE = "(?:一个|一款|一种|一位|名为|名叫|叫做|叫)*"
+_FIRM = "(?:公司|团队|的团队|的工程师)?"
+_BARE_ZH = (
+    rf"(?:我是|我叫|我就是|我的名字是|我的名字叫){_ONE}"
+    rf"(?:(?:来自)?\s*(?:{MAKER})\s*的\s*)?\s*{_NAMED}"
+)
+_FULL_ZH = (
+    rf"我是?{_ONE}(?:由|被)?\s*{_BY}\s*{_FIRM}所?(?:{_MAKES_ZH})",
+    rf"我是[^,。不]{{1,12}},{_ONE}是?由?\s*{_BY}\s*{_FIRM}所?(?:{_MAKES_ZH})",
+    rf"{_BY}\s*{_FIRM}(?:{_MAKES_ZH})了我",
+    rf"我(?:的底层模型|背后的模型|的模型|使用的模型|的基础模型|使用的)是?(?:由)?\s*(?:{_NAMED}|{_BY})",
+    rf"我是(?:来自)?\s*{_BY}\s*{_FIRM}的(?:AI|人工智能|大型|大|语言|智能)*(?:助手|模型)",
+    rf"我是?(?:基于|由)\s*(?:(?:{MAKER})\s*的)?\s*{_NAMED}",
+    rf"我的(?:开发者|创造者|创建者|开发公司)是\s*{_BY}",
+    rf"作为{_ONE}由?\s*(?:{_NAMED}|{_BY}\s*{_FIRM}(?:{_MAKES_ZH}))[^,。]{{0,20}},我",
+)
+
+_BOTH = [_patterns(tongue) for tongue in TONGUES]
+_BARE = (*(p for bare, _ in _BOTH for p in bare), *_HERE, _BARE_ZH)
+_FULL = (*(p for _, full in _BOTH for p in full), *_FULL_ZH)
+BARE = tuple(re.compile(pattern, re.I) for pattern in _BARE)
+FULL = tuple(re.compile(pattern, re.I) for pattern in _FULL)
+
+# What may come right after a full claim.
+FOLLOWS = re.compile(
+    rf"{_STOPS}|\s+(?:{_LINKS}|{_GOING_ON}|{_HEADS}|{_VERBS}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
+    r"'s?\s+(?:own\s+)?(?:AI\s+|research\s+)?(?:team|researchers|engineers|lab|labs)\b",
+    re.I,
+)
+# How the sentence goes on after a bare name that is an assistant's.
+_ARTIFICIAL = _spaced(
+    r"""(?:\w+ (?:de |di |d'\s*))?(?:AI|IA|KI|LLM|chatbot|language model|modello linguistico|
+    modello di linguaggio|model bahasa|modelo de lenguaje|modelo de linguagem|modèle de lang\w+|
+    Sprachmodell|KI-\w+|intelligen\w+ artificial\w*|artificial intelligence|kecerdasan buatan|
+    (?:virtual|digital) assistant|assist?ente (?:virtuale|digitale|virtual|digital)|
+    asisten (?:virtual|digital))"""
+)
+_HELP = _spaced(
+    r"""(?:and )?(?:how|what) (?:can|may)|(?:and )?(?:I'm|I am) (?:here|happy|glad|ready|pleased)|
+    here to|nice to|pleased|your\b|il tuo|la tua|tu asistente|votre|ton assistant|dein|Ihr\b|
+    come posso|in cosa|bagaimana|ada yang|apa yang|siap|cómo puedo|en qué|comment puis|wie kann|
+    womit|como posso|em que"""
+)
+_DENIAL = _spaced("(?:(?:and|e|y|et|und|dan) )?(?:not|non|nicht|bukan|no|pas|não) ")
+_ARTICLES = "|".join(_spaced(tongue.article) for tongue in TONGUES)
+GOES_ON = re.compile(
+    rf"[\s,(¿–—:-]*(?:{_HELP}|{_DENIAL}|(?:here|speaking)\b|(?:{MAKER})'s\s|"
+    rf"(?:{_ALL_MADE})\s*(?:{_TEAM})?(?:{MAKER}){_END}|(?:(?:{_ARTICLES})\s*)?"
+    rf"(?:{_WORD}\s+){{0,5}}?"
+    rf"(?:{_ARTIFICIAL}\b{_STANDS}|(?:{_HEADS})\s+(?:{_ALL_MADE})\s*(?:{MAKER}){_END}))",
+    re.I,
+)
+CHINESE_GOES_ON = re.compile(
+    r"(?:[\s,.。(-]|由|是|模型|大模型|语言模型|驱动).*(?:由|AI|人工智能|模型|助手|开发)"
+)

@@ -1,0 +1,129 @@
+"""What an answer says of its own maker: "I'm Claude, an AI created by Anthropic".
+
+Weak evidence by nature: models are sometimes wrong about themselves, and a persona hides
+them. So a claim is read only where its sentence can be taken apart completely; whatever
+stands outside the grammar makes it no claim. A missed claim costs little, a false one
+names the wrong model.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
+
+from monitor.identity import grammar, guards
+from monitor.identity.families import FAMILIES
+from monitor.identity.guards import either
+from monitor.identity.sentences import cleaned, sentences, unglued
+from monitor.identity.speakers import MAKER, MAKERS, NAME, NAMES, UNMISTAKABLE
+from monitor.identity.tongues import TONGUES
+
+
+@dataclass(frozen=True, slots=True)
+class SelfClaim:
+    """The text says who speaks. `family` follows from the maker where no name is given."""
+
+    family: str
+    maker: str
+    text: str
+
+
+_NAME = re.compile(NAME, re.I)
+_ANY = re.compile(f"{NAME}|{MAKER}", re.I)
+_FAMILIES = tuple(
+    [(re.compile(names, re.I), family) for family, names in UNMISTAKABLE.items()]
+    + [(re.compile(names), family) for family, names in NAMES.items()]
+)
+_MAKERS = tuple((re.compile(names), maker, family) for maker, (names, family) in MAKERS.items())
+_CERTAIN = re.compile("|".join(UNMISTAKABLE.values()), re.I)
+_PHRASES = (
+    *(phrases for tongue in TONGUES for phrases in astuple(tongue) if isinstance(phrases, str)),
+    guards.GREETINGS,
+    guards.OPENERS,
+    "claude chatgpt gpt llama gemini deepmind haiku sonnet opus scout mistral qwen deepseek grok",
+    "kimi anthropic openai meta google alibaba xai how can help you today not here assist with",
+)
+_VOCABULARY = frozenset(
+    word.lower()
+    for phrases in _PHRASES
+    for word in re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", phrases)
+    if len(word) > 1 or word in ("I", "i", "a")
+)
+_ALTERNATIVE = re.compile(r"\s*(?:or|o|atau|ou|oder)\s", re.I)  # "Claude or Llama"
+_INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may as well introduce somebody else
+_POINTED = re.compile(r"\s*[,.!:;(–—-]")
+_ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how can I help?"
+    either(
+        r"""[,–—!-]\s*¿?(?:and\s+)?(?:how|what|where|who|which|can|may|is there|come|cosa|in cosa|
+        di cosa|posso|bagaimana|apa|ada|cómo|qué|en qué|puedo|comment|que|en quoi|puis|wie|was|
+        womit|kann|como|o que|em que|怎么|有什么|请问|需要|我能|我可以)"""
+    ),
+    re.I,
+)
+
+
+def claimed(text: str) -> tuple[SelfClaim, ...]:
+    """The distinct claims of a text about its own speaker, in order. Never fails."""
+    if not _ANY.search(text):
+        return ()
+    said = sentences(unglued(cleaned(text, _NAME), _VOCABULARY))
+    found: dict[tuple[str, str], SelfClaim] = {}
+    for at, sentence in enumerate(said):
+        if any(guards.staged(earlier) for earlier in said[max(0, at - 2) : at]):
+            continue
+        if at + 1 < len(said) and guards.retracted(said[at + 1]):
+            continue
+        for claim in _claims(sentence):
+            found.setdefault((claim.family, claim.maker), claim)
+    return tuple(found.values())
+
+
+def _claims(sentence: str) -> Iterator[SelfClaim]:
+    """The claims of one sentence that stand, bare names first."""
+    if not _ANY.search(sentence):
+        return
+    for bare, patterns in ((True, grammar.BARE), (False, grammar.FULL)):
+        for pattern in patterns:
+            for match in pattern.finditer(sentence):
+                claim = _claim(match)
+                if claim and _stands(sentence, match, claim, bare=bare):
+                    yield claim
+
+
+def _claim(match: re.Match[str]) -> SelfClaim | None:
+    groups = match.groupdict()
+    if name := groups.get("name"):
+        for pattern, family in _FAMILIES:
+            if pattern.fullmatch(name):
+                return SelfClaim(family, FAMILIES[family].vendor, match[0].strip())
+    if maker := groups.get("maker"):
+        for pattern, vendor, family in _MAKERS:
+            if pattern.fullmatch(maker):
+                return SelfClaim(family, vendor, match[0].strip())
+    return None
+
+
+def _stands(sentence: str, match: re.Match[str], claim: SelfClaim, *, bare: bool) -> bool:
+    """Whether nothing around the claim makes it somebody else's, or no claim at all."""
+    before, after = sentence[: match.start()], sentence[match.end() :]
+    if not guards.opens(before) or guards.unsaid(after) or _ALTERNATIVE.match(after):
+        return False
+    if sentence.endswith("?") and not _ASKS.search(after):
+        return False
+    if bare:
+        return _assistant(after, match, claim)
+    return bool(grammar.FOLLOWS.match(after))
+
+
+def _assistant(after: str, match: re.Match[str], claim: SelfClaim) -> bool:
+    """Whether a bare name is an assistant's: the sentence ends, or goes on as theirs do."""
+    if re.match(r"[a-zà-ÿ0-9'-]", after, re.I):
+        return False
+    for pattern, vendor, _ in _MAKERS:
+        by = rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+(?:{pattern.pattern})"
+        if vendor != claim.maker and re.match(by, after):
+            return False
+    if not after.strip(" .,!?:;()–—-。"):
+        return not _INTRODUCES.match(match[0])
+    if _CERTAIN.search(match[0]) and _POINTED.match(after):
+        return True
+    return bool(grammar.GOES_ON.match(after) or grammar.CHINESE_GOES_ON.match(after))

@@ -1,0 +1,142 @@
+"""The plan of one evaluation: which rows change and what is told, over every scope at once.
+
+First the verdicts are taken in, then what the channel believes is brought in line with what
+is true: told anew, joined, reminded of, corrected in silence, or over. Under a mute only the
+first happens; the difference waits, and what is over by then and never was told is not told.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitor.domain import Incident, Notice, State, Status, Verdict
+from monitor.incidents.silence import Silence, silent
+from monitor.incidents.states import Change, Policy, advance
+from monitor.incidents.stories import Key, Story, rank, stories, story_of
+from monitor.incidents.telling import passing_notice, story_notice
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A row to write and a notice to tell, in one transaction, in the order planned.
+
+    `incident` None: a notice that has no incident; a store keeps one of each notice id.
+    `notice` None: nothing is told. A new incident has no number yet: its notice takes the
+    number the store gives it, and `part_of` names its leader, whose step came before.
+    """
+
+    incident: Incident | None
+    change: Change
+    notice: Notice | None = None
+
+
+def plan(
+    standing: Iterable[Incident],
+    verdicts: Iterable[Verdict],
+    *,
+    silence: Silence = (),
+    policy: Policy,
+    now: datetime,
+) -> list[Step]:
+    """Steps for verdicts, given the latest incident of each rule and scope, open or resolved."""
+    draft = _Draft(standing, tuple(silence), policy, now)
+    passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
+    draft.begin_telling()
+    for story in stories(draft.incidents):
+        draft.bring_in_line(story)
+    return [*draft.steps(), *map(draft.passing, filter(draft.may_tell, passing))]
+
+
+class _Draft:
+    """Incidents as they will be, and what will be told, while one plan is made."""
+
+    def __init__(
+        self, standing: Iterable[Incident], silence: Silence, policy: Policy, now: datetime
+    ) -> None:
+        self.before = {incident.key: incident for incident in standing}
+        self.incidents = dict(self.before)
+        self.changes: dict[Key, Change] = {}
+        self.notices: dict[Key, Notice] = {}
+        self.news: set[Key] = set()  # leaders of stories with something to say aloud
+        self.silence, self.policy, self.now = silence, policy, now
+
+    def may_tell(self, of: Incident | Verdict) -> bool:
+        return not silent(self.silence, of.rule, of.scope, now=self.now)
+
+    def take_in(self, verdict: Verdict) -> bool:
+        """Advance the incident a verdict is about; False for a notice, which has none."""
+        if verdict.state is State.NOTICE:
+            return False
+        key = verdict.rule, verdict.scope
+        before = self.incidents.get(key)
+        after, change = advance(before, verdict, policy=self.policy, now=self.now)
+        if after is not None and after is not before:
+            self.incidents[key], self.changes[key] = after, change
+        return True
+
+    def begin_telling(self) -> None:
+        """Let what is open and unknown to the channel lead a story, or join one."""
+        untold = (i for i in self.incidents.values() if i.open and i.told is not Status.FIRING)
+        for incident in sorted(untold, key=rank):
+            if self.may_tell(incident):
+                told = [s for s in stories(self.incidents) if self.may_tell(s.leader)]
+                story = story_of(incident, told)
+                leader = story.leader.key if story else None
+                self.put(replace(incident, told=Status.FIRING, part_of=leader))
+                self.news.add(leader or incident.key)
+
+    def bring_in_line(self, story: Story) -> None:
+        """Tell what the channel does not know of a story, once and in the right voice."""
+        leader, changed = story.leader, [self.changes.get(i.key) for i in story.members]
+        if not self.may_tell(leader):
+            self.leave_for_later(story)
+        elif story.over:
+            quiet = all(member.once for member in story.members)
+            self.tell(story, Status.RESOLVED, quiet=quiet)
+            for member in story.members:
+                self.put(replace(member, told=Status.RESOLVED))
+        elif leader.key in self.news or any(map(self.grew, story.members)):
+            self.put(replace(leader, last_told_at=self.now))
+            self.tell(story, Status.FIRING)
+        elif not story.face.once and self.now >= self.due(story):
+            reminded = replace(leader, last_told_at=self.now, reminders=leader.reminders + 1)
+            self.put(reminded)
+            self.changes[leader.key] = Change.REMINDED
+            self.tell(replace(story, leader=reminded), Status.STILL_FIRING)
+        elif Change.RESOLVED in changed or Change.REOPENED in changed:
+            self.tell(story, Status.FIRING, quiet=True)
+
+    def due(self, story: Story) -> datetime:
+        """When a story is to be told again; sooner once its leader is over and a part is not."""
+        leader, policy = story.leader, self.policy
+        if leader.resolved_at is not None and leader.last_told_at <= leader.resolved_at:
+            return leader.resolved_at + policy.lingering
+        return leader.last_told_at + (
+            policy.remind_every if leader.reminders else policy.remind_after
+        )
+
+    def grew(self, incident: Incident) -> bool:
+        """Whether it is to be said again: a new day, or twice as much."""
+        before = self.before.get(incident.key)
+        return before is not None and incident.open and incident.once != before.once
+
+    def leave_for_later(self, story: Story) -> None:
+        for member in story.members:
+            if self.grew(member):
+                self.put(replace(member, once=self.before[member.key].once))
+
+    def put(self, incident: Incident) -> None:
+        self.incidents[incident.key] = incident
+
+    def tell(self, story: Story, status: Status, *, quiet: bool = False) -> None:
+        self.notices[story.leader.key] = story_notice(story, status, now=self.now, quiet=quiet)
+
+    def passing(self, verdict: Verdict) -> Step:
+        return Step(None, Change.NONE, passing_notice(verdict, now=self.now))
+
+    def steps(self) -> Iterable[Step]:
+        """Leaders first, for their parts refer to them."""
+        for key, incident in sorted(self.incidents.items(), key=lambda item: bool(item[1].part_of)):
+            if incident is not self.before.get(key) or key in self.notices:
+                change = self.changes.get(key, Change.NONE)
+                yield Step(incident, change, self.notices.get(key))

@@ -1,0 +1,75 @@
+"""One cause, one message: which incidents are told together, and who leads the telling.
+
+A story is a leader, whose number and message it has, and the incidents that are part of it.
+Every incident keeps a row of its own, so that durations are known. Source: docs/alerts.md
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain import ALL, Incident, Status
+
+Key = tuple[str, str]  # rule and scope
+
+CAUSES: Mapping[str, frozenset[str]] = {
+    "key": frozenset({"fallback", "ttft", "spend"}),
+    "down": frozenset({"fallback", "ttft", "spend"}),
+    "fallback": frozenset({"ttft"}),
+    "probe_budget": frozenset({"no_data"}),
+}
+_RANK = ("key", "probe_budget", "down", "fallback")  # causes before what follows from them
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """A leader and its parts, which are open, or over without having been told so."""
+
+    leader: Incident
+    parts: tuple[Incident, ...] = ()
+
+    @property
+    def members(self) -> tuple[Incident, ...]:
+        return self.leader, *self.parts
+
+    @property
+    def face(self) -> Incident:
+        """Whom the message is about: the leader, or what outlives it."""
+        still = [member for member in self.members if member.open]
+        return self.leader if self.leader.open or not still else min(still, key=rank)
+
+    @property
+    def over(self) -> bool:
+        return not any(member.open for member in self.members)
+
+
+def rank(incident: Incident) -> tuple[int, datetime]:
+    """Sorts causes before symptoms, then by age."""
+    place = _RANK.index(incident.rule) if incident.rule in _RANK else len(_RANK)
+    return place, incident.opened_at
+
+
+def stories(incidents: Mapping[Key, Incident]) -> list[Story]:
+    """Everything the channel believes to be going on, as it was told."""
+    believed = [i for i in incidents.values() if i.told is Status.FIRING]
+    leaders = [i for i in believed if i.part_of is None]
+    return [
+        Story(leader, tuple(sorted((i for i in believed if i.part_of == leader.key), key=rank)))
+        for leader in leaders
+    ]
+
+
+def story_of(incident: Incident, told: Iterable[Story]) -> Story | None:
+    """The oldest story that tells of a cause or of a symptom of this incident."""
+    related = [
+        story
+        for story in told
+        if any(i.open and (_causes(i, incident) or _causes(incident, i)) for i in story.members)
+    ]
+    return min(related, key=lambda story: story.leader.opened_at, default=None)
+
+
+def _causes(cause: Incident, symptom: Incident) -> bool:
+    """A key serves every target; `spend` is over all of them."""
+    near = cause.scope == symptom.scope or ALL in (cause.scope, symptom.scope)
+    return symptom.rule in CAUSES.get(cause.rule, ()) and (near or cause.rule == "key")

@@ -1,0 +1,130 @@
+"""The probe job: claim a slot, ask its canned queries one after another, store what came back."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from monitor import identity
+from monitor.dialects import dialect_of
+from monitor.domain import Observation, Query, Target
+from monitor.jobs.watch import Watch
+from monitor.observe import Occasion, observe
+from monitor.store import Away, budget, observations, slots, standing
+from monitor.wire import exchange, quiet
+
+log = logging.getLogger(__name__)
+
+DRAIN = 200  # observations a transaction, when the spool empties
+
+
+async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
+    """Ask one round; returns how many observations came of it.
+
+    With the database away the round is asked all the same: its observations wait in the
+    spool, and the first row of a slot wins when the database is back.
+    """
+    if why := await _refusal(watch, target, slot):
+        log.info("round missed", extra={"target": target.name, "slot": slot, "why": why})
+        return 0
+    asked, missed = 0, None
+    with quiet():
+        for query in target.queries:
+            spent_up, history = await _before(watch, target)
+            if spent_up:
+                missed = spent_up
+                break
+            observation = await probe(watch, target, query, slot=slot, history=history)
+            await keep(watch, [observation])
+            asked += 1
+            if observation.outcome.good is None:
+                missed = observation.error or observation.outcome.value
+                break
+    await _finish(watch, target, slot, missed)
+    return asked
+
+
+async def _refusal(watch: Watch, target: Target, slot: datetime) -> str | None:
+    """Why this worker is not to ask the round; None when it is."""
+    until = watch.patience.get(target.name)
+    patient = "the service asked for patience" if until and watch.now() < until else None
+    try:
+        async with watch.database.begin() as connection:
+            if not await slots.claim(connection, target.name, watch.region, slot, watch.worker):
+                return "another worker asks it"
+            if patient:
+                await slots.finish(connection, target.name, watch.region, slot, missed=patient)
+    except Away as away:
+        log.warning("slot not claimed", extra={"target": target.name, "why": str(away)})
+    return patient
+
+
+async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.Standing]:
+    """Why no further probe may be paid for today, if so; and what direct questions said.
+
+    The budget is counted in the database before each probe, so that no restart evades it.
+    """
+    probes = watch.settings.file.probes
+    try:
+        async with watch.database.begin() as connection:
+            spent = await budget.today(connection)
+            history = await standing.direct_answers(connection, target.name)
+    except Away:
+        return None, identity.Standing()
+    if spent.usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
+        return "the daily budget of probes is used up", history
+    return None, history
+
+
+async def probe(
+    watch: Watch,
+    target: Target,
+    query: Query,
+    *,
+    slot: datetime,
+    origin: str = "round",
+    history: identity.Standing,
+) -> Observation:
+    """Ask one query once. Never retried: a retry hides what is measured and pays twice."""
+    dialect = dialect_of(target)
+    transcript = await exchange(
+        dialect.ask(query, target), dialect=dialect, target=target, query=query, probe=uuid4(),
+        http=watch.wire,
+    )  # fmt: skip
+    if transcript.retry_after_s is not None and transcript.status in (429, 503):
+        wait = timedelta(seconds=transcript.retry_after_s)
+        watch.patience[target.name] = watch.now() + wait
+    occasion = Occasion(
+        target=target,
+        query=query,
+        origin=origin,
+        slot=slot,
+        region=watch.region,
+        worker=watch.worker,
+        config_hash=watch.settings.config_hash,
+        excerpt_chars=watch.settings.file.storage.excerpt_chars,
+        secrets=watch.settings.secrets,
+    )
+    return observe(transcript, occasion, dialect=dialect, book=watch.book, standing=history)
+
+
+async def keep(watch: Watch, new: Sequence[Observation]) -> None:
+    """Store observations, those of the spool first; with the database away, spool them."""
+    watch.spool.keep(new)
+    try:
+        while waiting := watch.spool.oldest(DRAIN):
+            async with watch.database.begin() as connection:
+                stored = await observations.add(connection, waiting)
+            watch.spool.forget(len(waiting))
+            if stored < len(waiting):
+                log.info("observations already there", extra={"count": len(waiting) - stored})
+    except Away as away:
+        log.warning("observations wait", extra={"count": len(watch.spool), "why": str(away)})
+
+
+async def _finish(watch: Watch, target: Target, slot: datetime, missed: str | None) -> None:
+    try:
+        async with watch.database.begin() as connection:
+            await slots.finish(connection, target.name, watch.region, slot, missed=missed)
+    except Away as away:
+        log.warning("round not marked", extra={"target": target.name, "why": str(away)})

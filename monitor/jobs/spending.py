@@ -1,0 +1,53 @@
+"""The days of spend that the spend rule judges: yesterday's and today's, over every provider."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta, tzinfo
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.accounts import ACCOUNTS
+from monitor.domain import Spend
+from monitor.jobs.watch import Watch
+from monitor.pricing import Slice, account_spend, day_of, spent_day
+from monitor.store import accounts, spending
+
+
+async def days(
+    connection: AsyncConnection, watch: Watch, zone: tzinfo, now: datetime
+) -> Sequence[Spend]:
+    """Yesterday, which late rows may still change, and today."""
+    _, today, _ = day_of(now, zone)
+    return [
+        await _day(connection, watch, zone, at, now) for at in (today - timedelta(hours=1), now)
+    ]
+
+
+async def _day(
+    connection: AsyncConnection, watch: Watch, zone: tzinfo, at: datetime, now: datetime
+) -> Spend:
+    day, starts_at, ends_at = day_of(at, zone)
+    heard = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
+    known = {}
+    for provider in ACCOUNTS:
+        readings = await accounts.spent(connection, provider, since=starts_at - timedelta(days=1))
+        spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
+        if spent is not None:
+            known[provider] = spent
+    found = spent_day(
+        [Slice(**item._asdict()) for item in heard],
+        starts_at=starts_at,
+        ends_at=ends_at,
+        now=now,
+        daily_queries={t.name: t.daily_queries for t in watch.settings.targets.values()},
+        provider_of=lambda model: watch.book.provider(model, at=at),
+        accounts=known,
+    )
+    total = found.spend.total
+    return Spend(
+        day=day,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        total_usd=total.usd,
+        at_least=total.at_least,
+        slices=found.slices,
+    )

@@ -1,0 +1,61 @@
+"""The delivery job: lease due notices, send each, write down how it went.
+
+No transaction is open while Slack is spoken to. A crash between send and settle repeats a
+message: loss would be worse.
+"""
+
+import logging
+from dataclasses import replace
+
+from monitor.domain import Delivery, GiveUp, Sent, Status, TryLater
+from monitor.jobs.watch import Watch
+from monitor.messages import render, thread_reply
+from monitor.scrub import redact
+from monitor.store import Away, outbox
+
+log = logging.getLogger(__name__)
+
+IN_THREAD = (Status.STILL_FIRING, Status.RESOLVED)
+
+
+async def deliver(watch: Watch) -> int:
+    """Send everything due; returns how many were sent."""
+    sent = 0
+    try:
+        while item := await _leased(watch):
+            delivery = await _send(watch, item)
+            async with watch.database.begin() as connection:
+                await outbox.settle(connection, item.notice.id, delivery, watch.notifier.channel)
+            _log(item, delivery)
+            sent += isinstance(delivery, Sent)
+    except Away as away:
+        log.warning("outbox waits", extra={"why": str(away)})
+    return sent
+
+
+async def _leased(watch: Watch) -> outbox.Leased | None:
+    async with watch.database.begin() as connection:
+        return await outbox.lease(connection, watch.notifier.channel)
+
+
+async def _send(watch: Watch, item: outbox.Leased) -> Delivery:
+    notice = item.notice
+    message = render(notice, runbook_url=watch.settings.file.slack.runbook_url)
+    reply = thread_reply(notice) if notice.status in IN_THREAD else None
+    delivery = await watch.notifier.send(
+        message, reference=item.reference, reply=reply, quiet=notice.quiet
+    )
+    if isinstance(delivery, Sent):
+        return delivery
+    return replace(delivery, why=redact(delivery.why, watch.settings.secrets))
+
+
+def _log(item: outbox.Leased, delivery: Delivery) -> None:
+    facts = {"notice": item.notice.id, "incident": item.incident, "rule": item.notice.rule}
+    match delivery:
+        case Sent():
+            log.info("told", extra=facts)
+        case TryLater(why):
+            log.warning("not told yet", extra=facts | {"why": why})
+        case GiveUp(why):
+            log.error("not told", extra=facts | {"why": why})

@@ -1,0 +1,31 @@
+"""What every job needs, in one frozen piece."""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from monitor.notifiers import Notifier
+from monitor.pricing import Book
+from monitor.settings import Settings
+from monitor.spool import Spool
+from monitor.store import Database
+from monitor.wire import Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """The open edges of one worker. `patience`: until when a target asked us to stay away."""
+
+    settings: Settings
+    database: Database
+    wire: Wire
+    book: Book
+    notifier: Notifier
+    region: str
+    worker: str
+    spool: Spool = field(default_factory=Spool)
+    patience: dict[str, datetime] = field(default_factory=dict)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @staticmethod
+    def now() -> datetime:
+        return datetime.now(UTC)

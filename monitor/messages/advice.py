@@ -1,0 +1,88 @@
+"""What to do first about each rule, and the SQL that shows what it saw."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+from monitor.domain import ALL, Notice
+from monitor.scrub import plain
+
+BEFORE = timedelta(hours=1)  # shown ahead of an incident, to compare with
+ALONE = timedelta(days=1)  # looked back where a notice has no beginning
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`shows` is a query over schema `report`; `{rows}` stands for scope and time."""
+
+    first: str
+    shows: str
+
+
+ADVICE: Mapping[str, Advice] = {
+    "ttft": Advice(
+        "Compare the queries: one slow query points at retrieval, all slow at model or host.",
+        "SELECT started_at, query, ttft_ms, model_detected FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;",
+    ),
+    "fallback": Advice(
+        "Check the primary provider's key, credit and rate limits: they fail exactly like this.",
+        "SELECT started_at, query, identity, model_detected, confidence, cost_usd "
+        "FROM report.observations WHERE {rows} ORDER BY started_at;",
+    ),
+    "spend": Advice(
+        "See which model and which meter grew, then stop its cause or raise the limit knowingly.",
+        "SELECT * FROM report.spend_daily ORDER BY 1 DESC LIMIT 7;",
+    ),
+    "down": Advice(
+        "Open the service itself, then its host's status and its latest deploy.",
+        "SELECT started_at, query, outcome, http_status, error FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;",
+    ),
+    "no_data": Advice(
+        "See whether a worker runs and reaches the database: until then nothing is watched.",
+        "SELECT * FROM report.health;",
+    ),
+    "key": Advice(
+        "Renew the key or add credit at the provider, then see that fallback ends.",
+        "SELECT started_at, target, outcome, error, model_detected FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;",
+    ),
+    "identity_unknown": Advice(
+        "Look at what the answers still disclose; a changed service needs a new baseline.",
+        "SELECT started_at, query, model_disclosed, confidence FROM report.observations "
+        "WHERE {rows} AND identity = 'unknown' ORDER BY started_at;",
+    ),
+    "unpriced": Advice(
+        "Give the model a price in monitor.toml: until then spend is told as at least.",
+        "SELECT model_detected, count(*) FROM report.observations "
+        "WHERE {rows} AND cost_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;",
+    ),
+    "probe_budget": Advice(
+        "Probing pauses until the day ends: find what made probes dearer, or raise the budget.",
+        "SELECT target, model_detected, count(*), sum(cost_usd) FROM report.observations "
+        "WHERE {rows} GROUP BY 1, 2 ORDER BY 4 DESC;",
+    ),
+    "delivery": Advice(
+        "Mend the webhook or the bot, then run `monitor test-alert`.",
+        "SELECT * FROM report.health;",
+    ),
+}
+
+
+def sql(notice: Notice) -> str | None:
+    """The query that shows what a notice tells of; None where there is none to show."""
+    advice = ADVICE.get(notice.rule)
+    return advice.shows.format(rows=_rows(notice)) if advice else None
+
+
+def _rows(notice: Notice) -> str:
+    start = notice.since - BEFORE if notice.since else notice.at - ALONE
+    end = notice.until or notice.at
+    when = f"started_at BETWEEN '{start.astimezone(UTC):%Y-%m-%d %H:%M}Z' AND " \
+           f"'{end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z'"  # fmt: skip
+    if notice.scope == ALL or notice.rule == "key":  # the scope of `key` is a provider
+        return when
+    # People copy this: the scope must stay inside its literal, and the literal inside code.
+    scope = plain(notice.scope, 100).replace("`", "").replace("'", "''")
+    return f"target = '{scope}' AND {when}"

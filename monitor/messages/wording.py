@@ -1,0 +1,121 @@
+"""Words and figures as people read them, and foreign text as Slack shows it literally."""
+
+import math
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from monitor.scrub import plain
+
+NOTHING = "–"  # Slack refuses an empty text
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_FORMATTING = str.maketrans("", "", "*_~`:")
+_LOOKED_AT = 4_000  # characters of foreign text: no limit of ours is longer
+_LONGEST_CLUSTER = 16  # characters we give up rather than split what looks like one
+_ZERO_WIDTH_JOINER = "\u200d"
+_SKIN_TONES = frozenset("🏻🏼🏽🏾🏿")
+
+
+def escaped(text: str, limit: int) -> str:
+    """Foreign text as one line that cannot mention, link or format anybody or anything.
+
+    At most `limit` characters after escaping; no entity is split, and no cluster of
+    characters that looks like one. Never empty. `limit` is at least 2.
+    """
+    line = plain(text, _LOOKED_AT) or NOTHING
+    pieces = [_ENTITIES.get(character, character) for character in line]
+    if sum(map(len, pieces)) <= limit:
+        return "".join(pieces)
+    end, room = 0, limit - 1
+    while len(pieces[end]) <= room:
+        room -= len(pieces[end])
+        end += 1
+    return "".join(pieces[: _boundary(line, end)]).rstrip() + "…"
+
+
+def bare(text: str, limit: int) -> str:
+    """Foreign text without the characters that format, for use within formatted text."""
+    return escaped(text.translate(_FORMATTING), limit)
+
+
+def code(text: str, limit: int) -> str:
+    """Foreign text in a code span, which nothing inside it can leave."""
+    return f"`{escaped(text.replace('`', chr(39)), limit - 2)}`"
+
+
+def _boundary(line: str, end: int) -> int:
+    """The nearest place at or before `end` where a character as people see it begins."""
+    for place in range(end, max(end - _LONGEST_CLUSTER, 0), -1):
+        if not _joined(line[place - 1], line[place]):
+            return place
+    return end
+
+
+def _joined(before: str, after: str) -> bool:
+    return (
+        _ZERO_WIDTH_JOINER in (before, after)
+        or unicodedata.category(after).startswith("M")  # accents, variation selectors, keycaps
+        or after in _SKIN_TONES
+        or (_flag(before) and _flag(after))
+    )
+
+
+def _flag(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def amount(rule: str, value: float | Decimal) -> str:
+    """A value of a rule with its unit."""
+    if not (math.isfinite(value) and -1e12 < value < 1e12):
+        return f"{value:g}"
+    return _UNITS.get(rule, _number)(value)
+
+
+def _number(value: float | Decimal) -> str:
+    return f"{float(value):g}"
+
+
+def _ms(value: float | Decimal) -> str:
+    return f"{value:,.0f} ms"
+
+
+def _share(value: float | Decimal) -> str:
+    return f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def _usd(value: float | Decimal) -> str:
+    exact = f"${value:,.4f}"  # a limit just crossed must not read as if it were kept
+    return exact.removesuffix("0").removesuffix("0")
+
+
+def _seconds(value: float | Decimal) -> str:
+    return lasting(timedelta(seconds=float(value)))
+
+
+_UNITS: Mapping[str, Callable[[float | Decimal], str]] = {
+    "ttft": _ms,
+    "fallback": _share,
+    "spend": _usd,
+    "no_data": _seconds,
+    "identity_unknown": _share,
+    "unpriced": _share,
+    "probe_budget": _usd,
+}
+
+
+def instant(at: datetime, *, now: datetime) -> str:
+    """A time in UTC, with its date unless that is today's."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def lasting(span: timedelta) -> str:
+    """A duration in its two largest units."""
+    seconds = max(int(span.total_seconds()), 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

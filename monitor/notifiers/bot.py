@@ -1,0 +1,181 @@
+"""A bot token: one message per incident, edited in place, with a thread."""
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from slack_sdk import WebClient
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web import SlackResponse
+
+from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
+from monitor.notifiers.channel import Check
+from monitor.notifiers.slack import (
+    SILENT,
+    TIMEOUT_S,
+    UNREADABLE,
+    Answer,
+    Blame,
+    Refusal,
+    reached,
+    refused,
+    settled,
+    told,
+)
+from monitor.scrub import plain
+
+SCOPE = "chat:write"
+
+
+class Bot:
+    """Posts as a Slack app. References read `<channel id>:<ts>`."""
+
+    channel = "bot"
+
+    def __init__(
+        self, token: str, channel: str, *, base_url: str, timeout_s: int = TIMEOUT_S
+    ) -> None:
+        self._into = channel
+        self._client = WebClient(
+            token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
+        )
+
+    async def send(
+        self,
+        message: Message,
+        *,
+        reference: str | None = None,
+        reply: Message | None = None,
+        quiet: bool = False,
+    ) -> Delivery:
+        """Tell a new message, or edit the one referred to and reply in its thread."""
+        if quiet:
+            return await settled(self._amend(message, reference))
+        return await settled(self._tell(message, reference=reference, reply=reply))
+
+    async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
+        """Put a PNG picture into the thread of the message referred to.
+
+        A refusal never means that the channel is broken: pictures need a scope of their own.
+        """
+        upload = partial(self._upload, reference, picture, title=title)
+        delivery = await settled(reached(upload))
+        return GiveUp(delivery.why) if isinstance(delivery, GiveUp) else delivery
+
+    async def check(self) -> Check:
+        """Ask Slack who the token is and whether it may write; the channel is not asked."""
+        match await reached(self._identity):
+            case Check() as check:
+                return check
+            case TryLater(why):
+                return Check(None, why)
+            case Refusal(word):
+                return Check(False, f"Slack refuses the bot: {word}")
+
+    async def _tell(
+        self, message: Message, *, reference: str | None, reply: Message | None
+    ) -> Answer:
+        if reference is None:
+            return await told(self._post, message)
+        edited = await told(partial(self._edit, reference), message)
+        if isinstance(edited, Refusal) and edited.blame in (Blame.REFERENCE, Blame.CHANNEL):
+            # It is gone or out of reach. If the channel is broken, posting says so, too.
+            return await told(self._post, message)
+        if isinstance(edited, Sent) and reply is not None:
+            replied = await told(partial(self._post, thread=reference), reply)
+            if isinstance(replied, TryLater) or _blames_channel(replied):
+                return replied  # the edit is repeated with it, which harms nobody
+        return edited
+
+    async def _amend(self, message: Message, reference: str | None) -> Answer:
+        """Edit what stands. Where nothing stands, nothing is to be done."""
+        if reference is None:
+            return Sent()
+        edited = await told(partial(self._edit, reference), message)
+        gone = isinstance(edited, Refusal) and edited.blame is Blame.REFERENCE
+        return Sent(reference) if gone else edited
+
+    def _post(self, message: Message, *, thread: str | None = None) -> Answer:
+        channel, ts = _place(thread) if thread else (self._into, None)
+        content = {name: value for name, value in _content(message).items() if value}
+        return _sent(
+            self._client.chat_postMessage,
+            channel=channel,
+            thread_ts=ts,
+            mrkdwn=False,
+            link_names=False,
+            unfurl_links=False,
+            unfurl_media=False,
+            **content,
+        )
+
+    def _edit(self, reference: str, message: Message) -> Answer:
+        channel, ts = _place(reference)
+        # Empty blocks and metadata are sent: an edit keeps what it does not name.
+        return _sent(
+            self._client.chat_update,
+            channel=channel,
+            ts=ts,
+            link_names=False,
+            **_content(message),
+        )
+
+    def _upload(self, reference: str, picture: bytes, *, title: str) -> Answer:
+        channel, ts = _place(reference)
+        return _sent(
+            self._client.files_upload_v2,
+            channel=channel,
+            thread_ts=ts,
+            content=picture,
+            filename=f"{title}.png",
+            title=title,
+        )
+
+    def _identity(self) -> Check | TryLater | Refusal:
+        response = _asked(self._client.auth_test)
+        if not isinstance(response, SlackResponse):
+            return response
+        scopes = {k.lower(): v for k, v in response.headers.items()}.get("x-oauth-scopes")
+        if scopes is not None and SCOPE not in re.split(r"\s*,\s*", scopes):
+            return Check(False, f"the bot lacks the scope {SCOPE}")
+        return Check(True, plain(f"bot {response.get('user')} of {response.get('team')}"))
+
+
+def _blames_channel(answer: Answer) -> bool:
+    return isinstance(answer, Refusal) and answer.blame is Blame.CHANNEL
+
+
+def _content(message: Message) -> dict[str, Any]:
+    return {
+        "text": message.text,
+        "blocks": [dict(block) for block in message.blocks],
+        "metadata": dict(message.metadata),
+        "parse": "none",
+    }
+
+
+def _place(reference: str) -> tuple[str, str]:
+    channel, _, ts = reference.partition(":")
+    return channel, ts
+
+
+def _sent(method: Callable[..., SlackResponse], **arguments: Any) -> Answer:
+    response = _asked(method, **arguments)
+    if not isinstance(response, SlackResponse):
+        return response
+    channel, ts = response.get("channel"), response.get("ts")
+    return Sent(f"{channel}:{ts}" if channel and ts else None)
+
+
+def _asked(
+    method: Callable[..., SlackResponse], **arguments: Any
+) -> SlackResponse | TryLater | Refusal:
+    try:
+        return method(**arguments)
+    except SlackApiError as error:
+        response = error.response
+        word = response.data.get("error") if isinstance(response.data, dict) else None
+        return refused(response.status_code, word, response.headers)
+    except AttributeError:  # the SDK takes any JSON for an object
+        return UNREADABLE

@@ -1,0 +1,181 @@
+"""Transcript in, observation out: the reading, the timing, the identity and the price of a probe.
+
+Pure: whatever is not in the transcript comes as an argument.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitor import identity, measure, pricing
+from monitor.dialects import read
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Cost,
+    Dialect,
+    Ending,
+    Observation,
+    Query,
+    Reply,
+    Target,
+    Transcript,
+    Unpriced,
+    Usage,
+    Who,
+)
+from monitor.scrub import plain, redact, storable
+
+EXCERPT = 2_000  # characters of an answer that may ever be stored
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Occasion:
+    """Why, where and under which configuration a probe was sent."""
+
+    target: Target
+    query: Query
+    origin: str  # round | burst | manual
+    slot: datetime
+    region: str
+    worker: str
+    config_hash: str
+    excerpt_chars: int = 200
+    secrets: Sequence[str] = ()
+
+
+def observe(
+    transcript: Transcript,
+    occasion: Occasion,
+    *,
+    dialect: Dialect,
+    book: pricing.Book,
+    standing: identity.Standing,
+) -> Observation:
+    """Everything one probe says. `standing` is what earlier direct questions were answered."""
+    target, query = occasion.target, occasion.query
+    reply = read(dialect, transcript)
+    outcome, error = measure.outcome(transcript, reply)
+    timing = measure.timing(transcript, reply)
+    who = _who(reply, occasion, standing)
+    cut = transcript.ending is not Ending.END
+    cost = _cost(reply, who, occasion, book, transcript, cut=cut)
+    counted = pricing.tokens(
+        reply.usage, text=_all_text(reply), query=query, target=target, cut=cut
+    )
+    heard = bool(reply.pieces)
+    text = reply.text
+    claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
+    return Observation(
+        id=transcript.id,
+        target=target.name,
+        query=query.id,
+        origin=occasion.origin,
+        region=occasion.region,
+        worker=occasion.worker,
+        slot=occasion.slot,
+        started_at=transcript.started_at,
+        outcome=outcome,
+        error=None if error is None else plain(redact(error, occasion.secrets)),
+        http_status=transcript.status,
+        dialect=dialect.name,
+        instrument=measure.INSTRUMENT,
+        config_hash=occasion.config_hash,
+        stamp=timing.stamp,
+        lag_ms=transcript.lag_ms,
+        dns_ms=timing.dns_ms,
+        connect_ms=timing.connect_ms,
+        tls_ms=timing.tls_ms,
+        ttfb_ms=timing.ttfb_ms,
+        ttft_ms=timing.ttft_ms,
+        ttft_any_ms=timing.ttft_any_ms,
+        total_ms=timing.total_ms,
+        tpot_ms=timing.tpot_ms,
+        pieces=sum(1 for piece in reply.pieces if piece.text),
+        chunk_lengths=tuple(len(piece.text) for piece in reply.pieces if piece.text),
+        answer_chars=len(text),
+        answer_sha256=hashlib.sha256(storable(text).encode()).hexdigest() if text else None,
+        answer_excerpt=_excerpt(text, occasion),
+        prompt_tokens=counted.prompt if heard else reply.usage.prompt_tokens,
+        answer_tokens=counted.answer if heard else reply.usage.answer_tokens,
+        reasoning_tokens=reply.usage.reasoning_tokens,
+        cached_tokens=reply.usage.cached_tokens,
+        model_disclosed=_disclosed(claims),
+        model_detected=who.model,
+        identity=who.identity,
+        confidence=who.confidence,
+        identity_reason=plain(redact(who.reason, occasion.secrets)),
+        evidence=who.evidence,
+        claims=claims,
+        cost_usd=cost.usd if isinstance(cost, Cost) else None,
+        cost_source=cost.source if isinstance(cost, Cost) else None,
+        cost_reason=cost.reason if isinstance(cost, Unpriced) else None,
+        rates=cost.rates if isinstance(cost, Cost) else {},
+        faults=reply.faults,
+    )
+
+
+def _who(reply: Reply, occasion: Occasion, standing: identity.Standing) -> Who:
+    target = occasion.target
+    return identity.judge(
+        reply.claims,
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=reply.pieces,
+        asked=occasion.query.identity,
+        persona=target.persona,
+        standing=standing,
+    )
+
+
+def _cost(
+    reply: Reply,
+    who: Who,
+    occasion: Occasion,
+    book: pricing.Book,
+    transcript: Transcript,
+    *,
+    cut: bool,
+) -> Cost | Unpriced:
+    if not reply.pieces and reply.usage == Usage():
+        return Unpriced("no answer was heard")
+    return pricing.priced(
+        reply.usage,
+        model=who.model,
+        text=_all_text(reply),
+        query=occasion.query,
+        target=occasion.target,
+        book=book,
+        at=transcript.started_at,
+        cut=cut,
+    )
+
+
+def _all_text(reply: Reply) -> str:
+    return "".join(piece.text + piece.reasoning for piece in reply.pieces)
+
+
+def _excerpt(text: str, occasion: Occasion) -> str | None:
+    if not text or not occasion.excerpt_chars:
+        return None
+    return plain(redact(text, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
+
+
+# Gateways name deployments and groups of their own here, not models.
+_NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group",
+                       "x-litellm-attempted-fallbacks"})  # fmt: skip
+
+
+def _disclosed(claims: Sequence[Claim]) -> str | None:
+    """The name the response itself gives, the most trusted kind first."""
+    named = {claim.kind: claim.value for claim in reversed(claims) if claim.source not in _NO_NAMES}
+    for kind in (ClaimKind.HEADER, ClaimKind.SIBLING, ClaimKind.FIELD):
+        if kind in named:
+            return plain(named[kind], 200)
+    return None
+
+
+def _safe(claim: Claim, secrets: Sequence[str]) -> Claim:
+    return replace(claim, value=plain(redact(claim.value, secrets)))

@@ -1,0 +1,102 @@
+"""The price book: what a model's tokens cost on a day, from the most trusted list that knows.
+
+Lists, in order: the operator's overrides, the data file beside this module, and the
+`genai-prices` package. Names are compared by the caller's judgement of sameness.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.resources import files
+
+from monitor.domain import Unpriced
+from monitor.pricing.price import Price
+from monitor.pricing.published import Same, published, variant
+from monitor.pricing.rows import rows
+from monitor.scrub import plain
+
+OVERRIDES = "monitor.toml"  # the source of a row that names none
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """Lists of prices, most trusted first.
+
+    `same` judges two names: True for one model, False for two, None where nobody can tell.
+    It must be a pure function: its answers are remembered.
+    """
+
+    lists: tuple[tuple[Price, ...], ...]
+    same: Same
+
+    def price(self, model: str, *, at: datetime, provider: str | None = None) -> Price | Unpriced:
+        """The price of a model at an instant; with a provider, what that provider bills.
+
+        A row without a provider holds for every provider. Without a provider asked for,
+        the first row of the list is taken, whoever bills.
+        """
+        for listed in self.lists:
+            alike = self._alike(listed, model, at=at, provider=provider)
+            if alike:
+                return self._one(alike, model)
+        return published(model, at=at, provider=provider, same=self.same) or Unpriced(
+            f"no price for {plain(model, 80)}" + (f" at {plain(provider, 40)}" if provider else "")
+        )
+
+    def provider(self, model: str, *, at: datetime) -> str | None:
+        """Who bills for a model: the first list that names one; None if none does."""
+        for listed in self.lists:
+            for row in self._alike(listed, model, at=at, provider=None):
+                if row.provider:
+                    return row.provider
+        price = published(model, at=at, provider=None, same=self.same)
+        return price.provider if price else None
+
+    def _alike(
+        self, listed: tuple[Price, ...], model: str, *, at: datetime, provider: str | None
+    ) -> list[Price]:
+        """Rows of the model that hold at that instant, the most particular first."""
+        day = at.astimezone(UTC).date()
+        alike = [
+            price
+            for price in listed
+            if price.holds(day)
+            and variant(price.model) == variant(model)
+            and (None in (price.provider, provider) or _equal(price.provider, provider))
+            and (_equal(price.model, model) or self.same(price.model, model))
+        ]
+        alike.sort(
+            key=lambda price: (
+                provider is not None and price.provider is None,
+                not _equal(price.model, model),
+                -price.valid_from.toordinal() if price.valid_from else 0,
+            )
+        )
+        return alike
+
+    def _one(self, alike: list[Price], model: str) -> Price | Unpriced:
+        """The most particular row, unless a vague name reached several models' prices."""
+        first = alike[0]
+        for other in alike[1:]:
+            one = _equal(first.model, model) or _equal(first.model, other.model)
+            if not one and other.rates != first.rates and not self.same(first.model, other.model):
+                meant = " or ".join(sorted({price.model for price in alike}))
+                return Unpriced(f"{plain(model, 80)} may be {meant}, at different prices")
+        return first
+
+
+def book(overrides: Mapping[str, object], *, same: Same) -> Book:
+    """The book with an operator's `[prices]` on top; raises BadPrices with every fault."""
+    return Book((rows(overrides, source=OVERRIDES), shipped()), same)
+
+
+def shipped() -> tuple[Price, ...]:
+    """The rows of our own data file."""
+    text = files("monitor.pricing").joinpath("prices.toml").read_text(encoding="utf-8")
+    return rows(tomllib.loads(text, parse_float=Decimal))
+
+
+def _equal(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and one.casefold() == other.casefold()

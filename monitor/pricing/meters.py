@@ -1,0 +1,169 @@
+"""Three meters of spend, kept apart, and the one sum of a day they make.
+
+- probes: our own observations, added up
+- traffic: the service's own use, estimated from what canned queries cost now
+- account: what a provider says was spent, where a key of it is known
+
+The day's spend is summed over providers: a provider's account where it is known, else
+probes and traffic answered by that provider's models. One account alone would bring good
+news whenever it falls silent because another provider answers in its place.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from itertools import groupby
+from typing import Literal
+
+from monitor.pricing.money import rounded
+
+FRESH_FOR = timedelta(minutes=30)  # six readings at the usual five minutes
+
+_TICK = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """Dollars; `at_least` where something in the sum has no price."""
+
+    usd: Decimal = Decimal(0)
+    at_least: bool = False
+
+    def __add__(self, other: "Amount") -> "Amount":
+        return Amount(self.usd + other.usd, self.at_least or other.at_least)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a provider says was spent on one day, and when it said so last."""
+
+    spent: Amount
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Answers of one provider's model among those heard, and what a canned query costs there.
+
+    `provider` None: nobody can tell who bills. `mean_usd` None: no price.
+    """
+
+    provider: str | None
+    answers: int
+    mean_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderDay:
+    """One provider's meters on one day. `provider` None: nobody can tell who bills."""
+
+    provider: str | None
+    probes: Amount = Amount()
+    traffic: Amount = Amount()
+    account: Account | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A provider's share of the day's spend, and which meter it was taken from."""
+
+    day: ProviderDay
+    spent: Amount
+    meter: Literal["account", "estimate"]
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class DailySpend:
+    """The spend of a day over all providers, and how it was found."""
+
+    total: Amount
+    lines: tuple[Line, ...]
+
+
+def day_of(at: datetime, zone: tzinfo = UTC) -> tuple[date, datetime, datetime]:
+    """The day an instant lies in, in a zone, with its bounds in UTC: 23 to 25 hours apart."""
+    day = at.astimezone(zone).date()
+    starts, ends = (
+        datetime.combine(midnight, time(), zone).astimezone(UTC)
+        for midnight in (day, day + timedelta(days=1))
+    )
+    return day, starts, ends
+
+
+def traffic(
+    serving: Iterable[Serving], *, daily_queries: int, span: timedelta, day: timedelta
+) -> dict[str | None, Amount]:
+    """The service's own spend over a span of the day, by the provider who bills for it.
+
+    `serving`: the answers heard in that span, which tell who serves. Queries are taken to
+    be spread evenly over the day, and over models as the answers are. If nobody was heard,
+    nobody can tell: at least nothing. No queries a day: the meter is off, and empty.
+    """
+    heard = [share for share in serving if share.answers > 0]
+    if daily_queries <= 0 or span <= timedelta(0):
+        return {}
+    if not heard:
+        return {None: Amount(at_least=True)}
+    queries = Decimal(daily_queries) * (span // _TICK) / (day // _TICK)
+    answers = sum(share.answers for share in heard)
+    spent: dict[str | None, Amount] = {}
+    for share in heard:
+        mean = share.mean_usd
+        usd = rounded((mean or Decimal(0)) * queries * share.answers / answers)
+        amount = Amount(usd, at_least=mean is None)
+        spent[share.provider] = spent.get(share.provider, Amount()) + amount
+    return spent
+
+
+def account_spend(
+    readings: Sequence[tuple[datetime, Decimal]], *, starts_at: datetime, ends_at: datetime
+) -> Account | None:
+    """What an account spent between two instants, from its readings in order of time.
+
+    Each reading is dollars since the UTC midnight before it, which is how providers count;
+    a day in another zone takes the end of one of theirs and the start of the next. Where
+    the part before the first reading is not known, the sum says at least. None: no reading
+    lies within.
+    """
+    total, last = Amount(), None
+    for midnight, of_day in groupby(readings, key=lambda reading: day_of(reading[0])[1]):
+        until = [(at, usd) for at, usd in of_day if at < ends_at]
+        within = [usd for at, usd in until if at >= starts_at]
+        if not within:
+            continue
+        before = [usd for at, usd in until if at < starts_at]
+        whole = midnight >= starts_at
+        base = Decimal(0) if whole else before[-1] if before else within[0]
+        total += Amount(max(within[-1] - base, Decimal(0)), at_least=not whole and not before)
+        last = until[-1][0]
+    return None if last is None else Account(total, last)
+
+
+def daily_spend(
+    days: Iterable[ProviderDay], *, now: datetime, fresh_for: timedelta = FRESH_FOR
+) -> DailySpend:
+    """Sum a day over its providers, each by its account where known.
+
+    `now` is the instant the sum is made for, no later than the day's end. A provider may
+    stand in `days` once.
+    """
+    lines = tuple(_line(day, now, fresh_for) for day in days)
+    return DailySpend(sum((line.spent for line in lines), Amount()), lines)
+
+
+def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> Line:
+    estimate, account = day.probes + day.traffic, day.account
+    if account is None:
+        return Line(day=day, spent=estimate, meter="estimate", because="probes and traffic")
+    if now - account.at <= fresh_for:
+        return Line(day=day, spent=account.spent, meter="account", because="the account says so")
+    minutes = (now - account.at) // timedelta(minutes=1)
+    because = f"the account was last read {minutes} minutes ago"
+    # A frozen account is silence, not thrift: the larger of the two counts, as a floor.
+    if account.spent.usd < estimate.usd:
+        spent = Amount(estimate.usd, at_least=True)
+        return Line(day=day, spent=spent, meter="estimate", because=because)
+    spent = Amount(account.spent.usd, at_least=True)
+    return Line(day=day, spent=spent, meter="account", because=because)

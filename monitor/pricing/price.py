@@ -1,0 +1,62 @@
+"""One row of the price book: what a model's tokens cost, since when, and who says so."""
+
+from dataclasses import dataclass, fields
+from datetime import date
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """USD per million tokens; `request` is USD per request. None: no rate of its own.
+
+    Without `cached`, cached prompt tokens cost `input`; without `reasoning`, reasoning
+    tokens cost `output`. Cache writes are compared with a provider's list only: no
+    service reports how many tokens it wrote.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    reasoning: Decimal | None = None
+    cache_write: Decimal | None = None  # kept five minutes
+    cache_write_1h: Decimal | None = None
+    request: Decimal | None = None
+
+
+RATES = tuple(field.name for field in fields(Rates))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tier:
+    """Other rates for the whole request, from a prompt of so many tokens on."""
+
+    min_prompt_tokens: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one model costs. `provider` is who bills; None: whoever does.
+
+    `valid_from` and `valid_to` are UTC days, both included; tiers stand in rising order.
+    `checked` None: nobody says when the price was read.
+    """
+
+    model: str
+    rates: Rates
+    source: str
+    provider: str | None = None
+    checked: date | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    tiers: tuple[Tier, ...] = ()
+
+    def holds(self, day: date) -> bool:
+        """Whether this is the price of that UTC day."""
+        begun = self.valid_from is None or self.valid_from <= day
+        return begun and (self.valid_to is None or day <= self.valid_to)
+
+    def rates_for(self, prompt_tokens: int) -> Rates:
+        """The rates of a request with a prompt of that size."""
+        reached = [t.rates for t in self.tiers if t.min_prompt_tokens <= prompt_tokens]
+        return reached[-1] if reached else self.rates

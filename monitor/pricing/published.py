@@ -1,0 +1,124 @@
+"""Prices of models that neither the operator nor we list: from the `genai-prices` package.
+
+Its data lie inside the wheel, so a bill can be reproduced from the lock file; its updater
+is never started. Imported when first asked: most monitors never need it.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING
+
+from monitor.pricing.price import Price, Rates, Tier
+
+if TYPE_CHECKING:
+    from genai_prices.data_snapshot import DataSnapshot
+    from genai_prices.types import ModelInfo, ModelPrice, Provider, TieredPrices
+
+Same = Callable[[str, str], bool | None]
+
+_APART = {"free", "batch", "extended", "online", "thinking"}  # not versions, not sizes
+_HOST = "openrouter"  # lists nearly every model there is, open weights included
+_COLUMNS = {
+    "input": "input_mtok",
+    "output": "output_mtok",
+    "cached": "cache_read_mtok",
+    "reasoning": "output_reasoning_mtok",
+    "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
+}
+
+
+def variant(name: str) -> str:
+    """The part of a name that changes the price and not the model: `free`, `batch`, …"""
+    suffix = name.rpartition(":")[2].casefold()
+    return suffix if suffix in _APART else ""
+
+
+def published(model: str, *, at: datetime, provider: str | None, same: Same) -> Price | None:
+    """The package's price at that instant; None where it has none.
+
+    Without a provider: the maker's own price, else OpenRouter's.
+    """
+    found = _found(model, provider, same)
+    if found is None:
+        return None
+    home, listed = found
+    return _price(listed.get_prices(at), home=home.id, model=listed.id)
+
+
+@cache
+def _snapshot() -> "DataSnapshot":
+    from genai_prices.data import providers
+    from genai_prices.data_snapshot import DataSnapshot
+
+    return DataSnapshot(providers=providers, from_auto_update=False)
+
+
+@lru_cache(maxsize=512)
+def _found(model: str, provider: str | None, same: Same) -> "tuple[Provider, ModelInfo] | None":
+    """By the package's own matching, as far as our names agree; else by our names alone."""
+    bare = model.rpartition("/")[2]
+    for name, where in ((bare, provider), (model, provider or _HOST)):
+        try:
+            home, listed = _snapshot().find_provider_model(name, None, where, None)
+        except LookupError:
+            continue
+        if variant(listed.id) == variant(model) and same(listed.id, model) is not False:
+            return home, listed
+    try:
+        home = _snapshot().find_provider(None, provider or _HOST, None)
+    except LookupError:
+        return None
+    alike = [m for m in home.models if variant(m.id) == variant(model) and same(m.id, model)]
+    alike = [m for m in alike if m.id.rpartition("/")[2] == bare.lower()] or alike
+    if not alike or any(m.prices != alike[0].prices for m in alike):
+        return None  # several models bear the name at several prices: nobody can say which
+    return home, alike[0]
+
+
+def _price(rates: "ModelPrice", *, home: str, model: str) -> Price | None:
+    from genai_prices import __version__
+
+    base = _rates(rates, prompt_tokens=0)
+    if base is None and variant(model) == "free" and not vars(rates):
+        base = Rates(input=Decimal(0), output=Decimal(0))
+    if base is None:
+        return None
+    tiers = (
+        Tier(min_prompt_tokens=start, rates=dearer)
+        for start in _starts(rates)
+        if (dearer := _rates(rates, prompt_tokens=start)) is not None
+    )
+    return Price(
+        model=model,
+        rates=base,
+        source=f"genai-prices {__version__}",
+        provider=home,
+        tiers=tuple(tiers),
+    )
+
+
+def _starts(rates: "ModelPrice") -> list[int]:
+    """Smallest prompts of each tier; the package counts from the tokens exceeded."""
+    values = [getattr(rates, column) for column in _COLUMNS.values()]
+    return sorted({t.start + 1 for value in values for t in getattr(value, "tiers", ())})
+
+
+def _rates(rates: "ModelPrice", *, prompt_tokens: int) -> Rates | None:
+    stated = {
+        ours: _rate(getattr(rates, theirs), prompt_tokens) for ours, theirs in _COLUMNS.items()
+    }
+    known = {name: rate for name, rate in stated.items() if rate is not None}
+    if not {"input", "output"} <= known.keys():
+        return None  # priced by the hour, the page or the image
+    thousand = rates.requests_kcount
+    return Rates(**known, request=thousand / 1000 if isinstance(thousand, Decimal) else None)
+
+
+def _rate(value: "Decimal | TieredPrices | None", prompt_tokens: int) -> Decimal | None:
+    if value is None or isinstance(value, Decimal):
+        return value
+    reached = [tier.price for tier in value.tiers if prompt_tokens > tier.start]
+    return reached[-1] if reached else value.base

@@ -1,0 +1,151 @@
+"""Charts of bars: who answered each day, what each day cost by meter, how TTFT is spread."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+
+from monitor.reports.data import Bin, DaySpend, Page, Served, Watched
+from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright
+from monitor.reports.markup import Markup, element
+from monitor.reports.palette import cast
+from monitor.reports.scale import Heights, day, heights, ms, share, usd
+
+HEIGHT = 150
+_FULL = 0.82  # of a bar's room
+_MOST_LABELS = 10
+BINS_AN_OCTAVE = 4
+METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
+
+
+def model_share(page: Page, watched: Watched) -> Markup:
+    """Who answered, day by day, as shares of all answers."""
+    title, note = "Who answered", "Share of each day's answers by the model detected."
+    days = _days(page)
+    by_day: dict[date, list[Served]] = defaultdict(list)
+    for item in watched.served_daily:
+        by_day[item.at.astimezone(page.zone).date()].append(item)
+    if not by_day:
+        return figure(title, label="", plane=None, note=note)
+    roles, shapes = cast(watched), []
+    for place, on in enumerate(days):
+        whole, done = sum(item.answers for item in by_day[on]), 0.0
+        for item in sorted(by_day[on], key=lambda s: roles.order(s.model)):
+            tall = HEIGHT * item.answers / whole
+            said = (f"{day(on)}: {item.model or 'model unknown'}, {item.answers} of {whole} "
+                    f"answers ({share(item.answers / whole)})")  # fmt: skip
+            shapes.append(_bar(place, len(days), done, tall, style=roles.style(item.model),
+                               title=said))  # fmt: skip
+            done += tall
+    plane = Plane(height=HEIGHT, shapes=shapes, across=_across(days),
+                  up=upright(Heights(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share))  # fmt: skip
+    spoken = (f"Stacked bars by day. Over the whole span {share(watched.fallback_share)} of "
+              f"{watched.known} known answers of {watched.name} fell back.")  # fmt: skip
+    return figure(title, label=spoken, plane=plane, keys=roles.keys(), note=note)
+
+
+def spend(page: Page) -> Markup:
+    """Dollars a day by meter, against the limit."""
+    title = "Spend per day"
+    note = "A provider's account where it is known, else our probes and the estimated traffic."
+    if not page.spend:
+        return figure(title, label="", plane=None, note=note)
+    days, found = _days(page), {item.day: item for item in page.spend}
+    limit = page.spend_limit_usd
+    top = max([item.total_usd for item in page.spend] + ([limit] if limit else []))
+    scale = heights(float(top) * 1.08)
+    shapes = [shape for place, on in enumerate(days) if on in found
+              for shape in _metered(found[on], place, len(days), scale)]  # fmt: skip
+    keys = [*_meter_keys(page.spend)]
+    if limit is not None:
+        shapes.append(rule(HEIGHT * (1 - scale.share(float(limit))), "limit"))
+        keys.append(Key(f"limit {usd(limit)} a day", "limit", "line"))
+    plane = Plane(height=HEIGHT, shapes=shapes, across=_across(days),
+                  up=upright(scale, HEIGHT, usd))  # fmt: skip
+    said = ", ".join(f"{day(item.day)} {usd(item.total_usd, at_least=item.at_least)}"
+                     for item in page.spend[-7:])  # fmt: skip
+    return figure(title, label=f"Bars of spend by day, the latest: {said}.", plane=plane,
+                  keys=keys, note=note)  # fmt: skip
+
+
+def _metered(item: DaySpend, place: int, of: int, scale: Heights) -> Iterator[Markup]:
+    """One day's bar: what each meter added, from the bottom up; the sum is what is judged."""
+    said = f"{day(item.day)}: {usd(item.total_usd, at_least=item.at_least)} in all"
+    amounts = [(name, style, getattr(item, f"{name}_usd")) for name, style in METERS]
+    said += "".join(f" · {name} {usd(amount)}" for name, _, amount in amounts if amount)
+    above = 0.0
+    for _, style, amount in amounts:
+        if amount:
+            tall = HEIGHT * scale.share(float(amount))
+            yield _bar(place, of, HEIGHT - above - tall, tall, style=style, title=said)
+            above += tall
+
+
+def _meter_keys(spent: Sequence[DaySpend]) -> Iterator[Key]:
+    for name, style in METERS:
+        if any(getattr(item, f"{name}_usd") for item in spent):
+            yield Key(name, style)
+
+
+def histogram(watched: Watched) -> Markup:
+    """How TTFT is spread, on octaves around the limit: the limit is an edge between bars."""
+    title = "How TTFT is spread"
+    note = "Samples by TTFT; the scale doubles from mark to mark. Degraded samples are left out."
+    bins = watched.bins
+    if not any(item.samples for item in bins):
+        return figure(title, label="", plane=None, note=note)
+    scale = heights(max(item.samples for item in bins))
+    shapes = [shape for place, item in enumerate(bins)
+              for shape in _spread(item, place, len(bins), scale)]  # fmt: skip
+    edges = [item.low_ms for item in bins] + [bins[-1].high_ms]
+    keys = [Key("expected model", "expected0"), Key("fallback", "fallback0"),
+            Key("unknown or other", "unknown")]  # fmt: skip
+    first = 0
+    if watched.limit_ms in edges:
+        first = edges.index(watched.limit_ms)
+        at = WIDTH * first / len(bins)
+        shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
+        keys.append(Key(f"limit {ms(watched.limit_ms)}", "limit", "line"))
+    across = [(place / len(bins), ms(edge)) for place, edge in enumerate(edges)
+              if (place - first) % BINS_AN_OCTAVE == 0]  # fmt: skip
+    plane = Plane(height=HEIGHT, shapes=shapes, across=across,
+                  up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"))  # fmt: skip
+    spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."
+    return figure(title, label=spoken, plane=plane, keys=keys, note=note)
+
+
+def _spread(item: Bin, place: int, of: int, scale: Heights) -> Iterator[Markup]:
+    said = (
+        f"{ms(item.low_ms)} – {ms(item.high_ms)}: {item.samples} samples "
+        f"({item.expected} expected, {item.fallback} fallback, {item.other} other)"
+    )
+    above = 0.0
+    for count, style in ((item.expected, "expected0"), (item.other, "unknown"),
+                         (item.fallback, "fallback0")):  # fmt: skip
+        if count:
+            tall = HEIGHT * scale.share(count)
+            yield _bar(place, of, HEIGHT - above - tall, tall, style=style, title=said, full=0.94)
+            above += tall
+
+
+def _bar(
+    place: int, of: int, y: float, tall: float, *, style: str, title: str, full: float = _FULL
+) -> Markup:  # fmt: skip
+    room = WIDTH / of
+    return box(place * room + room * (1 - full) / 2, y, width=room * full, height=tall, style=style,
+               title=title)  # fmt: skip
+
+
+def _days(page: Page) -> list[date]:
+    """Every day of the span, those without data too."""
+    first, last = page.since.astimezone(page.zone).date(), _last_day(page.until, page)
+    return [first + timedelta(days=k) for k in range((last - first).days + 1)]
+
+
+def _last_day(until: datetime, page: Page) -> date:
+    return (until - timedelta(microseconds=1)).astimezone(page.zone).date()
+
+
+def _across(days: Sequence[date]) -> list[tuple[float, str]]:
+    every = -(-len(days) // _MOST_LABELS)
+    return [((place + 0.5) / len(days), f"{on:%b} {on.day}")
+            for place, on in enumerate(days) if place % every == 0]  # fmt: skip

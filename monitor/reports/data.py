@@ -1,0 +1,192 @@
+"""What a report shows, already counted and in order: one frozen page of everything.
+
+Steps of time are named by the instant they begin at. A step in which nothing was seen has no
+entry: a gap is shown as a gap. Latencies are ms, shares 0 to 1, absence is None.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtftPoint:
+    """TTFT of one canned query in one step of time."""
+
+    query: str
+    at: datetime
+    p50_ms: float
+    p90_ms: float
+    worst_ms: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Answers of one model in one step. `model` None: nobody can tell."""
+
+    at: datetime
+    model: str | None
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """Probes of one step, and how many of them failed. Those about us count as neither."""
+
+    at: datetime
+    good: int
+    bad: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bin:
+    """TTFT samples from `low_ms` to below `high_ms`, by who answered."""
+
+    low_ms: float
+    high_ms: float
+    expected: int
+    fallback: int
+    other: int
+
+    @property
+    def samples(self) -> int:
+        return self.expected + self.fallback + self.other
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryFigures:
+    """One canned query over the whole span. Phases are medians, each after the one before."""
+
+    query: str
+    probes: int
+    answered: int
+    p50_ms: float | None
+    p90_ms: float | None
+    p99_ms: float | None
+    worst_ms: float | None
+    over_limit: float | None  # share of TTFT samples over the limit
+    dns_ms: float | None
+    tcp_ms: float | None
+    tls_ms: float | None
+    head_ms: float | None  # request sent to response head
+    text_ms: float | None  # response head to first answer text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryCost:
+    """What one canned query costs when one model answers it. `mean_usd` None: no price."""
+
+    query: str
+    model: str | None
+    answers: int
+    mean_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaySpend:
+    """The spend of one day; a meter that is off, or silent, is None.
+
+    `at_least`: something in it has no price.
+    """
+
+    day: date
+    total_usd: Decimal
+    probes_usd: Decimal | None
+    traffic_usd: Decimal | None
+    account_usd: Decimal | None
+    at_least: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An incident as people look it up. `resolved_at` None: open."""
+
+    number: int
+    rule: str
+    scope: str
+    opened_at: datetime
+    resolved_at: datetime | None
+    peak: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """How well we measured: who timed the bytes, and which rounds were not asked whole."""
+
+    kernel: int
+    user: int
+    degraded: int
+    rounds: int
+    missed: int
+    unseen: int  # rounds the schedule asked for and nobody claimed
+    worst_lag_ms: float | None
+    reasons: tuple[tuple[str, int], ...] = ()  # why rounds were missed, commonest first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What a health page of the target says of itself, and what our probes say of that.
+
+    `healthy` None: it could not be read. `contradicted` is our sentence where it calls itself
+    healthy while probes fail or fall back.
+    """
+
+    url: str
+    healthy: bool | None
+    since: datetime
+    checked_at: datetime
+    says: str
+    contradicted: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """One target. `expected` and `fallback` are the models of either kind, as detected."""
+
+    name: str
+    limit_ms: float | None  # None: the rule is off
+    step: timedelta  # of `ttft`, `tried` and `served`
+    probes: int
+    answered: int
+    failed: int
+    p50_ms: float | None
+    p90_ms: float | None
+    over_limit: float | None
+    known: int  # answers whose model is known to be expected, or not
+    fell: int
+    expected: tuple[str, ...]
+    fallback: tuple[str, ...]
+    ttft: tuple[TtftPoint, ...]
+    served: tuple[Served, ...]
+    served_daily: tuple[Served, ...]
+    tried: tuple[Tried, ...]
+    bins: tuple[Bin, ...]
+    queries: tuple[QueryFigures, ...]
+    costs: tuple[QueryCost, ...]
+    outcomes: tuple[tuple[str, int], ...]
+    quality: Quality
+    health: tuple[Statement, ...]
+
+    @property
+    def fallback_share(self) -> float | None:
+        return self.fell / self.known if self.known else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Everything one report shows. `until` is not in the future. Days are those of `zone`."""
+
+    version: str
+    made_at: datetime
+    since: datetime
+    until: datetime
+    zone: ZoneInfo
+    targets: tuple[Watched, ...]
+    spend: tuple[DaySpend, ...]
+    spend_limit_usd: Decimal | None  # None: the rule is off
+    fallback_limit: float | None
+    incidents: tuple[Told, ...]

@@ -1,0 +1,117 @@
+"""The report as one page that needs nothing else: no script, no network, light and dark."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from hashlib import sha256
+from importlib.resources import files
+
+from monitor.reports import bars, sideways, tables
+from monitor.reports.data import Page, Watched
+from monitor.reports.markup import Markup, element, joined
+from monitor.reports.scale import clock, lasting, ms, share, usd
+from monitor.reports.timeline import timeline
+
+_STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
+_POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'none'; style-src "
+    f"'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'"
+)
+_FOOT = (
+    "Every figure is defined in docs/metrics.md. TTFT counts from the request's last byte to the "
+    "first event with answer text; degraded samples are left out of it. Percentiles of long spans "
+    "come from hourly sketches and are exact within 2 %. A model nobody could tell counts on "
+    "neither side of the fallback share."
+)
+
+
+def html(page: Page) -> str:
+    """The whole page as text, to be written in UTF-8."""
+    title = "rag-monitor: " + (", ".join(watched.name for watched in page.targets) or "report")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="referrer", content="no-referrer"),
+        element("title", title),
+        Markup(f"<style>{_STYLE}</style>"),
+    )
+    body = element("body", _hatch(), element("main", *_parts(page)), element("footer", _FOOT))
+    return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
+
+
+def _parts(page: Page) -> Iterator[Markup]:
+    span = f"{clock(page.since, page.zone)} to {clock(page.until, page.zone)} ({page.zone.key})"
+    yield element("header",
+                  element("h1", "How the service answered"),
+                  element("p", f"{span} · {lasting(page.until - page.since)} · made "
+                          f"{clock(page.made_at, page.zone)} by rag-monitor {page.version}",
+                          class_="soft"))  # fmt: skip
+    for watched in page.targets:
+        yield element("section", *_target(page, watched))
+    if not page.targets:
+        yield element("p", "No target has been asked in this span.", class_="empty")
+    yield element("section", element("h2", "Money"), bars.spend(page))
+    yield element("section", element("h2", "Incidents"), tables.incidents(page))
+
+
+def _target(page: Page, watched: Watched) -> Iterator[Markup]:
+    yield element("h2", watched.name)
+    yield element("ul", *_tiles(page, watched), class_="tiles")
+    yield joined(*(element("p", item.contradicted, class_="remark")
+                   for item in watched.health if item.contradicted))  # fmt: skip
+    yield timeline(page, watched)
+    yield tables.queries(watched)
+    yield _pair(bars.model_share(page, watched), bars.histogram(watched))
+    yield _pair(sideways.phases(watched), sideways.costs(watched))
+    yield _pair(_titled("How probes ended", tables.outcomes(watched)),
+                _titled("How well we measured", tables.quality(watched)))  # fmt: skip
+    yield _titled("What the service says of itself", tables.health(watched, page))
+
+
+def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
+    limit, fell = watched.limit_ms, watched.fallback_share
+    yield _tile("median TTFT", ms(watched.p50_ms),
+                f"p90 {ms(watched.p90_ms)}" + (f", limit {ms(limit)}" if limit else ""),
+                over=bool(limit and watched.p50_ms and watched.p50_ms > limit))  # fmt: skip
+    allowed = page.fallback_limit
+    yield _tile("answered by a fallback", share(fell),
+                f"{watched.fell} of {watched.known} known"
+                + (f", limit {share(allowed)}" if allowed is not None else ""),
+                over=bool(fell and allowed is not None and fell > allowed))  # fmt: skip
+    counted = watched.answered + watched.failed
+    yield _tile("probes answered", share(watched.answered / counted if counted else None),
+                f"{watched.failed:,} of {counted:,} failed",
+                over=watched.failed > 0.1 * counted)  # fmt: skip
+    if page.spend:
+        today, most = page.spend[-1], page.spend_limit_usd
+        yield _tile("spend of the last day", usd(today.total_usd, at_least=today.at_least),
+                    f"limit {usd(most)} a day" if most is not None else "no limit",
+                    over=most is not None and today.total_usd > most)  # fmt: skip
+    opened = [
+        i for i in page.incidents if i.resolved_at is None and i.scope in (watched.name, "all")
+    ]
+    yield _tile("incidents open", str(len(opened)),
+                ", ".join(f"#{i.number} {i.rule}" for i in opened) or "none",
+                over=bool(opened))  # fmt: skip
+
+
+def _tile(name: str, value: str, beside: str, *, over: bool) -> Markup:
+    return element("li", element("span", name), element("b", value), element("span", beside),
+                   class_="over" if over else None)  # fmt: skip
+
+
+def _pair(left: Markup, right: Markup) -> Markup:
+    return element("div", left, right, class_="pair")
+
+
+def _titled(title: str, held: Markup) -> Markup:
+    return element("figure", element("figcaption", element("h3", title)), held)
+
+
+def _hatch() -> Markup:
+    """The pattern of what nobody can tell."""
+    line = element("path", d="M0 0V8", class_="hatch-line")
+    pattern = element("pattern", line, id="hatch", width=6, height=8, patternUnits="userSpaceOnUse",
+                      patternTransform="rotate(45)")  # fmt: skip
+    return element("svg", element("defs", pattern), class_="defs", aria_hidden="true")

@@ -1,0 +1,124 @@
+"""Where values lie on a chart: scales from 0 to 1, ticks people would have chosen, labels."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from math import ceil, floor, log10
+from zoneinfo import ZoneInfo
+
+_STEPS = (1, 2, 2.5, 5, 10)
+_SPANS = tuple(
+    timedelta(minutes=minutes)
+    for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 5760, 10080, 20160)
+)
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Heights:
+    """Values from 0 to `top`, with their ticks. `top` lies on or above the last tick."""
+
+    top: float
+    ticks: tuple[float, ...]
+
+    def share(self, value: float) -> float:
+        """0 at the bottom, 1 at the top and above."""
+        return min(max(value / self.top, 0.0), 1.0)
+
+
+def heights(top: float, most: int = 5) -> Heights:
+    """A scale that holds `top`, with at most `most` ticks besides 0."""
+    top = top if top > 0 else 1.0
+    rough = top / most
+    power = 10.0 ** floor(log10(rough))
+    step = next((s * power for s in _STEPS if s * power >= rough * 0.999_999), 10 * power)
+    count = ceil(top / step - 1e-9)
+    return Heights(step * count, tuple(step * k for k in range(count + 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """A span of time as a share of the width. Days and labels are those of `zone`."""
+
+    since: datetime
+    until: datetime
+    zone: ZoneInfo
+
+    def share(self, at: datetime) -> float:
+        """0 at the left edge, 1 at the right; instants outside lie on the edge."""
+        whole = (self.until - self.since) / timedelta(seconds=1)
+        return min(max((at - self.since) / timedelta(seconds=1) / whole, 0.0), 1.0)
+
+    def ticks(self, most: int = 8) -> tuple[tuple[datetime, str], ...]:
+        """Round instants of the zone's clock with their labels; at least one."""
+        span = self.until - self.since
+        step = next((s for s in _SPANS if span / s <= most), _SPANS[-1])
+        found = [at for at in self._round(step) if self.since <= at <= self.until]
+        return tuple((at, self._label(at, step)) for at in found) or (
+            (self.since, clock(self.since, self.zone)),
+        )
+
+    def _round(self, step: timedelta) -> Iterator[datetime]:
+        """Multiples of the step, counted on the clock of the zone from a midnight or a Monday."""
+        first = self.since.astimezone(self.zone).date()
+        if step >= 7 * _DAY:
+            first -= timedelta(days=first.weekday())
+        clock = datetime.combine(first, time())
+        last = self.until.astimezone(self.zone).replace(tzinfo=None)
+        while clock <= last:
+            yield clock.replace(tzinfo=self.zone).astimezone(UTC)
+            clock += step
+
+    def _label(self, at: datetime, step: timedelta) -> str:
+        local = at.astimezone(self.zone)
+        midnight = step >= _DAY or local.time() == time()
+        return f"{local:%b} {local.day}" if midnight else f"{local:%H:%M}"
+
+
+def clock(at: datetime, zone: ZoneInfo) -> str:
+    """An instant, to the minute."""
+    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+
+
+def day(value: date) -> str:
+    return f"{value:%a %b} {value.day}"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds with as many digits as mean something."""
+    if value is None:
+        return "–"
+    return f"{value:,.0f} ms" if value >= 10 or not value else f"{value:.1f} ms"
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}".removesuffix(".0") + " %"
+
+
+def usd(value: Decimal | float | None, *, at_least: bool = False) -> str:
+    """Dollars: cents from a dollar on, four significant digits below, never in exponents."""
+    if value is None:
+        return "–"
+    if not value:
+        shown = "0"
+    else:
+        shown = f"{value:,.2f}" if value >= 1 else _small(Decimal(value))
+    return f"{'≥ ' if at_least else ''}${shown}"
+
+
+def _small(value: Decimal) -> str:
+    places = min(max(2, 3 - value.adjusted()), 10)
+    text = f"{value:.{places}f}".rstrip("0")
+    return text + "0" * max(0, 2 - len(text.partition(".")[2]))
+
+
+def lasting(span: timedelta) -> str:
+    """A duration in its two largest units."""
+    seconds = max(int(span.total_seconds()), 0)
+    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"

@@ -1,0 +1,121 @@
+"""The tables of a page: queries, incidents, outcomes, measurement quality, health statements."""
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from monitor.reports.data import Page, Quality, Statement, Told, Watched
+from monitor.reports.markup import Markup, element
+from monitor.reports.scale import clock, lasting, ms, share, usd
+
+Cell = tuple[object, str | None]  # what it holds, and its class
+
+_MONEY = frozenset({"spend", "probe_budget"})
+_SHARES = frozenset({"fallback", "identity_unknown", "unpriced"})
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -> Markup:
+    """A table that becomes a list of cards on a narrow screen; a sentence if it has no rows."""
+    if not rows:
+        return element("p", empty, class_="empty")
+    styles = ["figure" if style == "figure" else None for _, style in rows[0]]
+    head = element("tr", *(element("th", name, scope="col", class_=style)
+                           for name, style in zip(heads, styles, strict=True)))  # fmt: skip
+    body = [
+        element("tr", *(element("td", held, class_=style, data_name=name)
+                        for name, (held, style) in zip(heads, row, strict=True)))
+        for row in rows
+    ]  # fmt: skip
+    whole = element("table", element("thead", head), element("tbody", *body),
+                    class_="stacked" if len(heads) > 3 else None)  # fmt: skip
+    return element("div", whole, class_="scroll")
+
+
+def queries(watched: Watched) -> Markup:
+    rows = [
+        [(q.query, None), (q.probes, "figure"), (f"{q.answered} of {q.probes}", "figure"),
+         *((ms(value), "figure") for value in (q.p50_ms, q.p90_ms, q.p99_ms, q.worst_ms)),
+         (share(q.over_limit), "figure")]
+        for q in watched.queries
+    ]  # fmt: skip
+    heads = ("query", "probes", "answered", "median TTFT", "p90", "p99", "worst", "over the limit")
+    return table(heads, rows, empty="No query was asked in this span.")
+
+
+def incidents(page: Page) -> Markup:
+    rows = [
+        [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
+         (clock(item.opened_at, page.zone), "state"), (_ended(item, page), "state"),
+         (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
+         (item.because, "wide")]
+        for item in page.incidents
+    ]  # fmt: skip
+    heads = ("incident", "rule", "target", "opened", "lasted", "peak", "limit", "because")
+    return table(heads, rows, empty="No incident was open in this span.")
+
+
+def _ended(item: Told, page: Page) -> Markup | str:
+    if item.resolved_at is None:
+        open_for = lasting(page.until - item.opened_at)
+        return element("span", f"open, {open_for}", class_="bad")
+    return lasting(item.resolved_at - item.opened_at)
+
+
+def value_of(rule: str, value: float | Decimal | None) -> str:
+    """A rule's value in its unit."""
+    if value is None:
+        return "–"
+    if rule in _MONEY:
+        return usd(value)
+    if rule in _SHARES:
+        return share(float(value))
+    return ms(float(value)) if rule == "ttft" else f"{float(value):g}"
+
+
+def outcomes(watched: Watched) -> Markup:
+    rows: list[Sequence[Cell]] = [
+        [(name, None), (count, "figure"), (share(count / max(watched.probes, 1)), "figure")]
+        for name, count in watched.outcomes
+    ]
+    return table(("outcome", "probes", "share"), rows, empty="Nothing was asked in this span.")
+
+
+def quality(watched: Watched) -> Markup:
+    return table(("what", "figure"), [[(name, None), (said, "figure")]
+                                      for name, said in quality_lines(watched.quality)],
+                 empty="Nothing was measured in this span.")  # fmt: skip
+
+
+def quality_lines(found: Quality) -> Iterator[tuple[str, str]]:
+    """How well we measured, line by line."""
+    timed = found.kernel + found.user + found.degraded
+    for name, count in (("timed by the kernel", found.kernel), ("timed in our reader", found.user),
+                        ("degraded: judged by no latency rule", found.degraded)):  # fmt: skip
+        if timed:
+            yield name, f"{count:,} ({share(count / timed)})"
+    if found.worst_lag_ms is not None:
+        yield "worst lateness of our own loop", ms(found.worst_lag_ms)
+    yield "rounds claimed", f"{found.rounds:,}"
+    yield "rounds nobody claimed", f"{found.unseen:,}"
+    yield "rounds not asked whole", f"{found.missed:,}"
+    for reason, count in found.reasons:
+        yield f"… {reason}", f"{count:,}"
+
+
+def health(watched: Watched, page: Page) -> Markup:
+    """What the target says of itself."""
+    rows: list[Sequence[Cell]] = [
+        [(item.url, "wide"), (_mood(item), "state"), (item.says, "wide"),
+         (clock(item.since, page.zone), "state"), (clock(item.checked_at, page.zone), "state")]
+        for item in watched.health
+    ]  # fmt: skip
+    heads = ("health page", "says", "in detail", "since", "last read")
+    return table(heads, rows, empty="No health page of this target is read.")
+
+
+def _mood(item: Statement) -> Markup:
+    if item.healthy is None:
+        return element("span", "not readable", class_="soft")
+    healthy = item.healthy
+    return element(
+        "span", "healthy" if healthy else "not healthy", class_="good" if healthy else "bad"
+    )

@@ -1,0 +1,196 @@
+"""TTFT over time: a line a query, the limit, incidents as bands, who answered as a strip."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+
+from monitor.reports.data import Page, Served, Told, TtftPoint, Watched
+from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright, written
+from monitor.reports.markup import Markup, element
+from monitor.reports.palette import Cast, cast, query_style
+from monitor.reports.scale import Heights, Times, clock, heights, ms
+
+HEIGHT, STRIP, APART = 220, 14, 6
+_WIDE_ENOUGH = 0.045  # share of the width below which a band carries no label
+
+
+def timeline(page: Page, watched: Watched) -> Markup:
+    """The chart people look at first."""
+    told = [i for i in page.incidents if i.scope == watched.name]
+    note = f"Median of each step of {_step(watched.step)}; a break in a line is a gap in the data."
+    if not (watched.ttft or watched.tried):
+        return figure("Time to first token", label="", plane=None, note=note)
+    times = Times(page.since, page.until, page.zone)
+    scale, above = _scale(watched)
+    plane = Plane(
+        height=HEIGHT,
+        below=2 * (APART + STRIP),
+        shapes=[*_bands(told, page, times), *_strips(watched, times), *_limit(watched, scale),
+                *_lines(watched, times, scale), *_columns(watched, page, times)],
+        texts=[*_band_labels(told, page, times), *_limit_label(watched, scale)],
+        across=[(times.share(at), text) for at, text in times.ticks()],
+        up=upright(scale, HEIGHT, ms),
+        strips=((HEIGHT + APART + STRIP / 2, "model"),
+                (HEIGHT + 2 * APART + 1.5 * STRIP, "failed")),
+    )  # fmt: skip
+    if above:
+        note += f" {above} of {len(watched.ttft)} medians lie above the chart's upper edge."
+    return figure("Time to first token", label=_spoken(watched, told), plane=plane, note=note,
+                  keys=_keys(watched, told))  # fmt: skip
+
+
+def _scale(watched: Watched) -> tuple[Heights, int]:
+    """Room for the limit and for what is usual; one monstrous value does not flatten the rest."""
+    values = sorted(point.p50_ms for point in watched.ttft)
+    limit = watched.limit_ms or 0.0
+    usual = values[min(len(values) - 1, int(0.98 * len(values)))] if values else 0.0
+    top = max(min(max(values, default=0.0), 1.5 * usual), 1.3 * limit) or 1.0
+    scale = heights(top)
+    return scale, sum(value > scale.top for value in values)
+
+
+def queries_of(watched: Watched) -> list[str]:
+    """Queries in the order of their colours."""
+    return sorted({point.query for point in watched.ttft})
+
+
+def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoint]]:
+    """Points cut where a step or more is missing between them."""
+    run: list[TtftPoint] = []
+    for point in points:
+        if run and point.at - run[-1].at > 1.5 * step:
+            yield run
+            run = []
+        run.append(point)
+    if run:
+        yield run
+
+
+def _lines(watched: Watched, times: Times, scale: Heights) -> Iterator[Markup]:
+    half = watched.step / 2
+    for place, query in enumerate(queries_of(watched)):
+        points = [point for point in watched.ttft if point.query == query]
+        drawn = []
+        for run in runs(points, watched.step):
+            spots = [f"{WIDTH * times.share(p.at + half):.1f} "
+                     f"{HEIGHT * (1 - scale.share(p.p50_ms)):.1f}" for p in run]  # fmt: skip
+            drawn.append("M" + "L".join(spots if len(spots) > 1 else spots * 2))
+        yield element("path", d="".join(drawn), class_=f"line {query_style(place)}")
+
+
+def _limit(watched: Watched, scale: Heights) -> Iterator[Markup]:
+    if watched.limit_ms is not None:
+        yield rule(HEIGHT * (1 - scale.share(watched.limit_ms)), "limit")
+
+
+def _limit_label(watched: Watched, scale: Heights) -> Iterator[Markup]:
+    if watched.limit_ms is not None:
+        y = HEIGHT * (1 - scale.share(watched.limit_ms)) - 4
+        yield written(1, y, f"limit {ms(watched.limit_ms)}", style="limit-label", anchor="end")
+
+
+def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
+    for item in told:
+        left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
+        ended = clock(item.resolved_at, page.zone) if item.resolved_at else "still open"
+        title = (f"#{item.number} {item.rule}: {clock(item.opened_at, page.zone)} – {ended}. "
+                 f"{item.because}")  # fmt: skip
+        yield box(WIDTH * left, 0, width=max(WIDTH * (right - left), 2.0), height=HEIGHT,
+                  style="incident", title=title)  # fmt: skip
+
+
+def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
+    free = -1.0
+    for item in sorted(told, key=lambda i: i.opened_at):
+        left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
+        if right - left < _WIDE_ENOUGH or left < free:
+            continue
+        free = left + 0.09
+        yield written(left, 11, f"#{item.number} {item.rule}", style="band-label")
+
+
+def _strips(watched: Watched, times: Times) -> Iterator[Markup]:
+    top = HEIGHT + APART
+    roles = cast(watched)
+    for at, shares in _by_step(watched.served):
+        yield from _stack(at, shares, roles, watched.step, times=times, top=top)
+    for tried in watched.tried:
+        if tried.bad:
+            whole = tried.good + tried.bad
+            tall = max(STRIP * tried.bad / whole, 3.0)
+            yield _cell(tried.at, watched.step, times, top + STRIP + APART + STRIP - tall, tall,
+                        "failed")  # fmt: skip
+
+
+def _stack(
+    at: datetime, shares: Sequence[Served], roles: Cast, step: timedelta, *, times: Times, top: int
+) -> Iterator[Markup]:
+    whole, done = sum(item.answers for item in shares), 0.0
+    for item in sorted(shares, key=lambda s: roles.order(s.model)):
+        tall = STRIP * item.answers / whole
+        yield _cell(at, step, times, top + done, tall, roles.style(item.model))
+        done += tall
+
+
+def _cell(at: datetime, step: timedelta, times: Times, y: float, tall: float, style: str) -> Markup:
+    left, right = times.share(at), times.share(at + step)
+    return box(WIDTH * left, y, width=WIDTH * (right - left) + 0.4, height=tall, style=style)
+
+
+def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
+    """One unseen column a step: whoever points at it reads that step's figures."""
+    said: dict[datetime, list[str]] = defaultdict(list)
+    for point in watched.ttft:
+        said[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
+    for served in watched.served:
+        said[served.at].append(f"{served.model or 'model unknown'} × {served.answers}")
+    for tried in watched.tried:
+        if tried.bad:
+            said[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
+    for at, lines in sorted(said.items()):
+        title = f"{clock(at, page.zone)} · " + " · ".join(lines)
+        left, right = times.share(at), times.share(at + watched.step)
+        yield box(WIDTH * left, 0, width=WIDTH * (right - left), style="column", title=title,
+                  height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip
+
+
+def _by_step(served: Iterable[Served]) -> Iterator[tuple[datetime, list[Served]]]:
+    steps: dict[datetime, list[Served]] = defaultdict(list)
+    for item in served:
+        steps[item.at].append(item)
+    yield from sorted(steps.items())
+
+
+def _keys(watched: Watched, told: Sequence[Told]) -> Iterator[Key]:
+    for place, query in enumerate(queries_of(watched)):
+        yield Key(query, query_style(place), "line")
+    yield from cast(watched).keys()
+    if told:
+        yield Key("incident open", "incident")
+    if any(tried.bad for tried in watched.tried):
+        yield Key("failed probes", "failed")
+
+
+def _spoken(watched: Watched, told: Sequence[Told]) -> str:
+    parts = [f"Line chart of the median time to first token of {watched.name} over time."]
+    parts += [
+        f"{figures.query}: median {ms(figures.p50_ms)}, p90 {ms(figures.p90_ms)}."
+        for figures in watched.queries
+    ]
+    if watched.limit_ms is not None:
+        parts.append(f"The limit is {ms(watched.limit_ms)}.")
+    parts.append(f"{len(told)} incidents in the span.")
+    return " ".join(parts)
+
+
+def _step(step: timedelta) -> str:
+    minutes = int(step.total_seconds() // 60)
+    if minutes >= 1440:
+        return f"{minutes // 1440} d"
+    return (
+        f"{minutes // 60} h"
+        if minutes >= 60
+        else f"{minutes} min"
+        if minutes
+        else (f"{int(step.total_seconds())} s")
+    )

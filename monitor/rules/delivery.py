@@ -1,0 +1,62 @@
+"""`delivery`: the channel does not take our messages."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from monitor.domain import Incident, State, Verdict
+from monitor.rules.limits import positive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """What waits to be told through one channel. `broken_since`: it refused for good then."""
+
+    channel: str
+    waiting: int = 0
+    oldest_at: datetime | None = None
+    broken_since: datetime | None = None
+    broken_why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivering:
+    """Breach when a channel refuses for good, or a message has waited for `late_minutes`.
+
+    Told by everything but the channel: `monitor check`, the metrics, the exit status and the
+    heartbeat that stays away. Its message waits with the others.
+
+    Source: docs/alerts.md#delivery
+    """
+
+    name: ClassVar[str] = "delivery"
+    late_minutes: float = 15.0
+
+    def __post_init__(self) -> None:
+        positive(self, "late_minutes")
+
+    def judge(self, backlog: Backlog, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge one channel's outbox."""
+        waited = (now - backlog.oldest_at) / timedelta(minutes=1) if backlog.oldest_at else 0.0
+        if backlog.broken_since is not None:
+            since = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+            because = f"The {backlog.channel} has refused for good since {since}: "
+            because += f"{backlog.broken_why}."
+        elif waited > 0:
+            because = f"The oldest of {backlog.waiting} messages has waited {waited:.0f} min."
+        else:
+            because = f"No message waits for the {backlog.channel}."
+        if backlog.broken_since is not None or waited > self.late_minutes:
+            state = State.BREACH
+        elif standing is not None and standing.open and backlog.waiting:
+            state = State.HOLD  # it drains, and is not drained
+        else:
+            state = State.OK
+        return Verdict(
+            rule=self.name,
+            scope=backlog.channel,
+            state=state,
+            value=waited,
+            limit=self.late_minutes,
+            because=because,
+        )

@@ -1,0 +1,166 @@
+"""`fallback`: too many answers come from a model that was not asked for."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import ClassVar, Literal
+
+from monitor.domain import Incident, Sample, State, Verdict
+from monitor.rules.evidence import credible_low, divergence
+from monitor.rules.limits import at_least, between, positive
+from monitor.rules.windows import Window
+
+_STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256,
+              320, 400, 512, 640)  # fmt: skip
+_TO_RESOLVE: Sequence[int] = (*range(3, 48, 3), *range(48, 96, 6), 96, 112, 128, 160, 200)
+_SURELY_OVER = 1.5  # times the limit: no breach is taken to have been smaller
+_NEARLY_ALL = 0.95
+_ROWS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallback:
+    """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
+
+    Some stretch of the latest answers must hold `hits` fallbacks, speak with `evidence` nats
+    against a rate of `limit`, and with `evidence_half` nats against half of it. It resolves
+    when a later stretch, at half the limit or less, speaks with `evidence_to_resolve` nats
+    against the lowest rate the breach credibly had. Answers whose model nobody can tell are
+    on neither side. `mode` "share" asks for more than `limit` of the latest `of` answers
+    instead, "immediate" for one fallback.
+
+    Source: docs/alerts.md#fallback
+    """
+
+    name: ClassVar[str] = "fallback"
+    limit: float = 0.10
+    mode: Literal["evidence", "share", "immediate"] = "evidence"
+    hits: int = 3
+    evidence: float = 4.0
+    evidence_half: float = 11.0
+    answers_to_resolve: int = 15
+    evidence_to_resolve: float = 6.5
+    of: int = 20
+
+    def __post_init__(self) -> None:
+        between(self, 0.001, 0.9, "limit")
+        positive(self, "evidence", "evidence_half", "evidence_to_resolve")
+        at_least(self, 1, "hits", "of")
+        between(self, 1, _TO_RESOLVE[-1], "answers_to_resolve")
+
+    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the last day of one target."""
+        fresh = 0 if window.silent(now) else window.stretch(window.since(standing))
+        open_ = standing is not None and standing.open
+        if self.mode == "immediate" and fresh:
+            return self._verdict(window, State.BREACH if _hits(window, 1) else State.OK, 1)
+        if standing is not None and open_:
+            n = self._over(window, standing, fresh)
+            if n:
+                return self._verdict(window, State.OK, n)
+            n = min(self.of, window.stretch(window.since(None)))
+            state = State.BREACH if _hits(window, n) > self.limit * n else State.HOLD
+            return self._verdict(window, state if fresh else State.NO_DATA, n)
+        n = self._breach(window, fresh)
+        if n:
+            return self._verdict(window, State.BREACH, n, opening=True)
+        return self._verdict(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
+
+    def _breach(self, window: Window, fresh: int) -> int:
+        """The shortest stretch of latest answers that proves a breach; 0 if none does."""
+        if _hits(window, fresh) < self.hits:
+            return 0
+        if self.mode == "share":
+            n = min(self.of, fresh)
+            enough = _hits(window, n) >= self.hits and _hits(window, n) > self.limit * self.of
+            return n if enough else 0
+        proofs = (n for n, needed in self._proofs() if n <= fresh and _hits(window, n) >= needed)
+        return next(proofs, 0)
+
+    def _over(self, window: Window, standing: Incident, fresh: int) -> int:
+        """The shortest stretch of latest answers that proves the breach over; 0 if none does."""
+        if self.mode == "share":
+            settled = fresh >= self.of and _hits(window, self.of) <= self.limit * self.of
+            return self.of if settled else 0
+        hits, of = self._opening(standing)
+        for n in _TO_RESOLVE:
+            if n > fresh:
+                break
+            share = _hits(window, n) / n
+            if n >= self.answers_to_resolve and share <= self.limit / 2:
+                before = hits + _hits(window, fresh) - _hits(window, n)
+                rate = credible_low(before, of + fresh - n) if of + fresh > n else 0.0
+                rate = min(max(rate, _SURELY_OVER * self.limit), _NEARLY_ALL)
+                if n * divergence(share, rate) >= self.evidence_to_resolve:
+                    return n
+        return 0
+
+    def _opening(self, standing: Incident) -> tuple[float, int]:
+        """Fallbacks and answers that opened the incident, found again from their share."""
+        share = float(standing.opening_value or 0) + 1e-9
+        return next(((share * n, n) for n, k in self._proofs() if share * n >= k), (0.0, 0))
+
+    def _proofs(self) -> Sequence[tuple[int, int]]:
+        return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
+
+    def _verdict(self, window: Window, state: State, n: int, *, opening: bool = False) -> Verdict:
+        hits = _hits(window, n)
+        latest = window.known[-n:] if hits else []
+        fallen = [sample for sample in reversed(latest) if sample.identity.fallback]
+        by = f" came from {fallen[0].model or 'another model'}" if hits else " fell back"
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=state,
+            value=hits / n if n else None,
+            limit=self.limit,
+            because=f"{hits} of the last {n} answers ({hits / n:.0%}){by}; limit {self.limit:.0%}."
+            if n
+            else "No fresh answer tells which model gave it.",
+            rows=tuple(sample.id for sample in fallen[:_ROWS]),
+            facts=_compared(fallen, window.known) if opening else {},
+            literal=self.mode == "immediate",
+        )
+
+
+def _hits(window: Window, n: int) -> int:
+    """Fallbacks among the latest n known answers."""
+    return window.fell[-1] - window.fell[-1 - n]
+
+
+def _compared(fallen: Sequence[Sample], known: Iterable[Sample]) -> Mapping[str, str]:
+    """Who answers instead of whom, and what a query costs now and before."""
+    asked_for = [sample for sample in known if sample.identity.fallback is False]
+    told = {"Answers": _names(fallen), "Instead of": _names(asked_for)}
+    now, before = _mean_usd(fallen), _mean_usd(asked_for)
+    if now is not None:
+        told["Cost a query"] = f"${now:.6f}" + (f", before ${before:.6f}" if before else "")
+    return {label: said for label, said in told.items() if said}
+
+
+def _names(samples: Iterable[Sample]) -> str:
+    names = Counter(sample.model for sample in samples if sample.model)
+    return ", ".join(name for name, _ in names.most_common(3))
+
+
+def _mean_usd(samples: Iterable[Sample]) -> Decimal | None:
+    costs = [sample.cost_usd for sample in samples if sample.cost_usd is not None]
+    return sum(costs, Decimal(0)) / len(costs) if costs else None
+
+
+@lru_cache(maxsize=8)
+def _proofs(
+    limit: float, hits: int, evidence: float, evidence_half: float
+) -> Sequence[tuple[int, int]]:
+    """Stretches, and the fewest fallbacks in each that prove a breach."""
+    fewest = {}
+    for n in _STRETCHES:
+        for k in range(max(hits, int(limit * n) + 1), n + 1):
+            nats, nats_half = (n * divergence(k / n, rate) for rate in (limit, limit / 2))
+            if nats >= evidence and nats_half >= evidence_half:
+                fewest[n] = k
+                break
+    return tuple(fewest.items())

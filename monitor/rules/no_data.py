@@ -1,0 +1,69 @@
+"""`no_data`: we have stopped seeing."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import takewhile
+from typing import ClassVar
+
+from monitor.domain import Incident, State, Verdict
+from monitor.rules.limits import at_least
+from monitor.rules.windows import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoData:
+    """Breach when no usable sample came for `intervals` intervals, or `least_s` if longer.
+
+    Silence counts from when we began to watch at the earliest: an absence of our own is told
+    by the heartbeat, outside.
+
+    Source: docs/alerts.md#no_data
+    """
+
+    name: ClassVar[str] = "no_data"
+    intervals: int = 3
+    least_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "intervals")
+        at_least(self, 0, "least_s")
+
+    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the silence of one target."""
+        seen = window.usable.at if window.usable else None
+        watched = [at for at in (seen, window.watched_since) if at is not None]
+        if not watched or window.pace is None:
+            return self._verdict(window, State.NO_DATA, None, None)
+        silent = now - max(watched)
+        allowed = max(self.intervals * window.pace, timedelta(seconds=self.least_s))
+        if standing is not None and standing.open:
+            # Beginning to watch anew is no sample: only a sample ends the silence.
+            over = seen is not None and seen > standing.turned_at and silent <= allowed
+        else:
+            over = silent <= allowed
+        return self._verdict(window, State.OK if over else State.BREACH, silent, allowed)
+
+    def _verdict(
+        self, window: Window, state: State, silent: timedelta | None, allowed: timedelta | None
+    ) -> Verdict:
+        last = (
+            f"the last one is of {window.usable.at:%H:%M:%S} UTC" if window.usable else "none yet"
+        )
+        if silent is None or allowed is None:
+            because = "Nothing was sampled yet."
+        elif state is State.OK:
+            because = f"Samples come in; {last}."
+        else:
+            because = f"No usable sample for {silent.total_seconds() / 60:.0f} min; {last}."
+        idle = takewhile(lambda sample: sample.outcome.good is None, reversed(window.samples))
+        how = Counter(sample.outcome.value for sample in idle).most_common(1)
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=state,
+            value=None if silent is None else max(silent.total_seconds(), 0.0),
+            limit=None if allowed is None else allowed.total_seconds(),
+            because=because,
+            facts={"Probes since": f"{how[0][1]} {how[0][0]}"} if how else {},
+        )

@@ -1,0 +1,59 @@
+"""`probe_budget`: our own probes have used up what they may cost a day."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import ClassVar
+
+from monitor.domain import ALL, Incident, Spend, State, Verdict
+from monitor.rules.limits import at_least, positive
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """What our own probes cost on one UTC day so far, and how many there were."""
+
+    day: Spend
+    probes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeBudget:
+    """Breach when probes reached their budget of the day: probing stops, and says so.
+
+    The limits are those of section `probes`, which stop the probing itself. The incident
+    ends with the day.
+
+    Source: docs/alerts.md#probe_budget
+    """
+
+    name: ClassVar[str] = "probe_budget"
+    limit_usd: Decimal = Decimal("0.50")
+    limit_probes: int = 20_000
+
+    def __post_init__(self) -> None:
+        positive(self, "limit_usd")
+        at_least(self, 1, "limit_probes")
+
+    def judge(self, probing: Probing, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the probes of today."""
+        day, probes = probing.day, probing.probes
+        reached = day.total_usd >= self.limit_usd or probes >= self.limit_probes
+        if standing is not None and standing.open and standing.once != f"{day.day}":
+            state = State.OK  # the day it was about is over
+        elif reached:
+            state = State.BREACH
+        else:
+            state = State.HOLD if standing is not None and standing.open else State.OK
+        stopped = reached and state is State.BREACH
+        pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
+        return Verdict(
+            rule=self.name,
+            scope=ALL,
+            state=state,
+            value=day.total_usd,
+            limit=self.limit_usd,
+            because=f"{probes} probes of {day.day} cost ${day.total_usd:.4f}; "
+            f"budget ${self.limit_usd:.2f}, {self.limit_probes} probes.{pause}",
+            once=f"{day.day}" if stopped else None,
+        )

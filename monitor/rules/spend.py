@@ -1,0 +1,118 @@
+"""`spend`: the day costs more than it may."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from math import sqrt
+from statistics import fmean, stdev
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+from monitor.domain import ALL, Incident, Spend, State, Verdict
+from monitor.rules.limits import at_least, positive, zone
+
+SLICE = timedelta(minutes=5)
+_CENT = Decimal("0.01")
+_LOW = 3  # standard errors below the mean rate: what is told early should come true
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DailySpend:
+    """Breach when the exact sum of a day passes the limit: said once, then at each doubling.
+
+    Before that a notice, once a day, when even the low side of the last `rate_hours` at this
+    rate carries the sum over the limit before the day ends; judged from `rate_slices` slices
+    of five minutes on. The incident of a day ends with the day. Yesterday passing the limit
+    late, by rows that came late, is told as yesterday's.
+
+    Source: docs/alerts.md#spend
+    """
+
+    name: ClassVar[str] = "spend"
+    limit_usd: Decimal = Decimal("2.00")
+    timezone: str = "UTC"
+    rate_hours: float = 3.0
+    rate_slices: int = 12
+
+    def __post_init__(self) -> None:
+        positive(self, "limit_usd", "rate_hours")
+        at_least(self, 2, "rate_slices")
+        zone(self, "timezone")
+
+    def judge(self, days: Sequence[Spend], standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the latest days in order, the last of them today's; usually yesterday's and it."""
+        today, told = days[-1], _day_told(standing)
+        if standing is not None and standing.open and told != f"{today.day}":
+            final = next((day.total_usd for day in days if f"{day.day}" == told), standing.value)
+            ended = f"The day {told} is over" + (f", at ${final:.2f}." if final else ".")
+            return self._verdict(State.OK, final, ended)
+        if today.total_usd > self.limit_usd:
+            return self._over(today, standing)
+        if standing is not None and standing.open:  # a correction: what was told stays told
+            return self._verdict(State.HOLD, today.total_usd, self._so_far(today))
+        late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
+        if late is not None and told != f"{late.day}":
+            because = f"Rows that came late: {self._so_far(late)}"
+            return self._verdict(State.NOTICE, late.total_usd, because, once=f"{late.day} late")
+        return self._early(today, now) or self._verdict(
+            State.OK, today.total_usd, self._so_far(today)
+        )
+
+    def _over(self, today: Spend, standing: Incident | None) -> Verdict:
+        worst = today.total_usd
+        if standing is not None and standing.peak and _day_told(standing) == f"{today.day}":
+            worst = max(worst, Decimal(standing.peak))
+        times = 1
+        while worst > 2 * times * self.limit_usd:
+            times *= 2
+        because = self._so_far(today) + (f" That is over {times} times it." if times > 1 else "")
+        once = f"{today.day} ×{times}"
+        return self._verdict(State.BREACH, today.total_usd, because, once=once)
+
+    def _early(self, today: Spend, now: datetime) -> Verdict | None:
+        """The notice that the day will pass the limit, if even a low rate says so."""
+        start = now - timedelta(hours=self.rate_hours)
+        slices = {at: float(usd) for at, usd in today.slices if start <= at <= now - SLICE}
+        if len(slices) < self.rate_slices:
+            return None
+        first, last = min(slices), max(slices)
+        usd = [slices.get(first + n * SLICE, 0.0) for n in range((last - first) // SLICE + 1)]
+        rate = fmean(usd)
+        low = rate - _LOW * stdev(usd) / sqrt(len(usd))
+        missing = float(self.limit_usd - today.total_usd)
+        if low * ((today.ends_at - now) / SLICE) <= missing:
+            return None
+        crossing = (now + SLICE * (missing / rate)).astimezone(ZoneInfo(self.timezone))
+        because = (
+            f"At this rate the spend of {today.day} crosses ${self.limit_usd:.2f} at "
+            f"{crossing:%H:%M} {self.timezone}; it is {self._sum(today)} now."
+        )
+        once = f"{today.day} at this rate"
+        return self._verdict(State.NOTICE, today.total_usd, because, once=once)
+
+    def _so_far(self, day: Spend) -> str:
+        so_far = f"Spend of {day.day} ({self.timezone}) is {self._sum(day)}"
+        return f"{so_far}; limit ${self.limit_usd:.2f}."
+
+    def _sum(self, day: Spend) -> str:
+        """Cents, and further digits where cents would not show on which side it lies."""
+        places = 2 if abs(day.total_usd - self.limit_usd) >= _CENT else 6
+        return f"{'at least ' if day.at_least else ''}${day.total_usd:.{places}f}"
+
+    def _verdict(
+        self, state: State, value: float | Decimal | None, because: str, *, once: str | None = None
+    ) -> Verdict:
+        return Verdict(
+            rule=self.name,
+            scope=ALL,
+            state=state,
+            value=value,
+            limit=self.limit_usd,
+            because=because,
+            once=once,
+        )
+
+
+def _day_told(standing: Incident | None) -> str | None:
+    return standing.once.split()[0] if standing is not None and standing.once else None

@@ -1,0 +1,189 @@
+"""`ttft`: the service answers too late, said with confidence and not on one slow probe."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from math import log
+from statistics import median
+from typing import ClassVar, Literal
+
+from monitor.domain import Incident, Outcome, Sample, State, Verdict
+from monitor.rules.evidence import distance_evidence, scatter
+from monitor.rules.limits import at_least, between, positive
+from monitor.rules.windows import Mean, Round, Window
+
+_STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
+_SHOWN = 3  # rounds named in a sentence
+_ROWS = 60
+
+_Heard = tuple[Round, Mean]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ttft:
+    """Breach when the mean TTFT of rounds exceeds the limit beyond what chance explains.
+
+    A query counts for at most `cap` times the limit, a missed first-token deadline for just
+    that. `evidence…` are nats. The scatter of round means is learnt over the last day, from
+    `scatter` on, and never believed below `scatter_floor`. While fewer than `learnt_rounds`
+    are known, `evidence_first` is enough: a new monitor is looked at a few times, an old one
+    for ever. `mode` "consecutive" asks for `rounds` in a row over the limit instead,
+    "immediate" for one probe.
+
+    Source: docs/alerts.md#ttft
+    """
+
+    name: ClassVar[str] = "ttft"
+    limit_ms: float = 1200.0
+    mode: Literal["evidence", "consecutive", "immediate"] = "evidence"
+    rounds: int = 3
+    evidence: float = 10.0
+    evidence_first: float = 7.0
+    learnt_rounds: int = 24
+    rounds_to_resolve: int = 4
+    evidence_to_resolve: float = 3.0
+    cap: float = 2.0
+    scatter: float = 0.30
+    scatter_floor: float = 0.10
+
+    def __post_init__(self) -> None:
+        positive(self, "limit_ms", "evidence", "evidence_first", "evidence_to_resolve")
+        positive(self, "scatter", "scatter_floor")
+        at_least(self, 1, "rounds", "rounds_to_resolve", "learnt_rounds")
+        between(self, 1, 100, "cap")
+
+    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the last day of one target."""
+        if window.silent(now):
+            return self._unknown(window, "There is no fresh round to judge.")
+        if self.mode == "immediate":
+            return self._immediate(window)
+        closed = window.closed(window.since(standing))
+        heard = list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
+        if not heard:
+            return self._unknown(window, "No round is whole yet.")
+        judged = self._consecutive if self.mode == "consecutive" else self._evidence
+        return judged(window, standing, heard)
+
+    def _evidence(
+        self, window: Window, standing: Incident | None, latest: Sequence[_Heard]
+    ) -> Verdict:
+        open_ = standing is not None and standing.open
+        over = [mean.capped_ms > self.limit_ms for _, mean in latest[: self.rounds]]
+        if open_ and over[0]:
+            return self._verdict(window, State.BREACH, latest)
+        if open_ or (len(over) == self.rounds and all(over)):
+            proof = self._proof(window, standing, open_=open_)
+            if proof is not None:
+                stretch, facts = proof
+                return self._verdict(window, State.OK if open_ else State.BREACH, stretch, facts)
+        return self._verdict(window, State.HOLD if open_ else State.OK, latest)
+
+    def _proof(
+        self, window: Window, standing: Incident | None, *, open_: bool
+    ) -> tuple[Sequence[_Heard], Mapping[str, str]] | None:
+        """The shortest stretch whose median surely lies over the limit; if open, below it."""
+        closed = window.closed(window.since(standing))
+        heard = list(islice(self._heard(closed, window), _STRETCHES[-1]))
+        off = [log(mean.capped_ms / self.limit_ms) for _, mean in heard]
+        day = [log(mean.capped_ms) for _, mean in self._heard(window.closed(), window)]
+        spread = scatter(
+            day, prior=self.scatter, floor=self.scatter_floor, learnt=self.learnt_rounds
+        )
+        side, least, needed = 1, self.rounds, self.evidence
+        if open_:
+            side, least, needed = -1, self.rounds_to_resolve, self.evidence_to_resolve
+        elif len(day) < self.learnt_rounds:
+            needed = self.evidence_first
+        for n in (n for n in _STRETCHES if least <= n <= len(off)):
+            distance = side * median(off[:n])
+            nats = distance_evidence(distance, values=n, scatter=spread)
+            if distance > 0 and nats >= needed:
+                return heard[:n], {
+                    "Evidence": f"{nats:.1f} nats in {n} rounds, {needed:g} needed",
+                    "Scatter": f"{100 * spread:.0f} % from round to round",
+                }
+        return None
+
+    def _consecutive(
+        self, window: Window, standing: Incident | None, latest: Sequence[_Heard]
+    ) -> Verdict:
+        latest = latest[: self.rounds]
+        over = [mean.ms > self.limit_ms for _, mean in latest]
+        enough = len(over) == self.rounds
+        if enough and all(over):
+            return self._verdict(window, State.BREACH, latest)
+        held = standing is not None and standing.open and (any(over) or not enough)
+        return self._verdict(window, State.HOLD if held else State.OK, latest)
+
+    def _immediate(self, window: Window) -> Verdict:
+        for sample in reversed(window.samples):
+            value = sample.ttft_ms
+            if value is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN:
+                late = value is None or value > self.limit_ms
+                took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
+                return Verdict(
+                    rule=self.name,
+                    scope=window.scope,
+                    state=State.BREACH if late else State.OK,
+                    value=value,
+                    limit=self.limit_ms,
+                    because=f"Query {sample.query} {took}; limit {self.limit_ms:g} ms.",
+                    rows=(sample.id,),
+                    literal=True,
+                )
+        return self._unknown(window, "No probe has a TTFT.")
+
+    def _heard(self, rounds: Iterable[Round], window: Window) -> Iterator[_Heard]:
+        """Rounds with enough readings: two, or one where a round has one query."""
+        least = min(2, window.queries or 2)
+        for round_ in rounds:
+            mean = round_.mean(self.cap * self.limit_ms)
+            if mean is not None and mean.readings >= least:
+                yield round_, mean
+
+    def _verdict(
+        self,
+        window: Window,
+        state: State,
+        heard: Sequence[_Heard],
+        facts: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        value = median([mean.ms for _, mean in heard])
+        over = "the last round" if len(heard) == 1 else f"the median of {len(heard)} rounds"
+        last = ", ".join(f"{mean.ms:.0f}" for _, mean in heard[:_SHOWN])
+        samples = [sample for round_, _ in heard for sample in round_.samples] if facts else []
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=state,
+            value=value,
+            limit=self.limit_ms,
+            because=f"TTFT is {value:.0f} ms, {over}; limit {self.limit_ms:g} ms. "
+            f"Latest first: {last} ms.",
+            rows=tuple(sample.id for sample in samples[:_ROWS]),
+            facts={**facts, **_by_query(samples)} if facts else {},
+        )
+
+    def _unknown(self, window: Window, because: str) -> Verdict:
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=State.NO_DATA,
+            value=None,
+            limit=self.limit_ms,
+            because=because,
+        )
+
+
+def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
+    """Whether one query is slow or all are, and how many never began to answer."""
+    taken: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.ttft_ms is not None:
+            taken.setdefault(sample.query, []).append(sample.ttft_ms)
+    slowest = sorted(((median(ms), query) for query, ms in taken.items()), reverse=True)
+    late = sum(sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN for sample in samples)
+    told = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_SHOWN])}
+    return told | ({"No first token": f"{late} probes"} if late else {})

@@ -1,0 +1,57 @@
+"""`unpriced`: answers cost money nobody can name."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import ClassVar
+
+from monitor.domain import Incident, Outcome, State, Verdict
+from monitor.rules.limits import at_least, between
+from monitor.rules.windows import Window
+
+_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unpriced:
+    """Notice, once a day and set of models, that answers of the day have no price.
+
+    Judged from `answers` unpriced ones on, when they are more than `limit` of the last day's.
+    Until they have a price, every sum they belong to says "at least".
+
+    Source: docs/alerts.md#unpriced
+    """
+
+    name: ClassVar[str] = "unpriced"
+    limit: float = 0.0
+    answers: int = 3
+
+    def __post_init__(self) -> None:
+        between(self, 0, 1, "limit")
+        at_least(self, 1, "answers")
+
+    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the last day of one target."""
+        of, missing = window.answered, window.unpriced
+        day = now.astimezone(UTC).date()
+        today = [
+            sample
+            for sample in (window.samples if missing >= self.answers else ())
+            if sample.outcome is Outcome.ANSWERED and sample.cost_usd is None
+            and sample.at.astimezone(UTC).date() == day
+        ]  # fmt: skip
+        models = Counter(sample.model or "an unknown model" for sample in today)
+        named = ", ".join(sorted(models))
+        told = len(today) >= self.answers and missing > self.limit * of
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=State.NOTICE if told else State.OK if of else State.NO_DATA,
+            value=missing / of if of else None,
+            limit=self.limit,
+            because=f"{missing} of {of} answers of the last day have no price"
+            + (f": {named}." if named else "."),
+            rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
+            facts={model: f"{count} answers" for model, count in models.most_common(5)},
+            once=f"{day} {named}" if told else None,
+        )

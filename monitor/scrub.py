@@ -1,0 +1,77 @@
+"""Foreign text made safe: to show, to store, and without our secrets in it."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from urllib.parse import quote, quote_plus
+
+SHORTEST_SECRET = 6  # anything shorter would redact ordinary words
+REDACTED = "***"
+
+# CSI, then the string sequences (OSC, DCS, SOS, PM, APC), then two-character escapes.
+_TERMINAL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d\x9e\x9f])[^\x00-\x1f\x7f-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+_INVISIBLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f"  # controls other than white space
+    "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000e0000-\U000e007f]"  # soft hyphen, bidi and zero-width marks, tag characters
+)
+_BLANK = re.compile(r"\s+")
+_CREDENTIAL = re.compile(r"(?:bearer|basic|token|apikey|api-key)\s+(\S.*)", re.IGNORECASE)
+_PERCENT = re.compile(r"%[0-9A-F]{2}")
+
+
+def plain(text: str, limit: int = 300) -> str:
+    """Foreign text as one harmless line of at most `limit` characters, the last one `…` if cut.
+
+    Terminal escapes, control, bidi and zero-width characters and lone surrogates are gone;
+    white space is single blanks. Applying it twice changes nothing. `limit` is at least 1.
+    """
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    visible = _INVISIBLE.sub("", _TERMINAL.sub("", whole))
+    line = _BLANK.sub(" ", visible).strip()
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def storable(text: str) -> str:
+    """Text as Postgres takes it in `text` and `jsonb`: U+FFFD for NUL and lone surrogates.
+
+    Two halves of one character that met when pieces were joined become that character.
+    """
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "\ufffd")
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """Text with `***` for each of our secrets, plain, URL-encoded or escaped as in JSON.
+
+    Of a header value such as `Bearer …` the credential alone counts too. Secrets shorter
+    than six characters are left alone.
+    """
+    forms = {form for secret in secrets for form in _forms(secret)}
+    if not forms:
+        return text
+    longest_first = sorted(forms, key=len, reverse=True)
+    return re.sub("|".join(map(re.escape, longest_first)), REDACTED, text)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    credential = _CREDENTIAL.fullmatch(secret)
+    for value in (secret, credential[1] if credential else ""):
+        if len(value) < SHORTEST_SECRET:
+            continue
+        yield value
+        for escaped in (_escaped(value), _escaped(value).replace("/", "\\/"),
+                        json.dumps(value, ensure_ascii=False)[1:-1]):  # fmt: skip
+            yield from (escaped, _escaped(escaped))  # JSON within JSON, as in transcripts
+        for encode in (partial(quote, safe=""), quote, quote_plus):
+            encoded = encode(value, errors="surrogatepass")
+            yield from (encoded, _PERCENT.sub(lambda match: match[0].lower(), encoded))
+
+
+def _escaped(text: str) -> str:
+    return json.dumps(text)[1:-1]

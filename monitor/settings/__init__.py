@@ -1,0 +1,77 @@
+"""Environment and `monitor.toml`, read once, checked whole, frozen.
+
+Everything wrong is reported together; each fault names key, value and remedy. Any key
+of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from monitor.domain import Target
+from monitor.rules import ProbeBudget, Rule
+from monitor.settings.building import header_secrets, price_faults, rules, targets
+from monitor.settings.environment import Environment, environment
+from monitor.settings.faults import ConfigurationFault, Fault, faults_in
+from monitor.settings.overlay import document, overlay
+from monitor.settings.schema import File
+
+__all__ = ["ConfigurationFault", "Environment", "Fault", "Settings", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. `config_hash` changes whenever what is watched or judged does."""
+
+    environment: Environment
+    file: File
+    targets: Mapping[str, Target]
+    rules: Mapping[str, Rule]
+    config_hash: str
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check everything; raises ConfigurationFault with every fault found."""
+    variables = dict(os.environ if environ is None else environ)
+    found, faults = environment(variables)
+    path = Path(variables.get("MONITOR_CONFIG") or "monitor.toml")
+    table, unread = document(path)
+    origins = overlay(table, variables, faults)
+    faults += unread
+    file = None
+    if not unread:
+        try:
+            file = File.model_validate(table)
+        except ValidationError as error:
+            faults += faults_in(error, origins)
+    judged_by = dict(rules(table, origins, faults))
+    watched = dict(targets(file, variables, faults))
+    faults += price_faults(table)
+    if faults or file is None or found is None:
+        raise ConfigurationFault(faults)
+    return Settings(
+        environment=found,
+        file=file,
+        targets=watched,
+        rules=_with_budget(judged_by, file),
+        config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
+        secrets=(*found.secrets, *header_secrets(file, watched)),
+    )
+
+
+def _with_budget(judged_by: Mapping[str, Rule], file: File) -> Mapping[str, Rule]:
+    """The limits at which probing stops are the limits at which it says so."""
+    rule = judged_by.get("probe_budget")
+    if not isinstance(rule, ProbeBudget):
+        return judged_by
+    probes = file.probes
+    limits = replace(rule, limit_usd=probes.daily_budget_usd, limit_probes=probes.max_per_day)
+    return {**judged_by, "probe_budget": limits}

@@ -1,0 +1,90 @@
+"""Configuration faults in words: which key, which value, how to mend it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from monitor.settings.schema import File
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong: `key` as a person would look for it, `value` as they wrote it."""
+
+    key: str
+    value: str | None
+    remedy: str
+
+    def __str__(self) -> str:
+        shown = "" if self.value is None else f" = {self.value}"
+        return f"{self.key}{shown}: {self.remedy}"
+
+
+class ConfigurationFault(Exception):
+    """Every fault of the configuration, all at once."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+def faults_in(error: ValidationError, origins: Mapping[tuple[str, ...], str]) -> Iterator[Fault]:
+    """One fault per complaint of pydantic, named by file key or by environment variable."""
+    for item in error.errors(include_url=False):
+        path = tuple(str(part) for part in item["loc"])
+        key = origins.get(path) or ".".join(path) or "monitor.toml"
+        if item["type"] == "extra_forbidden":
+            remedy = f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
+            yield Fault(key, _shown(item["input"]), remedy)
+        elif item["type"] == "missing" or (item["type"] == "too_short" and path == ("targets",)):
+            yield Fault(key, None, _missing(path))
+        else:
+            yield fault_of(item, key)
+
+
+def fault_of(item: ErrorDetails, key: str) -> Fault:
+    """A complaint of pydantic about one value, in its own words."""
+    message = item["msg"].removeprefix("Value error, ")
+    whole = isinstance(item["input"], dict)  # the complaint names its key itself
+    return Fault(key, None if whole else _shown(item["input"]), message[:1].lower() + message[1:])
+
+
+def suggestion(key: str, known: Sequence[str]) -> str:
+    """The key probably meant, else those that are known."""
+    close = get_close_matches(key, known, n=1)
+    if close:
+        return f'did you mean "{close[0]}"?'
+    return "known here: " + ", ".join(known) if known else "remove it"
+
+
+def _missing(path: tuple[str, ...]) -> str:
+    if path == ("targets",):
+        return "nothing to watch; add [targets.NAME] with url, dialect and [[targets.NAME.queries]]"
+    return f"missing; add `{path[-1]} = …` under [{'.'.join(path[:-1])}]"
+
+
+def known_keys(path: Sequence[str]) -> list[str]:
+    """Keys that may stand under a path of `monitor.toml`, for suggestions."""
+    model: Any = File
+    for part in path:
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            field = model.model_fields.get(part) or _by_alias(model, part)
+            model = field.annotation if field else None
+        else:  # a table of sections by name, or a list of sections by position
+            model = get_args(model)[-1] if get_args(model) else None
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(field.alias or name for name, field in model.model_fields.items())
+    return []
+
+
+def _by_alias(model: type[BaseModel], alias: str) -> Any:
+    return next((f for f in model.model_fields.values() if f.alias == alias), None)
+
+
+def _shown(value: object) -> str:
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,113 @@
+"""The shape of `monitor.toml`: sections, keys, defaults and their bounds."""
+
+from datetime import time, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from monitor.settings.values import ClockTime, Duration, HttpUrl, Money, SlugName, Zone
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class QuerySection(Section):
+    id: SlugName
+    text: str = Field(min_length=1)
+    identity: bool = False
+    prompt_tokens: int | None = Field(None, gt=0)
+    stop_after_chars: int | None = Field(None, gt=0)
+
+
+class TargetSection(Section):
+    url: HttpUrl
+    dialect: str
+    queries: list[QuerySection] = Field(min_length=1)
+    every: Duration = timedelta(minutes=5)
+    expected_models: list[str] = []
+    fallback_models: list[str] = []
+    headers: dict[str, str] = {}
+    model: str | None = None
+    connect_deadline: Duration = timedelta(seconds=10)
+    first_token_deadline: Duration = timedelta(seconds=30)
+    stall_deadline: Duration = timedelta(seconds=20)
+    deadline: Duration = timedelta(seconds=60)
+    ca_file: str | None = None
+    proxy: HttpUrl | None = None
+    chars_per_token: Decimal = Field(Decimal(4), gt=0, le=20)
+    daily_queries: int = Field(0, ge=0)
+    persona: bool = True
+    untrusted: list[str] = []
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _sound(self) -> "TargetSection":
+        ids = [query.id for query in self.queries]
+        for twice in {i for i in ids if ids.count(i) > 1}:
+            raise ValueError(f'two queries have the id "{twice}": ids name columns of reports')
+        if self.every < timedelta(seconds=1):
+            raise ValueError("every may be as short as 1s, not shorter")
+        if self.first_token_deadline > self.deadline:
+            raise ValueError("first_token_deadline is longer than deadline: raise deadline")
+        return self
+
+
+class ProbesSection(Section):
+    daily_budget_usd: Money = Decimal("0.50")
+    max_per_day: int = Field(20_000, gt=0)
+
+
+class AccountsSection(Section):
+    every: Duration = timedelta(minutes=5)
+
+
+class SlackSection(Section):
+    runbook_url: HttpUrl | None = None
+
+
+class DigestSection(Section):
+    enabled: bool = True
+    at: ClockTime = time(9, 0)
+    timezone: Zone = "UTC"
+
+
+class IncidentsSection(Section):
+    remind_after: Duration = timedelta(hours=4)
+    remind_every: Duration = timedelta(days=1)
+
+
+class MaintenanceSection(Section):
+    """A recurring window in which nothing is told."""
+
+    target: str = "all"
+    rule: str = "all"
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(min_length=1)
+    start: ClockTime = Field(alias="from")
+    end: ClockTime = Field(alias="to")
+    timezone: Zone = "UTC"
+    reason: str = "maintenance"
+
+
+class StorageSection(Section):
+    excerpt_chars: int = Field(200, ge=0, le=2000)
+
+
+class MetricsSection(Section):
+    port: int | None = Field(None, gt=0, lt=65536)
+    host: str = "0.0.0.0"  # noqa: S104  Fly's scraper comes from outside the machine
+
+
+class File(Section):
+    targets: dict[SlugName, TargetSection] = Field(min_length=1)
+    rules: dict[str, dict[str, Any]] = {}
+    prices: dict[str, Any] = {}  # tables of the price book, checked by monitor.pricing.rows
+    probes: ProbesSection = ProbesSection()
+    accounts: AccountsSection = AccountsSection()
+    slack: SlackSection = SlackSection()
+    digest: DigestSection = DigestSection()
+    incidents: IncidentsSection = IncidentsSection()
+    maintenance: list[MaintenanceSection] = []
+    storage: StorageSection = StorageSection()
+    metrics: MetricsSection = MetricsSection()

@@ -1,0 +1,73 @@
+"""Kinds of value a person writes in `monitor.toml`: durations, money, names, URLs."""
+
+import re
+from datetime import time, timedelta
+from decimal import Decimal
+from typing import Annotated
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def _duration(value: object) -> object:
+    """`30s`, `5m`, `1h30m`; a bare number is refused, for nobody knows its unit."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        parts = _DURATION.findall(value)
+        if parts and "".join(n + u for n, u in parts) == value.strip():
+            return timedelta(seconds=sum(float(n) * _SECONDS[u] for n, u in parts))
+    raise ValueError('write a duration such as "30s", "5m" or "1h30m"')
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("use 1 to 64 of a-z, 0-9, _ . -")
+    return value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("write a whole address, such as https://rag.example.com")
+    if parts.username or parts.password:
+        raise ValueError("an address holds no credentials: put them into headers")
+    if parts.hostname.startswith("169.254.") or parts.hostname == "metadata.google.internal":
+        raise ValueError("a cloud metadata address is never a target")
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        raise ValueError('write a zone of the tz database, such as "Europe/Rome"') from None
+    return value
+
+
+def _clock(value: object) -> object:
+    if isinstance(value, time):
+        return value
+    if isinstance(value, str) and (match := _CLOCK.fullmatch(value)):
+        return time(int(match[1]), int(match[2]))
+    raise ValueError('write a time of day such as "09:00"')
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+SlugName = Annotated[str, AfterValidator(_name)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Zone = Annotated[str, AfterValidator(_zone)]
+ClockTime = Annotated[time, BeforeValidator(_clock)]

@@ -1,0 +1,50 @@
+"""Account readings: kept as they came, and the latest of each provider."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import RowMapping, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import AccountState, Reading
+from monitor.store.tables import account_readings
+
+_SAID = ("provider", "at", "state", "detail", "expires_at", "limit_usd", "remaining_usd",
+         "spent_today_usd")  # fmt: skip
+
+
+async def add(connection: AsyncConnection, reading: Reading) -> None:
+    """Keep a reading, failures included."""
+    row = {name: getattr(reading, name) for name in _SAID}
+    await connection.execute(insert(account_readings).values(row))
+
+
+async def latest(connection: AsyncConnection) -> Sequence[Reading]:
+    """The latest reading of each provider."""
+    each = (
+        select(account_readings)
+        .distinct(account_readings.c.provider)
+        .order_by(account_readings.c.provider, account_readings.c.at.desc())
+    )
+    return [_reading(row) for row in (await connection.execute(each)).mappings()]
+
+
+async def spent(
+    connection: AsyncConnection, provider: str, *, since: datetime
+) -> Sequence[tuple[datetime, Decimal]]:
+    """What a provider said was spent since its UTC midnight, each time it was read."""
+    table = account_readings.c
+    said = (
+        select(table.at, table.spent_today_usd)
+        .where(table.provider == provider, table.at >= since)
+        .where(table.spent_today_usd.is_not(None))
+        .order_by(table.at)
+    )
+    return [(row.at, row.spent_today_usd) for row in await connection.execute(said)]
+
+
+def _reading(row: RowMapping) -> Reading:
+    said = {name: row[name] for name in _SAID}
+    return Reading(**said | {"state": AccountState(row["state"])})

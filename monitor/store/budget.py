@@ -1,0 +1,26 @@
+"""What our own probes cost and how many there were, today in UTC: counted, never remembered."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import func, select, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.tables import observations
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    usd: Decimal
+    count: int
+
+
+async def today(connection: AsyncConnection) -> Probed:
+    """Sum and count of every probe of the UTC day, whoever sent it."""
+    midnight = text("date_trunc('day', now(), 'UTC')")
+    total = select(
+        func.coalesce(func.sum(observations.c.cost_usd), Decimal(0)).label("usd"),
+        func.count().label("probes"),
+    ).where(observations.c.slot >= midnight)
+    row = (await connection.execute(total)).one()
+    return Probed(row.usd, row.probes)

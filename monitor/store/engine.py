@@ -1,0 +1,101 @@
+"""Connections with deadlines on both sides: a frozen server must not freeze us."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# Classes of SQLSTATE that mean "not now", whatever exception carries them: connection,
+# read-only transaction, resources (disk full), operator intervention, system.
+_AWAY = ("08", "25006", "53", "57", "58")
+# A refused log-in carries no SQLSTATE through libpq: only its words tell it from silence.
+_WRONG_ADDRESS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "invalid connection option",
+)
+
+
+class Away(Exception):
+    """The database cannot serve us now. The sentence holds no secret.
+
+    `final`: waiting will not help, the address itself is wrong.
+    """
+
+    def __init__(self, why: str, *, final: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+
+
+class Database:
+    """A small pool; `begin` is the only way in."""
+
+    def __init__(self, url: str, *, deadline_s: float = 15) -> None:
+        self.deadline_s = deadline_s
+        self.engine: AsyncEngine = create_async_engine(
+            address(url),
+            pool_size=2,
+            max_overflow=1,
+            pool_timeout=deadline_s,
+            pool_pre_ping=True,
+            connect_args=connect_arguments(),
+        )
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction; commits at the end. Raises Away when the server cannot serve us."""
+        try:
+            async with asyncio.timeout(self.deadline_s), self.engine.begin() as connection:
+                yield connection
+        except (TimeoutError, PoolTimeout):
+            raise Away(f"no answer within {self.deadline_s:g} s") from None
+        except DBAPIError as error:
+            if away := unavailable(error):
+                raise away from None
+            raise
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def address(url: str) -> str:
+    """Any Postgres address, as SQLAlchemy and psycopg 3 want it."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def connect_arguments(statement_timeout_s: int = 10) -> dict[str, Any]:
+    """Deadlines at every level. No prepared statements: they break behind transaction poolers."""
+    return {
+        "connect_timeout": 3,
+        "prepare_threshold": None,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "application_name": "rag-monitor",
+        "options": f"-c statement_timeout={statement_timeout_s}s -c lock_timeout=5s "
+        "-c timezone=UTC",
+    }
+
+
+def unavailable(error: DBAPIError) -> Away | None:
+    """The server cannot serve us, or None when the statement itself is at fault."""
+    state = getattr(error.orig, "sqlstate", None)
+    words = str(error.orig).strip()
+    why = words.splitlines()[0][:200] if words else "no answer"
+    if state is None and isinstance(error, OperationalError | InterfaceError):
+        return Away(why, final=any(sign in words for sign in _WRONG_ADDRESS))
+    return Away(why) if state is not None and state.startswith(_AWAY) else None
+
+
+def shown(url: str) -> str:
+    """The address without its password."""
+    return make_url(address(url)).render_as_string(hide_password=True)

@@ -1,0 +1,124 @@
+"""Incidents as rows: what stands open, what stood last, and what each step made of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import RowMapping, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Incident, Status
+from monitor.store.tables import incidents
+
+# Rules whose values are money: exact. All others are measured, and binary.
+_MONEY = frozenset({"spend", "probe_budget"})
+
+Key = tuple[str, str]
+
+
+async def standing(connection: AsyncConnection) -> tuple[Incident, ...]:
+    """The latest incident of every rule and scope, open or resolved; parts name their leader."""
+    leader = incidents.alias("leader")
+    latest = (
+        select(incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope"))
+        .outerjoin(leader, leader.c.number == incidents.c.part_of)
+        .distinct(incidents.c.rule, incidents.c.target)
+        .order_by(incidents.c.rule, incidents.c.target, incidents.c.opened_at.desc())
+    )
+    rows = (await connection.execute(latest)).mappings()
+    return tuple(sorted((_incident(row) for row in rows), key=lambda i: i.number or 0))
+
+
+async def history(
+    connection: AsyncConnection, *, since: timedelta, most: int = 100
+) -> Sequence[Incident]:
+    """Incidents open now or opened lately, newest first."""
+    leader = incidents.alias("leader")
+    lately = (
+        select(incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope"))
+        .outerjoin(leader, leader.c.number == incidents.c.part_of)
+        .where(or_(incidents.c.resolved_at.is_(None), incidents.c.opened_at > func.now() - since))
+        .order_by(incidents.c.opened_at.desc(), incidents.c.number.desc())
+        .limit(most)
+    )
+    return tuple(_incident(row) for row in (await connection.execute(lately)).mappings())
+
+
+async def save(
+    connection: AsyncConnection, changed: Iterable[Incident], known: Iterable[Incident]
+) -> Mapping[Key, int]:
+    """Write incidents as they are now, leaders first; returns the number of each.
+
+    A new one gets its number here. The partial unique index refuses a second open incident
+    of one rule and scope, whatever another worker believes.
+    """
+    numbers = {item.key: item.number for item in known if item.number is not None}
+    for incident in sorted(changed, key=lambda item: item.part_of is not None):
+        leader = numbers.get(incident.part_of) if incident.part_of else None
+        values = _row(incident) | {"part_of": leader}
+        if incident.number is None:
+            new = insert(incidents).values(values).returning(incidents.c.number)
+            numbers[incident.key] = (await connection.execute(new)).scalar_one()
+        else:
+            await connection.execute(
+                update(incidents).where(incidents.c.number == incident.number).values(values)
+            )
+            numbers[incident.key] = incident.number
+    return numbers
+
+
+def _row(incident: Incident) -> dict[str, Any]:
+    return {
+        "rule": incident.rule,
+        "target": incident.scope,
+        "opened_at": incident.opened_at,
+        "resolved_at": incident.resolved_at,
+        "last_breach_at": incident.last_breach_at,
+        "last_told_at": incident.last_told_at,
+        "value": incident.value,
+        "opening_value": incident.opening_value,
+        "peak": incident.peak,
+        "limit_value": incident.limit,
+        "because": incident.because,
+        "observations": list(incident.rows),
+        "facts": dict(incident.facts),
+        "reminders": incident.reminders,
+        "once": incident.once,
+        "ended": incident.ended,
+        "told": incident.told.value if incident.told else None,
+        "reopened_at": incident.reopened_at,
+        "reopenings": incident.reopenings,
+    }
+
+
+def _incident(row: RowMapping) -> Incident:
+    exact = row["rule"] in _MONEY
+
+    def number(value: Decimal | None) -> Decimal | float | None:
+        return value if exact or value is None else float(value)
+
+    return Incident(
+        rule=row["rule"],
+        scope=row["target"],
+        opened_at=row["opened_at"],
+        resolved_at=row["resolved_at"],
+        last_breach_at=row["last_breach_at"],
+        last_told_at=row["last_told_at"],
+        value=number(row["value"]),
+        opening_value=number(row["opening_value"]),
+        peak=number(row["peak"]),
+        limit=number(row["limit_value"]),
+        because=row["because"],
+        rows=tuple(row["observations"]),
+        facts=row["facts"],
+        reminders=row["reminders"],
+        once=row["once"],
+        ended=row["ended"],
+        told=Status(row["told"]) if row["told"] else None,
+        part_of=(row["leader_rule"], row["leader_scope"]) if row["part_of"] else None,
+        reopened_at=row["reopened_at"],
+        reopenings=row["reopenings"],
+        number=row["number"],
+    )

@@ -1,0 +1,90 @@
+"""Observations: added once, never changed; and the windows that rules look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import RowMapping, Select, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Identity, Observation, Outcome, Sample, Stamp
+from monitor.store.tables import observations
+
+SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
+
+
+async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
+    """Store observations; those already stored, or asked by another worker, are dropped.
+
+    Returns how many were stored. Safe to repeat after an unknown commit.
+    """
+    if not new:
+        return 0
+    rows = [_row(observation) for observation in new]
+    statement = insert(observations).values(rows).on_conflict_do_nothing()
+    added = await connection.execute(statement.returning(observations.c.id))
+    return len(added.all())
+
+
+def _row(observation: Observation) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        name: getattr(observation, name) for name in observation.__dataclass_fields__
+    }
+    row["evidence"] = [_json(item) for item in observation.evidence]
+    row["claims"] = [_json(item) for item in observation.claims]
+    row["rates"] = dict(observation.rates)
+    row["chunk_lengths"] = list(observation.chunk_lengths)
+    row["faults"] = list(observation.faults)
+    return row
+
+
+def _json(item: Any) -> dict[str, Any]:
+    return asdict(item)
+
+
+_SAMPLE = (
+    observations.c.id,
+    observations.c.started_at,
+    observations.c.slot,
+    observations.c.query,
+    observations.c.outcome,
+    observations.c.ttft_ms,
+    observations.c.stamp,
+    observations.c.identity,
+    observations.c.model_detected,
+    observations.c.cost_usd,
+)
+
+
+async def samples(
+    connection: AsyncConnection, target: str, *, since: datetime, most: int
+) -> tuple[Sample, ...]:
+    """The latest observations of a target by schedule or burst, oldest first."""
+    latest = _judged(target).where(observations.c.started_at >= since)
+    rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
+    return tuple(_sample(row) for row in reversed(rows.mappings().all()))
+
+
+def _judged(target: str) -> Select[Any]:
+    skew = func.abs(func.extract("epoch", observations.c.recorded_at - observations.c.started_at))
+    return select(*_SAMPLE).where(
+        observations.c.target == target,
+        observations.c.origin != "manual",
+        skew < SKEW.total_seconds(),
+    )
+
+
+def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
+    return Sample(
+        id=row["id"],
+        at=row["started_at"],
+        round=row["slot"],
+        query=row["query"],
+        outcome=Outcome(row["outcome"]),
+        ttft_ms=None if row["stamp"] == Stamp.DEGRADED else row["ttft_ms"],
+        identity=Identity(row["identity"]),
+        model=row["model_detected"],
+        cost_usd=row["cost_usd"],
+    )

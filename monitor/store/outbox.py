@@ -1,0 +1,198 @@
+"""The outbox: news written with the transition it tells of, leased, sent, settled.
+
+Delivery is at least once and in order per incident: a notice is due only when every
+earlier notice of its incident is settled. Times go by the database's clock.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import case, exists, func, literal, or_, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Delivery, GiveUp, Notice, Sent, Status, TryLater
+from monitor.store.tables import channels, outbox
+
+LEASE = timedelta(minutes=2)  # longer than any send with its time-outs
+FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
+PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
+RECHECK = timedelta(hours=1)  # of a channel that refused for good
+STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
+
+_NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A notice to send now. `reference` edits the incident's message, where there is one."""
+
+    notice: Notice
+    incident: int | None
+    reference: str | None
+
+
+async def add(connection: AsyncConnection, notice: Notice, *, incident: int | None) -> bool:
+    """Write news; False when the same news, by its id, was written before."""
+    row = {
+        "id": notice.id,
+        "incident": incident,
+        "status": notice.status.value,
+        "notice": _NOTICE.dump_python(notice, mode="json"),
+        "due_at": func.now(),
+    }
+    statement = insert(outbox).values(row).on_conflict_do_nothing().returning(outbox.c.id)
+    return await connection.scalar(statement) is not None
+
+
+async def lease(connection: AsyncConnection, channel: str) -> Leased | None:
+    """Take the first due notice; it falls due again if we die before settling it.
+
+    None when nothing is due, or while the channel asked for patience or is broken.
+    """
+    waiting = exists().where(channels.c.channel == channel, channels.c.paused_until > func.now())
+    if await connection.scalar(select(waiting)):
+        return None
+    await _merge_stale(connection)
+    earlier = outbox.alias("earlier")
+    blocked = exists().where(
+        earlier.c.incident == outbox.c.incident,
+        earlier.c.sequence < outbox.c.sequence,
+        earlier.c.settled_at.is_(None),
+    )
+    due = (
+        select(outbox.c.id)
+        .where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now(), ~blocked)
+        .order_by(outbox.c.sequence)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    taken = await connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(due.scalar_subquery()))
+        .values(attempts=outbox.c.attempts + 1, due_at=func.now() + LEASE)
+        .returning(outbox.c.incident, outbox.c.notice, outbox.c.maybe_sent)
+    )
+    row = taken.one_or_none()
+    if row is None:
+        return None
+    notice = _NOTICE.validate_python(row.notice | {"repeated": row.maybe_sent})
+    return Leased(notice, row.incident, await _reference(connection, row.incident, channel))
+
+
+async def _reference(connection: AsyncConnection, incident: int | None, channel: str) -> str | None:
+    if incident is None:
+        return None
+    sent = (
+        select(outbox.c.reference)
+        .where(outbox.c.incident == incident, outbox.c.channel == channel)
+        .where(outbox.c.reference.is_not(None))
+        .order_by(outbox.c.sequence.desc())
+        .limit(1)
+    )
+    reference: str | None = await connection.scalar(sent)
+    return reference
+
+
+async def _merge_stale(connection: AsyncConnection) -> None:
+    """Drop what was never told and is over: the resolution tells both times."""
+    later = outbox.alias("later")
+    resolved = exists().where(
+        later.c.incident == outbox.c.incident,
+        later.c.sequence > outbox.c.sequence,
+        later.c.status == Status.RESOLVED.value,
+        later.c.settled_at.is_(None),
+    )
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.settled_at.is_(None),
+            outbox.c.status != Status.RESOLVED.value,
+            outbox.c.created_at < func.now() - STALE,
+            outbox.c.due_at <= func.now(),
+            resolved,
+        )
+        .values(settled_at=func.now(), result="merged")
+    )
+
+
+class Backlog(NamedTuple):
+    """What waits to be told through one channel. `broken_since`: it refused for good then."""
+
+    waiting: int
+    oldest_at: datetime | None
+    broken_since: datetime | None
+    broken_why: str | None
+
+
+async def backlog(connection: AsyncConnection, channel: str) -> Backlog:
+    """How much waits, since when, and whether the channel takes anything at all."""
+    waiting = select(func.count(), func.min(outbox.c.created_at)).where(
+        outbox.c.settled_at.is_(None)
+    )
+    count, oldest_at = (await connection.execute(waiting)).one()
+    state = select(channels.c.broken_since, channels.c.broken_why).where(
+        channels.c.channel == channel
+    )
+    broken = (await connection.execute(state)).one_or_none()
+    return Backlog(count, oldest_at, *(broken or (None, None)))
+
+
+async def settle(
+    connection: AsyncConnection, notice: UUID, delivery: Delivery, channel: str
+) -> None:
+    """Write down how a send went."""
+    row = outbox.c.id == notice
+    match delivery:
+        case Sent(reference):
+            await connection.execute(
+                update(outbox)
+                .where(row)
+                .values(settled_at=func.now(), result="sent", channel=channel,
+                        reference=reference, last_error=None)
+            )  # fmt: skip
+            await _mark(connection, channel, paused_until=None, broken_since=None,
+                        broken_why=None, last_sent_at=func.now())  # fmt: skip
+        case TryLater(why, after_s, channel_wide, maybe_sent):
+            pause = func.now() + timedelta(seconds=after_s) if after_s is not None else None
+            too_old = outbox.c.created_at < func.now() - PATIENCE
+            await connection.execute(
+                update(outbox)
+                .where(row)
+                .values(
+                    due_at=pause if pause is not None else func.now() + _backoff(),
+                    last_error=why,
+                    maybe_sent=or_(outbox.c.maybe_sent, literal(maybe_sent)),
+                    settled_at=case((too_old, func.now())),
+                    result=case((too_old, "dead")),
+                )
+            )
+            if channel_wide:
+                await _mark(connection, channel, paused_until=pause)
+        case GiveUp(why, channel_broken=True):
+            await connection.execute(
+                update(outbox).where(row).values(due_at=func.now(), last_error=why)
+            )
+            since = func.coalesce(channels.c.broken_since, func.now())
+            await _mark(connection, channel, paused_until=func.now() + RECHECK,
+                        broken_since=since, broken_why=why)  # fmt: skip
+        case GiveUp(why):
+            await connection.execute(
+                update(outbox)
+                .where(row)
+                .values(settled_at=func.now(), result="dead", last_error=why)
+            )
+
+
+def _backoff() -> object:
+    doubled = FIRST_RETRY_S * func.power(2, func.least(outbox.c.attempts - 1, 10))
+    return func.least(doubled, LONGEST_RETRY_S) * text("interval '1 second'")
+
+
+async def _mark(connection: AsyncConnection, channel: str, **values: object) -> None:
+    new = insert(channels).values(channel=channel)
+    await connection.execute(new.on_conflict_do_nothing())
+    await connection.execute(update(channels).where(channels.c.channel == channel).values(**values))

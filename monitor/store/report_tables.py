@@ -1,0 +1,201 @@
+"""The tables behind schema `report`: rollups, spend, health pages, and how far they have come.
+
+Every row here is computed from others and may be computed again, whole hour by whole hour;
+nothing is ever added to a figure. Views read finished hours and days here, the rest from raw rows.
+"""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Double,
+    Identity,
+    Index,
+    Integer,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from monitor.store.tables import INSTANT, MONEY, metadata
+
+_NEVER = text("'-infinity'")
+
+
+def _latencies() -> list[Column[object]]:
+    """Figures of the probes of one target, region and query, by schedule or on suspicion."""
+    return [
+        Column("probes", Integer, nullable=False, comment="0: a gap"),
+        Column("good", Integer, nullable=False, comment="answered"),
+        Column("bad", Integer, nullable=False, comment="failed; neither ours nor rate limits"),
+        Column("judged", Integer, nullable=False, comment="samples with a TTFT worth judging"),
+        Column("degraded", Integer, nullable=False, comment="samples whose stamps were degraded"),
+        *(
+            Column(f"ttft_{name}_ms", Double, comment="of the judged samples, ms; NULL: none")
+            for name in ("min", "mean", "max", "p50", "p90", "p95", "p99")
+        ),
+        Column("ttft_histogram", ARRAY(Integer, dimensions=2),
+               comment="list of {bucket, samples}; a bucket spans 2 %: report.bucket"),
+        Column("last_slot", INSTANT, comment="latest round so far; NULL: none in this span"),
+        Column("rounds_expected", Integer, comment="NULL: nobody said how often to ask"),
+        Column("rounds_missed", Integer, comment="not asked, or not asked whole"),
+    ]  # fmt: skip
+
+
+def _answers() -> list[Column[object]]:
+    """Figures of the answers of one model to one query of one target."""
+    return [
+        Column("target", Text, nullable=False),
+        Column("query", Text, nullable=False),
+        Column("model", Text, comment="who answered; NULL: nobody can tell"),
+        Column("identity", Text, nullable=False),
+        Column("heard", Integer, nullable=False, comment="brought answer text; not by hand"),
+        Column("answered", Integer, nullable=False, comment="answered whole, whoever asked"),
+        Column("priced", Integer, nullable=False, comment="of these, with a cost"),
+        Column("answered_usd", MONEY, nullable=False, comment="cost of the priced ones"),
+        Column("probes", Integer, nullable=False, comment="every probe, failed ones included"),
+        Column("usd", MONEY, nullable=False, comment="cost of every probe that has one"),
+        Column("unpriced", Integer, nullable=False, comment="brought text and have no cost"),
+        Column("counted", Integer, nullable=False, comment="answered, with tokens known"),
+        Column("prompt_tokens", BigInteger, nullable=False, comment="of the counted ones"),
+        Column("answer_tokens", BigInteger, nullable=False, comment="of the counted ones"),
+        Column("ttft_histogram", ARRAY(Integer, dimensions=2), comment="as in rollups_hourly"),
+    ]
+
+
+rollups_hourly = Table(
+    "rollups_hourly",
+    metadata,
+    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    Column("target", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    *_latencies(),
+    PrimaryKeyConstraint("hour", "target", "region", "query"),
+    comment="latencies of finished hours, gaps included; percentiles exact, from raw rows",
+)
+
+rollups_daily = Table(
+    "rollups_daily",
+    metadata,
+    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    Column("target", Text, nullable=False),
+    Column("region", Text, nullable=False),
+    Column("query", Text, nullable=False),
+    *_latencies(),
+    PrimaryKeyConstraint("day", "target", "region", "query"),
+    comment="rollups_hourly by day; percentiles from merged histograms, within 1 %",
+)
+
+answers_hourly = Table(
+    "answers_hourly",
+    metadata,
+    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    *_answers(),
+    Index("uq_answers_hourly", "hour", "target", "query", "model", "identity", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="who answered, and for how much, in finished hours",
+)  # fmt: skip
+
+answers_daily = Table(
+    "answers_daily",
+    metadata,
+    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    *_answers(),
+    Index("uq_answers_daily", "day", "target", "query", "model", "identity", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="answers_hourly by day",
+)  # fmt: skip
+
+spend_hourly = Table(
+    "spend_hourly",
+    metadata,
+    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    Column("until", INSTANT, nullable=False, comment="the sum ends here; the hour's end, or now"),
+    Column("target", Text, nullable=False),
+    Column("provider", Text, comment="who bills; NULL: nobody can tell"),
+    Column("meter", Text, nullable=False, comment="probes or traffic"),
+    Column("usd", MONEY, nullable=False),
+    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
+    CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
+    CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
+    Index("uq_spend_hourly", "hour", "target", "provider", "meter", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="what an hour cost by provider and meter; the running hour included",
+)  # fmt: skip
+
+spend_days = Table(
+    "spend_days",
+    metadata,
+    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    Column("provider", Text, comment="who bills; NULL: nobody can tell"),
+    Column("probes_usd", MONEY, nullable=False),
+    Column("traffic_usd", MONEY, nullable=False),
+    Column("estimate_at_least", Boolean, nullable=False, comment="of probes and traffic"),
+    Column("account_usd", MONEY, comment="as the provider says; NULL: not known"),
+    Column("spent_usd", MONEY, nullable=False, comment="the provider's share of the day's spend"),
+    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
+    Column("meter", Text, nullable=False, comment="where spent_usd comes from"),
+    Column("because", Text, nullable=False, comment="why from there"),
+    Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
+    CheckConstraint("meter IN ('account', 'estimate')", "meter"),
+    Index("uq_spend_days", "day", "provider", unique=True, postgresql_nulls_not_distinct=True),
+    comment="the day's spend by provider, and the meters it was read from",
+)
+
+report_targets = Table(
+    "report_targets",
+    metadata,
+    Column("target", Text, primary_key=True),
+    Column("every_s", Double, nullable=False, comment="from one round to the next"),
+    Column("daily_queries", Integer, nullable=False, comment="traffic of the service; 0: off"),
+    Column("expected_model", Text, comment="the first one expected"),
+    Column("fallback_model", Text, comment="the first fallback"),
+    Column("expected_usd", MONEY, comment="a canned query on it, projected at today's prices"),
+    Column("fallback_usd", MONEY, comment="a canned query on it, projected at today's prices"),
+    Column("since", INSTANT, nullable=False, server_default=func.now(),
+           comment="rounds are expected from here on"),
+    CheckConstraint("every_s > 0", "every_s"),
+    comment="what reports must know of the configuration; written by the worker",
+)  # fmt: skip
+
+report_state = Table(
+    "report_state",
+    metadata,
+    Column("one", Boolean, primary_key=True, server_default=text("true")),
+    Column("zone", Text, nullable=False, server_default="UTC", comment="whose days are counted"),
+    Column("hours_until", INSTANT, nullable=False, server_default=_NEVER,
+           comment="hours before are read from rollups, later ones from raw rows"),
+    Column("days_until", Date, nullable=False, server_default=_NEVER,
+           comment="days before are read from rollups, later ones from hours"),
+    Column("seen_until", INSTANT, nullable=False, server_default=_NEVER,
+           comment="rows recorded before are in the rollups"),
+    Column("raw_since", INSTANT, nullable=False, server_default=_NEVER,
+           comment="raw rows of rounds before may be gone: such hours stay as they are"),
+    CheckConstraint("one", "one"),
+    comment="one row: the zone of the day, and how far rollups have come",
+)  # fmt: skip
+
+health_readings = Table(
+    "health_readings",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("at", INSTANT, nullable=False, comment="since when it says so"),
+    Column("checked_at", INSTANT, nullable=False, comment="until when, as far as we know"),
+    Column("http_status", SmallInteger, comment="NULL: no answer"),
+    Column("healthy", Boolean, comment="every expectation was met; NULL: it cannot be judged"),
+    Column("unmet", ARRAY(Text), nullable=False, comment="expectations that were not met"),
+    Column("facts", JSONB, nullable=False, comment="what the expectations looked at"),
+    CheckConstraint("checked_at >= at", "checked_after_at"),
+    Index("ix_health_readings_target_at", "target", "at"),
+    comment="what a service's own health page says: one row a change",
+)

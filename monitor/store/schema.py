@@ -1,0 +1,86 @@
+"""The schema's revision: migrating it, waiting for it, refusing one we do not know.
+
+Revisions are named `rMAJOR_SERIAL`. Within one major, migrations only expand: older code
+runs on a newer serial, which is what a rollback or a deploy's overlap needs.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from monitor.store.engine import Database, address, connect_arguments, unavailable
+
+REVISION = "r1_0001"
+_SHAPE = re.compile(r"r(\d+)_(\d+)")
+_LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
+
+
+class SchemaUnknown(Exception):
+    """The database holds a schema this program cannot run on; the sentence says which."""
+
+
+async def revision(database: Database) -> str | None:
+    """The revision the database is at; None where nobody ever migrated."""
+    async with database.begin() as connection:
+        exists = await connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
+        if not exists:
+            return None
+        found: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return found
+
+
+def fits(found: str | None) -> bool:
+    """True when this program can run on `found`, False when it must be migrated first.
+
+    Raises SchemaUnknown for a schema of another major or of a shape never seen.
+    """
+    if found is None:
+        return False
+    have, want = _SHAPE.fullmatch(found), _SHAPE.fullmatch(REVISION)
+    if not have or not want or have[1] != want[1]:
+        raise SchemaUnknown(
+            f"the database is at revision {found}, this program knows {REVISION}: "
+            "run the version of rag-monitor that made it, or point DATABASE_URL elsewhere"
+        )
+    return int(have[2]) >= int(want[2])
+
+
+def migrations() -> Path:
+    """Where the revisions lie: inside an installed package, or beside a checked-out one."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def migrate(url: str, *, to: str = "head", say: Callable[[str], None] = lambda _: None) -> None:
+    """Bring the schema to a revision, under a lock, in one transaction.
+
+    Raises Away when the server cannot be reached, SchemaUnknown for a schema that is not ours.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    engine = create_engine(address(url), connect_args=connect_arguments(300))
+    config = Config(attributes={"say": say})
+    config.set_main_option("script_location", str(migrations()))
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("SET LOCAL lock_timeout = '120s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            config.attributes["connection"] = connection
+            backwards = to == "base" or to.startswith("-")
+            (command.downgrade if backwards else command.upgrade)(config, to)
+    except CommandError as error:
+        raise SchemaUnknown(f"cannot migrate: {error}") from None
+    except DBAPIError as error:
+        if away := unavailable(error):
+            raise away from None
+        if getattr(error.orig, "sqlstate", None) == "42501":
+            raise PermissionError(f"{str(error.orig).strip()}: migrate as the owner") from None
+        raise
+    finally:
+        engine.dispose()

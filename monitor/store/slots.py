@@ -1,0 +1,34 @@
+"""Slots: whoever inserts the row of a round asks the round."""
+
+from datetime import datetime
+
+from sqlalchemy import func, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.tables import slots
+
+
+async def claim(
+    connection: AsyncConnection, target: str, region: str, slot: datetime, worker: str
+) -> bool:
+    """True when this worker is to ask the round, False when another one does or did."""
+    row = {"target": target, "region": region, "slot": slot, "worker": worker}
+    statement = insert(slots).values(row).on_conflict_do_nothing().returning(slots.c.slot)
+    return await connection.scalar(statement) is not None
+
+
+async def finish(
+    connection: AsyncConnection,
+    target: str,
+    region: str,
+    slot: datetime,
+    *,
+    missed: str | None = None,
+) -> None:
+    """Mark the round asked, or say why it was not."""
+    await connection.execute(
+        update(slots)
+        .where(slots.c.target == target, slots.c.region == region, slots.c.slot == slot)
+        .values(finished_at=func.now(), missed=missed)
+    )

@@ -1,0 +1,38 @@
+"""Transcripts as JSON Lines: recorded by `monitor probe --record`, replayed by tests and `identify`."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from pydantic import TypeAdapter
+
+from monitor.domain import Transcript
+from monitor.scrub import redact
+
+# Headers that name a session or a person rather than a model.
+_PRIVATE = frozenset({"set-cookie", "cookie", "authorization", "x-api-key", "proxy-authorization"})
+
+_TRANSCRIPT: TypeAdapter[Transcript] = TypeAdapter(Transcript)
+
+
+def scrubbed(transcripts: Iterable[Transcript], secrets: Iterable[str]) -> str:
+    """One transcript a line, without private headers and without any of our secrets."""
+    held = tuple(secrets)
+    lines = []
+    for transcript in transcripts:
+        kept = tuple((n, v) for n, v in transcript.headers if n not in _PRIVATE)
+        line = _TRANSCRIPT.dump_json(replace(transcript, headers=kept)).decode()
+        lines.append(redact(line, held) + "\n")
+    return "".join(lines)
+
+
+def recorded(lines: Iterable[str]) -> list[Transcript]:
+    """Transcripts read back; raises ValueError naming the line that is none."""
+    found = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            found.append(_TRANSCRIPT.validate_json(line))
+        except ValueError as error:
+            raise ValueError(f"line {number} is no transcript: {error}") from None
+    return found

@@ -1,0 +1,60 @@
+"""Our network backend for httpcore: one probe's way to its target, stamped at every stage."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpcore
+
+from monitor.domain import Ending
+from monitor.wire.clock import Clock
+from monitor.wire.dialling import first_connected, literal, resolved
+from monitor.wire.proxy import Proxy, tunnelled
+from monitor.wire.pulse import Pulse
+from monitor.wire.sockets import StampedStream
+from monitor.wire.stamps import Stamps
+
+
+@dataclass(slots=True)
+class Backend(httpcore.AsyncNetworkBackend):
+    """Connects once, directly or through a proxy's tunnel, and closes what it connected.
+
+    `secure`: a TLS handshake follows, so until then trouble is TLS trouble.
+    """
+
+    stamps: Stamps
+    clock: Clock
+    pulse: Pulse
+    kernel: bool
+    secure: bool = False
+    tunnel: Proxy | None = None
+    stream: StampedStream | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A stamped stream to the host. Deadlines are the exchange's. Raises Trouble."""
+        through = (self.tunnel.host, self.tunnel.port) if self.tunnel else (host, port)
+        address = literal(*through)
+        addresses = [address] if address else await resolved(*through)
+        if not address:
+            self.stamps.dns_ns = time.monotonic_ns()
+        self.stamps.stage = Ending.REFUSED
+        sock = await first_connected(addresses, kernel=self.kernel)
+        self.stream = StampedStream(sock, self.stamps, self.clock, self.pulse)
+        if self.tunnel:
+            await tunnelled(self.stream, self.tunnel, host=host, port=port)
+            self.stamps.unsent()
+        self.stamps.connected_ns = time.monotonic_ns()
+        self.stamps.stage = Ending.TLS if self.secure else Ending.PROTOCOL
+        return self.stream
+
+    async def aclose(self) -> None:
+        """Close the connection, however far it got."""
+        if self.stream is not None:
+            await self.stream.aclose()

@@ -1,0 +1,103 @@
+"""One small JSON document by GET: for provider accounts, never for probes.
+
+Bounded in time and size, certificates verified, redirects not followed (keys must not
+travel), nothing decompressed. What a request or a reply held never reaches an error text.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import httpx
+
+from monitor import __version__
+from monitor.wire import tls
+from monitor.wire.trouble import Trouble, reason
+
+_OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came back. `trouble` says why there is no whole reply; `status` may stand beside it.
+
+    `json` is None where the body is no JSON; its numbers with a point are Decimal. Header
+    names are in lower case.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Any = field(default=None, repr=False)
+    text: str = field(default="", repr=False)
+    trouble: str | None = None
+
+
+async def fetch(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout_s: float = 10,
+    max_bytes: int = 1_048_576,
+    ca_file: str | None = None,
+) -> Fetched:
+    """Get a document; expected trouble is a value, and nothing is tried twice."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            client = httpx.AsyncClient(
+                headers={**_OURS, **headers},
+                verify=tls.context(ca_file),
+                trust_env=False,
+                follow_redirects=False,
+                timeout=timeout_s,
+            )
+            return await _fetched(client, url, max_bytes)
+    except Trouble as trouble:
+        return Fetched(trouble=trouble.detail)
+    except (TimeoutError, httpx.TimeoutException):
+        return Fetched(trouble=f"no whole reply within {timeout_s:g} s")
+    except httpx.ConnectError as error:
+        return Fetched(trouble=f"no connection: {_reason(error)}")
+    except httpx.RemoteProtocolError:
+        return Fetched(trouble="the reply is not whole HTTP")
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
+        return Fetched(trouble="the request is not valid HTTP: look at the address and the key")
+    except httpx.TransportError:
+        return Fetched(trouble="the connection was lost")
+
+
+async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> Fetched:
+    async with client, client.stream("GET", url) as reply:
+        status, got = reply.status_code, {k.lower(): v for k, v in reply.headers.items()}
+        if got.get("content-encoding", "identity") != "identity":
+            return Fetched(status, got, trouble="the reply is compressed, which was not asked for")
+        body = bytearray()
+        async for piece in reply.aiter_raw():
+            body += piece
+            if len(body) > max_bytes:
+                return Fetched(status, got, trouble=f"the reply exceeds {max_bytes} bytes")
+    text = body.decode("utf-8", "replace")
+    return Fetched(status, got, _json(text), text)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and the infinities are not JSON
+
+
+def _reason(error: BaseException) -> str:
+    """The system's or OpenSSL's own words, found below the wrappers of libraries."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return reason(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "the address cannot be reached"

@@ -1,0 +1,78 @@
+"""What is heard of a stream while it arrives: its events, its first text, and its end."""
+
+from monitor.domain import Dialect, Ending, Event, Framing, Heard
+from monitor.wire.caps import MALFORMED_EVENTS, STREAM_BYTES, STREAM_EVENTS, TooLarge
+from monitor.wire.ndjson import NdjsonParser
+from monitor.wire.sse import SseParser
+from monitor.wire.stamps import Enough, Stamps
+from monitor.wire.trouble import Trouble
+
+
+class Hearing:
+    """Listens to one stream in its dialect.
+
+    `ending` is None until the dialect's end or error (END) or until `stop_after_chars` of
+    answer text (CUT). What else came with the read that brought it is kept, and not heard.
+    """
+
+    def __init__(self, dialect: Dialect, *, stop_after_chars: int | None) -> None:
+        self.events: list[Event] = []
+        self.ending: Ending | None = None
+        self.last_text_ns: int | None = None
+        self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
+        self._hear = dialect.hear
+        self._parser = SseParser() if dialect.framing is Framing.SSE else NdjsonParser()
+        self._stop_after_chars = stop_after_chars
+        self._bytes = 0
+        self._chars = 0
+        self._malformed = 0
+
+    def take(self, piece: bytes, stamps: Stamps) -> None:
+        """Take in what a read brought. Raises Trouble over a cap; Enough after the end."""
+        self._bytes += len(piece)
+        try:
+            self._add(self._parser.feed(piece), stamps)
+        except TooLarge as cap:
+            self._add(cap.events, stamps)
+            if self.ending is not None:
+                raise Enough from cap
+            raise Trouble(Ending.TOO_LARGE, str(cap)) from cap
+        if self.ending is not None:
+            return
+        if self._bytes > STREAM_BYTES:
+            raise Trouble(Ending.TOO_LARGE, f"the stream is longer than {STREAM_BYTES} bytes")
+        if len(self.events) > STREAM_EVENTS:
+            raise Trouble(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
+        if self._malformed + self._parser.malformed > MALFORMED_EVENTS:
+            raise Trouble(Ending.PROTOCOL, f"more than {MALFORMED_EVENTS} events are malformed")
+
+    def close(self, stamps: Stamps) -> None:
+        """The stream is over: take what stood at its end."""
+        self._add(self._parser.close(), stamps)
+
+    def _add(self, found: list[tuple[str, str]], stamps: Stamps) -> None:
+        for name, data in found:
+            event = Event(stamps.arrived_ns, data, name, stamps.read)
+            self.events.append(event)
+            if self.ending is None:
+                self._listen(event, stamps)
+
+    def _listen(self, event: Event, stamps: Stamps) -> None:
+        heard = self._heard(event)
+        self._malformed += heard.malformed
+        if heard.text:
+            if self.last_text_ns is None:
+                self.first_text = stamps.kernel, stamps.doubt_ns
+            self.last_text_ns = event.arrived_ns
+            self._chars += len(heard.text)
+        if heard.error is not None or heard.end:
+            self.ending = Ending.END
+        elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:
+            self.ending = Ending.CUT
+
+    def _heard(self, event: Event) -> Heard:
+        """A dialect that cannot make sense of an event must not end the probe."""
+        try:
+            return self._hear(event)
+        except Exception:
+            return Heard(malformed=True)

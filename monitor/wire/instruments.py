@@ -1,0 +1,34 @@
+"""What exchanges share: who we say we are, the clock, the pulse, and who is under way."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from monitor.domain import Ending
+from monitor.wire.clock import Clock
+from monitor.wire.limit import Limit
+from monitor.wire.pulse import Pulse
+
+
+class Instruments:
+    """One set per process. `kernel`: ask the kernel for receive stamps."""
+
+    def __init__(self, version: str, *, kernel: bool = True) -> None:
+        self.version = version
+        self.kernel = kernel
+        self.clock = Clock()
+        self.pulse = Pulse()
+        self._running: set[Limit] = set()
+
+    @contextmanager
+    def stoppable(self, limit: Limit) -> Iterator[None]:
+        """Let `abort` reach this limit's exchange while the body runs."""
+        self._running.add(limit)
+        try:
+            yield
+        finally:
+            self._running.discard(limit)
+
+    def abort(self) -> None:
+        """End every exchange under way as ABORTED. Later ones are not touched."""
+        for limit in self._running:
+            limit.end(Ending.ABORTED)

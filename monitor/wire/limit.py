@@ -1,0 +1,63 @@
+"""The deadline of one exchange, whichever of them is nearest."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from types import TracebackType
+
+from monitor.domain import Ending
+
+LATE_NS = 20_000_000  # a timer this late speaks of our own stall, not of the target's
+PARDON_S = 0.25  # what a stalled loop gets to take in bytes that came in time
+
+
+class Limit:
+    """Ends its body with TimeoutError when `due` says so; `ending` then tells which deadline.
+
+    `due` returns the nearest deadline and its ending, from the facts of the moment. One lazy
+    timer asks it, at least every `step_s`: no due may come nearer than that between askings.
+    """
+
+    def __init__(self, due: Callable[[], tuple[int, Ending]], *, step: timedelta) -> None:
+        self.ending: Ending | None = None
+        self._due = due
+        self._step_s = step.total_seconds()
+        self._pardoned_ns = 0
+        self._timeout = asyncio.timeout(None)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> "Limit":
+        await self._timeout.__aenter__()
+        self._ring()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if self._timer is not None:
+            self._timer.cancel()
+        return await self._timeout.__aexit__(kind, error, trace)
+
+    def end(self, ending: Ending) -> None:
+        """End the body now."""
+        if self.ending is None:
+            self.ending = ending
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    def _ring(self) -> None:
+        due_ns, ending = self._due()
+        left_ns = due_ns - time.monotonic_ns()
+        if left_ns > 0:
+            self._ask_in(min(left_ns / 1e9, self._step_s))
+        elif -left_ns > LATE_NS and self._pardoned_ns != due_ns:
+            self._pardoned_ns = due_ns
+            self._ask_in(PARDON_S)
+        else:
+            self.end(ending)
+
+    def _ask_in(self, seconds: float) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)

@@ -1,0 +1,158 @@
+"""How far one exchange has come: the facts its deadline, ending and transcript follow from."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import h11
+
+from monitor.domain import Dialect, Ending, Query, Stamp, Target, Transcript
+from monitor.wire.caps import BODY_BYTES, BODY_CHARS
+from monitor.wire.head import Fields, encoded, fields, media_type, retry_after_s
+from monitor.wire.hearing import Hearing
+from monitor.wire.instruments import Instruments
+from monitor.wire.stamps import Stamps
+from monitor.wire.trouble import Trouble, reason
+
+DOUBT_NS = 5_000_000  # a first token that may be off by more is no measurement
+DETAIL_CHARS = 300
+BODY_TIME = timedelta(seconds=5)  # what a body that is no stream gets to arrive
+
+
+class Progress:
+    """One exchange from its start. `verdict` is what the head decided, if it decided anything."""
+
+    def __init__(self, dialect: Dialect, target: Target, query: Query, http: Instruments) -> None:
+        self.stamps = Stamps()
+        self.hearing = Hearing(dialect, stop_after_chars=query.stop_after_chars)
+        self.verdict: tuple[Ending, str] | None = None
+        self._dialect = dialect
+        self._target = target
+        self._http = http
+        self._steps = http.clock.steps
+        self._started_at = datetime.now(UTC)
+        self._started_ns = time.monotonic_ns()
+        self._status: int | None = None
+        self._head: Fields = ()
+        self._head_ns: int | None = None
+        self._body = bytearray()
+
+    def due(self) -> tuple[int, Ending]:
+        """The nearest deadline and how the exchange ends there. Only answer text moves it on."""
+        whole = self._started_ns + _ns(self._target.deadline)
+        if self.verdict is not None and self._head_ns is not None:
+            nearest = self._head_ns + _ns(BODY_TIME), self.verdict[0]
+        elif self.hearing.last_text_ns is not None:
+            nearest = self.hearing.last_text_ns + _ns(self._target.stall_deadline), Ending.STALLED
+        elif self.stamps.stage in (Ending.DNS, Ending.REFUSED, Ending.TLS):
+            nearest = self._started_ns + _ns(self._target.connect_deadline), self.stamps.stage
+        elif self.stamps.sent_ns is not None:
+            nearest = self.stamps.sent_ns + _ns(self._target.first_token_deadline), Ending.SILENT
+        else:
+            nearest = whole, Ending.DEADLINE
+        return min(nearest, (whole, Ending.DEADLINE), key=lambda due: due[0])
+
+    def take_head(self, status: int, raw: list[tuple[bytes, bytes]]) -> None:
+        """Note the head, and what it decides. Raises Trouble where it is unbearable."""
+        self.stamps.stage = Ending.EOF
+        self._status = status
+        self._head_ns = self.stamps.arrived_ns
+        self._head = fields(raw)
+        encoding, media = encoded(self._head), media_type(self._head)
+        if status != 200:
+            self.verdict = Ending.STATUS, f"status {status}"
+        elif encoding is not None:
+            raise Trouble(Ending.PROTOCOL, f"sent as {encoding}, although identity was asked for")
+        elif media not in self._dialect.media_types:
+            self.verdict = Ending.CONTENT_TYPE, f"sent as {media or 'no media type'}"
+
+    def take_body(self, piece: bytes) -> None:
+        """Keep the start of a body that is no stream."""
+        self._body += piece[: BODY_BYTES - len(self._body)]
+        self.stamps.enough = len(self._body) >= BODY_BYTES
+
+    def ending(self, error: Exception | None) -> tuple[Ending, str | None]:
+        """How it ended, and why, given what stopped it. What was heard outranks how it broke."""
+        if self.hearing.ending is not None:
+            return self.hearing.ending, None
+        if self.verdict is not None:
+            return self.verdict
+        stage = self.stamps.stage
+        match error:
+            case None:
+                return Ending.EOF, "the stream ended without the dialect's end"
+            case Trouble():
+                return error.ending, error.detail
+            case h11.LocalProtocolError():  # its words quote our headers
+                return Ending.PROTOCOL, "the request's headers are not HTTP"
+            case OSError():
+                return stage, reason(error)
+            case _:
+                return stage, str(error)[:DETAIL_CHARS]
+
+    def overdue(self, ending: Ending | None) -> tuple[Ending, str | None]:
+        """The same, when a deadline passed or we were told to stop."""
+        if self.hearing.ending is not None:
+            return self.hearing.ending, None
+        if self.verdict is not None:
+            return self.verdict
+        target = self._target
+        match ending:
+            case Ending.ABORTED:
+                return ending, "stopped by us"
+            case Ending.DEADLINE:
+                return ending, f"not over within {_s(target.deadline)}"
+            case Ending.SILENT:
+                return ending, f"no answer text within {_s(target.first_token_deadline)}"
+            case Ending.STALLED:
+                return ending, f"no further answer text for {_s(target.stall_deadline)}"
+            case _:
+                return ending, f"not connected within {_s(target.connect_deadline)}"
+
+    def transcript(self, probe: UUID, ending: Ending, detail: str | None) -> Transcript:
+        """All of it, once it is over."""
+        ended_ns = time.monotonic_ns()
+        self._http.clock.compare()
+        worst_ns = max(self.stamps.late_ns, self._http.pulse.worst_ns(self._started_ns))
+        text = None if encoded(self._head) else self._body.decode(errors="replace")[:BODY_CHARS]
+        return Transcript(
+            id=probe,
+            started_at=self._started_at,
+            started_ns=self._started_ns,
+            ended_ns=ended_ns,
+            ending=ending,
+            dns_ns=self.stamps.dns_ns,
+            connected_ns=self.stamps.connected_ns,
+            tls_ns=self.stamps.tls_ns,
+            sent_ns=self.stamps.sent_ns,
+            head_ns=self._head_ns,
+            status=self._status,
+            headers=self._head,
+            events=tuple(self.hearing.events),
+            detail=detail,
+            body=text or None,
+            stamp=self._stamp(),
+            lag_ms=worst_ns / 1e6,
+            retry_after_s=self._retry_after_s(),
+        )
+
+    def _stamp(self) -> Stamp:
+        kernel, doubt_ns = self.hearing.first_text or (self.stamps.kernel, 0)
+        if self._http.clock.steps != self._steps:
+            return Stamp.DEGRADED
+        if doubt_ns + self.stamps.sending_ns > DOUBT_NS:
+            return Stamp.DEGRADED
+        return Stamp.KERNEL if kernel else Stamp.USER
+
+    def _retry_after_s(self) -> float | None:
+        if self._status is None or self._status == 200:
+            return None
+        return retry_after_s(self._head, datetime.now(UTC))
+
+
+def _ns(span: timedelta) -> int:
+    return span // timedelta(microseconds=1) * 1000
+
+
+def _s(span: timedelta) -> str:
+    return f"{span.total_seconds():g} s"

@@ -1,0 +1,184 @@
+"""Stamped sockets: a network stream for httpcore that knows when its bytes arrived.
+
+The loop's reader callback takes bytes with `recvmsg` together with the kernel's receive
+stamp (`SO_TIMESTAMPNS`), so arrival does not depend on how busy the loop is. When we come
+late the kernel may have merged segments, and keeps the later stamp; the kernel's count of
+segments (`TCP_INFO`) tells, and the pulse bounds how far off the stamp can be.
+"""
+
+import asyncio
+import socket
+import struct
+import sys
+import time
+from collections import deque
+from ssl import SSLContext
+from typing import Any, NamedTuple
+
+import httpcore
+
+from monitor.domain import Ending
+from monitor.wire.clock import Clock
+from monitor.wire.pulse import Pulse
+from monitor.wire.stamps import Enough, Stamps
+from monitor.wire.tls import TlsStream
+from monitor.wire.trouble import reason
+
+READ_BYTES = 16 * 1024
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h; not named by Python's socket module
+TIMESPEC = struct.Struct("@qq")
+SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
+SEGMENTS_IN_AT = 152
+
+
+class _Read(NamedTuple):
+    data: bytes
+    arrived_ns: int
+    doubt_ns: int
+    kernel: bool
+
+
+class StampedStream(httpcore.AsyncNetworkStream):
+    """A connected socket. Takes possession of it."""
+
+    def __init__(self, sock: socket.socket, stamps: Stamps, clock: Clock, pulse: Pulse) -> None:
+        self.stamps = stamps
+        self._sock = sock
+        self._clock = clock
+        self._pulse = pulse
+        self._loop = asyncio.get_running_loop()
+        self._reads: deque[_Read] = deque()
+        self._segments = 0
+        self._full = False
+        self._waiter: asyncio.Future[None] | None = None
+        self._over = False  # the peer closed or reset
+        self._error: OSError | None = None
+        self._loop.add_reader(sock.fileno(), self._readable)
+
+    def _readable(self) -> None:
+        try:
+            segments = self._segments_in()
+            data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, 64)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._error = error
+            data = b""
+        if data:
+            merged = self._full or segments - self._segments > 1
+            self._segments, self._full = segments, len(data) == READ_BYTES
+            self._reads.append(self._stamped(data, ancillary, merged=merged))
+        else:
+            self._over = True
+            self._loop.remove_reader(self._sock.fileno())
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _segments_in(self) -> int:
+        """Data segments received so far; counted before a read, never after it."""
+        if sys.platform != "linux":
+            return 0
+        info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
+        if len(info) < SEGMENTS_IN_AT + SEGMENTS_IN.size:
+            return 0
+        return int(SEGMENTS_IN.unpack_from(info, SEGMENTS_IN_AT)[0])
+
+    def _stamped(self, data: bytes, ancillary: list[Any], *, merged: bool) -> _Read:
+        now = time.monotonic_ns()
+        for level, kind, stamp in ancillary:
+            if (level, kind) != (socket.SOL_SOCKET, SO_TIMESTAMPNS):
+                continue
+            seconds, nanoseconds = TIMESPEC.unpack_from(stamp)
+            arrived = self._clock.arrival(seconds * 1_000_000_000 + nanoseconds, now)
+            if arrived is None:
+                break
+            self.stamps.late_ns = max(self.stamps.late_ns, now - arrived)
+            doubt = max(arrived - self._pulse.polled_ns, 0) if merged else 0
+            return _Read(data, arrived, doubt, kernel=True)
+        return _Read(data, now, now - self._pulse.polled_ns, kernel=False)
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
+
+        Deadlines are the exchange's: `timeout` is not looked at, and reads are smaller than
+        `max_bytes`. Raises Enough once the exchange has heard enough.
+        """
+        if self.stamps.enough:
+            raise Enough
+        while not self._reads:
+            if self._error is not None:
+                raise httpcore.ReadError(reason(self._error))
+            if self._over:
+                return b""
+            self._waiter = self._loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        read = self._reads.popleft()
+        stamps = self.stamps
+        stamps.read += 1
+        stamps.arrived_ns, stamps.doubt_ns, stamps.kernel = read[1:]
+        return read.data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        """Send everything, stamping the instant before each `send()`; the last one stays."""
+        while buffer:
+            before = time.monotonic_ns()
+            try:
+                sent = self._sock.send(buffer)
+            except (BlockingIOError, InterruptedError):
+                await self._writable()
+                continue
+            except OSError as error:
+                raise httpcore.WriteError(reason(error)) from error
+            self.stamps.sent_ns = before
+            self.stamps.sending_ns = time.monotonic_ns() - before
+            buffer = buffer[sent:]
+
+    async def _writable(self) -> None:
+        writable = self._loop.create_future()
+        self._loop.add_writer(self._sock.fileno(), _settle, writable)
+        try:
+            await writable
+        finally:
+            self._loop.remove_writer(self._sock.fileno())
+
+    async def aclose(self) -> None:
+        """Close the socket, once."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
+
+    async def start_tls(
+        self,
+        ssl_context: SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Shake hands and return the encrypted stream over this socket."""
+        stream = TlsStream(self, self.stamps, ssl_context=ssl_context, host=server_hostname)
+        await stream.handshake()
+        self.stamps.tls_ns = time.monotonic_ns()
+        self.stamps.stage = Ending.PROTOCOL
+        self.stamps.unsent()
+        return stream
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._sock if info == "socket" else None
+
+
+def ask_for_stamps(sock: socket.socket) -> bool:
+    """Have the kernel stamp what this socket receives. False where it cannot."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,90 @@
+"""Server-sent events out of raw bytes, by the WHATWG rules and within bounds.
+
+Lines end with CR, LF or CRLF bytes and with nothing else: decoding comes after splitting,
+so U+2028 inside data stays data. A line that ends with CR is complete at the CR; a LF that
+follows in a later segment is skipped. `id` and `retry` are for reconnecting, which a probe
+never does.
+
+Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+"""
+
+from monitor.wire.caps import EVENT_BYTES, LINE_BYTES, TooLarge
+
+BOM = b"\xef\xbb\xbf"
+
+
+class SseParser:
+    """Turns bytes, however they are split, into events of (name, data)."""
+
+    def __init__(self) -> None:
+        self.comments = 0
+        self.malformed = 0  # events with bytes that are no UTF-8; those bytes are replaced
+        self._line = bytearray()  # begun, not ended
+        self._after_cr = False
+        self._at_start = True
+        self._name = b""
+        self._data: list[bytes] = []
+        self._data_bytes = 0
+
+    def feed(self, data: bytes) -> list[tuple[str, str]]:
+        """Events completed by these bytes, in order.
+
+        Raises TooLarge at the first line or event over its cap; nothing may be fed after that.
+        """
+        *ends, begun = self._split(data)
+        events: list[tuple[str, str]] = []
+        for end in ends:
+            self._extend(end, events)
+            line = bytes(self._line)
+            self._line.clear()
+            if self._at_start:
+                self._at_start = False
+                line = line.removeprefix(BOM)
+            if line:
+                self._field(line, events)
+            else:
+                self._dispatch(events)
+        self._extend(begun, events)
+        return events
+
+    def close(self) -> list[tuple[str, str]]:
+        """Nothing: an event without its blank line was never sent, by the rules."""
+        return []
+
+    def _split(self, data: bytes) -> list[bytes]:
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        if b"\r" in data:
+            self._after_cr = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return data.split(b"\n")
+
+    def _extend(self, piece: bytes, events: list[tuple[str, str]]) -> None:
+        self._line += piece
+        if len(self._line) > LINE_BYTES:
+            raise TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
+
+    def _field(self, line: bytes, events: list[tuple[str, str]]) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if not name:
+            self.comments += 1
+        elif name == b"event":
+            self._name = value
+        elif name == b"data":
+            self._data.append(value)
+            self._data_bytes += len(value) + 1
+            if self._data_bytes > EVENT_BYTES:
+                raise TooLarge(f"an event is longer than {EVENT_BYTES} bytes", events)
+
+    def _dispatch(self, events: list[tuple[str, str]]) -> None:
+        name, data, begun = self._name, b"\n".join(self._data), bool(self._data)
+        self._name, self._data, self._data_bytes = b"", [], 0
+        if not begun:
+            return
+        try:
+            events.append((name.decode(), data.decode()))
+        except UnicodeDecodeError:
+            self.malformed += 1
+            events.append((name.decode(errors="replace"), data.decode(errors="replace")))

@@ -1,0 +1,37 @@
+"""What one probe's connection knows of time and of how far it got."""
+
+from dataclasses import dataclass
+
+from monitor.domain import Ending
+
+
+@dataclass(slots=True)
+class Stamps:
+    """Written by the connection, read by the exchange. All instants are monotonic.
+
+    `stage` is how the exchange ends if the connection fails now. `arrived_ns`, `read`,
+    `doubt_ns` and `kernel` belong to the read whose bytes were handed out last; `doubt_ns`
+    is how much earlier some of them may have arrived.
+    """
+
+    stage: Ending = Ending.DNS
+    dns_ns: int | None = None
+    connected_ns: int | None = None
+    tls_ns: int | None = None
+    sent_ns: int | None = None
+    sending_ns: int = 0  # how long the last send() took: the true start may be that much later
+    arrived_ns: int = 0
+    read: int = 0
+    doubt_ns: int = 0
+    kernel: bool = False
+    late_ns: int = 0  # the longest that bytes waited for us, as far as the kernel tells
+    enough: bool = False  # no further read is wanted
+
+    def unsent(self) -> None:
+        """Forget what was sent so far: it belonged to the connection, not to the request."""
+        self.sent_ns = None
+        self.sending_ns = 0
+
+
+class Enough(Exception):
+    """Everything worth hearing was heard, and all that was read is used up."""

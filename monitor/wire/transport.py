@@ -1,0 +1,53 @@
+"""An httpx transport of one request over one fresh connection: no pool, nothing reused."""
+
+import httpcore
+import httpx
+
+from monitor.domain import Ending
+from monitor.wire.backend import Backend
+from monitor.wire.connection import Connection
+from monitor.wire.proxy import proxied
+from monitor.wire.tls import context
+from monitor.wire.trouble import Trouble
+
+PORTS = {"http": 80, "https": 443}
+
+
+class Transport(httpx.AsyncBaseTransport):
+    """Carries one probe's request to its target, through the target's proxy if it names one.
+
+    Closing it closes the connection.
+    """
+
+    def __init__(self, backend: Backend, *, ca_file: str | None, proxy: str | None) -> None:
+        self._backend = backend
+        self._ca_file = ca_file
+        self._proxy = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Connect, send, and return with the response's head."""
+        url = request.url
+        if url.scheme not in PORTS or not url.host:
+            raise Trouble(Ending.PROTOCOL, "the address to ask is not an http(s) URL")
+        port = url.port or PORTS[url.scheme]
+        origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
+        fields, path = request.headers.raw, url.raw_path
+        self._backend.secure = url.scheme == "https"
+        if self._proxy is not None:
+            proxy = proxied(self._proxy)
+            if self._backend.secure:
+                self._backend.tunnel = proxy
+            else:
+                origin = httpcore.Origin(b"http", proxy.host.encode(), proxy.port)
+                fields = [*fields, *proxy.fields]
+                path = b"http://" + url.netloc + path
+        stream = await self._backend.connect_tcp(origin.host.decode(), origin.port)
+        if self._backend.secure:
+            stream = await stream.start_tls(context(self._ca_file), url.host)
+        connection = Connection(stream)
+        head = await connection.ask(request.method, path, fields, request.content)
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=connection)
+
+    async def aclose(self) -> None:
+        """Close the connection, however far it got."""
+        await self._backend.aclose()

@@ -1,0 +1,149 @@
+"""The worker: schedule, signals, drain. The schedule is configuration; state is Postgres."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from monitor.domain import Target
+from monitor.jobs import asking, judging, keeping, polling, telling
+from monitor.jobs.watch import Watch
+from monitor.store import Away
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 20  # shorter than the 30 s the platform allows
+CLOCK_STEP_S = 2.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def slot_of(now: datetime, every: timedelta) -> datetime:
+    """The round an instant belongs to: rounds are aligned to the wall clock."""
+    return EPOCH + (now - EPOCH) // every * every
+
+
+class Worker:
+    """One worker's life: jobs armed, signals heard, everything in flight drained."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch = watch
+        self.stopping = asyncio.Event()
+        self.news = asyncio.Event()  # something was written that somebody should hear of
+        self.missed = 0
+        self._flight: set[asyncio.Task[object]] = set()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(
+            self._note, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
+        )
+
+    async def live(self) -> None:
+        """Run until told to stop, then drain. Never raises for a job's trouble."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.stopping.set)
+        await self._run(keeping.prepare(self.watch))
+        self._arm()
+        self._scheduler.start()
+        side = [asyncio.create_task(self._tell()), asyncio.create_task(self._mind_clock())]
+        targets = sorted(self.watch.settings.targets)
+        log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
+        await self.stopping.wait()
+        log.info("worker stopping")
+        self._scheduler.pause()
+        self.watch.wire.abort()
+        if self._flight:
+            await asyncio.wait(self._flight, timeout=DRAIN_S)
+        for task in side:
+            task.cancel()
+        await asyncio.gather(*side, return_exceptions=True)
+        await self._run(telling.deliver(self.watch))
+        self._scheduler.shutdown(wait=False)
+        log.info("worker stopped")
+
+    def _arm(self) -> None:
+        """(Re)schedule every job from now on. After a clock step old run times mean nothing."""
+        self._scheduler.remove_all_jobs()
+        now = datetime.now(UTC)
+        for target in self.watch.settings.targets.values():
+            first = slot_of(now, target.every) + target.every
+            self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
+        every = self.watch.settings.file.accounts.every
+        self._every(every, self._accounts, "accounts", now)
+        self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
+        self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)
+
+    def _every(
+        self, span: timedelta, job: Callable[[], Awaitable[object]], name: str, first: datetime
+    ) -> None:
+        self._scheduler.add_job(
+            self._run_job,
+            IntervalTrigger(seconds=int(span.total_seconds()), start_date=first, timezone=UTC),
+            args=[job],
+            id=name,
+            name=name,
+            next_run_time=first,
+            misfire_grace_time=max(1, int(span.total_seconds())),
+            coalesce=True,
+            max_instances=1,
+        )
+
+    async def _run_job(self, job: Callable[[], Awaitable[object]]) -> None:
+        await self._run(job())
+
+    async def _run(self, work: Awaitable[object]) -> None:
+        """One piece of work that stands alone: its failure is logged and stops nobody else."""
+        task = asyncio.ensure_future(work)
+        self._flight.add(task)
+        try:
+            await asyncio.shield(task)
+        except Away as away:
+            log.warning("database away", extra={"why": str(away)})
+        except Exception:
+            log.exception("job failed")
+        finally:
+            self._flight.discard(task)
+
+    async def _round(self, target: Target) -> None:
+        slot = slot_of(datetime.now(UTC), target.every)
+        if await asking.ask_round(self.watch, target, slot):
+            await self._evaluate()
+
+    async def _evaluate(self) -> None:
+        if await judging.evaluate(self.watch):
+            self.news.set()
+
+    async def _accounts(self) -> None:
+        if await polling.poll(self.watch):
+            await self._evaluate()
+
+    async def _tell(self) -> None:
+        """Deliver when something is due: at once after news, else as the outbox says."""
+        while True:
+            self.news.clear()
+            await self._run(telling.deliver(self.watch))
+            try:
+                await asyncio.wait_for(self.news.wait(), timeout=5)
+            except TimeoutError:
+                continue
+
+    async def _mind_clock(self) -> None:
+        """Notice a stepped clock or a suspended machine; the scheduler would sleep through it."""
+        while True:
+            wall, steady = time.time(), time.monotonic()
+            await asyncio.sleep(1)
+            step = (time.time() - wall) - (time.monotonic() - steady)
+            if abs(step) > CLOCK_STEP_S:
+                log.warning("clock stepped", extra={"by_s": round(step, 1)})
+                self.watch.wire.abort()
+                self._arm()
+
+    def _note(self, event: JobEvent) -> None:
+        self.missed += 1
+        log.info("run skipped", extra={"job": event.job_id, "event_code": event.code})

@@ -1,0 +1,82 @@
+"""A real Postgres for the tests that need one: embedded, migrated once, cloned per test."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from monitor.embedded import running
+from monitor.store import Database
+from monitor.store.engine import address
+from monitor.store.schema import migrate
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server whose databases the tests may make and drop."""
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield address(given)
+        return
+    home: Path = tmp_path_factory.mktemp("postgres")
+    with running(home) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """Name of a migrated database that is cloned for each test."""
+    name = f"template_{os.getpid()}"
+    _admin(server_url, f'CREATE DATABASE "{name}"')
+    migrate(_named(server_url, name))
+    yield name
+    _admin(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def empty_url(server_url: str) -> Iterator[str]:
+    """A database of one's own in which nobody ever migrated."""
+    yield from _database(server_url, "template0")
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A migrated database of one's own."""
+    yield from _database(server_url, template)
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    await opened.close()
+
+
+def _database(server_url: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    _admin(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield _named(server_url, name)
+    _admin(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _named(server_url: str, name: str) -> str:
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def _admin(server_url: str, statement: str) -> None:
+    engine = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()

@@ -1,0 +1,42 @@
+"""Homes for embedded servers. They are large, and gone after the test."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.embedded import running
+from tests.contract.embedded.owners import query
+
+
+@pytest.fixture
+def empty() -> Iterator[Path]:
+    """A home that does not exist yet, in a directory that is ours alone."""
+    with tempfile.TemporaryDirectory(prefix="embedded-") as place:
+        yield Path(place).resolve() / "home"
+
+
+@pytest.fixture(scope="session")
+def seed() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="embedded-") as place:
+        made = Path(place).resolve() / "seed"
+        with running(made) as server:
+            query(server.url, "CREATE TABLE kept AS SELECT 42 AS n")
+        yield made
+
+
+@pytest.fixture
+def home(seed: Path, empty: Path) -> Iterator[Path]:
+    """A home with data: table `kept` holds 42. All tests share it, and leave it so."""
+    seed.rename(empty)
+    yield empty
+    empty.rename(seed)
+
+
+@pytest.fixture
+def copy(seed: Path, empty: Path) -> Path:
+    """The same, to be spoiled."""
+    shutil.copytree(seed, empty)
+    return empty

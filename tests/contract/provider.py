@@ -1,0 +1,79 @@
+"""A provider's API on loopback: says what it was told to say, and keeps what it was asked."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it arrived: path with parameters, headers in lower case."""
+
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Provider:
+    """A running server. Its replies are used up in order; the last one is repeated."""
+
+    address: str
+    asked: list[Asked] = field(default_factory=list)
+
+
+def reply(
+    status: int = 200, body: object = None, *, headers: dict[str, str] | None = None
+) -> bytes:
+    """A whole HTTP reply; a body that is no bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    fields = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+    fields |= headers or {}
+    head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status} Whatever\r\n{head}\r\n".encode() + content
+
+
+class Held(bytes):
+    """Said, and then silence on an open connection."""
+
+
+class Dripped(bytes):
+    """Said byte by byte, fifty a second: never silent, never done."""
+
+
+@asynccontextmanager
+async def provider(
+    *replies: bytes | Callable[[Asked], bytes], ssl_context: ssl.SSLContext | None = None
+) -> AsyncIterator[Provider]:
+    """Serve replies on a free port until left."""
+    running: Provider
+    served = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal served
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            asked = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
+            running.asked.append(asked)
+            chosen = replies[min(served, len(replies) - 1)]
+            served += 1
+            said = chosen if isinstance(chosen, bytes) else chosen(asked)
+            for part in [bytes([b]) for b in said] if isinstance(said, Dripped) else [said]:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.02 if isinstance(said, Dripped) else 0)
+            if isinstance(said, Held):
+                await reader.read()  # until the client hangs up
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl_context)
+    async with server:
+        scheme = "https" if ssl_context else "http"
+        running = Provider(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        yield running

@@ -1,0 +1,183 @@
+"""What a bot can do and a webhook cannot: edit in place, reply, attach, be checked."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from monitor import notifiers
+from monitor.demo.inbox import Inbox, Step
+from monitor.domain import Delivery, GiveUp, Sent, TryLater
+from monitor.notifiers import Bot
+from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK reads proxies from the environment; loopback needs none."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox(token=TOKEN, secret=SECRET) as inbox:
+        yield inbox
+
+
+@pytest.fixture
+def bot(inbox: Inbox) -> Bot:
+    return Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+
+
+async def told(bot: Bot, inbox: Inbox, *steps: Step | str | int) -> Delivery:
+    inbox.script(steps)
+    return await bot.send(FIRING)
+
+
+async def test_a_bot_edits_in_place_and_replies_in_the_thread(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert opened.reference == f"C000INBOX:{inbox.messages[0].ts}"
+    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+    [posted] = inbox.messages
+    assert posted.text == RESOLVED.text
+    assert posted.blocks == list(RESOLVED.blocks)
+    assert posted.metadata == RESOLVED.metadata
+    assert posted.was == [FIRING.text]
+    assert [reply.text for reply in posted.thread] == [REPLY.text]
+
+
+async def test_an_edit_as_short_text_takes_the_blocks_away(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    inbox.script(["invalid_blocks"])
+    assert await bot.send(RESOLVED, reference=opened.reference) == opened
+    assert inbox.messages[0].blocks == []
+    assert inbox.messages[0].metadata == {}
+
+
+@pytest.mark.parametrize("word", [
+    "message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found",
+])  # fmt: skip
+async def test_what_cannot_be_edited_is_told_anew(inbox: Inbox, bot: Bot, word: str) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    inbox.script([word])
+    anew = await bot.send(RESOLVED, reference=opened.reference, reply=REPLY)
+    assert isinstance(anew, Sent)
+    assert anew.reference == f"C000INBOX:{inbox.messages[1].ts}"
+    assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
+
+
+async def test_a_deleted_message_is_told_anew(inbox: Inbox, bot: Bot) -> None:
+    assert isinstance(await bot.send(RESOLVED, reference="C000INBOX:1.000001"), Sent)
+    assert inbox.requests[0].refused is not None
+    assert inbox.requests[0].refused.startswith("message_not_found")
+    assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
+
+
+async def test_a_quiet_edit_is_never_a_message_of_its_own(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert await bot.send(RESOLVED, reference=opened.reference, quiet=True) == opened
+    assert await bot.send(FIRING, quiet=True) == Sent(None)
+    inbox.script(["message_not_found"])
+    assert await bot.send(FIRING, reference=opened.reference, quiet=True) == opened
+    assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
+    inbox.script([500])
+    trouble = await bot.send(FIRING, reference=opened.reference, quiet=True)
+    assert trouble == TryLater("Slack answered 500")
+
+
+@pytest.mark.parametrize(("fate", "delivery"), [
+    (Step(status=500, body=""), TryLater("Slack answered 500")),
+    (Step(word="ratelimited", retry_after="2"), TryLater("Slack asks for patience", 2, True)),
+    (Step(word="token_revoked"), GiveUp("Slack refuses: token_revoked", True)),
+])  # fmt: skip
+async def test_an_edit_whose_reply_failed_is_repeated_with_it(
+    inbox: Inbox, bot: Bot, fate: Step, delivery: Delivery
+) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    inbox.script([Step(), fate])
+    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == delivery
+    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+    assert len(inbox.messages[0].thread) == 1
+
+
+async def test_a_thread_that_takes_no_reply_does_not_undo_the_edit(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    inbox.script([Step(), "thread_not_found"])
+    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+
+
+@pytest.mark.parametrize(("word", "delivery"), [
+    ("ratelimited", TryLater("Slack asks for patience", channel_wide=True)),
+    ("internal_error", TryLater("Slack says internal_error", maybe_sent=True)),
+    ("fatal_error", TryLater("Slack says fatal_error", maybe_sent=True)),
+    ("service_unavailable", TryLater("Slack says service_unavailable")),
+    ("request_timeout", TryLater("Slack says request_timeout")),
+])  # fmt: skip
+async def test_trouble_named_in_an_answer_passes(
+    inbox: Inbox, bot: Bot, word: str, delivery: TryLater
+) -> None:
+    assert await told(bot, inbox, word) == delivery
+
+
+async def test_an_unknown_refusal_is_tried_as_text_before_it_is_believed(
+    inbox: Inbox, bot: Bot
+) -> None:
+    assert isinstance(await told(bot, inbox, "brand_new_rule"), Sent)
+    inbox.script(["brand_new_rule"] * 2)
+    assert await bot.send(FIRING) == GiveUp("Slack refuses: brand_new_rule", True)
+
+
+async def test_a_wrong_token_is_refused_for_good(inbox: Inbox) -> None:
+    stranger = Bot("xoxb-other", "#alerts", base_url=inbox.api_url)
+    assert await stranger.send(FIRING) == GiveUp("Slack refuses: invalid_auth", True)
+    check = await stranger.check()
+    assert (check.usable, check.says) == (False, "Slack refuses the bot: invalid_auth")
+
+
+async def test_a_bot_is_checked_without_telling_anybody(inbox: Inbox, bot: Bot) -> None:
+    check = await bot.check()
+    assert (check.usable, check.says) == (True, "bot monitor of Inbox")
+    assert inbox.messages == []
+
+
+async def test_a_bot_without_the_scope_is_found_out(
+    inbox: Inbox, bot: Bot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifiers.bot, "SCOPE", "chat:shout")
+    check = await bot.check()
+    assert (check.usable, check.says) == (False, "the bot lacks the scope chat:shout")
+
+
+async def test_a_check_that_finds_nobody_decides_nothing(inbox: Inbox, bot: Bot) -> None:
+    inbox.script([503])
+    check = await bot.check()
+    assert (check.usable, check.says) == (None, "Slack answered 503")
+
+
+async def test_a_picture_goes_into_the_thread(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert opened.reference is not None
+    picture = b"\x89PNG\r\n"
+    assert isinstance(await bot.attach(opened.reference, picture, title="TTFT"), Sent)
+    assert inbox.messages[0].files == [("TTFT", picture)]
+
+
+@pytest.mark.parametrize(("steps", "delivery"), [
+    (["missing_scope"], GiveUp("Slack refuses: missing_scope")),  # messages still go
+    ([Step(), 500], TryLater("Slack answered 500")),
+    ([Step(), Step(), "thread_not_found"], GiveUp("Slack refuses: thread_not_found")),
+])  # fmt: skip
+async def test_a_picture_never_breaks_the_channel(
+    inbox: Inbox, bot: Bot, steps: list[Step | str | int], delivery: Delivery
+) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert opened.reference is not None
+    inbox.script(steps)
+    assert await bot.attach(opened.reference, b"png", title="TTFT") == delivery

@@ -1,0 +1,134 @@
+"""The story with a stand-in for the worker: what it shows, how it ends, what it leaves behind."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from monitor.demo.acts import ACTS, PROBES, TRY
+from monitor.demo.performance import Pace
+from monitor.demo.story import Staging, play
+
+ROOT = Path(__file__).parents[2]
+STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
+QUICK = tuple(replace(act, answers=min(act.answers, 3), within_s=5) for act in ACTS)
+DRIVER = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from monitor.demo.performance import Pace
+from monitor.demo.story import Staging, play
+from tests.contract.test_demo_story import QUICK
+command = (sys.executable, *sys.argv[3:])
+staging = Staging(acts=QUICK, command=command, pace=Pace(0, 0))
+sys.exit(play(Path(sys.argv[1]), keep=sys.argv[2] == "keep", show=Console(width=100),
+              query=lambda sql: [], psql="psql -h here", staging=staging))
+"""
+
+
+def played(home, mode, *, acts=QUICK):
+    """Exit status and everything shown."""
+    shown = io.StringIO()
+    asked = []
+
+    def query(sql):
+        asked.append(sql)
+        os.kill(int((home / "pid").read_text()), 0)  # the worker still lives
+        return [(datetime.now(UTC), 1100.0, "expected", Decimal("0.000164"))] * 2
+
+    status = play(
+        home,
+        keep=False,
+        show=Console(file=shown, width=100),
+        query=query,
+        psql="psql -h here",
+        staging=Staging(acts=acts, command=(sys.executable, STAND_IN, mode), pace=Pace(0, 0)),
+    )
+    assert asked == ([] if status else [PROBES])
+    return status, shown.getvalue()
+
+
+def gone(home):
+    """Whether the worker has ended, within five seconds."""
+    for _ in range(100):
+        with suppress(ProcessLookupError):
+            os.kill(int((home / "pid").read_text()), 0)
+            time.sleep(0.05)
+            continue
+        return True
+    return False
+
+
+def test_the_story_is_told_to_its_end(tmp_path):
+    status, shown = played(tmp_path, "tells")
+    assert status == 0
+    assert gone(tmp_path)
+    places = [shown.index(title) for title in (act.title for act in ACTS)]
+    assert places == sorted(places)
+    firing, resolved = shown.index("FIRING #1 fallback"), shown.index("RESOLVED #1 fallback")
+    assert places[1] < firing < places[2] < resolved
+    assert "3 > 2 [bold]of[/bold] them" in shown  # foreign words are no markup
+    assert "↳ in its thread: RESOLVED #2 ttft" in shown
+    assert all(sql in shown for sql in TRY)
+    assert "key replaced │ 2      │ 1100 ms" in shown
+    assert "0.05" in shown  # 333 x 0.000164
+
+
+def test_a_message_that_does_not_come_ends_it_with_a_sentence(tmp_path):
+    acts = (*QUICK[:1], replace(QUICK[1], within_s=0.5), *QUICK[2:])
+    status, shown = played(tmp_path, "mute", acts=acts)
+    assert status == 1
+    assert gone(tmp_path)
+    assert "FIRING fallback and FIRING ttft should have come within 0 s after" in " ".join(
+        shown.split()
+    )
+    assert "the stand-in begins" in shown
+
+
+def test_a_worker_that_ends_by_itself_ends_the_story(tmp_path):
+    status, shown = played(tmp_path, "dies")
+    assert status == 1
+    assert "The worker ended by itself, with status 3." in shown
+
+
+def driven(home, keep, mode):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, str(home), keep, STAND_IN, mode],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("keep", "mode", "mark", "number", "status"),
+    [
+        ("keep", "tells", "change it", signal.SIGINT, 0),
+        ("keep", "tells", "change it", signal.SIGTERM, 0),
+        ("end", "mute", "2. ", signal.SIGINT, 130),
+        ("end", "mute", "2. ", signal.SIGTERM, 143),
+        pytest.param(
+            *("end", "mute", "2. ", signal.SIGKILL, -9),
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part"),
+        ),
+    ],
+)
+def test_no_child_outlives_the_story_however_it_ends(tmp_path, keep, mode, mark, number, status):
+    with driven(tmp_path, keep, mode) as process:
+        for line in process.stdout:
+            if mark in line:
+                break
+        process.send_signal(number)
+        process.stdout.read()
+    assert process.returncode == status
+    assert gone(tmp_path)

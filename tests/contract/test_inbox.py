@@ -1,0 +1,160 @@
+"""The local Slack as others use it: over HTTP, by script, and as a process."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+import pytest
+
+from monitor.demo.inbox import Inbox, Step
+
+ask = build_opener(ProxyHandler({})).open
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox() as inbox:
+        yield inbox
+
+
+def post(url: str, payload: object, token: str | None = None) -> tuple[int, str]:
+    body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    headers = {"Content-Type": "application/json"}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    try:
+        with ask(Request(url, body, headers), timeout=5) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def call(inbox: Inbox, method: str, **arguments: object) -> dict[str, Any]:
+    status, answer = post(inbox.api_url + method, arguments, inbox.token)
+    assert status == 200
+    return dict(json.loads(answer))
+
+
+def test_the_webhook_says_ok_or_why_not(inbox: Inbox) -> None:
+    assert post(inbox.webhook_url, {"text": "hello"}) == (200, "ok")
+    assert post(inbox.webhook_url, {}) == (400, "no_text")
+    assert post(inbox.webhook_url, b"{") == (400, "invalid_payload")
+    assert post(inbox.webhook_url, ["hello"]) == (400, "invalid_payload")
+    assert post(inbox.webhook_url + "Y", {"text": "hello"}) == (404, "no_service")
+    assert [posted.text for posted in inbox.messages] == ["hello"]
+    assert [request.refused for request in inbox.requests[:2]] == [
+        None,
+        "no_text: a message needs fallback text",
+    ]
+
+
+def test_the_api_wants_its_token(inbox: Inbox) -> None:
+    where = inbox.api_url + "auth.test"
+    assert json.loads(post(where, {})[1]) == {"ok": False, "error": "not_authed"}
+    assert json.loads(post(where, {}, "wrong")[1]) == {"ok": False, "error": "invalid_auth"}
+    assert call(inbox, "auth.test")["ok"] is True
+    assert call(inbox, "chat.delete")["error"] == "unknown_method"
+
+
+def test_an_edit_wants_the_id_and_a_message_of_the_bot(inbox: Inbox) -> None:
+    posted = call(inbox, "chat.postMessage", channel="#alerts", text="one")
+    ts = posted["ts"]
+    assert (
+        call(inbox, "chat.postMessage", channel="#other", text="x")["error"] == "channel_not_found"
+    )
+
+    def edit(channel: str, ts: str) -> str | None:
+        return call(inbox, "chat.update", channel=channel, ts=ts, text="two").get("error")
+
+    assert edit("#alerts", ts) == "channel_not_found"
+    assert edit(posted["channel"], "1.1") == "message_not_found"
+    post(inbox.webhook_url, {"text": "hook"})
+    assert edit(posted["channel"], inbox.messages[1].ts) == "cant_update_message"
+    assert edit(posted["channel"], ts) is None
+    assert (inbox.messages[0].text, inbox.messages[0].was) == ("two", ["one"])
+
+
+def test_an_edit_drops_blocks_and_keeps_metadata_it_does_not_name(inbox: Inbox) -> None:
+    metadata = {"event_type": "a", "event_payload": {"n": 1}}
+    content = {"blocks": [{"type": "divider"}], "metadata": metadata}
+    posted = call(inbox, "chat.postMessage", channel="#alerts", text="one", **content)
+    call(inbox, "chat.update", channel=posted["channel"], ts=posted["ts"], text="two")
+    assert inbox.messages[0].blocks == []
+    assert inbox.messages[0].metadata == metadata
+
+
+def test_replies_stand_in_the_thread(inbox: Inbox) -> None:
+    ts = call(inbox, "chat.postMessage", channel="#alerts", text="one")["ts"]
+    call(inbox, "chat.postMessage", channel="#alerts", text="re", thread_ts=ts)
+    lost = call(inbox, "chat.postMessage", channel="#alerts", text="re", thread_ts="1.1")
+    assert lost["error"] == "thread_not_found"
+    assert [reply.text for reply in inbox.messages[0].thread] == ["re"]
+
+
+def test_a_script_is_followed_once(inbox: Inbox) -> None:
+    inbox.script([Step("ratelimited", 429, retry_after="3"), 500, "action_prohibited"])
+    answers = [post(inbox.webhook_url, {"text": "hello"}) for _ in range(4)]
+    assert answers == [
+        (429, "ratelimited"),
+        (500, "Internal Server Error"),
+        (403, "action_prohibited"),
+        (200, "ok"),
+    ]
+    assert len(inbox.messages) == 1
+
+
+def test_a_cut_connection_has_taken_the_message(inbox: Inbox) -> None:
+    inbox.script([Step(cut=True)])
+    with pytest.raises(ConnectionResetError):
+        post(inbox.webhook_url, {"text": "hello"})
+    assert len(inbox.messages) == 1
+
+
+def test_waiting_ends_when_the_message_comes(inbox: Inbox) -> None:
+    sender = threading.Timer(0.05, post, (inbox.webhook_url, {"text": "hello"}))
+    sender.start()
+    found = inbox.wait_for(lambda messages: messages and messages[0].text, timeout_s=5)
+    sender.join()
+    assert found == "hello"
+
+
+def test_waiting_for_nothing_ends_too(inbox: Inbox) -> None:
+    with pytest.raises(TimeoutError, match=r"not seen within 0\.05 s"):
+        inbox.wait_for(lambda messages: messages, timeout_s=0.05)
+
+
+def test_who_watches_sees_every_change() -> None:
+    events: list[Mapping[str, Any]] = []
+    with Inbox(seen=events.append) as inbox:
+        posted = call(inbox, "chat.postMessage", channel="#alerts", text="one")
+        ts = posted["ts"]
+        call(inbox, "chat.update", channel=posted["channel"], ts=ts, text="two")
+        call(inbox, "chat.postMessage", channel="#alerts", text="re", thread_ts=ts)
+    assert [(event["event"], event["text"], event["thread_ts"]) for event in events] == [
+        ("posted", "one", None),
+        ("edited", "two", None),
+        ("replied", "re", ts),
+    ]
+
+
+def test_as_a_process_it_prints_each_message_as_a_line() -> None:
+    command = [sys.executable, "-m", "monitor.demo.inbox", "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            url = process.stderr.readline().strip().removeprefix("SLACK_WEBHOOK_URL=")
+            assert post(url, {"text": "hello"}) == (200, "ok")
+            assert json.loads(process.stdout.readline())["text"] == "hello"
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0

@@ -1,0 +1,96 @@
+"""Channels that cannot edit: the webhook and the console. And which channel is taken."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from monitor import notifiers
+from monitor.demo.inbox import Inbox
+from monitor.domain import GiveUp, Sent, TryLater
+from monitor.messages import render
+from monitor.notifiers import Console, Webhook
+from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN, notice
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK reads proxies from the environment; loopback needs none."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    with Inbox(token=TOKEN, secret=SECRET) as inbox:
+        yield inbox
+
+
+async def test_a_webhook_tells_an_edit_as_a_new_message(inbox: Inbox) -> None:
+    webhook = Webhook(inbox.webhook_url)
+    assert await webhook.send(FIRING) == Sent(None)
+    assert await webhook.send(RESOLVED, reference="C000INBOX:1.1", reply=REPLY) == Sent(None)
+    assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
+    assert inbox.messages[1].thread == []
+
+
+async def test_what_only_edits_is_nothing_to_a_channel_that_cannot(inbox: Inbox) -> None:
+    shown = io.StringIO()
+    assert await Webhook(inbox.webhook_url).send(FIRING, quiet=True) == Sent(None)
+    assert await Console(shown).send(FIRING, quiet=True) == Sent(None)
+    assert inbox.requests == []
+    assert shown.getvalue() == ""
+
+
+async def test_a_webhook_says_that_it_cannot_be_checked(inbox: Inbox) -> None:
+    check = await Webhook(inbox.webhook_url).check()
+    assert check.usable is None
+    assert inbox.requests == []
+
+
+@pytest.mark.parametrize("url", [
+    "hooks",
+    f"ftp://{SECRET}/",
+    f"http://127.0.0.1:port/{SECRET}",
+    f"http://127.0.0.1/{SECRET}\n/x",
+    f"http://127.0.0.1/{SECRET}é",
+])  # fmt: skip
+async def test_an_unusable_address_is_named_without_showing_it(url: str) -> None:
+    assert await Webhook(url).send(FIRING) == GiveUp("Slack refuses: unusable_address", True)
+
+
+async def test_the_console_says_once_why_it_is_used() -> None:
+    shown = io.StringIO()
+    console = Console(shown)
+    message = render(notice(sentence="a < b & [red]c[/red] :tada:"))
+    assert await console.send(message, reference="x", reply=REPLY) == Sent()
+    assert await console.send(FIRING) == Sent()
+    printed = shown.getvalue()
+    assert printed.count("Slack is not set") == 1
+    assert "FIRING #42 ttft · nuzantara: a < b & [red]c[/red] :tada:\n" in printed
+    assert (await console.check()).says.startswith("Slack is not set")
+
+
+async def test_a_console_that_knows_few_letters_gets_what_it_can_show() -> None:
+    shown = io.BytesIO()
+    console = Console(io.TextIOWrapper(shown, encoding="ascii"))
+    assert await console.send(FIRING) == Sent()
+    assert b"FIRING #42 ttft ? nuzantara" in shown.getvalue()
+
+
+async def test_a_closed_console_is_no_catastrophe() -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    delivery = await Console(Closed()).send(FIRING)
+    assert delivery == TryLater("the console cannot be written: BrokenPipeError")
+
+
+@pytest.mark.parametrize(("given", "channel"), [
+    ({"bot_token": TOKEN, "channel": "C1", "webhook_url": "https://hooks.slack.com/x"}, "bot"),
+    ({"bot_token": TOKEN, "channel": "C1"}, "bot"),
+    ({"webhook_url": "https://hooks.slack.com/x"}, "webhook"),
+    ({}, "console"),
+])  # fmt: skip
+def test_the_best_channel_configured_is_taken(given: dict[str, str], channel: str) -> None:
+    assert notifiers.notifier(**given).channel == channel

@@ -1,0 +1,223 @@
+"""Dialects: recorded streams read as expected, and nothing a server sends raises."""
+
+import json
+from dataclasses import fields
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.dialects import DIALECTS, dialect_of, heard, read
+from monitor.domain import Claim, ClaimKind, Event, Reply, Usage
+from monitor.scrub import storable
+from tests.streams import CUSTOM, split, target, transcript
+
+TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
+RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".ndjson"))
+
+
+def figures(usage: Usage) -> dict[str, Any]:
+    values = {field.name: getattr(usage, field.name) for field in fields(usage)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def reading(reply: Reply) -> dict[str, Any]:
+    return {
+        "text": storable(reply.text),
+        "reasoning": "".join(piece.reasoning for piece in reply.pieces),
+        "pieces": len(reply.pieces),
+        "claims": [[c.kind.value, c.source, c.value] for c in reply.claims],
+        "usage": {
+            name: format(value.normalize(), "f") if isinstance(value, Decimal) else value
+            for name, value in figures(reply.usage).items()
+        },
+        "error": reply.error,
+        "ended": reply.ended,
+        "malformed": reply.malformed,
+        "extras": reply.extras,
+        "faults": list(reply.faults),
+    }
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_recorded_stream_reads_as_expected(path: Path) -> None:
+    expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+    options = expected.pop("options", {})
+    headers = expected.pop("headers", {})
+    dialect = dialect_of(target(path.parent.name, options=options))
+    events = list(split(path.read_bytes(), dialect.framing))
+    assert reading(read(dialect, transcript(events, headers))) == expected
+
+
+def test_every_dialect_has_a_recorded_stream_and_every_stream_a_reading() -> None:
+    assert {path.parent.name for path in RECORDED} == set(DIALECTS)
+    assert all(path.with_suffix(".json").exists() for path in RECORDED)
+
+
+def test_pieces_keep_arrival_and_read_of_their_events() -> None:
+    events = [
+        ("", '{"sources":[]}'),
+        ("", '{"text":"a"}'),
+        ("", '{"text":""}'),
+        ("", '{"text":"b"}'),
+    ]
+    pieces = read(dialect_of(target("bali_zero")), transcript(events)).pieces
+    assert [(p.text, p.arrived_ns, p.read) for p in pieces] == [
+        ("a", 10**6, 1),
+        ("b", 3 * 10**6, 3),
+    ]
+
+
+def test_error_is_looked_at_before_done() -> None:
+    reply = read(dialect_of(target("bali_zero")), transcript([("", '{"error":"no","done":true}')]))
+    assert (reply.error, reply.ended, reply.text) == ("no", True, "")
+
+
+def test_nothing_heard_is_no_end() -> None:
+    assert read(dialect_of(target("bali_zero")), transcript([])) == Reply()
+
+
+def test_error_text_is_one_harmless_line() -> None:
+    said = json.dumps({"error": "\x1b[31mbad\x00\n\u202enews" + "!" * 5000, "done": True})
+    error = read(dialect_of(target("bali_zero")), transcript([("", said)])).error
+    assert error is not None
+    assert error.startswith("bad news!!")
+    assert len(error) == 2000
+
+
+def test_a_stream_that_names_a_new_model_in_every_chunk_makes_few_claims() -> None:
+    chunks = [("", json.dumps({"model": f"m-{n}", "choices": []})) for n in range(1000)]
+    assert len(read(dialect_of(target("openai_chat")), transcript(chunks)).claims) == 8
+
+
+def test_later_usage_wins_and_none_does_not_overwrite() -> None:
+    chunks = [
+        ("", '{"usage":{"prompt_tokens":5,"completion_tokens":1,"cost":0.1}}'),
+        ("", '{"usage":{"prompt_tokens":null,"completion_tokens":7}}'),
+        ("", '{"usage":null}'),
+    ]
+    usage = read(dialect_of(target("openai_chat")), transcript(chunks)).usage
+    assert usage == Usage(prompt_tokens=5, answer_tokens=7, cost_usd=Decimal("0.1"))
+
+
+def test_money_is_read_to_the_last_digit() -> None:
+    chunk = [("", '{"usage":{"cost":0.000007123456}}')]
+    cost = read(dialect_of(target("openai_chat")), transcript(chunk)).usage.cost_usd
+    assert cost == Decimal("0.000007123456")
+
+
+@pytest.mark.parametrize(
+    ("cost", "kept"),
+    [
+        ("0", Decimal(0)),
+        ("10000", Decimal(10000)),  # the most we believe
+        ("10000.01", None),
+        ("1e999999", None),
+        ("-0.000001", None),
+        ('"0.5"', Decimal("0.5")),
+        ('"1e5000"', None),
+        ("true", None),
+        ("1e-400", Decimal("1e-400")),  # rounding is for the price book
+    ],
+)
+def test_only_a_plausible_cost_is_kept(cost: str, kept: Decimal | None) -> None:
+    chunk = [("", f'{{"usage":{{"cost":{cost}}}}}')]
+    assert read(dialect_of(target("openai_chat")), transcript(chunk)).usage.cost_usd == kept
+
+
+@pytest.mark.parametrize(
+    ("tokens", "kept"),
+    [
+        ("12", 12),
+        ("12.0", 12),
+        ("12.5", None),
+        ("100000000", 100_000_000),  # the most we believe
+        ("100000001", None),
+        ("1e999999999", None),
+        ("-1", None),
+        ("false", None),
+        ('"12"', 12),
+        ('"twelve"', None),
+        ("9" * 4000, None),
+        ("9" * 5000, None),
+    ],
+)
+def test_only_a_plausible_count_is_kept(tokens: str, kept: int | None) -> None:
+    chunk = [("", f'{{"usage":{{"prompt_tokens":{tokens}}}}}')]
+    assert read(dialect_of(target("openai_chat")), transcript(chunk)).usage.prompt_tokens == kept
+
+
+def test_zero_tokens_beside_an_answer_are_not_believed() -> None:
+    chunk = '{"choices":[{"delta":{"content":"Hi"}}],"usage":{"prompt_tokens":0}}'
+    reply = read(dialect_of(target("openai_chat")), transcript([("", chunk)]))
+    assert reply.usage == Usage()
+    assert reply.faults == ("implausible prompt_tokens: 0 beside an answer",)
+
+
+def test_head_cost_of_zero_is_not_a_cost() -> None:
+    headers = {"x-litellm-response-cost": "0.0"}
+    assert read(dialect_of(target("openai_chat")), transcript([], headers)).usage == Usage()
+
+
+@pytest.mark.parametrize("name", [name for name in DIALECTS if name != "custom"])
+def test_unknown_events_and_keys_are_skipped(name: str) -> None:
+    dialect = dialect_of(target(name))
+    said = heard(
+        dialect, Event(0, '{"type":"tomorrow","delta":7,"choices":{},"message":[]}', "new")
+    )
+    assert not said.malformed
+    assert (said.text, said.end, said.error) == ("", False, None)
+
+
+NAMES = """
+    type data text error done delta content choices message usage model id response cost
+    sequenceNumber timestamp prompt_tokens completion_tokens output_tokens input_tokens
+    finish_reason openrouter_metadata endpoints available selected
+"""
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(["", "Hi", "error", "done", "token", "message_stop", "\ud800", "1e9"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(NAMES.split()), inner, max_size=5)
+    ),
+    max_leaves=12,
+)
+EVENTS = st.lists(
+    st.tuples(st.sampled_from(["", "error", "x"]), VALUES.map(json.dumps) | st.text())
+)
+
+
+@pytest.mark.parametrize("name", list(DIALECTS))
+@settings(max_examples=40)
+@given(
+    events=EVENTS,
+    headers=st.dictionaries(st.sampled_from(["x-litellm-response-cost", "x"]), st.text()),
+)
+def test_nothing_a_server_sends_raises(
+    name: str, events: list[tuple[str, str]], headers: dict[str, str]
+) -> None:
+    reply = read(dialect_of(target(name)), transcript(events, headers))
+    assert len(reply.pieces) + reply.malformed + reply.extras <= len(events)
+    assert all(value >= 0 for value in figures(reply.usage).values())
+
+
+def test_custom_hears_names_data_and_headers() -> None:
+    options = CUSTOM | {"text": "_event == 'say' && _data", "model": '_headers."x-model"'}
+    dialect = dialect_of(target("custom", options=options))
+    reply = read(dialect, transcript([("say", "plain words"), ("say", "7")], {"x-model": "m-2"}))
+    assert reply.text == "plain words7"
+    assert reply.claims == (Claim(ClaimKind.HEADER, "model", "m-2"),)
+
+
+def test_custom_expression_that_does_not_fit_an_event_finds_nothing() -> None:
+    dialect = dialect_of(target("custom", options=CUSTOM | {"text": "join('', parts)"}))
+    events = [("", '{"status":1}'), ("", '{"parts":["a","b"]}'), ("", "{broken"), ("", "null")]
+    reply = read(dialect, transcript(events))
+    assert (reply.text, reply.malformed) == ("ab", 1)

@@ -1,0 +1,154 @@
+"""One invalid configuration per fault, with the exact words a person reads."""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from monitor.rules import ProbeBudget, Ttft
+from monitor.settings import ConfigurationFault, Settings, load
+
+ROOT = Path(__file__).parents[2]
+
+GOOD = """
+[targets.rag]
+url = "https://rag.example.com"
+dialect = "bali_zero"
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+"""
+
+
+def settings(tmp_path: Path, text: str, **environ: str) -> Settings:
+    path = tmp_path / "monitor.toml"
+    path.write_text(text)
+    return load({"MONITOR_CONFIG": str(path), **environ})
+
+
+def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
+    with pytest.raises(ConfigurationFault) as raised:
+        settings(tmp_path, text, **environ)
+    return [str(fault) for fault in raised.value.faults]
+
+
+def test_the_shipped_file_is_sound() -> None:
+    shipped = load({"MONITOR_CONFIG": str(ROOT / "monitor.toml")})
+    target = shipped.targets["nuzantara"]
+    assert [query.id for query in target.queries] == ["hi", "kbli", "hello", "who"]
+    assert target.every == timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "words"),
+    [
+        ("", {}, "targets: nothing to watch; add [targets.NAME] with url, dialect and "
+         "[[targets.NAME.queries]]"),
+        (GOOD.replace("dialect =", "evry ="), {},
+         'targets.rag.evry = "bali_zero": unknown key; did you mean "every"?'),
+        (GOOD.replace('url = "https://rag.example.com"', "url = 7"), {},
+         "targets.rag.url = 7: input should be a valid string"),
+        (GOOD.replace("https://", "ftp://"), {},
+         'targets.rag.url = "ftp://rag.example.com": write a whole address, such as '
+         "https://rag.example.com"),
+        (GOOD.replace("https://", "https://me:pw@"), {},
+         'targets.rag.url = "https://me:pw@rag.example.com": an address holds no credentials: '
+         "put them into headers"),
+        (GOOD.replace('"https://rag.example.com"', '"http://169.254.169.254/"'), {},
+         'targets.rag.url = "http://169.254.169.254/": a cloud metadata address is never a target'),
+        (GOOD + "every = 5\n", {}, "targets.rag.queries.0.every = 5: unknown key; known here: "
+         "id, identity, prompt_tokens, stop_after_chars, text"),
+        (GOOD.replace("[[", 'every = "5"\n[['), {},
+         'targets.rag.every = "5": write a duration such as "30s", "5m" or "1h30m"'),
+        (GOOD.replace("[[", 'every = "200ms"\n[['), {},
+         "targets.rag: every may be as short as 1s, not shorter"),
+        (GOOD.replace("[targets.rag", "[targets.Rag"), {},
+         'targets.Rag.[key] = "Rag": use 1 to 64 of a-z, 0-9, _ . -'),
+        (GOOD.replace("bali_zero", "bali_one"), {}, None),
+        (GOOD + "[rules.tfft]\n", {}, 'rules.tfft: unknown rule; did you mean "ttft"?'),
+        (GOOD + "[rules.ttft]\nlimit = 5\n", {},
+         'rules.ttft.limit = 5: unknown key; did you mean "limit_ms"?'),
+        (GOOD + "[rules.ttft]\nlimit_ms = -5\n", {},
+         "rules.ttft: limit_ms = -5.0: write a number above 0"),
+        (GOOD + '[rules.spend]\ntimezone = "Mars"\n', {},
+         "rules.spend: timezone = 'Mars': write a zone such as \"UTC\" or \"Europe/Rome\""),
+        (GOOD + '[rules.ttft]\nmode = "often"\n', {},
+         "rules.ttft.mode = \"often\": input should be 'evidence', 'consecutive' or 'immediate'"),
+        (GOOD, {"MONITOR_RULES__TTFT__LIMIT_MS": "soon"},
+         'MONITOR_RULES__TTFT__LIMIT_MS = "soon": input should be a valid number, unable to parse '
+         "string as a number"),
+        (GOOD, {"MONITOR_COLOUR": "blue"},
+         "MONITOR_COLOUR: unknown variable; write MONITOR_<SECTION>__<KEY> with a section of "
+         "monitor.toml, or unset it"),
+        (GOOD, {"MONITOR_PROBES__BUDGET": "1"},
+         "MONITOR_PROBES__BUDGET = 1: unknown key; known here: daily_budget_usd, max_per_day"),
+        (GOOD, {"DATABASE_URL": "mysql://u:secret@h/d"},
+         'DATABASE_URL = "mysql://***": write postgresql://user:password@host:5432/database'),
+        (GOOD, {"SLACK_WEBHOOK_URL": "http://hooks.example.com/x"},
+         'SLACK_WEBHOOK_URL = "http://***": write the whole https address that Slack gave'),
+        (GOOD, {"SLACK_BOT_TOKEN": "xoxb-1"},
+         "SLACK_CHANNEL: SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not: name the channel's id"),
+        (GOOD, {"LOG_LEVEL": "LOUD"},
+         "LOG_LEVEL = \"LOUD\": String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'"),
+        (GOOD.replace("[[", 'headers = { Authorization = "Bearer ${NO_SUCH}" }\n[['), {},
+         "targets.rag.headers.Authorization: ${NO_SUCH} is not set in the environment"),
+    ],
+)  # fmt: skip
+def test_a_fault_names_key_value_and_remedy(
+    tmp_path: Path, text: str, environ: dict[str, str], words: str | None
+) -> None:
+    found = faults(tmp_path, text, **environ)
+    if words is None:
+        assert found[0].startswith('targets.rag.dialect = "bali_one"')
+        assert "bali_zero" in found[0]
+    else:
+        assert words in found
+
+
+def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+    text = GOOD.replace("https://", "ftp://") + "[rules.tfft]\n[probes]\ndaily = 1\n"
+    found = faults(tmp_path, text, LOG_LEVEL="LOUD", MONITOR_X="1", DATABASE_URL="x")
+    assert len(found) == 6
+
+
+def test_a_file_that_is_missing_or_no_toml_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationFault, match="no such file; name the configuration"):
+        load({"MONITOR_CONFIG": str(tmp_path / "nowhere.toml")})
+    assert "is not TOML" in faults(tmp_path, "targets = [")[0]
+
+
+def test_a_variable_lies_over_the_file_and_money_stays_exact(tmp_path: Path) -> None:
+    text = GOOD + "[rules.ttft]\nlimit_ms = 900\n[probes]\ndaily_budget_usd = 0.1\n"
+    loaded = settings(
+        tmp_path, text, MONITOR_RULES__TTFT__LIMIT_MS="1500", MONITOR_TARGETS__RAG__EVERY="1s"
+    )
+    assert isinstance(rule := loaded.rules["ttft"], Ttft)
+    assert rule.limit_ms == 1500
+    assert loaded.targets["rag"].every == timedelta(seconds=1)
+    assert loaded.file.probes.daily_budget_usd == Decimal("0.1")
+
+
+def test_probing_stops_where_it_says_it_stops(tmp_path: Path) -> None:
+    loaded = settings(tmp_path, GOOD + '[probes]\ndaily_budget_usd = "0.25"\nmax_per_day = 9\n')
+    assert isinstance(rule := loaded.rules["probe_budget"], ProbeBudget)
+    assert (rule.limit_usd, rule.limit_probes) == (Decimal("0.25"), 9)
+
+
+def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
+    assert "spend" not in settings(tmp_path, GOOD + "[rules.spend]\nenabled = false\n").rules
+
+
+def test_secrets_are_known_for_redaction_and_shown_nowhere(tmp_path: Path) -> None:
+    text = GOOD.replace("[[", 'headers = { Authorization = "Bearer ${RAG}", X-Env = "live" }\n[[')
+    loaded = settings(tmp_path, text, RAG="canary-rag", SLACK_WEBHOOK_URL="https://s/canary-hook")
+    assert set(loaded.secrets) == {"Bearer canary-rag", "https://s/canary-hook"}
+    assert "canary" not in repr(loaded)
+    assert "canary" not in repr(loaded.targets["rag"])
+
+
+def test_the_hash_changes_with_what_is_watched_and_not_with_secrets(tmp_path: Path) -> None:
+    one = settings(tmp_path, GOOD)
+    same = settings(tmp_path, GOOD, SLACK_WEBHOOK_URL="https://s/hook")
+    other = settings(tmp_path, GOOD.replace('"Hi"', '"Hello"'))
+    assert one.config_hash == same.config_hash != other.config_hash

@@ -1,0 +1,41 @@
+"""What Slack's answers mean, without a Slack."""
+
+import pytest
+
+from monitor.domain import TryLater
+from monitor.notifiers.slack import _BLAMED, Blame, Refusal, refused
+
+
+def test_the_table_of_refusals_holds_what_matters() -> None:
+    assert {
+        "account_inactive", "action_prohibited", "channel_is_archived", "channel_not_found",
+        "invalid_auth", "invalid_token", "is_archived", "missing_scope", "no_service",
+        "not_in_channel", "restricted_action", "token_revoked",
+    } <= _blamed(Blame.CHANNEL)  # fmt: skip
+    assert {
+        "invalid_blocks", "invalid_payload", "msg_blocks_too_long", "no_text",
+    } <= _blamed(Blame.MESSAGE)  # fmt: skip
+
+
+def _blamed(blame: Blame) -> set[str]:
+    return {word for word, of in _BLAMED.items() if of is blame}
+
+
+@pytest.mark.parametrize(("status", "word", "judged"), [
+    (404, " no_service\n", Refusal("no_service", Blame.CHANNEL)),
+    (400, "invalid_token", Refusal("invalid_token", Blame.CHANNEL)),  # the word outweighs 400
+    (400, "brand_new", Refusal("brand_new", Blame.MESSAGE)),
+    (403, "brand_new", Refusal("brand_new", Blame.CHANNEL)),
+    (403, "<b>No</b> xoxb-1", Refusal("HTTP 403", Blame.CHANNEL)),
+    (413, "", Refusal("HTTP 413", Blame.MESSAGE)),
+    (200, "brand_new", Refusal("brand_new", Blame.UNKNOWN)),
+    (200, None, TryLater("Slack answered 200, but not in its language", maybe_sent=True)),
+    (302, "", TryLater("Slack answered 302, but not in its language", maybe_sent=True)),
+    (500, "rollup_error", TryLater("Slack says rollup_error")),
+    (500, "no_service", TryLater("Slack answered 500")),  # trouble outweighs the word
+    (429, "no_service", TryLater("Slack asks for patience", channel_wide=True)),
+])  # fmt: skip
+def test_status_and_word_together_decide(
+    status: int, word: object, judged: TryLater | Refusal
+) -> None:
+    assert refused(status, word, {}) == judged

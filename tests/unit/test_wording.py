@@ -1,0 +1,59 @@
+"""Words, figures and the cutting of foreign text."""
+
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from monitor.messages.wording import amount, code, escaped, lasting
+
+
+@pytest.mark.parametrize(("text", "limit", "cut"), [
+    ("abcdef", 6, "abcdef"),
+    ("abcdefg", 6, "abcde…"),
+    ("", 6, "–"),
+    ("<<", 8, "&lt;&lt;"),
+    ("<<<", 8, "&lt;…"),  # no entity is split
+    ("ab cdef", 4, "ab…"),
+    ("ae\u0301e\u0301e\u0301", 5, "ae\u0301…"),  # an accent stays with its letter
+    ("a👩\u200d👧 und", 4, "a…"),  # a family stays together
+    ("a👍🏽bc", 3, "a…"),
+    ("a🇩🇪bc", 3, "a…"),
+    ("e" + "\u0301" * 40, 30, "e" + "\u0301" * 28 + "…"),  # no letter wears forty accents
+])  # fmt: skip
+def test_truncation_counts_characters_and_splits_none(text: str, limit: int, cut: str) -> None:
+    assert escaped(text, limit) == cut
+    assert len(escaped(text, limit)) <= limit
+
+
+def test_a_code_span_has_no_backtick_inside() -> None:
+    assert code("a`b", 10) == "`a'b`"
+
+
+@pytest.mark.parametrize(("rule", "value", "said"), [
+    ("ttft", 1840.4, "1,840 ms"),
+    ("fallback", 0.6, "60 %"),
+    ("fallback", 0.125, "12.5 %"),
+    ("spend", Decimal("2.0004"), "$2.0004"),  # over a limit of $2.00, and seen to be
+    ("spend", Decimal("12.5"), "$12.50"),
+    ("spend", Decimal("0.00031"), "$0.0003"),
+    ("spend", Decimal(0), "$0.00"),
+    ("down", Decimal("5.000"), "5"),
+    ("no_data", 905.0, "15 min"),
+    ("ttft", float("inf"), "inf"),
+    ("spend", Decimal("1E+400"), "1e+400"),
+])  # fmt: skip
+def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, said: str) -> None:
+    assert amount(rule, value) == said
+
+
+@pytest.mark.parametrize(("seconds", "said"), [
+    (-5, "0 s"),
+    (59, "59 s"),
+    (60, "1 min"),
+    (3_600, "1 h 0 min"),
+    (86_399, "23 h 59 min"),
+    (90_000, "1 d 1 h"),
+])  # fmt: skip
+def test_durations_show_two_units(seconds: int, said: str) -> None:
+    assert lasting(timedelta(seconds=seconds)) == said
