@@ -1,5 +1,6 @@
 """The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -88,6 +89,81 @@ def migrate() -> None:
     from monitor.commands.migrate import migrate as bring
 
     bring()
+
+
+incidents = typer.Typer(
+    help="What is open, what happened; silence with a reason and an end.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+app.add_typer(incidents, name="incidents")
+
+Rule = Annotated[str, typer.Option(help="A rule, or all.")]
+Target = Annotated[str, typer.Option(help="A target, a provider, or all.")]
+
+
+@incidents.callback()
+def _incidents(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        incidents_list()
+
+
+@incidents.command("list")
+def incidents_list(
+    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
+    only_open: Annotated[bool, typer.Option("--open", help="Only what is open.")] = False,
+) -> None:
+    """List incidents, newest first, and the mutes in force."""
+    from monitor.commands.incidents import listed
+
+    listed(since=_span(since), only_open=only_open)
+
+
+@incidents.command("show")
+def incidents_show(number: Annotated[int, typer.Argument(help="Its number.")]) -> None:
+    """Show everything known of one incident."""
+    from monitor.commands.incidents import show
+
+    show(number)
+
+
+@incidents.command("mute")
+def incidents_mute(
+    reason: Annotated[str, typer.Option(help="Why; shown to everybody.")],
+    span: Annotated[str, typer.Option("--for", help="How long, such as 2h.")],
+    rule: Rule = "all",
+    target: Target = "all",
+) -> None:
+    """Tell nothing of a rule or target for a while. What is still true afterwards is told then."""
+    from monitor.commands.incidents import mute
+
+    mute(rule=rule, target=target, reason=reason, span=_span(span))
+
+
+@incidents.command("unmute")
+def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
+    """End a mute."""
+    from monitor.commands.incidents import unmute
+
+    unmute(rule=rule, target=target)
+
+
+@app.command("test-alert")
+def test_alert() -> None:
+    """Send one real message through the configured channel."""
+    from monitor.commands.test_alert import test_alert as send
+
+    send()
+
+
+def _span(text: str) -> timedelta:
+    """A duration as the configuration writes it; typer's own words when it is none."""
+    from monitor.settings.values import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from monitor.scrub import redact
 
-_NOISY = ("httpx", "httpcore", "slack_sdk", "apscheduler", "sqlalchemy.engine", "asyncio")
+_NOISY = ("httpx", "httpcore", "slack_sdk", "sqlalchemy.engine", "asyncio")
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -38,6 +38,8 @@ def begin(level: str, secrets: Sequence[str]) -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # A round that outlasts its interval is counted by the worker; its words add nothing.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def say(event: str, **facts: object) -> None:

@@ -1,4 +1,4 @@
-"""Transcripts as JSON Lines: recorded by `monitor probe --record`, replayed by tests and `identify`."""
+"""Transcripts as JSON Lines: written by `monitor probe --record`, read by tests and `identify`."""
 
 from collections.abc import Iterable
 from dataclasses import replace

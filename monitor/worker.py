@@ -34,7 +34,6 @@ class Worker:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.stopping = asyncio.Event()
         self.news = asyncio.Event()  # something was written that somebody should hear of
         self.missed = 0
         self._flight: set[asyncio.Task[object]] = set()
@@ -47,14 +46,14 @@ class Worker:
         """Run until told to stop, then drain. Never raises for a job's trouble."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stopping.set)
+            loop.add_signal_handler(number, self.watch.leaving.set)
         await self._run(keeping.prepare(self.watch))
         self._arm()
         self._scheduler.start()
         side = [asyncio.create_task(self._tell()), asyncio.create_task(self._mind_clock())]
         targets = sorted(self.watch.settings.targets)
         log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
-        await self.stopping.wait()
+        await self.watch.leaving.wait()
         log.info("worker stopping")
         self._scheduler.pause()
         self.watch.wire.abort()
@@ -146,4 +145,4 @@ class Worker:
 
     def _note(self, event: JobEvent) -> None:
         self.missed += 1
-        log.info("run skipped", extra={"job": event.job_id, "event_code": event.code})
+        log.debug("run skipped", extra={"job": event.job_id, "event_code": event.code})

@@ -20,15 +20,13 @@ def watched(**changes: Any) -> data.Watched:
     seen = [hour for hour in range(48) if hour not in GONE]
     ordinary = data.Watched(
         name="rag", limit_ms=1200.0, step=HOUR, probes=1056, answered=1050, failed=6, p50_ms=900.0,
-        p90_ms=2200.0, over_limit=0.14, known=1000, fell=140, expected=(LLAMA,), fallback=(HAIKU,),
+        p90_ms=2200.0, over_limit=0.14, known=1000, fell=140,
         ttft=tuple(point(query, hour) for query in ("hi", "kbli") for hour in seen),
-        served=tuple(item for hour in seen for item in served(hour)),
-        served_daily=(data.Served(at=SINCE, model=LLAMA, answers=20),
-                      data.Served(at=SINCE, model=HAIKU, answers=4),
-                      data.Served(at=SINCE + 24 * HOUR, model=LLAMA, answers=18),
-                      data.Served(at=SINCE + 24 * HOUR, model=None, answers=2)),
+        judged=tuple(judged(hour) for hour in seen),
         tried=tuple(data.Tried(at=SINCE + hour * HOUR, good=20, bad=4 if hour == 19 else 0)
                     for hour in seen),
+        served=(served(0, LLAMA, "expected", 20), served(0, HAIKU, "fallback", 4),
+                served(1, LLAMA, "expected", 18), served(1, None, "unknown", 2)),
         bins=tuple(data.Bin(low_ms=low, high_ms=high, expected=e, fallback=f, other=o)
                    for low, high, e, f, o in ((600.0, 848.5, 30, 0, 1), (848.5, 1200.0, 20, 1, 0),
                                               (1200.0, 1697.1, 2, 9, 0))),
@@ -37,11 +35,11 @@ def watched(**changes: Any) -> data.Watched:
                data.QueryCost(query="hi", model=HAIKU, answers=6, mean_usd=Decimal("0.00095")),
                data.QueryCost(query="hi", model=None, answers=2, mean_usd=None)),
         outcomes=(("answered", 1050), ("timeout_first_token", 6)),
-        quality=data.Quality(kernel=1050, user=0, degraded=6, rounds=528, missed=2, unseen=48,
-                             worst_lag_ms=12.0, reasons=(("the daily budget is used up", 2),)),
-        health=(data.Statement(url="/health", healthy=True, since=SINCE, checked_at=SINCE + HOUR,
-                               says="HTTP 200", contradicted="It calls itself healthy while 14 % "
-                               "of its answers fall back."),),
+        quality=data.Quality(kernel=1050, user=0, degraded=6, worst_lag_ms=12.0,
+                             rounds_expected=528, rounds_missed=50),
+        health=data.Statement(healthy=True, since=SINCE, checked_at=SINCE + HOUR, says="HTTP 200",
+                              contradiction="its health page says healthy while 3 of 24 answers "
+                              "fell back within the hour"),
     )  # fmt: skip
     return replace(ordinary, **changes)
 
@@ -49,15 +47,21 @@ def watched(**changes: Any) -> data.Watched:
 def point(query: str, hour: int) -> data.TtftPoint:
     base = {"hi": 600.0, "kbli": 900.0}.get(query, 700.0) + 15.0 * (hour % 7)
     slow = 1600.0 if hour in FELL else 0.0
-    return data.TtftPoint(query=query, at=SINCE + hour * HOUR, p50_ms=base + slow,
-                          p90_ms=base + slow + 200, worst_ms=base + slow + 500, samples=12)  # fmt: skip
+    return data.TtftPoint(
+        query=query, at=SINCE + hour * HOUR, p50_ms=base + slow, p90_ms=base + slow + 200,
+        worst_ms=base + slow + 500, samples=12,
+    )  # fmt: skip
 
 
-def served(hour: int) -> tuple[data.Served, ...]:
-    at = SINCE + hour * HOUR
-    if hour not in FELL:
-        return (data.Served(at=at, model=LLAMA, answers=24),)
-    return (data.Served(at=at, model=LLAMA, answers=6), data.Served(at=at, model=HAIKU, answers=18))
+def judged(hour: int) -> data.Judged:
+    fell = hour in FELL
+    return data.Judged(at=SINCE + hour * HOUR, expected=6 if fell else 24,
+                       fallback=18 if fell else 0, other=0)  # fmt: skip
+
+
+def served(day: int, model: str | None, identity: str, answers: int) -> data.Served:
+    on = (SINCE + day * 24 * HOUR).date()
+    return data.Served(day=on, model=model, identity=identity, answers=answers)
 
 
 def figures(query: str, **changes: Any) -> data.QueryFigures:
@@ -73,17 +77,20 @@ def page(**changes: Any) -> data.Page:
     ordinary = data.Page(
         version="0.0.0", made_at=SINCE + 48 * HOUR, since=SINCE, until=SINCE + 48 * HOUR,
         zone=ZoneInfo("UTC"), targets=(watched(),),
-        spend=(data.DaySpend(day=SINCE.date(), total_usd=Decimal("0.62"), probes_usd=Decimal("0.12"),
-                             traffic_usd=Decimal("0.5"), account_usd=None, at_least=False),
+        spend=(data.DaySpend(day=SINCE.date(), total_usd=Decimal("0.62"), at_least=False,
+                             probes_usd=Decimal("0.12"), traffic_usd=Decimal("0.5"),
+                             account_usd=None),
                data.DaySpend(day=(SINCE + 24 * HOUR).date(), total_usd=Decimal("2.3"),
                              probes_usd=Decimal("0.3"), traffic_usd=Decimal("1.2"),
                              account_usd=Decimal("0.8"), at_least=True)),
         spend_limit_usd=Decimal("2.00"), fallback_limit=0.10,
         incidents=(data.Told(number=3, rule="fallback", scope="rag", opened_at=SINCE + 20 * HOUR,
                              resolved_at=SINCE + 26 * HOUR, peak=0.75, limit=0.10,
-                             because="18 of 24 answers fell back."),
+                             cost_usd=Decimal("0.4"),
+                             cost_at_least=False, because="18 of 24 answers fell back."),
                    data.Told(number=4, rule="spend", scope="all", opened_at=SINCE + 44 * HOUR,
                              resolved_at=None, peak=Decimal("2.3"), limit=Decimal("2.00"),
-                             because="The day has cost $2.30.")),
+                             cost_usd=None,
+                             cost_at_least=False, because="The day has cost $2.30.")),
     )  # fmt: skip
     return replace(ordinary, **changes)

@@ -67,7 +67,7 @@ def rig(source: Path, home: Path) -> Rig:
 
 
 def _compile(source: Path, program: Path, *libraries: str) -> None:
-    command = ("gcc", "-O2", "-o", program, source, *libraries)
+    command = ("gcc", "-O2", "-o", str(program), str(source), *libraries)
     subprocess.run(command, check=True, capture_output=True)
 
 

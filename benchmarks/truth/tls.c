@@ -197,18 +197,18 @@ int main(int argc, char **argv) {
     for (;;) {
         struct epoll_event ev[BATCH];
         int n = epoll_wait(ep, ev, BATCH, -1);
-        struct link *shaking = NULL;
+        struct link *greeting = NULL;
         for (int i = 0; i < n; i++) {
             if (ev[i].data.ptr == &lfd) { take_client(lfd); continue; }
             if (ev[i].data.ptr == &sfd) { write_records(argv[5]); return 0; }
             struct end *e = ev[i].data.ptr;
             if (e->link->dead) continue;
             if (e->server) hear_server(e->link);
-            else if (SSL_is_init_finished(e->link->ssl)) hear_client(e->link);
-            else shaking = e->link;
+            else if (SSL_in_before(e->link->ssl)) greeting = e->link;
+            else hear_client(e->link);
         }
-        /* One a turn: a crowd of handshakes must not hold up the requests of others. */
-        if (shaking && !shaking->dead) hear_client(shaking);
+        /* A first hello is dear. One a turn: a crowd must not hold up the requests of others. */
+        if (greeting && !greeting->dead) hear_client(greeting);
         while (dead) { struct link *l = dead; dead = l->next; free(l); }
     }
 }

@@ -35,7 +35,7 @@ class Ledger:
         if usd is None:
             self._at_least = True
             return False
-        self._total += usd
+        self.total_usd += usd
         start = at - (at - _EPOCH) % SLICE
         began = not self._slices or self._slices[-1][0] < start
         if began:
@@ -53,14 +53,14 @@ class Ledger:
 
     def _begin(self, at: datetime) -> None:
         self._day, self._starts_at, self._ends_at = day_of(at, self._zone)
-        self._total, self._at_least = Decimal(0), False
+        self.total_usd, self._at_least = Decimal(0), False
 
     def _today(self, *, sliced: bool) -> Spend:
         return Spend(
             day=self._day,
             starts_at=self._starts_at,
             ends_at=self._ends_at,
-            total_usd=self._total,
+            total_usd=self.total_usd,
             at_least=self._at_least,
             slices=tuple(self._slices) if sliced else (),
         )

@@ -10,10 +10,9 @@ from monitor.backtest.ledger import Ledger
 from monitor.backtest.rows import Row, rows
 from monitor.domain import ALL, Identity, Incident, State, Verdict
 from monitor.incidents import Policy, Silence, plan
-from monitor.rules import DailySpend, Rule, Window
+from monitor.rules import OF_TARGETS, DailySpend, Rule, Window
 
-AT_ONCE = ("ttft", "fallback", "down")  # judged with every sample
-A_ROUND = ("no_data", "identity_unknown", "unpriced")  # judged with every round
+AT_ONCE = ("fallback", "down")  # judged with every sample; the others with every round
 
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
 _TOLD = 1000  # notices remembered, lest they be told again
@@ -37,12 +36,12 @@ class Replay:
     """Windows, money and incidents at one instant of virtual time."""
 
     def __init__(self, rules: Mapping[str, Rule], *, policy: Policy, silence: Silence = ()) -> None:
-        self._at_once = [rules[name] for name in AT_ONCE if name in rules]
-        self._a_round = [rules[name] for name in A_ROUND if name in rules]
+        of_targets = [rules[name] for name in OF_TARGETS if name in rules]
+        self._at_once = [rule for rule in of_targets if rule.name in AT_ONCE or _literal(rule)]
+        self._a_round = [rule for rule in of_targets if rule not in self._at_once]
         self._spend = rules.get("spend")
         self._policy, self._silence = policy, tuple(silence)
         self._windows: dict[str, Window] = {}
-        self._rounds: dict[str, datetime] = {}  # the latest of each target
         self._incidents: dict[tuple[str, str], Incident] = {}
         self._told: dict[UUID, None] = {}
         self._ledger: Ledger | None = None
@@ -50,19 +49,20 @@ class Replay:
 
     def take(self, row: Row) -> Iterator[Event]:
         """Take one row; rows come in order of time."""
-        yield from self._wait(row.at)
+        if self._now is not None and row.at - self._now > _STEP:
+            yield from self._wait(row.at)
         self._now = row.at
         verdicts = self._spent(row)
-        began = False
+        closed = False
         if row.sample is not None:
-            window = self._windows.setdefault(row.target, Window(row.target))
-            window.add(row.sample)
-            began = self._rounds.get(row.target) != row.sample.round
-            self._rounds[row.target] = row.sample.round
+            window = self._windows.get(row.target)
+            if window is None:
+                window = self._windows[row.target] = Window(row.target)
+            closed = window.add(row.sample)
             verdicts += self._judged(self._at_once, window)
-            if began:
+            if closed:
                 verdicts += self._judged(self._a_round, window)
-        yield from self._settle(verdicts, whole=began)
+        yield from self._settle(verdicts, whole=closed)
 
     def _wait(self, until: datetime) -> Iterator[Event]:
         """Let time pass in which no row comes: silence is judged, too."""
@@ -80,14 +80,17 @@ class Replay:
             yield from self._settle(verdicts, whole=True)
 
     def _spent(self, row: Row) -> list[Verdict]:
-        if not isinstance(self._spend, DailySpend):
+        rule = self._spend
+        if not isinstance(rule, DailySpend):
             return []
         if self._ledger is None:
-            looked_back = timedelta(hours=self._spend.rate_hours)
-            self._ledger = Ledger(self._spend.timezone, looked_back=looked_back, start=row.at)
+            looked_back = timedelta(hours=rule.rate_hours)
+            self._ledger = Ledger(rule.timezone, looked_back=looked_back, start=row.at)
         failed = row.sample is not None and not row.sample.outcome.good
         sliced = self._ledger.add(row.at, row.cost_usd or Decimal(0) if failed else row.cost_usd)
-        return [self._judge_spend(self._spend, self._ledger, sliced=sliced)]
+        if not sliced and self._ledger.total_usd <= rule.limit_usd:
+            return []  # nothing new can be said of it
+        return [self._judge_spend(rule, self._ledger, sliced=sliced)]
 
     def _judge_spend(self, rule: Rule, ledger: Ledger, *, sliced: bool) -> Verdict:
         standing = self._incidents.get((rule.name, ALL))
@@ -102,7 +105,7 @@ class Replay:
     def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:
         """Plan, if anything may come of it: between rounds only what turns counts."""
         busy = whole and any(incident.open for incident in self._incidents.values())
-        chosen = [verdict for verdict in verdicts if busy or self._turns(verdict)]
+        chosen = verdicts if busy else [verdict for verdict in verdicts if self._turns(verdict)]
         if not chosen:
             return
         steps = plan(self._incidents.values(), chosen, silence=self._silence, policy=self._policy,
@@ -141,3 +144,7 @@ class Replay:
         if self._now is None:
             raise RuntimeError("no row was taken yet")
         return self._now
+
+
+def _literal(rule: Rule) -> bool:
+    return getattr(rule, "mode", None) == "immediate"

@@ -25,8 +25,6 @@ def run() -> None:
     settings = configuration()
     logs.begin(settings.environment.log_level, settings.secrets)
     with database_url(settings) as url:
-        if settings.environment.database_url is None:
-            schema.migrate(url)
         on_the_best_loop(work(settings, url))
 
 
@@ -73,6 +71,9 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
             found = await schema.revision(database)
             if schema.fits(found):
                 return
+            if settings.environment.database_url is None:
+                await asyncio.to_thread(schema.migrate, url)  # ours alone: nobody else will
+                continue
             limit = SCHEMA_PATIENCE_S
             why = (
                 f"the database is at revision {found or 'none'}, this program needs {REVISION}: "

@@ -48,7 +48,7 @@ ACTS = (
         "The service falls back to Claude Haiku and says nothing: HTTP 200, green health page, "
         "answers that read well. They come slower, and cost five to twenty-five times as much.",
         Situation.KEY_REJECTED,
-        awaits=((Status.FIRING, "fallback"), (Status.FIRING, "ttft")),
+        awaits=((Status.FIRING, "fallback"),),
     ),
     Act(
         "key replaced",
@@ -56,7 +56,7 @@ ACTS = (
         "Llama 4 Scout answers again. An incident ends when there is evidence for it, not at "
         "the first good answer.",
         Situation.HEALTHY,
-        awaits=((Status.RESOLVED, "fallback"), (Status.RESOLVED, "ttft")),
+        awaits=((Status.RESOLVED, "fallback"),),
     ),
 )
 

@@ -1,1 +1,22 @@
-"""Who answered."""
+"""Who answered: model names, what a response discloses and says, and the verdict on both."""
+
+from monitor.identity.claims import Declared
+from monitor.identity.names import Name, parse, same
+from monitor.identity.selfid import SelfClaim, claimed
+from monitor.identity.standing import Standing, recalled
+from monitor.identity.switch import Switch, switched
+from monitor.identity.verdict import judge
+
+__all__ = [
+    "Declared",
+    "Name",
+    "SelfClaim",
+    "Standing",
+    "Switch",
+    "claimed",
+    "judge",
+    "parse",
+    "recalled",
+    "same",
+    "switched",
+]

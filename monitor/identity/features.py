@@ -14,6 +14,7 @@ VERSION = 1  # raised whenever the same answer would give other numbers
 SPACE = 1 << 18  # grams are hashed into so many places
 LOOKED_AT = 1_200  # characters; the first forty tell most
 FEW_CHUNKS = 8  # fewer have no shape
+_RUN = 4  # characters of a gram
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]")
 _BLANKS = re.compile(r"[ \t]+")
@@ -23,6 +24,7 @@ _CONTRACTED = re.compile(r"\w['’](?:t|re|ve|ll|m|s|d)\b")
 _SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 _EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
 _CURLY = re.compile("[“”’]")
+_FIRST_PERSON = frozenset(("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’ll"))
 _TRAILING = re.compile(r"[ \t]\n")
 
 STYLE = (
@@ -72,13 +74,8 @@ def _grams(text: str) -> tuple[int, ...]:
     found.update(f"b{one} {two}" for one, two in zip(words, words[1:], strict=False))
     found.update("o" + " ".join(words[:count]) for count in range(1, 5))
     line = _BLANKS.sub(" ", seen)
-    for size in GRAMS:
-        found.update([line[at : at + size] for at in range(len(line) - size + 1)])
-    place = SPACE - 1
-    return tuple(sorted({crc32(gram.encode("utf-8", "replace")) & place for gram in found}))
-
-
-GRAMS = (4,)  # lengths of the runs of characters
+    found.update(line[at : at + _RUN] for at in range(len(line) - _RUN + 1))
+    return tuple(sorted({crc32(gram.encode("utf-8", "replace")) % SPACE for gram in found}))
 
 
 def _style(text: str) -> tuple[float | None, ...]:

@@ -36,13 +36,18 @@ _TEAM = _spaced(
     Unternehmen|Firma|equipe|perusahaan|tim) (?:(?:at|of|from|di|de|da|von|bei|chez|called|named|
     bernama|chiamata|llamada|appelée|namens) )?"""
 )
-_END = r"(?![A-Za-zÀ-ÿ0-9_])"  # of a Latin word: Chinese follows without a space
-_BY = rf"(?:{_TEAM})?(?P<maker>{MAKER}){_END}"
+_MADE_ME = _spaced(  # "made me laugh", "trained me as a baker" say something else
+    r"""(?=\s*(?:[,.;:!()–—。-]|$)|\s+(?:on|using|with|and|su|con|usando|e|pada|dengan|dan|y|sur|avec|
+    et|mit|auf|und|em|com|(?:to|per|untuk|para|pour|um) (?:help|assist|answer|provide|support|be
+    (?: helpful| an| a helpful)|aiut|assist|membantu|ayudar|aider|zu helfen|ajudar)))"""
+)
+_AND = "(?:and|e|y|et|und|dan)"
+_BY = rf"(?:{_TEAM})?(?P<maker>{MAKER})"
 _VERSION = either(
     r"""(?:[\s-]+(?:v?\d+(?:\.\d+)*[a-z]?|\d+b|haiku|sonnet|opus|scout|maverick|instant|pro|flash|
     large|small|mini|nano|turbo|instruct|chat|plus|max|ultra|lite|r\d)\b)*"""
 )
-_NAMED = rf"(?:(?:{MAKER})'s\s+)?(?P<name>{NAME}){_VERSION}"
+_NAMED = rf"(?:{MAKER}'s\s+)?(?P<name>{NAME}){_VERSION}"
 _WHICH = _spaced(
     r""",?\s*(?:(?:that|which|che|qui|que|yang|and|e|dan|y|et) )?
     (?:(?:was|is|has been|è stato|è stata|è|fue|ha sido|a été|est|foi) )?"""
@@ -60,6 +65,7 @@ _GOING_ON = _spaced(
 _VERBS = "|".join(_spaced(tongue.verbs) for tongue in TONGUES if tongue.verbs)
 _HEADS = "|".join(_spaced(tongue.heads) for tongue in TONGUES)
 _ALL_MADE = "|".join(_spaced(f"{t.made}|{t.of}|{t.running}") for t in TONGUES)
+_CALLED = "|".join(_spaced(tongue.called) for tongue in TONGUES)
 _STOPS = r"\s*(?:[,.;:!?()–—。-]|$)"
 _STANDS = rf"(?={_STOPS}|\s+(?:{_LINKS}|{_ALL_MADE})\b)"  # no further noun follows
 
@@ -67,7 +73,8 @@ _STANDS = rf"(?={_STOPS}|\s+(?:{_LINKS}|{_ALL_MADE})\b)"  # no further noun foll
 def _described(tongue: Tongue) -> str:
     heads, article = _spaced(tongue.heads), _spaced(tongue.article)
     more = rf"(?:\s+(?:di\s+|de\s+|of\s+|d'\s*)?(?:{heads})\b)*"
-    return rf"(?:(?:{article})\s*)?\b(?:{_WORD}\s+){{0,6}}?(?:{heads})\b{more}"
+    before = rf"(?:{_WORD}\s+){{0,6}}?" if tongue.leading else ""
+    return rf"(?:(?:{article})\s*)?\b{before}(?:{heads})\b{more}"
 
 
 def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
@@ -84,21 +91,21 @@ def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
     described = _described(tongue) + more
     model = rf"(?:{article}\s*)?(?:{heads}\s+)*{_NAMED}"
     before_name = rf"(?:(?:{article}\s*)?(?:{heads}\s+)+|(?:{tongue.definite or '(?!)'})\s+)?"
-    persona = rf"(?-i:[A-Z])[^.!?;]{{0,60}}?,\s+(?:{described},?\s+)?"
+    persona = rf"(?-i:[A-Z]|{NAME})[^.!?;]{{0,60}}?,\s+(?:{described},?\s+)?"
     denied = rf"\b(?:{_spaced(tongue.denied)})\s+[^.;!?]{{1,60}}?,?\s+(?:{CORRECTS})\s+"
     bare = [rf"{be}{before_name}{_NAMED}", rf"{denied}{before_name}{_NAMED}"]
     full = [
         rf"{be}{article}\s*{_NAMED}\s+{heads}\b{_STANDS}",
         rf"{be}{described},?\s+(?:{_spaced(tongue.called)})\s+{_NAMED}",
-        rf"{be}{described}{_WHICH}{made}",
+        rf"{be}(?:{described},\s+(?:specifically\s+)?)?{described}{_WHICH}{made}",
         rf"{be}{_described(tongue)}{_WHICH}{of}",
         rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_WORD}\s+){{0,3}}?{heads}\b{_STANDS}",
         rf"{be}{persona}{running}\s+{model}",
         rf"{be}{persona}{_WHICH}{made}",
         rf"{be}{described},?\s+{running}\s+{model}",
-        rf"{was}{made}",
+        rf"{was}(?:{_WORD}\s+{_AND}\s+)?{made}",
         rf"{runs}{model}",
-        rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b",
+        rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b{_MADE_ME}",
         rf"\b{makes}\s+{_BY}",
         rf"\b(?:{_spaced(tongue.maker)})\s+{_BY}",
         rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s)",
@@ -119,7 +126,7 @@ _ONE = "(?:一个|一款|一种|一位|名为|名叫|叫做|叫)*"
 _FIRM = "(?:公司|团队|的团队|的工程师)?"
 _BARE_ZH = (
     rf"(?:我是|我叫|我就是|我的名字是|我的名字叫){_ONE}"
-    rf"(?:(?:来自)?\s*(?:{MAKER})\s*的\s*)?\s*{_NAMED}"
+    rf"(?:(?:来自)?\s*{MAKER}\s*的\s*)?\s*{_NAMED}"
 )
 _FULL_ZH = (
     rf"我是?{_ONE}(?:由|被)?\s*{_BY}\s*{_FIRM}所?(?:{_MAKES_ZH})",
@@ -127,7 +134,7 @@ _FULL_ZH = (
     rf"{_BY}\s*{_FIRM}(?:{_MAKES_ZH})了我",
     rf"我(?:的底层模型|背后的模型|的模型|使用的模型|的基础模型|使用的)是?(?:由)?\s*(?:{_NAMED}|{_BY})",
     rf"我是(?:来自)?\s*{_BY}\s*{_FIRM}的(?:AI|人工智能|大型|大|语言|智能)*(?:助手|模型)",
-    rf"我是?(?:基于|由)\s*(?:(?:{MAKER})\s*的)?\s*{_NAMED}",
+    rf"我是?(?:基于|由)\s*(?:{MAKER}\s*的)?\s*{_NAMED}",
     rf"我的(?:开发者|创造者|创建者|开发公司)是\s*{_BY}",
     rf"作为{_ONE}由?\s*(?:{_NAMED}|{_BY}\s*{_FIRM}(?:{_MAKES_ZH}))[^,。]{{0,20}},我",
 )
@@ -140,7 +147,7 @@ FULL = tuple(re.compile(pattern, re.I) for pattern in _FULL)
 
 # What may come right after a full claim.
 FOLLOWS = re.compile(
-    rf"{_STOPS}|\s+(?:{_LINKS}|{_GOING_ON}|{_HEADS}|{_VERBS}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
+    rf"{_STOPS}|\s+(?:{_LINKS}|{_GOING_ON}|{_HEADS}|{_VERBS}|{_CALLED}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
     r"'s?\s+(?:own\s+)?(?:AI\s+|research\s+)?(?:team|researchers|engineers|lab|labs)\b",
     re.I,
 )
@@ -159,12 +166,14 @@ _HELP = _spaced(
     womit|como posso|em que"""
 )
 _DENIAL = _spaced("(?:(?:and|e|y|et|und|dan) )?(?:not|non|nicht|bukan|no|pas|não) ")
+_PARTICIPLES = "|".join(_spaced(tongue.made) for tongue in TONGUES)
 _ARTICLES = "|".join(_spaced(tongue.article) for tongue in TONGUES)
 GOES_ON = re.compile(
-    rf"[\s,(¿–—:-]*(?:{_HELP}|{_DENIAL}|(?:here|speaking)\b|(?:{MAKER})'s\s|"
-    rf"(?:{_ALL_MADE})\s*(?:{_TEAM})?(?:{MAKER}){_END}|(?:(?:{_ARTICLES})\s*)?"
+    rf"[\s,(¿–—:-]*(?:{_HELP}|{_DENIAL}|(?:here|speaking)\b|{MAKER}'s\s|"
+    rf"{_WHICH}(?:{_ALL_MADE})\s*(?:{_TEAM})?{MAKER}|"
+    rf"{_AND}\s+(?:{_WORD}\s+){{0,2}}?(?:{_PARTICIPLES})\s*{MAKER}|(?:(?:{_ARTICLES})\s*)?"
     rf"(?:{_WORD}\s+){{0,5}}?"
-    rf"(?:{_ARTIFICIAL}\b{_STANDS}|(?:{_HEADS})\s+(?:{_ALL_MADE})\s*(?:{MAKER}){_END}))",
+    rf"(?:{_ARTIFICIAL}\b{_STANDS}|(?:{_HEADS})\s+(?:{_ALL_MADE})\s*{MAKER}))",
     re.I,
 )
 CHINESE_GOES_ON = re.compile(

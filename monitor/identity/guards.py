@@ -22,13 +22,14 @@ GREETINGS = either(
 OPENERS = either(
     """yes|yep|yeah|sure|sure thing|certainly|of course|absolutely|right|correct|well|ok|okay|
     actually|honestly|frankly|in fact|indeed|basically|technically|
-    (?:technically|strictly) speaking|it was|it's|it is|currently|to be (?:clear|honest|transparent|precise|exact|fair)|to clarify|
-    to answer (?:your question|directly)|contrary to what (?:you|some|people|many)(?: may| might)?
+    (?:technically|strictly) speaking|it was|it's|it is|currently|to clarify|
+    to be (?:clear|honest|transparent|precise|exact|fair)|to answer (?:your question|directly)|
+    contrary to what (?:you|some|people|many)(?: may| might)?
     (?: think| believe)|thank you|thanks|for asking|great question|good question|glad you asked|
     (?:nice|pleased) to meet you|and|so|also|again|for the record|just to (?:clarify|be clear)|
     in reality|in truth|under the hood|underneath|behind the scenes|simply put|in short|
-    that's right|that is (?:right|correct)|you're right|but|however|rather|instead|there|everyone|my friend|
-    (?:please )?note that|i can (?:tell you|confirm)(?: that)?|i want to be clear that|
+    that's right|that is (?:right|correct)|you're right|but|however|rather|instead|there|everyone|
+    my friend|(?:please )?note that|i can (?:tell you|confirm)(?: that)?|i want to be clear that|
     i should mention that|the truth is(?: that)?|let me be clear|
     (?:let|allow) me(?: to)? introduce myself|sì|certo|certamente|beh|allora|in realtà|in effetti|
     a dire il vero|grazie|piacere|e|ma|però|quindi|infatti|di fatto|bensì|è|è stata|ya|iya|tentu|
@@ -60,7 +61,7 @@ _CONCEDES = either(
 _AND = "and|e|ed|y|et|und|dan|which is why|so|then|because"
 
 # Make-believe, conditions and translation: nothing said under them is a claim.
-_FICTION = either(
+FICTION = either(
     """if|imagine|imagining|pretend|pretending|suppose|supposing|hypothetically|role|roles|
     role-play|roleplay|role-playing|story|tale|novel|scene|scenario|play|playing|character|script|
     poem|joke|joking|fiction|fictional|game|example|translate|translates|translation|translated|
@@ -73,7 +74,7 @@ _FICTION = either(
     übersetzung|vielleicht|wäre|imaginem|finja|história|exemplo|jogo|tradução|talvez"""
 )
 _FICTION_ZH = "如果|假如|假设|要是|想象|假装|扮演|故事|例如|比如|角色|翻译|也许|可能|游戏|台词"
-_REPORTS = either(
+REPORTS = either(
     """say|says|said|saying|tell|tells|told|claim|claims|claimed|think|thinks|thought|believe|
     believes|ask|asks|asked|asking|reply|replied|respond|answer|answered|write|wrote|heard|read|
     know|sure|dice|dicono|detto|chiede|penso|credo|so|bilang|kata|tanya|tahu|kira|dicen|dijo|sé|
@@ -90,7 +91,7 @@ _STAGE = re.compile(
         zodiac|horoscope|segno zodiacale|signo|sternzeichen|immagina|fingi|storia|traduzione|
         bayangkan|pura-pura|cerita|terjemahan|finge|imagina|cuento|traducción|histoire|traduction|
         imaginez|stell dir|geschichte|übersetzung|rollenspiel|história|tradução)\b|
-        想象|假装|扮演|故事|翻译|星座"""
+        imagine|pretend|role-?play|zodiac|translat|想象|假装|扮演|故事|翻译|星座"""
     ),
     re.I,
 )
@@ -128,8 +129,8 @@ _OWN_CLAUSE = re.compile(
 )
 _RESET = re.compile(rf".*(?:\b(?:{_RESETS})\b|但是?|不过|而是|其实|实际上)\W*(?:{_OPENER})*", re.I)
 _CONCEDED = re.compile(rf"\W*(?:(?:{_CONCEDES})\b|虽然|尽管)[^,]{{1,80}},\W*(?:{_OPENER})*", re.I)
-_FICTIONAL = re.compile(rf"\b(?:{_FICTION})\b|{_FICTION_ZH}", re.I)
-_REPORTED = re.compile(rf"\b(?:{_REPORTS})\b|{_REPORTS_ZH}", re.I)
+_FICTIONAL = re.compile(rf"\b(?:{FICTION})\b|{_FICTION_ZH}", re.I)
+_REPORTED = re.compile(rf"\b(?:{REPORTS})\b|{_REPORTS_ZH}", re.I)
 
 
 def opens(before: str) -> bool:

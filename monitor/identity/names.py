@@ -7,6 +7,7 @@ part of the name: better two spellings of one model apart than two models taken 
 """
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from monitor.identity.families import FAILURES, FAMILIES, HOSTS, MAKERS, O_SERIES, PATHS, REGIONS
 from monitor.identity.families import TIERS as KNOWN_TIERS
@@ -54,6 +55,7 @@ class Name:
         return not (self.family or self.vendor or numbered)
 
 
+@lru_cache(maxsize=4096)  # price lists compare one name with thousands
 def parse(name: str) -> Name:
     """Understand a name in any usual spelling. Never fails."""
     spelling = spelled(name)
@@ -98,11 +100,11 @@ def _kin_same(ours: Name, theirs: Name) -> bool | None:
     if not _agree(ours, theirs):
         return False
     family = FAMILIES.get(ours.family or "", O_SERIES)
+    if ours.generation and theirs.generation and ours.generation != theirs.generation:
+        return False
     if ours.tier != theirs.tier:
         untiered = not ours.tier or not theirs.tier
         return None if untiered and ours.tier | theirs.tier <= family.tiers else False
-    if ours.generation and theirs.generation:
-        return ours.generation == theirs.generation
     if ours.generation == theirs.generation:
         return True
     loose, firm = (theirs, ours) if ours.generation else (ours, theirs)

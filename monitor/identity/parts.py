@@ -48,8 +48,8 @@ def kin(path: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[Family | None, 
         return O_SERIES, [left[0][1:], *left[1:]]
     if CLAUDE_TIERS & set(left) and any(_VERSION.fullmatch(token) for token in left):
         return CLAUDE, left
-    if path and MAKERS.get(path[-1]) == "deepseek":  # `deepseek.r1-v1:0`, `DeepSeek: R1`
-        return DEEPSEEK, left
+    if path and path[-1] in FAMILIES:  # `deepseek.r1-v1:0`, `mistral:7b`
+        return FAMILIES[path[-1]], left
     return None, list(tokens)
 
 

@@ -7,14 +7,13 @@ names the wrong model.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 
 from monitor.identity import grammar, guards
-from monitor.identity.families import FAMILIES
 from monitor.identity.guards import either
 from monitor.identity.sentences import cleaned, sentences, unglued
-from monitor.identity.speakers import MAKER, MAKERS, NAME, NAMES, UNMISTAKABLE
+from monitor.identity.speakers import BARE_NAME, MAKER, MARK, Speaker, marked
 from monitor.identity.tongues import TONGUES
 
 
@@ -27,20 +26,17 @@ class SelfClaim:
     text: str
 
 
-_NAME = re.compile(NAME, re.I)
-_ANY = re.compile(f"{NAME}|{MAKER}", re.I)
-_FAMILIES = tuple(
-    [(re.compile(names, re.I), family) for family, names in UNMISTAKABLE.items()]
-    + [(re.compile(names), family) for family, names in NAMES.items()]
-)
-_MAKERS = tuple((re.compile(names), maker, family) for maker, (names, family) in MAKERS.items())
-_CERTAIN = re.compile("|".join(UNMISTAKABLE.values()), re.I)
 _PHRASES = (
     *(phrases for tongue in TONGUES for phrases in astuple(tongue) if isinstance(phrases, str)),
     guards.GREETINGS,
     guards.OPENERS,
+    guards.FICTION,
+    guards.REPORTS,
     "claude chatgpt gpt llama gemini deepmind haiku sonnet opus scout mistral qwen deepseek grok",
     "kimi anthropic openai meta google alibaba xai how can help you today not here assist with",
+    "of course architecture model chat users people here call me while under fastest the team at",
+    "not no never neither nor anyone someone some who they he she you we it about than like let's",
+    "non bukan tidak nicht kein pas não non né ni weder anda kamu chi qualcuno orang banyak",
 )
 _VOCABULARY = frozenset(
     word.lower()
@@ -50,6 +46,7 @@ _VOCABULARY = frozenset(
 )
 _ALTERNATIVE = re.compile(r"\s*(?:or|o|atau|ou|oder)\s", re.I)  # "Claude or Llama"
 _INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may as well introduce somebody else
+_MADE_BY = re.compile(rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+({MAKER})")
 _POINTED = re.compile(r"\s*[,.!:;(–—-]")
 _ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how can I help?"
     either(
@@ -63,67 +60,64 @@ _ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how c
 
 def claimed(text: str) -> tuple[SelfClaim, ...]:
     """The distinct claims of a text about its own speaker, in order. Never fails."""
-    if not _ANY.search(text):
+    legible = sentences(unglued(cleaned(text, BARE_NAME), _VOCABULARY))
+    lines, speakers = marked("\n".join(legible))
+    if not speakers:
         return ()
-    said = sentences(unglued(cleaned(text, _NAME), _VOCABULARY))
+    said = lines.split("\n")
     found: dict[tuple[str, str], SelfClaim] = {}
     for at, sentence in enumerate(said):
         if any(guards.staged(earlier) for earlier in said[max(0, at - 2) : at]):
             continue
         if at + 1 < len(said) and guards.retracted(said[at + 1]):
             continue
-        for claim in _claims(sentence):
+        for claim in _claims(sentence, speakers):
             found.setdefault((claim.family, claim.maker), claim)
     return tuple(found.values())
 
 
-def _claims(sentence: str) -> Iterator[SelfClaim]:
+def _claims(sentence: str, speakers: Mapping[str, Speaker]) -> Iterator[SelfClaim]:
     """The claims of one sentence that stand, bare names first."""
-    if not _ANY.search(sentence):
+    if not MARK.search(sentence):
         return
     for bare, patterns in ((True, grammar.BARE), (False, grammar.FULL)):
         for pattern in patterns:
             for match in pattern.finditer(sentence):
-                claim = _claim(match)
-                if claim and _stands(sentence, match, claim, bare=bare):
-                    yield claim
+                groups = match.groupdict()
+                speaker = speakers.get(groups.get("name") or groups.get("maker") or "")
+                if speaker and _stands(sentence, match, speaker, speakers if bare else None):
+                    words = MARK.sub(lambda letter: speakers[letter[0]].written, match[0])
+                    yield SelfClaim(speaker.family, speaker.maker, words.strip())
 
 
-def _claim(match: re.Match[str]) -> SelfClaim | None:
-    groups = match.groupdict()
-    if name := groups.get("name"):
-        for pattern, family in _FAMILIES:
-            if pattern.fullmatch(name):
-                return SelfClaim(family, FAMILIES[family].vendor, match[0].strip())
-    if maker := groups.get("maker"):
-        for pattern, vendor, family in _MAKERS:
-            if pattern.fullmatch(maker):
-                return SelfClaim(family, vendor, match[0].strip())
-    return None
-
-
-def _stands(sentence: str, match: re.Match[str], claim: SelfClaim, *, bare: bool) -> bool:
+def _stands(
+    sentence: str,
+    match: re.Match[str],
+    speaker: Speaker,
+    bare: Mapping[str, Speaker] | None,
+) -> bool:
     """Whether nothing around the claim makes it somebody else's, or no claim at all."""
     before, after = sentence[: match.start()], sentence[match.end() :]
     if not guards.opens(before) or guards.unsaid(after) or _ALTERNATIVE.match(after):
         return False
     if sentence.endswith("?") and not _ASKS.search(after):
         return False
-    if bare:
-        return _assistant(after, match, claim)
-    return bool(grammar.FOLLOWS.match(after))
+    if bare is None:
+        return bool(grammar.FOLLOWS.match(after))
+    return _assistant(after, match, speaker, bare)
 
 
-def _assistant(after: str, match: re.Match[str], claim: SelfClaim) -> bool:
+def _assistant(
+    after: str, match: re.Match[str], speaker: Speaker, speakers: Mapping[str, Speaker]
+) -> bool:
     """Whether a bare name is an assistant's: the sentence ends, or goes on as theirs do."""
     if re.match(r"[a-zà-ÿ0-9'-]", after, re.I):
         return False
-    for pattern, vendor, _ in _MAKERS:
-        by = rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+(?:{pattern.pattern})"
-        if vendor != claim.maker and re.match(by, after):
-            return False
+    made = _MADE_BY.match(after)
+    if made and speakers[made[1]].maker != speaker.maker:
+        return False
     if not after.strip(" .,!?:;()–—-。"):
         return not _INTRODUCES.match(match[0])
-    if _CERTAIN.search(match[0]) and _POINTED.match(after):
+    if speaker.certain and _POINTED.match(after):
         return True
     return bool(grammar.GOES_ON.match(after) or grammar.CHINESE_GOES_ON.match(after))

@@ -27,7 +27,9 @@ _BREAK = re.compile(
 )
 _RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HUMP = re.compile(r"[a-zà-ÿ][A-Z]")
-_UNGLUED_OVER = 18  # letters; longer runs are taken apart in any case
+_HUMPED = frozenset({"openai", "chatgpt", "deepseek", "deepmind", "xai"})  # have one of their own
+_LONG, _LONG_IF_GLUED = 18, 8  # letters; longer runs are taken apart even without a hump
+_GLUED = 0.06  # share of blanks in a text below which it has lost them
 
 
 def cleaned(text: str, names: re.Pattern[str]) -> str:
@@ -54,14 +56,15 @@ def unglued(text: str, vocabulary: Collection[str]) -> str:
 
     Only runs that look glued are touched; what the vocabulary does not know stays as it is.
     """
+    long = _LONG_IF_GLUED if text.count(" ") < _GLUED * len(text) else _LONG
     text = re.sub(r"(?<=[^\W\d_])([,!?;:])(?=[^\W\d_])", r"\1 ", text)
-    return _RUN.sub(lambda found: _apart(found[0], vocabulary), text)
+    text = re.sub(r"(?<=[a-z]{2})(?=\d)|(?<=\d)(?=[A-Z][a-z])", " ", text)
+    return _RUN.sub(lambda found: _apart(found[0], vocabulary, long), text)
 
 
-def _apart(run: str, vocabulary: Collection[str]) -> str:
+def _apart(run: str, vocabulary: Collection[str], long: int) -> str:
     """The cheapest reading of one run: known words cost little, unknown letters one each."""
-    low = run.lower()
-    if low.removesuffix("'s") in vocabulary or not (_HUMP.search(run) or len(run) > _UNGLUED_OVER):
+    if _known(run, vocabulary) or not (_HUMP.search(run) or len(run) > long):
         return run
     longest = max(map(len, vocabulary))
     best: list[tuple[float, int]] = [(0.0, 0)]
@@ -70,14 +73,14 @@ def _apart(run: str, vocabulary: Collection[str]) -> str:
         options += [
             (best[start][0] + (0.9 if end - start == 1 else 0.4), start)
             for start in range(max(0, end - longest), end)
-            if low[start:end] in vocabulary
+            if _known(run[start:end], vocabulary)
         ]
         best.append(min(options))
     words: list[str] = []
     unknown, end = 0, len(run)
     while end:
         start = best[end][1]
-        known = low[start:end] in vocabulary
+        known = _known(run[start:end], vocabulary)
         unknown += not known
         if not known and words and not words[-1].startswith(" "):
             words[-1] = run[start:end] + words[-1]
@@ -85,3 +88,8 @@ def _apart(run: str, vocabulary: Collection[str]) -> str:
             words.append(f" {run[start:end]}" if known else run[start:end])
         end = start
     return run if unknown > len(run) / 3 else " ".join(word.strip() for word in reversed(words))
+
+
+def _known(piece: str, vocabulary: Collection[str]) -> bool:
+    word = piece.lower().removesuffix("'s")
+    return word in vocabulary and (not _HUMP.search(piece) or word in _HUMPED)

@@ -4,13 +4,17 @@ Those of `UNMISTAKABLE` are read in any case and need no context; those of `NAME
 something else too (a person, an animal, a wind) and are read as written here only.
 """
 
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from monitor.identity.families import FAMILIES
 
 UNMISTAKABLE: Mapping[str, str] = {
     "gpt": r"chat ?gpt|gpt[- ]?\d(?:\.\d)?\w?",
     "deepseek": r"deep ?seek(?:[- ](?:chat|coder|v\d(?:\.\d)?|r\d))?|深度求索",
     "qwen": r"qwen(?:-?\d(?:\.\d)?)?|tongyi qianwen|通义千问|千问",
-    "llama": r"llama[- ]?\d(?:\.\d)?|meta ai",
+    "llama": r"(?:meta )?llama[- ]?\d(?:\.\d)?|meta llama|meta ai",
     "claude": r"claude[- ]?\d(?:\.\d)?",
     "gemini": r"gemini[- ]?\d(?:\.\d)?",
     "mistral": r"mixtral|le chat|mistral (?:large|small|medium|nemo|7b)",
@@ -24,7 +28,7 @@ UNMISTAKABLE: Mapping[str, str] = {
 }
 NAMES: Mapping[str, str] = {
     "claude": "Claude",
-    "llama": "(?:Meta )?L[Ll]a[Mm][Aa]",
+    "llama": "L[Ll]a[Mm][Aa]",
     "gemini": "Gemini|Bard",
     "gemma": "Gemma",
     "mistral": "Mistral",
@@ -55,9 +59,55 @@ MAKERS: Mapping[str, tuple[str, str]] = {
     "nvidia": ("NVIDIA|Nvidia", "nemotron"),
 }
 
-# Any of them, as one pattern.
-NAME = "|".join(
-    [f"(?i:{names})" for names in UNMISTAKABLE.values()]
-    + [f"(?-i:{names})" for names in NAMES.values()]
-)
-MAKER = "|".join(f"(?-i:{names})" for names, _ in MAKERS.values())
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A model's or a maker's name as it stood in a text."""
+
+    family: str
+    maker: str
+    written: str
+    certain: bool  # the name of nothing else
+
+
+# A name in a text is replaced by one letter that no text holds, so that patterns stay small.
+# Which of three ranges the letter is from tells what the name may stand for.
+_NAMED, _MAKING, _BOTH, _END = 0x13000, 0x13100, 0x13200, 0x13300
+NAME = f"[{chr(_NAMED)}-{chr(_MAKING - 1)}{chr(_BOTH)}-{chr(_END)}]"
+MAKER = f"[{chr(_MAKING)}-{chr(_END)}]"
+MARK = re.compile(f"[{chr(_NAMED)}-{chr(_END)}]")
+
+_ALL_CERTAIN = "|".join(f"(?i:{names})" for names in UNMISTAKABLE.values())
+_ALL_MAKERS = "|".join(names for names, _ in MAKERS.values())
+_ALL_NAMES = "|".join(NAMES.values())
+_LATIN = "A-Za-zÀ-ÿ0-9"  # Chinese may follow a name without a blank
+_ANY = re.compile(rf"(?<![{_LATIN}])(?:{_ALL_CERTAIN}|{_ALL_MAKERS}|{_ALL_NAMES})(?![{_LATIN}])")
+BARE_NAME = re.compile(f"{_ALL_CERTAIN}|{_ALL_NAMES}")
+
+
+def marked(text: str) -> tuple[str, dict[str, Speaker]]:
+    """The text with each distinct name replaced by a letter of its own, and who they are."""
+    letters: dict[str, str] = {}
+    speakers: dict[str, Speaker] = {}
+
+    def letter(found: re.Match[str]) -> str:
+        written = found[0]
+        if written not in letters and len(letters) < _MAKING - _NAMED:
+            first, speaker = _speaker(written)
+            letters[written] = chr(first + len(letters))
+            speakers[letters[written]] = speaker
+        return letters.get(written, written)
+
+    return _ANY.sub(letter, MARK.sub(" ", text)), speakers
+
+
+def _speaker(written: str) -> tuple[int, Speaker]:
+    """What a name may stand for, and who that is."""
+    certain = next((f for f, n in UNMISTAKABLE.items() if re.fullmatch(n, written, re.I)), None)
+    family = certain or next((f for f, n in NAMES.items() if re.fullmatch(n, written)), None)
+    for maker, (names, usual) in MAKERS.items():
+        if re.fullmatch(names, written):
+            kind = _BOTH if family else _MAKING
+            return kind, Speaker(family or usual, maker, written, certain is not None)
+    known = family or ""
+    return _NAMED, Speaker(known, FAMILIES[known].vendor, written, certain is not None)

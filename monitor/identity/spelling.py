@@ -141,13 +141,13 @@ def spelled(name: str) -> Spelling:
     *path, last = [part.strip() for part in text.split("/") if part.strip()] or [""]
     if text.startswith("arn:"):
         path = []
-    prefixes, last = _unprefixed(last)
+    prefixes, last = _unprefixed(_QUANTISED.sub(" ", last))
     for pattern, better in _REWRITES:
         last = pattern.sub(better, last)
     head, colon, tag = last.rpartition(":")
     while colon and squashed(tag) in VARIANTS:
         head, colon, tag = (last := head).rpartition(":")
     last, given = _dated(last)
-    tokens = _joined(_split(_QUANTISED.sub(" ", last)))
+    tokens = _joined(_split(last))
     parts = [squashed(piece) for part in path for piece in part.split(":")]
     return Spelling((*parts, *prefixes), tuple(tokens), given)

@@ -25,7 +25,8 @@ class Tongue:
     maker     a maker follows: "my creator is"
     role      "as", in "as an AI made by …, I"
     verbs     last verbs: "entwickelt"
-    trailing  adjectives follow their noun
+    leading   adjectives may precede their noun
+    trailing  adjectives may follow it
     definite  articles that may stand before a name alone: "sou o Claude"
     """
 
@@ -43,6 +44,7 @@ class Tongue:
     maker: str
     role: str
     verbs: str = ""
+    leading: bool = True
     trailing: bool = True
     definite: str = ""
 
@@ -61,7 +63,7 @@ ENGLISH = Tongue(
     was="""I was|I have been|I've been|I am|I'm|
         (?:the|my)(?: underlying)?(?: AI| language| large language)? (?:model|AI|technology)
         (?: behind me| I use| I run on| powering me| that powers me)? (?:was|is|has been)""",
-    runs="""I run on|I was built on|(?:I am|I'm) (?:running on|powered by|based on|built on|
+    runs="""I run on|I was built (?:on|using|with)|(?:I am|I'm) (?:running on|powered by|based on|built on|
         built on top of|an instance of|a version of|a variant of|part of)|
         this (?:chat|chatbot|assistant|service|bot) (?:runs on|is powered by|is based on)|
         (?:the|my)(?: underlying| base)?(?: AI| language| large language)?
@@ -71,7 +73,8 @@ ENGLISH = Tongue(
     makes="""(?:made|created|developed|trained|built|designed) me|is my (?:creator|maker|developer)|
         is the company (?:behind me|that (?:made|created|developed|trained|built) me)""",
     maker="""my (?:creator|maker|developer|creators|makers|developers|parent company) (?:is|are)|
-        the company behind me is|I come from""",
+        the company (?:behind me|that (?:made|created|developed|trained|built) me) is|
+        I come from""",
     role="as",
     trailing=False,
 )
@@ -118,6 +121,7 @@ INDONESIAN = Tongue(
         adalah perusahaan yang (?:membuat|mengembangkan|menciptakan) saya""",
     maker="pencipta saya adalah|pembuat saya adalah|pengembang saya adalah",
     role="sebagai",
+    leading=False,
 )
 SPANISH = Tongue(
     be="soy|yo soy|me llamo|mi nombre es|estás hablando con|estás chateando con|está hablando con",

@@ -10,7 +10,7 @@ from monitor.dialects import dialect_of
 from monitor.domain import Observation, Query, Target
 from monitor.jobs.watch import Watch
 from monitor.observe import Occasion, observe
-from monitor.store import Away, budget, observations, slots, standing
+from monitor.store import Away, budget, observations, slots
 from monitor.wire import exchange, quiet
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
     with quiet():
         for query in target.queries:
             spent_up, history = await _before(watch, target)
-            if spent_up:
-                missed = spent_up
+            if spent_up or watch.leaving.is_set():
+                missed = spent_up or "the worker was stopped"
                 break
             observation = await probe(watch, target, query, slot=slot, history=history)
             await keep(watch, [observation])
@@ -68,9 +68,11 @@ async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.St
     try:
         async with watch.database.begin() as connection:
             spent = await budget.today(connection)
-            history = await standing.direct_answers(connection, target.name)
+            direct = [query.id for query in target.queries if query.identity]
+            answers = await observations.direct_answers(connection, target.name, direct)
     except Away:
         return None, identity.Standing()
+    history = identity.recalled(answers)
     if spent.usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily budget of probes is used up", history
     return None, history

@@ -1,5 +1,6 @@
 """What every job needs, in one frozen piece."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -24,6 +25,7 @@ class Watch:
     worker: str
     spool: Spool = field(default_factory=Spool)
     patience: dict[str, datetime] = field(default_factory=dict)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @staticmethod

@@ -2,5 +2,7 @@
 
 from monitor.reports.data import Page
 from monitor.reports.html import html
+from monitor.reports.picture import NoPillow, png
+from monitor.reports.terminal import show
 
-__all__ = ["Page", "html"]
+__all__ = ["NoPillow", "Page", "html", "png", "show"]

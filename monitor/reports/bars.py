@@ -9,21 +9,24 @@ from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright
 from monitor.reports.markup import Markup, element
 from monitor.reports.palette import cast
 from monitor.reports.scale import Heights, day, heights, ms, share, usd
+from monitor.reports.spread import AN_OCTAVE
 
 HEIGHT = 150
 _FULL = 0.82  # of a bar's room
 _MOST_LABELS = 10
-BINS_AN_OCTAVE = 4
+_ROLES = {"expected": Key("expected model", "expected0"),
+          "other": Key("a model nobody can tell", "unknown"),
+          "fallback": Key("a fallback", "fallback0")}  # fmt: skip
 METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 
 def model_share(page: Page, watched: Watched) -> Markup:
     """Who answered, day by day, as shares of all answers."""
-    title, note = "Who answered", "Share of each day's answers by the model detected."
+    title, note = "Who answered", "Share of each whole day's answers by the model detected."
     days = _days(page)
     by_day: dict[date, list[Served]] = defaultdict(list)
-    for item in watched.served_daily:
-        by_day[item.at.astimezone(page.zone).date()].append(item)
+    for item in watched.served:
+        by_day[item.day].append(item)
     if not by_day:
         return figure(title, label="", plane=None, note=note)
     roles, shapes = cast(watched), []
@@ -48,7 +51,7 @@ def spend(page: Page) -> Markup:
     title = "Spend per day"
     note = "A provider's account where it is known, else our probes and the estimated traffic."
     if not page.spend:
-        return figure(title, label="", plane=None, note=note)
+        return figure(title, label="", plane=None, note=note, empty="No day was reckoned yet.")
     days, found = _days(page), {item.day: item for item in page.spend}
     limit = page.spend_limit_usd
     top = max([item.total_usd for item in page.spend] + ([limit] if limit else []))
@@ -97,8 +100,7 @@ def histogram(watched: Watched) -> Markup:
     shapes = [shape for place, item in enumerate(bins)
               for shape in _spread(item, place, len(bins), scale)]  # fmt: skip
     edges = [item.low_ms for item in bins] + [bins[-1].high_ms]
-    keys = [Key("expected model", "expected0"), Key("fallback", "fallback0"),
-            Key("unknown or other", "unknown")]  # fmt: skip
+    keys = [key for role, key in _ROLES.items() if any(getattr(item, role) for item in bins)]
     first = 0
     if watched.limit_ms in edges:
         first = edges.index(watched.limit_ms)
@@ -106,7 +108,7 @@ def histogram(watched: Watched) -> Markup:
         shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
         keys.append(Key(f"limit {ms(watched.limit_ms)}", "limit", "line"))
     across = [(place / len(bins), ms(edge)) for place, edge in enumerate(edges)
-              if (place - first) % BINS_AN_OCTAVE == 0]  # fmt: skip
+              if (place - first) % AN_OCTAVE == 0]  # fmt: skip
     plane = Plane(height=HEIGHT, shapes=shapes, across=across,
                   up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"))  # fmt: skip
     spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."
@@ -119,11 +121,11 @@ def _spread(item: Bin, place: int, of: int, scale: Heights) -> Iterator[Markup]:
         f"({item.expected} expected, {item.fallback} fallback, {item.other} other)"
     )
     above = 0.0
-    for count, style in ((item.expected, "expected0"), (item.other, "unknown"),
-                         (item.fallback, "fallback0")):  # fmt: skip
-        if count:
+    for role, key in _ROLES.items():
+        if count := getattr(item, role):
             tall = HEIGHT * scale.share(count)
-            yield _bar(place, of, HEIGHT - above - tall, tall, style=style, title=said, full=0.94)
+            yield _bar(place, of, HEIGHT - above - tall, tall, style=key.style, title=said,
+                       full=0.94)  # fmt: skip
             above += tall
 
 

@@ -23,11 +23,22 @@ class TtftPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Served:
-    """Answers of one model in one step. `model` None: nobody can tell."""
+class Judged:
+    """Answers of one step by identity. `other`: nobody can tell, or the evidence disagrees."""
 
     at: datetime
+    expected: int
+    fallback: int
+    other: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Answers of one model on one day. `model` None: nobody can tell."""
+
+    day: date
     model: str | None
+    identity: str
     answers: int
 
 
@@ -42,7 +53,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """TTFT samples from `low_ms` to below `high_ms`, by who answered."""
+    """TTFT samples above `low_ms`, up to `high_ms`, by who answered."""
 
     low_ms: float
     high_ms: float
@@ -111,6 +122,8 @@ class Told:
     peak: float | Decimal | None
     limit: float | Decimal | None
     because: str
+    cost_usd: Decimal | None
+    cost_at_least: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,36 +133,36 @@ class Quality:
     kernel: int
     user: int
     degraded: int
-    rounds: int
-    missed: int
-    unseen: int  # rounds the schedule asked for and nobody claimed
     worst_lag_ms: float | None
-    reasons: tuple[tuple[str, int], ...] = ()  # why rounds were missed, commonest first
+    rounds_expected: int | None  # None: nobody said how often to ask
+    rounds_missed: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a health page of the target says of itself, and what our probes say of that.
+    """What the target's own health page says, and what our probes say of that.
 
-    `healthy` None: it could not be read. `contradicted` is our sentence where it calls itself
+    `healthy` None: it cannot be judged. `contradiction` is a sentence where it calls itself
     healthy while probes fail or fall back.
     """
 
-    url: str
     healthy: bool | None
     since: datetime
     checked_at: datetime
     says: str
-    contradicted: str | None
+    contradiction: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """One target. `expected` and `fallback` are the models of either kind, as detected."""
+    """One target. `step` is that of `ttft`, `judged` and `tried`.
+
+    Phases, outcomes and stamps are those of the latest probes alone where there are very many.
+    """
 
     name: str
     limit_ms: float | None  # None: the rule is off
-    step: timedelta  # of `ttft`, `tried` and `served`
+    step: timedelta
     probes: int
     answered: int
     failed: int
@@ -158,18 +171,16 @@ class Watched:
     over_limit: float | None
     known: int  # answers whose model is known to be expected, or not
     fell: int
-    expected: tuple[str, ...]
-    fallback: tuple[str, ...]
     ttft: tuple[TtftPoint, ...]
-    served: tuple[Served, ...]
-    served_daily: tuple[Served, ...]
+    judged: tuple[Judged, ...]
     tried: tuple[Tried, ...]
+    served: tuple[Served, ...]
     bins: tuple[Bin, ...]
     queries: tuple[QueryFigures, ...]
     costs: tuple[QueryCost, ...]
-    outcomes: tuple[tuple[str, int], ...]
+    outcomes: tuple[tuple[str, int], ...]  # commonest first
     quality: Quality
-    health: tuple[Statement, ...]
+    health: Statement | None
 
     @property
     def fallback_share(self) -> float | None:

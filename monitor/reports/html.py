@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from monitor.reports import bars, sideways, tables
 from monitor.reports.data import Page, Watched
-from monitor.reports.markup import Markup, element, joined
+from monitor.reports.markup import Markup, element
 from monitor.reports.scale import clock, lasting, ms, share, usd
 from monitor.reports.timeline import timeline
 
@@ -19,7 +19,7 @@ _POLICY = (
 _FOOT = (
     "Every figure is defined in docs/metrics.md. TTFT counts from the request's last byte to the "
     "first event with answer text; degraded samples are left out of it. Percentiles of long spans "
-    "come from hourly sketches and are exact within 2 %. A model nobody could tell counts on "
+    "come from merged histograms and are right within 1 %. A model nobody could tell counts on "
     "neither side of the fallback share."
 )
 
@@ -58,8 +58,8 @@ def _parts(page: Page) -> Iterator[Markup]:
 def _target(page: Page, watched: Watched) -> Iterator[Markup]:
     yield element("h2", watched.name)
     yield element("ul", *_tiles(page, watched), class_="tiles")
-    yield joined(*(element("p", item.contradicted, class_="remark")
-                   for item in watched.health if item.contradicted))  # fmt: skip
+    if watched.health is not None and watched.health.contradiction:
+        yield element("p", watched.health.contradiction, class_="remark")
     yield timeline(page, watched)
     yield tables.queries(watched)
     yield _pair(bars.model_share(page, watched), bars.histogram(watched))

@@ -4,6 +4,7 @@ The hues are those of Okabe and Ito, which people of every kind of colour vision
 expected model is a quiet grey, a fallback a warm hue: what matters stands out.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -11,7 +12,6 @@ from monitor.reports.data import Watched
 from monitor.reports.frame import Key
 
 QUERIES = 8  # styles q0 to q7, afterwards from the start
-_EXPECTED, _FALLBACK, _OTHER = 3, 4, 2  # styles of each role
 
 
 def query_style(place: int) -> str:
@@ -20,7 +20,7 @@ def query_style(place: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The models that answered a target, each with its role's style."""
+    """The models that answered a target by role, and the style each is drawn in."""
 
     expected: tuple[str, ...]
     fallback: tuple[str, ...]
@@ -29,12 +29,10 @@ class Cast:
 
     def style(self, model: str | None) -> str:
         """The class of a model's area; an unknown one is hatched."""
-        if model in self.expected:
-            return f"expected{self.expected.index(model) % _EXPECTED}"
-        if model in self.fallback:
-            return f"fallback{self.fallback.index(model) % _FALLBACK}"
-        if model in self.other:
-            return f"other{self.other.index(model) % _OTHER}"
+        for role, models, styles in (("expected", self.expected, 3), ("fallback", self.fallback, 4),
+                                     ("other", self.other, 2)):  # fmt: skip
+            if model in models:
+                return f"{role}{models.index(model) % styles}"
         return "unknown"
 
     def order(self, model: str | None) -> tuple[int, str]:
@@ -43,21 +41,24 @@ class Cast:
         return ranks[self.style(model).rstrip("0123456789")], model or ""
 
     def keys(self) -> Iterator[Key]:
-        for model in self.expected:
-            yield Key(f"{model} (expected)", self.style(model))
-        for model in self.fallback:
-            yield Key(f"{model} (fallback)", self.style(model))
-        for model in self.other:
-            yield Key(model, self.style(model))
+        for models, role in ((self.expected, " (expected)"), (self.fallback, " (fallback)"),
+                             (self.other, "")):  # fmt: skip
+            for model in models:
+                yield Key(f"{model}{role}", self.style(model))
         if self.unknown:
             yield Key("model unknown", "unknown")
 
 
 def cast(watched: Watched) -> Cast:
-    """Everybody who answered in the span."""
-    seen = {item.model for item in (*watched.served, *watched.served_daily)}
-    named = sorted(model for model in seen if model is not None)
-    expected = tuple(m for m in watched.expected if m in seen)
-    fallback = tuple(m for m in watched.fallback if m in seen and m not in expected)
-    other = tuple(m for m in named if m not in expected and m not in fallback)
-    return Cast(expected, fallback, other, None in seen)
+    """Everybody who answered in the span; a model's role is the one it mostly had."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for item in watched.served:
+        if item.model is not None:
+            counts[item.model][item.identity] += item.answers
+    roles = {model: found.most_common(1)[0][0] for model, found in sorted(counts.items())}
+    return Cast(
+        tuple(model for model, role in roles.items() if role == "expected"),
+        tuple(model for model, role in roles.items() if role == "fallback"),
+        tuple(model for model, role in roles.items() if role not in ("expected", "fallback")),
+        any(item.model is None for item in watched.served),
+    )

@@ -100,10 +100,7 @@ def usd(value: Decimal | float | None, *, at_least: bool = False) -> str:
     """Dollars: cents from a dollar on, four significant digits below, never in exponents."""
     if value is None:
         return "–"
-    if not value:
-        shown = "0"
-    else:
-        shown = f"{value:,.2f}" if value >= 1 else _small(Decimal(value))
+    shown = "0" if not value else f"{value:,.2f}" if value >= 1 else _small(Decimal(value))
     return f"{'≥ ' if at_least else ''}${shown}"
 
 

@@ -46,10 +46,11 @@ def incidents(page: Page) -> Markup:
         [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
          (clock(item.opened_at, page.zone), "state"), (_ended(item, page), "state"),
          (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
+         (usd(item.cost_usd, at_least=item.cost_at_least), "figure"),
          (item.because, "wide")]
         for item in page.incidents
     ]  # fmt: skip
-    heads = ("incident", "rule", "target", "opened", "lasted", "peak", "limit", "because")
+    heads = ("incident", "rule", "target", "opened", "lasted", "peak", "limit", "cost", "because")
     return table(heads, rows, empty="No incident was open in this span.")
 
 
@@ -72,50 +73,48 @@ def value_of(rule: str, value: float | Decimal | None) -> str:
 
 
 def outcomes(watched: Watched) -> Markup:
+    whole = sum(count for _, count in watched.outcomes)
     rows: list[Sequence[Cell]] = [
-        [(name, None), (count, "figure"), (share(count / max(watched.probes, 1)), "figure")]
+        [(name, None), (f"{count:,}", "figure"), (share(count / whole), "figure")]
         for name, count in watched.outcomes
     ]
     return table(("outcome", "probes", "share"), rows, empty="Nothing was asked in this span.")
 
 
 def quality(watched: Watched) -> Markup:
-    return table(("what", "figure"), [[(name, None), (said, "figure")]
-                                      for name, said in quality_lines(watched.quality)],
-                 empty="Nothing was measured in this span.")  # fmt: skip
+    rows = [[(name, None), (said, "figure")] for name, said in quality_lines(watched.quality)]
+    return table(("what", "figure"), rows, empty="Nothing was measured in this span.")
 
 
 def quality_lines(found: Quality) -> Iterator[tuple[str, str]]:
     """How well we measured, line by line."""
     timed = found.kernel + found.user + found.degraded
+    if not timed:
+        return
     for name, count in (("timed by the kernel", found.kernel), ("timed in our reader", found.user),
                         ("degraded: judged by no latency rule", found.degraded)):  # fmt: skip
-        if timed:
-            yield name, f"{count:,} ({share(count / timed)})"
-    if found.worst_lag_ms is not None:
-        yield "worst lateness of our own loop", ms(found.worst_lag_ms)
-    yield "rounds claimed", f"{found.rounds:,}"
-    yield "rounds nobody claimed", f"{found.unseen:,}"
-    yield "rounds not asked whole", f"{found.missed:,}"
-    for reason, count in found.reasons:
-        yield f"… {reason}", f"{count:,}"
+        yield name, f"{count:,} ({share(count / timed)})"
+    yield "worst lateness of our own loop", ms(found.worst_lag_ms)
+    for name, rounds in (("rounds due", found.rounds_expected),
+                         ("rounds not asked whole", found.rounds_missed)):  # fmt: skip
+        yield name, "–" if rounds is None else f"{rounds:,}"
 
 
 def health(watched: Watched, page: Page) -> Markup:
     """What the target says of itself."""
-    rows: list[Sequence[Cell]] = [
-        [(item.url, "wide"), (_mood(item), "state"), (item.says, "wide"),
-         (clock(item.since, page.zone), "state"), (clock(item.checked_at, page.zone), "state")]
-        for item in watched.health
-    ]  # fmt: skip
-    heads = ("health page", "says", "in detail", "since", "last read")
+    said = watched.health
+    rows: list[Sequence[Cell]] = []
+    if said is not None:
+        rows.append([(_mood(said), "state"), (said.says, "wide"),
+                     (clock(said.since, page.zone), "state"),
+                     (clock(said.checked_at, page.zone), "state")])  # fmt: skip
+    heads = ("its health page says", "in detail", "since", "last read")
     return table(heads, rows, empty="No health page of this target is read.")
 
 
 def _mood(item: Statement) -> Markup:
     if item.healthy is None:
-        return element("span", "not readable", class_="soft")
-    healthy = item.healthy
-    return element(
-        "span", "healthy" if healthy else "not healthy", class_="good" if healthy else "bad"
-    )
+        return element("span", "cannot be judged", class_="soft")
+    if item.healthy:
+        return element("span", "healthy", class_="good")
+    return element("span", "not healthy", class_="bad")

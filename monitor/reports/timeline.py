@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from monitor.reports.data import Page, Served, Told, TtftPoint, Watched
+from monitor.reports.data import Judged, Page, Told, TtftPoint, Watched
 from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright, written
 from monitor.reports.markup import Markup, element
-from monitor.reports.palette import Cast, cast, query_style
+from monitor.reports.palette import cast, query_style
 from monitor.reports.scale import Heights, Times, clock, heights, ms
 
 HEIGHT, STRIP, APART = 220, 14, 6
+ROLES = (("fallback", "fallback0"), ("other", "unknown"), ("expected", "expected0"))
+NAMES = {"fallback": "a fallback", "other": "a model nobody can tell", "expected": "expected model"}
 _WIDE_ENOUGH = 0.045  # share of the width below which a band carries no label
 
 
@@ -18,7 +20,7 @@ def timeline(page: Page, watched: Watched) -> Markup:
     """The chart people look at first."""
     told = [i for i in page.incidents if i.scope == watched.name]
     note = f"Median of each step of {_step(watched.step)}; a break in a line is a gap in the data."
-    if not (watched.ttft or watched.tried):
+    if not watched.tried:
         return figure("Time to first token", label="", plane=None, note=note)
     times = Times(page.since, page.until, page.zone)
     scale, above = _scale(watched)
@@ -43,7 +45,7 @@ def _scale(watched: Watched) -> tuple[Heights, int]:
     """Room for the limit and for what is usual; one monstrous value does not flatten the rest."""
     values = sorted(point.p50_ms for point in watched.ttft)
     limit = watched.limit_ms or 0.0
-    usual = values[min(len(values) - 1, int(0.98 * len(values)))] if values else 0.0
+    usual = values[int(0.98 * (len(values) - 1))] if values else 0.0
     top = max(min(max(values, default=0.0), 1.5 * usual), 1.3 * limit) or 1.0
     scale = heights(top)
     return scale, sum(value > scale.top for value in values)
@@ -110,31 +112,46 @@ def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Mar
 
 
 def _strips(watched: Watched, times: Times) -> Iterator[Markup]:
+    """Who answered, as bands; beneath them the share of probes that failed."""
     top = HEIGHT + APART
-    roles = cast(watched)
-    for at, shares in _by_step(watched.served):
-        yield from _stack(at, shares, roles, watched.step, times=times, top=top)
+    for whole in _same(watched.judged, watched.step):
+        done, answers = 0.0, whole[0].expected + whole[0].fallback + whole[0].other
+        for role, style in ROLES:
+            tall = STRIP * getattr(whole[0], role) / answers
+            if tall:
+                yield _cell(
+                    whole[0].at, whole[-1].at + watched.step, times, top + done, tall, style
+                )
+            done += tall
+    foot = top + STRIP + APART + STRIP
     for tried in watched.tried:
         if tried.bad:
-            whole = tried.good + tried.bad
-            tall = max(STRIP * tried.bad / whole, 3.0)
-            yield _cell(tried.at, watched.step, times, top + STRIP + APART + STRIP - tall, tall,
-                        "failed")  # fmt: skip
+            tall = max(STRIP * tried.bad / (tried.good + tried.bad), 3.0)
+            yield _cell(tried.at, tried.at + watched.step, times, foot - tall, tall, "failed")
 
 
-def _stack(
-    at: datetime, shares: Sequence[Served], roles: Cast, step: timedelta, *, times: Times, top: int
-) -> Iterator[Markup]:
-    whole, done = sum(item.answers for item in shares), 0.0
-    for item in sorted(shares, key=lambda s: roles.order(s.model)):
-        tall = STRIP * item.answers / whole
-        yield _cell(at, step, times, top + done, tall, roles.style(item.model))
-        done += tall
+def _same(steps: Sequence[Judged], step: timedelta) -> Iterator[list[Judged]]:
+    """Steps in a row in which one and the same role gave every answer; else one alone."""
+    run: list[Judged] = []
+    for item in steps:
+        if run and not (item.at - run[-1].at <= step and _only(item) == _only(run[-1]) is not None):
+            yield run
+            run = []
+        run.append(item)
+    if run:
+        yield run
 
 
-def _cell(at: datetime, step: timedelta, times: Times, y: float, tall: float, style: str) -> Markup:
-    left, right = times.share(at), times.share(at + step)
-    return box(WIDTH * left, y, width=WIDTH * (right - left) + 0.4, height=tall, style=style)
+def _only(item: Judged) -> str | None:
+    given = [role for role, _ in ROLES if getattr(item, role)]
+    return given[0] if len(given) == 1 else None
+
+
+def _cell(
+    begins: datetime, ends: datetime, times: Times, y: float, tall: float, style: str
+) -> Markup:
+    left, right = times.share(begins), times.share(ends)
+    return box(WIDTH * left, y, width=WIDTH * (right - left), height=tall, style=style)
 
 
 def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
@@ -142,8 +159,9 @@ def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
     said: dict[datetime, list[str]] = defaultdict(list)
     for point in watched.ttft:
         said[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
-    for served in watched.served:
-        said[served.at].append(f"{served.model or 'model unknown'} × {served.answers}")
+    for judged in watched.judged:
+        said[judged.at] += [f"{getattr(judged, role)} by {NAMES[role]}" for role, _ in ROLES
+                            if getattr(judged, role)]  # fmt: skip
     for tried in watched.tried:
         if tried.bad:
             said[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
@@ -154,17 +172,14 @@ def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
                   height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip
 
 
-def _by_step(served: Iterable[Served]) -> Iterator[tuple[datetime, list[Served]]]:
-    steps: dict[datetime, list[Served]] = defaultdict(list)
-    for item in served:
-        steps[item.at].append(item)
-    yield from sorted(steps.items())
-
-
 def _keys(watched: Watched, told: Sequence[Told]) -> Iterator[Key]:
     for place, query in enumerate(queries_of(watched)):
         yield Key(query, query_style(place), "line")
-    yield from cast(watched).keys()
+    models = cast(watched)
+    named = {"expected": models.expected, "fallback": models.fallback, "other": ()}
+    for role, style in ROLES:
+        if any(getattr(item, role) for item in watched.judged):
+            yield Key(": ".join((NAMES[role], ", ".join(named[role]))).removesuffix(": "), style)
     if told:
         yield Key("incident open", "incident")
     if any(tried.bad for tried in watched.tried):

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from itertools import takewhile
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict
-from monitor.rules.limits import at_least, at_most
-from monitor.rules.windows import Window
+from monitor.rules.limits import at_least, at_most, between
+from monitor.rules.windows import TRIED, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,57 +31,67 @@ class Down:
     good: int = 5
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "failed", "of", "good")
+        between(self, 1, TRIED, "failed", "of", "good")
         at_least(self, 2, "rounds")
         at_most(self, "failed", of="of")
 
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         latest = [] if window.silent(now) else self._latest(window, standing)
-        bad = [sample for sample in latest[: self.of] if not sample.outcome.good]
+        bad = [sample for good, sample in latest[: self.of] if not good]
+        tried = len(latest[: self.of])
         if not latest:
             state = State.NO_DATA
         elif standing is not None and standing.open:
             over = self._in_a_row(latest, good=True)
-            state = State.OK if over else State.BREACH if latest[0] in bad else State.HOLD
+            state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
+        elif len(bad) >= self.failed and _rounds(bad) >= 2:
+            state = State.BREACH
         else:
-            proven = len(bad) >= self.failed and _rounds(bad) >= 2
-            state = State.BREACH if proven or self._in_a_row(latest, good=False) else State.OK
-        return self._verdict(window, state, bad, tried=len(latest[: self.of]))
-
-    def _latest(self, window: Window, standing: Incident | None) -> Sequence[Sample]:
-        """The latest probes that tell something, newest first, as many as may be judged."""
-        since = window.since(standing)
-        latest: list[Sample] = []
-        for sample in reversed(window.samples):
-            if sample.at <= since or len(latest) == max(self.of, self.good):
-                break
-            if sample.outcome.good is not None:
-                latest.append(sample)
-        return latest
-
-    def _in_a_row(self, latest: Sequence[Sample], *, good: bool) -> bool:
-        same = list(takewhile(lambda sample: sample.outcome.good is good, latest))
-        return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
-
-    def _verdict(
-        self, window: Window, state: State, bad: Sequence[Sample], *, tried: int
-    ) -> Verdict:
+            state = State.BREACH if self._in_a_row(latest, good=False) else State.OK
+        if not bad:
+            return _none_failed(window.scope, state, tried, limit=float(self.failed))
         how = Counter(sample.outcome.value for sample in bad).most_common()
-        named = ": " + ", ".join(f"{count} {outcome}" for outcome, count in how) if how else ""
+        named = ", ".join(f"{count} {outcome}" for outcome, count in how)
         return Verdict(
             rule=self.name,
             scope=window.scope,
             state=state,
-            value=float(len(bad)) if tried else None,
+            value=float(len(bad)),
             limit=float(self.failed),
-            because=f"{len(bad)} of the last {tried} probes failed{named}."
-            if tried
-            else "There is no fresh probe to judge.",
+            because=f"{len(bad)} of the last {tried} probes failed: {named}.",
             rows=tuple(sample.id for sample in bad),
-            facts={"First failure": f"{bad[-1].at:%H:%M:%S} UTC"} if bad else {},
+            facts={"First failure": f"{bad[-1].at.astimezone(UTC):%H:%M:%S} UTC"},
         )
+
+    def _latest(self, window: Window, standing: Incident | None) -> Sequence[tuple[bool, Sample]]:
+        """The latest probes that tell something, newest first, as many as may be judged."""
+        since = window.since(standing)
+        latest = list(islice(reversed(window.tried), max(self.of, self.good)))
+        if latest and latest[-1][1].at <= since:
+            return [(good, sample) for good, sample in latest if sample.at > since]
+        return latest
+
+    def _in_a_row(self, latest: Sequence[tuple[bool, Sample]], *, good: bool) -> bool:
+        if latest[0][0] is not good:
+            return False
+        same = [sample for _, sample in takewhile(lambda tried: tried[0] is good, latest)]
+        return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
 
 
 def _rounds(samples: Sequence[Sample]) -> int:
     return len({sample.round for sample in samples})
+
+
+@lru_cache(maxsize=256)  # most verdicts are this one
+def _none_failed(scope: str, state: State, tried: int, *, limit: float) -> Verdict:
+    return Verdict(
+        rule=Down.name,
+        scope=scope,
+        state=state,
+        value=0.0 if tried else None,
+        limit=limit,
+        because=f"None of the last {tried} probes failed."
+        if tried
+        else "There is no fresh probe to judge.",
+    )

@@ -53,7 +53,7 @@ class Fallback:
 
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
-        fresh = 0 if window.silent(now) else window.stretch(window.since(standing))
+        fresh = 0 if window.silent(now) else window.stretch(standing)
         open_ = standing is not None and standing.open
         if self.mode == "immediate" and fresh:
             return self._verdict(window, State.BREACH if _hits(window, 1) else State.OK, 1)
@@ -61,7 +61,7 @@ class Fallback:
             n = self._over(window, standing, fresh)
             if n:
                 return self._verdict(window, State.OK, n)
-            n = min(self.of, window.stretch(window.since(None)))
+            n = min(self.of, len(window.known))
             state = State.BREACH if _hits(window, n) > self.limit * n else State.HOLD
             return self._verdict(window, state if fresh else State.NO_DATA, n)
         n = self._breach(window, fresh)
@@ -71,14 +71,20 @@ class Fallback:
 
     def _breach(self, window: Window, fresh: int) -> int:
         """The shortest stretch of latest answers that proves a breach; 0 if none does."""
-        if _hits(window, fresh) < self.hits:
+        hits = _hits(window, fresh)
+        if hits < self.hits:
             return 0
         if self.mode == "share":
             n = min(self.of, fresh)
             enough = _hits(window, n) >= self.hits and _hits(window, n) > self.limit * self.of
             return n if enough else 0
-        proofs = (n for n, needed in self._proofs() if n <= fresh and _hits(window, n) >= needed)
-        return next(proofs, 0)
+        fell = window.fell
+        for n, needed in self._proofs():
+            if n > fresh or needed > hits:
+                break
+            if fell[-1] - fell[-1 - n] >= needed:
+                return n
+        return 0
 
     def _over(self, window: Window, standing: Incident, fresh: int) -> int:
         """The shortest stretch of latest answers that proves the breach over; 0 if none does."""
@@ -107,23 +113,38 @@ class Fallback:
         return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
 
     def _verdict(self, window: Window, state: State, n: int, *, opening: bool = False) -> Verdict:
-        hits = _hits(window, n)
-        latest = window.known[-n:] if hits else []
-        fallen = [sample for sample in reversed(latest) if sample.identity.fallback]
-        by = f" came from {fallen[0].model or 'another model'}" if hits else " fell back"
+        hits, literal = _hits(window, n), self.mode == "immediate"
+        if not hits:
+            return _none_fell(window.scope, state, n, limit=self.limit, literal=literal)
+        fallen = [sample for sample in reversed(window.known[-n:]) if sample.identity.fallback]
+        by = fallen[0].model or "another model"
         return Verdict(
             rule=self.name,
             scope=window.scope,
             state=state,
-            value=hits / n if n else None,
+            value=hits / n,
             limit=self.limit,
-            because=f"{hits} of the last {n} answers ({hits / n:.0%}){by}; limit {self.limit:.0%}."
-            if n
-            else "No fresh answer tells which model gave it.",
+            because=f"{hits} of the last {n} answers ({hits / n:.0%}) came from {by}; "
+            f"limit {self.limit:.0%}.",
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
             facts=_compared(fallen, window.known) if opening else {},
-            literal=self.mode == "immediate",
+            literal=literal,
         )
+
+
+@lru_cache(maxsize=256)  # most verdicts are this one
+def _none_fell(scope: str, state: State, n: int, *, limit: float, literal: bool) -> Verdict:
+    return Verdict(
+        rule=Fallback.name,
+        scope=scope,
+        state=state,
+        value=0.0 if n else None,
+        limit=limit,
+        because=f"None of the last {n} answers fell back; limit {limit:.0%}."
+        if n
+        else "No fresh answer tells which model gave it.",
+        literal=literal,
+    )
 
 
 def _hits(window: Window, n: int) -> int:

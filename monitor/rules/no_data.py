@@ -31,7 +31,7 @@ class NoData:
 
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the silence of one target."""
-        seen = window.usable.at if window.usable else None
+        seen = window.tried[-1][1].at if window.tried else None
         watched = [at for at in (seen, window.watched_since) if at is not None]
         if not watched or window.pace is None:
             return self._verdict(window, State.NO_DATA, None, None)
@@ -47,17 +47,19 @@ class NoData:
     def _verdict(
         self, window: Window, state: State, silent: timedelta | None, allowed: timedelta | None
     ) -> Verdict:
-        last = (
-            f"the last one is of {window.usable.at:%H:%M:%S} UTC" if window.usable else "none yet"
-        )
+        facts: dict[str, str] = {}
         if silent is None or allowed is None:
             because = "Nothing was sampled yet."
         elif state is State.OK:
-            because = f"Samples come in; {last}."
+            because = "Samples come in."
         else:
-            because = f"No usable sample for {silent.total_seconds() / 60:.0f} min; {last}."
-        idle = takewhile(lambda sample: sample.outcome.good is None, reversed(window.samples))
-        how = Counter(sample.outcome.value for sample in idle).most_common(1)
+            last = f"{window.tried[-1][1].at:%H:%M:%S} UTC" if window.tried else "never"
+            because = (
+                f"No usable sample for {silent // timedelta(minutes=1)} min; the last: {last}."
+            )
+            idle = takewhile(lambda sample: sample.outcome.good is None, reversed(window.samples))
+            how = Counter(sample.outcome.value for sample in idle).most_common(1)
+            facts.update(("Probes since", f"{count} {outcome}") for outcome, count in how)
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -65,5 +67,5 @@ class NoData:
             value=None if silent is None else max(silent.total_seconds(), 0.0),
             limit=None if allowed is None else allowed.total_seconds(),
             because=because,
-            facts={"Probes since": f"{how[0][1]} {how[0][0]}"} if how else {},
+            facts=facts,
         )

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import sqrt
-from statistics import fmean, stdev
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -77,11 +76,14 @@ class DailySpend:
         if len(slices) < self.rate_slices:
             return None
         first, last = min(slices), max(slices)
-        usd = [slices.get(first + n * SLICE, 0.0) for n in range((last - first) // SLICE + 1)]
-        rate = fmean(usd)
-        low = rate - _LOW * stdev(usd) / sqrt(len(usd))
-        missing = float(self.limit_usd - today.total_usd)
-        if low * ((today.ends_at - now) / SLICE) <= missing:
+        spread = (last - first) // SLICE + 1  # slices without spend count as such
+        rate = sum(slices.values()) / spread
+        missing, left = float(self.limit_usd - today.total_usd), (today.ends_at - now) / SLICE
+        if rate * left <= missing:
+            return None
+        squares = sum(usd * usd for usd in slices.values()) - spread * rate * rate
+        error = sqrt(max(squares, 0) / (spread - 1) / spread)
+        if (rate - _LOW * error) * left <= missing:
             return None
         crossing = (now + SLICE * (missing / rate)).astimezone(ZoneInfo(self.timezone))
         because = (

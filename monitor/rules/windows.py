@@ -8,8 +8,8 @@ from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from math import inf
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from operator import attrgetter
 from statistics import fmean
 from typing import Self
@@ -22,6 +22,7 @@ ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the ne
 KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
 MISSED = 3  # so many intervals without a sample are a gap
 PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
+TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
 _WIDTHS = 12
@@ -90,14 +91,16 @@ class Window:
         self.watched_since = watched_since
         self.samples: deque[Sample] = deque()
         self.rounds: deque[Round] = deque()
-        self.known: list[Sample] = []  # answers whose model is known, oldest first
-        self.fell: list[int] = [0]  # fallbacks among the first n of `known`
-        self.usable: Sample | None = None  # the latest that says something about the service
+        self.known: list[Sample] = []  # fresh answers whose model is known, oldest first
+        self.fell: list[int] = [0]  # running count of fallbacks, one more than `known`
+        self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
         self.answered = self.unknown = self.unpriced = 0  # among `samples`
-        self._every, self._queries = every, queries
+        self.pace = every  # from one round to the next, as asked or as they come if slower
+        self.queries = queries  # a whole round asks
+        self._every, self._asked = every, queries
         self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
-        self._learnt: timedelta | None = None  # the usual spacing of rounds
-        self._gap_at: datetime | None = None  # the last usable sample before the latest gap
+        self._floor = datetime.min.replace(tzinfo=UTC)  # what came by then is old, or before a gap
+        self._gap_at = self._floor
 
     @classmethod
     def of(
@@ -116,87 +119,90 @@ class Window:
         return window
 
     @property
-    def pace(self) -> timedelta | None:
-        """Time from one round to the next, as asked or as it comes if that is slower."""
-        paces = [pace for pace in (self._every, self._learnt) if pace is not None]
-        return max(paces, default=None)
-
-    @property
     def silence(self) -> timedelta | None:
         """The silence that is a gap; None while nobody can tell the pace."""
-        pace = self.pace
-        return None if pace is None else max(MISSED * pace, PATIENCE)
+        return None if self.pace is None else max(MISSED * self.pace, PATIENCE)
 
     def silent(self, now: datetime) -> bool:
         """Whether what is known is too old to say anything about `now`."""
-        if self.usable is None:
+        if not self.tried:
             return True
-        silence = self.silence
-        return silence is not None and now - self.usable.at > silence
+        silence = now - self.tried[-1][1].at
+        return silence > PATIENCE and self.silence is not None and silence > self.silence
 
-    def add(self, sample: Sample) -> None:
-        """Append a sample and forget what has grown too old."""
+    def add(self, sample: Sample) -> bool:
+        """Append a sample and forget what has grown too old; True when it closed a round.
+
+        It did if it made the round whole, or began the next one after one that was not.
+        """
         good = sample.outcome.good
         if good is not None:
-            self._pace(sample)
-            self.usable = sample
-        self._place(sample)
+            self._learn_pace(sample)
+            self.tried.append((good, sample))
+        closed = self._place(sample)
         self.samples.append(sample)
         self._count(sample, 1)
         if good and sample.identity.fallback is not None:
             self._learn(sample)
         start = sample.at - SPAN
+        self._floor = max(start, self._gap_at)
+        while len(self.known) > KNOWN or (self.known and self.known[0].at < start):
+            del self.known[0], self.fell[0]
         while len(self.samples) > SAMPLES or self.samples[0].at < start:
             self._count(self.samples.popleft(), -1)
         while len(self.rounds) > ROUNDS or self.rounds[0].last_at < start:
             self.rounds.popleft()
+        return closed
 
     def since(self, standing: Incident | None) -> datetime:
         """What came later may be judged: it is of this day, past the gap and past the turn."""
-        newest = self.samples[-1].at
-        turned = standing.turned_at if standing else newest - SPAN
-        return max(newest - SPAN, self._gap_at or newest - SPAN, turned)
+        return self._floor if standing is None else max(self._floor, standing.turned_at)
 
-    def stretch(self, since: datetime) -> int:
-        """How many of the latest `known` answers came later."""
-        return len(self.known) - bisect_right(self.known, since, key=_AT)
+    def stretch(self, standing: Incident | None) -> int:
+        """How many of the latest `known` answers may be judged: all of them, or since the turn."""
+        if standing is None or not self.known or standing.turned_at < self.known[0].at:
+            return len(self.known)
+        return len(self.known) - bisect_right(self.known, standing.turned_at, key=_AT)
 
     def closed(self, since: datetime | None = None) -> Iterator[Round]:
         """Rounds that are whole, or over, and came later; newest first."""
-        newest = True
         for round_ in reversed(self.rounds):
             if since is not None and round_.last_at <= since:
                 return
-            if not newest or len(round_.asked) >= (self.queries or inf):
+            if round_ is not self.rounds[-1] or self._whole(round_):
                 yield round_
-            newest = False
 
-    @property
-    def queries(self) -> int | None:
-        """How many queries a whole round asks; None while nobody can tell."""
-        if self._queries is not None or len(self.rounds) < 2:
-            return self._queries
-        return max(len(self.rounds[-i].asked) for i in range(2, min(len(self.rounds), _WIDTHS) + 1))
+    def _whole(self, round_: Round) -> bool:
+        return self.queries is not None and len(round_.asked) >= self.queries
 
-    def _pace(self, sample: Sample) -> None:
-        before = self.usable
-        if before is None or sample.round <= before.round:
+    def _learn_pace(self, sample: Sample) -> None:
+        before = self.tried[-1][1] if self.tried else sample
+        if sample.round <= before.round:
             return
-        spacing, silence = sample.round - before.round, self.silence
-        if silence is not None and spacing > silence:
+        spacing = sample.round - before.round
+        if self.silence is not None and spacing > self.silence:
             self._gap_at = before.at
+            self.known, self.fell = [], [0]
         self._spacings.append(spacing)
-        self._learnt = sorted(self._spacings)[len(self._spacings) // 2]
+        usual = sorted(self._spacings)[len(self._spacings) // 2]
+        self.pace = usual if self._every is None else max(usual, self._every)
 
-    def _place(self, sample: Sample) -> None:
-        later = 0
-        for round_ in reversed(self.rounds):
+    def _place(self, sample: Sample) -> bool:
+        newest = self.rounds[-1] if self.rounds else None
+        was_whole = newest is None or self._whole(newest)
+        for later, round_ in enumerate(reversed(self.rounds)):
             if round_.slot == sample.round:
-                return round_.add(sample)
+                round_.add(sample)
+                return round_ is newest and not was_whole and self._whole(round_)
             if round_.slot < sample.round:
+                self.rounds.insert(len(self.rounds) - later, Round(sample))
                 break
-            later += 1
-        return self.rounds.insert(len(self.rounds) - later, Round(sample))
+        else:
+            self.rounds.appendleft(Round(sample))
+        if self._asked is None and newest is not None:
+            latest = islice(reversed(self.rounds), 1, _WIDTHS)
+            self.queries = max(len(round_.asked) for round_ in latest)
+        return not was_whole or self._whole(self.rounds[-1])
 
     def _count(self, sample: Sample, by: int) -> None:
         if sample.outcome is Outcome.ANSWERED:
@@ -207,5 +213,3 @@ class Window:
     def _learn(self, sample: Sample) -> None:
         self.known.append(sample)
         self.fell.append(self.fell[-1] + bool(sample.identity.fallback))
-        if len(self.known) >= 2 * KNOWN:
-            del self.known[:-KNOWN], self.fell[: -KNOWN - 1]

@@ -92,6 +92,9 @@ class MaintenanceSection(Section):
 
 class StorageSection(Section):
     excerpt_chars: int = Field(200, ge=0, le=2000)
+    keep_raw: Duration = timedelta(days=90)
+    keep_excerpts: Duration = timedelta(days=7)
+    keep_failed_excerpts: Duration = timedelta(days=30)
 
 
 class MetricsSection(Section):

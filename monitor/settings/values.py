@@ -15,7 +15,7 @@ _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
-def _duration(value: object) -> object:
+def duration(value: object) -> timedelta:
     """`30s`, `5m`, `1h30m`; a bare number is refused, for nobody knows its unit."""
     if isinstance(value, timedelta):
         return value
@@ -65,7 +65,7 @@ def _clock(value: object) -> object:
     raise ValueError('write a time of day such as "09:00"')
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), AfterValidator(_positive)]
+Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 SlugName = Annotated[str, AfterValidator(_name)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import RowMapping, func, or_, select, update
+from sqlalchemy import RowMapping, Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -20,10 +20,8 @@ Key = tuple[str, str]
 
 async def standing(connection: AsyncConnection) -> tuple[Incident, ...]:
     """The latest incident of every rule and scope, open or resolved; parts name their leader."""
-    leader = incidents.alias("leader")
     latest = (
-        select(incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope"))
-        .outerjoin(leader, leader.c.number == incidents.c.part_of)
+        _whole()
         .distinct(incidents.c.rule, incidents.c.target)
         .order_by(incidents.c.rule, incidents.c.target, incidents.c.opened_at.desc())
     )
@@ -35,15 +33,27 @@ async def history(
     connection: AsyncConnection, *, since: timedelta, most: int = 100
 ) -> Sequence[Incident]:
     """Incidents open now or opened lately, newest first."""
-    leader = incidents.alias("leader")
     lately = (
-        select(incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope"))
-        .outerjoin(leader, leader.c.number == incidents.c.part_of)
+        _whole()
         .where(or_(incidents.c.resolved_at.is_(None), incidents.c.opened_at > func.now() - since))
         .order_by(incidents.c.opened_at.desc(), incidents.c.number.desc())
         .limit(most)
     )
     return tuple(_incident(row) for row in (await connection.execute(lately)).mappings())
+
+
+async def numbered(connection: AsyncConnection, number: int) -> Incident | None:
+    """One incident by its number."""
+    one = await connection.execute(_whole().where(incidents.c.number == number))
+    row = one.mappings().one_or_none()
+    return _incident(row) if row else None
+
+
+def _whole() -> Select[Any]:
+    leader = incidents.alias("leader")
+    return select(
+        incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope")
+    ).outerjoin(leader, leader.c.number == incidents.c.part_of)
 
 
 async def save(

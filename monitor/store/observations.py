@@ -1,16 +1,19 @@
 """Observations: added once, never changed; and the windows that rules look at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Identity, Observation, Outcome, Sample, Stamp
+from monitor.domain import Evidence, Identity, Observation, Outcome, Sample, Stamp
 from monitor.store.tables import observations
+
+_EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 
 SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
 
@@ -65,6 +68,22 @@ async def samples(
     latest = _judged(target).where(observations.c.started_at >= since)
     rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
     return tuple(_sample(row) for row in reversed(rows.mappings().all()))
+
+
+async def direct_answers(
+    connection: AsyncConnection, target: str, queries: Collection[str], *, most: int = 40
+) -> Sequence[tuple[Evidence, ...]]:
+    """The evidence of the latest answers to queries that ask who answers, newest first."""
+    table = observations.c
+    latest = (
+        select(table.evidence)
+        .where(table.target == target, table.query.in_(queries), table.origin != "manual")
+        .where(table.outcome == Outcome.ANSWERED.value)
+        .order_by(table.started_at.desc())
+        .limit(most)
+    )
+    found = await connection.scalars(latest)
+    return [tuple(_EVIDENCE.validate_python(item) for item in items) for items in found]
 
 
 def _judged(target: str) -> Select[Any]:

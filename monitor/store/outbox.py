@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.domain import Delivery, GiveUp, Notice, Sent, Status, TryLater
 from monitor.store.tables import channels, outbox
 
-LEASE = timedelta(minutes=2)  # longer than any send with its time-outs
+LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
 FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
 PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
 RECHECK = timedelta(hours=1)  # of a channel that refused for good

@@ -20,15 +20,12 @@ def months(today: date, ahead: int = AHEAD) -> list[tuple[date, date]]:
 
 
 async def ensure(connection: AsyncConnection, today: date) -> list[str]:
-    """Make what is missing; returns the names of those made. May be killed anywhere."""
+    """Make what is missing; returns the names of those made. May be killed anywhere.
+
+    Rows that came before their month was made move into it.
+    """
     made = []
-    for first, following in months(today):
-        name = f"observations_{first:%Y_%m}"
-        if await connection.scalar(text("SELECT to_regclass(:name) IS NOT NULL"), {"name": name}):
-            continue
-        await connection.execute(text(
-            f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF observations "  # a date makes the name
-            f"FOR VALUES FROM ('{first} 00:00+00') TO ('{following} 00:00+00')"
-        ))  # fmt: skip
-        made.append(name)
+    for first, _ in months(today):
+        if await connection.scalar(text("SELECT make_month(:first)"), {"first": first}):
+            made.append(f"observations_{first:%Y_%m}")
     return made

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from monitor.store.tables import INSTANT, MONEY, metadata
+from monitor.store.tables import INSTANT, MONEY, metadata, observations, slots
 
 _NEVER = text("'-infinity'")
 
@@ -138,7 +138,7 @@ spend_days = Table(
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("probes_usd", MONEY, nullable=False),
     Column("traffic_usd", MONEY, nullable=False),
-    Column("estimate_at_least", Boolean, nullable=False, comment="of probes and traffic"),
+    Column("unpriced", Integer, nullable=False, comment="probes that have no price"),
     Column("account_usd", MONEY, comment="as the provider says; NULL: not known"),
     Column("spent_usd", MONEY, nullable=False, comment="the provider's share of the day's spend"),
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
@@ -180,8 +180,16 @@ report_state = Table(
     Column("raw_since", INSTANT, nullable=False, server_default=_NEVER,
            comment="raw rows of rounds before may be gone: such hours stay as they are"),
     CheckConstraint("one", "one"),
+    CheckConstraint("raw_since <= hours_until", "raw_is_rolled_up"),
     comment="one row: the zone of the day, and how far rollups have come",
 )  # fmt: skip
+
+rollups_due = Table(
+    "rollups_due",
+    metadata,
+    Column("hour", INSTANT, primary_key=True, comment="its start"),
+    comment="finished hours that late rows came for: to be computed again, with their days",
+)
 
 health_readings = Table(
     "health_readings",
@@ -199,3 +207,10 @@ health_readings = Table(
     Index("ix_health_readings_target_at", "target", "at"),
     comment="what a service's own health page says: one row a change",
 )
+
+# What rollups and retention ask of raw rows: late ones, excerpts due to go, the rounds of an hour.
+Index("ix_observations_recorded_at", observations.c.recorded_at, postgresql_using="brin",
+      postgresql_with={"pages_per_range": "32", "autosummarize": "on"})  # fmt: skip
+Index("ix_observations_excerpt", observations.c.slot,
+      postgresql_where=text("answer_excerpt IS NOT NULL"))  # fmt: skip
+Index("ix_slots_slot", slots.c.slot)

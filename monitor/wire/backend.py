@@ -49,7 +49,6 @@ class Backend(httpcore.AsyncNetworkBackend):
         self.stream = StampedStream(sock, self.stamps, self.clock, self.pulse)
         if self.tunnel:
             await tunnelled(self.stream, self.tunnel, host=host, port=port)
-            self.stamps.unsent()
         self.stamps.connected_ns = time.monotonic_ns()
         self.stamps.stage = Ending.TLS if self.secure else Ending.PROTOCOL
         return self.stream

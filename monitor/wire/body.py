@@ -16,7 +16,7 @@ from monitor.wire.trouble import Trouble
 SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
-class Framing(Protocol):
+class Body(Protocol):
     """`ended`: the body is whole. `open_ended`: only the connection's end ends it."""
 
     ended: bool
@@ -80,18 +80,18 @@ class Chunked:
                 self._left -= len(part)
             else:
                 part = data[at : data.find(b"\n", at) + 1 or None]
-                self._extend(part)
+                self._frame(part)
             at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _extend(self, part: bytes) -> None:
-        """Lengthen the line at hand, and act on it when it is whole."""
-        self._line += part
-        if len(self._line) + (self._trailer_bytes or 0) > HEAD_BYTES:
+    def _frame(self, part: bytes) -> None:
+        """Take a size or a trailer, or part of one, and act on it when it is whole."""
+        line = bytes(self._line) + part if self._line else part
+        if len(line) + (self._trailer_bytes or 0) > HEAD_BYTES:
             raise Trouble(Ending.PROTOCOL, f"a chunk's frame is longer than {HEAD_BYTES} bytes")
-        if not part.endswith(b"\n"):
+        if not line.endswith(b"\n"):
+            self._line += part
             return
-        line = bytes(self._line)
         self._line.clear()
         if self._trailer_bytes is not None:
             self._trailer_bytes += len(line)
@@ -100,7 +100,7 @@ class Chunked:
         size = SIZE.fullmatch(line)
         if size is None:
             raise Trouble(Ending.PROTOCOL, "the body is not chunked as announced")
-        if bytes_ := int(size[1], 16):
-            self._left = bytes_ + 2
+        if chunk_bytes := int(size[1], 16):
+            self._left = chunk_bytes + 2
         else:
             self._trailer_bytes = 0

@@ -12,7 +12,7 @@ import httpcore
 import httpx
 
 from monitor.domain import Ending
-from monitor.wire.body import Chunked, Framing, Sized, Unsized
+from monitor.wire.body import Body, Chunked, Sized, Unsized
 from monitor.wire.caps import HEAD_BYTES
 from monitor.wire.trouble import Trouble
 
@@ -26,7 +26,7 @@ class Connection(httpx.AsyncByteStream):
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        self._framing: Framing = Sized(0)
+        self._body: Body = Sized(0)
 
     async def ask(self, method: str, target: bytes, fields: Fields, body: bytes) -> h11.Response:
         """Send the request in one piece; return the response's head, whatever its status.
@@ -38,10 +38,11 @@ class Connection(httpx.AsyncByteStream):
         with suppress(httpcore.WriteError):  # an early answer may be waiting all the same
             await self._stream.write(b"".join(self._http.send(event) or b"" for event in events))
         head = await self._head()
-        self._framing = framing(head)
+        self._body = framed(head)
         return head
 
     async def _head(self) -> h11.Response:
+        first = b""
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Response):
@@ -50,23 +51,26 @@ class Connection(httpx.AsyncByteStream):
                 data = await self._stream.read(READ_BYTES)
                 if not data:
                     raise Trouble(Ending.PROTOCOL, "the connection closed before the head's end")
+                first = first or data
+                if not first.startswith(b"HTTP/"[: len(first)]):
+                    raise Trouble(Ending.PROTOCOL, "the answer is not HTTP")
                 self._http.receive_data(data)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         data, _ = self._http.trailing_data
         while True:
-            if piece := self._framing.feed(data):
+            if piece := self._body.feed(data):
                 yield piece
-            if self._framing.ended:
+            if self._body.ended:
                 return
             data = await self._stream.read(READ_BYTES)
             if not data:
                 break
-        if not self._framing.open_ended:
+        if not self._body.open_ended:
             raise Trouble(Ending.EOF, "the connection closed before the body's end")
 
 
-def framing(head: h11.Response) -> Framing:
+def framed(head: h11.Response) -> Body:
     """How the body of this response is framed; h11 has refused contradictions already."""
     if head.status_code in (204, 304):
         return Sized(0)

@@ -16,6 +16,7 @@ from monitor.wire.stamps import Enough
 from monitor.wire.transport import Transport
 from monitor.wire.trouble import Trouble
 
+UNTIMED = httpx.Timeout(None)  # deadlines are the exchange's own
 EXPECTED = (Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError)
 
 
@@ -33,7 +34,8 @@ async def exchange(
     Expected trouble is an ending, not an exception; only cancellation passes through.
     """
     progress = Progress(dialect, target, query, http)
-    limit = Limit(progress.due, step=min(target.stall_deadline, BODY_TIME))
+    step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
+    limit = Limit(progress.due, step=step)
     with http.pulse.felt(), http.stoppable(limit):
         try:
             async with limit:
@@ -54,7 +56,8 @@ async def _converse(
     backend = Backend(stamps, http.clock, http.pulse, kernel=http.kernel)
     transport = Transport(backend, ca_file=target.ca_file, proxy=target.proxy)
     # A client of its own for every probe: no cookie of one answer rides on the next request.
-    async with httpx.AsyncClient(transport=transport, timeout=None, trust_env=False) as client:
+    client = httpx.AsyncClient(transport=transport, timeout=UNTIMED, trust_env=False)
+    async with client:
         response = await client.send(request, stream=True)
         progress.take_head(response.status_code, response.headers.raw)
         async for piece in response.aiter_raw():

@@ -47,7 +47,7 @@ def retry_after_s(head: Fields, now: datetime) -> float | None:
     else:
         try:
             at = parsedate_to_datetime(value)
-        except ValueError:
+            seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
+        except (ValueError, OverflowError, IndexError, TypeError):
             return None
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
     return min(max(seconds, 0.0), LONGEST_WAIT_S)

@@ -4,20 +4,20 @@ from monitor.domain import Dialect, Ending, Event, Framing, Heard
 from monitor.wire.caps import MALFORMED_EVENTS, STREAM_BYTES, STREAM_EVENTS, TooLarge
 from monitor.wire.ndjson import NdjsonParser
 from monitor.wire.sse import SseParser
-from monitor.wire.stamps import Enough, Stamps
-from monitor.wire.trouble import Trouble
+from monitor.wire.stamps import Stamps
 
 
 class Hearing:
     """Listens to one stream in its dialect.
 
-    `ending` is None until the dialect's end or error (END) or until `stop_after_chars` of
-    answer text (CUT). What else came with the read that brought it is kept, and not heard.
+    `ending` is None while there is more to hear. What came with the read that brought the
+    dialect's end is kept as events, and no longer heard.
     """
 
     def __init__(self, dialect: Dialect, *, stop_after_chars: int | None) -> None:
         self.events: list[Event] = []
         self.ending: Ending | None = None
+        self.detail: str | None = None
         self.last_text_ns: int | None = None
         self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
         self._hear = dialect.hear
@@ -28,23 +28,19 @@ class Hearing:
         self._malformed = 0
 
     def take(self, piece: bytes, stamps: Stamps) -> None:
-        """Take in what a read brought. Raises Trouble over a cap; Enough after the end."""
+        """Take in what a read brought; afterwards `ending` may be set."""
         self._bytes += len(piece)
         try:
             self._add(self._parser.feed(piece), stamps)
         except TooLarge as cap:
             self._add(cap.events, stamps)
-            if self.ending is not None:
-                raise Enough from cap
-            raise Trouble(Ending.TOO_LARGE, str(cap)) from cap
-        if self.ending is not None:
-            return
+            self._end(Ending.TOO_LARGE, str(cap))
         if self._bytes > STREAM_BYTES:
-            raise Trouble(Ending.TOO_LARGE, f"the stream is longer than {STREAM_BYTES} bytes")
+            self._end(Ending.TOO_LARGE, f"the stream is longer than {STREAM_BYTES} bytes")
         if len(self.events) > STREAM_EVENTS:
-            raise Trouble(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
+            self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
         if self._malformed + self._parser.malformed > MALFORMED_EVENTS:
-            raise Trouble(Ending.PROTOCOL, f"more than {MALFORMED_EVENTS} events are malformed")
+            self._end(Ending.PROTOCOL, f"more than {MALFORMED_EVENTS} events are malformed")
 
     def close(self, stamps: Stamps) -> None:
         """The stream is over: take what stood at its end."""
@@ -61,18 +57,23 @@ class Hearing:
         heard = self._heard(event)
         self._malformed += heard.malformed
         if heard.text:
-            if self.last_text_ns is None:
+            if self.first_text is None:
                 self.first_text = stamps.kernel, stamps.doubt_ns
             self.last_text_ns = event.arrived_ns
             self._chars += len(heard.text)
         if heard.error is not None or heard.end:
-            self.ending = Ending.END
+            self._end(Ending.END)
         elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:
-            self.ending = Ending.CUT
+            self._end(Ending.CUT)
 
     def _heard(self, event: Event) -> Heard:
-        """A dialect that cannot make sense of an event must not end the probe."""
+        """What the event says. A dialect that stumbles over it must not end the probe."""
         try:
             return self._hear(event)
         except Exception:
             return Heard(malformed=True)
+
+    def _end(self, ending: Ending, detail: str | None = None) -> None:
+        """The first reason to stop is the one that counts."""
+        if self.ending is None:
+            self.ending, self.detail = ending, detail

@@ -20,7 +20,8 @@ class Limit:
     """
 
     def __init__(self, due: Callable[[], tuple[int, Ending]], *, step: timedelta) -> None:
-        self.ending: Ending | None = None
+        self.ending = Ending.DEADLINE
+        self._over = False
         self._due = due
         self._step_s = step.total_seconds()
         self._pardoned_ns = 0
@@ -37,14 +38,15 @@ class Limit:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> bool | None:
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        return await self._timeout.__aexit__(kind, error, trace)
+        await self._timeout.__aexit__(kind, error, trace)
 
     def end(self, ending: Ending) -> None:
         """End the body now."""
-        if self.ending is None:
+        if not self._over:
+            self._over = True
             self.ending = ending
             self._timeout.reschedule(asyncio.get_running_loop().time())
 

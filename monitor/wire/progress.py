@@ -29,6 +29,7 @@ class Progress:
         self._dialect = dialect
         self._target = target
         self._http = http
+        http.clock.compare()
         self._steps = http.clock.steps
         self._started_at = datetime.now(UTC)
         self._started_ns = time.monotonic_ns()
@@ -38,7 +39,7 @@ class Progress:
         self._body = bytearray()
 
     def due(self) -> tuple[int, Ending]:
-        """The nearest deadline and how the exchange ends there. Only answer text moves it on."""
+        """The nearest deadline and how the exchange ends there. Of all bytes only text moves it."""
         whole = self._started_ns + _ns(self._target.deadline)
         if self.verdict is not None and self._head_ns is not None:
             nearest = self._head_ns + _ns(BODY_TIME), self.verdict[0]
@@ -74,7 +75,7 @@ class Progress:
     def ending(self, error: Exception | None) -> tuple[Ending, str | None]:
         """How it ended, and why, given what stopped it. What was heard outranks how it broke."""
         if self.hearing.ending is not None:
-            return self.hearing.ending, None
+            return self.hearing.ending, self.hearing.detail
         if self.verdict is not None:
             return self.verdict
         stage = self.stamps.stage
@@ -90,10 +91,10 @@ class Progress:
             case _:
                 return stage, str(error)[:DETAIL_CHARS]
 
-    def overdue(self, ending: Ending | None) -> tuple[Ending, str | None]:
+    def overdue(self, ending: Ending) -> tuple[Ending, str | None]:
         """The same, when a deadline passed or we were told to stop."""
         if self.hearing.ending is not None:
-            return self.hearing.ending, None
+            return self.hearing.ending, self.hearing.detail
         if self.verdict is not None:
             return self.verdict
         target = self._target

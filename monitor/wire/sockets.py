@@ -25,6 +25,7 @@ from monitor.wire.tls import TlsStream
 from monitor.wire.trouble import reason
 
 READ_BYTES = 16 * 1024
+PAUSE_NS = 200_000  # a read that took longer was interrupted, and may hold what came meanwhile
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; not named by Python's socket module
 TIMESPEC = struct.Struct("@qq")
 SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
@@ -48,14 +49,15 @@ class StampedStream(httpcore.AsyncNetworkStream):
         self._pulse = pulse
         self._loop = asyncio.get_running_loop()
         self._reads: deque[_Read] = deque()
-        self._segments = 0
-        self._full = False
+        self._segments = 0  # received before the last read
+        self._emptied_ns = time.monotonic_ns()  # nothing waited in the kernel then
         self._waiter: asyncio.Future[None] | None = None
         self._over = False  # the peer closed or reset
         self._error: OSError | None = None
         self._loop.add_reader(sock.fileno(), self._readable)
 
     def _readable(self) -> None:
+        began = time.monotonic_ns()
         try:
             segments = self._segments_in()
             data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, 64)
@@ -65,9 +67,11 @@ class StampedStream(httpcore.AsyncNetworkStream):
             self._error = error
             data = b""
         if data:
-            merged = self._full or segments - self._segments > 1
-            self._segments, self._full = segments, len(data) == READ_BYTES
-            self._reads.append(self._stamped(data, ancillary, merged=merged))
+            now = time.monotonic_ns()
+            merged = segments - self._segments > 1 or now - began > PAUSE_NS
+            self._reads.append(self._stamped(data, ancillary, now=now, merged=merged))
+            if len(data) < READ_BYTES:
+                self._segments, self._emptied_ns = segments, began
         else:
             self._over = True
             self._loop.remove_reader(self._sock.fileno())
@@ -75,7 +79,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
             self._waiter.set_result(None)
 
     def _segments_in(self) -> int:
-        """Data segments received so far; counted before a read, never after it."""
+        """Data segments received so far. Counted before a read, so never too many."""
         if sys.platform != "linux":
             return 0
         info = self._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 160)
@@ -83,8 +87,9 @@ class StampedStream(httpcore.AsyncNetworkStream):
             return 0
         return int(SEGMENTS_IN.unpack_from(info, SEGMENTS_IN_AT)[0])
 
-    def _stamped(self, data: bytes, ancillary: list[Any], *, merged: bool) -> _Read:
-        now = time.monotonic_ns()
+    def _stamped(self, data: bytes, ancillary: list[Any], *, now: int, merged: bool) -> _Read:
+        """The read with its arrival: by the kernel's stamp, or else by when we came for it."""
+        since = max(self._emptied_ns, self._pulse.polled_ns)
         for level, kind, stamp in ancillary:
             if (level, kind) != (socket.SOL_SOCKET, SO_TIMESTAMPNS):
                 continue
@@ -93,9 +98,8 @@ class StampedStream(httpcore.AsyncNetworkStream):
             if arrived is None:
                 break
             self.stamps.late_ns = max(self.stamps.late_ns, now - arrived)
-            doubt = max(arrived - self._pulse.polled_ns, 0) if merged else 0
-            return _Read(data, arrived, doubt, kernel=True)
-        return _Read(data, now, now - self._pulse.polled_ns, kernel=False)
+            return _Read(data, arrived, max(arrived - since, 0) if merged else 0, kernel=True)
+        return _Read(data, now, now - since, kernel=False)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
@@ -122,7 +126,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
         return read.data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send everything, stamping the instant before each `send()`; the last one stays."""
+        """Send everything. Of a request, the instant before the last `send()` stays."""
         while buffer:
             before = time.monotonic_ns()
             try:
@@ -132,8 +136,9 @@ class StampedStream(httpcore.AsyncNetworkStream):
                 continue
             except OSError as error:
                 raise httpcore.WriteError(reason(error)) from error
-            self.stamps.sent_ns = before
-            self.stamps.sending_ns = time.monotonic_ns() - before
+            if self.stamps.stage is Ending.PROTOCOL:
+                self.stamps.sent_ns = before
+                self.stamps.sending_ns = time.monotonic_ns() - before
             buffer = buffer[sent:]
 
     async def _writable(self) -> None:
@@ -161,7 +166,6 @@ class StampedStream(httpcore.AsyncNetworkStream):
         await stream.handshake()
         self.stamps.tls_ns = time.monotonic_ns()
         self.stamps.stage = Ending.PROTOCOL
-        self.stamps.unsent()
         return stream
 
     def get_extra_info(self, info: str) -> Any:

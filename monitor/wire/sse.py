@@ -34,17 +34,13 @@ class SseParser:
         *ends, begun = self._split(data)
         events: list[tuple[str, str]] = []
         for end in ends:
-            self._extend(end, events)
-            line = bytes(self._line)
-            self._line.clear()
-            if self._at_start:
-                self._at_start = False
-                line = line.removeprefix(BOM)
+            line = self._ended(end, events)
             if line:
                 self._field(line, events)
             else:
                 self._dispatch(events)
-        self._extend(begun, events)
+        self._line += begun
+        self._check(self._line, events)
         return events
 
     def close(self) -> list[tuple[str, str]]:
@@ -60,9 +56,19 @@ class SseParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data.split(b"\n")
 
-    def _extend(self, piece: bytes, events: list[tuple[str, str]]) -> None:
-        self._line += piece
-        if len(self._line) > LINE_BYTES:
+    def _ended(self, end: bytes, events: list[tuple[str, str]]) -> bytes:
+        """The whole line of which these are the last bytes."""
+        if self._line:
+            end = bytes(self._line) + end
+            self._line.clear()
+        self._check(end, events)
+        if self._at_start:
+            self._at_start = False
+            end = end.removeprefix(BOM)
+        return end
+
+    def _check(self, line: bytes | bytearray, events: list[tuple[str, str]]) -> None:
+        if len(line) > LINE_BYTES:
             raise TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
 
     def _field(self, line: bytes, events: list[tuple[str, str]]) -> None:

@@ -9,7 +9,8 @@ from monitor.domain import Ending
 class Stamps:
     """Written by the connection, read by the exchange. All instants are monotonic.
 
-    `stage` is how the exchange ends if the connection fails now. `arrived_ns`, `read`,
+    `stage` is how the exchange ends if the connection fails now. What is sent before stage
+    PROTOCOL belongs to the connection and not to the request. `arrived_ns`, `read`,
     `doubt_ns` and `kernel` belong to the read whose bytes were handed out last; `doubt_ns`
     is how much earlier some of them may have arrived.
     """
@@ -26,11 +27,6 @@ class Stamps:
     kernel: bool = False
     late_ns: int = 0  # the longest that bytes waited for us, as far as the kernel tells
     enough: bool = False  # no further read is wanted
-
-    def unsent(self) -> None:
-        """Forget what was sent so far: it belonged to the connection, not to the request."""
-        self.sent_ns = None
-        self.sending_ns = 0
 
 
 class Enough(Exception):

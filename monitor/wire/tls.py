@@ -71,8 +71,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
         """What the next socket reads complete; empty at the end, tidy or not."""
         while True:
             plain, ended = self._decrypted()
-            if self._out.pending:
-                await self._answer()
+            await self._flush()
             if plain or ended:
                 return plain
             await self._fill()
@@ -91,12 +90,6 @@ class TlsStream(httpcore.AsyncNetworkStream):
             if not records:
                 raise Trouble(Ending.PROTOCOL, f"TLS: {reason(error)}") from error
         return b"".join(records), True
-
-    async def _answer(self) -> None:
-        """Send what TLS itself has to say; that is no part of the request."""
-        sent = self._stamps.sent_ns, self._stamps.sending_ns
-        await self._flush()
-        self._stamps.sent_ns, self._stamps.sending_ns = sent
 
     async def _say_goodbye(self) -> None:
         """Tell the peer why we leave, if it still listens."""

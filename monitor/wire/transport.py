@@ -1,6 +1,5 @@
 """An httpx transport of one request over one fresh connection: no pool, nothing reused."""
 
-import httpcore
 import httpx
 
 from monitor.domain import Ending
@@ -29,21 +28,22 @@ class Transport(httpx.AsyncBaseTransport):
         url = request.url
         if url.scheme not in PORTS or not url.host:
             raise Trouble(Ending.PROTOCOL, "the address to ask is not an http(s) URL")
-        port = url.port or PORTS[url.scheme]
-        origin = httpcore.Origin(url.raw_scheme, url.raw_host, port)
+        host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
         fields, path = request.headers.raw, url.raw_path
-        self._backend.secure = url.scheme == "https"
+        secure = url.scheme == "https"
+        trust = context(self._ca_file) if secure else None
+        self._backend.secure = secure
         if self._proxy is not None:
             proxy = proxied(self._proxy)
-            if self._backend.secure:
+            if secure:
                 self._backend.tunnel = proxy
             else:
-                origin = httpcore.Origin(b"http", proxy.host.encode(), proxy.port)
+                host, port = proxy.host, proxy.port
                 fields = [*fields, *proxy.fields]
                 path = b"http://" + url.netloc + path
-        stream = await self._backend.connect_tcp(origin.host.decode(), origin.port)
-        if self._backend.secure:
-            stream = await stream.start_tls(context(self._ca_file), url.host)
+        stream = await self._backend.connect_tcp(host, port)
+        if trust is not None:
+            stream = await stream.start_tls(trust, host)
         connection = Connection(stream)
         head = await connection.ask(request.method, path, fields, request.content)
         return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=connection)

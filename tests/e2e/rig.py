@@ -1,16 +1,20 @@
-"""`monitor run` as a process, as it runs in production: configuration file, environment, signals."""
+"""`monitor run` as a process, as in production: configuration file, environment, signals."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import psycopg
+
+from monitor.demo.inbox import Inbox
 
 T = TypeVar("T")
 
@@ -19,13 +23,16 @@ def environment(home: Path, **given: str) -> dict[str, str]:
     """The environment of a child: ours without anything the monitor reads, plus what is given."""
     ours = ("MONITOR_", "SLACK_", "OPENROUTER_", "ANTHROPIC_", "OPENAI_", "FLY_", "DATABASE_URL")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    return kept | {"MONITOR_HOME": str(home / "state"), "MONITOR_CONFIG": str(home / "monitor.toml"),
-                   **given}  # fmt: skip
+    ours_now = {
+        "MONITOR_HOME": str(home / "state"),
+        "MONITOR_CONFIG": str(home / "monitor.toml"),
+    }
+    return kept | ours_now | given
 
 
 def command(
     home: Path, *arguments: str, timeout_s: float = 60, **given: str
-) -> subprocess.CompletedProcess[str]:  # noqa: E501
+) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
         [sys.executable, "-m", "monitor", *arguments],
@@ -83,3 +90,67 @@ def rows(url: str, statement: str) -> list[tuple[Any, ...]]:
     """What a person with psql would see."""
     with psycopg.connect(url.replace("postgresql+psycopg://", "postgresql://")) as connection:
         return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+
+
+class Stage:
+    """The simulated RAG service as a process; `play` changes its situation while it runs."""
+
+    def __init__(self, situation: str, *, pace: float) -> None:
+        self.child = subprocess.Popen(
+            [sys.executable, "-m", "monitor.demo.service", "--situation", situation,
+             "--pace", str(pace), "--chunk-pace", "0.05", "--no-rate-limit"],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.child.stdout is not None
+        self.url = self.child.stdout.readline().split()[-1]
+        self.control = self.child.stdout.readline().split()[-1]
+
+    def play(self, **changes: Any) -> None:
+        request = urllib.request.Request(
+            self.control, json.dumps(changes).encode(), {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            assert reply.status == 200
+
+
+@contextmanager
+def service(situation: str = "healthy", *, pace: float = 1.0) -> Iterator[Stage]:
+    stage = Stage(situation, pace=pace)
+    try:
+        yield stage
+    finally:
+        stage.child.terminate()
+        stage.child.wait(10)
+        if stage.child.stdout:
+            stage.child.stdout.close()
+
+
+def configuration(home: Path, url: str, *, every: str = "1s", more: str = "") -> None:
+    """Two canned queries, fast rounds, the usual limits."""
+    (home / "monitor.toml").write_text(f"""
+[targets.rag]
+url = "{url}"
+dialect = "bali_zero"
+every = "{every}"
+expected_models = ["meta-llama/llama-4-scout"]
+fallback_models = ["anthropic/claude-haiku-4-5"]
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+prompt_tokens = 680
+[[targets.rag.queries]]
+id = "who"
+text = "Who are you? Which AI model are you?"
+identity = true
+prompt_tokens = 690
+{more}
+""")
+
+
+def slack(inbox: Inbox) -> dict[str, str]:
+    """The environment that leads a worker's bot to a local channel."""
+    return {
+        "SLACK_BOT_TOKEN": inbox.token,
+        "SLACK_CHANNEL": "#alerts",
+        "SLACK_API_BASE_URL": inbox.api_url,
+    }

@@ -14,13 +14,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
 from monitor.demo.inbox import Inbox
-from tests.e2e.rig import eventually, rows, worker
+from tests.e2e.rig import eventually, rows, slack, worker
 
 ROOT = Path(__file__).parents[2]
 LOCK = Path(__file__).with_name("litellm.lock")
@@ -88,7 +88,7 @@ def litellm() -> Path:
         mark = home / f"installed-{digest}"
         if not mark.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", home / "env"], check=True)
-            install = ("-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK)
+            install = ("-m", "pip", "install", "-qq", "--require-hashes", "-r", LOCK)
             subprocess.run([home / "env/bin/python", *install], check=True)
             mark.touch()
     return home / "env/bin/litellm"
@@ -103,10 +103,10 @@ def free_port() -> int:
 def proxy(litellm: Path, home: Path, name: str, config: str, port: int) -> Iterator[None]:
     path = home / f"{name}.yaml"
     path.write_text(config)
-    environment = os.environ | {
+    clean = {key: value for key, value in os.environ.items() if key != "DATABASE_URL"}
+    environment = clean | {
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
-        "DATABASE_URL": "",
     }
     with (home / f"{name}.log").open("wb") as log:
         child = subprocess.Popen(
@@ -130,7 +130,7 @@ def _await_life(port: int, child: subprocess.Popen[bytes]) -> None:
     while time.monotonic() < deadline:
         assert child.poll() is None, "litellm ended at start; its log lies in the test's folder"
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=2):  # noqa: S310
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/liveliness", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.5)
@@ -143,44 +143,40 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
 ) -> None:
     back, front = free_port(), free_port()
     (tmp_path / "monitor.toml").write_text(CONFIG.format(front=front))
+
+    def count(where: str) -> int:
+        [(found,)] = rows(database_url, f"SELECT count(*) FROM observations WHERE {where}")
+        return int(found)
+
     with (
         Inbox() as inbox,
         proxy(litellm, tmp_path, "front", FRONT.format(back=back), front),
+        ExitStack() as primary,
     ):
-        slack = {"SLACK_BOT_TOKEN": inbox.token, "SLACK_CHANNEL": "#alerts",
-                 "SLACK_API_BASE_URL": inbox.api_url}  # fmt: skip
+        primary.enter_context(proxy(litellm, tmp_path, "back", BACK, back))
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            eventually(lambda: count("identity = 'expected'") >= 20 or None, 120,
+                       "ten rounds answered by the expected model")  # fmt: skip
+            assert count("identity <> 'expected'") == 0
+            assert inbox.messages == []
 
-        def count(where: str) -> int:
-            found = rows(database_url, f"SELECT count(*) FROM observations WHERE {where}")
-            return int(found[0][0])
-
-        with worker(tmp_path, DATABASE_URL=database_url, **slack) as monitor:
-            with proxy(litellm, tmp_path, "back", BACK, back):
-                eventually(lambda: count("identity = 'expected'") >= 20 or None, 120,
-                           "ten rounds answered by the expected model")  # fmt: skip
-                assert count("identity <> 'expected' AND outcome = 'answered'") == 0
-                assert not inbox.messages
+            primary.close()  # the primary is switched off
             inbox.wait_for(lambda told: told or None, 90)
             [message] = inbox.messages
             assert message.text.startswith("FIRING #1 fallback · litellm: ")
             assert "claude-3-5-haiku" in message.text
             assert count("identity = 'fallback' AND fallback") >= 3
-            with proxy(litellm, tmp_path, "back2", BACK, back):
-                inbox.wait_for(
-                    lambda told: (
-                        told[0].text.startswith("RESOLVED #1 fallback · litellm: ") or None
-                    ),
-                    120,
-                )
+
+            with proxy(litellm, tmp_path, "back again", BACK, back):
+                resolved = "RESOLVED #1 fallback · litellm: "
+                inbox.wait_for(lambda told: told[0].text.startswith(resolved) or None, 120)
             assert len(inbox.messages) == 1, "one incident is one message, edited in place"
             assert monitor.stop() == 0
-        [(opened, resolved)] = rows(
-            database_url, "SELECT opened_at, resolved_at FROM incidents WHERE rule = 'fallback'"
-        )
-        assert resolved > opened
-        detected = rows(
-            database_url,
-            "SELECT DISTINCT model_detected FROM observations WHERE identity = 'fallback'",
-        )
-        assert len(detected) == 1
-        assert "claude-3-5-haiku" in detected[0][0]
+    [(opened, resolved_at)] = rows(
+        database_url, "SELECT opened_at, resolved_at FROM incidents WHERE rule = 'fallback'"
+    )
+    assert resolved_at > opened
+    [(detected,)] = rows(
+        database_url, "SELECT DISTINCT model_detected FROM observations WHERE identity = 'fallback'"
+    )
+    assert "claude-3-5-haiku" in detected

@@ -1,0 +1,154 @@
+"""`monitor incidents`: what is open, what happened; silence with a reason and an end."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.domain import ALL, Incident
+from monitor.rules import RULES
+from monitor.settings import Settings
+from monitor.store import Away, Database, incidents, mutes
+from monitor.store.mutes import Muted
+
+T = TypeVar("T")
+
+
+def listed(*, since: timedelta, only_open: bool) -> None:
+    """Print incidents, newest first, and the mutes in force."""
+    settings = configuration()
+
+    async def both(connection: AsyncConnection) -> tuple[Sequence[Incident], Sequence[Muted]]:
+        return (
+            await incidents.history(connection, since=since),
+            await mutes.in_force(connection),
+        )
+
+    found, silenced = _asked(settings, both)
+    shown = [incident for incident in found if incident.open or not only_open]
+    for line in _lines(shown, silenced):
+        print(line)  # noqa: T201
+
+
+def show(number: int) -> None:
+    """Print everything known of one incident."""
+    settings = configuration()
+
+    async def one(connection: AsyncConnection) -> Incident | None:
+        return await incidents.numbered(connection, number)
+
+    incident = _asked(settings, one)
+    if incident is None:
+        stop(f"there is no incident #{number}; `monitor incidents list` shows what there is",
+             BAD_INPUT)  # fmt: skip
+    for line in _whole(incident):
+        print(line)  # noqa: T201
+
+
+def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
+    """Silence a rule, a target, or both, for a reason and a time."""
+    settings = configuration()
+    _known(settings, rule, target)
+    until = datetime.now(UTC) + span
+
+    async def add(connection: AsyncConnection) -> int:
+        return await mutes.add(
+            connection, rule=rule, target=target, reason=reason, muted_by=_person(), until=until
+        )
+
+    _asked(settings, add)
+    print(f"muted {rule} · {target} until {until:%Y-%m-%d %H:%M} UTC: {reason}")  # noqa: T201
+
+
+def unmute(*, rule: str, target: str) -> None:
+    """End the mutes of exactly that rule and target."""
+    settings = configuration()
+    _known(settings, rule, target)
+
+    async def end(connection: AsyncConnection) -> int:
+        return await mutes.end(connection, rule=rule, target=target)
+
+    count = _asked(settings, end)
+    if not count:
+        stop(f"{rule} · {target} is not muted", BAD_INPUT)
+    print(f"unmuted {rule} · {target}")  # noqa: T201
+
+
+def _asked(settings: Settings, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def ask(url: str) -> T:
+        database = Database(url)
+        try:
+            async with database.begin() as connection:
+                return await question(connection)
+        finally:
+            await database.close()
+
+    with database_url(settings) as url:
+        try:
+            return asyncio.run(ask(url))
+        except Away as away:
+            stop(unreachable(settings, url, away))
+
+
+def _known(settings: Settings, rule: str, target: str) -> None:
+    if rule not in (ALL, *RULES):
+        stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
+    if rule not in RULES and target not in (ALL, *settings.targets):
+        stop(f'unknown target "{target}"; known: {ALL}, {", ".join(settings.targets)}', BAD_INPUT)
+
+
+def _person() -> str:
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return "somebody"
+
+
+def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str]:
+    if not found:
+        yield "no incident"
+    for incident in found:
+        part = f" (part of {incident.part_of[0]})" if incident.part_of else ""
+        yield (
+            f"#{incident.number} {_state(incident)} {incident.rule} · {incident.scope}{part} "
+            f"{_times(incident)}: {incident.because}"
+        )
+    for item in silenced:
+        yield (
+            f"muted {item.rule} · {item.target} until {item.until:%Y-%m-%d %H:%M} UTC "
+            f"by {item.muted_by}: {item.reason}"
+        )
+
+
+def _whole(incident: Incident) -> Iterator[str]:
+    yield from _lines([incident], [])
+    for label, value in (
+        ("value", incident.value),
+        ("peak", incident.peak),
+        ("limit", incident.limit),
+        ("ended by", incident.ended),
+        ("told", incident.told),
+        ("reminders", incident.reminders or None),
+        ("came back", incident.reopenings or None),
+    ):
+        if value is not None:
+            yield f"  {label}: {value}"
+    yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
+    if incident.rows:
+        yield "  observations: " + ", ".join(map(str, incident.rows))
+
+
+def _state(incident: Incident) -> str:
+    return "OPEN" if incident.open else "resolved"
+
+
+def _times(incident: Incident) -> str:
+    opened = f"{incident.opened_at:%Y-%m-%d %H:%M}"
+    if incident.resolved_at is None:
+        return f"since {opened} UTC"
+    minutes = (incident.resolved_at - incident.opened_at) // timedelta(minutes=1)
+    return f"{opened} UTC, {minutes} min"

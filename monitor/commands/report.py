@@ -1,0 +1,73 @@
+"""`monitor report`: tables on the terminal; one HTML page or one picture where asked for."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.jobs import reporting
+from monitor.reports import NoPillow, Page, html, png, show
+from monitor.settings import Settings
+from monitor.settings.values import Duration
+from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
+
+_SPAN: TypeAdapter[timedelta] = TypeAdapter(Duration)
+
+
+def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
+    """Report on the span that ends now. With a file, that file is written instead of tables."""
+    length = _length(since)
+    settings = configuration()
+    with database_url(settings) as url:
+        try:
+            page = asyncio.run(read(settings, url, length))
+        except Away as away:
+            stop(unreachable(settings, url, away))
+    if html_file is not None:
+        write(html_file, html(page).encode("utf-8"))
+    if png_file is not None:
+        write(png_file, _picture(page))
+    if html_file is None and png_file is None:
+        show(page)
+
+
+async def read(settings: Settings, url: str, length: timedelta) -> Page:
+    """The page of the span that ends now. Raises Away; ends the command on a schema too old."""
+    database = Database(url, deadline_s=60)
+    try:
+        found = await schema.revision(database)
+        if not schema.fits(found):
+            stop(f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
+                 "run `monitor migrate`")  # fmt: skip
+        return await reporting.page(database, settings, length=length, now=datetime.now(UTC))
+    except SchemaUnknown as unknown:
+        stop(str(unknown))
+    finally:
+        await database.close()
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file and say so; ends the command where it cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        stop(f"{path} cannot be written: {error.strerror}", BAD_INPUT)
+    print(f"wrote {path} ({len(content):,} bytes)")  # noqa: T201
+
+
+def _picture(page: Page) -> bytes:
+    """The chart of the first target that was asked."""
+    asked = [watched for watched in page.targets if watched.ttft]
+    try:
+        return png(page, (asked or list(page.targets))[0])
+    except NoPillow as missing:
+        stop(str(missing), BAD_INPUT)
+
+
+def _length(since: str) -> timedelta:
+    try:
+        return _SPAN.validate_python(since)
+    except ValidationError:
+        stop(f'--since {since}: write a duration such as "24h", "7d" or "30d"', BAD_INPUT)

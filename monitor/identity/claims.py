@@ -1,0 +1,196 @@
+"""Each claim about who answered, weighed: for whom it speaks, and how much it may weigh.
+
+Weights are nats of log-odds, fallback against expected, positive for a fallback; kinds of
+claim are capped because the errors of one kind are shared. A name that merely repeats
+what was asked for weighs little, since gateways echo the request. Token accounting counts
+as a claim where somebody re-tokenised the answer; it is not guessed here from characters
+per token, which differ more between languages than between tokenizers.
+
+Source: docs/identity.md#evidence
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from monitor.domain import Claim, ClaimKind, Evidence
+from monitor.identity.families import FAMILIES, TIERS
+from monitor.identity.names import Name, parse, same
+from monitor.identity.selfid import SelfClaim
+from monitor.scrub import plain
+
+NATS = {
+    ClaimKind.RECEIPT: 9.0,
+    ClaimKind.ACCOUNTING: 7.0,
+    ClaimKind.HEADER: 6.0,
+    ClaimKind.SIBLING: 5.0,
+    ClaimKind.FIELD: 4.0,
+}
+ECHO = 1.5  # what a field weighs that names the model asked for
+SELF, SELF_UNDER_PERSONA = 3.0, 1.0
+SHAPE_OTHER, SHAPE_EXPECTED = 1.0, 0.5  # an id's shape corroborates; gateways rewrite ids
+
+_ALIASES = frozenset({"x-litellm-model-group", "x-litellm-model-id"})  # weigh as a field does
+_FALLBACKS = "x-litellm-attempted-fallbacks"
+_SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are given out for any model
+_IDS = frozenset({"id", "x-generation-id"})
+
+
+class Side(StrEnum):
+    EXPECTED = "expected"
+    OTHER = "other"
+    FELL = "fell"  # a fallback happened, to whom is not said
+    FAILED = "failed"  # no model answered
+    NEITHER = "neither"
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A claim with its weight. `model` is the name as given, where it names one."""
+
+    evidence: Evidence
+    side: Side
+    model: str | None = None
+    echo: bool = False  # may be no more than the request repeated
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The models a target is meant to answer with, as its operator wrote them."""
+
+    expected: tuple[str, ...]
+    fallbacks: tuple[str, ...]
+
+    def side(self, name: str) -> tuple[Side, str]:
+        """For whom a name speaks, and why."""
+        ours, theirs = _hits(name, self.expected), _hits(name, self.fallbacks)
+        if ours and theirs:
+            return Side.NEITHER, "fits an expected model and a declared fallback"
+        if ours:
+            return Side.EXPECTED, f"is {ours[0]}"
+        if theirs:
+            return Side.OTHER, f"is the declared fallback {theirs[0]}"
+        return self._undeclared(name)
+
+    def _undeclared(self, name: str) -> tuple[Side, str]:
+        parsed = parse(name)
+        if parsed.failure:
+            return Side.FAILED, "marks that no model answered"
+        if not parsed.model:
+            return Side.NEITHER, "is no model's name"
+        if not self.expected:
+            return Side.NEITHER, "no expected model is configured"
+        if any(same(name, model) is None for model in (*self.expected, *self.fallbacks)):
+            return Side.NEITHER, "is too vague to compare"
+        if any(_near(parsed, parse(model)) for model in self.expected):
+            return Side.NEITHER, "is the expected model's name with words nobody knows"
+        return Side.OTHER, "is another model"
+
+    def vendors(self, *, expected: bool) -> frozenset[str]:
+        names = self.expected if expected else self.fallbacks
+        return frozenset(vendor for name in names if (vendor := parse(name).vendor))
+
+
+def _hits(name: str, declared: Sequence[str]) -> list[str]:
+    return [model for model in declared if same(name, model)]
+
+
+def _near(name: Name, model: Name) -> bool:
+    """Differing only in words of no known meaning, as names of deployments do."""
+    if name.family is None or (name.family, name.generation) != (model.family, model.generation):
+        return False
+    words = name.tier ^ model.tier
+    return bool(words) and not any(
+        word in TIERS or word in FAMILIES or any(c.isdigit() for c in word) for word in words
+    )
+
+
+def weigh(
+    claims: Iterable[Claim], declared: Declared, untrusted: Collection[str]
+) -> tuple[Weighed, ...]:
+    """All distinct claims, most trusted kinds first; each kind and side counts once."""
+    order = list(ClaimKind)
+    distinct = sorted(dict.fromkeys(claims), key=lambda claim: order.index(claim.kind))
+    named = any(
+        claim.kind is ClaimKind.HEADER
+        and claim.source not in _ALIASES | _IDS | {_FALLBACKS}
+        and declared.side(claim.value)[0] in (Side.EXPECTED, Side.OTHER)
+        for claim in distinct
+    )
+    weighed: list[Weighed] = []
+    counted: set[tuple[ClaimKind, Side]] = set()
+    for claim in distinct:
+        if claim.source in untrusted:
+            one = _weightless(claim, "named untrusted")
+        elif claim.source == _FALLBACKS:
+            one = _fallbacks(claim, named=named)
+        elif claim.source in _IDS:
+            one = _shape(claim, declared)
+        else:
+            one = _name(claim, declared)
+        key = (claim.kind, one.side)
+        if one.evidence.nats and key in counted:
+            detail = f"{one.evidence.detail}; its kind counts once"
+            one = replace(one, evidence=replace(one.evidence, nats=0.0, detail=detail))
+        elif one.evidence.nats:
+            counted.add(key)
+        weighed.append(one)
+    return tuple(weighed)
+
+
+def _name(claim: Claim, declared: Declared) -> Weighed:
+    side, why = declared.side(claim.value)
+    cap = NATS.get(claim.kind)
+    if cap is None or side in (Side.NEITHER, Side.FAILED):
+        return replace(_weightless(claim, why), side=side)
+    echo = side is Side.EXPECTED and (claim.kind is ClaimKind.FIELD or claim.source in _ALIASES)
+    if claim.source in _ALIASES:
+        cap = NATS[ClaimKind.FIELD]
+    nats = cap if side is Side.OTHER else -(ECHO if echo else cap)
+    return Weighed(_evidence(claim, nats, why), side, plain(claim.value, 200), echo)
+
+
+def _fallbacks(claim: Claim, *, named: bool) -> Weighed:
+    """A gateway's count of fallbacks; where it also names the model, the name says more."""
+    if not (claim.value.isdigit() and claim.value.strip("0")):
+        return _weightless(claim, "no fallback in the gateway; says nothing of the service")
+    if named:
+        return _weightless(claim, "the gateway fell back; its header names to whom")
+    return Weighed(_evidence(claim, NATS[ClaimKind.HEADER], "the gateway fell back"), Side.FELL)
+
+
+def _shape(claim: Claim, declared: Declared) -> Weighed:
+    """The shape of an id; it never takes a side, it only adds to one."""
+    vendor = next((v for shape, v in _SHAPES.items() if claim.value.startswith(shape)), None)
+    ours, theirs = (vendor in declared.vendors(expected=e) for e in (True, False))
+    if vendor is None or ours == theirs:
+        return _weightless(claim, "ids of this shape tell no models apart")
+    nats = -SHAPE_EXPECTED if ours else SHAPE_OTHER
+    return Weighed(_evidence(claim, nats, f"has the shape of {vendor}'s ids"), Side.NEITHER)
+
+
+def _weightless(claim: Claim, why: str) -> Weighed:
+    return Weighed(_evidence(claim, 0.0, why), Side.NEITHER)
+
+
+def _evidence(claim: Claim, nats: float, why: str) -> Evidence:
+    return Evidence(claim.kind, plain(claim.value, 200), nats, f"{plain(claim.source, 80)}: {why}")
+
+
+def spoken(said: Sequence[SelfClaim], declared: Declared, *, persona: bool) -> tuple[Weighed, ...]:
+    """What the text says of itself, weighed once; two makers in one text cancel out."""
+    ours, theirs = declared.vendors(expected=True), declared.vendors(expected=False)
+    torn = len({claim.maker for claim in said}) > 1
+    weighed: list[Weighed] = []
+    for claim in said:
+        side, nats = Side.NEITHER, 0.0
+        if not torn and (claim.maker in ours) != (claim.maker in theirs):
+            side = Side.EXPECTED if claim.maker in ours else Side.OTHER
+        elif not torn and ours and claim.maker not in ours:
+            side = Side.OTHER
+        if side is not Side.NEITHER and not weighed:
+            nats = SELF_UNDER_PERSONA if persona else SELF
+        nats = -nats if side is Side.EXPECTED else nats
+        detail = f"text: {plain(claim.text, 120)}"
+        weighed.append(Weighed(Evidence(ClaimKind.SELF, claim.family, nats, detail), side))
+    return tuple(weighed)

@@ -1,0 +1,27 @@
+"""The gauging job: what the database knows of our own state, read out for the metrics."""
+
+from collections import Counter
+
+from monitor.jobs.watch import Watch
+from monitor.metrics import Metrics
+from monitor.store import Away, budget, incidents, outbox
+
+
+async def gauge(watch: Watch, metrics: Metrics) -> None:
+    """Read outbox, delivery, budget and open incidents once. With the database away, say so."""
+    metrics.spool(len(watch.spool), watch.spool.dropped)
+    channel = watch.notifier.channel
+    try:
+        async with watch.database.begin() as connection:
+            waiting = await outbox.backlog(connection, channel)
+            spent = await budget.today(connection)
+            standing = await incidents.standing(connection)
+    except Away:
+        metrics.database(None)
+        return
+    probes = watch.settings.file.probes
+    metrics.outbox(waiting.waiting, waiting.oldest_at)
+    metrics.delivery(channel, waiting.broken_why if waiting.broken_since is not None else None)
+    metrics.budget(probes.daily_budget_usd - spent.usd, probes.max_per_day - spent.count)
+    metrics.incidents(Counter(item.rule for item in standing if item.open))
+    metrics.database(watch.now())

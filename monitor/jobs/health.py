@@ -1,0 +1,50 @@
+"""The health job: read what a target says of its own health, judge it, keep what changed."""
+
+import logging
+from urllib.parse import urlsplit
+
+from monitor.domain import Target
+from monitor.health import HealthPage, statement
+from monitor.jobs.watch import Watch
+from monitor.scrub import redact, storable
+from monitor.store import health, leases
+from monitor.wire.fetch import fetch
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10
+
+
+async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
+    """Read one page once; True when it says something new. Raises Away.
+
+    One worker reads a page: two that see it differently would tell of changes all day.
+    """
+    async with watch.database.begin() as connection:
+        span, name = 2 * page.every, f"health {target.name} {page.url}"
+        if await leases.hold(connection, name, holder=watch.worker, span=span) is None:
+            return False
+    reply = await fetch(page.url, headers=_headers(target, page), timeout_s=PATIENCE_S,
+                        ca_file=target.ca_file)  # fmt: skip
+    said = statement(page, http_status=reply.status, document=reply.json)
+    facts = {
+        name: storable(redact(value, watch.settings.secrets)) if isinstance(value, str) else value
+        for name, value in said.facts.items()
+    }
+    async with watch.database.begin() as connection:
+        changed = await health.keep(
+            connection, target.name, page.url, at=watch.now(), http_status=said.http_status,
+            healthy=said.healthy, unmet=said.unmet, facts=facts,
+        )  # fmt: skip
+    if changed:
+        log.info("health page changed", extra={"target": target.name, "url": page.url,
+                                               "healthy": said.healthy, "unmet": said.unmet,
+                                               "why": reply.trouble})  # fmt: skip
+    return changed
+
+
+def _headers(target: Target, page: HealthPage) -> dict[str, str]:
+    """The target's own headers, which may hold keys, for pages of the same place alone."""
+    there, here = urlsplit(page.url), urlsplit(target.url)
+    same = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+    return dict(target.headers) if same else {}

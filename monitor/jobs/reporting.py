@@ -1,0 +1,167 @@
+"""The report: what the database found, put together into the page that reports show."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from monitor import __version__
+from monitor.reports import data
+from monitor.reports.spread import bins
+from monitor.rules import DailySpend, Fallback, Ttft
+from monitor.settings import Settings
+from monitor.store import Database, reports
+from monitor.store.reports import Found, Span
+
+_MONEY = frozenset({"spend", "probe_budget"})  # rules whose values are exact
+
+
+async def page(
+    database: Database, settings: Settings, *, length: timedelta, now: datetime
+) -> data.Page:
+    """Everything of the span that ends now, one transaction long. Raises Away."""
+    ttft, fallback = settings.rules.get("ttft"), settings.rules.get("fallback")
+    spend = settings.rules.get("spend")
+    limit_ms = ttft.limit_ms if isinstance(ttft, Ttft) else None
+    every = min(target.every for target in settings.targets.values())
+    async with database.begin() as connection:
+        zone = await reports.zone(connection)
+        span = reports.span(now, length, every=every, zone=zone)
+        found = await reports.found(connection, span, targets=settings.targets, limit_ms=limit_ms)
+    asked = {item.target for item in found.figures}
+    names = [*settings.targets, *sorted(asked - settings.targets.keys())]
+    return data.Page(
+        version=__version__,
+        made_at=now,
+        since=span.since,
+        until=span.until,
+        zone=zone,
+        targets=tuple(_watched(found, span, name, limit_ms) for name in names),
+        spend=tuple(data.DaySpend(**item._asdict()) for item in found.spend),
+        spend_limit_usd=spend.limit_usd if isinstance(spend, DailySpend) else None,
+        fallback_limit=fallback.limit if isinstance(fallback, Fallback) else None,
+        incidents=tuple(_told(item) for item in found.incidents),
+    )
+
+
+def _watched(found: Found, span: Span, name: str, limit_ms: float | None) -> data.Watched:
+    figures = {item.query: item for item in found.figures if item.target == name}
+    whole = figures.get(None)
+    judged = [item for item in found.judged if item.target == name]
+    ended = [item for item in found.ended if item.target == name]
+    outcomes = Counter[str]()
+    for item in ended:
+        outcomes[item.outcome] += item.probes
+    return data.Watched(
+        name=name,
+        limit_ms=limit_ms,
+        step=span.step,
+        probes=whole.probes if whole else 0,
+        answered=whole.good if whole else 0,
+        failed=whole.bad if whole else 0,
+        p50_ms=whole.p50_ms if whole else None,
+        p90_ms=whole.p90_ms if whole else None,
+        over_limit=whole.over_limit if whole else None,
+        known=sum(item.expected + item.fallback for item in judged),
+        fell=sum(item.fallback for item in judged),
+        ttft=tuple(_points(found, name)),
+        judged=tuple(data.Judged(**_without_target(item)) for item in judged),
+        tried=tuple(_tried(found, name)),
+        served=tuple(data.Served(**_without_target(item))
+                     for item in found.models if item.target == name),
+        bins=bins([(item.ms, item.fallback, item.samples)
+                   for item in found.spread if item.target == name], limit_ms),
+        queries=tuple(_queries(found, name)),
+        costs=tuple(data.QueryCost(**_without_target(item))
+                    for item in found.costs if item.target == name),
+        outcomes=tuple(outcomes.most_common()),
+        quality=_quality(found, name),
+        health=_health(found, name),
+    )  # fmt: skip
+
+
+def _without_target(item: reports.Judged | reports.Model | reports.Cost) -> dict[str, Any]:
+    return {key: value for key, value in item._asdict().items() if key != "target"}
+
+
+def _points(found: Found, name: str) -> Iterator[data.TtftPoint]:
+    """Where several regions ask, each has a line of its own: their latencies differ."""
+    steps = [item for item in found.steps if item.target == name]
+    several = len({item.region for item in steps}) > 1
+    for item in steps:
+        if item.p50_ms is None or item.p90_ms is None or item.worst_ms is None:
+            continue
+        yield data.TtftPoint(
+            query=f"{item.query} · {item.region}" if several else item.query,
+            at=item.at, p50_ms=item.p50_ms, p90_ms=item.p90_ms, worst_ms=item.worst_ms,
+            samples=item.samples,
+        )  # fmt: skip
+
+
+def _tried(found: Found, name: str) -> Iterator[data.Tried]:
+    good, bad = Counter[datetime](), Counter[datetime]()
+    for item in found.steps:
+        if item.target == name:
+            good[item.at] += item.good
+            bad[item.at] += item.bad
+    yield from (data.Tried(at=at, good=good[at], bad=bad[at]) for at in sorted(good))
+
+
+def _queries(found: Found, name: str) -> Iterator[data.QueryFigures]:
+    phases = {item.query: item for item in found.phases if item.target == name}
+    for item in found.figures:
+        if item.target == name and item.query is not None:
+            spent = phases.get(item.query)
+            yield data.QueryFigures(
+                query=item.query, probes=item.probes, answered=item.good, p50_ms=item.p50_ms,
+                p90_ms=item.p90_ms, p99_ms=item.p99_ms, worst_ms=item.worst_ms,
+                over_limit=item.over_limit,
+                dns_ms=spent.dns_ms if spent else None, tcp_ms=spent.tcp_ms if spent else None,
+                tls_ms=spent.tls_ms if spent else None, head_ms=spent.head_ms if spent else None,
+                text_ms=spent.text_ms if spent else None,
+            )  # fmt: skip
+
+
+def _quality(found: Found, name: str) -> data.Quality:
+    ended = [item for item in found.ended if item.target == name]
+    rounds = next((item for item in found.rounds if item.target == name), None)
+    lags = [item.worst_lag_ms for item in ended if item.worst_lag_ms is not None]
+
+    def timed_by(stamp: str) -> int:
+        return sum(item.probes for item in ended if item.stamp == stamp)
+
+    return data.Quality(
+        kernel=timed_by("kernel"),
+        user=timed_by("user"),
+        degraded=timed_by("degraded"),
+        worst_lag_ms=max(lags, default=None),
+        rounds_expected=rounds.expected if rounds else None,
+        rounds_missed=rounds.missed if rounds else None,
+    )
+
+
+def _health(found: Found, name: str) -> data.Statement | None:
+    said = next((item for item in found.health if item.target == name), None)
+    if said is None:
+        return None
+    parts = ["no answer" if said.status is None else f"HTTP {said.status}"]
+    parts += [f"{key} is {_word(value)}" for key, value in said.facts.items()]
+    parts += [f"not met: {text}" for text in said.unmet]
+    return data.Statement(
+        healthy=said.healthy, since=said.since, checked_at=said.checked_at,
+        says=" · ".join(parts), contradiction=said.contradiction,
+    )  # fmt: skip
+
+
+def _word(value: object) -> str:
+    if value is None:
+        return "absent"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _told(item: reports.Told) -> data.Told:
+    def value(given: Decimal | None) -> float | Decimal | None:
+        return given if given is None or item.rule in _MONEY else float(given)
+
+    return data.Told(**item._asdict() | {"peak": value(item.peak), "limit": value(item.limit)})

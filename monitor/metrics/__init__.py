@@ -1,0 +1,177 @@
+"""What the worker tells of itself: counted in memory, shown to a scraper, judged by `/healthz`.
+
+Jobs call one method after each fact. Nothing here can fail a job or wait for anybody.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from monitor.domain import Observation, Outcome, Stamp, Target
+from monitor.metrics.lag import felt
+from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
+from monitor.metrics.serving import Answer, listening
+
+__all__ = ["Health", "Metrics"]
+
+INTERVALS = 3  # a cycle may be missed and the next one late before `/healthz` fails
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What `/healthz` answers. Delivery that is broken is said, and does not fail it: a deploy
+    that brings the mended address must not be held back by the address that is broken.
+    """
+
+    good: bool
+    says: str
+
+
+class Metrics:
+    """One worker's figures. `began_at` stands for the first cycle until there is one."""
+
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        *,
+        rules: Iterable[str] = (),
+        channel: str = "console",
+        began_at: datetime | None = None,
+        **build: str,
+    ) -> None:
+        self._targets = {target.name: target for target in targets}
+        self._registry = CollectorRegistry()
+        self._held = series(self._registry)
+        self._rules = tuple(rules)
+        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channel=channel)
+        self._held.build.info(build)
+        self._cycle_at = began_at or datetime.now(UTC)
+        self._broken: str | None = None
+        self._oldest_at: datetime | None = None
+        self._held.oldest.set_function(self._waited_s)
+
+    def observed(self, observation: Observation) -> None:
+        """Count one probe of a target that is watched."""
+        held, target, outcome = self._held, observation.target, observation.outcome
+        heard = (target, observation.query, "chat", self._model(observation))
+        held.probes.labels(target, outcome.value).inc()
+        held.success.labels("probed").set(observation.started_at.timestamp())
+        if observation.ttft_ms is not None:
+            held.stamps.labels(target, observation.stamp.value).inc()
+            if observation.stamp is not Stamp.DEGRADED:
+                held.first_chunk.labels(*heard).observe(observation.ttft_ms / 1000)
+        if observation.total_ms is not None:
+            held.answer.labels(*heard).observe(observation.total_ms / 1000)
+        if outcome is Outcome.ANSWERED:
+            held.answers.labels(target, observation.identity.value).inc()
+        if observation.cost_usd is not None:
+            held.cost.labels(target).inc(float(observation.cost_usd))
+        elif observation.pieces:
+            held.unpriced.labels(target).inc()
+
+    def round(self, target: str, *, whole: bool) -> None:
+        """Count a round; not whole: it was refused, cut short, or nobody could claim it."""
+        self._held.rounds.labels(target).inc()
+        if not whole:
+            self._held.missed.labels(target).inc()
+
+    def skipped(self) -> None:
+        """Count a run the scheduler could not start in time."""
+        self._held.skipped.inc()
+
+    def cycle(self, target: str, at: datetime) -> None:
+        """A round was probed, stored and evaluated whole."""
+        self._cycle_at = max(self._cycle_at, at)
+        self._held.cycle.labels(target).set(at.timestamp())
+        self.succeeded("cycle", at)
+
+    def succeeded(self, stage: str, at: datetime) -> None:
+        """Note the last success of a stage."""
+        self._held.success.labels(stage).set(at.timestamp())
+
+    def outbox(self, waiting: int, oldest_at: datetime | None) -> None:
+        """What waits to be told; its age is reckoned when somebody looks."""
+        self._held.waiting.set(waiting)
+        self._oldest_at = oldest_at
+
+    def delivery(self, channel: str, broken: str | None) -> None:
+        """Whether the channel takes messages at all; why not, if it refused for good."""
+        self._broken = broken
+        self._held.broken.labels(channel).set(broken is not None)
+
+    def budget(self, left_usd: Decimal, left_probes: int) -> None:
+        """What is left of the day's probes; never below nothing."""
+        self._held.budget_usd.set(max(float(left_usd), 0.0))
+        self._held.budget_probes.set(max(left_probes, 0))
+
+    def incidents(self, by_rule: Mapping[str, int]) -> None:
+        """How many incidents stand open."""
+        counts = Counter(dict.fromkeys(self._rules, 0)) + Counter(by_rule)
+        for rule in {*self._rules, *by_rule}:
+            self._held.incidents.labels(rule).set(counts[rule])
+
+    def spool(self, waiting: int, dropped: int) -> None:
+        """Observations that wait in memory, and those lost."""
+        self._held.spool.set(waiting)
+        self._held.dropped.set(dropped)
+
+    def database(self, at: datetime | None) -> None:
+        """Whether our state could be read, and when; None: the database is away."""
+        self._held.database.set(at is not None)
+        if at is not None:
+            self.succeeded("read_out", at)
+
+    def health(self, now: datetime) -> Health:
+        """Good while the last good cycle is younger than three of the shortest intervals."""
+        shortest = min((t.every for t in self._targets.values()), default=timedelta(minutes=5))
+        age = now - self._cycle_at
+        good = age <= INTERVALS * shortest
+        says = (f"last good cycle {age.total_seconds():.0f} s ago, "
+                f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed")  # fmt: skip
+        if self._broken is not None:
+            says += f"\ndelivery is broken: {self._broken}"
+        return Health(good, says)
+
+    def page(self, accept: str = "") -> tuple[str, bytes]:
+        """Content type and body for a scraper that accepts this."""
+        encode, content_type = choose_encoder(accept)
+        return content_type, encode(self._registry)
+
+    @asynccontextmanager
+    async def serving(self, host: str, port: int | None) -> AsyncIterator[int | None]:
+        """Serve `/metrics` and `/healthz` meanwhile, and feel the loop's lag; yields the port.
+
+        Without a port nothing is served. Raises OSError when the port is taken.
+        """
+        async with felt(self._held.lag.observe):
+            if port is None:
+                yield None
+                return
+            async with listening(host, port, self._answer) as bound:
+                yield bound
+
+    def _answer(self, path: str, accept: str) -> Answer:
+        if path == "/metrics":
+            content_type, body = self.page(accept)
+            return Answer(200, content_type, body)
+        if path == "/healthz":
+            health = self.health(datetime.now(UTC))
+            body = f"{'ok' if health.good else 'failing'}: {health.says}\n".encode()
+            return Answer(200 if health.good else 503, "text/plain; charset=utf-8", body)
+        return Answer(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
+
+    def _model(self, observation: Observation) -> str:
+        known = models(self._targets[observation.target])
+        model = observation.model_detected
+        return UNKNOWN if model is None else model if model in known else OTHER
+
+    def _waited_s(self) -> float:
+        if self._oldest_at is None:
+            return 0.0
+        return max((datetime.now(UTC) - self._oldest_at).total_seconds(), 0.0)

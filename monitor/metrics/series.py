@@ -1,0 +1,135 @@
+"""The series Prometheus scrapes: names, units, labels with few values, known ones at zero.
+
+Names follow the OpenTelemetry conventions for GenAI where those have one
+(docs/metrics-endpoint.md); the rest begin with `monitor_`.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    disable_created_metrics,
+)
+
+from monitor.domain import Identity, Outcome, Stamp, Target
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter's series
+
+# The buckets the conventions name, and an edge at the default limit of rule `ttft`: without
+# it a question about 1,200 ms would be answered for 1,280.
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.2, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96,
+           81.92)  # fmt: skip
+LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+OTHER, UNKNOWN = "other", "unknown"
+STAGES = ("probed", "cycle", "read_out", "heartbeat")
+
+_HEARD = ("target", "query", "gen_ai_operation_name", "gen_ai_response_model")
+
+
+class Series(NamedTuple):
+    """Every series, in the order they are shown."""
+
+    build: Info
+    first_chunk: Histogram
+    answer: Histogram
+    probes: Counter
+    answers: Counter
+    stamps: Counter
+    cost: Counter
+    unpriced: Counter
+    rounds: Counter
+    missed: Counter
+    skipped: Counter
+    success: Gauge
+    cycle: Gauge
+    lag: Histogram
+    waiting: Gauge
+    oldest: Gauge
+    broken: Gauge
+    budget_usd: Gauge
+    budget_probes: Gauge
+    incidents: Gauge
+    spool: Gauge
+    dropped: Gauge
+    database: Gauge
+
+
+def series(registry: CollectorRegistry) -> Series:
+    """Fresh series in a registry of their own."""
+
+    def gauge(name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(name, says, labels, registry=registry)
+
+    def counter(name: str, says: str, *labels: str) -> Counter:
+        return Counter(name, says, labels, registry=registry)
+
+    def histogram(name: str, says: str, *labels: str, edges: tuple[float, ...]) -> Histogram:
+        return Histogram(name, says, labels, buckets=edges, registry=registry)
+
+    return Series(
+        build=Info("monitor_build", "What runs, and where.", registry=registry),
+        first_chunk=histogram(
+            "gen_ai_client_operation_time_to_first_chunk_seconds",
+            "Request sent to first answer text (ttft_ms); degraded samples are left out.",
+            *_HEARD, edges=SECONDS),
+        answer=histogram(
+            "gen_ai_client_operation_duration_seconds",
+            "Request sent to last answer text (total_ms).", *_HEARD, edges=SECONDS),
+        probes=counter("monitor_probes", "Probes by how they ended.", "target", "outcome"),
+        answers=counter("monitor_answers", "Answers by who gave them.", "target", "identity"),
+        stamps=counter("monitor_samples", "TTFT samples by who timed them.", "target", "stamp"),
+        cost=counter("monitor_probes_usd", "What our own probes cost, as priced.", "target"),
+        unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", "target"),
+        rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", "target"),
+        missed=counter("monitor_rounds_missed", "Rounds not asked, or not asked whole.", "target"),
+        skipped=counter("monitor_jobs_skipped", "Runs the scheduler had to skip."),
+        success=gauge("monitor_last_success_timestamp_seconds", "Last success of each stage; 0: "
+                      "none yet.", "stage"),
+        cycle=gauge("monitor_last_good_cycle_timestamp_seconds", "Last round of each target that "
+                    "was probed, stored and evaluated; 0: none yet.", "target"),
+        lag=histogram("monitor_loop_lag_seconds", "How late our own loop was, each second.",
+                      edges=LAG_SECONDS),
+        waiting=gauge("monitor_outbox_notices", "Notices nobody took yet."),
+        oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest of them; 0: none."),
+        broken=gauge("monitor_delivery_broken", "1: the channel refused for good.", "channel"),
+        budget_usd=gauge("monitor_probe_budget_left_usd", "Left of the day's probe budget."),
+        budget_probes=gauge("monitor_probe_budget_left_probes", "Probes left of the day's."),
+        incidents=gauge("monitor_incidents_open", "Incidents open now.", "rule"),
+        spool=gauge("monitor_spool_observations", "Observations that wait for the database."),
+        dropped=gauge("monitor_spool_dropped", "Observations lost to the bound of the spool."),
+        database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),
+    )  # fmt: skip
+
+
+def begin_at_zero(
+    held: Series, targets: Iterable[Target], *, rules: Iterable[str], channel: str
+) -> None:
+    """Show every series whose labels are known before anything happened."""
+    for target in targets:
+        for model in (*models(target), OTHER, UNKNOWN):
+            for query in target.queries:
+                held.first_chunk.labels(target.name, query.id, "chat", model)
+                held.answer.labels(target.name, query.id, "chat", model)
+        for outcome in Outcome:
+            held.probes.labels(target.name, outcome.value)
+        for identity in Identity:
+            held.answers.labels(target.name, identity.value)
+        for stamp in Stamp:
+            held.stamps.labels(target.name, stamp.value)
+        for alone in (held.cost, held.unpriced, held.rounds, held.missed, held.cycle):
+            alone.labels(target.name)
+    for stage in STAGES:
+        held.success.labels(stage)
+    for rule in rules:
+        held.incidents.labels(rule)
+    held.broken.labels(channel)
+
+
+def models(target: Target) -> tuple[str, ...]:
+    """The values label `gen_ai_response_model` may take, beside `other` and `unknown`."""
+    return tuple(dict.fromkeys((*target.expected_models, *target.fallback_models)))

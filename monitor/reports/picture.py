@@ -1,0 +1,178 @@
+"""The chart Slack shows, as a PNG: TTFT over time, the limit, incidents, who answered.
+
+Pillow draws it, which only the extra `pictures` brings along.
+"""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from itertools import pairwise
+from typing import Any
+
+from monitor.reports.data import Page, Watched
+from monitor.reports.scale import Heights, Times, clock, heights, ms, share
+from monitor.reports.timeline import NAMES, ROLES, queries_of, runs
+from monitor.scrub import plain
+
+WIDTH, HEIGHT = 1200, 630
+_LEFT, _RIGHT, _TOP, _FOOT = 110, 40, 150, 130
+_STRIP = 26
+_PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
+_LIMIT, _BAND = "#c0281c", "#fbe3d2"
+_LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
+_DASHES = ((), (14, 8), (4, 7), (18, 6, 4, 6))
+_FILLS = {"expected": "#b9c4d0", "fallback": "#d55e00", "other": "#8a94a0"}
+
+
+class NoPillow(Exception):
+    """Pictures cannot be drawn; the sentence says how to change that."""
+
+
+def png(page: Page, watched: Watched) -> bytes:
+    """The picture of one target. Raises NoPillow."""
+    try:
+        from PIL import Image, ImageDraw
+    except ImportError:
+        raise NoPillow("pictures need Pillow: pip install 'rag-monitor[pictures]'") from None
+    image = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
+    _Picture(ImageDraw.Draw(image), page, watched).draw()
+    out = BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+class _Picture:
+    """One drawing in the making."""
+
+    def __init__(self, brush: Any, page: Page, watched: Watched) -> None:
+        self._brush, self._page, self._watched = brush, page, watched
+        values = [point.p50_ms for point in watched.ttft]
+        top = max([*values, 1.3 * (watched.limit_ms or 0.0)]) or 1.0
+        self._scale: Heights = heights(top)
+        self._times = Times(page.since, page.until, page.zone)
+        self._foot = HEIGHT - _FOOT
+
+    def draw(self) -> None:
+        self._heading()
+        if not self._watched.ttft:
+            self._text(WIDTH / 2, HEIGHT / 2, "Nothing was seen in this span.", anchor="mm")
+            return
+        self._incidents()
+        self._axes()
+        self._lines()
+        self._strip()
+
+    def _heading(self) -> None:
+        watched, page = self._watched, self._page
+        self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
+        said = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
+                f"{share(watched.fallback_share)} · {clock(page.since, page.zone)} to "
+                f"{clock(page.until, page.zone)} {page.zone.key}")  # fmt: skip
+        self._text(_LEFT, 74, said)
+        left = float(_LEFT)
+        for place, query in enumerate(queries_of(watched)[: len(_LINES)]):
+            self._dashed([(left, 122), (left + 40, 122)], place)
+            left = self._text(left + 50, 110, query, fill=_INK) + 30
+
+    def _axes(self) -> None:
+        for tick in self._scale.ticks:
+            y = self._y(tick)
+            self._brush.line([(_LEFT, y), (WIDTH - _RIGHT, y)], fill=_HAIR)
+            self._text(_LEFT - 12, y, ms(tick), anchor="rm")
+        for at, label in self._times.ticks(7):
+            self._text(self._x(at), self._foot + 2 * _STRIP + 8, label, anchor="ma")
+        limit = self._watched.limit_ms
+        if limit is not None:
+            y = self._y(limit)
+            self._dash([(_LEFT, y), (WIDTH - _RIGHT, y)], (12, 8), _LIMIT, 3)
+            self._text(WIDTH - _RIGHT, y - 6, f"limit {ms(limit)}", anchor="rs", fill=_LIMIT)
+
+    def _incidents(self) -> None:
+        for item in self._page.incidents:
+            if item.scope == self._watched.name:
+                left, right = self._x(item.opened_at), self._x(item.resolved_at or self._page.until)
+                box = [(left, _TOP), (max(right, left + 2), self._foot)]
+                self._brush.rectangle(box, fill=_BAND)
+                if right - left > 90:
+                    self._text(left + 6, _TOP + 4, f"#{item.number} {item.rule}", fill=_INK)
+
+    def _lines(self) -> None:
+        half = self._watched.step / 2
+        for place, query in enumerate(queries_of(self._watched)):
+            points = [point for point in self._watched.ttft if point.query == query]
+            for run in runs(points, self._watched.step):
+                spots = [(self._x(p.at + half), self._y(p.p50_ms)) for p in run]
+                self._dashed(spots if len(spots) > 1 else [spots[0], spots[0]], place)
+
+    def _strip(self) -> None:
+        """Who answered, step by step, and what the colours mean."""
+        top = self._foot + 14
+        for step in self._watched.judged:
+            left, right = self._x(step.at), self._x(step.at + self._watched.step)
+            whole, done = step.expected + step.fallback + step.other, 0.0
+            for role, _ in ROLES:
+                tall = _STRIP * getattr(step, role) / whole
+                if tall:
+                    self._brush.rectangle([(left, top + done), (right, top + done + tall)],
+                                          fill=_FILLS[role])  # fmt: skip
+                done += tall
+        left = float(_LEFT)
+        for role, name in NAMES.items():
+            if any(getattr(step, role) for step in self._watched.judged):
+                box = [(left, HEIGHT - 38), (left + 24, HEIGHT - 20)]
+                self._brush.rectangle(box, fill=_FILLS[role])
+                left = self._text(left + 34, HEIGHT - 41, name, fill=_INK) + 30
+
+    def _dashed(self, spots: Sequence[tuple[float, float]], place: int) -> None:
+        self._dash(spots, _DASHES[place % len(_DASHES)], _LINES[place % len(_LINES)], 4)
+
+    def _dash(
+        self, spots: Sequence[tuple[float, float]], dash: tuple[int, ...], fill: str, width: int
+    ) -> None:
+        if not dash:
+            self._brush.line(spots, fill=fill, width=width, joint="curve")
+            return
+        for piece in dashes(spots, dash):
+            self._brush.line(piece, fill=fill, width=width)
+
+    def _x(self, at: Any) -> float:
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * self._times.share(at)
+
+    def _y(self, value: float) -> float:
+        return self._foot - (self._foot - _TOP) * self._scale.share(value)
+
+    def _text(
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: int = 21,
+        anchor: str = "la",
+        fill: str = _SOFT,
+    ) -> float:
+        """Write foreign or own text; returns where it ends."""
+        from PIL import ImageFont
+
+        font = ImageFont.load_default(size)
+        shown = plain(text, 90)
+        self._brush.text((x, y), shown, font=font, fill=fill, anchor=anchor)
+        return x + float(self._brush.textlength(shown, font=font))
+
+
+def dashes(
+    spots: Sequence[tuple[float, float]], dash: tuple[int, ...]
+) -> Iterator[list[tuple[float, float]]]:
+    """A line cut into dashes: lengths of ink and of gap in turn, carried on around corners."""
+    place, left = 0, float(dash[0])
+    for (x0, y0), (x1, y1) in pairwise(spots):
+        length = ((x1 - x0) ** 2 + (y1 - y0) ** 2) ** 0.5
+        done = 0.0
+        while done < length:
+            piece = min(left, length - done)
+            if place % 2 == 0:
+                ends = ((done + k) / length for k in (0.0, piece))
+                yield [(x0 + (x1 - x0) * t, y0 + (y1 - y0) * t) for t in ends]
+            done, left = done + piece, left - piece
+            if left <= 0:
+                place += 1
+                left = float(dash[place % len(dash)])

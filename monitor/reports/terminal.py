@@ -1,0 +1,148 @@
+"""The report on a terminal: tables, and sparklines whose blanks are gaps."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from monitor.reports.data import Page, Watched
+from monitor.reports.scale import clock, day, lasting, ms, share, usd
+from monitor.reports.tables import quality_lines, value_of
+from monitor.reports.timeline import queries_of
+from monitor.scrub import plain
+
+_BARS = "▁▂▃▄▅▆▇█"
+_SPARK = 40  # characters
+
+
+def show(page: Page, console: Console | None = None) -> None:
+    """Print the page, target by target."""
+    out = console or Console(highlight=False)
+    out.print(Text(f"{clock(page.since, page.zone)} to {clock(page.until, page.zone)} "
+                   f"({page.zone.key})", style="dim"))  # fmt: skip
+    for watched in page.targets:
+        out.print(Group(*_target(page, watched)))
+    for title, table in (("spend per day", _spend(page)), ("incidents", _incidents(page))):
+        out.print(Group(Text(""), Text(title, style="bold"), table))
+
+
+def sparkline(values: Sequence[float | None], *, top: float) -> str:
+    """One character a value, eight heights from nothing to `top`; a blank where there is none."""
+    tall = len(_BARS) - 1
+    return "".join(
+        " " if value is None else _BARS[min(max(round(tall * value / top), 0), tall)]
+        for value in values
+    )
+
+
+def slots(
+    seen: Sequence[tuple[datetime, float]], *, since: datetime, until: datetime, many: int = _SPARK
+) -> list[float | None]:
+    """The worst value of each of so many equal spans; None where nothing was seen."""
+    span = (until - since) / many
+    worst: list[float | None] = [None] * many
+    for at, value in seen:
+        place = min(max(int((at - since) / span), 0), many - 1)
+        worst[place] = max(value, worst[place] or 0.0)
+    return worst
+
+
+def _target(page: Page, watched: Watched) -> Iterator[RenderableType]:
+    fell, health = watched.fallback_share, watched.health
+    over = page.fallback_limit is not None and fell is not None and fell > page.fallback_limit
+    yield Text("")
+    yield Text.assemble(
+        (plain(watched.name), "bold"), "  ",
+        _limited(f"median TTFT {ms(watched.p50_ms)}", bool(
+            watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms)),
+        f" (p90 {ms(watched.p90_ms)})  ",
+        _limited(f"fallback {share(fell)}", over),
+        f"  {watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
+    )  # fmt: skip
+    if health is not None and health.contradiction:
+        yield Text(plain(health.contradiction), style="red")
+    yield _queries(page, watched)
+    yield _models(watched)
+    for name, said in quality_lines(watched.quality):
+        yield Padding(Text(f"{plain(name)}: {said}", style="dim"), (0, 0, 0, 2))
+
+
+def _limited(words: str, over: bool) -> tuple[str, str]:
+    return words, "bold red" if over else ""
+
+
+def _queries(page: Page, watched: Watched) -> Table:
+    table = _table("query", f"TTFT, limit {ms(watched.limit_ms)}", "median", "p90", "worst",
+                   "over limit", "answered", right=5)  # fmt: skip
+    top = max([p.p50_ms for p in watched.ttft] + [watched.limit_ms or 0.0]) or 1.0
+    figures = {item.query: item for item in watched.queries}
+    for query in dict.fromkeys((*queries_of(watched), *figures)):
+        seen = [(p.at, p.p50_ms) for p in watched.ttft if p.query == query]
+        many = min(_SPARK, max(int((page.until - page.since) / watched.step), 1))
+        drawn = sparkline(slots(seen, since=page.since, until=page.until, many=many), top=top)
+        found = figures.get(query)
+        rest = ("", "", "", "", "") if found is None else (
+            ms(found.p50_ms), ms(found.p90_ms), ms(found.worst_ms), share(found.over_limit),
+            f"{found.answered} of {found.probes}",
+        )  # fmt: skip
+        table.add_row(_plain(query), drawn, *rest)
+    return table
+
+
+def _models(watched: Watched) -> Table:
+    table = _table("who answered", "answers", "share", right=2)
+    counts: dict[tuple[str | None, str], int] = {}
+    for item in watched.served:
+        key = (item.model, item.identity)
+        counts[key] = counts.get(key, 0) + item.answers
+    whole = sum(counts.values())
+    for (model, identity), count in sorted(counts.items(), key=lambda pair: -pair[1]):
+        name = f"{model or 'nobody can tell'} ({identity})"
+        table.add_row(_plain(name), f"{count:,}", share(count / whole))
+    return table
+
+
+def _spend(page: Page) -> RenderableType:
+    if not page.spend:
+        return Text("no day was reckoned yet", style="dim")
+    table = _table("day", "spent", "probes", "traffic", "account", right=4)
+    limit = page.spend_limit_usd
+    for item in page.spend[-14:]:
+        whole = usd(item.total_usd, at_least=item.at_least)
+        over = limit is not None and item.total_usd > limit
+        meters = (usd(amount) for amount in (item.probes_usd, item.traffic_usd, item.account_usd))
+        table.add_row(day(item.day), Text(whole, style="bold red" if over else ""), *meters)
+    drawn = [float(item.total_usd) for item in page.spend]
+    top = max([*drawn, float(limit or 0)]) or 1.0
+    said = f"{sparkline(drawn, top=top)}  limit {usd(limit)} a day"
+    return Group(Text(said), table)
+
+
+def _incidents(page: Page) -> RenderableType:
+    if not page.incidents:
+        return Text("none", style="dim")
+    table = _table("", "rule", "target", "opened", "lasted", "peak", "because")
+    for item in page.incidents:
+        lasted = lasting((item.resolved_at or page.until) - item.opened_at)
+        state = Text(f"open, {lasted}", style="bold red") if item.resolved_at is None else lasted
+        table.add_row(f"#{item.number}", _plain(item.rule), _plain(item.scope),
+                      clock(item.opened_at, page.zone), state, value_of(item.rule, item.peak),
+                      _plain(item.because))  # fmt: skip
+    return table
+
+
+def _table(*heads: str, right: int = 0) -> Table:
+    """A table whose last `right` columns are figures."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for place, head in enumerate(heads):
+        figure = place >= len(heads) - right
+        table.add_column(head, justify="right" if figure else "left", no_wrap=figure)
+    return table
+
+
+def _plain(text: str) -> Text:
+    """Foreign text, which must not format anything."""
+    return Text(plain(text))

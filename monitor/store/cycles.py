@@ -1,0 +1,38 @@
+"""Whether whole cycles are made: rounds as their slots tell, and whether somebody evaluates."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.tables import leases, slots
+
+
+class Round(NamedTuple):
+    """One claimed round. `missed` None: it was asked whole, as far as it went."""
+
+    slot: datetime
+    worker: str
+    finished: bool
+    missed: str | None
+
+
+async def rounds(
+    connection: AsyncConnection, target: str, region: str, *, at: Sequence[datetime]
+) -> Sequence[Round]:
+    """The rounds of these slots that anybody claimed, oldest first."""
+    table = slots.c
+    found = (
+        select(table.slot, table.worker, table.finished_at.is_not(None), table.missed)
+        .where(table.target == target, table.region == region, table.slot.in_(at))
+        .order_by(table.slot)
+    )
+    return [Round(*row) for row in await connection.execute(found)]
+
+
+async def evaluated(connection: AsyncConnection) -> bool:
+    """Whether somebody evaluated lately: the lease is renewed by each evaluation that ends well."""
+    until = select(leases.c.until > func.now()).where(leases.c.name == "evaluate")
+    return bool(await connection.scalar(until))

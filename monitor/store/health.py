@@ -1,0 +1,48 @@
+"""What health pages said: one row a change, its end moved ahead while it says the same."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.report_tables import health_readings
+
+
+async def keep(
+    connection: AsyncConnection,
+    target: str,
+    url: str,
+    *,
+    at: datetime,
+    http_status: int | None,
+    healthy: bool | None,
+    unmet: Sequence[str],
+    facts: Mapping[str, str | bool | None],
+) -> bool:
+    """Keep one reading; True when the page says something else than before."""
+    table = health_readings.c
+    latest = (
+        select(table.id, table.http_status, table.healthy, table.unmet, table.facts)
+        .where(table.target == target, table.url == url)
+        .order_by(table.at.desc(), table.id.desc())
+        .limit(1)
+        .with_for_update()
+    )
+    before = (await connection.execute(latest)).one_or_none()
+    said = (http_status, healthy, list(unmet), dict(facts))
+    if before is not None and tuple(before[1:]) == said:
+        await connection.execute(
+            update(health_readings)
+            .where(table.id == before.id)
+            .values(checked_at=func.greatest(table.checked_at, at))
+        )
+        return False
+    await connection.execute(
+        insert(health_readings).values(
+            target=target, url=url, at=at, checked_at=at, http_status=http_status,
+            healthy=healthy, unmet=list(unmet), facts=dict(facts),
+        )
+    )  # fmt: skip
+    return True

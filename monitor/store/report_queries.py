@@ -1,0 +1,204 @@
+"""The statements behind a report. All targets at once, so that their number costs nothing.
+
+Short spans are read from raw rows, long ones from hours and days; both give the same columns.
+"""
+
+STEPS_RAW = """
+SELECT target, region, query, date_bin(:step, slot, 'epoch'::timestamptz) AS at,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_judged_ms) AS p50_ms,
+    percentile_cont(0.9) WITHIN GROUP (ORDER BY ttft_judged_ms) AS p90_ms,
+    max(ttft_judged_ms) AS worst_ms, count(ttft_judged_ms)::integer AS samples,
+    (count(*) FILTER (WHERE good))::integer AS good,
+    (count(*) FILTER (WHERE NOT good))::integer AS bad
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND origin <> 'manual'
+GROUP BY 1, 2, 3, 4
+ORDER BY 4, 3, 2
+"""
+
+STEPS_HOURLY = """
+SELECT target, region, query, hour AS at, ttft_p50_ms AS p50_ms, ttft_p90_ms AS p90_ms,
+    ttft_max_ms AS worst_ms, judged AS samples, good, bad
+FROM report.ttft_hourly
+WHERE hour >= :since AND hour < :until AND probes > 0
+ORDER BY hour, query, region
+"""
+
+STEPS_DAILY = """
+SELECT target, region, query, day::timestamp AT TIME ZONE :zone AS at, ttft_p50_ms AS p50_ms,
+    ttft_p90_ms AS p90_ms, ttft_max_ms AS worst_ms, judged AS samples, good, bad
+FROM report.ttft_daily
+WHERE day >= :first_day AND day <= :last_day AND probes > 0
+ORDER BY day, query, region
+"""
+
+JUDGED_RAW = """
+SELECT target, date_bin(:step, slot, 'epoch'::timestamptz) AS at,
+    (count(*) FILTER (WHERE fallback IS FALSE))::integer AS expected,
+    (count(*) FILTER (WHERE fallback))::integer AS fallback,
+    (count(*) FILTER (WHERE fallback IS NULL))::integer AS other
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND origin <> 'manual'
+    AND (pieces > 0 OR identity <> 'unknown')
+GROUP BY 1, 2
+ORDER BY 2
+"""
+
+JUDGED_HOURLY = """
+SELECT target, date_trunc(:unit, hour, :zone) AS at,
+    sum(known - fallback)::integer AS expected, sum(fallback)::integer AS fallback,
+    sum(heard - known)::integer AS other
+FROM report.fallback_hourly
+WHERE hour >= :since AND hour < :until AND heard > 0
+GROUP BY 1, 2
+ORDER BY 2
+"""
+
+MODELS = """
+SELECT target, day, model, identity, heard AS answers
+FROM report.models_daily
+WHERE day >= :first_day AND day <= :last_day
+ORDER BY day, model NULLS LAST
+"""
+
+FIGURES_RAW = """
+SELECT target, query, count(*)::integer AS probes,
+    (count(*) FILTER (WHERE good))::integer AS good,
+    (count(*) FILTER (WHERE NOT good))::integer AS bad,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_judged_ms) AS p50_ms,
+    percentile_cont(0.9) WITHIN GROUP (ORDER BY ttft_judged_ms) AS p90_ms,
+    percentile_cont(0.99) WITHIN GROUP (ORDER BY ttft_judged_ms) AS p99_ms,
+    max(ttft_judged_ms) AS worst_ms,
+    avg((ttft_judged_ms > CAST(:limit_ms AS double precision))::integer)::double precision
+        AS over_limit
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND origin <> 'manual'
+GROUP BY GROUPING SETS ((target), (target, query))
+ORDER BY query NULLS FIRST
+"""
+
+FIGURES_DAILY = """
+SELECT target, query, probes, good, bad,
+    least(report.percentile(histogram, 0.5), worst_ms) AS p50_ms,
+    least(report.percentile(histogram, 0.9), worst_ms) AS p90_ms,
+    least(report.percentile(histogram, 0.99), worst_ms) AS p99_ms, worst_ms,
+    coalesce(report.share_above(histogram, CAST(:limit_ms AS double precision)),
+        CASE WHEN histogram IS NOT NULL AND CAST(:limit_ms AS double precision) IS NOT NULL
+            THEN 0 END) AS over_limit
+FROM (
+    SELECT target, query, sum(probes)::integer AS probes, sum(good)::integer AS good,
+        sum(bad)::integer AS bad, max(ttft_max_ms) AS worst_ms,
+        report.merge(ttft_histogram) AS histogram
+    FROM report.ttft_daily
+    WHERE day >= :first_day AND day <= :last_day
+    GROUP BY GROUPING SETS ((target), (target, query))
+) AS merged
+WHERE probes > 0
+ORDER BY query NULLS FIRST
+"""
+
+SPREAD_RAW = """
+SELECT target, fallback, report.bucket_ms(report.bucket(ttft_judged_ms)) AS ms,
+    count(*)::integer AS samples
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND origin <> 'manual' AND ttft_judged_ms IS NOT NULL
+GROUP BY 1, 2, 3
+"""
+
+SPREAD_DAILY = """
+SELECT target, CASE identity WHEN 'fallback' THEN true WHEN 'expected' THEN false END AS fallback,
+    report.bucket_ms(ttft_histogram[place][1]) AS ms,
+    sum(ttft_histogram[place][2])::integer AS samples
+FROM report.models_daily, generate_subscripts(ttft_histogram, 1) AS place
+WHERE day >= :first_day AND day <= :last_day
+GROUP BY 1, 2, 3
+"""
+
+COSTS = """
+SELECT target, query, model, sum(answered)::integer AS answers,
+    (sum(mean_usd * priced) / nullif(sum(priced), 0))::numeric(20, 12) AS mean_usd
+FROM report.cost_per_query_daily
+WHERE day >= :first_day AND day <= :last_day AND answered > 0
+GROUP BY target, query, model
+ORDER BY query, answers DESC, model
+"""
+
+ROUNDS = """
+SELECT target, sum(expected)::integer AS expected, sum(missed)::integer AS missed
+FROM (
+    SELECT target, region, day, max(rounds_expected) AS expected, max(rounds_missed) AS missed
+    FROM report.ttft_daily
+    WHERE day >= :first_day AND day <= :last_day
+    GROUP BY target, region, day
+) AS days
+GROUP BY target
+"""
+
+SPEND = """
+SELECT day, sum(spent_usd) AS total_usd,
+    sum(probes_usd) FILTER (WHERE meter = 'estimate') AS probes_usd,
+    sum(traffic_usd) FILTER (WHERE meter = 'estimate') AS traffic_usd,
+    sum(spent_usd) FILTER (WHERE meter = 'account') AS account_usd,
+    bool_or(at_least) AS at_least
+FROM report.spend_daily
+WHERE day >= :first_day AND day <= :last_day
+GROUP BY day
+ORDER BY day
+"""
+
+INCIDENTS = """
+SELECT number, rule, target AS scope, opened_at, resolved_at, peak, limit_value AS limit, because,
+    cost_usd, coalesce(cost_at_least, false) AS cost_at_least
+FROM report.incidents
+WHERE opened_at < :until AND (resolved_at IS NULL OR resolved_at > :since)
+ORDER BY opened_at DESC, number DESC
+LIMIT 200
+"""
+
+# What no rollup keeps is read from the latest raw rows of each target, so many at most.
+_LATEST = """
+WITH latest AS MATERIALIZED (
+    SELECT o.*
+    FROM unnest(CAST(:targets AS text[])) AS t (name) CROSS JOIN LATERAL (
+        SELECT target, query, outcome, stamp, lag_ms, dns_ms, connect_ms, tls_ms, ttfb_ms,
+            ttft_judged_ms
+        FROM report.observations
+        WHERE target = t.name AND started_at >= :since AND slot >= :since AND slot < :until
+            AND origin <> 'manual'
+        ORDER BY started_at DESC
+        LIMIT :most
+    ) AS o
+)
+"""
+
+PHASES = (
+    _LATEST
+    + """
+SELECT target, query,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY dns_ms) AS dns_ms,
+    percentile_cont(0.5) WITHIN GROUP (
+        ORDER BY greatest(connect_ms - coalesce(dns_ms, 0) - coalesce(tls_ms, 0), 0)) AS tcp_ms,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY tls_ms) AS tls_ms,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY ttfb_ms) AS head_ms,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_judged_ms - ttfb_ms) AS text_ms
+FROM latest
+WHERE ttft_judged_ms IS NOT NULL
+GROUP BY target, query
+"""
+)
+
+ENDED = (
+    _LATEST
+    + """
+SELECT target, outcome, stamp, count(*)::integer AS probes, max(lag_ms) AS worst_lag_ms
+FROM latest
+GROUP BY target, outcome, stamp
+"""
+)
+
+HEALTH = """
+SELECT target, page_healthy AS healthy, page_since AS since, page_checked_at AS checked_at,
+    page_status AS status, page_unmet AS unmet, page_facts AS facts, contradiction
+FROM report.health
+WHERE page_checked_at IS NOT NULL
+"""

@@ -1,0 +1,23 @@
+-- Run by the owner of the schema, after every migration: what each role may, and nothing else.
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA report TO monitor_reader, monitor_writer;
+GRANT SELECT ON ALL TABLES IN SCHEMA report TO monitor_reader, monitor_writer;
+GRANT USAGE ON SCHEMA public TO monitor_writer;
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO monitor_writer;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO monitor_writer;
+-- Observations are added, never changed, and only through their table; which schema this is, the owner decides.
+REVOKE UPDATE ON observations FROM monitor_writer;
+DO $$
+DECLARE
+    month regclass;
+BEGIN
+    FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'observations'::regclass LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM monitor_writer', month);
+    END LOOP;
+END $$;
+REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;
+-- What is computed is computed again; rounds and read-outs go with the raw rows.
+GRANT DELETE ON rollups_hourly, rollups_daily, answers_hourly, answers_daily, rollups_due,
+    spend_hourly, spend_days, slots, account_readings TO monitor_writer;
+GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts
+    TO monitor_writer;

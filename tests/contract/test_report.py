@@ -1,0 +1,179 @@
+"""The report of a seeded database: figures one can count by hand, whatever it is read from."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import text
+
+from monitor.jobs import reporting
+from monitor.reports import Page, html
+from monitor.store import Database, observations, reports
+from tests.contract.watching import settings
+from tests.facts import HAIKU, LLAMA, observation
+from tests.seeds import seed
+
+TEN = timedelta(minutes=10)
+
+
+async def page(database: Database, home: Path, length: timedelta) -> Page:
+    return await reporting.page(database, settings(home), length=length, now=datetime.now(UTC))
+
+
+async def counted(database: Database, statement: str) -> tuple[int, ...]:
+    async with database.begin() as connection:
+        return tuple((await connection.execute(text(statement))).one())
+
+
+@pytest.mark.parametrize(
+    ("length", "step"), [(timedelta(days=1), TEN), (timedelta(days=3), timedelta(hours=1)),
+                         (timedelta(days=60), timedelta(days=1))],
+)  # fmt: skip
+async def test_raw_rows_hours_and_days_tell_the_same_story(
+    database: Database, tmp_path: Path, length: timedelta, step: timedelta
+) -> None:
+    await seed(database, hours=24)
+    found = await page(database, tmp_path, length)
+    (rag,) = found.targets
+    probes, failed, fell = await counted(
+        database,
+        "SELECT count(*), count(*) FILTER (WHERE outcome <> 'answered'), "
+        "count(*) FILTER (WHERE fallback) FROM observations",
+    )
+    assert rag.step == step
+    assert (rag.probes, rag.failed, rag.fell, rag.known) == (probes, failed, fell, probes - failed)
+    assert sum(t.good + t.bad for t in rag.tried) == probes
+    assert {p.query for p in rag.ttft} == {"hi", "kbli"}
+    assert sum(p.samples for p in rag.ttft) == sum(b.samples for b in rag.bins)
+    assert sum(b.fallback for b in rag.bins) == fell == 12
+    assert [(q.query, q.probes) for q in rag.queries] == [("hi", probes / 2), ("kbli", probes / 2)]
+    assert rag.queries[0].p50_ms == pytest.approx(630, rel=0.02)
+    assert dict(rag.outcomes) == {"answered": probes - failed, "timeout_first_token": failed}
+    assert html(found).count("<figure") > 8
+
+
+async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
+    database: Database, tmp_path: Path
+) -> None:
+    await seed(database, hours=24)
+    found = (await page(database, tmp_path, timedelta(days=1))).targets[0]
+    hours = {p.at.hour for p in found.ttft}
+    assert 9 not in hours
+    assert not [p for p in found.ttft if (p.at.hour, p.at.minute) in ((7, 30), (5, 0))]
+    assert found.quality.degraded == 2
+
+
+async def test_phases_follow_one_another(database: Database, tmp_path: Path) -> None:
+    await seed(database, hours=2)
+    hi = (await page(database, tmp_path, timedelta(days=1))).targets[0].queries[0]
+    assert (hi.dns_ms, hi.tcp_ms, hi.tls_ms, hi.head_ms) == (2, 23, 20, 40)
+    assert hi.text_ms is not None
+    assert hi.text_ms >= 560
+
+
+async def test_costs_and_models_are_named(database: Database, tmp_path: Path) -> None:
+    await seed(database, hours=24)
+    rag = (await page(database, tmp_path, timedelta(days=1))).targets[0]
+    assert {(c.query, c.model, c.mean_usd) for c in rag.costs} == {
+        (query, model, usd) for query in ("hi", "kbli")
+        for model, usd in ((LLAMA, Decimal("0.000141")), (HAIKU, Decimal("0.00095")))}  # fmt: skip
+    assert {(s.model, s.identity) for s in rag.served} == {
+        (LLAMA, "expected"), (HAIKU, "fallback")}  # fmt: skip
+
+
+async def test_spend_counts_what_each_day_was_judged_by(database: Database, tmp_path: Path) -> None:
+    today = datetime.now(UTC).date()
+    async with database.begin() as connection:
+        await connection.execute(text(
+            "INSERT INTO spend_days (day, provider, probes_usd, traffic_usd, estimate_at_least, "
+            "account_usd, spent_usd, at_least, meter, because, reckoned_at) VALUES "
+            "(:day, 'openrouter', 0.1, 0.2, false, 0.5, 0.5, false, 'account', 'x', now()), "
+            "(:day, 'anthropic', 0.3, 1.2, true, NULL, 1.5, true, 'estimate', 'x', now())"
+        ), {"day": today})  # fmt: skip
+    found = await page(database, tmp_path, timedelta(days=1))
+    (spent,) = [item for item in found.spend if item.day == today]
+    meters = (spent.account_usd, spent.probes_usd, spent.traffic_usd)
+    assert (spent.total_usd, spent.at_least) == (2, True)
+    assert meters == (Decimal("0.5"), Decimal("0.3"), Decimal("1.2"))
+    assert found.spend_limit_usd == 2
+
+
+async def test_incidents_of_the_span_are_listed_with_their_limits(
+    database: Database, tmp_path: Path
+) -> None:
+    await seed(database, hours=2)
+    (told,) = (await page(database, tmp_path, timedelta(days=1))).incidents
+    assert (told.rule, told.scope, told.peak, told.limit) == ("fallback", "rag", 1.0, 0.1)
+    assert (await page(database, tmp_path, timedelta(hours=1))).incidents == ()
+
+
+async def test_regions_have_lines_of_their_own(database: Database, tmp_path: Path) -> None:
+    slot = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    async with database.begin() as connection:
+        await observations.add(connection, [
+            observation(slot=slot, started_at=slot, region=region, ttft_ms=ttft)
+            for region, ttft in (("sin", 500.0), ("ams", 900.0))])  # fmt: skip
+    for length in (timedelta(days=1), timedelta(days=7)):
+        (rag,) = (await page(database, tmp_path, length)).targets
+        assert [(p.query, p.p50_ms) for p in rag.ttft] == [("hi · ams", 900), ("hi · sin", 500)]
+        assert rag.p50_ms == pytest.approx(700, rel=0.01)
+
+
+async def test_what_its_own_health_page_says_stands_beside_what_probes_say(
+    database: Database, tmp_path: Path
+) -> None:
+    slot = datetime.now(UTC) - timedelta(minutes=5)
+    facts = {"status": "healthy", "services.router": True, "error": None}
+    async with database.begin() as connection:
+        await observations.add(connection, [observation(slot=slot, started_at=slot, query=q,
+                                                        identity=i) for q, i in
+                                            (("a", "fallback"), ("b", "expected"))])  # fmt: skip
+        await connection.execute(text(
+            "INSERT INTO health_readings (target, url, at, checked_at, http_status, healthy, "
+            "unmet, facts) VALUES ('rag', '/health', now(), now(), 200, true, '{}', :facts)"
+        ), {"facts": json.dumps(facts)})  # fmt: skip
+    said = (await page(database, tmp_path, timedelta(days=1))).targets[0].health
+    assert said is not None
+    assert said.healthy is True
+    assert said.contradiction is not None
+    assert "1 of 2 answers fell back" in said.contradiction
+    assert "status is healthy" in said.says
+    assert "error is absent" in said.says
+
+
+async def test_an_empty_database_makes_an_honest_page(database: Database, tmp_path: Path) -> None:
+    for length in (timedelta(minutes=1), timedelta(days=7), timedelta(days=365)):
+        found = await page(database, tmp_path, length)
+        assert [t.probes for t in found.targets] == [0]
+        assert "Nothing was seen in this span." in html(found)
+
+
+@pytest.mark.parametrize(
+    ("length", "every", "step"),
+    [
+        (timedelta(minutes=1), timedelta(seconds=1), timedelta(seconds=1)),
+        (timedelta(hours=1), timedelta(seconds=1), timedelta(seconds=10)),
+        (timedelta(hours=1), timedelta(minutes=5), timedelta(minutes=5)),
+        (timedelta(hours=48), timedelta(minutes=5), timedelta(minutes=10)),
+        (timedelta(hours=48, seconds=1), timedelta(minutes=5), timedelta(hours=1)),
+        (timedelta(days=45), timedelta(minutes=5), timedelta(hours=1)),
+        (timedelta(days=46), timedelta(minutes=5), timedelta(days=1)),
+    ],
+)
+def test_steps_are_no_finer_than_can_be_read(
+    length: timedelta, every: timedelta, step: timedelta
+) -> None:
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    found = reports.span(now, length, every=every, zone=ZoneInfo("UTC"))
+    assert found.step == step
+
+
+def test_long_spans_begin_at_a_midnight_of_the_zone() -> None:
+    now = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    rome = ZoneInfo("Europe/Rome")
+    found = reports.span(now, timedelta(days=30), every=TEN, zone=rome)
+    assert found.since == datetime(2026, 10, 20, 22, tzinfo=UTC)
+    assert found.parameters["first_day"] == date(2026, 10, 21)

@@ -1,0 +1,255 @@
+"""One exchange over real sockets: what is sent, what is kept, how it is stopped."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from monitor.domain import Ending, Stamp, WireRequest
+from monitor.wire import Wire
+from tests.scripted import HALF_CLOSE, HANG, LAST, Pause, chunk, head, scripted, whole
+from tests.wired import DONE, HI, THERE, data, judged, probed, says, watched
+
+ANSWER = (head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE)), LAST)
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    async with Wire("1.2.3") as wire:
+        yield wire
+
+
+async def test_every_probe_says_who_asks_and_under_which_id(wire: Wire) -> None:
+    async with scripted(*ANSWER) as server:
+        transcript = await probed(wire, watched(server.url))
+    headers = server.requests[0].headers
+    assert headers["x-request-id"] == str(transcript.id)
+    assert headers["user-agent"] == "rag-monitor/1.2.3"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["accept"] == "text/event-stream"
+    assert headers["connection"] == "close"
+
+
+async def test_the_targets_headers_win_but_not_over_who_asks(wire: Wire) -> None:
+    given = {"X-User-ID": "mine", "accept": "*/*", "user-agent": "curl", "ACCEPT-ENCODING": "gzip"}
+    async with scripted(*ANSWER) as server:
+        await probed(wire, watched(server.url, headers=given))
+    headers = server.requests[0].headers
+    assert (headers["x-user-id"], headers["accept"]) == ("mine", "*/*")
+    assert (headers["user-agent"], headers["accept-encoding"]) == ("rag-monitor/1.2.3", "identity")
+
+
+async def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
+    async with scripted(*ANSWER) as server:
+        await probed(wire, watched(server.url, "openai_chat", model="m"))
+    (asked,) = server.requests
+    assert (asked.method, asked.target) == ("POST", "/v1/chat/completions")
+    assert int(asked.headers["content-length"]) == len(asked.body) > 0
+
+
+async def test_a_request_larger_than_any_buffer_is_sent_whole(wire: Wire) -> None:
+    async with scripted(*ANSWER) as server:
+        request = WireRequest("POST", server.url, body=b"x" * 20_000_000)
+        transcript = await probed(wire, watched(server.url), request=request)
+    assert transcript.ending is Ending.END
+    assert len(server.requests[0].body) == 20_000_000
+
+
+async def test_an_answer_given_before_the_request_was_taken_is_heard(wire: Wire) -> None:
+    async with scripted(whole(413, b"too long"), Pause(0.2), deaf=True) as server:
+        request = WireRequest("POST", server.url, body=b"x" * 20_000_000)
+        target = watched(server.url, first_token_deadline=2)
+        transcript = await probed(wire, target, request=request)
+    assert (transcript.ending, transcript.status) == (Ending.STATUS, 413)
+
+
+async def test_no_cookie_of_one_answer_rides_on_the_next_request(wire: Wire) -> None:
+    cookie = head(200, ("Set-Cookie", "session=1; Path=/"))
+    async with scripted(cookie, *ANSWER[1:]) as server:
+        await probed(wire, watched(server.url))
+        await probed(wire, watched(server.url))
+    assert [("cookie" in asked.headers) for asked in server.requests] == [False, False]
+    assert server.connections == 2, "no connection is used twice"
+
+
+async def test_redirects_are_not_followed(wire: Wire) -> None:
+    async with scripted(*ANSWER) as elsewhere:
+        moved = whole(307, b"moved", ("Location", elsewhere.url))
+        async with scripted(moved) as server:
+            transcript = await probed(wire, watched(server.url, headers={"X-API-Key": "k"}))
+    assert (transcript.ending, transcript.status) == (Ending.STATUS, 307)
+    assert dict(transcript.headers)["location"] == elsewhere.url
+    assert elsewhere.connections == 0
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "sécrèt-☃", "a\x00b"])
+async def test_a_header_http_cannot_carry_is_refused_and_not_quoted(wire: Wire, value: str) -> None:
+    async with scripted(*ANSWER) as server:
+        transcript = await probed(wire, watched(server.url, headers={"X-API-Key": value}))
+    assert transcript.ending is Ending.PROTOCOL
+    assert transcript.sent_ns is None
+    assert transcript.detail is not None
+    assert value not in transcript.detail
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http:///x", "127.0.0.1:80", "http://[::1"])
+async def test_an_address_that_is_no_url_is_an_ending(wire: Wire, url: str) -> None:
+    transcript = await probed(wire, watched("http://x"), request=WireRequest("GET", url))
+    assert transcript.ending is Ending.PROTOCOL
+
+
+async def test_stamps_are_in_the_order_things_happen(wire: Wire) -> None:
+    async with scripted(*ANSWER) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.dns_ns is None, "there was no name to resolve"
+    assert transcript.tls_ns is None
+    stamps = [
+        transcript.started_ns,
+        transcript.connected_ns,
+        transcript.sent_ns,
+        transcript.head_ns,
+        *(event.arrived_ns for event in transcript.events),
+        transcript.ended_ns,
+    ]
+    assert None not in stamps
+    assert stamps == sorted(stamps)  # type: ignore[type-var]
+    assert data(transcript) == [HI, THERE, DONE]
+    assert transcript.stamp is not Stamp.USER
+    assert transcript.lag_ms is not None
+
+
+async def test_events_of_one_segment_share_a_read_and_others_do_not(wire: Wire) -> None:
+    script = (head(), chunk(says(HI) + says(THERE)), Pause(0.05), chunk(says(THERE)), *ANSWER[3:])
+    async with scripted(*script) as server:
+        transcript = await probed(wire, watched(server.url))
+    first, second, third, *_ = (event.read for event in transcript.events)
+    assert first == second < third
+
+
+async def test_an_event_arrives_with_the_bytes_that_complete_it(wire: Wire) -> None:
+    event = says(HI)
+    script = (head(), chunk(event[:9]), Pause(0.05), chunk(event[9:]), Pause(0.05), *ANSWER[3:])
+    async with scripted(*script) as server:
+        transcript = await probed(wire, watched(server.url))
+    hi, done = transcript.events
+    assert transcript.head_ns is not None
+    assert hi.arrived_ns - transcript.head_ns > 20e6
+    assert done.arrived_ns - hi.arrived_ns > 20e6
+
+
+async def test_times_a_server_claims_do_not_matter(wire: Wire) -> None:
+    liar = {"text": "Hi", "timestamp": -1e18, "sequenceNumber": 10**30}
+    async with scripted(head(), chunk(says(liar)), *ANSWER[3:]) as server:
+        target = watched(server.url)
+        transcript = await probed(wire, target)
+    ttft_ms = judged(transcript, target)[1].ttft_ms
+    assert ttft_ms is not None
+    assert 0 < ttft_ms < 5000
+
+
+async def test_what_came_with_the_end_is_kept_and_what_comes_later_is_not(wire: Wire) -> None:
+    together = chunk(says(HI, DONE, THERE, DONE))
+    async with scripted(head(), together, Pause(0.05), chunk(says(THERE)), HANG) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.ending is Ending.END
+    assert data(transcript) == [HI, DONE, THERE, DONE]
+
+
+async def test_enough_is_enough(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), Pause(0.05), chunk(says(THERE)), HANG) as server:
+        transcript = await probed(wire, watched(server.url), stop_after_chars=3)
+    assert transcript.ending is Ending.CUT
+    assert data(transcript) == [HI, THERE]
+
+
+async def test_an_end_outranks_having_heard_enough(wire: Wire) -> None:
+    both = chunk(says({"text": "Hi", "done": True}))
+    async with scripted(head(), both) as server:
+        transcript = await probed(wire, watched(server.url), stop_after_chars=1)
+    assert transcript.ending is Ending.END
+
+
+async def test_a_peer_that_stopped_sending_without_closing_is_at_its_end(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), HALF_CLOSE, HANG) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.ending is Ending.EOF
+
+
+async def test_lines_of_json_end_with_the_stream_if_not_before(wire: Wire) -> None:
+    lines = b'{"message":{"content":"Hi"},"done":false}\n{"message":{"content":""},"done":true}'
+    media = "application/x-ndjson"
+    async with scripted(head(media=media), chunk(lines), LAST) as server:
+        target = watched(server.url, "ollama", model="m")
+        transcript = await probed(wire, target)
+    assert transcript.ending is Ending.END
+    assert len(transcript.events) == 2
+
+
+@pytest.mark.parametrize(
+    ("response", "kept"),
+    [
+        (whole(200, b"<h1>Hi</h1>", media="text/html"), "<h1>Hi</h1>"),
+        (whole(401, b'{"detail":"no"}'), '{"detail":"no"}'),
+        (whole(500, "ü".encode() * 5000), "ü" * 2000),  # the start, in whole characters
+        (whole(500, b"\xff!"), "\ufffd!"),
+        (whole(500, b""), None),
+        (whole(500, b"\x1f\x8b", ("Content-Encoding", "gzip")), None),  # unreadable
+    ],
+)
+async def test_the_start_of_a_body_that_is_no_stream_is_kept(
+    wire: Wire, response: bytes, kept: str | None
+) -> None:
+    async with scripted(response) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.body == kept
+    assert transcript.events == ()
+
+
+async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: Wire) -> None:
+    hostile = "<!channel> <https://evil|click> *_~`\x1b[2J\x1b]0;gone\x07\u202egnp.exe\u2028=1+1"
+    async with scripted(head(), chunk(says({"text": hostile}, DONE))) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert data(transcript)[0] == {"text": hostile}
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_being_asked_to_wait_is_noted(wire: Wire, status: int) -> None:
+    async with scripted(whole(status, b"", ("Retry-After", "60"))) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.retry_after_s == 60.0
+
+
+async def test_abort_ends_what_is_under_way_and_nothing_else(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), HANG) as server:
+        target = watched(server.url)
+        running = asyncio.create_task(probed(wire, target))
+        await server.asked.wait()
+        await asyncio.sleep(0.05)
+        wire.abort()
+        transcript = await running
+        assert (transcript.ending, data(transcript)) == (Ending.ABORTED, [HI])
+    async with scripted(*ANSWER) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.ending is Ending.END
+
+
+async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), HANG) as server:
+        running = asyncio.create_task(probed(wire, watched(server.url)))
+        await server.asked.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        async with asyncio.timeout(5):
+            await server.over.wait()
+
+
+async def test_probes_side_by_side_do_not_mix(wire: Wire) -> None:
+    async with scripted(*ANSWER) as server:
+        target = watched(server.url)
+        transcripts = await asyncio.gather(*(probed(wire, target) for _ in range(50)))
+    assert {t.ending for t in transcripts} == {Ending.END}
+    assert all(data(t) == [HI, THERE, DONE] for t in transcripts)
+    ids = {asked.headers["x-request-id"] for asked in server.requests}
+    assert ids == {str(t.id) for t in transcripts}

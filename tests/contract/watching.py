@@ -1,0 +1,48 @@
+"""A watch on a real database and a real wire, configured as a person would configure it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from monitor import identity, pricing
+from monitor.jobs.watch import Watch
+from monitor.notifiers import Console, Notifier
+from monitor.settings import Settings, load
+from monitor.store import Database
+from monitor.wire import Wire
+
+CONFIGURATION = """
+[targets.rag]
+url = "{url}"
+dialect = "bali_zero"
+every = "10m"
+expected_models = ["meta-llama/llama-4-scout"]
+fallback_models = ["anthropic/claude-haiku-4-5"]
+[targets.rag.headers]
+X-Api-Key = "${{SERVICE_KEY}}"
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+[[targets.rag.queries]]
+id = "kbli"
+text = "KBLI?"
+"""
+
+
+def settings(home: Path, url: str = "http://127.0.0.1:1", **environ: str) -> Settings:
+    """The whole configuration, read as a worker reads it."""
+    path = home / "monitor.toml"
+    path.write_text(CONFIGURATION.format(url=url))
+    return load({"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711", **environ})
+
+
+@asynccontextmanager
+async def watching(
+    configured: Settings, database: Database, notifier: Notifier | None = None
+) -> AsyncIterator[Watch]:
+    async with Wire("0.0.0") as wire:
+        yield Watch(
+            settings=configured, database=database, wire=wire,
+            book=pricing.book(configured.file.prices, same=identity.same),
+            notifier=notifier or Console(), region="local", worker="w1",
+        )  # fmt: skip

@@ -1,0 +1,151 @@
+"""The worker as a process: what Slack received and what lies in the database is what counts."""
+
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from monitor.demo.inbox import Inbox
+from monitor.demo.slack_channel import Posted
+from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
+
+STARTED = "worker started"
+
+
+def fired(told: Sequence[Posted]) -> list[Posted]:
+    """Messages about incidents: passing notices, such as of a first day, may come besides."""
+    return [message for message in told if message.text.startswith("FIRING")]
+
+
+def test_a_slow_stream_in_one_message_out_and_a_clean_exit(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow", pace=1.0) as stage, Inbox() as inbox:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            inbox.wait_for(fired, 90)
+            time.sleep(5)
+            assert monitor.stop(signal.SIGTERM) == 0, monitor.log()
+        [message] = fired(inbox.messages)
+        assert message.text.startswith("FIRING #1 ttft · rag: ")
+        assert "limit 1200 ms" in message.text
+        assert message.metadata["event_type"] == "monitor_incident"
+    [(status, reference)] = rows(
+        database_url, "SELECT result, reference FROM outbox WHERE incident IS NOT NULL"
+    )
+    assert status == "sent"
+    assert reference
+    assert rows(database_url, "SELECT DISTINCT stamp FROM observations WHERE ttft_ms > 0") == [
+        ("kernel",)
+    ]
+    assert rows(database_url, "SELECT rule FROM incidents WHERE resolved_at IS NULL") == [("ttft",)]
+
+
+def test_killed_at_any_moment_it_goes_on_where_it_was_and_repeats_nothing(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow") as stage, Inbox() as inbox:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            inbox.wait_for(fired, 90)
+            monitor.child.kill()
+            monitor.child.wait(10)
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            before = rows(database_url, "SELECT count(*) FROM observations")[0][0]
+            eventually(
+                lambda: rows(database_url, "SELECT count(*) FROM observations")[0][0] > before + 4,
+                60, "more observations after the restart",
+            )  # fmt: skip
+            assert monitor.stop() == 0
+        assert len(fired(inbox.messages)) == 1
+    doubled = "SELECT count(*) - count(DISTINCT (target, query, slot)) FROM observations"
+    assert rows(database_url, doubled) == [(0,)]
+
+
+def test_news_written_but_not_sent_is_told_after_a_restart(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow") as stage:
+        configuration(tmp_path, stage.url)
+        dead = {"SLACK_BOT_TOKEN": "xoxb-inbox", "SLACK_CHANNEL": "#alerts",
+                "SLACK_API_BASE_URL": "http://127.0.0.1:9/api/"}  # fmt: skip
+        with worker(tmp_path, DATABASE_URL=database_url, **dead) as monitor:
+            eventually(lambda: rows(database_url, "SELECT 1 FROM outbox WHERE attempts > 0"), 90,
+                       "a first try")  # fmt: skip
+            monitor.child.kill()
+            monitor.child.wait(10)
+        with Inbox() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
+            inbox.wait_for(fired, 90)  # a lease may have to run out first
+            assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_in_the_middle_of_a_probe(
+    tmp_path: Path, database_url: str, number: int
+) -> None:
+    with service("hang") as stage:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path, DATABASE_URL=database_url) as monitor:
+            eventually(lambda: rows(database_url, "SELECT 1 FROM slots"), 30, "a claimed slot")
+            begun = time.monotonic()
+            assert monitor.stop(number) == 0, monitor.log()
+            assert time.monotonic() - begun < 15, "well within what a platform allows"
+    assert rows(database_url, "SELECT DISTINCT outcome FROM observations") == [("aborted",)]
+    assert rows(database_url, "SELECT count(*) FROM incidents") == [(0,)]
+
+
+def test_two_workers_on_one_database_ask_a_slot_once_and_tell_once(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow") as stage, Inbox() as inbox:
+        configuration(tmp_path, stage.url)
+        given = {"DATABASE_URL": database_url, **slack(inbox)}
+        with worker(tmp_path, **given) as one, worker(tmp_path, **given) as two:
+            inbox.wait_for(fired, 90)
+            time.sleep(5)
+            assert one.stop() == 0
+            assert two.stop() == 0
+        assert len(fired(inbox.messages)) == 1
+    workers = rows(database_url, "SELECT count(DISTINCT worker) FROM slots")
+    assert workers[0][0] in (1, 2)
+    doubled = "SELECT count(*) - count(DISTINCT (target, query, slot)) FROM observations"
+    assert rows(database_url, doubled) == [(0,)]
+
+
+def test_without_slack_news_goes_to_the_console(tmp_path: Path, database_url: str) -> None:
+    with service("slow") as stage:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path, DATABASE_URL=database_url) as monitor:
+            eventually(lambda: "FIRING #1 ttft · rag: " in monitor.log(), 90, "a message")
+            assert monitor.stop() == 0
+
+
+def test_the_embedded_database_serves_worker_and_command_at_once(tmp_path: Path) -> None:
+    with service("healthy") as stage:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path) as monitor:
+            eventually(lambda: STARTED in monitor.log(), 60, "the worker")
+            listed = command(tmp_path, "incidents", "list")
+            assert (listed.returncode, listed.stdout) == (0, "no incident\n"), listed.stderr
+            assert monitor.stop() == 0
+
+
+def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow") as stage, Inbox() as inbox:
+        configuration(tmp_path, stage.url)
+        muted = command(tmp_path, "incidents", "mute", "--rule", "ttft", "--for", "1h", "--reason",
+                        "load test", DATABASE_URL=database_url)  # fmt: skip
+        assert muted.returncode == 0, muted.stderr
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
+            eventually(lambda: rows(database_url, "SELECT 1 FROM incidents"), 90, "an incident")
+            time.sleep(2)
+            assert fired(inbox.messages) == []
+            ended = command(tmp_path, "incidents", "unmute", "--rule", "ttft",
+                            DATABASE_URL=database_url)  # fmt: skip
+            assert ended.returncode == 0, ended.stderr
+            inbox.wait_for(fired, 60)
+            assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")

@@ -1,0 +1,57 @@
+"""The heartbeat knows one reason to be sent, and every reason to be withheld."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from monitor.jobs.heartbeat import seeing, telling
+from monitor.rules import Backlog, Delivering
+from monitor.store.cycles import Round
+
+SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+BEFORE = SLOT - timedelta(minutes=5)
+
+
+def one(slot: datetime = SLOT, worker: str = "us", *, finished: bool = True,
+        missed: str | None = None) -> Round:  # fmt: skip
+    return Round(slot, worker, finished, missed)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "evaluated", "spooled", "why"),
+    [
+        ([one()], True, 0, None),
+        ([], True, 0, "nobody claimed the round"),
+        ([one(BEFORE)], True, 0, "nobody claimed the round"),
+        ([one(finished=False)], True, 0, "the round was not finished"),
+        ([one(missed="the service asked for patience")], True, 0,
+         "the round was not asked whole: the service asked for patience"),
+        ([one()], True, 3, "3 observations wait for the database"),
+        ([one()], False, 0, "nobody evaluates"),
+        # Another worker asks: it may still be at it, then the round before counts.
+        ([one(worker="them")], True, 0, None),
+        ([one(BEFORE, "them"), one(worker="them", finished=False)], True, 0, None),
+        ([one(worker="them", finished=False)], True, 0, "the round was not finished"),
+        ([one(BEFORE, "them", missed="x"), one(worker="them", finished=False)], True, 0,
+         "the round was not asked whole: x"),
+    ],
+)  # fmt: skip
+def test_a_cycle_is_whole_or_the_reason_is_named(
+    rounds: list[Round], evaluated: bool, spooled: int, why: str | None
+) -> None:
+    assert seeing(rounds, slot=SLOT, worker="us", evaluated=evaluated, spooled=spooled) == why
+
+
+@pytest.mark.parametrize(
+    ("backlog", "silent"),
+    [
+        (Backlog(channel="bot"), False),
+        (Backlog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=15)), False),
+        (Backlog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=16)), True),
+        (Backlog(channel="bot", broken_since=SLOT, broken_why="no_service"), True),
+    ],
+)
+def test_a_channel_that_is_stuck_or_refuses_for_good_withholds_it(
+    backlog: Backlog, silent: bool
+) -> None:
+    assert (telling(backlog, Delivering(), SLOT) is not None) is silent

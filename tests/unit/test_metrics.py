@@ -1,0 +1,186 @@
+"""What the worker tells of itself: each fact counted once, known series there from the start."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from monitor.domain import Identity, Outcome, Query, Stamp, Target
+from monitor.metrics import Metrics
+from tests.facts import HAIKU, LLAMA, observation
+
+BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+TTFT = "gen_ai_client_operation_time_to_first_chunk_seconds"
+
+
+def target(name: str = "rag", every: timedelta = 5 * MINUTE) -> Target:
+    return Target(name=name, url="http://rag", dialect="bali_zero", every=every,
+                  queries=(Query(id="hi", text="Hi"),), expected_models=(LLAMA,),
+                  fallback_models=(HAIKU,))  # fmt: skip
+
+
+def metrics(*targets: Target) -> Metrics:
+    return Metrics(targets or (target(),), rules=("ttft", "spend"), channel="bot", began_at=BEGAN,
+                   version="1.2.3", region="sin")  # fmt: skip
+
+
+def value(held: Metrics, name: str, **labels: str) -> float | None:
+    """The sample of exactly these labels; None: it is not shown."""
+    for family in text_string_to_metric_families(held.page()[1].decode()):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+def ttft(held: Metrics, suffix: str, model: str = LLAMA, **labels: str) -> float | None:
+    return value(held, TTFT + suffix, target="rag", query="hi", gen_ai_operation_name="chat",
+                 gen_ai_response_model=model, **labels)  # fmt: skip
+
+
+def test_the_buckets_are_those_of_the_conventions_and_the_limit() -> None:
+    held = metrics()
+    held.observed(observation(ttft_ms=1200.0))
+    held.observed(observation(ttft_ms=1200.1))
+    edges = ("0.01", "0.02", "0.04", "0.08", "0.16", "0.32", "0.64", "1.2", "1.28", "2.56",
+             "5.12", "10.24", "20.48", "40.96", "81.92", "+Inf")  # fmt: skip
+    counts = [ttft(held, "_bucket", le=edge) for edge in edges]
+    assert counts == [0.0] * 7 + [1.0] + [2.0] * 8
+
+
+def test_degraded_samples_are_counted_and_not_judged() -> None:
+    held = metrics()
+    held.observed(observation(stamp=Stamp.DEGRADED))
+    assert ttft(held, "_count") == 0
+    assert value(held, "monitor_samples_total", target="rag", stamp="degraded") == 1
+
+
+def test_a_probe_without_text_has_an_outcome_and_no_latency() -> None:
+    held = metrics()
+    held.observed(observation(outcome=Outcome.TIMEOUT_FIRST_TOKEN, ttft_ms=None, total_ms=None,
+                              pieces=0, cost_usd=None, cost_source=None))  # fmt: skip
+    assert value(held, "monitor_probes_total", target="rag", outcome="timeout_first_token") == 1
+    assert value(held, "monitor_unpriced_answers_total", target="rag") == 0
+    assert ttft(held, "_count") == 0
+
+
+@pytest.mark.parametrize(
+    ("detected", "label"),
+    [(LLAMA, LLAMA), (HAIKU, HAIKU), ("x/never-heard", "other"), (None, "unknown")],
+)  # fmt: skip
+def test_the_label_of_the_model_has_few_values(detected: str | None, label: str) -> None:
+    held = metrics()
+    held.observed(observation(model_detected=detected))
+    assert ttft(held, "_count", label) == 1
+
+
+def test_answers_and_money_are_counted_by_target() -> None:
+    held = metrics()
+    held.observed(observation(identity=Identity.FALLBACK, cost_usd=Decimal("0.5")))
+    held.observed(observation(cost_usd=Decimal("0.25")))
+    held.observed(observation(cost_usd=None, cost_source=None))
+    assert value(held, "monitor_answers_total", target="rag", identity="fallback") == 1
+    assert value(held, "monitor_answers_total", target="rag", identity="expected") == 2
+    assert value(held, "monitor_probes_usd_total", target="rag") == 0.75
+    assert value(held, "monitor_unpriced_answers_total", target="rag") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        ("monitor_probes_total", {"target": "rag", "outcome": "tls"}),
+        ("monitor_answers_total", {"target": "rag", "identity": "disputed"}),
+        ("monitor_rounds_missed_total", {"target": "rag"}),
+        ("monitor_last_success_timestamp_seconds", {"stage": "heartbeat"}),
+        ("monitor_last_good_cycle_timestamp_seconds", {"target": "rag"}),
+        ("monitor_incidents_open", {"rule": "spend"}),
+        ("monitor_delivery_broken", {"channel": "bot"}),
+        ("monitor_outbox_oldest_seconds", {}),
+        ("monitor_jobs_skipped_total", {}),
+    ],
+    ids=lambda found: found if isinstance(found, str) else "",
+)
+def test_known_series_are_there_at_zero(name: str, labels: dict[str, str]) -> None:
+    assert value(metrics(), name, **labels) == 0
+
+
+def test_two_targets_stay_within_a_thousand_series() -> None:
+    page = metrics(target("rag"), target("other"))
+    assert page.page()[1].count(b"\n") < 1000
+
+
+def test_what_runs_is_told_in_labels() -> None:
+    assert value(metrics(), "monitor_build_info", version="1.2.3", region="sin") == 1
+
+
+@pytest.mark.parametrize(
+    ("cycle", "now", "good"),
+    [
+        (None, 15, True),  # it has only just begun
+        (None, 15.1, False),
+        (10, 25, True),
+        (10, 25.1, False),
+    ],
+)
+def test_health_fails_when_the_last_good_cycle_is_older_than_three_intervals(
+    cycle: float | None, now: float, good: bool
+) -> None:
+    held = metrics(target("rag"), target("slow", every=60 * MINUTE))
+    if cycle is not None:
+        held.cycle("rag", BEGAN + cycle * MINUTE)
+    assert held.health(BEGAN + now * MINUTE).good is good
+
+
+def test_broken_delivery_is_said_and_does_not_fail_health() -> None:
+    held = metrics()
+    held.delivery("bot", "channel_not_found")
+    health = held.health(BEGAN)
+    assert health.good
+    assert health.says.endswith("delivery is broken: channel_not_found")
+    assert value(held, "monitor_delivery_broken", channel="bot") == 1
+    held.delivery("bot", None)
+    assert "delivery" not in held.health(BEGAN).says
+
+
+def test_the_state_that_was_read_out_is_shown() -> None:
+    held = metrics()
+    held.outbox(3, datetime.now(UTC) - timedelta(hours=1))
+    held.budget(Decimal("-0.10"), 17)
+    held.incidents({"ttft": 1, "delivery": 2})
+    held.spool(4, 5)
+    held.round("rag", whole=True)
+    held.round("rag", whole=False)
+    held.skipped()
+    found: dict[str, Any] = {
+        name: value(held, name)
+        for name in ("monitor_outbox_notices", "monitor_probe_budget_left_usd",
+                     "monitor_probe_budget_left_probes", "monitor_spool_observations",
+                     "monitor_spool_dropped", "monitor_jobs_skipped_total")
+    }  # fmt: skip
+    assert list(found.values()) == [3, 0, 17, 4, 5, 1]
+    assert value(held, "monitor_outbox_oldest_seconds") == pytest.approx(3600, abs=5)
+    assert value(held, "monitor_incidents_open", rule="delivery") == 2
+    assert value(held, "monitor_incidents_open", rule="spend") == 0
+    assert value(held, "monitor_rounds_total", target="rag") == 2
+    assert value(held, "monitor_rounds_missed_total", target="rag") == 1
+
+
+def test_incidents_that_ended_go_back_to_zero() -> None:
+    held = metrics()
+    held.incidents({"ttft": 1})
+    held.incidents({})
+    assert value(held, "monitor_incidents_open", rule="ttft") == 0
+
+
+def test_a_database_that_is_away_is_told() -> None:
+    held = metrics()
+    held.database(BEGAN)
+    assert value(held, "monitor_database_up") == 1
+    held.database(None)
+    assert value(held, "monitor_database_up") == 0
+    assert (
+        value(held, "monitor_last_success_timestamp_seconds", stage="read_out") == BEGAN.timestamp()
+    )

@@ -1,0 +1,165 @@
+"""Charts say what the figures say: gaps are gaps, limits are edges, ticks are round."""
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from monitor.reports import bars, sideways
+from monitor.reports.palette import cast
+from monitor.reports.scale import Times, heights, lasting, ms, share, usd
+from monitor.reports.spread import bins
+from monitor.reports.tables import value_of
+from monitor.reports.timeline import runs, timeline
+from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, page, point, served, watched
+
+ROME = ZoneInfo("Europe/Rome")
+
+
+@pytest.mark.parametrize(
+    ("top", "ticks"),
+    [(1200, (0, 250, 500, 750, 1000, 1250)), (1000, (0, 200, 400, 600, 800, 1000)),
+     (7, (0, 2, 4, 6, 8)), (0.003, (0, 0.001, 0.002, 0.003)), (0, (0, 0.2, 0.4, 0.6, 0.8, 1.0))],
+)  # fmt: skip
+def test_ticks_are_round_and_hold_the_greatest_value(top: float, ticks: tuple[float, ...]) -> None:
+    scale = heights(top)
+    assert scale.ticks == pytest.approx(ticks)
+    assert scale.top == pytest.approx(ticks[-1])
+
+
+@pytest.mark.parametrize(
+    ("span", "labels"),
+    [
+        (timedelta(minutes=40), "12:00 12:05 12:10 12:15 12:20 12:25 12:30 12:35 12:40"),
+        (timedelta(hours=24), "12:00 15:00 18:00 21:00 Nov_21 03:00 06:00 09:00 12:00"),
+        (timedelta(days=7), "Nov_21 Nov_22 Nov_23 Nov_24 Nov_25 Nov_26 Nov_27"),
+        (timedelta(days=90), "Nov_30 Dec_14 Dec_28 Jan_11 Jan_25 Feb_8"),
+    ],
+)
+def test_time_ticks_are_round_on_the_clock_of_the_zone(span: timedelta, labels: str) -> None:
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    found = [label for _, label in Times(noon, noon + span, ZoneInfo("UTC")).ticks(8)]
+    assert found == [label.replace("_", " ") for label in labels.split()]
+
+
+def test_days_begin_at_midnight_of_the_zone_also_when_the_clock_changes() -> None:
+    since = datetime(2026, 10, 23, 22, tzinfo=UTC)  # midnight in Rome, in summer time
+    ticks = Times(since, since + timedelta(days=4), ROME).ticks(5)
+    assert [at.hour for at, _ in ticks] == [22, 22, 23, 23]
+    assert [label for _, label in ticks] == ["Oct 24", "Oct 25", "Oct 26", "Oct 27"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(None, "–"), (Decimal(0), "$0"), (Decimal("0.000141"), "$0.000141"), (Decimal("0.5"), "$0.50"),
+     (Decimal("1.005"), "$1.00"), (Decimal("1234.5"), "$1,234.50"), (Decimal("1E-12"), "$0.00")],
+)  # fmt: skip
+def test_money_is_never_shown_in_exponents(value: Decimal | None, shown: str) -> None:
+    assert usd(value) == shown
+
+
+def test_figures_carry_their_units() -> None:
+    assert (ms(None), ms(0), ms(0.25), ms(1200)) == ("–", "0 ms", "0.2 ms", "1,200 ms")
+    assert (share(None), share(0.1), share(0.125)) == ("–", "10 %", "12.5 %")
+    assert lasting(timedelta(hours=25)) == "1 d 1 h"
+    assert value_of("spend", Decimal(2)) == "$2.00"
+    assert value_of("fallback", 0.25) == "25 %"
+    assert value_of("ttft", 2200.0) == "2,200 ms"
+    assert value_of("down", 3.0) == "3"
+
+
+@pytest.mark.parametrize(
+    ("hours", "lengths"),
+    [((0, 1, 2), [3]), ((0, 1, 3), [2, 1]), ((0, 2, 4), [1, 1, 1]), ((), [])],
+)
+def test_a_line_breaks_where_a_step_is_missing(hours: tuple[int, ...], lengths: list[int]) -> None:
+    found = runs([point("hi", hour) for hour in hours], HOUR)
+    assert [len(run) for run in found] == lengths
+
+
+def test_the_gap_of_the_page_breaks_every_line_once() -> None:
+    drawn = timeline(page(), watched())
+    lines = re.findall(r'<path d="(M[^"]+)" class="line q\d"', drawn)
+    plotted = [line for line in lines if line.count("M") == 2]
+    assert len(plotted) == 2, "two queries, each cut once"
+    assert GONE.stop < 48
+
+
+def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
+    drawn = timeline(page(), watched())
+    # 3,000 ms is the top of 220 pixels: 1,200 ms lies 132 from it.
+    assert '<path d="M0 132.00H1000" class="limit">' in drawn
+    left, width = 1000 * 20 / 48, 1000 * 6 / 48
+    assert f'<rect x="{left:.2f}" y="0" width="{width:g}" height="220" class="incident">' in drawn
+    assert "#3 fallback: 2026-11-20 20:00 – 2026-11-21 02:00" in drawn
+    assert "#4 spend" not in drawn, "incidents of other scopes are no bands of this target"
+
+
+def test_bands_tell_who_answered() -> None:
+    drawn = timeline(page(), watched())
+    fallback = re.findall(r'<rect x="([\d.]+)" y="226" width="([\d.]+)" height="10.5" '
+                          r'class="fallback0">', drawn)  # fmt: skip
+    assert len(fallback) == len(FELL), "18 of 24: three quarters of 14 pixels"
+    assert "6 by expected model" in drawn
+    assert "expected model: meta-llama/llama-4-scout" in drawn
+
+
+def test_one_monstrous_value_does_not_flatten_the_rest_and_is_told() -> None:
+    monster = replace(point("hi", 47), p50_ms=60_000.0)
+    points = (*(point("hi", hour) for hour in range(47)), monster)
+    drawn = timeline(page(), watched(ttft=points))
+    assert "1 of 48 medians lie above the chart" in drawn
+    assert ">4,000 ms</text>" in drawn
+    assert "60,000 ms</text>" not in drawn
+
+
+@pytest.mark.parametrize(
+    ("sample", "bar"),
+    [(1200.0, (1009.0, 1200.0)), (1200.1, (1200.0, 1427.0)), (600.0, (504.5, 600.0))],
+)
+def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, float]) -> None:
+    (found,) = bins([(sample, False, 3)], 1200.0)
+    assert (round(found.low_ms, 0), round(found.high_ms, 0)) == pytest.approx(bar, abs=0.6)
+    assert (found.expected, found.fallback, found.other) == (3, 0, 0)
+
+
+def test_empty_bars_between_samples_are_kept() -> None:
+    found = bins([(600.0, False, 1), (1200.0, True, 2), (1200.0, None, 1)], 1200.0)
+    assert [item.samples for item in found] == [1, 0, 0, 0, 3]
+    assert found[-1].fallback == 2
+
+
+def test_a_model_keeps_the_role_it_mostly_had() -> None:
+    roles = cast(watched(served=(served(0, LLAMA, "expected", 9), served(1, LLAMA, "disputed", 1),
+                                 served(0, HAIKU, "fallback", 1), served(0, "x/y", "changed", 1),
+                                 served(0, None, "unknown", 1))))  # fmt: skip
+    assert [roles.style(m) for m in (LLAMA, HAIKU, "x/y", None)] == [
+        "expected0", "fallback0", "other0", "unknown"]  # fmt: skip
+
+
+def test_spend_stacks_its_meters_up_to_the_sum() -> None:
+    drawn = bars.spend(page())
+    # $2.50 is the top of 150 pixels; the second day: 0.80 account, 0.30 probes, 1.20 traffic.
+    bar = r'<rect x="5[\d.]+" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
+    tall = {style: float(pixels) for pixels, style in re.findall(bar, drawn)}
+    assert tall == {"account": 48.0, "probes": 18.0, "traffic": 72.0}
+    assert "≥ $2.30 in all" in drawn
+    assert '<path d="M0 30.00H1000" class="limit">' in drawn
+
+
+def test_what_has_no_price_has_no_bar() -> None:
+    drawn = sideways.costs(watched())
+    assert "hi · model unknown · –" in drawn
+    assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
+
+
+def test_charts_without_data_say_so() -> None:
+    bare = watched(ttft=(), judged=(), tried=(), served=(), bins=(), queries=(), costs=())
+    empty = page(targets=(bare,), spend=())
+    for drawn in (timeline(empty, bare), bars.model_share(empty, bare), bars.histogram(bare),
+                  bars.spend(empty), sideways.phases(bare), sideways.costs(bare)):  # fmt: skip
+        assert "<svg" not in drawn
+        assert 'class="empty"' in drawn

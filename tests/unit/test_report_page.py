@@ -1,0 +1,164 @@
+"""The page is safe and whole: foreign text stays text, nothing is loaded, nothing runs."""
+
+import re
+from base64 import b64encode
+from dataclasses import replace
+from hashlib import sha256
+from html.parser import HTMLParser
+from io import BytesIO, StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from monitor.reports import html, picture, png, show
+from monitor.reports.markup import Markup, element, words
+from monitor.reports.picture import dashes
+from monitor.reports.terminal import slots, sparkline
+from tests.pages import HOUR, SINCE, figures, page, point, served, watched
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>&lt;[bold]\x1b[31m\u202e"
+VOID = {"meta", "br", "hr"}
+
+
+def hostile_page() -> Any:
+    """A page on which every foreign text tries to break out."""
+    told = tuple(replace(item, rule=HOSTILE, because=HOSTILE) for item in page().incidents)
+    bad = watched(
+        name=HOSTILE,
+        ttft=(replace(point("hi", 0), query=HOSTILE),),
+        served=(served(0, HOSTILE, HOSTILE, 3),),
+        queries=(figures(HOSTILE),),
+        costs=(replace(watched().costs[0], query=HOSTILE, model=HOSTILE),),
+        outcomes=((HOSTILE, 1),),
+        health=replace(watched().health, says=HOSTILE, contradiction=HOSTILE),
+    )
+    own = replace(told[0], scope=HOSTILE)
+    return page(targets=(bad,), incidents=(own, *told), version=HOSTILE)
+
+
+class Reader(HTMLParser):
+    """Reads a page as a browser does, and notes what it would do."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def test_foreign_text_stays_text_wherever_it_stands() -> None:
+    reader = read(html(hostile_page()))
+    assert not reader.seen & {"script", "img", "iframe", "object", "link", "a", "form"}
+    assert not {name for name in reader.attributes if name.startswith("on")}
+    assert reader.text.count("<script>alert(1)</script>") > 10
+    assert "\x1b" not in reader.text
+    assert "\u202e" not in reader.text
+
+
+def test_nothing_is_loaded_and_nothing_runs() -> None:
+    text = html(page())
+    assert not re.search(r"(?:https?:)?//|@import|javascript:|<script|<link", text)
+    assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#hatch"}
+    assert "style" not in read(text).attributes, "the policy would drop it"
+
+
+def test_the_policy_admits_the_one_stylesheet_and_nothing_else() -> None:
+    text = html(page())
+    (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.replace("&#x27;", "'") == (
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'"
+    )
+
+
+def test_every_chart_has_words_for_those_who_cannot_see_it() -> None:
+    charts = re.findall(r'<svg[^>]*role="img"[^>]*aria-label="([^"]+)"', html(page()))
+    assert len(charts) == 6
+    assert all(len(label) > 20 for label in charts)
+    assert html(page()).startswith('<!doctype html>\n<html lang="en">')
+
+
+def test_a_page_without_anything_is_still_a_page() -> None:
+    reader = read(html(page(targets=(), incidents=(), spend=())))
+    assert "No target has been asked in this span." in reader.text
+    assert "No incident was open in this span." in reader.text
+
+
+def test_text_is_escaped_once() -> None:
+    assert words("a & <b>") == "a &amp; &lt;b&gt;"
+    assert words(Markup("<b>")) == "<b>"
+    assert element("p", "a & b", title='"x"') == '<p title="&quot;x&quot;">a &amp; b</p>'
+    assert element("rect", x=1.0, y=None, class_="a") == '<rect x="1" class="a"></rect>'
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"),
+    [([0.0, 700.0], "▁█"), ([None, 350.0, None], " ▅ "), ([9999.0], "█"), ([], "")],
+)
+def test_a_sparkline_leaves_gaps_blank(values: list[float | None], drawn: str) -> None:
+    assert sparkline(values, top=700.0) == drawn
+
+
+def test_a_character_of_a_sparkline_stands_for_the_worst_of_its_span() -> None:
+    seen = [(SINCE, 1.0), (SINCE + 0.5 * HOUR, 3.0), (SINCE + 2.5 * HOUR, 2.0)]
+    assert slots(seen, since=SINCE, until=SINCE + 3 * HOUR, many=3) == [3.0, None, 2.0]
+
+
+def test_the_terminal_shows_foreign_text_as_it_stands() -> None:
+    out = StringIO()
+    show(hostile_page(), Console(file=out, width=400, force_terminal=True, highlight=False))
+    assert "[bold]" in out.getvalue(), "markup of rich is shown, not obeyed"
+    assert "\x1b[31m\u202e" not in out.getvalue()
+
+
+def test_the_terminal_names_what_is_over_its_limit() -> None:
+    out = StringIO()
+    show(page(), Console(file=out, width=160, highlight=False))
+    assert "fallback 14 %" in out.getvalue()
+    assert "open, 4 h 0 min" in out.getvalue()
+    assert "≥ $2.30" in out.getvalue()
+
+
+def test_the_picture_is_of_the_size_slack_shows() -> None:
+    from PIL import Image
+
+    drawn = png(page(), watched())
+    with Image.open(BytesIO(drawn)) as image:
+        assert image.size == (1200, 630)
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1_000_000) or []}
+    assert {(0xD5, 0x5E, 0x00), (0x00, 0x72, 0xB2), (0xFB, 0xE3, 0xD2)} <= colours
+    assert len(png(page(), watched(ttft=()))) < len(drawn)
+
+
+def test_without_pillow_the_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "PIL", None)
+    with pytest.raises(picture.NoPillow, match=r"pip install 'rag-monitor\[pictures\]'"):
+        png(page(), watched())
+
+
+def test_dashes_go_on_around_a_corner() -> None:
+    found = list(dashes([(0.0, 0.0), (6.0, 0.0), (6.0, 6.0)], (4, 4)))
+    assert found == [[(0.0, 0.0), (4.0, 0.0)], [(6.0, 2.0), (6.0, 6.0)]]

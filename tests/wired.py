@@ -1,0 +1,60 @@
+"""One probe over the real wire, for tests: a target at a server of ours, asked once."""
+
+import json
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from monitor.dialects import dialect_of, read
+from monitor.domain import Outcome, Query, Target, Timing, Transcript, WireRequest
+from monitor.measure import outcome, timing
+from monitor.wire import Wire, exchange
+
+DEADLINES = ("connect_deadline", "first_token_deadline", "stall_deadline", "deadline")
+
+
+def watched(url: str, dialect: str = "bali_zero", **more: Any) -> Target:
+    """A target at an address; deadlines are given in seconds."""
+    times = {name: timedelta(seconds=more.pop(name)) for name in DEADLINES if name in more}
+    return Target(name="t", url=url, dialect=dialect, queries=(), **times, **more)
+
+
+async def probed(
+    wire: Wire,
+    target: Target,
+    *,
+    request: WireRequest | None = None,
+    stop_after_chars: int | None = None,
+) -> Transcript:
+    """What one probe of the target leaves behind; `request` in place of the dialect's own."""
+    query = Query(id="hi", text="Hi", stop_after_chars=stop_after_chars)
+    dialect = dialect_of(target)
+    return await exchange(
+        request or dialect.ask(query, target),
+        dialect=dialect,
+        target=target,
+        query=query,
+        probe=uuid4(),
+        http=wire,
+    )
+
+
+def judged(transcript: Transcript, target: Target) -> tuple[Outcome, Timing]:
+    """What the rest of the monitor makes of it."""
+    reply = read(dialect_of(target), transcript)
+    return outcome(transcript, reply)[0], timing(transcript, reply)
+
+
+def says(*documents: dict[str, Any]) -> bytes:
+    """Documents as server-sent events."""
+    return b"".join(b"data: %b\n\n" % json.dumps(document).encode() for document in documents)
+
+
+def data(transcript: Transcript) -> list[Any]:
+    """The documents that were heard."""
+    return [json.loads(event.data) for event in transcript.events]
+
+
+HI = {"text": "Hi"}
+THERE = {"text": " there"}
+DONE = {"done": True}
