@@ -58,7 +58,7 @@ def observe(
     reply = read(dialect, transcript)
     outcome, error = measure.outcome(transcript, reply)
     timing = measure.timing(transcript, reply)
-    who = _who(reply, occasion, standing)
+    who = _redacted(_who(reply, occasion, standing), occasion.secrets)
     cut = transcript.ending is not Ending.END
     cost = _cost(reply, who, occasion, book, transcript, cut=cut)
     counted = pricing.tokens(
@@ -105,7 +105,7 @@ def observe(
         model_detected=who.model,
         identity=who.identity,
         confidence=who.confidence,
-        identity_reason=plain(redact(who.reason, occasion.secrets)),
+        identity_reason=plain(who.reason),
         evidence=who.evidence,
         claims=claims,
         cost_usd=cost.usd if isinstance(cost, Cost) else None,
@@ -175,6 +175,21 @@ def _disclosed(claims: Sequence[Claim]) -> str | None:
         if kind in named:
             return plain(named[kind], 200)
     return None
+
+
+def _redacted(who: Who, secrets: Sequence[str]) -> Who:
+    """The judgement without our secrets, should the service have sent one back as a name."""
+    if not secrets:
+        return who
+    return replace(
+        who,
+        model=None if who.model is None else redact(who.model, secrets),
+        reason=redact(who.reason, secrets),
+        evidence=tuple(
+            replace(item, claim=redact(item.claim, secrets), detail=redact(item.detail, secrets))
+            for item in who.evidence
+        ),
+    )
 
 
 def _safe(claim: Claim, secrets: Sequence[str]) -> Claim:

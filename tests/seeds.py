@@ -8,34 +8,44 @@ from monitor.store import Database, incidents, observations
 from tests.facts import HAIKU, LLAMA, observation
 
 QUERIES = {"hi": 600.0, "kbli": 900.0}
+FELL, GONE, FAILED, LATE = 4, 9, 5, 7  # hours ago, of each 24
+HOUR = timedelta(hours=1)
 
 
 def history(until: datetime, *, hours: int, every: timedelta) -> list[Observation]:
-    """Rounds up to an instant. Of every 24 hours the fourth falls back and the ninth is a gap."""
-    rounds = int(timedelta(hours=hours) / every)
+    """Rounds up to an instant; what happens in them depends on how many hours ago they were.
+
+    In hour FELL the fallback answers, in GONE nobody asks; the first round of FAILED gets no
+    answer, and that of LATE is timed badly.
+    """
+    rounds = int(hours * HOUR / every)
     made = []
     for number in range(rounds):
         slot = until - (rounds - number) * every
-        if slot.hour == 9:
-            continue
-        for query, base_ms in QUERIES.items():
-            made.append(_one(slot, query, base_ms + 10.0 * (number % 7), fell=slot.hour == 4))
+        ago = (until - slot - every) // HOUR % 24
+        first = (until - slot) % HOUR == timedelta(0)
+        if ago != GONE:
+            made += [
+                _one(slot, query, base_ms + 10.0 * (number % 7), ago=ago, first=first)
+                for query, base_ms in QUERIES.items()
+            ]
     return made
 
 
-def _one(slot: datetime, query: str, ttft_ms: float, *, fell: bool) -> Observation:
-    if slot.hour == 5 and slot.minute == 0:
+def _one(slot: datetime, query: str, ttft_ms: float, *, ago: int, first: bool) -> Observation:
+    if ago == FAILED and first:
         return observation(
             slot=slot, started_at=slot, query=query, outcome=Outcome.TIMEOUT_FIRST_TOKEN,
             error="no answer text within 30 s", ttft_ms=None, ttft_any_ms=None, total_ms=None,
             tpot_ms=None, pieces=0, chunk_lengths=(), answer_chars=0, identity=Identity.UNKNOWN,
             model_detected=None, cost_usd=None, cost_source=None, cost_reason="no answer",
         )  # fmt: skip
+    fell = ago == FELL
     ttft_ms += 1600.0 if fell else 0.0
     return observation(
         slot=slot, started_at=slot, query=query, ttft_ms=ttft_ms, ttft_any_ms=ttft_ms,
         total_ms=ttft_ms + 600, ttfb_ms=40.0, connect_ms=45.0, dns_ms=2.0, tls_ms=20.0,
-        stamp=Stamp.DEGRADED if slot.minute == 30 and slot.hour == 7 else Stamp.KERNEL,
+        stamp=Stamp.DEGRADED if ago == LATE and first else Stamp.KERNEL,
         identity=Identity.FALLBACK if fell else Identity.EXPECTED,
         model_detected=HAIKU if fell else LLAMA,
         cost_usd=Decimal("0.00095") if fell else Decimal("0.000141"),

@@ -7,13 +7,11 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.domain import ALL, Incident
 from monitor.rules import RULES
 from monitor.settings import Settings
-from monitor.store import Away, Database, incidents, mutes
+from monitor.store import Away, Connection, Database, incidents, mutes
 from monitor.store.mutes import Muted
 
 T = TypeVar("T")
@@ -23,7 +21,7 @@ def listed(*, since: timedelta, only_open: bool) -> None:
     """Print incidents, newest first, and the mutes in force."""
     settings = configuration()
 
-    async def both(connection: AsyncConnection) -> tuple[Sequence[Incident], Sequence[Muted]]:
+    async def both(connection: Connection) -> tuple[Sequence[Incident], Sequence[Muted]]:
         return (
             await incidents.history(connection, since=since),
             await mutes.in_force(connection),
@@ -39,7 +37,7 @@ def show(number: int) -> None:
     """Print everything known of one incident."""
     settings = configuration()
 
-    async def one(connection: AsyncConnection) -> Incident | None:
+    async def one(connection: Connection) -> Incident | None:
         return await incidents.numbered(connection, number)
 
     incident = _asked(settings, one)
@@ -56,7 +54,7 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     _known(settings, rule, target)
     until = datetime.now(UTC) + span
 
-    async def add(connection: AsyncConnection) -> int:
+    async def add(connection: Connection) -> int:
         return await mutes.add(
             connection, rule=rule, target=target, reason=reason, muted_by=_person(), until=until
         )
@@ -70,7 +68,7 @@ def unmute(*, rule: str, target: str) -> None:
     settings = configuration()
     _known(settings, rule, target)
 
-    async def end(connection: AsyncConnection) -> int:
+    async def end(connection: Connection) -> int:
         return await mutes.end(connection, rule=rule, target=target)
 
     count = _asked(settings, end)
@@ -79,7 +77,7 @@ def unmute(*, rule: str, target: str) -> None:
     print(f"unmuted {rule} · {target}")  # noqa: T201
 
 
-def _asked(settings: Settings, question: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+def _asked(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -> T:
     async def ask(url: str) -> T:
         database = Database(url)
         try:

@@ -80,13 +80,14 @@ class Declared:
             return Side.NEITHER, "is no model's name"
         if not self.expected:
             return Side.NEITHER, "no expected model is configured"
-        if any(same(name, model) is None for model in (*self.expected, *self.fallbacks)):
+        if any(same(name, model) is None for model in self.expected):
             return Side.NEITHER, "is too vague to compare"
         if any(_near(parsed, parse(model)) for model in self.expected):
             return Side.NEITHER, "is the expected model's name with words nobody knows"
         return Side.OTHER, "is another model"
 
     def vendors(self, *, expected: bool) -> frozenset[str]:
+        """The makers of the expected models, or of the fallbacks."""
         names = self.expected if expected else self.fallbacks
         return frozenset(vendor for name in names if (vendor := parse(name).vendor))
 
@@ -106,14 +107,14 @@ def _near(name: Name, model: Name) -> bool:
 
 
 def weigh(
-    claims: Iterable[Claim], declared: Declared, untrusted: Collection[str]
+    claims: Iterable[Claim], declared: Declared, *, untrusted: Collection[str]
 ) -> tuple[Weighed, ...]:
     """All distinct claims, most trusted kinds first; each kind and side counts once."""
     order = list(ClaimKind)
     distinct = sorted(dict.fromkeys(claims), key=lambda claim: order.index(claim.kind))
     named = any(
         claim.kind is ClaimKind.HEADER
-        and claim.source not in _ALIASES | _IDS | {_FALLBACKS}
+        and claim.source not in {*_ALIASES, *_IDS, _FALLBACKS, *untrusted}
         and declared.side(claim.value)[0] in (Side.EXPECTED, Side.OTHER)
         for claim in distinct
     )
@@ -139,7 +140,8 @@ def weigh(
 
 
 def _name(claim: Claim, declared: Declared) -> Weighed:
-    side, why = declared.side(claim.value)
+    name = plain(claim.value, 200)
+    side, why = declared.side(name)
     cap = NATS.get(claim.kind)
     if cap is None or side in (Side.NEITHER, Side.FAILED):
         return replace(_weightless(claim, why), side=side)
@@ -147,7 +149,7 @@ def _name(claim: Claim, declared: Declared) -> Weighed:
     if claim.source in _ALIASES:
         cap = NATS[ClaimKind.FIELD]
     nats = cap if side is Side.OTHER else -(ECHO if echo else cap)
-    return Weighed(_evidence(claim, nats, why), side, plain(claim.value, 200), echo)
+    return Weighed(_evidence(claim, nats, why=why), side, name, echo)
 
 
 def _fallbacks(claim: Claim, *, named: bool) -> Weighed:
@@ -156,7 +158,7 @@ def _fallbacks(claim: Claim, *, named: bool) -> Weighed:
         return _weightless(claim, "no fallback in the gateway; says nothing of the service")
     if named:
         return _weightless(claim, "the gateway fell back; its header names to whom")
-    return Weighed(_evidence(claim, NATS[ClaimKind.HEADER], "the gateway fell back"), Side.FELL)
+    return Weighed(_evidence(claim, NATS[ClaimKind.HEADER], why="the gateway fell back"), Side.FELL)
 
 
 def _shape(claim: Claim, declared: Declared) -> Weighed:
@@ -166,14 +168,14 @@ def _shape(claim: Claim, declared: Declared) -> Weighed:
     if vendor is None or ours == theirs:
         return _weightless(claim, "ids of this shape tell no models apart")
     nats = -SHAPE_EXPECTED if ours else SHAPE_OTHER
-    return Weighed(_evidence(claim, nats, f"has the shape of {vendor}'s ids"), Side.NEITHER)
+    return Weighed(_evidence(claim, nats, why=f"has the shape of {vendor}'s ids"), Side.NEITHER)
 
 
 def _weightless(claim: Claim, why: str) -> Weighed:
-    return Weighed(_evidence(claim, 0.0, why), Side.NEITHER)
+    return Weighed(_evidence(claim, 0.0, why=why), Side.NEITHER)
 
 
-def _evidence(claim: Claim, nats: float, why: str) -> Evidence:
+def _evidence(claim: Claim, nats: float, *, why: str) -> Evidence:
     return Evidence(claim.kind, plain(claim.value, 200), nats, f"{plain(claim.source, 80)}: {why}")
 
 

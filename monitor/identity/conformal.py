@@ -10,9 +10,9 @@ Sources: Vovk et al., Algorithmic Learning in a Random World; Shin, Ramdas, Rina
 import math
 from collections.abc import Sequence
 
-from monitor.identity.fingerprint import SCALARS, Vector
+from monitor.identity.fingerprint import Vector
 
-POWERS = (0.1, 0.25, 0.5)  # bold bets to timid ones: nobody knows how large the change will be
+POWERS = (0.1, 0.3)  # a bold bet and a timid one: nobody knows how large the change will be
 PACES = (0.3, 0.1)  # how fast a learnt direction follows what is heard
 VIEWS = 3 + len(PACES)
 MOST = 1e7  # of one sum: it must come down again when the old model returns
@@ -33,7 +33,7 @@ def ranks(
     """
     count = len(heard) + 1
     found: list[float | None] = []
-    for view in (_all, _manners, _wording):
+    for view in (overall, _manners, _wording):
         score = view(vector)
         above = equal = 0
         for other in heard:
@@ -46,7 +46,8 @@ def ranks(
     return found
 
 
-def _all(vector: Vector) -> float:
+def overall(vector: Vector) -> float:
+    """How odd an answer is, all scalars together."""
     return vector[0] + vector[1] + vector[2]
 
 
@@ -92,12 +93,18 @@ def still(size: int) -> tuple[Vector, ...]:
     return ((0.0,) * size,) * len(PACES)
 
 
-def wagered(sums: Sums, ranked: Sequence[float | None]) -> Sums:
-    """The sums after betting on one answer's ranks."""
+def wagered(sums: Sums, ranked: Sequence[float | None], *, heard: int) -> Sums:
+    """The sums after betting on one answer's ranks among so many heard.
+
+    Nobody gets rich by the luck of a tie: ranks below half a place count as half a place,
+    and what that costs on average is paid back on every bet, which keeps the mean at one.
+    """
+    least = 0.5 / (heard + 1)
+    fees = [1 / (1 - (1 - power) * least**power) for power in POWERS]
     new = []
     for at, rank in enumerate(ranked):
-        for nth, power in enumerate(POWERS):
-            won = 1.0 if rank is None else power * max(rank, 1e-6) ** (power - 1)
+        for nth, (power, fee) in enumerate(zip(POWERS, fees, strict=True)):
+            won = 1.0 if rank is None else fee * power * max(rank, least) ** (power - 1)
             new.append(min(MOST, (1 + sums[at * len(POWERS) + nth]) * won))
     return tuple(new)
 
@@ -106,6 +113,3 @@ def evidence(sums: Sums) -> float:
     """All bets together."""
     return sum(sums) / len(sums)
 
-
-__all__ = ["MOST", "NO_BETS", "PACES", "POWERS", "SCALARS", "VIEWS", "Sums", "evidence",
-           "ranks", "still", "turned", "wagered"]  # fmt: skip

@@ -33,6 +33,7 @@ class Family:
 
 
 def words(text: str) -> frozenset[str]:
+    """A set of words, written as one text."""
     return frozenset(text.split())
 
 

@@ -108,6 +108,7 @@ class Parts:
 
     @property
     def latest(self) -> bool:
+        """The name means whichever model is current."""
         return "latest" in self._noise
 
     @property

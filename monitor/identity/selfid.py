@@ -85,39 +85,35 @@ def _claims(sentence: str, speakers: Mapping[str, Speaker]) -> Iterator[SelfClai
             for match in pattern.finditer(sentence):
                 groups = match.groupdict()
                 speaker = speakers.get(groups.get("name") or groups.get("maker") or "")
-                if speaker and _stands(sentence, match, speaker, speakers if bare else None):
+                if speaker and _stands(match, speakers, speaker=speaker, bare=bare):
                     words = MARK.sub(lambda letter: speakers[letter[0]].written, match[0])
                     yield SelfClaim(speaker.family, speaker.maker, words.strip())
 
 
 def _stands(
-    sentence: str,
-    match: re.Match[str],
-    speaker: Speaker,
-    bare: Mapping[str, Speaker] | None,
+    match: re.Match[str], speakers: Mapping[str, Speaker], *, speaker: Speaker, bare: bool
 ) -> bool:
     """Whether nothing around the claim makes it somebody else's, or no claim at all."""
+    sentence = match.string
     before, after = sentence[: match.start()], sentence[match.end() :]
     if not guards.opens(before) or guards.unsaid(after) or _ALTERNATIVE.match(after):
         return False
     if sentence.endswith("?") and not _ASKS.search(after):
         return False
-    if bare is None:
+    if not bare:
         return bool(grammar.FOLLOWS.match(after))
-    return _assistant(after, match, speaker, bare)
-
-
-def _assistant(
-    after: str, match: re.Match[str], speaker: Speaker, speakers: Mapping[str, Speaker]
-) -> bool:
-    """Whether a bare name is an assistant's: the sentence ends, or goes on as theirs do."""
-    if re.match(r"[a-zà-ÿ0-9'-]", after, re.I):
-        return False
     made = _MADE_BY.match(after)
     if made and speakers[made[1]].maker != speaker.maker:
         return False
     if not after.strip(" .,!?:;()–—-。"):
         return not _INTRODUCES.match(match[0])
-    if speaker.certain and _POINTED.match(after):
+    return _assistant(after, certain=speaker.certain)
+
+
+def _assistant(after: str, *, certain: bool) -> bool:
+    """Whether the sentence goes on after a bare name as an assistant's would."""
+    if re.match(r"[a-zà-ÿ0-9'-]", after, re.I):
+        return False
+    if certain and _POINTED.match(after):
         return True
     return bool(grammar.GOES_ON.match(after) or grammar.CHINESE_GOES_ON.match(after))

@@ -13,8 +13,8 @@ _SPANS = tuple(
     re.compile(pattern)
     for pattern in (
         r'"([^"\n]*)(?:"|$|(?=\n))',
-        r"“([^”\n]*)(?:”|$|(?=\n))",
         r"„([^“”\n]*)(?:[“”]|$|(?=\n))",
+        r"“([^”\n]*)(?:”|$|(?=\n))",
         r"«([^»\n]*)(?:»|$|(?=\n))",
         r"[「『]([^」』\n]*)(?:[」』]|$|(?=\n))",
         r"(?<!\w)['‘]([^'’\n]{2,}?)['’](?!\w)",
@@ -59,10 +59,10 @@ def unglued(text: str, vocabulary: Collection[str]) -> str:
     long = _LONG_IF_GLUED if text.count(" ") < _GLUED * len(text) else _LONG
     text = re.sub(r"(?<=[^\W\d_])([,!?;:])(?=[^\W\d_])", r"\1 ", text)
     text = re.sub(r"(?<=[a-z]{2})(?=\d)|(?<=\d)(?=[A-Z][a-z])", " ", text)
-    return _RUN.sub(lambda found: _apart(found[0], vocabulary, long), text)
+    return _RUN.sub(lambda found: _apart(found[0], vocabulary, long=long), text)
 
 
-def _apart(run: str, vocabulary: Collection[str], long: int) -> str:
+def _apart(run: str, vocabulary: Collection[str], *, long: int) -> str:
     """The cheapest reading of one run: known words cost little, unknown letters one each."""
     if _known(run, vocabulary) or not (_HUMP.search(run) or len(run) > long):
         return run

@@ -68,6 +68,11 @@ class Contrast:
         return Nats((total - shape) * scale, shape * scale)
 
 
+    def pulls(self, answer: Features) -> tuple[float, ...]:
+        """How strongly each mark speaks for the fallback, in the order of `MARKS`."""
+        return self._voices.pulls(answer)
+
+
 def area(low: Sequence[float], high: Sequence[float]) -> float:
     """The chance that one of `high` lies above one of `low`; 0.5 is no better than a coin."""
     ranked = sorted(low)
@@ -88,12 +93,15 @@ class _Voices:
     def scores(self, answer: Features) -> Scores:
         odds = self._odds
         wording = sum(odds.get(gram, 0.0) for gram in answer.grams)
-        pulls = [
-            slope * max(-reach, min(reach, mark - middle)) if mark is not None else 0.0
-            for mark, (slope, middle, reach) in zip(answer.marks, self._marks, strict=True)
-        ]
+        pulls = self.pulls(answer)
         parts = sum(pulls[: len(STYLE)]), sum(pulls[len(STYLE) :])
         return (wording / math.sqrt(len(answer.grams) + 1), *parts)
+
+    def pulls(self, answer: Features) -> tuple[float, ...]:
+        return tuple(
+            slope * max(-reach, min(reach, mark - middle)) if mark is not None else 0.0
+            for mark, (slope, middle, reach) in zip(answer.marks, self._marks, strict=True)
+        )
 
 
 def _gram_odds(ours: Sequence[Features], theirs: Sequence[Features]) -> dict[int, float]:

@@ -82,6 +82,7 @@ _MINOR = re.compile(r"[1-9]\d?|0")
 
 
 def squashed(text: str) -> str:
+    """Lower case, letters and digits only: `Z.ai`, `z-ai` → `zai`."""
     return "".join(c for c in text.lower() if c.isalnum())
 
 

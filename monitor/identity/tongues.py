@@ -63,8 +63,9 @@ ENGLISH = Tongue(
     was="""I was|I have been|I've been|I am|I'm|
         (?:the|my)(?: underlying)?(?: AI| language| large language)? (?:model|AI|technology)
         (?: behind me| I use| I run on| powering me| that powers me)? (?:was|is|has been)""",
-    runs="""I run on|I was built (?:on|using|with)|(?:I am|I'm) (?:running on|powered by|based on|built on|
-        built on top of|an instance of|a version of|a variant of|part of)|
+    runs="""I run on|I was built (?:on|using|with)|
+        (?:I am|I'm) (?:running on|powered by|based on|built on|built on top of|
+        an instance of|a version of|a variant of|part of)|
         this (?:chat|chatbot|assistant|service|bot) (?:runs on|is powered by|is based on)|
         (?:the|my)(?: underlying| base)?(?: AI| language| large language)?
         (?: model| engine| AI| technology)

@@ -33,6 +33,7 @@ class _Facts:
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
+        """Everything weighed, most trusted kinds first."""
         shown = [weighed.evidence for weighed in (*self.disclosed, *self.said)]
         if self.switch:
             detail = f"after a pause of {self.switch.pause_ms:.0f} ms {self.switch.why}"
@@ -41,11 +42,17 @@ class _Facts:
         return tuple(sorted(shown, key=lambda item: order.index(item.kind)))
 
     def of(self, side: Side) -> list[Weighed]:
+        """The disclosed claims that speak for one side, most trusted first."""
         return [weighed for weighed in self.disclosed if weighed.side is side]
 
     @property
     def nats(self) -> float:
+        """The balance of names and self-identification; positive for a fallback."""
         return sum(weighed.evidence.nats for weighed in (*self.disclosed, *self.said))
+
+    def ruled(self, identity: Identity, model: str | None, *, sure: float, why: str) -> Who:
+        """The ruling with all its evidence."""
+        return Who(identity, model, round(sure, 4), self.evidence, f"{why}.")
 
     def sole_fallback(self) -> str | None:
         """The declared fallback where there is only one."""
@@ -80,7 +87,7 @@ def judge(
     text = "".join(piece.text for piece in pieces)
     facts = _Facts(
         declared,
-        weigh(claims, declared, untrusted),
+        weigh(claims, declared, untrusted=untrusted),
         () if "text" in untrusted else spoken(claimed(text), declared, persona=persona),
         switched(pieces),
         asked,
@@ -102,7 +109,9 @@ def _by_receipt(facts: _Facts) -> Who | None:
         return _torn(facts, receipts)
     identity = Identity.FALLBACK if receipts[0].side is Side.OTHER else Identity.EXPECTED
     sure = _sure(receipts[0].evidence.nats)
-    return _who(facts, identity, receipts[0].model, sure, "The provider's own record names it")
+    return facts.ruled(
+        identity, receipts[0].model, sure=sure, why="The provider's own record names it"
+    )
 
 
 def _by_names(facts: _Facts) -> Who | None:
@@ -117,12 +126,12 @@ def _by_names(facts: _Facts) -> Who | None:
         if firm or facts.nats <= 0:
             return _torn(facts, (*firm, *ours, *theirs, *fell))
         told = _told((theirs or fell)[0])
-        return _who(facts, Identity.FALLBACK, model, _sure(facts.nats), told)
+        return facts.ruled(Identity.FALLBACK, model, sure=_sure(facts.nats), why=told)
     if facts.of(Side.FAILED):
         return None
     if facts.nats >= 0 or facts.switch:
         return _torn(facts, tuple(ours))
-    return _who(facts, Identity.EXPECTED, ours[0].model, _sure(facts.nats), _told(ours[0]))
+    return facts.ruled(Identity.EXPECTED, ours[0].model, sure=_sure(facts.nats), why=_told(ours[0]))
 
 
 def _told(weighed: Weighed) -> str:
@@ -149,13 +158,12 @@ def _by_text(facts: _Facts) -> Who | None:
     fallbacks = facts.declared.fallbacks
     fallback = _of_family(fallbacks, family)
     if weighed.side is Side.OTHER and fallback:
-        return _who(facts, Identity.FALLBACK, fallback, BY_TEXT, told)
+        return facts.ruled(Identity.FALLBACK, fallback, sure=BY_TEXT, why=told)
     rivals = {rival for rival in facts.standing.families if _of_family(fallbacks, rival)}
     if weighed.side is Side.EXPECTED and facts.standing.once_claimed(rivals):
         model = _of_family(facts.declared.expected, family)
-        return _who(
-            facts, Identity.EXPECTED, model, BY_TEXT, f"{told}, and named a fallback before"
-        )
+        told += ", and it named a fallback before"
+        return facts.ruled(Identity.EXPECTED, model, sure=BY_TEXT, why=told)
     return None
 
 
@@ -166,8 +174,8 @@ def _by_switch(facts: _Facts, switch: Switch) -> Who:
     model = next((model for model in named if model), facts.sole_fallback())
     why = f"The stream holds two answers: {switch.why} after {switch.pause_ms:.0f} ms"
     if not fallbacks:
-        return _who(facts, Identity.DISPUTED, None, _TORN, why)
-    return _who(facts, Identity.FALLBACK, model, BY_TEXT, why)
+        return facts.ruled(Identity.DISPUTED, None, sure=_TORN, why=why)
+    return facts.ruled(Identity.FALLBACK, model, sure=BY_TEXT, why=why)
 
 
 def _torn(facts: _Facts, named: Sequence[Weighed]) -> Who:
@@ -181,7 +189,7 @@ def _torn(facts: _Facts, named: Sequence[Weighed]) -> Who:
     why = f"The response contradicts itself: {shown or 'names'}"
     if facts.switch:
         why = "The response names one model, and the stream holds two answers"
-    return _who(facts, Identity.DISPUTED, names[0].model if names else None, _TORN, why)
+    return facts.ruled(Identity.DISPUTED, names[0].model if names else None, sure=_TORN, why=why)
 
 
 def _unknown(facts: _Facts) -> Who:
@@ -192,11 +200,7 @@ def _unknown(facts: _Facts) -> Who:
         why = "Only the text says who answered, which never decides alone"
     elif facts.disclosed:
         why = "Nothing the response discloses is both trusted and a model's name"
-    return _who(facts, Identity.UNKNOWN, None, 0.0, why)
-
-
-def _who(facts: _Facts, identity: Identity, model: str | None, confidence: float, why: str) -> Who:
-    return Who(identity, model, round(confidence, 4), facts.evidence, f"{why}.")
+    return facts.ruled(Identity.UNKNOWN, None, sure=0.0, why=why)
 
 
 def _sure(nats: float) -> float:

@@ -1,10 +1,8 @@
 """The gauging job: what the database knows of our own state, read out for the metrics."""
 
-from collections import Counter
-
 from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
-from monitor.store import Away, budget, incidents, outbox
+from monitor.store import Away, budget, cycles, outbox
 
 
 async def gauge(watch: Watch, metrics: Metrics) -> None:
@@ -15,7 +13,7 @@ async def gauge(watch: Watch, metrics: Metrics) -> None:
         async with watch.database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)
             spent = await budget.today(connection)
-            standing = await incidents.standing(connection)
+            opened = await cycles.opened(connection)
     except Away:
         metrics.database(None)
         return
@@ -23,5 +21,5 @@ async def gauge(watch: Watch, metrics: Metrics) -> None:
     metrics.outbox(waiting.waiting, waiting.oldest_at)
     metrics.delivery(channel, waiting.broken_why if waiting.broken_since is not None else None)
     metrics.budget(probes.daily_budget_usd - spent.usd, probes.max_per_day - spent.count)
-    metrics.incidents(Counter(item.rule for item in standing if item.open))
+    metrics.incidents(opened)
     metrics.database(watch.now())

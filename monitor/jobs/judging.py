@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from monitor.domain import ALL, Incident, Spend, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, plan
 from monitor.jobs.spending import days
@@ -27,7 +25,16 @@ from monitor.rules import (
     Rule,
     Window,
 )
-from monitor.store import accounts, budget, incidents, leases, mutes, observations, outbox
+from monitor.store import (
+    Connection,
+    accounts,
+    budget,
+    incidents,
+    leases,
+    mutes,
+    observations,
+    outbox,
+)
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +64,7 @@ async def evaluate(watch: Watch) -> bool:
 
 
 async def _verdicts(
-    connection: AsyncConnection, watch: Watch, standing: Standing, now: datetime
+    connection: Connection, watch: Watch, standing: Standing, now: datetime
 ) -> AsyncIterator[Verdict]:
     """Every rule's judgement of everything it judges; one that fails stops no other."""
     rules = watch.settings.rules
@@ -101,13 +108,13 @@ def _zone(spend: Rule | None) -> ZoneInfo:
     return ZoneInfo(spend.timezone if isinstance(spend, DailySpend) else "UTC")
 
 
-async def _backlog(connection: AsyncConnection, watch: Watch) -> Backlog:
+async def _backlog(connection: Connection, watch: Watch) -> Backlog:
     channel = watch.notifier.channel
     found = await outbox.backlog(connection, channel)
     return Backlog(channel=channel, **found._asdict())
 
 
-async def _probing(connection: AsyncConnection, now: datetime) -> Probing:
+async def _probing(connection: Connection, now: datetime) -> Probing:
     """The probes of the UTC day: the day the budget is counted by."""
     spent = await budget.today(connection)
     day, starts_at, ends_at = day_of(now)
@@ -115,7 +122,7 @@ async def _probing(connection: AsyncConnection, now: datetime) -> Probing:
     return Probing(day=total, probes=spent.count)
 
 
-async def _silence(connection: AsyncConnection, watch: Watch) -> Silence:
+async def _silence(connection: Connection, watch: Watch) -> Silence:
     by_people = [
         Mute(until=muted.until, reason=muted.reason, rule=muted.rule, scope=muted.target)
         for muted in await mutes.in_force(connection)
@@ -135,9 +142,7 @@ def _policy(watch: Watch) -> Policy:
     return Policy(remind_after=section.remind_after, remind_every=section.remind_every)
 
 
-async def _apply(
-    connection: AsyncConnection, steps: Sequence[Step], latest: Sequence[Incident]
-) -> bool:
+async def _apply(connection: Connection, steps: Sequence[Step], latest: Sequence[Incident]) -> bool:
     """Write rows and notices; a new incident's notice takes the number the store gives."""
     changed = [step.incident for step in steps if step.incident is not None]
     numbers = await incidents.save(connection, changed, latest)

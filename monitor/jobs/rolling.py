@@ -11,15 +11,13 @@ from datetime import date, datetime, time, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from monitor.accounts import ACCOUNTS
 from monitor.domain import Target
 from monitor.jobs.watch import Watch
 from monitor.pricing import Projection, Slice, account_spend, day_of, projected, spent_day
 from monitor.pricing.hours import spent_hours
 from monitor.pricing.meters import Account, Line
-from monitor.store import accounts, leases, reckoned, retention, rollups, spending
+from monitor.store import Connection, accounts, leases, reckoned, retention, rollups, spending
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +47,7 @@ async def roll_up(watch: Watch) -> None:
 
 
 @asynccontextmanager
-async def _turn(watch: Watch) -> AsyncIterator[AsyncConnection]:
+async def _turn(watch: Watch) -> AsyncIterator[Connection]:
     """A transaction that holds the lease to its end, so that no two workers' steps overlap."""
     async with watch.database.begin() as connection:
         held = await leases.hold(connection, "roll_up", holder=watch.worker, span=LEASE)
@@ -68,11 +66,11 @@ def _zone(watch: Watch) -> ZoneInfo:
     return ZoneInfo(getattr(watch.settings.rules.get("spend"), "timezone", "UTC"))
 
 
-async def _told(connection: AsyncConnection, watch: Watch) -> list[rollups.Told]:
+async def _told(connection: Connection, watch: Watch) -> list[rollups.Told]:
     return [await _about(connection, watch, target) for target in watch.settings.targets.values()]
 
 
-async def _about(connection: AsyncConnection, watch: Watch, target: Target) -> rollups.Told:
+async def _about(connection: Connection, watch: Watch, target: Target) -> rollups.Told:
     """A target as reports must know it, its query priced at what answers have been like."""
     tokens = await rollups.answer_tokens(connection, target.name)
     forecast = projected(target, book=watch.book, at=watch.now(), answer_tokens=tokens)
@@ -103,7 +101,7 @@ async def _reckon(watch: Watch, zone: ZoneInfo) -> None:
 
 
 async def _day(
-    connection: AsyncConnection, watch: Watch, day: date, zone: ZoneInfo, now: datetime
+    connection: Connection, watch: Watch, day: date, zone: ZoneInfo, now: datetime
 ) -> None:
     _, starts_at, ends_at = day_of(datetime.combine(day, time(12), zone), zone)
     rows = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
@@ -136,7 +134,7 @@ async def _day(
 
 
 async def _accounts(
-    connection: AsyncConnection, starts_at: datetime, ends_at: datetime
+    connection: Connection, starts_at: datetime, ends_at: datetime
 ) -> dict[str, Account]:
     known = {}
     for provider in ACCOUNTS:
@@ -171,7 +169,7 @@ async def _forget(watch: Watch) -> int:
         if dropped := await retention.drop_months(connection):
             log.info("months dropped", extra={"partitions": dropped})
 
-    async def excerpts(connection: AsyncConnection) -> int:
+    async def excerpts(connection: Connection) -> int:
         return await retention.forget_excerpts(
             connection, good=keep.keep_excerpts, failed=keep.keep_failed_excerpts
         )
@@ -183,7 +181,7 @@ async def _forget(watch: Watch) -> int:
     )
 
 
-async def _batches(watch: Watch, forget: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+async def _batches(watch: Watch, forget: Callable[[Connection], Awaitable[int]]) -> int:
     total = 0
     while True:
         async with _turn(watch) as connection:

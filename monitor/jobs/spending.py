@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from monitor.accounts import ACCOUNTS
 from monitor.domain import Spend
 from monitor.jobs.watch import Watch
 from monitor.pricing import Slice, account_spend, day_of, spent_day
-from monitor.store import accounts, spending
+from monitor.store import Connection, accounts, spending
 
 
 async def days(
-    connection: AsyncConnection, watch: Watch, zone: tzinfo, now: datetime
+    connection: Connection, watch: Watch, zone: tzinfo, now: datetime
 ) -> Sequence[Spend]:
     """Yesterday, which late rows may still change, and today."""
     _, today, _ = day_of(now, zone)
@@ -23,7 +21,7 @@ async def days(
 
 
 async def _day(
-    connection: AsyncConnection, watch: Watch, zone: tzinfo, at: datetime, now: datetime
+    connection: Connection, watch: Watch, zone: tzinfo, at: datetime, now: datetime
 ) -> Spend:
     day, starts_at, ends_at = day_of(at, zone)
     heard = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)

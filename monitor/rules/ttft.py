@@ -28,8 +28,9 @@ class Ttft:
     that. `evidence…` are nats. The scatter of round means is learnt over the last day, from
     `scatter` on, and never believed below `scatter_floor`. While fewer than `learnt_rounds`
     are known, `evidence_first` is enough: a new monitor is looked at a few times, an old one
-    for ever. `mode` "consecutive" asks for `rounds` in a row over the limit instead,
-    "immediate" for one probe.
+    for ever. Short of such evidence, `rounds_outright` in a row on one side are enough, so
+    that a service steadily just over its limit is told of. `mode` "consecutive" asks for
+    `rounds` in a row over the limit instead, "immediate" for one probe.
 
     Source: docs/alerts.md#ttft
     """
@@ -41,6 +42,7 @@ class Ttft:
     evidence: float = 10.0
     evidence_first: float = 7.0
     learnt_rounds: int = 24
+    rounds_outright: int = 24
     rounds_to_resolve: int = 4
     evidence_to_resolve: float = 3.0
     cap: float = 2.0
@@ -51,6 +53,7 @@ class Ttft:
         positive(self, "limit_ms", "evidence", "evidence_first", "evidence_to_resolve")
         positive(self, "scatter", "scatter_floor")
         at_least(self, 1, "rounds", "rounds_to_resolve", "learnt_rounds")
+        between(self, 3, _STRETCHES[-1], "rounds_outright")
         between(self, 1, 100, "cap")
 
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
@@ -104,6 +107,10 @@ class Ttft:
                     "Evidence": f"{nats:.1f} nats in {n} rounds, {needed:g} needed",
                     "Scatter": f"{100 * spread:.0f} % from round to round",
                 }
+        outright = off[: self.rounds_outright]
+        if len(outright) == self.rounds_outright and all(side * each > 0 for each in outright):
+            where = "over" if side > 0 else "under"
+            return heard[: len(outright)], {"Evidence": f"{len(outright)} rounds {where} in a row"}
         return None
 
     def _consecutive(

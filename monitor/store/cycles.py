@@ -1,13 +1,13 @@
-"""Whether whole cycles are made: rounds as their slots tell, and whether somebody evaluates."""
+"""Our own state: rounds as their slots tell, whether somebody evaluates, what stands open."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.tables import leases, slots
+from monitor.store.tables import incidents, leases, slots
 
 
 class Round(NamedTuple):
@@ -36,3 +36,13 @@ async def evaluated(connection: AsyncConnection) -> bool:
     """Whether somebody evaluated lately: the lease is renewed by each evaluation that ends well."""
     until = select(leases.c.until > func.now()).where(leases.c.name == "evaluate")
     return bool(await connection.scalar(until))
+
+
+async def opened(connection: AsyncConnection) -> Mapping[str, int]:
+    """How many incidents of each rule stand open; rules without one are left out."""
+    counted = (
+        select(incidents.c.rule, func.count())
+        .where(incidents.c.resolved_at.is_(None))
+        .group_by(incidents.c.rule)
+    )
+    return dict((await connection.execute(counted)).tuples().all())

@@ -10,6 +10,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+Connection = AsyncConnection  # what the functions of this room take
+
 # Classes of SQLSTATE that mean "not now", whatever exception carries them: connection,
 # read-only transaction, resources (disk full), operator intervention, system.
 _AWAY = ("08", "25006", "53", "57", "58")

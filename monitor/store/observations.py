@@ -71,7 +71,7 @@ async def samples(
 
 
 async def direct_answers(
-    connection: AsyncConnection, target: str, queries: Collection[str], *, most: int = 40
+    connection: AsyncConnection, target: str, queries: Collection[str], *, most: int = 100
 ) -> Sequence[tuple[Evidence, ...]]:
     """The evidence of the latest answers to queries that ask who answers, newest first."""
     table = observations.c

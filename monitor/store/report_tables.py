@@ -66,7 +66,22 @@ def _answers() -> list[Column[object]]:
         Column("counted", Integer, nullable=False, comment="answered, with tokens known"),
         Column("prompt_tokens", BigInteger, nullable=False, comment="of the counted ones"),
         Column("answer_tokens", BigInteger, nullable=False, comment="of the counted ones"),
+    ]
+
+
+def _models() -> list[Column[object]]:
+    """Figures of the answers of one model, whatever the query."""
+    return [
+        Column("target", Text, nullable=False),
+        Column("model", Text, comment="who answered; NULL: nobody can tell"),
+        Column("identity", Text, nullable=False),
+        Column("heard", Integer, nullable=False, comment="as in answers_hourly"),
+        Column("answered", Integer, nullable=False, comment="as in answers_hourly"),
+        Column("priced", Integer, nullable=False, comment="as in answers_hourly"),
+        Column("answered_usd", MONEY, nullable=False, comment="as in answers_hourly"),
         Column("ttft_histogram", ARRAY(Integer, dimensions=2), comment="as in rollups_hourly"),
+        Column("ttft_p50_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
+        Column("ttft_p95_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
     ]
 
 
@@ -112,6 +127,26 @@ answers_daily = Table(
     Index("uq_answers_daily", "day", "target", "query", "model", "identity", unique=True,
           postgresql_nulls_not_distinct=True),
     comment="answers_hourly by day",
+)  # fmt: skip
+
+models_hourly = Table(
+    "models_hourly",
+    metadata,
+    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    *_models(),
+    Index("uq_models_hourly", "hour", "target", "model", "identity", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="how fast each model answered in finished hours",
+)  # fmt: skip
+
+models_daily = Table(
+    "models_daily",
+    metadata,
+    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    *_models(),
+    Index("uq_models_daily", "day", "target", "model", "identity", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="models_hourly by day",
 )  # fmt: skip
 
 spend_hourly = Table(

@@ -96,11 +96,13 @@ _NEW_DAYS = (
     text("UPDATE report_state SET days_until = '-infinity'"),
     text("DELETE FROM rollups_daily"),
     text("DELETE FROM answers_daily"),
+    text("DELETE FROM models_daily"),
     text("DELETE FROM rollups_due"),
 )
 _NEW_HOURS = (
     text("DELETE FROM rollups_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
     text("DELETE FROM answers_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
+    text("DELETE FROM models_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
     text("UPDATE report_state SET hours_until = raw_since"),
 )
 
@@ -163,12 +165,23 @@ _HOUR = (
         INSERT INTO answers_hourly
         SELECT * FROM report.answers_hours(:at, CAST(:at AS timestamptz) + interval '1 hour')
     """),
+    text("""
+        DELETE FROM models_hourly
+        WHERE hour < CAST(:at AS timestamptz) + interval '1 hour' AND hour >=
+            (SELECT date_trunc('hour', CAST(:at AS timestamptz), zone) FROM report_state)
+    """),
+    text("""
+        INSERT INTO models_hourly
+        SELECT * FROM report.models_hours(:at, CAST(:at AS timestamptz) + interval '1 hour')
+    """),
 )
 _DAY = (
     text("DELETE FROM rollups_daily WHERE day = :at"),
     text("INSERT INTO rollups_daily SELECT * FROM report.ttft_days(:at, CAST(:at AS date) + 1)"),
     text("DELETE FROM answers_daily WHERE day = :at"),
     text("INSERT INTO answers_daily SELECT * FROM report.answers_days(:at, CAST(:at AS date) + 1)"),
+    text("DELETE FROM models_daily WHERE day = :at"),
+    text("INSERT INTO models_daily SELECT * FROM report.models_days(:at, CAST(:at AS date) + 1)"),
 )
 _ANSWER_TOKENS = text("""
     SELECT query, round(sum(answer_tokens)::numeric / sum(counted))::int AS tokens

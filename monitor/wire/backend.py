@@ -13,6 +13,7 @@ from monitor.wire.proxy import Proxy, tunnelled
 from monitor.wire.pulse import Pulse
 from monitor.wire.sockets import StampedStream
 from monitor.wire.stamps import Stamps
+from monitor.wire.trouble import Trouble
 
 
 @dataclass(slots=True)
@@ -40,6 +41,8 @@ class Backend(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         """A stamped stream to the host. Deadlines are the exchange's. Raises Trouble."""
         through = (self.tunnel.host, self.tunnel.port) if self.tunnel else (host, port)
+        if not 0 < through[1] < 65536:
+            raise Trouble(Ending.REFUSED, f"{through[0]}: there is no port {through[1]}")
         address = literal(*through)
         addresses = [address] if address else await resolved(*through)
         if not address:

@@ -6,19 +6,21 @@ from contextlib import suppress
 from types import TracebackType
 from uuid import uuid4
 
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
+from monitor.domain import Dialect, Event, Framing, Heard, Query, Stamp, Target, WireRequest
 from monitor.wire.exchange import exchange
 from monitor.wire.instruments import Instruments
 from monitor.wire.sockets import ask_for_stamps
 from monitor.wire.tls import context
 
 
+REHEARSALS = 20
+
+
 class Wire(Instruments):
     """Opened once per process; `exchange(..., http=wire)` then measures with it."""
 
     async def __aenter__(self) -> "Wire":
-        # The kernel stamps nothing until some socket asks, and is slow to begin: this one
-        # asks for as long as we are open.
+        # The kernel stamps nothing until some socket asks: this one asks while we are open.
         self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.kernel = self.kernel and ask_for_stamps(self._asking)
         context(None)
@@ -37,20 +39,27 @@ class Wire(Instruments):
         self._asking.close()
 
     async def _rehearse(self) -> None:
-        """One whole exchange with ourselves, so that no probe pays for first times."""
+        """Whole exchanges with ourselves, so that no probe pays for first times.
+
+        One is enough but where the kernel is still about to begin stamping.
+        """
         server = await asyncio.start_server(_answer, "127.0.0.1", 0)
         async with server:
             url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
             query = Query(id="rehearsal", text="")
             target = Target(name="rehearsal", url=url, dialect="rehearsal", queries=(query,))
-            await exchange(
-                REHEARSAL.ask(query, target),
-                dialect=REHEARSAL,
-                target=target,
-                query=query,
-                probe=uuid4(),
-                http=self,
-            )
+            for _ in range(REHEARSALS):
+                transcript = await exchange(
+                    REHEARSAL.ask(query, target),
+                    dialect=REHEARSAL,
+                    target=target,
+                    query=query,
+                    probe=uuid4(),
+                    http=self,
+                )
+                if transcript.stamp is not Stamp.USER or not self.kernel:
+                    return
+                await asyncio.sleep(0.01)
 
 
 def _hear(event: Event) -> Heard:

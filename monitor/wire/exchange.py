@@ -17,7 +17,10 @@ from monitor.wire.transport import Transport
 from monitor.wire.trouble import Trouble
 
 UNTIMED = httpx.Timeout(None)  # deadlines are the exchange's own
-EXPECTED = (Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError)
+EXPECTED = (
+    *(Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError),
+    *(httpx.HTTPError, httpx.InvalidURL),
+)
 
 
 async def exchange(
@@ -55,11 +58,16 @@ async def _converse(
     stamps = progress.stamps
     backend = Backend(stamps, http.clock, http.pulse, kernel=http.kernel)
     transport = Transport(backend, ca_file=target.ca_file, proxy=target.proxy)
+
+    async def heed(response: httpx.Response) -> None:  # before httpx looks where a redirect leads
+        progress.take_head(response.status_code, response.headers.raw)
+
     # A client of its own for every probe: no cookie of one answer rides on the next request.
-    client = httpx.AsyncClient(transport=transport, timeout=UNTIMED, trust_env=False)
+    client = httpx.AsyncClient(
+        transport=transport, timeout=UNTIMED, trust_env=False, event_hooks={"response": [heed]}
+    )
     async with client:
         response = await client.send(request, stream=True)
-        progress.take_head(response.status_code, response.headers.raw)
         async for piece in response.aiter_raw():
             if progress.verdict is not None:
                 progress.take_body(piece)

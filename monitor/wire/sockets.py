@@ -162,7 +162,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Shake hands and return the encrypted stream over this socket."""
-        stream = TlsStream(self, self.stamps, ssl_context=ssl_context, host=server_hostname)
+        stream = TlsStream(self, ssl_context, host=server_hostname)
         await stream.handshake()
         self.stamps.tls_ns = time.monotonic_ns()
         self.stamps.stage = Ending.PROTOCOL

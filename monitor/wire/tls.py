@@ -12,7 +12,6 @@ import httpcore
 import httpx
 
 from monitor.domain import Ending
-from monitor.wire.stamps import Stamps
 from monitor.wire.trouble import Trouble, reason
 
 RECORD_BYTES = 16 * 1024
@@ -33,21 +32,22 @@ def context(ca_file: str | None) -> ssl.SSLContext:
 
 
 class TlsStream(httpcore.AsyncNetworkStream):
-    """An encrypted stream over a stamped one."""
+    """An encrypted stream over a stamped one. Raises Trouble for a name no certificate bears."""
 
     def __init__(
         self,
         inner: httpcore.AsyncNetworkStream,
-        stamps: Stamps,
-        *,
         ssl_context: ssl.SSLContext,
+        *,
         host: str | None,
     ) -> None:
         self._inner = inner
-        self._stamps = stamps
         self._in = ssl.MemoryBIO()
         self._out = ssl.MemoryBIO()
-        self._tls = ssl_context.wrap_bio(self._in, self._out, server_hostname=host)
+        try:
+            self._tls = ssl_context.wrap_bio(self._in, self._out, server_hostname=host)
+        except ValueError as error:
+            raise Trouble(Ending.TLS, f"{host}: {error}") from error
 
     async def handshake(self) -> None:
         """Agree on keys and check the certificate. Raises Trouble where that fails."""

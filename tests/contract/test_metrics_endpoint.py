@@ -1,4 +1,4 @@
-"""`/metrics` and `/healthz` over real HTTP, as a scraper, a platform's check and a stranger see them."""
+"""`/metrics` and `/healthz` over real HTTP, as scrapers, checks and strangers see them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -51,7 +51,7 @@ async def test_a_scraper_gets_what_was_observed(held: tuple[Metrics, str, int]) 
 async def test_openmetrics_is_spoken_where_it_is_asked_for(held: tuple[Metrics, str, int]) -> None:
     reply = await get(f"{held[1]}/metrics", Accept="application/openmetrics-text; version=1.0.0")
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
-    assert [family.name for family in openmetrics(reply.text)][0] == "monitor_build"
+    assert next(openmetrics(reply.text)).name == "monitor_build"
 
 
 async def test_health_is_good_until_cycles_stop(held: tuple[Metrics, str, int]) -> None:

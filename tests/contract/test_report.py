@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -35,7 +36,7 @@ async def counted(database: Database, statement: str) -> tuple[int, ...]:
 async def test_raw_rows_hours_and_days_tell_the_same_story(
     database: Database, tmp_path: Path, length: timedelta, step: timedelta
 ) -> None:
-    await seed(database, hours=24)
+    await seed(database, hours=23)
     found = await page(database, tmp_path, length)
     (rag,) = found.targets
     probes, failed, fell = await counted(
@@ -58,11 +59,12 @@ async def test_raw_rows_hours_and_days_tell_the_same_story(
 async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
     database: Database, tmp_path: Path
 ) -> None:
-    await seed(database, hours=24)
+    await seed(database, hours=23)
     found = (await page(database, tmp_path, timedelta(days=1))).targets[0]
-    hours = {p.at.hour for p in found.ttft}
-    assert 9 not in hours
-    assert not [p for p in found.ttft if (p.at.hour, p.at.minute) in ((7, 30), (5, 0))]
+    steps = sorted({p.at for p in found.ttft})
+    gaps = [later - at for at, later in pairwise(steps) if later - at > TEN]
+    # A round is ten minutes; the failed and the badly timed one have no entry either.
+    assert gaps == [timedelta(minutes=70), 2 * TEN, 2 * TEN]
     assert found.quality.degraded == 2
 
 
@@ -75,7 +77,7 @@ async def test_phases_follow_one_another(database: Database, tmp_path: Path) -> 
 
 
 async def test_costs_and_models_are_named(database: Database, tmp_path: Path) -> None:
-    await seed(database, hours=24)
+    await seed(database, hours=23)
     rag = (await page(database, tmp_path, timedelta(days=1))).targets[0]
     assert {(c.query, c.model, c.mean_usd) for c in rag.costs} == {
         (query, model, usd) for query in ("hi", "kbli")
@@ -88,10 +90,10 @@ async def test_spend_counts_what_each_day_was_judged_by(database: Database, tmp_
     today = datetime.now(UTC).date()
     async with database.begin() as connection:
         await connection.execute(text(
-            "INSERT INTO spend_days (day, provider, probes_usd, traffic_usd, estimate_at_least, "
+            "INSERT INTO spend_days (day, provider, probes_usd, traffic_usd, unpriced, "
             "account_usd, spent_usd, at_least, meter, because, reckoned_at) VALUES "
-            "(:day, 'openrouter', 0.1, 0.2, false, 0.5, 0.5, false, 'account', 'x', now()), "
-            "(:day, 'anthropic', 0.3, 1.2, true, NULL, 1.5, true, 'estimate', 'x', now())"
+            "(:day, 'openrouter', 0.1, 0.2, 0, 0.5, 0.5, false, 'account', 'x', now()), "
+            "(:day, 'anthropic', 0.3, 1.2, 1, NULL, 1.5, true, 'estimate', 'x', now())"
         ), {"day": today})  # fmt: skip
     found = await page(database, tmp_path, timedelta(days=1))
     (spent,) = [item for item in found.spend if item.day == today]

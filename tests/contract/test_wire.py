@@ -82,6 +82,13 @@ async def test_redirects_are_not_followed(wire: Wire) -> None:
     assert elsewhere.connections == 0
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://a:b/", "//:0", "http://\xff", "\t"])
+async def test_a_redirect_to_nowhere_is_not_followed_either(wire: Wire, location: str) -> None:
+    async with scripted(whole(302, b"", ("Location", location))) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert (transcript.ending, transcript.status) == (Ending.STATUS, 302)
+
+
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "sécrèt-☃", "a\x00b"])
 async def test_a_header_http_cannot_carry_is_refused_and_not_quoted(wire: Wire, value: str) -> None:
     async with scripted(*ANSWER) as server:

@@ -277,6 +277,18 @@ async def test_a_proxy_that_declines_is_named_without_its_password(wire: Wire) -
     assert "secret" not in transcript.detail
 
 
+async def test_a_name_that_no_certificate_can_bear(wire: Wire) -> None:
+    async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
+        transcript = await probed(wire, watched("https://.example", proxy=proxy.url))
+    assert transcript.ending is Ending.TLS
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+async def test_a_port_that_does_not_exist(wire: Wire, port: int) -> None:
+    transcript = await probed(wire, watched(f"http://127.0.0.1:{port}"))
+    assert transcript.ending is Ending.REFUSED
+
+
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "ftp://x", "x"])
 async def test_other_proxies_are_refused_in_words(wire: Wire, proxy: str) -> None:
     transcript = await probed(wire, watched("http://127.0.0.1:1", proxy=proxy))

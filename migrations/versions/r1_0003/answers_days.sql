@@ -3,7 +3,7 @@ CREATE FUNCTION report.answers_days(since date, until date) RETURNS TABLE (
     day date, target text, query text, model text, identity text,
     heard integer, answered integer, priced integer, answered_usd numeric,
     probes integer, usd numeric, unpriced integer,
-    counted integer, prompt_tokens bigint, answer_tokens bigint, ttft_histogram integer[]
+    counted integer, prompt_tokens bigint, answer_tokens bigint
 )
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
 WITH settings AS MATERIALIZED (
@@ -14,8 +14,7 @@ SELECT
     (h.hour AT TIME ZONE (SELECT zone FROM settings))::date, h.target, h.query, h.model, h.identity,
     sum(h.heard)::integer, sum(h.answered)::integer, sum(h.priced)::integer, sum(h.answered_usd),
     sum(h.probes)::integer, sum(h.usd), sum(h.unpriced)::integer,
-    sum(h.counted)::integer, sum(h.prompt_tokens)::bigint, sum(h.answer_tokens)::bigint,
-    report.merge(h.ttft_histogram)
+    sum(h.counted)::integer, sum(h.prompt_tokens)::bigint, sum(h.answer_tokens)::bigint
 FROM live_answers_hours AS h
 WHERE h.hour >= (SELECT starts_at FROM settings) AND h.hour < (SELECT ends_at FROM settings)
 GROUP BY 1, 2, 3, 4, 5

@@ -1,20 +1,10 @@
 CREATE VIEW report.models_daily AS
 SELECT
-    m.day, m.target, m.model, m.identity, m.heard, m.share, m.answered,
-    report.percentile(m.histogram, 0.5) AS ttft_p50_ms, report.percentile(m.histogram, 0.95) AS ttft_p95_ms,
-    m.histogram AS ttft_histogram,
-    m.mean_usd
-FROM (
-    SELECT
-        d.day, d.target, d.model, d.identity,
-        sum(d.heard)::integer AS heard,
-        sum(d.heard)::double precision / NULLIF(sum(sum(d.heard)) OVER (PARTITION BY d.day, d.target), 0) AS share,
-        sum(d.answered)::integer AS answered,
-        report.merge(d.ttft_histogram) AS histogram,
-        (sum(d.answered_usd) / NULLIF(sum(d.priced), 0))::numeric(20, 12) AS mean_usd
-    FROM live_answers_days AS d
-    GROUP BY d.day, d.target, d.model, d.identity
-) AS m
+    m.day, m.target, m.model, m.identity, m.heard,
+    m.heard::double precision / NULLIF(sum(m.heard) OVER (PARTITION BY m.day, m.target), 0) AS share,
+    m.answered, m.ttft_p50_ms, m.ttft_p95_ms, m.ttft_histogram,
+    (m.answered_usd / NULLIF(m.priced, 0))::numeric(20, 12) AS mean_usd
+FROM live_models_days AS m
 WHERE m.heard > 0;
 
 COMMENT ON VIEW report.models_daily IS 'Who answered each day: one row a model and judgement of identity';

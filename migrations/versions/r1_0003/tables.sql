@@ -1,4 +1,4 @@
--- Tables of rollups and spend, and what the jobs that fill them ask of the observations.
+-- Tables of rollups and spend, and the indexes that what fills them needs.
 
 CREATE TABLE rollups_hourly (
     hour TIMESTAMP WITH TIME ZONE NOT NULL,
@@ -99,8 +99,7 @@ CREATE TABLE answers_hourly (
     unpriced INTEGER NOT NULL,
     counted INTEGER NOT NULL,
     prompt_tokens BIGINT NOT NULL,
-    answer_tokens BIGINT NOT NULL,
-    ttft_histogram INTEGER[][]
+    answer_tokens BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX uq_answers_hourly ON answers_hourly (hour, target, query, model, identity) NULLS NOT DISTINCT;
 COMMENT ON TABLE answers_hourly IS 'who answered, and for how much, in finished hours';
@@ -116,7 +115,6 @@ COMMENT ON COLUMN answers_hourly.unpriced IS 'brought text and have no cost';
 COMMENT ON COLUMN answers_hourly.counted IS 'answered, with tokens known';
 COMMENT ON COLUMN answers_hourly.prompt_tokens IS 'of the counted ones';
 COMMENT ON COLUMN answers_hourly.answer_tokens IS 'of the counted ones';
-COMMENT ON COLUMN answers_hourly.ttft_histogram IS 'as in rollups_hourly';
 
 CREATE TABLE answers_daily (
     day DATE NOT NULL,
@@ -133,8 +131,7 @@ CREATE TABLE answers_daily (
     unpriced INTEGER NOT NULL,
     counted INTEGER NOT NULL,
     prompt_tokens BIGINT NOT NULL,
-    answer_tokens BIGINT NOT NULL,
-    ttft_histogram INTEGER[][]
+    answer_tokens BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX uq_answers_daily ON answers_daily (day, target, query, model, identity) NULLS NOT DISTINCT;
 COMMENT ON TABLE answers_daily IS 'answers_hourly by day';
@@ -150,7 +147,56 @@ COMMENT ON COLUMN answers_daily.unpriced IS 'brought text and have no cost';
 COMMENT ON COLUMN answers_daily.counted IS 'answered, with tokens known';
 COMMENT ON COLUMN answers_daily.prompt_tokens IS 'of the counted ones';
 COMMENT ON COLUMN answers_daily.answer_tokens IS 'of the counted ones';
-COMMENT ON COLUMN answers_daily.ttft_histogram IS 'as in rollups_hourly';
+
+CREATE TABLE models_hourly (
+    hour TIMESTAMP WITH TIME ZONE NOT NULL,
+    target TEXT NOT NULL,
+    model TEXT,
+    identity TEXT NOT NULL,
+    heard INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    answered_usd NUMERIC(20, 12) NOT NULL,
+    ttft_histogram INTEGER[][],
+    ttft_p50_ms DOUBLE PRECISION,
+    ttft_p95_ms DOUBLE PRECISION
+);
+CREATE UNIQUE INDEX uq_models_hourly ON models_hourly (hour, target, model, identity) NULLS NOT DISTINCT;
+COMMENT ON TABLE models_hourly IS 'how fast each model answered in finished hours';
+COMMENT ON COLUMN models_hourly.hour IS 'its start; an hour of the day''s zone';
+COMMENT ON COLUMN models_hourly.model IS 'who answered; NULL: nobody can tell';
+COMMENT ON COLUMN models_hourly.heard IS 'as in answers_hourly';
+COMMENT ON COLUMN models_hourly.answered IS 'as in answers_hourly';
+COMMENT ON COLUMN models_hourly.priced IS 'as in answers_hourly';
+COMMENT ON COLUMN models_hourly.answered_usd IS 'as in answers_hourly';
+COMMENT ON COLUMN models_hourly.ttft_histogram IS 'as in rollups_hourly';
+COMMENT ON COLUMN models_hourly.ttft_p50_ms IS 'by the histogram, within 1 %; NULL: none';
+COMMENT ON COLUMN models_hourly.ttft_p95_ms IS 'by the histogram, within 1 %; NULL: none';
+
+CREATE TABLE models_daily (
+    day DATE NOT NULL,
+    target TEXT NOT NULL,
+    model TEXT,
+    identity TEXT NOT NULL,
+    heard INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    answered_usd NUMERIC(20, 12) NOT NULL,
+    ttft_histogram INTEGER[][],
+    ttft_p50_ms DOUBLE PRECISION,
+    ttft_p95_ms DOUBLE PRECISION
+);
+CREATE UNIQUE INDEX uq_models_daily ON models_daily (day, target, model, identity) NULLS NOT DISTINCT;
+COMMENT ON TABLE models_daily IS 'models_hourly by day';
+COMMENT ON COLUMN models_daily.day IS 'in the zone of report_state';
+COMMENT ON COLUMN models_daily.model IS 'who answered; NULL: nobody can tell';
+COMMENT ON COLUMN models_daily.heard IS 'as in answers_hourly';
+COMMENT ON COLUMN models_daily.answered IS 'as in answers_hourly';
+COMMENT ON COLUMN models_daily.priced IS 'as in answers_hourly';
+COMMENT ON COLUMN models_daily.answered_usd IS 'as in answers_hourly';
+COMMENT ON COLUMN models_daily.ttft_histogram IS 'as in rollups_hourly';
+COMMENT ON COLUMN models_daily.ttft_p50_ms IS 'by the histogram, within 1 %; NULL: none';
+COMMENT ON COLUMN models_daily.ttft_p95_ms IS 'by the histogram, within 1 %; NULL: none';
 
 CREATE TABLE spend_hourly (
     hour TIMESTAMP WITH TIME ZONE NOT NULL,

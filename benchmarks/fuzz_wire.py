@@ -1,0 +1,230 @@
+"""Feeds the wire what nobody would send, for as long as one likes.
+
+    python -m benchmarks.fuzz_wire --seconds 600
+
+Guided by coverage where `atheris` is installed; else a loop that mutates recorded streams and
+pieces of the grammars. Checked on every input: nothing is raised but what is announced; any
+cutting of the same bytes gives the same events; events are those of a slow reading of the
+rules, bodies those of h11; a whole exchange over a socket ends. An input that fails is kept
+in a file.
+"""
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import random
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import UUID
+
+import h11
+
+from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
+from monitor.dialects import DIALECTS
+from monitor.domain import Dialect, Query, Target, WireRequest
+from monitor.wire import Wire, exchange
+from monitor.wire.body import Chunked
+from monitor.wire.caps import LINE_BYTES, TooLarge
+from monitor.wire.head import encoded, fields, media_type, retry_after_s
+from monitor.wire.hearing import Hearing
+from monitor.wire.ndjson import NdjsonParser
+from monitor.wire.sse import SseParser
+from monitor.wire.stamps import Stamps
+from monitor.wire.trouble import Trouble
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+SPOKEN = [dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)]
+
+Events = list[tuple[str, str]]
+
+
+def parsed(parser: SseParser | NdjsonParser, pieces: Iterable[bytes]) -> tuple[Events, int]:
+    """Events and malformed ones; of a stream over a cap, those before it."""
+    events: Events = []
+    try:
+        for piece in pieces:
+            events += parser.feed(piece)
+    except TooLarge as cap:
+        return events + cap.events, parser.malformed
+    return events + parser.close(), parser.malformed
+
+
+def slowly(data: bytes) -> Events:
+    """Server-sent events by the letter of the rules, the whole stream at once."""
+    events: Events = []
+    name, lines = "", list[str]()
+    text = data.decode(errors="replace").removeprefix("\ufeff")
+    for line in re.split("\r\n|\n|\r", text)[:-1]:
+        field, colon, value = line.partition(":")
+        value = value.removeprefix(" ") if colon else ""
+        if not line:
+            events += [(name, "\n".join(lines))] if lines else []
+            name, lines = "", []
+        elif field == "event":
+            name = value
+        elif field == "data":
+            lines.append(value)
+    return events
+
+
+def check_sse(data: bytes, chance: random.Random) -> None:
+    whole = parsed(SseParser(), [data])
+    assert parsed(SseParser(), cut(data, chance)) == whole
+    if len(data) <= LINE_BYTES:
+        assert whole[0] == slowly(data)
+
+
+def check_ndjson(data: bytes, chance: random.Random) -> None:
+    assert parsed(NdjsonParser(), cut(data, chance)) == parsed(NdjsonParser(), [data])
+
+
+def unchunked(pieces: Iterable[bytes]) -> tuple[bytes, bool] | str:
+    body = Chunked()
+    try:
+        return b"".join([body.feed(piece) for piece in pieces]), body.ended
+    except Trouble as trouble:
+        return trouble.detail
+
+
+def by_h11(data: bytes) -> bytes | None:
+    """The body by h11; None where it refuses the chunks or wants more."""
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    connection.send(h11.EndOfMessage())
+    connection.receive_data(HEAD + data)
+    body = b""
+    try:
+        while not isinstance(event := connection.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                return None
+            body += bytes(event.data) if isinstance(event, h11.Data) else b""
+    except h11.RemoteProtocolError:
+        return None
+    return body
+
+
+def check_chunks(data: bytes, chance: random.Random) -> None:
+    whole = unchunked([data])
+    assert unchunked(cut(data, chance)) == whole
+    if (body := by_h11(data)) is not None:
+        assert whole == (body, True)
+
+
+def check_hearing(data: bytes, chance: random.Random) -> None:
+    for dialect in SPOKEN:
+        hearing, stamps = Hearing(dialect, stop_after_chars=chance.choice([None, 5])), Stamps()
+        for piece in cut(data, chance):
+            if hearing.ending is None:
+                hearing.take(piece, stamps)
+        hearing.close(stamps)
+
+
+def check_head(data: bytes, chance: random.Random) -> None:
+    lines = [line.partition(b": ") for line in data.split(b"\r\n")]
+    try:
+        head = fields([(name, value) for name, _, value in lines])
+    except Trouble:
+        return
+    media_type(head), encoded(head)
+    values = [data.decode("latin-1"), *(value for _, value in head[:9])]
+    for value in values:
+        wait = retry_after_s((("retry-after", value),), NOW)
+        assert wait is None or 0 <= wait <= 3600
+
+
+CHECKS = (check_sse, check_ndjson, check_chunks, check_hearing, check_head)
+
+
+class Exchanges:
+    """Whole exchanges with a server that answers with the input, in pieces, and hangs up."""
+
+    def __init__(self) -> None:
+        self.endings: Counter[str] = Counter()
+        self._pieces: list[bytes] = []
+        self._loop = asyncio.new_event_loop()
+        self._wire = self._loop.run_until_complete(Wire("fuzz").__aenter__())
+        server = asyncio.start_server(self._answer, "127.0.0.1", 0)
+        self._server = self._loop.run_until_complete(server)
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        with suppress(OSError):
+            for piece in self._pieces:
+                writer.write(piece)
+                await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    def check(self, data: bytes, chance: random.Random) -> None:
+        """Most answers have a sound head and sound chunks, or they would not get past them."""
+        sound = HEAD + chunked(data, chance)
+        self._pieces = cut(chance.choice([data, HEAD + data, sound, sound, sound]), chance)
+        url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        soon = timedelta(seconds=2)
+        query = Query(id="q", text="")
+        target = Target(name="fuzz", url=url, dialect="", queries=(query,), deadline=soon)
+        asking = exchange(
+            WireRequest("GET", url),
+            dialect=chance.choice(SPOKEN),
+            target=target,
+            query=query,
+            probe=UUID(int=0),
+            http=self._wire,
+        )
+        self.endings[self._loop.run_until_complete(asking).ending] += 1
+
+
+def one_input(data: bytes, checks: Iterable[Callable[[bytes, random.Random], None]]) -> None:
+    """All checks on one input. Its own bytes decide how it is cut."""
+    for check in checks:
+        check(data, random.Random(data))
+
+
+def by_chance(seconds: float, seed: int) -> int:
+    """Inputs until the time is up; 1 and a file if one of them fails."""
+    chance = random.Random(seed)
+    seeds = recorded()
+    exchanges, inputs = Exchanges(), 0
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        data, inputs = made_up(seeds, chance), inputs + 1
+        try:
+            one_input(data, [*CHECKS, exchanges.check] if inputs % 10 == 0 else CHECKS)
+        except Exception as error:
+            path = Path(f"fuzz-{seed}-{inputs}.bin")
+            path.write_bytes(data)
+            print(f"input {inputs} of seed {seed} fails, kept as {path}: {error!r}")
+            return 1
+    print(f"seed {seed}: {inputs} inputs, {exchanges.endings.total()} exchanges, no failure")
+    print(", ".join(f"{ending} {count}" for ending, count in exchanges.endings.most_common()))
+    return 0
+
+
+def main() -> int:
+    """The command line."""
+    options = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--seed", type=int, default=random.randrange(10**6))
+    given = options.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        return by_chance(given.seconds, given.seed)
+    atheris = importlib.import_module("atheris")
+    checks = [*CHECKS, Exchanges().check]
+    atheris.instrument_all()
+    atheris.Setup(
+        [sys.argv[0], f"-max_total_time={given.seconds:.0f}", f"-seed={given.seed}"],
+        lambda data: one_input(data, checks),
+    )
+    atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Who answered, on sequential tasks: `python -m benchmarks.identity DIR > predictions.jsonl`.
+
+DIR holds `tasks.jsonl` and the files of answers it names. For each task: the first probe at
+which the detector says "not the expected model", and whom it names. `score.py` of the data
+judges the predictions. The name of a stream's model is used to find its text and then dropped.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from monitor.domain import Identity
+from monitor.identity.features import Answer
+from monitor.identity.looks import looked
+from monitor.identity.profile import Profile, TooFew, learnt
+from monitor.identity.tracking import Track
+
+BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
+EVERY = timedelta(minutes=5)
+NAMED_WITHIN = 10  # probes a nameless alarm may wait for the name
+
+Texts = dict[tuple[str, str, str, int], str]
+
+
+def predictions(directory: Path) -> Iterator[dict[str, Any]]:
+    """One prediction a task, in the tasks' order."""
+    tasks = [json.loads(line) for line in (directory / "tasks.jsonl").open(encoding="utf-8")]
+    files = {entry[0] for task in tasks for entry in task["stream"]}
+    texts = _texts(directory, files | {task["file"] for task in tasks})
+    for task in tasks:
+        stream = [
+            Answer(query, texts[file, model, query, sample])
+            for file, model, query, sample in task["stream"]
+        ]
+        yield {"task": task["task"], **_prediction(_profile(task, texts), stream)}
+
+
+def _texts(directory: Path, files: Iterable[str]) -> Texts:
+    texts: Texts = {}
+    for file in files:
+        for line in (directory / file).open(encoding="utf-8"):
+            row = json.loads(line)
+            texts[file, row["model"], row["prompt_id"], row["sample"]] = row["text"]
+    return texts
+
+
+def _profile(task: dict[str, Any], texts: Texts) -> Profile | None:
+    def answers(model: str) -> list[Answer]:
+        return [Answer(q, texts[task["file"], model, q, s]) for q, s in task["baseline"]]
+
+    others = {task["fallback"]: answers(task["fallback"])} if task["fallback"] else {}
+    try:
+        return learnt(task["expected"], answers(task["expected"]), others, verified_by="operator")
+    except TooFew:
+        return None
+
+
+def _prediction(profile: Profile | None, stream: list[Answer]) -> dict[str, Any]:
+    """The first alarm; a change may still be named by the probes right after it."""
+    alarm: dict[str, Any] = {"alarm_at": None, "named": None}
+    if profile is None:
+        return alarm
+    track = Track(epoch=profile.epoch)
+    for at, answer in enumerate(stream):
+        track, looks = looked(track, profile, answer, at=BEGUN + at * EVERY)
+        told = looks.identity in (Identity.FALLBACK, Identity.CHANGED)
+        if told and alarm["alarm_at"] is None:
+            alarm["alarm_at"] = at
+        if looks.identity is Identity.FALLBACK:
+            return alarm | {"named": looks.model}
+        if alarm["alarm_at"] is not None and at - alarm["alarm_at"] >= NAMED_WITHIN:
+            break
+    return alarm
+
+
+def main() -> None:
+    for prediction in predictions(Path(sys.argv[1])):
+        print(json.dumps(prediction))
+
+
+if __name__ == "__main__":
+    main()

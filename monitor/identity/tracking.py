@@ -1,0 +1,176 @@
+"""One target followed from answer to answer: what is suspected, and since when.
+
+The state is small and frozen, and survives as JSON: a restart neither forgets what was
+suspected nor counts it twice.
+"""
+
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from math import log
+from typing import Any, Self
+
+from monitor.identity import conformal, cusum
+from monitor.identity.features import MARKS, VERSION
+from monitor.identity.fingerprint import SCALARS, Vector
+
+SIZE = SCALARS + len(MARKS)
+CHANGED_AT = 20_160.0  # bets; while nothing changes they reach it less often than in so many
+QUARANTINE = 12  # answers that wait before others are ranked against them
+ACCEPTED = 150  # answers kept besides the baseline
+HELD_AT = CHANGED_AT / 10  # suspicion at which nothing is accepted any more
+DOUBT_NATS, DOUBT_BETS = 3.0, 50.0  # suspicion that asks for more probes
+REMEMBERED = 64  # wordings of accepted answers
+FEWEST = 3  # answers that speak for a fallback
+FEWEST_QUERIES = 2  # they belong to
+LIKE = 0.12  # mean rank among the fallback's own answers: less is somebody else
+_SCALE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How much speaks for one fallback, and what spoke."""
+
+    model: str
+    sums: cusum.Sums = cusum.NOTHING
+    queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
+    spoke: int = 0  # answers that spoke for it since nothing did
+    likeness: float = 0.0  # sum of their ranks among the fallback's own
+    established: bool = False
+
+    @property
+    def nats(self) -> float:
+        return max(self.sums)
+
+    def after(self, nats: float, likeness: float, query: str) -> "Course":
+        """The course after one more answer."""
+        sums = cusum.summed(self.sums, nats)
+        if not any(sums):
+            return Course(self.model)
+        course = replace(self, sums=sums)
+        if nats > 0:
+            queries = tuple(dict.fromkeys((*self.queries, query)))[:FEWEST_QUERIES]
+            course = replace(course, queries=queries, spoke=self.spoke + 1,
+                             likeness=self.likeness + likeness)  # fmt: skip
+        reached = course.nats >= cusum.LIMIT and course.spoke >= FEWEST
+        alike = course.spoke > 0 and course.likeness >= LIKE * course.spoke
+        if reached and alike and len(course.queries) >= FEWEST_QUERIES:
+            course = replace(course, established=True)
+        return course
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Track:
+    """What following a target left behind. `since`: when the present suspicion began."""
+
+    epoch: int
+    version: int = VERSION
+    judged: int = 0
+    bets: conformal.Sums = conformal.NO_BETS
+    directions: tuple[Vector, ...] = field(default_factory=lambda: conformal.still(SIZE))
+    accepted: tuple[Vector, ...] = ()
+    waiting: tuple[Vector, ...] = ()
+    courses: tuple[Course, ...] = ()
+    wordings: tuple[int, ...] = ()
+    since: datetime | None = None
+
+    @property
+    def change(self) -> float:
+        """The bets that something changed; above `CHANGED_AT` it did."""
+        return conformal.evidence(self.bets)
+
+    @property
+    def changed(self) -> bool:
+        return self.change >= CHANGED_AT
+
+    @property
+    def leading(self) -> Course | None:
+        """The fallback most speaks for, if anything does."""
+        return max(self.courses, key=lambda course: (course.established, course.nats), default=None)
+
+    @property
+    def doubtful(self) -> bool:
+        """Something is suspected and nothing settled: a few probes more would tell."""
+        lead = self.leading
+        if self.changed or (lead and lead.established):
+            return False
+        return bool(lead and lead.nats > DOUBT_NATS) or self.change > DOUBT_BETS
+
+    def calm(self) -> bool:
+        lead = self.leading
+        return self.change < HELD_AT and not (lead and lead.established)
+
+    def bet(self, vector: Vector, heard: Sequence[Vector], tie: float) -> Self:
+        """One more answer ranked among those heard before; then it waits to be one of them."""
+        known = (*heard, *self.accepted)
+        ranked = conformal.ranks(vector, known, self.directions, tie=tie)
+        bets = conformal.wagered(self.bets, ranked, heard=len(known))
+        after = replace(
+            self,
+            judged=self.judged + 1,
+            bets=tuple(round(bet, 6) for bet in bets),
+            directions=tuple(map(quantised, conformal.turned(self.directions, vector))),
+        )
+        if not after.calm():
+            return after
+        waiting = (*self.waiting, vector)
+        ready = waiting[:-QUARANTINE]
+        return replace(after, accepted=(*self.accepted, *ready)[-ACCEPTED:],
+                       waiting=waiting[-QUARANTINE:])  # fmt: skip
+
+    def surprise(self) -> float:
+        """The bets in nats."""
+        return log(max(1.0, self.change))
+
+    def to_json(self) -> dict[str, Any]:
+        """As PostgreSQL keeps it in a jsonb column."""
+        return {
+            **{name: getattr(self, name) for name in ("epoch", "version", "judged")},
+            "bets": list(self.bets),
+            "directions": _packed(self.directions),
+            "accepted": _packed(self.accepted),
+            "waiting": _packed(self.waiting),
+            "courses": [asdict(course) for course in self.courses],
+            "wordings": list(self.wordings),
+            "since": self.since and self.since.isoformat(),
+        }
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Self:
+        """The track as it was kept. Raises KeyError, TypeError or ValueError for anything else."""
+        courses = (
+            Course(**{**each, "sums": tuple(each["sums"]), "queries": tuple(each["queries"])})
+            for each in kept["courses"]
+        )
+        return cls(
+            epoch=kept["epoch"],
+            version=kept["version"],
+            judged=kept["judged"],
+            bets=tuple(kept["bets"]),
+            directions=_unpacked(kept["directions"]),
+            accepted=_unpacked(kept["accepted"]),
+            waiting=_unpacked(kept["waiting"]),
+            courses=tuple(courses),
+            wordings=tuple(kept["wordings"]),
+            since=None if kept["since"] is None else datetime.fromisoformat(kept["since"]),
+        )
+
+
+def quantised(vector: Vector) -> Vector:
+    """A vector as it survives being kept: a restart changes no rank."""
+    return tuple(round(figure * _SCALE) / _SCALE for figure in vector)
+
+
+def _packed(vectors: Sequence[Vector]) -> str:
+    flat = [round(figure * _SCALE) for vector in vectors for figure in vector]
+    return b64encode(struct.pack(f"<{len(flat)}h", *flat)).decode()
+
+
+def _unpacked(text: str) -> tuple[Vector, ...]:
+    kept = b64decode(text)
+    figures = [each / _SCALE for each in struct.unpack(f"<{len(kept) // 2}h", kept)]
+    if len(figures) % SIZE:
+        raise ValueError("vectors of another size")
+    return tuple(tuple(figures[at : at + SIZE]) for at in range(0, len(figures), SIZE))

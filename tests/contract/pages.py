@@ -1,0 +1,36 @@
+"""A small web server that says what a test wants and remembers what it was asked."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Site:
+    """`status` and `body` are the next reply's; `asked` are whole request heads, in order."""
+
+    url: str = ""
+    status: int = 200
+    body: bytes = b"{}"
+    asked: list[str] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def site() -> AsyncIterator[Site]:
+    made = Site()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        head = f"HTTP/1.1 {made.status} X\r\ncontent-length: {len(made.body)}\r\n"
+        writer.write(head.encode() + b"connection: close\r\n\r\n" + made.body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(converse, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield made
+    finally:
+        server.close()
+        await server.wait_closed()

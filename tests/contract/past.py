@@ -1,0 +1,136 @@
+"""A day that is over, small enough to check in the head, and the rolling job without a worker.
+
+Yesterday (UTC), target `rag`, a round every half hour of two queries, `hi` and `kbli`:
+
+    08  Llama      600 ms and 1000 ms, $0.0002 each
+    09  nobody asks
+    10  Haiku      2000 ms and 2400 ms, $0.001 each
+    11  Llama      as at 08
+    12  one `hi`, no answer within 30 s
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
+
+from sqlalchemy import text
+
+from monitor import identity, pricing
+from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
+from monitor.jobs.rolling import roll_up
+from monitor.jobs.watch import Watch
+from monitor.store import Database, incidents, observations
+from tests.facts import HAIKU, LLAMA, observation
+
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+YESTERDAY = TODAY - timedelta(days=1)
+HALF_HOUR = timedelta(minutes=30)
+EIGHT = YESTERDAY + timedelta(hours=8)
+
+LLAMA_USD, HAIKU_USD = Decimal("0.0002"), Decimal("0.001")
+RAG = Target(
+    name="rag", url="http://localhost", dialect="bali_zero", every=HALF_HOUR, daily_queries=48,
+    queries=(Query(id="hi", text="Hi", prompt_tokens=30), Query(id="kbli", text="KBLI?")),
+    expected_models=(LLAMA,), fallback_models=(HAIKU,),
+)  # fmt: skip
+
+
+def asked(at: datetime, query: str = "hi", **changes: Any) -> Observation:
+    """A good answer by Llama in the round of that instant, 600 ms."""
+    ordinary = {"slot": at, "started_at": at, "query": query, "ttft_ms": 600.0,
+                "cost_usd": LLAMA_USD}  # fmt: skip
+    return observation(**ordinary | changes)
+
+
+def fell(at: datetime, query: str = "hi", **changes: Any) -> Observation:
+    """The same by Haiku, 2000 ms."""
+    haiku = {"ttft_ms": 2000.0, "cost_usd": HAIKU_USD, "identity": Identity.FALLBACK,
+             "model_detected": HAIKU}  # fmt: skip
+    return asked(at, query, **haiku | changes)
+
+
+def failed(at: datetime, query: str = "hi", **changes: Any) -> Observation:
+    """No first token in time: nothing heard, nothing to pay."""
+    nothing = {
+        "outcome": Outcome.TIMEOUT_FIRST_TOKEN, "error": "no answer text within 30 s",
+        "ttft_ms": None, "pieces": 0, "identity": Identity.UNKNOWN, "model_detected": None,
+        "cost_usd": None, "cost_source": None, "answer_tokens": None,
+    }  # fmt: skip
+    return asked(at, query, **nothing | changes)
+
+
+def yesterday() -> Iterator[Observation]:
+    for hours, one, base_ms in ((0, asked, 600.0), (2, fell, 2000.0), (3, asked, 600.0)):
+        for half in range(2):
+            at = EIGHT + timedelta(hours=hours) + half * HALF_HOUR
+            yield one(at, "hi", ttft_ms=base_ms)
+            yield one(at, "kbli", ttft_ms=base_ms + 400)
+    yield failed(EIGHT + timedelta(hours=4))
+
+
+async def add(database: Database, *new: Observation) -> None:
+    """Store them as if each had been recorded when it was started."""
+    async with database.begin() as connection:
+        assert await observations.add(connection, new) == len(new)
+        await run(connection, "UPDATE observations SET recorded_at = started_at "
+                              "WHERE recorded_at = now()")  # fmt: skip
+
+
+async def run(connection: Any, statement: str, **values: Any) -> Any:
+    return await connection.execute(text(statement), values)
+
+
+async def ask(database: Database, statement: str, **values: Any) -> Sequence[tuple[Any, ...]]:
+    async with database.begin() as connection:
+        return [tuple(row) for row in await run(connection, statement, **values)]
+
+
+async def one(database: Database, statement: str, **values: Any) -> tuple[Any, ...]:
+    [row] = await ask(database, statement, **values)
+    return row
+
+
+async def open_incident(database: Database) -> None:
+    """The fallback of yesterday: opened at 10:30, told at 10:31, over at 11:30."""
+    opened = EIGHT + timedelta(hours=2, minutes=30)
+    [first] = await one(database, "SELECT array_agg(id) FROM observations WHERE slot = :at",
+                        at=opened - HALF_HOUR)  # fmt: skip
+    incident = Incident(
+        rule="fallback", scope="rag", opened_at=opened, resolved_at=opened + timedelta(hours=1),
+        last_breach_at=opened, last_told_at=opened, value=1.0, limit=0.1, peak=1.0,
+        because="4 of the last 4 answers fell back", rows=tuple(first),
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await incidents.save(connection, [incident], [])
+        await run(
+            connection,
+            "INSERT INTO outbox (id, incident, status, dedupe_key, notice, due_at, settled_at, "
+            "result) VALUES (gen_random_uuid(), 1, 'FIRING', 'one', '{}', :at, :at, 'sent')",
+            at=opened + timedelta(minutes=1),
+        )
+
+
+def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Watch:
+    """What the rolling job needs of a worker, and no more."""
+    kept = {"keep_raw": timedelta(days=90), "keep_excerpts": timedelta(days=7),
+            "keep_failed_excerpts": timedelta(days=30)}  # fmt: skip
+    settings = SimpleNamespace(
+        targets={"rag": RAG},
+        rules={"spend": SimpleNamespace(timezone=zone)},
+        file=SimpleNamespace(storage=SimpleNamespace(**kept | storage)),
+    )
+    prices = {
+        LLAMA: {"input": "0.20", "output": "0.20", "provider": "openrouter"},
+        HAIKU: {"input": "1.00", "output": "5.00", "provider": "anthropic"},
+    }
+    standing_in = SimpleNamespace(
+        settings=settings, database=database, worker="w1", now=lambda: datetime.now(UTC),
+        book=pricing.book(prices, same=identity.same),
+    )  # fmt: skip
+    return cast("Watch", standing_in)
+
+
+async def roll(database: Database, zone: str = "UTC", **storage: timedelta) -> None:
+    await roll_up(watch(database, zone, **storage))

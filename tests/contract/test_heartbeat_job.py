@@ -1,0 +1,137 @@
+"""The heartbeat against a real switch: one GET after a whole good cycle, silence otherwise."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from monitor.domain import GiveUp
+from monitor.jobs import gauging, heartbeat
+from monitor.jobs.watch import Watch
+from monitor.metrics import Metrics
+from monitor.store import Database, leases, observations, outbox, slots
+from tests.contract.pages import Site, site
+from tests.contract.watching import settings, watching
+from tests.facts import notice, observation
+from tests.unit.test_metrics import value
+
+SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def switch(
+    database: Database, home: Path, *, evaluated: bool = True, finished: bool = True
+) -> AsyncIterator[tuple[Watch, Metrics, Site]]:
+    """A worker after one round, and the switch it should tell."""
+    async with site() as heard:
+        configured = settings(home, HEARTBEAT_URL=f"{heard.url}/ping/canary-uuid")
+        async with database.begin() as connection:
+            await slots.claim(connection, "rag", "local", SLOT, "w1")
+            if finished:
+                await slots.finish(connection, "rag", "local", SLOT)
+            if evaluated:
+                span = timedelta(seconds=90)
+                await leases.hold(connection, "evaluate", holder="w2", span=span)
+        async with watching(configured, database) as watch:
+            yield watch, Metrics(configured.targets.values(), rules=("ttft",)), heard
+
+
+async def beat(watch: Watch, metrics: Metrics) -> bool:
+    return await heartbeat.beat(watch, metrics, watch.settings.targets["rag"], SLOT)
+
+
+async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path: Path) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, heard):
+        assert await beat(watch, metrics)
+    (asked,) = heard.asked
+    assert asked.startswith("GET /ping/canary-uuid HTTP/1.1")
+    assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
+    assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") != 0
+
+
+@pytest.mark.parametrize("fault", [{"evaluated": False}, {"finished": False}], ids=str)
+async def test_half_a_cycle_is_not_told(
+    database: Database, tmp_path: Path, fault: dict[str, bool]
+) -> None:
+    async with switch(database, tmp_path, **fault) as (watch, metrics, heard):
+        assert not await beat(watch, metrics)
+    assert heard.asked == []
+    assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") == 0
+
+
+async def test_what_waits_in_the_spool_is_not_stored(database: Database, tmp_path: Path) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, heard):
+        watch.spool.keep([observation()])
+        assert not await beat(watch, metrics)
+        watch.spool.forget(1)
+        assert await beat(watch, metrics)
+    assert len(heard.asked) == 1
+
+
+async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
+    database: Database, tmp_path: Path
+) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, heard):
+        assert await beat(watch, metrics)
+        told = notice(id=uuid4(), number=None)
+        async with database.begin() as connection:
+            await outbox.add(connection, told, incident=None)
+            await outbox.settle(connection, told.id, GiveUp("no_service", channel_broken=True),
+                                watch.notifier.channel)  # fmt: skip
+        assert not await beat(watch, metrics)
+        assert not await beat(watch, metrics)
+        seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")
+        assert seen, "seeing goes on: a check that gates deploys is not failed by it"
+    assert len(heard.asked) == 1
+
+
+async def test_without_a_switch_the_cycle_is_noted_all_the_same(
+    database: Database, tmp_path: Path
+) -> None:
+    async with switch(database, tmp_path) as (_watch, metrics, _):
+        plain = settings(tmp_path)
+        async with watching(plain, database) as mute:
+            assert not await beat(mute, metrics)
+    assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
+
+
+@pytest.mark.parametrize("status", [404, 500])
+async def test_a_switch_that_does_not_take_it_is_no_trouble_of_ours(
+    database: Database, tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, heard):
+        heard.status = status
+        assert not await beat(watch, metrics)
+    assert "heartbeat not taken" in caplog.text
+    assert "canary-uuid" not in caplog.text
+    assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") == 0
+
+
+async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
+    database: Database, tmp_path: Path
+) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, heard):
+        away = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
+        async with watching(watch.settings, away) as lost:
+            assert not await beat(lost, metrics)
+            await gauging.gauge(lost, metrics)
+        await away.close()
+    assert heard.asked == []
+    assert value(metrics, "monitor_database_up") == 0
+
+
+async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_path: Path) -> None:
+    async with switch(database, tmp_path) as (watch, metrics, _):
+        async with database.begin() as connection:
+            await outbox.add(connection, notice(id=uuid4(), number=None), incident=None)
+            slot = datetime.now(UTC)
+            await observations.add(connection, [observation(slot=slot, started_at=slot)])
+        await gauging.gauge(watch, metrics)
+    assert value(metrics, "monitor_database_up") == 1
+    assert value(metrics, "monitor_outbox_notices") == 1
+    assert value(metrics, "monitor_probe_budget_left_usd") == pytest.approx(0.5 - 0.000007)
+    assert value(metrics, "monitor_probe_budget_left_probes") == 19_999
+    assert value(metrics, "monitor_incidents_open", rule="ttft") == 0

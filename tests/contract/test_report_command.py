@@ -1,0 +1,87 @@
+"""`monitor report`: files where they are asked for, tables otherwise, and clear refusals."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from monitor.commands.report import report
+from monitor.store import Database
+from tests.contract.watching import settings
+from tests.seeds import seed
+
+
+@pytest.fixture
+def seeded(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fill() -> None:
+        database = Database(database_url)
+        await seed(database, hours=12)
+        await database.close()
+
+    asyncio.run(fill())
+    configured(database_url, tmp_path, monkeypatch)
+
+
+def configured(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings(home)
+    monkeypatch.setenv("MONITOR_CONFIG", str(home / "monitor.toml"))
+    monkeypatch.setenv("DATABASE_URL", url)
+    monkeypatch.setenv("SERVICE_KEY", "canary-key-4711")
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_page_and_a_picture_are_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, picture = tmp_path / "r.html", tmp_path / "r.png"
+    report("24h", page, picture)
+    assert "median TTFT" in page.read_text(encoding="utf-8")
+    assert "canary-key-4711" not in page.read_text(encoding="utf-8")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in said] == [f"wrote {page}", f"wrote {picture}"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_without_files_there_are_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    report("7d", None, None)
+    said = capsys.readouterr().out
+    assert "median TTFT" in said
+    assert "kbli" in said
+    assert "anthropic/claude-haiku-4-5" in said
+
+
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(
+    ("since", "says"),
+    [("7", "--since 7: write a duration such as"), ("-1d", "write a duration"), ("0s", "--since")],
+)
+def test_a_span_that_is_none_is_refused(
+    since: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        report(since, None, None)
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_file_that_cannot_be_written_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        report("24h", tmp_path / "nowhere" / "r.html", None)
+    assert "r.html cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_a_database_nobody_migrated_is_named(
+    empty_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configured(empty_url, tmp_path, monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        report("24h", None, None)
+    assert ended.value.code == 1
+    assert "run `monitor migrate`" in capsys.readouterr().err

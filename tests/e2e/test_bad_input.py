@@ -1,0 +1,151 @@
+"""Bad input ends a command with a status and one message: what, where, how to mend it."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import make_url
+
+from tests.e2e.rig import command, configuration, rows, service, worker
+
+NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
+
+
+@pytest.mark.parametrize("verb", ["run", "check", "migrate", "probe", "test-alert", "incidents"])
+def test_every_command_tells_all_configuration_faults_at_once(tmp_path: Path, verb: str) -> None:
+    (tmp_path / "monitor.toml").write_text('[targets.rag]\nurl = "ftp://x"\n[rules.tfft]\n')
+    ended = command(tmp_path, verb, LOG_LEVEL="LOUD")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    first, *faults = ended.stderr.splitlines()
+    assert first == "monitor: 5 configuration faults:"
+    assert [fault.split(":")[0].split(" = ")[0].strip() for fault in faults] == [
+        "LOG_LEVEL",
+        "targets.rag.url",
+        "targets.rag.dialect",
+        "targets.rag.queries",
+        "rules.tfft",
+    ]
+
+
+def test_no_configuration_file_is_one_sentence(tmp_path: Path) -> None:
+    ended = command(tmp_path, "check")
+    assert ended.returncode == 2
+    assert "no such file; name the configuration by MONITOR_CONFIG" in ended.stderr
+
+
+@pytest.mark.parametrize("verb", ["migrate", "check", "incidents"])
+def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path, verb: str) -> None:
+    with service() as stage:
+        configuration(tmp_path, stage.url)
+        ended = command(tmp_path, verb, DATABASE_URL=NOWHERE)
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 1
+    assert "DATABASE_URL = postgresql+psycopg://me:***@127.0.0.1:1/nothing" in said
+    assert "Start the server or correct the address" in said
+    assert "canary" not in said
+    assert "Traceback" not in said
+
+
+def test_the_worker_waits_for_a_server_and_then_gives_up(tmp_path: Path) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    ended = command(tmp_path, "run", DATABASE_URL=NOWHERE)
+    assert ended.returncode == 1
+    assert "waiting up to 30 s" in ended.stderr
+    assert "Start the server or correct the address" in ended.stderr.splitlines()[-1]
+
+
+def test_a_database_that_does_not_exist_ends_the_worker_at_once(
+    tmp_path: Path, server_url: str
+) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    url = make_url(server_url).set(database="no_such").render_as_string(hide_password=False)
+    ended = command(tmp_path, "run", DATABASE_URL=url, timeout_s=15)
+    assert ended.returncode == 1
+    assert 'database "no_such" does not exist' in ended.stderr
+
+
+def test_a_wrong_kind_of_address_is_a_configuration_fault(tmp_path: Path) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    ended = command(tmp_path, "run", DATABASE_URL="mysql://u:canary@h/d")
+    assert ended.returncode == 2
+    assert "DATABASE_URL" in ended.stderr
+    assert "postgresql://user:password@host:5432/database" in ended.stderr
+    assert "canary" not in ended.stderr
+
+
+def test_a_foreign_schema_is_refused_by_worker_and_migration(
+    tmp_path: Path, database_url: str
+) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    import psycopg
+
+    plain = database_url.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(plain) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'deadbeef'")
+    for verb, status in (("run", 1), ("migrate", 2)):
+        ended = command(tmp_path, verb, DATABASE_URL=database_url)
+        assert ended.returncode == status
+        assert "deadbeef" in ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
+    tmp_path: Path, empty_url: str
+) -> None:
+    from tests.e2e.rig import eventually
+
+    with service() as stage:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path, DATABASE_URL=empty_url) as monitor:
+            eventually(lambda: "revision none, this program needs" in monitor.log(), 20, "a word")
+            assert command(tmp_path, "migrate", DATABASE_URL=empty_url).returncode == 0
+            eventually(lambda: "worker started" in monitor.log(), 20, "the worker")
+            assert monitor.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("probe", "nosuch"), 'unknown target "nosuch"; known: rag'),
+        (("probe", "rag", "--query", "no"), 'target "rag" has no query "no"; known: hi, who'),
+        (("probe", "--count", "100000"), "could cost"),
+        (("incidents", "show", "99"), "there is no incident #99"),
+        (("incidents", "mute", "--rule", "no", "--for", "1h", "--reason", "x"),
+         'unknown rule "no"'),
+        (("incidents", "list", "--since", "long"), "write a duration"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_says_what_is_known(
+    tmp_path: Path, database_url: str, arguments: tuple[str, ...], words: str
+) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    ended = command(tmp_path, *arguments, DATABASE_URL=database_url)
+    assert ended.returncode == 2
+    assert words in ended.stderr
+    assert rows(database_url, "SELECT count(*) FROM observations") == [(0,)]
+
+
+def test_a_target_that_refuses_fails_the_check_by_name(tmp_path: Path, database_url: str) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    ended = command(tmp_path, "check", DATABASE_URL=database_url)
+    assert ended.returncode == 1
+    assert "FAULT   target rag: url = http://127.0.0.1:9" in ended.stdout
+
+
+def test_a_sound_setting_passes_the_check_with_a_projection(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service() as stage:
+        configuration(tmp_path, stage.url, every="5m")
+        ended = command(tmp_path, "check", DATABASE_URL=database_url)
+    assert ended.returncode == 0, ended.stdout
+    assert "projected spend of rag" in ended.stdout
+    assert "expected meta-llama/llama-4-scout: probes $" in ended.stdout
+    assert "fallback anthropic/claude-haiku-4-5: probes $" in ended.stdout
+
+
+def test_a_failed_probe_is_an_observation_and_no_crash(tmp_path: Path) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    ended = command(tmp_path, "probe", "--json")
+    assert ended.returncode == 0
+    assert '"outcome": "refused"' in ended.stdout

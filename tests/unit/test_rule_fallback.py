@@ -1,0 +1,169 @@
+"""`fallback`: k of n known answers, against the limit and against chance."""
+
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain import Incident, State
+from monitor.rules import Fallback
+from tests.marks import HAIKU, LLAMA, NOON, after, incident, marked, window
+
+
+def judged(marks: str, standing: Incident | None = None, **limits: object) -> State:
+    seen = window(marked(marks))
+    return Fallback(**limits).judge(seen, standing, after(seen)).state  # type: ignore[arg-type]
+
+
+def rounds(marks: str) -> str:
+    """Marks in rounds of three."""
+    return "|".join(marks[i : i + 3] for i in range(0, len(marks), 3))
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("FFF", State.OK),
+        ("FFFF", State.BREACH),
+        ("?F?F?F?F", State.BREACH),  # nobody can tell: on neither side
+        ("xFxFxFxF", State.BREACH),  # and so do probes without an answer
+        (".FFF", State.OK),
+        (".FFFF", State.BREACH),
+        ("FFF.FF", State.BREACH),  # 5 of 6
+        ("FF.FF.", State.OK),  # 4 of 6
+        ("FF..FF.F.F", State.BREACH),  # 6 of 10
+        ("FF..FF.F..", State.OK),  # 5 of 10
+        ("." * 30, State.OK),
+        ("???", State.NO_DATA),
+        ("xxx", State.NO_DATA),
+    ],
+)
+def test_a_breach_is_a_share_over_the_limit_that_chance_does_not_explain(
+    marks: str, state: State
+) -> None:
+    assert judged(rounds(marks)) is state
+
+
+def test_a_larger_stretch_needs_a_smaller_share() -> None:
+    every_fifth = rounds("F...." * 20)
+    assert judged(every_fifth) is State.BREACH
+    assert judged(rounds("F........." * 20)) is State.OK  # 10 % is the limit, not over it
+
+
+def test_the_sentence_says_how_many_of_how_many_and_who_answered() -> None:
+    seen = window(marked(rounds("." * 12 + "FFFF")))
+    verdict = Fallback().judge(seen, None, after(seen))
+    assert verdict.because == f"4 of the last 4 answers (100%) came from {HAIKU}; limit 10%."
+    assert verdict.value == 1.0
+    assert verdict.facts["Answers"] == HAIKU
+    assert verdict.facts["Instead of"] == LLAMA
+    assert [row.int for row in verdict.rows] == [16, 15, 14, 13]  # the proof, newest first
+
+
+def test_the_facts_compare_what_a_query_costs() -> None:
+    seen = window(marked(rounds("...FFFF")))
+    assert Fallback().judge(seen, None, after(seen)).facts["Cost a query"] == (
+        "$0.000007, before $0.000007"
+    )
+
+
+# ------------------------------------------------------------ resolution
+
+FULL = "FFFF"
+
+
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        ("FFF", State.BREACH),
+        ("...", State.BREACH),  # 4 of the last 7
+        ("." * 14, State.BREACH),
+        ("." * 15, State.OK),
+        ("." * 14 + "F", State.BREACH),
+        ("F" + "." * 15, State.OK),
+        ("?" * 30, State.NO_DATA),  # nothing was heard that speaks for an end
+        ("x" * 30, State.NO_DATA),
+    ],
+)
+def test_a_full_fallback_is_over_after_fifteen_good_answers(later: str, state: State) -> None:
+    opening = list(marked(rounds(FULL)))
+    opened_at = opening[-1].at
+    samples = [*opening, *marked(rounds(later), start=NOON + timedelta(minutes=10))]
+    seen = window(iter(samples))
+    standing = incident("fallback", opened_at=opened_at, opening_value=1.0)
+    assert Fallback().judge(seen, standing, after(seen)).state is state
+
+
+def test_a_partial_fallback_needs_more_to_be_over() -> None:
+    """Fifteen good answers in a row are nothing unusual where one in seven fell back."""
+    before = rounds("F......" * 12)
+    opened_at = NOON + timedelta(minutes=5 * 27, seconds=4)
+    standing = incident("fallback", opened_at=opened_at, opening_value=12 / 64)
+    assert judged(before + "|" + rounds("." * 15), standing) is not State.OK
+    assert judged(before + "|" + rounds("." * 48), standing) is State.OK
+
+
+def test_after_its_end_only_later_answers_count() -> None:
+    standing = incident("fallback", resolved_at=NOON + timedelta(minutes=10, seconds=30))
+    assert judged(rounds("FFFFFFFFF"), standing) is State.NO_DATA
+    assert judged(rounds("FFFFFFFFF" + "FFF"), standing) is State.OK
+    assert judged(rounds("FFFFFFFFF" + "FFFF"), standing) is State.BREACH
+
+
+def test_after_a_gap_only_fresh_answers_count() -> None:
+    early = list(marked("FFF"))
+    late = list(marked("F..", start=NOON + timedelta(hours=3)))
+    seen = window(iter([*early, *late]))
+    assert Fallback().judge(seen, None, after(seen)).state is State.OK
+
+
+def test_silence_resolves_nothing() -> None:
+    seen = window(marked(rounds("." * 30)))
+    standing = incident("fallback", opened_at=NOON - timedelta(hours=1))
+    assert Fallback().judge(seen, standing, after(seen)).state is State.OK
+    later = after(seen) + timedelta(minutes=16)
+    assert Fallback().judge(seen, standing, later).state is State.NO_DATA
+
+
+# ------------------------------------------------------------ other readings
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [("...", State.OK), ("..F", State.BREACH), (".F.", State.OK), ("..?", State.OK)],
+)
+def test_immediate_takes_each_answer_literally(marks: str, state: State) -> None:
+    assert judged(marks, mode="immediate") is state
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("." * 18 + "FF", State.OK),  # 2 of 20 is the limit
+        ("." * 17 + "FFF", State.BREACH),
+        ("FFF" + "." * 20, State.OK),  # they left the last 20
+        ("FF", State.OK),  # three at least
+    ],
+)
+def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: State) -> None:
+    assert judged(rounds(marks), mode="share") is state
+
+
+def test_share_is_over_once_twenty_later_answers_are_within_the_limit() -> None:
+    standing = incident("fallback", opened_at=NOON - timedelta(minutes=1))
+    assert judged(rounds("." * 19), standing, mode="share") is State.HOLD
+    assert judged(rounds("." * 18 + "FF"), standing, mode="share") is State.OK
+    assert judged(rounds("." * 17 + "FFF"), standing, mode="share") is State.BREACH
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"limit": 0}, "limit = 0: write a number between 0.001 and 0.9"),
+        ({"hits": 0}, "hits = 0: write a number of at least 1"),
+        ({"evidence": -1}, "evidence = -1: write a number above 0"),
+        ({"answers_to_resolve": 500}, "answers_to_resolve = 500: write a number between 1 and 200"),
+    ],
+)
+def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        Fallback(**limits)  # type: ignore[arg-type]

@@ -1,0 +1,41 @@
+"""`identity_unknown`: most answers disclose no model."""
+
+import pytest
+
+from monitor.domain import State
+from monitor.rules import IdentityUnknown
+from tests.marks import after, marked, window
+
+
+def rounds(marks: str) -> str:
+    return "|".join(marks[i : i + 3] for i in range(0, len(marks), 3))
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("?" * 99, State.NO_DATA),  # too few to speak of a day
+        ("?" * 100, State.NOTICE),
+        ("?." * 60, State.OK),  # half is not most
+        ("?." * 60 + "???", State.NOTICE),
+        ("." * 120, State.OK),
+        ("x" * 200 + "." * 100, State.OK),  # probes without an answer disclose nothing, rightly
+    ],
+)
+def test_most_answers_unknown_is_a_notice(marks: str, state: State) -> None:
+    seen = window(marked(rounds(marks)))
+    assert IdentityUnknown().judge(seen, None, after(seen)).state is state
+
+
+def test_it_is_said_once_a_week_with_the_latest_rows() -> None:
+    seen = window(marked(rounds("?" * 120)))
+    verdict = IdentityUnknown().judge(seen, None, after(seen))
+    assert verdict.once == "2026-W48"
+    assert verdict.because == "Nobody can tell who gave 120 of 120 answers of the last day."
+    assert verdict.value == 1.0
+    assert [row.int for row in verdict.rows[:2]] == [120, 119]
+
+
+def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
+    with pytest.raises(ValueError, match="limit = 2: write a number between 0 and 1"):
+        IdentityUnknown(limit=2)

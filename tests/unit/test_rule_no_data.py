@@ -1,0 +1,86 @@
+"""`no_data`: silence, as long as we listen."""
+
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain import State
+from monitor.rules import NoData, Window
+from tests.marks import EVERY, NOON, incident, marked, window
+
+QUARTER = timedelta(minutes=15)
+LAST = timedelta(minutes=5, seconds=5)  # when the last of two rounds of three was asked
+
+
+@pytest.mark.parametrize(
+    ("marks", "silent_for", "state"),
+    [
+        ("...|...", timedelta(0), State.OK),
+        ("...|...", QUARTER, State.OK),  # three intervals exactly
+        ("...|...", QUARTER + timedelta(seconds=1), State.BREACH),
+        ("...|xxx", QUARTER, State.OK),  # a failed probe is a sample
+    ],
+)
+def test_three_intervals_without_a_sample_are_silence(
+    marks: str, silent_for: timedelta, state: State
+) -> None:
+    seen = window(marked(marks))
+    assert NoData().judge(seen, None, NOON + LAST + silent_for).state is state
+
+
+def test_samples_that_say_nothing_do_not_end_the_silence() -> None:
+    seen = window(marked("...|...|rrr|rrr|rrr|rrr"))
+    verdict = NoData().judge(seen, None, NOON + LAST + timedelta(minutes=16))
+    assert verdict.state is State.BREACH
+    assert verdict.because == "No usable sample for 16 min; the last: 12:05:05 UTC."
+    assert verdict.facts == {"Probes since": "12 rate_limited"}
+    assert (verdict.value, verdict.limit) == (960, 900)
+
+
+def test_short_intervals_are_given_two_minutes() -> None:
+    seen = Window.of(
+        marked(".|.|.|.", every=timedelta(seconds=1)),
+        scope="rag",
+        every=timedelta(seconds=1),
+        queries=1,
+    )
+    assert NoData().judge(seen, None, NOON + timedelta(seconds=100)).state is State.OK
+    assert NoData().judge(seen, None, NOON + timedelta(seconds=130)).state is State.BREACH
+
+
+def test_silence_before_we_began_to_watch_was_ours() -> None:
+    began_at = NOON + timedelta(hours=3)
+    seen = Window.of(marked("...|..."), scope="rag", every=EVERY, queries=3, watched_since=began_at)
+    assert NoData().judge(seen, None, began_at + timedelta(minutes=1)).state is State.OK
+    assert NoData().judge(seen, None, began_at + timedelta(minutes=16)).state is State.BREACH
+
+
+def test_beginning_to_watch_anew_does_not_end_the_silence() -> None:
+    began_at = NOON + timedelta(hours=3)
+    seen = Window.of(marked("...|..."), scope="rag", every=EVERY, queries=3, watched_since=began_at)
+    standing = incident("no_data", opened_at=NOON + timedelta(minutes=21))
+    assert NoData().judge(seen, standing, began_at + timedelta(minutes=1)).state is State.BREACH
+
+
+def test_a_sample_ends_the_silence() -> None:
+    standing = incident("no_data", opened_at=NOON - timedelta(hours=1))
+    seen = window(marked("."))
+    assert NoData().judge(seen, standing, NOON + timedelta(seconds=2)).state is State.OK
+
+
+def test_a_watch_that_never_saw_anything_says_so_in_time() -> None:
+    seen = Window.of((), scope="rag", every=EVERY, queries=3, watched_since=NOON)
+    assert NoData().judge(seen, None, NOON + QUARTER).state is State.OK
+    verdict = NoData().judge(seen, None, NOON + QUARTER + timedelta(seconds=1))
+    assert verdict.state is State.BREACH
+    assert verdict.because == "No usable sample for 15 min; the last: never."
+
+
+def test_without_a_beginning_nothing_can_be_said() -> None:
+    seen = Window.of((), scope="rag", every=EVERY, queries=3)
+    assert NoData().judge(seen, None, NOON).state is State.NO_DATA
+
+
+def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
+    with pytest.raises(ValueError, match="intervals = 0: write a number of at least 1"):
+        NoData(intervals=0)

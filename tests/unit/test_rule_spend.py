@@ -1,0 +1,176 @@
+"""`spend`: the exact sum of a day, once and at each doubling; before it, a notice."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain import Incident, Spend, State
+from monitor.rules import DailySpend
+from tests.marks import NOON, incident
+
+MIDNIGHT = NOON - timedelta(hours=12)
+DAY = timedelta(days=1)
+
+
+def day(usd: str, *, ago: int = 0, slices: list[str] | None = None, **changes: object) -> Spend:
+    starts_at = MIDNIGHT - ago * DAY
+    count = len(slices or ())
+    return Spend(
+        day=starts_at.date(),
+        starts_at=starts_at,
+        ends_at=starts_at + DAY,
+        total_usd=Decimal(usd),
+        slices=tuple(
+            (NOON - timedelta(minutes=5) * (count - n), Decimal(each))
+            for n, each in enumerate(slices or ())
+        ),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def told(once: str, **changes: object) -> Incident:
+    return incident("spend", scope="all", opened_at=NOON, once=once, **changes)
+
+
+@pytest.mark.parametrize(
+    ("usd", "state", "once"),
+    [
+        ("0", State.OK, None),
+        ("2.00", State.OK, None),  # the limit itself is not over it
+        ("2.000000000001", State.BREACH, "2026-11-23 ×1"),
+        ("4.00", State.BREACH, "2026-11-23 ×1"),
+        ("4.01", State.BREACH, "2026-11-23 ×2"),
+        ("8.01", State.BREACH, "2026-11-23 ×4"),
+        ("20", State.BREACH, "2026-11-23 ×8"),
+    ],
+)
+def test_a_day_is_over_its_limit_by_the_exact_sum(usd: str, state: State, once: str | None) -> None:
+    verdict = DailySpend().judge([day(usd)], None, NOON)
+    assert (verdict.state, verdict.once) == (state, once)
+    assert verdict.scope == "all"
+
+
+@pytest.mark.parametrize(
+    ("usd", "said"),
+    [
+        ("2.03", "Spend of 2026-11-23 (UTC) is $2.03; limit $2.00."),
+        ("2.002845", "Spend of 2026-11-23 (UTC) is $2.002845; limit $2.00."),
+        ("4.50", "Spend of 2026-11-23 (UTC) is $4.50; limit $2.00. That is over 2 times it."),
+    ],
+)
+def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, said: str) -> None:
+    assert DailySpend().judge([day(usd)], None, NOON).because == said
+
+
+def test_a_sum_with_something_unpriced_says_at_least() -> None:
+    verdict = DailySpend().judge([day("2.50", at_least=True)], None, NOON)
+    assert verdict.because.startswith("Spend of 2026-11-23 (UTC) is at least $2.50")
+
+
+def test_the_incident_of_a_day_ends_with_the_day() -> None:
+    standing = told("2026-11-22 ×1", value=Decimal("2.20"))
+    verdict = DailySpend().judge([day("2.31", ago=1), day("0.01")], standing, NOON)
+    assert verdict.state is State.OK
+    assert verdict.because == "The day 2026-11-22 is over, at $2.31."
+    assert verdict.value == Decimal("2.31")
+
+
+def test_the_new_day_is_not_judged_by_the_incident_of_the_old_one() -> None:
+    standing = told("2026-11-22 ×1")
+    assert DailySpend().judge([day("9")], standing, NOON).state is State.OK  # ends it first
+    ended = told("2026-11-22 ×1", resolved_at=NOON)
+    assert DailySpend().judge([day("9")], ended, NOON).state is State.BREACH
+
+
+def test_a_correction_below_the_limit_takes_nothing_back() -> None:
+    standing = told("2026-11-23 ×1")
+    assert DailySpend().judge([day("1.99")], standing, NOON).state is State.HOLD
+
+
+def test_a_correction_does_not_make_a_doubling_new_again() -> None:
+    standing = told("2026-11-23 ×2", peak=Decimal("4.10"))
+    assert DailySpend().judge([day("3.90")], standing, NOON).once == "2026-11-23 ×2"
+
+
+def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
+    days = [day("2.10", ago=1), day("0.10")]
+    verdict = DailySpend().judge(days, None, NOON)
+    assert (verdict.state, verdict.once) == (State.NOTICE, "2026-11-22 late")
+    assert verdict.because == (
+        "Rows that came late: Spend of 2026-11-22 (UTC) is $2.10; limit $2.00."
+    )
+    ended = told("2026-11-22 ×1", resolved_at=MIDNIGHT)
+    assert DailySpend().judge(days, ended, NOON).state is State.OK  # told in time
+
+
+# ------------------------------------------------------------ the early notice
+
+
+def test_a_steady_rate_tells_when_the_limit_will_be_crossed() -> None:
+    """$0.03 each five minutes leave $0.90 for 30 slices: two hours and a half."""
+    verdict = DailySpend().judge([day("1.10", slices=["0.03"] * 24)], None, NOON)
+    assert (verdict.state, verdict.once) == (State.NOTICE, "2026-11-23 at this rate")
+    assert verdict.because == (
+        "At this rate the spend of 2026-11-23 crosses $2.00 at 14:30 UTC; it is $1.10 now."
+    )
+
+
+@pytest.mark.parametrize(
+    ("usd", "slices", "state"),
+    [
+        ("1.10", ["0.03"] * 11, State.OK),  # not yet a rate
+        ("1.10", ["0.03"] * 12, State.NOTICE),
+        ("0.55", ["0.01"] * 24, State.OK),  # 144 slices at $0.01 are $1.44
+        ("0.57", ["0.01"] * 24, State.NOTICE),
+        ("0.57", ["0.02", "0.00"] * 12, State.OK),  # as much, but not surely
+        ("1.99", ["0.00"] * 24, State.OK),
+    ],
+)
+def test_the_notice_asks_for_a_sure_rate(usd: str, slices: list[str], state: State) -> None:
+    assert DailySpend().judge([day(usd, slices=slices)], None, NOON).state is state
+
+
+def test_the_slice_under_way_and_old_ones_are_no_part_of_the_rate() -> None:
+    spent = day("0.10", slices=["0.00"] * 12)
+    running = (NOON - timedelta(minutes=2), Decimal(1))
+    old = (NOON - timedelta(hours=4), Decimal(1))
+    seen = Spend(
+        day=spent.day, starts_at=spent.starts_at, ends_at=spent.ends_at,
+        total_usd=spent.total_usd, slices=(old, *spent.slices, running),
+    )  # fmt: skip
+    assert DailySpend().judge([seen], None, NOON).state is State.OK
+
+
+def test_the_crossing_is_told_in_the_wall_time_of_the_zone() -> None:
+    rule = DailySpend(timezone="Europe/Rome")
+    assert "14:30 UTC" not in (
+        said := rule.judge([day("1.10", slices=["0.03"] * 24)], None, NOON).because
+    )
+    assert "15:30 Europe/Rome" in said
+
+
+def test_a_day_of_23_hours_leaves_less_time() -> None:
+    """The last Sunday of March in Rome: at noon 11 hours are left, or 132 slices."""
+    starts_at = datetime(2026, 3, 28, 23, tzinfo=UTC)
+    now = starts_at + timedelta(hours=12)
+    slices = tuple((now - timedelta(minutes=5) * n, Decimal("0.01")) for n in range(1, 25))
+    for left, state in (("0.67", State.OK), ("0.69", State.NOTICE)):
+        short = Spend(
+            day=datetime(2026, 3, 29, tzinfo=UTC).date(), starts_at=starts_at,
+            ends_at=starts_at + timedelta(hours=23), total_usd=Decimal(left), slices=slices,
+        )  # fmt: skip
+        assert DailySpend(timezone="Europe/Rome").judge([short], None, now).state is state
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"limit_usd": Decimal(0)}, "limit_usd = 0: write a number above 0"),
+        ({"timezone": "Rome"}, "timezone = 'Rome': write a zone such as \"UTC\" or"),
+        ({"rate_slices": 1}, "rate_slices = 1: write a number of at least 2"),
+    ],
+)
+def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}"):
+        DailySpend(**limits)  # type: ignore[arg-type]

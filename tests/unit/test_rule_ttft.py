@@ -1,0 +1,230 @@
+"""`ttft`: the mean of rounds against the limit and against their own scatter."""
+
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain import Incident, Outcome, State
+from monitor.rules import Ttft
+from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
+
+HEALTHY = (519.0, 1301.0, 1182.0)  # mean 1001, although one query is always over 1200
+SLOW = (2200.0, 2200.0, 2200.0)
+DAY = [(507.0, 1289.0, 1206.0), (531.0, 1313.0, 1158.0)] * 20  # 40 rounds, means 1001
+
+
+def over(ms: float) -> tuple[float, float, float]:
+    return (ms, ms, ms)
+
+
+def judged(
+    rounds: list[tuple[float | None, ...]], standing: Incident | None = None, **limits: object
+) -> State:
+    seen = window(timed(rounds))
+    return Ttft(**limits).judge(seen, standing, after(seen)).state  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rounds", "state"),
+    [
+        (DAY, State.OK),
+        ([*DAY, SLOW], State.OK),
+        ([*DAY, SLOW, SLOW], State.OK),
+        ([*DAY, SLOW, SLOW, SLOW], State.BREACH),
+        ([*DAY, SLOW, HEALTHY, SLOW, SLOW], State.OK),  # the last three each, not most of them
+        ([*DAY, SLOW, SLOW, over(1200)], State.OK),  # the limit itself is not over it
+        ([*DAY, *[over(1500)] * 3], State.OK),  # the median of 5 rounds: 7.9 nats
+        ([*DAY, *[over(1500)] * 4], State.BREACH),  # the median of 7 rounds: 11.1 nats
+        ([*DAY, *[over(1210)] * 23], State.OK),
+        ([*DAY, *[over(1210)] * 24], State.BREACH),  # two hours over it, however little
+    ],
+)
+def test_a_breach_is_three_rounds_over_the_limit_and_evidence(
+    rounds: list[tuple[float | None, ...]], state: State
+) -> None:
+    assert judged(rounds) is state
+
+
+def test_a_query_that_is_always_over_the_limit_is_no_breach_while_the_mean_is_not() -> None:
+    assert judged([HEALTHY] * 100) is State.OK
+
+
+def test_one_query_counts_for_twice_the_limit_at_most() -> None:
+    spike = (500.0, 9000.0, 600.0)  # capped mean 1167
+    assert judged([*DAY, *[spike] * 30]) is State.OK
+
+
+def test_a_missed_first_token_deadline_counts_as_the_cap() -> None:
+    slots = "|".join(["..."] * 30 + ["TTT"] * 3)
+    seen = window(marked(slots))
+    verdict = Ttft().judge(seen, None, after(seen))
+    assert verdict.state is State.BREACH
+    assert verdict.value == 2400
+    assert verdict.facts["No first token"] == "9 probes"
+
+
+@pytest.mark.parametrize(
+    ("ms", "rounds_needed"),
+    [(2200, 3), (1500, 7)],  # an empty database must not mean hours of silence
+)
+def test_a_new_monitor_tells_of_a_steadily_slow_service_soon(ms: int, rounds_needed: int) -> None:
+    assert judged([over(ms)] * (rounds_needed - 1)) is State.OK
+    assert judged([over(ms)] * rounds_needed) is State.BREACH
+
+
+def test_a_new_monitor_does_not_take_three_unlucky_rounds_for_a_slow_service() -> None:
+    unlucky = [over(1450), over(1290), over(1700)]
+    assert judged(unlucky) is State.OK
+
+
+# ------------------------------------------------------------ which rounds count
+
+
+def test_a_round_in_progress_is_not_judged() -> None:
+    unfinished = [*DAY, SLOW, SLOW, (2200.0, 2200.0)]
+    assert judged(unfinished) is State.OK
+    assert judged([*unfinished, SLOW]) is State.BREACH  # the next one began: it counts with two
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "state"),
+    [
+        ((2200.0, 2200.0, None), State.BREACH),
+        ((2200.0, None, None), State.OK),  # one reading is no round
+    ],
+)
+def test_a_round_counts_with_two_readings(
+    incomplete: tuple[float | None, ...], state: State
+) -> None:
+    assert judged([*DAY, SLOW, SLOW, incomplete]) is state
+
+
+def test_a_target_of_one_query_is_judged_by_it() -> None:
+    seen = window(timed([(1000.0,)] * 30 + [(2200.0,)] * 3), queries=1)
+    assert Ttft().judge(seen, None, after(seen)).state is State.BREACH
+
+
+def test_after_a_gap_only_fresh_rounds_count() -> None:
+    before = list(timed([*DAY, SLOW, SLOW]))
+    late = before[-1].round + timedelta(hours=2)
+    assert judged([*DAY, SLOW, SLOW, SLOW]) is State.BREACH
+    for fresh, state in ((1, State.OK), (2, State.OK), (3, State.BREACH)):
+        seen = window(iter([*before, *timed([SLOW] * fresh, start=late)]))
+        assert Ttft().judge(seen, None, after(seen)).state is state
+
+
+def test_silence_is_no_verdict() -> None:
+    seen = window(timed(DAY))
+    assert Ttft().judge(seen, None, after(seen) + timedelta(minutes=16)).state is State.NO_DATA
+
+
+def test_nothing_is_known_before_the_first_round() -> None:
+    seen = window(iter(()))
+    assert Ttft().judge(seen, None, NOON).state is State.NO_DATA
+    assert judged([(2200.0,)]) is State.NO_DATA  # a first round in progress
+
+
+# ------------------------------------------------------------ resolution
+
+
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        ([], State.NO_DATA),
+        ([SLOW], State.BREACH),
+        ([HEALTHY], State.HOLD),
+        ([HEALTHY] * 3, State.HOLD),
+        ([HEALTHY] * 4, State.OK),
+        ([HEALTHY] * 4 + [SLOW], State.BREACH),
+        ([over(1190)] * 23, State.HOLD),
+        ([over(1190)] * 24, State.OK),  # hardly under it, but for two hours
+        ([(None, None, None)] * 10, State.NO_DATA),  # degraded samples prove nothing
+    ],
+)
+def test_a_breach_is_over_on_mirrored_evidence(
+    later: list[tuple[float | None, ...]], state: State
+) -> None:
+    before = [*DAY, SLOW, SLOW, SLOW]
+    opened_at = NOON + (len(before) - 1) * EVERY + timedelta(seconds=10)
+    assert judged([*before, *later], incident("ttft", opened_at=opened_at)) is state
+
+
+def test_after_its_end_the_evidence_begins_anew() -> None:
+    slow = [*DAY, SLOW, SLOW, SLOW]
+    resolved = incident("ttft", resolved_at=NOON + (len(slow) - 2) * EVERY + timedelta(seconds=9))
+    assert judged(slow, resolved) is State.OK
+    assert judged([*slow, SLOW, SLOW], resolved) is State.BREACH
+
+
+# ------------------------------------------------------------ what is said
+
+
+def test_the_sentence_holds_value_limit_and_latest_rounds() -> None:
+    seen = window(timed([*DAY, over(2190), over(2105), over(2231)]))
+    verdict = Ttft().judge(seen, None, after(seen))
+    assert verdict.because == (
+        "TTFT is 2190 ms, the median of 3 rounds; limit 1200 ms. Latest first: 2231, 2105, 2190 ms."
+    )
+    assert (verdict.value, verdict.limit) == (2190, 1200)
+    assert len(verdict.rows) == 9
+    assert verdict.facts["Evidence"].endswith("nats in 3 rounds, 10 needed")
+
+
+def test_the_facts_tell_whether_one_query_is_slow_or_all_are() -> None:
+    one = (519.0, 5200.0, 2182.0)
+    seen = window(timed([*DAY, *[one] * 4]))
+    verdict = Ttft().judge(seen, None, after(seen))
+    assert verdict.facts["By query"] == "q1 5200 ms, q2 2182 ms, q0 519 ms"
+
+
+# ------------------------------------------------------------ other readings
+
+
+@pytest.mark.parametrize(
+    ("ttft_ms", "state"), [(1200.0, State.OK), (1200.1, State.BREACH), (None, State.NO_DATA)]
+)
+def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: State) -> None:
+    seen = window(iter([sample(ttft_ms=ttft_ms)]))
+    verdict = Ttft(mode="immediate").judge(seen, None, after(seen))
+    assert verdict.state is state
+    assert verdict.literal is (state is not State.NO_DATA)
+
+
+def test_immediate_takes_a_missed_deadline_for_late() -> None:
+    seen = window(iter([sample("T")]))
+    assert sample("T").outcome is Outcome.TIMEOUT_FIRST_TOKEN
+    assert Ttft(mode="immediate").judge(seen, None, after(seen)).state is State.BREACH
+
+
+@pytest.mark.parametrize(
+    ("rounds", "state"),
+    [
+        ([over(1201)] * 2, State.OK),
+        ([over(1201)] * 3, State.BREACH),
+        ([over(1201), over(1200), over(1201)], State.OK),
+    ],
+)
+def test_consecutive_is_three_rounds_in_a_row(
+    rounds: list[tuple[float | None, ...]], state: State
+) -> None:
+    assert judged(rounds, mode="consecutive") is state
+
+
+def test_consecutive_is_over_after_as_many_good_rounds() -> None:
+    standing = incident("ttft", opened_at=NOON - timedelta(minutes=1))
+    assert judged([over(1200)] * 2, standing, mode="consecutive") is State.HOLD
+    assert judged([over(1200)] * 3, standing, mode="consecutive") is State.OK
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"limit_ms": 0}, "limit_ms = 0: write a number above 0"),
+        ({"limit_ms": float("nan")}, "limit_ms = nan: write a number above 0"),
+        ({"rounds": 0}, "rounds = 0: write a number of at least 1"),
+        ({"cap": 0.5}, "cap = 0.5: write a number between 1 and 100"),
+    ],
+)
+def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        Ttft(**limits)  # type: ignore[arg-type]
