@@ -32,7 +32,7 @@ from monitor.domain import Dialect, Query, Target, WireRequest
 from monitor.wire import Wire, exchange
 from monitor.wire.body import Chunked
 from monitor.wire.caps import LINE_BYTES, TooLarge
-from monitor.wire.head import encoded, fields, media_type, retry_after_s
+from monitor.wire.head import encoded, excess, fields, media_type, retry_after_s
 from monitor.wire.hearing import Hearing
 from monitor.wire.ndjson import NdjsonParser
 from monitor.wire.sse import SseParser
@@ -128,10 +128,9 @@ def check_hearing(data: bytes, chance: random.Random) -> None:
 
 def check_head(data: bytes, chance: random.Random) -> None:
     lines = [line.partition(b": ") for line in data.split(b"\r\n")]
-    try:
-        head = fields([(name, value) for name, _, value in lines])
-    except Trouble:
-        return
+    raw = [(name, value) for name, _, value in lines]
+    head = fields(raw)
+    excess(raw)
     media_type(head), encoded(head)
     values = [data.decode("latin-1"), *(value for _, value in head[:9])]
     for value in values:
@@ -157,6 +156,8 @@ class Exchanges:
         await reader.readuntil(b"\r\n\r\n")
         with suppress(OSError):
             for piece in self._pieces:
+                if writer.transport.is_closing():
+                    break
                 writer.write(piece)
                 await writer.drain()
             writer.close()

@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.truth import pages, peers
-from benchmarks.truth.figures import OURS, Figures, Row, figures, summary
+from benchmarks.truth.figures import OURS, Figures, Row, figures, place, summary
 from benchmarks.truth.load import Job, Ran, told
 from benchmarks.truth.machine import Watch
 from benchmarks.truth.pages import number
@@ -56,7 +56,8 @@ def main() -> int:
         for turn in range(1 if given.quick else given.repeat):
             # Every other turn backwards, so that no client always comes first.
             for setting in settings if turn % 2 == 0 else reversed(settings):
-                runs[setting] += _measured(setting, built, others, requests[setting[2]])
+                seen = _measured(setting, built, others, requests[setting[2]])
+                runs[setting] += [seen] if seen else []
     rows = [
         Row(client=client, tls=tls, streams=streams, runs=len(seen), figures=summary(seen))
         for (client, tls, streams), seen in runs.items()
@@ -95,10 +96,10 @@ def _settings(clients: Sequence[str], streams: Sequence[int], *, tls: bool) -> I
 
 def _measured(
     setting: Setting, built: Rig, others: dict[str, Path], requests: int
-) -> Iterator[Figures]:
-    """One run in a process of its own; nothing where the client broke down."""
+) -> Figures | None:
+    """One run in a process of its own; None where the client broke down, and said so."""
     client, tls, streams = setting
-    name = f"{client}, {streams} streams{', TLS' * tls}"
+    name = f"{client}, {place(tls, streams)}"
     with serving(built, tls=tls, streams=streams) as served:
         job = Job(client=client, url=served.url, streams=streams, requests=requests,
                   ca_file=str(built.certificate) if tls else None)  # fmt: skip
@@ -106,11 +107,11 @@ def _measured(
             ran = _ran(job, others)
         except (subprocess.SubprocessError, ValueError) as why:
             print(f"{name}: left out: {why}", file=sys.stderr)
-            return
+            return None
     one = figures(ran, served.truths(), requests=requests)
     seen = f"p50 {number(one.error_p50_ms)} p99 {number(one.error_p99_ms)} ms"
     print(f"{name}: error {seen}", file=sys.stderr)
-    yield one
+    return one
 
 
 def _ran(job: Job, others: dict[str, Path]) -> Ran:

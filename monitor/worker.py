@@ -5,6 +5,7 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -127,10 +128,9 @@ class Worker:
         while True:
             self.news.clear()
             await self._run(telling.deliver(self.watch))
-            try:
-                await asyncio.wait_for(self.news.wait(), timeout=5)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
+                async with asyncio.timeout(5):
+                    await self.news.wait()
 
     async def _mind_clock(self) -> None:
         """Notice a stepped clock or a suspended machine; the scheduler would sleep through it."""

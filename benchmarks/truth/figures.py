@@ -140,6 +140,11 @@ class Row:
         return self.tls, self.streams
 
 
+def place(tls: bool, streams: int) -> str:
+    """A setting in words."""
+    return f"{streams:,} stream{'s' * (streams > 1)}{' over TLS' * tls}"
+
+
 def ratios(row: Row, rows: Sequence[Row]) -> tuple[float | None, float | None]:
     """How many times our error a row's error is, at p50 and p99; None without both."""
     ours = next((r.figures for r in rows if r.ours and r.setting == row.setting), None)

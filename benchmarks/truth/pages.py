@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from benchmarks.truth.figures import Row, ratios
+from benchmarks.truth.figures import Row, place, ratios
 from benchmarks.truth.machine import Machine
 from benchmarks.truth.verdicts import Goal
 
@@ -19,8 +19,8 @@ def page(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> str:
     for tls in (False, True):
         for streams in sorted({row.streams for row in rows if row.tls == tls}):
             these = [row for row in rows if row.setting == (tls, streams)]
-            counted = f"{streams:,} stream{'s' * (streams > 1)}{', TLS' * tls}"
-            parts.append(f"### {counted}\n\n{_table(HEADINGS, [_cells(r, rows) for r in these])}")
+            table = _table(HEADINGS, [_cells(row, rows) for row in these])
+            parts.append(f"### {place(tls, streams)}\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -55,20 +55,19 @@ def rig(source: Path, home: Path) -> Rig:
         raise Unavailable(f"no truth server in {source}: name the folder of truthd.c by --truth")
     if not shutil.which("gcc"):
         raise Unavailable("gcc is needed to build the truth server")
-    _compile(source / "truthd.c", home / "truthd")
-    try:
-        _compile(TLS, home / "tls", "-lssl", "-lcrypto")
-    except subprocess.CalledProcessError:
-        tls = None
-    else:
-        tls = home / "tls"
+    if refusal := _refused(source / "truthd.c", home / "truthd"):
+        raise Unavailable(f"truthd.c does not compile: {refusal}")
+    tls = None if _refused(TLS, home / "tls", "-lssl", "-lcrypto") else home / "tls"
+    if tls is not None:
         _certify(home)
     return Rig(home=home, plain=home / "truthd", tls=tls, real_time=os.geteuid() == 0)
 
 
-def _compile(source: Path, program: Path, *libraries: str) -> None:
+def _refused(source: Path, program: Path, *libraries: str) -> str:
+    """Compile; what the compiler said if it would not."""
     command = ("gcc", "-O2", "-o", str(program), str(source), *libraries)
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stderr.strip() or "no reason given" if done.returncode else ""
 
 
 def _certify(home: Path) -> None:
@@ -84,25 +83,21 @@ def _certify(home: Path) -> None:
 class Serving:
     """Servers under way at `url`. `truths` can be read once they have stopped."""
 
-    def __init__(self, url: str, logs: list[Path]) -> None:
+    def __init__(self, url: str, log: Path) -> None:
         self.url = url
-        self._logs = logs
+        self._log = log
 
     def truths(self) -> dict[str, Truth]:
-        """The truth by request id, and by response id where the server gave one.
-
-        The server nearest to the client has the last word on when things happened.
-        """
+        """The truth by request id, and by response id where the server logs what makes one."""
         known: dict[str, Truth] = {}
-        for log in self._logs:
-            with log.open() as lines:
-                for row in csv.DictReader(lines):
-                    truth = Truth(int(row["read"]), int(row["first_before"]))
-                    if not truth.first_ns:
-                        continue
-                    known[row["rid"]] = truth
-                    if "conn" in row:
-                        known[f"chatcmpl-{row['conn']}-{row['nth']}"] = truth
+        with self._log.open() as lines:
+            for row in csv.DictReader(lines):
+                truth = Truth(int(row["read"]), int(row["first_before"]))
+                if not truth.first_ns:
+                    continue
+                known[row["rid"]] = truth
+                if "conn" in row:
+                    known[f"chatcmpl-{row['conn']}-{row['nth']}"] = truth
         return known
 
 
@@ -115,8 +110,7 @@ def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
     command = (rig.plain, "--port", str(port), "--log", log, *SHAPE, "--tokens", tokens, *urgent)
     with _running(command, port):
         if not tls:
-            under_way = Serving(f"http://127.0.0.1:{port}", [log])
-            yield under_way
+            yield Serving(f"http://127.0.0.1:{port}", log)
             return
         outer, outer_log = _free_port(), rig.home / "tls.csv"
         if rig.tls is None:
@@ -124,7 +118,7 @@ def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
         command = (rig.tls, str(outer), str(port), rig.certificate, rig.home / "key.pem",
                    outer_log, *urgent)  # fmt: skip
         with _running(command, outer):
-            yield Serving(f"https://127.0.0.1:{outer}", [outer_log])
+            yield Serving(f"https://127.0.0.1:{outer}", outer_log)
 
 
 @contextmanager

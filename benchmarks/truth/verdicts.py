@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from benchmarks.truth.figures import Row, ratios
+from benchmarks.truth.figures import Row, place, ratios
 
 # streams → error in ms at p50 and p99, and at most
 ERRORS = {
@@ -49,7 +49,7 @@ def goals(rows: Sequence[Row]) -> Iterator[Goal]:
         for n, name in enumerate(("p50", "p99")):
             known = [ratio for pair in times if (ratio := pair[n]) is not None]
             yield Goal(
-                what=f"{CROWD} streams{_over(tls)}: times smaller than the next best, {name}",
+                what=f"{place(tls, CROWD)}: times smaller than the next best, {name}",
                 limit=TIMES_SMALLER,
                 found=min(known, default=None),
                 at_least=True,
@@ -57,7 +57,7 @@ def goals(rows: Sequence[Row]) -> Iterator[Goal]:
 
 
 def _of_ours(row: Row) -> Iterator[Goal]:
-    seen, where = row.figures, f"{row.streams} streams{_over(row.tls)}"
+    seen, where = row.figures, place(*row.setting)
     yield Goal(what=f"{where}: requests failed", limit=0, found=seen.failed)
     if row.tls:
         yield Goal(what=f"{where}: error p50, ms", limit=TLS_P50_MS, found=seen.error_p50_ms)
@@ -74,7 +74,3 @@ def _of_ours(row: Row) -> Iterator[Goal]:
         if not row.tls:
             yield Goal(what=f"{where}: CPU s per 1,000", limit=CPU_S_PER_1000,
                        found=seen.cpu_s_per_1000)  # fmt: skip
-
-
-def _over(tls: bool) -> str:
-    return " over TLS" if tls else ""

@@ -33,8 +33,16 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
         show(page)
 
 
-async def read(settings: Settings, url: str, length: timedelta) -> Page:
-    """The page of the span that ends now. Raises Away; ends the command on a schema too old."""
+def written(url: str, path: Path, *, settings: Settings) -> None:
+    """Write the page of everything a database holds: the demo's last word."""
+    path.write_text(html(asyncio.run(read(settings, url, None))), encoding="utf-8")
+
+
+async def read(settings: Settings, url: str, length: timedelta | None) -> Page:
+    """The page of the span that ends now; of everything without a length. Raises Away.
+
+    Ends the command on a schema too old.
+    """
     database = Database(url, deadline_s=60)
     try:
         found = await schema.revision(database)

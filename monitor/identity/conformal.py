@@ -112,4 +112,3 @@ def wagered(sums: Sums, ranked: Sequence[float | None], *, heard: int) -> Sums:
 def evidence(sums: Sums) -> float:
     """All bets together."""
     return sum(sums) / len(sums)
-

@@ -168,8 +168,7 @@ class Fingerprint:
 
     def _filled(self, marks: Sequence[float | None]) -> Vector:
         return tuple(
-            usual if mark is None else mark
-            for mark, usual in zip(marks, self._usual, strict=True)
+            usual if mark is None else mark for mark, usual in zip(marks, self._usual, strict=True)
         )
 
     def _grouped(self, rows: Sequence[Vector]) -> dict[str, _Means]:

@@ -31,12 +31,17 @@ class Looks:
     reason: str = ""
     established: bool = False  # a fallback or a change is settled, not merely this answer odd
     doubtful: bool = False
+    against: tuple[str, ...] = ()  # fallbacks this answer clearly is not by
 
 
 def looked(
-    track: Track, profile: Profile, answer: Answer, *, at: datetime
+    track: Track, profile: Profile, answer: Answer, *, at: datetime, extra: bool = False
 ) -> tuple[Track, Looks]:
-    """Follow a target by one more answer. Answers that say nothing leave the track as it was."""
+    """Follow a target by one more answer; `extra`: it was asked in a burst.
+
+    Answers that say nothing leave the track as it was, but for the count of extra probes.
+    """
+    track = replace(track, extra=track.extra + extra)
     if why := _abstention(track, profile, answer):
         settled = track.changed or bool(track.leading and track.leading.established)
         return track, Looks(Identity.UNKNOWN, None, 0.0, reason=f"By its looks: {why}.",
@@ -50,7 +55,8 @@ def looked(
         _course(track, rival, seen) for rival in profile.rivals
     ))  # fmt: skip
     suspected = track.doubtful or not track.calm() or track.changed
-    track = replace(track, since=(track.since or at) if suspected else None)
+    since = (track.since or at) if suspected else None
+    track = replace(track, since=since, extra=track.extra if since else 0)
     looks = _judged(track, profile, seen, vector)
     if looks.identity is Identity.EXPECTED:
         track = replace(track, wordings=(*track.wordings, wording(answer))[-REMEMBERED:])
@@ -103,7 +109,7 @@ def _by_course(track: Track, profile: Profile, seen: Features, lead: Course) -> 
     if nats < -CLEAR:
         told = f"By its looks {profile.model}, while {lead.model} gives other answers"
         return Looks(Identity.EXPECTED, profile.model, _sure(-nats, profile), evidence,
-                     told + ".", established=True)  # fmt: skip
+                     told + ".", established=True, against=(lead.model,))  # fmt: skip
     told = f"By its looks neither clearly {profile.model} nor {lead.model}"
     return Looks(Identity.UNKNOWN, None, 0.0, evidence, told + ".", established=True)
 
@@ -131,7 +137,10 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
         model, why = next(iter(profile.mistakable.items()))
         return Looks(Identity.UNKNOWN, None, 0.0, (), f"By its looks: {profile.model} or {model}; "
                      f"{why}.", doubtful=track.doubtful)  # fmt: skip
-    clear = all(nats < -CLEAR for nats in by_rival)
+    against = tuple(
+        rival.model for rival, nats in zip(profile.rivals, by_rival, strict=True) if nats < -CLEAR
+    )
+    clear = len(against) == len(profile.rivals)
     if clear and rank >= ODD and not (track.doubtful and not by_rival):
         sure = min((_sure(-nats, profile) for nats in by_rival), default=UNVERIFIED)
         if not evidence:
@@ -139,7 +148,7 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
             evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
         return Looks(Identity.EXPECTED, profile.model, sure, tuple(evidence),
                      f"By its looks {profile.model}, as in the baseline.",
-                     doubtful=track.doubtful)  # fmt: skip
+                     doubtful=track.doubtful, against=against)  # fmt: skip
     why = "this answer alone looks like nobody known"
     if (lead := track.leading) and lead.nats > DOUBT_NATS:
         why = f"{lead.model} is suspected, {lead.nats:.1f} of {cusum.LIMIT:.1f} nats"

@@ -67,7 +67,6 @@ class Contrast:
         scale = min(1.0, self.cap / abs(total)) if total else 1.0
         return Nats((total - shape) * scale, shape * scale)
 
-
     def pulls(self, answer: Features) -> tuple[float, ...]:
         """How strongly each mark speaks for the fallback, in the order of `MARKS`."""
         return self._voices.pulls(answer)

@@ -41,9 +41,7 @@ def language(text: str) -> str | None:
         if 5 * len(script.findall(text)) > len(text):
             return name
     words = Counter(word.lower() for word in _WORD.findall(text))
-    found = {
-        name: sum(words[word] for word in small) for name, small in _LANGUAGES.items()
-    }
+    found = {name: sum(words[word] for word in small) for name, small in _LANGUAGES.items()}
     best = max(found, key=lambda name: found[name])
     rival = max(count for name, count in found.items() if name != best)
     return best if found[best] >= _SCARCE and found[best] > rival else None

@@ -22,6 +22,7 @@ QUARANTINE = 12  # answers that wait before others are ranked against them
 ACCEPTED = 150  # answers kept besides the baseline
 HELD_AT = CHANGED_AT / 10  # suspicion at which nothing is accepted any more
 DOUBT_NATS, DOUBT_BETS = 3.0, 50.0  # suspicion that asks for more probes
+BURST = 4  # extra probes a suspicion may cost
 REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 3  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
@@ -75,6 +76,7 @@ class Track:
     courses: tuple[Course, ...] = ()
     wordings: tuple[int, ...] = ()
     since: datetime | None = None
+    extra: int = 0  # probes asked in a burst since then
 
     @property
     def change(self) -> float:
@@ -97,6 +99,11 @@ class Track:
         if self.changed or (lead and lead.established):
             return False
         return bool(lead and lead.nats > DOUBT_NATS) or self.change > DOUBT_BETS
+
+    @property
+    def wants_more(self) -> bool:
+        """A burst is due: doubt, and fewer extra probes than it may have."""
+        return self.doubtful and self.extra < BURST
 
     def calm(self) -> bool:
         lead = self.leading
@@ -127,7 +134,7 @@ class Track:
     def to_json(self) -> dict[str, Any]:
         """As PostgreSQL keeps it in a jsonb column."""
         return {
-            **{name: getattr(self, name) for name in ("epoch", "version", "judged")},
+            **{name: getattr(self, name) for name in ("epoch", "version", "judged", "extra")},
             "bets": list(self.bets),
             "directions": _packed(self.directions),
             "accepted": _packed(self.accepted),
@@ -148,6 +155,7 @@ class Track:
             epoch=kept["epoch"],
             version=kept["version"],
             judged=kept["judged"],
+            extra=kept["extra"],
             bets=tuple(kept["bets"]),
             directions=_unpacked(kept["directions"]),
             accepted=_unpacked(kept["accepted"]),

@@ -95,7 +95,7 @@ class _Draft:
             self.tell(story, Status.RESOLVED, quiet=quiet)
             for member in story.members:
                 self.put(replace(member, told=Status.RESOLVED))
-        elif leader.key in self.news or any(map(self.grew, story.members)):
+        elif leader.key in self.news or any(self.is_news(i, leader) for i in story.members):
             self.put(replace(leader, last_told_at=self.now))
             self.tell(story, Status.FIRING)
         elif not story.face.once and self.now >= self.due(story):
@@ -119,6 +119,12 @@ class _Draft:
         """Whether it is to be said again: a new day, or twice as much."""
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
+
+    def is_news(self, incident: Incident, leader: Incident) -> bool:
+        """Whether it grew, or came back after its end had been said aloud."""
+        before = self.before.get(incident.key)
+        ended = before.resolved_at if before is not None and incident.open else None
+        return self.grew(incident) or (ended is not None and ended < leader.last_told_at)
 
     def leave_for_later(self, story: Story) -> None:
         for member in story.members:

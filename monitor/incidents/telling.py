@@ -14,20 +14,20 @@ def story_notice(story: Story, status: Status, *, now: datetime, quiet: bool = F
     """
     leader, face = story.leader, story.face
     over = status is Status.RESOLVED
-    until = max(i.resolved_at or now for i in story.members) if over else None
     facts = dict(face.facts)
     if face.reopenings:
-        facts["Came back"] = f"{face.reopenings} times"
+        facts["Came back"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     for member in story.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
-    lasted = f"Over after {lasting((until or now) - leader.opened_at)}. "
+    until = leader.resolved_at if over else None
+    lasted = lasting((until or now) - leader.opened_at)
     return Notice(
         id=_id(story, status, quiet=quiet),
         status=status,
         rule=face.rule,
         scope=face.scope,
-        sentence=lasted + (leader.ended or "") if over else face.because,
+        sentence=f"Over after {lasted}. {leader.ended}" if over else face.because,
         at=now,
         number=leader.number,
         value=face.value,

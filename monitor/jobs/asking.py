@@ -8,6 +8,7 @@ from uuid import uuid4
 from monitor import identity
 from monitor.dialects import dialect_of
 from monitor.domain import Observation, Query, Target
+from monitor.jobs import thinning
 from monitor.jobs.watch import Watch
 from monitor.observe import Occasion, observe
 from monitor.store import Away, budget, observations, slots
@@ -52,8 +53,12 @@ async def _refusal(watch: Watch, target: Target, slot: datetime) -> str | None:
         async with watch.database.begin() as connection:
             if not await slots.claim(connection, target.name, watch.region, slot, watch.worker):
                 return "another worker asks it"
-            if patient:
-                await slots.finish(connection, target.name, watch.region, slot, missed=patient)
+            missed = patient
+            if missed is None and await thinning.thinned(connection, watch, target, slot):
+                missed = thinning.THINNED
+            if missed:
+                await slots.finish(connection, target.name, watch.region, slot, missed=missed)
+            return missed
     except Away as away:
         log.warning("slot not claimed", extra={"target": target.name, "why": str(away)})
     return patient

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Incident, Spend, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, plan
+from monitor.jobs import crediting
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
@@ -82,10 +83,12 @@ async def _verdicts(
         for name in OF_TARGETS:
             if verdict := _judged(rules.get(name), window, standing.get((name, target.name)), now):
                 yield verdict
+    readings = await accounts.latest(connection)
     for name, scope, judged in [
         ("spend", ALL, await days(connection, watch, _zone(rules.get("spend")), now)),
         ("probe_budget", ALL, await _probing(connection, now)),
-        *[("key", reading.provider, reading) for reading in await accounts.latest(connection)],
+        *[("key", reading.provider, reading) for reading in readings],
+        *[("key", c.provider, c) for c in await crediting.credits(connection, readings, now)],
         ("delivery", watch.notifier.channel, await _backlog(connection, watch)),
     ]:
         if verdict := _judged(rules.get(name), judged, standing.get((name, scope)), now):

@@ -13,11 +13,13 @@ from monitor.wire.fetch import fetch
 
 log = logging.getLogger(__name__)
 
+PATIENCE_S = 20
+
 
 async def poll(watch: Watch) -> int:
     """Read every configured account once; returns how many there are."""
     count = 0
-    for account in _configured(watch.settings.environment):
+    for account in configured(watch.settings.environment):
         reading = await account.read(watch.now())
         async with watch.database.begin() as connection:
             await accounts.add(connection, reading)
@@ -28,7 +30,8 @@ async def poll(watch: Watch) -> int:
     return count
 
 
-def _configured(environment: Environment) -> Iterator[Account]:
+def configured(environment: Environment) -> Iterator[Account]:
+    """The accounts whose keys we hold."""
     held = {
         "openrouter": (environment.openrouter_api_key, environment.openrouter_base_url),
         "anthropic": (environment.anthropic_admin_key, environment.anthropic_base_url),
@@ -36,4 +39,5 @@ def _configured(environment: Environment) -> Iterator[Account]:
     }
     for name, (key, base_url) in held.items():
         if key is not None:
-            yield ACCOUNTS[name](partial(fetch, timeout_s=20), key.get_secret_value(), base_url)
+            get = partial(fetch, timeout_s=PATIENCE_S)
+            yield ACCOUNTS[name](get, key.get_secret_value(), base_url)

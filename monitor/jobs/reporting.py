@@ -18,15 +18,20 @@ _MONEY = frozenset({"spend", "probe_budget"})  # rules whose values are exact
 
 
 async def page(
-    database: Database, settings: Settings, *, length: timedelta, now: datetime
+    database: Database, settings: Settings, *, length: timedelta | None, now: datetime
 ) -> data.Page:
-    """Everything of the span that ends now, one transaction long. Raises Away."""
+    """Everything of the span that ends now, one transaction long. Raises Away.
+
+    Without a length: since the first round there is.
+    """
     ttft, fallback = settings.rules.get("ttft"), settings.rules.get("fallback")
     spend = settings.rules.get("spend")
     limit_ms = ttft.limit_ms if isinstance(ttft, Ttft) else None
     every = min(target.every for target in settings.targets.values())
     async with database.begin() as connection:
         zone = await reports.zone(connection)
+        if length is None:
+            length = now - (await reports.first(connection) or now) + every
         span = reports.span(now, length, every=every, zone=zone)
         found = await reports.found(connection, span, targets=settings.targets, limit_ms=limit_ms)
     asked = {item.target for item in found.figures}
@@ -150,8 +155,12 @@ def _health(found: Found, name: str) -> data.Statement | None:
     parts += [f"not met: {text}" for text in said.unmet]
     return data.Statement(
         healthy=said.healthy, since=said.since, checked_at=said.checked_at,
-        says=" · ".join(parts), contradiction=said.contradiction,
+        says=" · ".join(parts), contradiction=_sentence(said.contradiction),
     )  # fmt: skip
+
+
+def _sentence(words: str | None) -> str | None:
+    return words and f"{words[:1].upper()}{words[1:]}."
 
 
 def _word(value: object) -> str:

@@ -5,9 +5,10 @@ may be killed anywhere, and late rows make it compute their hour and day again.
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ from monitor.store import Connection, accounts, leases, reckoned, retention, rol
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=2)
+STRETCH_S = 1.0  # far below any deadline, and many times what a step takes
 
 
 class _Busy(Exception):
@@ -37,8 +39,8 @@ async def roll_up(watch: Watch) -> None:
         async with _turn(watch) as connection:
             late = await rollups.notice_late(connection)
         steps = 0
-        while await _step(watch):
-            steps += 1
+        while taken := await _steps(watch):
+            steps += taken
         await _reckon(watch, zone)
         gone = await _forget(watch)
     except _Busy:
@@ -56,9 +58,13 @@ async def _turn(watch: Watch) -> AsyncIterator[Connection]:
         yield connection
 
 
-async def _step(watch: Watch) -> rollups.Step | None:
+async def _steps(watch: Watch) -> int:
+    """As many hours and days as fit a short transaction; how many."""
+    taken, begun = 0, time.monotonic()
     async with _turn(watch) as connection:
-        return await rollups.advance(connection)
+        while time.monotonic() - begun < STRETCH_S and await rollups.advance(connection):
+            taken += 1
+    return taken
 
 
 def _zone(watch: Watch) -> ZoneInfo:
@@ -103,7 +109,7 @@ async def _reckon(watch: Watch, zone: ZoneInfo) -> None:
 async def _day(
     connection: Connection, watch: Watch, day: date, zone: ZoneInfo, now: datetime
 ) -> None:
-    _, starts_at, ends_at = day_of(datetime.combine(day, time(12), zone), zone)
+    _, starts_at, ends_at = day_of(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone)
     rows = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
     heard = [Slice(**item._asdict()) for item in rows]
     queries = {target.name: target.daily_queries for target in watch.settings.targets.values()}

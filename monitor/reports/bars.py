@@ -3,13 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from math import log2
 
 from monitor.reports.data import Bin, DaySpend, Page, Served, Watched
 from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright
 from monitor.reports.markup import Markup, element
 from monitor.reports.palette import cast
 from monitor.reports.scale import Heights, day, heights, ms, share, usd
-from monitor.reports.spread import AN_OCTAVE
+from monitor.reports.spread import AN_OCTAVE, UNLIMITED_MS
 
 HEIGHT = 150
 _FULL = 0.82  # of a bar's room
@@ -101,14 +102,13 @@ def histogram(watched: Watched) -> Markup:
               for shape in _spread(item, place, len(bins), scale)]  # fmt: skip
     edges = [item.low_ms for item in bins] + [bins[-1].high_ms]
     keys = [key for role, key in _ROLES.items() if any(getattr(item, role) for item in bins)]
-    first = 0
-    if watched.limit_ms in edges:
-        first = edges.index(watched.limit_ms)
-        at = WIDTH * first / len(bins)
+    mark = round(-AN_OCTAVE * log2(edges[0] / (watched.limit_ms or UNLIMITED_MS)))
+    if watched.limit_ms is not None and 0 <= mark <= len(bins):
+        at = WIDTH * mark / len(bins)
         shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
         keys.append(Key(f"limit {ms(watched.limit_ms)}", "limit", "line"))
     across = [(place / len(bins), ms(edge)) for place, edge in enumerate(edges)
-              if (place - first) % AN_OCTAVE == 0]  # fmt: skip
+              if (place - mark) % AN_OCTAVE == 0]  # fmt: skip
     plane = Plane(height=HEIGHT, shapes=shapes, across=across,
                   up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"))  # fmt: skip
     spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."

@@ -1,10 +1,12 @@
 """Markup that cannot be broken out of: every text and attribute is escaped where it is written."""
 
+from functools import lru_cache
 from html import escape
 
 from monitor.scrub import plain
 
 LONGEST = 500
+_LONGEST_PATH = 1_000_000  # characters of an attribute: paths are long
 
 
 class Markup(str):
@@ -15,7 +17,7 @@ class Markup(str):
 
 def words(value: object, limit: int = LONGEST) -> Markup:
     """Any value as harmless text of one line."""
-    return value if isinstance(value, Markup) else Markup(escape(plain(str(value), limit)))
+    return value if isinstance(value, Markup) else Markup(_harmless(str(value), limit))
 
 
 def element(name: str, /, *children: object, **attributes: object) -> Markup:
@@ -47,4 +49,11 @@ _EMPTY = frozenset({"meta", "br", "hr"})
 
 
 def _value(value: object) -> str:
-    return number(value) if isinstance(value, float) else escape(plain(str(value), 100_000))
+    if isinstance(value, float | int):
+        return number(value)
+    return _harmless(str(value), _LONGEST_PATH)
+
+
+@lru_cache(2048)  # class names, units and days come again and again
+def _harmless(text: str, limit: int) -> str:
+    return escape(plain(text, limit))

@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from monitor.reports.data import Page, Watched
-from monitor.reports.scale import Heights, Times, clock, heights, ms, share
-from monitor.reports.timeline import NAMES, ROLES, queries_of, runs
+from monitor.reports.scale import Times, clock, ms, share
+from monitor.reports.timeline import NAMES, ROLES, queries_of, readable, runs
 from monitor.scrub import plain
 
 WIDTH, HEIGHT = 1200, 630
@@ -20,7 +20,7 @@ _PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
 _LIMIT, _BAND = "#c0281c", "#fbe3d2"
 _LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
 _DASHES = ((), (14, 8), (4, 7), (18, 6, 4, 6))
-_FILLS = {"expected": "#b9c4d0", "fallback": "#d55e00", "other": "#8a94a0"}
+_FILLS = {"expected": "#b9c4d0", "fallback": "#d55e00", "other": "#5a6675"}
 
 
 class NoPillow(Exception):
@@ -45,9 +45,7 @@ class _Picture:
 
     def __init__(self, brush: Any, page: Page, watched: Watched) -> None:
         self._brush, self._page, self._watched = brush, page, watched
-        values = [point.p50_ms for point in watched.ttft]
-        top = max([*values, 1.3 * (watched.limit_ms or 0.0)]) or 1.0
-        self._scale: Heights = heights(top)
+        self._scale, _ = readable(watched)
         self._times = Times(page.since, page.until, page.zone)
         self._foot = HEIGHT - _FOOT
 
@@ -87,13 +85,18 @@ class _Picture:
             self._text(WIDTH - _RIGHT, y - 6, f"limit {ms(limit)}", anchor="rs", fill=_LIMIT)
 
     def _incidents(self) -> None:
-        for item in self._page.incidents:
-            if item.scope == self._watched.name:
-                left, right = self._x(item.opened_at), self._x(item.resolved_at or self._page.until)
-                box = [(left, _TOP), (max(right, left + 2), self._foot)]
-                self._brush.rectangle(box, fill=_BAND)
-                if right - left > 90:
-                    self._text(left + 6, _TOP + 4, f"#{item.number} {item.rule}", fill=_INK)
+        """Bands first, then their names where these do not lie on each other."""
+        told = [item for item in self._page.incidents if item.scope == self._watched.name]
+        bands = sorted(((self._x(i.opened_at), i) for i in told), key=lambda band: band[0])
+        for left, item in bands:
+            right = self._x(item.resolved_at or self._page.until)
+            box = [(left, _TOP), (max(right, left + 2), self._foot)]
+            self._brush.rectangle(box, fill=_BAND)
+        free = 0.0
+        for left, item in bands:
+            if left > free:
+                name, at = f"#{item.number} {item.rule}", min(left + 5, WIDTH - _RIGHT - 110)
+                free = self._text(at, _TOP + 6, name, size=18, fill=_INK)
 
     def _lines(self) -> None:
         half = self._watched.step / 2

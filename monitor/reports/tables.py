@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from monitor.messages.wording import amount
 from monitor.reports.data import Page, Quality, Statement, Told, Watched
 from monitor.reports.markup import Markup, element
 from monitor.reports.scale import clock, lasting, ms, share, usd
 
 Cell = tuple[object, str | None]  # what it holds, and its class
-
-_MONEY = frozenset({"spend", "probe_budget"})
-_SHARES = frozenset({"fallback", "identity_unknown", "unpriced"})
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -> Markup:
@@ -63,13 +61,7 @@ def _ended(item: Told, page: Page) -> Markup | str:
 
 def value_of(rule: str, value: float | Decimal | None) -> str:
     """A rule's value in its unit."""
-    if value is None:
-        return "–"
-    if rule in _MONEY:
-        return usd(value)
-    if rule in _SHARES:
-        return share(float(value))
-    return ms(float(value)) if rule == "ttft" else f"{float(value):g}"
+    return "–" if value is None else amount(rule, value)
 
 
 def outcomes(watched: Watched) -> Markup:

@@ -11,11 +11,12 @@ from rich.text import Text
 from monitor.reports.data import Page, Watched
 from monitor.reports.scale import clock, day, lasting, ms, share, usd
 from monitor.reports.tables import quality_lines, value_of
-from monitor.reports.timeline import queries_of
+from monitor.reports.timeline import queries_of, readable
 from monitor.scrub import plain
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPARK = 40  # characters
+_SPARK = 40  # characters at most, 8 at least; figures beside it need the rest
+_BESIDE = 70
 
 
 def show(page: Page, console: Console | None = None) -> None:
@@ -24,7 +25,8 @@ def show(page: Page, console: Console | None = None) -> None:
     out.print(Text(f"{clock(page.since, page.zone)} to {clock(page.until, page.zone)} "
                    f"({page.zone.key})", style="dim"))  # fmt: skip
     for watched in page.targets:
-        out.print(Group(*_target(page, watched)))
+        wide = min(max(out.width - _BESIDE, 8), _SPARK)
+        out.print(Group(*_target(page, watched, wide)))
     for title, table in (("spend per day", _spend(page)), ("incidents", _incidents(page))):
         out.print(Group(Text(""), Text(title, style="bold"), table))
 
@@ -50,7 +52,7 @@ def slots(
     return worst
 
 
-def _target(page: Page, watched: Watched) -> Iterator[RenderableType]:
+def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]:
     fell, health = watched.fallback_share, watched.health
     over = page.fallback_limit is not None and fell is not None and fell > page.fallback_limit
     yield Text("")
@@ -58,13 +60,14 @@ def _target(page: Page, watched: Watched) -> Iterator[RenderableType]:
         (plain(watched.name), "bold"), "  ",
         _limited(f"median TTFT {ms(watched.p50_ms)}", bool(
             watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms)),
-        f" (p90 {ms(watched.p90_ms)})  ",
+        f" (p90 {ms(watched.p90_ms)}, limit {ms(watched.limit_ms)})  ",
         _limited(f"fallback {share(fell)}", over),
-        f"  {watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
+        f" ({watched.fell} of {watched.known} known)  ",
+        f"{watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
     )  # fmt: skip
     if health is not None and health.contradiction:
         yield Text(plain(health.contradiction), style="red")
-    yield _queries(page, watched)
+    yield _queries(page, watched, wide)
     yield _models(watched)
     for name, said in quality_lines(watched.quality):
         yield Padding(Text(f"{plain(name)}: {said}", style="dim"), (0, 0, 0, 2))
@@ -74,14 +77,16 @@ def _limited(words: str, over: bool) -> tuple[str, str]:
     return words, "bold red" if over else ""
 
 
-def _queries(page: Page, watched: Watched) -> Table:
-    table = _table("query", f"TTFT, limit {ms(watched.limit_ms)}", "median", "p90", "worst",
+def _queries(page: Page, watched: Watched, wide: int) -> Table:
+    table = _table("query", "TTFT", "median", "p90", "worst",
                    "over limit", "answered", right=5)  # fmt: skip
-    top = max([p.p50_ms for p in watched.ttft] + [watched.limit_ms or 0.0]) or 1.0
+    table.columns[1].no_wrap = True
+    table.columns[1].min_width = wide
+    top = readable(watched)[0].top
     figures = {item.query: item for item in watched.queries}
     for query in dict.fromkeys((*queries_of(watched), *figures)):
         seen = [(p.at, p.p50_ms) for p in watched.ttft if p.query == query]
-        many = min(_SPARK, max(int((page.until - page.since) / watched.step), 1))
+        many = min(wide, max(int((page.until - page.since) / watched.step), 1))
         drawn = sparkline(slots(seen, since=page.since, until=page.until, many=many), top=top)
         found = figures.get(query)
         rest = ("", "", "", "", "") if found is None else (

@@ -13,7 +13,7 @@ from monitor.reports.scale import Heights, Times, clock, heights, ms
 HEIGHT, STRIP, APART = 220, 14, 6
 ROLES = (("fallback", "fallback0"), ("other", "unknown"), ("expected", "expected0"))
 NAMES = {"fallback": "a fallback", "other": "a model nobody can tell", "expected": "expected model"}
-_WIDE_ENOUGH = 0.045  # share of the width below which a band carries no label
+_WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
 
 
 def timeline(page: Page, watched: Watched) -> Markup:
@@ -23,7 +23,7 @@ def timeline(page: Page, watched: Watched) -> Markup:
     if not watched.tried:
         return figure("Time to first token", label="", plane=None, note=note)
     times = Times(page.since, page.until, page.zone)
-    scale, above = _scale(watched)
+    scale, above = readable(watched)
     plane = Plane(
         height=HEIGHT,
         below=2 * (APART + STRIP),
@@ -41,8 +41,11 @@ def timeline(page: Page, watched: Watched) -> Markup:
                   keys=_keys(watched, told))  # fmt: skip
 
 
-def _scale(watched: Watched) -> tuple[Heights, int]:
-    """Room for the limit and for what is usual; one monstrous value does not flatten the rest."""
+def readable(watched: Watched) -> tuple[Heights, int]:
+    """Room for the limit and for what is usual, and how many medians lie above it.
+
+    One monstrous value does not flatten the rest.
+    """
     values = sorted(point.p50_ms for point in watched.ttft)
     limit = watched.limit_ms or 0.0
     usual = values[int(0.98 * (len(values) - 1))] if values else 0.0
@@ -102,13 +105,15 @@ def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
 
 
 def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
-    free = -1.0
+    """Names of bands that have room; a narrow screen has less of it."""
+    free, narrow = -1.0, -1.0
     for item in sorted(told, key=lambda i: i.opened_at):
         left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
         if right - left < _WIDE_ENOUGH or left < free:
             continue
-        free = left + 0.09
-        yield written(left, 11, f"#{item.number} {item.rule}", style="band-label")
+        style = "band-label second" if left < narrow else "band-label"
+        free, narrow = left + 0.09, narrow if left < narrow else left + 0.28
+        yield written(left, 11, f"#{item.number} {item.rule}", style=style)
 
 
 def _strips(watched: Watched, times: Times) -> Iterator[Markup]:

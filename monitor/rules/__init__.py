@@ -15,7 +15,7 @@ from monitor.rules.delivery import Backlog, Delivering
 from monitor.rules.down import Down
 from monitor.rules.fallback import Fallback
 from monitor.rules.identity_unknown import IdentityUnknown
-from monitor.rules.key import Key
+from monitor.rules.key import Credit, Key
 from monitor.rules.no_data import NoData
 from monitor.rules.probe_budget import ProbeBudget, Probing
 from monitor.rules.spend import SLICE, DailySpend
@@ -41,7 +41,7 @@ RULES: Mapping[str, type[Rule]] = {
     "unpriced": Unpriced,  # a Window
     "spend": DailySpend,  # days of Spend, the last of them today's
     "probe_budget": ProbeBudget,  # Probing: today's probes
-    "key": Key,  # the latest Reading of a provider
+    "key": Key,  # the latest Reading of a provider, and its Credit
     "delivery": Delivering,  # the Backlog of a channel
 }
 
@@ -54,6 +54,7 @@ __all__ = [
     "SLICE",
     "SPAN",
     "Backlog",
+    "Credit",
     "DailySpend",
     "Delivering",
     "Down",

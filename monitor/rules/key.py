@@ -1,71 +1,91 @@
 """`key`: a provider's key is rejected, expires soon, or is nearly out of credit."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
 from monitor.domain import AccountState, Incident, Reading, State, Verdict
-from monitor.rules.limits import at_least, between
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credit:
+    """What is left of a key's limit, and what its account spends in a day."""
+
+    provider: str
+    at: datetime
+    left_usd: Decimal
+    day_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """Breach when a provider rejects its key or the credit is gone.
+    """Breach when a provider rejects its key or the credit is gone, at once.
 
-    Notices before that: the key expires within `expires_days`, said again on its last day;
-    less than `credit_share` of its limit is left, said once a day. A reading that failed
-    says nothing about the key.
+    Notices before that: the key expires within so many days, said once for each of
+    `expires_days`; less credit is left than the account spends in a day, said once a day. A
+    reading that failed says nothing about the key.
 
     Source: docs/alerts.md#key
     """
 
     name: ClassVar[str] = "key"
-    expires_days: int = 7
-    credit_share: float = 0.10
+    expires_days: tuple[int, ...] = (14, 3, 1)
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "expires_days")
-        between(self, 0, 1, "credit_share")
+        for days in self.expires_days:
+            if days < 1:
+                raise ValueError(f"expires_days = {days}: write whole days of at least 1")
 
-    def judge(self, reading: Reading, standing: Incident | None, now: datetime) -> Verdict:
-        """Judge the latest reading of one provider's account."""
-        soon = {**self._expiring(reading, now), **self._running_dry(reading, now)}
-        match reading.state:
+    def judge(self, judged: Reading | Credit, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the latest reading of one provider's account, or its credit."""
+        if isinstance(judged, Credit):
+            return self._credit(judged, now)
+        said = f"{judged.provider} accepts the key."
+        state, once = State.OK, None
+        match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
-                state, said = State.BREACH, f"{reading.provider}: {reading.detail}."
+                state, said = State.BREACH, f"{judged.provider}: {judged.detail}."
             case AccountState.OK:
-                state = State.NOTICE if soon else State.OK
-                said = " ".join(soon.values()) or f"{reading.provider} accepts the key."
+                stage = self._stage(judged, now)
+                if stage and not (standing is not None and standing.open):  # which ends first
+                    state, (once, said) = State.NOTICE, stage
             case _:
-                state, said = State.HOLD, f"{reading.provider} was not read: {reading.detail}."
+                state, said = State.HOLD, f"{judged.provider} was not read: {judged.detail}."
+        return self._verdict(judged, state, said, once=once)
+
+    def _stage(self, reading: Reading, now: datetime) -> tuple[str, str] | None:
+        """The last of the days before its end that the key has reached."""
+        if reading.expires_at is None:
+            return None
+        left = reading.expires_at - now
+        reached = [days for days in self.expires_days if left <= timedelta(days=days)]
+        if not reached:
+            return None
+        at = f"{reading.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        hours = max(left // timedelta(hours=1), 0)
+        in_ = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
+        said = f"The key of {reading.provider} expires in {in_}, {at}."
+        return f"expires {at}, {min(reached)} d", said
+
+    def _credit(self, credit: Credit, now: datetime) -> Verdict:
+        left, day, provider = credit.left_usd, credit.day_usd, credit.provider
+        if left >= day:
+            return self._verdict(credit, State.HOLD, f"${left:.2f} is left on the key.")
+        said = f"${left:.2f} is left on the key of {provider}, which spends ${day:.2f} a day."
+        once = f"credit {now.astimezone(UTC).date()}"
+        return self._verdict(credit, State.NOTICE, said, once=once)
+
+    def _verdict(
+        self, judged: Reading | Credit, state: State, said: str, *, once: str | None = None
+    ) -> Verdict:
         return Verdict(
             rule=self.name,
-            scope=reading.provider,
+            scope=judged.provider,
             state=state,
             value=None,
             limit=None,
             because=said,
-            facts={"Read": f"{reading.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
-            once=", ".join(soon) if state is State.NOTICE else None,
+            facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
+            once=once,
         )
-
-    def _expiring(self, reading: Reading, now: datetime) -> Mapping[str, str]:
-        if reading.expires_at is None:
-            return {}
-        left = reading.expires_at - now
-        if left > timedelta(days=self.expires_days):
-            return {}
-        last = "last day" if left <= timedelta(days=1) else "soon"
-        at = f"{reading.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-        hours = max(left // timedelta(hours=1), 0)
-        in_ = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
-        return {f"expires {at} {last}": f"The key of {reading.provider} expires in {in_}, {at}."}
-
-    def _running_dry(self, reading: Reading, now: datetime) -> Mapping[str, str]:
-        left, limit = reading.remaining_usd, reading.limit_usd
-        if left is None or limit is None or left >= limit * Decimal(str(self.credit_share)):
-            return {}
-        said = f"${left:.2f} of ${limit:.2f} is left on the key of {reading.provider}."
-        return {f"credit {now.astimezone(UTC).date()}": said}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, State, Verdict
+from monitor.domain import Incident, Outcome, Sample, State, Verdict
 from monitor.rules.limits import at_least, between
 from monitor.rules.windows import Window
 
@@ -14,10 +14,11 @@ _ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unpriced:
-    """Notice, once a day and set of models, that answers of the day have no price.
+    """Notice, once a day and model, that answers of a model known by name have no price.
 
-    Judged from `answers` unpriced ones on, when they are more than `limit` of the last day's.
-    Until they have a price, every sum they belong to says "at least".
+    Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
+    last day's. Until they have a price, every sum they belong to says "at least". Answers
+    whose model nobody can tell are the business of `identity_unknown`.
 
     Source: docs/alerts.md#unpriced
     """
@@ -37,12 +38,15 @@ class Unpriced:
         today = [
             sample
             for sample in (window.samples if missing >= self.answers else ())
-            if sample.outcome is Outcome.ANSWERED and sample.cost_usd is None
-            and sample.at.astimezone(UTC).date() == day
-        ]  # fmt: skip
-        models = Counter(sample.model or "an unknown model" for sample in today)
-        named = ", ".join(sorted(models))
-        told = len(today) >= self.answers and missing > self.limit * of
+            if _unpriced(sample) and sample.at.astimezone(UTC).date() == day
+        ]
+        counts, newest = Counter[str](), None
+        for sample in today:
+            model = sample.model or ""
+            counts[model] += 1
+            newest = model if counts[model] == self.answers else newest
+        named = ", ".join(sorted(counts))
+        told = newest is not None and missing > self.limit * of
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -52,6 +56,11 @@ class Unpriced:
             because=f"{missing} of {of} answers of the last day have no price"
             + (f": {named}." if named else "."),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
-            facts={model: f"{count} answers" for model, count in models.most_common(5)},
-            once=f"{day} {named}" if told else None,
+            facts={model: f"{count} answers" for model, count in counts.most_common(5)},
+            once=f"{day} {newest}" if told else None,
         )
+
+
+def _unpriced(sample: Sample) -> bool:
+    known = sample.outcome is Outcome.ANSWERED and sample.model is not None
+    return known and sample.cost_usd is None

@@ -208,7 +208,7 @@ class Window:
         if sample.outcome is Outcome.ANSWERED:
             self.answered += by
             self.unknown += by * (sample.identity is Identity.UNKNOWN)
-            self.unpriced += by * (sample.cost_usd is None)
+            self.unpriced += by * (sample.model is not None and sample.cost_usd is None)
 
     def _learn(self, sample: Sample) -> None:
         self.known.append(sample)

@@ -57,6 +57,7 @@ class TargetSection(Section):
 class ProbesSection(Section):
     daily_budget_usd: Money = Decimal("0.50")
     max_per_day: int = Field(20_000, gt=0)
+    thin_out: bool = True
 
 
 class AccountsSection(Section):

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import RowMapping, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import AccountState, Reading
@@ -25,7 +25,7 @@ async def latest(connection: AsyncConnection) -> Sequence[Reading]:
     """The latest reading of each provider."""
     each = (
         select(account_readings)
-        .distinct(account_readings.c.provider)
+        .ext(distinct_on(account_readings.c.provider))
         .order_by(account_readings.c.provider, account_readings.c.at.desc())
     )
     return [_reading(row) for row in (await connection.execute(each)).mappings()]

@@ -18,7 +18,7 @@ from monitor.store import report_queries as q
 
 RAW = timedelta(hours=48)
 HOURLY = timedelta(days=45)
-LATEST = 50_000  # raw rows of a target that phases and outcomes are taken from
+LATEST = 20_000  # raw rows that phases and outcomes are taken from, shared among the targets
 _MOST_STEPS = 360
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800))
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
@@ -199,7 +199,9 @@ async def found(
     connection: AsyncConnection, span: Span, *, targets: Iterable[str], limit_ms: float | None
 ) -> Found:
     """Read it all. `targets`: whose raw rows are looked at for phases and outcomes."""
-    told = span.parameters | {"targets": list(targets), "limit_ms": limit_ms, "most": LATEST}
+    names = list(targets)
+    told = span.parameters | {"targets": names, "limit_ms": limit_ms,
+                              "most": LATEST // max(len(names), 1)}  # fmt: skip
 
     async def rows(statement: str, shape: type[Row]) -> Sequence[Row]:
         return [shape(*row) for row in await connection.execute(text(statement), told)]
@@ -225,3 +227,9 @@ async def zone(connection: AsyncConnection) -> ZoneInfo:
     """The zone whose days the rollups count; UTC before anything was rolled up."""
     name = await connection.scalar(text("SELECT zone FROM report_state"))
     return ZoneInfo(name or "UTC")
+
+
+async def first(connection: AsyncConnection) -> datetime | None:
+    """The earliest round there is; None where nobody ever asked."""
+    at: datetime | None = await connection.scalar(text("SELECT min(slot) FROM report.observations"))
+    return at

@@ -12,7 +12,7 @@ DECLARE
     month regclass;
 BEGIN
     FOR month IN SELECT inhrelid FROM pg_inherits WHERE inhparent = 'observations'::regclass LOOP
-        EXECUTE format('REVOKE ALL ON %s FROM monitor_writer', month);
+        EXECUTE 'REVOKE ALL ON ' || month || ' FROM monitor_writer';
     END LOOP;
 END $$;
 REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;

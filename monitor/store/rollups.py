@@ -67,7 +67,7 @@ async def advance(connection: AsyncConnection) -> Step | None:
         if due.day_was_rolled_up:
             await _compute(connection, _DAY, due.late_day)
         return "late hour"
-    if due.next_hour < due.this_hour:
+    if due.next_hour is not None and due.next_hour < due.this_hour:
         await _compute(connection, _HOUR, due.next_hour)
         await connection.execute(_HOUR_DONE, {"at": due.next_hour})
         return "hour"
@@ -122,15 +122,18 @@ _NOTICE_LATE = text("""
     ON CONFLICT DO NOTHING RETURNING hour
 """)
 
-# Where nothing was rolled up yet, the first row tells where to begin; without one, here.
+# Where nothing was watched for a week, the next row tells where to go on.
 _DUE = text("""
     SELECT
         d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
         (d.late AT TIME ZONE s.zone)::date < s.days_until AS day_was_rolled_up,
         date_trunc('hour', now(), s.zone) AS this_hour,
-        CASE WHEN s.hours_until > '-infinity' THEN s.hours_until
-            ELSE coalesce((SELECT date_trunc('hour', min(o.slot), s.zone) FROM observations AS o),
-                date_trunc('hour', now(), s.zone)) END AS next_hour,
+        CASE WHEN EXISTS (SELECT FROM rollups_hourly AS r
+                WHERE r.hour >= s.hours_until - interval '7 days' AND r.probes > 0)
+            THEN s.hours_until
+            ELSE (SELECT date_trunc('hour', min(o.slot), s.zone) FROM observations AS o
+                WHERE o.slot >= s.hours_until)
+        END AS next_hour,
         (now() AT TIME ZONE s.zone)::date AS this_day,
         CASE WHEN s.days_until > '-infinity' THEN s.days_until
             ELSE coalesce((SELECT (min(r.hour) AT TIME ZONE s.zone)::date FROM rollups_hourly AS r),

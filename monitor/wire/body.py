@@ -86,12 +86,12 @@ class Chunked:
 
     def _frame(self, part: bytes) -> None:
         """Take a size or a trailer, or part of one, and act on it when it is whole."""
-        line = bytes(self._line) + part if self._line else part
-        if len(line) + (self._trailer_bytes or 0) > HEAD_BYTES:
+        self._line += part
+        if len(self._line) + (self._trailer_bytes or 0) > HEAD_BYTES:
             raise Trouble(Ending.PROTOCOL, f"a chunk's frame is longer than {HEAD_BYTES} bytes")
-        if not line.endswith(b"\n"):
-            self._line += part
+        if not part.endswith(b"\n"):
             return
+        line = bytes(self._line)
         self._line.clear()
         if self._trailer_bytes is not None:
             self._trailer_bytes += len(line)

@@ -12,7 +12,6 @@ from monitor.wire.instruments import Instruments
 from monitor.wire.sockets import ask_for_stamps
 from monitor.wire.tls import context
 
-
 REHEARSALS = 20
 
 

@@ -17,6 +17,9 @@ from monitor.wire.transport import Transport
 from monitor.wire.trouble import Trouble
 
 UNTIMED = httpx.Timeout(None)  # deadlines are the exchange's own
+# A response and its stream hold each other, and with them the socket's and TLS's memory; in
+# rounds nothing is collected. Whoever is done with a response gives it this stream instead.
+SPENT = httpx.ByteStream(b"")
 EXPECTED = (
     *(Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError),
     *(httpx.HTTPError, httpx.InvalidURL),
@@ -68,11 +71,14 @@ async def _converse(
     )
     async with client:
         response = await client.send(request, stream=True)
-        async for piece in response.aiter_raw():
-            if progress.verdict is not None:
-                progress.take_body(piece)
-            else:
-                progress.hearing.take(piece, stamps)
-                stamps.enough = progress.hearing.ending is not None
+        try:
+            async for piece in response.aiter_raw():
+                if progress.verdict is not None:
+                    progress.take_body(piece)
+                else:
+                    progress.hearing.take(piece, stamps)
+                    stamps.enough = progress.hearing.ending is not None
+        finally:
+            response.stream = SPENT
     if progress.verdict is None:
         progress.hearing.close(stamps)

@@ -4,21 +4,25 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from monitor.domain import Ending
 from monitor.wire.caps import HEAD_BYTES, HEAD_FIELDS
-from monitor.wire.trouble import Trouble
 
 LONGEST_WAIT_S = 3600.0
 
+Raw = Sequence[tuple[bytes, bytes]]
 Fields = tuple[tuple[str, str], ...]
 
 
-def fields(raw: Sequence[tuple[bytes, bytes]]) -> Fields:
-    """The header fields in order, names in lower case. Raises Trouble over a cap."""
+def excess(raw: Raw) -> str | None:
+    """Which cap the head is over, if any."""
     if len(raw) > HEAD_FIELDS:
-        raise Trouble(Ending.PROTOCOL, f"the head has more than {HEAD_FIELDS} fields")
+        return f"the head has more than {HEAD_FIELDS} fields"
     if sum(len(name) + len(value) for name, value in raw) > HEAD_BYTES:
-        raise Trouble(Ending.PROTOCOL, f"the head is longer than {HEAD_BYTES} bytes")
+        return f"the head is longer than {HEAD_BYTES} bytes"
+    return None
+
+
+def fields(raw: Raw) -> Fields:
+    """The head's fields in order, names in lower case."""
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
 
 

@@ -8,7 +8,7 @@ import h11
 
 from monitor.domain import Dialect, Ending, Query, Stamp, Target, Transcript
 from monitor.wire.caps import BODY_BYTES, BODY_CHARS
-from monitor.wire.head import Fields, encoded, fields, media_type, retry_after_s
+from monitor.wire.head import Fields, encoded, excess, fields, media_type, retry_after_s
 from monitor.wire.hearing import Hearing
 from monitor.wire.instruments import Instruments
 from monitor.wire.stamps import Stamps
@@ -54,23 +54,28 @@ class Progress:
         return min(nearest, (whole, Ending.DEADLINE), key=lambda due: due[0])
 
     def take_head(self, status: int, raw: list[tuple[bytes, bytes]]) -> None:
-        """Note the head, and what it decides. Raises Trouble where it is unbearable."""
+        """Note the head, and what it decides."""
         self.stamps.stage = Ending.EOF
         self._status = status
         self._head_ns = self.stamps.arrived_ns
-        self._head = fields(raw)
+        over = excess(raw)
+        self._head = () if over else fields(raw)
         encoding, media = encoded(self._head), media_type(self._head)
-        if status != 200:
+        if over:
+            self.verdict = Ending.PROTOCOL, over
+        elif status != 200:
             self.verdict = Ending.STATUS, f"status {status}"
         elif encoding is not None:
-            raise Trouble(Ending.PROTOCOL, f"sent as {encoding}, although identity was asked for")
+            self.verdict = Ending.PROTOCOL, f"sent as {encoding}, though identity was asked for"
         elif media not in self._dialect.media_types:
             self.verdict = Ending.CONTENT_TYPE, f"sent as {media or 'no media type'}"
+        self.stamps.enough = bool(over or encoding)  # nothing of the body could be read
 
     def take_body(self, piece: bytes) -> None:
         """Keep the start of a body that is no stream."""
-        self._body += piece[: BODY_BYTES - len(self._body)]
-        self.stamps.enough = len(self._body) >= BODY_BYTES
+        if not self.stamps.enough:
+            self._body += piece[: BODY_BYTES - len(self._body)]
+            self.stamps.enough = len(self._body) >= BODY_BYTES
 
     def ending(self, error: Exception | None) -> tuple[Ending, str | None]:
         """How it ended, and why, given what stopped it. What was heard outranks how it broke."""
@@ -115,7 +120,7 @@ class Progress:
         ended_ns = time.monotonic_ns()
         self._http.clock.compare()
         worst_ns = max(self.stamps.late_ns, self._http.pulse.worst_ns(self._started_ns))
-        text = None if encoded(self._head) else self._body.decode(errors="replace")[:BODY_CHARS]
+        body = self._body.decode(errors="replace")[:BODY_CHARS]
         return Transcript(
             id=probe,
             started_at=self._started_at,
@@ -131,7 +136,7 @@ class Progress:
             headers=self._head,
             events=tuple(self.hearing.events),
             detail=detail,
-            body=text or None,
+            body=body or None,
             stamp=self._stamp(),
             lag_ms=worst_ns / 1e6,
             retry_after_s=self._retry_after_s(),

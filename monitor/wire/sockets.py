@@ -25,7 +25,7 @@ from monitor.wire.tls import TlsStream
 from monitor.wire.trouble import reason
 
 READ_BYTES = 16 * 1024
-PAUSE_NS = 200_000  # a read that took longer was interrupted, and may hold what came meanwhile
+PAUSE_NS = 200_000  # a read that took this long was interrupted, and may hold what came meanwhile
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; not named by Python's socket module
 TIMESPEC = struct.Struct("@qq")
 SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
@@ -68,7 +68,8 @@ class StampedStream(httpcore.AsyncNetworkStream):
             data = b""
         if data:
             now = time.monotonic_ns()
-            merged = segments - self._segments > 1 or now - began > PAUSE_NS
+            read = segments if now - began < PAUSE_NS else self._segments_in()
+            merged = read - self._segments > 1
             self._reads.append(self._stamped(data, ancillary, now=now, merged=merged))
             if len(data) < READ_BYTES:
                 self._segments, self._emptied_ns = segments, began

@@ -106,8 +106,8 @@ async def open_incident(database: Database) -> None:
         await incidents.save(connection, [incident], [])
         await run(
             connection,
-            "INSERT INTO outbox (id, incident, status, dedupe_key, notice, due_at, settled_at, "
-            "result) VALUES (gen_random_uuid(), 1, 'FIRING', 'one', '{}', :at, :at, 'sent')",
+            "INSERT INTO outbox (id, incident, status, notice, due_at, settled_at, result) "
+            "VALUES (gen_random_uuid(), 1, 'FIRING', '{}', :at, :at, 'sent')",
             at=opened + timedelta(minutes=1),
         )
 

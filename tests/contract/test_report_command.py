@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.report import report
+from monitor.commands.report import report, written
 from monitor.store import Database
 from tests.contract.watching import settings
 from tests.seeds import seed
@@ -40,6 +40,13 @@ def test_a_page_and_a_picture_are_written(
     assert picture.read_bytes().startswith(b"\x89PNG")
     said = capsys.readouterr().out.splitlines()
     assert [line.split(" (")[0] for line in said] == [f"wrote {page}", f"wrote {picture}"]
+
+
+@pytest.mark.usefixtures("seeded")
+def test_everything_a_database_holds_is_one_page(database_url: str, tmp_path: Path) -> None:
+    written(database_url, tmp_path / "all.html", settings=settings(tmp_path))
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert " · 12 h 1" in page, "from the first round on, and one interval more"
 
 
 @pytest.mark.usefixtures("seeded")

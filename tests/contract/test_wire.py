@@ -1,12 +1,13 @@
 """One exchange over real sockets: what is sent, what is kept, how it is stopped."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 
 import pytest
 
 from monitor.domain import Ending, Stamp, WireRequest
-from monitor.wire import Wire
+from monitor.wire import Wire, quiet
 from tests.scripted import HALF_CLOSE, HANG, LAST, Pause, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, judged, probed, says, watched
 
@@ -260,3 +261,18 @@ async def test_probes_side_by_side_do_not_mix(wire: Wire) -> None:
     assert all(data(t) == [HI, THERE, DONE] for t in transcripts)
     ids = {asked.headers["x-request-id"] for asked in server.requests}
     assert ids == {str(t.id) for t in transcripts}
+
+
+async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(wire: Wire) -> None:
+    """In rounds nothing is collected: what a probe ties in knots would pile up."""
+    async with scripted(*ANSWER) as server:
+        await probed(wire, watched(server.url))
+        gc.collect()
+        with quiet():
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            await probed(wire, watched(server.url))
+            gc.collect()
+            gc.set_debug(0)
+            rooms = {type(thing).__module__.partition(".")[0] for thing in gc.garbage}
+            gc.garbage.clear()
+    assert rooms.isdisjoint({"monitor", "httpx", "httpcore", "h11", "ssl"})

@@ -82,6 +82,17 @@ def heard(
         return transcript, server.sent_ns
 
 
+def undisturbed(
+    new_loop: Loop, *script: bytes | float | str, kernel: bool = True
+) -> tuple[Transcript, list[int]]:
+    """The same, tried again where a busy machine degraded the sample by itself."""
+    for _ in range(5):
+        transcript, sent_ns = heard(new_loop, *script, kernel=kernel)
+        if transcript.stamp is not Stamp.DEGRADED:
+            break
+    return transcript, sent_ns
+
+
 def first_text(transcript: Transcript) -> Event:
     return transcript.events[0]
 
@@ -89,7 +100,7 @@ def first_text(transcript: Transcript) -> Event:
 @LOOPS
 def test_a_stall_does_not_move_the_stamp_of_a_lone_first_text(new_loop: Loop) -> None:
     script = (head() + PING, 0.05, "stall", 0.05, chunk(says(HI)), STALL_S, END)
-    transcript, sent_ns = heard(new_loop, *script)
+    transcript, sent_ns = undisturbed(new_loop, *script)
     off_ns = first_text(transcript).arrived_ns - sent_ns[1]
     assert transcript.stamp is Stamp.KERNEL
     assert 0 <= off_ns < STALL_S * 1e9 / 4, "read long after, stamped in time"
@@ -116,7 +127,7 @@ def test_a_text_merged_with_a_ping_after_it_is_degraded_too(new_loop: Loop) -> N
 @LOOPS
 def test_texts_sent_together_are_no_stall_of_ours(new_loop: Loop) -> None:
     together = chunk(says(HI)) + chunk(says(THERE))
-    transcript, _ = heard(new_loop, head() + PING, 0.05, together, 0.05, END)
+    transcript, _ = undisturbed(new_loop, head() + PING, 0.05, together, 0.05, END)
     assert first_text(transcript).read == transcript.events[1].read
     assert transcript.stamp is Stamp.KERNEL
 
@@ -125,7 +136,7 @@ def test_texts_sent_together_are_no_stall_of_ours(new_loop: Loop) -> None:
 def test_a_stall_after_the_first_text_leaves_its_stamp_alone(new_loop: Loop) -> None:
     texts = (chunk(says(THERE)), 0.05, chunk(says(THERE)))
     script = (head() + PING, 0.05, chunk(says(HI)), 0.05, "stall", 0.05, *texts, STALL_S, END)
-    assert heard(new_loop, *script)[0].stamp is Stamp.KERNEL
+    assert undisturbed(new_loop, *script)[0].stamp is Stamp.KERNEL
 
 
 @LOOPS
@@ -137,8 +148,8 @@ def test_without_kernel_stamps_a_stall_degrades_every_first_text(new_loop: Loop)
 @LOOPS
 def test_without_kernel_stamps_the_reader_stamps(new_loop: Loop) -> None:
     script = (head() + PING, 0.05, chunk(says(HI)), 0.05, END)
-    transcript, sent_ns = heard(new_loop, *script, kernel=False)
-    assert transcript.stamp is not Stamp.KERNEL
+    transcript, sent_ns = undisturbed(new_loop, *script, kernel=False)
+    assert transcript.stamp is Stamp.USER
     assert first_text(transcript).arrived_ns > sent_ns[1]
 
 

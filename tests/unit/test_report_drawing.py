@@ -68,7 +68,8 @@ def test_figures_carry_their_units() -> None:
     assert value_of("spend", Decimal(2)) == "$2.00"
     assert value_of("fallback", 0.25) == "25 %"
     assert value_of("ttft", 2200.0) == "2,200 ms"
-    assert value_of("down", 3.0) == "3"
+    assert value_of("no_data", 900.0) == "15 min"
+    assert value_of("down", None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -124,6 +125,20 @@ def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, floa
     (found,) = bins([(sample, False, 3)], 1200.0)
     assert (round(found.low_ms, 0), round(found.high_ms, 0)) == pytest.approx(bar, abs=0.6)
     assert (found.expected, found.fallback, found.other) == (3, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("samples", "marks"),
+    [((140.0, 500.0), ["150 ms", "300 ms"]), ((700.0, 2000.0), ["600 ms", "1,200 ms"]),
+     ((1500.0, 9000.0), ["2,400 ms", "4,800 ms", "9,600 ms"])],
+)  # fmt: skip
+def test_marks_are_the_limit_doubled_and_halved(
+    samples: tuple[float, ...], marks: list[str]
+) -> None:
+    drawn = bars.histogram(watched(bins=bins([(ms_, False, 1) for ms_ in samples], 1200.0)))
+    shown = re.findall(r'class="tick[^"]*" text-anchor="(?:start|middle|end)">([^<]+ ms)<', drawn)
+    assert shown[: len(marks)] == marks
+    assert ("limit 1,200 ms" in drawn) is ("1,200 ms" in marks)
 
 
 def test_empty_bars_between_samples_are_kept() -> None:

@@ -1,5 +1,6 @@
 """`key`: what a provider says of its own key."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import pytest
 
 from monitor.domain import AccountState, Reading, State
-from monitor.rules import Key
-from tests.marks import NOON
+from monitor.rules import Credit, Key
+from tests.marks import NOON, incident
 
 
 def reading(state: AccountState = AccountState.OK, **changes: Any) -> Reading:
@@ -38,16 +39,20 @@ def test_a_rejected_key_is_told_in_the_words_of_the_reading() -> None:
 @pytest.mark.parametrize(
     ("left", "once", "said"),
     [
-        (timedelta(days=7, seconds=1), None, "openrouter accepts the key."),
-        (timedelta(days=7), "expires 2026-11-30 12:00 UTC soon",
-         "The key of openrouter expires in 7 days, 2026-11-30 12:00 UTC."),
-        (timedelta(days=1), "expires 2026-11-24 12:00 UTC last day",
+        (timedelta(days=14, seconds=1), None, "openrouter accepts the key."),
+        (timedelta(days=14), "expires 2026-12-07 12:00 UTC, 14 d",
+         "The key of openrouter expires in 14 days, 2026-12-07 12:00 UTC."),
+        (timedelta(days=3, seconds=1), "expires 2026-11-26 12:00 UTC, 14 d",
+         "The key of openrouter expires in 3 days, 2026-11-26 12:00 UTC."),
+        (timedelta(days=3), "expires 2026-11-26 12:00 UTC, 3 d",
+         "The key of openrouter expires in 3 days, 2026-11-26 12:00 UTC."),
+        (timedelta(days=1), "expires 2026-11-24 12:00 UTC, 1 d",
          "The key of openrouter expires in 24 hours, 2026-11-24 12:00 UTC."),
-        (timedelta(hours=-1), "expires 2026-11-23 11:00 UTC last day",
+        (timedelta(hours=-1), "expires 2026-11-23 11:00 UTC, 1 d",
          "The key of openrouter expires in 0 hours, 2026-11-23 11:00 UTC."),
     ],
 )  # fmt: skip
-def test_an_expiring_key_is_a_notice_and_again_on_its_last_day(
+def test_an_expiring_key_is_a_notice_at_14_days_at_3_and_at_1(
     left: timedelta, once: str | None, said: str
 ) -> None:
     verdict = Key().judge(reading(expires_at=NOON + left), None, NOON)
@@ -55,26 +60,47 @@ def test_an_expiring_key_is_a_notice_and_again_on_its_last_day(
     assert verdict.state is (State.NOTICE if once else State.OK)
 
 
+def test_each_stage_is_said_once_however_often_it_is_judged() -> None:
+    ends = NOON + timedelta(days=20)
+    hours = [NOON + timedelta(hours=hour) for hour in range(20 * 24)]
+    verdicts = [Key().judge(reading(expires_at=ends), None, now) for now in hours]
+    assert len({verdict.once for verdict in verdicts if verdict.once}) == 3
+
+
+def test_a_refusal_that_is_over_ends_before_an_expiry_is_said() -> None:
+    soon = reading(expires_at=NOON + timedelta(days=2))
+    refused = incident("key", scope="openrouter")
+    assert Key().judge(soon, refused, NOON).state is State.OK
+    over = replace(refused, resolved_at=NOON)
+    assert Key().judge(soon, over, NOON).state is State.NOTICE
+
+
 @pytest.mark.parametrize(
-    ("left", "once"), [("2.00", None), ("1.99", "credit 2026-11-23"), ("0", "credit 2026-11-23")]
+    ("left", "day", "once"),
+    [
+        ("2.00", "2.00", None),  # it lasts for a day
+        ("1.99", "2.00", "credit 2026-11-23"),
+        ("0", "0", None),  # nothing is spent
+    ],
 )
-def test_little_credit_is_a_notice_once_a_day(left: str, once: str | None) -> None:
-    account = reading(limit_usd=Decimal(20), remaining_usd=Decimal(left))
-    assert Key().judge(account, None, NOON).once == once
+def test_less_credit_than_a_days_spend_is_a_notice_once_a_day(
+    left: str, day: str, once: str | None
+) -> None:
+    credit = Credit(provider="openrouter", at=NOON, left_usd=Decimal(left), day_usd=Decimal(day))
+    verdict = Key().judge(credit, None, NOON)
+    assert verdict.once == once
+    assert verdict.state is (State.NOTICE if once else State.HOLD)
+    if once:
+        said = "$1.99 is left on the key of openrouter, which spends $2.00 a day."
+        assert verdict.because == said
 
 
-def test_two_warnings_are_one_notice() -> None:
-    account = reading(
-        expires_at=NOON + timedelta(days=3), limit_usd=Decimal(20), remaining_usd=Decimal("1.50")
-    )
-    verdict = Key().judge(account, None, NOON)
-    assert verdict.because == (
-        "The key of openrouter expires in 3 days, 2026-11-26 12:00 UTC. "
-        "$1.50 of $20.00 is left on the key of openrouter."
-    )
-    assert verdict.once == "expires 2026-11-26 12:00 UTC soon, credit 2026-11-23"
+def test_credit_never_ends_a_refusal() -> None:
+    rich = Credit(provider="openrouter", at=NOON, left_usd=Decimal(9), day_usd=Decimal(1))
+    refused = incident("key", scope="openrouter")
+    assert Key().judge(rich, refused, NOON).state is State.HOLD
 
 
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
-    with pytest.raises(ValueError, match="credit_share = 2: write a number between 0 and 1"):
-        Key(credit_share=2)
+    with pytest.raises(ValueError, match="expires_days = 0: write whole days of at least 1"):
+        Key(expires_days=(14, 0))

@@ -1,5 +1,6 @@
 """`ttft`: the mean of rounds against the limit and against their own scatter."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -18,7 +19,7 @@ def over(ms: float) -> tuple[float, float, float]:
 
 
 def judged(
-    rounds: list[tuple[float | None, ...]], standing: Incident | None = None, **limits: object
+    rounds: Sequence[tuple[float | None, ...]], standing: Incident | None = None, **limits: object
 ) -> State:
     seen = window(timed(rounds))
     return Ttft(**limits).judge(seen, standing, after(seen)).state  # type: ignore[arg-type]
@@ -40,7 +41,7 @@ def judged(
     ],
 )
 def test_a_breach_is_three_rounds_over_the_limit_and_evidence(
-    rounds: list[tuple[float | None, ...]], state: State
+    rounds: Sequence[tuple[float | None, ...]], state: State
 ) -> None:
     assert judged(rounds) is state
 
@@ -142,7 +143,7 @@ def test_nothing_is_known_before_the_first_round() -> None:
     ],
 )
 def test_a_breach_is_over_on_mirrored_evidence(
-    later: list[tuple[float | None, ...]], state: State
+    later: Sequence[tuple[float | None, ...]], state: State
 ) -> None:
     before = [*DAY, SLOW, SLOW, SLOW]
     opened_at = NOON + (len(before) - 1) * EVERY + timedelta(seconds=10)
@@ -205,7 +206,7 @@ def test_immediate_takes_a_missed_deadline_for_late() -> None:
     ],
 )
 def test_consecutive_is_three_rounds_in_a_row(
-    rounds: list[tuple[float | None, ...]], state: State
+    rounds: Sequence[tuple[float | None, ...]], state: State
 ) -> None:
     assert judged(rounds, mode="consecutive") is state
 

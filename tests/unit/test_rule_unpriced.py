@@ -12,9 +12,11 @@ from tests.marks import NOON, marked, window
 
 
 def answers(marks: str, *, start: datetime = NOON) -> Iterator[Sample]:
-    """`.` has a price, `u` has none."""
-    samples = marked(marks.replace("u", "F"), start=start)
-    return (replace(s, cost_usd=None) if s.identity.fallback else s for s in samples)
+    """`.` has a price; `u` and `v`, two models, have none, nor has `?`, of nobody knows whom."""
+    samples = list(marked(marks.replace("u", "F").replace("v", "F"), start=start))
+    for sample, mark in zip(samples, marks.replace("|", ""), strict=True):
+        model = "acme/new" if mark == "v" else sample.model
+        yield sample if mark == "." else replace(sample, model=model, cost_usd=None)
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,9 @@ def answers(marks: str, *, start: datetime = NOON) -> Iterator[Sample]:
         ("...|...", State.OK),
         ("uu.|...", State.OK),  # two may be an accident
         ("uuu|...", State.NOTICE),
+        ("uuv|v..", State.OK),  # two of each
+        ("???|???", State.OK),  # that nobody can tell the model is said elsewhere
+        ("??u|u?.", State.OK),
         ("xxx|xxx", State.NO_DATA),  # no answer, no price
     ],
 )
@@ -31,7 +36,7 @@ def test_three_answers_without_a_price_are_a_notice(marks: str, state: State) ->
     assert Unpriced().judge(seen, None, NOON + timedelta(minutes=6)).state is state
 
 
-def test_it_is_said_once_a_day_and_set_of_models() -> None:
+def test_it_is_said_once_a_day_and_model() -> None:
     seen = window(answers("...|uuu"))
     verdict = Unpriced().judge(seen, None, NOON + timedelta(minutes=6))
     assert verdict.once == "2026-11-23 anthropic/claude-haiku-4-5"
@@ -39,6 +44,17 @@ def test_it_is_said_once_a_day_and_set_of_models() -> None:
         "3 of 6 answers of the last day have no price: anthropic/claude-haiku-4-5."
     )
     assert [row.int for row in verdict.rows] == [6, 5, 4]
+
+
+def test_a_second_model_is_said_once_and_the_first_not_again() -> None:
+    rounds = ["uuu", "u.v", "vu.", "v..", "uvv", "...", "vvv", "u??"]
+    windows = [window(answers("|".join(rounds[:count]))) for count in range(1, 9)]
+    told = [Unpriced().judge(seen, None, seen.samples[-1].at) for seen in windows]
+    first, second = "2026-11-23 anthropic/claude-haiku-4-5", "2026-11-23 acme/new"
+    assert [verdict.once for verdict in told] == [first] * 3 + [second] * 5
+    assert told[3].because == (
+        "8 of 12 answers of the last day have no price: acme/new, anthropic/claude-haiku-4-5."
+    )
 
 
 def test_what_was_said_yesterday_is_not_said_again_for_yesterdays_rows() -> None:

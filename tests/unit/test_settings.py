@@ -82,7 +82,8 @@ def test_the_shipped_file_is_sound() -> None:
          "MONITOR_COLOUR: unknown variable; write MONITOR_<SECTION>__<KEY> with a section of "
          "monitor.toml, or unset it"),
         (GOOD, {"MONITOR_PROBES__BUDGET": "1"},
-         "MONITOR_PROBES__BUDGET = 1: unknown key; known here: daily_budget_usd, max_per_day"),
+         "MONITOR_PROBES__BUDGET = 1: unknown key; known here: daily_budget_usd, max_per_day, "
+         "thin_out"),
         (GOOD, {"DATABASE_URL": "mysql://u:secret@h/d"},
          'DATABASE_URL = "mysql://***": write postgresql://user:password@host:5432/database'),
         (GOOD, {"SLACK_WEBHOOK_URL": "http://hooks.example.com/x"},

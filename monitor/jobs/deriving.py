@@ -1,0 +1,181 @@
+"""Deriving: who answered and for how much, judged again from what was stored.
+
+Raw facts stay. What only the live stream showed (a second answer, a fingerprint) cannot be
+looked at again: where it decided, and no receipt knows better, the judgement stands.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from monitor import identity, pricing
+from monitor.domain import (
+    ClaimKind,
+    Cost,
+    CostSource,
+    Evidence,
+    Identity,
+    Outcome,
+    Piece,
+    Query,
+    Target,
+    Unpriced,
+    Usage,
+    Who,
+)
+from monitor.pricing import Book
+from monitor.scrub import plain
+from monitor.store import Connection, derived
+from monitor.store.derived import Judgement, Stored
+
+REMEMBERED = 40  # direct answers that may speak for a later one
+_OF_THE_STREAM = frozenset({ClaimKind.TEXT, ClaimKind.CHUNKS, ClaimKind.TIMING})
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A judgement that is another one now."""
+
+    before: Judgement
+    after: Judgement
+
+
+async def derive(
+    connection: Connection, stored: Sequence[Stored], target: Target, book: Book
+) -> list[Changed]:
+    """Judge observations of one target again, oldest first, and write those that change.
+
+    They were read in the same transaction, which holds their locks.
+    """
+    if not stored:
+        return []
+    direct = [query.id for query in target.queries if query.identity]
+    said: deque[Sequence[Evidence]] = deque(maxlen=REMEMBERED)
+    said += await derived.said_before(
+        connection, target.name, direct, at=stored[0].started_at, most=REMEMBERED
+    )
+    new = []
+    for item in stored:
+        made = judged(item, target, book, standing=identity.recalled(said))
+        new.append((item, made))
+        heard = item.outcome is Outcome.ANSWERED and item.origin != "manual"
+        if heard and item.query in direct:
+            said.appendleft(made.who.evidence)
+    changed = [(item, made) for item, made in new if made != item.stands]
+    await derived.rewrite(connection, [(item.key, made) for item, made in changed])
+    return [Changed(item.stands, made) for item, made in changed]
+
+
+def judged(stored: Stored, target: Target, book: Book, *, standing: identity.Standing) -> Judgement:
+    """The judgement of stored facts by the rules, names and prices of now."""
+    query = _query(stored, target)
+    who = _who(stored, target, asked=query is not None and query.identity, standing=standing)
+    cost = _recorded_cost(stored, target, book) or _cost(stored, who, target, book)
+    return Judgement(who, cost)
+
+
+def _query(stored: Stored, target: Target) -> Query | None:
+    return next((query for query in target.queries if query.id == stored.query), None)
+
+
+def _who(stored: Stored, target: Target, *, asked: bool, standing: identity.Standing) -> Who:
+    stands = stored.stands.who
+    streamed = tuple(item for item in stands.evidence if item.kind in _OF_THE_STREAM)
+    by_stream = any(item.nats for item in streamed) or stands.identity is Identity.CHANGED
+    if by_stream and not stored.receipts:
+        return stands
+    who = identity.judge(
+        (*stored.claims, *(record.claim for record in stored.receipts)),
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=(Piece(0, text=_said(stored)),),
+        asked=asked,
+        persona=target.persona,
+        standing=standing,
+    )
+    return replace(who, evidence=(*who.evidence, *streamed), reason=plain(who.reason))
+
+
+def _said(stored: Stored) -> str:
+    """What is kept of the answer: its start for some days, and what it said of itself."""
+    heard = stored.answer_excerpt or ""
+    own = [
+        item.detail.removeprefix("text: ")
+        for item in stored.stands.who.evidence
+        if item.kind is ClaimKind.SELF
+    ]
+    return "\n".join([heard, *(f"{words}." for words in own if words not in heard)])
+
+
+def _recorded_cost(stored: Stored, target: Target, book: Book) -> Cost | Unpriced | None:
+    """The cost by the provider's records; None where they do not tell it."""
+    costs = [
+        _priced(record.usage, record.claim.value, stored, target, book)
+        for record in stored.receipts
+        if _tells_cost(record.usage)
+    ]
+    if not costs or len(costs) < len(stored.receipts):
+        return None
+    known = [cost for cost in costs if isinstance(cost, Cost)]
+    if len(known) < len(costs):
+        return next(cost for cost in costs if isinstance(cost, Unpriced))
+    source = max((cost.source for cost in known), key=list(CostSource).index)
+    return Cost(sum((cost.usd for cost in known), Decimal(0)), source, known[0].rates)
+
+
+def _tells_cost(usage: Usage) -> bool:
+    charged = bool(usage.cost_usd or usage.upstream_cost_usd)
+    return charged or None not in (usage.prompt_tokens, usage.answer_tokens)
+
+
+def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | Unpriced:
+    """Tokens as they were priced × the price of now; a provider's charge stays what it is."""
+    stands = stored.stands.cost
+    charged = isinstance(stands, Cost) and not stands.rates  # of a stream whole or cut
+    if charged or not stored.pieces or None in (stored.prompt_tokens, stored.answer_tokens):
+        return stands
+    counted = Usage(
+        prompt_tokens=stored.prompt_tokens,
+        answer_tokens=stored.answer_tokens,
+        reasoning_tokens=stored.reasoning_tokens,
+        cached_tokens=stored.cached_tokens,
+    )
+    # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
+    estimated = not (isinstance(stands, Cost) and stands.source is CostSource.REPORTED)
+    return _priced(counted, who.model, stored, target, book, estimated=estimated)
+
+
+def _priced(
+    usage: Usage,
+    model: str | None,
+    stored: Stored,
+    target: Target,
+    book: Book,
+    *,
+    estimated: bool = False,
+) -> Cost | Unpriced:
+    query = _query(stored, target) or Query(id=stored.query, text="")
+    cost = pricing.priced(
+        usage, model=model, text="", query=query, target=target, book=book,
+        at=stored.started_at, cut=estimated,
+    )  # fmt: skip
+    if isinstance(cost, Unpriced) or not cost.rates:
+        return cost
+    stands = stored.stands.cost
+    if isinstance(stands, Cost):
+        floor = stands.rates.get("prompt_tokens", "").startswith("at least")
+    else:
+        floor = query.prompt_tokens is None
+    if estimated and floor:
+        return replace(
+            cost, rates={**cost.rates, "prompt_tokens": f"at least {usage.prompt_tokens}"}
+        )
+    if stored.receipts:  # the row's own counts are others
+        counted = {
+            "prompt_tokens": f"{usage.prompt_tokens}",
+            "answer_tokens": f"{usage.answer_tokens}",
+        }
+        return replace(cost, rates={**cost.rates, **counted})
+    return cost

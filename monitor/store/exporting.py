@@ -1,0 +1,56 @@
+"""Observations as people may see them, streamed: one page of memory, however long the history."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from monitor.store.engine import address, connect_arguments, unavailable
+
+PAGE = 1000  # rows fetched at once
+LONGEST_S = 3600  # of one statement: the history of a year
+
+
+class Stream(NamedTuple):
+    """Column names and their Postgres types, in order, and pages of rows."""
+
+    names: tuple[str, ...]
+    types: tuple[str, ...]
+    pages: Iterator[Sequence[tuple[Any, ...]]]
+
+
+@contextmanager
+def observed(url: str, since: timedelta) -> Iterator[Stream]:
+    """Rows of `report.observations` since then, oldest first, by a cursor of the server.
+
+    Raises Away when the server cannot serve us.
+    """
+    engine = create_engine(
+        address(url), poolclass=NullPool, connect_args=connect_arguments(LONGEST_S)
+    )
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SET TRANSACTION READ ONLY"))
+            columns = connection.execute(_COLUMNS).all()
+            options = {"stream_results": True, "yield_per": PAGE}
+            found = connection.execute(_ROWS, {"since": since}, execution_options=options)
+            pages = ([tuple(row) for row in page] for page in found.partitions())
+            names, types = zip(*columns, strict=True)
+            yield Stream(names, types, pages)
+    except DBAPIError as error:
+        if away := unavailable(error):
+            raise away from None
+        raise
+    finally:
+        engine.dispose()
+
+
+_COLUMNS = text("""
+    SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
+    WHERE attrelid = 'report.observations'::regclass AND attnum > 0 ORDER BY attnum
+""")
+_ROWS = text("SELECT * FROM report.observations WHERE slot >= now() - :since ORDER BY slot, id")

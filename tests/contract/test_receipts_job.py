@@ -1,0 +1,337 @@
+"""The receipts job against a provider on loopback: it lags, refuses, fails, and then decides."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.domain import AccountState, Claim, ClaimKind, CostSource, Identity, Reading
+from monitor.jobs import receipts as job
+from monitor.jobs.watch import Watch
+from monitor.store import Database, accounts, leases, observations, receipts, rollups
+from tests.contract.provider import Asked, Dripped, Provider, provider, reply
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import HAIKU, LLAMA, observation
+
+CANARY = "sk-or-canary-7d1f"
+GENERATION = "gen-1763800000-AbC"
+RECORD = {
+    "id": GENERATION, "model": "anthropic/claude-haiku-4.5", "total_cost": 0.002,
+    "upstream_inference_cost": 0.002, "is_byok": False, "native_tokens_prompt": 700,
+    "native_tokens_completion": 260, "native_tokens_reasoning": 0, "native_tokens_cached": None,
+}  # fmt: skip
+WHO = "SELECT identity, fallback, model_detected, cost_usd, cost_source FROM observations"
+STATE = "SELECT tries, settled_at IS NOT NULL, last_error, model FROM receipts"
+WAIT = "SELECT round(extract(epoch FROM due_at - now())) FROM receipts"
+
+
+def answered(**changes: Any) -> Any:
+    """An answer that says it is the expected model's, and discloses its id twice."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    ids = (Claim(ClaimKind.HEADER, "id", GENERATION), Claim(ClaimKind.FIELD, "id", GENERATION))
+    claims = (*observation().claims, *ids)
+    return replace(observation(slot=now, started_at=now, claims=claims), **changes)
+
+
+@asynccontextmanager
+async def served(
+    database: Database, home: Path, *replies: Any
+) -> AsyncIterator[tuple[Watch, Provider]]:
+    async with provider(*replies) as account:
+        configured = settings(
+            home, OPENROUTER_API_KEY=CANARY, OPENROUTER_BASE_URL=account.address + "/api/v1"
+        )
+        async with watching(configured, database) as watch:
+            yield watch, account
+
+
+async def store(database: Database, *seen: Any) -> None:
+    async with database.begin() as connection:
+        assert await observations.add(connection, seen) == len(seen)
+
+
+async def make_due(database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(receipts.receipts.update().values(due_at=datetime.now(UTC)))
+
+
+async def test_a_record_outranks_what_the_answer_said_of_itself(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    raw = "SELECT claims, answer_tokens, model_disclosed, recorded_at FROM observations"
+    before = rows(database_url, raw)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
+        assert await job.fetch(watch) == 1
+        assert await job.fetch(watch) == 0, "what is settled is not asked again"
+    assert [asked.path for asked in account.asked] == [f"/api/v1/generation?id={GENERATION}"]
+    assert account.asked[0].headers["authorization"] == f"Bearer {CANARY}"
+    assert rows(database_url, WHO) == [
+        ("fallback", True, "anthropic/claude-haiku-4.5", Decimal("0.002"), "provider")
+    ]
+    assert rows(database_url, STATE) == [(1, True, None, "anthropic/claude-haiku-4.5")]
+    kinds = "SELECT evidence->0->>'kind', confidence > 0.99, identity_reason FROM observations"
+    assert rows(database_url, kinds) == [("receipt", True, "The provider's own record names it.")]
+    assert rows(database_url, raw) == before, "raw facts stay"
+
+
+async def test_a_record_that_agrees_makes_sure_and_brings_the_charge(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    own = {**RECORD, "model": LLAMA, "total_cost": 0, "is_byok": True,
+           "upstream_inference_cost": 0.00003}  # fmt: skip
+    async with served(database, tmp_path, reply(body={"data": own})) as (watch, _):
+        assert await job.fetch(watch) == 1
+    assert rows(database_url, WHO) == [("expected", False, LLAMA, Decimal("0.00003"), "provider")]
+
+
+async def test_a_record_without_a_charge_has_its_own_tokens_priced(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    free = {**RECORD, "total_cost": 0, "upstream_inference_cost": 0}
+    async with served(database, tmp_path, reply(body={"data": free})) as (watch, _):
+        await job.fetch(watch)
+    [(usd, source, rates)] = rows(
+        database_url, "SELECT cost_usd, cost_source, rates FROM observations"
+    )
+    assert (usd, source) == (Decimal("0.002"), CostSource.REPORTED)  # 700 × $1 + 260 × $5
+    assert (rates["prompt_tokens"], rates["answer_tokens"]) == ("700", "260")
+
+
+@pytest.mark.parametrize(
+    ("said", "why", "wait_s"),
+    [
+        (reply(404, {}), "HTTP 404: not recorded yet", 30),
+        (reply(402, {}), "HTTP 402: the account is out of credit", 30),
+        (reply(429, {}, headers={"Retry-After": "90"}), "HTTP 429: asked too often", 90),
+        (reply(502, b"<html>"), "HTTP 502", 30),
+        (b"HTTP/9 what", "the reply is not whole HTTP", 30),
+    ],
+)
+async def test_what_may_come_later_is_asked_for_later(
+    database: Database, database_url: str, tmp_path: Path, said: bytes, why: str, wait_s: int
+) -> None:
+    await store(database, answered())
+    async with served(database, tmp_path, said) as (watch, account):
+        assert await job.fetch(watch) == 0
+        assert await job.fetch(watch) == 0
+    assert len(account.asked) == 1, "not before its time"
+    assert rows(database_url, STATE) == [(1, False, why, None)]
+    [(due_s,)] = rows(database_url, WAIT)
+    assert wait_s - 5 <= due_s <= wait_s
+    assert rows(database_url, WHO)[0][0] == "expected"
+
+
+async def test_a_record_that_lags_is_found_by_a_later_try(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    lag, record = reply(404, {}), reply(body={"data": RECORD})
+    async with served(database, tmp_path, lag, lag, record) as (watch, _):
+        await job.fetch(watch)
+        await make_due(database)
+        await job.fetch(watch)
+        [(due_s,)] = rows(database_url, WAIT)
+        assert 55 <= due_s <= 60, "twice as long after each try"
+        await make_due(database)
+        assert await job.fetch(watch) == 1
+    assert rows(database_url, STATE) == [(3, True, None, "anthropic/claude-haiku-4.5")]
+
+
+async def test_a_record_that_never_comes_is_asked_for_a_few_times_and_no_more(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    async with served(database, tmp_path, reply(404, {})) as (watch, account):
+        for _ in range(receipts.TRIES + 3):
+            await job.fetch(watch)
+            await make_due(database)
+    assert len(account.asked) == receipts.TRIES
+    assert rows(database_url, STATE) == [(8, True, "HTTP 404: not recorded yet", None)]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        (reply(401, {}), "HTTP 401: the key is rejected: expired, disabled or wrong"),
+        (reply(200, b"{"), "the record names no model"),
+        (reply(200, {"data": {"model": 7}}), "the record names no model"),
+    ],
+)
+async def test_what_will_never_come_is_given_up(
+    database: Database, database_url: str, tmp_path: Path, said: bytes, why: str
+) -> None:
+    await store(database, answered())
+    async with served(database, tmp_path, said) as (watch, account):
+        await job.fetch(watch)
+        await make_due(database)
+        await job.fetch(watch)
+    assert len(account.asked) == 1
+    assert rows(database_url, STATE) == [(1, True, why, None)]
+
+
+def several(count: int) -> list[Any]:
+    now = datetime.now(UTC)
+    return [
+        answered(slot=now - timedelta(minutes=i), query=f"q{i}", id=observation().id,
+                 claims=(Claim(ClaimKind.FIELD, "id", f"gen-{i}"),))
+        for i in range(count)
+    ]  # fmt: skip
+
+
+async def test_trouble_of_the_provider_ends_the_run_and_a_lag_does_not(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, *several(4))
+    async with served(
+        database, tmp_path, reply(404, {}), reply(429, {}, headers={"Retry-After": "5"})
+    ) as (watch, account):
+        await job.fetch(watch)
+    assert len(account.asked) == 2
+
+
+async def test_a_slow_provider_holds_nobody_up_for_long(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monitor.jobs.polling.PATIENCE_S", 0.3)
+    await store(database, *several(3))
+    slow = Dripped(reply(body={"data": RECORD}))
+    async with served(database, tmp_path, slow) as (watch, account):
+        await job.fetch(watch)
+    assert len(account.asked) == 1
+    why = "SELECT last_error FROM receipts WHERE tries > 0"
+    assert rows(database_url, why) == [("no whole reply within 0.3 s",)]
+
+
+async def test_a_run_asks_for_so_many_and_no_more(database: Database, tmp_path: Path) -> None:
+    await store(database, *several(job.MOST + 3))
+    async with served(database, tmp_path, reply(404, {})) as (watch, account):
+        await job.fetch(watch)
+        assert len(account.asked) == job.MOST
+        await job.fetch(watch)
+        assert len(account.asked) == job.MOST + 3
+
+
+async def test_a_rejected_key_is_not_used(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    said = Reading(provider="openrouter", at=datetime.now(UTC), state=AccountState.REJECTED)
+    async with database.begin() as connection:
+        await accounts.add(connection, said)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
+        assert await job.fetch(watch) == 0
+    assert account.asked == []
+    assert rows(database_url, STATE) == [(0, False, None, None)]
+
+
+async def test_one_worker_asks(database: Database, tmp_path: Path) -> None:
+    await store(database, answered())
+    async with database.begin() as connection:
+        await leases.hold(connection, "receipts", holder="w2", span=job.LEASE)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
+        assert await job.fetch(watch) == 0
+    assert account.asked == []
+
+
+async def test_without_a_key_nobody_is_asked(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    async with watching(settings(tmp_path), database) as watch:
+        assert await job.fetch(watch) == 0
+    assert rows(database_url, STATE) == []
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        Claim(ClaimKind.FIELD, "id", "chatcmpl-123"),
+        Claim(ClaimKind.FIELD, "id", "gen-../../key?x=1"),
+        Claim(ClaimKind.FIELD, "model", "gen-1"),
+    ],
+)
+async def test_only_ids_of_the_providers_shape_are_asked_for(
+    database: Database, tmp_path: Path, claim: Claim
+) -> None:
+    await store(database, answered(claims=(claim,)))
+    async with served(database, tmp_path, reply(404, {})) as (watch, account):
+        await job.fetch(watch)
+    assert account.asked == []
+
+
+async def test_an_id_given_out_twice_tells_nothing_of_the_second_answer(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    first = answered()
+    later = first.slot + timedelta(seconds=1)
+    second = replace(answered(), slot=later, started_at=later)
+    await store(database, second, first)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
+        await job.fetch(watch)
+    assert len(account.asked) == 1
+    found = rows(database_url, f"{WHO} ORDER BY slot")
+    assert [row[0] for row in found] == [Identity.FALLBACK, Identity.EXPECTED]
+
+
+async def test_one_answer_is_asked_for_under_three_ids_at_most(
+    database: Database, tmp_path: Path
+) -> None:
+    many = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in range(50))
+    await store(database, answered(claims=many))
+    async with served(database, tmp_path, reply(404, {})) as (watch, account):
+        await job.fetch(watch)
+    assert len(account.asked) == receipts.PER_ANSWER
+
+
+async def test_two_records_of_one_answer_contradict_and_add_up(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    both = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in (1, 2))
+    await store(database, answered(claims=both))
+
+    def said(asked: Asked) -> bytes:
+        model = LLAMA if asked.path.endswith("gen-1") else HAIKU
+        return reply(body={"data": {**RECORD, "model": model}})
+
+    async with served(database, tmp_path, said) as (watch, _):
+        assert await job.fetch(watch) == 2
+    identity, _, _, usd, _ = rows(database_url, WHO)[0]
+    assert (identity, usd) == ("disputed", Decimal("0.004"))
+
+
+async def test_what_the_record_names_is_stored_without_our_secrets(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await store(database, answered())
+    echoed = {**RECORD, "model": f"x/{CANARY}\u0007"}
+    async with served(database, tmp_path, reply(body={"data": echoed})) as (watch, _):
+        await job.fetch(watch)
+    assert rows(database_url, "SELECT model FROM receipts") == [("x/***",)]
+    assert CANARY not in str(rows(database_url, "SELECT o::text FROM observations AS o"))
+
+
+async def test_an_hour_rolled_up_before_its_receipt_is_rolled_up_again(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ago = datetime.now(UTC) - timedelta(minutes=100)
+    await store(database, answered(slot=ago, started_at=ago))
+    async with database.begin() as connection:
+        while await rollups.advance(connection):
+            pass
+    fell = "SELECT model, usd FROM answers_hourly"
+    assert rows(database_url, fell) == [(LLAMA, Decimal("0.000007"))]
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, _):
+        assert await job.fetch(watch) == 1
+    async with database.begin() as connection:
+        while await rollups.advance(connection):
+            pass
+    assert rows(database_url, fell) == [("anthropic/claude-haiku-4.5", Decimal("0.002"))]

@@ -1,0 +1,204 @@
+"""Rollups: computed whole, from raw rows, as often as needed, and killed wherever it may be."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+
+import pytest
+
+from monitor.store import Database, leases, observations, rollups
+from tests.contract.past import (
+    EIGHT,
+    TODAY,
+    YESTERDAY,
+    add,
+    ask,
+    asked,
+    failed,
+    fell,
+    one,
+    roll,
+    run,
+    yesterday,
+)
+from tests.facts import HAIKU, LLAMA
+
+EVERYTHING = (
+    "rollups_hourly", "rollups_daily", "answers_hourly", "answers_daily", "models_hourly",
+    "models_daily",
+)  # fmt: skip
+
+
+async def kept(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    """Every row of every rollup, in an order of its own."""
+    return {
+        table: sorted(await ask(database, f"SELECT * FROM {table}"), key=str)
+        for table in EVERYTHING
+    }
+
+
+async def steps(database: Database) -> int:
+    count = 0
+    while True:
+        async with database.begin() as connection:
+            if await rollups.advance(connection) is None:
+                return count
+        count += 1
+
+
+async def test_computing_again_changes_nothing(database: Database) -> None:
+    await add(database, *yesterday())
+    await roll(database)
+    before = await kept(database)
+    async with database.begin() as connection:
+        await run(connection, "INSERT INTO rollups_due SELECT DISTINCT hour FROM rollups_hourly")
+    assert await steps(database) > 4
+    assert await kept(database) == before
+    assert all(before.values())
+
+
+async def test_a_late_row_makes_its_hour_and_its_day_anew(database: Database) -> None:
+    await add(database, *yesterday())
+    await roll(database)
+    late = "SELECT probes, ttft_max_ms FROM report.{} WHERE query = 'hi' AND {} = :at"
+    hourly, daily = late.format("ttft_hourly", "hour"), late.format("ttft_daily", "day")
+    assert await one(database, hourly, at=EIGHT) == (2, 600)
+    assert await one(database, daily, at=YESTERDAY.date()) == (7, 2000)
+    [spent] = await one(database, "SELECT sum(probes_usd) FROM report.spend_daily")
+
+    async with database.begin() as connection:
+        await observations.add(connection, [asked(EIGHT + timedelta(minutes=10), ttft_ms=5000.0)])
+    assert await one(database, hourly, at=EIGHT) == (2, 600), "not before the job ran"
+    await roll(database)
+    assert await one(database, hourly, at=EIGHT) == (3, 5000)
+    assert await one(database, daily, at=YESTERDAY.date()) == (8, 5000)
+    again = await one(database, "SELECT sum(probes_usd) FROM report.spend_daily")
+    assert again == (spent + Decimal("0.0002"),)
+
+
+class Killed(Exception):
+    """The end of a process between its work and its commit."""
+
+
+async def killed(database: Database) -> None:
+    async with database.begin() as connection:
+        await rollups.advance(connection)
+        raise Killed
+
+
+async def test_killed_in_any_step_it_goes_on_and_ends_the_same(database: Database) -> None:
+    await add(database, *yesterday())
+    step: rollups.Step | None = "hour"
+    while step is not None:
+        with pytest.raises(Killed):
+            await killed(database)
+        async with database.begin() as connection:
+            step = await rollups.advance(connection)
+    reached = await kept(database)
+    async with database.begin() as connection:
+        for table in EVERYTHING:
+            await run(connection, f"DELETE FROM {table}")
+        await run(connection, "UPDATE report_state SET hours_until = '-infinity', "
+                              "days_until = '-infinity'")  # fmt: skip
+    await steps(database)
+    assert await kept(database) == reached
+
+
+async def test_halfway_views_say_what_they_say_at_the_end(database: Database) -> None:
+    await add(database, *yesterday(), asked(YESTERDAY - timedelta(days=1)))
+    question = "SELECT day, query, probes, judged, rounds_missed, ttft_max_ms, ttft_histogram " \
+               "FROM report.ttft_daily ORDER BY day, query"  # fmt: skip
+    said = set()
+    while True:
+        said.add(str(await ask(database, question)))
+        async with database.begin() as connection:
+            if await rollups.advance(connection) is None:
+                break
+    assert len(said) == 1
+
+
+async def test_two_workers_at_once_are_as_good_as_one(database: Database) -> None:
+    await add(database, *yesterday())
+    await asyncio.gather(roll(database), roll(database))
+    await roll(database)
+    found = await one(database, "SELECT sum(probes) FROM report.ttft_daily")
+    assert found == (13,)
+
+
+async def test_another_worker_rolling_up_is_left_alone(database: Database) -> None:
+    await add(database, *yesterday())
+    async with database.begin() as connection:
+        await leases.hold(connection, "roll_up", holder="w2", span=timedelta(minutes=1))
+    await roll(database)
+    assert await ask(database, "SELECT * FROM rollups_hourly") == []
+
+
+async def test_hours_whose_raw_rows_may_be_gone_stay_as_they_are(database: Database) -> None:
+    await add(database, *yesterday())
+    await roll(database)
+    async with database.begin() as connection:
+        await run(connection, "UPDATE report_state SET raw_since = :today", today=TODAY)
+        await run(connection, "DELETE FROM observations")
+    await add(database, asked(EIGHT + timedelta(minutes=1)))
+    async with database.begin() as connection:
+        await run(connection, "UPDATE observations SET recorded_at = now()")
+        assert await rollups.notice_late(connection) == 0
+    await steps(database)
+    assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (13,)
+
+
+async def test_a_new_zone_makes_days_anew_from_hours_alone(database: Database) -> None:
+    at = YESTERDAY - timedelta(minutes=30)  # the day after in Rome
+    await add(database, asked(at))
+    await roll(database)
+    days = "SELECT day::text FROM report.ttft_daily WHERE probes > 0"
+    assert await one(database, days) == (f"{at:%Y-%m-%d}",)
+    async with database.begin() as connection:
+        await run(connection, "DELETE FROM observations")
+        await rollups.configure(connection, "Europe/Rome", [])
+    assert await one(database, days) == (f"{YESTERDAY:%Y-%m-%d}",), "at once"
+    await steps(database)
+    assert await one(database, days) == (f"{YESTERDAY:%Y-%m-%d}",), "and when rolled up"
+
+
+async def test_a_zone_half_an_hour_off_makes_hours_anew(database: Database) -> None:
+    at = YESTERDAY - timedelta(hours=5, minutes=40)  # 23:50 in Kolkata, the same day
+    await add(database, asked(at), asked(at + timedelta(minutes=20)))  # and 00:10 of the next
+    await roll(database)
+    await roll(database, "Asia/Kolkata")
+    found = await ask(database, "SELECT day::text, probes FROM report.ttft_daily "
+                                "WHERE probes > 0 ORDER BY day")  # fmt: skip
+    assert found == [(f"{at:%Y-%m-%d}", 1), (f"{YESTERDAY:%Y-%m-%d}", 1)]
+
+
+async def test_nothing_at_all_is_rolled_up_quietly(database: Database) -> None:
+    await roll(database)
+    assert await ask(database, "SELECT * FROM report.ttft_hourly") == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 100, 5000])
+async def test_percentiles_of_a_histogram_are_within_one_percent(
+    database: Database, count: int
+) -> None:
+    chance = Random(count)
+    values = [chance.lognormvariate(6.8, 1.2) for _ in range(count)]
+    found = await ask(database, """
+        WITH sample AS (SELECT unnest(CAST(:values AS double precision[])) AS ms),
+        bucket AS (SELECT report.bucket(ms) AS bucket, count(*)::int AS n FROM sample GROUP BY 1),
+        histogram AS (SELECT array_agg(ARRAY[bucket, n] ORDER BY bucket) AS h FROM bucket)
+        SELECT share, report.percentile(h, share),
+            (SELECT percentile_cont(share) WITHIN GROUP (ORDER BY ms) FROM sample)
+        FROM histogram, unnest(ARRAY[0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1]) AS share
+    """, values=values)  # fmt: skip
+    for share, estimate, exact in found:
+        assert estimate == pytest.approx(exact, rel=0.01), share
+
+
+async def test_what_failed_and_what_fell_is_told_apart_in_rollups(database: Database) -> None:
+    await add(database, asked(EIGHT), fell(EIGHT, "kbli"), failed(EIGHT, "who"))
+    await roll(database)
+    found = await ask(
+        database, "SELECT query, model, heard, answered FROM answers_hourly ORDER BY query"
+    )
+    assert found == [("hi", LLAMA, 1, 1), ("kbli", HAIKU, 1, 1), ("who", None, 0, 0)]

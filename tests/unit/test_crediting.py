@@ -1,0 +1,40 @@
+"""What an account spends in a day, from what it said of its days so far."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain import AccountState, Reading
+from monitor.jobs.crediting import day_spend
+from tests.marks import NOON
+
+HOUR = timedelta(hours=1)
+
+
+def spend(said: Sequence[tuple[float, str]]) -> Decimal | None:
+    """`said`: hours before noon, and what was spent since that UTC midnight."""
+    spent = [(NOON - hours * HOUR, Decimal(usd)) for hours, usd in said]
+    reading = Reading(provider="openrouter", at=spent[-1][0], state=AccountState.OK,
+                      spent_today_usd=spent[-1][1])  # fmt: skip
+    return day_spend(spent, reading, NOON)
+
+
+@pytest.mark.parametrize(
+    ("said", "usd"),
+    [
+        ([(25, "1.00"), (13, "4.00"), (0.1, "0.50")], "3.50"),  # 3 of yesterday and today's
+        ([(24, "1.00"), (13, "4.00"), (0.1, "0.50")], "3.50"),  # the first counts from there on
+        ([(2, "0.50"), (0, "1.00")], "2"),  # nothing known of yesterday: today goes on like this
+        ([(0, "0")], "0"),
+    ],
+)
+def test_a_days_spend_is_that_of_the_last_24_hours_else_todays_rate(
+    said: list[tuple[float, str]], usd: str
+) -> None:
+    assert spend(said) == Decimal(usd)
+
+
+def test_a_day_just_begun_tells_nothing() -> None:
+    assert spend([(11.5, "0.50")]) is None

@@ -1,0 +1,183 @@
+"""What is heard of a stream while it arrives, without any socket."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from monitor.domain import Dialect, Ending, Event, Framing, Heard, WireRequest
+from monitor.wire.caps import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES
+from monitor.wire.hearing import Hearing
+from monitor.wire.stamps import Stamps
+from tests.cuts import CUTS, cut
+
+
+def hear(event: Event) -> Heard:
+    """`t:` is text, `r:` reasoning, `e:` an error, `.` the end, `!` text and end at once."""
+    kind, _, said = event.data.partition(":")
+    match kind:
+        case "t":
+            return Heard(text=said)
+        case "r":
+            return Heard(reasoning=said)
+        case "e":
+            return Heard(error=said)
+        case ".":
+            return Heard(end=True)
+        case "!":
+            return Heard(text="end", end=True)
+        case "?":
+            raise KeyError(said)
+    return Heard(malformed=kind == "bad")
+
+
+TOY = Dialect("toy", Framing.SSE, ("text/event-stream",), lambda q, t: WireRequest("GET", ""), hear)
+
+
+def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = None) -> Hearing:
+    """Each read is events by their data, in words; reads are a second apart."""
+    hearing = Hearing(dialect, stop_after_chars=stop_after_chars)
+    for number, read in enumerate(reads, start=1):
+        stamps = Stamps(arrived_ns=number * 10**9, read=number, doubt_ns=number, kernel=True)
+        hearing.take("".join(f"data:{data}\n\n" for data in read.split()).encode(), stamps)
+    return hearing
+
+
+@pytest.mark.parametrize(
+    ("reads", "ending"),
+    [
+        (("t:a",), None),
+        ((".",), Ending.END),
+        (("t:a", "."), Ending.END),
+        (("e:broken",), Ending.END),
+        (("e:",), Ending.END),  # an error without words is an error
+        (("!",), Ending.END),
+        (("x", "y"), None),
+        (("? " * MALFORMED_EVENTS,), None),
+        (("? " * (MALFORMED_EVENTS + 1),), Ending.PROTOCOL),
+        (("bad " * (MALFORMED_EVENTS + 1),), Ending.PROTOCOL),
+        (("bad " * 10, "? " * 10, "t:a ? ."), Ending.END),
+    ],
+)
+def test_endings(reads: tuple[str, ...], ending: Ending | None) -> None:
+    assert heard(*reads).ending is ending
+
+
+@pytest.mark.parametrize(
+    ("reads", "ending"),
+    [
+        (("x " * 5,), None),
+        (("x " * 6,), Ending.TOO_LARGE),
+        (("x " * 3, "x " * 3), Ending.TOO_LARGE),
+        ((". " + "x " * 9,), Ending.END),  # the first reason counts
+    ],
+)
+def test_so_many_events_and_no_more(
+    monkeypatch: pytest.MonkeyPatch, reads: tuple[str, ...], ending: Ending | None
+) -> None:
+    monkeypatch.setattr("monitor.wire.hearing.STREAM_EVENTS", 5)
+    assert heard(*reads).ending is ending
+
+
+@pytest.mark.parametrize(
+    ("reads", "first", "last_s"),
+    [
+        (("x",), None, None),
+        (("t:",), None, None),  # empty text is none
+        (("r:hm", "x", "t:a"), (True, 3), 3),  # nor is reasoning
+        (("t:a", "x", "t:b", "r:hm"), (True, 1), 3),
+        (("x t:a t:b",), (True, 1), 1),
+        ((".", "t:a"), None, None),  # what comes after the end is not heard
+    ],
+)
+def test_first_and_last_text(
+    reads: tuple[str, ...], first: tuple[bool, int] | None, last_s: int | None
+) -> None:
+    hearing = heard(*reads)
+    assert hearing.first_text == first
+    assert hearing.last_text_ns == (last_s * 10**9 if last_s else None)
+
+
+def test_events_keep_their_read_and_its_arrival() -> None:
+    hearing = heard("t:a t:b", ".", "t:c")
+    assert [(event.data, event.read) for event in hearing.events] == [
+        ("t:a", 1),
+        ("t:b", 1),
+        (".", 2),
+        ("t:c", 3),  # kept, as an extra
+    ]
+    assert [event.arrived_ns // 10**9 for event in hearing.events] == [1, 1, 2, 3]
+
+
+def test_every_event_is_heard_once() -> None:
+    times: list[str] = []
+
+    def once(event: Event) -> Heard:
+        times.append(event.data)
+        return hear(event)
+
+    heard("t:a t:b", ". t:c", dialect=replace(TOY, hear=once))
+    assert times == ["t:a", "t:b", "."]
+
+
+@pytest.mark.parametrize(
+    ("reads", "ending"),
+    [
+        (("t:ab",), None),
+        (("t:abc",), Ending.CUT),
+        (("t:ab", "r:hmmmmm", "t:c"), Ending.CUT),
+        (("t:ab !",), Ending.END),  # the end outranks having heard enough
+    ],
+)
+def test_enough_is_counted_in_characters_of_answer_text(
+    reads: tuple[str, ...], ending: Ending | None
+) -> None:
+    assert heard(*reads, stop_after_chars=3).ending is ending
+
+
+def test_a_stream_at_its_cap_is_the_longest() -> None:
+    hearing, comment = Hearing(TOY, stop_after_chars=None), b":" + b"x" * 1022 + b"\n"
+    for _ in range(STREAM_BYTES // 1024):
+        hearing.take(comment, Stamps())
+    assert hearing.ending is None
+    hearing.take(b":", Stamps())
+    assert hearing.ending is Ending.TOO_LARGE
+
+
+def test_events_before_a_giant_line_are_heard() -> None:
+    hearing = Hearing(TOY, stop_after_chars=None)
+    hearing.take(b"data:t:a\n\n" + b"x" * (LINE_BYTES + 1), Stamps(kernel=True))
+    assert hearing.ending is Ending.TOO_LARGE
+    assert hearing.first_text == (True, 0)
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, "9" * 5000, "\ud800".encode("utf-8", "replace")])
+def test_a_dialect_that_stumbles_does_not_end_the_probe(data: str | bytes) -> None:
+    def decode(event: Event) -> Heard:
+        json.loads(event.data)
+        raise AssertionError("this is JSON after all")
+
+    hearing = Hearing(replace(TOY, hear=decode), stop_after_chars=None)
+    said = data.encode() if isinstance(data, str) else data
+    hearing.take(b"data:" + said + b"\n\n", Stamps())
+    assert (len(hearing.events), hearing.ending) == (1, None)
+
+
+STREAM = (
+    b": ping\n\ndata:x\r\n\r\ndata:r:hm\n\ndata:t:\n\ndata:t:first\n\ndata:t:more\n\ndata:.\n\n"
+)
+LAST_BYTE = STREAM.index(b"data:t:first") + len(b"data:t:first\n\n") - 1
+
+
+@given(CUTS)
+def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: list[int]) -> None:
+    hearing, taken, segment = Hearing(TOY, stop_after_chars=None), 0, None
+    for number, piece in enumerate(cut(STREAM, at)):
+        hearing.take(piece, Stamps(arrived_ns=number, read=number, doubt_ns=number))
+        if taken <= LAST_BYTE < taken + len(piece):
+            segment = number
+        taken += len(piece)
+    assert hearing.first_text == (False, segment)
+    assert hearing.ending is Ending.END
+    assert [e.data for e in hearing.events] == ["x", "r:hm", "t:", "t:first", "t:more", "."]

@@ -1,0 +1,324 @@
+"""The plan: one cause, one message; what a mute holds back and what it does not lose."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain import Incident, Notice, State, Status, Verdict
+from monitor.incidents import Mute, Policy, Silence, Step, plan
+from tests.marks import NOON
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+POLICY = Policy()
+FIRING, STILL, RESOLVED = Status.FIRING, Status.STILL_FIRING, Status.RESOLVED
+
+
+def verdict(rule: str, state: State, *, scope: str = "rag", **changes: object) -> Verdict:
+    said = "breaks" if state is State.BREACH else "is well"
+    ordinary = Verdict(
+        rule=rule, scope=scope, state=state, value=2.0, limit=1.2, because=f"{rule} {said}."
+    )
+    return replace(ordinary, **changes)  # type: ignore[arg-type]
+
+
+def breach(rule: str, **changes: object) -> Verdict:
+    return verdict(rule, State.BREACH, **changes)  # type: ignore[arg-type]
+
+
+def well(rule: str, **changes: object) -> Verdict:
+    return verdict(rule, State.OK, **changes)  # type: ignore[arg-type]
+
+
+class Story:
+    """A store that keeps the latest incident of each rule and scope, and what was told."""
+
+    def __init__(self) -> None:
+        self.incidents: dict[tuple[str, str], Incident] = {}
+        self.now = NOON
+        self.silence: Silence = ()
+        self.numbers = 40
+        self.seen: set[object] = set()
+
+    def judge(self, *verdicts: Verdict, later: timedelta = MINUTE) -> list[Notice]:
+        """Plan and apply what is judged a while later; returns what is told."""
+        self.now += later
+        steps = plan(self.incidents.values(), verdicts, silence=self.silence, policy=POLICY,
+                     now=self.now)  # fmt: skip
+        return list(self.apply(steps))
+
+    def apply(self, steps: Iterable[Step]) -> Iterable[Notice]:
+        for step in steps:
+            incident, number = step.incident, None
+            if incident is not None:
+                if incident.number is None:
+                    self.numbers += 1
+                    incident = replace(incident, number=self.numbers)
+                self.incidents[incident.key] = incident
+                number = incident.number
+            if step.notice is not None and step.notice.id not in self.seen:
+                self.seen.add(step.notice.id)
+                yield replace(step.notice, number=number)
+
+    def mute(self, span: timedelta, *, rule: str = "all") -> None:
+        self.silence = [Mute(until=self.now + span, reason="test", rule=rule)]
+
+
+def heads(notices: Iterable[Notice]) -> list[str]:
+    return [f"{n.status} #{n.number} {n.rule}{' (quiet)' if n.quiet else ''}" for n in notices]
+
+
+def test_a_breach_is_told_once_and_its_end_with_its_length() -> None:
+    story = Story()
+    (fired,) = story.judge(breach("ttft"))
+    assert (fired.status, fired.number, fired.sentence) == (FIRING, 41, "ttft breaks.")
+    assert (fired.value, fired.limit, fired.since) == (2.0, 1.2, story.now)
+    assert story.judge(breach("ttft", value=3.0)) == []
+    (ended,) = story.judge(well("ttft", value=1.0), later=2 * HOUR)
+    assert (ended.status, ended.number) == (RESOLVED, 41)
+    assert ended.sentence == "Over after 2 h 1 min. ttft is well."
+    assert (ended.value, ended.peak, ended.until) == (1.0, 3.0, story.now)
+    assert story.judge(well("ttft")) == []
+
+
+def test_a_reminder_comes_after_four_hours_and_then_daily() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    told = [
+        (notice.status, quarter / 4)
+        for quarter in range(1, 4 * 60)
+        for notice in story.judge(breach("ttft"), later=15 * MINUTE)
+    ]
+    assert told == [(STILL, 4), (STILL, 28), (STILL, 52)]
+
+
+# ------------------------------------------------------------ one cause, one message
+
+
+def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
+    story = Story()
+    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
+    (joined,) = story.judge(breach("fallback"), breach("ttft"))
+    assert heads([joined]) == ["FIRING #41 fallback"]
+    assert joined.facts["ttft"] == "ttft breaks. Since 12:02 UTC, 0 min."
+    assert story.incidents["ttft", "rag"].part_of == ("fallback", "rag")
+    assert story.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
+
+
+@pytest.mark.parametrize(
+    ("cause", "symptom"),
+    [("down", "ttft"), ("down", "fallback"), ("key", "fallback"), ("key", "ttft"),
+     ("key", "spend"), ("down", "spend"), ("fallback", "ttft"), ("probe_budget", "no_data")],
+)  # fmt: skip
+def test_found_together_the_cause_leads(cause: str, symptom: str) -> None:
+    story = Story()
+    scopes = {"key": "openrouter", "spend": "all", "probe_budget": "all"}
+    found = [breach(rule, scope=scopes.get(rule, "rag")) for rule in (symptom, cause)]
+    (notice,) = story.judge(*found)
+    assert (notice.rule, notice.number) == (cause, 41)
+    assert any(label.startswith(symptom) for label in notice.facts)
+
+
+def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    (joined,) = story.judge(breach("key", scope="openrouter"))
+    assert heads([joined]) == ["FIRING #41 ttft"]
+    assert joined.facts["key · openrouter"].startswith("key breaks.")
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("down", "no_data"), ("fallback", "spend"), ("ttft", "spend"), ("key", "down")],
+)
+def test_what_does_not_follow_is_told_by_itself(first: str, second: str) -> None:
+    story = Story()
+    assert heads(story.judge(breach(first))) == [f"FIRING #41 {first}"]
+    assert heads(story.judge(breach(second))) == [f"FIRING #42 {second}"]
+
+
+def test_another_target_is_another_story() -> None:
+    story = Story()
+    story.judge(breach("fallback"))
+    assert heads(story.judge(breach("ttft", scope="other"))) == ["FIRING #42 ttft"]
+
+
+def test_a_part_that_ends_first_corrects_the_message_in_silence() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    (corrected,) = story.judge(well("ttft"), later=30 * MINUTE)
+    assert heads([corrected]) == ["FIRING #41 fallback (quiet)"]
+    assert corrected.facts["ttft"] == ("Over after 30 min, 12:01 UTC to 12:31 UTC. ttft is well.")
+    (ended,) = story.judge(well("fallback"), later=10 * MINUTE)
+    assert heads([ended]) == ["RESOLVED #41 fallback"]
+    assert ended.facts["ttft"].startswith("Over after 30 min")
+
+
+def test_what_outlives_its_cause_turns_the_message_and_is_told_before_long() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    (turned,) = story.judge(well("fallback"), breach("ttft"), later=HOUR)
+    assert heads([turned]) == ["FIRING #41 ttft (quiet)"]
+    assert turned.facts["fallback"].startswith("Over after 1 h 0 min")
+    assert story.judge(breach("ttft"), later=29 * MINUTE) == []
+    assert heads(story.judge(breach("ttft"), later=MINUTE)) == ["STILL FIRING #41 ttft"]
+    assert story.judge(breach("ttft"), later=23 * HOUR) == []
+    (ended,) = story.judge(well("ttft"), later=MINUTE)
+    assert heads([ended]) == ["RESOLVED #41 fallback"]
+    assert ended.sentence == "Over after 1 h 0 min. fallback is well."
+    assert ended.facts["ttft"].startswith("Over after 1 d 0 h")
+
+
+def test_a_cause_that_comes_back_while_its_symptom_lasts_is_the_same_story() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    story.judge(well("fallback"), later=HOUR)
+    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback (quiet)"]
+    assert story.incidents["fallback", "rag"].reopenings == 1
+
+
+def test_it_is_said_aloud_that_it_came_back_if_its_end_was_said_aloud() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    story.judge(well("fallback"), later=HOUR)
+    assert heads(story.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
+    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
+
+
+def test_what_comes_back_soon_is_taken_up_under_its_number() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    assert heads(story.judge(well("ttft"))) == ["RESOLVED #41 ttft"]
+    (again,) = story.judge(breach("ttft"), later=HOUR)
+    assert heads([again]) == ["FIRING #41 ttft"]
+    assert again.facts["Came back"] == "once"
+    assert story.judge(well("ttft")) == []  # it must stay calm for a while now
+    assert heads(story.judge(well("ttft"), later=15 * MINUTE)) == ["RESOLVED #41 ttft"]
+    assert heads(story.judge(breach("ttft"), later=61 * MINUTE)) == ["FIRING #42 ttft"]
+
+
+def test_a_symptom_that_comes_back_later_than_its_story_has_a_message_of_its_own() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    story.judge(well("fallback"), well("ttft"), later=HOUR)
+    assert heads(story.judge(breach("ttft"), later=MINUTE)) == ["FIRING #42 ttft"]
+    assert story.incidents["ttft", "rag"].part_of is None
+
+
+# ------------------------------------------------------------ mutes
+
+
+def test_what_is_still_true_when_the_mute_ends_is_told_then() -> None:
+    story = Story()
+    story.mute(HOUR)
+    assert story.judge(breach("ttft")) == []
+    (told,) = story.judge(breach("ttft"), later=HOUR)
+    assert heads([told]) == ["FIRING #41 ttft"]
+    assert told.since == NOON + MINUTE  # since it broke, not since the mute ended
+
+
+def test_what_was_over_before_the_mute_ended_is_not_told() -> None:
+    story = Story()
+    story.mute(HOUR)
+    story.judge(breach("ttft"))
+    story.judge(well("ttft"))
+    assert story.judge(well("ttft"), later=HOUR) == []
+    assert not story.incidents["ttft", "rag"].open  # the row is there all the same
+
+
+def test_a_mute_loses_no_end_of_what_was_told() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    story.mute(HOUR)
+    assert story.judge(well("ttft")) == []
+    assert heads(story.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
+
+
+def test_an_end_and_a_new_breach_within_a_mute_are_one_incident() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    story.mute(5 * HOUR)
+    story.judge(well("ttft"))
+    assert story.judge(breach("ttft"), later=3 * HOUR) == []
+    assert story.incidents["ttft", "rag"].number == 41
+    assert heads(story.judge(breach("ttft"), later=3 * HOUR)) == ["STILL FIRING #41 ttft"]
+
+
+def test_a_muted_cause_does_not_silence_its_symptom() -> None:
+    story = Story()
+    story.mute(HOUR, rule="fallback")
+    assert heads(story.judge(breach("fallback"), breach("ttft"))) == ["FIRING #42 ttft"]
+    (joined,) = story.judge(breach("fallback"), breach("ttft"), later=HOUR)
+    assert heads([joined]) == ["FIRING #42 ttft"]
+    assert "fallback" in joined.facts
+
+
+def test_no_reminder_comes_under_a_mute_and_an_overdue_one_comes_after_it() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    story.mute(6 * HOUR)
+    assert story.judge(breach("ttft"), later=5 * HOUR) == []
+    assert heads(story.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
+
+
+# ------------------------------------------------------------ once, and notices
+
+
+def spent(state: State, usd: str, once: str | None = None) -> Verdict:
+    return verdict("spend", state, scope="all", value=Decimal(usd), once=once)
+
+
+def test_spend_is_told_once_at_each_doubling_and_ends_in_silence() -> None:
+    story = Story()
+    assert heads(story.judge(spent(State.BREACH, "2.01", "23 ×1"))) == ["FIRING #41 spend"]
+    assert story.judge(spent(State.BREACH, "3.99", "23 ×1"), later=5 * HOUR) == []  # no reminder
+    assert heads(story.judge(spent(State.BREACH, "4.01", "23 ×2"))) == ["FIRING #41 spend"]
+    (ended,) = story.judge(spent(State.OK, "4.50"), later=HOUR)
+    assert heads([ended]) == ["RESOLVED #41 spend (quiet)"]
+    assert heads(story.judge(spent(State.BREACH, "2.01", "24 ×1"))) == ["FIRING #42 spend"]
+
+
+def test_a_doubling_under_a_mute_is_told_when_it_ends() -> None:
+    story = Story()
+    story.judge(spent(State.BREACH, "2.01", "23 ×1"))
+    story.mute(HOUR)
+    assert story.judge(spent(State.BREACH, "4.01", "23 ×2")) == []
+    (told,) = story.judge(spent(State.BREACH, "4.10", "23 ×2"), later=HOUR)
+    assert (told.status, told.value) == (FIRING, Decimal("4.10"))
+
+
+def test_a_notice_is_told_once_per_key_and_has_no_number() -> None:
+    story = Story()
+    early = verdict("spend", State.NOTICE, scope="all", once="23 at this rate")
+    (told,) = story.judge(early)
+    assert (told.status, told.number) == (Status.NOTICE, None)
+    assert story.judge(replace(early, because="Later.")) == []
+    assert len(story.judge(replace(early, once="24 at this rate"))) == 1
+    assert story.incidents == {}
+
+
+def test_a_notice_waits_for_the_end_of_a_mute() -> None:
+    story = Story()
+    story.mute(HOUR)
+    early = verdict("spend", State.NOTICE, scope="all", once="23 at this rate")
+    assert story.judge(early) == []
+    assert len(story.judge(early, later=HOUR)) == 1
+
+
+def test_planning_again_tells_nothing_new() -> None:
+    story = Story()
+    found = (breach("fallback"), breach("ttft"), breach("down", scope="other"))
+    story.judge(*found)
+    again = plan(story.incidents.values(), found, policy=POLICY, now=story.now)
+    assert [step.notice for step in again if step.notice] == []
+
+
+def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
+    def told(now: datetime) -> list[object]:
+        steps = plan((), [breach("ttft")], policy=POLICY, now=now)
+        return [step.notice.id for step in steps if step.notice]
+
+    assert told(NOON) == told(NOON)
+    assert told(NOON) != told(NOON + HOUR)  # another incident, another notice
