@@ -50,6 +50,8 @@ def main() -> int:
         except Unavailable as why:
             print(why, file=sys.stderr)
             return 2
+        if built.tls is None:
+            print("TLS: left out: OpenSSL's headers are not installed", file=sys.stderr)
         watch = Watch()
         settings = list(_settings(chosen, given.streams, tls=built.tls is not None))
         runs: dict[Setting, list[Figures]] = {setting: [] for setting in settings}

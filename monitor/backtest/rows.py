@@ -131,9 +131,9 @@ def _usd(value: object) -> Decimal | None:
 def _ms(value: object) -> float | None:
     if value is None:
         return None
-    if type(value) in (int, float) and 0 <= value < inf:  # type: ignore[operator]
+    if type(value) in (int, float) and 0 < value < inf:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
-    raise ValueError(f"ttft_ms: {value!r}; write milliseconds from 0 on, or null")
+    raise ValueError(f"ttft_ms: {value!r}; write milliseconds above 0, or null")
 
 
 def _slot(

@@ -5,33 +5,21 @@ line; what probing will cost on every model that may answer. Exit 1 with every f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from monitor import identity, pricing
+from monitor.commands import providers
+from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
 from monitor.commands.run import told_by
 from monitor.domain import Target, Unpriced
 from monitor.embedded import EmbeddedFault
-from monitor.pricing import Amount, Book, Projection
+from monitor.pricing import Amount, Book, Price, Projection
 from monitor.settings import Settings
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
 from monitor.wire.fetch import fetch
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing looked at. `good` False is a fault; None is a warning."""
-
-    what: str
-    good: bool | None
-    says: str
-
-    def __str__(self) -> str:
-        mark = {True: "ok     ", None: "warning", False: "FAULT  "}[self.good]
-        return f"{mark} {self.what}: {self.says}"
 
 
 def check() -> None:
@@ -43,7 +31,9 @@ def check() -> None:
         lines += _database(settings, edges)
         lines += asyncio.run(_outside(settings))
     book = pricing.book(settings.file.prices, same=identity.same)
-    lines += _prices(settings, book)
+    used = _used(settings, book)
+    lines += _prices(used)
+    lines += asyncio.run(_listed(used, settings))
     for line in lines:
         print(line)  # noqa: T201
     for target in settings.targets.values():
@@ -90,6 +80,7 @@ async def _revision(url: str) -> str | None:
 async def _outside(settings: Settings) -> list[Line]:
     lines = [await _target(target) for target in settings.targets.values()]
     lines += [line async for line in _slack(settings)]
+    lines += [line async for line in providers.accounts(settings.environment)]
     return lines
 
 
@@ -114,22 +105,34 @@ async def _slack(settings: Settings) -> AsyncIterator[Line]:
     yield Line("slack", found.usable if found.usable is not None else True, found.says)
 
 
-def _prices(settings: Settings, book: Book) -> Iterator[Line]:
+def _used(settings: Settings, book: Book) -> Mapping[str, Price | Unpriced]:
+    """The price of each model that may answer, by the name it is declared under."""
     now = datetime.now(UTC)
-    used = []
-    for target in settings.targets.values():
-        for model in (*target.expected_models, *target.fallback_models):
-            price = book.price(model, at=now)
-            if isinstance(price, Unpriced):
-                yield Line(f"price of {model}", None, price.reason)
-            else:
-                used.append(price)
-                rates = price.rates
-                yield Line(f"price of {model}", True, f"${rates.input}/${rates.output} per million "
-                           f"tokens in/out ({price.source})")  # fmt: skip
-    for price in pricing.stale(used, on=now.date()):
+    targets = settings.targets.values()
+    models = [m for target in targets for m in (*target.expected_models, *target.fallback_models)]
+    return {model: book.price(model, at=now) for model in models}
+
+
+def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[Line]:
+    for model, price in used.items():
+        if isinstance(price, Unpriced):
+            yield Line(f"price of {model}", None, price.reason)
+        else:
+            rates = price.rates
+            yield Line(f"price of {model}", True, f"${rates.input}/${rates.output} per million "
+                       f"tokens in/out ({price.source})")  # fmt: skip
+    for price in pricing.stale(_known(used), on=datetime.now(UTC).date()):
         yield Line(f"price of {price.model}", None, f"read on {price.checked}, more than 60 days "
                    "ago: look again and date it")  # fmt: skip
+
+
+def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
+    """Each price once, whatever names lead to it."""
+    return list(dict.fromkeys(p for p in used.values() if isinstance(p, Price)))
+
+
+async def _listed(used: Mapping[str, Price | Unpriced], settings: Settings) -> list[Line]:
+    return [line async for line in providers.prices(_known(used), settings.environment)]
 
 
 def _projection(target: Target, book: Book) -> Iterator[str]:

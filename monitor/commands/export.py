@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 from uuid import UUID
@@ -90,8 +91,8 @@ def _texts(file: BinaryIO) -> Iterator[TextIO]:
 
 def _parquet() -> Callable[[Stream, BinaryIO], int]:
     try:
-        import pyarrow as pa
-        from pyarrow import parquet
+        pa = import_module("pyarrow")
+        parquet = import_module("pyarrow.parquet")
     except ImportError:
         stop('parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]"; '
              "csv and jsonl need nothing", BAD_INPUT)  # fmt: skip

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from zlib import crc32
 
 VERSION = 1  # raised whenever the same answer would give other numbers
@@ -71,7 +72,7 @@ def _grams(text: str) -> tuple[int, ...]:
     seen = text[:LOOKED_AT]
     words = [word.lower() for word in _WORD.findall(seen)]
     found = {"w" + word for word in words}
-    found.update(f"b{one} {two}" for one, two in zip(words, words[1:], strict=False))
+    found.update(f"b{one} {two}" for one, two in pairwise(words))
     found.update("o" + " ".join(words[:count]) for count in range(1, 5))
     line = _BLANKS.sub(" ", seen)
     found.update(line[at : at + _RUN] for at in range(len(line) - _RUN + 1))

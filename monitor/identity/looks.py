@@ -43,7 +43,7 @@ def looked(
     """
     track = replace(track, extra=track.extra + extra)
     if why := _abstention(track, profile, answer):
-        settled = track.changed or bool(track.leading and track.leading.established)
+        settled = track.standing is not None
         return track, Looks(Identity.UNKNOWN, None, 0.0, reason=f"By its looks: {why}.",
                             established=settled, doubtful=track.doubtful)  # fmt: skip
     seen = features(answer)
@@ -54,7 +54,7 @@ def looked(
     track = replace(track, courses=tuple(
         _course(track, rival, seen) for rival in profile.rivals
     ))  # fmt: skip
-    suspected = track.doubtful or not track.calm() or track.changed
+    suspected = track.doubtful or not track.calm()
     since = (track.since or at) if suspected else None
     track = replace(track, since=since, extra=track.extra if since else 0)
     looks = _judged(track, profile, seen, vector)

@@ -18,7 +18,7 @@ _SCRIPTS = (
 _SMALL_WORDS = {
     "english": "the and of to is in you that it for are with your this can have be or not i'm",
     "italian": "il di che è per un una sono con del della le gli non come questo puoi anche nel",
-    "indonesian": "yang dan di untuk dengan adalah ini itu anda saya dari pada tidak bisa akan juga",
+    "indonesian": "yang dan di untuk dengan adalah ini itu anda saya dari pada tidak bisa juga",
     "spanish": "el de que y en los las un una para con por es su se como más puede del",
     "french": "le de et les des en un une pour que vous est dans avec qui sur pas plus du",
     "german": "der die und das ist zu den mit sie ein eine für auf nicht von im auch werden",

@@ -12,6 +12,7 @@ from datetime import datetime
 from math import log
 from typing import Any, Self
 
+from monitor.domain import Identity
 from monitor.identity import conformal, cusum
 from monitor.identity.features import MARKS, VERSION
 from monitor.identity.fingerprint import SCALARS, Vector
@@ -27,6 +28,7 @@ REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 3  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
 LIKE = 0.12  # mean rank among the fallback's own answers: less is somebody else
+_OVER_AT = cusum.LIMIT / 2  # an established fallback is over when no more than this is left
 _SCALE = 256
 
 
@@ -58,8 +60,8 @@ class Course:
         reached = course.nats >= cusum.LIMIT and course.spoke >= FEWEST
         alike = course.spoke > 0 and course.likeness >= LIKE * course.spoke
         if reached and alike and len(course.queries) >= FEWEST_QUERIES:
-            course = replace(course, established=True)
-        return course
+            return replace(course, established=True)
+        return replace(course, established=self.established and course.nats >= _OVER_AT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,14 @@ class Track:
         return self.change >= CHANGED_AT
 
     @property
+    def standing(self) -> tuple[Identity, str | None] | None:
+        """What is settled: a fallback by name, or a change by nobody; None: neither."""
+        lead = self.leading
+        if lead and lead.established:
+            return Identity.FALLBACK, lead.model
+        return (Identity.CHANGED, None) if self.changed else None
+
+    @property
     def leading(self) -> Course | None:
         """The fallback most speaks for, if anything does."""
         return max(self.courses, key=lambda course: (course.established, course.nats), default=None)
@@ -96,7 +106,7 @@ class Track:
     def doubtful(self) -> bool:
         """Something is suspected and nothing settled: a few probes more would tell."""
         lead = self.leading
-        if self.changed or (lead and lead.established):
+        if self.standing:
             return False
         return bool(lead and lead.nats > DOUBT_NATS) or self.change > DOUBT_BETS
 

@@ -8,6 +8,7 @@ forgets nor repeats.
 import asyncio
 import hashlib
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,7 +21,7 @@ from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import Profile, TooFew, learnt
 from monitor.identity.tracking import BURST, Track
 from monitor.scrub import redact
-from monitor.store import Away, Connection, Database, identities
+from monitor.store import Away, Connection, Database, captured, identities
 from monitor.store.identities import Epoch, State
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 PAUSE = timedelta(minutes=1)  # between the probes of a burst
 GROWN = 1.25  # times the answers learnt from: then fingerprints are learnt anew
 _CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.ACCOUNTING, ClaimKind.HEADER, ClaimKind.SIBLING)
-_SETTLED = (Identity.FALLBACK, Identity.CHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,6 @@ class Gallery:
     """The fingerprints of every target, learnt once and kept as long as they hold."""
 
     learnt: dict[str, Learnt] = field(default_factory=dict)
-    told: dict[str, Identity] = field(default_factory=dict)  # the latest judgement by looks
 
 
 def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> Answer:
@@ -89,7 +88,11 @@ async def follow(
             before = locked.track or Track(epoch=state.epoch.number)
             track, looks = looked(before, known.profile, answer, at=at, extra=extra)
             await identities.keep(connection, target.name, track, learnt_until=state.learnt_until)
-            await _note(connection, gallery, state.epoch, (track, looks), (observation, at))
+            if track.standing != before.standing:
+                await identities.note(
+                    connection, state.epoch, looks, observation=observation, at=at,
+                    since=track.since or before.since,
+                )  # fmt: skip
     except Away as away:
         log.warning("looks not kept", extra={"target": target.name, "why": str(away)})
         return None
@@ -97,24 +100,25 @@ async def follow(
 
 
 async def _in_force(connection: Connection, target: Target, state: State) -> State:
-    """The state with the answers to learn from settled: anew when there are many more of them.
+    """The state with the answers to learn from settled: anew when a model has many more.
 
-    Never under suspicion, and never with answers that only just came.
+    Never under suspicion: what is suspected is measured by one yardstick.
     """
-    counts = await identities.counts(connection, state.epoch)
-    known = [count for count in counts if count.model is not None]
-    if not known:
+    counts = [c for c in await captured.counts(connection, state.epoch) if c.model is not None]
+    if not counts:
         return state
-    latest = max(count.latest_at for count in known)
+    latest = max(count.latest_at for count in counts)
     if state.learnt_until is None:
         return replace(state, learnt_until=latest)
     if latest <= state.learnt_until or (state.track and state.track.since):
         return state
-    before = await identities.answers(
+    before = await captured.answers(
         connection, state.epoch, target.queries, until=state.learnt_until
     )
-    total, learnt_from = sum(c.answers for c in known), sum(map(len, before.values()))
-    if total < GROWN * learnt_from:
+    now: Counter[str] = Counter()
+    for count in counts:
+        now[count.model or ""] += count.answers
+    if all(total < GROWN * len(before.get(model, ())) for model, total in now.items()):
         return state
     fresh = Track(epoch=state.epoch.number)
     await identities.keep(connection, target.name, fresh, learnt_until=latest)
@@ -127,7 +131,7 @@ async def _learnt(connection: Connection, gallery: Gallery, target: Target, stat
     known = gallery.learnt.get(target.name)
     if known and known.key == key:
         return known
-    answers = await identities.answers(
+    answers = await captured.answers(
         connection, state.epoch, target.queries, until=state.learnt_until
     )
     profile, why = await asyncio.to_thread(profiled, state.epoch, answers)
@@ -148,29 +152,7 @@ def profiled(epoch: Epoch, answers: Mapping[str, Sequence[Answer]]) -> tuple[Pro
         return None, str(why)
 
 
-async def _note(
-    connection: Connection,
-    gallery: Gallery,
-    epoch: Epoch,
-    judged: tuple[Track, Looks],
-    probe: tuple[UUID, datetime],
-) -> None:
-    """One row when the judgement settles on somebody else, and when it no longer does."""
-    track, looks = judged
-    observation, at = probe
-    before = gallery.told.get(epoch.target)
-    now = looks.identity if looks.identity in _SETTLED else Identity.EXPECTED
-    if looks.identity is Identity.UNKNOWN or (looks.established and now is Identity.EXPECTED):
-        return  # abstained, or one good answer among others: nothing turned
-    if now is not before and (before is not None or now in _SETTLED):
-        await identities.note(connection, epoch, looks, observation=observation, at=at,
-                              since=track.since)  # fmt: skip
-    gallery.told[epoch.target] = now
-
-
-async def capture(
-    database: Database, gallery: Gallery, target: Target, answer: Answer, seen: Observation
-) -> None:
+async def capture(database: Database, target: Target, answer: Answer, seen: Observation) -> None:
     """Learn from an answer whose author the response itself confirms; hold one under suspicion.
 
     What is held becomes a baseline if a person accepts it, and is forgotten when all is well.
@@ -193,15 +175,13 @@ async def capture(
             suspected = state is not None and state.track is not None and state.track.since
             if model and verified_by:
                 if not await _full(connection, epoch, query, model):
-                    await identities.add(
+                    await captured.add(
                         connection, epoch, query, [answer], model=model, verified_by=verified_by
                     )
             elif suspected and seen.identity is not Identity.EXPECTED:
-                await identities.add(
-                    connection, epoch, query, [answer], model=None, verified_by=None
-                )
+                await captured.add(connection, epoch, query, [answer], model=None, verified_by=None)
             elif not suspected and seen.identity is Identity.EXPECTED:
-                await identities.release(connection, epoch)
+                await captured.release(connection, epoch)
     except Away as away:
         log.warning("answer not learnt", extra={"target": target.name, "why": str(away)})
 
@@ -219,9 +199,9 @@ def _confirmed(target: Target, seen: Observation) -> tuple[str | None, str | Non
 
 
 async def _full(connection: Connection, epoch: Epoch, query: Query, model: str) -> bool:
-    counts = await identities.counts(connection, epoch)
+    counts = await captured.counts(connection, epoch)
     return any(
-        count.answers >= identities.MOST
+        count.answers >= captured.MOST
         for count in counts
         if count.model == model and count.query == query.id
     )

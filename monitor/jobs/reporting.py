@@ -1,7 +1,8 @@
 """The report: what the database found, put together into the page that reports show."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,8 @@ from monitor.settings import Settings
 from monitor.store import Database, reports
 from monitor.store.reports import Found, Span
 
+_OF_TARGETS = ("steps", "judged", "models", "figures", "spread", "costs", "rounds", "phases",
+               "ended", "health")  # fmt: skip
 _MONEY = frozenset({"spend", "probe_budget"})  # rules whose values are exact
 
 
@@ -34,15 +37,15 @@ async def page(
             length = now - (await reports.first(connection) or now) + every
         span = reports.span(now, length, every=every, zone=zone)
         found = await reports.found(connection, span, targets=settings.targets, limit_ms=limit_ms)
-    asked = {item.target for item in found.figures}
-    names = [*settings.targets, *sorted(asked - settings.targets.keys())]
+    each = _by_target(found)
+    names = dict.fromkeys((*settings.targets, *sorted({item.target for item in found.figures})))
     return data.Page(
         version=__version__,
         made_at=now,
         since=span.since,
         until=span.until,
         zone=zone,
-        targets=tuple(_watched(found, span, name, limit_ms) for name in names),
+        targets=tuple(_watched(each(name), span, name, limit_ms) for name in names),
         spend=tuple(data.DaySpend(**item._asdict()) for item in found.spend),
         spend_limit_usd=spend.limit_usd if isinstance(spend, DailySpend) else None,
         fallback_limit=fallback.limit if isinstance(fallback, Fallback) else None,
@@ -50,13 +53,20 @@ async def page(
     )
 
 
+def _by_target(found: Found) -> Callable[[str], Found]:
+    """What was found, one target at a time; every row is looked at once."""
+    split: dict[str, dict[str, list[Any]]] = {}
+    for part in _OF_TARGETS:
+        split[part] = defaultdict(list)
+        for item in getattr(found, part):
+            split[part][item.target].append(item)
+    return lambda name: replace(found, **{part: rows[name] for part, rows in split.items()})
+
+
 def _watched(found: Found, span: Span, name: str, limit_ms: float | None) -> data.Watched:
-    figures = {item.query: item for item in found.figures if item.target == name}
-    whole = figures.get(None)
-    judged = [item for item in found.judged if item.target == name]
-    ended = [item for item in found.ended if item.target == name]
+    whole = next((item for item in found.figures if item.query is None), None)
     outcomes = Counter[str]()
-    for item in ended:
+    for item in found.ended:
         outcomes[item.outcome] += item.probes
     return data.Watched(
         name=name,
@@ -68,21 +78,19 @@ def _watched(found: Found, span: Span, name: str, limit_ms: float | None) -> dat
         p50_ms=whole.p50_ms if whole else None,
         p90_ms=whole.p90_ms if whole else None,
         over_limit=whole.over_limit if whole else None,
-        known=sum(item.expected + item.fallback for item in judged),
-        fell=sum(item.fallback for item in judged),
-        ttft=tuple(_points(found, name)),
-        judged=tuple(data.Judged(**_without_target(item)) for item in judged),
-        tried=tuple(_tried(found, name)),
-        served=tuple(data.Served(**_without_target(item))
-                     for item in found.models if item.target == name),
+        known=sum(item.expected + item.fallback for item in found.judged),
+        fell=sum(item.fallback for item in found.judged),
+        ttft=tuple(_points(found)),
+        judged=tuple(data.Judged(**_without_target(item)) for item in found.judged),
+        tried=tuple(_tried(found)),
+        served=tuple(data.Served(**_without_target(item)) for item in found.models),
         bins=bins([(item.ms, item.fallback, item.samples)
-                   for item in found.spread if item.target == name], limit_ms),
-        queries=tuple(_queries(found, name)),
-        costs=tuple(data.QueryCost(**_without_target(item))
-                    for item in found.costs if item.target == name),
+                   for item in found.spread], limit_ms),
+        queries=tuple(_queries(found)),
+        costs=tuple(data.QueryCost(**_without_target(item)) for item in found.costs),
         outcomes=tuple(outcomes.most_common()),
-        quality=_quality(found, name),
-        health=_health(found, name),
+        quality=_quality(found),
+        health=_health(found),
     )  # fmt: skip
 
 
@@ -90,11 +98,10 @@ def _without_target(item: reports.Judged | reports.Model | reports.Cost) -> dict
     return {key: value for key, value in item._asdict().items() if key != "target"}
 
 
-def _points(found: Found, name: str) -> Iterator[data.TtftPoint]:
+def _points(found: Found) -> Iterator[data.TtftPoint]:
     """Where several regions ask, each has a line of its own: their latencies differ."""
-    steps = [item for item in found.steps if item.target == name]
-    several = len({item.region for item in steps}) > 1
-    for item in steps:
+    several = len({item.region for item in found.steps}) > 1
+    for item in found.steps:
         if item.p50_ms is None or item.p90_ms is None or item.worst_ms is None:
             continue
         yield data.TtftPoint(
@@ -104,19 +111,18 @@ def _points(found: Found, name: str) -> Iterator[data.TtftPoint]:
         )  # fmt: skip
 
 
-def _tried(found: Found, name: str) -> Iterator[data.Tried]:
+def _tried(found: Found) -> Iterator[data.Tried]:
     good, bad = Counter[datetime](), Counter[datetime]()
     for item in found.steps:
-        if item.target == name:
-            good[item.at] += item.good
-            bad[item.at] += item.bad
+        good[item.at] += item.good
+        bad[item.at] += item.bad
     yield from (data.Tried(at=at, good=good[at], bad=bad[at]) for at in sorted(good))
 
 
-def _queries(found: Found, name: str) -> Iterator[data.QueryFigures]:
-    phases = {item.query: item for item in found.phases if item.target == name}
+def _queries(found: Found) -> Iterator[data.QueryFigures]:
+    phases = {item.query: item for item in found.phases}
     for item in found.figures:
-        if item.target == name and item.query is not None:
+        if item.query is not None:
             spent = phases.get(item.query)
             yield data.QueryFigures(
                 query=item.query, probes=item.probes, answered=item.good, p50_ms=item.p50_ms,
@@ -128,13 +134,12 @@ def _queries(found: Found, name: str) -> Iterator[data.QueryFigures]:
             )  # fmt: skip
 
 
-def _quality(found: Found, name: str) -> data.Quality:
-    ended = [item for item in found.ended if item.target == name]
-    rounds = next((item for item in found.rounds if item.target == name), None)
-    lags = [item.worst_lag_ms for item in ended if item.worst_lag_ms is not None]
+def _quality(found: Found) -> data.Quality:
+    rounds = next(iter(found.rounds), None)
+    lags = [item.worst_lag_ms for item in found.ended if item.worst_lag_ms is not None]
 
     def timed_by(stamp: str) -> int:
-        return sum(item.probes for item in ended if item.stamp == stamp)
+        return sum(item.probes for item in found.ended if item.stamp == stamp)
 
     return data.Quality(
         kernel=timed_by("kernel"),
@@ -146,8 +151,8 @@ def _quality(found: Found, name: str) -> data.Quality:
     )
 
 
-def _health(found: Found, name: str) -> data.Statement | None:
-    said = next((item for item in found.health if item.target == name), None)
+def _health(found: Found) -> data.Statement | None:
+    said = next(iter(found.health), None)
     if said is None:
         return None
     parts = ["no answer" if said.status is None else f"HTTP {said.status}"]

@@ -1,8 +1,9 @@
 """Thinning out: fewer rounds while a fallback is known, as many as its end is to be seen by.
 
 A fallback may cost many times what the expected model costs, and the probes that see it pay
-for it. Once it was told nothing is news until it ends, so that rounds may be left out if the
-end is still told within an hour, and if nothing takes their absence for silence.
+for it. Once it was told nothing is news until it ends: rounds may be left out until one is
+answered as expected, if the end is told within an hour all the same, and if no rule takes
+their absence for silence.
 
 Source: docs/prices.md#thinning-out
 """
@@ -40,14 +41,20 @@ def one_of(
     rounds = len({sample.round for sample in latest})
     known = sum(sample.identity.fallback is not None for sample in latest)
     paid = [s.cost_usd for s in latest if s.identity.fallback and s.cost_usd is not None]
-    if target.every < SHORTEST or not known or not paid:
+    if target.every < SHORTEST or not paid or not _fell(latest):
         return 1
     a_round = sum(paid, Decimal(0)) / len(paid) * len(target.queries)
     if a_round * (_DAY // target.every) <= budget:
         return 1
-    by_recovery = RECOVERY // (ceil(needed * rounds / known) * target.every)
+    by_recovery = RECOVERY // target.every - ceil(needed * rounds / known)
     by_silence = patience // target.every - 1
     return max(1, min(by_recovery, by_silence))
+
+
+def _fell(latest: Sequence[Sample]) -> bool:
+    """Whether the newest round fell back. One that did not, or says nothing, is no time to wait."""
+    newest = max(sample.round for sample in latest)
+    return any(sample.identity.fallback for sample in latest if sample.round == newest)
 
 
 def needed(rule: Fallback, share: float) -> int:

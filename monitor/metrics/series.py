@@ -5,6 +5,7 @@ Names follow the OpenTelemetry conventions for GenAI where those have one
 """
 
 from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -61,45 +62,38 @@ class Series(NamedTuple):
 
 def series(registry: CollectorRegistry) -> Series:
     """Fresh series in a registry of their own."""
-
-    def gauge(name: str, says: str, *labels: str) -> Gauge:
-        return Gauge(name, says, labels, registry=registry)
-
-    def counter(name: str, says: str, *labels: str) -> Counter:
-        return Counter(name, says, labels, registry=registry)
-
-    def histogram(name: str, says: str, *labels: str, edges: tuple[float, ...]) -> Histogram:
-        return Histogram(name, says, labels, buckets=edges, registry=registry)
-
+    gauge = partial(Gauge, registry=registry)
+    counter = partial(Counter, registry=registry)
+    histogram = partial(Histogram, registry=registry)
     return Series(
         build=Info("monitor_build", "What runs, and where.", registry=registry),
         first_chunk=histogram(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "Request sent to first answer text (ttft_ms); degraded samples are left out.",
-            *_HEARD, edges=SECONDS),
+            _HEARD, buckets=SECONDS),
         answer=histogram(
             "gen_ai_client_operation_duration_seconds",
-            "Request sent to last answer text (total_ms).", *_HEARD, edges=SECONDS),
-        probes=counter("monitor_probes", "Probes by how they ended.", "target", "outcome"),
-        answers=counter("monitor_answers", "Answers by who gave them.", "target", "identity"),
-        stamps=counter("monitor_samples", "TTFT samples by who timed them.", "target", "stamp"),
-        cost=counter("monitor_probes_usd", "What our own probes cost, as priced.", "target"),
-        unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", "target"),
-        rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", "target"),
-        missed=counter("monitor_rounds_missed", "Rounds not asked, or not asked whole.", "target"),
+            "Request sent to last answer text (total_ms).", _HEARD, buckets=SECONDS),
+        probes=counter("monitor_probes", "Probes by how they ended.", ("target", "outcome")),
+        answers=counter("monitor_answers", "Answers by who gave them.", ("target", "identity")),
+        stamps=counter("monitor_samples", "TTFT samples by who timed them.", ("target", "stamp")),
+        cost=counter("monitor_probes_usd", "What our own probes cost, as priced.", ["target"]),
+        unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", ["target"]),
+        rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", ["target"]),
+        missed=counter("monitor_rounds_missed", "Rounds that were not asked whole.", ["target"]),
         skipped=counter("monitor_jobs_skipped", "Runs the scheduler had to skip."),
         success=gauge("monitor_last_success_timestamp_seconds", "Last success of each stage; 0: "
-                      "none yet.", "stage"),
+                      "none yet.", ["stage"]),
         cycle=gauge("monitor_last_good_cycle_timestamp_seconds", "Last round of each target that "
-                    "was probed, stored and evaluated; 0: none yet.", "target"),
+                    "was probed, stored and evaluated; 0: none yet.", ["target"]),
         lag=histogram("monitor_loop_lag_seconds", "How late our own loop was, each second.",
-                      edges=LAG_SECONDS),
+                      buckets=LAG_SECONDS),
         waiting=gauge("monitor_outbox_notices", "Notices nobody took yet."),
         oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest of them; 0: none."),
-        broken=gauge("monitor_delivery_broken", "1: the channel refused for good.", "channel"),
+        broken=gauge("monitor_delivery_broken", "1: the channel refused for good.", ["channel"]),
         budget_usd=gauge("monitor_probe_budget_left_usd", "Left of the day's probe budget."),
         budget_probes=gauge("monitor_probe_budget_left_probes", "Probes left of the day's."),
-        incidents=gauge("monitor_incidents_open", "Incidents open now.", "rule"),
+        incidents=gauge("monitor_incidents_open", "Incidents open now.", ["rule"]),
         spool=gauge("monitor_spool_observations", "Observations that wait for the database."),
         dropped=gauge("monitor_spool_dropped", "Observations lost to the bound of the spool."),
         database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),

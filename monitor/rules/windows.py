@@ -25,6 +25,7 @@ PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a m
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
+_LEAST_MS = 0.1  # no light is faster, and zero has no logarithm
 _WIDTHS = 12
 _AT = attrgetter("at")
 
@@ -63,7 +64,7 @@ class Round:
                 for sample in self.samples
                 if sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
             ]
-            capped = [min(ms, cap_ms) for ms in latencies]
+            capped = [min(max(ms, _LEAST_MS), cap_ms) for ms in latencies]
             self._cap_ms = cap_ms
             self._mean = (
                 Mean(len(latencies), fmean(latencies), fmean(capped)) if latencies else None

@@ -12,6 +12,7 @@ from monitor.dialects import dialect_of
 from monitor.domain import Query, Target
 from monitor.pricing import BadPrices
 from monitor.pricing import rows as price_rows
+from monitor.pricing.book import OVERRIDES
 from monitor.rules import RULES, Rule
 from monitor.settings.faults import Fault, fault_of, suggestion
 from monitor.settings.overlay import Origins
@@ -61,7 +62,7 @@ def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
 def price_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
     tables = document.get("prices", {})
     try:
-        price_rows(tables if isinstance(tables, dict) else {})
+        price_rows(tables if isinstance(tables, dict) else {}, source=OVERRIDES)
     except BadPrices as bad:
         for sentence in bad.faults:
             key, _, remedy = sentence.partition(": ")

@@ -41,8 +41,8 @@ async def evaluated(connection: AsyncConnection) -> bool:
 async def opened(connection: AsyncConnection) -> Mapping[str, int]:
     """How many incidents of each rule stand open; rules without one are left out."""
     counted = (
-        select(incidents.c.rule, func.count())
+        select(incidents.c.rule, func.count().label("opened"))
         .where(incidents.c.resolved_at.is_(None))
         .group_by(incidents.c.rule)
     )
-    return dict((await connection.execute(counted)).tuples().all())
+    return {row.rule: row.opened for row in await connection.execute(counted)}

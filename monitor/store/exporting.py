@@ -38,7 +38,7 @@ def observed(url: str, since: timedelta) -> Iterator[Stream]:
             columns = connection.execute(_COLUMNS).all()
             options = {"stream_results": True, "yield_per": PAGE}
             found = connection.execute(_ROWS, {"since": since}, execution_options=options)
-            pages = ([tuple(row) for row in page] for page in found.partitions())
+            pages = ([tuple(row) for row in page] for page in found.partitions(PAGE))
             names, types = zip(*columns, strict=True)
             yield Stream(names, types, pages)
     except DBAPIError as error:

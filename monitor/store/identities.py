@@ -1,31 +1,25 @@
-"""Fingerprints in the database: epochs, the answers they are learnt from, where following stands."""
+"""Fingerprints in the database: epochs, where following stands, what was found."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, literal, select, update
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Query
-from monitor.identity.features import VERSION, Answer
+from monitor.identity.features import VERSION
 from monitor.identity.looks import Looks
 from monitor.identity.profile import Profile
 from monitor.identity.tracking import Track
-from monitor.scrub import storable
 from monitor.store.identity_tables import (
-    identity_answers,
     identity_epochs,
     identity_evidence,
     identity_profiles,
     identity_states,
 )
-
-MOST = 50  # answers kept of each model and query
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +41,6 @@ class State:
     epoch: Epoch
     learnt_until: datetime | None
     track: Track | None
-
-
-@dataclass(frozen=True, slots=True)
-class Count:
-    """How many answers of a model to a query are kept. `model` None: held."""
-
-    model: str | None
-    query: str
-    answers: int
-    latest_at: datetime
 
 
 async def epochs(connection: AsyncConnection, target: str) -> Sequence[Epoch]:
@@ -118,116 +102,10 @@ async def keep(
     ))  # fmt: skip
 
 
-def prompt(query: Query) -> str:
-    """What changes when a canned query is worded anew: older answers do not count then."""
-    return hashlib.sha256(query.text.encode()).hexdigest()
-
-
-async def add(
-    connection: AsyncConnection,
-    epoch: Epoch,
-    query: Query,
-    answers: Sequence[Answer],
-    *,
-    model: str | None,
-    verified_by: str | None,
-) -> None:
-    """Keep answers, the latest `MOST` of a model and query. `model` None: held for now."""
-    if not answers:
-        return
-    rows = [
-        {
-            "target": epoch.target, "epoch": epoch.number, "model": model, "query": query.id,
-            "prompt_sha256": prompt(query), "text": storable(answer.text),
-            "chunk_lengths": [len(chunk) for chunk in answer.chunks], "verified_by": verified_by,
-        }
-        for answer in answers
-    ]  # fmt: skip
-    await connection.execute(insert(identity_answers), rows)
-    table = identity_answers.c
-    of = (table.target == epoch.target, table.epoch == epoch.number, table.query == query.id,
-          table.model.is_not_distinct_from(model))  # fmt: skip
-    kept = select(table.id).where(*of).order_by(table.id.desc()).limit(MOST)
-    await connection.execute(
-        delete(identity_answers).where(*of, table.id.not_in(kept.scalar_subquery()))
-    )
-
-
-async def answers(
-    connection: AsyncConnection,
-    epoch: Epoch,
-    queries: Sequence[Query],
-    *,
-    until: datetime | None = None,
-) -> dict[str, list[Answer]]:
-    """The answers of each known model to the queries as they are worded now, oldest first."""
-    table = identity_answers.c
-    wanted = select(table.model, table.query, table.text, table.chunk_lengths).where(
-        table.target == epoch.target,
-        table.epoch == epoch.number,
-        table.model.is_not(None),
-        table.prompt_sha256.in_([prompt(query) for query in queries]),
-    )
-    if until is not None:
-        wanted = wanted.where(table.captured_at <= until)
-    found: dict[str, list[Answer]] = {}
-    for row in await connection.execute(wanted.order_by(table.id)):
-        chunks = _chunks(row.text, row.chunk_lengths)
-        found.setdefault(row.model, []).append(Answer(row.query, row.text, chunks))
-    return found
-
-
-def _chunks(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
-    """The chunks of a text; none where the lengths are not its own."""
-    if sum(lengths) != len(text):
-        return ()
-    chunks, at = [], 0
-    for length in lengths:
-        chunks.append(text[at : at + length])
-        at += length
-    return tuple(chunks)
-
-
-async def counts(connection: AsyncConnection, epoch: Epoch) -> Sequence[Count]:
-    """How many answers are kept in an epoch, by model and query."""
-    table = identity_answers.c
-    counted = (
-        select(table.model, table.query, func.count(), func.max(table.captured_at))
-        .where(table.target == epoch.target, table.epoch == epoch.number)
-        .group_by(table.model, table.query)
-        .order_by(table.model.nulls_last(), table.query)
-    )
-    return [Count(*row) for row in await connection.execute(counted)]
-
-
-async def adopt(connection: AsyncConnection, old: Epoch, new: Epoch) -> int:
-    """Make the answers held in one epoch the baseline of another; returns how many.
-
-    What is known of fallbacks comes along.
-    """
-    table = identity_answers.c
-    of_old = (table.target == old.target, table.epoch == old.number)
-    held = (
-        update(identity_answers)
-        .where(*of_old, table.model.is_(None))
-        .values(epoch=new.number, model=new.model, verified_by=new.verified_by)
-    )
-    adopted = len((await connection.execute(held.returning(table.id))).all())
-    copied = [table.target, table.model, table.query, table.prompt_sha256, table.text,
-              table.chunk_lengths, table.verified_by, table.captured_at]  # fmt: skip
-    theirs = select(*copied, literal(new.number)).where(*of_old, table.model != old.model)
-    await connection.execute(
-        insert(identity_answers).from_select([*(c.name for c in copied), "epoch"], theirs)
-    )
-    return adopted
-
-
-async def release(connection: AsyncConnection, epoch: Epoch) -> None:
-    """Forget held answers: what was suspected has passed."""
-    table = identity_answers.c
-    await connection.execute(delete(identity_answers).where(
-        table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None)
-    ))  # fmt: skip
+async def restart(connection: AsyncConnection, epoch: Epoch) -> None:
+    """Follow anew, by fingerprints learnt from every answer captured until now."""
+    now = await connection.scalar(select(func.clock_timestamp()))
+    await keep(connection, epoch.target, Track(epoch=epoch.number), learnt_until=now)
 
 
 async def learnt(

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import RowMapping, Select, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Incident, Status
@@ -22,7 +22,7 @@ async def standing(connection: AsyncConnection) -> tuple[Incident, ...]:
     """The latest incident of every rule and scope, open or resolved; parts name their leader."""
     latest = (
         _whole()
-        .distinct(incidents.c.rule, incidents.c.target)
+        .ext(distinct_on(incidents.c.rule, incidents.c.target))
         .order_by(incidents.c.rule, incidents.c.target, incidents.c.opened_at.desc())
     )
     rows = (await connection.execute(latest)).mappings()

@@ -1,7 +1,7 @@
 """The tables behind schema `report`: rollups, spend, health pages, and how far they have come.
 
-Every row here is computed from others and may be computed again, whole hour by whole hour;
-nothing is ever added to a figure. Views read finished hours and days here, the rest from raw rows.
+Every row is computed from others and may be computed again, whole hours at a time: nothing is
+ever added to a figure.
 """
 
 from sqlalchemy import (

@@ -27,7 +27,7 @@ from monitor.wire.trouble import reason
 READ_BYTES = 16 * 1024
 PAUSE_NS = 200_000  # a read that took this long was interrupted, and may hold what came meanwhile
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; not named by Python's socket module
-TIMESPEC = struct.Struct("@qq")
+TIMESPEC = struct.Struct("@ll")
 SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
 SEGMENTS_IN_AT = 152
 

@@ -1,23 +1,13 @@
 """One exchange over real sockets: what is sent, what is kept, how it is stopped."""
 
-import asyncio
-import gc
-from collections.abc import AsyncIterator
-
 import pytest
 
 from monitor.domain import Ending, Stamp, WireRequest
-from monitor.wire import Wire, quiet
+from monitor.wire import Wire
 from tests.scripted import HALF_CLOSE, HANG, LAST, Pause, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, judged, probed, says, watched
 
 ANSWER = (head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE)), LAST)
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with Wire("1.2.3") as wire:
-        yield wire
 
 
 async def test_every_probe_says_who_asks_and_under_which_id(wire: Wire) -> None:
@@ -25,7 +15,7 @@ async def test_every_probe_says_who_asks_and_under_which_id(wire: Wire) -> None:
         transcript = await probed(wire, watched(server.url))
     headers = server.requests[0].headers
     assert headers["x-request-id"] == str(transcript.id)
-    assert headers["user-agent"] == "rag-monitor/1.2.3"
+    assert headers["user-agent"] == "rag-monitor/test"
     assert headers["accept-encoding"] == "identity"
     assert headers["accept"] == "text/event-stream"
     assert headers["connection"] == "close"
@@ -37,7 +27,7 @@ async def test_the_targets_headers_win_but_not_over_who_asks(wire: Wire) -> None
         await probed(wire, watched(server.url, headers=given))
     headers = server.requests[0].headers
     assert (headers["x-user-id"], headers["accept"]) == ("mine", "*/*")
-    assert (headers["user-agent"], headers["accept-encoding"]) == ("rag-monitor/1.2.3", "identity")
+    assert (headers["user-agent"], headers["accept-encoding"]) == ("rag-monitor/test", "identity")
 
 
 async def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
@@ -192,87 +182,3 @@ async def test_lines_of_json_end_with_the_stream_if_not_before(wire: Wire) -> No
         transcript = await probed(wire, target)
     assert transcript.ending is Ending.END
     assert len(transcript.events) == 2
-
-
-@pytest.mark.parametrize(
-    ("response", "kept"),
-    [
-        (whole(200, b"<h1>Hi</h1>", media="text/html"), "<h1>Hi</h1>"),
-        (whole(401, b'{"detail":"no"}'), '{"detail":"no"}'),
-        (whole(500, "ü".encode() * 5000), "ü" * 2000),  # the start, in whole characters
-        (whole(500, b"\xff!"), "\ufffd!"),
-        (whole(500, b""), None),
-        (whole(500, b"\x1f\x8b", ("Content-Encoding", "gzip")), None),  # unreadable
-    ],
-)
-async def test_the_start_of_a_body_that_is_no_stream_is_kept(
-    wire: Wire, response: bytes, kept: str | None
-) -> None:
-    async with scripted(response) as server:
-        transcript = await probed(wire, watched(server.url))
-    assert transcript.body == kept
-    assert transcript.events == ()
-
-
-async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: Wire) -> None:
-    hostile = "<!channel> <https://evil|click> *_~`\x1b[2J\x1b]0;gone\x07\u202egnp.exe\u2028=1+1"
-    async with scripted(head(), chunk(says({"text": hostile}, DONE))) as server:
-        transcript = await probed(wire, watched(server.url))
-    assert data(transcript)[0] == {"text": hostile}
-
-
-@pytest.mark.parametrize("status", [429, 503])
-async def test_being_asked_to_wait_is_noted(wire: Wire, status: int) -> None:
-    async with scripted(whole(status, b"", ("Retry-After", "60"))) as server:
-        transcript = await probed(wire, watched(server.url))
-    assert transcript.retry_after_s == 60.0
-
-
-async def test_abort_ends_what_is_under_way_and_nothing_else(wire: Wire) -> None:
-    async with scripted(head(), chunk(says(HI)), HANG) as server:
-        target = watched(server.url)
-        running = asyncio.create_task(probed(wire, target))
-        await server.asked.wait()
-        await asyncio.sleep(0.05)
-        wire.abort()
-        transcript = await running
-        assert (transcript.ending, data(transcript)) == (Ending.ABORTED, [HI])
-    async with scripted(*ANSWER) as server:
-        transcript = await probed(wire, watched(server.url))
-    assert transcript.ending is Ending.END
-
-
-async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Wire) -> None:
-    async with scripted(head(), chunk(says(HI)), HANG) as server:
-        running = asyncio.create_task(probed(wire, watched(server.url)))
-        await server.asked.wait()
-        running.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await running
-        async with asyncio.timeout(5):
-            await server.over.wait()
-
-
-async def test_probes_side_by_side_do_not_mix(wire: Wire) -> None:
-    async with scripted(*ANSWER) as server:
-        target = watched(server.url)
-        transcripts = await asyncio.gather(*(probed(wire, target) for _ in range(50)))
-    assert {t.ending for t in transcripts} == {Ending.END}
-    assert all(data(t) == [HI, THERE, DONE] for t in transcripts)
-    ids = {asked.headers["x-request-id"] for asked in server.requests}
-    assert ids == {str(t.id) for t in transcripts}
-
-
-async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(wire: Wire) -> None:
-    """In rounds nothing is collected: what a probe ties in knots would pile up."""
-    async with scripted(*ANSWER) as server:
-        await probed(wire, watched(server.url))
-        gc.collect()
-        with quiet():
-            gc.set_debug(gc.DEBUG_SAVEALL)
-            await probed(wire, watched(server.url))
-            gc.collect()
-            gc.set_debug(0)
-            rooms = {type(thing).__module__.partition(".")[0] for thing in gc.garbage}
-            gc.garbage.clear()
-    assert rooms.isdisjoint({"monitor", "httpx", "httpcore", "h11", "ssl"})

@@ -1,6 +1,5 @@
 """Everything a target can do to us, and the outcome each has by the table in the design."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,12 +27,6 @@ PING = chunk(b": ping\n\n")
 SAYS_HI = chunk(says(HI))
 SAYS_DONE = chunk(says(DONE)) + LAST
 MEGABYTE = b"x" * 1024 * 1024
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with Wire("test") as wire:
-        yield wire
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""`monitor identify`: a text or recorded transcripts in, who answered with the evidence out.
+
+Input is plain text (one answer), or JSON Lines: transcripts as `monitor probe --record` writes
+them, or objects with `text` and, where it is known, `query`. Looks are compared with the
+target's baseline where the query is known; answers are then followed in order.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitor import identity
+from monitor.commands.baseline import chosen_target, in_database
+from monitor.commands.opening import BAD_INPUT, configuration, stop
+from monitor.dialects import dialect_of, read
+from monitor.domain import Piece, Query, Reply, Target, Who
+from monitor.identity.combining import combined
+from monitor.identity.looks import Looks, looked
+from monitor.identity.profile import Profile
+from monitor.identity.tracking import Track
+from monitor.jobs.identifying import answer_of, profiled
+from monitor.scrub import plain
+from monitor.settings import Settings
+from monitor.store import Database, captured, identities
+from monitor.transcripts import recorded
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One answer and what it answers, as far as anybody says."""
+
+    reply: Reply
+    query: Query | None
+
+
+def identify(source: Path | None, *, target: str | None, query: str | None, as_lines: bool) -> None:
+    """Print one judgement for each answer in a file, or on standard input."""
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+    try:
+        text = source.read_text(encoding="utf-8") if source else sys.stdin.read()
+        heard = list(_heard(text, chosen, _query(chosen, query)))
+    except (OSError, ValueError) as fault:
+        stop(f"{source or 'standard input'}: {fault}", BAD_INPUT)
+    if not heard:
+        stop("there is no answer in it", BAD_INPUT)
+    known = any(item.query for item in heard)
+    for who in _judged(settings, chosen, heard, _profile(settings, chosen) if known else None):
+        print(json.dumps(asdict(who)) if as_lines else _shown(who))  # noqa: T201
+
+
+def _query(target: Target, name: str | None) -> Query | None:
+    """The canned query of that id. Raises ValueError naming those there are."""
+    if name is None:
+        return None
+    for query in target.queries:
+        if query.id == name:
+            return query
+    known = ", ".join(query.id for query in target.queries)
+    raise ValueError(f'target "{target.name}" has no query "{name}"; known: {known}')
+
+
+def _heard(text: str, target: Target, query: Query | None) -> Iterator[Heard]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = _object(lines[0]) if lines else None
+    if first is None:
+        if text.strip():
+            yield Heard(Reply(pieces=(Piece(0, text=text.strip()),), ended=True), query)
+    elif "text" in first:
+        for number, line in enumerate(lines, 1):
+            match _object(line):
+                case {"text": str(words), **rest}:
+                    named = rest.get("query")
+                case _:
+                    raise ValueError(f'line {number} has no "text"')
+            own = _query(target, named) if isinstance(named, str) else query
+            yield Heard(Reply(pieces=(Piece(0, text=words),), ended=True), own)
+    else:
+        dialect = dialect_of(target)
+        for transcript in recorded(lines):
+            yield Heard(read(dialect, transcript), query)
+
+
+def _object(line: str) -> dict[str, object] | None:
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def _profile(settings: Settings, target: Target) -> Profile | None:
+    async def load(database: Database) -> Profile | None:
+        async with database.begin() as connection:
+            state = await identities.state(connection, target.name)
+            if state is None:
+                return None
+            answers = await captured.answers(connection, state.epoch, target.queries)
+        return profiled(state.epoch, answers)[0]
+
+    return in_database(settings, load)
+
+
+def _judged(
+    settings: Settings, target: Target, heard: Sequence[Heard], profile: Profile | None
+) -> Iterator[Who]:
+    track = Track(epoch=profile.epoch if profile else 0)
+    for item in heard:
+        looks: Looks | None = None
+        if profile and item.query:
+            answer = answer_of(item.query, item.reply, settings.secrets)
+            track, looks = looked(track, profile, answer, at=datetime.now(UTC))
+        disclosed = identity.judge(
+            item.reply.claims,
+            expected=target.expected_models,
+            fallbacks=target.fallback_models,
+            untrusted=target.untrusted,
+            pieces=item.reply.pieces,
+            asked=bool(item.query and item.query.identity),
+            persona=target.persona,
+        )
+        yield combined(disclosed, looks)
+
+
+def _shown(who: Who) -> str:
+    lines = [f"{who.identity}: {who.model or 'nobody can tell'}, confidence {who.confidence:.2f}",
+             f"  {plain(who.reason)}"]  # fmt: skip
+    lines += [
+        f"  {item.kind} {plain(item.claim, 80)} {item.nats:+.1f} nats: {plain(item.detail)}"
+        for item in who.evidence
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,66 @@
+"""What `monitor check` asks providers: how each key stands, and whether our prices are theirs."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from monitor import identity, pricing
+from monitor.accounts import AccountState, Reading, price_list
+from monitor.commands.lines import Line
+from monitor.domain import TryLater
+from monitor.jobs.polling import configured
+from monitor.pricing import Difference, Price
+from monitor.settings import Environment
+from monitor.wire.fetch import fetch
+
+PATIENCE_S = 10
+LONGEST_LIST = 8_388_608  # bytes; some hundred models are half a megabyte
+
+
+async def accounts(environment: Environment) -> AsyncIterator[Line]:
+    """A line for each account whose key is set. A key that is refused is a fault."""
+    for account in configured(environment):
+        reading = await account.read(datetime.now(UTC))
+        yield Line(f"account {account.name}", _good(reading), _standing(reading))
+
+
+def _good(reading: Reading) -> bool | None:
+    refused = reading.state in (AccountState.REJECTED, AccountState.OUT_OF_CREDIT)
+    return False if refused else True if reading.state is AccountState.OK else None
+
+
+def _standing(reading: Reading) -> str:
+    if reading.state is not AccountState.OK:
+        return reading.detail or reading.state.value
+    said = ["the key is accepted"]
+    if reading.spent_today_usd is not None:
+        said.append(f"${reading.spent_today_usd:.4f} spent today (UTC)")
+    if reading.remaining_usd is not None:
+        said.append(f"${reading.remaining_usd:.2f} left")
+    if reading.expires_at is not None:
+        said.append(f"expires {reading.expires_at:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(said)
+
+
+async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterator[Line]:
+    """A warning for each rate in use that OpenRouter's own list states otherwise."""
+    listed = await price_list(
+        partial(fetch, timeout_s=PATIENCE_S, max_bytes=LONGEST_LIST),
+        at=datetime.now(UTC),
+        base_url=environment.openrouter_base_url,
+    )
+    if isinstance(listed, TryLater):
+        yield Line("price list", True, f"OpenRouter's was not compared: {listed.why}")
+        return
+    found = pricing.differences(used, listed, same=identity.same)
+    for line in _different(found):
+        yield line
+    if not found:
+        yield Line("price list", True, "OpenRouter's states no other rates")
+
+
+def _different(found: Sequence[Difference]) -> Iterator[Line]:
+    for item in found:
+        start = f" from {item.prompt_tokens} prompt tokens on" if item.prompt_tokens else ""
+        yield Line(f"price of {item.price.model}", None, f"{item.rate}{start} is ${item.ours} in "
+                   f"{item.price.source}, ${item.theirs} in OpenRouter's list")  # fmt: skip

@@ -1,0 +1,129 @@
+"""docs/sql.md: every ready query runs and gives the expected answer; every column is explained."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.store import Database
+from tests.contract.past import (
+    EIGHT,
+    TODAY,
+    YESTERDAY,
+    add,
+    ask,
+    asked,
+    one,
+    open_incident,
+    roll,
+    run,
+    yesterday,
+)
+from tests.facts import HAIKU, LLAMA
+
+PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text(encoding="utf-8")
+QUERIES = {
+    int(number): body
+    for number, body in re.findall(
+        r"^### (\d+)\. [^\n]+\n.*?```sql\n(.*?);\n```", PAGE, re.S | re.M
+    )
+}
+HOUR = timedelta(hours=1)
+NEAR = pytest.approx
+
+
+def at(hours: int) -> Any:
+    return EIGHT + timedelta(hours=hours)
+
+
+async def spent_this_month(database: Database) -> list[tuple[Any, ...]]:
+    """Reckoned another way: today and yesterday are all there is, unless a month began between."""
+    days = [TODAY] if TODAY.day == 1 else [YESTERDAY, TODAY]
+    [spent] = await one(database, "SELECT sum(spent_usd) FROM spend_days WHERE day = ANY(:days)",
+                        days=[day.date() for day in days])  # fmt: skip
+    return [(spent, Decimal(2 * TODAY.day), True)]  # nobody was heard today
+
+
+ANSWERS: dict[int, list[tuple[Any, ...]]] = {
+    1: [(at(0), "rag", LLAMA, 4), (at(2), "rag", HAIKU, 4), (at(3), "rag", LLAMA, 4)],
+    2: [("rag", NEAR(Decimal("0.0032")), NEAR(Decimal("0.0128")))],  # 12 of 48 queries seen
+    3: [(900, "expected", NEAR(Decimal("0.5"))), (900, "fallback", 1), (1200, "expected", 0),
+        (1200, "fallback", 1), (2200, "expected", 0), (2200, "fallback", NEAR(Decimal("0.5")))],
+    4: [("rag", "kbli", HAIKU, 2, 1, 5, 2395, 2400), ("rag", "hi", HAIKU, 2, 1, 5, 1995, 2000),
+        ("rag", "kbli", LLAMA, 4, 1, 5, 995, 1000)],
+    6: [("fallback", 1, 30, 1, 60, NEAR(Decimal("0.0036"), rel=Decimal("0.00001")))],
+    7: [(at(1), "rag", "local", 2)],
+    8: [("rag", 12, Decimal(2400))],
+    9: [("hi", HAIKU, 2, Decimal("0.001")), ("kbli", HAIKU, 2, Decimal("0.001")),
+        ("hi", LLAMA, 4, Decimal("0.0002")), ("kbli", LLAMA, 4, Decimal("0.0002"))],
+    10: [(YESTERDAY.date(), "rag", 12, 1, Decimal("92.3"))],
+}  # fmt: skip
+
+
+@pytest.fixture
+async def seeded(database: Database) -> Database:
+    """Yesterday, rolled up; watched for as long as the page's questions reach back."""
+    await add(database, *yesterday())
+    await open_incident(database)
+    async with database.begin() as connection:
+        await run(connection, "INSERT INTO report_targets (target, every_s, daily_queries, since) "
+                              "VALUES ('rag', 1800, 48, :at)", at=EIGHT)  # fmt: skip
+    await roll(database)
+    return database
+
+
+def test_there_are_ten_ready_queries_and_each_has_its_answer() -> None:
+    assert sorted(QUERIES) == list(range(1, 11))
+    assert sorted({*ANSWERS, 5}) == sorted(QUERIES)
+
+
+async def test_every_ready_query_gives_the_expected_answer(seeded: Database) -> None:
+    wrong = {}
+    for number, query in QUERIES.items():
+        expected = ANSWERS.get(number) or await spent_this_month(seeded)
+        found = await ask(seeded, query.replace(":", "\\:").replace("\\:\\:", "::"))
+        if found != expected:
+            wrong[number] = found
+    assert wrong == {}
+
+
+COLUMNS = """
+    SELECT c.relname, a.attname, col_description(c.oid, a.attnum) FROM pg_class AS c
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relnamespace = 'report'::regnamespace AND c.relkind = 'v'
+"""
+
+
+def explained() -> dict[str, dict[str, str]]:
+    """View → column → what the page says of it."""
+    views = re.split(r"^### `report\.(\w+)`$", PAGE, flags=re.M)[1:]
+    return {
+        view: dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.+) \|$", text, re.M))
+        for view, text in zip(views[::2], views[1::2], strict=True)
+    }
+
+
+async def test_every_report_column_is_commented_and_explained_on_the_page(
+    database: Database,
+) -> None:
+    found: dict[str, dict[str, str | None]] = {}
+    for view, column, comment in await ask(database, COLUMNS):
+        found.setdefault(view, {})[column] = comment
+    assert len(found) == 10
+    assert explained() == found
+
+
+async def test_latencies_and_money_say_their_unit(database: Database) -> None:
+    for view, column, comment in await ask(database, COLUMNS):
+        unit = {"_ms": " ms", "_usd": "USD", "_s": ", s"}
+        for suffix, said in unit.items():
+            if column.endswith(suffix):
+                assert said in comment or (suffix == "_usd" and "USD" in comment), (view, column)
+
+
+async def test_one_more_day_does_not_change_yesterday(seeded: Database) -> None:
+    await add(seeded, asked(YESTERDAY - timedelta(days=1)))
+    assert await ask(seeded, QUERIES[1]) == ANSWERS[1]

@@ -1,0 +1,64 @@
+"""Thinning out on a real database: which slots are asked while a fallback stands open."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.domain import Identity, Incident
+from monitor.jobs import asking
+from monitor.store import Database, incidents, observations
+from monitor.store.tables import observations as table
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import HAIKU, observation
+
+EVERY = timedelta(minutes=10)  # of the configuration
+SLOTS = "SELECT missed FROM slots ORDER BY slot"
+
+
+async def fallen(database: Database, *, open_: bool = True, usd: str = "0.01") -> datetime:
+    """An incident, and an hour of fallbacks before the slot that is returned."""
+    now = datetime.now(UTC)
+    slot = datetime.fromtimestamp(now.timestamp() // 1200 * 1200, UTC)
+    seen: list[Any] = [
+        observation(slot=at, started_at=at, query=query, identity=Identity.FALLBACK,
+                    model_detected=HAIKU, cost_usd=Decimal(usd))
+        for at in (slot - EVERY * n for n in (1, 2, 3))
+        for query in ("hi", "kbli", "third", "fourth")
+    ]  # fmt: skip
+    incident = Incident(
+        rule="fallback", scope="rag", opened_at=now, last_breach_at=now, last_told_at=now,
+        resolved_at=None if open_ else now, value=1.0, limit=0.1, because="It fell back.",
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await observations.add(connection, seen)
+        await connection.execute(table.update().values(recorded_at=table.c.started_at))
+        await incidents.save(connection, [incident], [])
+    return slot
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "missed"),
+    [
+        ({}, {}, [None, "thinned out", None, "thinned out"]),
+        ({"open_": False}, {}, [None] * 4),
+        ({"usd": "0.000001"}, {}, [None] * 4),
+        ({}, {"MONITOR_PROBES__THIN_OUT": "false"}, [None] * 4),
+        ({}, {"MONITOR_RULES__FALLBACK__ENABLED": "false"}, [None] * 4),
+    ],
+    ids=["a dear fallback", "over", "a cheap one", "not wanted", "nobody judges"],
+)
+async def test_every_second_slot_is_left_out_and_marked(
+    database: Database, database_url: str, tmp_path: Path,
+    changes: dict[str, Any], given: dict[str, str], missed: list[str | None],
+) -> None:  # fmt: skip
+    slot = await fallen(database, **changes)
+    configured = settings(tmp_path, **given)
+    target = configured.targets["rag"]
+    async with watching(configured, database) as watch:
+        asked = [await asking._refusal(watch, target, slot + n * EVERY) for n in range(4)]
+    assert asked == missed
+    assert [row[0] for row in rows(database_url, SLOTS)] == missed

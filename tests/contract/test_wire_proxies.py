@@ -1,0 +1,115 @@
+"""Proxies: used where a target names one, and never otherwise."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from monitor.domain import Ending, Stamp
+from monitor.wire import Wire
+from tests.certificates import Authority
+from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
+from tests.wired import DONE, HI, probed, says, watched
+
+ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
+
+
+@asynccontextmanager
+async def tunnelling(status: int = 200) -> AsyncIterator[tuple[str, list[str]]]:
+    """A proxy that opens tunnels, or answers with another status; what it was asked."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 %d Said\r\n\r\n" % status)
+        if status == 200:
+            host, _, port = asked[-1].split(" ")[1].rpartition(":")
+            far_reader, far_writer = await asyncio.open_connection(host, int(port))
+            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        else:
+            await pump(reader, writer)
+
+    async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        while some := await source.read(65536):
+            sink.write(some)
+        sink.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listener:
+        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
+
+
+async def test_an_https_target_is_reached_through_a_tunnel(wire: Wire, ours: Authority) -> None:
+    async with tunnelling() as (proxy, asked), scripted(*ANSWER, tls=ours.server("good")) as server:
+        proxy = proxy.replace("://", "://user:pass%40word@")
+        target = watched(server.url, ca_file=ours.ca_file, proxy=proxy)
+        transcript = await probed(wire, target)
+    assert transcript.ending is Ending.END
+    assert transcript.stamp is not Stamp.USER
+    assert asked[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
+    assert "Proxy-Authorization: Basic dXNlcjpwYXNzQHdvcmQ=\r\n" in asked[0]
+    assert "proxy-authorization" not in server.requests[0].headers
+
+
+async def test_certificates_are_checked_behind_a_proxy_too(wire: Wire, ours: Authority) -> None:
+    async with tunnelling() as (proxy, _), scripted(*ANSWER, tls=ours.server("good")) as server:
+        transcript = await probed(wire, watched(server.url, proxy=proxy))
+    assert transcript.ending is Ending.TLS
+
+
+async def test_an_http_target_is_asked_for_by_its_absolute_address(wire: Wire) -> None:
+    async with scripted(*ANSWER) as proxy:
+        target = watched("http://rag.example:8080", proxy=proxy.url)
+        transcript = await probed(wire, target)
+        (asked,) = proxy.requests
+    assert transcript.ending is Ending.END
+    assert isinstance(asked, Asked)
+    assert asked.target.startswith("http://rag.example:8080/bali-zero/chat-stream?")
+    assert asked.headers["host"] == "rag.example:8080"
+
+
+async def test_a_proxy_that_declines_is_named_without_its_password(wire: Wire) -> None:
+    async with tunnelling(407) as (proxy, _):
+        named = proxy.replace("://", "://user:secret@")
+        transcript = await probed(wire, watched("https://rag.example", proxy=named))
+    assert transcript.ending is Ending.REFUSED
+    assert transcript.detail is not None
+    assert "407" in transcript.detail
+    assert "secret" not in transcript.detail
+
+
+async def test_a_name_that_no_certificate_can_bear(wire: Wire) -> None:
+    async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
+        transcript = await probed(wire, watched("https://.example", proxy=proxy.url))
+    assert transcript.ending is Ending.TLS
+
+
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+async def test_a_port_that_does_not_exist(wire: Wire, port: int) -> None:
+    transcript = await probed(wire, watched(f"http://127.0.0.1:{port}"))
+    assert transcript.ending is Ending.REFUSED
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "ftp://x", "x"])
+async def test_other_proxies_are_refused_in_words(wire: Wire, proxy: str) -> None:
+    transcript = await probed(wire, watched("http://127.0.0.1:1", proxy=proxy))
+    assert transcript.ending is Ending.REFUSED
+    assert transcript.detail is not None
+    assert "proxy" in transcript.detail or "proxies" in transcript.detail
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with scripted(*ANSWER) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert transcript.ending is Ending.END
+
+
+async def test_an_answer_that_is_not_from_the_target_is_a_status(wire: Wire) -> None:
+    async with scripted(whole(502, b"no route")) as proxy:
+        transcript = await probed(wire, watched("http://rag.example", proxy=proxy.url))
+    assert (transcript.ending, transcript.body) == (Ending.STATUS, "no route")

@@ -1,0 +1,79 @@
+"""What a fingerprint looks at, and when it looks away."""
+
+import pytest
+
+from monitor.identity.features import MARKS, SHAPE, Answer, features
+from monitor.identity.tongue import language, unfit, usual_language
+
+LONG = "The office is open from nine to five, and you can bring your papers with you."
+
+
+def marks(text: str, chunks: tuple[str, ...] = ()) -> dict[str, float | None]:
+    return dict(zip(MARKS, features(Answer("q", text, chunks)).marks, strict=True))
+
+
+def test_hashes_are_the_same_in_every_process() -> None:
+    assert features(Answer("q", "Hi")).grams == (52170, 188811)
+
+
+@pytest.mark.parametrize(
+    ("text", "mark", "value"),
+    [
+        ("# One\ntwo", "headings", 0.5),
+        ("- one\n- two\nthree\nfour", "bullets", 0.5),
+        ("1. one\n2) two", "numbered lines", 1.0),
+        ("Are you?", "ends with a question", 1.0),
+        ("Good 🌴", "emoji", 1.0),
+        ("I'm sure it's I", "contractions", 50.0),
+        ("four", "word length", 4 / 6),
+        ("", "words", 0.0),
+    ],
+)
+def test_marks(text: str, mark: str, value: float) -> None:
+    assert marks(text)[mark] == pytest.approx(value)
+
+
+def test_shape_leaves_the_first_chunk_out_and_needs_eight_more() -> None:
+    few = marks("x", ("Hello everybody", *[" a"] * 7))
+    assert all(few[name] is None for name in SHAPE)
+    enough = marks("x", ("Hello everybody", *[" a"] * 8))
+    assert [enough[name] for name in SHAPE[1:]] == [0.0, 1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "spoken"),
+    [
+        (LONG, "english"),
+        ("Il visto è per una persona che vive con noi e non lavora.", "italian"),
+        ("Visa ini adalah untuk orang yang tinggal di Bali dengan keluarga.", "indonesian"),
+        ("签证的费用取决于您的国籍和停留时间。", "chinese"),
+        ("KITAS 2026", None),
+    ],
+)
+def test_language(text: str, spoken: str | None) -> None:
+    assert language(text) == spoken
+
+
+def test_the_usual_language_is_that_of_most_answers() -> None:
+    assert usual_language([LONG, LONG, "KITAS"]) == "english"
+    assert usual_language([LONG, "KITAS", "NIB"]) is None
+    assert usual_language([]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x" * 39, "fewer than 40 characters"),
+        ("x" * 40, None),
+        ("I'm sorry, but I can't help with that request of yours today.", "refusal"),
+        ("Il visto è per una persona che vive con noi e non lavora.", "in italian"),
+        (LONG, None),
+    ],
+)
+def test_an_answer_without_a_manner_is_not_judged(text: str, why: str | None) -> None:
+    found = unfit(text, usual="english", refusing=False)
+    assert found is None if why is None else why in (found or "")
+
+
+def test_refusals_are_judged_where_the_baseline_refuses_too() -> None:
+    assert unfit("I'm sorry, but I can't help with that today.", usual=None, refusing=True) is None

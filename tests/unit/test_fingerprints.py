@@ -1,0 +1,219 @@
+"""Two models told apart, sums and bets that keep their promise, and a track that survives."""
+
+import json
+import math
+from dataclasses import replace
+from datetime import UTC, datetime
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.demo.situations import Speaker
+from monitor.domain import ClaimKind, Identity
+from monitor.identity import conformal, cusum
+from monitor.identity.features import features
+from monitor.identity.fingerprint import Fingerprint
+from monitor.identity.looks import Looks, looked
+from monitor.identity.profile import TooFew, learnt
+from monitor.identity.separability import Contrast, area
+from monitor.identity.tracking import BURST, CHANGED_AT, QUARANTINE, SIZE, Course, Track, quantised
+from tests.voices import HAIKU, LLAMA, QUERIES, answers, profile, said
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def followed(
+    speakers: str, *, rivals: bool = True, track: Track | None = None
+) -> tuple[Track, list[Looks]]:
+    """Follow answers by L(lama) and H(aiku), queries in turn."""
+    known, seen = profile(rivals=rivals), []
+    track = track or Track(epoch=1)
+    for nth, letter in enumerate(speakers):
+        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
+        track, looks = looked(track, known, answer, at=AT)
+        seen.append(looks)
+    return track, seen
+
+
+def test_two_voices_are_told_apart_and_one_voice_is_not() -> None:
+    llama, haiku = ([features(a) for a in answers(s, 10)] for s in (Speaker.LLAMA, Speaker.HAIKU))
+    again = [features(a) for a in answers(Speaker.LLAMA, 10, seed="other")]
+    assert Contrast(llama, haiku).separability > 0.95
+    assert Contrast(llama, again).separability < 0.85
+
+
+def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> None:
+    llama, haiku = ([features(a) for a in answers(s, 10)] for s in (Speaker.LLAMA, Speaker.HAIKU))
+    contrast = Contrast(llama, haiku)
+    for answer in (*llama, *haiku):
+        assert abs(contrast.nats(answer).total) <= math.log(31) + 1e-9
+
+
+def test_models_never_asked_the_same_are_not_compared() -> None:
+    llama = [features(a) for a in answers(Speaker.LLAMA, 10)]
+    with pytest.raises(ValueError, match="same canned queries"):
+        Contrast(llama, [replace(each, query="other") for each in llama])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "chance"), [([1, 2], [3, 4], 1.0), ([1, 3], [2], 0.5), ([1], [1], 0.5)]
+)
+def test_area(low: list[float], high: list[float], chance: float) -> None:
+    assert area(low, high) == chance
+
+
+def test_learnt_answers_lie_as_far_as_new_ones() -> None:
+    """Otherwise few answers would raise alarms, or none ever."""
+    known = Fingerprint([features(a) for a in answers(Speaker.LLAMA, 10)])
+    new = [known.vector(features(a)) for a in answers(Speaker.LLAMA, 40, seed="new")]
+    for scalar in range(3):
+        old = [vector[scalar] for vector in known.vectors]
+        assert 0.35 < area(old, [vector[scalar] for vector in new]) < 0.65
+
+
+def test_a_sum_needs_more_than_one_answer_and_never_owes() -> None:
+    sums = cusum.summed(cusum.NOTHING, 5.0)
+    assert 0 < max(sums) < cusum.LIMIT
+    assert cusum.summed(cusum.NOTHING, -5.0) == cusum.NOTHING
+    for _ in range(10):
+        sums = cusum.summed(sums, 5.0)
+    assert max(sums) == cusum.LIMIT + 5.0
+
+
+def test_some_answers_by_a_fallback_reach_the_limit_as_all_would() -> None:
+    sums = cusum.NOTHING
+    for nth in range(30):
+        sums = cusum.summed(sums, 4.5 if nth % 3 == 0 else -4.5)
+    assert sums[0] < cusum.LIMIT <= max(sums)
+
+
+def test_bets_on_even_ranks_neither_win_nor_lose_on_average() -> None:
+    draw, heard, rounds = Random(7), 100, 20_000
+    won = 0.0
+    for _ in range(rounds):
+        ranks = [(draw.randrange(heard + 1) + draw.random()) / (heard + 1)] * conformal.VIEWS
+        won += conformal.evidence(conformal.wagered(conformal.NO_BETS, ranks, heard=heard))
+    assert won / rounds <= 1.05
+
+
+def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> None:
+    _, seen = followed("LLLLLLHHHH")
+    assert [looks.identity for looks in seen[:6]] == [Identity.EXPECTED] * 6
+    last = seen[-1]
+    assert (last.identity, last.model, last.established) == (Identity.FALLBACK, HAIKU, True)
+    assert {item.kind for item in last.evidence} == {ClaimKind.TEXT, ClaimKind.CHUNKS}
+    assert "separability 1.00 on 30 and 30 answers" in last.evidence[0].detail
+
+
+def test_answers_to_one_query_alone_name_nobody() -> None:
+    track, known = Track(epoch=1), profile()
+    for nth in range(12):
+        track, looks = looked(track, known, said(Speaker.HAIKU, QUERIES[1], nth), at=AT)
+        assert looks.identity is not Identity.FALLBACK
+
+
+def test_each_answer_keeps_its_own_author_while_a_fallback_gives_some() -> None:
+    _, seen = followed("LLL" + "HHHHHH" + "LLL")
+    assert [looks.identity for looks in seen[-3:]] == [Identity.EXPECTED] * 3
+
+
+def test_an_unknown_model_is_a_change_and_has_no_name() -> None:
+    track, seen = followed("L" * 12 + "H" * 20, rivals=False)
+    assert track.changed
+    assert (seen[-1].identity, seen[-1].model) == (Identity.CHANGED, None)
+    assert "differs in" in seen[-1].evidence[0].detail
+
+
+def test_the_old_model_returns() -> None:
+    track, _ = followed("L" * 12 + "H" * 20, rivals=False)
+    track, seen = followed("L" * 40, rivals=False, track=track)
+    assert seen[-1].identity is Identity.EXPECTED
+    assert track.since is None
+
+
+def test_a_fallback_that_cannot_be_told_apart_is_never_named() -> None:
+    twin = {HAIKU: answers(Speaker.LLAMA, 10, seed="twin")}
+    known = learnt(LLAMA, answers(Speaker.LLAMA, 10), twin)
+    assert not known.rivals
+    _, looks = looked(Track(epoch=1), known, said(Speaker.LLAMA, QUERIES[0], "x"), at=AT)
+    assert looks.identity is Identity.UNKNOWN
+    assert "cannot be told apart by text" in looks.reason
+
+
+def test_a_baseline_needs_twenty_five_answers() -> None:
+    with pytest.raises(TooFew, match="24 of 25"):
+        learnt(LLAMA, answers(Speaker.LLAMA, 8), {})
+
+
+def test_a_baseline_nobody_confirmed_makes_nothing_surer_than_four_fifths() -> None:
+    known = replace(profile(), verified_by=None)
+    _, looks = looked(Track(epoch=1), known, said(Speaker.LLAMA, QUERIES[0], "x"), at=AT)
+    assert looks.identity is Identity.EXPECTED
+    assert looks.confidence <= 0.8
+
+
+def test_an_answer_repeated_word_for_word_says_nothing_new() -> None:
+    known, answer = profile(), said(Speaker.LLAMA, QUERIES[1], "cached")
+    track, _ = looked(Track(epoch=1), known, answer, at=AT)
+    again, looks = looked(track, known, answer, at=AT)
+    assert again == track
+    assert "as a cache would" in looks.reason
+
+
+def test_suspicion_asks_for_four_more_probes_and_not_for_five() -> None:
+    doubtful = Track(epoch=1, courses=(Course(HAIKU, (4.0, 1.0, 0.5)),), since=AT)
+    assert doubtful.wants_more
+    assert not replace(doubtful, extra=BURST).wants_more
+    assert not replace(doubtful, courses=(Course(HAIKU, (3.0, 1.0, 0.5)),)).wants_more
+
+
+def test_new_answers_wait_before_others_are_ranked_against_them() -> None:
+    track, _ = followed("L" * (QUARANTINE + 3))
+    assert (len(track.waiting), len(track.accepted)) == (QUARANTINE, 3)
+
+
+def test_a_restart_neither_forgets_nor_repeats() -> None:
+    whole, _ = followed("L" * 15 + "H" * 3)
+    kept, known = Track(epoch=1), profile()
+    for nth, letter in enumerate("L" * 15 + "H" * 3):
+        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
+        kept, _ = looked(Track.from_json(json.loads(json.dumps(kept.to_json()))), known, answer,
+                         at=AT)  # fmt: skip
+    assert kept == whole
+
+
+figures = st.floats(-8, 8).map(lambda figure: round(figure * 256) / 256)
+vectors = st.lists(st.tuples(*[figures] * SIZE), max_size=3).map(tuple)
+
+
+@settings(max_examples=50)
+@given(accepted=vectors, waiting=vectors, bet=st.floats(0, 1e7), extra=st.integers(0, 4))
+def test_a_track_survives_as_json(
+    accepted: tuple[tuple[float, ...], ...],
+    waiting: tuple[tuple[float, ...], ...],
+    bet: float,
+    extra: int,
+) -> None:
+    track = Track(
+        epoch=3, accepted=accepted, waiting=waiting, extra=extra, since=AT,
+        bets=(bet,) * len(conformal.NO_BETS), courses=(Course(HAIKU, (1.5, 0.5, 0.0), ("hi",), 1),),
+    )  # fmt: skip
+    assert Track.from_json(json.loads(json.dumps(track.to_json()))) == track
+
+
+def test_good_answers_raise_no_alarm() -> None:
+    """Two thousand of them: few, but seeded. The promise itself is measured in docs."""
+    known, draw, alarms = profile(), Random(3), 0
+    track = Track(epoch=1)
+    vectors = [
+        quantised(known.fingerprint.vector(features(a)))
+        for a in answers(Speaker.LLAMA, 60, seed="null")
+    ]
+    for _ in range(2000):
+        track = track.bet(draw.choice(vectors), known.fingerprint.vectors, draw.random())
+        alarms += track.change >= CHANGED_AT
+    assert alarms == 0

@@ -1,0 +1,56 @@
+"""The hours of a day's spend: the same money as the day's own sum, laid out by the hour."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from monitor.pricing import Slice, spent_day
+from monitor.pricing.hours import SpentHour, spent_hours
+
+MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
+DAY = timedelta(days=1)
+QUERIES = {"rag": 48}  # two an hour
+BILLS = {"llama": "openrouter", "haiku": "anthropic"}.get
+
+
+def heard(hours: float, model: str | None, usd: str, unpriced: int = 0) -> Slice:
+    return Slice(
+        target="rag", starts_at=MIDNIGHT + timedelta(hours=hours), model=model,
+        probes_usd=Decimal(usd), answers=1, unpriced=unpriced,
+        mean_usd=Decimal(usd) if not unpriced else None,
+    )  # fmt: skip
+
+
+def hours(slices: list[Slice], until: float) -> list[SpentHour]:
+    return spent_hours(slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY,
+                       now=MIDNIGHT + timedelta(hours=until), daily_queries=QUERIES,
+                       provider_of=BILLS)  # fmt: skip
+
+
+def test_traffic_goes_on_being_served_as_it_last_was() -> None:
+    found = hours([heard(0, "llama", "0.01"), heard(1, "haiku", "0.05")], until=3)
+    spent = {(h.starts_at.hour, h.provider, h.meter): round(h.spent.usd, 6) for h in found}
+    assert spent == {
+        (0, "openrouter", "probes"): Decimal("0.01"),
+        (0, "openrouter", "traffic"): Decimal("0.02"),
+        (1, "anthropic", "probes"): Decimal("0.05"),
+        (1, "anthropic", "traffic"): Decimal("0.10"),
+        (2, "anthropic", "traffic"): Decimal("0.10"),
+    }
+
+
+def test_hours_add_up_to_the_day() -> None:
+    slices = [heard(0, "llama", "0.01"), heard(5.25, "haiku", "0.05"), heard(9, None, "0")]
+    day = spent_day(slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY, now=MIDNIGHT + DAY,
+                    daily_queries=QUERIES, provider_of=BILLS, accounts={})  # fmt: skip
+    assert sum(hour.spent.usd for hour in hours(slices, until=24)) == day.spend.total.usd
+
+
+def test_the_running_hour_ends_now() -> None:
+    [*_, last] = hours([heard(0, "llama", "0.01")], until=1.5)
+    assert last.until - last.starts_at == timedelta(minutes=30)
+    assert round(last.spent.usd, 6) == Decimal("0.01")
+
+
+def test_what_has_no_price_makes_its_hour_at_least() -> None:
+    found = hours([heard(0, "llama", "0", unpriced=1)], until=1)
+    assert [hour.spent.at_least for hour in found] == [True, True]
