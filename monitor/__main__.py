@@ -91,6 +91,18 @@ def migrate() -> None:
     bring()
 
 
+@app.command()
+def report(
+    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
+    html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the chart that Slack shows.")] = None,
+) -> None:
+    """Show what was seen: latency, models, money, incidents."""
+    from monitor.commands.report import report as tell
+
+    tell(since, html, png)
+
+
 incidents = typer.Typer(
     help="What is open, what happened; silence with a reason and an end.",
     invoke_without_command=True,

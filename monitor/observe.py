@@ -16,6 +16,7 @@ from monitor.domain import (
     Cost,
     Dialect,
     Ending,
+    Evidence,
     Observation,
     Query,
     Reply,
@@ -66,7 +67,6 @@ def observe(
     )
     heard = bool(reply.pieces)
     text = reply.text
-    claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
     return Observation(
         id=transcript.id,
         target=target.name,
@@ -106,7 +106,7 @@ def observe(
         identity=who.identity,
         confidence=who.confidence,
         identity_reason=plain(who.reason),
-        evidence=who.evidence,
+        evidence=tuple(_shown(item, occasion.secrets) for item in who.evidence),
         claims=claims,
         cost_usd=cost.usd if isinstance(cost, Cost) else None,
         cost_source=cost.source if isinstance(cost, Cost) else None,
@@ -194,3 +194,8 @@ def _redacted(who: Who, secrets: Sequence[str]) -> Who:
 
 def _safe(claim: Claim, secrets: Sequence[str]) -> Claim:
     return replace(claim, value=plain(redact(claim.value, secrets)))
+
+
+def _shown(evidence: Evidence, secrets: Sequence[str]) -> Evidence:
+    """Evidence quotes the answer, whose words are foreign as well."""
+    return replace(evidence, detail=redact(evidence.detail, secrets))

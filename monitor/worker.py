@@ -14,7 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.domain import Target
-from monitor.jobs import asking, judging, keeping, polling, telling
+from monitor.jobs import asking, gauging, health, heartbeat, judging, keeping, polling, telling
 from monitor.jobs.watch import Watch
 from monitor.store import Away
 
@@ -76,6 +76,11 @@ class Worker:
             self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
         every = self.watch.settings.file.accounts.every
         self._every(every, self._accounts, "accounts", now)
+        for name, page in self.watch.settings.health.items():
+            job = partial(health.read, self.watch, self.watch.settings.targets[name], page)
+            self._every(page.every, job, f"health {name}", now)
+        gauge = partial(gauging.gauge, self.watch, self.watch.metrics)
+        self._every(timedelta(seconds=15), gauge, "gauge", now)
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
         self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)
 
@@ -114,6 +119,7 @@ class Worker:
         slot = slot_of(datetime.now(UTC), target.every)
         if await asking.ask_round(self.watch, target, slot):
             await self._evaluate()
+        await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
 
     async def _evaluate(self) -> None:
         if await judging.evaluate(self.watch):
@@ -145,4 +151,5 @@ class Worker:
 
     def _note(self, event: JobEvent) -> None:
         self.missed += 1
+        self.watch.metrics.skipped()
         log.debug("run skipped", extra={"job": event.job_id, "event_code": event.code})

@@ -1,5 +1,6 @@
 """Answers as the simulated service's two voices give them, for tests of fingerprints."""
 
+from functools import cache
 from random import Random
 
 from monitor.demo.situations import Speaker
@@ -27,6 +28,7 @@ def answers(speaker: Speaker, each: int, *, seed: str = "baseline") -> list[Answ
     return [said(speaker, query, f"{seed}{nth}") for nth in range(each) for query in QUERIES]
 
 
+@cache
 def profile(*, rivals: bool = True, each: int = 10) -> Profile:
     """Llama's looks, and Haiku's beside them."""
     others = {HAIKU: answers(Speaker.HAIKU, each)} if rivals else {}

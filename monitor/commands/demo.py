@@ -9,6 +9,7 @@ from typing import Any
 from monitor.commands.opening import stop
 from monitor.demo.story import play
 from monitor.embedded import EmbeddedFault, running
+from monitor.settings import load
 from monitor.store.asking import answer
 
 
@@ -32,6 +33,6 @@ def demo(*, html: Path | None, keep: bool) -> None:
         if status == 0 and html is not None:
             from monitor.commands.report import written
 
-            written(server.url, html)
+            written(server.url, html, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
             show.print(f"Report written to {html}", markup=False)
     raise SystemExit(status)

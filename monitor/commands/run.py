@@ -5,11 +5,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from typing import Any
 
 from monitor import __version__, identity, logs, pricing
 from monitor.commands.opening import configuration, database_url, stop, unreachable
 from monitor.jobs.watch import Watch
+from monitor.metrics import Metrics
 from monitor.notifiers import Notifier, notifier
 from monitor.settings import Environment, Settings
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
@@ -44,21 +46,41 @@ async def work(settings: Settings, url: str) -> None:
     database = Database(url)
     try:
         await _wait_for_schema(database, settings, url)
-        async with Wire(__version__) as wire:
-            await Worker(opened(settings, database, wire)).live()
+        async with AsyncExitStack() as edges:
+            wire = await edges.enter_async_context(Wire(__version__))
+            watch = opened(settings, database, wire)
+            await _serve_metrics(edges, watch)
+            await Worker(watch).live()
     finally:
         await database.close()
+
+
+async def _serve_metrics(edges: AsyncExitStack, watch: Watch) -> None:
+    served = watch.settings.file.metrics
+    try:
+        await edges.enter_async_context(watch.metrics.serving(served.host, served.port))
+    except OSError as error:
+        stop(f"metrics.port = {served.port}: {error.strerror}; choose another, or leave it out")
 
 
 def opened(settings: Settings, database: Database, wire: Wire) -> Watch:
     """The worker's edges in one piece."""
     environment = settings.environment
+    notifier = told_by(environment)
     return Watch(
         settings=settings,
         database=database,
         wire=wire,
         book=pricing.book(settings.file.prices, same=identity.same),
-        notifier=told_by(environment),
+        notifier=notifier,
+        metrics=Metrics(
+            settings.targets.values(),
+            rules=settings.rules,
+            channel=notifier.channel,
+            version=__version__,
+            region=environment.fly_region,
+            config_hash=settings.config_hash,
+        ),
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
     )

@@ -15,7 +15,7 @@ from monitor.identity.fingerprint import Vector
 POWERS = (0.1, 0.3)  # a bold bet and a timid one: nobody knows how large the change will be
 PACES = (0.3, 0.1)  # how fast a learnt direction follows what is heard
 VIEWS = 3 + len(PACES)
-MOST = 1e7  # of one sum: it must come down again when the old model returns
+MOST = 4e5  # of one sum: it must come down again when the old model returns
 _STEP = 3.0  # standard deviations one answer moves a direction by, at most
 _NOISE = 0.7
 

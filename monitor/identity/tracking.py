@@ -130,6 +130,10 @@ class Track:
             bets=tuple(round(bet, 6) for bet in bets),
             directions=tuple(map(quantised, conformal.turned(self.directions, vector))),
         )
+        if self.changed and not after.changed:  # the old looks are back: begin anew
+            after = replace(
+                after, bets=conformal.NO_BETS, directions=conformal.still(len(vector))
+            )
         if not after.calm():
             return after
         waiting = (*self.waiting, vector)

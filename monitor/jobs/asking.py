@@ -16,6 +16,7 @@ from monitor.wire import exchange, quiet
 
 log = logging.getLogger(__name__)
 
+TAKEN = "another worker asks it"
 DRAIN = 200  # observations a transaction, when the spool empties
 
 
@@ -27,6 +28,7 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
     """
     if why := await _refusal(watch, target, slot):
         log.info("round missed", extra={"target": target.name, "slot": slot, "why": why})
+        watch.metrics.round(target.name, whole=why == TAKEN)
         return 0
     asked, missed = 0, None
     with quiet():
@@ -36,11 +38,13 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
                 missed = spent_up or "the worker was stopped"
                 break
             observation = await probe(watch, target, query, slot=slot, history=history)
+            watch.metrics.observed(observation)
             await keep(watch, [observation])
             asked += 1
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
                 break
+    watch.metrics.round(target.name, whole=missed is None)
     await _finish(watch, target, slot, missed)
     return asked
 
@@ -52,7 +56,7 @@ async def _refusal(watch: Watch, target: Target, slot: datetime) -> str | None:
     try:
         async with watch.database.begin() as connection:
             if not await slots.claim(connection, target.name, watch.region, slot, watch.worker):
-                return "another worker asks it"
+                return TAKEN
             missed = patient
             if missed is None and await thinning.thinned(connection, watch, target, slot):
                 missed = thinning.THINNED

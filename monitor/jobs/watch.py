@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from monitor.metrics import Metrics
 from monitor.notifiers import Notifier
 from monitor.pricing import Book
 from monitor.settings import Settings
@@ -23,6 +24,7 @@ class Watch:
     notifier: Notifier
     region: str
     worker: str
+    metrics: Metrics
     spool: Spool = field(default_factory=Spool)
     patience: dict[str, datetime] = field(default_factory=dict)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins

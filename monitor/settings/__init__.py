@@ -13,8 +13,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from monitor.domain import Target
+from monitor.health import HealthPage
 from monitor.rules import ProbeBudget, Rule
-from monitor.settings.building import header_secrets, price_faults, rules, targets
+from monitor.settings.building import header_secrets, health_pages, price_faults, rules, targets
 from monitor.settings.environment import Environment, environment
 from monitor.settings.faults import ConfigurationFault, Fault, faults_in
 from monitor.settings.overlay import document, overlay
@@ -31,6 +32,7 @@ class Settings:
     file: File
     targets: Mapping[str, Target]
     rules: Mapping[str, Rule]
+    health: Mapping[str, HealthPage]  # by target
     config_hash: str
     secrets: tuple[str, ...]
 
@@ -62,6 +64,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         file=file,
         targets=watched,
         rules=_with_budget(judged_by, file),
+        health=dict(health_pages(file)),
         config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
         secrets=(*found.secrets, *header_secrets(file, watched)),
     )

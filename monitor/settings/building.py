@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.dialects import dialect_of
 from monitor.domain import Query, Target
+from monitor.health import HealthPage, address
 from monitor.pricing import BadPrices
 from monitor.pricing import rows as price_rows
 from monitor.pricing.book import OVERRIDES
@@ -90,7 +91,7 @@ def targets(
 
 
 def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Target:
-    plain = section.model_dump(exclude={"queries", "headers", "options"})
+    plain = section.model_dump(exclude={"queries", "headers", "options", "health"})
     plain |= {k: tuple(v) for k, v in plain.items() if isinstance(v, list)}
     queries = tuple(Query(**query.model_dump()) for query in section.queries)
     return Target(name=name, queries=queries, headers=headers,
@@ -106,6 +107,15 @@ def _floats(value: Any) -> Any:
     return float(value) if isinstance(value, Decimal) else value
 
 
+def health_pages(file: File) -> Iterator[tuple[str, HealthPage]]:
+    """The health page of each target that has one."""
+    for name, section in file.targets.items():
+        page = section.health
+        if page.url is not None:
+            whole = address(section.url, page.url)
+            yield name, HealthPage(url=whole, every=page.every, expect=tuple(page.expect))
+
+
 def header_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
     """Values of headers that authenticate, and whatever the environment put into one."""
     for name, target in built.items():
@@ -113,3 +123,4 @@ def header_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
         for header, value in target.headers.items():
             if _AUTHENTICATES.search(header) or _REFERENCE.search(templates[header]):
                 yield value
+                yield from (pair.partition("=")[2] for pair in value.split(";"))  # of a cookie

@@ -1,9 +1,9 @@
 """What the environment tells: addresses and secrets, checked."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -67,9 +67,10 @@ class Environment(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret held, for redaction."""
+        """Every secret held, for redaction; of an address also the part that makes it one."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        return tuple(s.get_secret_value() for s in held if isinstance(s, SecretStr))
+        whole = [s.get_secret_value() for s in held if isinstance(s, SecretStr)]
+        return (*whole, *(part for address in whole for part in _secret_parts(address)))
 
 
 def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[Fault]]:
@@ -87,6 +88,19 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
             )
             for item in error.errors(include_url=False)
         ]
+
+
+def _secret_parts(address: str) -> Iterator[str]:
+    """The password of an address, else the longest part of its path, as in a webhook's."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return
+    if parts.password:
+        yield parts.password
+        yield unquote(parts.password)
+    elif parts.scheme in ("http", "https"):
+        yield max(parts.path.split("/"), key=len)
 
 
 def _shown(name: str, value: object) -> str:

@@ -2,10 +2,11 @@
 
 from datetime import time, timedelta
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from monitor.health import expectation
 from monitor.settings.values import ClockTime, Duration, HttpUrl, Money, SlugName, Zone
 
 
@@ -19,6 +20,14 @@ class QuerySection(Section):
     identity: bool = False
     prompt_tokens: int | None = Field(None, gt=0)
     stop_after_chars: int | None = Field(None, gt=0)
+
+
+class HealthSection(Section):
+    """The target's own health page. `url` None: none is read."""
+
+    url: str | None = Field(None, min_length=1)
+    every: Duration = timedelta(minutes=5)
+    expect: list[Annotated[str, AfterValidator(expectation)]] = []
 
 
 class TargetSection(Section):
@@ -41,6 +50,7 @@ class TargetSection(Section):
     persona: bool = True
     untrusted: list[str] = []
     options: dict[str, Any] = {}
+    health: HealthSection = HealthSection()
 
     @model_validator(mode="after")
     def _sound(self) -> "TargetSection":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from monitor import identity, pricing
 from monitor.jobs.watch import Watch
+from monitor.metrics import Metrics
 from monitor.notifiers import Console, Notifier
 from monitor.settings import Settings, load
 from monitor.store import Database
@@ -45,4 +46,5 @@ async def watching(
             settings=configured, database=database, wire=wire,
             book=pricing.book(configured.file.prices, same=identity.same),
             notifier=notifier or Console(), region="local", worker="w1",
+            metrics=Metrics(configured.targets.values()),
         )  # fmt: skip

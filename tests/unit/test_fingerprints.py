@@ -129,8 +129,11 @@ def test_an_unknown_model_is_a_change_and_has_no_name() -> None:
 
 def test_the_old_model_returns() -> None:
     track, _ = followed("L" * 12 + "H" * 20, rivals=False)
-    track, seen = followed("L" * 40, rivals=False, track=track)
-    assert seen[-1].identity is Identity.EXPECTED
+    known = profile(rivals=False)
+    for nth in range(20):
+        answer = said(Speaker.LLAMA, QUERIES[nth % 3], f"back{nth}")
+        track, looks = looked(track, known, answer, at=AT)
+    assert looks.identity is Identity.EXPECTED
     assert track.since is None
 
 
