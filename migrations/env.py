@@ -7,7 +7,7 @@ from alembic import context
 from sqlalchemy import create_engine
 
 from monitor.store.engine import address
-from monitor.store.tables import metadata
+from monitor.store.schema import every_table
 
 # Partitions of a partitioned table belong to their parent; jobs make and drop them.
 _PARTITION = re.compile(r"_(\d{4}_\d{2}|default)$")
@@ -20,7 +20,7 @@ def _ours(name: str | None, kind: str, _parents: object) -> bool:
 def _run(connection: object) -> None:
     context.configure(
         connection=connection,  # type: ignore[arg-type]
-        target_metadata=metadata,
+        target_metadata=every_table(),
         include_name=_ours,
         compare_server_default=False,
     )

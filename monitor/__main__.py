@@ -1,12 +1,19 @@
 """The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
 
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from monitor import __version__
+
+class Form(StrEnum):
+    CSV = "csv"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+
 
 app = typer.Typer(
     name="monitor",
@@ -101,6 +108,29 @@ def report(
     from monitor.commands.report import report as tell
 
     tell(since, html, png)
+
+
+@app.command()
+def export(
+    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
+    form: Annotated[Form, typer.Option("--format", help="csv, jsonl or parquet.")] = Form.CSV,
+    out: Annotated[Path | None, typer.Option(help="A file; else standard output.")] = None,
+) -> None:
+    """Write observations for spreadsheets, programs and data frames."""
+    from monitor.commands.export import export as write
+
+    write(_span(since), form.value, out)
+
+
+@app.command()
+def derive(
+    since: Annotated[str, typer.Option(help="How far back, such as 30d.")] = "30d",
+    target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
+) -> None:
+    """Derive identity and cost again from what is stored, after rules or prices changed."""
+    from monitor.commands.derive import derive_again
+
+    derive_again(since=_span(since), target=target)
 
 
 incidents = typer.Typer(

@@ -16,7 +16,6 @@ from monitor.domain import (
     Cost,
     Dialect,
     Ending,
-    Evidence,
     Observation,
     Query,
     Reply,
@@ -59,7 +58,8 @@ def observe(
     reply = read(dialect, transcript)
     outcome, error = measure.outcome(transcript, reply)
     timing = measure.timing(transcript, reply)
-    who = _redacted(_who(reply, occasion, standing), occasion.secrets)
+    claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
+    who = _redacted(_who(replace(reply, claims=claims), occasion, standing), occasion.secrets)
     cut = transcript.ending is not Ending.END
     cost = _cost(reply, who, occasion, book, transcript, cut=cut)
     counted = pricing.tokens(
@@ -106,7 +106,7 @@ def observe(
         identity=who.identity,
         confidence=who.confidence,
         identity_reason=plain(who.reason),
-        evidence=tuple(_shown(item, occasion.secrets) for item in who.evidence),
+        evidence=who.evidence,
         claims=claims,
         cost_usd=cost.usd if isinstance(cost, Cost) else None,
         cost_source=cost.source if isinstance(cost, Cost) else None,
@@ -194,8 +194,3 @@ def _redacted(who: Who, secrets: Sequence[str]) -> Who:
 
 def _safe(claim: Claim, secrets: Sequence[str]) -> Claim:
     return replace(claim, value=plain(redact(claim.value, secrets)))
-
-
-def _shown(evidence: Evidence, secrets: Sequence[str]) -> Evidence:
-    """Evidence quotes the answer, whose words are foreign as well."""
-    return replace(evidence, detail=redact(evidence.detail, secrets))

@@ -14,7 +14,17 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor.domain import Target
-from monitor.jobs import asking, gauging, health, heartbeat, judging, keeping, polling, telling
+from monitor.jobs import (
+    asking,
+    gauging,
+    health,
+    heartbeat,
+    judging,
+    keeping,
+    polling,
+    rolling,
+    telling,
+)
 from monitor.jobs.watch import Watch
 from monitor.store import Away
 
@@ -82,6 +92,8 @@ class Worker:
         gauge = partial(gauging.gauge, self.watch, self.watch.metrics)
         self._every(timedelta(seconds=15), gauge, "gauge", now)
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
+        roll_up = partial(rolling.roll_up, self.watch)
+        self._every(timedelta(minutes=5), roll_up, "roll up", now)
         self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)
 
     def _every(

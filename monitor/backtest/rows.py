@@ -14,6 +14,7 @@ from monitor.domain import Identity, Outcome, Sample
 NAMELESS = "backtest"  # the target of rows that name none
 DISORDER = timedelta(minutes=5)  # rows may come that much out of order
 
+_DECODER = json.JSONDecoder()
 _SLOTS = 64  # rounds under way at once, over all targets
 _ERRORS = {
     "timeout": Outcome.TIMEOUT_FIRST_TOKEN,
@@ -59,12 +60,13 @@ def rows(lines: Iterable[str], identity: Callable[[str], Identity]) -> Iterator[
 
 
 def _record(line: str) -> Mapping[str, Any]:
+    text = line.strip()
     try:
-        record = json.loads(line)
+        record, end = _DECODER.raw_decode(text)
     except (ValueError, RecursionError):
-        record = None
-    if type(record) is not dict:
-        raise ValueError(f"not a JSON object: {line.strip()[:60]!r}; write one object a line")
+        record, end = None, 0
+    if type(record) is not dict or end != len(text):
+        raise ValueError(f"not a JSON object: {text[:60]!r}; write one object a line")
     return record
 
 

@@ -1,7 +1,7 @@
 """`monitor migrate`: the schema to its head, under a lock."""
 
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.store import REVISION, Away, SchemaUnknown
+from monitor.store import REVISION, Away, SchemaUnknown, roles
 from monitor.store.schema import migrate as bring
 
 
@@ -11,10 +11,13 @@ def migrate() -> None:
     with database_url(settings) as url:
         try:
             bring(url)
+            left_to_do = roles.ensure(url)
         except Away as away:
             stop(unreachable(settings, url, away))
         except SchemaUnknown as unknown:
             stop(str(unknown), BAD_INPUT)
         except PermissionError as refused:
             stop(str(refused), BAD_INPUT)
+    if left_to_do:
+        print("this role may not make the others; have the owner run:\n" + left_to_do)  # noqa: T201
     print(f"schema is at revision {REVISION}")  # noqa: T201

@@ -40,7 +40,9 @@ class Spend:
     ends_at: datetime
     total_usd: Decimal
     at_least: bool = False
-    slices: tuple[tuple[datetime, Decimal], ...] = ()  # recent spend by five minutes
+    slices: tuple[
+        tuple[datetime, Decimal], ...
+    ] = ()  # recent spend by five minutes, in order of time
 
 
 class State(StrEnum):

@@ -15,7 +15,7 @@ from monitor.identity.fingerprint import Vector
 POWERS = (0.1, 0.3)  # a bold bet and a timid one: nobody knows how large the change will be
 PACES = (0.3, 0.1)  # how fast a learnt direction follows what is heard
 VIEWS = 3 + len(PACES)
-MOST = 4e5  # of one sum: it must come down again when the old model returns
+MOST = 2e5  # of one sum: it must come down again when the old model returns
 _STEP = 3.0  # standard deviations one answer moves a direction by, at most
 _NOISE = 0.7
 
@@ -96,15 +96,13 @@ def still(size: int) -> tuple[Vector, ...]:
 def wagered(sums: Sums, ranked: Sequence[float | None], *, heard: int) -> Sums:
     """The sums after betting on one answer's ranks among so many heard.
 
-    Nobody gets rich by the luck of a tie: ranks below half a place count as half a place,
-    and what that costs on average is paid back on every bet, which keeps the mean at one.
+    Nobody gets rich by the luck of a tie: ranks below half a place count as half a place.
     """
     least = 0.5 / (heard + 1)
-    fees = [1 / (1 - (1 - power) * least**power) for power in POWERS]
     new = []
     for at, rank in enumerate(ranked):
-        for nth, (power, fee) in enumerate(zip(POWERS, fees, strict=True)):
-            won = 1.0 if rank is None else fee * power * max(rank, least) ** (power - 1)
+        for nth, power in enumerate(POWERS):
+            won = 1.0 if rank is None else power * max(rank, least) ** (power - 1)
             new.append(min(MOST, (1 + sums[at * len(POWERS) + nth]) * won))
     return tuple(new)
 

@@ -76,12 +76,8 @@ def _abstention(track: Track, profile: Profile, answer: Answer) -> str | None:
 def _course(track: Track, rival: Rival, seen: Features) -> Course:
     before = next((c for c in track.courses if c.model == rival.model), Course(rival.model))
     nats = rival.contrast.nats(seen).total
-    likeness = 0.0
-    if nats > 0:
-        among = rival.fingerprint
-        score = conformal.overall(among.vector(seen))
-        likeness = sum(conformal.overall(v) >= score for v in among.vectors) / among.count
-    return before.after(nats, likeness, seen.query)
+    vector = quantised(rival.fingerprint.vector(seen)) if nats > 0 else ()
+    return before.after(nats, seen.query, vector=vector, own=rival.fingerprint.vectors)
 
 
 def _judged(track: Track, profile: Profile, seen: Features, vector: Vector) -> Looks:

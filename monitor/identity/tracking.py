@@ -14,20 +14,22 @@ from typing import Any, Self
 
 from monitor.domain import Identity
 from monitor.identity import conformal, cusum
+from monitor.identity.belonging import COUNTED, belong
 from monitor.identity.features import MARKS, VERSION
 from monitor.identity.fingerprint import SCALARS, Vector
 
 SIZE = SCALARS + len(MARKS)
-CHANGED_AT = 20_160.0  # bets; while nothing changes they reach it less often than in so many
-QUARANTINE = 12  # answers that wait before others are ranked against them
+# Bets at which something changed. Ties are bet on so cautiously that good answers reach this
+# less than half as often as once in so many (docs/fingerprints.md#false-alarms).
+CHANGED_AT = 10_080.0
+QUARANTINE = 8  # answers that wait before others are ranked against them
 ACCEPTED = 150  # answers kept besides the baseline
-HELD_AT = CHANGED_AT / 10  # suspicion at which nothing is accepted any more
+HELD_AT = CHANGED_AT / 5  # suspicion at which nothing is accepted any more
 DOUBT_NATS, DOUBT_BETS = 3.0, 50.0  # suspicion that asks for more probes
 BURST = 4  # extra probes a suspicion may cost
 REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 3  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
-LIKE = 0.12  # mean rank among the fallback's own answers: less is somebody else
 _OVER_AT = cusum.LIMIT / 2  # an established fallback is over when no more than this is left
 _SCALE = 256
 
@@ -40,28 +42,33 @@ class Course:
     sums: cusum.Sums = cusum.NOTHING
     queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
     spoke: int = 0  # answers that spoke for it since nothing did
-    likeness: float = 0.0  # sum of their ranks among the fallback's own
+    total: Vector = ()  # of the first of them, as the fallback's own fingerprint sees them
     established: bool = False
 
     @property
     def nats(self) -> float:
         return max(self.sums)
 
-    def after(self, nats: float, likeness: float, query: str) -> "Course":
-        """The course after one more answer."""
+    def after(self, nats: float, query: str, *, vector: Vector, own: Sequence[Vector]) -> "Course":
+        """The course after one more answer, seen by the fallback's fingerprint of `own`."""
         sums = cusum.summed(self.sums, nats)
         if not any(sums):
             return Course(self.model)
         course = replace(self, sums=sums)
         if nats > 0:
             queries = tuple(dict.fromkeys((*self.queries, query)))[:FEWEST_QUERIES]
-            course = replace(course, queries=queries, spoke=self.spoke + 1,
-                             likeness=self.likeness + likeness)  # fmt: skip
-        reached = course.nats >= cusum.LIMIT and course.spoke >= FEWEST
-        alike = course.spoke > 0 and course.likeness >= LIKE * course.spoke
-        if reached and alike and len(course.queries) >= FEWEST_QUERIES:
-            return replace(course, established=True)
-        return replace(course, established=self.established and course.nats >= _OVER_AT)
+            course = replace(course, queries=queries, spoke=self.spoke + 1)
+            if self.spoke < COUNTED:
+                total = self.total or (0.0,) * len(vector)
+                total = tuple(a + b for a, b in zip(total, vector, strict=True))
+                course = replace(course, total=total)
+        needed = _OVER_AT if self.established else cusum.LIMIT
+        enough = course.spoke >= FEWEST and len(course.queries) >= FEWEST_QUERIES
+        established = enough and course.nats >= needed and course._belongs(own)
+        return replace(course, established=established)
+
+    def _belongs(self, own: Sequence[Vector]) -> bool:
+        return belong(self.total, min(self.spoke, COUNTED), own)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,9 +138,7 @@ class Track:
             directions=tuple(map(quantised, conformal.turned(self.directions, vector))),
         )
         if self.changed and not after.changed:  # the old looks are back: begin anew
-            after = replace(
-                after, bets=conformal.NO_BETS, directions=conformal.still(len(vector))
-            )
+            after = replace(after, bets=conformal.NO_BETS, directions=conformal.still(len(vector)))
         if not after.calm():
             return after
         waiting = (*self.waiting, vector)
@@ -162,7 +167,14 @@ class Track:
     def from_json(cls, kept: dict[str, Any]) -> Self:
         """The track as it was kept. Raises KeyError, TypeError or ValueError for anything else."""
         courses = (
-            Course(**{**each, "sums": tuple(each["sums"]), "queries": tuple(each["queries"])})
+            Course(
+                **{
+                    **each,
+                    "sums": tuple(each["sums"]),
+                    "queries": tuple(each["queries"]),
+                    "total": tuple(each["total"]),
+                }
+            )
             for each in kept["courses"]
         )
         return cls(

@@ -1,10 +1,12 @@
 """`spend`: the day costs more than it may."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import sqrt
+from operator import itemgetter
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
@@ -13,6 +15,7 @@ from monitor.rules.limits import at_least, positive, zone
 
 SLICE = timedelta(minutes=5)
 _CENT = Decimal("0.01")
+_AT = itemgetter(0)
 _LOW = 3  # standard errors below the mean rate: what is told early should come true
 
 
@@ -71,17 +74,17 @@ class DailySpend:
 
     def _early(self, today: Spend, now: datetime) -> Verdict | None:
         """The notice that the day will pass the limit, if even a low rate says so."""
-        start = now - timedelta(hours=self.rate_hours)
-        slices = {at: float(usd) for at, usd in today.slices if start <= at <= now - SLICE}
+        first = bisect_left(today.slices, now - timedelta(hours=self.rate_hours), key=_AT)
+        over = bisect_right(today.slices, now - SLICE, key=_AT)  # the one under way is not
+        slices = today.slices[first:over]
         if len(slices) < self.rate_slices:
             return None
-        first, last = min(slices), max(slices)
-        spread = (last - first) // SLICE + 1  # slices without spend count as such
-        rate = sum(slices.values()) / spread
+        spread = (slices[-1][0] - slices[0][0]) // SLICE + 1  # those without spend count as such
+        rate = float(sum(usd for _, usd in slices)) / spread
         missing, left = float(self.limit_usd - today.total_usd), (today.ends_at - now) / SLICE
         if rate * left <= missing:
             return None
-        squares = sum(usd * usd for usd in slices.values()) - spread * rate * rate
+        squares = sum(float(usd) ** 2 for _, usd in slices) - spread * rate * rate
         error = sqrt(max(squares, 0) / (spread - 1) / spread)
         if (rate - _LOW * error) * left <= missing:
             return None

@@ -143,8 +143,10 @@ class Window:
         closed = self._place(sample)
         self.samples.append(sample)
         self._count(sample, 1)
-        if good and sample.identity.fallback is not None:
-            self._learn(sample)
+        fell = sample.identity.fallback
+        if good and fell is not None:
+            self.known.append(sample)
+            self.fell.append(self.fell[-1] + fell)
         start = sample.at - SPAN
         self._floor = max(start, self._gap_at)
         while len(self.known) > KNOWN or (self.known and self.known[0].at < start):
@@ -210,7 +212,3 @@ class Window:
             self.answered += by
             self.unknown += by * (sample.identity is Identity.UNKNOWN)
             self.unpriced += by * (sample.model is not None and sample.cost_usd is None)
-
-    def _learn(self, sample: Sample) -> None:
-        self.known.append(sample)
-        self.fell.append(self.fell[-1] + bool(sample.identity.fallback))

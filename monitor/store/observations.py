@@ -1,18 +1,19 @@
 """Observations: added once, never changed; and the windows that rules look at."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import RowMapping, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Evidence, Identity, Observation, Outcome, Sample, Stamp
 from monitor.store.tables import observations
 
+_DERIVED = {"fallback", "recorded_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 
 SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
@@ -25,26 +26,26 @@ async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
     """
     if not new:
         return 0
-    rows = [_row(observation) for observation in new]
-    statement = insert(observations).values(rows).on_conflict_do_nothing()
-    added = await connection.execute(statement.returning(observations.c.id))
-    return len(added.all())
+    rows = json.dumps([_row(observation) for observation in new], default=str)
+    return len((await connection.execute(_ADD, {"rows": rows})).all())
+
+
+# One statement whatever the number of rows: compiling a row of values each costs five times
+# as much. Numbers travel as text and stay exact.
+_ADDED = ", ".join(c.name for c in observations.columns if c.name not in _DERIVED)
+_ADD = text(
+    f"INSERT INTO observations ({_ADDED}) "  # noqa: S608  names of columns only
+    f"SELECT {_ADDED} FROM jsonb_populate_recordset(NULL::observations, CAST(:rows AS jsonb)) "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
 
 
 def _row(observation: Observation) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        name: getattr(observation, name) for name in observation.__dataclass_fields__
-    }
-    row["evidence"] = [_json(item) for item in observation.evidence]
-    row["claims"] = [_json(item) for item in observation.claims]
+    row = {field.name: getattr(observation, field.name) for field in fields(observation)}
+    row["evidence"] = [asdict(item) for item in observation.evidence]
+    row["claims"] = [asdict(item) for item in observation.claims]
     row["rates"] = dict(observation.rates)
-    row["chunk_lengths"] = list(observation.chunk_lengths)
-    row["faults"] = list(observation.faults)
     return row
-
-
-def _json(item: Any) -> dict[str, Any]:
-    return asdict(item)
 
 
 _SAMPLE = (

@@ -1,7 +1,6 @@
 """The tables behind schema `report`: rollups, spend, health pages, and how far they have come.
 
-Every row is computed from others and may be computed again, whole hours at a time: nothing is
-ever added to a figure.
+Every row is computed from others and may be computed again: nothing is added to a figure.
 """
 
 from sqlalchemy import (

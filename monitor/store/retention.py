@@ -47,7 +47,7 @@ async def forget_excerpts(
 
 
 async def forget_rounds(connection: AsyncConnection, most: int = BATCH) -> int:
-    """Delete some old slots and account readings; returns how many of the greater."""
+    """Delete some old slots, account readings and receipts; returns how many of the greatest."""
     gone = [await connection.execute(statement, {"most": most}) for statement in _ROUNDS]
     return max(len(result.all()) for result in gone)
 
@@ -64,5 +64,11 @@ _ROUNDS = (
             SELECT ctid FROM account_readings
             WHERE at < (SELECT raw_since FROM report_state) LIMIT :most
         ) RETURNING at
+    """),
+    text("""
+        DELETE FROM receipts WHERE ctid IN (
+            SELECT ctid FROM receipts
+            WHERE slot < (SELECT raw_since FROM report_state) LIMIT :most
+        ) RETURNING slot
     """),
 )

@@ -5,8 +5,11 @@ GRANT SELECT ON ALL TABLES IN SCHEMA report TO monitor_reader, monitor_writer;
 GRANT USAGE ON SCHEMA public TO monitor_writer;
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO monitor_writer;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO monitor_writer;
--- Observations are added, never changed, and only through their table; which schema this is, the owner decides.
+-- Observations are added, and only through their table. What was observed never changes; what is derived from it may be
+-- derived again. Which schema this is, the owner decides.
 REVOKE UPDATE ON observations FROM monitor_writer;
+GRANT UPDATE (identity, model_detected, confidence, identity_reason, evidence, cost_usd, cost_source, cost_reason, rates)
+    ON observations TO monitor_writer;
 DO $$
 DECLARE
     month regclass;
@@ -18,6 +21,7 @@ END $$;
 REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;
 -- What is computed is computed again; rounds and read-outs go with the raw rows.
 GRANT DELETE ON rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
-    models_daily, rollups_due, spend_hourly, spend_days, slots, account_readings TO monitor_writer;
+    models_daily, rollups_due, spend_hourly, spend_days, slots, account_readings, receipts
+    TO monitor_writer;
 GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts
     TO monitor_writer;

@@ -8,12 +8,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import MetaData, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import Database, address, connect_arguments, unavailable
 
-REVISION = "r1_0001"
+REVISION = "r1_0006"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 _LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
 
@@ -46,6 +46,13 @@ def fits(found: str | None) -> bool:
             "run the version of rag-monitor that made it, or point DATABASE_URL elsewhere"
         )
     return int(have[2]) >= int(want[2])
+
+
+def every_table() -> MetaData:
+    """All tables, wherever they are written down: what migrations are compared with."""
+    from monitor.store import identity_tables, receipts, report_tables, tables  # noqa: F401
+
+    return tables.metadata
 
 
 def migrations() -> Path:

@@ -9,11 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from monitor.domain import AccountState, Claim, ClaimKind, CostSource, Identity, Reading
+from monitor import identity, pricing
+from monitor.domain import AccountState, Claim, ClaimKind, CostSource, Identity, Reading, Usage
+from monitor.jobs import deriving
 from monitor.jobs import receipts as job
 from monitor.jobs.watch import Watch
-from monitor.store import Database, accounts, leases, observations, receipts, rollups
+from monitor.store import (
+    Database,
+    accounts,
+    derived,
+    leases,
+    observations,
+    receipts,
+    retention,
+    roles,
+    rollups,
+)
 from tests.contract.provider import Asked, Dripped, Provider, provider, reply
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -304,8 +317,8 @@ async def test_two_records_of_one_answer_contradict_and_add_up(
 
     async with served(database, tmp_path, said) as (watch, _):
         assert await job.fetch(watch) == 2
-    identity, _, _, usd, _ = rows(database_url, WHO)[0]
-    assert (identity, usd) == ("disputed", Decimal("0.004"))
+    who, _, _, usd, _ = rows(database_url, WHO)[0]
+    assert (who, usd) == ("disputed", Decimal("0.004"))
 
 
 async def test_what_the_record_names_is_stored_without_our_secrets(
@@ -335,3 +348,24 @@ async def test_an_hour_rolled_up_before_its_receipt_is_rolled_up_again(
         while await rollups.advance(connection):
             pass
     assert rows(database_url, fell) == [("anthropic/claude-haiku-4.5", Decimal("0.002"))]
+
+
+async def test_the_role_of_the_worker_may_do_all_of_it(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """It may not change what was observed: tests/contract/test_roles.py."""
+    assert roles.ensure(database_url) is None
+    configured = settings(tmp_path)
+    target, book = configured.targets["rag"], pricing.book({}, same=identity.same)
+    seen = answered()
+    record = receipts.Record(Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage())
+    async with database.begin() as connection:
+        await connection.execute(text("SET LOCAL ROLE monitor_writer"))
+        assert await observations.add(connection, [seen]) == 1
+        assert await receipts.expect(connection, within=job.LATE) == 1
+        [item] = await receipts.due(connection, most=1)
+        await receipts.keep(connection, item.generation, record)
+        stored = await derived.some(connection, [(seen.slot, seen.id)])
+        assert len(await deriving.derive(connection, stored, target, book)) == 1
+        await retention.forget_rounds(connection)
+    assert rows(database_url, WHO)[0][:2] == ("fallback", True)

@@ -103,7 +103,8 @@ def test_the_reader_is_read_only_and_not_for_long(reader: psycopg.Connection[Any
     [
         "DELETE FROM observations",
         "DELETE FROM observations_default",
-        "UPDATE observations SET cost_usd = 0",
+        "UPDATE observations SET ttft_ms = 0",
+        "UPDATE observations SET claims = '[]'",
         "UPDATE observations_default SET cost_usd = 0",
         "TRUNCATE observations",
         "DELETE FROM incidents",

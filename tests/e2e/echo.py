@@ -13,13 +13,14 @@ from itertools import count
 
 class _Door(BaseHTTPRequestHandler):
     secrets: Sequence[str]
-    turns: Iterator[int]
+    answers: Iterator[int]
+    readings: Iterator[int]
 
     def do_POST(self) -> None:
         """An answer, an error, a refusal, a page, a redirection, a broken stream: in turn."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         told = self._everything()
-        match next(self.turns) % 7:
+        match next(self.answers) % 7:
             case 0 | 3:
                 self._stream(
                     {"id": f"gen-{self.secrets[0]}", "model": f"meta-llama/llama-4-scout {told}"},
@@ -40,7 +41,7 @@ class _Door(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Whatever is asked for: refused, in turns, with every secret named."""
         told = self._everything()
-        if next(self.turns) % 2:
+        if next(self.readings) % 2:
             self._reply(401, json.dumps({"error": {"message": told}}))
         else:
             said = {"label": told, "limit": told, "model": told, "expires_at": told, "detail": told}
@@ -72,7 +73,7 @@ class _Door(BaseHTTPRequestHandler):
 @contextmanager
 def echo(secrets: Sequence[str]) -> Iterator[str]:
     """Serve on loopback; yields the address."""
-    door = type("Door", (_Door,), {"secrets": secrets, "turns": count()})
+    door = type("Door", (_Door,), {"secrets": secrets, "answers": count(), "readings": count()})
     server = ThreadingHTTPServer(("127.0.0.1", 0), door)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))

@@ -4,7 +4,7 @@ Every secret variable and header holds one. The service, the providers and Slack
 them in every part of their replies; then every log, output, message and column is searched.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -46,6 +46,7 @@ identity = true
 [accounts]
 every = "2s"
 """
+Channel = Callable[[Inbox], dict[str, str]]
 TABLES = """
     SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
     WHERE table_schema IN ('public', 'report')
@@ -82,7 +83,9 @@ def inbox() -> Iterator[Inbox]:
 
 
 def bot(inbox: Inbox) -> dict[str, str]:
+    """Both are held; the token is used."""
     return {
+        **webhook(inbox),
         "SLACK_BOT_TOKEN": inbox.token,
         "SLACK_CHANNEL": "#alerts",
         "SLACK_API_BASE_URL": inbox.api_url,
@@ -102,21 +105,20 @@ def stored(url: str) -> dict[str, str]:
     }
 
 
-def leaks(texts: Mapping[str, str]) -> list[str]:
-    """Where a canary is found, and which: `log: bot`."""
+def leaks(texts: Mapping[str, str], *, held: Collection[str] = CANARIES) -> list[str]:
+    """Where a canary that was held is found, and which: `log: bot`."""
     return [
         f"{place}: {name}"
         for place, text in texts.items()
-        for name, canary in CANARIES.items()
-        if canary.lower() in text.lower()
+        for name in held
+        if CANARIES[name].lower() in text.lower()
     ]
 
 
 @pytest.mark.parametrize("channel", [bot, webhook])
 def test_a_worker_lets_no_secret_out(
-    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: Inbox, channel: object
+    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: Inbox, channel: Channel
 ) -> None:
-    assert callable(channel)
     with worker(tmp_path, **planted, **channel(inbox)) as monitor:
         probes = "SELECT 1 FROM observations OFFSET 40"
         eventually(lambda: rows(database_url, probes), 90, "forty probes")
@@ -131,25 +133,27 @@ def test_a_worker_lets_no_secret_out(
     everything = stored(database_url)
     assert "***" in everything["public.observations"], "what was told is redacted, not lost"
     messages = "\n".join(repr(message) for message in inbox.messages)
-    assert not leaks({**everything, "log": log, "slack": messages})
+    held = CANARIES.keys() - ({"bot"} if channel is webhook else set())
+    assert not leaks({**everything, "log": log, "slack": messages}, held=held)
 
 
 def test_commands_let_no_secret_out(
     tmp_path: Path, database_url: str, planted: dict[str, str], inbox: Inbox
 ) -> None:
     transcript = tmp_path / "transcript.jsonl"
-    said = {}
+    said: dict[str, str] = {}
     for arguments in (
         ("check",),
         ("probe", "--count", "14", "--store"),
         ("probe", "--count", "14", "--json", "--record", str(transcript)),
         ("test-alert",),
+        ("test-alert",),  # once more, now that Slack takes it
         ("incidents", "list"),
     ):
-        for channel in (bot, webhook):
-            ended = command(tmp_path, *arguments, **planted, **channel(inbox))
-            place = f"{' '.join(arguments[:1])} by {channel.__name__}"
-            said[place] = ended.stdout + ended.stderr
+        ended = command(tmp_path, *arguments, **planted, **bot(inbox))
+        heard = ended.stdout + ended.stderr
+        said[arguments[0]] = said.get(arguments[0], "") + heard
+        assert "Traceback" not in heard, heard
     assert "***" in transcript.read_text()
     said["transcript"] = transcript.read_text()
     said["slack"] = "\n".join(repr(message) for message in inbox.messages)

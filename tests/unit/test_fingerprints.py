@@ -96,7 +96,7 @@ def test_bets_on_even_ranks_neither_win_nor_lose_on_average() -> None:
     for _ in range(rounds):
         ranks = [(draw.randrange(heard + 1) + draw.random()) / (heard + 1)] * conformal.VIEWS
         won += conformal.evidence(conformal.wagered(conformal.NO_BETS, ranks, heard=heard))
-    assert won / rounds <= 1.05
+    assert won / rounds <= 1.0
 
 
 def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> None:
@@ -193,7 +193,7 @@ figures = st.floats(-8, 8).map(lambda figure: round(figure * 256) / 256)
 vectors = st.lists(st.tuples(*[figures] * SIZE), max_size=3).map(tuple)
 
 
-@settings(max_examples=50)
+@settings(max_examples=20)
 @given(accepted=vectors, waiting=vectors, bet=st.floats(0, 1e7), extra=st.integers(0, 4))
 def test_a_track_survives_as_json(
     accepted: tuple[tuple[float, ...], ...],
@@ -209,14 +209,14 @@ def test_a_track_survives_as_json(
 
 
 def test_good_answers_raise_no_alarm() -> None:
-    """Two thousand of them: few, but seeded. The promise itself is measured in docs."""
+    """A few hundred, seeded; `python -m benchmarks.false_alarms` measures the promise itself."""
     known, draw, alarms = profile(), Random(3), 0
     track = Track(epoch=1)
     vectors = [
         quantised(known.fingerprint.vector(features(a)))
-        for a in answers(Speaker.LLAMA, 60, seed="null")
+        for a in answers(Speaker.LLAMA, 20, seed="null")
     ]
-    for _ in range(2000):
+    for _ in range(400):
         track = track.bet(draw.choice(vectors), known.fingerprint.vectors, draw.random())
         alarms += track.change >= CHANGED_AT
     assert alarms == 0

@@ -154,7 +154,7 @@ def test_a_day_of_23_hours_leaves_less_time() -> None:
     """The last Sunday of March in Rome: at noon 11 hours are left, or 132 slices."""
     starts_at = datetime(2026, 3, 28, 23, tzinfo=UTC)
     now = starts_at + timedelta(hours=12)
-    slices = tuple((now - timedelta(minutes=5) * n, Decimal("0.01")) for n in range(1, 25))
+    slices = tuple((now - timedelta(minutes=5) * n, Decimal("0.01")) for n in range(24, 0, -1))
     for left, state in (("0.67", State.OK), ("0.69", State.NOTICE)):
         short = Spend(
             day=datetime(2026, 3, 29, tzinfo=UTC).date(), starts_at=starts_at,

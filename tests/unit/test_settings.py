@@ -153,3 +153,19 @@ def test_the_hash_changes_with_what_is_watched_and_not_with_secrets(tmp_path: Pa
     same = settings(tmp_path, GOOD, SLACK_WEBHOOK_URL="https://s/hook")
     other = settings(tmp_path, GOOD.replace('"Hi"', '"Hello"'))
     assert one.config_hash == same.config_hash != other.config_hash
+
+
+def test_the_parts_that_make_an_address_secret_are_secrets_too(tmp_path: Path) -> None:
+    loaded = settings(
+        tmp_path, GOOD,
+        DATABASE_URL="postgresql://monitor:pass%40word@db/monitor",
+        SLACK_WEBHOOK_URL="https://hooks.slack.com/services/T000/B000/XXXXYYYY",
+        HEARTBEAT_URL="https://hc-ping.com/1b4e28ba/log",
+    )  # fmt: skip
+    assert {"pass%40word", "pass@word", "XXXXYYYY", "1b4e28ba"} <= set(loaded.secrets)
+    assert not {"monitor", "services", "log"} & set(loaded.secrets)
+
+
+def test_prices_of_ones_own_need_no_source(tmp_path: Path) -> None:
+    own = '[prices."acme/model"]\ninput = "0.20"\noutput = "0.20"\n'
+    assert settings(tmp_path, GOOD + own).file.prices["acme/model"]["input"] == "0.20"

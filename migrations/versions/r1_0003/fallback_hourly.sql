@@ -20,7 +20,7 @@ FROM (
         CASE WHEN a.identity = 'disputed' THEN a.heard ELSE 0 END,
         CASE WHEN a.identity = 'changed' THEN a.heard ELSE 0 END,
         CASE WHEN a.identity = 'unknown' THEN a.heard ELSE 0 END
-    FROM live_answers_hours AS a
+    FROM live_models_hours AS a
 ) AS f
 GROUP BY f.hour, f.target;
 

@@ -1,0 +1,48 @@
+"""Do the answers that speak for a fallback look like its own, or like a third model's?
+
+A contrast between two models must side with one of them, whoever answered. So the mean of
+the suspected answers is held against means of as many of the fallback's own.
+"""
+
+from collections.abc import Sequence
+from math import gcd
+
+from monitor.identity.fingerprint import Vector
+
+COUNTED = 8  # answers a mean is taken of, at most
+USUAL = 0.97  # share of the fallback's own means that lie nearer than what is still its own
+_WALKS = 3  # means taken from each starting point
+
+
+def belong(total: Vector, count: int, own: Sequence[Vector]) -> bool:
+    """Whether `count` answers of this vector sum may be one model's with the answers of `own`.
+
+    Its own means are too near to each other, for they share answers: they are spread to how
+    far the mean of new answers would lie.
+    """
+    size = len(own)
+    if not 0 < count < size:
+        return False
+    wider = (1 / count + 1 / size) / (1 / count - 1 / size)
+    lengths = sorted(wider * _square(_sum(group), count) for group in _groups(own, count))
+    return _square(total, count) <= lengths[int(USUAL * (len(lengths) - 1))]
+
+
+def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
+    """Groups of so many answers, from every starting point, each in a few strides."""
+    size = len(own)
+    strides = [s for s in range(size // count, size) if gcd(s, size) == 1][:_WALKS] or [1]
+    return [
+        [own[(start + nth * stride) % size] for nth in range(count)]
+        for stride in strides
+        for start in range(size)
+    ]
+
+
+def _sum(vectors: Sequence[Vector]) -> Vector:
+    return tuple(map(sum, zip(*vectors, strict=True)))
+
+
+def _square(total: Vector, count: int) -> float:
+    """The squared length of a mean."""
+    return sum(part * part for part in total) / (count * count)
