@@ -9,6 +9,7 @@ import typer
 
 from monitor import __version__
 
+
 class Form(StrEnum):
     CSV = "csv"
     JSONL = "jsonl"
@@ -131,6 +132,28 @@ def derive(
     from monitor.commands.derive import derive_again
 
     derive_again(since=_span(since), target=target)
+
+
+@app.command()
+def backtest(
+    since: Annotated[
+        str | None, typer.Option(help="Over stored observations, such as 30d.")
+    ] = None,
+    change: Annotated[
+        list[str] | None, typer.Option("--set", help="A limit to try: ttft.limit_ms=900.")
+    ] = None,
+    expected: Annotated[list[str] | None, typer.Option(help="A model that is asked for.")] = None,
+    table: Annotated[bool, typer.Option("--table", help="What would have been sent.")] = False,
+) -> None:
+    """Rows on standard input, or stored ones, through the same rules in virtual time."""
+    from monitor.commands.backtest import backtest as replay
+
+    replay(
+        None if since is None else _span(since),
+        changes=change or [],
+        expected=expected or [],
+        table=table,
+    )
 
 
 incidents = typer.Typer(

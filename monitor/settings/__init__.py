@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import ValidationError
 
@@ -21,7 +22,9 @@ from monitor.settings.faults import ConfigurationFault, Fault, faults_in
 from monitor.settings.overlay import document, overlay
 from monitor.settings.schema import File
 
-__all__ = ["ConfigurationFault", "Environment", "Fault", "Settings", "load"]
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+__all__ = ["ConfigurationFault", "Environment", "Fault", "Settings", "exists", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,19 @@ class Settings:
         return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
 
 
-def load(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and check everything; raises ConfigurationFault with every fault found."""
-    variables = dict(os.environ if environ is None else environ)
+def exists() -> bool:
+    """Whether there is a configuration file at all."""
+    return Path(os.environ.get("MONITOR_CONFIG") or "monitor.toml").exists()
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, laid_over: Mapping[str, str] = NOTHING
+) -> Settings:
+    """Read and check everything; raises ConfigurationFault with every fault found.
+
+    `laid_over` are further `MONITOR_…` variables, which win: limits to try.
+    """
+    variables = {**(os.environ if environ is None else environ), **laid_over}
     found, faults = environment(variables)
     path = Path(variables.get("MONITOR_CONFIG") or "monitor.toml")
     table, unread = document(path)

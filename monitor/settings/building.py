@@ -123,4 +123,5 @@ def header_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
         for header, value in target.headers.items():
             if _AUTHENTICATES.search(header) or _REFERENCE.search(templates[header]):
                 yield value
-                yield from (pair.partition("=")[2] for pair in value.split(";"))  # of a cookie
+                cookies = (pair.partition("=")[2] for pair in value.split(";"))
+                yield from filter(None, cookies)

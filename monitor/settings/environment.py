@@ -100,7 +100,7 @@ def _secret_parts(address: str) -> Iterator[str]:
         yield parts.password
         yield unquote(parts.password)
     elif parts.scheme in ("http", "https"):
-        yield max(parts.path.split("/"), key=len)
+        yield max(reversed(parts.path.split("/")), key=len)
 
 
 def _shown(name: str, value: object) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, select, text
+from sqlalchemy import RowMapping, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Evidence, Identity, Observation, Outcome, Sample, Stamp
@@ -69,6 +69,24 @@ async def samples(
     latest = _judged(target).where(observations.c.started_at >= since)
     rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
     return tuple(_sample(row) for row in reversed(rows.mappings().all()))
+
+
+async def page(
+    connection: AsyncConnection, *, since: datetime, after: Sample | None, most: int = 5_000
+) -> Sequence[tuple[str, Sample]]:
+    """The next observations by schedule or burst after a sample, oldest first, with targets."""
+    table = observations.c
+    where = [table.started_at >= since, table.slot >= since, table.origin != "manual"]
+    if after is not None:
+        where.append(tuple_(table.started_at, table.id) > tuple_(after.at, after.id))
+    next_ones = (
+        select(*_SAMPLE, table.target)
+        .where(*where)
+        .order_by(table.started_at, table.id)
+        .limit(most)
+    )
+    rows = (await connection.execute(next_ones)).mappings()
+    return [(row["target"], _sample(row)) for row in rows]
 
 
 async def direct_answers(

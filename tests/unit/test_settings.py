@@ -143,7 +143,7 @@ def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
 def test_secrets_are_known_for_redaction_and_shown_nowhere(tmp_path: Path) -> None:
     text = GOOD.replace("[[", 'headers = { Authorization = "Bearer ${RAG}", X-Env = "live" }\n[[')
     loaded = settings(tmp_path, text, RAG="canary-rag", SLACK_WEBHOOK_URL="https://s/canary-hook")
-    assert set(loaded.secrets) == {"Bearer canary-rag", "https://s/canary-hook"}
+    assert set(loaded.secrets) == {"Bearer canary-rag", "https://s/canary-hook", "canary-hook"}
     assert "canary" not in repr(loaded)
     assert "canary" not in repr(loaded.targets["rag"])
 
