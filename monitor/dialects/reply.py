@@ -19,7 +19,7 @@ def heard(dialect: Dialect, event: Event) -> Heard:
     """What one event says; `malformed` where the dialect cannot read it. Never raises."""
     try:
         return dialect.hear(event)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Heard(malformed=True)
 
 
@@ -64,7 +64,7 @@ def _until_end(dialect: Dialect, events: Iterable[Event]) -> Iterator[Heard]:
 def _overheard(dialect: Dialect, transcript: Transcript) -> Heard:
     try:
         return dialect.overhear(dict(transcript.headers))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return Heard(malformed=True)
 
 

@@ -10,7 +10,7 @@ from math import gcd
 from monitor.identity.fingerprint import Vector
 
 COUNTED = 8  # answers a mean is taken of, at most
-USUAL = 0.9  # share of the fallback's own means that lie nearer than what is still its own
+USUAL = 0.95  # share of the fallback's own means that lie nearer than what is still its own
 _WALKS = 3  # means taken from each starting point
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain import State, Target
+from monitor.jobs.thinning import THINNED
 from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
 from monitor.rules import Backlog, Delivering
@@ -86,7 +87,7 @@ def seeing(
     judged = own if own.worker == worker or own.finished else _before(rounds, slot)
     if judged is None or not judged.finished:
         return "the round was not finished"
-    if judged.missed is not None:
+    if judged.missed not in (None, THINNED):
         return f"the round was not asked whole: {judged.missed}"
     if spooled:
         return f"{spooled} observations wait for the database"

@@ -18,6 +18,7 @@ _STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 1
 _TO_RESOLVE: Sequence[int] = (*range(3, 48, 3), *range(48, 96, 6), 96, 112, 128, 160, 200)
 _SURELY_OVER = 1.5  # times the limit: no breach is taken to have been smaller
 _NEARLY_ALL = 0.95
+_SHORT = 24  # answers: in longer stretches chance has no say
 _ROWS = 60
 
 
@@ -26,11 +27,12 @@ class Fallback:
     """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
 
     Some stretch of the latest answers must hold `hits` fallbacks, speak with `evidence` nats
-    against a rate of `limit`, and with `evidence_half` nats against half of it. It resolves
-    when a later stretch, at half the limit or less, speaks with `evidence_to_resolve` nats
-    against the lowest rate the breach credibly had. Answers whose model nobody can tell are
-    on neither side. `mode` "share" asks for more than `limit` of the latest `of` answers
-    instead, "immediate" for one fallback.
+    against a rate of `limit`, and with `evidence_half` nats against half of it. A short one
+    must speak with `evidence_usual` nats against the rate before it, too: where strays are
+    usual, four in a row may be chance. It resolves when a later stretch, at half the limit
+    or less, speaks with `evidence_to_resolve` nats against the lowest rate the breach
+    credibly had. Answers whose model nobody can tell are on neither side. `mode` "share"
+    asks for more than `limit` of the latest `of` answers instead, "immediate" for one.
 
     Source: docs/alerts.md#fallback
     """
@@ -39,8 +41,9 @@ class Fallback:
     limit: float = 0.10
     mode: Literal["evidence", "share", "immediate"] = "evidence"
     hits: int = 3
-    evidence: float = 4.0
-    evidence_half: float = 11.0
+    evidence: float = 3.5
+    evidence_half: float = 10.0
+    evidence_usual: float = 17.0
     answers_to_resolve: int = 15
     evidence_to_resolve: float = 6.5
     of: int = 20
@@ -48,6 +51,7 @@ class Fallback:
     def __post_init__(self) -> None:
         between(self, 0.001, 0.9, "limit")
         positive(self, "evidence", "evidence_half", "evidence_to_resolve")
+        at_least(self, 0, "evidence_usual")
         at_least(self, 1, "hits", "of")
         between(self, 1, _TO_RESOLVE[-1], "answers_to_resolve")
 
@@ -82,9 +86,18 @@ class Fallback:
         for n, needed in self._proofs():
             if n > fresh or needed > hits:
                 break
-            if fell[-1] - fell[-1 - n] >= needed:
+            if fell[-1] - fell[-1 - n] >= needed and not self._usual(window, fresh, n):
                 return n
         return 0
+
+    def _usual(self, window: Window, fresh: int, n: int) -> bool:
+        """Whether the latest n answers may be chance, seeing how the fresh ones before them were.
+
+        Half a fallback in a hundred answers is taken for granted.
+        """
+        share = _hits(window, n) / n
+        rate = (_hits(window, fresh) - _hits(window, n) + 0.5) / (fresh - n + 100)
+        return n <= _SHORT and n * divergence(share, rate) < self.evidence_usual
 
     def _over(self, window: Window, standing: Incident, fresh: int) -> int:
         """The shortest stretch of latest answers that proves the breach over; 0 if none does."""

@@ -172,11 +172,11 @@ def test_what_is_wrong_is_told_without_its_secret(
         "no webhook": {"SLACK_WEBHOOK_URL": f"ftp://{CANARIES['webhook']}"},
         "no header": {"OPENROUTER_API_KEY": f"{CANARIES['openrouter']}é\n",
                       "SERVICE_KEY": f"{CANARIES['header']}é\n"},
-        "no switch": {"HEARTBEAT_URL": f"not a url {CANARIES['heartbeat']}"},
+        "no switch": {"HEARTBEAT_URL": CANARIES["heartbeat"]},
     }  # fmt: skip
     said = {}
     for what, given in wrong.items():
         for arguments in (("check",), ("probe", "--count", "2"), ("test-alert",)):
-            ended = command(tmp_path, *arguments, **{**planted, **webhook(inbox), **given})
+            ended = command(tmp_path, *arguments, **{**planted, **bot(inbox), **given})
             said[f"{what}: {arguments[0]}"] = ended.stdout + ended.stderr
     assert not leaks(said)

@@ -26,6 +26,7 @@ LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 OWNERS = {
     "httpx": {"wire"},
     "httpcore": {"wire"},
+    "h11": {"wire"},
     "sqlalchemy": {"store"},
     "psycopg": {"store"},
     "alembic": {"store"},

@@ -49,6 +49,23 @@ def test_a_larger_stretch_needs_a_smaller_share() -> None:
     assert judged(rounds("F........." * 20)) is State.OK  # 10 % is the limit, not over it
 
 
+STRAYS = ("F" + "." * 39) * 10  # one answer in forty is taken for the fallback's
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("." * 400 + "FFFF", State.BREACH),
+        (STRAYS + "FFFF", State.OK),  # once in months this is chance
+        (STRAYS + "FFFFF", State.BREACH),
+        (STRAYS + "FFF.FF", State.OK),
+        (STRAYS + "FFF.FFF", State.BREACH),  # 6 of 8
+    ],
+)
+def test_where_strays_are_usual_a_short_stretch_must_be_stronger(marks: str, state: State) -> None:
+    assert judged(rounds(marks)) is state
+
+
 def test_the_sentence_says_how_many_of_how_many_and_who_answered() -> None:
     seen = window(marked(rounds("." * 12 + "FFFF")))
     verdict = Fallback().judge(seen, None, after(seen))

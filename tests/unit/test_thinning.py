@@ -7,9 +7,11 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Query, Target
-from monitor.jobs.thinning import needed, one_of, patience
+from monitor.jobs.heartbeat import seeing
+from monitor.jobs.thinning import THINNED, needed, one_of, patience
 from monitor.rules import Fallback, NoData
-from tests.marks import EVERY, marked
+from monitor.store.cycles import Round
+from tests.marks import EVERY, NOON, marked
 
 MINUTE = timedelta(minutes=1)
 
@@ -92,3 +94,10 @@ def test_without_a_rule_of_silence_the_gap_of_a_window_counts() -> None:
     assert patience(target(), None) == 15 * MINUTE
     assert patience(target(), NoData(intervals=2, least_s=0)) == 10 * MINUTE
     assert patience(target(timedelta(seconds=10)), NoData()) == 2 * MINUTE
+
+
+def test_a_round_left_out_on_purpose_withholds_no_heartbeat() -> None:
+    left_out = Round(NOON, "w1", finished=True, missed=THINNED)
+    for missed, why in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
+        said = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
+        assert said == (why and f"the round was not asked whole: {why}")

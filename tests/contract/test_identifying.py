@@ -1,0 +1,198 @@
+"""Fingerprints through a real database: followed, learnt, held, accepted; and a burst on doubt."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from monitor.demo.situations import Speaker
+from monitor.domain import ClaimKind, Evidence, Identity, Observation, Query, Target
+from monitor.identity.looks import Looks
+from monitor.identity.tracking import Course, Track
+from monitor.jobs import identifying
+from monitor.jobs.identifying import Gallery, burst, capture, follow
+from monitor.store import Database, captured, identities
+from tests.facts import NOON, observation
+from tests.voices import HAIKU, LLAMA, QUERIES, answers, said
+
+TARGET = Target(
+    name="rag", url="http://x", dialect="bali_zero", queries=QUERIES,
+    expected_models=(LLAMA,), fallback_models=(HAIKU,), every=timedelta(minutes=5),
+)  # fmt: skip
+
+
+async def captured_by_hand(database: Database, *speakers: Speaker) -> identities.Epoch:
+    async with database.begin() as connection:
+        epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
+        for speaker in speakers:
+            model = LLAMA if speaker is Speaker.LLAMA else HAIKU
+            for query in QUERIES:
+                own = [answer for answer in answers(speaker, 10) if answer.query == query.id]
+                await captured.add(
+                    connection, epoch, query, own, model=model, verified_by="operator"
+                )
+    return epoch
+
+
+async def followed(
+    database: Database, gallery: Gallery, speakers: str, *, seed: str = "stream"
+) -> list[Looks | None]:
+    seen = []
+    for nth, letter in enumerate(speakers):
+        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        answer = said(speaker, QUERIES[nth % 3], f"{seed}{nth}")
+        at = NOON + nth * timedelta(minutes=5)
+        seen.append(await follow(database, gallery, TARGET, answer, observation=uuid4(), at=at))
+    return seen
+
+
+async def rows(database: Database, statement: str) -> Sequence[tuple[object, ...]]:
+    async with database.begin() as connection:
+        return [tuple(row) for row in await connection.execute(text(statement))]
+
+
+def disclosing(model: str, identity: Identity) -> Observation:
+    nats = 5.0 if identity is Identity.FALLBACK else -5.0
+    word = Evidence(ClaimKind.SIBLING, model, nats, "model_used")
+    return observation(identity=identity, model_detected=model, evidence=(word,))
+
+
+async def test_without_a_baseline_nothing_is_followed(database: Database) -> None:
+    assert await followed(database, Gallery(), "L") == [None]
+
+
+async def test_a_silent_fallback_is_named_and_its_evidence_can_be_read_in_sql(
+    database: Database,
+) -> None:
+    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
+    seen = await followed(database, Gallery(), "LLLLHHHH")
+    assert [looks.identity for looks in seen[:4] if looks] == [Identity.EXPECTED] * 4
+    assert seen[-1] is not None
+    assert (seen[-1].identity, seen[-1].model) == (Identity.FALLBACK, HAIKU)
+    (found,) = await rows(
+        database, "SELECT identity, model, since, evidence->0->>'detail' FROM identity_evidence"
+    )
+    assert found[:2] == ("fallback", HAIKU)
+    assert found[2] is not None
+    assert "separability" in str(found[3])
+    assert await rows(
+        database, "SELECT fallback, answers, separability > 0.95, refusal FROM identity_profiles"
+    ) == [(HAIKU, 30, True, None)]
+
+
+async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None:
+    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
+    gallery = Gallery()
+    for nth in range(8):
+        letter, restarted = "LLLLHHHH"[nth], Gallery()
+        answer = said(
+            Speaker.LLAMA if letter == "L" else Speaker.HAIKU, QUERIES[nth % 3], f"s{nth}"
+        )
+        gallery = restarted if nth % 2 else gallery
+        looks = await follow(database, gallery, TARGET, answer, observation=uuid4(), at=NOON)
+    assert looks is not None
+    assert looks.identity is Identity.FALLBACK
+    assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(8,)]
+    assert await rows(database, "SELECT count(*) FROM identity_evidence") == [(1,)]
+
+
+async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
+    database: Database,
+) -> None:
+    for answer in answers(Speaker.LLAMA, 9):
+        seen = disclosing("Llama-4-Scout-17B-16E-Instruct", Identity.EXPECTED)
+        await capture(database, TARGET, answer, replace(seen, query=answer.query))
+    assert await rows(
+        database, "SELECT model, verified_by, count(*) FROM identity_answers GROUP BY 1, 2"
+    ) == [(LLAMA, "disclosure", 27)]
+    for answer in answers(Speaker.HAIKU, 4):
+        await capture(database, TARGET, answer, disclosing(HAIKU, Identity.FALLBACK))
+    seen = await followed(database, Gallery(), "LLHHHHH")
+    assert seen[-1] is not None
+    assert seen[-1].model == HAIKU, "learnt from the first incident that was disclosed"
+
+
+async def test_an_echoed_name_confirms_nothing(database: Database) -> None:
+    echo = observation(evidence=(Evidence(ClaimKind.FIELD, LLAMA, -1.5, "model"),))
+    await capture(database, TARGET, said(Speaker.LLAMA, QUERIES[0], 1), echo)
+    assert await rows(database, "SELECT count(*) FROM identity_epochs") == [(0,)]
+
+
+async def test_answers_under_suspicion_are_held_and_can_become_the_baseline(
+    database: Database,
+) -> None:
+    old = await captured_by_hand(database, Speaker.LLAMA)
+    gallery = Gallery()
+    await followed(database, gallery, "L" * 9 + "H" * 16)
+    nobody = observation(identity=Identity.CHANGED, model_detected=None, evidence=())
+    for answer in answers(Speaker.HAIKU, 9, seed="after"):
+        await capture(database, TARGET, answer, nobody)
+    async with database.begin() as connection:
+        new = await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="edit")
+        assert await captured.adopt(connection, old, new) == 27
+        await identities.restart(connection, new)
+    seen = await followed(database, gallery, "HHH", seed="later")
+    assert [looks.identity for looks in seen if looks] == [Identity.EXPECTED] * 3
+    assert await rows(database, "SELECT epoch, note FROM identity_epochs ORDER BY epoch") == [
+        (1, ""), (2, "edit"),
+    ]  # fmt: skip
+
+
+async def test_held_answers_are_forgotten_when_all_is_well(database: Database) -> None:
+    epoch = await captured_by_hand(database, Speaker.LLAMA)
+    async with database.begin() as connection:
+        await captured.add(connection, epoch, QUERIES[0], [said(Speaker.HAIKU, QUERIES[0], 1)],
+                           model=None, verified_by=None)  # fmt: skip
+    await capture(database, TARGET, said(Speaker.LLAMA, QUERIES[0], 2), observation(evidence=()))
+    held = "SELECT count(*) FROM identity_answers WHERE model IS NULL"
+    assert await rows(database, held) == [(0,)]
+
+
+async def test_a_query_worded_anew_has_no_baseline(database: Database) -> None:
+    await captured_by_hand(database, Speaker.LLAMA)
+    worded = replace(TARGET, queries=(replace(QUERIES[0], text="Hi!"), *QUERIES[1:]))
+    answer = said(Speaker.LLAMA, QUERIES[0], 1)
+    looks = await follow(database, Gallery(), worded, answer, observation=uuid4(), at=NOON)
+    assert looks is not None
+    assert "20 of 25 answers" in looks.reason
+
+
+@pytest.mark.parametrize(
+    ("every", "nats", "allowed", "asked"),
+    [
+        (timedelta(minutes=5), 4.0, 9, 4),
+        (timedelta(minutes=5), 4.0, 1, 1),  # the budget is used up
+        (timedelta(minutes=5), 3.0, 9, 0),  # no doubt
+        (timedelta(seconds=30), 4.0, 9, 0),  # asked often enough as it is
+    ],
+)
+async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
+    database: Database, every: timedelta, nats: float, allowed: int, asked: int
+) -> None:
+    epoch = await captured_by_hand(database, Speaker.LLAMA)
+    track = Track(epoch=epoch.number, courses=(Course(HAIKU, (nats, 0.0, 0.0)),), since=NOON)
+    async with database.begin() as connection:
+        await identities.keep(connection, "rag", track, learnt_until=NOON)
+    queries: list[Query] = []
+
+    async def ask(query: Query) -> bool:
+        if len(queries) >= allowed:
+            return False
+        queries.append(query)
+        return True
+
+    short = timedelta(0) if every > timedelta(minutes=1) else identifying.PAUSE
+    assert await burst(database, replace(TARGET, every=every), ask, pause=short) == asked
+    assert len(queries) == asked
+    assert len({query.id for query in queries}) == min(asked, 3), "queries in turn"
+
+
+async def test_state_is_plain_json_of_bounded_size(database: Database) -> None:
+    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
+    await followed(database, Gallery(), "L" * 12)
+    ((state,),) = await rows(database, "SELECT state FROM identity_states")
+    assert len(json.dumps(state)) < 10_000
