@@ -1,6 +1,7 @@
 """A real Postgres for the tests that need one: embedded, migrated once, cloned per test."""
 
 import os
+import signal
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
@@ -14,6 +15,10 @@ from monitor.store.engine import address
 from monitor.store.schema import migrate
 
 _numbers = count(1)
+
+# A shell that starts us in the background lets us ignore Ctrl-C, and so would our children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

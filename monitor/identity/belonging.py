@@ -14,9 +14,10 @@ USUAL = 0.95  # share of the fallback's own means that lie nearer than what is s
 _WALKS = 3  # means taken from each starting point
 
 
-def belong(total: Vector, count: int, own: Sequence[Vector]) -> bool:
+def belong(total: Vector, count: int, own: Sequence[Vector], *, slack: float = 1.0) -> bool:
     """Whether `count` answers of this vector sum may be one model's with the answers of `own`.
 
+    `slack` is how much further off they may lie, squared, where that was found before.
     Its own means are too near to each other, for they share answers: they are spread to how
     far the mean of new answers would lie.
     """
@@ -25,7 +26,7 @@ def belong(total: Vector, count: int, own: Sequence[Vector]) -> bool:
         return False
     wider = (1 / count + 1 / size) / (1 / count - 1 / size)
     lengths = sorted(wider * _square(_sum(group), count) for group in _groups(own, count))
-    return _square(total, count) <= lengths[int(USUAL * (len(lengths) - 1))]
+    return _square(total, count) <= slack * lengths[int(USUAL * (len(lengths) - 1))]
 
 
 def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:

@@ -17,7 +17,7 @@ MOST_NATS = 5.0  # a single answer never says more
 _FOLDS = 5
 _HALF = 0.5  # of an answer, added to every count
 _MARK_FARTHEST = 3.0
-_RIDGE = 0.02
+_RIDGE = 0.002
 
 Scores = tuple[float, float, float]  # wording, manners, chunk shape
 

@@ -31,6 +31,7 @@ REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 3  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
 _OVER_AT = cusum.LIMIT / 2  # an established fallback is over when no more than this is left
+_SETTLED_SLACK = 1.5  # what is established is not doubted for one odd answer
 _SCALE = 256
 
 
@@ -68,7 +69,8 @@ class Course:
         return replace(course, established=established)
 
     def _belongs(self, own: Sequence[Vector]) -> bool:
-        return belong(self.total, min(self.spoke, COUNTED), own)
+        slack = _SETTLED_SLACK if self.established else 1.0
+        return belong(self.total, min(self.spoke, COUNTED), own, slack=slack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
