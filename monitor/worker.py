@@ -92,6 +92,8 @@ class Worker:
         gauge = partial(gauging.gauge, self.watch, self.watch.metrics)
         self._every(timedelta(seconds=15), gauge, "gauge", now)
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
+        fetch = partial(receipts.fetch, self.watch)
+        self._every(timedelta(seconds=30), fetch, "receipts", now)
         roll_up = partial(rolling.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
         self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)

@@ -462,7 +462,8 @@ def upgrade() -> None:
         sa.CheckConstraint("prompt_tokens >= 0", name=op.f("ck_observations_prompt_tokens")),
         sa.CheckConstraint("reasoning_tokens >= 0", name=op.f("ck_observations_reasoning_tokens")),
         sa.PrimaryKeyConstraint("slot", "id", name=op.f("pk_observations")),
-        comment="one row a probe; insert-only; partitioned by month of slot",
+        comment="one row a probe; raw columns never change, identity and cost may be derived again; "
+        "partitioned by month of slot",
         postgresql_partition_by="RANGE (slot)",
     )
     op.create_index("ix_observations_id", "observations", ["id"], unique=False)

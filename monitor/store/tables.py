@@ -141,7 +141,8 @@ observations = Table(
     Index("ix_observations_id", "id"),
     Index("ix_observations_target_started_at", "target", "started_at"),
     postgresql_partition_by="RANGE (slot)",
-    comment="one row a probe; insert-only; partitioned by month of slot",
+    comment="one row a probe; raw columns never change, identity and cost may be derived again; "
+    "partitioned by month of slot",
 )  # fmt: skip
 
 slots = Table(
