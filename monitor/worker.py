@@ -22,6 +22,7 @@ from monitor.jobs import (
     judging,
     keeping,
     polling,
+    receipts,
     rolling,
     telling,
 )
