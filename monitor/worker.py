@@ -16,6 +16,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from monitor.domain import Target
 from monitor.jobs import (
     asking,
+    charting,
+    digesting,
     gauging,
     health,
     heartbeat,
@@ -62,7 +64,8 @@ class Worker:
         await self._run(keeping.prepare(self.watch))
         self._arm()
         self._scheduler.start()
-        side = [asyncio.create_task(self._tell()), asyncio.create_task(self._mind_clock())]
+        sides = (self._tell(), self._mind_clock(), charting.attach(self.watch))
+        side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.watch.settings.targets)
         log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
         await self.watch.leaving.wait()
@@ -95,6 +98,7 @@ class Worker:
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
         fetch = partial(receipts.fetch, self.watch)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
+        self._every(timedelta(minutes=1), self._digest, "digest", now)
         roll_up = partial(rolling.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
         self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)
@@ -143,6 +147,10 @@ class Worker:
     async def _accounts(self) -> None:
         if await polling.poll(self.watch):
             await self._evaluate()
+
+    async def _digest(self) -> None:
+        if await digesting.digest(self.watch):
+            self.news.set()
 
     async def _tell(self) -> None:
         """Deliver when something is due: at once after news, else as the outbox says."""

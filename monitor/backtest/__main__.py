@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Collection
+from io import TextIOWrapper
 
 from monitor.backtest import BadRow, as_json, replay
 from monitor.domain import Identity
@@ -29,6 +30,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m monitor.backtest", description=__doc__)
     parser.add_argument("--expected", action="append", metavar="MODEL", help="a model asked for")
     expected = parser.parse_args().expected or [EXPECTED]
+    if isinstance(sys.stdin, TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     rules = {name: rule() for name, rule in RULES.items()}
     try:
         for event in replay(sys.stdin, rules, identity=judged_by_name(expected)):

@@ -72,6 +72,5 @@ def as_json(event: Event) -> str:
             "value": None if event.value is None else round(float(event.value), 6),
             "limit": None if event.limit is None else float(event.limit),
             "because": event.because,
-        },
-        ensure_ascii=False,
+        }
     )

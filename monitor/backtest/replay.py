@@ -8,7 +8,7 @@ from uuid import UUID
 from monitor.backtest.events import Event, event
 from monitor.backtest.ledger import Ledger
 from monitor.backtest.rows import Row, rows
-from monitor.domain import ALL, Identity, Incident, State, Verdict
+from monitor.domain import ALL, Identity, Incident, State, Status, Verdict
 from monitor.incidents import Policy, Silence, plan
 from monitor.rules import OF_TARGETS, DailySpend, Rule, Window
 
@@ -62,7 +62,17 @@ class Replay:
             verdicts += self._judged(self._at_once, window)
             if closed:
                 verdicts += self._judged(self._a_round, window)
+                verdicts += self._missing(row)
         yield from self._settle(verdicts, whole=closed)
+
+    def _missing(self, row: Row) -> list[Verdict]:
+        """What is to be said of other targets whose rows have stopped while this one's come."""
+        silent = [
+            window
+            for target, window in self._windows.items()
+            if target != row.target and window.silent(row.at)
+        ]
+        return [verdict for window in silent for verdict in self._judged(self._a_round, window)]
 
     def _wait(self, until: datetime) -> Iterator[Event]:
         """Let time pass in which no row comes: silence is judged, too."""
@@ -104,7 +114,8 @@ class Replay:
 
     def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:
         """Plan, if anything may come of it: between rounds only what turns counts."""
-        busy = whole and any(incident.open for incident in self._incidents.values())
+        told = self._incidents.values()
+        busy = whole and any(i.open or i.told is Status.FIRING for i in told)
         chosen = verdicts if busy else [verdict for verdict in verdicts if self._turns(verdict)]
         if not chosen:
             return

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
-from math import inf
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -15,6 +14,7 @@ NAMELESS = "backtest"  # the target of rows that name none
 DISORDER = timedelta(minutes=5)  # rows may come that much out of order
 
 _DECODER = json.JSONDecoder()
+_MOST = 10**9  # dollars or milliseconds of one row
 _SLOTS = 64  # rounds under way at once, over all targets
 _ERRORS = {
     "timeout": Outcome.TIMEOUT_FIRST_TOKEN,
@@ -48,7 +48,7 @@ def rows(lines: Iterable[str], identity: Callable[[str], Identity]) -> Iterator[
         if not line.strip():
             continue
         try:
-            row = _row(_record(line), number, slots, judged)
+            row = _row(_record(line), number, slots=slots, identity=judged)
         except ValueError as wrong:
             raise BadRow(number, str(wrong)) from None
         if newest is not None and row.at < newest:
@@ -73,6 +73,7 @@ def _record(line: str) -> Mapping[str, Any]:
 def _row(
     record: Mapping[str, Any],
     number: int,
+    *,
     slots: dict[tuple[str, str | int], datetime],
     identity: Callable[[str], Identity],
 ) -> Row:
@@ -90,7 +91,7 @@ def _row(
     sample = Sample(
         id=UUID(int=number),
         at=at,
-        round=_slot(target, record.get("sweep"), at, slots),
+        round=_slot(target, record.get("sweep"), at=at, slots=slots),
         query=query,
         outcome=_outcome(record),
         ttft_ms=_ms(record.get("ttft_ms")),
@@ -106,7 +107,7 @@ def _instant(value: object) -> datetime:
         at = datetime.fromisoformat(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         at = None
-    if at is None or at.tzinfo is None:
+    if at is None or at.tzinfo is None or not 2000 <= at.year < 2200:
         raise ValueError(f"ts: {value!r}; write an instant such as 2026-03-02T12:00:00.000Z")
     return at if at.tzinfo is UTC else at.astimezone(UTC)
 
@@ -125,7 +126,7 @@ def _usd(value: object) -> Decimal | None:
         usd = Decimal(value if type(value) is str else str(value))
     except InvalidOperation:
         usd = Decimal(-1)
-    if type(value) is bool or not (usd.is_finite() and usd >= 0):
+    if type(value) is bool or not (usd.is_finite() and 0 <= usd < _MOST):
         raise ValueError(f'cost_usd: {value!r}; write dollars such as "0.000950", or null')
     return usd
 
@@ -133,13 +134,13 @@ def _usd(value: object) -> Decimal | None:
 def _ms(value: object) -> float | None:
     if value is None:
         return None
-    if type(value) in (int, float) and 0 < value < inf:  # type: ignore[operator]
+    if type(value) in (int, float) and 0 < value < _MOST:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
     raise ValueError(f"ttft_ms: {value!r}; write milliseconds above 0, or null")
 
 
 def _slot(
-    target: str, sweep: object, at: datetime, slots: dict[tuple[str, str | int], datetime]
+    target: str, sweep: object, *, at: datetime, slots: dict[tuple[str, str | int], datetime]
 ) -> datetime:
     """When the round began: what all its samples share."""
     if type(sweep) not in (int, str):

@@ -14,19 +14,19 @@ USUAL = 0.95  # share of the fallback's own means that lie nearer than what is s
 _WALKS = 3  # means taken from each starting point
 
 
-def belong(total: Vector, count: int, own: Sequence[Vector], *, slack: float = 1.0) -> bool:
-    """Whether `count` answers of this vector sum may be one model's with the answers of `own`.
+def belong(heard: Sequence[Vector], own: Sequence[Vector], *, slack: float = 1.0) -> bool:
+    """Whether these answers may be by the model that gave its `own`.
 
-    `slack` is how much further off they may lie, squared, where that was found before.
-    Its own means are too near to each other, for they share answers: they are spread to how
-    far the mean of new answers would lie.
+    `slack` is how much further off they may lie, squared, where that was found before. Means
+    of its own are too near to each other, for they share answers: they are spread to how far
+    the mean of new answers would lie.
     """
-    size = len(own)
+    count, size = len(heard), len(own)
     if not 0 < count < size:
         return False
     wider = (1 / count + 1 / size) / (1 / count - 1 / size)
-    lengths = sorted(wider * _square(_sum(group), count) for group in _groups(own, count))
-    return _square(total, count) <= slack * lengths[int(USUAL * (len(lengths) - 1))]
+    lengths = sorted(wider * _length(group) for group in _groups(own, count))
+    return _length(heard) <= slack * lengths[int(USUAL * (len(lengths) - 1))]
 
 
 def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
@@ -40,10 +40,6 @@ def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
     ]
 
 
-def _sum(vectors: Sequence[Vector]) -> Vector:
-    return tuple(map(sum, zip(*vectors, strict=True)))
-
-
-def _square(total: Vector, count: int) -> float:
-    """The squared length of a mean."""
-    return sum(part * part for part in total) / (count * count)
+def _length(vectors: Sequence[Vector]) -> float:
+    """How far the mean of some vectors lies off, squared."""
+    return sum((sum(column) / len(vectors)) ** 2 for column in zip(*vectors, strict=True))

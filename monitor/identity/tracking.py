@@ -43,7 +43,7 @@ class Course:
     sums: cusum.Sums = cusum.NOTHING
     queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
     spoke: int = 0  # answers that spoke for it since nothing did
-    total: Vector = ()  # of the first of them, as the fallback's own fingerprint sees them
+    latest: tuple[Vector, ...] = ()  # of them, as the fallback's own fingerprint sees them
     established: bool = False
 
     @property
@@ -59,10 +59,7 @@ class Course:
         if nats > 0:
             queries = tuple(dict.fromkeys((*self.queries, query)))[:FEWEST_QUERIES]
             course = replace(course, queries=queries, spoke=self.spoke + 1)
-            if self.spoke < COUNTED:
-                total = self.total or (0.0,) * len(vector)
-                total = tuple(a + b for a, b in zip(total, vector, strict=True))
-                course = replace(course, total=total)
+            course = replace(course, latest=(*self.latest, vector)[-COUNTED:])
         needed = _OVER_AT if self.established else cusum.LIMIT
         enough = course.spoke >= FEWEST and len(course.queries) >= FEWEST_QUERIES
         established = enough and course.nats >= needed and course._belongs(own)
@@ -70,7 +67,7 @@ class Course:
 
     def _belongs(self, own: Sequence[Vector]) -> bool:
         slack = _SETTLED_SLACK if self.established else 1.0
-        return belong(self.total, min(self.spoke, COUNTED), own, slack=slack)
+        return belong(self.latest, own, slack=slack)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +157,9 @@ class Track:
             "directions": _packed(self.directions),
             "accepted": _packed(self.accepted),
             "waiting": _packed(self.waiting),
-            "courses": [asdict(course) for course in self.courses],
+            "courses": [
+                asdict(course) | {"latest": _packed(course.latest)} for course in self.courses
+            ],
             "wordings": list(self.wordings),
             "since": self.since and self.since.isoformat(),
         }
@@ -174,7 +173,7 @@ class Track:
                     **each,
                     "sums": tuple(each["sums"]),
                     "queries": tuple(each["queries"]),
-                    "total": tuple(each["total"]),
+                    "latest": _unpacked(each["latest"]),
                 }
             )
             for each in kept["courses"]

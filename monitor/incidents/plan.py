@@ -39,7 +39,7 @@ def plan(
     now: datetime,
 ) -> list[Step]:
     """Steps for verdicts, given the latest incident of each rule and scope, open or resolved."""
-    draft = _Draft(standing, tuple(silence), policy, now)
+    draft = _Draft(standing, silence=tuple(silence), policy=policy, now=now)
     passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
     draft.begin_telling()
     for story in stories(draft.incidents):
@@ -51,7 +51,7 @@ class _Draft:
     """Incidents as they will be, and what will be told, while one plan is made."""
 
     def __init__(
-        self, standing: Iterable[Incident], silence: Silence, policy: Policy, now: datetime
+        self, standing: Iterable[Incident], *, silence: Silence, policy: Policy, now: datetime
     ) -> None:
         self.before = {incident.key: incident for incident in standing}
         self.incidents = dict(self.before)

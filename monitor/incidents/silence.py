@@ -21,8 +21,9 @@ class Mute:
     rule: str = ALL
     scope: str = ALL
 
-    def covers(self, rule: str, scope: str, now: datetime) -> bool:
-        return now < self.until and _meant(self.rule, self.scope, rule, scope)
+    def covers(self, rule: str, scope: str, *, now: datetime) -> bool:
+        meant = self.rule in (ALL, rule) and self.scope in (ALL, scope)
+        return meant and now < self.until
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +41,9 @@ class Maintenance:
     rule: str = ALL
     scope: str = ALL
 
-    def covers(self, rule: str, scope: str, now: datetime) -> bool:
-        return self._within(now) and _meant(self.rule, self.scope, rule, scope)
+    def covers(self, rule: str, scope: str, *, now: datetime) -> bool:
+        meant = self.rule in (ALL, rule) and self.scope in (ALL, scope)
+        return meant and self._within(now)
 
     def _within(self, now: datetime) -> bool:
         local = now.astimezone(ZoneInfo(self.timezone))
@@ -59,8 +61,4 @@ Silence = Iterable[Mute | Maintenance]
 
 def silent(silence: Silence, rule: str, scope: str, *, now: datetime) -> bool:
     """Whether nothing may be told of a rule and scope now."""
-    return any(one.covers(rule, scope, now) for one in silence)
-
-
-def _meant(of_rule: str, of_scope: str, rule: str, scope: str) -> bool:
-    return of_rule in (ALL, rule) and of_scope in (ALL, scope)
+    return any(one.covers(rule, scope, now=now) for one in silence)

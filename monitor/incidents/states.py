@@ -51,24 +51,26 @@ def advance(
             return _opened(verdict, now), Change.OPENED
         case Incident(resolved_at=None, once=once), State.BREACH:
             change = Change.SEEN if verdict.once in (None, once) else Change.GREW
-            return _seen(current, verdict, now), change
-        case Incident(resolved_at=None), State.OK if _calm(current, verdict, policy, now):
-            return _resolved(current, verdict, now), Change.RESOLVED
+            return _seen(current, verdict, now=now), change
+        case Incident(resolved_at=None), State.OK if _calm(
+            current, verdict, policy=policy, now=now
+        ):
+            return _resolved(current, verdict, now=now), Change.RESOLVED
         case Incident(once=str(once)), State.BREACH if once == verdict.once:
             return current, Change.NONE  # said before, and over
-        case Incident(), State.BREACH if _goes_on(current, verdict, policy, now):
-            return _reopened(current, verdict, now), Change.REOPENED
+        case Incident(), State.BREACH if _goes_on(current, verdict, policy=policy, now=now):
+            return _reopened(current, verdict, now=now), Change.REOPENED
         case Incident(), State.BREACH:
             return _opened(verdict, now), Change.OPENED
         case _:
             return current, Change.NONE
 
 
-def _calm(incident: Incident, verdict: Verdict, policy: Policy, now: datetime) -> bool:
+def _calm(incident: Incident, verdict: Verdict, *, policy: Policy, now: datetime) -> bool:
     return verdict.literal or now - incident.last_breach_at >= policy.calm_needed(incident)
 
 
-def _goes_on(incident: Incident, verdict: Verdict, policy: Policy, now: datetime) -> bool:
+def _goes_on(incident: Incident, verdict: Verdict, *, policy: Policy, now: datetime) -> bool:
     if incident.told is Status.FIRING:  # its end was not told: to the channel it never ended
         return True
     once_or_literal = verdict.literal or verdict.once is not None
@@ -94,7 +96,7 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
     )
 
 
-def _seen(incident: Incident, verdict: Verdict, now: datetime) -> Incident:
+def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
     values = [value for value in (incident.peak, verdict.value) if value is not None]
     return replace(
         incident,
@@ -109,9 +111,9 @@ def _seen(incident: Incident, verdict: Verdict, now: datetime) -> Incident:
     )
 
 
-def _reopened(incident: Incident, verdict: Verdict, now: datetime) -> Incident:
+def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
     return replace(
-        _seen(incident, verdict, now),
+        _seen(incident, verdict, now=now),
         resolved_at=None,
         ended=None,
         reopened_at=now,
@@ -120,5 +122,5 @@ def _reopened(incident: Incident, verdict: Verdict, now: datetime) -> Incident:
     )
 
 
-def _resolved(incident: Incident, verdict: Verdict, now: datetime) -> Incident:
+def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
     return replace(incident, resolved_at=now, value=verdict.value, ended=verdict.because)

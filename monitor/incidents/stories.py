@@ -34,9 +34,9 @@ class Story:
 
     @property
     def face(self) -> Incident:
-        """Whom the message is about: the leader, or what outlives it."""
+        """Whom the message is about: the deepest cause that is still true, or that was."""
         still = [member for member in self.members if member.open]
-        return self.leader if self.leader.open or not still else min(still, key=rank)
+        return min(still or self.members, key=rank)
 
     @property
     def over(self) -> bool:

@@ -58,8 +58,10 @@ def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
 
 
 def lasting(span: timedelta) -> str:
-    """A duration in words, to the minute."""
+    """A duration in words, to the minute; in seconds where there is none."""
     minutes = max(span // timedelta(minutes=1), 0)
+    if not minutes:
+        return f"{max(span // timedelta(seconds=1), 0)} s"
     days, hours = minutes // 1440, minutes // 60
     if days:
         return f"{days} d {hours % 24} h"

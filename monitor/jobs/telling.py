@@ -8,6 +8,7 @@ import logging
 from dataclasses import replace
 
 from monitor.domain import Delivery, GiveUp, Sent, Status, TryLater
+from monitor.jobs import charting
 from monitor.jobs.watch import Watch
 from monitor.messages import render, thread_reply
 from monitor.scrub import redact
@@ -27,6 +28,7 @@ async def deliver(watch: Watch) -> int:
             async with watch.database.begin() as connection:
                 await outbox.settle(connection, item.notice.id, delivery, watch.notifier.channel)
             _log(item, delivery)
+            charting.wish(watch, item.notice, delivery)
             sent += isinstance(delivery, Sent)
     except Away as away:
         log.warning("outbox waits", extra={"why": str(away)})

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from monitor.domain import Notice
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier
 from monitor.pricing import Book
@@ -15,7 +16,10 @@ from monitor.wire import Wire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """The open edges of one worker. `patience`: until when a target asked us to stay away."""
+    """The open edges of one worker. `patience`: until when a target asked us to stay away.
+
+    `charts`: messages just told that should have a picture, each with its reference.
+    """
 
     settings: Settings
     database: Database
@@ -27,6 +31,7 @@ class Watch:
     metrics: Metrics
     spool: Spool = field(default_factory=Spool)
     patience: dict[str, datetime] = field(default_factory=dict)
+    charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 

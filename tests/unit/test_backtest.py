@@ -14,7 +14,7 @@ from monitor.backtest.__main__ import judged_by_name, main
 from monitor.backtest.ledger import Ledger
 from monitor.domain import Identity
 from monitor.incidents import Maintenance
-from monitor.rules import RULES, Fallback, Ttft
+from monitor.rules import RULES, Fallback, NoData, Ttft
 from tests.marks import EVERY, HAIKU, LLAMA, NOON
 
 IDENTITY = judged_by_name([LLAMA])
@@ -134,6 +134,18 @@ def test_targets_are_judged_apart() -> None:
     assert [(e.target, e.event) for e in found] == [("bad", "fire")]
 
 
+def test_a_target_that_falls_silent_is_missed_while_another_goes_on() -> None:
+    lines = []
+    for n in range(20):
+        at = NOON + n * EVERY
+        lines.append(probe(at, target="steady", sweep=n))
+        lines += [probe(at, target="gone", sweep=n)] if n < 5 else []
+    found = list(replay(lines, {"no_data": NoData()}, identity=IDENTITY))
+    assert [(e.target, e.event, e.at) for e in found] == [
+        ("gone", "fire", NOON + 8 * EVERY)  # 12:20 was its last, 12:40 the first past 12:35
+    ]
+
+
 def test_other_limits_can_be_tried() -> None:
     lines = [probe(NOON, ttft_ms=1300), probe(NOON + EVERY, sweep=2, ttft_ms=1100)]
     literal = {"ttft": Ttft(mode="immediate")}
@@ -172,6 +184,9 @@ def without(key: str) -> str:
         (probe(NOON, ts="yesterday"), "ts: 'yesterday'; write an instant"),
         (probe(NOON, ts="2026-03-02T12:00:00"), "ts: '2026-03-02T12:00:00'; write an instant"),
         (probe(NOON, ts=1772452800), "ts: 1772452800; write an instant"),
+        (probe(NOON, ts="0001-01-01T00:00:00+14:00"), "ts: '0001-01-01T00:00:00+14:00'; write"),
+        (probe(NOON, ttft_ms=10**400), "ttft_ms: 1000000000000"),
+        (probe(NOON, cost_usd="1e999999"), "cost_usd: '1e999999'; write dollars"),
         (probe(NOON, kind="prob"), "kind: 'prob'; write \"probe\" or \"usage\""),
         (without("query"), "query: missing; a probe names its canned query"),
         (without("sweep"), "sweep: None; write what the probes of one round share"),

@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[2] / "monitor"
 # Innermost first. A room may import from rooms further up this list, never from its own line.
 LEVELS: tuple[tuple[str, ...], ...] = (
     ("domain", "scrub"),
-    ("dialects", "measure", "identity", "pricing", "rules", "incidents", "messages", "transcripts", "health"),
+    ("dialects", "measure", "identity", "pricing", "rules", "incidents", "messages", "transcripts",
+     "health", "digest"),
     ("observe",),
     ("settings", "wire", "store", "notifiers", "accounts", "reports", "metrics", "embedded", "demo",
      "logs"),  # fmt: skip

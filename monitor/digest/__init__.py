@@ -1,0 +1,197 @@
+"""The daily digest: how the last 24 hours were, in one notice a day, good news included. Pure.
+
+Latencies are ms, shares 0 to 1, days those of the spend rule's zone. Absence is None.
+
+Source: docs/alerts.md#digest
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from monitor.digest.figures import Day, Figures, Latency, Own, Saving, Served, Told
+from monitor.domain import ALL, Identity, Notice, Status
+
+__all__ = [
+    "RULE",
+    "SPAN",
+    "Day",
+    "Figures",
+    "Latency",
+    "Own",
+    "Saving",
+    "Served",
+    "Told",
+    "due",
+    "key",
+    "notice",
+]
+
+RULE = "digest"
+SPAN = timedelta(days=1)
+LATEST = timedelta(hours=12)  # told so late, if nobody was there at its hour; not later
+_TARGETS = 4  # with two facts each; a message holds 16
+_NAMES = 4  # models, or incidents of one kind, named in a line
+_NOT_KNOWN = "not known"
+
+
+def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | None:
+    """The zone's day whose digest is to be told now, and its hour; None when none is."""
+    today = now.astimezone(zone).date()
+    for day in (today, today - timedelta(days=1)):
+        hour = datetime.combine(day, at, zone).astimezone(UTC)
+        if hour <= now < hour + LATEST:
+            return day, hour
+    return None
+
+
+def key(day: date) -> UUID:
+    """The notice's id: one a day, whoever writes it and however often."""
+    return uuid5(NAMESPACE_OID, f"{RULE}|{day}")
+
+
+def notice(day: date, figures: Figures, *, at: datetime) -> Notice:
+    """The digest of a day as it is told."""
+    return Notice(
+        id=key(day), status=Status.NOTICE, rule=RULE, scope=ALL, at=at,
+        sentence=f"{', '.join(_headlines(figures))}.", facts=dict(_facts(figures, at - SPAN)),
+    )  # fmt: skip
+
+
+def _headlines(figures: Figures) -> Iterator[str]:
+    """What is true against each limit: TTFT of the slowest, fallback of all, money, trouble."""
+    slowest = max(figures.latencies, key=lambda item: item.mean_ms or 0.0)
+    whose = f" ({slowest.target}, the slowest)" if len(figures.latencies) > 1 else ""
+    yield f"TTFT {_against(slowest.mean_ms, figures.limit_ms)}{whose}"
+    fell = _answers(figures.served, Identity.FALLBACK)
+    known = fell + _answers(figures.served, Identity.EXPECTED)
+    yield f"fallback {_share(fell, known) if known else _NOT_KNOWN}"
+    spent = figures.yesterday
+    yield f"spent {_spent(spent, figures.limit_usd)}" + (f" on {spent.day}" if spent else "")
+    opened = sum(item.resolved_at is None for item in figures.incidents)
+    yield "no incident open" if not opened else _count(opened, "incident") + " open"
+
+
+def _facts(figures: Figures, since: datetime) -> Iterator[tuple[str, str]]:
+    several = len(figures.latencies) > 1
+    slowest_first = sorted(figures.latencies, key=lambda item: -(item.mean_ms or 0.0))
+    for item in slowest_first[:_TARGETS]:
+        whose = f" {item.target}" if several else ""
+        yield f"TTFT{whose}", _latency(item, figures.limit_ms)
+        yield f"Models{whose}", _models([s for s in figures.served if s.target == item.target])
+    if further := slowest_first[_TARGETS:]:
+        yield "Faster targets", ", ".join(item.target for item in further)
+    yield "Spend yesterday", _day(figures.yesterday, figures.limit_usd)
+    yield "Spend today so far", _day(figures.today, figures.limit_usd)
+    yield "Saved against all-fallback", _saving(figures.saving)
+    yield "Incidents", _incidents(figures.incidents, since)
+    yield "Own health", _own(figures.own, figures.budget_usd)
+    yield "Delivery", _delivery(figures.own)
+
+
+def _latency(item: Latency, limit_ms: float | None) -> str:
+    if not item.probes:
+        return "nothing measured"
+    said = f"mean of {_count(item.rounds, 'round')} {_against(item.mean_ms, limit_ms)}"
+    said += f", p95 {_ms(item.p95_ms)}"
+    if item.over is not None:
+        said += f", {item.over:,} of {_count(item.probes, 'probe')} over"
+    return said
+
+
+def _models(served: Sequence[Served]) -> str:
+    """Shares of everything heard, most first."""
+    heard = sum(item.answers for item in served)
+    most_first = sorted(served, key=lambda item: -item.answers)
+    said = [f"{_model(item)} {_share(item.answers, heard)}" for item in most_first[:_NAMES]]
+    if rest := sum(item.answers for item in most_first[_NAMES:]):
+        said.append(f"others {_share(rest, heard)}")
+    return ", ".join(said) or "nobody answered"
+
+
+def _model(item: Served) -> str:
+    name = item.model or "unnamed"
+    return name if item.identity is Identity.EXPECTED else f"{name} ({item.identity})"
+
+
+def _answers(served: Sequence[Served], identity: Identity) -> int:
+    return sum(item.answers for item in served if item.identity is identity)
+
+
+def _spent(day: Day | None, limit_usd: Decimal | None) -> str:
+    if day is None:
+        return _NOT_KNOWN
+    limit = "" if limit_usd is None else f" of {_usd(limit_usd)}"
+    return f"{'at least ' if day.at_least else ''}{_usd(day.total_usd)}{limit}"
+
+
+def _day(day: Day | None, limit_usd: Decimal | None) -> str:
+    """The day's spend, and the meters: ours, the service's traffic, what providers say."""
+    if day is None:
+        return _NOT_KNOWN
+    account = _NOT_KNOWN if day.account_usd is None else _usd(day.account_usd)
+    return (f"{_spent(day, limit_usd)}; meters: probes {_usd(day.probes_usd)}, "
+            f"traffic {_usd(day.traffic_usd)}, account {account}")  # fmt: skip
+
+
+def _saving(saving: Saving) -> str:
+    """Yesterday's: today has hardly begun."""
+    if saving.probes_usd is None:
+        return _NOT_KNOWN
+    said = f"{_usd(saving.probes_usd)} on yesterday's probes"
+    if saving.traffic_usd is not None:
+        said += f", {_usd(saving.traffic_usd)} a day at the service's own queries"
+    return said
+
+
+def _incidents(told: Sequence[Told], since: datetime) -> str:
+    kinds = {
+        "opened": [item for item in told if item.opened_at >= since],
+        "resolved": [item for item in told if item.resolved_at is not None],
+        "open": [item for item in told if item.resolved_at is None],
+    }
+    return "; ".join(f"{kind} {_named(items)}" for kind, items in kinds.items())
+
+
+def _named(items: Sequence[Told]) -> str:
+    if not items:
+        return "none"
+    names = [f"#{item.number} {item.rule} · {item.scope}" for item in items[:_NAMES]]
+    more = f" and {len(items) - _NAMES} more" if len(items) > _NAMES else ""
+    return f"{len(items)} ({', '.join(names)}{more})"
+
+
+def _own(own: Own, budget_usd: Decimal) -> str:
+    missed = f"rounds missed {_NOT_KNOWN}"
+    if own.rounds_expected and own.rounds_missed is not None:
+        missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
+    degraded = f"{_share(own.degraded, own.probes) if own.probes else _NOT_KNOWN} degraded"
+    budget = f"probe budget today {_usd(own.budget_used_usd)} of {_usd(budget_usd)}"
+    return f"{missed}, {degraded}, {budget}"
+
+
+def _delivery(own: Own) -> str:
+    said = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} given up"
+    return f"{said}, refused for good: {own.broken_why}" if own.broken_why else said
+
+
+def _against(value_ms: float | None, limit_ms: float | None) -> str:
+    return _ms(value_ms) + ("" if limit_ms is None else f" of {limit_ms:,.0f} ms")
+
+
+def _ms(value: float | None) -> str:
+    return _NOT_KNOWN if value is None else f"{value:,.0f} ms"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
+
+
+def _usd(value: Decimal) -> str:
+    exact = f"{'-' if value < 0 else ''}${abs(value):,.4f}"
+    return exact.removesuffix("0").removesuffix("0")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

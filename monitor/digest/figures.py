@@ -1,0 +1,91 @@
+"""What a digest is made of, already counted. Latencies are ms; absence is None."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+
+from monitor.domain import Identity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """TTFT of a target. `mean_ms`: of its rounds' means, as the rule judges them."""
+
+    target: str
+    rounds: int = 0
+    probes: int = 0  # with a TTFT that may be judged
+    over: int | None = None  # of these, over the limit; None: there is no limit
+    mean_ms: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """Answers of one model. `model` None: nobody can tell."""
+
+    target: str
+    model: str | None
+    identity: Identity
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """What a day cost, and what each meter says: they are never added up."""
+
+    day: date
+    total_usd: Decimal
+    probes_usd: Decimal
+    traffic_usd: Decimal
+    account_usd: Decimal | None
+    at_least: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """Against all answers by the fallback. `traffic_usd`: at the service's own queries."""
+
+    probes_usd: Decimal | None
+    traffic_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """An incident that was open at some time of the span. `resolved_at` None: it is."""
+
+    number: int
+    rule: str
+    scope: str
+    opened_at: datetime
+    resolved_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """How the monitor itself is. `broken_why`: the channel refuses everything."""
+
+    probes: int
+    degraded: int
+    rounds_expected: int | None  # None: nobody can tell
+    rounds_missed: int | None
+    budget_used_usd: Decimal  # of the UTC day
+    waiting: int
+    lost: int  # messages given up in the span
+    broken_why: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Everything a digest tells. A limit that is None: its rule is off."""
+
+    latencies: Sequence[Latency]  # each target once
+    served: Sequence[Served]
+    yesterday: Day | None  # None: nothing is known of it
+    today: Day | None
+    saving: Saving
+    incidents: Sequence[Told]
+    own: Own
+    limit_ms: float | None
+    limit_usd: Decimal | None
+    budget_usd: Decimal
