@@ -102,7 +102,7 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
     assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
     (joined,) = story.judge(breach("fallback"), breach("ttft"))
     assert heads([joined]) == ["FIRING #41 fallback"]
-    assert joined.facts["ttft"] == "ttft breaks. Since 12:02 UTC, 0 min."
+    assert joined.facts["ttft"] == "ttft breaks. Since 12:02 UTC, 0 s."
     assert story.incidents["ttft", "rag"].part_of == ("fallback", "rag")
     assert story.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
 
