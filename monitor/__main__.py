@@ -156,6 +156,66 @@ def backtest(
     )
 
 
+@app.command()
+def identify(
+    source: Annotated[
+        Path | None, typer.Argument(help="Texts or recorded transcripts; else standard input.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Against whose baseline.")] = None,
+    query: Annotated[str | None, typer.Option(help="Which canned query was answered.")] = None,
+    as_lines: Annotated[bool, typer.Option("--json", help="One verdict a line.")] = False,
+) -> None:
+    """Say who wrote a text, with the evidence."""
+    from monitor.commands.identify import identify as judge
+
+    judge(source, target=target, query=query, as_lines=as_lines)
+
+
+baselines = typer.Typer(help="How the expected model writes, and what changed.",
+                        no_args_is_help=True, rich_markup_mode=None)  # fmt: skip
+app.add_typer(baselines, name="baseline")
+
+
+@baselines.command("capture")
+def baseline_capture(
+    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    model: Annotated[str | None, typer.Option(help="Who answers now; else the expected.")] = None,
+    count: Annotated[int, typer.Option(min=1, max=100, help="Answers to each query.")] = 5,
+    query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
+    source: Annotated[
+        Path | None, typer.Option("--from", help="Transcripts recorded by probe --record.")
+    ] = None,
+    over_budget: Annotated[
+        bool, typer.Option("--over-budget", help="Even if it may cost more than a day's budget.")
+    ] = False,
+) -> None:
+    """Keep answers as a model's own: your word that it answers now."""
+    from monitor.commands.baseline import capture
+
+    capture(target, model=model, count=count, query=query, source=source, over_budget=over_budget)
+
+
+@baselines.command("show")
+def baseline_show(
+    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+) -> None:
+    """Show what is known of how models write here, and what is suspected."""
+    from monitor.commands.baseline import show
+
+    show(target)
+
+
+@baselines.command("accept")
+def baseline_accept(
+    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    note: Annotated[str, typer.Option(help="What changed: a prompt, a host, a version.")] = "",
+) -> None:
+    """Accept what answers now as the new baseline; the old one is kept."""
+    from monitor.commands.baseline import accept
+
+    accept(target, note=note)
+
+
 incidents = typer.Typer(
     help="What is open, what happened; silence with a reason and an end.",
     invoke_without_command=True,

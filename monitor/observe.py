@@ -25,6 +25,8 @@ from monitor.domain import (
     Usage,
     Who,
 )
+from monitor.identity.combining import combined
+from monitor.identity.looks import Looks
 from monitor.scrub import plain, redact, storable
 
 EXCERPT = 2_000  # characters of an answer that may ever be stored
@@ -52,14 +54,20 @@ def observe(
     dialect: Dialect,
     book: pricing.Book,
     standing: identity.Standing,
+    looks: Looks | None = None,
 ) -> Observation:
-    """Everything one probe says. `standing` is what earlier direct questions were answered."""
+    """Everything one probe says.
+
+    `standing` is what earlier direct questions were answered, `looks` whom the answer
+    resembles, where a baseline is known.
+    """
     target, query = occasion.target, occasion.query
     reply = read(dialect, transcript)
     outcome, error = measure.outcome(transcript, reply)
     timing = measure.timing(transcript, reply)
     claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
-    who = _redacted(_who(replace(reply, claims=claims), occasion, standing), occasion.secrets)
+    disclosed = _who(replace(reply, claims=claims), occasion, standing)
+    who = _redacted(combined(disclosed, looks), occasion.secrets)
     cut = transcript.ending is not Ending.END
     cost = _cost(reply, who, occasion, book, transcript, cut=cut)
     counted = pricing.tokens(

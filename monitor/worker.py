@@ -13,7 +13,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
-from monitor.domain import Target
+from monitor.domain import Query, Target
 from monitor.jobs import (
     asking,
     charting,
@@ -21,6 +21,7 @@ from monitor.jobs import (
     gauging,
     health,
     heartbeat,
+    identifying,
     judging,
     keeping,
     polling,
@@ -50,6 +51,7 @@ class Worker:
         self.watch = watch
         self.news = asyncio.Event()  # something was written that somebody should hear of
         self.missed = 0
+        self._bursts: dict[str, asyncio.Task[None]] = {}
         self._flight: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
@@ -72,6 +74,8 @@ class Worker:
         log.info("worker stopping")
         self._scheduler.pause()
         self.watch.wire.abort()
+        for burst in self._bursts.values():
+            burst.cancel()
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
         for task in side:
@@ -138,7 +142,26 @@ class Worker:
         slot = slot_of(datetime.now(UTC), target.every)
         if await asking.ask_round(self.watch, target, slot):
             await self._evaluate()
+            self._look_closer(target)
         await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
+
+    def _look_closer(self, target: Target) -> None:
+        """Begin a burst where something is suspected, one at a time for each target."""
+        if target.name not in self._bursts:
+            burst = asyncio.create_task(self._burst(target))
+            self._bursts[target.name] = burst
+            burst.add_done_callback(lambda _: self._bursts.pop(target.name, None))
+
+    async def _burst(self, target: Target) -> None:
+        async def ask(query: Query) -> bool:
+            more = await asking.ask_more(self.watch, target, query)
+            await self._evaluate()
+            return more
+
+        try:
+            await identifying.burst(self.watch.database, target, ask)
+        except Exception:
+            log.exception("burst failed", extra={"target": target.name})
 
     async def _evaluate(self) -> None:
         if await judging.evaluate(self.watch):

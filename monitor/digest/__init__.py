@@ -33,7 +33,7 @@ SPAN = timedelta(days=1)
 LATEST = timedelta(hours=12)  # told so late, if nobody was there at its hour; not later
 _TARGETS = 4  # with two facts each; a message holds 16
 _NAMES = 4  # models, or incidents of one kind, named in a line
-_NOT_KNOWN = "not known"
+_NOT_KNOWN, _UNMEASURED = "not known", "no probe"
 
 
 def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | None:
@@ -166,7 +166,7 @@ def _own(own: Own, budget_usd: Decimal) -> str:
     missed = f"rounds missed {_NOT_KNOWN}"
     if own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
-    degraded = f"{_share(own.degraded, own.probes) if own.probes else _NOT_KNOWN} degraded"
+    degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
     budget = f"probe budget today {_usd(own.budget_used_usd)} of {_usd(budget_usd)}"
     return f"{missed}, {degraded}, {budget}"
 

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from monitor import identity
-from monitor.dialects import dialect_of
-from monitor.domain import Observation, Query, Target
-from monitor.jobs import thinning
+from monitor.dialects import dialect_of, read
+from monitor.domain import Observation, Outcome, Query, Target
+from monitor.jobs import identifying, thinning
 from monitor.jobs.watch import Watch
+from monitor.measure import outcome
 from monitor.observe import Occasion, observe
 from monitor.store import Away, budget, observations, slots
 from monitor.wire import exchange, quiet
@@ -116,7 +117,33 @@ async def probe(
         excerpt_chars=watch.settings.file.storage.excerpt_chars,
         secrets=watch.settings.secrets,
     )
-    return observe(transcript, occasion, dialect=dialect, book=watch.book, standing=history)
+    reply = read(dialect, transcript)
+    whole = outcome(transcript, reply)[0] is Outcome.ANSWERED
+    answer = identifying.answer_of(query, reply, watch.settings.secrets) if whole else None
+    looks = None
+    if answer is not None:
+        looks = await identifying.follow(
+            watch.database, watch.gallery, target, answer,
+            observation=transcript.id, at=transcript.started_at, extra=origin == "burst",
+        )  # fmt: skip
+    seen = observe(
+        transcript, occasion, dialect=dialect, book=watch.book, standing=history, looks=looks
+    )
+    if answer is not None:
+        await identifying.capture(watch.database, target, answer, seen)
+    return seen
+
+
+async def ask_more(watch: Watch, target: Target, query: Query) -> bool:
+    """One further probe on suspicion; False where none may be sent any more."""
+    spent_up, history = await _before(watch, target)
+    if spent_up or watch.leaving.is_set():
+        return False
+    with quiet():
+        seen = await probe(watch, target, query, slot=watch.now(), origin="burst", history=history)
+    watch.metrics.observed(seen)
+    await keep(watch, [seen])
+    return seen.outcome.good is not None
 
 
 async def keep(watch: Watch, new: Sequence[Observation]) -> None:

@@ -9,7 +9,7 @@ import logging
 from contextlib import suppress
 from datetime import timedelta
 
-from monitor.domain import Delivery, Notice, Sent, Status
+from monitor.domain import Delivery, GiveUp, Notice, Sent, Status
 from monitor.jobs import reporting
 from monitor.jobs.watch import Watch
 from monitor.notifiers import Bot
@@ -45,12 +45,8 @@ async def attach(watch: Watch) -> None:
 
 async def _trouble(watch: Watch, notice: Notice, reference: str) -> str | None:
     """Attach one chart; returns what kept it from its place, None if nothing did."""
-    if not isinstance(watch.notifier, Bot):
-        return "only a bot attaches"
     try:
-        page = await reporting.page(watch.database, watch.settings, length=SPAN, now=watch.now())
-        shown = _target(page, notice.scope)
-        picture = await asyncio.to_thread(png, page, shown)
+        delivery = await _attached(watch, notice, reference)
     except Away:
         return "the database is away"
     except NoPillow as missing:
@@ -58,11 +54,18 @@ async def _trouble(watch: Watch, notice: Notice, reference: str) -> str | None:
     except Exception as bug:
         log.debug("chart failed", exc_info=True)
         return f"it could not be drawn: {type(bug).__name__}"
-    title = (
-        f"#{notice.number} {notice.rule} · {shown.name}, the last {SPAN // timedelta(hours=1)} h"
-    )
-    delivery = await watch.notifier.attach(reference, picture, title=title)
     return None if isinstance(delivery, Sent) else delivery.why
+
+
+async def _attached(watch: Watch, notice: Notice, reference: str) -> Delivery:
+    if not isinstance(watch.notifier, Bot):
+        return GiveUp("only a bot attaches pictures")
+    page = await reporting.page(watch.database, watch.settings, length=SPAN, now=watch.now())
+    shown = _target(page, notice.scope)
+    picture = await asyncio.to_thread(png, page, shown)
+    hours = SPAN // timedelta(hours=1)
+    title = f"#{notice.number} {notice.rule} · {shown.name}, the last {hours} h"
+    return await watch.notifier.attach(reference, picture, title=title)
 
 
 def _target(page: Page, scope: str) -> Watched:

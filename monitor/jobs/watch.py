@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from monitor.domain import Notice
+from monitor.jobs.identifying import Gallery
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier
 from monitor.pricing import Book
@@ -30,6 +31,7 @@ class Watch:
     worker: str
     metrics: Metrics
     spool: Spool = field(default_factory=Spool)
+    gallery: Gallery = field(default_factory=Gallery)
     patience: dict[str, datetime] = field(default_factory=dict)
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins

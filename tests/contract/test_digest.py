@@ -1,59 +1,166 @@
 """The digest job on a real database: counted from rows and views, written once a day."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor.domain import Identity, Stamp
-from monitor.jobs import digesting
+from monitor.demo.inbox import Inbox
+from monitor.domain import Stamp
+from monitor.jobs import digesting, telling
 from monitor.jobs.watch import Watch
+from monitor.notifiers import Bot, Notifier
 from monitor.store import Database
 from tests.contract.past import (
     EIGHT,
-    TODAY,
     YESTERDAY,
     add,
     ask,
     asked,
+    fell,
     open_incident,
     roll,
+    run,
     yesterday,
 )
 from tests.contract.watching import settings, watching
 
-NINE = TODAY + timedelta(hours=9)
+ONE = YESTERDAY + timedelta(hours=13)  # an hour after the last row
+AT_ONE = {"MONITOR_DIGEST__AT": "13:00"}
 
 
-class Later(Watch):
-    """A watch whose clock stands still, at some time of today."""
+class Digester:
+    """The job, run at some time, its worker configured as given."""
 
-    at: datetime = NINE
+    def __init__(self, database: Database, home: Path, patch: pytest.MonkeyPatch) -> None:
+        self.database, self._home, self._patch = database, home, patch
+
+    async def run(
+        self, now: datetime, notifier: Notifier | None = None, *, deliver: bool = False,
+        **environ: str,
+    ) -> bool:  # fmt: skip
+        self._patch.setattr(Watch, "now", staticmethod(lambda: now))
+        configured = settings(self._home, **(AT_ONE | environ))
+        async with watching(configured, self.database, notifier) as watch:
+            news = await digesting.digest(watch)
+            if deliver:
+                await telling.deliver(watch)
+            return news
+
+    async def told(self) -> Sequence[dict[str, Any]]:
+        statement = "SELECT notice FROM outbox WHERE incident IS NULL ORDER BY sequence"
+        return [row[0] for row in await ask(self.database, statement)]
 
 
-async def told(database: Database) -> Sequence[dict[str, Any]]:
-    return [row[0] for row in await ask(database, "SELECT notice FROM outbox WHERE status = 'NOTICE'")]
+@pytest.fixture
+def digester(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digester:
+    return Digester(database, tmp_path, monkeypatch)
 
 
-async def digest(
-    database: Database, home: Path, monkeypatch: pytest.MonkeyPatch, *, now: datetime,
-    **environ: str,
-) -> bool:  # fmt: skip
-    monkeypatch.setattr(Watch, "now", staticmethod(lambda: now))
-    async with watching(settings(home, **environ), database) as watch:
-        return await digesting.digest(watch)
+async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None:
+    await add(digester.database, *yesterday())
+    await open_incident(digester.database)
+    await roll(digester.database)
+    assert await digester.run(ONE)
+    [notice] = await digester.told()
+    assert notice["sentence"] == (
+        "TTFT 1,267 ms of 1,200 ms, fallback 33.3 %, spent not known, no incident open."
+    )
+    facts = notice["facts"]
+    assert facts["TTFT"] == (  # rounds of 800, 2200 and 800 ms, two each
+        "mean of 6 rounds 1,267 ms of 1,200 ms, p95 2,400 ms, 4 of 12 probes over"
+    )
+    assert facts["Models"] == (
+        "meta-llama/llama-4-scout 66.7 %, anthropic/claude-haiku-4-5 (fallback) 33.3 %"
+    )
+    assert facts["Spend today so far"].startswith("$0.0168 of $2.00; meters: probes $0.0056, ")
+    assert facts["Incidents"] == (
+        "opened 1 (#1 fallback · rag); resolved 1 (#1 fallback · rag); open none"
+    )
+    assert facts["Delivery"] == "0 messages waiting, 0 given up"
 
 
-async def test_a_day_is_told_from_what_was_stored(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_the_day_after_knows_what_was_spent_and_saved(digester: Digester) -> None:
+    await add(digester.database, *yesterday())
+    await run_in(digester.database, "INSERT INTO report_targets (target, every_s, daily_queries, "
+                 "since) VALUES ('rag', 1800, 48, :at)", at=EIGHT)  # fmt: skip
+    await roll(digester.database)
+    assert await digester.run(YESTERDAY + timedelta(hours=33), MONITOR_DIGEST__AT="09:00")
+    [notice] = await digester.told()
+    assert f"spent $0.0168 of $2.00 on {YESTERDAY:%Y-%m-%d}" in notice["sentence"]
+    # 12 answers for $0.0056; all by Haiku they would have cost $0.012
+    assert notice["facts"]["Saved against all-fallback"].startswith("$0.0064 on yesterday's probes")
+    assert notice["facts"]["Own health"].split(", ")[0].endswith("rounds missed")
+
+
+async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester: Digester) -> None:
+    early = ONE - timedelta(days=1)
+    await add(
+        digester.database,
+        fell(early - timedelta(seconds=1)),  # a moment too old
+        asked(early),
+        asked(EIGHT, ttft_ms=9000.0, stamp=Stamp.DEGRADED),
+        asked(EIGHT, "kbli", origin="manual", ttft_ms=9000.0),
+    )
+    await run_in(
+        digester.database,
+        "INSERT INTO outbox (id, status, notice, due_at, settled_at, result) VALUES "
+        "(gen_random_uuid(), 'FIRING', '{}', :at, :at, 'dead'), "
+        "(gen_random_uuid(), 'FIRING', '{}', :at, NULL, NULL)",
+        at=EIGHT,
+    )
+    assert await digester.run(ONE)
+    facts = (await digester.told())[-1]["facts"]
+    assert facts["TTFT"].startswith("mean of 1 round 600 ms of 1,200 ms, p95 600 ms, 0 of 1 probe ")
+    assert facts["Models"] == "meta-llama/llama-4-scout 100 %"
+    assert ", 50 % degraded, " in facts["Own health"]
+    assert facts["Delivery"] == "1 message waiting, 1 given up"
+
+
+@pytest.mark.parametrize(
+    ("first", "news"),
+    [(ONE - timedelta(seconds=1), True), (ONE, False), (None, False)],
+)
+async def test_before_anything_was_observed_there_is_nothing_to_tell(
+    digester: Digester, first: datetime | None, news: bool
 ) -> None:
-    await add(database, *yesterday())
-    await open_incident(database)
-    await roll(database)
-    assert await digest(database, tmp_path, monkeypatch, now=YESTERDAY + timedelta(hours=13), MONITOR_DIGEST__AT="13:00")
-    [notice] = await told(database)
-    for line in (notice["sentence"], *notice["facts"].items()):
-        print(line)
+    if first is not None:
+        await add(digester.database, asked(first))
+    assert await digester.run(ONE + timedelta(hours=1)) is news
+
+
+async def test_it_is_written_once_whoever_comes_back_and_however_often(digester: Digester) -> None:
+    await add(digester.database, *yesterday())
+    late = ONE + timedelta(hours=2)
+    both = await asyncio.gather(digester.run(late), digester.run(late))
+    assert sorted(both) == [False, True]
+    assert not await digester.run(late + timedelta(minutes=1))
+    assert len(await digester.told()) == 1
+    assert await digester.run(ONE + timedelta(days=1))
+    assert len(await digester.told()) == 2
+
+
+async def test_switched_off_or_too_late_it_is_not_told(digester: Digester) -> None:
+    await add(digester.database, *yesterday())
+    assert not await digester.run(ONE, MONITOR_DIGEST__ENABLED="false")
+    assert not await digester.run(ONE + timedelta(hours=12))
+    assert await digester.told() == []
+
+
+async def test_slack_takes_it(digester: Digester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    await add(digester.database, *yesterday())
+    with Inbox() as inbox:
+        bot = Bot(inbox.token, "#alerts", base_url=inbox.api_url)
+        assert await digester.run(ONE, bot, deliver=True)
+        [message] = inbox.messages
+    assert message.text.startswith("NOTICE digest · all: TTFT 1,267 ms of 1,200 ms, ")
+    assert message.files == []
+
+
+async def run_in(database: Database, statement: str, **values: Any) -> None:
+    async with database.begin() as connection:
+        await run(connection, statement, **values)

@@ -1,0 +1,131 @@
+"""What Slack refuses, and when: the worker as a process, a service that is slow, one channel.
+
+Expectations are on what the channel received and when, and on what the database says of it.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from monitor.demo.inbox import Inbox, Step
+from monitor.demo.slack_channel import Posted
+from tests.e2e.rig import Process, configuration, eventually, rows, service, slack, worker
+
+# One rule speaks of the service, so that the script meets the message it is meant for.
+OTHERS = ("fallback", "spend", "down", "no_data", "key", "identity_unknown", "unpriced",
+          "probe_budget")  # fmt: skip
+QUIET = "\n".join(f"[rules.{rule}]\nenabled = false" for rule in OTHERS)
+OPENED = "FIRING #1 ttft · rag: "
+SOON_S = 60
+FIRST_RETRY_S = 5
+
+
+def fired(told: Sequence[Posted]) -> list[Posted]:
+    return [message for message in told if message.text.startswith("FIRING")]
+
+
+@contextmanager
+def slow_service_watched(
+    home: Path, database_url: str, inbox: Inbox, **given: str
+) -> Iterator[Process]:
+    """A worker that will find the service too slow and tell the inbox."""
+    with service("slow") as stage:
+        configuration(home, stage.url, more=f"{QUIET}\n[digest]\nenabled = false")
+        with worker(home, DATABASE_URL=database_url, **(given or slack(inbox))) as monitor:
+            yield monitor
+
+
+def refused_at(inbox: Inbox) -> float:
+    """Wait for the first refusal; returns the monotonic time at which it was seen."""
+    inbox.wait_for(lambda _: [item for item in inbox.requests if item.refused], SOON_S)
+    return time.monotonic()
+
+
+def outbox(url: str) -> tuple[int, str | None, str | None]:
+    """Attempts, result and last error of the opening's message."""
+    [found] = rows(url, "SELECT attempts, result, last_error FROM outbox "
+                        "WHERE status = 'FIRING' AND incident = 1")  # fmt: skip
+    return found
+
+
+def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
+    tmp_path: Path, database_url: str
+) -> None:
+    with Inbox() as inbox:
+        inbox.script([500])
+        with slow_service_watched(tmp_path, database_url, inbox) as monitor:
+            refused = refused_at(inbox)
+            inbox.wait_for(fired, FIRST_RETRY_S + 15)
+            assert time.monotonic() - refused > FIRST_RETRY_S - 1
+            eventually(lambda: inbox.messages[0].files, 30, "a chart in the thread")
+            assert monitor.stop() == 0, monitor.log()
+        [message] = inbox.messages
+        assert message.text.startswith(OPENED)
+        [(name, picture)] = message.files
+        assert name.startswith("#1 ttft · rag, the last 6 h")
+        assert picture.startswith(b"\x89PNG")
+    assert outbox(database_url) == (2, "sent", None)
+
+
+def test_a_rate_limit_is_obeyed_to_the_second(tmp_path: Path, database_url: str) -> None:
+    with Inbox() as inbox:
+        inbox.script([Step(word="ratelimited", status=429, retry_after="3")])
+        with slow_service_watched(tmp_path, database_url, inbox) as monitor:
+            refused = refused_at(inbox)
+            inbox.wait_for(fired, 3 + 10)
+            assert time.monotonic() - refused > 2.8
+            time.sleep(2)
+            assert monitor.stop() == 0, monitor.log()
+        assert [message.text.startswith(OPENED) for message in inbox.messages] == [True]
+        posts = [item for item in inbox.requests if item.path.endswith("chat.postMessage")]
+        assert len(posts) == 2, "nothing was asked of the channel while it wanted patience"
+    assert outbox(database_url) == (2, "sent", None)
+
+
+def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
+    tmp_path: Path, database_url: str
+) -> None:
+    with Inbox() as inbox:
+        inbox.script(["channel_not_found"] * 20)
+        hook = {"SLACK_WEBHOOK_URL": inbox.webhook_url}
+        with slow_service_watched(tmp_path, database_url, inbox, **hook) as monitor:
+            refused_at(inbox)
+            eventually(
+                lambda: rows(database_url, "SELECT 1 FROM incidents WHERE rule = 'delivery' "
+                                           "AND target = 'webhook' AND resolved_at IS NULL"),
+                45, "an incident of delivery",
+            )  # fmt: skip
+            seen = rows(database_url, "SELECT count(*) FROM observations")[0][0]
+            eventually(
+                lambda: rows(database_url, "SELECT count(*) FROM observations")[0][0] > seen,
+                20, "the worker probes on",
+            )  # fmt: skip
+            assert monitor.stop() == 0, monitor.log()
+        assert inbox.messages == []
+        assert len(inbox.requests) <= 2, "asked again hourly, and once at the end, not all the time"
+    attempts, result, why = outbox(database_url)
+    assert (result, why) == (None, "Slack refuses: channel_not_found")
+    assert attempts >= 1
+    [(channel, since, said)] = rows(
+        database_url, "SELECT channel, broken_since, broken_why FROM channels"
+    )
+    assert (channel, said) == ("webhook", "Slack refuses: channel_not_found")
+    assert since is not None
+
+
+def test_a_lost_answer_repeats_the_message_at_most_once_and_says_so(
+    tmp_path: Path, database_url: str
+) -> None:
+    with Inbox() as inbox:
+        inbox.script([Step(cut=True)])
+        with slow_service_watched(tmp_path, database_url, inbox) as monitor:
+            inbox.wait_for(lambda told: len(fired(told)) >= 2, SOON_S + 15)
+            time.sleep(FIRST_RETRY_S + 2)
+            assert monitor.stop() == 0, monitor.log()
+        first, second = fired(inbox.messages)
+    assert first.text.startswith(OPENED)
+    assert second.text.startswith(OPENED)
+    assert "May be a repeat" not in first.text
+    assert "May be a repeat: Slack did not confirm an earlier try." in second.text
+    assert outbox(database_url)[:2] == (2, "sent")

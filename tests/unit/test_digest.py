@@ -1,0 +1,172 @@
+"""The digest: when it is due, and what it says in which words."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from monitor import digest
+from monitor.digest import Day, Figures, Latency, Own, Saving, Served, Told
+from monitor.domain import Identity, Notice, Status
+from monitor.messages import render
+from tests.facts import HAIKU, LLAMA
+
+ROME = ZoneInfo("Europe/Rome")
+NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
+TODAY = date(2026, 11, 23)
+YESTERDAY = TODAY - timedelta(days=1)
+
+WELL = Figures(
+    latencies=[Latency(target="rag", rounds=288, probes=864, over=12, mean_ms=843, p95_ms=1410)],
+    served=[Served(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=836),
+            Served(target="rag", model=HAIKU, identity=Identity.FALLBACK, answers=28)],
+    yesterday=Day(day=YESTERDAY, total_usd=Decimal("0.41"), probes_usd=Decimal("0.05"),
+                  traffic_usd=Decimal("0.36"), account_usd=None, at_least=False),
+    today=Day(day=TODAY, total_usd=Decimal("0.12"), probes_usd=Decimal("0.02"),
+              traffic_usd=Decimal("0.1"), account_usd=Decimal("0.11"), at_least=True),
+    saving=Saving(probes_usd=Decimal("0.0123"), traffic_usd=Decimal("1.1")),
+    incidents=[],
+    own=Own(probes=864, degraded=9, rounds_expected=288, rounds_missed=2,
+            budget_used_usd=Decimal("0.02"), waiting=1, lost=0, broken_why=None),
+    limit_ms=1200.0, limit_usd=Decimal(2), budget_usd=Decimal("0.5"),
+)  # fmt: skip
+
+
+def told(**changes: object) -> Notice:
+    return digest.notice(TODAY, replace(WELL, **changes), at=NINE)  # type: ignore[arg-type]
+
+
+def incident(number: int, opened_h: float, resolved_h: float | None = None) -> Told:
+    """Hours before the digest."""
+    return Told(
+        number=number, rule="ttft", scope="rag", opened_at=NINE - timedelta(hours=opened_h),
+        resolved_at=None if resolved_h is None else NINE - timedelta(hours=resolved_h),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("now", "day"),
+    [
+        (NINE - timedelta(seconds=1), None),  # yesterday's is 24 hours old: no longer told
+        (NINE, TODAY),
+        (NINE + timedelta(hours=12, seconds=-1), TODAY),
+        (NINE + timedelta(hours=12), None),
+        (NINE + timedelta(days=1), TODAY + timedelta(days=1)),
+    ],
+)
+def test_a_digest_is_due_from_its_hour_on_for_half_a_day(now: datetime, day: date | None) -> None:
+    due = digest.due(now, at=time(9), zone=UTC)
+    assert (due and due[0]) == day
+
+
+def test_late_after_midnight_it_is_still_the_digest_of_the_day_before() -> None:
+    two = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    assert digest.due(two, at=time(20), zone=UTC) == (YESTERDAY, two - timedelta(hours=6))
+
+
+@pytest.mark.parametrize(
+    ("day", "hour_utc"),
+    [
+        (date(2026, 10, 24), 7),  # summer time
+        (date(2026, 10, 25), 8),  # the clocks went back that night
+        (date(2027, 3, 28), 7),  # and forward
+    ],
+)
+def test_its_hour_is_that_of_the_wall_through_summer_and_winter(day: date, hour_utc: int) -> None:
+    hour = datetime(day.year, day.month, day.day, hour_utc, tzinfo=UTC)
+    assert digest.due(hour, at=time(9), zone=ROME) == (day, hour)
+    before = digest.due(hour - timedelta(seconds=1), at=time(9), zone=ROME)
+    assert before is None
+
+
+def test_an_hour_the_clocks_leave_out_is_told_all_the_same() -> None:
+    spring = datetime(2027, 3, 28, 1, 30, tzinfo=UTC)  # 03:30 in Rome, where 02:30 never was
+    assert digest.due(spring, at=time(2, 30), zone=ROME) == (date(2027, 3, 28), spring)
+
+
+def test_a_day_has_one_digest_whoever_writes_it() -> None:
+    assert told().id == digest.notice(TODAY, WELL, at=NINE + timedelta(hours=3)).id
+    assert told().id != digest.key(YESTERDAY)
+    assert isinstance(told().id, UUID)
+
+
+def test_the_first_line_tells_all_that_has_a_limit() -> None:
+    assert render(told()).text.splitlines()[0] == (
+        "NOTICE digest · all: TTFT 843 ms of 1,200 ms, fallback 3.2 %, "
+        "spent $0.41 of $2.00 on 2026-11-22, no incident open."
+    )
+
+
+def test_the_facts_of_an_ordinary_day() -> None:
+    notice = told()
+    assert notice.status is Status.NOTICE
+    assert notice.number is None
+    assert dict(notice.facts) == {
+        "TTFT": "mean of 288 rounds 843 ms of 1,200 ms, p95 1,410 ms, 12 of 864 probes over",
+        "Models": f"{LLAMA} 96.8 %, {HAIKU} (fallback) 3.2 %",
+        "Spend yesterday": "$0.41 of $2.00; meters: probes $0.05, traffic $0.36, "
+                           "account not known",
+        "Spend today so far": "at least $0.12 of $2.00; meters: probes $0.02, traffic $0.10, "
+                              "account $0.11",
+        "Saved against all-fallback": "$0.0123 on yesterday's probes, "
+                                      "$1.10 a day at the service's own queries",
+        "Incidents": "opened none; resolved none; open none",
+        "Own health": "2 of 288 rounds missed, 1 % degraded, probe budget today $0.02 of $0.50",
+        "Delivery": "1 message waiting, 0 given up",
+    }  # fmt: skip
+
+
+def test_what_nobody_knows_is_said_and_never_zero() -> None:
+    nothing = told(
+        latencies=[Latency(target="rag")], served=[], yesterday=None, today=None,
+        saving=Saving(probes_usd=None, traffic_usd=None), limit_ms=None, limit_usd=None,
+        own=Own(probes=0, degraded=0, rounds_expected=None, rounds_missed=None, lost=2, waiting=0,
+                budget_used_usd=Decimal(0), broken_why="Slack refuses: no_service"),
+    )  # fmt: skip
+    assert nothing.sentence == (
+        "TTFT not known, fallback not known, spent not known, no incident open."
+    )
+    assert nothing.facts["TTFT"] == "nothing measured"
+    assert nothing.facts["Models"] == "nobody answered"
+    assert nothing.facts["Saved against all-fallback"] == "not known"
+    assert nothing.facts["Own health"].startswith("rounds missed not known, no probe, ")
+    assert nothing.facts["Delivery"] == (
+        "0 messages waiting, 2 given up, refused for good: Slack refuses: no_service"
+    )
+
+
+def test_incidents_are_counted_by_what_happened_within_the_day() -> None:
+    notice = told(incidents=[incident(3, 30, 20), incident(4, 24), incident(5, 2, 1)])
+    assert notice.sentence.endswith("1 incident open.")
+    assert notice.facts["Incidents"] == (
+        "opened 2 (#4 ttft · rag, #5 ttft · rag); "
+        "resolved 2 (#3 ttft · rag, #5 ttft · rag); open 1 (#4 ttft · rag)"
+    )
+
+
+def test_a_fallback_that_is_cheaper_saved_less_than_nothing() -> None:
+    notice = told(saving=Saving(probes_usd=Decimal("-0.01"), traffic_usd=None))
+    assert notice.facts["Saved against all-fallback"] == "-$0.01 on yesterday's probes"
+
+
+def test_of_several_targets_the_slowest_leads() -> None:
+    fast = Latency(target="fast", rounds=1, probes=1, over=0, mean_ms=200, p95_ms=200)
+    notice = told(latencies=[fast, *WELL.latencies, Latency(target="silent")])
+    assert notice.sentence.startswith("TTFT 843 ms of 1,200 ms (rag, the slowest), ")
+    assert [label for label in notice.facts if label.startswith("TTFT")] == [
+        "TTFT rag", "TTFT fast", "TTFT silent",
+    ]  # fmt: skip
+
+
+def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> None:
+    many = [Latency(target=f"t{n}", rounds=1, probes=1, over=0, mean_ms=n, p95_ms=n)
+            for n in range(20)]  # fmt: skip
+    notice = told(latencies=many)
+    assert len(notice.facts) == 4 * 2 + 1 + 6
+    assert "Faster targets" in notice.facts
+    said = render(notice).text
+    assert "more facts" not in said
+    assert "Delivery: " in said
