@@ -1,8 +1,6 @@
 """`monitor baseline`: whose answers a target's looks are compared with.
 
-`capture` asks the target while a person says who answers, or reads recorded transcripts;
-`show` tells what is known and what can be told apart; `accept` makes the answers held since
-a change the new baseline.
+Capture asks, or reads transcripts; accept makes what was held since a change the baseline.
 """
 
 import asyncio
@@ -44,8 +42,7 @@ def capture(
 ) -> None:
     """Keep `count` answers to each canned query, or those of a file, as this model's.
 
-    Running it is a person's word that the model answers now. Its first expected model is
-    meant where none is named; that one's answers are the baseline.
+    Running it is a person's word that the model answers; the first expected one if none is named.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)

@@ -12,9 +12,16 @@ from monitor.domain import Status
 TARGET = "nuzantara"
 DAILY_QUERIES = 333
 
-# On its stream nothing tells who answers. Asked directly, each model gives its name here; in
-# life the persona speaks more often than not, and names are known after more rounds.
-CANDOUR = {Speaker.LLAMA: 1.0, Speaker.HAIKU: 1.0}
+# Nothing on the stream tells who answers, and asked directly each model plays its persona.
+CANDOUR = {Speaker.LLAMA: 0.0, Speaker.HAIKU: 0.0}
+
+# Before the story an operator once had both models answer and said which was which. So many
+# answers to each canned query are kept of each: their looks are all that tells them apart.
+BASELINE = (
+    (Situation.HEALTHY, "meta-llama/llama-4-scout"),
+    (Situation.KEY_REJECTED, "anthropic/claude-3-5-haiku-20241022"),
+)
+BASELINE_ANSWERS = 12
 
 
 @dataclass(frozen=True, slots=True)

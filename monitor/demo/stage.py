@@ -14,7 +14,8 @@ from typing import Any
 
 from monitor.domain import Status
 
-WORKER = (sys.executable, "-m", "monitor", "run")
+MONITOR = (sys.executable, "-m", "monitor")
+WORKER = (*MONITOR, "run")
 _LEAVE_S = 30.0  # a worker may drain this long
 _PR_SET_PDEATHSIG = 1
 _OURS = re.compile(
@@ -38,7 +39,6 @@ async def worker(
     It inherits the environment except what configures a monitor: that is `settings` alone.
     Its output goes to `home/worker.log`.
     """
-    inherited = {name: value for name, value in os.environ.items() if not _OURS.match(name)}
     tie = None
     if sys.platform == "linux":  # the kernel asks it to end when we are killed
         prctl = ctypes.CDLL(None).prctl
@@ -46,7 +46,7 @@ async def worker(
     with (home / "worker.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             *command,
-            env={**inherited, "NO_PROXY": "127.0.0.1", **settings},
+            env=environment(settings),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -56,6 +56,34 @@ async def worker(
         yield process
     finally:
         await _end(process)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """Ours, without anything that configures a monitor, and `settings`."""
+    inherited = {name: value for name, value in os.environ.items() if not _OURS.match(name)}
+    return {**inherited, "NO_PROXY": "127.0.0.1", **settings}
+
+
+async def command(
+    words: Sequence[str], settings: Mapping[str, str], *, within_s: float = 60.0
+) -> None:
+    """Run a command to its end. Raises Unfinished with its last words where it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *words,
+        env=environment(settings),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(within_s):
+            said, _ = await process.communicate()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    if process.returncode:
+        raise Unfinished(said.decode(errors="replace").strip()[-500:])
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

@@ -7,7 +7,7 @@ process; the worker is the real one, as a child, and knows nothing of being in a
 import asyncio
 import signal
 from asyncio.subprocess import Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,16 +17,27 @@ from typing import Any
 from rich.console import Console
 
 from monitor.demo import narration
-from monitor.demo.acts import ACTS, CANDOUR, CONFIGURATION, DAILY_QUERIES, PROBES, Act
+from monitor.demo.acts import (
+    ACTS,
+    BASELINE,
+    BASELINE_ANSWERS,
+    CANDOUR,
+    CONFIGURATION,
+    DAILY_QUERIES,
+    PROBES,
+    TARGET,
+    Act,
+)
 from monitor.demo.inbox import Inbox
 from monitor.demo.performance import Pace
 from monitor.demo.play import Play
 from monitor.demo.service import Service
-from monitor.demo.stage import WORKER, Ears, Unfinished, alive, worker
+from monitor.demo.stage import MONITOR, WORKER, Ears, Unfinished, alive, command, worker
 from monitor.demo.tally import lines
 
 START_S = 60.0  # the first start of a worker makes a database
 HURRIED = Pace(1.0, 0.05)  # first tokens in real time: they are what is judged
+CAPTURE = (*MONITOR, "baseline", "capture", "--over-budget", "--count", f"{BASELINE_ANSWERS}")
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 
 
@@ -36,6 +47,7 @@ class Staging:
 
     acts: tuple[Act, ...] = ACTS
     command: tuple[str, ...] = WORKER
+    baseline: tuple[str, ...] | None = CAPTURE  # None: nobody captured one
     pace: Pace = HURRIED
     start_s: float = START_S
 
@@ -76,7 +88,14 @@ async def _play(
     async with service:
         with Inbox(seen=ears.hear) as inbox:
             try:
-                async with worker(put.command, home, _settings(home, service, inbox)) as child:
+                settings = _settings(home, service, inbox)
+                narration.opening(show)
+                if put.baseline:
+                    with show.status(
+                        "An operator has each model answer, and says which is which …"
+                    ):
+                        await _captured(put.baseline, settings)
+                async with worker(put.command, home, settings) as child:
                     begun = await _acts(put, service, ears=ears, child=child, show=show)
                     rows = await asyncio.to_thread(query, PROBES)
                     narration.summary(show, lines(begun, rows), DAILY_QUERIES)
@@ -87,6 +106,15 @@ async def _play(
                 narration.failure(show, str(why), home / "worker.log")
                 return 1
     return 0
+
+
+async def _captured(words: Sequence[str], settings: Mapping[str, str]) -> None:
+    """Capture how both models write, from a service that answers at once."""
+    async with Service(pace=Pace(0.0, 0.0), play=Play(candour=CANDOUR), rate_limited=False) as two:
+        there = {**settings, f"MONITOR_TARGETS__{TARGET.upper()}__URL": two.url}
+        for situation, model in BASELINE:
+            two.situation = situation
+            await command((*words, "--model", model), there)
 
 
 def _settings(home: Path, service: Service, inbox: Inbox) -> dict[str, str]:
@@ -110,7 +138,6 @@ async def _acts(
 ) -> list[tuple[Act, datetime]]:
     """Play act after act; each with the time it began. Raises Unfinished."""
     begun = []
-    narration.opening(show)
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):
             raise Unfinished(f"The worker asked nothing within {put.start_s:.0f} s.")

@@ -4,8 +4,8 @@ A contrast between two models must side with one of them, whoever answered. So t
 the suspected answers is held against means of as many of the fallback's own.
 """
 
-from collections.abc import Sequence
-from math import gcd
+import math
+from collections.abc import Iterable, Sequence
 
 from monitor.identity.fingerprint import Vector
 
@@ -32,7 +32,7 @@ def belong(heard: Sequence[Vector], own: Sequence[Vector], *, slack: float = 1.0
 def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
     """Groups of so many answers, from every starting point, each in a few strides."""
     size = len(own)
-    strides = [s for s in range(size // count, size) if gcd(s, size) == 1][:_WALKS] or [1]
+    strides = [s for s in range(size // count, size) if math.gcd(s, size) == 1][:_WALKS] or [1]
     return [
         [own[(start + nth * stride) % size] for nth in range(count)]
         for stride in strides
@@ -42,4 +42,5 @@ def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
 
 def _length(vectors: Sequence[Vector]) -> float:
     """How far the mean of some vectors lies off, squared."""
-    return sum((sum(column) / len(vectors)) ** 2 for column in zip(*vectors, strict=True))
+    columns: Iterable[Vector] = zip(*vectors, strict=True)
+    return math.fsum((sum(column) / len(vectors)) ** 2 for column in columns)

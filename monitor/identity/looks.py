@@ -147,7 +147,7 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
                      doubtful=track.doubtful, against=against)  # fmt: skip
     why = "this answer alone looks like nobody known"
     if (lead := track.leading) and lead.nats > DOUBT_NATS:
-        why = f"{lead.model} is suspected, {lead.nats:.1f} of {cusum.LIMIT:.1f} nats"
+        why = f"{lead.model} is suspected, {lead.lacks}"
     return Looks(Identity.UNKNOWN, None, 0.0, tuple(evidence), f"By its looks: {why}.",
                  doubtful=track.doubtful)  # fmt: skip
 

@@ -50,6 +50,17 @@ class Course:
     def nats(self) -> float:
         return max(self.sums)
 
+    @property
+    def lacks(self) -> str:
+        """What keeps a suspicion from being a verdict, in words."""
+        if self.nats < cusum.LIMIT:
+            return f"{self.nats:.1f} of {cusum.LIMIT:.1f} nats"
+        if self.spoke < FEWEST:
+            return f"{self.spoke} of {FEWEST} answers"
+        if len(self.queries) < FEWEST_QUERIES:
+            return f"by answers to one query only, {FEWEST_QUERIES} are needed"
+        return "yet these answers are not like its own either"
+
     def after(self, nats: float, query: str, *, vector: Vector, own: Sequence[Vector]) -> "Course":
         """The course after one more answer, seen by the fallback's fingerprint of `own`."""
         sums = cusum.summed(self.sums, nats)

@@ -30,7 +30,7 @@ from monitor.demo.performance import Pace
 from monitor.demo.story import Staging, play
 from tests.contract.test_demo_story import QUICK
 command = (sys.executable, *sys.argv[3:])
-staging = Staging(acts=QUICK, command=command, pace=Pace(0, 0))
+staging = Staging(acts=QUICK, command=command, baseline=None, pace=Pace(0, 0))
 sys.exit(play(Path(sys.argv[1]), keep=sys.argv[2] == "keep", show=Console(width=100),
               query=lambda sql: [], psql="psql -h here", staging=staging))
 """
@@ -52,7 +52,9 @@ def played(home, mode, *, acts=QUICK):
         show=Console(file=shown, width=100),
         query=query,
         psql="psql -h here",
-        staging=Staging(acts=acts, command=(sys.executable, STAND_IN, mode), pace=Pace(0, 0)),
+        staging=Staging(
+            acts=acts, command=(sys.executable, STAND_IN, mode), baseline=None, pace=Pace(0, 0)
+        ),
     )
     assert asked == ([] if status else [PROBES])
     return status, shown.getvalue()

@@ -12,10 +12,14 @@ from monitor.demo.inbox import Inbox, Step
 from monitor.demo.slack_channel import Posted
 from tests.e2e.rig import Process, configuration, eventually, rows, service, slack, worker
 
-# One rule speaks of the service, so that the script meets the message it is meant for.
+# One rule speaks of the service, so that the script meets the message it is meant for, and
+# speaks after one slow round: how soon it should is tested elsewhere.
 OTHERS = ("fallback", "spend", "down", "no_data", "key", "identity_unknown", "unpriced",
           "probe_budget")  # fmt: skip
-QUIET = "\n".join(f"[rules.{rule}]\nenabled = false" for rule in OTHERS)
+RULES = "\n".join([
+    *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS),
+    '[rules.ttft]\nmode = "consecutive"\nrounds = 1', "[digest]\nenabled = false",
+])  # fmt: skip
 OPENED = "FIRING #1 ttft · rag: "
 SOON_S = 60
 FIRST_RETRY_S = 5
@@ -31,7 +35,7 @@ def slow_service_watched(
 ) -> Iterator[Process]:
     """A worker that will find the service too slow and tell the inbox."""
     with service("slow") as stage:
-        configuration(home, stage.url, more=f"{QUIET}\n[digest]\nenabled = false")
+        configuration(home, stage.url, more=RULES)
         with worker(home, DATABASE_URL=database_url, **(given or slack(inbox))) as monitor:
             yield monitor
 
