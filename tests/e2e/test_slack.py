@@ -23,6 +23,7 @@ RULES = "\n".join([
 OPENED = "FIRING #1 ttft · rag: "
 SOON_S = 60
 FIRST_RETRY_S = 5
+PATIENCE_S = 8  # asked for by Slack: longer than our own first retry
 
 
 def fired(told: Sequence[Posted]) -> list[Posted]:
@@ -72,13 +73,13 @@ def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
     assert outbox(database_url) == (2, "sent", None)
 
 
-def test_a_rate_limit_is_obeyed_to_the_second(tmp_path: Path, database_url: str) -> None:
+def test_the_patience_slack_asks_for_is_shown(tmp_path: Path, database_url: str) -> None:
     with Inbox() as inbox:
-        inbox.script([Step(word="ratelimited", status=429, retry_after="3")])
+        inbox.script([Step(word="ratelimited", status=429, retry_after=str(PATIENCE_S))])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
             refused = refused_at(inbox)
-            inbox.wait_for(fired, 3 + 10)
-            assert time.monotonic() - refused > 2.8
+            inbox.wait_for(fired, PATIENCE_S + 10)
+            assert time.monotonic() - refused > PATIENCE_S - 0.5
             time.sleep(2)
             assert monitor.stop() == 0, monitor.log()
         assert [message.text.startswith(OPENED) for message in inbox.messages] == [True]
