@@ -80,7 +80,7 @@ def test_the_story_is_told_to_its_end(tmp_path):
     firing, resolved = shown.index("FIRING #1 fallback"), shown.index("RESOLVED #1 fallback")
     assert places[1] < firing < places[2] < resolved
     assert "3 > 2 [bold]of[/bold] them" in shown  # foreign words are no markup
-    assert "↳ in its thread: RESOLVED #2 ttft" in shown
+    assert "↳ in its thread: RESOLVED #1 fallback" in shown
     assert all(sql in shown for sql in TRY)
     assert "key replaced │ 2      │ 1100 ms" in shown
     assert "0.05" in shown  # 333 x 0.000164

@@ -29,7 +29,7 @@ def post(url: str, payload: object, token: str | None = None) -> tuple[int, str]
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        with ask(Request(url, body, headers), timeout=5) as answer:  # noqa: S310
+        with ask(Request(url, body, headers), timeout=5) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:

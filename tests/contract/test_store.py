@@ -85,7 +85,7 @@ async def test_three_hundred_thousand_tiny_costs_sum_exactly(
                    if c.name not in ("id", "fallback")]  # fmt: skip
         listed = ", ".join(columns)
         await connection.execute(
-            text(f"INSERT INTO observations (id, {listed}) SELECT gen_random_uuid(), {listed} "  # noqa: S608
+            text(f"INSERT INTO observations (id, {listed}) SELECT gen_random_uuid(), {listed} "
                  "FROM observations, generate_series(2, 300000)")
         )  # fmt: skip
     assert rows(database_url, "SELECT sum(cost_usd) = 2.1, count(*) FROM observations") == [
