@@ -104,7 +104,7 @@ async def keep(
 
 async def restart(connection: AsyncConnection, epoch: Epoch) -> None:
     """Follow anew, by fingerprints learnt from every answer captured until now."""
-    now = await connection.scalar(select(func.clock_timestamp()))
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     await keep(connection, epoch.target, Track(epoch=epoch.number), learnt_until=now)
 
 

@@ -1,4 +1,3 @@
-
 """A worker in forty lines, to see how the story treats one: it asks, and it tells Slack.
 
 `tells` does both, `mute` only asks, `dies` asks once and ends with status 3.

@@ -72,8 +72,8 @@ def test_news_written_but_not_sent_is_told_after_a_restart(
         dead = {"SLACK_BOT_TOKEN": "xoxb-inbox", "SLACK_CHANNEL": "#alerts",
                 "SLACK_API_BASE_URL": "http://127.0.0.1:9/api/"}  # fmt: skip
         with worker(tmp_path, DATABASE_URL=database_url, **dead) as monitor:
-            eventually(lambda: rows(database_url, "SELECT 1 FROM outbox WHERE attempts > 0 AND incident > 0"),
-                       90, "a first try")  # fmt: skip
+            tried = "SELECT 1 FROM outbox WHERE attempts > 0 AND incident > 0"
+            eventually(lambda: rows(database_url, tried), 90, "a first try")
             monitor.child.kill()
             monitor.child.wait(10)
         with Inbox() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
