@@ -20,7 +20,7 @@ BEGIN
 END $$;
 REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;
 -- What is computed is computed again; rounds and read-outs go with the raw rows.
-GRANT DELETE ON rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
+GRANT DELETE ON identity_answers, rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
     models_daily, rollups_due, spend_hourly, spend_days, slots, account_readings, receipts
     TO monitor_writer;
 GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from monitor.demo.inbox import Inbox
 from monitor.domain import Stamp
-from monitor.jobs import digesting, telling
+from monitor.jobs import charting, digesting, reporting, telling
 from monitor.jobs.watch import Watch
 from monitor.notifiers import Bot, Notifier
-from monitor.store import Database
+from monitor.store import Database, roles
 from tests.contract.past import (
     EIGHT,
     YESTERDAY,
@@ -164,3 +165,24 @@ async def test_slack_takes_it(digester: Digester, monkeypatch: pytest.MonkeyPatc
 async def run_in(database: Database, statement: str, **values: Any) -> None:
     async with database.begin() as connection:
         await run(connection, statement, **values)
+
+
+async def test_the_role_that_runs_the_daemon_may_write_it(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert roles.ensure(database_url) is None
+    owner, writer = Database(database_url), Database(as_user(database_url, "monitor_writer"))
+    await add(owner, *yesterday())
+    digester = Digester(writer, tmp_path, monkeypatch)
+    assert await digester.run(ONE)
+    async with watching(settings(tmp_path), writer) as watch:
+        page = await reporting.page(
+            watch.database, watch.settings, length=charting.SPAN, now=watch.now()
+        )
+    assert page.targets[0].name == "rag", "and what charts are drawn from, too"
+    await owner.close()
+    await writer.close()
+
+
+def as_user(url: str, user: str) -> str:
+    return make_url(url).set(username=user).render_as_string(hide_password=False)
