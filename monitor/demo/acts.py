@@ -122,6 +122,9 @@ limit = 0.10
 [rules.spend]
 limit_usd = "2.00"
 timezone = "UTC"
+
+[digest]
+enabled = false                # the story is not about the hour it is played at
 """
 
 PROBES = "SELECT started_at, ttft_ms, identity, cost_usd FROM report.observations"

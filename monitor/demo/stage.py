@@ -131,7 +131,7 @@ class Ears:
         self._loop.call_soon_threadsafe(self._note, event)
 
     def _note(self, event: Mapping[str, Any]) -> None:
-        if first := _FIRST_LINE.match(event["text"]):
+        if event["event"] != "attached" and (first := _FIRST_LINE.match(event["text"])):
             self.told.append((first[1], first[2]))
         self._show(event)
         self._news.set()

@@ -143,6 +143,8 @@ id = "who"
 text = "Who are you? Which AI model are you?"
 identity = true
 prompt_tokens = 690
+[digest]
+enabled = false
 {more}
 """)
 

@@ -74,6 +74,9 @@ text = "Hello there"
 
 [probes]
 daily_budget_usd = "100"
+
+[digest]
+enabled = false
 """
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -29,6 +29,7 @@ class Telling(RuleBasedStateMachine):
         self.latest: dict[tuple[str, str], Incident] = {}
         self.channel: dict[int, list[Notice]] = {}
         self.numbers = 0
+        self.worst: dict[date, float] = {}
 
     @rule(
         judged=st.dictionaries(st.sampled_from(KEYS), STATES, min_size=1),
@@ -48,7 +49,9 @@ class Telling(RuleBasedStateMachine):
     def verdict(self, key: tuple[str, str], state: State, value: float) -> Verdict:
         once = None
         if key[0] == "spend" and state is State.BREACH:
-            once = f"{self.now.date()} ×{1 if value < 5 else 2}"
+            today = self.now.date()
+            self.worst[today] = max(value, self.worst.get(today, 0.0))  # a doubling stays said
+            once = f"{today} ×{1 if self.worst[today] < 5 else 2}"
         return Verdict(rule=key[0], scope=key[1], state=state, value=value, limit=1.0,
                        because=f"{state} {value:g}", once=once)  # fmt: skip
 
