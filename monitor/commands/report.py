@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.jobs import reporting
-from monitor.reports import NoPillow, Page, html, png, show
+from monitor.reports import NoPillow, Page, html, png
+from monitor.reports.terminal import show
 from monitor.settings import Settings
 from monitor.settings.values import Duration
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema

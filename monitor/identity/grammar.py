@@ -6,6 +6,7 @@ be a person's; a full one says enough by itself ("I was created by Anthropic").
 """
 
 import re
+from functools import cache
 
 from monitor.identity.guards import CORRECTS, either
 from monitor.identity.speakers import MAKER, NAME
@@ -142,8 +143,19 @@ _FULL_ZH = (
 _BOTH = [_patterns(tongue) for tongue in TONGUES]
 _BARE = (*(p for bare, _ in _BOTH for p in bare), *_HERE, _BARE_ZH)
 _FULL = (*(p for _, full in _BOTH for p in full), *_FULL_ZH)
-BARE = tuple(re.compile(pattern, re.I) for pattern in _BARE)
-FULL = tuple(re.compile(pattern, re.I) for pattern in _FULL)
+
+
+@cache
+def bare() -> tuple[re.Pattern[str], ...]:
+    """Claims that name only a name. Compiled on first use, which most answers never need."""
+    return tuple(re.compile(pattern, re.I) for pattern in _BARE)
+
+
+@cache
+def full() -> tuple[re.Pattern[str], ...]:
+    """Claims that say more than a name. Compiled on first use, as above."""
+    return tuple(re.compile(pattern, re.I) for pattern in _FULL)
+
 
 # What may come right after a full claim.
 FOLLOWS = re.compile(

@@ -80,7 +80,7 @@ def _claims(sentence: str, speakers: Mapping[str, Speaker]) -> Iterator[SelfClai
     """The claims of one sentence that stand, bare names first."""
     if not MARK.search(sentence):
         return
-    for bare, patterns in ((True, grammar.BARE), (False, grammar.FULL)):
+    for bare, patterns in ((True, grammar.bare()), (False, grammar.full())):
         for pattern in patterns:
             for match in pattern.finditer(sentence):
                 groups = match.groupdict()

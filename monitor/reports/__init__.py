@@ -1,8 +1,7 @@
-"""Pictures for people: what the database counted, as a page, a terminal table or an image."""
+"""Pictures for people: what the database counted, as a page or an image; `terminal` prints it."""
 
 from monitor.reports.data import Page
 from monitor.reports.html import html
 from monitor.reports.picture import NoPillow, png
-from monitor.reports.terminal import show
 
-__all__ = ["NoPillow", "Page", "html", "png", "show"]
+__all__ = ["NoPillow", "Page", "html", "png"]

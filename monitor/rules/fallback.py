@@ -104,23 +104,25 @@ class Fallback:
         if self.mode == "share":
             settled = fresh >= self.of and _hits(window, self.of) <= self.limit * self.of
             return self.of if settled else 0
-        hits, of = self._opening(standing)
+        fell, most = window.fell, self.limit / 2
         for n in _TO_RESOLVE:
             if n > fresh:
                 break
-            share = _hits(window, n) / n
-            if n >= self.answers_to_resolve and share <= self.limit / 2:
-                before = hits + _hits(window, fresh) - _hits(window, n)
-                rate = credible_low(before, of + fresh - n) if of + fresh > n else 0.0
-                rate = min(max(rate, _SURELY_OVER * self.limit), _NEARLY_ALL)
-                if n * divergence(share, rate) >= self.evidence_to_resolve:
+            hits = fell[-1] - fell[-1 - n]
+            if n >= self.answers_to_resolve and hits <= most * n:
+                before = fell[-1 - n] - fell[-1 - fresh]
+                rate = self._breach_rate(standing, hits=before, of=fresh - n)
+                if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
                     return n
         return 0
 
-    def _opening(self, standing: Incident) -> tuple[float, int]:
-        """Fallbacks and answers that opened the incident, found again from their share."""
+    def _breach_rate(self, standing: Incident, *, hits: int, of: int) -> float:
+        """The lowest rate the breach credibly had: its opening, and the answers since."""
         share = float(standing.opening_value or 0) + 1e-9
-        return next(((share * n, n) for n, k in self._proofs() if share * n >= k), (0.0, 0))
+        opening = next((n for n, fewest in self._proofs() if share * n >= fewest), 0)
+        all_hits, all_of = share * opening + hits, opening + of
+        rate = credible_low(min(all_hits, all_of), all_of) if all_of else 0.0
+        return min(max(rate, _SURELY_OVER * self.limit), _NEARLY_ALL)
 
     def _proofs(self) -> Sequence[tuple[int, int]]:
         return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
@@ -129,7 +131,8 @@ class Fallback:
         hits, literal = _hits(window, n), self.mode == "immediate"
         if not hits:
             return _none_fell(window.scope, state, n, limit=self.limit, literal=literal)
-        fallen = [sample for sample in reversed(window.known[-n:]) if sample.identity.fallback]
+        fell, known = window.fell, window.known
+        fallen = [known[i] for i in range(-1, -n - 1, -1) if fell[i] > fell[i - 1]]
         by = fallen[0].model or "another model"
         return Verdict(
             rule=self.name,

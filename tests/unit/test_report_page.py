@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from monitor.reports import html, picture, png, show
+from monitor.reports import html, picture, png
 from monitor.reports.markup import Markup, element, words
 from monitor.reports.picture import dashes
-from monitor.reports.terminal import slots, sparkline
+from monitor.reports.terminal import show, slots, sparkline
 from tests.pages import HOUR, SINCE, figures, page, point, served, watched
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>&lt;[bold]\x1b[31m\u202e"
