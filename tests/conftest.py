@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from itertools import count
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
@@ -15,6 +16,12 @@ from monitor.store.engine import address
 from monitor.store.schema import migrate
 
 _numbers = count(1)
+
+# The same examples every time, so that a run says something about the change at hand.
+# New ones are looked for with HYPOTHESIS_PROFILE=explore.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2_000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 # A shell that starts us in the background lets us ignore Ctrl-C, and so would our children.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

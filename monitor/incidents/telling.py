@@ -86,4 +86,5 @@ def _id(story: Story, status: Status, *, quiet: bool) -> UUID:
         f"{i.rule}|{i.scope}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
         for i in story.members
     )
-    return uuid5(NAMESPACE_OID, f"{status}|{quiet}|{story.leader.reminders}|{'|'.join(members)}")
+    told = f"{story.leader.reminders}|{story.leader.last_told_at.isoformat()}"  # last time
+    return uuid5(NAMESPACE_OID, f"{status}|{quiet}|{told}|{'|'.join(members)}")
