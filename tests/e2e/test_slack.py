@@ -18,7 +18,7 @@ OTHERS = ("fallback", "spend", "down", "no_data", "key", "identity_unknown", "un
           "probe_budget")  # fmt: skip
 RULES = "\n".join([
     *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS),
-    '[rules.ttft]\nmode = "consecutive"\nrounds = 1', "[digest]\nenabled = false",
+    '[rules.ttft]\nmode = "consecutive"\nrounds = 1',
 ])  # fmt: skip
 OPENED = "FIRING #1 ttft · rag: "
 SOON_S = 60
