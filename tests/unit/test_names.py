@@ -135,7 +135,8 @@ def test_case_does_not_matter(name: str) -> None:
 
 @given(name=st.text(max_size=400))
 def test_no_string_is_an_error(name: str) -> None:
-    parse(name)
+    assert same(name, name) is not False
+    assert parse(name) == parse(name)
 
 
 @given(name=UNDATED, prefix=PREFIXES, suffix=SUFFIXES)
