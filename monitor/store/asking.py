@@ -3,15 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
+from sqlalchemy import text
 
-from monitor.store.engine import address, connect_arguments
+from monitor.store.engine import opened
 
 
 def answer(url: str, statement: str) -> Sequence[tuple[Any, ...]]:
     """Rows of a read-only statement."""
-    engine = create_engine(address(url), poolclass=NullPool, connect_args=connect_arguments())
-    with engine.connect() as connection:
+    with opened(url).connect() as connection:
         connection.execute(text("SET TRANSACTION READ ONLY"))
         return [tuple(row) for row in connection.execute(text(statement))]

@@ -1,11 +1,15 @@
-"""Connections with deadlines on both sides: a frozen server must not freeze us."""
+"""Connections with deadlines on both sides: a frozen server must not freeze us.
+
+They work behind a pooler that lends a server connection for one transaction only.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import make_url
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -47,8 +51,9 @@ class Database:
             max_overflow=1,
             pool_timeout=deadline_s,
             pool_pre_ping=True,
-            connect_args=connect_arguments(),
+            connect_args=_CONNECTING,
         )
+        _bound(self.engine.sync_engine, statement_timeout_s=10)
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -73,19 +78,39 @@ def address(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
-def connect_arguments(statement_timeout_s: int = 10) -> dict[str, Any]:
-    """Deadlines at every level. No prepared statements: they break behind transaction poolers."""
-    return {
-        "connect_timeout": 3,
-        "prepare_threshold": None,
-        "tcp_user_timeout": 10_000,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "application_name": "rag-monitor",
-        "options": f"-c statement_timeout={statement_timeout_s}s -c lock_timeout=5s "
-        "-c timezone=UTC",
+def opened(url: str, *, statement_timeout_s: int = 10) -> Engine:
+    """An engine for one errand: a connection of its own, closed after use."""
+    engine = create_engine(address(url), poolclass=NullPool, connect_args=_CONNECTING)
+    _bound(engine, statement_timeout_s=statement_timeout_s)
+    return engine
+
+
+# Nothing that a transaction pooler refuses or forgets: no prepared statements, and no `options`,
+# which PgBouncer does not let through. Source: pgbouncer.org, ignore_startup_parameters
+_CONNECTING: Mapping[str, Any] = {
+    "connect_timeout": 3,
+    "prepare_threshold": None,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "application_name": "rag-monitor",
+}
+
+
+def _bound(engine: Engine, *, statement_timeout_s: int) -> None:
+    """Give every transaction its deadlines and zone: a pooler's session is not ours to set."""
+    settings = {
+        "statement_timeout": f"{statement_timeout_s}s",
+        "lock_timeout": "5s",
+        "timezone": "UTC",
     }
+    # These three are ours and hold no quote.
+    each = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: SyncConnection) -> None:
+        connection.exec_driver_sql(f"SELECT {each}")
 
 
 def unavailable(error: DBAPIError) -> Away | None:

@@ -5,11 +5,10 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
-from monitor.store.engine import address, connect_arguments, unavailable
+from monitor.store.engine import opened, unavailable
 
 PAGE = 1000  # rows fetched at once
 LONGEST_S = 3600  # of one statement: the history of a year
@@ -29,9 +28,7 @@ def observed(url: str, since: timedelta) -> Iterator[Stream]:
 
     Raises Away when the server cannot serve us.
     """
-    engine = create_engine(
-        address(url), poolclass=NullPool, connect_args=connect_arguments(LONGEST_S)
-    )
+    engine = opened(url, statement_timeout_s=LONGEST_S)
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))

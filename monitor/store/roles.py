@@ -2,10 +2,10 @@
 
 from importlib.resources import files
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.engine import address, connect_arguments, unavailable
+from monitor.store.engine import opened, unavailable
 
 ROLES = ("monitor_writer", "monitor_reader")
 _MAY_CREATE = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
@@ -21,7 +21,7 @@ def ensure(url: str) -> str | None:
     after every migration. Raises Away when the server cannot be reached.
     """
     create, grant = _body("roles_create.sql"), _body("roles_grant.sql")
-    engine = create_engine(address(url), connect_args=connect_arguments())
+    engine = opened(url)
     try:
         with engine.begin() as connection:
             if connection.scalar(_MAY_CREATE):

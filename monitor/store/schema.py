@@ -8,10 +8,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy import MetaData, text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.engine import Database, address, connect_arguments, unavailable
+from monitor.store.engine import Database, opened, unavailable
 
 REVISION = "r1_0006"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
@@ -71,7 +71,7 @@ def migrate(url: str, *, to: str = "head", say: Callable[[str], None] = lambda _
     from alembic.config import Config
     from alembic.util import CommandError
 
-    engine = create_engine(address(url), connect_args=connect_arguments(300))
+    engine = opened(url, statement_timeout_s=300)
     config = Config(attributes={"say": say})
     config.set_main_option("script_location", str(migrations()))
     try:
