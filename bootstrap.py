@@ -68,7 +68,8 @@ def set_up(digest):
             f"{sys.executable} cannot make a virtual environment.\n"
             f"     Debian, Ubuntu: apt install python3-venv. It said: {words}"
         )
-    pip("--require-hashes", "-r", "requirements.lock")
+    # The lock is whole: with --no-deps pip looks for nothing newer, and cannot trip over it.
+    pip("--require-hashes", "--no-deps", "-r", "requirements.lock")
     pip("--no-deps", "--no-build-isolation", "--editable", ".")
     MARK.write_text(digest)
 

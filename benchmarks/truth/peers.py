@@ -13,7 +13,7 @@ TOOLS = ("aiperf", "guidellm")
 def make(home: Path) -> None:
     """Create the environment and install what the lock names. Raises CalledProcessError."""
     venv.create(home, with_pip=True, clear=True)
-    install = ("-m", "pip", "install", "--require-hashes", "-r", LOCK)
+    install = ("-m", "pip", "install", "--no-deps", "--require-hashes", "-r", LOCK)
     subprocess.run((python(home), *install), check=True)
 
 

@@ -91,7 +91,7 @@ def litellm() -> Path:
         mark = home / f"installed-{digest}"
         if not mark.exists():
             subprocess.run([sys.executable, "-m", "venv", "--clear", home / "env"], check=True)
-            install = ("-m", "pip", "install", "-qq", "--require-hashes", "-r", LOCK)
+            install = ("-m", "pip", "install", "-qq", "--no-deps", "--require-hashes", "-r", LOCK)
             subprocess.run([home / "env/bin/python", *install], check=True)
             mark.touch()
     return home / "env/bin/litellm"
