@@ -1,5 +1,6 @@
 """Who answered: model names, what a response discloses and says, and the verdict on both."""
 
+from monitor.identity.asked import asks_who
 from monitor.identity.claims import Declared
 from monitor.identity.names import Name, parse, same
 from monitor.identity.selfid import SelfClaim, claimed
@@ -13,6 +14,7 @@ __all__ = [
     "SelfClaim",
     "Standing",
     "Switch",
+    "asks_who",
     "claimed",
     "judge",
     "parse",

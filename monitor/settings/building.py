@@ -11,13 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 from monitor.dialects import dialect_of
 from monitor.domain import Query, Target
 from monitor.health import HealthPage, address
+from monitor.identity import asks_who
 from monitor.pricing import BadPrices
 from monitor.pricing import rows as price_rows
 from monitor.pricing.book import OVERRIDES
 from monitor.rules import RULES, Rule
 from monitor.settings.faults import Fault, fault_of, suggestion
 from monitor.settings.overlay import Origins
-from monitor.settings.schema import File, TargetSection
+from monitor.settings.schema import File, QuerySection, TargetSection
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _AUTHENTICATES = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
@@ -93,9 +94,14 @@ def targets(
 def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Target:
     plain = section.model_dump(exclude={"queries", "headers", "options", "health"})
     plain |= {k: tuple(v) for k, v in plain.items() if isinstance(v, list)}
-    queries = tuple(Query(**query.model_dump()) for query in section.queries)
+    queries = tuple(map(_query, section.queries))
     return Target(name=name, queries=queries, headers=headers,
                   options=_floats(section.options), **plain)  # fmt: skip
+
+
+def _query(section: QuerySection) -> Query:
+    direct = asks_who(section.text) if section.identity is None else section.identity
+    return Query(**section.model_dump() | {"identity": direct})
 
 
 def _floats(value: Any) -> Any:

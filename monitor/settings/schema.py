@@ -17,7 +17,7 @@ class Section(BaseModel):
 class QuerySection(Section):
     id: SlugName
     text: str = Field(min_length=1)
-    identity: bool = False
+    identity: bool | None = None  # None: as its words say
     prompt_tokens: int | None = Field(None, gt=0)
     stop_after_chars: int | None = Field(None, gt=0)
 

@@ -169,3 +169,19 @@ def test_the_parts_that_make_an_address_secret_are_secrets_too(tmp_path: Path) -
 def test_prices_of_ones_own_need_no_source(tmp_path: Path) -> None:
     own = '[prices."acme/model"]\ninput = "0.20"\noutput = "0.20"\n'
     assert settings(tmp_path, GOOD + own).file.prices["acme/model"]["input"] == "0.20"
+
+
+@pytest.mark.parametrize(
+    ("query", "direct"),
+    [
+        ('text = "Which AI model are you?"', True),  # as its words say
+        ('text = "Hi"', False),
+        ('text = "Which AI model are you?"\nidentity = false', False),  # a person knows better
+        ('text = "Introduce yourself"\nidentity = true', True),
+    ],
+)
+def test_a_query_asks_directly_as_its_words_or_a_person_say(
+    tmp_path: Path, query: str, direct: bool
+) -> None:
+    target = settings(tmp_path, GOOD.replace('text = "Hi"', query)).targets["rag"]
+    assert target.queries[0].identity is direct
