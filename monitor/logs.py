@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from monitor.scrub import redact
 
-_NOISY = ("httpx", "httpcore", "slack_sdk", "sqlalchemy.engine", "asyncio")
+_NOISY = ("httpx", "httpcore", "slack_sdk", "sqlalchemy.engine", "asyncio",
+          "alembic.runtime.plugins")  # fmt: skip
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 

@@ -60,7 +60,8 @@ async def evaluate(watch: Watch) -> bool:
     for step in steps:
         if step.incident is not None and step.change not in (Change.SEEN, Change.NONE):
             facts = {"rule": step.incident.rule, "target": step.incident.scope}
-            log.info(f"incident {step.change}", extra=facts | {"why": step.incident.because})
+            facts["why"] = step.incident.ended or step.incident.because
+            log.info(f"incident {step.change}", extra=facts)
     return news
 
 
