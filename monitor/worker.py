@@ -24,6 +24,7 @@ from monitor.jobs import (
     identifying,
     judging,
     keeping,
+    outage,
     polling,
     receipts,
     rolling,
@@ -66,7 +67,9 @@ class Worker:
         await self._run(keeping.prepare(self.watch))
         self._arm()
         self._scheduler.start()
-        sides = (self._tell(), self._mind_clock(), charting.attach(self.watch))
+        sides = (
+            self._tell(), self._mind_clock(), charting.attach(self.watch), outage.mind(self.watch)
+        )  # fmt: skip
         side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.watch.settings.targets)
         log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})

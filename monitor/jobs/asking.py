@@ -149,15 +149,22 @@ async def ask_more(watch: Watch, target: Target, query: Query) -> bool:
 async def keep(watch: Watch, new: Sequence[Observation]) -> None:
     """Store observations, those of the spool first; with the database away, spool them."""
     watch.spool.keep(new)
-    try:
-        while waiting := watch.spool.oldest(DRAIN):
-            async with watch.database.begin() as connection:
-                stored = await observations.add(connection, waiting)
-            watch.spool.forget(len(waiting))
-            if stored < len(waiting):
-                log.info("observations already there", extra={"count": len(waiting) - stored})
-    except Away as away:
-        log.warning("observations wait", extra={"count": len(watch.spool), "why": str(away)})
+    async with watch.spool.emptying:
+        try:
+            while waiting := watch.spool.oldest(DRAIN):
+                stored, rejected = await observations.add_or_reject(watch.database, waiting)
+                watch.spool.forget(waiting)
+                _note(watch, rejected, there=len(waiting) - stored - len(rejected))
+        except Away as away:
+            log.warning("observations wait", extra={"count": len(watch.spool), "why": str(away)})
+
+
+def _note(watch: Watch, rejected: Sequence[observations.Rejected], *, there: int) -> None:
+    for observation, why in rejected:
+        watch.metrics.rejected()
+        log.error("observation rejected", extra={"id": observation.id, "why": why})
+    if there:
+        log.info("observations already there", extra={"count": there})
 
 
 async def _finish(watch: Watch, target: Target, slot: datetime, missed: str | None) -> None:

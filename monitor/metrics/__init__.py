@@ -121,6 +121,10 @@ class Metrics:
         self._held.spool.set(waiting)
         self._held.dropped.set(dropped)
 
+    def rejected(self) -> None:
+        """Count an observation the database refused for good."""
+        self._held.rejected.inc()
+
     def database(self, at: datetime | None) -> None:
         """Whether our state could be read, and when; None: the database is away."""
         self._held.database.set(at is not None)

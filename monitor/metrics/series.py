@@ -57,6 +57,7 @@ class Series(NamedTuple):
     incidents: Gauge
     spool: Gauge
     dropped: Gauge
+    rejected: Counter
     database: Gauge
 
 
@@ -96,6 +97,7 @@ def series(registry: CollectorRegistry) -> Series:
         incidents=gauge("monitor_incidents_open", "Incidents open now.", ["rule"]),
         spool=gauge("monitor_spool_observations", "Observations that wait for the database."),
         dropped=gauge("monitor_spool_dropped", "Observations lost to the bound of the spool."),
+        rejected=counter("monitor_observations_rejected", "Observations the database refused."),
         database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),
     )  # fmt: skip
 

@@ -8,14 +8,19 @@ from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, Select, func, select, text, tuple_
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Evidence, Identity, Observation, Outcome, Sample, Stamp
+from monitor.store.engine import Database
 from monitor.store.tables import observations
 
 _DERIVED = {"fallback", "recorded_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 
+_BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
+
+Rejected = tuple[Observation, str]  # and why
 SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
 
 
@@ -28,6 +33,28 @@ async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
         return 0
     rows = json.dumps([_row(observation) for observation in new], default=str)
     return len((await connection.execute(_ADD, {"rows": rows})).all())
+
+
+async def add_or_reject(
+    database: Database, new: Sequence[Observation]
+) -> tuple[int, Sequence[Rejected]]:
+    """Store observations; how many were, and those the database will never take, with why.
+
+    One bad row costs itself and holds up no other. Raises Away, and whatever is no fault of
+    a row.
+    """
+    try:
+        async with database.begin() as connection:
+            return await add(connection, new), ()
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if not state.startswith(_BAD_ROW):
+            raise
+        if len(new) == 1:
+            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+            return 0, [(new[0], constraint or f"SQLSTATE {state}")]
+    halves = [await add_or_reject(database, half) for half in (new[::2], new[1::2])]
+    return sum(stored for stored, _ in halves), [item for _, bad in halves for item in bad]
 
 
 # One statement whatever the number of rows: compiling a row of values each costs five times

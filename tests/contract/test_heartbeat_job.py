@@ -66,7 +66,7 @@ async def test_what_waits_in_the_spool_is_not_stored(database: Database, tmp_pat
     async with switch(database, tmp_path) as (watch, metrics, heard):
         watch.spool.keep([observation()])
         assert not await beat(watch, metrics)
-        watch.spool.forget(1)
+        watch.spool.forget(watch.spool.oldest(1))
         assert await beat(watch, metrics)
     assert len(heard.asked) == 1
 

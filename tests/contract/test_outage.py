@@ -1,0 +1,148 @@
+"""A database that is away, refuses a row, or comes back: nothing is lost, somebody hears of it."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from monitor.jobs import asking, outage
+from monitor.jobs.watch import Watch
+from monitor.notifiers import Console
+from monitor.store import Database
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import observation
+
+STORED = "SELECT count(*) FROM observations"
+
+
+async def told(screen: io.StringIO, words: str) -> str:
+    """The first line printed that holds these words."""
+    for _ in range(200):
+        for line in screen.getvalue().splitlines():
+            if words in line:
+                return line
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"{words!r} was not told:\n{screen.getvalue()}")
+
+
+@asynccontextmanager
+async def minded(watch: Watch, *, grace: timedelta) -> AsyncIterator[None]:
+    job = asyncio.create_task(outage.mind(watch, grace=grace, look=timedelta(milliseconds=50)))
+    yield
+    job.cancel()
+    with suppress(asyncio.CancelledError):
+        await job
+
+
+class Doors:
+    """Closes a database to everybody, and opens it again."""
+
+    def __init__(self, url: str) -> None:
+        self._name = make_url(url).database
+        plain = make_url(url).set(database="postgres", drivername="postgresql")
+        self._owner = plain.render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        self._say(f'ALTER DATABASE "{self._name}" ALLOW_CONNECTIONS false')
+        self._say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  f"WHERE datname = '{self._name}'")  # fmt: skip
+
+    def open(self) -> None:
+        self._say(f'ALTER DATABASE "{self._name}" ALLOW_CONNECTIONS true')
+
+    def read_only(self, on: bool) -> None:
+        self._say(f'ALTER DATABASE "{self._name}" SET default_transaction_read_only = {on}')
+        self._say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                  f"WHERE datname = '{self._name}'")  # fmt: skip
+
+    def _say(self, statement: str) -> None:
+        with psycopg.connect(self._owner, autocommit=True) as connection:
+            connection.execute(statement)
+
+
+async def test_an_outage_is_told_once_from_memory_and_its_end_once(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    doors, screen = Doors(database_url), io.StringIO()
+    async with (
+        watching(settings(tmp_path), database, Console(screen)) as watch,
+        minded(watch, grace=timedelta(milliseconds=300)),
+    ):
+        await asyncio.to_thread(doors.close)
+        await asking.keep(watch, [observation()])
+        line = await told(screen, "has been away for")
+        await asyncio.sleep(0.3)
+        assert line.startswith("NOTICE storage · all: The database has been away for ")
+        await asyncio.to_thread(doors.open)
+        await told(screen, "NOTICE storage · all: The database is back after ")
+        await asyncio.sleep(0.2)
+    assert screen.getvalue().count("NOTICE storage") == 2
+    assert rows(database_url, STORED) == [(1,)]
+
+
+async def test_a_short_outage_is_nobodys_business(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    doors, screen = Doors(database_url), io.StringIO()
+    async with (
+        watching(settings(tmp_path), database, Console(screen)) as watch,
+        minded(watch, grace=timedelta(minutes=3)),
+    ):
+        await asyncio.to_thread(doors.close)
+        await asking.keep(watch, [observation()])
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(doors.open)
+        for _ in range(100):
+            if not len(watch.spool):
+                break
+            await asyncio.sleep(0.05)
+    assert screen.getvalue() == ""
+    assert rows(database_url, STORED) == [(1,)]
+
+
+async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    doors, screen = Doors(database_url), io.StringIO()
+    async with (
+        watching(settings(tmp_path), database, Console(screen)) as watch,
+        minded(watch, grace=timedelta(milliseconds=300)),
+    ):
+        await asyncio.to_thread(doors.read_only, True)
+        await asking.keep(watch, [observation()])
+        await told(screen, "The database has been away for ")
+        await asyncio.to_thread(doors.read_only, False)
+        await told(screen, "The database is back after ")
+    assert rows(database_url, STORED) == [(1,)]
+
+
+async def test_a_row_the_database_refuses_costs_itself_alone(
+    database: Database, database_url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = [observation(origin="manual") for _ in range(7)]
+    bad = observation(origin="manual", cost_usd=Decimal("NaN"))
+    async with watching(settings(tmp_path), database) as watch:
+        await asking.keep(watch, [*good[:3], bad, *good[3:]])
+        assert len(watch.spool) == 0
+    stored = rows(database_url, "SELECT id FROM observations")
+    assert {row[0] for row in stored} == {one.id for one in good}
+    refused = [record for record in caplog.records if record.message == "observation rejected"]
+    assert [(record.id, record.why) for record in refused] == [(bad.id, "ck_observations_cost_usd")]
+
+
+async def test_rounds_that_end_together_store_each_row_once(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    new = [observation(origin="manual") for _ in range(40)]
+    async with watching(settings(tmp_path), database) as watch:
+        await asyncio.gather(*(asking.keep(watch, [one]) for one in new))
+        assert len(watch.spool) == 0
+    assert rows(database_url, STORED) == [(40,)]
