@@ -1,45 +1,42 @@
 """How long reports take and how fast rows are stored, with millions of observations at hand.
 
-    python benchmarks/reports.py                      1 and 10 million rows, a table
-    python benchmarks/reports.py --millions 1 10 100  the last needs about 90 GB and hours
-    python benchmarks/reports.py --grow history       the same rows a day, more days
-    python benchmarks/reports.py --json               one line of JSON a figure
+    python -m benchmarks.reports                      1 and 10 million rows, a table
+    python -m benchmarks.reports --millions 1 10 100  the last needs about 90 GB and hours
+    python -m benchmarks.reports --grow history       the same rows a day, more days
+    python -m benchmarks.reports --keep DIRECTORY     seed once, measure again and again
+    python -m benchmarks.reports --json               one line of JSON a figure
 
 By default the rows lie in 90 days, so that ten times the rows are ten times as dense: what
-costs the same then is read from rollups. Everything is made in a temporary directory.
+costs the same then is read from rollups. Every time is a median. Views are read to their last
+row; the HTML report is the whole command, from its start to its end; rows are stored while a
+worker of its own watches ten services through the same database.
 """
 
 import argparse
 import asyncio
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
-from sqlalchemy import create_engine, make_url, text
 
-from monitor import identity, pricing
-from monitor.domain import Query, Target
+from benchmarks.seeding import database, plain, roll, seed, tune, vacuum
+from monitor.demo.service import Service
+from monitor.demo.stage import WORKER, environment, worker
 from monitor.embedded import running
-from monitor.jobs.rolling import roll_up
-from monitor.jobs.watch import Watch
 from monitor.store import Database, observations
-from monitor.store.engine import address
-from monitor.store.schema import migrate
 from tests.facts import observation
 
-SEED = Path(__file__).with_name("seed.sql").read_text(encoding="utf-8")
-DENSITY = 10_000_000 / 90  # rows a day where history grows
 LIMITS_MS = {"24 h": 200, "90 d": 500}
 REPEATS = 5
 
@@ -66,11 +63,19 @@ QUESTIONS: dict[
 
 def main() -> None:
     options = arguments()
-    directory = tempfile.TemporaryDirectory(prefix="reports-", dir=options.directory)
-    with directory as home, running(Path(home)) as server:
-        _tune(server.url)
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        measure(options, options.keep, keep=True)
+        return
+    with tempfile.TemporaryDirectory(prefix="reports-", dir=options.directory) as home:
+        measure(options, Path(home), keep=False)
+
+
+def measure(options: argparse.Namespace, home: Path, *, keep: bool) -> None:
+    with running(home) as server:
+        tune(server.url)
         for millions in options.millions:
-            for figure in measured(server.url, millions, options.grow):
+            for figure in measured(server.url, millions, options.grow, keep=keep):
                 show(figure, as_json=options.json)
 
 
@@ -79,6 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 10], metavar="N")
     parser.add_argument("--grow", choices=("density", "history"), default="density")
     parser.add_argument("--directory", help="where the temporary directory is made")
+    parser.add_argument("--keep", type=Path, help="a directory of data that stays")
     parser.add_argument("--json", action="store_true")
     return parser.parse_args()
 
@@ -92,7 +98,9 @@ def show(figure: dict[str, Any], *, as_json: bool) -> None:
           f"{figure['value']:>10.1f} {figure['unit']:<14} {judged}", flush=True)  # fmt: skip
 
 
-def measured(server_url: str, millions: float, grow: str) -> Iterator[dict[str, Any]]:
+def measured(
+    server_url: str, millions: float, grow: str, *, keep: bool
+) -> Iterator[dict[str, Any]]:
     """Seed a database of that size, roll it up, and measure everything in it."""
 
     def figure(
@@ -101,9 +109,8 @@ def measured(server_url: str, millions: float, grow: str) -> Iterator[dict[str, 
         return {"millions": millions, "what": what, "span": span, "value": round(value, 2),
                 "unit": unit, "ok": ok}  # fmt: skip
 
-    with database(server_url, f"seeded_{millions:g}".replace(".", "_")) as url:
-        took = timed(lambda: seed(url, millions * 1e6, grow))
-        yield figure("seeding", took, "s")
+    with database(server_url, f"{grow}_{millions:g}".replace(".", "_"), keep=keep) as url:
+        yield figure("seeding", timed(lambda: seed(url, millions * 1e6, grow)), "s")
         yield figure("first roll-up", timed(lambda: asyncio.run(roll(url))), "s")
         vacuum(url)
         yield figure("roll-up when current", timed(lambda: asyncio.run(roll(url))), "s")
@@ -111,97 +118,17 @@ def measured(server_url: str, millions: float, grow: str) -> Iterator[dict[str, 
             for what, statement in QUESTIONS.items():
                 ms = asked(url, statement, SPANS[span])
                 yield figure(what, ms, "ms", span=span, ok=ms <= limit)
-        singly, batched = asyncio.run(stored(url))
+        seconds = statistics.median(page(url) for _ in range(3))
+        yield figure("HTML report", seconds, "s", span="30 d", ok=seconds <= 3)
+        singly, batched = asyncio.run(beside_a_worker(url))
         yield figure("one observation", singly, "ms", ok=singly <= 5)
         yield figure("batches of 200", batched, "rows/s", ok=batched >= 2000)
-
-
-@contextmanager
-def database(server_url: str, name: str) -> Iterator[str]:
-    """A migrated database of its own, dropped afterwards."""
-    engine = create_engine(address(server_url), isolation_level="AUTOCOMMIT")
-    url = make_url(address(server_url)).set(database=name).render_as_string(hide_password=False)
-    with engine.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-        migrate(url)
-        yield url
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    engine.dispose()
-
-
-def _tune(url: str) -> None:
-    """Seeding is no part of the measurement: let it write without a checkpoint a minute."""
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET max_wal_size = '4GB'")
-        connection.execute("SELECT pg_reload_conf()")
-
-
-def seed(url: str, rows: float, grow: str) -> None:
-    now = datetime.now(UTC)
-    days = rows / DENSITY if grow == "history" else 90
-    every = timedelta(seconds=days * 86400 * 40 / rows)
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
-        connection.execute("SET synchronous_commit = off")
-        begins = now - timedelta(days=days)
-        month = begins.date().replace(day=1)
-        while month <= now.date() + timedelta(days=62):
-            connection.execute("SELECT make_month(%s)", (month,))
-            month = (month + timedelta(days=32)).replace(day=1)
-        while begins < now:
-            ends = min(begins + timedelta(days=1), now)
-            connection.execute(SEED, {"starts_at": begins, "ends_at": ends, "every": every})
-            begins = ends
-            tell(f"{url.rpartition('/')[2].partition('?')[0]}: seeded until {ends:%Y-%m-%d}")
-        connection.execute(INCIDENTS)
-        connection.execute("ANALYZE")
-
-
-INCIDENTS = """
-    INSERT INTO incidents (rule, target, opened_at, resolved_at, last_breach_at, last_told_at,
-        because, observations, facts)
-    SELECT 'ttft', o.target, o.started_at, o.started_at + interval '40 minutes', o.started_at,
-        o.started_at, 'TTFT is 2200 ms', ARRAY[o.id], '{}'
-    FROM generate_series(1, 1000) AS n
-    CROSS JOIN LATERAL (
-        SELECT id, target, started_at FROM observations
-        WHERE slot >= now() - n * interval '2 hours' ORDER BY slot LIMIT 1
-    ) AS o
-"""
-
-
-async def roll(url: str) -> None:
-    """The rolling job as the worker runs it."""
-    names = [f"target-{n}" for n in range(1, 11)]
-    queries = tuple(Query(id=name, text=name) for name in ("hello", "hi", "kbli", "who"))
-    targets = {
-        name: Target(name=name, url="http://localhost", dialect="bali_zero", queries=queries,
-                     expected_models=("meta-llama/llama-4-scout",), daily_queries=333,
-                     fallback_models=("anthropic/claude-haiku-4-5",))
-        for name in names
-    }  # fmt: skip
-    storage = SimpleNamespace(keep_raw=timedelta(days=3650), keep_excerpts=timedelta(days=7),
-                              keep_failed_excerpts=timedelta(days=30))  # fmt: skip
-    file = SimpleNamespace(storage=storage)
-    watch = SimpleNamespace(
-        settings=SimpleNamespace(targets=targets, rules={}, file=file),
-        database=Database(url),
-        book=pricing.book({}, same=identity.same),
-        worker="w1",
-        now=lambda: datetime.now(UTC),
-    )
-    await roll_up(cast("Watch", watch))
-    await watch.database.close()
-
-
-def vacuum(url: str) -> None:
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
-        connection.execute("VACUUM ANALYZE")
 
 
 def asked(url: str, statement: LiteralString, span: timedelta) -> float:
     """Median ms until the last row arrived, after one run that warms the caches."""
     took = []
-    with psycopg.connect(_plain(url), autocommit=True) as connection:
+    with psycopg.connect(plain(url), autocommit=True) as connection:
         for _ in range(REPEATS + 1):
             begun = time.perf_counter()
             connection.execute(statement, {"span": span})
@@ -209,12 +136,53 @@ def asked(url: str, statement: LiteralString, span: timedelta) -> float:
     return statistics.median(took[1:])
 
 
+def page(url: str) -> float:
+    """Seconds of `monitor report --since 30d --html`, interpreter and all."""
+    with tempfile.TemporaryDirectory() as directory:
+        home = Path(directory)
+        told = environment(configuration(home, url, service="http://127.0.0.1:9"))
+        words = [*WORKER[:-1], "report", "--since", "30d", "--html", str(home / "report.html")]
+        return timed(lambda: subprocess.run(words, env=told, check=True, stdout=sys.stderr))
+
+
+def configuration(home: Path, url: str, *, service: str) -> dict[str, str]:
+    """Environment of a monitor that watches ten targets, four queries each, once a minute."""
+    queries = [f'{{ id = "{name}", text = "{name}" }}' for name in ("hello", "hi", "kbli", "who")]
+    text = '[storage]\nkeep_raw = "3650d"\n[probes]\nmax_per_day = 1000000\n'
+    for number in range(1, 11):
+        text += (f'[targets.target-{number}]\nurl = "{service}"\ndialect = "bali_zero"\n'
+                 f'every = "1m"\ndaily_queries = 333\nqueries = [{", ".join(queries)}]\n'
+                 'expected_models = ["meta-llama/llama-4-scout"]\n'
+                 'fallback_models = ["anthropic/claude-haiku-4-5"]\n')  # fmt: skip
+    file = home / "monitor.toml"
+    file.write_text(text, encoding="utf-8")
+    return {"DATABASE_URL": url, "MONITOR_CONFIG": str(file), "MONITOR_HOME": str(home)}
+
+
+@asynccontextmanager
+async def watching(url: str) -> AsyncIterator[None]:
+    """A worker at work on that database: ten simulated services, forty probes a minute."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with Service(rate_limited=False) as service:
+            told = configuration(Path(directory), url, service=service.url)
+            async with worker(WORKER, Path(directory), told) as process:
+                await asyncio.sleep(90)  # its first rounds, roll-up and evaluation
+                yield
+                if process.returncode is not None:
+                    raise RuntimeError((Path(directory) / "worker.log").read_text())
+
+
+async def beside_a_worker(url: str) -> tuple[float, float]:
+    async with watching(url):
+        return await stored(url)
+
+
 async def stored(url: str) -> tuple[float, float]:
     """Median ms of one observation stored alone, and rows a second in batches of 200."""
     opened = Database(url)
-    now = datetime.now(UTC)
 
     async def add(count: int) -> float:
+        now = datetime.now(UTC)
         new = [replace(observation(slot=now, started_at=now, origin="manual"), id=uuid4())
                for _ in range(count)]  # fmt: skip
         begun = time.perf_counter()
@@ -224,7 +192,7 @@ async def stored(url: str) -> tuple[float, float]:
 
     await add(1)
     single = [await add(1) for _ in range(100)]
-    batches = [await add(200) for _ in range(25)]
+    batches = [await add(200) for _ in range(50)]
     await opened.close()
     return statistics.median(single) * 1000, 200 / statistics.median(batches)
 
@@ -233,15 +201,6 @@ def timed(work: Callable[[], object]) -> float:
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
-
-
-def tell(sentence: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{sentence}", end="", file=sys.stderr, flush=True)
-
-
-def _plain(url: str) -> str:
-    return address(url).replace("postgresql+psycopg://", "postgresql://")
 
 
 if __name__ == "__main__":

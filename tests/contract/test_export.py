@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pyarrow import parquet
 
 from monitor.commands import export as command
 from monitor.store import Database
@@ -84,7 +85,6 @@ async def test_older_rows_stay_out(database: Database, database_url: str) -> Non
 
 
 async def test_parquet_holds_the_same_with_types(database: Database, database_url: str) -> None:
-    parquet = pytest.importorskip("pyarrow.parquet")
     await add(database, asked(EIGHT), failed(EIGHT, "kbli"))
     found: list[dict[str, Any]] = parquet.read_table(
         io.BytesIO(written(database_url, "parquet"))).to_pylist()  # fmt: skip
