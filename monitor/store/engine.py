@@ -4,6 +4,7 @@ They work behind a pooler that lends a server connection for one transaction onl
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -29,6 +30,9 @@ _WRONG_ADDRESS = (
 )
 
 
+_LONG_S = 1  # who refuses sooner may be asked again at once
+
+
 class Away(Exception):
     """The database cannot serve us now. The sentence holds no secret.
 
@@ -41,10 +45,16 @@ class Away(Exception):
 
 
 class Database:
-    """A small pool; `begin` is the only way in."""
+    """A small pool; `begin` is the only way in.
 
-    def __init__(self, url: str, *, deadline_s: float = 15) -> None:
+    A server that let somebody wait is not asked again for `rest_s`: with a frozen one a round
+    of probes would otherwise wait at every step, and be late.
+    """
+
+    def __init__(self, url: str, *, deadline_s: float = 15, rest_s: float = 15) -> None:
         self.deadline_s = deadline_s
+        self._rest_s = rest_s
+        self._resting: tuple[float, Away] | None = None  # until when, and why
         self.engine: AsyncEngine = create_async_engine(
             address(url),
             pool_size=2,
@@ -58,15 +68,24 @@ class Database:
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """One transaction; commits at the end. Raises Away when the server cannot serve us."""
+        began = time.monotonic()
+        if self._resting is not None and began < self._resting[0]:
+            raise self._resting[1]
         try:
             async with asyncio.timeout(self.deadline_s), self.engine.begin() as connection:
                 yield connection
         except (TimeoutError, PoolTimeout):
-            raise Away(f"no answer within {self.deadline_s:g} s") from None
+            raise self._tired(Away(f"no answer within {self.deadline_s:g} s"), began) from None
         except DBAPIError as error:
             if away := unavailable(error):
-                raise away from None
+                raise self._tired(away, began) from None
             raise
+
+    def _tired(self, away: Away, began: float) -> Away:
+        now = time.monotonic()
+        if now - began > _LONG_S:
+            self._resting = now + self._rest_s, Away(f"{away} a moment ago", final=away.final)
+        return away
 
     async def close(self) -> None:
         await self.engine.dispose()

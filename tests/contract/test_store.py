@@ -191,3 +191,25 @@ async def test_a_database_that_is_not_there_is_final(server_url: str) -> None:
             pass
     assert away.value.final
     await nowhere.close()
+
+
+async def test_a_server_that_lets_everybody_wait_is_left_alone_for_a_while() -> None:
+    callers = []
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        await reader.read()
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    database = Database(f"postgresql://monitor@127.0.0.1:{port}/monitor")
+    for words in ("timeout expired", "a moment ago"):
+        with pytest.raises(Away, match=words):
+            async with database.begin():
+                pass
+    assert len(callers) == 1
+    await database.close()
+    server.close()
+    for writer in callers:
+        writer.close()
+        await writer.wait_closed()
