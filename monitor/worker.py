@@ -108,6 +108,8 @@ class Worker:
         self._every(timedelta(minutes=1), self._digest, "digest", now)
         roll_up = partial(rolling.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
+        reckon = partial(rolling.reckon_today, self.watch)
+        self._every(timedelta(seconds=30), reckon, "reckon", now + timedelta(seconds=15))
         self._every(timedelta(hours=1), partial(keeping.prepare, self.watch), "keep", now)
 
     def _every(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from monitor import identity, pricing
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.jobs import reporting
+from monitor.jobs import reckoning, reporting
 from monitor.reports import NoPillow, Page, html, png
 from monitor.reports.terminal import show
 from monitor.settings import Settings
@@ -42,7 +43,7 @@ def written(url: str, path: Path, *, settings: Settings) -> None:
 async def read(settings: Settings, url: str, length: timedelta | None) -> Page:
     """The page of the span that ends now; of everything without a length. Raises Away.
 
-    Ends the command on a schema too old.
+    The spend of today is reckoned first, where our role may. Ends the command on a schema too old.
     """
     database = Database(url, deadline_s=60)
     try:
@@ -50,7 +51,9 @@ async def read(settings: Settings, url: str, length: timedelta | None) -> Page:
         if not schema.fits(found):
             stop(f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
                  "run `monitor migrate`")  # fmt: skip
-        return await reporting.page(database, settings, length=length, now=datetime.now(UTC))
+        now, book = datetime.now(UTC), pricing.book(settings.file.prices, same=identity.same)
+        await reckoning.so_far(database, settings, book, now=now)
+        return await reporting.page(database, settings, length=length, now=now)
     except SchemaUnknown as unknown:
         stop(str(unknown))
     finally:

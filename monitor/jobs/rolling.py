@@ -8,17 +8,13 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
-from functools import cache
-from zoneinfo import ZoneInfo
+from datetime import timedelta
 
-from monitor.accounts import ACCOUNTS
 from monitor.domain import Target
+from monitor.jobs import reckoning
 from monitor.jobs.watch import Watch
-from monitor.pricing import Projection, Slice, account_spend, day_of, projected, spent_day
-from monitor.pricing.hours import spent_hours
-from monitor.pricing.meters import Account, Line
-from monitor.store import Connection, accounts, leases, reckoned, retention, rollups, spending
+from monitor.pricing import Projection, projected
+from monitor.store import Connection, leases, reckoned, retention, rollups
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +28,7 @@ class _Busy(Exception):
 
 async def roll_up(watch: Watch) -> None:
     """Roll up what is over, reckon its spend, forget what is old. One worker at a time."""
-    zone = _zone(watch)
+    zone = reckoning.zone_of(watch.settings)
     try:
         async with _turn(watch) as connection:
             await rollups.configure(connection, zone.key, await _told(connection, watch))
@@ -41,7 +37,7 @@ async def roll_up(watch: Watch) -> None:
         steps = 0
         while taken := await _steps(watch):
             steps += taken
-        await _reckon(watch, zone)
+        await _reckon(watch)
         gone = await _forget(watch)
     except _Busy:
         return
@@ -67,11 +63,6 @@ async def _steps(watch: Watch) -> int:
     return taken
 
 
-def _zone(watch: Watch) -> ZoneInfo:
-    """The zone in which the spend rule counts its days: everything else counts likewise."""
-    return ZoneInfo(getattr(watch.settings.rules.get("spend"), "timezone", "UTC"))
-
-
 async def _told(connection: Connection, watch: Watch) -> list[rollups.Told]:
     return [await _about(connection, watch, target) for target in watch.settings.targets.values()]
 
@@ -94,76 +85,25 @@ async def _about(connection: Connection, watch: Watch, target: Target) -> rollup
     )
 
 
-async def _reckon(watch: Watch, zone: ZoneInfo) -> None:
+async def _reckon(watch: Watch) -> None:
     """The spend of days whose rollups say otherwise, of yesterday, and of today so far."""
-    now = watch.now()
-    today, starts_at, _ = day_of(now, zone)
-    yesterday, _, _ = day_of(starts_at - timedelta(hours=1), zone)
+    zone, now = reckoning.zone_of(watch.settings), watch.now()
     async with _turn(watch) as connection:
         stale = await reckoned.stale_days(connection)
-    for day in sorted({*stale, yesterday, today}):
+    for day in sorted({*stale, *reckoning.latest(now, zone)}):
         async with _turn(watch) as connection:
-            await _day(connection, watch, day, zone, now)
+            await reckoning.day(connection, watch.settings, watch.book, day, zone=zone, now=now)
 
 
-async def _day(
-    connection: Connection, watch: Watch, day: date, zone: ZoneInfo, now: datetime
-) -> None:
-    _, starts_at, ends_at = day_of(datetime(day.year, day.month, day.day, 12, tzinfo=zone), zone)
-    rows = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
-    heard = [Slice(**item._asdict()) for item in rows]
-    queries = {target.name: target.daily_queries for target in watch.settings.targets.values()}
-
-    @cache  # asked for every five minutes of every target
-    def provider_of(model: str) -> str | None:
-        return watch.book.provider(model, at=starts_at)
-
-    found = spent_day(
-        heard, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
-        provider_of=provider_of, accounts=await _accounts(connection, starts_at, ends_at),
-    )  # fmt: skip
-    hours = spent_hours(heard, starts_at=starts_at, ends_at=ends_at, now=now,
-                        daily_queries=queries, provider_of=provider_of)  # fmt: skip
-    unpriced: dict[str | None, int] = {}
-    for item in heard:
-        provider = provider_of(item.model) if item.model else None
-        unpriced[provider] = unpriced.get(provider, 0) + item.unpriced
-    await reckoned.keep(
-        connection, day, starts_at=starts_at, ends_at=ends_at, until=min(now, ends_at),
-        hours=[
-            reckoned.HourRow(hour=h.starts_at, until=h.until, target=h.target, provider=h.provider,
-                             meter=h.meter, usd=h.spent.usd, at_least=h.spent.at_least)
-            for h in hours
-        ],
-        providers=[_row(line, unpriced) for line in found.spend.lines] or [reckoned.NOTHING],
-    )  # fmt: skip
-
-
-async def _accounts(
-    connection: Connection, starts_at: datetime, ends_at: datetime
-) -> dict[str, Account]:
-    known = {}
-    for provider in ACCOUNTS:
-        readings = await accounts.spent(connection, provider, since=starts_at - timedelta(days=1))
-        spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
-        if spent is not None:
-            known[provider] = spent
-    return known
-
-
-def _row(line: Line, unpriced: dict[str | None, int]) -> reckoned.DayRow:
-    day = line.day
-    return reckoned.DayRow(
-        provider=day.provider,
-        probes_usd=day.probes.usd,
-        traffic_usd=day.traffic.usd,
-        unpriced=unpriced.get(day.provider, 0),
-        account_usd=day.account.spent.usd if day.account else None,
-        spent_usd=line.spent.usd,
-        at_least=line.spent.at_least,
-        meter=line.meter,
-        because=line.because,
-    )
+async def reckon_today(watch: Watch) -> None:
+    """The spend of the running day so far. One worker at a time."""
+    zone, now = reckoning.zone_of(watch.settings), watch.now()
+    _, today = reckoning.latest(now, zone)
+    try:
+        async with _turn(watch) as connection:
+            await reckoning.day(connection, watch.settings, watch.book, today, zone=zone, now=now)
+    except _Busy:
+        return
 
 
 async def _forget(watch: Watch) -> int:

@@ -53,6 +53,21 @@ NOTHING = DayRow(
 )
 
 
+async def may_keep(connection: AsyncConnection) -> bool:
+    """Whether our role may write here: one that reads reports may not."""
+    return bool(await connection.scalar(text("""
+        SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
+            AND has_table_privilege(to_regclass('spend_days'), 'DELETE')
+            AND has_table_privilege(to_regclass('spend_days'), 'INSERT')
+            AND has_table_privilege(to_regclass('report_state'), 'UPDATE')
+    """)))  # fmt: skip
+
+
+async def alone(connection: AsyncConnection) -> None:
+    """Wait until nobody else reckons or rolls up, and keep them waiting to the end."""
+    await connection.execute(text("SELECT FROM report_state FOR UPDATE"))
+
+
 async def keep(
     connection: AsyncConnection,
     day: date,

@@ -225,7 +225,7 @@ async def found(
 
 async def zone(connection: AsyncConnection) -> ZoneInfo:
     """The zone whose days the rollups count; UTC before anything was rolled up."""
-    name = await connection.scalar(text("SELECT zone FROM report_state"))
+    name = await connection.scalar(text("SELECT report.zone()"))
     return ZoneInfo(name or "UTC")
 
 

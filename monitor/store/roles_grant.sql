@@ -25,3 +25,24 @@ GRANT DELETE ON identity_answers, rollups_hourly, rollups_daily, answers_hourly,
     TO monitor_writer;
 GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts
     TO monitor_writer;
+-- Everybody may make temporary tables, by Postgres' default, and they fill the disk like others. Those who are here already
+-- keep that right, which other programs may rely on; ours have no use for it.
+DO $$
+DECLARE
+    other name;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_database AS d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) AS a
+        WHERE d.datname = current_database() AND a.grantee = 0 AND a.privilege_type = 'TEMPORARY'
+            AND pg_has_role(d.datdba, 'USAGE')
+    ) THEN
+        RETURN;
+    END IF;
+    FOR other IN
+        SELECT rolname FROM pg_roles
+        WHERE rolname !~ '^pg_' AND NOT rolsuper AND rolname NOT IN ('monitor_reader', 'monitor_writer')
+    LOOP
+        EXECUTE 'GRANT TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' TO ' || quote_ident(other);
+    END LOOP;
+    EXECUTE 'REVOKE TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' FROM PUBLIC';
+END $$;

@@ -1,12 +1,19 @@
 """`monitor report`: files where they are asked for, tables otherwise, and clear refusals."""
 
 import asyncio
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
+from monitor import identity, pricing
 from monitor.commands.report import report, written
-from monitor.store import Database
+from monitor.jobs import reckoning
+from monitor.store import Database, roles
+from monitor.store.engine import address
+from tests.contract.past import add, asked, one
 from tests.contract.watching import settings
 from tests.seeds import seed
 
@@ -79,6 +86,46 @@ def test_a_file_that_cannot_be_written_is_named(
     with pytest.raises(SystemExit):
         report("24h", tmp_path / "nowhere" / "r.html", None)
     assert "r.html cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_role_that_may_only_read_reports_gets_one(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert roles.ensure(database_url) is None
+    engine = create_engine(address(database_url))
+    with engine.begin() as owner:
+        owner.execute(text("ALTER ROLE monitor_reader PASSWORD 'x'"))
+    engine.dispose()
+    reader = make_url(address(database_url)).set(username="monitor_reader", password="x")
+    monkeypatch.setenv("DATABASE_URL", reader.render_as_string(hide_password=False))
+    report("24h", None, None)
+    assert "anthropic/claude-haiku-4-5" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("seeded")
+def test_spend_is_of_now_though_nobody_rolled_up(
+    database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def spent() -> tuple[datetime, tuple[object, ...]]:
+        database, now = Database(database_url), datetime.now(UTC)
+        await add(database, asked(now, cost_usd=Decimal("0.7")))
+        assert await reckoning.so_far(
+            database, settings(tmp_path), pricing.book({}, same=identity.same), now=now
+        )
+        found = await one(
+            database,
+            "SELECT sum(probes_usd) >= 0.7, max(known_until) FROM report.spend_daily "
+            "WHERE day = :today",
+            today=now.date(),
+        )
+        await database.close()
+        return now, found
+
+    now, found = asyncio.run(spent())
+    assert found == (True, now)
+    report("24h", None, None)
+    assert "no day was reckoned yet" not in capsys.readouterr().out
 
 
 def test_a_database_nobody_migrated_is_named(

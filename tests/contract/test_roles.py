@@ -76,6 +76,14 @@ def test_the_reader_reads_every_view_without_naming_the_schema(
         "SELECT public.forget_observations(1)",
         "SELECT public.drop_old_months()",
         "SELECT public.make_month('2020-01-01')",
+        "SELECT nextval('public.incidents_number_seq')",
+        "SELECT * FROM public.alembic_version",
+        "COPY report.observations TO PROGRAM 'cat'",
+        "SELECT pg_read_file('/etc/passwd')",
+        "CREATE FUNCTION report.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE VIEW report.health AS SELECT 1 AS one",
+        "SET ROLE monitor_writer",
+        "ALTER ROLE monitor_reader SUPERUSER",
     ],
 )
 @pytest.mark.parametrize("read_only", ["on", "off"])
@@ -83,8 +91,6 @@ def test_the_reader_is_refused_everything_else(
     reader: psycopg.Connection[Any], statement: str, read_only: str
 ) -> None:
     reader.execute(f"SET default_transaction_read_only = {read_only}")  # anybody may set it
-    if "TEMP" in statement and read_only == "off":
-        pytest.skip("temporary tables are the session's own")
     with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction,
                         psycopg.errors.ObjectNotInPrerequisiteState)):  # fmt: skip
         reader.execute(statement)  # type: ignore[arg-type]
@@ -117,6 +123,10 @@ def test_the_reader_is_read_only_and_not_for_long(reader: psycopg.Connection[Any
         "ALTER TABLE observations ADD COLUMN x int",
         "CREATE ROLE somebody",
         "UPDATE alembic_version SET version_num = 'r9_0001'",
+        "CREATE TEMP TABLE mine (x int)",
+        "SELECT setval('incidents_number_seq', 1)",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "SET ROLE monitor_reader",
     ],
 )
 def test_the_writer_neither_changes_the_past_nor_the_schema(
@@ -124,6 +134,18 @@ def test_the_writer_neither_changes_the_past_nor_the_schema(
 ) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         writer.execute(statement)  # type: ignore[arg-type]
+
+
+def test_other_roles_keep_their_temporary_tables(database_url: str) -> None:
+    with psycopg.connect(plain(database_url), autocommit=True) as owner:
+        owner.execute("DROP ROLE IF EXISTS neighbour")
+        owner.execute("CREATE ROLE neighbour")
+        assert roles.ensure(database_url) is None
+        may = "SELECT has_database_privilege(%s, current_database(), 'TEMPORARY')"
+        found = [owner.execute(may, (name,)).fetchone() for name in ("neighbour", *roles.ROLES)]
+        owner.execute("REVOKE ALL ON DATABASE " + owner.info.dbname + " FROM neighbour")
+        owner.execute("DROP ROLE neighbour")
+    assert found == [(True,), (False,), (False,)]
 
 
 async def test_the_writer_does_all_the_daemon_does(granted: str) -> None:
