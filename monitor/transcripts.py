@@ -20,7 +20,7 @@ def scrubbed(transcripts: Iterable[Transcript], secrets: Iterable[str]) -> str:
     lines = []
     for transcript in transcripts:
         kept = tuple((n, v) for n, v in transcript.headers if n not in _PRIVATE)
-        line = _TRANSCRIPT.dump_json(replace(transcript, headers=kept)).decode()
+        line = _TRANSCRIPT.dump_json(replace(transcript, headers=kept), exclude={"heard"}).decode()
         lines.append(redact(line, held) + "\n")
     return "".join(lines)
 

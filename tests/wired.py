@@ -1,6 +1,7 @@
 """One probe over the real wire, for tests: a target at a server of ours, asked once."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -29,7 +30,7 @@ async def probed(
     """What one probe of the target leaves behind; `request` in place of the dialect's own."""
     query = Query(id="hi", text="Hi", stop_after_chars=stop_after_chars)
     dialect = dialect_of(target)
-    return await exchange(
+    transcript = await exchange(
         request or dialect.ask(query, target),
         dialect=dialect,
         target=target,
@@ -37,6 +38,9 @@ async def probed(
         probe=uuid4(),
         http=wire,
     )
+    again = read(dialect, replace(transcript, heard=()))
+    assert read(dialect, transcript) == again, "what was heard on arrival is what events say"
+    return transcript
 
 
 def judged(transcript: Transcript, target: Target) -> tuple[Outcome, Timing]:

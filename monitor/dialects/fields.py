@@ -41,8 +41,8 @@ def document(data: str) -> dict[str, Any]:
 def table(value: object, *names: str) -> Mapping[str, Any]:
     """The object found by going down the names; empty where there is none."""
     for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value if isinstance(value, Mapping) else {}
+        value = value.get(name) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def first(value: object) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ def first(value: object) -> Mapping[str, Any]:
 def words(value: object) -> str:
     """Text, or a list of texts and of parts that hold `text`, joined; else nothing."""
     if isinstance(value, list):
-        said = (table(part).get("text") if isinstance(part, Mapping) else part for part in value)
+        said = (table(part).get("text") if isinstance(part, dict) else part for part in value)
         return "".join(text for text in said if isinstance(text, str))
     return value if isinstance(value, str) else ""
 
@@ -90,7 +90,7 @@ def complaint(value: object) -> str | None:
     """
     if not value:
         return None
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         said = words(value.get("message")) or words(value.get("detail"))
         code = value.get("code") or value.get("type")
         if said:

@@ -76,6 +76,8 @@ def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) ->
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
     """The models OpenRouter says it used: the selected endpoint and the attempt that went well."""
+    if not metadata:  # as in almost every chunk
+        return
     endpoints = table(metadata, "endpoints").get("available")
     attempts = metadata.get("attempts")
     chosen = [e for e in _tables(endpoints) if e.get("selected") is True]

@@ -30,7 +30,7 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     in order of arrival, `claims` in order of appearance, each once. Figures that cannot be
     true are dropped and named in `faults`.
     """
-    events, said = transcript.events, list(_until_end(dialect, transcript.events))
+    events, said = transcript.events, _said(dialect, transcript)
     last = said[-1] if said else Heard()
     head = _overheard(dialect, transcript)
     spoken = any(h.text for h in said)
@@ -53,6 +53,13 @@ def _closing(said: Heard) -> bool:
     return said.end or said.error is not None
 
 
+def _said(dialect: Dialect, transcript: Transcript) -> Sequence[Heard]:
+    """What each event says up to the first end; what was heard on arrival is not read again."""
+    known = transcript.heard
+    whole = len(known) == len(transcript.events) or (bool(known) and _closing(known[-1]))
+    return known if whole else list(_until_end(dialect, transcript.events))
+
+
 def _until_end(dialect: Dialect, events: Iterable[Event]) -> Iterator[Heard]:
     for event in events:
         said = heard(dialect, event)
@@ -69,12 +76,16 @@ def _overheard(dialect: Dialect, transcript: Transcript) -> Heard:
 
 
 def _claims(said: Iterable[Heard]) -> tuple[Claim, ...]:
+    """Each once: most events of a stream claim what the one before them did."""
+    raw = dict.fromkeys(claim for h in said for claim in h.claims)
     kept: dict[Claim, None] = {}
     values: dict[str, int] = {}
-    for claim in (claim for h in said for claim in h.claims):
-        claim = replace(claim, value=plain(claim.value, 200))
-        if claim not in kept and values.get(claim.source, 0) < MOST_VALUES:
-            kept[claim] = None
+    for claim in raw:
+        if values.get(claim.source, 0) >= MOST_VALUES:
+            continue
+        shown = replace(claim, value=plain(claim.value, 200))
+        if shown not in kept:
+            kept[shown] = None
             values[claim.source] = values.get(claim.source, 0) + 1
     return tuple(kept)
 

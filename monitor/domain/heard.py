@@ -131,7 +131,8 @@ class Transcript:
     """Everything one exchange left behind: raw events and raw stamps.
 
     Stamps are None where the exchange did not get that far. `sent_ns` lies just before
-    the last `send()` of the request.
+    the last `send()` of the request. `heard`: what the dialect heard of `events` while they
+    came, up to the end; empty in a transcript that was recorded, and then heard again.
     """
 
     id: UUID
@@ -147,6 +148,7 @@ class Transcript:
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()  # names in lower case
     events: tuple[Event, ...] = ()
+    heard: tuple[Heard, ...] = ()
     detail: str | None = None  # why, for a person
     body: str | None = None  # start of a body that was no stream
     stamp: Stamp = Stamp.USER

@@ -16,6 +16,7 @@ class Hearing:
 
     def __init__(self, dialect: Dialect, *, stop_after_chars: int | None) -> None:
         self.events: list[Event] = []
+        self.heard: list[Heard] = []  # of events, up to the end
         self.ending: Ending | None = None
         self.detail: str | None = None
         self.last_text_ns: int | None = None
@@ -55,6 +56,7 @@ class Hearing:
 
     def _listen(self, event: Event, stamps: Stamps) -> None:
         heard = self._heard(event)
+        self.heard.append(heard)
         self._malformed += heard.malformed
         if heard.text:
             if self.first_text is None:

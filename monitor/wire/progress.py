@@ -135,6 +135,7 @@ class Progress:
             status=self._status,
             headers=self._head,
             events=tuple(self.hearing.events),
+            heard=tuple(self.hearing.heard),
             detail=detail,
             body=body or None,
             stamp=self._stamp(),
