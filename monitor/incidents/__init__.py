@@ -4,6 +4,7 @@
 muted, and the time go in; rows to write and notices to tell come out.
 """
 
+from monitor.incidents.abandoned import abandoned
 from monitor.incidents.plan import Step, plan
 from monitor.incidents.silence import Maintenance, Mute, Silence, silent
 from monitor.incidents.states import Change, Policy, advance
@@ -17,6 +18,7 @@ __all__ = [
     "Policy",
     "Silence",
     "Step",
+    "abandoned",
     "advance",
     "plan",
     "silent",

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Incident, Spend, Verdict
-from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, plan
+from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
 from monitor.jobs import crediting
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
@@ -94,6 +94,11 @@ async def _verdicts(
     ]:
         if verdict := _judged(rules.get(name), judged, standing.get((name, scope)), now):
             yield verdict
+    targets = watch.settings.targets
+    for verdict in abandoned(
+        standing.values(), rules=rules, of_targets=OF_TARGETS, targets=targets, now=now
+    ):
+        yield verdict
 
 
 def _judged(

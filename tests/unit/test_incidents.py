@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Incident, Notice, State, Status, Verdict
-from monitor.incidents import Mute, Policy, Silence, Step, plan
+from monitor.incidents import Mute, Policy, Silence, Step, abandoned, plan
 from tests.marks import NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -323,3 +323,39 @@ def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
 
     assert told(NOON) == told(NOON)
     assert told(NOON) != told(NOON + HOUR)  # another incident, another notice
+
+
+def ended(story: Story, **changes: object) -> list[Notice]:
+    """What is told once the verdicts on incidents nobody judges are in."""
+    configured: dict[str, object] = {
+        "rules": {"ttft", "key"}, "of_targets": {"ttft", "fallback"}, "targets": {"rag"},
+    }  # fmt: skip
+    story.now += HOUR
+    found = abandoned(story.incidents.values(), now=story.now, **configured | changes)  # type: ignore[arg-type]
+    return story.judge(*found)
+
+
+def test_an_incident_of_a_target_that_left_the_configuration_ends_and_says_so() -> None:
+    story = Story()
+    story.judge(breach("ttft", scope="old"), breach("ttft"))
+    (told,) = ended(story)
+    assert (told.status, told.scope) == (RESOLVED, "old")
+    assert told.sentence.endswith(
+        "old is no longer watched; whether it is well again nobody knows."
+    )
+
+
+def test_an_incident_of_a_rule_that_was_switched_off_ends_too() -> None:
+    story = Story()
+    story.judge(breach("fallback"))
+    (told,) = ended(story)
+    assert told.sentence.endswith(
+        "Rule fallback is switched off; whether it is well again nobody knows."
+    )
+
+
+def test_nothing_is_given_up_while_another_configuration_may_still_judge_it() -> None:
+    story = Story()
+    story.judge(breach("ttft", scope="old"))
+    story.now -= HOUR / 2
+    assert ended(story) == []
