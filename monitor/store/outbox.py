@@ -10,7 +10,19 @@ from typing import NamedTuple
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import case, exists, func, literal, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +34,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
 PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
 RECHECK = timedelta(hours=1)  # of a channel that refused for good
 STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
+DIGEST = "digest"  # the rule of a day's digest: only the latest waits for a channel
 
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
@@ -98,12 +111,19 @@ async def _reference(connection: AsyncConnection, incident: int | None, channel:
 
 
 async def _merge_stale(connection: AsyncConnection) -> None:
-    """Drop what was never told and is over: the resolution tells both times."""
+    """Drop what was never told and is over: the resolution tells both times, the latest digest
+    makes those before it old.
+    """
     later = outbox.alias("later")
     resolved = exists().where(
         later.c.incident == outbox.c.incident,
         later.c.sequence > outbox.c.sequence,
         later.c.status == Status.RESOLVED.value,
+        later.c.settled_at.is_(None),
+    )
+    superseded = exists().where(
+        _about(later) == DIGEST,
+        later.c.sequence > outbox.c.sequence,
         later.c.settled_at.is_(None),
     )
     await connection.execute(
@@ -113,10 +133,16 @@ async def _merge_stale(connection: AsyncConnection) -> None:
             outbox.c.status != Status.RESOLVED.value,
             outbox.c.created_at < func.now() - STALE,
             outbox.c.due_at <= func.now(),
-            resolved,
+            or_(resolved, and_(_about(outbox) == DIGEST, superseded)),
         )
         .values(settled_at=func.now(), result="merged")
     )
+
+
+def _about(rows: FromClause) -> ColumnElement[str]:
+    """The rule a notice is about."""
+    rule: ColumnElement[str] = rows.c.notice["rule"].as_string()
+    return rule
 
 
 class Backlog(NamedTuple):

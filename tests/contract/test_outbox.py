@@ -213,3 +213,17 @@ async def test_at_most_one_incident_of_a_rule_and_scope_is_open(database: Databa
     await opened(database)
     with pytest.raises(IntegrityError, match="uq_incidents_open"):
         await opened(database)
+
+
+async def test_of_digests_that_found_no_channel_only_the_latest_waits(
+    database: Database, database_url: str
+) -> None:
+    days = [notice(id=uuid4(), rule="digest", status=Status.NOTICE) for _ in range(3)]
+    other = notice(id=uuid4(), rule="key", status=Status.NOTICE)
+    for item in (*days, other):
+        await add(database, item)
+    await age(database, created_at="2 hours")
+    taken = [await lease(database), await lease(database), await lease(database)]
+    assert [item and item.notice.id for item in taken] == [days[-1].id, other.id, None]
+    merged = rows(database_url, "SELECT id FROM outbox WHERE result = 'merged' ORDER BY sequence")
+    assert [row[0] for row in merged] == [day.id for day in days[:-1]]
