@@ -1,0 +1,79 @@
+"""The SQL that people are told to run, in the runbook and in messages: it runs, and it shows."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from monitor.domain import ALL, Identity, Incident, Notice, Status
+from monitor.messages.advice import sql
+from monitor.rules import OF_TARGETS, RULES
+from monitor.store import Database, incidents, roles
+from tests.contract.past import TODAY, add, asked, failed, fell, roll
+from tests.contract.test_roles import as_role
+from tests.facts import notice
+
+NOW, SECOND = datetime.now(UTC), timedelta(seconds=1)
+RUNBOOK = (Path(__file__).parents[2] / "docs/runbook.md").read_text(encoding="utf-8")
+SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.M | re.S))
+
+
+@pytest.fixture
+async def reader(database: Database, database_url: str) -> Any:
+    """A reader of the last hour, in which everything that has a rule happened."""
+    at = max(NOW - timedelta(minutes=20), TODAY)
+    unpriced: dict[str, Any] = {"cost_usd": None, "cost_source": None, "cost_reason": "no price"}
+    await add(
+        database,
+        asked(at),
+        fell(at, "kbli"),
+        failed(at + SECOND),
+        asked(at + 2 * SECOND, identity=Identity.UNKNOWN, model_detected=None, **unpriced),
+    )
+    down = Incident(
+        rule="down", scope="rag", opened_at=at, last_breach_at=at, last_told_at=at, value=5.0,
+        limit=5.0, because="5 of the last 6 probes failed.",
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await incidents.save(connection, [down], ())
+    await roll(database)
+    roles.ensure(database_url)
+    with as_role(database_url, "monitor_reader") as connection:
+        yield connection
+
+
+def shown(reader: psycopg.Connection[Any], statement: str) -> int:
+    return len(reader.execute(statement.encode()).fetchall())
+
+
+def told(rule: str) -> Iterator[Notice]:
+    """Messages of a rule: of an incident that stands, and of one that is over."""
+    scope = "rag" if rule in OF_TARGETS else "openrouter" if rule == "key" else ALL
+    since = NOW - timedelta(minutes=30)
+    yield notice(rule=rule, scope=scope, since=since, at=NOW)
+    yield notice(rule=rule, scope=scope, since=since, until=NOW, at=NOW, status=Status.RESOLVED)
+
+
+async def test_the_runbook_shows_what_each_rule_speaks_of(reader: psycopg.Connection[Any]) -> None:
+    found = {
+        rule: [shown(reader, q) for q in re.findall(r"```sql\n(.*?)```", SECTIONS[rule], re.S)]
+        for rule in RULES
+    }
+    assert {rule: rows for rule, rows in found.items() if not rows or not all(rows)} == {}
+
+
+async def test_the_query_in_each_message_shows_what_it_tells_of(
+    reader: psycopg.Connection[Any],
+) -> None:
+    found = {rule: [shown(reader, sql(item) or "") for item in told(rule)] for rule in RULES}
+    assert {rule: rows for rule, rows in found.items() if not all(rows)} == {}
+
+
+async def test_a_scope_cannot_leave_its_literal(reader: psycopg.Connection[Any]) -> None:
+    statement = sql(notice(rule="ttft", scope="x'; SELECT 1; --", since=NOW, at=NOW))
+    assert statement is not None
+    assert shown(reader, statement) == 0
