@@ -35,6 +35,8 @@ async def page(
         zone = await reports.zone(connection)
         if length is None:
             length = now - (await reports.first(connection) or now) + every
+        apart = await reports.cadence(connection, since=now - length, until=now)
+        every = max(every, apart or every)
         span = reports.span(now, length, every=every, zone=zone)
         found = await reports.found(connection, span, targets=settings.targets, limit_ms=limit_ms)
     each = _by_target(found)

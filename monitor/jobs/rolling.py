@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 
 from monitor.domain import Target
 from monitor.jobs import reckoning
@@ -86,13 +86,19 @@ async def _about(connection: Connection, watch: Watch, target: Target) -> rollup
 
 
 async def _reckon(watch: Watch) -> None:
-    """The spend of days whose rollups say otherwise, of yesterday, and of today so far."""
+    """The spend of every day whose rollups say otherwise, of yesterday, and of today so far.
+
+    All of them, before raw rows go: afterwards nobody could tell any more.
+    """
     zone, now = reckoning.zone_of(watch.settings), watch.now()
-    async with _turn(watch) as connection:
-        stale = await reckoned.stale_days(connection)
-    for day in sorted({*stale, *reckoning.latest(now, zone)}):
+    waiting, done = set(reckoning.latest(now, zone)), set[date]()
+    while waiting:
+        for day in sorted(waiting):
+            async with _turn(watch) as connection:
+                await reckoning.day(connection, watch.settings, watch.book, day, zone=zone, now=now)
+        done |= waiting
         async with _turn(watch) as connection:
-            await reckoning.day(connection, watch.settings, watch.book, day, zone=zone, now=now)
+            waiting = {*await reckoned.stale_days(connection)} - done
 
 
 async def reckon_today(watch: Watch) -> None:

@@ -9,6 +9,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from monitor.reports.scale import clock
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TtftPoint:
@@ -201,3 +203,7 @@ class Page:
     spend_limit_usd: Decimal | None  # None: the rule is off
     fallback_limit: float | None
     incidents: tuple[Told, ...]
+
+    def clock(self, at: datetime) -> str:
+        """An instant as this page writes it: on the zone's clock, as finely as the span asks."""
+        return clock(at, self.zone, within=self.until - self.since)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from monitor.reports import bars, sideways, tables
 from monitor.reports.data import Page, Watched
 from monitor.reports.markup import Markup, element
-from monitor.reports.scale import clock, lasting, ms, share, usd
+from monitor.reports.scale import lasting, ms, share, usd
 from monitor.reports.timeline import timeline
 
 _STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
@@ -41,11 +41,11 @@ def html(page: Page) -> str:
 
 
 def _parts(page: Page) -> Iterator[Markup]:
-    span = f"{clock(page.since, page.zone)} to {clock(page.until, page.zone)} ({page.zone.key})"
+    span = f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})"
     yield element("header",
                   element("h1", "How the service answered"),
                   element("p", f"{span} · {lasting(page.until - page.since)} · made "
-                          f"{clock(page.made_at, page.zone)} by rag-monitor {page.version}",
+                          f"{page.clock(page.made_at)} by rag-monitor {page.version}",
                           class_="soft"))  # fmt: skip
     for watched in page.targets:
         yield element("section", *_target(page, watched))
@@ -70,14 +70,15 @@ def _target(page: Page, watched: Watched) -> Iterator[Markup]:
 
 
 def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
+    """The figures people look for first."""
     limit, fell = watched.limit_ms, watched.fallback_share
-    yield _tile("median TTFT", ms(watched.p50_ms),
-                f"p90 {ms(watched.p90_ms)}" + (f", limit {ms(limit)}" if limit else ""),
+    yield _tile("median TTFT", ms(watched.p50_ms), f"p90 {ms(watched.p90_ms)}",
+                f"limit {ms(limit)}" if limit else "no limit",
                 over=bool(limit and watched.p50_ms and watched.p50_ms > limit))  # fmt: skip
     allowed = page.fallback_limit
     yield _tile("answered by a fallback", share(fell),
-                f"{watched.fell} of {watched.known} known"
-                + (f", limit {share(allowed)}" if allowed is not None else ""),
+                f"{watched.fell:,} of {watched.known:,} known",
+                f"limit {share(allowed)}" if allowed is not None else "no limit",
                 over=bool(fell and allowed is not None and fell > allowed))  # fmt: skip
     counted = watched.answered + watched.failed
     yield _tile("probes answered", share(watched.answered / counted if counted else None),
@@ -96,8 +97,10 @@ def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
                 over=bool(opened))  # fmt: skip
 
 
-def _tile(name: str, value: str, beside: str, *, over: bool) -> Markup:
-    return element("li", element("span", name), element("b", value), element("span", beside),
+def _tile(name: str, value: str, *beside: str, over: bool) -> Markup:
+    """A figure, and beneath it what it is to be compared with, each on a line of its own."""
+    return element("li", element("span", name), element("b", value),
+                   *(element("span", words) for words in beside),
                    class_="over" if over else None)  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from monitor.reports.data import Page, Watched
-from monitor.reports.scale import Times, clock, ms, share
+from monitor.reports.scale import Times, ms, share
 from monitor.reports.timeline import NAMES, ROLES, queries_of, readable, runs
 from monitor.scrub import plain
 
@@ -63,8 +63,8 @@ class _Picture:
         watched, page = self._watched, self._page
         self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
         said = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
-                f"{share(watched.fallback_share)} · {clock(page.since, page.zone)} to "
-                f"{clock(page.until, page.zone)} {page.zone.key}")  # fmt: skip
+                f"{share(watched.fallback_share)} · {page.clock(page.since)} to "
+                f"{page.clock(page.until)} {page.zone.key}")  # fmt: skip
         self._text(_LEFT, 74, said)
         left = float(_LEFT)
         for place, query in enumerate(queries_of(watched)[: len(_LINES)]):
@@ -104,7 +104,15 @@ class _Picture:
             points = [point for point in self._watched.ttft if point.query == query]
             for run in runs(points, self._watched.step):
                 spots = [(self._x(p.at + half), self._y(p.p50_ms)) for p in run]
-                self._dashed(spots if len(spots) > 1 else [spots[0], spots[0]], place)
+                if len(spots) > 1:
+                    self._dashed(spots, place)
+                else:
+                    self._dot(spots[0], place)
+
+    def _dot(self, spot: tuple[float, float], place: int) -> None:
+        """What stands alone between two gaps."""
+        (x, y), fill = spot, _LINES[place % len(_LINES)]
+        self._brush.ellipse([(x - 5, y - 5), (x + 5, y + 5)], fill=fill)
 
     def _strip(self) -> None:
         """Who answered, step by step, and what the colours mean."""

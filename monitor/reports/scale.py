@@ -8,11 +8,13 @@ from math import ceil, floor, log10
 from zoneinfo import ZoneInfo
 
 _STEPS = (1, 2, 2.5, 5, 10)
-_SPANS = tuple(
-    timedelta(minutes=minutes)
-    for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 5760, 10080, 20160)
+_SPANS = (
+    *(timedelta(seconds=seconds) for seconds in (1, 2, 5, 10, 15, 30)),
+    *(timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720)),
+    *(timedelta(days=days) for days in (1, 2, 4, 7, 14)),
 )
-_DAY = timedelta(days=1)
+_DAY, _MINUTE = timedelta(days=1), timedelta(minutes=1)
+_SHORT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +75,14 @@ class Times:
     def _label(self, at: datetime, step: timedelta) -> str:
         local = at.astimezone(self.zone)
         midnight = step >= _DAY or local.time() == time()
-        return f"{local:%b} {local.day}" if midnight else f"{local:%H:%M}"
+        if midnight:
+            return f"{local:%b} {local.day}"
+        return f"{local:%H:%M:%S}" if step < _MINUTE else f"{local:%H:%M}"
 
 
-def clock(at: datetime, zone: ZoneInfo) -> str:
-    """An instant, to the minute."""
-    return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"
+def clock(at: datetime, zone: ZoneInfo, *, within: timedelta = _DAY) -> str:
+    """An instant, to the minute; to the second where it is one of a span of few minutes."""
+    return f"{at.astimezone(zone):{'%Y-%m-%d %H:%M:%S' if within < _SHORT else '%Y-%m-%d %H:%M'}}"
 
 
 def day(value: date) -> str:

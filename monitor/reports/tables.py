@@ -6,7 +6,7 @@ from decimal import Decimal
 from monitor.messages.wording import amount
 from monitor.reports.data import Page, Quality, Statement, Told, Watched
 from monitor.reports.markup import Markup, element
-from monitor.reports.scale import clock, lasting, ms, share, usd
+from monitor.reports.scale import lasting, ms, share, usd
 
 Cell = tuple[object, str | None]  # what it holds, and its class
 
@@ -30,7 +30,8 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -
 
 def queries(watched: Watched) -> Markup:
     rows = [
-        [(q.query, None), (q.probes, "figure"), (f"{q.answered} of {q.probes}", "figure"),
+        [(q.query, None), (f"{q.probes:,}", "figure"),
+         (f"{q.answered:,} of {q.probes:,}", "figure"),
          *((ms(value), "figure") for value in (q.p50_ms, q.p90_ms, q.p99_ms, q.worst_ms)),
          (share(q.over_limit), "figure")]
         for q in watched.queries
@@ -42,7 +43,7 @@ def queries(watched: Watched) -> Markup:
 def incidents(page: Page) -> Markup:
     rows = [
         [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
-         (clock(item.opened_at, page.zone), "state"), (_ended(item, page), "state"),
+         (page.clock(item.opened_at), "state"), (_ended(item, page), "state"),
          (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
          (usd(item.cost_usd, at_least=item.cost_at_least), "figure"),
          (item.because, "wide")]
@@ -98,8 +99,8 @@ def health(watched: Watched, page: Page) -> Markup:
     rows: list[Sequence[Cell]] = []
     if said is not None:
         rows.append([(_mood(said), "state"), (said.says, "wide"),
-                     (clock(said.since, page.zone), "state"),
-                     (clock(said.checked_at, page.zone), "state")])  # fmt: skip
+                     (page.clock(said.since), "state"),
+                     (page.clock(said.checked_at), "state")])  # fmt: skip
     heads = ("its health page says", "in detail", "since", "last read")
     return table(heads, rows, empty="No health page of this target is read.")
 

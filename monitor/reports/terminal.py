@@ -8,8 +8,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from monitor.reports.data import Page, Watched
-from monitor.reports.scale import clock, day, lasting, ms, share, usd
+from monitor.reports.data import Page, Told, Watched
+from monitor.reports.scale import day, lasting, ms, share, usd
 from monitor.reports.tables import quality_lines, value_of
 from monitor.reports.timeline import queries_of, readable
 from monitor.scrub import plain
@@ -22,7 +22,7 @@ _BESIDE = 70
 def show(page: Page, console: Console | None = None) -> None:
     """Print the page, target by target."""
     out = console or Console(highlight=False)
-    out.print(Text(f"{clock(page.since, page.zone)} to {clock(page.until, page.zone)} "
+    out.print(Text(f"{page.clock(page.since)} to {page.clock(page.until)} "
                    f"({page.zone.key})", style="dim"))  # fmt: skip
     for watched in page.targets:
         wide = min(max(out.width - _BESIDE, 8), _SPARK)
@@ -62,7 +62,7 @@ def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]
             watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms)),
         f" (p90 {ms(watched.p90_ms)}, limit {ms(watched.limit_ms)})  ",
         _limited(f"fallback {share(fell)}", over),
-        f" ({watched.fell} of {watched.known} known)  ",
+        f" ({watched.fell:,} of {watched.known:,} known)  ",
         f"{watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
     )  # fmt: skip
     if health is not None and health.contradiction:
@@ -91,7 +91,7 @@ def _queries(page: Page, watched: Watched, wide: int) -> Table:
         found = figures.get(query)
         rest = ("", "", "", "", "") if found is None else (
             ms(found.p50_ms), ms(found.p90_ms), ms(found.worst_ms), share(found.over_limit),
-            f"{found.answered} of {found.probes}",
+            f"{found.answered:,} of {found.probes:,}",
         )  # fmt: skip
         table.add_row(_plain(query), drawn, *rest)
     return table
@@ -129,14 +129,21 @@ def _spend(page: Page) -> RenderableType:
 def _incidents(page: Page) -> RenderableType:
     if not page.incidents:
         return Text("none", style="dim")
-    table = _table("", "rule", "target", "opened", "lasted", "peak", "because")
-    for item in page.incidents:
-        lasted = lasting((item.resolved_at or page.until) - item.opened_at)
-        state = Text(f"open, {lasted}", style="bold red") if item.resolved_at is None else lasted
-        table.add_row(f"#{item.number}", _plain(item.rule), _plain(item.scope),
-                      clock(item.opened_at, page.zone), state, value_of(item.rule, item.peak),
-                      _plain(item.because))  # fmt: skip
-    return table
+    return Group(*(line for item in page.incidents for line in _incident(page, item)))
+
+
+def _incident(page: Page, item: Told) -> Iterator[RenderableType]:
+    """When, how bad and why, each on lines of its own: whole, however narrow the terminal."""
+    lasted = lasting((item.resolved_at or page.until) - item.opened_at)
+    yield Text.assemble(
+        (f"#{item.number} {plain(item.rule)} · {plain(item.scope)}", "bold"),
+        f"  opened {page.clock(item.opened_at)}  ",
+        (f"open, {lasted}", "bold red") if item.resolved_at is None else f"lasted {lasted}",
+    )
+    figures = (f"peak {value_of(item.rule, item.peak)}, limit {value_of(item.rule, item.limit)}, "
+               f"cost {usd(item.cost_usd, at_least=item.cost_at_least)}")  # fmt: skip
+    yield Padding(Text(figures, style="dim"), (0, 0, 0, 3))
+    yield Padding(_plain(item.because), (0, 0, 0, 3))
 
 
 def _table(*heads: str, right: int = 0) -> Table:

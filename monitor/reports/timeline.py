@@ -8,7 +8,7 @@ from monitor.reports.data import Judged, Page, Told, TtftPoint, Watched
 from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright, written
 from monitor.reports.markup import Markup, element
 from monitor.reports.palette import cast, query_style
-from monitor.reports.scale import Heights, Times, clock, heights, ms
+from monitor.reports.scale import Heights, Times, heights, ms
 
 HEIGHT, STRIP, APART = 220, 14, 6
 ROLES = (("fallback", "fallback0"), ("other", "unknown"), ("expected", "expected0"))
@@ -72,15 +72,23 @@ def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoin
 
 
 def _lines(watched: Watched, times: Times, scale: Heights) -> Iterator[Markup]:
+    """A line a query; what stands alone between two gaps is a dot, for a line has no room."""
     half = watched.step / 2
     for place, query in enumerate(queries_of(watched)):
         points = [point for point in watched.ttft if point.query == query]
-        drawn = []
+        drawn, alone = "", ""
         for run in runs(points, watched.step):
             spots = [f"{WIDTH * times.share(p.at + half):.1f} "
                      f"{HEIGHT * (1 - scale.share(p.p50_ms)):.1f}" for p in run]  # fmt: skip
-            drawn.append("M" + "L".join(spots if len(spots) > 1 else spots * 2))
-        yield element("path", d="".join(drawn), class_=f"line {query_style(place)}")
+            if len(spots) > 1:
+                drawn += "M" + "L".join(spots)
+            else:
+                alone += f"M{spots[0]}h0"
+        style = query_style(place)
+        if drawn:
+            yield element("path", d=drawn, class_=f"line {style}")
+        if alone:
+            yield element("path", d=alone, class_=f"{style} dot")
 
 
 def _limit(watched: Watched, scale: Heights) -> Iterator[Markup]:
@@ -97,8 +105,8 @@ def _limit_label(watched: Watched, scale: Heights) -> Iterator[Markup]:
 def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
     for item in told:
         left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
-        ended = clock(item.resolved_at, page.zone) if item.resolved_at else "still open"
-        title = (f"#{item.number} {item.rule}: {clock(item.opened_at, page.zone)} – {ended}. "
+        ended = page.clock(item.resolved_at) if item.resolved_at else "still open"
+        title = (f"#{item.number} {item.rule}: {page.clock(item.opened_at)} – {ended}. "
                  f"{item.because}")  # fmt: skip
         yield box(WIDTH * left, 0, width=max(WIDTH * (right - left), 2.0), height=HEIGHT,
                   style="incident", title=title)  # fmt: skip
@@ -171,7 +179,7 @@ def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
         if tried.bad:
             said[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
     for at, lines in sorted(said.items()):
-        title = f"{clock(at, page.zone)} · " + " · ".join(lines)
+        title = f"{page.clock(at)} · " + " · ".join(lines)
         left, right = times.share(at), times.share(at + watched.step)
         yield box(WIDTH * left, 0, width=WIDTH * (right - left), style="column", title=title,
                   height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip

@@ -223,6 +223,17 @@ async def found(
     )
 
 
+async def cadence(
+    connection: AsyncConnection, *, since: datetime, until: datetime
+) -> timedelta | None:
+    """The usual time between two rounds in a span short enough for raw rows; None: not two."""
+    if until - since > RAW:
+        return None
+    told = {"since": since, "until": until}
+    apart: timedelta | None = await connection.scalar(text(q.CADENCE), told)
+    return apart
+
+
 async def zone(connection: AsyncConnection) -> ZoneInfo:
     """The zone whose days the rollups count; UTC before anything was rolled up."""
     name = await connection.scalar(text("SELECT report.zone()"))

@@ -48,3 +48,15 @@ async def test_another_worker_that_rolls_up_reckons_too(database: Database) -> N
         await leases.hold(connection, "roll_up", holder="w2", span=timedelta(minutes=1))
     await reckon_today(watch(database))
     assert await ask(database, "SELECT * FROM spend_days") == []
+
+
+async def test_every_day_is_reckoned_before_its_raw_rows_go(database: Database) -> None:
+    days = [datetime.now(UTC) - n * timedelta(days=1) for n in range(35)]
+    await add(database, *(asked(at, cost_usd=Decimal("0.3")) for at in days))
+    await roll(database, keep_raw=timedelta(days=2))
+    kept, spent = await one(
+        database,
+        "SELECT (SELECT count(*) FROM observations), count(*) FILTER (WHERE probes_usd = 0.3) "
+        "FROM report.spend_daily WHERE provider IS NOT NULL",
+    )
+    assert (kept <= 3, spent) == (True, len(days))

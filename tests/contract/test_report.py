@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from monitor.jobs import reporting
 from monitor.reports import Page, html
+from monitor.reports.timeline import runs
 from monitor.store import Database, observations, reports
 from tests.contract.watching import settings
 from tests.facts import HAIKU, LLAMA, observation
@@ -171,6 +172,18 @@ def test_steps_are_no_finer_than_can_be_read(
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     found = reports.span(now, length, every=every, zone=ZoneInfo("UTC"))
     assert found.step == step
+
+
+async def test_rounds_longer_than_their_interval_are_steps_of_their_own_length(
+    database: Database, tmp_path: Path
+) -> None:
+    start = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
+    at = [start + k * timedelta(minutes=20) for k in (0, 1, 2)]  # ten were configured
+    async with database.begin() as connection:
+        await observations.add(connection, [observation(slot=a, started_at=a) for a in at])
+    (rag,) = (await page(database, tmp_path, timedelta(hours=2))).targets
+    assert rag.step == timedelta(minutes=30), "the next that one can read"
+    assert len(list(runs(rag.ttft, rag.step))) == 1, "no gap between rounds that were asked"
 
 
 def test_long_spans_begin_at_a_midnight_of_the_zone() -> None:

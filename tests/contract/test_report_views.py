@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -284,6 +285,8 @@ async def test_a_health_page_that_contradicts_the_probes_is_pointed_out(
         ("UTC", "2026-10-25T23:59:59+00:00", 24),
         ("Asia/Kolkata", "2026-10-25T18:29:59+00:00", 24),  # half an hour off
         ("Europe/Rome", "2026-10-25T22:59:59+00:00", 25),  # the clock went back that night
+        ("Europe/Rome", "2026-03-29T21:59:59+00:00", 23),  # and forth that one
+        ("America/St_Johns", "2026-11-02T03:29:59+00:00", 25),  # and half an hour off besides
     ],
 )
 async def test_days_are_those_of_the_configured_zone(
@@ -294,9 +297,14 @@ async def test_days_are_those_of_the_configured_zone(
     await add(database, *(asked(at) for at in (first - timedelta(seconds=1), first, last,
                                                last + timedelta(seconds=1))))  # fmt: skip
     await roll(database, zone)
-    found = await ask(database, "SELECT day, probes FROM report.ttft_daily WHERE day "
-                      "BETWEEN '2026-10-24' AND '2026-10-26' ORDER BY day")  # fmt: skip
-    assert found == [(date(2026, 10, 24), 1), (date(2026, 10, 25), 2), (date(2026, 10, 26), 1)]
+    day = first.astimezone(ZoneInfo(zone)).date()
+    found = await ask(database, "SELECT day - CAST(:day AS date), probes FROM report.ttft_daily "
+                      "WHERE day BETWEEN :day - 1 AND :day + 1 ORDER BY day", day=day)  # fmt: skip
+    assert found == [(-1, 1), (0, 2), (1, 1)]
+    [spanned] = await one(database, "SELECT count(DISTINCT hour) FROM report.ttft_hourly "
+                          "WHERE (hour AT TIME ZONE :zone)::date = :day", zone=zone, day=day
+    )  # fmt: skip
+    assert spanned == hours
 
 
 async def test_months_outside_the_range_are_not_read(database: Database) -> None:

@@ -1,11 +1,15 @@
 """Rollups: computed whole, from raw rows, as often as needed, and killed wherever it may be."""
 
 import asyncio
+from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from random import Random
+from typing import Any
 
+import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from monitor.store import Database, leases, observations, rollups
 from tests.contract.past import (
@@ -75,6 +79,13 @@ async def test_a_late_row_makes_its_hour_and_its_day_anew(database: Database) ->
     assert await one(database, daily, at=YESTERDAY.date()) == (8, 5000)
     again = await one(database, "SELECT sum(probes_usd) FROM report.spend_daily")
     assert again == (spent + Decimal("0.0002"),)
+
+
+@pytest.fixture
+def histograms(database_url: str) -> Iterator[psycopg.Connection[Any]]:
+    """A connection that many examples share."""
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        yield connection
 
 
 class Killed(Exception):
@@ -177,20 +188,36 @@ async def test_nothing_at_all_is_rolled_up_quietly(database: Database) -> None:
     assert await ask(database, "SELECT * FROM report.ttft_hourly") == []
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 100, 5000])
-async def test_percentiles_of_a_histogram_are_within_one_percent(
-    database: Database, count: int
+# Any mixture of latencies from a hundredth of a millisecond to a day, ties and outliers included.
+MIXTURES = st.lists(
+    st.tuples(st.floats(0.01, 8.64e7), st.integers(1, 40)), min_size=1, max_size=60
+)  # fmt: skip
+SHARES = [0.0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1.0]
+
+
+@given(mixture=MIXTURES)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_percentiles_of_merged_histograms_are_within_one_percent(
+    histograms: psycopg.Connection[Any], mixture: list[tuple[float, int]]
 ) -> None:
-    chance = Random(count)
-    values = [chance.lognormvariate(6.8, 1.2) for _ in range(count)]
-    found = await ask(database, """
-        WITH sample AS (SELECT unnest(CAST(:values AS double precision[])) AS ms),
-        bucket AS (SELECT report.bucket(ms) AS bucket, count(*)::int AS n FROM sample GROUP BY 1),
-        histogram AS (SELECT array_agg(ARRAY[bucket, n] ORDER BY bucket) AS h FROM bucket)
-        SELECT share, report.percentile(h, share),
+    values = [ms for ms, times in mixture for _ in range(times)]
+    found = histograms.execute(
+        """
+        WITH sample AS (
+            SELECT ms, mod(place, 7) AS part
+            FROM unnest(%(values)s::float8[]) WITH ORDINALITY AS s (ms, place)
+        ), bucket AS (
+            SELECT part, report.bucket(ms) AS bucket, count(*)::int AS n FROM sample GROUP BY 1, 2
+        ), parts AS (
+            SELECT part, array_agg(ARRAY[bucket, n] ORDER BY bucket) AS histogram
+            FROM bucket GROUP BY 1
+        )
+        SELECT share, report.percentile((SELECT report.merge(histogram) FROM parts), share),
             (SELECT percentile_cont(share) WITHIN GROUP (ORDER BY ms) FROM sample)
-        FROM histogram, unnest(ARRAY[0, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 1]) AS share
-    """, values=values)  # fmt: skip
+        FROM unnest(%(shares)s::float8[]) AS share
+        """,
+        {"values": values, "shares": SHARES},
+    ).fetchall()  # fmt: skip
     for share, estimate, exact in found:
         assert estimate == pytest.approx(exact, rel=0.01), share
 

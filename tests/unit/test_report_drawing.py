@@ -14,7 +14,7 @@ from monitor.reports.scale import Times, heights, lasting, ms, share, usd
 from monitor.reports.spread import bins
 from monitor.reports.tables import value_of
 from monitor.reports.timeline import runs, timeline
-from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, page, point, served, watched
+from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, SINCE, page, point, served, watched
 
 ROME = ZoneInfo("Europe/Rome")
 
@@ -33,6 +33,7 @@ def test_ticks_are_round_and_hold_the_greatest_value(top: float, ticks: tuple[fl
 @pytest.mark.parametrize(
     ("span", "labels"),
     [
+        (timedelta(seconds=54), "12:00:00 12:00:10 12:00:20 12:00:30 12:00:40 12:00:50"),
         (timedelta(minutes=40), "12:00 12:05 12:10 12:15 12:20 12:25 12:30 12:35 12:40"),
         (timedelta(hours=24), "12:00 15:00 18:00 21:00 Nov_21 03:00 06:00 09:00 12:00"),
         (timedelta(days=7), "Nov_21 Nov_22 Nov_23 Nov_24 Nov_25 Nov_26 Nov_27"),
@@ -87,6 +88,20 @@ def test_the_gap_of_the_page_breaks_every_line_once() -> None:
     plotted = [line for line in lines if line.count("M") == 2]
     assert len(plotted) == 2, "two queries, each cut once"
     assert GONE.stop < 48
+
+
+def test_what_stands_alone_between_two_gaps_is_a_dot() -> None:
+    alone = watched(ttft=tuple(point("hi", hour) for hour in (0, 1, 4)))
+    drawn = timeline(page(), alone)
+    (dot,) = re.findall(r'<path d="(M[^"]+)" class="q0 dot"', drawn)
+    assert dot.startswith("M93.8 "), "half past four of 48 hours"
+    assert drawn.count('class="line q0"') == 2, "the line of two, and the legend"
+
+
+def test_a_page_of_a_minute_tells_seconds() -> None:
+    short = page(until=SINCE + timedelta(seconds=54), made_at=SINCE + timedelta(seconds=54))
+    assert short.clock(short.until) == "2026-11-20 00:00:54"
+    assert page().clock(SINCE) == "2026-11-20 00:00"
 
 
 def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:

@@ -142,6 +142,15 @@ def test_the_terminal_names_what_is_over_its_limit() -> None:
     assert "≥ $2.30" in out.getvalue()
 
 
+def test_the_terminal_says_why_in_whole_words_at_eighty_columns() -> None:
+    out, because = StringIO(), "12 of 12 answers came from anthropic/claude-haiku-4-5; limit 10 %"
+    told = tuple(replace(item, because=because) for item in page().incidents)
+    show(page(incidents=told), Console(file=out, width=80, highlight=False))
+    lines = [line.rstrip() for line in out.getvalue().splitlines()]
+    assert max(len(line) for line in lines) <= 80
+    assert lines.count(f"   {because}") == len(told)
+
+
 def test_the_picture_is_of_the_size_slack_shows() -> None:
     from PIL import Image
 
