@@ -1,5 +1,6 @@
 """Who answered: model names, what a response discloses and says, and the verdict on both."""
 
+from monitor.identity.accounting import Accounts
 from monitor.identity.asked import asks_who
 from monitor.identity.claims import Declared
 from monitor.identity.names import Name, parse, same
@@ -9,6 +10,7 @@ from monitor.identity.switch import Switch, switched
 from monitor.identity.verdict import judge
 
 __all__ = [
+    "Accounts",
     "Declared",
     "Name",
     "SelfClaim",

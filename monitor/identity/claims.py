@@ -2,9 +2,8 @@
 
 Weights are nats of log-odds, fallback against expected, positive for a fallback; kinds of
 claim are capped because the errors of one kind are shared. A name that merely repeats
-what was asked for weighs little, since gateways echo the request. Token accounting counts
-as a claim where somebody re-tokenised the answer; it is not guessed here from characters
-per token, which differ more between languages than between tokenizers.
+what was asked for weighs little, since gateways echo the request. Token counts are weighed
+by `accounting`, which looks at several answers.
 
 Source: docs/identity.md#evidence
 """
@@ -14,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.domain import Claim, ClaimKind, Evidence
+from monitor.identity.counting import SOURCE
 from monitor.identity.families import FAMILIES, TIERS
 from monitor.identity.names import Name, parse, same
 from monitor.identity.selfid import SelfClaim
@@ -111,7 +111,8 @@ def weigh(
 ) -> tuple[Weighed, ...]:
     """All distinct claims, most trusted kinds first; each kind and side counts once."""
     order = list(ClaimKind)
-    distinct = sorted(dict.fromkeys(claims), key=lambda claim: order.index(claim.kind))
+    named_or_shaped = dict.fromkeys(claim for claim in claims if claim.source != SOURCE)
+    distinct = sorted(named_or_shaped, key=lambda claim: order.index(claim.kind))
     named = any(
         claim.kind is ClaimKind.HEADER
         and claim.source not in {*_ALIASES, *_IDS, _FALLBACKS, *untrusted}

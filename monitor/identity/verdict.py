@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from math import exp
 
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, Piece, Who
+from monitor.identity.accounting import Accounts, accounted
 from monitor.identity.claims import Declared, Side, Weighed, spoken, weigh
+from monitor.identity.counting import SOURCE
 from monitor.identity.families import FAMILIES
 from monitor.identity.names import parse
 from monitor.identity.selfid import claimed
@@ -30,11 +32,12 @@ class _Facts:
     switch: Switch | None
     asked: bool
     standing: Standing
+    aside: tuple[Weighed, ...] = ()  # shown, and no side's
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """Everything weighed, most trusted kinds first."""
-        shown = [weighed.evidence for weighed in (*self.disclosed, *self.said)]
+        shown = [weighed.evidence for weighed in (*self.disclosed, *self.said, *self.aside)]
         if self.switch:
             detail = f"after a pause of {self.switch.pause_ms:.0f} ms {self.switch.why}"
             shown.append(Evidence(ClaimKind.CHUNKS, "a second answer", SWITCH_NATS, detail))
@@ -75,23 +78,31 @@ def judge(
     asked: bool = False,
     persona: bool = True,
     standing: Standing | None = None,
+    accounts: Accounts | None = None,
 ) -> Who:
     """Judge one probe by what its response discloses and says. Pure, and never fails.
 
     `untrusted` are claim sources that are shown and not weighed; `text` among them silences
     self-identification. `asked`: the query asked the service directly who it is. `standing`:
-    what it answered to that before. `Who.model` is the most trusted disclosed name as given,
+    what it answered to that before. `accounts`: its token counts, of this answer and of those
+    before it. `Who.model` is the most trusted disclosed name as given,
     or the declared one where only the text speaks; None where nobody can tell.
     """
     declared = Declared(tuple(expected), tuple(fallbacks))
     text = "".join(piece.text for piece in pieces)
+    switch = switched(pieces)
+    tokens = None  # a second answer's count is not of this text
+    if accounts and not switch and SOURCE not in untrusted:
+        tokens = accounted(accounts, declared)
+    counted = (tokens,) if tokens else ()
     facts = _Facts(
         declared,
-        weigh(claims, declared, untrusted=untrusted),
+        (*weigh(claims, declared, untrusted=untrusted), *(w for w in counted if w.evidence.nats)),
         () if "text" in untrusted else spoken(claimed(text), declared, persona=persona),
-        switched(pieces),
+        switch,
         asked,
         standing or Standing(),
+        tuple(weighed for weighed in counted if not weighed.evidence.nats),
     )
     return _by_receipt(facts) or _by_names(facts) or _by_text(facts) or _unknown(facts)
 
@@ -136,6 +147,8 @@ def _by_names(facts: _Facts) -> Who | None:
 
 def _told(weighed: Weighed) -> str:
     source, why = weighed.evidence.detail.split(": ", 1)
+    if source == SOURCE:
+        return f"By token counts, {why}"
     return f"{source} says {weighed.model}, which {why}" if weighed.model else f"By {source} {why}"
 
 

@@ -1,0 +1,162 @@
+"""Token accounting: do the disclosed token counts fit the expected model's tokenizer?
+
+Few things are as hard to get wrong by accident: a gateway may repeat the name that was
+asked for, and bills what the model that answered counted.
+
+Source: docs/identity.md#token-accounting
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+
+from monitor.domain import ClaimKind, Evidence
+from monitor.identity.claims import Declared, Side, Weighed
+from monitor.identity.counting import SOURCE, Count, rule_of_thumb
+from monitor.identity.names import parse, same
+from monitor.identity.yardsticks import CAP, FEWEST, Measure, Tokenizer, Yardstick
+
+REMEMBERED = 11  # answers before this one that may speak with it
+_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, and remembering
+_OTHER = "another tokenizer"
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The counts of this answer and of those before it, newest first, and what to measure with.
+
+    `seen_to_fit`: models whose tokenizer was once seen to fit this target's counts. Until then
+    a misfit may as well mean that the service changes its texts after they were counted.
+    """
+
+    now: Count | None = None
+    earlier: Sequence[Count] = ()
+    yardsticks: Sequence[Yardstick] = ()
+    missing: Sequence[str] = ()  # why there are no others
+    seen_to_fit: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One yardstick laid to the latest answers. `nats` > 0: another tokenizer counted them."""
+
+    yardstick: Yardstick
+    measures: tuple[Measure, ...]
+    nats: float
+
+
+def accounted(accounts: Accounts, declared: Declared) -> Weighed | None:
+    """What the counts say of this answer; None where it came without one."""
+    if accounts.now is None:
+        return None
+    latest = (accounts.now, *accounts.earlier)
+    ours = [y for y in accounts.yardsticks if _among(y.model, declared.expected)]
+    if why := _mute(latest) or ("" if ours else _lacking(accounts)):
+        return _silent(accounts, why)
+    readings = [reading for yardstick in ours if (reading := _read(yardstick, latest))]
+    if len(readings) < len(ours):
+        return _silent(accounts, "it is no count of this text alone, or too few were before it")
+    closest = min(readings, key=lambda reading: reading.nats)
+    if closest.nats >= CAP and len(ours) == len(declared.expected):
+        return _misfit(closest, accounts, declared)
+    if closest.nats <= _FITTING and closest.yardstick.fits(closest.measures):
+        return _fit(closest, accounts, declared)
+    words = closest.yardstick.words(closest.measures)
+    return _silent(accounts, f"{words}, which tells nothing yet")
+
+
+def fitting(accounts: Accounts) -> tuple[str, ...]:
+    """Models whose own tokenizers fit the latest counts beyond doubt: worth remembering."""
+    latest = (accounts.now, *accounts.earlier) if accounts.now else ()
+    if _mute(latest):
+        return ()
+    tokenizers = (y for y in accounts.yardsticks if isinstance(y, Tokenizer))
+    readings = (reading for y in tokenizers if (reading := _read(y, latest)))
+    return tuple(
+        reading.yardstick.model
+        for reading in readings
+        if reading.nats <= _BEYOND_DOUBT and reading.yardstick.fits(reading.measures)
+    )
+
+
+def _mute(latest: Sequence[Count]) -> str | None:
+    """Why these counts say nothing, whatever they are measured with."""
+    if len(latest) < FEWEST:
+        return f"{len(latest)} of {FEWEST} answers came with their counts"
+    rule = rule_of_thumb(latest[:FEWEST])
+    return f"the service counts {rule}, not tokens" if rule else None
+
+
+def _lacking(accounts: Accounts) -> str:
+    return next(iter(accounts.missing), "there is nothing to measure the count with")
+
+
+def _read(yardstick: Yardstick, latest: Sequence[Count]) -> _Reading | None:
+    """What a yardstick says of this answer together with those before it.
+
+    None where it does not reach this answer, or too few before it. A misfit is read over as
+    many answers as tell most; whatever they were, this answer must be off itself.
+    """
+    reached = takewhile(bool, (yardstick.measure(count) for count in latest))
+    measures = tuple(measure for measure in reached if measure)
+    if len(measures) < FEWEST:
+        return None
+    spans = [measures[:n] for n in range(FEWEST, len(measures) + 1)]
+    if yardstick.nats(measures[:1]) > 0:
+        span = max(spans, key=yardstick.nats)
+        return _Reading(yardstick, span, max(0.0, yardstick.nats(span)))
+    return _Reading(yardstick, spans[0], min(0.0, yardstick.nats(spans[0])))
+
+
+def _misfit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighed:
+    """Another tokenizer counted: the fallback's whose yardstick fits, if one does."""
+    yardstick = closest.yardstick
+    words = yardstick.words(closest.measures)
+    if isinstance(yardstick, Tokenizer) and yardstick.model not in accounts.seen_to_fit:
+        why = f"{words}, and they never fitted: the service may edit its texts"
+        return _silent(accounts, why)
+    span = _span(accounts, closest)
+    theirs = [y for y in accounts.yardsticks if _among(y.model, declared.fallbacks)]
+    fit = [y.model for y in theirs if _fits(y, span)]
+    if len(fit) == 1:
+        why = f"{words}, and as many as {fit[0]}"
+        return Weighed(_evidence(fit[0], CAP, why=why), Side.OTHER, fit[0])
+    return Weighed(_evidence(_OTHER, CAP, why=words), Side.FELL)
+
+
+def _fit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighed:
+    """The expected model's tokenizer fits; other models may have the same, or one as frugal."""
+    model, span = closest.yardstick.model, _span(accounts, closest)
+    known = {y.model: y for y in accounts.yardsticks}
+    for fallback in declared.fallbacks:
+        theirs = known.get(fallback)
+        alike = _fits(theirs, span) if theirs else parse(fallback).vendor == parse(model).vendor
+        if alike:
+            why = f"the counts fit {model}, and may fit {fallback} as well"
+            return _silent(accounts, why)
+    nats = max(-CAP, closest.nats)
+    why = f"{len(span)} answers in a row took as many tokens as they take {model}"
+    return Weighed(_evidence(model, nats, why=why), Side.EXPECTED, model, echo=True)
+
+
+def _fits(yardstick: Yardstick, span: Sequence[Count]) -> bool:
+    measures = [m for count in span if (m := yardstick.measure(count)) is not None]
+    return len(measures) == len(span) and yardstick.fits(measures)
+
+
+def _among(model: str, names: Sequence[str]) -> bool:
+    return any(same(model, name) for name in names)
+
+
+def _span(accounts: Accounts, reading: _Reading) -> Sequence[Count]:
+    latest = (accounts.now, *accounts.earlier) if accounts.now else ()
+    return latest[: len(reading.measures)]
+
+
+def _silent(accounts: Accounts, why: str) -> Weighed:
+    tokens = f"{accounts.now.tokens} tokens" if accounts.now else ""
+    return Weighed(_evidence(tokens, 0.0, why=why), Side.NEITHER)
+
+
+def _evidence(claim: str, nats: float, *, why: str) -> Evidence:
+    return Evidence(ClaimKind.ACCOUNTING, claim, nats, f"{SOURCE}: {why}")

@@ -1,0 +1,148 @@
+"""Token counts beside their texts: what a service says an answer took, and what there was to count.
+
+A count is evidence only where it is one: reasoning nobody shows, a stream that was cut, a
+number made from words or characters, or always the same number say nothing about a tokenizer.
+
+Source: docs/identity.md#token-accounting
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from monitor.domain import Claim, ClaimKind, Reply
+
+SOURCE = "token count"
+LEAST = 50  # tokens; a rounding or a closing token weighs too much in fewer
+LONGEST = 50_000  # characters counted
+_ALIKE = 3  # answers whose counts follow one rule of thumb, before it is taken for the rule
+
+Counter = Callable[[str], int]  # the tokens of a text, by a model's own tokenizer
+
+_LETTERS = re.compile(r"[^\W\d_]+")
+_MARKS = re.compile(r"(?:[^\w\s]|_)+")
+_DIGITS = re.compile(r"\d{1,3}")
+_BREAKS = re.compile(r"\s*\n\s*")
+_LONG = 6  # letters; tokenizers begin to break words beyond
+
+
+class Shape(NamedTuple):
+    """What a tokenizer has to break up, in numbers that give no text away."""
+
+    blanked: int  # words between blanks
+    characters: int
+    bytes: int
+    runs: int  # of letters
+    long_letters: int  # beyond the sixth of each ASCII run
+    foreign_letters: int  # in runs that are not ASCII
+    marks: int  # runs of punctuation
+    digits: int  # groups of up to three
+    breaks: int  # line breaks, however many at once
+
+
+_RULES_OF_THUMB = {"word": "blanked", "character": "characters", "byte": "bytes"}
+_ROUNDED = (0.0, 0.5, 1.0)  # down, to the nearest, up
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One answer's disclosed tokens. `exact`: by the tokenizers at hand, by model."""
+
+    query: str
+    tokens: int
+    shape: Shape
+    exact: Mapping[str, int] = field(default_factory=dict)
+
+
+def shape(text: str) -> Shape:
+    """The shape of a text."""
+    runs = _LETTERS.findall(text)
+    ascii_runs = [run for run in runs if run.isascii()]
+    return Shape(
+        blanked=len(text.split()),
+        characters=len(text),
+        bytes=len(text.encode("utf-8", "surrogatepass")),
+        runs=len(runs),
+        long_letters=sum(max(0, len(run) - _LONG) for run in ascii_runs),
+        foreign_letters=sum(len(run) for run in runs if not run.isascii()),
+        marks=len(_MARKS.findall(text)),
+        digits=len(_DIGITS.findall(text)),
+        breaks=len(_BREAKS.findall(text)),
+    )
+
+
+def size(of: Shape) -> float:
+    """About how many tokens a text takes, up to a factor that each tokenizer has for itself.
+
+    The proportions are averages over five tokenizers of today.
+    """
+    return (
+        of.runs
+        + 0.05 * of.long_letters
+        + 0.45 * of.foreign_letters
+        + 0.9 * of.marks
+        + 1.4 * of.digits
+        + of.breaks
+    )
+
+
+def disclosed(reply: Reply) -> int | None:
+    """The tokens a whole reply's text took, as the service counted; None where it did not.
+
+    Reasoning is in the count, but not in the text.
+    """
+    usage = reply.usage
+    if usage.reasoning_tokens or any(piece.reasoning for piece in reply.pieces):
+        return None
+    tokens = usage.answer_tokens
+    return tokens if tokens is not None and tokens >= LEAST else None
+
+
+def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> Count | None:
+    """The count of a reply that was heard to its end; None where it has none to judge."""
+    tokens, text = disclosed(reply), reply.text
+    if tokens is None or not text or len(text) > LONGEST:
+        return None
+    exact = {model: counter(text) for model, counter in counters.items()}
+    return Count(query, tokens, shape(text), exact)
+
+
+def claim(count: Count) -> Claim:
+    """A count as a raw claim, from which everything can be derived again."""
+    said = {"tokens": count.tokens, "shape": count.shape, "exact": dict(count.exact)}
+    return Claim(ClaimKind.ACCOUNTING, SOURCE, json.dumps(said, separators=(",", ":")))
+
+
+def recounted(claims: Sequence[Claim], query: str) -> Count | None:
+    """The count among an observation's stored claims; None where there is none."""
+    for made in claims:
+        if made.kind is ClaimKind.ACCOUNTING and made.source == SOURCE:
+            said = json.loads(made.value)
+            return Count(query, said["tokens"], Shape(*said["shape"]), said["exact"])
+    return None
+
+
+def rule_of_thumb(counts: Sequence[Count]) -> str | None:
+    """By which rule these counts were made without any tokenizer; None where by none.
+
+    Services estimate: words × 1.3, characters ÷ 4. One factor then explains every count to
+    the token, whichever way it was rounded. Counts that never differ are made up, too.
+    """
+    if len(counts) < _ALIKE:
+        return None
+    if len({count.tokens for count in counts}) == 1:
+        return "always the same number"
+    for name, of in _RULES_OF_THUMB.items():
+        sizes = [(count.tokens, getattr(count.shape, of)) for count in counts]
+        if all(units for _, units in sizes) and any(_one_factor(sizes, up) for up in _ROUNDED):
+            return f"a fixed number per {name}"
+    return None
+
+
+def _one_factor(sizes: Sequence[tuple[int, int]], up: float) -> bool:
+    """Whether one factor explains every count, rounded up by at most `up` of a token."""
+    least = max((tokens - up) / units for tokens, units in sizes)
+    most = min((tokens + 1 - up) / units for tokens, units in sizes)
+    return least <= most
