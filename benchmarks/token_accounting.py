@@ -28,7 +28,7 @@ from monitor.identity.yardsticks import (
 )
 
 AFTER = (3, 4, 6, 12)  # answers
-STREAMS = 400
+STREAMS = 200
 Row = dict[str, Any]
 
 

@@ -25,6 +25,8 @@ from monitor.domain import (
     Usage,
     Who,
 )
+from monitor.identity import counting
+from monitor.identity.accounting import Accounts
 from monitor.identity.combining import combined
 from monitor.identity.looks import Looks
 from monitor.scrub import plain, redact, storable
@@ -55,18 +57,21 @@ def observe(
     book: pricing.Book,
     standing: identity.Standing,
     looks: Looks | None = None,
+    accounts: Accounts | None = None,
 ) -> Observation:
     """Everything one probe says.
 
     `standing` is what earlier direct questions were answered, `looks` whom the answer
-    resembles, where a baseline is known.
+    resembles, where a baseline is known, `accounts` its token count and those before it.
     """
     target, query = occasion.target, occasion.query
     reply = read(dialect, transcript)
     outcome, error = measure.outcome(transcript, reply)
     timing = measure.timing(transcript, reply)
     claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
-    disclosed = _who(replace(reply, claims=claims), occasion, standing)
+    disclosed = _who(replace(reply, claims=claims), occasion, standing, accounts)
+    if accounts and accounts.now:
+        claims = (*claims, counting.claim(accounts.now))
     who = _redacted(combined(disclosed, looks), occasion.secrets)
     cut = transcript.ending is not Ending.END
     cost = _cost(reply, who, occasion, book, transcript, cut=cut)
@@ -124,7 +129,9 @@ def observe(
     )
 
 
-def _who(reply: Reply, occasion: Occasion, standing: identity.Standing) -> Who:
+def _who(
+    reply: Reply, occasion: Occasion, standing: identity.Standing, accounts: Accounts | None
+) -> Who:
     target = occasion.target
     return identity.judge(
         reply.claims,
@@ -135,6 +142,7 @@ def _who(reply: Reply, occasion: Occasion, standing: identity.Standing) -> Who:
         asked=occasion.query.identity,
         persona=target.persona,
         standing=standing,
+        accounts=accounts,
     )
 
 

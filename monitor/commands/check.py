@@ -14,6 +14,7 @@ from monitor.commands import providers
 from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
 from monitor.commands.run import told_by
+from monitor.counters import BadTokenizer, counter
 from monitor.domain import Target, Unpriced
 from monitor.embedded import EmbeddedFault
 from monitor.pricing import Amount, Book, Price, Projection
@@ -34,6 +35,7 @@ def check() -> None:
     used = _used(settings, book)
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
+    lines += _tokenizers(settings, used)
     for line in lines:
         print(line)  # noqa: T201
     for target in settings.targets.values():
@@ -133,6 +135,21 @@ def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
 
 async def _listed(used: Mapping[str, Price | Unpriced], settings: Settings) -> list[Line]:
     return [line async for line in providers.prices(_known(used), settings.environment)]
+
+
+def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[Line]:
+    """Whether each tokenizer can be read, and is any target's model's."""
+    for model, section in settings.file.tokenizers.items():
+        what = f"tokenizer of {model}"
+        if not any(identity.same(model, declared) for declared in used):
+            yield Line(what, False, "no target declares this model: correct its name")
+            continue
+        try:
+            counter(section.file, pattern=section.pattern)
+        except BadTokenizer as why:
+            yield Line(what, False, str(why))
+        else:
+            yield Line(what, True, section.file)
 
 
 def _projection(target: Target, book: Book) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from monitor import __version__, identity, logs, pricing
 from monitor.commands.opening import configuration, database_url, stop, unreachable
+from monitor.counters import BadTokenizer, Counter, counter
 from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier, notifier
@@ -83,7 +84,19 @@ def opened(settings: Settings, database: Database, wire: Wire) -> Watch:
         ),
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
+        counters=_counters(settings),
     )
+
+
+def _counters(settings: Settings) -> dict[str, Counter]:
+    """The tokenizers that can be read; the worker goes on without the others, saying so."""
+    found: dict[str, Counter] = {}
+    for model, section in settings.file.tokenizers.items():
+        try:
+            found[model] = counter(section.file, pattern=section.pattern)
+        except BadTokenizer as why:
+            logs.say(f"tokenizers.{model}: {why}; its token counts are not compared")
+    return found
 
 
 async def _wait_for_schema(database: Database, settings: Settings, url: str) -> None:

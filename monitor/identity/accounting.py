@@ -6,7 +6,7 @@ asked for, and bills what the model that answered counted.
 Source: docs/identity.md#token-accounting
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -14,7 +14,15 @@ from monitor.domain import ClaimKind, Evidence
 from monitor.identity.claims import Declared, Side, Weighed
 from monitor.identity.counting import SOURCE, Count, rule_of_thumb
 from monitor.identity.names import parse, same
-from monitor.identity.yardsticks import CAP, FEWEST, Measure, Tokenizer, Yardstick
+from monitor.identity.yardsticks import (
+    CAP,
+    FEWEST,
+    Measure,
+    Proportion,
+    Tokenizer,
+    Yardstick,
+    proportion,
+)
 
 REMEMBERED = 11  # answers before this one that may speak with it
 _FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, and remembering
@@ -65,17 +73,48 @@ def accounted(accounts: Accounts, declared: Declared) -> Weighed | None:
     return _silent(accounts, f"{words}, which tells nothing yet")
 
 
+def learnt(
+    models: Sequence[str], confirmed: Mapping[str, Sequence[Count]]
+) -> dict[str, Proportion | str]:
+    """What the counts beside each declared model's confirmed answers teach, or why nothing."""
+    return {
+        model: proportion(
+            model, next((of for name, of in confirmed.items() if same(name, model)), ())
+        )
+        for model in models
+    }
+
+
+def yardsticks(
+    known: Mapping[str, Proportion | str], exact: Collection[str], seen: Collection[str]
+) -> tuple[tuple[Yardstick, ...], tuple[str, ...]]:
+    """A yardstick for each declared model that has one, and why the others have none.
+
+    `exact`: models whose own tokenizer counted, which is the better yardstick once it was
+    `seen` to fit, or where there is no other.
+    """
+
+    def best(model: str, made: Proportion | str) -> Yardstick | str:
+        own = model in exact and (model in seen or isinstance(made, str))
+        return Tokenizer(model) if own else made
+
+    found = [best(model, made) for model, made in known.items()]
+    return (
+        tuple(made for made in found if not isinstance(made, str)),
+        tuple(made for made in found if isinstance(made, str)),
+    )
+
+
 def fitting(accounts: Accounts) -> tuple[str, ...]:
     """Models whose own tokenizers fit the latest counts beyond doubt: worth remembering."""
     latest = (accounts.now, *accounts.earlier) if accounts.now else ()
-    if _mute(latest):
+    if not latest or _mute(latest):
         return ()
-    tokenizers = (y for y in accounts.yardsticks if isinstance(y, Tokenizer))
-    readings = (reading for y in tokenizers if (reading := _read(y, latest)))
+    readings = (_read(Tokenizer(model), latest) for model in latest[0].exact)
     return tuple(
         reading.yardstick.model
         for reading in readings
-        if reading.nats <= _BEYOND_DOUBT and reading.yardstick.fits(reading.measures)
+        if reading and reading.nats <= _BEYOND_DOUBT and reading.yardstick.fits(reading.measures)
     )
 
 

@@ -44,11 +44,15 @@ MARKS = (*STYLE, *SHAPE)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer to a canned query. `chunks` is empty where nobody kept them."""
+    """An answer to a canned query. `chunks` is empty where nobody kept them.
+
+    `tokens`: what the service says the text took; None where it says nothing.
+    """
 
     query: str
     text: str
     chunks: tuple[str, ...] = ()
+    tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,19 +113,20 @@ def proportion(model: str, counts: Sequence[Count]) -> Proportion | str:
         by_query.setdefault(count.query, []).append(ratio)
     own = {query: of for query, of in by_query.items() if len(of) >= ENOUGH_OF_A_QUERY}
     within = _spread([rest for of in own.values() for rest in _left_out(of)])
-    fewest = min(map(len, own.values()), default=len(counts))
     elsewhere = (median(ratios), _spread(_left_out(ratios)))
-    learnt = Proportion(
+    reaches = len(by_query) >= MANY_QUERIES and elsewhere[1] <= _LOOSEST
+    if not reaches and not (own and within <= _LOOSEST):
+        return f"the counts of {model}'s own answers scatter too widely, or over too many queries"
+    fewest = min(map(len, own.values())) if own else len(counts)
+    unsure = _OF_A_MEDIAN / fewest * (within if own else elsewhere[1]) ** 2
+    return Proportion(
         model,
         len(counts),
         {query: median(of) for query, of in own.items()},
         within,
-        sqrt(_SHIFT**2 + _OF_A_MEDIAN * within**2 / fewest),
-        elsewhere if len(by_query) >= MANY_QUERIES else None,
+        sqrt(_SHIFT**2 + unsure),
+        elsewhere if reaches else None,
     )
-    if within > _LOOSEST and (learnt.elsewhere is None or elsewhere[1] > _LOOSEST):
-        return f"the counts of {model}'s own answers scatter too widely, or over too many queries"
-    return learnt
 
 
 def _ratio(count: Count) -> float:
@@ -133,18 +134,21 @@ def _ratio(count: Count) -> float:
 
 
 def _left_out(ratios: Sequence[float]) -> list[float]:
-    """Each answer's distance from the median of the others."""
-    return [
-        ratio - median([*ratios[:at], *ratios[at + 1 :]])
-        for at, ratio in enumerate(ratios)
-        if len(ratios) > 1
-    ]
+    """Each answer's distance from the median of the others; nothing of a single one."""
+    if len(ratios) < 2:
+        return []
+    ordered = sorted(ratios)
+    low, high = (len(ratios) - 2) // 2, (len(ratios) - 1) // 2  # places of the others' median
+
+    def others(rank: int) -> float:
+        return (ordered[low + (low >= rank)] + ordered[high + (high >= rank)]) / 2
+
+    return [ratio - others(rank) for rank, ratio in enumerate(ordered)]
 
 
 def _spread(distances: Sequence[float]) -> float:
-    if not distances:
-        return 1.0
-    return max(_TIGHTEST, sqrt(sum(d * d for d in distances) / len(distances)))
+    mean_square = sum(d * d for d in distances) / max(len(distances), 1)
+    return max(_TIGHTEST, sqrt(mean_square))
 
 
 def _measure(off: float, spread: float) -> Measure | None:

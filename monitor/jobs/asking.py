@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from monitor import identity
 from monitor.dialects import dialect_of, read
-from monitor.domain import Observation, Outcome, Query, Target
-from monitor.jobs import identifying, thinning
+from monitor.domain import Ending, Observation, Outcome, Query, Target
+from monitor.jobs import accounting, identifying, thinning
 from monitor.jobs.watch import Watch
 from monitor.measure import outcome
 from monitor.observe import Occasion, observe
@@ -126,9 +126,16 @@ async def probe(
             watch.database, watch.gallery, target, answer,
             observation=transcript.id, at=transcript.started_at, extra=origin == "burst",
         )  # fmt: skip
+    accounts = None
+    if whole and transcript.ending is not Ending.CUT:
+        accounts = await accounting.accounts(
+            watch.database, watch.confirmed, watch.counters, target, query, reply,
+            at=transcript.started_at,
+        )  # fmt: skip
     seen = observe(
-        transcript, occasion, dialect=dialect, book=watch.book, standing=history, looks=looks
-    )
+        transcript, occasion, dialect=dialect, book=watch.book, standing=history, looks=looks,
+        accounts=accounts,
+    )  # fmt: skip
     if answer is not None:
         await identifying.capture(watch.database, target, answer, seen)
     return seen

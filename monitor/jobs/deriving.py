@@ -24,6 +24,7 @@ from monitor.domain import (
     Usage,
     Who,
 )
+from monitor.jobs.accounting import Books
 from monitor.pricing import Book
 from monitor.scrub import plain
 from monitor.store import Connection, derived
@@ -55,9 +56,11 @@ async def derive(
     said += await derived.said_before(
         connection, target.name, direct, at=stored[0].started_at, most=REMEMBERED
     )
+    books = await Books.opened(connection, target, at=stored[0].started_at)
     new = []
     for item in stored:
-        made = judged(item, target, book, standing=identity.recalled(said))
+        standing = identity.recalled(said)
+        made = judged(item, target, book, standing=standing, accounts=books.of(item))
         new.append((item, made))
         heard = item.outcome is Outcome.ANSWERED and item.origin != "manual"
         if heard and item.query in direct:
@@ -67,10 +70,18 @@ async def derive(
     return [Changed(item.stands, made) for item, made in changed]
 
 
-def judged(stored: Stored, target: Target, book: Book, *, standing: identity.Standing) -> Judgement:
+def judged(
+    stored: Stored,
+    target: Target,
+    book: Book,
+    *,
+    standing: identity.Standing,
+    accounts: identity.Accounts | None = None,
+) -> Judgement:
     """The judgement of stored facts by the rules, names and prices of now."""
     query = _query(stored, target)
-    who = _who(stored, target, asked=query is not None and query.identity, standing=standing)
+    asked = query is not None and query.identity
+    who = _who(stored, target, asked=asked, standing=standing, accounts=accounts)
     cost = _recorded_cost(stored, target, book) or _cost(stored, who, target, book)
     return Judgement(who, cost)
 
@@ -79,7 +90,14 @@ def _query(stored: Stored, target: Target) -> Query | None:
     return next((query for query in target.queries if query.id == stored.query), None)
 
 
-def _who(stored: Stored, target: Target, *, asked: bool, standing: identity.Standing) -> Who:
+def _who(
+    stored: Stored,
+    target: Target,
+    *,
+    asked: bool,
+    standing: identity.Standing,
+    accounts: identity.Accounts | None,
+) -> Who:
     stands = stored.stands.who
     streamed = tuple(item for item in stands.evidence if item.kind in _OF_THE_STREAM)
     by_stream = any(item.nats for item in streamed) or stands.identity is Identity.CHANGED
@@ -94,6 +112,7 @@ def _who(stored: Stored, target: Target, *, asked: bool, standing: identity.Stan
         asked=asked,
         persona=target.persona,
         standing=standing,
+        accounts=accounts,
     )
     return replace(who, evidence=(*who.evidence, *streamed), reason=plain(who.reason))
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from monitor.domain import ClaimKind, Identity, Observation, Outcome, Query, Reply, Target
-from monitor.identity import same
+from monitor.identity import counting, same
 from monitor.identity.features import Answer
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import Profile, TooFew, learnt
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=1)  # between the probes of a burst
 GROWN = 1.25  # times the answers learnt from: then fingerprints are learnt anew
-_CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.ACCOUNTING, ClaimKind.HEADER, ClaimKind.SIBLING)
+# Token counts confirm nobody: they are measured by answers that were confirmed.
+_CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.HEADER, ClaimKind.SIBLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> Answer:
     """What fingerprints see of a reply. Text that held a secret of ours has no chunks."""
     text = redact(reply.text, secrets)
     chunks = tuple(piece.text for piece in reply.pieces if piece.text)
-    return Answer(query.id, text, chunks if text == reply.text else ())
+    return Answer(query.id, text, chunks if text == reply.text else (), counting.disclosed(reply))
 
 
 async def follow(

@@ -1,10 +1,13 @@
 """What every job needs, in one frozen piece."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from monitor.domain import Notice
+from monitor.identity.counting import Counter
+from monitor.jobs.accounting import Confirmed
 from monitor.jobs.identifying import Gallery
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier
@@ -32,6 +35,8 @@ class Watch:
     metrics: Metrics
     spool: Spool = field(default_factory=Spool)
     gallery: Gallery = field(default_factory=Gallery)
+    counters: Mapping[str, Counter] = field(default_factory=dict)  # tokenizers, by model
+    confirmed: dict[str, Confirmed] = field(default_factory=dict)  # token counts, by target
     patience: dict[str, datetime] = field(default_factory=dict)
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins

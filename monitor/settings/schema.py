@@ -70,6 +70,13 @@ class ProbesSection(Section):
     thin_out: bool = True
 
 
+class TokenizerSection(Section):
+    """A model's own tokenizer, in a file. `pattern` None: the usual one of such a file."""
+
+    file: str = Field(min_length=1)
+    pattern: str | None = Field(None, min_length=1)
+
+
 class AccountsSection(Section):
     every: Duration = timedelta(minutes=5)
 
@@ -117,6 +124,7 @@ class File(Section):
     targets: dict[SlugName, TargetSection] = Field(min_length=1)
     rules: dict[str, dict[str, Any]] = {}
     prices: dict[str, Any] = {}  # tables of the price book, checked by monitor.pricing.rows
+    tokenizers: dict[str, TokenizerSection] = {}
     probes: ProbesSection = ProbesSection()
     accounts: AccountsSection = AccountsSection()
     slack: SlackSection = SlackSection()

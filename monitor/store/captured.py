@@ -49,7 +49,8 @@ async def add(
         {
             "target": epoch.target, "epoch": epoch.number, "model": model, "query": query.id,
             "prompt_sha256": prompt(query), "text": storable(answer.text),
-            "chunk_lengths": [len(chunk) for chunk in answer.chunks], "verified_by": verified_by,
+            "chunk_lengths": [len(chunk) for chunk in answer.chunks], "tokens": answer.tokens,
+            "verified_by": verified_by,
         }
         for answer in answers
     ]  # fmt: skip
@@ -124,7 +125,7 @@ async def adopt(connection: AsyncConnection, old: Epoch, new: Epoch) -> int:
     )
     adopted = len((await connection.execute(held.returning(table.id))).all())
     copied = [table.target, table.model, table.query, table.prompt_sha256, table.text,
-              table.chunk_lengths, table.verified_by, table.captured_at]  # fmt: skip
+              table.chunk_lengths, table.tokens, table.verified_by, table.captured_at]  # fmt: skip
     theirs = select(*copied, literal(new.number)).where(*of_old, table.model != old.model)
     await connection.execute(
         insert(identity_answers).from_select([*(c.name for c in copied), "epoch"], theirs)

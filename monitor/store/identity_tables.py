@@ -51,11 +51,13 @@ identity_answers = Table(
     Column("text", Text, nullable=False, comment="the answer, our secrets removed"),
     Column("chunk_lengths", ARRAY(Integer), nullable=False,
            comment="characters of each chunk; empty: not known"),
+    Column("tokens", Integer, comment="of the answer, as the service counted; NULL: not said"),
     Column("verified_by", Text, comment="operator, disclosure or receipt; NULL while held"),
     Column("captured_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
     ForeignKeyConstraint(["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"],
                          ondelete="CASCADE"),
     CheckConstraint("(model IS NULL) = (verified_by IS NULL)", "model_has_verifier"),
+    CheckConstraint("tokens > 0", "tokens"),
     Index("ix_identity_answers_of", "target", "epoch", "model", "query", "captured_at"),
     comment="answers that fingerprints are learnt from",
 )  # fmt: skip
@@ -92,6 +94,17 @@ identity_states = Table(
     ForeignKeyConstraint(["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"],
                          ondelete="CASCADE"),
     comment="where following a target stands: a restart forgets nothing and counts nothing twice",
+)  # fmt: skip
+
+identity_tokenizers = Table(
+    "identity_tokenizers",
+    metadata,
+    Column("target", Text, nullable=False),
+    Column("model", Text, nullable=False, comment="whose tokenizer it is"),
+    Column("seen_to_fit_at", INSTANT, nullable=False, server_default=func.now(),
+           comment="when the target's token counts were first seen to be this tokenizer's"),
+    PrimaryKeyConstraint("target", "model"),
+    comment="tokenizers that once fitted a target's token counts: only these may cease to fit",
 )  # fmt: skip
 
 identity_evidence = Table(

@@ -34,6 +34,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "embedded",
         "demo",
         "logs",
+        "counters",
     ),
     ("spool", "backtest"),
     ("jobs",),
@@ -55,6 +56,7 @@ OWNERS = {
     "apscheduler": {"worker"},
     "typer": {"__main__"},
     "prometheus_client": {"metrics"},
+    "tiktoken": {"counters"},
 }
 
 PURE = {room for rooms in LEVELS[:3] for room in rooms}

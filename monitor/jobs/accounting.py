@@ -1,0 +1,114 @@
+"""The token counts of answers: kept with each probe, measured by what is known of the models."""
+
+import logging
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain import Query, Reply, Target
+from monitor.identity import same
+from monitor.identity.accounting import REMEMBERED, Accounts, fitting, learnt, yardsticks
+from monitor.identity.counting import Count, Counter, counted, recounted
+from monitor.identity.yardsticks import Proportion
+from monitor.store import Away, Connection, Database, token_counts
+from monitor.store.derived import Stored
+
+log = logging.getLogger(__name__)
+
+
+Learnt = Mapping[str, Proportion | str]
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a target's confirmed answers teach, in memory; `key` says which answers."""
+
+    key: tuple[object, ...]
+    learnt: Learnt
+
+
+async def accounts(
+    database: Database,
+    known: dict[str, Confirmed],
+    counters: Mapping[str, Counter],
+    target: Target,
+    query: Query,
+    reply: Reply,
+    *,
+    at: datetime,
+) -> Accounts | None:
+    """What one whole answer's count is measured with; None where it came without one.
+
+    With the database away the count itself is kept all the same.
+    """
+    now = counted(reply, query.id, _own(counters, target))
+    if now is None:
+        return None
+    try:
+        async with database.begin() as connection:
+            earlier = await token_counts.before(connection, target.name, at=at, most=REMEMBERED)
+            held = await _learnt(connection, known, target)
+            seen = await token_counts.seen_to_fit(connection, target.name)
+            made = _accounts(now, earlier, held, seen)
+            await token_counts.fits(connection, target.name, set(fitting(made)) - seen)
+    except Away as away:
+        log.warning("token counts not compared", extra={"target": target.name, "why": str(away)})
+        return Accounts(now)
+    return made
+
+
+def _own(counters: Mapping[str, Counter], target: Target) -> dict[str, Counter]:
+    """The tokenizers of a target's models, by their declared names."""
+    return {
+        model: counter
+        for model in _declared(target)
+        for name, counter in counters.items()
+        if same(name, model)
+    }
+
+
+def _declared(target: Target) -> tuple[str, ...]:
+    return (*target.expected_models, *target.fallback_models)
+
+
+async def _learnt(connection: Connection, known: dict[str, Confirmed], target: Target) -> Learnt:
+    """What confirmed answers teach; learnt again only when there are others."""
+    key = (await token_counts.newest(connection, target.name), target.queries)
+    held = known.get(target.name)
+    if held is None or held.key != key:
+        confirmed = await token_counts.confirmed(connection, target.name, target.queries)
+        held = known[target.name] = Confirmed(key, learnt(_declared(target), confirmed))
+    return held.learnt
+
+
+def _accounts(now: Count, earlier: Sequence[Count], held: Learnt, seen: frozenset[str]) -> Accounts:
+    found, missing = yardsticks(held, now.exact, seen)
+    return Accounts(now, tuple(earlier), found, missing, seen)
+
+
+@dataclass(slots=True)
+class Books:
+    """The accounts of stored observations of one target, one after another in order of time."""
+
+    learnt: Learnt
+    seen: frozenset[str]
+    earlier: deque[tuple[datetime, Count]]
+
+    @classmethod
+    async def opened(cls, connection: Connection, target: Target, *, at: datetime) -> "Books":
+        """What observations from this instant on are measured with, by what is known now."""
+        before = await token_counts.before(connection, target.name, at=at, most=REMEMBERED)
+        held = await _learnt(connection, {}, target)
+        seen = await token_counts.seen_to_fit(connection, target.name)
+        return cls(held, seen, deque(((at, count) for count in before), REMEMBERED))
+
+    def of(self, stored: Stored) -> Accounts | None:
+        """The accounts of the next observation; None where it came without a count."""
+        now, at = recounted(stored.claims, stored.query), stored.started_at
+        if now is None:
+            return None
+        fresh = [count for then, count in self.earlier if at - then <= token_counts.FRESH]
+        if stored.origin != "manual":
+            self.earlier.appendleft((at, now))
+        return _accounts(now, fresh, self.learnt, self.seen)

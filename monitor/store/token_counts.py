@@ -1,0 +1,84 @@
+"""Token counts in the database: beside confirmed answers, and among the claims of probes."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Claim, Outcome, Query
+from monitor.identity.counting import LEAST, Count, recounted, shape
+from monitor.store.captured import prompt
+from monitor.store.identity_tables import identity_answers, identity_epochs, identity_tokenizers
+from monitor.store.tables import observations
+
+_CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])
+FRESH = timedelta(hours=6)  # older answers do not speak with one of now
+_COUNTED = [{"kind": "accounting"}]
+
+
+async def confirmed(
+    connection: AsyncConnection, target: str, queries: Collection[Query]
+) -> dict[str, list[Count]]:
+    """The counts beside the answers of the baseline in force, by model, oldest first."""
+    table = identity_answers.c
+    in_force = select(func.max(identity_epochs.c.epoch)).where(identity_epochs.c.target == target)
+    kept = (
+        select(table.model, table.query, table.text, table.tokens)
+        .where(table.target == target, table.epoch == in_force.scalar_subquery())
+        .where(table.model.is_not(None), table.tokens >= LEAST)
+        .where(table.prompt_sha256.in_([prompt(query) for query in queries]))
+        .order_by(table.id)
+    )
+    found: dict[str, list[Count]] = {}
+    for row in await connection.execute(kept):
+        count = Count(row.query, row.tokens, shape(row.text))
+        found.setdefault(row.model, []).append(count)
+    return found
+
+
+async def newest(connection: AsyncConnection, target: str) -> tuple[int, int]:
+    """What changes whenever `confirmed` finds others: its epoch, and its newest row."""
+    table = identity_answers.c
+    latest = (
+        select(table.epoch, func.max(table.id))
+        .where(table.target == target, table.model.is_not(None), table.tokens >= LEAST)
+        .group_by(table.epoch)
+        .order_by(table.epoch.desc())
+        .limit(1)
+    )
+    row = (await connection.execute(latest)).one_or_none()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+async def before(
+    connection: AsyncConnection, target: str, *, at: datetime, most: int
+) -> Sequence[Count]:
+    """The counts of the answers before an instant, newest first."""
+    table = observations.c
+    latest = (
+        select(table.query, table.claims)
+        .where(table.target == target, table.started_at < at, table.started_at >= at - FRESH)
+        .where(table.outcome == Outcome.ANSWERED.value, table.origin != "manual")
+        .where(table.claims.contains(_COUNTED))
+        .order_by(table.started_at.desc())
+        .limit(most)
+    )
+    rows = await connection.execute(latest)
+    counts = (recounted(_CLAIMS.validate_python(row.claims), row.query) for row in rows)
+    return [count for count in counts if count]
+
+
+async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[str]:
+    """Models whose tokenizer once fitted this target's counts."""
+    table = identity_tokenizers.c
+    return frozenset(await connection.scalars(select(table.model).where(table.target == target)))
+
+
+async def fits(connection: AsyncConnection, target: str, models: Iterable[str]) -> None:
+    """Write down that these models' tokenizers fit. Safe to repeat."""
+    rows = [{"target": target, "model": model} for model in models]
+    if rows:
+        await connection.execute(insert(identity_tokenizers).on_conflict_do_nothing(), rows)

@@ -1,0 +1,65 @@
+"""Texts, and three toy tokenizers that break them up differently."""
+
+import random
+import re
+from math import ceil
+
+from monitor.identity.counting import Count, Counter, shape
+
+_WORDS = [
+    "the",
+    "a",
+    "permit",
+    "of",
+    "company",
+    "in",
+    "Bali",
+    "you",
+    "need",
+    "with",
+    "property",
+    "and",
+    "investment",
+    "for",
+    "residence",
+    "is",
+    "foreign",
+    "documents",
+    "before",
+    "application",
+    "usually",
+    "takes",
+    "several",
+    "weeks",
+    "accountant",
+    "registration",
+]
+
+
+def prose(seed: int, words: int = 120) -> str:
+    """An answer of so many words, the same for the same seed."""
+    draw = random.Random(seed)
+    said = [
+        draw.choice(_WORDS) + draw.choice(["", "", "", "", ",", ".", "\n"]) for _ in range(words)
+    ]
+    return " ".join(said)
+
+
+def breaking(letters: int) -> Counter:
+    """A tokenizer that breaks words after so many letters. One of 4 makes more than of 5."""
+
+    def counter(text: str) -> int:
+        runs = re.findall(r"[A-Za-z]+", text)
+        marks = re.findall(r"[^\w\s]|\n", text)
+        return sum(ceil(len(run) / letters) for run in runs) + len(marks)
+
+    return counter
+
+
+def count(
+    seed: int, counter: Counter, *, query: str = "hi", exact: dict[str, Counter] | None = None
+) -> Count:
+    """One answer as a service with that tokenizer counts it, a closing token now and then."""
+    text = prose(seed)
+    own = {model: of(text) for model, of in (exact or {}).items()}
+    return Count(query, counter(text) + seed % 3 // 2, shape(text), own)
