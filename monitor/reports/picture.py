@@ -20,7 +20,7 @@ _PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
 _LIMIT, _BAND = "#c0281c", "#fbe3d2"
 _LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
 _DASHES = ((), (14, 8), (4, 7), (18, 6, 4, 6))
-_FILLS = {"expected": "#b9c4d0", "fallback": "#d55e00", "other": "#5a6675"}
+_FILLS = {"expected": "#8794a4", "fallback": "#d55e00", "other": "#333c49"}
 
 
 class NoPillow(Exception):
@@ -57,6 +57,7 @@ class _Picture:
         self._incidents()
         self._axes()
         self._lines()
+        self._names()
         self._strip()
 
     def _heading(self) -> None:
@@ -85,15 +86,18 @@ class _Picture:
             self._text(WIDTH - _RIGHT, y - 6, f"limit {ms(limit)}", anchor="rs", fill=_LIMIT)
 
     def _incidents(self) -> None:
-        """Bands first, then their names where these do not lie on each other."""
+        """Bands, beneath everything else."""
         told = [item for item in self._page.incidents if item.scope == self._watched.name]
-        bands = sorted(((self._x(i.opened_at), i) for i in told), key=lambda band: band[0])
-        for left, item in bands:
-            right = self._x(item.resolved_at or self._page.until)
+        for item in told:
+            left, right = self._x(item.opened_at), self._x(item.resolved_at or self._page.until)
             box = [(left, _TOP), (max(right, left + 2), self._foot)]
             self._brush.rectangle(box, fill=_BAND)
+
+    def _names(self) -> None:
+        """Names of incidents over the lines, where they do not lie on each other."""
+        told = [item for item in self._page.incidents if item.scope == self._watched.name]
         free = 0.0
-        for left, item in bands:
+        for left, item in sorted(((self._x(i.opened_at), i) for i in told), key=lambda b: b[0]):
             if left > free:
                 name, at = f"#{item.number} {item.rule}", min(left + 5, WIDTH - _RIGHT - 110)
                 free = self._text(at, _TOP + 6, name, size=18, fill=_INK)
@@ -166,7 +170,8 @@ class _Picture:
 
         font = ImageFont.load_default(size)
         shown = plain(text, 90)
-        self._brush.text((x, y), shown, font=font, fill=fill, anchor=anchor)
+        self._brush.text((x, y), shown, font=font, fill=fill, anchor=anchor,
+                         stroke_width=2, stroke_fill=_PAPER)  # fmt: skip
         return x + float(self._brush.textlength(shown, font=font))
 
 

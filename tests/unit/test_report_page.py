@@ -171,3 +171,33 @@ def test_without_pillow_the_sentence_names_the_remedy(monkeypatch: pytest.Monkey
 def test_dashes_go_on_around_a_corner() -> None:
     found = list(dashes([(0.0, 0.0), (6.0, 0.0), (6.0, 6.0)], (4, 4)))
     assert found == [[(0.0, 0.0), (4.0, 0.0)], [(6.0, 2.0), (6.0, 6.0)]]
+
+
+def luminance(colour: str) -> float:
+    """Of a colour as WCAG reckons it."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> None:
+    text = html(page())
+    block = re.findall(r":root \{(.*?)\}", text, re.DOTALL)[theme]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+    papers = [colours.pop("paper"), colours.pop("raised")]
+    colours.pop("hair")  # grid lines, which stand back on purpose
+    words_ = {"ink", "soft", "bad", "good", "limit"}
+    weak = {
+        name: round(contrast(colour, papers[0]), 2)
+        for name, colour in colours.items()
+        if contrast(colour, papers[0]) < (4.5 if name in words_ else 3.0)
+    }
+    assert weak == {}
+    assert min(contrast(colours[name], papers[1]) for name in words_) >= 4.5
+    assert len(colours) > 25
