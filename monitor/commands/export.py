@@ -19,8 +19,9 @@ from monitor.store.exporting import Stream, observed
 
 Format = Literal["csv", "jsonl", "parquet"]
 
-# A spreadsheet runs what starts like this as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs what starts like this as a formula; the full-width ones in Japanese settings.
+# Source: owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def export(since: timedelta, form: Format, out: Path | None) -> None:
@@ -145,7 +146,8 @@ def _cell(value: Any) -> str:
 
 
 def _guarded(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Blanks before it do not make a formula harmless: some programs strip them."""
+    return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,7 @@ from monitor.pricing import Book, Slice, account_spend, day_of, spent_day
 from monitor.pricing.hours import spent_hours
 from monitor.pricing.meters import Account, Line
 from monitor.settings import Settings
-from monitor.store import Connection, Database, accounts, reckoned, spending
+from monitor.store import Connection, Database, accounts, reckoned, reports, spending
 
 Said = Callable[[str], str | None]
 
@@ -32,10 +32,13 @@ def latest(now: datetime, zone: ZoneInfo) -> tuple[date, date]:
 
 
 async def so_far(database: Database, settings: Settings, book: Book, *, now: datetime) -> bool:
-    """Bring yesterday and today up to now. False where our role may only read. Raises Away."""
+    """Bring yesterday and today up to now. Raises Away.
+
+    False where our role may only read, or the worker counts days in another zone than we would.
+    """
     zone = zone_of(settings)
     async with database.begin() as connection:
-        if not await reckoned.may_keep(connection):
+        if not await reckoned.may_keep(connection) or await reports.zone(connection) != zone:
             return False
     for on in latest(now, zone):
         async with database.begin() as connection:

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from monitor.domain import Observation, Outcome, Stamp, Target
+from monitor.identity import same
 from monitor.metrics.lag import felt
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
 from monitor.metrics.serving import Answer, listening
@@ -171,9 +172,11 @@ class Metrics:
         return Answer(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
 
     def _model(self, observation: Observation) -> str:
-        known = models(self._targets[observation.target])
-        model = observation.model_detected
-        return UNKNOWN if model is None else model if model in known else OTHER
+        """The configured name of who answered, however the service spells it."""
+        known, model = models(self._targets[observation.target]), observation.model_detected
+        if model is None or model in known:
+            return model or UNKNOWN
+        return next((name for name in known if same(model, name)), OTHER)
 
     def _waited_s(self) -> float:
         if self._oldest_at is None:

@@ -43,7 +43,7 @@ async def test_csv_holds_every_row_with_exact_money_and_empty_cells_for_null(
     assert first["slot"] == EIGHT.isoformat()
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", " =", "＝", "\u00a0@"])
 async def test_what_looks_like_a_formula_is_text(
     database: Database, database_url: str, start: str
 ) -> None:

@@ -29,7 +29,7 @@ from tests.contract.past import (
 )
 
 DAY = timedelta(days=1)
-KEPT = timedelta(days=12)
+KEPT = timedelta(days=8)
 ROLLED = ("rollups_hourly", "rollups_daily", "answers_hourly", "answers_daily", "models_hourly",
           "models_daily", "spend_hourly", "spend_days", "rollups_due", "slots")  # fmt: skip
 
@@ -42,7 +42,7 @@ from tests.contract.past import roll
 async def main():
     database = Database(sys.argv[1])
     print("begun", flush=True)
-    await roll(database, keep_raw=timedelta(days=12))
+    await roll(database, keep_raw=timedelta(days=8))
     print("done", flush=True)
 
 asyncio.run(main())
@@ -50,8 +50,8 @@ asyncio.run(main())
 
 
 async def fill(database: Database) -> None:
-    """Twenty-four days, three hours of each, and rounds for retention to delete."""
-    for days in range(24):
+    """Sixteen days, three hours of each, and rounds for retention to delete."""
+    for days in range(16):
         noon = YESTERDAY - days * DAY + timedelta(hours=12)
         rows = [one_of(noon + hour * timedelta(hours=1), query, ttft_ms=ms)
                 for hour, one_of, ms in ((0, asked, 600.0), (2, fell, 2000.0), (5, asked, 900.0))
@@ -101,7 +101,7 @@ async def test_killed_anywhere_and_run_again_it_leaves_what_an_undisturbed_run_l
 ) -> None:
     await fill(database)
     chance, kills = Random(11), 0
-    for _ in range(7):
+    for _ in range(6):
         if not killed(database_url, after_s=chance.uniform(0.02, 0.5)):
             break
         kills += 1

@@ -60,3 +60,15 @@ async def test_every_day_is_reckoned_before_its_raw_rows_go(database: Database) 
         "FROM report.spend_daily WHERE provider IS NOT NULL",
     )
     assert (kept <= 3, spent) == (True, len(days))
+
+
+async def test_a_report_configured_for_another_zone_leaves_the_days_alone(
+    database: Database,
+) -> None:
+    now = datetime.now(UTC)
+    await add(database, asked(now))
+    await roll(database, "Europe/Rome")
+    before = await ask(database, "SELECT * FROM spend_days ORDER BY day, provider")
+    here = watch(database)  # UTC
+    assert not await reckoning.so_far(database, here.settings, here.book, now=now)
+    assert await ask(database, "SELECT * FROM spend_days ORDER BY day, provider") == before

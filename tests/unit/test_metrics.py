@@ -69,7 +69,8 @@ def test_a_probe_without_text_has_an_outcome_and_no_latency() -> None:
 
 @pytest.mark.parametrize(
     ("detected", "label"),
-    [(LLAMA, LLAMA), (HAIKU, HAIKU), ("x/never-heard", "other"), (None, "unknown")],
+    [(LLAMA, LLAMA), (HAIKU, HAIKU), ("Llama-4-Scout-17B-16E-Instruct", LLAMA),
+     ("x/never-heard", "other"), (None, "unknown")],
 )  # fmt: skip
 def test_the_label_of_the_model_has_few_values(detected: str | None, label: str) -> None:
     held = metrics()
