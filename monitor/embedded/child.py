@@ -56,6 +56,10 @@ class Child:
     def last_words(self) -> str:
         return last_words(b"".join(self._lines).decode(errors="replace"))
 
+    def wait(self) -> None:
+        """Return once it has ended."""
+        self._keeper.join()
+
     def stop(self) -> None:
         """End it, the more firmly the longer it takes. Nothing happens if it has ended."""
         for number, patience_s in _STOPPING:

@@ -11,13 +11,16 @@ import os
 import shlex
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from monitor.embedded import cluster, guise, launch
 from monitor.embedded.child import Child
+from monitor.embedded.guise import Guise
+from monitor.embedded.keeper import Keeper
 from monitor.embedded.pidfile import Live, live, open_socket_directory, stale_pid
 from monitor.embedded.wheel import Programs
 from monitor.embedded.words import Embedded, EmbeddedFault
@@ -84,7 +87,7 @@ def _own_or_join(lock: Path, directory: Path, ours: ExitStack) -> Live | None:
 
 
 def _start(home: Path, directory: Path, programs: Programs, ours: ExitStack) -> Live:
-    """Start the server. It ends when `ours` is closed."""
+    """Start the server. It ends when `ours` is closed, and not before."""
     cluster.ensure(directory, programs)
     server_is = guise.of(directory)
     sockets = open_socket_directory(directory, server_is)
@@ -92,6 +95,17 @@ def _start(home: Path, directory: Path, programs: Programs, ours: ExitStack) -> 
         ours.callback(shutil.rmtree, sockets, ignore_errors=True)
     place = str(sockets).replace('"', '""')
     settings = _SETTINGS | {"unix_socket_directories": f'"{place}"'}
+    begin = partial(_begin, home, directory, programs, server_is, settings)
+    ours.callback(Keeper(begin).stop)
+    if found := live(directory):
+        return found
+    raise EmbeddedFault(f"The embedded Postgres on {directory} ended as soon as it had started.")
+
+
+def _begin(
+    home: Path, directory: Path, programs: Programs, server_is: Guise, settings: Mapping[str, str]
+) -> Child:
+    """A server process that accepts connections."""
     with ExitStack() as inherited:
         lock = _claimed(directory, inherited)
         command = server_is.command(
@@ -103,11 +117,10 @@ def _start(home: Path, directory: Path, programs: Programs, ours: ExitStack) -> 
             stale=stale_pid(directory),
         )
         child = Child(command, log=home / "postgres.log", inherits=(lock,))
-        ours.callback(child.stop)
     deadline = time.monotonic() + _START_DEADLINE_S
     while child.runs and time.monotonic() < deadline:
-        if found := live(directory):
-            return found
+        if live(directory):
+            return child
         time.sleep(0.005)
     child.stop()
     if child.status == launch.REFUSED:

@@ -8,9 +8,11 @@ import stat
 import subprocess
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy
 
@@ -175,11 +177,31 @@ def test_server_that_does_not_listen_is_ended_all_the_same(
         assert query(server.url, PUT_BACK) == 43
 
 
+def test_killed_server_is_started_anew_on_the_same_data_and_address(home: Path) -> None:
+    def back(before: int) -> bool:
+        with suppress(psycopg.OperationalError, FileNotFoundError):
+            return pid() != before and kept(server.url) == 43
+        return False
+
+    def pid() -> int:
+        return int((home / "postgres/postmaster.pid").read_text().split()[0])
+
+    with running(home) as server:
+        query(server.url, "UPDATE kept SET n = 43")
+        for _ in range(2):
+            killed = pid()
+            os.kill(killed, signal.SIGKILL)
+            assert soon(partial(back, killed))
+    assert not programs_in(home)
+    with running(home) as server:
+        assert query(server.url, PUT_BACK) == 43
+
+
 def test_killed_server_recovers_at_the_next_start(home: Path) -> None:
     with running(home) as server:
         query(server.url, "UPDATE kept SET n = 43")
         os.kill(server.pid, signal.SIGKILL)
-        assert soon(lambda: not programs_in(home))
+    assert soon(lambda: not programs_in(home))
     with running(home) as server:
         assert query(server.url, PUT_BACK) == 43
 
