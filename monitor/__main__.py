@@ -180,7 +180,9 @@ app.add_typer(baselines, name="baseline")
 def baseline_capture(
     target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
     model: Annotated[str | None, typer.Option(help="Who answers now; else the expected.")] = None,
-    count: Annotated[int, typer.Option(min=1, max=100, help="Answers to each query.")] = 5,
+    count: Annotated[
+        int | None, typer.Option(min=1, max=100, help="Answers to each query; else enough.")
+    ] = None,
     query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
     source: Annotated[
         Path | None, typer.Option("--from", help="Transcripts recorded by probe --record.")

@@ -10,23 +10,19 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
-from uuid import uuid4
 
-from monitor import __version__, identity, measure, pricing
+from monitor import identity, pricing
+from monitor.commands import capturing
 from monitor.commands.opening import BAD_INPUT, FAILED, configuration, database_url, stop
 from monitor.commands.opening import unreachable as out_of_reach
-from monitor.dialects import dialect_of, read
-from monitor.domain import Outcome, Query, Target, Transcript, Unpriced
+from monitor.domain import Query, Target, Unpriced
 from monitor.identity.features import Answer
-from monitor.identity.profile import ENOUGH_ANSWERS
-from monitor.identity.tongue import SHORTEST
+from monitor.identity.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.tracking import CHANGED_AT
-from monitor.jobs.identifying import answer_of, profiled
+from monitor.jobs.identifying import profiled
 from monitor.settings import Settings
 from monitor.store import Away, Database, SchemaUnknown, captured, identities, schema
 from monitor.store.identities import Epoch
-from monitor.transcripts import recorded
-from monitor.wire import Wire, exchange, quiet
 
 Result = TypeVar("Result")
 
@@ -35,7 +31,7 @@ def capture(
     target: str | None,
     *,
     model: str | None,
-    count: int,
+    count: int | None,
     query: str | None,
     source: Path | None,
     over_budget: bool,
@@ -43,6 +39,7 @@ def capture(
     """Keep `count` answers to each canned query, or those of a file, as this model's.
 
     Running it is a person's word that the model answers; the first expected one if none is named.
+    Without a `count`, as many as make a good baseline.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -54,22 +51,30 @@ def capture(
         ids = ", ".join(item.id for item in chosen.queries)
         stop(f'target "{chosen.name}" has no query "{query}"; known: {ids}', BAD_INPUT)
     if source is not None:
-        heard = _from_file(settings, chosen, queries, source)
+        heard = capturing.from_file(settings, chosen, queries, source)
     else:
+        each = count or capturing.enough(queries)
         if not over_budget:
-            _within_budget(settings, chosen, count * len(queries))
-        heard = asyncio.run(_asked(settings, chosen, queries, count))
+            _within_budget(settings, chosen, each * len(queries))
+        heard = asyncio.run(capturing.asked(settings, chosen, queries, each))
     if not any(heard.values()):
         stop("nothing was answered: no baseline was captured")
-    epoch = in_database(settings, lambda database: _kept(database, chosen, named, heard))
+    epoch, known = in_database(settings, lambda database: _kept(database, chosen, named, heard))
     for item, answers in heard.items():
         _say(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
+    needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
+    if known < needed:
+        _say(f"{known} of {needed} answers of {named} are known: nothing is judged by them before "
+             "there are more; capture again")  # fmt: skip
 
 
 async def _kept(
     database: Database, target: Target, model: str, heard: Mapping[Query, Sequence[Answer]]
-) -> Epoch:
-    """Add to the baseline in force; an expected model that is not its own begins the next."""
+) -> tuple[Epoch, int]:
+    """Add to the baseline in force; an expected model that is not its own begins the next.
+
+    Returns the epoch, and how many answers of the model it now has.
+    """
     expected = next((m for m in target.expected_models if identity.same(m, model)), None)
     async with database.begin() as connection:
         found = await identities.epochs(connection, target.name)
@@ -83,7 +88,8 @@ async def _kept(
                 connection, epoch, query, answers, model=model, verified_by="operator"
             )
         await identities.restart(connection, epoch)
-    return epoch
+        counts = await captured.counts(connection, epoch)
+    return epoch, sum(count.answers for count in counts if count.model == model)
 
 
 def show(target: str | None) -> None:
@@ -177,50 +183,6 @@ def _within_budget(settings: Settings, target: Target, count: int) -> None:
         stop(f"{count} probes could cost ${worst:.4f}, more than the daily probe budget of "
              f"${settings.file.probes.daily_budget_usd} (probes.daily_budget_usd); repeat with "
              "--over-budget to run them", BAD_INPUT)  # fmt: skip
-
-
-async def _asked(
-    settings: Settings, target: Target, queries: Sequence[Query], count: int
-) -> dict[Query, list[Answer]]:
-    """Ask each query so many times, in turn and one after another."""
-    dialect = dialect_of(target)
-    heard: dict[Query, list[Answer]] = {query: [] for query in queries}
-    async with Wire(__version__) as wire:
-        with quiet():
-            for _ in range(count):
-                for query in queries:
-                    transcript = await exchange(
-                        dialect.ask(query, target), dialect=dialect, target=target, query=query,
-                        probe=uuid4(), http=wire,
-                    )  # fmt: skip
-                    heard[query] += _usable(settings, target, query, transcript)
-    return heard
-
-
-def _from_file(
-    settings: Settings, target: Target, queries: Sequence[Query], source: Path
-) -> dict[Query, list[Answer]]:
-    """Answers of recorded transcripts, which do not say what was asked."""
-    if len(queries) > 1:
-        stop("a file of transcripts holds the answers to one query: say which with --query",
-             BAD_INPUT)  # fmt: skip
-    try:
-        with source.open(encoding="utf-8") as lines:
-            transcripts = recorded(lines)
-    except (OSError, ValueError) as fault:
-        stop(f"{source}: {fault}", BAD_INPUT)
-    (query,) = queries
-    return {query: [a for t in transcripts for a in _usable(settings, target, query, t)]}
-
-
-def _usable(
-    settings: Settings, target: Target, query: Query, transcript: Transcript
-) -> list[Answer]:
-    """The answer of a transcript, if it is a whole one that has a manner."""
-    reply = read(dialect_of(target), transcript)
-    whole = measure.outcome(transcript, reply)[0] is Outcome.ANSWERED
-    answer = answer_of(query, reply, settings.secrets)
-    return [answer] if whole and len(answer.text.strip()) >= SHORTEST else []
 
 
 def in_database(

@@ -1,0 +1,91 @@
+"""Answers to learn a model's looks from: asked for now, or read from recorded transcripts."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import uuid4
+
+from monitor import __version__, measure
+from monitor.commands.opening import BAD_INPUT, stop
+from monitor.commands.printing import progress
+from monitor.dialects import dialect_of, read
+from monitor.domain import Outcome, Query, Target, Transcript
+from monitor.identity.features import Answer
+from monitor.identity.profile import ENOUGH_ANSWERS
+from monitor.identity.tongue import SHORTEST
+from monitor.jobs.identifying import answer_of
+from monitor.settings import Settings
+from monitor.transcripts import recorded
+from monitor.wire import Wire, exchange, quiet
+
+FEWEST = 5  # answers to each query, however many queries there are
+PATIENCE_S, LONGEST_S = 60.0, 120.0  # where a service that throttles us names no time; at most
+WAITS = 3  # in a row for one answer
+THROTTLED = (Outcome.RATE_LIMITED, Outcome.UNAVAILABLE)
+
+
+def enough(queries: Sequence[Query]) -> int:
+    """Answers to each query that make a good baseline: half as many again as are needed."""
+    return max(FEWEST, -(-3 * ENOUGH_ANSWERS // (2 * len(queries))))
+
+
+async def asked(
+    settings: Settings, target: Target, queries: Sequence[Query], count: int
+) -> dict[Query, list[Answer]]:
+    """Ask each query so many times, in turn and one after another, as fast as the service lets us.
+
+    What is asked here is not measured, so a throttled question is asked again.
+    """
+    heard: dict[Query, list[Answer]] = {query: [] for query in queries}
+    turns = [query for _ in range(count) for query in queries]
+    async with Wire(__version__) as wire:
+        with quiet(), progress(len(turns)) as done:
+            for query in turns:
+                transcript = await _answered(target, query, wire)
+                heard[query] += usable(settings, target, query, transcript)
+                done()
+    return heard
+
+
+async def _answered(target: Target, query: Query, wire: Wire) -> Transcript:
+    dialect = dialect_of(target)
+    for waited in range(WAITS + 1):
+        transcript = await exchange(
+            dialect.ask(query, target), dialect=dialect, target=target, query=query,
+            probe=uuid4(), http=wire,
+        )  # fmt: skip
+        outcome, why = measure.outcome(transcript, read(dialect, transcript))
+        if outcome not in THROTTLED or waited == WAITS:
+            break
+        named = transcript.retry_after_s
+        pause = min(PATIENCE_S if named is None else named, LONGEST_S)
+        print(f"{why}: asked again in {pause:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
+        await asyncio.sleep(pause)
+    return transcript
+
+
+def from_file(
+    settings: Settings, target: Target, queries: Sequence[Query], source: Path
+) -> dict[Query, list[Answer]]:
+    """Answers of recorded transcripts, which do not say what was asked."""
+    if len(queries) > 1:
+        stop("a file of transcripts holds the answers to one query: say which with --query",
+             BAD_INPUT)  # fmt: skip
+    try:
+        with source.open(encoding="utf-8") as lines:
+            transcripts = recorded(lines)
+    except (OSError, ValueError) as fault:
+        stop(f"{source}: {fault}", BAD_INPUT)
+    (query,) = queries
+    return {query: [a for t in transcripts for a in usable(settings, target, query, t)]}
+
+
+def usable(
+    settings: Settings, target: Target, query: Query, transcript: Transcript
+) -> list[Answer]:
+    """The answer of a transcript, if it is a whole one that has a manner."""
+    reply = read(dialect_of(target), transcript)
+    whole = measure.outcome(transcript, reply)[0] is Outcome.ANSWERED
+    answer = answer_of(query, reply, settings.secrets)
+    return [answer] if whole and len(answer.text.strip()) >= SHORTEST else []

@@ -1,0 +1,69 @@
+"""A newcomer's first hour: capture how the model writes, look at it, tell the fallback by it."""
+
+from pathlib import Path
+
+import pytest
+
+from monitor.commands.capturing import asked, enough
+from monitor.domain import Query
+from monitor.settings import load
+from tests.e2e.rig import command, configuration, service
+from tests.scripted import scripted, whole
+
+
+def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> None:
+    with service(pace=0.002) as stage:
+        configuration(tmp_path, stage.url)
+        none = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
+        assert none.stdout == "rag: no baseline; capture one with `monitor baseline capture`\n"
+        few = command(tmp_path, "baseline", "capture", "--count", "2", DATABASE_URL=database_url)
+        assert few.returncode == 0, few.stderr
+        assert few.stdout.endswith(
+            "of 25 answers of meta-llama/llama-4-scout are known: nothing is judged by them "
+            "before there are more; capture again\n"
+        )
+        done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        assert "capture again" not in done.stdout
+        stage.play(situation="key_rejected")
+        haiku = ("baseline", "capture", "--model", "claude-haiku-4.5", "--count", "15")
+        assert command(tmp_path, *haiku, DATABASE_URL=database_url).returncode == 0
+        shown = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
+    assert "epoch 1 since" in shown.stdout
+    assert "anthropic/claude-haiku-4-5 can be told from it: separability" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("capture", "--query", "nope"), 'target "rag" has no query "nope"; known: hi, who'),
+        (("capture", "nowhere"), 'unknown target "nowhere"; known: rag'),
+        (("accept",), 'target "rag" has no baseline: `monitor baseline capture` first'),
+        (("capture", "--count", "100"), "200 probes could cost $"),
+    ],
+)
+def test_what_cannot_be_done_is_said(
+    tmp_path: Path, database_url: str, arguments: tuple[str, ...], words: str
+) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9", more='[probes]\ndaily_budget_usd = "0.01"')
+    ended = command(tmp_path, "baseline", *arguments, DATABASE_URL=database_url)
+    assert ended.returncode != 0
+    assert words in ended.stderr
+
+
+def test_as_many_are_asked_for_as_make_a_good_baseline() -> None:
+    queries = [Query(id=f"q{nth}", text="Hi") for nth in range(40)]
+    assert [enough(queries[:n]) for n in (1, 2, 4, 5, 40)] == [38, 19, 10, 8, 5]
+
+
+async def test_a_service_that_throttles_is_asked_again_but_not_for_ever(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with scripted(whole(429, b"slowly", ("Retry-After", "0"))) as server:
+        configuration(tmp_path, server.url)
+        settings = load({"MONITOR_CONFIG": str(tmp_path / "monitor.toml")})
+        target = settings.targets["rag"]
+        heard = await asked(settings, target, target.queries[:1], 1)
+    assert list(heard.values()) == [[]]
+    assert server.connections == 4
+    assert capsys.readouterr().err.count("HTTP 429: slowly: asked again in 0 s") == 3
