@@ -9,7 +9,7 @@ import re
 from functools import cache
 
 from monitor.identity.guards import CORRECTS, either
-from monitor.identity.speakers import MAKER, NAME
+from monitor.identity.speakers import ANYBODY, MAKER, NAME
 from monitor.identity.tongues import TONGUES, Tongue
 
 
@@ -21,10 +21,11 @@ def _spaced(phrases: str) -> str:
 _STOP = either(
     """not|no|never|neither|nor|hardly|non|mai|bukan|bukanlah|tidak|ne|pas|jamais|nicht|kein|keine|
     nie|não|nunca|like|unlike|fan|fans|of|with|about|than|by|from|using|in|on|at|to|or|who|that|if|
-    similar|inspired|compatible|former|ex|rival|competitor|alternative|di|da|de|do|del|por|dari|von|
+    similar|inspired|sales|executive|personal|shop|legal|medical|dental|teaching|office|compatible|former|ex|rival|competitor|alternative|di|da|de|do|del|por|dari|von|
     mit|con|com|avec|para|für|untuk|come|como|comme|wie|seperti|i|je|ich|eu|yo|saya|aku"""
 )
 _WORD = rf"(?!(?:{_STOP})\b)[\w'-]+"
+_PLAIN = rf"(?-i:(?=[a-z]|AI\b|KI\b|IA\b|LLM\b|{NAME}))(?:{_WORD}|{NAME})"  # no product: "Microsoft Excel assistant"
 _ADVERB = _spaced(
     r"""(?:,? (?:actually|really|indeed|in fact|in reality|currently|simply|just|basically|also|
     technically|underneath|originally|proudly|of course|in realtà|davvero|sebenarnya|en realidad|
@@ -54,14 +55,22 @@ _WHICH = _spaced(
     (?:(?:was|is|has been|è stato|è stata|è|fue|ha sido|a été|est|foi) )?"""
 )
 _LINKS = _spaced(
-    """made|created|developed|trained|built|designed|from|by|that|who|which|here|and|for|to|with|at|
+    """made|created|developed|trained|built|designed|from|by|that|who|which|here|for|to|with|at|
     powered|based|called|named|di|da|del|della|de|creato|sviluppato|addestrato|che|qui|que|yang|
-    untuk|para|pour|per|für|e|y|et|und|dan|von|dari|buatan|oleh|ready|pronto"""
+    untuk|para|pour|per|für|von|dari|buatan|oleh|ready|pronto|
+    (?:and|e|ed|y|et|und|dan) (?:I|I'm|my|am|was|have|can|will|then|now|made|created|developed|
+    trained|built|designed|based|powered|named|called|released|here|ready|sono|posso|addestrato|
+    creato|sviluppato|mi|soy|estoy|puedo|me|entrenado|je|j'ai|entraîné|ich|bin|kann|wurde|trainiert|
+    saya|dilatih|dirancang|siap|eu|sou|posso|treinado)"""
 )
 _GOING_ON = _spaced(
     """in|on|using|under|via|through|right now|today|currently|behind|family|series|architecture|
     architettura|architektur|arquitectura|technology|su|con|nel|nella|mit|pada|dengan|en|em|no|na|
     sur|avec|dans|auf|so that"""
+)
+_I = _spaced(  # the speaker goes on: "as an AI made by OpenAI, I …", and not "…, ChatGPT …"
+    """i|i'm|i've|i'd|i'll|my|io|mi|posso|non posso|non ho|saya|aku|yo|puedo|no puedo|no tengo|je|
+    j'|ich|eu|não posso|não tenho"""
 )
 _VERBS = "|".join(_spaced(tongue.verbs) for tongue in TONGUES if tongue.verbs)
 _HEADS = "|".join(_spaced(tongue.heads) for tongue in TONGUES)
@@ -92,7 +101,7 @@ def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
     described = _described(tongue) + more
     model = rf"(?:{article}\s*)?(?:{heads}\s+)*{_NAMED}"
     before_name = rf"(?:(?:{article}\s*)?(?:{heads}\s+)+|(?:{tongue.definite or '(?!)'})\s+)?"
-    persona = rf"(?-i:[A-Z]|{NAME})[^.!?;]{{0,60}}?,\s+(?:{described},?\s+)?"
+    persona = rf"(?-i:[A-Z]|{NAME})[^.!?;{ANYBODY}]{{0,60}}?,\s+(?:{described},?\s+)?"
     denied = rf"\b(?:{_spaced(tongue.denied)})\s+[^.;!?]{{1,60}}?,?\s+(?:{CORRECTS})\s+"
     bare = [rf"{be}{before_name}{_NAMED}", rf"{denied}{before_name}{_NAMED}"]
     full = [
@@ -100,7 +109,7 @@ def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
         rf"{be}{described},?\s+(?:{_spaced(tongue.called)})\s+{_NAMED}",
         rf"{be}(?:{described},\s+(?:specifically\s+)?)?{described}{_WHICH}{made}",
         rf"{be}{_described(tongue)}{_WHICH}{of}",
-        rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_WORD}\s+){{0,3}}?{heads}\b{_STANDS}",
+        rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_PLAIN}\s+){{0,3}}?{heads}\b{_STANDS}",
         rf"{be}{persona}{running}\s+{model}",
         rf"{be}{persona}{_WHICH}{made}",
         rf"{be}{described},?\s+{running}\s+{model}",
@@ -109,7 +118,7 @@ def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
         rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b{_MADE_ME}",
         rf"\b{makes}\s+{_BY}",
         rf"\b(?:{_spaced(tongue.maker)})\s+{_BY}",
-        rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s)",
+        rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s+(?:{_I})\b)",
         rf"\b{made}(?=[^,.]{{0,30}},\s+(?:{_spaced(tongue.be)})\s)",
     ]
     if tongue.verbs:
@@ -118,7 +127,7 @@ def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
 
 
 _HERE = (  # "Claude here, …", "Claude is my name"
-    rf"\b{_NAMED}(?=\s+(?:here|speaking)\s*(?:[,.!:–—-]|$))",
+    rf"\b{_NAMED}\s+(?:here|speaking)(?=\s*(?:[,.!:–—-]|$))",
     rf"\b{_NAMED}\s+(?:is my name|è il mio nome|adalah nama saya|es mi nombre|est mon nom|"
     r"ist mein Name|é (?:o )?meu nome)",
 )
@@ -159,7 +168,7 @@ def full() -> tuple[re.Pattern[str], ...]:
 
 # What may come right after a full claim.
 FOLLOWS = re.compile(
-    rf"{_STOPS}|\s+(?:{_LINKS}|{_GOING_ON}|{_HEADS}|{_VERBS}|{_CALLED}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
+    rf"{_STOPS}|\s+(?:{_LINKS}|(?:{_GOING_ON})(?!\s+(?:how|why|when|what|where))|{_HEADS}|{_VERBS}|{_CALLED}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
     r"'s?\s+(?:own\s+)?(?:AI\s+|research\s+)?(?:team|researchers|engineers|lab|labs)\b",
     re.I,
 )
@@ -173,15 +182,19 @@ _ARTIFICIAL = _spaced(
 )
 _HELP = _spaced(
     r"""(?:and )?(?:how|what) (?:can|may)|(?:and )?(?:I'm|I am) (?:here|happy|glad|ready|pleased)|
-    here to|nice to|pleased|your\b|il tuo|la tua|tu asistente|votre|ton assistant|dein|Ihr\b|
-    come posso|in cosa|bagaimana|ada yang|apa yang|siap|cómo puedo|en qué|comment puis|wie kann|
-    womit|como posso|em que"""
+    here to|ready to|nice to|pleased|come posso|in cosa|bagaimana|ada yang|apa yang|siap|
+    cómo puedo|en qué|comment puis|wie kann|womit|como posso|em que"""
+)
+_YOURS = _spaced(  # "your assistant"; a neighbour or an agent may be a person
+    r"""(?:your|il tuo|la tua|tu|su|votre|ton|dein|deine|Ihr|Ihre|seu|sua) (?:[\w-]+ ){0,3}?
+    (?:AI|IA|KI|[\w-]*assist?(?:ant|ante|ent|entin|ente)|asistente|asisten|chatbot|bot|helper|
+    companion)\b"""
 )
 _DENIAL = _spaced("(?:(?:and|e|y|et|und|dan) )?(?:not|non|nicht|bukan|no|pas|não) ")
 _PARTICIPLES = "|".join(_spaced(tongue.made) for tongue in TONGUES)
 _ARTICLES = "|".join(_spaced(tongue.article) for tongue in TONGUES)
 GOES_ON = re.compile(
-    rf"[\s,(¿–—:-]*(?:{_HELP}|{_DENIAL}|(?:here|speaking)\b|{MAKER}'s\s|"
+    rf"[\s,(¿–—:-]*(?:{_HELP}|{_YOURS}|{_DENIAL}|(?:here|speaking)\b|{MAKER}'s\s|"
     rf"{_WHICH}(?:{_ALL_MADE})\s*(?:{_TEAM})?{MAKER}|"
     rf"{_AND}\s+(?:{_WORD}\s+){{0,2}}?(?:{_PARTICIPLES})\s*{MAKER}|(?:(?:{_ARTICLES})\s*)?"
     rf"(?:{_WORD}\s+){{0,5}}?"
@@ -189,5 +202,6 @@ GOES_ON = re.compile(
     re.I,
 )
 CHINESE_GOES_ON = re.compile(
-    r"(?:[\s,.。(-]|由|是|模型|大模型|语言模型|驱动).*(?:由|AI|人工智能|模型|助手|开发)"
+    r"(?:[\s,.。(-]|由|是|模型|大模型|语言模型|驱动).*"
+    r"(?:由|AI|人工智能|模型|助手|开发|很高兴|有什么|请问|能帮)"
 )

@@ -49,10 +49,15 @@ _RESETS = either(
     en realidad|mais|en fait|aber|sondern|tatsächlich|mas|na verdade"""
 )
 CORRECTS = "but(?: rather)?|bensì|ma|melainkan|tapi|sino|mais|sondern|mas"
+# What the speaker says of himself before the claim. "My shirt reads" is none of it.
 _OWN = either(
-    """i|i'm|i've|my|you can call me|people (?:here )?call me|they call me|users call me|io|sono|
-    non sono|mi|il mio|saya|aku|nama saya|soy|yo|no soy|no|me|mi nombre|je|j'ai|mon|ich|mein|sou|
-    eu|não sou|não|meu|fui"""
+    """(?:i am|i'm|i was|i've been|i have been|i go by|i answer to|i can|i can't|i don't|i do not|
+    i help|i have no|my name is|my name's|you can call me|(?:people|they|users)(?: here)? call me|
+    io sono|sono|non sono|mi chiamo|il mio nome è|mi chiamano|posso|non posso|saya|aku|
+    nama saya|soy|yo soy|no soy|no|me llamo|me llaman|mi nombre es|puedo|no puedo|je suis|
+    je ne suis pas|je m'appelle|on m'appelle|mon nom est|je peux|je ne peux pas|ich bin|ich heiße|
+    ich heisse|ich kann|mein name ist|man nennt mich|sou|eu sou|não sou|eu não sou|não|
+    me chamo|me chamam|meu nome é|posso|não posso)"""
 )
 _CONCEDES = either(
     """while|although|though|even though|anche se|sebbene|meskipun|walaupun|aunque|bien que|
@@ -100,7 +105,10 @@ _UNSAID = re.compile(
     either(
         r"""just kidding|kidding|joking|scherzo|scherzavo|bercanda|es broma|je plaisante|scherz\b|
         brincadeira|开玩笑|so they (?:say|keep)|they (?:say|keep saying)|
-        (?:he|she|people|you) says?\b|what (?:it|he|she|they|the prompt) |
+        (?:he|she|people|you) says?\b|,\s*said|
+        ,\s*(?:says?|jokes?|joked|claims?|claimed|writes|wrote|
+        thinks|dice|dicono|kata|dicen|dit|disent|sagt|sagte|diz|dizem)\b|
+        what (?:it|he|she|they|the prompt) |
         in this (?:story|game|scenario|play|role|scene)|hypothetically|supposedly|allegedly|
         apparently|(?:is|was|would be|isn't) (?:a lie|false|wrong|not true|untrue|incorrect|true)|
         or (?:maybe|perhaps|something|at least)|is (?:a|the) (?:sentence|phrase|line|claim|lie)|

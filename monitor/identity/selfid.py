@@ -45,8 +45,11 @@ _VOCABULARY = frozenset(
     if len(word) > 1 or word in ("I", "i", "a")
 )
 _ALTERNATIVE = re.compile(r"\s*(?:or|o|atau|ou|oder)\s", re.I)  # "Claude or Llama"
+_COMPOUND = re.compile(r"-\w")  # "OpenAI-certified"
+_PROPER = re.compile(r"\s+(?!(?:AI|KI|IA|LLM)\b)[A-ZÀ-Ý]")  # the name goes on: "Meta Design"
 _INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may as well introduce somebody else
 _MADE_BY = re.compile(rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+({MAKER})")
+_WORD = re.compile(r"\w")
 _POINTED = re.compile(r"\s*[,.!:;(–—-]")
 _ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how can I help?"
     either(
@@ -98,14 +101,17 @@ def _stands(
     before, after = sentence[: match.start()], sentence[match.end() :]
     if not guards.opens(before) or guards.unsaid(after) or _ALTERNATIVE.match(after):
         return False
+    if _COMPOUND.match(after):
+        return False
     if sentence.endswith("?") and not _ASKS.search(after):
         return False
     if not bare:
-        return bool(grammar.FOLLOWS.match(after))
+        goes_on = _PROPER.match(after) and not sentence.istitle()
+        return bool(grammar.FOLLOWS.match(after)) and not goes_on
     made = _MADE_BY.match(after)
     if made and speakers[made[1]].maker != speaker.maker:
         return False
-    if not after.strip(" .,!?:;()–—-。"):
+    if not _WORD.search(after):
         return not _INTRODUCES.match(match[0])
     return _assistant(after, certain=speaker.certain)
 

@@ -29,6 +29,7 @@ _RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HUMP = re.compile(r"[a-zà-ÿ][A-Z]")
 _HUMPED = frozenset({"openai", "chatgpt", "deepseek", "deepmind", "xai"})  # have one of their own
 _LONG, _LONG_IF_GLUED = 18, 8  # letters; longer runs are taken apart even without a hump
+_SHOUTED = 12  # letters; fewer may be an abbreviation
 _GLUED = 0.06  # share of blanks in a text below which it has lost them
 
 
@@ -43,7 +44,14 @@ def cleaned(text: str, names: re.Pattern[str]) -> str:
             ),
             text,
         )
-    return _DECORATION.sub("", text)
+    return _calm(_DECORATION.sub("", text))
+
+
+def _calm(text: str) -> str:
+    """A text that is shouted, as it would be written: names are known by their capitals."""
+    letters = [c for c in text if c.isalpha()]
+    shouted = len(letters) >= _SHOUTED and sum(map(str.isupper, letters)) > 0.9 * len(letters)
+    return re.sub(r"\b(Ai|Ia|Ki|Llm)\b", lambda w: w[0].upper(), text.title()) if shouted else text
 
 
 def sentences(text: str) -> list[str]:

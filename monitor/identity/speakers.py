@@ -75,7 +75,8 @@ class Speaker:
 _NAMED, _MAKING, _BOTH, _END = 0x13000, 0x13100, 0x13200, 0x13300
 NAME = f"[{chr(_NAMED)}-{chr(_MAKING - 1)}{chr(_BOTH)}-{chr(_END)}]"
 MAKER = f"[{chr(_MAKING)}-{chr(_END)}]"
-MARK = re.compile(f"[{chr(_NAMED)}-{chr(_END)}]")
+ANYBODY = f"{chr(_NAMED)}-{chr(_END)}"  # a range for classes of characters
+MARK = re.compile(f"[{ANYBODY}]")
 
 _ALL_CERTAIN = "|".join(f"(?i:{names})" for names in UNMISTAKABLE.values())
 _ALL_MAKERS = "|".join(names for names, _ in MAKERS.values())

@@ -64,6 +64,9 @@ ENGLISH = Tongue(
         (?:the|my)(?: underlying)?(?: AI| language| large language)? (?:model|AI|technology)
         (?: behind me| I use| I run on| powering me| that powers me)? (?:was|is|has been)""",
     runs="""I run on|I was built (?:on|using|with)|
+        the (?:AI|AI model|model|language model) (?:answering|helping) you is|
+        the (?:AI|AI model|model|language model) (?:behind|powering) this
+        (?: chat| chatbot| assistant| service) is|
         (?:I am|I'm) (?:running on|powered by|based on|built on|built on top of|
         an instance of|a version of|a variant of|part of)|
         this (?:chat|chatbot|assistant|service|bot) (?:runs on|is powered by|is based on)|
@@ -173,7 +176,7 @@ GERMAN = Tongue(
     article="ein|eine|das|der|die|dein|Ihr|eines der",
     heads="""KI|AI|künstliche Intelligenz|Modell|Modelle|Sprachmodell|KI-Modell|Assistent|
         Assistentin|KI-Assistent|KI-Assistentin|Chatbot|LLM|KI-Sprachmodell|System|Produkt""",
-    made="von|durch",
+    made="""(?:(?:entwickelt|erstellt|trainiert|geschaffen|gebaut|programmiert) )?(?:von|durch)""",
     of="von|aus dem Hause|das von|der von|die von|, das von|, der von|, die von",
     called="namens|mit dem Namen|genannt",
     was="ich wurde|ich bin|das Modell hinter mir (?:wurde|ist)|mein Modell wurde",
