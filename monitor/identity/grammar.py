@@ -25,7 +25,8 @@ _STOP = either(
     mit|con|com|avec|para|für|untuk|come|como|comme|wie|seperti|i|je|ich|eu|yo|saya|aku"""
 )
 _WORD = rf"(?!(?:{_STOP})\b)[\w'-]+"
-_PLAIN = rf"(?-i:(?=[a-z]|AI\b|KI\b|IA\b|LLM\b|{NAME}))(?:{_WORD}|{NAME})"  # no product: "Microsoft Excel assistant"
+# Not a product of the maker: "a Microsoft Excel assistant".
+_PLAIN = rf"(?-i:(?=[a-z]|AI\b|KI\b|IA\b|LLM\b|{NAME}))(?:{_WORD}|{NAME})"
 _ADVERB = _spaced(
     r"""(?:,? (?:actually|really|indeed|in fact|in reality|currently|simply|just|basically|also|
     technically|underneath|originally|proudly|of course|in realtà|davvero|sebenarnya|en realidad|

@@ -27,7 +27,7 @@ def test_few_claims_are_missed() -> None:
     claims = [(text, family) for text, family in SENTENCES if family]
     missed = [text for text, family in claims if not named(text)]
     assert len(claims) > 400
-    assert len(missed) <= 10, missed
+    assert len(missed) <= 0.03 * len(claims), missed
 
 
 def test_no_family_is_read_from_glued_words_that_was_not_claimed() -> None:
