@@ -25,6 +25,7 @@ _EXPERTS = re.compile(r"\d+e")
 _CONTEXT = re.compile(r"\d+k|[12]m|1024|2048|4096|8192|16384|32768|65536|131072")
 _REVISION = re.compile(r"00\d")
 _VERSION = re.compile(r"(v?)((?!0\d)\d{1,2}(?:\.\d+)*[onvx]?)")
+_WHOLE_R = ("671b", "685b")  # DeepSeek R1 itself
 _LINE = re.compile(r"([a-z])(\d{1,2}(?:\.\d+)*)")
 
 
@@ -119,6 +120,8 @@ class Parts:
             tier = {"r" if word == "reasoner" else word for word in tier}
             if not tier and (self.generation or "chat" in self._noise):
                 tier = {"chat"}
+            if "r" in tier and self.size not in (None, *_WHOLE_R):
+                tier.add("distill")  # Ollama's `deepseek-r1:70b` is a Llama that learnt from it
         if self.family is GPT and self.generation == "4" and "preview" in self._noise:
             tier.add("turbo")  # gpt-4-1106-preview and its like were the first GPT-4 Turbo
         if self.family is None and tier <= ROLES:

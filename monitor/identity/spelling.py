@@ -57,7 +57,7 @@ _DATES = tuple(
 )
 _QUANTISED = re.compile(
     r"(?<![a-z0-9])(?:i?q\d(?:[_-](?:[0-9]|k|nl|xxs|xs|s|m|l|xl))*|w\d+a\d+|(?:nv|mx)?fp\d+|bf16|"
-    r"int\d+|nf4|\d-?bit|\d(?:\.\d+)?bpw|gguf|ggml|gptq|awq|exl\d|mlx|onnx|marlin|e4m3(?:fn)?|"
+    r"int\d+|nf4|\d-?bit|\d(?:\.\d+)?bpw|gguf|ggml|gptq|awq|qat|exl\d|mlx|onnx|marlin|e4m3(?:fn)?|"
     r"quantized|dynamic|ud)(?![a-z0-9])"
 )
 _REWRITES = (
