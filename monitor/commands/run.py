@@ -1,8 +1,10 @@
 """`monitor run`: the worker, from configuration to a clean end."""
 
 import asyncio
+import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -107,7 +109,7 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
             if schema.fits(found):
                 return
             if settings.environment.database_url is None:
-                await asyncio.to_thread(schema.migrate, url)  # ours alone: nobody else will
+                await _migrate_apart(url)  # ours alone: nobody else will
                 continue
             limit = SCHEMA_PATIENCE_S
             why = (
@@ -126,6 +128,22 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
             logs.say(f"waiting up to {limit} s: {why}")
             said = True
         await asyncio.sleep(1)
+
+
+async def _migrate_apart(url: str) -> None:
+    """Migrate in a process of its own: what that needs is larger than the whole worker."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "migrate",
+        env={**os.environ, "DATABASE_URL": url},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await child.communicate()
+    words = said.decode(errors="replace").strip()
+    if child.returncode:
+        stop(words)
+    logging.getLogger(__name__).info("migrated", extra={"said": words})
 
 
 def told_by(environment: Environment) -> Notifier:
