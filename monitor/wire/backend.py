@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import httpcore
 
 from monitor.domain import Ending
-from monitor.wire.clock import Clock
 from monitor.wire.dialling import first_connected, literal, resolved
+from monitor.wire.instruments import Instruments
 from monitor.wire.proxy import Proxy, tunnelled
-from monitor.wire.pulse import Pulse
 from monitor.wire.sockets import StampedStream
 from monitor.wire.stamps import Stamps
 from monitor.wire.trouble import Trouble
@@ -24,9 +23,7 @@ class Backend(httpcore.AsyncNetworkBackend):
     """
 
     stamps: Stamps
-    clock: Clock
-    pulse: Pulse
-    kernel: bool
+    http: Instruments
     secure: bool = False
     tunnel: Proxy | None = None
     stream: StampedStream | None = None
@@ -48,8 +45,8 @@ class Backend(httpcore.AsyncNetworkBackend):
         if not address:
             self.stamps.dns_ns = time.monotonic_ns()
         self.stamps.stage = Ending.REFUSED
-        sock = await first_connected(addresses, kernel=self.kernel)
-        self.stream = StampedStream(sock, self.stamps, self.clock, self.pulse)
+        sock = await first_connected(addresses, kernel=self.http.kernel)
+        self.stream = StampedStream(sock, self.stamps, self.http)
         if self.tunnel:
             await tunnelled(self.stream, self.tunnel, host=host, port=port)
         self.stamps.connected_ns = time.monotonic_ns()

@@ -16,10 +16,6 @@ from monitor.wire.stamps import Enough
 from monitor.wire.transport import Transport
 from monitor.wire.trouble import Trouble
 
-UNTIMED = httpx.Timeout(None)  # deadlines are the exchange's own
-# A response and its stream hold each other, and with them the socket's and TLS's memory; in
-# rounds nothing is collected. Whoever is done with a response gives it this stream instead.
-SPENT = httpx.ByteStream(b"")
 EXPECTED = (
     *(Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError),
     *(httpx.HTTPError, httpx.InvalidURL),
@@ -41,7 +37,7 @@ async def exchange(
     """
     progress = Progress(dialect, target, query, http)
     step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
-    limit = Limit(progress.due, step=step)
+    limit = Limit(progress.due, progress.unheard, step=step)
     with http.pulse.felt(), http.stoppable(limit):
         try:
             async with limit:
@@ -58,27 +54,18 @@ async def exchange(
 async def _converse(
     request: httpx.Request, progress: Progress, *, target: Target, http: Instruments
 ) -> None:
+    # Of httpx the transport alone: its client would look for cookies, passwords and redirects.
     stamps = progress.stamps
-    backend = Backend(stamps, http.clock, http.pulse, kernel=http.kernel)
-    transport = Transport(backend, ca_file=target.ca_file, proxy=target.proxy)
-
-    async def heed(response: httpx.Response) -> None:  # before httpx looks where a redirect leads
+    transport = Transport(Backend(stamps, http), ca_file=target.ca_file, proxy=target.proxy)
+    async with transport:
+        response = await transport.handle_async_request(request)
         progress.take_head(response.status_code, response.headers.raw)
-
-    # A client of its own for every probe: no cookie of one answer rides on the next request.
-    client = httpx.AsyncClient(
-        transport=transport, timeout=UNTIMED, trust_env=False, event_hooks={"response": [heed]}
-    )
-    async with client:
-        response = await client.send(request, stream=True)
-        try:
-            async for piece in response.aiter_raw():
-                if progress.verdict is not None:
-                    progress.take_body(piece)
-                else:
-                    progress.hearing.take(piece, stamps)
-                    stamps.enough = progress.hearing.ending is not None
-        finally:
-            response.stream = SPENT
+        async for piece in response.stream:  # type: ignore[union-attr]
+            if progress.verdict is not None:
+                progress.take_body(piece)
+            else:
+                progress.hearing.take(piece, stamps)
+                stamps.spoken = progress.hearing.first_text is not None
+                stamps.enough = progress.hearing.ending is not None
     if progress.verdict is None:
         progress.hearing.close(stamps)

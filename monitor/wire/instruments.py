@@ -1,4 +1,4 @@
-"""What exchanges share: who we say we are, the clock, the pulse, and who is under way."""
+"""What exchanges share: who we say we are, clock, pulse and turns, and who is under way."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,9 @@ from monitor.domain import Ending
 from monitor.wire.clock import Clock
 from monitor.wire.limit import Limit
 from monitor.wire.pulse import Pulse
+from monitor.wire.turns import Turns
+
+CROWD = 100  # probes at once, beyond which work is gathered
 
 
 class Instruments:
@@ -17,6 +20,7 @@ class Instruments:
         self.kernel = kernel
         self.clock = Clock()
         self.pulse = Pulse()
+        self.turns = Turns()
         self._running: set[Limit] = set()
 
     @contextmanager
@@ -27,6 +31,11 @@ class Instruments:
             yield
         finally:
             self._running.discard(limit)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many probes are under way that work had better be gathered."""
+        return len(self._running) > CROWD
 
     def abort(self) -> None:
         """End every exchange under way as ABORTED. Later ones are not touched."""

@@ -9,7 +9,8 @@ from types import TracebackType
 from monitor.domain import Ending
 
 LATE_NS = 20_000_000  # a timer this late speaks of our own stall, not of the target's
-PARDON_S = 0.25  # what a stalled loop gets to take in bytes that came in time
+PARDON_S = 0.25  # what is given to hear bytes that came in time
+PARDONS = 4  # at most, for one deadline
 
 
 class Limit:
@@ -17,14 +18,23 @@ class Limit:
 
     `due` returns the nearest deadline and its ending, from the facts of the moment. One lazy
     timer asks it, at least every `step_s`: no due may come nearer than that between askings.
+    `unheard` tells whether bytes that arrived by an instant are still to be heard.
     """
 
-    def __init__(self, due: Callable[[], tuple[int, Ending]], *, step: timedelta) -> None:
+    def __init__(
+        self,
+        due: Callable[[], tuple[int, Ending]],
+        unheard: Callable[[int], bool],
+        *,
+        step: timedelta,
+    ) -> None:
         self.ending = Ending.DEADLINE
         self._over = False
         self._due = due
+        self._unheard = unheard
         self._step_s = step.total_seconds()
         self._pardoned_ns = 0
+        self._pardons = 0  # given to the due at that instant
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -55,11 +65,19 @@ class Limit:
         left_ns = due_ns - time.monotonic_ns()
         if left_ns > 0:
             self._ask_in(min(left_ns / 1e9, self._step_s))
-        elif -left_ns > LATE_NS and self._pardoned_ns != due_ns:
-            self._pardoned_ns = due_ns
+        elif self._pardoned(due_ns, late=-left_ns > LATE_NS):
             self._ask_in(PARDON_S)
         else:
             self.end(ending)
+
+    def _pardoned(self, due_ns: int, *, late: bool) -> bool:
+        """Whether to wait a little longer: we are to blame, or the answer may be at hand."""
+        if self._pardoned_ns != due_ns:
+            self._pardoned_ns, self._pardons = due_ns, 0
+        if not (late and not self._pardons) and not self._unheard(due_ns):
+            return False
+        self._pardons += 1
+        return self._pardons <= PARDONS
 
     def _ask_in(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._ring)

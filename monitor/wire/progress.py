@@ -53,6 +53,11 @@ class Progress:
             nearest = whole, Ending.DEADLINE
         return min(nearest, (whole, Ending.DEADLINE), key=lambda due: due[0])
 
+    def unheard(self, due_ns: int) -> bool:
+        """Whether bytes that arrived by then are still to be heard."""
+        first = self.stamps.unheard_ns
+        return first is not None and first <= due_ns
+
     def take_head(self, status: int, raw: list[tuple[bytes, bytes]]) -> None:
         """Note the head, and what it decides."""
         self.stamps.stage = Ending.EOF

@@ -11,15 +11,14 @@ import socket
 import struct
 import sys
 import time
-from collections import deque
 from ssl import SSLContext
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpcore
 
 from monitor.domain import Ending
-from monitor.wire.clock import Clock
-from monitor.wire.pulse import Pulse
+from monitor.wire.instruments import Instruments
+from monitor.wire.reads import Read, Reads
 from monitor.wire.stamps import Enough, Stamps
 from monitor.wire.tls import TlsStream
 from monitor.wire.trouble import reason
@@ -32,52 +31,53 @@ SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
 SEGMENTS_IN_AT = 152
 
 
-class _Read(NamedTuple):
-    data: bytes
-    arrived_ns: int
-    doubt_ns: int
-    kernel: bool
-
-
 class StampedStream(httpcore.AsyncNetworkStream):
     """A connected socket. Takes possession of it."""
 
-    def __init__(self, sock: socket.socket, stamps: Stamps, clock: Clock, pulse: Pulse) -> None:
+    def __init__(self, sock: socket.socket, stamps: Stamps, http: Instruments) -> None:
         self.stamps = stamps
         self._sock = sock
-        self._clock = clock
-        self._pulse = pulse
+        self._http = http
         self._loop = asyncio.get_running_loop()
-        self._reads: deque[_Read] = deque()
+        self._reads = Reads(stamps, http)
         self._segments = 0  # received before the last read
         self._emptied_ns = time.monotonic_ns()  # nothing waited in the kernel then
-        self._waiter: asyncio.Future[None] | None = None
+        self._watched_ns: int | None = None  # the loop has looked at the socket since
         self._over = False  # the peer closed or reset
         self._error: OSError | None = None
-        self._loop.add_reader(sock.fileno(), self._readable)
+        self._watch()
+
+    def _watch(self) -> None:
+        self._watched_ns = time.monotonic_ns()
+        self._loop.add_reader(self._sock.fileno(), self._readable)
+
+    def _look_away(self) -> None:
+        self._watched_ns = None
+        self._loop.remove_reader(self._sock.fileno())
 
     def _readable(self) -> None:
         began = time.monotonic_ns()
         try:
-            segments = self._segments_in()
+            segments = 0 if self.stamps.spoken else self._segments_in()
             data, ancillary, _, _ = self._sock.recvmsg(READ_BYTES, 64)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
             self._error = error
             data = b""
-        if data:
-            now = time.monotonic_ns()
-            read = segments if now - began < PAUSE_NS else self._segments_in()
-            merged = read - self._segments > 1
-            self._reads.append(self._stamped(data, ancillary, now=now, merged=merged))
-            if len(data) < READ_BYTES:
-                self._segments, self._emptied_ns = segments, began
-        else:
+        if not data:
             self._over = True
-            self._loop.remove_reader(self._sock.fileno())
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+            self._look_away()
+            self._reads.call()
+            return
+        now = time.monotonic_ns()
+        read = segments if now - began < PAUSE_NS else self._segments_in()
+        merged = read - self._segments > 1
+        self._reads.hold(self._stamped(data, ancillary, now=now, merged=merged))
+        if len(data) < READ_BYTES:
+            self._segments, self._emptied_ns = segments, began
+        if self._reads.full:
+            self._look_away()
 
     def _segments_in(self) -> int:
         """Data segments received so far. Counted before a read, so never too many."""
@@ -88,19 +88,21 @@ class StampedStream(httpcore.AsyncNetworkStream):
             return 0
         return int(SEGMENTS_IN.unpack_from(info, SEGMENTS_IN_AT)[0])
 
-    def _stamped(self, data: bytes, ancillary: list[Any], *, now: int, merged: bool) -> _Read:
+    def _stamped(self, data: bytes, ancillary: list[Any], *, now: int, merged: bool) -> Read:
         """The read with its arrival: by the kernel's stamp, or else by when we came for it."""
-        since = max(self._emptied_ns, self._pulse.polled_ns)
+        since = self._emptied_ns
+        if self._watched_ns is not None and self._http.pulse.polled_ns > self._watched_ns:
+            since = max(since, self._http.pulse.polled_ns)
         for level, kind, stamp in ancillary:
             if (level, kind) != (socket.SOL_SOCKET, SO_TIMESTAMPNS):
                 continue
             seconds, nanoseconds = TIMESPEC.unpack_from(stamp)
-            arrived = self._clock.arrival(seconds * 1_000_000_000 + nanoseconds, now)
+            arrived = self._http.clock.arrival(seconds * 1_000_000_000 + nanoseconds, now)
             if arrived is None:
                 break
             self.stamps.late_ns = max(self.stamps.late_ns, now - arrived)
-            return _Read(data, arrived, max(arrived - since, 0) if merged else 0, kernel=True)
-        return _Read(data, now, now - since, kernel=False)
+            return Read(data, arrived, max(arrived - since, 0) if merged else 0, kernel=True)
+        return Read(data, now, now - since, kernel=False)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
@@ -110,21 +112,15 @@ class StampedStream(httpcore.AsyncNetworkStream):
         """
         if self.stamps.enough:
             raise Enough
-        while not self._reads:
+        while (data := self._reads.take()) is None:
             if self._error is not None:
                 raise httpcore.ReadError(reason(self._error))
             if self._over:
                 return b""
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        read = self._reads.popleft()
-        stamps = self.stamps
-        stamps.read += 1
-        stamps.arrived_ns, stamps.doubt_ns, stamps.kernel = read[1:]
-        return read.data
+            await self._reads.called()
+        if self._watched_ns is None and not self._over and not self._reads.full:
+            self._watch()
+        return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send everything. Of a request, the instant before the last `send()` stays."""

@@ -12,7 +12,8 @@ class Stamps:
     `stage` is how the exchange ends if the connection fails now. What is sent before stage
     PROTOCOL belongs to the connection and not to the request. `arrived_ns`, `read`,
     `doubt_ns` and `kernel` belong to the read whose bytes were handed out last; `doubt_ns`
-    is how much earlier some of them may have arrived.
+    is how much earlier some of them may have arrived. `unheard_ns` is when the oldest read
+    arrived that is not handed out yet.
     """
 
     stage: Ending = Ending.DNS
@@ -26,6 +27,8 @@ class Stamps:
     doubt_ns: int = 0
     kernel: bool = False
     late_ns: int = 0  # the longest that bytes waited for us, as far as the kernel tells
+    unheard_ns: int | None = None
+    spoken: bool = False  # the first text came: no arrival of later bytes is urgent
     enough: bool = False  # no further read is wanted
 
 
