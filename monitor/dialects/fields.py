@@ -4,12 +4,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from monitor.domain import Claim, ClaimKind
 
 SIBLINGS = ("model_used", "ai_used")  # fields beside the answer that say who served it
+_CLAIMS = (
+    ("model", ClaimKind.FIELD),
+    *((name, ClaimKind.SIBLING) for name in SIBLINGS),
+    ("id", ClaimKind.HEADER),
+)
+_SHORT = 200  # characters: longer names are not kept for the next event
 
+_JSON_SPACE = " \t\n\r"
 _FAR = 10**15  # any second beyond it is as wrong, and fits a float
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?(?:[eE]-?[0-9]{1,2})?")
@@ -24,10 +32,14 @@ _JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
 
 def parsed(data: str) -> Any:
     """One JSON value, decimals exact. Raises ValueError on anything else, NaN included."""
+    text = data.strip(_JSON_SPACE)
     try:
-        return _JSON.decode(data)
+        value, end = _JSON.raw_decode(text)
     except (RecursionError, InvalidOperation) as error:
         raise ValueError(f"unreadable JSON: {type(error).__name__}") from error
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return value
 
 
 def document(data: str) -> dict[str, Any]:
@@ -52,10 +64,12 @@ def first(value: object) -> Mapping[str, Any]:
 
 def words(value: object) -> str:
     """Text, or a list of texts and of parts that hold `text`, joined; else nothing."""
-    if isinstance(value, list):
-        said = (table(part).get("text") if isinstance(part, dict) else part for part in value)
-        return "".join(text for text in said if isinstance(text, str))
-    return value if isinstance(value, str) else ""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    said = (table(part).get("text") if isinstance(part, dict) else part for part in value)
+    return "".join(text for text in said if isinstance(text, str))
 
 
 def count(value: object) -> int | None:
@@ -103,10 +117,13 @@ def complaint(value: object) -> str | None:
 
 def claims(document: Mapping[str, Any]) -> Iterator[Claim]:
     """Who a JSON object says answered: `model`, its siblings, and the shape of its `id`."""
-    for name in ("model", *SIBLINGS):
+    for name, kind in _CLAIMS:
         value = document.get(name)
-        if isinstance(value, str) and value:
-            yield Claim(ClaimKind.FIELD if name == "model" else ClaimKind.SIBLING, name, value)
-    identifier = document.get("id")
-    if isinstance(identifier, str) and identifier:
-        yield Claim(ClaimKind.HEADER, "id", identifier)
+        if value and isinstance(value, str):
+            yield _claim(kind, name, value) if len(value) < _SHORT else Claim(kind, name, value)
+
+
+@lru_cache(maxsize=1024)
+def _claim(kind: ClaimKind, source: str, value: str) -> Claim:
+    """The one claim of these words: every event of a stream tends to repeat it."""
+    return Claim(kind, source, value)

@@ -47,22 +47,26 @@ def hear(event: Event) -> Heard:
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
     delta = table(choice, "delta")
-    content = delta.get("content")
     return Heard(
-        text=words(content),
-        reasoning=words(delta.get("reasoning"))
-        or words(delta.get("reasoning_content"))
-        or _thinking(content),
+        text=words(delta.get("content")),
+        reasoning=_reasoning(delta),
         error=_error(event, chunk, choice),
         claims=(*claims(chunk), *_routing(table(chunk, "openrouter_metadata"))),
         usage=_usage(table(chunk, "usage")),
     )
 
 
-def _thinking(content: object) -> str:
-    """Reasoning among the parts of a content list."""
+def _reasoning(delta: Mapping[str, Any]) -> str:
+    """Reasoning in a field of its own, or among the parts of a content list."""
+    content = delta.get("content")
+    if isinstance(content, str) and len(delta) == 1:  # as in almost every chunk
+        return ""
     parts = content if isinstance(content, list) else []
-    return "".join(words(table(part).get("thinking")) for part in parts)
+    return (
+        words(delta.get("reasoning"))
+        or words(delta.get("reasoning_content"))
+        or "".join(words(table(part).get("thinking")) for part in parts)
+    )
 
 
 def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:

@@ -1,7 +1,7 @@
 """Reading a transcript: one dialect folded over its events, up to the first end."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -13,6 +13,7 @@ MOST_USD = Decimal(10_000)
 MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
 MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
 A_DAY_S = 86_400.0
+_FIGURES = tuple(field.name for field in fields(Usage))
 
 
 def heard(dialect: Dialect, event: Event) -> Heard:
@@ -77,7 +78,8 @@ def _overheard(dialect: Dialect, transcript: Transcript) -> Heard:
 
 def _claims(said: Iterable[Heard]) -> tuple[Claim, ...]:
     """Each once: most events of a stream claim what the one before them did."""
-    raw = dict.fromkeys(claim for h in said for claim in h.claims)
+    same = {id(claim): claim for h in said for claim in h.claims}  # cheap, and most are the same
+    raw = dict.fromkeys(same.values())
     kept: dict[Claim, None] = {}
     values: dict[str, int] = {}
     for claim in raw:
@@ -94,15 +96,18 @@ def _merged(said: Iterable[Heard]) -> Usage:
     """Usage field by field: what is said later wins over what was said before."""
     known: dict[str, Any] = {}
     for usage in (h.usage for h in said if h.usage):
-        known |= {name: value for name, value in asdict(usage).items() if value is not None}
+        known |= _reported(usage)
     return Usage(**known)
+
+
+def _reported(usage: Usage) -> dict[str, Any]:
+    values = ((name, getattr(usage, name)) for name in _FIGURES)
+    return {name: value for name, value in values if value is not None}
 
 
 def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
     """Usage without what cannot be true, and a fault for each figure dropped."""
-    figures: dict[str, Any] = {
-        name: value for name, value in asdict(usage).items() if value is not None
-    }
+    figures = _reported(usage)
     faults: list[str] = []
 
     def drop(name: str, why: str = "") -> None:

@@ -1,5 +1,6 @@
 """The request a probe sends: what the dialect asks, with the headers every probe carries."""
 
+from functools import lru_cache
 from uuid import UUID
 
 import httpx
@@ -17,17 +18,24 @@ def asked(
     Raises Trouble, silent about values, where HTTP cannot carry it.
     """
     try:
-        headers = httpx.Headers({"Accept": ", ".join(dialect.media_types)})
-        headers.update(httpx.Headers(list(request.headers)))
-        headers.update(httpx.Headers(target.headers))
-        headers.update(
-            {
-                "Accept-Encoding": "identity",
-                "Connection": "close",
-                "User-Agent": f"rag-monitor/{version}",
-                "X-Request-Id": str(probe),
-            }
+        headers = (
+            ("Accept", ", ".join(dialect.media_types)),
+            *request.headers,
+            *target.headers.items(),
+            ("Accept-Encoding", "identity"),
+            ("Connection", "close"),
+            ("User-Agent", f"rag-monitor/{version}"),
+            ("X-Request-Id", str(probe)),
         )
-        return httpx.Request(request.method, request.url, headers=headers, content=request.body)
+        last = {name.lower(): (name, value) for name, value in headers}
+        return httpx.Request(
+            request.method, _url(request.url), headers=list(last.values()), content=request.body
+        )
     except (httpx.InvalidURL, UnicodeError) as error:
         raise Trouble(Ending.PROTOCOL, "the request's address or headers are not HTTP") from error
+
+
+@lru_cache(maxsize=64)
+def _url(text: str) -> httpx.URL:
+    """The URL parsed; a target is asked at a few addresses, again and again."""
+    return httpx.URL(text)

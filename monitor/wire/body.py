@@ -67,7 +67,7 @@ class Chunked:
     def feed(self, data: bytes) -> bytes:
         """Raises Trouble where the bytes are no chunks."""
         parts: list[bytes] = []
-        at = 0
+        at = 0 if self._left or self._line else self._whole(data, parts)
         while at < len(data) and not self.ended:
             if self._left > 2:
                 part = data[at : at + self._left - 2]
@@ -83,6 +83,18 @@ class Chunked:
                 self._frame(part)
             at += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _whole(self, data: bytes, parts: list[bytes]) -> int:
+        """Take the chunks that lie whole in the data, as nearly all do; where the rest begins."""
+        at = 0
+        while self._trailer_bytes is None and (size := SIZE.match(data, at)):
+            start = size.end()
+            end = start + int(size[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            parts.append(data[start:end])
+            at = end + 2
+        return at
 
     def _frame(self, part: bytes) -> None:
         """Take a size or a trailer, or part of one, and act on it when it is whole."""

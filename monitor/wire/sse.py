@@ -31,16 +31,22 @@ class SseParser:
 
         Raises TooLarge at the first line or event over its cap; nothing may be fed after that.
         """
-        *ends, begun = self._split(data)
+        *lines, begun = self._split(data)
         events: list[tuple[str, str]] = []
-        for end in ends:
-            line = self._ended(end, events)
+        for line in lines:
+            if self._line or self._at_start:
+                line = self._ended(line)
+            if len(line) > LINE_BYTES:
+                raise _too_long(events)
             if line:
                 self._field(line, events)
-            else:
+            elif self._data:
                 self._dispatch(events)
+            else:
+                self._name = b""
         self._line += begun
-        self._check(self._line, events)
+        if len(self._line) > LINE_BYTES:
+            raise _too_long(events)
         return events
 
     def close(self) -> list[tuple[str, str]]:
@@ -56,20 +62,14 @@ class SseParser:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         return data.split(b"\n")
 
-    def _ended(self, end: bytes, events: list[tuple[str, str]]) -> bytes:
+    def _ended(self, end: bytes) -> bytes:
         """The whole line of which these are the last bytes."""
-        if self._line:
-            end = bytes(self._line) + end
-            self._line.clear()
-        self._check(end, events)
+        line = bytes(self._line) + end
+        self._line.clear()
         if self._at_start:
             self._at_start = False
-            end = end.removeprefix(BOM)
-        return end
-
-    def _check(self, line: bytes | bytearray, events: list[tuple[str, str]]) -> None:
-        if len(line) > LINE_BYTES:
-            raise TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
+            line = line.removeprefix(BOM)
+        return line
 
     def _field(self, line: bytes, events: list[tuple[str, str]]) -> None:
         name, _, value = line.partition(b":")
@@ -85,12 +85,14 @@ class SseParser:
                 raise TooLarge(f"an event is longer than {EVENT_BYTES} bytes", events)
 
     def _dispatch(self, events: list[tuple[str, str]]) -> None:
-        name, data, begun = self._name, b"\n".join(self._data), bool(self._data)
+        name, data = self._name, b"\n".join(self._data)
         self._name, self._data, self._data_bytes = b"", [], 0
-        if not begun:
-            return
         try:
             events.append((name.decode(), data.decode()))
         except UnicodeDecodeError:
             self.malformed += 1
             events.append((name.decode(errors="replace"), data.decode(errors="replace")))
+
+
+def _too_long(events: list[tuple[str, str]]) -> TooLarge:
+    return TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
