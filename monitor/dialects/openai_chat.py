@@ -25,6 +25,7 @@ from monitor.domain import (
 
 PATH = "v1/chat/completions"
 END = "[DONE]"
+ROUTING = "openrouter_metadata"
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
 
 
@@ -46,13 +47,15 @@ def hear(event: Event) -> Heard:
         return Heard(end=True)
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
-    delta = table(choice, "delta")
+    delta = table(choice.get("delta"))
+    named, usage = tuple(claims(chunk)), table(chunk.get("usage"))
+    routing = table(chunk.get(ROUTING))
     return Heard(
         text=words(delta.get("content")),
         reasoning=_reasoning(delta),
         error=_error(event, chunk, choice),
-        claims=(*claims(chunk), *_routing(table(chunk, "openrouter_metadata"))),
-        usage=_usage(table(chunk, "usage")),
+        claims=(*named, *_routing(routing)) if routing else named,
+        usage=_usage(usage) if usage else None,
     )
 
 
@@ -80,24 +83,20 @@ def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) ->
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
     """The models OpenRouter says it used: the selected endpoint and the attempt that went well."""
-    if not metadata:  # as in almost every chunk
-        return
     endpoints = table(metadata, "endpoints").get("available")
     attempts = metadata.get("attempts")
     chosen = [e for e in _tables(endpoints) if e.get("selected") is True]
     well = [a for a in _tables(attempts) if a.get("status") == 200]
     for entry in (*chosen, *well):
         if isinstance(entry.get("model"), str):
-            yield Claim(ClaimKind.SIBLING, "openrouter_metadata", entry["model"])
+            yield Claim(ClaimKind.SIBLING, ROUTING, entry["model"])
 
 
 def _tables(value: object) -> list[Mapping[str, Any]]:
     return [table(entry) for entry in value] if isinstance(value, list) else []
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage | None:
-    if not usage:
-        return None
+def _usage(usage: Mapping[str, Any]) -> Usage:
     return Usage(
         prompt_tokens=count(usage.get("prompt_tokens")),
         answer_tokens=count(usage.get("completion_tokens")),

@@ -1,0 +1,128 @@
+"""Many probes at once: whose work is done when, and that no stamp and no deadline pays for it."""
+
+import asyncio
+import socket
+import time
+
+import pytest
+
+from monitor.domain import Ending
+from monitor.wire import Wire, instruments, reads
+from monitor.wire.turns import Turns
+from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
+from tests.wired import DONE, HI, THERE, data, probed, says, watched
+
+TEXTS = [step for _ in range(5) for step in (Pause(0.02), chunk(says(THERE)))]
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instruments, "CROWD", 0)
+
+
+async def test_between_two_turns_the_loop_looks_at_its_sockets() -> None:
+    turns, loop, order = Turns(), asyncio.get_running_loop(), list[str]()
+    mine, theirs = socket.socketpair()
+
+    def arrived() -> None:
+        mine.recv(1)
+        order.append("arrival")
+
+    async def work(nth: int) -> None:
+        waiter = loop.create_future()
+        turns.join(waiter)
+        await waiter
+        order.append(f"work {nth}")
+        if nth == 0:
+            theirs.send(b"x")
+
+    with mine, theirs:
+        loop.add_reader(mine, arrived)
+        await asyncio.gather(*(work(nth) for nth in range(20)))
+        loop.remove_reader(mine)
+    works = [step for step in order if step != "arrival"]
+    assert works == [f"work {nth}" for nth in range(20)], "in the order of joining"
+    assert order.index("arrival") <= 3, "what arrives waits for one stream's work, not for all"
+
+
+async def test_who_gave_up_waiting_is_passed_over() -> None:
+    turns, loop = Turns(), asyncio.get_running_loop()
+    gone, there = loop.create_future(), loop.create_future()
+    turns.join(gone)
+    turns.join(there)
+    gone.cancel()
+    await there
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_texts_worked_on_together_keep_their_own_arrivals(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), *TEXTS, chunk(says(DONE)), LAST) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert data(transcript) == [HI, *[THERE] * 5, DONE]
+    arrivals = [event.arrived_ns for event in transcript.events]
+    assert arrivals == sorted(arrivals)
+    assert len({event.read for event in transcript.events[:6]}) == 6, "read as they came"
+    assert len(set(arrivals[:6])) == 6
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_what_waits_to_be_worked_on_is_no_silence(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "GATHER_S", 0.4)
+    texts = [step for _ in range(6) for step in (Pause(0.1), chunk(says(THERE)))]
+    async with scripted(head(), chunk(says(HI)), *texts, chunk(says(DONE)), LAST) as server:
+        transcript = await probed(wire, watched(server.url, stall_deadline=0.2))
+    assert transcript.ending is Ending.END
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_silence_in_a_crowd_is_silence(wire: Wire) -> None:
+    async with scripted(head(), chunk(says(HI)), chunk(says(THERE)), HANG) as server:
+        transcript = await probed(wire, watched(server.url, stall_deadline=0.2))
+    assert transcript.ending is Ending.STALLED
+    assert data(transcript) == [HI, THERE]
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_the_end_of_the_connection_waits_for_nobody(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "GATHER_S", 3600)
+    async with scripted(head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE))) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert (transcript.ending, data(transcript)) == (Ending.END, [HI, THERE, DONE])
+
+
+async def test_a_flood_is_held_in_the_kernel_not_in_memory(wire: Wire) -> None:
+    """Whoever works on nothing for a while finds a bounded pile, and then all of it."""
+    held: list[int] = []
+    hold = reads.Reads.hold
+
+    def counted(self: reads.Reads, read: reads.Read) -> None:
+        hold(self, read)
+        held.append(self._bytes)
+
+    flood = Forever(chunk(b": " + b"x" * 8000 + b"\n\n"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reads.Reads, "hold", counted)
+        patch.setattr(wire.turns, "join", lambda waiter: _later(wire, waiter))
+        async with scripted(head(), chunk(says(HI)), flood) as server:
+            transcript = await probed(wire, watched(server.url))
+    assert transcript.ending is Ending.TOO_LARGE, "4 MiB were taken in all the same"
+    assert sum(held) > 0
+    assert max(held) <= reads.HELD_BYTES + 16 * 1024
+
+
+def _later(wire: Wire, waiter: asyncio.Future[None]) -> None:
+    asyncio.get_running_loop().call_later(0.005, Turns.join, wire.turns, waiter)
+
+
+@pytest.mark.usefixtures("crowd")
+async def test_a_first_token_deadline_holds_while_pings_pour_in(wire: Wire) -> None:
+    pings = Forever(chunk(b": ping\n\n"), every_s=0.001)
+    began = time.monotonic()
+    async with scripted(head(), pings) as server:
+        transcript = await probed(wire, watched(server.url, first_token_deadline=0.3))
+    assert transcript.ending is Ending.SILENT
+    assert time.monotonic() - began < 10
