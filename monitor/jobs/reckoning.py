@@ -32,7 +32,7 @@ def latest(now: datetime, zone: ZoneInfo) -> tuple[date, date]:
 
 
 async def so_far(database: Database, settings: Settings, book: Book, *, now: datetime) -> bool:
-    """Bring yesterday and today up to now. Raises Away.
+    """Bring today, and yesterday unless it is known to its end, up to now. Raises Away.
 
     False where our role may only read, or the worker counts days in another zone than we would.
     """
@@ -40,7 +40,11 @@ async def so_far(database: Database, settings: Settings, book: Book, *, now: dat
     async with database.begin() as connection:
         if not await reckoned.may_keep(connection) or await reports.zone(connection) != zone:
             return False
-    for on in latest(now, zone):
+    yesterday, today = latest(now, zone)
+    _, midnight, _ = day_of(now, zone)
+    async with database.begin() as connection:
+        over = await reckoned.known_until(connection, yesterday) == midnight
+    for on in (today,) if over else (yesterday, today):
         async with database.begin() as connection:
             await day(connection, settings, book, on, zone=zone, now=now)
     return True

@@ -23,7 +23,7 @@ METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 def model_share(page: Page, watched: Watched) -> Markup:
     """Who answered, day by day, as shares of all answers."""
-    title, note = "Who answered", "Share of each whole day's answers by the model detected."
+    title, note = "Who answered", "Share of each day's answers by the model detected."
     days = _days(page)
     by_day: dict[date, list[Served]] = defaultdict(list)
     for item in watched.served:

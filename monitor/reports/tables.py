@@ -88,8 +88,8 @@ def quality_lines(found: Quality) -> Iterator[tuple[str, str]]:
                         ("degraded: judged by no latency rule", found.degraded)):  # fmt: skip
         yield name, f"{count:,} ({share(count / timed)})"
     yield "worst lateness of our own loop", ms(found.worst_lag_ms)
-    for name, rounds in (("rounds due", found.rounds_expected),
-                         ("rounds not asked whole", found.rounds_missed)):  # fmt: skip
+    for name, rounds in (("rounds due, by whole hours or days", found.rounds_expected),
+                         ("of these not asked whole", found.rounds_missed)):  # fmt: skip
         yield name, "–" if rounds is None else f"{rounds:,}"
 
 

@@ -63,6 +63,13 @@ async def may_keep(connection: AsyncConnection) -> bool:
     """)))  # fmt: skip
 
 
+async def known_until(connection: AsyncConnection, day: date) -> datetime | None:
+    """How far a day was reckoned; None: not at all."""
+    until = text("SELECT max(reckoned_at) FROM spend_days WHERE day = :day")
+    at: datetime | None = await connection.scalar(until, {"day": day})
+    return at
+
+
 async def alone(connection: AsyncConnection) -> None:
     """Wait until nobody else reckons or rolls up, and keep them waiting to the end."""
     await connection.execute(text("SELECT FROM report_state FOR UPDATE"))

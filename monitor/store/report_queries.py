@@ -70,7 +70,17 @@ GROUP BY 1, 2
 ORDER BY 2
 """
 
-MODELS = """
+MODELS_RAW = """
+SELECT target, (slot AT TIME ZONE :zone)::date AS day, model_detected AS model, identity,
+    count(*)::integer AS answers
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND origin <> 'manual'
+    AND (pieces > 0 OR identity <> 'unknown')
+GROUP BY 1, 2, 3, 4
+ORDER BY 2, 3 NULLS LAST
+"""
+
+MODELS_DAILY = """
 SELECT target, day, model, identity, heard AS answers
 FROM report.models_daily
 WHERE day >= :first_day AND day <= :last_day
@@ -130,7 +140,16 @@ WHERE day >= :first_day AND day <= :last_day
 GROUP BY 1, 2, 3
 """
 
-COSTS = """
+COSTS_RAW = """
+SELECT target, query, model_detected AS model, count(*)::integer AS answers,
+    avg(cost_usd)::numeric(20, 12) AS mean_usd
+FROM report.observations
+WHERE slot >= :since AND slot < :until AND good
+GROUP BY target, query, model_detected
+ORDER BY query, answers DESC, model
+"""
+
+COSTS_DAILY = """
 SELECT target, query, model, sum(answered)::integer AS answers,
     (sum(mean_usd * priced) / nullif(sum(priced), 0))::numeric(20, 12) AS mean_usd
 FROM report.cost_per_query_daily
@@ -139,7 +158,18 @@ GROUP BY target, query, model
 ORDER BY query, answers DESC, model
 """
 
-ROUNDS = """
+ROUNDS_HOURLY = """
+SELECT target, sum(expected)::integer AS expected, sum(missed)::integer AS missed
+FROM (
+    SELECT target, region, hour, max(rounds_expected) AS expected, max(rounds_missed) AS missed
+    FROM report.ttft_hourly
+    WHERE hour > CAST(:since AS timestamptz) - interval '1 hour' AND hour < :until
+    GROUP BY target, region, hour
+) AS hours
+GROUP BY target
+"""
+
+ROUNDS_DAILY = """
 SELECT target, sum(expected)::integer AS expected, sum(missed)::integer AS missed
 FROM (
     SELECT target, region, day, max(rounds_expected) AS expected, max(rounds_missed) AS missed
