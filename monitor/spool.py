@@ -3,8 +3,11 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
 
 from monitor.domain import Observation
+from monitor.store.budget import Probed
 
 _ROW = 3_000  # bytes of an observation without its texts and chunk lengths, roughly
 _A_CHARACTER, _A_LENGTH = 2, 8
@@ -36,6 +39,12 @@ class Spool:
 
     def oldest(self, count: int) -> list[Observation]:
         return [self._kept[i] for i in range(min(count, len(self._kept)))]
+
+    def spent(self, since: datetime) -> Probed:
+        """How many probes of slots since then wait, and what they cost, as far as known."""
+        held = [observation for observation in self._kept if observation.slot >= since]
+        known = (item.cost_usd for item in held if item.cost_usd is not None)
+        return Probed(sum(known, Decimal(0)), len(held))
 
     def forget(self, stored: Sequence[Observation]) -> None:
         """Let go of what was stored; some of it may have been dropped in the meantime."""

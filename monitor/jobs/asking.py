@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 from monitor import identity
@@ -27,13 +28,14 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
     With the database away the round is asked all the same: its observations wait in the
     spool, and the first row of a slot wins when the database is back.
     """
-    if why := await _refusal(watch, target, slot):
+    why, queries = await _admitted(watch, target, slot)
+    if why:
         log.info("round missed", extra={"target": target.name, "slot": slot, "why": why})
-        watch.metrics.round(target.name, whole=why == TAKEN)
+        watch.metrics.round(target.name, whole=why in (TAKEN, thinning.THINNED))
         return 0
-    asked, missed = 0, None
+    asked, missed = 0, thinning.THINNED if len(queries) < len(target.queries) else None
     with quiet():
-        for query in target.queries:
+        for query in queries:
             spent_up, history = await _before(watch, target)
             if spent_up or watch.leaving.is_set():
                 missed = spent_up or "the worker was stopped"
@@ -45,44 +47,52 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
                 break
-    watch.metrics.round(target.name, whole=missed is None)
+    watch.metrics.round(target.name, whole=missed in (None, thinning.THINNED))
     await _finish(watch, target, slot, missed)
     return asked
 
 
-async def _refusal(watch: Watch, target: Target, slot: datetime) -> str | None:
-    """Why this worker is not to ask the round; None when it is."""
+async def _admitted(
+    watch: Watch, target: Target, slot: datetime
+) -> tuple[str | None, Sequence[Query]]:
+    """Why this worker is not to ask the round, if so; and the queries it is to ask."""
     until = watch.patience.get(target.name)
-    patient = "the service asked for patience" if until and watch.now() < until else None
+    missed = "the service asked for patience" if until and watch.now() < until else None
+    queries: Sequence[Query] = target.queries
     try:
         async with watch.database.begin() as connection:
             if not await slots.claim(connection, target.name, watch.region, slot, watch.worker):
-                return TAKEN
-            missed = patient
-            if missed is None and await thinning.thinned(connection, watch, target, slot):
-                missed = thinning.THINNED
+                return TAKEN, ()
+            if missed is None:
+                queries = await thinning.asked(connection, watch, target, slot)
+                missed = None if queries else thinning.THINNED
             if missed:
                 await slots.finish(connection, target.name, watch.region, slot, missed=missed)
-            return missed
     except Away as away:
         log.warning("slot not claimed", extra={"target": target.name, "why": str(away)})
-    return patient
+    return missed, queries
 
 
 async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.Standing]:
     """Why no further probe may be paid for today, if so; and what direct questions said.
 
     The budget is counted in the database before each probe, so that no restart evades it.
+    While the database is away, what it last said and what waits for it are counted.
     """
-    probes = watch.settings.file.probes
+    probes, history = watch.settings.file.probes, identity.Standing()
+    midnight = watch.now().replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         async with watch.database.begin() as connection:
             spent = await budget.today(connection)
             direct = [query.id for query in target.queries if query.identity]
-            answers = await observations.direct_answers(connection, target.name, direct)
+            history = identity.recalled(
+                await observations.direct_answers(connection, target.name, direct)
+            )
+        watch.spent.clear()
+        watch.spent[midnight] = spent
     except Away:
-        return None, identity.Standing()
-    history = identity.recalled(answers)
+        counted = watch.spent.get(midnight, budget.Probed(Decimal(0), 0))
+        spent = counted + watch.spool.spent(midnight)
     if spent.usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily budget of probes is used up", history
     return None, history

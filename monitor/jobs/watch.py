@@ -15,6 +15,7 @@ from monitor.pricing import Book
 from monitor.settings import Settings
 from monitor.spool import Spool
 from monitor.store import Database
+from monitor.store.budget import Probed
 from monitor.wire import Wire
 
 
@@ -37,6 +38,7 @@ class Watch:
     gallery: Gallery = field(default_factory=Gallery)
     counters: Mapping[str, Counter] = field(default_factory=dict)  # tokenizers, by model
     confirmed: dict[str, Confirmed] = field(default_factory=dict)  # token counts, by target
+    spent: dict[datetime, Probed] = field(default_factory=dict)  # today, as last counted
     patience: dict[str, datetime] = field(default_factory=dict)
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins

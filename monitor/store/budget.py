@@ -14,6 +14,9 @@ class Probed:
     usd: Decimal
     count: int
 
+    def __add__(self, more: "Probed") -> "Probed":
+        return Probed(self.usd + more.usd, self.count + more.count)
+
 
 async def today(connection: AsyncConnection) -> Probed:
     """Sum and count of every probe of the UTC day, whoever sent it."""

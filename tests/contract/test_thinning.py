@@ -19,7 +19,7 @@ EVERY = timedelta(minutes=10)  # of the configuration
 SLOTS = "SELECT missed FROM slots ORDER BY slot"
 
 
-async def fallen(database: Database, *, open_: bool = True, usd: str = "0.01") -> datetime:
+async def fallen(database: Database, *, open_: bool = True, usd: str = "1") -> datetime:
     """An incident, and an hour of fallbacks before the slot that is returned."""
     now = datetime.now(UTC)
     slot = datetime.fromtimestamp(now.timestamp() // 1200 * 1200, UTC)
@@ -41,24 +41,25 @@ async def fallen(database: Database, *, open_: bool = True, usd: str = "0.01") -
 
 
 @pytest.mark.parametrize(
-    ("changes", "given", "missed"),
+    ("changes", "given", "missed", "asked"),
     [
-        ({}, {}, [None, "thinned out", None, "thinned out"]),
-        ({"open_": False}, {}, [None] * 4),
-        ({"usd": "0.000001"}, {}, [None] * 4),
-        ({}, {"MONITOR_PROBES__THIN_OUT": "false"}, [None] * 4),
-        ({}, {"MONITOR_RULES__FALLBACK__ENABLED": "false"}, [None] * 4),
+        ({}, {}, [None, "thinned out", None, "thinned out"], 1),
+        ({"open_": False}, {}, [None] * 4, 2),
+        ({"usd": "0.000001"}, {}, [None] * 4, 2),
+        ({}, {"MONITOR_PROBES__THIN_OUT": "false"}, [None] * 4, 2),
+        ({}, {"MONITOR_RULES__FALLBACK__ENABLED": "false"}, [None] * 4, 2),
     ],
     ids=["a dear fallback", "over", "a cheap one", "not wanted", "nobody judges"],
 )
-async def test_every_second_slot_is_left_out_and_marked(
+async def test_every_second_slot_is_left_out_and_marked_and_the_others_ask_one_query(
     database: Database, database_url: str, tmp_path: Path,
-    changes: dict[str, Any], given: dict[str, str], missed: list[str | None],
+    changes: dict[str, Any], given: dict[str, str], missed: list[str | None], asked: int,
 ) -> None:  # fmt: skip
     slot = await fallen(database, **changes)
     configured = settings(tmp_path, **given)
     target = configured.targets["rag"]
     async with watching(configured, database) as watch:
-        asked = [await asking._refusal(watch, target, slot + n * EVERY) for n in range(4)]
-    assert asked == missed
+        admitted = [await asking._admitted(watch, target, slot + n * EVERY) for n in range(4)]
+    assert [why for why, _ in admitted] == missed
+    assert [len(queries) for why, queries in admitted if not why] == [asked] * missed.count(None)
     assert [row[0] for row in rows(database_url, SLOTS)] == missed

@@ -3,13 +3,14 @@
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from itertools import pairwise
 
 import pytest
 
-from monitor.domain import Query, Target
+from monitor.domain import Query, Sample, Target
 from monitor.jobs.heartbeat import seeing
-from monitor.jobs.thinning import THINNED, needed, one_of, patience
-from monitor.rules import Fallback, NoData
+from monitor.jobs.thinning import THINNED, Pace, pace, patience, turn
+from monitor.rules import NoData
 from monitor.store.cycles import Round
 from tests.marks import EVERY, NOON, marked
 
@@ -21,38 +22,105 @@ def target(every: timedelta = EVERY, queries: int = 4) -> Target:
     return Target(name="rag", url="http://x", dialect="bali_zero", queries=asked, every=every)
 
 
-def thinned(marks: str, *, every: timedelta = EVERY, usd: str = "0.003", intervals: int = 3) -> int:
-    """One round of how many is asked after these, of four queries; fallbacks cost `usd`."""
-    watched = target(every)
+def thinned(
+    marks: str, *, every: timedelta = EVERY, usd: str = "0.003", intervals: int = 3,
+    left_usd: str = "0.50", left: timedelta = timedelta(days=1), queries: int = 4,
+) -> Pace:  # fmt: skip
+    """The pace after these, of four queries; fallbacks cost `usd`."""
+    watched = target(every, queries)
     latest = [
         replace(s, cost_usd=Decimal(usd)) if s.identity.fallback else s
         for s in marked(marks, every=every)
     ]
-    return one_of(
-        watched, latest, needed=needed(Fallback(), 1.0),
-        patience=patience(watched, NoData(intervals=intervals)), budget=Decimal("0.50"),
+    return pace(
+        watched, latest, patience=patience(watched, NoData(intervals=intervals)),
+        left_usd=Decimal(left_usd), left=left,
     )  # fmt: skip
+
+
+FULL, HALF, LEAN, LEAN_HALF = Pace(), Pace(2), Pace(1, lean=True), Pace(2, lean=True)
 
 
 @pytest.mark.parametrize(
     ("marks", "asked"),
     [
-        ("FFFF|FFFF|FFFF", 2),  # 288 rounds of $0.012 are $3.46 a day
-        ("FFFF|FFFF|....", 1),  # it may be over: now every round counts
-        ("FFFF|FFFF|rr", 1),  # nothing was learnt
-        ("FFFF|F...|F...", 2),
-        ("F???|F???|F???", 1),  # one known answer a round: 15 rounds are over an hour
-        ("FF??|FF??|FF??", 2),  # 8 rounds are 40 minutes
-        ("....|....", 1),
+        ("FFFF|FFFF|FFFF", LEAN_HALF),  # 288 rounds of $0.012 are $3.46 a day
+        ("FFFF|FFFF|....", FULL),  # it may be over: now every round counts
+        ("FFFF|FFFF|rr", FULL),  # nothing was learnt
+        ("FFFF|F...|F...", LEAN_HALF),
+        ("F|F|F|F", LEAN_HALF),  # lean rounds tell as much as they ask
+        ("F???|F???|F???", LEAN_HALF),
+        ("....|....", FULL),
     ],
 )
-def test_rounds_thin_out_while_the_newest_fell_back(marks: str, asked: int) -> None:
+def test_rounds_thin_out_while_the_newest_fell_back(marks: str, asked: Pace) -> None:
     assert thinned(marks) == asked
 
 
-@pytest.mark.parametrize(("usd", "asked"), [("0.00043", 1), ("0.00044", 2)])
-def test_only_a_fallback_dearer_than_the_budget_thins_out(usd: str, asked: int) -> None:
-    assert thinned("FFFF|FFFF", usd=usd) == asked  # 1152 answers a day: $0.495, $0.507
+@pytest.mark.parametrize(
+    ("usd", "asked"),
+    [
+        ("0.00043", FULL),  # 1152 answers a day: $0.495
+        ("0.00044", HALF),  # $0.507
+        ("0.00087", LEAN),  # 576 are $0.501, 288 are $0.25
+        ("0.00174", LEAN_HALF),  # 288 are $0.501
+        ("0.1", LEAN_HALF),  # even this is too dear, and no rule allows less
+    ],
+)
+def test_the_densest_pace_that_lasts_the_day_is_taken(usd: str, asked: Pace) -> None:
+    assert thinned("FFFF|FFFF", usd=usd) == asked
+
+
+@pytest.mark.parametrize(
+    ("left_usd", "hours", "asked"),
+    [
+        ("0.15", 1, FULL),  # 12 rounds of $0.012 are $0.144
+        ("0.10", 1, HALF),
+        ("0.05", 1, LEAN),
+        ("0.02", 1, LEAN_HALF),
+        ("0", 1, LEAN_HALF),  # nothing is left: the budget itself stops it
+    ],
+)
+def test_what_is_left_is_spread_over_what_is_left_of_the_day(
+    left_usd: str, hours: int, asked: Pace
+) -> None:
+    assert thinned("FFFF|FFFF", left_usd=left_usd, left=timedelta(hours=hours)) == asked
+
+
+def test_a_target_of_one_query_has_no_leaner_round() -> None:
+    assert thinned("F|F|F", queries=1, usd="0.1") == HALF
+
+
+@pytest.mark.parametrize("began", [0, 100, 200])
+def test_somebody_watches_all_day_however_dear_the_fallback_is(began: int) -> None:
+    usd, good, budget = Decimal("0.003"), Decimal("0.0001"), Decimal("0.50")
+    watched, spent, asked = target(), Decimal(0), list[int]()
+    samples: list[Sample] = []
+    for slot in range(288):
+        at = NOON + slot * EVERY
+        latest = [s for s in samples if s.at > at - timedelta(hours=1)]
+        chosen = Pace()
+        if slot > began + 3:  # the incident is open
+            chosen = pace(watched, latest, patience=patience(watched, NoData()),
+                          left_usd=budget - spent, left=(288 - slot) * EVERY)  # fmt: skip
+        if slot % chosen.one_of:
+            continue
+        fell = slot >= began
+        price = usd if fell else good
+        round_ = list(marked(("F" if fell else ".") * (1 if chosen.lean else 4), start=at))
+        samples += [replace(s, cost_usd=price) for s in round_]
+        spent += price * len(round_)
+        asked.append(slot)
+    assert spent <= budget + usd * 4
+    assert asked[-1] >= 286
+    assert all(later - earlier <= 2 for earlier, later in pairwise(asked))
+
+
+def test_queries_whose_answers_tell_who_answers_take_turns() -> None:
+    samples = [replace(s, query=f"q{n % 4}") for n, s in enumerate(marked("F?F?|F?F?"))]
+    turns = [turn(target(), samples, nth).id for nth in range(4)]
+    assert turns == ["q0", "q2", "q0", "q2"]
+    assert [turn(target(), (), nth).id for nth in range(5)] == ["q0", "q1", "q2", "q3", "q0"]
 
 
 @pytest.mark.parametrize(
@@ -64,30 +132,12 @@ def test_only_a_fallback_dearer_than_the_budget_thins_out(usd: str, asked: int) 
         (5 * MINUTE, 3, 2),
         (5 * MINUTE, 2, 1),  # no_data would fire after two
         (5 * MINUTE, 9, 2),  # a longer gap would begin the window anew
-        (12 * MINUTE, 3, 1),  # four rounds are most of an hour
+        (12 * MINUTE, 3, 2),
+        (60 * MINUTE, 3, 2),
     ],
 )
-def test_no_rule_takes_it_for_silence_and_the_end_is_told_within_an_hour(
-    every: timedelta, intervals: int, asked: int
-) -> None:
-    assert thinned("FFFF|FFFF", every=every, intervals=intervals) == asked
-
-
-@pytest.mark.parametrize(
-    ("rule", "share", "answers"),
-    [
-        (Fallback(), 1.0, 15),
-        (Fallback(), 0.5, 19),  # 19 × 0.351 nats
-        (Fallback(), 0.12, 40),  # no breach is taken to be smaller than 15 %: 40 × 0.163 nats
-        (Fallback(answers_to_resolve=30), 1.0, 30),
-        (Fallback(mode="share"), 1.0, 20),
-        (Fallback(mode="immediate"), 1.0, 1),
-    ],
-)
-def test_the_end_needs_as_many_answers_as_the_rule_says(
-    rule: Fallback, share: float, answers: int
-) -> None:
-    assert needed(rule, share) == answers
+def test_no_rule_takes_it_for_silence(every: timedelta, intervals: int, asked: int) -> None:
+    assert thinned("FFFF|FFFF", every=every, intervals=intervals, usd="0.1").one_of == asked
 
 
 def test_without_a_rule_of_silence_the_gap_of_a_window_counts() -> None:

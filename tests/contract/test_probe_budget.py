@@ -1,0 +1,81 @@
+"""The probes' own daily budget: no restart, no second worker and no lost database evades it."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from monitor.domain import Observation
+from monitor.jobs import asking
+from monitor.store import Database, observations
+from tests.contract.test_outage import Doors
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import observation
+
+LIMITS = {"MONITOR_PROBES__DAILY_BUDGET_USD": "0.50", "MONITOR_PROBES__MAX_PER_DAY": "10"}
+USED_UP = "the daily budget of probes is used up"
+
+
+def spending(usd: str, *, at: datetime | None = None) -> Observation:
+    at = at or datetime.now(UTC)
+    return observation(slot=at, started_at=at, cost_usd=Decimal(usd), origin="manual")
+
+
+@pytest.mark.parametrize(
+    ("spent", "why"),
+    [
+        (["0.49"], None),
+        (["0.25", "0.25"], USED_UP),
+        (["9"], USED_UP),
+        (["0"] * 9, None),
+        (["0"] * 10, USED_UP),
+    ],
+)
+async def test_a_worker_that_was_just_started_counts_what_others_spent(
+    database: Database, tmp_path: Path, spent: list[str], why: str | None
+) -> None:
+    async with database.begin() as connection:
+        await observations.add(connection, [spending(usd) for usd in spent])
+    async with watching(settings(tmp_path, **LIMITS), database) as watch:
+        assert (await asking._before(watch, watch.settings.targets["rag"]))[0] == why
+
+
+async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with database.begin() as connection:
+        await observations.add(connection, [spending("0.50")])
+    slot = datetime.now(UTC)
+    async with watching(settings(tmp_path, **LIMITS), database) as watch:
+        assert await asking.ask_round(watch, watch.settings.targets["rag"], slot) == 0
+    assert rows(database_url, "SELECT missed FROM slots") == [(USED_UP,)]
+
+
+async def test_it_goes_on_with_the_next_day(database: Database, tmp_path: Path) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    yesterday = midnight - timedelta(seconds=1)
+    async with database.begin() as connection:
+        await observations.add(connection, [spending("0.50", at=yesterday)])
+    async with watching(settings(tmp_path, **LIMITS), database) as watch:
+        assert (await asking._before(watch, watch.settings.targets["rag"]))[0] is None
+
+
+async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    doors = Doors(database_url)
+    async with database.begin() as connection:
+        await observations.add(connection, [spending("0.30")])
+    async with watching(settings(tmp_path, **LIMITS), database) as watch:
+        target = watch.settings.targets["rag"]
+        assert (await asking._before(watch, target))[0] is None
+        doors.close()
+        try:
+            watch.spool.keep([spending("0.19")])
+            assert (await asking._before(watch, target))[0] is None
+            watch.spool.keep([spending("0.01")])
+            assert (await asking._before(watch, target))[0] == USED_UP
+        finally:
+            doors.open()
