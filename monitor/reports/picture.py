@@ -16,6 +16,7 @@ from monitor.scrub import plain
 WIDTH, HEIGHT = 1200, 630
 _LEFT, _RIGHT, _TOP, _FOOT = 110, 40, 150, 130
 _STRIP = 26
+_SIZE, _NAME = 21, 32  # pixels of ordinary text; characters of a name in the legend
 _PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
 _LIMIT, _BAND = "#c0281c", "#fbe3d2"
 _LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
@@ -67,10 +68,14 @@ class _Picture:
                 f"{share(watched.fallback_share)} · {page.clock(page.since)} to "
                 f"{page.clock(page.until)} {page.zone.key}")  # fmt: skip
         self._text(_LEFT, 74, said)
-        left = float(_LEFT)
-        for place, query in enumerate(queries_of(watched)[: len(_LINES)]):
+        left, queries = float(_LEFT), queries_of(watched)
+        for place, query in enumerate(queries):
+            name, rest = plain(query, _NAME), len(queries) - place
+            if left + 60 + self._wide(name) > WIDTH - _RIGHT - 120 and rest > 1:
+                self._text(left, 110, f"and {rest} more")
+                return
             self._dashed([(left, 122), (left + 40, 122)], place)
-            left = self._text(left + 50, 110, query, fill=_INK) + 30
+            left = self._text(left + 50, 110, name, fill=_INK) + 30
 
     def _axes(self) -> None:
         for tick in self._scale.ticks:
@@ -155,13 +160,18 @@ class _Picture:
     def _y(self, value: float) -> float:
         return self._foot - (self._foot - _TOP) * self._scale.share(value)
 
+    def _wide(self, text: str) -> float:
+        from PIL import ImageFont
+
+        return float(self._brush.textlength(text, font=ImageFont.load_default(_SIZE)))
+
     def _text(
         self,
         x: float,
         y: float,
         text: str,
         *,
-        size: int = 21,
+        size: int = _SIZE,
         anchor: str = "la",
         fill: str = _SOFT,
     ) -> float:

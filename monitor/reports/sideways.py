@@ -65,7 +65,8 @@ def costs(watched: Watched) -> Markup:
     )
     shapes, texts = [], []
     for place, item in enumerate(watched.costs):
-        name = f"{item.query} · {item.model or 'model unknown'} · {usd(item.mean_usd)}"
+        # The figure first: where there is no room, the end of a name is cut off.
+        name = f"{usd(item.mean_usd)} · {item.query} · {item.model or 'model unknown'}"
         texts.append(written(0, place * ROW + 14, name, style="row-label"))
         if item.mean_usd is not None:
             said = f"{name}, mean of {item.answers} answers"

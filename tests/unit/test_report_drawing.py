@@ -182,7 +182,7 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 def test_what_has_no_price_has_no_bar() -> None:
     drawn = sideways.costs(watched())
-    assert "hi · model unknown · –" in drawn
+    assert "– · hi · model unknown" in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
 

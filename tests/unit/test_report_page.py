@@ -162,6 +162,17 @@ def test_the_picture_is_of_the_size_slack_shows() -> None:
     assert len(png(page(), watched(ttft=()))) < len(drawn)
 
 
+def test_names_too_many_or_too_long_stay_inside_the_picture() -> None:
+    from PIL import Image
+
+    names = ["x" * 300, *(f"query-number-{n}" for n in range(20))]
+    many = watched(ttft=tuple(replace(point("hi", hour), query=name)
+                              for name in names for hour in range(3)))  # fmt: skip
+    with Image.open(BytesIO(png(page(), many))) as image:
+        edge = image.convert("RGB").crop((1165, 100, 1200, 140)).getcolors()
+    assert edge == [(35 * 40, (255, 255, 255))], "nothing runs over the right edge"
+
+
 def test_without_pillow_the_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
     with pytest.raises(picture.NoPillow, match=r"pip install 'rag-monitor\[pictures\]'"):
