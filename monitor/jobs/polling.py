@@ -2,25 +2,37 @@
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import partial
 
 from monitor.accounts import ACCOUNTS, Account
 from monitor.domain import AccountState
 from monitor.jobs.watch import Watch
 from monitor.settings import Environment
-from monitor.store import accounts
+from monitor.store import accounts, leases
 from monitor.wire.fetch import fetch
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 20
+LATE = timedelta(minutes=2)  # longer than a run in which every account is slow
 
 
 async def poll(watch: Watch) -> int:
-    """Read every configured account once; returns how many there are."""
+    """Read every configured account that did not ask us to wait; returns how many were read.
+
+    One worker reads, and goes on reading; another takes over when it is gone. Raises Away.
+    """
+    accounts_ = list(configured(watch.settings.environment))
+    if not accounts_ or not await _ours(watch):
+        return 0
     count = 0
-    for account in configured(watch.settings.environment):
+    for account in accounts_:
+        if watch.now() < watch.patience.get(_of(account), watch.began_at):
+            continue
         reading = await account.read(watch.now())
+        if reading.retry_after_s is not None:
+            watch.patience[_of(account)] = watch.now() + timedelta(seconds=reading.retry_after_s)
         async with watch.database.begin() as connection:
             await accounts.add(connection, reading)
         if reading.state is not AccountState.OK:
@@ -28,6 +40,18 @@ async def poll(watch: Watch) -> int:
             log.warning("account read", extra=facts)
         count += 1
     return count
+
+
+async def _ours(watch: Watch) -> bool:
+    span = watch.settings.file.accounts.every + LATE
+    async with watch.database.begin() as connection:
+        held = await leases.hold(connection, "accounts", holder=watch.worker, span=span)
+    return held is not None
+
+
+def _of(account: Account) -> str:
+    """The name an account's patience is kept under; no target's holds a blank."""
+    return f"account {account.name}"
 
 
 def configured(environment: Environment) -> Iterator[Account]:

@@ -1,0 +1,83 @@
+"""The account job: gently, by one worker, and each provider for itself."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from monitor.jobs import judging, polling
+from monitor.store import Database
+from tests.contract.provider import provider, reply
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+
+READINGS = "SELECT provider, state, spent_today_usd::text FROM account_readings ORDER BY id"
+KEY = {"data": {"usage_daily": 0.5, "limit_remaining": None, "expires_at": None}}
+COSTS = {"data": [{"results": [{"amount": {"value": 1.25, "currency": "usd"}}]}],
+         "has_more": False, "next_page": None}  # fmt: skip
+CENTS = {"data": [{"results": [{"amount": "250.5", "currency": "USD"}]}],
+         "has_more": False, "next_page": None}  # fmt: skip
+THROTTLED = reply(429, {"error": {}}, headers={"Retry-After": "600"})
+
+
+def keys(*addresses: str) -> dict[str, Any]:
+    names = ("OPENROUTER", "ANTHROPIC", "OPENAI")
+    secrets = ("OPENROUTER_API_KEY", "ANTHROPIC_ADMIN_KEY", "OPENAI_ADMIN_KEY")
+    bases = {f"{name}_BASE_URL": url for name, url in zip(names, addresses, strict=False)}
+    return bases | dict.fromkeys(secrets[: len(addresses)], "canary-0815")
+
+
+async def test_each_account_is_read_and_kept_whatever_the_others_say(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with (
+        provider(reply(200, KEY)) as openrouter,
+        provider(reply(503)) as anthropic,
+        provider(reply(200, COSTS)) as openai,
+    ):
+        given = keys(openrouter.address, anthropic.address, openai.address)
+        async with watching(settings(tmp_path, **given), database) as watch:
+            assert await polling.poll(watch) == 3
+    assert rows(database_url, READINGS) == [
+        ("openrouter", "ok", "0.500000000000"),
+        ("anthropic", "failing", None),
+        ("openai", "ok", "1.250000000000"),
+    ]
+
+
+async def test_who_asks_us_to_wait_is_not_asked_and_the_others_are(
+    database: Database, tmp_path: Path
+) -> None:
+    async with provider(THROTTLED) as openrouter, provider(reply(200, CENTS)) as anthropic:
+        given = keys(openrouter.address, anthropic.address)
+        async with watching(settings(tmp_path, **given), database) as watch:
+            assert [await polling.poll(watch) for _ in range(3)] == [2, 1, 1]
+    assert (len(openrouter.asked), len(anthropic.asked)) == (1, 3)
+
+
+async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path) -> None:
+    async with (
+        provider(reply(200, KEY)) as openrouter,
+        watching(settings(tmp_path, **keys(openrouter.address)), database) as watch,
+    ):
+        other = replace(watch, worker="w2")
+        read = [await polling.poll(one) for one in (watch, other, watch, other)]
+    assert read == [1, 0, 1, 0]
+
+
+async def test_without_a_key_nobody_is_asked(database: Database, tmp_path: Path) -> None:
+    async with watching(settings(tmp_path), database) as watch:
+        assert await polling.poll(watch) == 0
+
+
+async def test_a_rejected_key_is_told_with_the_reading_that_finds_it(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    refused = reply(401, {"error": {"message": "canary-0815 expired"}})
+    async with (
+        provider(refused) as openrouter,
+        watching(settings(tmp_path, **keys(openrouter.address)), database) as watch,
+    ):
+        await polling.poll(watch)
+        await judging.evaluate(watch)
+    ((told,),) = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
+    assert told == "openrouter: HTTP 401: the key is rejected: expired, disabled or wrong."
