@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from decimal import Decimal
 
 from monitor import identity, pricing
 from monitor.commands import providers
@@ -36,10 +37,11 @@ def check() -> None:
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
     lines += _tokenizers(settings, used)
+    lines += _budget(settings, book)
     for line in lines:
         print(line)  # noqa: T201
     for target in settings.targets.values():
-        for sentence in _projection(target, book):
+        for sentence in _projection(target, book, settings.file.probes.daily_budget_usd):
             print(sentence)  # noqa: T201
     faults = sum(line.good is False for line in lines)
     if faults:
@@ -152,15 +154,33 @@ def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[Line
             yield Line(what, True, section.file)
 
 
-def _projection(target: Target, book: Book) -> Iterator[str]:
+def _budget(settings: Settings, book: Book) -> Iterator[Line]:
+    """Whether the probes' daily budget lasts a day on which all is well."""
+    now, whole = datetime.now(UTC), Decimal(0)
+    for target in settings.targets.values():
+        found = pricing.projected(target, book=book, at=now)
+        models = (found[model] for model in target.expected_models)
+        whole += max(
+            (f.probes.usd for f in models if isinstance(f, Projection)), default=Decimal(0)
+        )
+    budget = settings.file.probes.daily_budget_usd
+    if whole > budget:
+        hours = 24 * budget / whole
+        yield Line("probe budget", None, f"${budget} a day last {hours:.0f} hours on the expected "
+                   f"models alone (${whole:.4f}/day): raise probes.daily_budget_usd, ask more "
+                   "rarely, or let queries stop_after_chars")  # fmt: skip
+
+
+def _projection(target: Target, book: Book, budget: Decimal) -> Iterator[str]:
     """What probing and traffic will cost, on the expected model and on each fallback."""
     yield f"projected spend of {target.name} (a month is 30 days):"
     for model, forecast in pricing.projected(target, book=book, at=datetime.now(UTC)).items():
         role = "expected" if model in target.expected_models else "fallback"
         if isinstance(forecast, Unpriced):
             yield f"  {role} {model}: {forecast.reason}"
-        else:
-            yield f"  {role} {model}: {_spend(forecast)}"
+            continue
+        held = f"; the probe budget stops probes at ${budget}/day"
+        yield f"  {role} {model}: {_spend(forecast)}{held * (forecast.probes.usd > budget)}"
 
 
 def _spend(forecast: Projection) -> str:
