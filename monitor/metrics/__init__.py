@@ -54,6 +54,7 @@ class Metrics:
         self._held.build.info(build)
         self._cycle_at = began_at or datetime.now(UTC)
         self._broken: str | None = None
+        self._dropped = 0
         self._oldest_at: datetime | None = None
         self._held.oldest.set_function(self._waited_s)
 
@@ -118,9 +119,10 @@ class Metrics:
             self._held.incidents.labels(rule).set(counts[rule])
 
     def spool(self, waiting: int, dropped: int) -> None:
-        """Observations that wait in memory, and those lost."""
+        """Observations that wait in memory, and all those lost since the worker began."""
         self._held.spool.set(waiting)
-        self._held.dropped.set(dropped)
+        self._held.dropped.inc(dropped - self._dropped)
+        self._dropped = dropped
 
     def rejected(self) -> None:
         """Count an observation the database refused for good."""
