@@ -204,6 +204,7 @@ class Page:
     fallback_limit: float | None
     incidents: tuple[Told, ...]
 
-    def clock(self, at: datetime) -> str:
-        """An instant as this page writes it: on the zone's clock, as finely as the span asks."""
-        return clock(at, self.zone, within=self.until - self.since)
+    def clock(self, at: datetime, *, step: timedelta = timedelta(minutes=1)) -> str:
+        """An instant on the zone's clock, as finely as the span, or steps of that length, ask."""
+        fine = step < timedelta(minutes=1)
+        return clock(at, self.zone, within=step if fine else self.until - self.since)

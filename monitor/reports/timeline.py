@@ -179,7 +179,7 @@ def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
         if tried.bad:
             said[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
     for at, lines in sorted(said.items()):
-        title = f"{page.clock(at)} · " + " · ".join(lines)
+        title = f"{page.clock(at, step=watched.step)} · " + " · ".join(lines)
         left, right = times.share(at), times.share(at + watched.step)
         yield box(WIDTH * left, 0, width=WIDTH * (right - left), style="column", title=title,
                   height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip

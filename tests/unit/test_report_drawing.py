@@ -102,6 +102,7 @@ def test_a_page_of_a_minute_tells_seconds() -> None:
     short = page(until=SINCE + timedelta(seconds=54), made_at=SINCE + timedelta(seconds=54))
     assert short.clock(short.until) == "2026-11-20 00:00:54"
     assert page().clock(SINCE) == "2026-11-20 00:00"
+    assert page().clock(SINCE, step=timedelta(seconds=5)) == "2026-11-20 00:00:00"
 
 
 def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
