@@ -43,6 +43,8 @@ class StampedStream(httpcore.AsyncNetworkStream):
         self._segments = 0  # received before the last read
         self._emptied_ns = time.monotonic_ns()  # nothing waited in the kernel then
         self._watched_ns: int | None = None  # the loop has looked at the socket since
+        self._left_ns = 0
+        self._away_ns = 0  # looked away for so long, which may have held up the sender
         self._over = False  # the peer closed or reset
         self._error: OSError | None = None
         self._watch()
@@ -52,8 +54,12 @@ class StampedStream(httpcore.AsyncNetworkStream):
         self._loop.add_reader(self._sock.fileno(), self._readable)
 
     def _look_away(self) -> None:
-        self._watched_ns = None
+        self._watched_ns, self._left_ns = None, time.monotonic_ns()
         self._loop.remove_reader(self._sock.fileno())
+
+    def _look_again(self) -> None:
+        self._away_ns += time.monotonic_ns() - self._left_ns
+        self._watch()
 
     def _readable(self) -> None:
         began = time.monotonic_ns()
@@ -101,8 +107,9 @@ class StampedStream(httpcore.AsyncNetworkStream):
             if arrived is None:
                 break
             self.stamps.late_ns = max(self.stamps.late_ns, now - arrived)
-            return Read(data, arrived, max(arrived - since, 0) if merged else 0, kernel=True)
-        return Read(data, now, now - since, kernel=False)
+            doubt = max(arrived - since, 0) if merged else 0
+            return Read(data, arrived, doubt + self._away_ns, kernel=True)
+        return Read(data, now, now - since + self._away_ns, kernel=False)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
@@ -119,7 +126,7 @@ class StampedStream(httpcore.AsyncNetworkStream):
                 return b""
             await self._reads.called()
         if self._watched_ns is None and not self._over and not self._reads.full:
-            self._watch()
+            self._look_again()
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:

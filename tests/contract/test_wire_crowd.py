@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from monitor.domain import Ending
+from monitor.domain import Ending, Stamp
 from monitor.wire import Wire, instruments, reads
 from monitor.wire.turns import Turns
 from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
@@ -126,3 +126,14 @@ async def test_a_first_token_deadline_holds_while_pings_pour_in(wire: Wire) -> N
         transcript = await probed(wire, watched(server.url, first_token_deadline=0.3))
     assert transcript.ending is Ending.SILENT
     assert time.monotonic() - began < 10
+
+
+async def test_a_first_text_behind_what_we_were_slow_to_work_through_is_degraded(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender may have waited for us, and then the text did not arrive when it could have."""
+    monkeypatch.setattr(wire.turns, "join", lambda waiter: _later(wire, waiter))
+    junk = chunk(b": " + b"x" * 8000 + b"\n\n")
+    async with scripted(head(), *[junk] * 400, chunk(says(HI, DONE)), LAST) as server:
+        transcript = await probed(wire, watched(server.url))
+    assert (transcript.ending, transcript.stamp) == (Ending.END, Stamp.DEGRADED)
