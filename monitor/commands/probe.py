@@ -1,8 +1,8 @@
 """`monitor probe`: ask now and print; a bounded load run when asked for more than one."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -22,6 +22,9 @@ from monitor.transcripts import scrubbed
 from monitor.wire import Wire, exchange, quiet
 
 BATCH = 200
+INTERRUPTED = 130  # as a shell says it
+
+Keep = Callable[[Transcript], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,23 +51,28 @@ def probe(
     over_budget: bool,
     record: Path | None,
 ) -> None:
-    """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time."""
+    """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
+
+    Interrupted, it tells, and stores, what came back until then.
+    """
     settings = configuration()
     load = _load(settings, target, query, count, concurrency)
     if not over_budget:
         _within_budget(settings, load)
-    if store:
-        with database_url(settings) as url:
-            if settings.environment.database_url is None:
-                schema.migrate(url)
-            seen = _asked(settings, load, url=url, record=record)
+    with _recording(record, settings.secrets) as keep:
+        run = _Run(settings, load, keep)
+        try:
+            _asked(run, store=store)
+            status = 0
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+    if as_lines:
+        for observation in run.seen:
+            print(as_json(observation))  # noqa: T201
     else:
-        seen = _asked(settings, load, url=None, record=record)
-    if not as_lines:
-        show(seen)
-        return
-    for observation in seen:
-        print(as_json(observation))  # noqa: T201
+        show(run.seen)
+    if status:
+        stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
 
 
 def _load(
@@ -100,70 +108,89 @@ def _within_budget(settings: Settings, load: Load) -> None:
         )
 
 
-def _asked(
-    settings: Settings, load: Load, *, url: str | None, record: Path | None
-) -> list[Observation]:
-    run = _Run(settings, load, keep_transcripts=record is not None)
+@contextmanager
+def _recording(path: Path | None, secrets: Sequence[str]) -> Iterator[Keep]:
+    """Transcripts written as they come, to a file that is opened before anything is paid for."""
+    if path is None:
+        yield lambda transcript: None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        stop(f"--record {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
+    with file:
+        yield lambda transcript: file.write(scrubbed([transcript], secrets))
 
+
+def _asked(run: "_Run", *, store: bool) -> None:
+    settings = run.settings
+    if not store:
+        _asked_and_stored(run, url=None)
+        return
+    with database_url(settings) as url:
+        if settings.environment.database_url is None:
+            schema.migrate(url)
+        _asked_and_stored(run, url=url)
+
+
+def _asked_and_stored(run: "_Run", *, url: str | None) -> None:
     async def main() -> None:
         async with AsyncExitStack() as edges:
             database = None
             if url is not None:
                 database = Database(url)
                 edges.push_async_callback(database.close)
-                await _ready(database, settings, url)
+                await _ready(database, run.settings, url)
             wire = await edges.enter_async_context(Wire(__version__))
-            with progress(load.count) as done, quiet():
-                await run.ask(wire, done)
-            if database is not None:
-                await _stored(database, run.seen)
+            try:
+                with progress(run.load.count) as done, quiet():
+                    await run.ask(wire, done)
+            finally:
+                if database is not None:
+                    await _stored(database, run.seen)
 
     on_the_best_loop(main())
-    if record is not None:
-        record.write_text(scrubbed(run.transcripts, settings.secrets), encoding="utf-8")
-    return run.seen
 
 
 class _Run:
     """Probes in flight, at most `concurrency` of them; results in the order they ended."""
 
-    def __init__(self, settings: Settings, load: Load, *, keep_transcripts: bool) -> None:
+    def __init__(self, settings: Settings, load: Load, keep: Keep) -> None:
         self.seen: list[Observation] = []
-        self.transcripts: list[Transcript] = []
-        self._settings, self._load, self._keep = settings, load, keep_transcripts
+        self.settings, self.load = settings, load
+        self._keep = keep
         self._book = pricing.book(settings.file.prices, same=identity.same)
         self._turns = iter(range(load.count))
 
     async def ask(self, wire: Wire, done: Done) -> None:
-        lanes = min(self._load.concurrency, self._load.count)
+        lanes = min(self.load.concurrency, self.load.count)
         await asyncio.gather(*(self._lane(wire, done) for _ in range(lanes)))
 
     async def _lane(self, wire: Wire, done: Done) -> None:
-        target = self._load.target
+        target = self.load.target
         dialect = dialect_of(target)
         for nth in self._turns:
-            query = self._load.turn(nth)
+            query = self.load.turn(nth)
             transcript = await exchange(
                 dialect.ask(query, target), dialect=dialect, target=target, query=query,
                 probe=uuid4(), http=wire,
             )  # fmt: skip
             self.seen.append(self._observed(transcript, query, dialect))
-            if self._keep:
-                self.transcripts.append(transcript)
+            self._keep(transcript)
             done()
 
     def _observed(self, transcript: Transcript, query: Query, dialect: Dialect) -> Observation:
-        environment = self._settings.environment
+        environment = self.settings.environment
         occasion = Occasion(
-            target=self._load.target,
+            target=self.load.target,
             query=query,
             origin="manual",
             slot=transcript.started_at,
             region=environment.fly_region,
             worker="by hand",
-            config_hash=self._settings.config_hash,
-            excerpt_chars=self._settings.file.storage.excerpt_chars,
-            secrets=self._settings.secrets,
+            config_hash=self.settings.config_hash,
+            excerpt_chars=self.settings.file.storage.excerpt_chars,
+            secrets=self.settings.secrets,
         )
         return observe(
             transcript, occasion, dialect=dialect, book=self._book, standing=identity.Standing()

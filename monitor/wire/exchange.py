@@ -35,6 +35,8 @@ async def exchange(
 
     Expected trouble is an ending, not an exception; only cancellation passes through.
     """
+    if http.crowded:  # beginning is work as well, and a crowd begins all at once
+        await http.turns.turn()
     progress = Progress(dialect, target, query, http)
     step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
     limit = Limit(progress.due, progress.unheard, step=step)

@@ -22,6 +22,12 @@ class Turns:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._next)
 
+    async def turn(self) -> None:
+        """Wait in line."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.join(waiter)
+        await waiter
+
     def _next(self) -> None:
         while self._waiting:
             waiter = self._waiting.popleft()
