@@ -19,6 +19,7 @@ from typing import Any
 from monitor.identity.accounting import REMEMBERED, Accounts, accounted
 from monitor.identity.claims import Declared, Side
 from monitor.identity.counting import LEAST, Count, shape
+from monitor.identity.tongue import language
 from monitor.identity.yardsticks import (
     ENOUGH,
     ENOUGH_OF_A_QUERY,
@@ -100,7 +101,7 @@ def _streams(held: Sequence[Row], expected: str) -> Iterable[tuple[str, list[Cou
 
 def _count(row: Row, expected: str) -> Count:
     exact = {expected: row["exact"]} if "exact" in row else {}
-    return Count(row["prompt_id"], row["tokens"], shape(row["text"]), exact)
+    return Count(row["prompt_id"], row["tokens"], shape(row["text"]), language(row["text"]), exact)
 
 
 def _sides(stream: Sequence[Count], yardstick: Yardstick, expected: str) -> list[Side]:

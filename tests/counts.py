@@ -5,6 +5,7 @@ import re
 from math import ceil
 
 from monitor.identity.counting import Count, Counter, shape
+from monitor.identity.tongue import language
 
 _WORDS = [
     "the",
@@ -62,4 +63,4 @@ def count(
     """One answer as a service with that tokenizer counts it, a closing token now and then."""
     text = prose(seed)
     own = {model: of(text) for model, of in (exact or {}).items()}
-    return Count(query, counter(text) + seed % 3 // 2, shape(text), own)
+    return Count(query, counter(text) + seed % 3 // 2, shape(text), language(text), own)

@@ -8,7 +8,6 @@ Source: docs/identity.md#token-accounting
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 
 from monitor.domain import ClaimKind, Evidence
 from monitor.identity.claims import Declared, Side, Weighed
@@ -49,6 +48,7 @@ class _Reading:
     """One yardstick laid to the latest answers. `nats` > 0: another tokenizer counted them."""
 
     yardstick: Yardstick
+    counts: tuple[Count, ...]
     measures: tuple[Measure, ...]
     nats: float
 
@@ -63,7 +63,9 @@ def accounted(accounts: Accounts, declared: Declared) -> Weighed | None:
         return _silent(accounts, why)
     readings = [reading for yardstick in ours if (reading := _read(yardstick, latest))]
     if len(readings) < len(ours):
-        return _silent(accounts, "it is no count of this text alone, or too few were before it")
+        return _silent(
+            accounts, "it is no count of this text alone, or of an answer unlike those known"
+        )
     closest = min(readings, key=lambda reading: reading.nats)
     if closest.nats >= CAP and len(ours) == len(declared.expected):
         return _misfit(closest, accounts, declared)
@@ -133,18 +135,21 @@ def _lacking(accounts: Accounts) -> str:
 def _read(yardstick: Yardstick, latest: Sequence[Count]) -> _Reading | None:
     """What a yardstick says of this answer together with those before it.
 
-    None where it does not reach this answer, or too few before it. A misfit is read over as
-    many answers as tell most; whatever they were, this answer must be off itself.
+    None where it does not reach this answer, or too few before it; others are passed over. A
+    misfit is read over as many answers as tell most, but this one must be off itself.
     """
-    reached = takewhile(bool, (yardstick.measure(count) for count in latest))
-    measures = tuple(measure for measure in reached if measure)
-    if len(measures) < FEWEST:
+    reached = [(count, made) for count in latest if (made := yardstick.measure(count))]
+    if len(reached) < FEWEST or reached[0][0] is not latest[0]:
         return None
-    spans = [measures[:n] for n in range(FEWEST, len(measures) + 1)]
+    counts, measures = map(tuple, zip(*reached, strict=True))
+    lengths = range(FEWEST, len(measures) + 1)
     if yardstick.nats(measures[:1]) > 0:
-        span = max(spans, key=yardstick.nats)
-        return _Reading(yardstick, span, max(0.0, yardstick.nats(span)))
-    return _Reading(yardstick, spans[0], min(0.0, yardstick.nats(spans[0])))
+        n = max(lengths, key=lambda n: yardstick.nats(measures[:n]))
+        nats = max(0.0, yardstick.nats(measures[:n]))
+    else:
+        n = FEWEST
+        nats = min(0.0, yardstick.nats(measures[:n]))
+    return _Reading(yardstick, counts[:n], measures[:n], nats)
 
 
 def _misfit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighed:
@@ -154,9 +159,8 @@ def _misfit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighe
     if isinstance(yardstick, Tokenizer) and yardstick.model not in accounts.seen_to_fit:
         why = f"{words}, and they never fitted: the service may edit its texts"
         return _silent(accounts, why)
-    span = _span(accounts, closest)
     theirs = [y for y in accounts.yardsticks if _among(y.model, declared.fallbacks)]
-    fit = [y.model for y in theirs if _fits(y, span)]
+    fit = [y.model for y in theirs if _fits(y, closest.counts)]
     if len(fit) == 1:
         why = f"{words}, and as many as {fit[0]}"
         return Weighed(_evidence(fit[0], CAP, why=why), Side.OTHER, fit[0])
@@ -165,7 +169,7 @@ def _misfit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighe
 
 def _fit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighed:
     """The expected model's tokenizer fits; other models may have the same, or one as frugal."""
-    model, span = closest.yardstick.model, _span(accounts, closest)
+    model, span = closest.yardstick.model, closest.counts
     known = {y.model: y for y in accounts.yardsticks}
     for fallback in declared.fallbacks:
         theirs = known.get(fallback)
@@ -185,11 +189,6 @@ def _fits(yardstick: Yardstick, span: Sequence[Count]) -> bool:
 
 def _among(model: str, names: Sequence[str]) -> bool:
     return any(same(model, name) for name in names)
-
-
-def _span(accounts: Accounts, reading: _Reading) -> Sequence[Count]:
-    latest = (accounts.now, *accounts.earlier) if accounts.now else ()
-    return latest[: len(reading.measures)]
 
 
 def _silent(accounts: Accounts, why: str) -> Weighed:

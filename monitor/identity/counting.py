@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from monitor.domain import Claim, ClaimKind, Reply
+from monitor.identity.tongue import language
 
 SOURCE = "token count"
 LEAST = 50  # tokens; a rounding or a closing token weighs too much in fewer
@@ -22,7 +23,8 @@ _ALIKE = 3  # answers whose counts follow one rule of thumb, before it is taken 
 Counter = Callable[[str], int]  # the tokens of a text, by a model's own tokenizer
 
 _LETTERS = re.compile(r"[^\W\d_]+")
-_MARKS = re.compile(r"(?:[^\w\s]|_)+")
+_SYMBOLS = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
+_MARKS = re.compile("(?:[^\\w\\s\u2190-\u2bff\U0001f000-\U0001faff]|_)+")
 _DIGITS = re.compile(r"\d{1,3}")
 _BREAKS = re.compile(r"\s*\n\s*")
 _LONG = 6  # letters; tokenizers begin to break words beyond
@@ -40,6 +42,7 @@ class Shape(NamedTuple):
     marks: int  # runs of punctuation
     digits: int  # groups of up to three
     breaks: int  # line breaks, however many at once
+    symbols: int  # arrows, dingbats, emoji
 
 
 _RULES_OF_THUMB = {"word": "blanked", "character": "characters", "byte": "bytes"}
@@ -48,11 +51,15 @@ _ROUNDED = (0.0, 0.5, 1.0)  # down, to the nearest, up
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One answer's disclosed tokens. `exact`: by the tokenizers at hand, by model."""
+    """One answer's disclosed tokens. `exact`: by the tokenizers at hand, by model.
+
+    `language` None: it cannot be told.
+    """
 
     query: str
     tokens: int
     shape: Shape
+    language: str | None = None
     exact: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -70,6 +77,7 @@ def shape(text: str) -> Shape:
         marks=len(_MARKS.findall(text)),
         digits=len(_DIGITS.findall(text)),
         breaks=len(_BREAKS.findall(text)),
+        symbols=len(_SYMBOLS.findall(text)),
     )
 
 
@@ -85,6 +93,7 @@ def size(of: Shape) -> float:
         + 0.9 * of.marks
         + 1.4 * of.digits
         + of.breaks
+        + 2 * of.symbols
     )
 
 
@@ -106,21 +115,26 @@ def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> Count 
     if tokens is None or not text or len(text) > LONGEST:
         return None
     exact = {model: counter(text) for model, counter in counters.items()}
-    return Count(query, tokens, shape(text), exact)
+    return Count(query, tokens, shape(text), language(text), exact)
 
 
 def claim(count: Count) -> Claim:
     """A count as a raw claim, from which everything can be derived again."""
-    said = {"tokens": count.tokens, "shape": count.shape, "exact": dict(count.exact)}
+    said = {"tokens": count.tokens, "shape": count.shape, "language": count.language,
+            "exact": dict(count.exact)}  # fmt: skip
     return Claim(ClaimKind.ACCOUNTING, SOURCE, json.dumps(said, separators=(",", ":")))
 
 
 def recounted(claims: Sequence[Claim], query: str) -> Count | None:
-    """The count among an observation's stored claims; None where there is none."""
+    """The count among an observation's stored claims; None where there is none we understand."""
     for made in claims:
         if made.kind is ClaimKind.ACCOUNTING and made.source == SOURCE:
-            said = json.loads(made.value)
-            return Count(query, said["tokens"], Shape(*said["shape"]), said["exact"])
+            try:
+                said = json.loads(made.value)
+                shaped = Shape(*said["shape"])
+                return Count(query, said["tokens"], shaped, said["language"], said["exact"])
+            except (ValueError, KeyError, TypeError):  # of a version that counted otherwise
+                return None
     return None
 
 

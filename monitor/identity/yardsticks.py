@@ -22,6 +22,7 @@ _TIGHTEST = 0.015  # no proportion is known better than this
 _SHIFT = 0.015  # by which other wording moves every answer of a model alike
 _OF_A_MEDIAN = 1.57  # variance of a median, in those of a mean
 _APART = 0.12  # how far other tokenizers lie, as a standard deviation of log ratios
+_UNLIKE = 0.05  # share of words beyond that of the answers learnt from
 _STRAY_TOKENS = 1.5  # closing tokens and blanks that one side counts and the other does not
 _STRAY_SHARE = 0.002
 _NEAR = 0.02  # half of all other tokenizers count nearly alike
@@ -64,23 +65,40 @@ class Tokenizer:
 
 
 @dataclass(frozen=True, slots=True)
+class Centre:
+    """Where the counts of a model's own answers lie, as logarithms, and what these were like.
+
+    Other languages take other proportions, and so do lists of figures: `plain` is the share of
+    words in the shapes, from least to most.
+    """
+
+    ratio: float
+    spread: float  # σ
+    languages: frozenset[str | None]
+    plain: tuple[float, float]
+
+    def measure(self, count: Count) -> Measure | None:
+        """How far a count is off; None for answers unlike those learnt from."""
+        alike = self.plain[0] <= _plain(count) <= self.plain[1]
+        if self.spread > _LOOSEST or count.language not in self.languages or not alike:
+            return None
+        return _measure(_ratio(count) - self.ratio, self.spread)
+
+
+@dataclass(frozen=True, slots=True)
 class Proportion:
-    """Tokens of a model's confirmed answers in proportion to their shapes, as logarithms."""
+    """Tokens of a model's confirmed answers in proportion to their shapes."""
 
     model: str
     answers: int
-    centres: Mapping[str, float]  # by query
-    spread: float  # σ of answers to those
-    shift: float  # σ of what moves all of them alike
-    elsewhere: tuple[float, float] | None = None  # centre and σ of answers to other queries
+    centres: Mapping[str, Centre]  # by query
+    shift: float  # σ of what moves all answers alike
+    elsewhere: Centre | None = None  # of answers to other queries
 
     def measure(self, count: Count) -> Measure | None:
-        """How far the disclosed count is off; None where it cannot be one of this text."""
-        own = self.centres.get(count.query)
-        known = self.elsewhere if own is None else (own, self.spread)
-        if known is None or known[1] > _LOOSEST:
-            return None
-        return _measure(_ratio(count) - known[0], known[1])
+        """How far the disclosed count is off; None where it cannot be compared."""
+        centre = self.centres.get(count.query, self.elsewhere)
+        return centre.measure(count) if centre else None
 
     def nats(self, measures: Sequence[Measure]) -> float:
         """Log-odds of another tokenizer, which would be off by the same share each time."""
@@ -107,38 +125,50 @@ def proportion(model: str, counts: Sequence[Count]) -> Proportion | str:
         return f"{len(counts)} of {ENOUGH} confirmed answers of {model} came with their counts"
     if rule := rule_of_thumb(counts):
         return f"the service counts {rule}, not tokens"
-    ratios = [_ratio(count) for count in counts]
-    by_query: dict[str, list[float]] = {}
-    for count, ratio in zip(counts, ratios, strict=True):
-        by_query.setdefault(count.query, []).append(ratio)
+    by_query: dict[str, list[Count]] = {}
+    for count in counts:
+        by_query.setdefault(count.query, []).append(count)
     own = {query: of for query, of in by_query.items() if len(of) >= ENOUGH_OF_A_QUERY}
-    within = _spread([rest for of in own.values() for rest in _left_out(of)])
-    elsewhere = (median(ratios), _spread(_left_out(ratios)))
-    reaches = len(by_query) >= MANY_QUERIES and elsewhere[1] <= _LOOSEST
-    if not reaches and not (own and within <= _LOOSEST):
+    spread = _spread([rest for of in own.values() for rest in _left_out(of)])
+    elsewhere = _centre(counts, _spread(_left_out(counts)))
+    reaches = len(by_query) >= MANY_QUERIES and elsewhere.spread <= _LOOSEST
+    if not reaches and not (own and spread <= _LOOSEST):
         return f"the counts of {model}'s own answers scatter too widely, or over too many queries"
     fewest = min(map(len, own.values())) if own else len(counts)
-    unsure = _OF_A_MEDIAN / fewest * (within if own else elsewhere[1]) ** 2
+    unsure = _OF_A_MEDIAN / fewest * (spread if own else elsewhere.spread) ** 2
     return Proportion(
         model,
         len(counts),
-        {query: median(of) for query, of in own.items()},
-        within,
+        {query: _centre(of, spread) for query, of in own.items()},
         sqrt(_SHIFT**2 + unsure),
         elsewhere if reaches else None,
     )
+
+
+def _centre(counts: Sequence[Count], spread: float) -> Centre:
+    plain = [_plain(count) for count in counts]
+    return Centre(
+        median(_ratio(count) for count in counts),
+        spread,
+        frozenset(count.language for count in counts),
+        (min(plain) - _UNLIKE, max(plain) + _UNLIKE),
+    )
+
+
+def _plain(count: Count) -> float:
+    return count.shape.runs / max(size(count.shape), 1.0)
 
 
 def _ratio(count: Count) -> float:
     return log(count.tokens / max(size(count.shape), 1.0))
 
 
-def _left_out(ratios: Sequence[float]) -> list[float]:
+def _left_out(counts: Sequence[Count]) -> list[float]:
     """Each answer's distance from the median of the others; nothing of a single one."""
-    if len(ratios) < 2:
+    if len(counts) < 2:
         return []
-    ordered = sorted(ratios)
-    low, high = (len(ratios) - 2) // 2, (len(ratios) - 1) // 2  # places of the others' median
+    ordered = sorted(_ratio(count) for count in counts)
+    low, high = (len(ordered) - 2) // 2, (len(ordered) - 1) // 2  # places of the others' median
 
     def others(rank: int) -> float:
         return (ordered[low + (low >= rank)] + ordered[high + (high >= rank)]) / 2

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Claim, Outcome, Query
 from monitor.identity.counting import LEAST, Count, recounted, shape
+from monitor.identity.tongue import language
 from monitor.store.captured import prompt
 from monitor.store.identity_tables import identity_answers, identity_epochs, identity_tokenizers
 from monitor.store.tables import observations
@@ -34,7 +35,7 @@ async def confirmed(
     )
     found: dict[str, list[Count]] = {}
     for row in await connection.execute(kept):
-        count = Count(row.query, row.tokens, shape(row.text))
+        count = Count(row.query, row.tokens, shape(row.text), language(row.text))
         found.setdefault(row.model, []).append(count)
     return found
 

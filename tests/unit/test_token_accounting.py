@@ -121,7 +121,9 @@ def test_with_two_expected_models_both_must_be_measured_to_call_it_another() -> 
 def test_estimates_are_no_tokenizers(tokens_of: object, rule: str) -> None:
     assert callable(tokens_of)
     texts = [prose(n, 80 + n) + " é" * n for n in range(30)]
-    made = [Count("hi", tokens_of(text), shape(text), {LLAMA: OURS(text)}) for text in texts]
+    made = [
+        Count("hi", tokens_of(text), shape(text), "english", {LLAMA: OURS(text)}) for text in texts
+    ]
     assert rule in str(rule_of_thumb(made))
     assert rule in str(proportion(LLAMA, made))
     assert weighed(by_file(*made[:5])).evidence.nats == 0
@@ -144,6 +146,20 @@ def test_a_query_nobody_confirmed_answers_to_is_measured_only_where_many_others_
     assert weighed(by_answers(*elsewhere, confirmed={LLAMA: many})).side is Side.FELL
 
 
+def test_answers_unlike_those_learnt_from_are_not_measured() -> None:
+    italian = [replace(one, language="italian") for one in theirs[:3]]
+    untold = [replace(one, language=None) for one in theirs[:3]]
+    listed = [replace(c, shape=c.shape._replace(marks=c.shape.marks + 60)) for c in theirs[:3]]
+    for unlike in (italian, untold, listed):
+        assert weighed(by_answers(*unlike)).side is Side.NEITHER
+        assert weighed(by_file(*unlike)).side is Side.FELL  # a tokenizer counts every language
+
+
+def test_symbols_take_tokens_of_their_own() -> None:
+    assert shape("Hi 👋, see → ★★!")[-1] == 4
+    assert shape("Hi 👋, see!").marks == 2
+
+
 def test_scattered_counts_teach_nothing() -> None:
     wild = [replace(one, tokens=one.tokens * (1 + n % 2)) for n, one in enumerate(CONFIRMED)]
     assert "scatter" in str(proportion(LLAMA, wild))
@@ -160,7 +176,7 @@ def test_what_a_reply_discloses_is_counted_only_where_it_is_the_texts() -> None:
     text = prose(1)
     reply = Reply(pieces=(Piece(0, text=text),), usage=Usage(answer_tokens=150), ended=True)
     found = counted(reply, "hi", EXACT)
-    assert found == Count("hi", 150, shape(text), {LLAMA: OURS(text)})
+    assert found == Count("hi", 150, shape(text), "english", {LLAMA: OURS(text)})
     thought = replace(reply, usage=Usage(answer_tokens=150, reasoning_tokens=20))
     silent = replace(reply, usage=Usage())
     short = replace(reply, usage=Usage(answer_tokens=49))
@@ -172,13 +188,15 @@ def test_a_count_survives_as_a_claim_without_its_text() -> None:
     made = claim(ours[0])
     assert recounted((Claim(ClaimKind.FIELD, "model", "x"), made), "hi") == ours[0]
     assert recounted((), "hi") is None
+    for other in ("", "{}", '{"tokens":9,"shape":[1],"language":null,"exact":{}}'):
+        assert recounted((replace(made, value=other),), "hi") is None
     assert "permit" not in made.value
 
 
 def test_left_out_medians_are_those_of_the_others() -> None:
     learnt_of = proportion(LLAMA, CONFIRMED)
     assert isinstance(learnt_of, Proportion)
-    assert 0.015 <= learnt_of.spread < 0.05
+    assert 0.015 <= learnt_of.centres["hi"].spread < 0.05
     assert learnt_of.answers == 30
 
 
