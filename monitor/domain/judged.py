@@ -29,6 +29,7 @@ class Sample:
     identity: Identity
     model: str | None
     cost_usd: Decimal | None
+    why: str = ""  # the judgement on `identity` in one sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,7 @@ async def _verdicts(
             every=target.every,
             queries=len(target.queries),
             watched_since=watch.began_at,
+            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
         )
         for name in OF_TARGETS:
             if verdict := _judged(rules.get(name), window, standing.get((name, target.name)), now):

@@ -143,7 +143,7 @@ class Fallback:
             because=f"{hits} of the last {n} answers ({hits / n:.0%}) came from {by}; "
             f"limit {self.limit:.0%}.",
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
-            facts=_compared(fallen, window.known) if opening else {},
+            facts=_compared(fallen, window.known, a_day=window.a_day) if opening else {},
             literal=literal,
         )
 
@@ -168,13 +168,18 @@ def _hits(window: Window, n: int) -> int:
     return window.fell[-1] - window.fell[-1 - n]
 
 
-def _compared(fallen: Sequence[Sample], known: Iterable[Sample]) -> Mapping[str, str]:
-    """Who answers instead of whom, and what a query costs now and before."""
+def _compared(
+    fallen: Sequence[Sample], known: Iterable[Sample], *, a_day: int | None
+) -> Mapping[str, str]:
+    """Who answers instead of whom, how that is known, and what it costs now and before."""
     asked_for = [sample for sample in known if sample.identity.fallback is False]
-    told = {"Answers": _names(fallen), "Instead of": _names(asked_for)}
+    told = {"Answers": _names(fallen), "Instead of": _names(asked_for), "Evidence": fallen[0].why}
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:
         told["Cost a query"] = f"${now:.6f}" + (f", before ${before:.6f}" if before else "")
+        if a_day:
+            earlier = f", before ${before * a_day:.2f}" if before else ""
+            told["Cost a day"] = f"${now * a_day:.2f}{earlier}, for {a_day:,} queries"
     return {label: said for label, said in told.items() if said}
 
 

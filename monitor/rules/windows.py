@@ -87,8 +87,10 @@ class Window:
         every: timedelta | None = None,
         queries: int | None = None,
         watched_since: datetime | None = None,
+        a_day: int | None = None,
     ) -> None:
         self.scope = scope
+        self.a_day = a_day  # queries the service answers, or we ask; None: nobody can say
         self.watched_since = watched_since
         self.samples: deque[Sample] = deque()
         self.rounds: deque[Round] = deque()
@@ -112,9 +114,10 @@ class Window:
         every: timedelta,
         queries: int,
         watched_since: datetime | None = None,
+        a_day: int | None = None,
     ) -> Self:
         """The window of a live target, from its rows of the last day in order of `at`."""
-        window = cls(scope, every=every, queries=queries, watched_since=watched_since)
+        window = cls(scope, every=every, queries=queries, watched_since=watched_since, a_day=a_day)
         for sample in samples:
             window.add(sample)
         return window

@@ -84,6 +84,7 @@ _SAMPLE = (
     observations.c.ttft_ms,
     observations.c.stamp,
     observations.c.identity,
+    observations.c.identity_reason,
     observations.c.model_detected,
     observations.c.cost_usd,
 )
@@ -152,4 +153,5 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         identity=Identity(row["identity"]),
         model=row["model_detected"],
         cost_usd=row["cost_usd"],
+        why=row["identity_reason"],
     )

@@ -1,12 +1,15 @@
 """`fallback`: k of n known answers, against the limit and against chance."""
 
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from monitor.domain import Incident, State
-from monitor.rules import Fallback
-from tests.marks import HAIKU, LLAMA, NOON, after, incident, marked, window
+from monitor.rules import Fallback, Window
+from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 
 
 def judged(marks: str, standing: Incident | None = None, **limits: object) -> State:
@@ -74,6 +77,21 @@ def test_the_sentence_says_how_many_of_how_many_and_who_answered() -> None:
     assert verdict.facts["Answers"] == HAIKU
     assert verdict.facts["Instead of"] == LLAMA
     assert [row.int for row in verdict.rows] == [16, 15, 14, 13]  # the proof, newest first
+
+
+def test_the_facts_say_how_it_is_known_and_what_a_day_costs() -> None:
+    marks: dict[str, dict[str, Any]] = {
+        "F": {"why": "A header names it.", "cost_usd": Decimal("0.002")},
+        ".": {"cost_usd": Decimal("0.0005")},
+    }
+    samples = [
+        sample(mark, id=UUID(int=n), at=NOON + timedelta(seconds=n), **marks[mark])
+        for n, mark in enumerate("....FFFF")
+    ]
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=8, a_day=1_000)
+    facts = Fallback().judge(seen, None, after(seen)).facts
+    assert facts["Evidence"] == "A header names it."
+    assert facts["Cost a day"] == "$2.00, before $0.50, for 1,000 queries"
 
 
 def test_the_facts_compare_what_a_query_costs() -> None:
