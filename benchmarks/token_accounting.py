@@ -110,7 +110,8 @@ def _sides(stream: Sequence[Count], yardstick: Yardstick, expected: str) -> list
     sides = []
     for at, now in enumerate(stream):
         earlier = tuple(reversed(stream[max(0, at - REMEMBERED) : at]))
-        accounts = Accounts(now, earlier, (yardstick,), seen_to_fit=frozenset({expected}))
+        seen = frozenset((expected, count.query) for count in stream)
+        accounts = Accounts(now, earlier, (yardstick,), seen_to_fit=seen)
         weighed = accounted(accounts, declared)
         sides.append(weighed.side if weighed else Side.NEITHER)
     return sides

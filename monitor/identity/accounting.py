@@ -28,19 +28,22 @@ _FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, a
 _OTHER = "another tokenizer"
 
 
+Fitted = tuple[str, str]  # a model and a query
+
+
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """The counts of this answer and of those before it, newest first, and what to measure with.
 
-    `seen_to_fit`: models whose tokenizer was once seen to fit this target's counts. Until then
-    a misfit may as well mean that the service changes its texts after they were counted.
+    `seen_to_fit`: models whose tokenizer was once seen to fit this target's answers to a query.
+    Until then a misfit may as well mean that the service changes its texts after counting.
     """
 
     now: Count | None = None
     earlier: Sequence[Count] = ()
     yardsticks: Sequence[Yardstick] = ()
     missing: Sequence[str] = ()  # why there are no others
-    seen_to_fit: frozenset[str] = frozenset()
+    seen_to_fit: frozenset[Fitted] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def accounted(accounts: Accounts, declared: Declared) -> Weighed | None:
     ours = [y for y in accounts.yardsticks if _among(y.model, declared.expected)]
     if why := _mute(latest) or ("" if ours else _lacking(accounts)):
         return _silent(accounts, why)
-    readings = [reading for yardstick in ours if (reading := _read(yardstick, latest))]
+    readings = [r for y in ours if (r := _read(y, _comparable(accounts, y)))]
     if len(readings) < len(ours):
         return _silent(
             accounts, "it is no count of this text alone, or of an answer unlike those known"
@@ -107,17 +110,27 @@ def yardsticks(
     )
 
 
-def fitting(accounts: Accounts) -> tuple[str, ...]:
-    """Models whose own tokenizers fit the latest counts beyond doubt: worth remembering."""
+def fitting(accounts: Accounts) -> frozenset[Fitted]:
+    """Tokenizers that fit the latest answers beyond doubt, each with its query."""
     latest = (accounts.now, *accounts.earlier) if accounts.now else ()
     if not latest or _mute(latest):
-        return ()
+        return frozenset()
     readings = (_read(Tokenizer(model), latest) for model in latest[0].exact)
-    return tuple(
-        reading.yardstick.model
+    return frozenset(
+        (reading.yardstick.model, count.query)
         for reading in readings
         if reading and reading.nats <= _BEYOND_DOUBT and reading.yardstick.fits(reading.measures)
+        for count in reading.counts
     )
+
+
+def _comparable(accounts: Accounts, yardstick: Yardstick) -> Sequence[Count]:
+    """The latest counts; where a tokenizer is known to fit this query, of such queries only."""
+    now, seen = accounts.now, accounts.seen_to_fit
+    earlier = accounts.earlier
+    if now and isinstance(yardstick, Tokenizer) and (yardstick.model, now.query) in seen:
+        earlier = [count for count in earlier if (yardstick.model, count.query) in seen]
+    return (now, *earlier) if now else ()
 
 
 def _mute(latest: Sequence[Count]) -> str | None:
@@ -156,7 +169,8 @@ def _misfit(closest: _Reading, accounts: Accounts, declared: Declared) -> Weighe
     """Another tokenizer counted: the fallback's whose yardstick fits, if one does."""
     yardstick = closest.yardstick
     words = yardstick.words(closest.measures)
-    if isinstance(yardstick, Tokenizer) and yardstick.model not in accounts.seen_to_fit:
+    fitted = accounts.now and (yardstick.model, accounts.now.query) in accounts.seen_to_fit
+    if isinstance(yardstick, Tokenizer) and not fitted:
         why = f"{words}, and they never fitted: the service may edit its texts"
         return _silent(accounts, why)
     theirs = [y for y in accounts.yardsticks if _among(y.model, declared.fallbacks)]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from monitor.domain import Query, Reply, Target
 from monitor.identity import same
-from monitor.identity.accounting import REMEMBERED, Accounts, fitting, learnt, yardsticks
+from monitor.identity.accounting import REMEMBERED, Accounts, Fitted, fitting, learnt, yardsticks
 from monitor.identity.counting import Count, Counter, counted, recounted
 from monitor.identity.yardsticks import Proportion
 from monitor.store import Away, Connection, Database, token_counts
@@ -51,7 +51,7 @@ async def accounts(
             held = await _learnt(connection, known, target)
             seen = await token_counts.seen_to_fit(connection, target.name)
             made = _accounts(now, earlier, held, seen)
-            await token_counts.fits(connection, target.name, set(fitting(made)) - seen)
+            await token_counts.fits(connection, target.name, fitting(made) - seen)
     except Away as away:
         log.warning("token counts not compared", extra={"target": target.name, "why": str(away)})
         return Accounts(now)
@@ -82,8 +82,11 @@ async def _learnt(connection: Connection, known: dict[str, Confirmed], target: T
     return held.learnt
 
 
-def _accounts(now: Count, earlier: Sequence[Count], held: Learnt, seen: frozenset[str]) -> Accounts:
-    found, missing = yardsticks(held, now.exact, seen)
+def _accounts(
+    now: Count, earlier: Sequence[Count], held: Learnt, seen: frozenset[Fitted]
+) -> Accounts:
+    fitted = {model for model, query in seen if query == now.query}
+    found, missing = yardsticks(held, now.exact, fitted)
     return Accounts(now, tuple(earlier), found, missing, seen)
 
 
@@ -92,7 +95,7 @@ class Books:
     """The accounts of stored observations of one target, one after another in order of time."""
 
     learnt: Learnt
-    seen: frozenset[str]
+    seen: frozenset[Fitted]
     earlier: deque[tuple[datetime, Count]]
 
     @classmethod

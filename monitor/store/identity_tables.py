@@ -103,7 +103,8 @@ identity_tokenizers = Table(
     Column("model", Text, nullable=False, comment="whose tokenizer it is"),
     Column("seen_to_fit_at", INSTANT, nullable=False, server_default=func.now(),
            comment="when the target's token counts were first seen to be this tokenizer's"),
-    PrimaryKeyConstraint("target", "model"),
+    Column("query", Text, nullable=False, comment="id of the canned query"),
+    PrimaryKeyConstraint("target", "model", "query"),
     comment="tokenizers that once fitted a target's token counts: only these may cease to fit",
 )  # fmt: skip
 

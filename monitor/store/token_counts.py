@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Claim, Outcome, Query
+from monitor.identity.accounting import Fitted
 from monitor.identity.counting import LEAST, Count, recounted, shape
 from monitor.identity.tongue import language
 from monitor.store.captured import prompt
@@ -72,14 +73,15 @@ async def before(
     return [count for count in counts if count]
 
 
-async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[str]:
-    """Models whose tokenizer once fitted this target's counts."""
+async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[Fitted]:
+    """Models whose tokenizer once fitted this target's counts, and for which query."""
     table = identity_tokenizers.c
-    return frozenset(await connection.scalars(select(table.model).where(table.target == target)))
+    found = select(table.model, table.query).where(table.target == target)
+    return frozenset((row.model, row.query) for row in await connection.execute(found))
 
 
-async def fits(connection: AsyncConnection, target: str, models: Iterable[str]) -> None:
-    """Write down that these models' tokenizers fit. Safe to repeat."""
-    rows = [{"target": target, "model": model} for model in models]
+async def fits(connection: AsyncConnection, target: str, found: Iterable[Fitted]) -> None:
+    """Write down for which queries these models' tokenizers fit. Safe to repeat."""
+    rows = [{"target": target, "model": model, "query": query} for model, query in found]
     if rows:
         await connection.execute(insert(identity_tokenizers).on_conflict_do_nothing(), rows)

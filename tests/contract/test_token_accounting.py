@@ -133,8 +133,10 @@ async def test_a_tokenizer_must_have_fitted_before_it_may_cease_to_fit(
         fit = await probed(tmp_path, database, 100 + n, OURS, counters=counters)
     assert fit.identity is Identity.EXPECTED
     async with database.begin() as connection:
-        rows = await connection.execute(text("SELECT target, model FROM identity_tokenizers"))
-        assert [tuple(row) for row in rows] == [("rag", LLAMA)]
+        rows = await connection.execute(
+            text("SELECT target, model, query FROM identity_tokenizers")
+        )
+        assert [tuple(row) for row in rows] == [("rag", LLAMA, "hi")]
     for n in range(3):
         fell = await probed(tmp_path, database, 210 + n, THEIRS, counters=counters)
     assert fell.identity is Identity.FALLBACK

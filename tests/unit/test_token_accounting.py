@@ -23,8 +23,8 @@ EXACT = {LLAMA: OURS}
 def by_file(*counts: Count, seen: bool = True) -> Accounts:
     """Counts, newest last, measured by the expected model's own tokenizer."""
     *earlier, now = counts
-    fitted = frozenset({LLAMA} if seen else ())
-    found, missing = yardsticks(learnt([LLAMA, HAIKU], {}), now.exact, fitted)
+    fitted = frozenset({(LLAMA, "hi")} if seen else ())
+    found, missing = yardsticks(learnt([LLAMA, HAIKU], {}), now.exact, {m for m, _ in fitted})
     return Accounts(now, earlier[::-1], found, missing, fitted)
 
 
@@ -76,9 +76,29 @@ def test_a_tokenizer_that_never_fitted_may_as_well_be_measured_on_edited_texts()
     found = weighed(by_file(*theirs[:5], seen=False))
     assert found.evidence.nats == 0
     assert "never fitted" in found.evidence.detail
-    assert fitting(by_file(*ours[:3], seen=False)) == (LLAMA,)
-    assert fitting(by_file(*theirs[:5])) == ()
-    assert fitting(by_file(*ours[:2])) == ()
+    assert fitting(by_file(*ours[:3], seen=False)) == {(LLAMA, "hi")}
+    assert fitting(by_file(*theirs[:5])) == frozenset()
+    assert fitting(by_file(*ours[:2])) == frozenset()
+
+
+def test_a_service_that_edits_its_answers_to_some_queries_fits_the_others() -> None:
+    edited = [replace(c, query="edited", tokens=c.tokens - 20) for c in ours]
+    turns = [
+        edited[0],
+        edited[1],
+        *ours[:3],
+        edited[2],
+        edited[3],
+        *ours[3:6],
+        edited[4],
+        edited[5],
+    ]
+    seen = fitting(by_file(*turns[:5]))
+    assert seen == {(LLAMA, "hi")}
+    for n in range(3, len(turns) + 1):
+        accounts = replace(by_file(*turns[:n]), seen_to_fit=seen)
+        assert weighed(accounts).side is not Side.FELL
+    assert weighed(by_file(*turns, *theirs[:3])).side is Side.FELL
 
 
 def test_answers_are_the_yardstick_until_the_tokenizer_was_seen_to_fit() -> None:
