@@ -109,8 +109,9 @@ _UNSAID = re.compile(
         ,\s*(?:says?|jokes?|joked|claims?|claimed|writes|wrote|
         thinks|dice|dicono|kata|dicen|dit|disent|sagt|sagte|diz|dizem)\b|
         what (?:it|he|she|they|the prompt) |
-        in this (?:story|game|scenario|play|role|scene)|hypothetically|supposedly|allegedly|
-        apparently|(?:is|was|would be|isn't) (?:a lie|false|wrong|not true|untrue|incorrect|true)|
+        in (?:a|my|your|this|the|another) (?:wildest )?(?:story|game|scenario|play|role|scene|
+        dreams?|novel|film|movie|imagination|universe|sketch|song|poem)\b|
+        hypothetically|supposedly|allegedly|apparently|(?:is|was|would be|isn't) (?:a lie|false|wrong|not true|untrue|incorrect|true)|
         or (?:maybe|perhaps|something|at least)|is (?:a|the) (?:sentence|phrase|line|claim|lie)|
         means?\b|significa|translates|bedeutet|veut dire|artinya|是假的|的意思"""
     ),
@@ -119,7 +120,8 @@ _UNSAID = re.compile(
 # … or in the next.
 _RETRACTS = re.compile(
     either(
-        r"""^\W*(?:just kidding|kidding|joking|i'm joking|scherzo|bercanda|es broma|je plaisante|
+        r"""^\W*(?:said\b|says?\b|(?:he|she|they|nobody|no one) (?:said|says?)\b|
+        just kidding|kidding|joking|i'm joking|scherzo|bercanda|es broma|je plaisante|
         brincadeira|(?:that|this|it)(?:'s| is| was) (?:a joke|not true|false|a lie|fake|wrong|what)|
         not really|the (?:quote|text|line|sentence|statement|phrase) above|or am i\b|or maybe)"""
     ),
