@@ -111,7 +111,8 @@ _UNSAID = re.compile(
         what (?:it|he|she|they|the prompt) |
         in (?:a|my|your|this|the|another) (?:wildest )?(?:story|game|scenario|play|role|scene|
         dreams?|novel|film|movie|imagination|universe|sketch|song|poem)\b|
-        hypothetically|supposedly|allegedly|apparently|(?:is|was|would be|isn't) (?:a lie|false|wrong|not true|untrue|incorrect|true)|
+        hypothetically|supposedly|allegedly|apparently|
+        (?:is|was|would be|isn't) (?:a lie|false|wrong|not true|untrue|incorrect|true)|
         or (?:maybe|perhaps|something|at least)|is (?:a|the) (?:sentence|phrase|line|claim|lie)|
         means?\b|significa|translates|bedeutet|veut dire|artinya|是假的|的意思"""
     ),
