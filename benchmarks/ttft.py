@@ -58,6 +58,8 @@ def main() -> int:
         for turn in range(1 if given.quick else given.repeat):
             # Every other turn backwards, so that no client always comes first.
             for setting in settings if turn % 2 == 0 else reversed(settings):
+                if setting[0] != OURS and turn >= (given.repeat_others or given.repeat):
+                    continue
                 seen = _measured(setting, built, others, requests[setting[2]])
                 runs[setting] += [seen] if seen else []
     rows = [
@@ -81,6 +83,7 @@ def _arguments() -> argparse.Namespace:
     option("--streams", type=int, nargs="+", choices=REQUESTS, default=list(REQUESTS))
     option("--only", nargs="+", metavar="CLIENT", help=f"{OURS} and others by name")
     option("--repeat", type=int, default=3, help="runs of each; their medians are told")
+    option("--repeat-others", type=int, metavar="N", help="runs of each other client, if fewer")
     option("--quick", action="store_true", help="fewer requests, one run of each")
     option("--json", type=Path, metavar="FILE")
     option("--markdown", type=Path, metavar="FILE")

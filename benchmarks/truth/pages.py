@@ -9,7 +9,7 @@ from benchmarks.truth.machine import Machine
 from benchmarks.truth.verdicts import Goal
 
 HEADINGS = ("client", "runs × requests", "failed", "degraded", "error p50", "p95", "p99", "max",
-            "× ours p50", "× ours p99", "request side p50", "token side p50 / p99",
+            "server late", "× ours p50", "× ours p99", "request side p50", "token side p50 / p99",
             "CPU s / 1,000", "RSS MiB", "loop lag p99")  # fmt: skip
 
 
@@ -72,6 +72,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
         number(seen.error_p95_ms),
         number(seen.error_p99_ms),
         number(seen.error_max_ms),
+        number(seen.late_max_ms),
         *times,
         number(seen.request_p50_ms),
         f"{number(seen.token_p50_ms)} / {number(seen.token_p99_ms)}",

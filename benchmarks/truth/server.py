@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 TLS = Path(__file__).with_name("tls.c")
+ARRIVALS = Path(__file__).with_name("arrivals.c")
+WRAPPED = "-Wl,--wrap=read,--wrap=accept4"  # they pass through ARRIVALS
 SHAPE = ("--ttft-ms", "300:1200", "--itl-ms", "30", "--role-ms", "0", "--usage", "1")
 TOKENS, TOKENS_ALONE = 16, 4  # a single stream would take too long with all of them
 PATIENCE_S = 10.0
@@ -28,10 +30,16 @@ class Truth:
 
     read_ns: int  # the last byte of the request was read
     first_ns: int  # just before the first content token was written
+    arrived_ns: int | None = None  # the kernel had received that byte; None: it does not say
 
     @property
     def ttft_ms(self) -> float:
         return (self.first_ns - self.read_ns) / 1e6
+
+    @property
+    def late_ms(self) -> float:
+        """How long the request lay there before the server read it, as far as is proven."""
+        return 0.0 if self.arrived_ns is None else max(self.read_ns - self.arrived_ns, 0) / 1e6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +63,9 @@ def rig(source: Path, home: Path) -> Rig:
         raise Unavailable(f"no truth server in {source}: name the folder of truthd.c by --truth")
     if not shutil.which("gcc"):
         raise Unavailable("gcc is needed to build the truth server")
-    if refusal := _refused(source / "truthd.c", home / "truthd"):
+    server = source / "truthd.c"
+    refusal = _refused(server, home / "truthd", str(ARRIVALS), WRAPPED)
+    if refusal and (refusal := _refused(server, home / "truthd")):
         raise Unavailable(f"truthd.c does not compile: {refusal}")
     tls = None if _refused(TLS, home / "tls", "-lssl", "-lcrypto") else home / "tls"
     if tls is not None:
@@ -86,19 +96,29 @@ class Serving:
     def __init__(self, url: str, log: Path) -> None:
         self.url = url
         self._log = log
+        self._arrivals = log.with_name("arrivals.csv")
 
     def truths(self) -> dict[str, Truth]:
         """The truth by request id, and by response id where the server logs what makes one."""
+        arrived = self._arrived()
         known: dict[str, Truth] = {}
         with self._log.open() as lines:
             for row in csv.DictReader(lines):
-                truth = Truth(int(row["read"]), int(row["first_before"]))
+                came = int(row.get("arrived") or 0) or arrived.get(row["rid"])
+                truth = Truth(int(row["read"]), int(row["first_before"]), came)
                 if not truth.first_ns:
                     continue
                 known[row["rid"]] = truth
                 if "conn" in row:
                     known[f"chatcmpl-{row['conn']}-{row['nth']}"] = truth
         return known
+
+    def _arrived(self) -> dict[str, int]:
+        """By request id, as far as the plain server was built to note it."""
+        if not self._arrivals.exists():
+            return {}
+        with self._arrivals.open() as lines:
+            return {row["rid"]: int(row["arrived"]) for row in csv.DictReader(lines)}
 
 
 @contextmanager
@@ -123,7 +143,8 @@ def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
 
 @contextmanager
 def _running(command: tuple[str | Path, ...], port: int) -> Iterator[None]:
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    told = os.environ | {"ARRIVALS": str(Path(command[0]).with_name("arrivals.csv"))}
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=told)
     try:
         _await_port(port, child)
         yield

@@ -4,8 +4,9 @@
  * on epoll, and passes bytes on as they come: one write of the server becomes one TLS record.
  * Of every request it keeps two CLOCK_MONOTONIC stamps: `read`, when the last byte of the
  * request was decrypted, and `first_before`, just before the record that holds the first
- * content token is encrypted and written. Their difference is what a client should report.
- * On SIGTERM they are written as CSV: rid,read,first_before
+ * content token is encrypted and written. Their difference is what a client should report. A third,
+ * `arrived`, is the kernel's receive stamp of the request: `read` less it is how late we were.
+ * On SIGTERM they are written as CSV: rid,arrived,read,first_before
  *
  *     gcc -O2 -o tls tls.c -lssl -lcrypto
  *     ./tls PORT SERVER_PORT CERTIFICATE.pem KEY.pem LOG.csv [--rt] */
@@ -30,7 +31,7 @@
 
 enum { BUF = 16384, RID = 64, RECORDS = 200000, BATCH = 256 };
 
-struct record { char rid[RID]; int64_t read, before; };
+struct record { char rid[RID]; int64_t arrived, read, before; };
 
 struct end { struct link *link; int server; }; /* what epoll hands back */
 
@@ -40,6 +41,7 @@ struct link { /* one client's connection and the server's end of it */
     SSL *ssl;
     char in[BUF];
     size_t in_len;
+    int64_t arrived;      /* what is read next, by the kernel; 0: it does not say */
     struct record *asked; /* the request whose first token is still to come */
     struct link *next;    /* among those to be freed */
 };
@@ -88,6 +90,7 @@ static void take_client(int lfd) {
     l->server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (connect(l->server, (void *)&at, sizeof at)) die("server");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
     setsockopt(l->server, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     l->ssl = SSL_new(context);
     SSL_set_fd(l->ssl, fd);
@@ -119,15 +122,30 @@ static void pass_request(struct link *l, int64_t t) {
     if (l->in_len < (size_t)(end - l->in) + 4 + body) return;
     if (n_records < RECORDS && header(l->in, "X-Request-Id", value, sizeof value)) {
         l->asked = &records[n_records++];
-        *l->asked = (struct record){.read = t};
+        *l->asked = (struct record){.arrived = l->arrived, .read = t};
         memcpy(l->asked->rid, value, sizeof value);
     }
     if (write(l->server, l->in, l->in_len) != (ssize_t)l->in_len) hang_up(l);
     l->in_len = 0;
 }
 
+/* When the bytes that wait here arrived, by CLOCK_MONOTONIC; 0 if the kernel does not say. */
+static int64_t arrived(int fd) {
+    char data[BUF], control[64];
+    struct iovec into = {data, sizeof data};
+    struct msghdr msg = {.msg_iov = &into, .msg_iovlen = 1, .msg_control = control,
+                         .msg_controllen = sizeof control};
+    struct cmsghdr *c = recvmsg(fd, &msg, MSG_PEEK | MSG_DONTWAIT) > 0 ? CMSG_FIRSTHDR(&msg) : NULL;
+    if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SO_TIMESTAMPNS) return 0;
+    struct timespec stamp, wall;
+    memcpy(&stamp, CMSG_DATA(c), sizeof stamp);
+    clock_gettime(CLOCK_REALTIME, &wall);
+    return now() - (wall.tv_sec - stamp.tv_sec) * 1000000000LL - (wall.tv_nsec - stamp.tv_nsec);
+}
+
 static void hear_client(struct link *l) {
     while (!l->dead && l->in_len < BUF - 1) {
+        if (SSL_is_init_finished(l->ssl)) l->arrived = arrived(l->client);
         ERR_clear_error();
         int n = SSL_read(l->ssl, l->in + l->in_len, BUF - 1 - l->in_len); /* shakes hands too */
         int64_t t = now();
@@ -157,9 +175,9 @@ static void hear_server(struct link *l) {
 static void write_records(const char *path) {
     FILE *f = fopen(path, "w");
     if (!f) die(path);
-    fprintf(f, "rid,read,first_before\n");
-    for (size_t i = 0; i < n_records; i++)
-        fprintf(f, "%s,%ld,%ld\n", records[i].rid, (long)records[i].read, (long)records[i].before);
+    fprintf(f, "rid,arrived,read,first_before\n");
+    for (struct record *r = records; r < records + n_records; r++)
+        fprintf(f, "%s,%ld,%ld,%ld\n", r->rid, (long)r->arrived, (long)r->read, (long)r->before);
     if (fclose(f)) die(path);
 }
 
