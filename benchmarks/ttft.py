@@ -86,7 +86,8 @@ def _arguments() -> argparse.Namespace:
     option("--repeat-others", type=int, metavar="N", help="runs of each other client, if fewer")
     option("--quick", action="store_true", help="fewer requests, one run of each")
     option("--json", type=Path, metavar="FILE")
-    option("--markdown", type=Path, metavar="FILE")
+    option("--markdown", type=Path, metavar="FILE",
+           help="the tables; below its heading of results where the file has one")  # fmt: skip
     return parser.parse_args()
 
 
@@ -144,10 +145,11 @@ def _told(rows: Sequence[Row], watch: Watch, given: argparse.Namespace) -> int:
     text = pages.page(rows, judged, machine)
     print(text)
     if given.markdown:
-        given.markdown.write_text(text, encoding="utf-8")
+        there = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
+        given.markdown.write_text(pages.placed(text, there), encoding="utf-8")
     if given.json:
         document = pages.document(rows, judged, machine)
-        given.json.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        given.json.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
     return 0 if judged and all(goal.met for goal in judged) else 1
 
 

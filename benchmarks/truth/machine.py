@@ -4,6 +4,7 @@ import os
 import resource
 import time
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 STAT = Path("/proc/stat")
@@ -20,6 +21,7 @@ class Machine:
     others: float
     steal: float
     load: float
+    day: date
 
 
 class Watch:
@@ -42,6 +44,7 @@ class Watch:
             others=max(busy_s - (_own_s() - self._own_s), 0) / wall_s,
             steal=steal_s / wall_s,
             load=os.getloadavg()[0],
+            day=datetime.now(UTC).date(),
         )
 
 

@@ -13,6 +13,15 @@ HEADINGS = ("client", "runs × requests", "failed", "degraded", "error p50", "p9
             "CPU s / 1,000", "RSS MiB", "loop lag p99")  # fmt: skip
 
 
+RESULTS = "## Results\n"
+
+
+def placed(text: str, there: str) -> str:
+    """The document that is there with the text below its heading of results; else the text."""
+    above, heading, _ = there.partition(RESULTS)
+    return f"{above}{heading}\n{text}" if heading else text
+
+
 def page(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> str:
     """Everything measured, most important first."""
     parts = [_machine(machine), _goals(goals)]
@@ -41,8 +50,8 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
 
 def _machine(machine: Machine) -> str:
     return (
-        f"{machine.cores} cores, Linux {machine.kernel}. Meanwhile others kept "
-        f"{machine.others:.2f} cores busy and the host took {machine.steal:.2f}; "
+        f"{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
+        f"Meanwhile others kept {machine.others:.2f} cores busy and the host took {machine.steal:.2f}; "
         f"load at the end {machine.load:.2f}. Times in ms unless said."
     )
 

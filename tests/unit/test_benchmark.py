@@ -1,6 +1,7 @@
 """The benchmark's arithmetic: pairing with the truth, percentiles, medians, ratios, goals."""
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -17,12 +18,12 @@ from benchmarks.truth.figures import (
 )
 from benchmarks.truth.load import Ran, Sample
 from benchmarks.truth.machine import Machine
-from benchmarks.truth.pages import document, number, page
+from benchmarks.truth.pages import document, number, page, placed
 from benchmarks.truth.server import Truth
 from benchmarks.truth.verdicts import Goal, goals
 
 MS = 1_000_000
-MACHINE = Machine(cores=2, kernel="6.1", others=0.5, steal=0, load=1)
+MACHINE = Machine(cores=2, kernel="6.1", others=0.5, steal=0, load=1, day=date(2026, 11, 27))
 
 FIGURES = Figures(
     requests=1500,
@@ -216,3 +217,10 @@ def test_the_page_and_the_document_tell_the_same() -> None:
     assert [line["client"] for line in said["rows"]] == [OURS, "aiohttp"]
     assert said["rows"][1]["times_ours_p50"] == pytest.approx(200)
     assert said["rows"][0]["error_p50_ms"] == 0.02
+
+
+def test_new_results_take_the_place_of_old_ones_and_of_nothing_else() -> None:
+    assert placed("new\n", "# Page\n\nwords\n\n## Results\n\nold\n") == (
+        "# Page\n\nwords\n\n## Results\n\nnew\n"
+    )
+    assert placed("new\n", "old\n") == "new\n"
