@@ -51,8 +51,8 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
 def _machine(machine: Machine) -> str:
     return (
         f"{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
-        f"Meanwhile others kept {machine.others:.2f} cores busy and the host took {machine.steal:.2f}; "
-        f"load at the end {machine.load:.2f}. Times in ms unless said."
+        f"Meanwhile others kept {machine.others:.2f} cores busy "
+        f"and the host took {machine.steal:.2f}; load at the end {machine.load:.2f}. Times in ms unless said."
     )
 
 
