@@ -52,7 +52,8 @@ def _machine(machine: Machine) -> str:
     return (
         f"{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
         f"Meanwhile others kept {machine.others:.2f} cores busy "
-        f"and the host took {machine.steal:.2f}; load at the end {machine.load:.2f}. Times in ms unless said."
+        f"and the host took {machine.steal:.2f}; load at the end {machine.load:.2f}. "
+        "Times in ms unless said."
     )
 
 
