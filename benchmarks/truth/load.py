@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from uuid import uuid4
 
-RAMP_S = 1.0
 LAG_S = 0.01  # a sleep this long, again and again: what it oversleeps is the loop's lag
 
 
@@ -55,24 +54,21 @@ Ask = Callable[[str], Awaitable[Sample]]
 
 
 async def load(job: Job, ask: Ask) -> Ran:
-    """Ask until the job is done, `streams` at a time once all have begun.
+    """Ask until the job is done, `streams` at a time from the first moment on.
 
-    They begin over `RAMP_S`: a crowd that came at once would wait for the truth server, which
-    takes one request after another, and the wait would be called the client's error. `ask`
-    takes the request's id and must not raise.
+    `ask` takes the request's id and must not raise.
     """
     samples: list[Sample] = []
     turns = iter(range(job.requests))
 
-    async def lane(nth: int) -> None:
-        await asyncio.sleep(RAMP_S * nth / job.streams)
+    async def lane() -> None:
         for _ in turns:
             samples.append(await ask(str(uuid4())))  # noqa: PERF401  other lanes append too
 
     lags: list[float] = []
     felt = asyncio.create_task(_feel(lags))
     wall, cpu = time.monotonic(), time.process_time()
-    await asyncio.gather(*(lane(nth) for nth in range(job.streams)))
+    await asyncio.gather(*(lane() for _ in range(job.streams)))
     wall_s, cpu_s = time.monotonic() - wall, time.process_time() - cpu
     felt.cancel()
     return Ran(
