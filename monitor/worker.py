@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 DRAIN_S = 20  # shorter than the 30 s the platform allows
 CLOCK_STEP_S = 2.0
+GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as short
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -52,6 +53,7 @@ class Worker:
         self.watch = watch
         self.news = asyncio.Event()  # something was written that somebody should hear of
         self.missed = 0
+        self._judged_at = time.monotonic()
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._flight: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
@@ -145,8 +147,9 @@ class Worker:
 
     async def _round(self, target: Target) -> None:
         slot = slot_of(datetime.now(UTC), target.every)
-        if await asking.ask_round(self.watch, target, slot):
-            await self._evaluate()
+        between = partial(self._glance, target)
+        if await asking.ask_round(self.watch, target, slot, between=between):
+            await self._evaluate(target)
             self._look_closer(target)
         await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
 
@@ -160,7 +163,7 @@ class Worker:
     async def _burst(self, target: Target) -> None:
         async def ask(query: Query) -> bool:
             more = await asking.ask_more(self.watch, target, query)
-            await self._evaluate()
+            await self._evaluate(target)
             return more
 
         try:
@@ -168,8 +171,16 @@ class Worker:
         except Exception:
             log.exception("burst failed", extra={"target": target.name})
 
-    async def _evaluate(self) -> None:
-        if await judging.evaluate(self.watch):
+    async def _glance(self, target: Target) -> None:
+        """Judge within a round, so that what four answers prove is told after the fourth."""
+        if time.monotonic() - self._judged_at >= GLANCE_S:
+            await self._run(self._evaluate(target))
+
+    async def _evaluate(self, *seen: Target) -> None:
+        """Judge the targets just seen, or all of them; what is over all targets every time."""
+        news = await judging.evaluate(self.watch, *seen)
+        self._judged_at = time.monotonic()
+        if news:
             self.news.set()
 
     async def _accounts(self) -> None:

@@ -1,7 +1,7 @@
 """The probe job: claim a slot, ask its canned queries one after another, store what came back."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
@@ -22,8 +22,11 @@ TAKEN = "another worker asks it"
 DRAIN = 200  # observations a transaction, when the spool empties
 
 
-async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
-    """Ask one round; returns how many observations came of it.
+async def ask_round(
+    watch: Watch, target: Target, slot: datetime, *, between: Callable[[], Awaitable[None]]
+) -> int:
+    """Ask one round; returns how many observations came of it. `between` runs after each but
+    the last, while nothing is measured.
 
     With the database away the round is asked all the same: its observations wait in the
     spool, and the first row of a slot wins when the database is back.
@@ -47,6 +50,8 @@ async def ask_round(watch: Watch, target: Target, slot: datetime) -> int:
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
                 break
+            if query is not target.queries[-1]:
+                await between()
     watch.metrics.round(target.name, whole=missed in (None, thinning.THINNED))
     await _finish(watch, target, slot, missed)
     return asked

@@ -5,12 +5,12 @@ committed, so two workers never tell the same story.
 """
 
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, Verdict
+from monitor.domain import ALL, Incident, Spend, Target, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
 from monitor.jobs import crediting
 from monitor.jobs.spending import days
@@ -44,15 +44,18 @@ LEASE = timedelta(seconds=90)  # three evaluations: whoever lives takes over fro
 Standing = dict[tuple[str, str], Incident]
 
 
-async def evaluate(watch: Watch) -> bool:
-    """Judge everything once; True when there is news to tell."""
+async def evaluate(watch: Watch, *seen: Target) -> bool:
+    """Judge once: of targets those just seen, or all; True when there is news to tell.
+
+    In the middle of a round, too: of a round under way no rule judges the mean.
+    """
     now = watch.now()
     async with watch.database.begin() as connection:
         if await leases.hold(connection, "evaluate", holder=watch.worker, span=LEASE) is None:
             return False
         latest = await incidents.standing(connection)
         standing = {incident.key: incident for incident in latest}
-        verdicts = [verdict async for verdict in _verdicts(connection, watch, standing, now)]
+        verdicts = [verdict async for verdict in _verdicts(connection, watch, standing, now, seen)]
         silence = await _silence(connection, watch)
         policy = _policy(watch)
         steps = plan(latest, verdicts, silence=silence, policy=policy, now=now)
@@ -66,11 +69,15 @@ async def evaluate(watch: Watch) -> bool:
 
 
 async def _verdicts(
-    connection: Connection, watch: Watch, standing: Standing, now: datetime
+    connection: Connection,
+    watch: Watch,
+    standing: Standing,
+    now: datetime,
+    seen: Collection[Target],
 ) -> AsyncIterator[Verdict]:
     """Every rule's judgement of everything it judges; one that fails stops no other."""
     rules = watch.settings.rules
-    for target in watch.settings.targets.values():
+    for target in seen or watch.settings.targets.values():
         samples = await observations.samples(
             connection, target.name, since=now - SPAN, most=SAMPLES
         )

@@ -60,7 +60,8 @@ class Fallback:
         fresh = 0 if window.silent(now) else window.stretch(standing)
         open_ = standing is not None and standing.open
         if self.mode == "immediate" and fresh:
-            return self._verdict(window, State.BREACH if _hits(window, 1) else State.OK, 1)
+            n = 1 if open_ else _unjudged(window, standing, fresh)
+            return self._verdict(window, State.BREACH if _hits(window, n) else State.OK, n)
         if standing is not None and open_:
             n = self._over(window, standing, fresh)
             if n:
@@ -166,6 +167,17 @@ def _none_fell(scope: str, state: State, n: int, *, limit: float, literal: bool)
 def _hits(window: Window, n: int) -> int:
     """Fallbacks among the latest n known answers."""
     return window.fell[-1] - window.fell[-1 - n]
+
+
+def _unjudged(window: Window, standing: Incident | None, fresh: int) -> int:
+    """The stretch back to the latest fallback that nobody has judged; 1 if there is none."""
+    since = window.unjudged(standing)
+    for n in range(1, fresh + 1):
+        if window.known[-n].at <= since:
+            break
+        if _hits(window, n):
+            return n
+    return 1
 
 
 def _compared(

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice
+from itertools import islice, takewhile
 from math import log
 from statistics import median
 from typing import ClassVar, Literal
@@ -61,7 +61,7 @@ class Ttft:
         if window.silent(now):
             return self._unknown(window, "There is no fresh round to judge.")
         if self.mode == "immediate":
-            return self._immediate(window)
+            return self._immediate(window, standing)
         closed = window.closed(window.since(standing))
         heard = list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
         if not heard:
@@ -124,23 +124,31 @@ class Ttft:
         held = standing is not None and standing.open and (any(over) or not enough)
         return self._verdict(window, State.HOLD if held else State.OK, latest)
 
-    def _immediate(self, window: Window) -> Verdict:
-        for sample in reversed(window.samples):
-            value = sample.ttft_ms
-            if value is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN:
-                late = value is None or value > self.limit_ms
-                took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
-                return Verdict(
-                    rule=self.name,
-                    scope=window.scope,
-                    state=State.BREACH if late else State.OK,
-                    value=value,
-                    limit=self.limit_ms,
-                    because=f"Query {sample.query} {took}; limit {self.limit_ms:g} ms.",
-                    rows=(sample.id,),
-                    literal=True,
-                )
-        return self._unknown(window, "No probe has a TTFT.")
+    def _immediate(self, window: Window, standing: Incident | None) -> Verdict:
+        """The latest probe; or an earlier late one that nobody has judged, unless one stands."""
+        readings = (sample for sample in reversed(window.samples) if _timed(sample))
+        judged = next(readings, None)
+        if judged is None:
+            return self._unknown(window, "No probe has a TTFT.")
+        if not (self._late(judged) or (standing is not None and standing.open)):
+            since = window.unjudged(standing)
+            unjudged = takewhile(lambda sample: sample.at > since, readings)
+            judged = next(filter(self._late, unjudged), judged)
+        late, value = self._late(judged), judged.ttft_ms
+        took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=State.BREACH if late else State.OK,
+            value=value,
+            limit=self.limit_ms,
+            because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
+            rows=(judged.id,),
+            literal=True,
+        )
+
+    def _late(self, sample: Sample) -> bool:
+        return sample.ttft_ms is None or sample.ttft_ms > self.limit_ms
 
     def _heard(self, rounds: Iterable[Round], window: Window) -> Iterator[_Heard]:
         """Rounds with enough readings: two, or one where a round has one query."""
@@ -182,6 +190,10 @@ class Ttft:
             limit=self.limit_ms,
             because=because,
         )
+
+
+def _timed(sample: Sample) -> bool:
+    return sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
 
 
 def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:

@@ -164,6 +164,11 @@ class Window:
         """What came later may be judged: it is of this day, past the gap and past the turn."""
         return self._floor if standing is None else max(self._floor, standing.turned_at)
 
+    def unjudged(self, standing: Incident | None) -> datetime:
+        """What came later may have been seen by nobody who takes each sample literally."""
+        lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
+        return max(self.since(standing), lately)
+
     def stretch(self, standing: Incident | None) -> int:
         """How many of the latest `known` answers may be judged: all of them, or since the turn."""
         if standing is None or not self.known or standing.turned_at < self.known[0].at:

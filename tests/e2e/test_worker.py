@@ -150,3 +150,28 @@ def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
             assert ended.returncode == 0, ended.stderr
             inbox.wait_for(fired, 60)
             assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")
+
+
+def test_what_four_answers_prove_is_told_before_the_round_is_over(
+    tmp_path: Path, database_url: str
+) -> None:
+    asking = "\n".join(
+        f'[[targets.rag.queries]]\nid = "who{n}"\ntext = "Who are you? Which AI model are you?"'
+        f"\nidentity = true\nprompt_tokens = 690"
+        for n in range(7)
+    )
+    with service("key_rejected") as stage, Inbox() as inbox:
+        stage.play(candour={"haiku": 1.0})
+        more = f"{asking}\n[rules.ttft]\nenabled = false"
+        configuration(tmp_path, stage.url, every="45s", more=more)
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            inbox.wait_for(fired, 120)
+            assert monitor.stop() == 0, monitor.log()
+        [message] = fired(inbox.messages)
+        assert message.text.startswith("FIRING #1 fallback · rag: 4 of the last 4 answers ")
+    [(told_of, asked)] = rows(
+        database_url,
+        "SELECT cardinality(observations), (SELECT count(*) FROM observations "
+        "WHERE started_at < opened_at AND identity = 'fallback') FROM incidents",
+    )
+    assert (told_of, asked) == (4, 4)

@@ -1,5 +1,6 @@
 """`fallback`: k of n known answers, against the limit and against chance."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -164,10 +165,25 @@ def test_silence_resolves_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("marks", "state"),
-    [("...", State.OK), ("..F", State.BREACH), (".F.", State.OK), ("..?", State.OK)],
+    [
+        ("...", State.OK),
+        ("..F", State.BREACH),
+        (".F.", State.BREACH),  # judged by nobody before the good one came
+        ("F..|...|...|...|...", State.OK),  # too long ago to be news
+        ("..?", State.OK),
+    ],
 )
 def test_immediate_takes_each_answer_literally(marks: str, state: State) -> None:
     assert judged(marks, mode="immediate") is state
+
+
+def test_immediate_is_over_with_the_next_answer_and_tells_nothing_twice() -> None:
+    fired = incident("fallback", opened_at=NOON + timedelta(seconds=4))
+    over = replace(fired, resolved_at=NOON + timedelta(seconds=6))
+    assert judged(".F", fired, mode="immediate") is State.NO_DATA  # nothing new
+    assert judged(".F.", fired, mode="immediate") is State.OK
+    assert judged(".F.", over, mode="immediate") is State.NO_DATA
+    assert judged(".F.|F..", over, mode="immediate") is State.BREACH
 
 
 @pytest.mark.parametrize(

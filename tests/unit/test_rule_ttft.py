@@ -1,6 +1,7 @@
 """`ttft`: the mean of rounds against the limit and against their own scatter."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -189,6 +190,28 @@ def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: Stat
     verdict = Ttft(mode="immediate").judge(seen, None, after(seen))
     assert verdict.state is state
     assert verdict.literal is (state is not State.NO_DATA)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "standing", "late"),
+    [
+        ([(1000, 1300, 900)], None, 1300),  # nobody has judged it yet
+        ([(1000, 1300, 900)], "open", None),  # the end of what stands
+        ([(1000, 1300, 900)], "over", None),  # it was told
+        ([(1000, 1300, 900), (1000, None, 1400, 900)], "over", 1400),
+        ([(1000, 1300, 900), *[(900,)] * 4], None, None),  # too long ago to be news
+    ],
+)
+def test_immediate_forgets_no_late_probe_and_tells_none_twice(
+    rounds: list[tuple[float | None, ...]], standing: str | None, late: float | None
+) -> None:
+    opened = incident("ttft", opened_at=NOON + timedelta(seconds=4))
+    ended = replace(opened, resolved_at=NOON + timedelta(seconds=6))
+    seen = window(timed(rounds))
+    latest = {"open": opened, "over": ended}.get(standing or "")
+    verdict = Ttft(mode="immediate").judge(seen, latest, after(seen))
+    assert verdict.state is (State.BREACH if late else State.OK)
+    assert verdict.value == (late or 900)
 
 
 def test_immediate_takes_a_missed_deadline_for_late() -> None:
