@@ -46,8 +46,9 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
         server.close()
         for writer in tuple(open_now):
             writer.close()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(server.wait_closed(), 1.0)
+        with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
+            async with asyncio.timeout(1.0):
+                await server.wait_closed()
 
 
 async def _read(reader: asyncio.StreamReader) -> list[str] | None:

@@ -1,17 +1,22 @@
 """The worker as a process: what Slack received and what lies in the database is what counts."""
 
+import os
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from monitor.demo.inbox import Inbox
 from monitor.demo.slack_channel import Posted
+from monitor.embedded.pidfile import socket_directory
 from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
 
 STARTED = "worker started"
+STORED = "SELECT count(*) FROM observations"
 
 
 def fired(told: Sequence[Posted]) -> list[Posted]:
@@ -131,6 +136,29 @@ def test_the_embedded_database_serves_worker_and_command_at_once(tmp_path: Path)
             listed = command(tmp_path, "incidents", "list")
             assert (listed.returncode, listed.stdout) == (0, "no incident\n"), listed.stderr
             assert monitor.stop() == 0
+
+
+def test_a_worker_outlives_its_embedded_server_and_loses_nothing(tmp_path: Path) -> None:
+    with service("healthy", pace=0.05) as stage:
+        configuration(tmp_path, stage.url)
+        with worker(tmp_path) as monitor:
+            eventually(lambda: STARTED in monitor.log(), 60, "the worker")
+            data = tmp_path / "state/postgres"
+            url = f"postgresql://monitor@/monitor?host={socket_directory(data)}"
+            eventually(lambda: rows(url, STORED)[0][0] >= 4, 30, "two rounds")
+            os.kill(int((data / "postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+            eventually(lambda: "started anew" in monitor.log(), 30, "its end to be seen")
+            before = eventually(lambda: _stored(url), 30, "the new server")
+            eventually(lambda: _stored(url) >= before + 8, 60, "four rounds more")
+            assert rows(url, f"{STORED} WHERE outcome <> 'answered'") == [(0,)]
+            assert monitor.stop() == 0
+
+
+def _stored(url: str) -> int:
+    """Observations stored; 0 while nobody answers."""
+    with suppress(psycopg.OperationalError):
+        return int(rows(url, STORED)[0][0])
+    return 0
 
 
 def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
