@@ -50,7 +50,7 @@ async def ask_round(
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
                 break
-            if query is not target.queries[-1]:
+            if query is not queries[-1]:
                 await between()
     watch.metrics.round(target.name, whole=missed in (None, thinning.THINNED))
     await _finish(watch, target, slot, missed)

@@ -42,6 +42,10 @@ async def test_a_worker_that_was_just_started_counts_what_others_spent(
         assert (await asking._before(watch, watch.settings.targets["rag"]))[0] == why
 
 
+async def nothing() -> None:
+    """What a worker does between two probes."""
+
+
 async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
@@ -49,7 +53,8 @@ async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
         await observations.add(connection, [spending("0.50")])
     slot = datetime.now(UTC)
     async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        assert await asking.ask_round(watch, watch.settings.targets["rag"], slot) == 0
+        rag = watch.settings.targets["rag"]
+        assert await asking.ask_round(watch, rag, slot, between=nothing) == 0
     assert rows(database_url, "SELECT missed FROM slots") == [(USED_UP,)]
 
 
