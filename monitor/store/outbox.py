@@ -86,7 +86,14 @@ async def lease(connection: AsyncConnection, channel: str) -> Leased | None:
     taken = await connection.execute(
         update(outbox)
         .where(outbox.c.id.in_(due.scalar_subquery()))
-        .values(attempts=outbox.c.attempts + 1, due_at=func.now() + LEASE)
+        .values(
+            attempts=outbox.c.attempts + 1,
+            due_at=func.now() + LEASE,
+            # Tried and never settled: whoever had it died, perhaps after the channel took it.
+            maybe_sent=or_(
+                outbox.c.maybe_sent, and_(outbox.c.attempts > 0, outbox.c.last_error.is_(None))
+            ),
+        )
         .returning(outbox.c.incident, outbox.c.notice, outbox.c.maybe_sent)
     )
     row = taken.one_or_none()

@@ -78,6 +78,18 @@ async def test_a_leased_notice_is_nobody_elses_until_the_lease_runs_out(
     again = await lease(database)
     assert again is not None
     assert again.notice.id == first.notice.id
+    assert (first.notice.repeated, again.notice.repeated) == (False, True)  # the holder died
+
+
+async def test_what_was_refused_and_not_taken_is_no_repeat(database: Database) -> None:
+    item = notice()
+    await add(database, item)
+    await lease(database)
+    await settle(database, item, TryLater("HTTP 500"))
+    await age(database, due_at="1 hour")
+    again = await lease(database)
+    assert again is not None
+    assert not again.notice.repeated
 
 
 async def test_order_is_kept_within_an_incident_and_only_there(database: Database) -> None:

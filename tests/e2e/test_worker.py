@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from monitor.demo.inbox import Inbox
+from monitor.demo.inbox import Inbox, Step
 from monitor.demo.slack_channel import Posted
 from monitor.embedded.pidfile import socket_directory
 from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
@@ -84,6 +84,28 @@ def test_news_written_but_not_sent_is_told_after_a_restart(
         with Inbox() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
             inbox.wait_for(fired, 90)  # a lease may have to run out first
             assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")
+
+
+def test_killed_after_slack_took_the_message_it_repeats_it_once_and_says_so(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service("slow") as stage, Inbox() as inbox:
+        configuration(tmp_path, stage.url)
+        inbox.script([Step(late_s=25)] * 9)
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
+            inbox.wait_for(fired, 90)  # taken, and the reply is on its way
+            monitor.child.kill()
+            monitor.child.wait(10)
+        inbox.script([])
+        with psycopg.connect(database_url.replace("+psycopg", "")) as clock:  # the lease is over
+            clock.execute("UPDATE outbox SET due_at = now() WHERE settled_at IS NULL")
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
+            inbox.wait_for(lambda told: len(fired(told)) > 1, 60)
+            time.sleep(3)
+        first, again = fired(inbox.messages)
+    assert {m.text.split(":")[0] for m in (first, again)} == {"FIRING #1 ttft · rag"}
+    assert "May be a repeat" not in first.text
+    assert "May be a repeat" in again.text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
