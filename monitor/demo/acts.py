@@ -63,7 +63,8 @@ ACTS = (
         "Llama 4 Scout answers again. An incident ends when there is evidence for it, not at "
         "the first good answer.",
         Situation.HEALTHY,
-        awaits=((Status.RESOLVED, "fallback"),),
+        # in the message itself, and in its thread
+        awaits=((Status.RESOLVED, "fallback"), (Status.RESOLVED, "fallback")),
     ),
 )
 

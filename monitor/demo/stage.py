@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -138,6 +139,10 @@ class Ears:
 
     async def until(self, awaited: Collection[Told], *, since: int) -> None:
         """Wait until all of these were told after the first `since` messages."""
-        while not set(awaited) <= set(self.told[since:]):
+        while self.missing(awaited, since=since):
             self._news.clear()
             await self._news.wait()
+
+    def missing(self, awaited: Collection[Told], *, since: int) -> list[Told]:
+        """Those that were not told since, each as often as it is awaited."""
+        return list((Counter(awaited) - Counter(self.told[since:])).elements())

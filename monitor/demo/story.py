@@ -150,7 +150,7 @@ async def _acts(
         with show.status("The worker asks its canned queries, again and again …"):
             in_time = await alive(child, over, act.within_s)
         if not in_time:
-            missing = [told for told in act.awaits if told not in ears.told[heard:]]
+            missing = ears.missing(act.awaits, since=heard)
             raise Unfinished(narration.missed(act, missing))
     return begun
 
