@@ -27,31 +27,39 @@ Texts = dict[tuple[str, str, str, int], str]
 
 def predictions(directory: Path) -> Iterator[dict[str, Any]]:
     """One prediction a task, in the tasks' order."""
-    tasks = [json.loads(line) for line in (directory / "tasks.jsonl").open(encoding="utf-8")]
+    tasks = list(_rows(directory / "tasks.jsonl"))
     files = {entry[0] for task in tasks for entry in task["stream"]}
-    texts = _texts(directory, files | {task["file"] for task in tasks})
+    texts = _texts(directory, files | {task["file"] for task in tasks if "file" in task})
     for task in tasks:
         stream = [
             Answer(query, texts[file, model, query, sample])
             for file, model, query, sample in task["stream"]
+            if (file, model, query, sample) in texts
         ]
         yield {"task": task["task"], **_prediction(_profile(task, texts), stream)}
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8-sig") as lines:
+        yield from (json.loads(line) for line in lines if line.strip())
 
 
 def _texts(directory: Path, files: Iterable[str]) -> Texts:
     texts: Texts = {}
     for file in files:
-        for line in (directory / file).open(encoding="utf-8"):
-            row = json.loads(line)
+        for row in _rows(directory / file):
             texts[file, row["model"], row["prompt_id"], row["sample"]] = row["text"]
     return texts
 
 
 def _profile(task: dict[str, Any], texts: Texts) -> Profile | None:
-    def answers(model: str) -> list[Answer]:
-        return [Answer(q, texts[task["file"], model, q, s]) for q, s in task["baseline"]]
+    file, fallback = str(task.get("file")), task.get("fallback")
 
-    others = {task["fallback"]: answers(task["fallback"])} if task["fallback"] else {}
+    def answers(model: str) -> list[Answer]:
+        known = ((q, texts.get((file, model, q, s))) for q, s in task["baseline"])
+        return [Answer(q, text) for q, text in known if text is not None]
+
+    others = {fallback: answers(fallback)} if fallback else {}
     try:
         return learnt(task["expected"], answers(task["expected"]), others, verified_by="operator")
     except TooFew:

@@ -36,7 +36,9 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     head = _overheard(dialect, transcript)
     spoken = any(h.text for h in said)
     usage, doubts = _plausible(_merged((head, *said)), spoken)
-    faults = (*_numbering(said), *doubts, *_clock(said, transcript))
+    malformed, extras = sum(h.malformed for h in said), len(events) - len(said)
+    oddities = _counted(malformed=malformed, extras=extras)
+    faults = (*_numbering(said), *doubts, *_clock(said, transcript), *oddities)
     return Reply(
         pieces=tuple(Piece(e.arrived_ns, h.text, h.reasoning, e.read)
                      for e, h in zip(events, said, strict=False) if h.text or h.reasoning),
@@ -44,8 +46,8 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
         usage=usage,
         error=None if last.error is None else plain(last.error, MOST_CHARS),
         ended=_closing(last),
-        malformed=sum(h.malformed for h in said),
-        extras=len(events) - len(said),
+        malformed=malformed,
+        extras=extras,
         faults=tuple(plain(fault, 100) for fault in faults),
     )  # fmt: skip
 
@@ -136,6 +138,14 @@ def _numbering(said: Sequence[Heard]) -> Iterator[str]:
     end = said[-1] if said else Heard()
     if _closing(end) and end.number is not None and end.number != (texts[-1] if texts else 0):
         yield f"the end says {end.number} texts, {len(texts)} came"
+
+
+def _counted(*, malformed: int, extras: int) -> Iterator[str]:
+    """What was passed over, lest a stream that is half broken look whole."""
+    if malformed:
+        yield f"malformed events: {malformed}"
+    if extras:
+        yield f"events after the end: {extras}"
 
 
 def _clock(said: Sequence[Heard], transcript: Transcript) -> Iterator[str]:

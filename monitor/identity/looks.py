@@ -15,7 +15,7 @@ from monitor.identity.tracking import DOUBT_NATS, REMEMBERED, Course, Track, qua
 
 UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
 CLEAR = 1.1  # nats by which one answer takes a side: three to one
-ODD = 0.02  # rank below which an answer alone is odd
+ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
 _TELLING = 0.8  # standard deviations by which a feature must be off to be named
 _NAMED = 3
 
@@ -128,7 +128,8 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
     by_rival = [rival.contrast.nats(seen).total for rival in profile.rivals]
     scores = sorted(conformal.overall(each) for each in profile.fingerprint.vectors)
     score = conformal.overall(vector)
-    rank = (sum(each >= score for each in scores) + 1) / (len(scores) + 1)
+    further = sum(each >= score for each in scores)
+    odd = not further or (further + 1) / (len(scores) + 1) < ODD
     if profile.mistakable and not profile.rivals:
         model, why = next(iter(profile.mistakable.items()))
         return Looks(Identity.UNKNOWN, None, 0.0, (), f"By its looks: {profile.model} or {model}; "
@@ -137,10 +138,12 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
         rival.model for rival, nats in zip(profile.rivals, by_rival, strict=True) if nats < -CLEAR
     )
     clear = len(against) == len(profile.rivals)
-    if clear and rank >= ODD and not (track.doubtful and not by_rival):
+    if clear and not odd and not (track.doubtful and not by_rival):
         sure = min((_sure(-nats, profile) for nats in by_rival), default=UNVERIFIED)
         if not evidence:
-            detail = f"{seen.query}: {rank:.0%} of the baseline's answers lie further off"
+            detail = (
+                f"{seen.query}: {further} of {len(scores)} answers of the baseline lie further off"
+            )
             evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
         return Looks(Identity.EXPECTED, profile.model, sure, tuple(evidence),
                      f"By its looks {profile.model}, as in the baseline.",

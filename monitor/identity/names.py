@@ -14,6 +14,8 @@ from monitor.identity.families import TIERS as KNOWN_TIERS
 from monitor.identity.parts import Parts, kin
 from monitor.identity.spelling import Date, spelled
 
+_NOBODY = HOSTS | {"@preset"}  # who names here made no model
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Name:
@@ -44,8 +46,9 @@ class Name:
     def model(self) -> bool:
         """The name means one model, as far as anyone can tell, and not a role or a group."""
         numbered = bool(self.generation or self.size or self.active or self.date)
-        if self.family is None:
-            return self.vendor is not None and bool(self.tier or numbered)
+        if self.family is None:  # behind a host stands a deployment; "N/A" has no maker
+            made = self.vendor is not None and len(self.vendor) > 1 and self.vendor not in _NOBODY
+            return made and bool(self.tier or numbered)
         return not self.failure and (numbered or bool(self.tier & KNOWN_TIERS))
 
     @property

@@ -137,12 +137,21 @@ def _by_names(facts: _Facts) -> Who | None:
         if firm or facts.nats <= 0:
             return _torn(facts, (*firm, *ours, *theirs, *fell))
         told = _told((theirs or fell)[0])
+        if theirs and ours and _source(ours[0]) == _source(theirs[0]):
+            told = (
+                f"{_source(theirs[0])} names two models within one answer, "
+                f"{ours[0].model} and {theirs[0].model}"
+            )
         return facts.ruled(Identity.FALLBACK, model, sure=_sure(facts.nats), why=told)
     if facts.of(Side.FAILED):
         return None
     if facts.nats >= 0 or facts.switch:
         return _torn(facts, tuple(ours))
     return facts.ruled(Identity.EXPECTED, ours[0].model, sure=_sure(facts.nats), why=_told(ours[0]))
+
+
+def _source(weighed: Weighed) -> str:
+    return weighed.evidence.detail.split(": ", 1)[0]
 
 
 def _told(weighed: Weighed) -> str:

@@ -6,6 +6,8 @@ from monitor.wire.ndjson import NdjsonParser
 from monitor.wire.sse import SseParser
 from monitor.wire.stamps import Stamps
 
+_MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
+
 
 class Hearing:
     """Listens to one stream in its dialect.
@@ -38,10 +40,8 @@ class Hearing:
             self._end(Ending.TOO_LARGE, str(cap))
         if self._bytes > STREAM_BYTES:
             self._end(Ending.TOO_LARGE, f"the stream is longer than {STREAM_BYTES} bytes")
-        if len(self.events) > STREAM_EVENTS:
-            self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
         if self._malformed + self._parser.malformed > MALFORMED_EVENTS:
-            self._end(Ending.PROTOCOL, f"more than {MALFORMED_EVENTS} events are malformed")
+            self._end(Ending.PROTOCOL, _MALFORMED)
 
     def close(self, stamps: Stamps) -> None:
         """The stream is over: take what stood at its end."""
@@ -58,6 +58,10 @@ class Hearing:
         heard = self._heard(event)
         self.heard.append(heard)
         self._malformed += heard.malformed
+        if self._malformed > MALFORMED_EVENTS:  # however the bytes were cut: before what follows
+            self._end(Ending.PROTOCOL, _MALFORMED)
+        if len(self.events) > STREAM_EVENTS:
+            self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
         if heard.text:
             if self.first_text is None:
                 self.first_text = stamps.kernel, stamps.doubt_ns

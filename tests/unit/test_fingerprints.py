@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from monitor.demo.situations import Speaker
 from monitor.domain import ClaimKind, Identity
 from monitor.identity import conformal, cusum
-from monitor.identity.features import features
+from monitor.identity.features import Answer, features
 from monitor.identity.fingerprint import Fingerprint
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import TooFew, learnt
@@ -156,6 +156,14 @@ def test_a_baseline_nobody_confirmed_makes_nothing_surer_than_four_fifths() -> N
     _, looks = looked(Track(epoch=1), known, said(Speaker.LLAMA, QUERIES[0], "x"), at=AT)
     assert looks.identity is Identity.EXPECTED
     assert looks.confidence <= 0.8
+
+
+def test_an_answer_further_off_than_a_small_baseline_ever_was_is_nobodys() -> None:
+    known = profile(rivals=False)
+    assert known.fingerprint.count < 50, "too few for a rank of one in fifty"
+    strange = Answer(QUERIES[0], "**Certainly!** — let us delve: \n1. one;\n2. two; and so forth.")
+    _, looks = looked(Track(epoch=1), known, strange, at=AT)
+    assert (looks.identity, looks.model) == (Identity.UNKNOWN, None)
 
 
 def test_an_answer_repeated_word_for_word_says_nothing_new() -> None:

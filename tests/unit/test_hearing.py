@@ -57,7 +57,9 @@ def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = No
         (("? " * MALFORMED_EVENTS,), None),
         (("? " * (MALFORMED_EVENTS + 1),), Ending.PROTOCOL),
         (("bad " * (MALFORMED_EVENTS + 1),), Ending.PROTOCOL),
-        (("bad " * 10, "? " * 10, "t:a ? ."), Ending.END),
+        (("bad " * 10, "? " * 10, "t:a ."), Ending.END),
+        (("bad " * 10, "? " * 10, "t:a ? ."), Ending.PROTOCOL),  # however reads are cut
+        (("bad " * 10, "? " * 10, "t:a ?", "."), Ending.PROTOCOL),
     ],
 )
 def test_endings(reads: tuple[str, ...], ending: Ending | None) -> None:

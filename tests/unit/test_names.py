@@ -83,6 +83,8 @@ def test_nobody_can_tell(one: str, other: str) -> None:
         ("Claude Haiku 4.5", True),
         ("stealth/crouton-alpha", True),
         ("haiku", False),
+        ("N/A", False),
+        ("azure/my-deployment", False),  # a host's, so nobody knows whose
         ("claude", False),
         ("prod-chat", False),
         ("openrouter/auto", False),
