@@ -4,7 +4,7 @@ Pure: whatever is not in the transcript comes as an argument.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -114,7 +114,7 @@ def observe(
         answer_tokens=counted.answer if heard else reply.usage.answer_tokens,
         reasoning_tokens=reply.usage.reasoning_tokens,
         cached_tokens=reply.usage.cached_tokens,
-        model_disclosed=_disclosed(claims),
+        model_disclosed=_disclosed(claims, untrusted=target.untrusted),
         model_detected=who.model,
         identity=who.identity,
         confidence=who.confidence,
@@ -184,9 +184,10 @@ _NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group",
                        "x-litellm-attempted-fallbacks"})  # fmt: skip
 
 
-def _disclosed(claims: Sequence[Claim]) -> str | None:
-    """The name the response itself gives, the most trusted kind first."""
-    named = {claim.kind: claim.value for claim in reversed(claims) if claim.source not in _NO_NAMES}
+def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | None:
+    """The name the response itself gives, the most trusted kind first; constants give none."""
+    silent = _NO_NAMES.union(untrusted)
+    named = {claim.kind: claim.value for claim in reversed(claims) if claim.source not in silent}
     for kind in (ClaimKind.HEADER, ClaimKind.SIBLING, ClaimKind.FIELD):
         if kind in named:
             return plain(named[kind], 200)

@@ -26,7 +26,8 @@ def hear(event: Event) -> Heard:
     if error := complaint(said.get("error")):
         return Heard(error=error, number=number, server_at_s=at, claims=named)
     if said.get("done") is True:
-        return Heard(end=True, number=number, server_at_s=at, claims=named)
+        last = words(said.get("text"))  # never seen with the end, and lost if it came
+        return Heard(text=last, end=True, number=number, server_at_s=at, claims=named)
     if "type" in said or "text" not in said:
         return Heard(server_at_s=at, claims=named)
     return Heard(text=words(said["text"]), number=number, server_at_s=at, claims=named)

@@ -76,6 +76,12 @@ def test_error_is_looked_at_before_done() -> None:
     assert (reply.error, reply.ended, reply.text) == ("no", True, "")
 
 
+def test_text_that_comes_with_the_end_is_heard() -> None:
+    events = [("", '{"text": "Hi"}'), ("", '{"text": " there", "done": true}')]
+    reply = read(dialect_of(target("bali_zero")), transcript(events))
+    assert (reply.text, reply.ended) == ("Hi there", True)
+
+
 def test_nothing_heard_is_no_end() -> None:
     assert read(dialect_of(target("bali_zero")), transcript([])) == Reply()
 
