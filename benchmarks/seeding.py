@@ -97,7 +97,8 @@ async def roll(url: str) -> None:
     }  # fmt: skip
     storage = SimpleNamespace(keep_raw=timedelta(days=3650), keep_excerpts=timedelta(days=7),
                               keep_failed_excerpts=timedelta(days=30))  # fmt: skip
-    file = SimpleNamespace(storage=storage)
+    accounts = SimpleNamespace(every=timedelta(minutes=5))
+    file = SimpleNamespace(storage=storage, accounts=accounts)
     watch = SimpleNamespace(
         settings=SimpleNamespace(targets=targets, rules={}, file=file),
         database=Database(url),

@@ -114,6 +114,7 @@ def observe(
         answer_tokens=counted.answer if heard else reply.usage.answer_tokens,
         reasoning_tokens=reply.usage.reasoning_tokens,
         cached_tokens=reply.usage.cached_tokens,
+        cache_write_tokens=reply.usage.cache_write_tokens,
         model_disclosed=_disclosed(claims, untrusted=target.untrusted),
         model_detected=who.model,
         identity=who.identity,

@@ -57,7 +57,8 @@ def _asked(usage: Mapping[str, Any]) -> Usage | None:
     if fresh is None:
         return None
     read, written = (count(usage.get(name)) for name in CACHE)
-    return Usage(prompt_tokens=fresh + (read or 0) + (written or 0), cached_tokens=read)
+    whole = fresh + (read or 0) + (written or 0)
+    return Usage(prompt_tokens=whole, cached_tokens=read, cache_write_tokens=written)
 
 
 def _answered(usage: Mapping[str, Any]) -> Usage:

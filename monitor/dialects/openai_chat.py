@@ -102,6 +102,7 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         answer_tokens=count(usage.get("completion_tokens")),
         reasoning_tokens=count(table(usage, "completion_tokens_details").get("reasoning_tokens")),
         cached_tokens=count(table(usage, "prompt_tokens_details").get("cached_tokens")),
+        cache_write_tokens=count(table(usage, "prompt_tokens_details").get("cache_write_tokens")),
         cost_usd=money(usage.get("cost")),
         upstream_cost_usd=money(table(usage, "cost_details").get("upstream_inference_cost")),
     )

@@ -14,6 +14,11 @@ MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets ar
 MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
 A_DAY_S = 86_400.0
 _FIGURES = tuple(field.name for field in fields(Usage))
+_PARTS = {
+    "reasoning_tokens": "answer_tokens",
+    "cached_tokens": "prompt_tokens",
+    "cache_write_tokens": "prompt_tokens",
+}
 
 
 def heard(dialect: Dialect, event: Event) -> Heard:
@@ -122,7 +127,7 @@ def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
     for name in ("prompt_tokens", "answer_tokens"):
         if spoken and figures.get(name) == 0:
             drop(name, " beside an answer")
-    for part, whole in (("reasoning_tokens", "answer_tokens"), ("cached_tokens", "prompt_tokens")):
+    for part, whole in _PARTS.items():
         if part in figures and whole in figures and figures[part] > figures[whole]:
             drop(part, f" of {figures[whole]}")
     return Usage(**figures), faults

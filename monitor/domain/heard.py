@@ -69,7 +69,8 @@ class Usage:
     prompt_tokens: int | None = None
     answer_tokens: int | None = None  # reasoning included
     reasoning_tokens: int | None = None
-    cached_tokens: int | None = None  # part of prompt_tokens
+    cached_tokens: int | None = None  # part of prompt_tokens, read from the cache
+    cache_write_tokens: int | None = None  # part of prompt_tokens, written to the cache
     cost_usd: Decimal | None = None  # the provider's own charge
     upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
 

@@ -145,6 +145,7 @@ class Observation:
     answer_tokens: int | None
     reasoning_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     model_disclosed: str | None
     model_detected: str | None
     identity: Identity

@@ -160,6 +160,7 @@ def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | Unpric
         answer_tokens=stored.answer_tokens,
         reasoning_tokens=stored.reasoning_tokens,
         cached_tokens=stored.cached_tokens,
+        cache_write_tokens=stored.cache_write_tokens,
     )
     # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
     estimated = not (isinstance(stands, Cost) and stands.source is CostSource.REPORTED)

@@ -10,7 +10,7 @@ from functools import cache
 from zoneinfo import ZoneInfo
 
 from monitor.accounts import ACCOUNTS
-from monitor.pricing import Book, Slice, account_spend, day_of, spent_day
+from monitor.pricing import Book, Slice, account_spend, day_of, fresh_for, spent_day
 from monitor.pricing.hours import spent_hours
 from monitor.pricing.meters import Account, Line
 from monitor.settings import Settings
@@ -68,6 +68,7 @@ async def day(
     found = spent_day(
         heard, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
         provider_of=provider_of, accounts=await _accounts(connection, starts_at, ends_at),
+        fresh_for=fresh_for(settings.file.accounts.every),
     )  # fmt: skip
     hours = spent_hours(heard, starts_at=starts_at, ends_at=ends_at, now=now,
                         daily_queries=queries, provider_of=provider_of)  # fmt: skip

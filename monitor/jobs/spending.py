@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, tzinfo
 from monitor.accounts import ACCOUNTS
 from monitor.domain import Spend
 from monitor.jobs.watch import Watch
-from monitor.pricing import Slice, account_spend, day_of, spent_day
+from monitor.pricing import Slice, account_spend, day_of, fresh_for, spent_day
 from monitor.store import Connection, accounts, spending
 
 
@@ -39,6 +39,7 @@ async def _day(
         daily_queries={t.name: t.daily_queries for t in watch.settings.targets.values()},
         provider_of=lambda model: watch.book.provider(model, at=at),
         accounts=known,
+        fresh_for=fresh_for(watch.settings.file.accounts.every),
     )
     total = found.spend.total
     return Spend(

@@ -13,6 +13,7 @@ from monitor.pricing.meters import (
     account_spend,
     daily_spend,
     day_of,
+    fresh_for,
     traffic,
 )
 from monitor.pricing.money import exact, rounded
@@ -47,6 +48,7 @@ __all__ = [
     "day_of",
     "differences",
     "exact",
+    "fresh_for",
     "priced",
     "projected",
     "rounded",

@@ -41,11 +41,13 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
     """Tokens × price, with everything needed to do the sum again in `rates`."""
     rates = price.rates_for(used.prompt)
     cached = rates.input if rates.cached is None else rates.cached
+    written = rates.input if rates.cache_write is None else rates.cache_write
     reasoning = rates.output if rates.reasoning is None else rates.reasoning
     usd = exact(
         (
-            (used.prompt - used.cached) * rates.input
+            (used.prompt - used.cached - used.written) * rates.input
             + used.cached * cached
+            + used.written * written
             + (used.answer - used.reasoning) * rates.output
             + used.reasoning * reasoning
         ).scaleb(-6)
@@ -56,6 +58,8 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
     shown: dict[str, object] = {"input": rates.input, "output": rates.output}
     if used.cached:
         shown["cached"] = cached
+    if used.written:
+        shown["cache_write"] = written
     if used.reasoning:
         shown["reasoning"] = reasoning
     if rates.request:

@@ -8,6 +8,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from monitor.pricing.meters import (
+    FRESH_FOR,
     Account,
     Amount,
     DailySpend,
@@ -54,6 +55,7 @@ def spent_day(
     daily_queries: Mapping[str, int],
     provider_of: Callable[[str], str | None],
     accounts: Mapping[str, Account],
+    fresh_for: timedelta = FRESH_FOR,
 ) -> SpentDay:
     """Sum the day over providers: each by its account where known, else probes and traffic.
 
@@ -86,7 +88,9 @@ def spent_day(
         )
         for provider in sorted({*probes, *used, *accounts}, key=str)
     ]
-    return SpentDay(daily_spend(days, now=until), tuple(sorted(by_slice.items())))
+    return SpentDay(
+        daily_spend(days, now=until, fresh_for=fresh_for), tuple(sorted(by_slice.items()))
+    )
 
 
 def _serving(

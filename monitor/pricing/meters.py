@@ -82,6 +82,11 @@ class DailySpend:
     lines: tuple[Line, ...]
 
 
+def fresh_for(every: timedelta) -> timedelta:
+    """How long a reading vouches for its account where one is made so often: two misses pass."""
+    return max(FRESH_FOR, 3 * every)
+
+
 def day_of(at: datetime, zone: tzinfo = UTC) -> tuple[date, datetime, datetime]:
     """The day an instant lies in, in a zone, with its bounds in UTC: 23 to 25 hours apart."""
     day = at.astimezone(zone).date()

@@ -9,9 +9,9 @@ from decimal import Decimal
 class Rates:
     """USD per million tokens; `request` is USD per request. None: no rate of its own.
 
-    Without `cached`, cached prompt tokens cost `input`; without `reasoning`, reasoning
-    tokens cost `output`. Cache writes are compared with a provider's list only: no
-    service reports how many tokens it wrote.
+    Without `cached` or `cache_write`, prompt tokens read from the cache or written to it cost
+    `input`; without `reasoning`, reasoning tokens cost `output`. Services report what they
+    wrote without saying for how long: `cache_write_1h` is compared with a provider's list only.
     """
 
     input: Decimal

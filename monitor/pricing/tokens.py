@@ -10,7 +10,8 @@ LIMIT = 1_000_000_000  # no request holds as many; a count beyond it is a mistak
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tokens:
-    """Tokens of one request. `cached` is part of `prompt`, `reasoning` part of `answer`.
+    """Tokens of one request. `cached` and `written`, read from the provider's cache and
+    written to it, are parts of `prompt`; `reasoning` is part of `answer`.
 
     `estimated`: at least one of the two was counted from characters.
     `prompt_at_least`: only the query's own words are counted, because nobody said how
@@ -20,6 +21,7 @@ class Tokens:
     prompt: int
     answer: int
     cached: int = 0
+    written: int = 0
     reasoning: int = 0
     estimated: bool = False
     prompt_at_least: bool = False
@@ -40,10 +42,12 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
     else:
         answer = max(reported_answer, heard) if cut else reported_answer
     known_prompt = reported_prompt is not None
+    cached = min(_count(usage.cached_tokens) or 0, reported_prompt or 0)
     return Tokens(
         prompt=prompt if reported_prompt is None else reported_prompt,
         answer=answer,
-        cached=min(_count(usage.cached_tokens) or 0, reported_prompt or 0),
+        cached=cached,
+        written=min(_count(usage.cache_write_tokens) or 0, (reported_prompt or 0) - cached),
         reasoning=min(_count(usage.reasoning_tokens) or 0, answer),
         estimated=cut or not known_prompt or reported_answer is None,
         prompt_at_least=not known_prompt and not sized,

@@ -48,6 +48,7 @@ class Stored:
     answer_tokens: int | None
     reasoning_tokens: int | None
     cached_tokens: int | None
+    cache_write_tokens: int | None
     claims: tuple[Claim, ...]
     stands: Judgement
     receipts: tuple[Record, ...] = ()

@@ -62,6 +62,7 @@ _COUNTS = {
     "answer_tokens": "as priced, reasoning included; NULL: not known",
     "reasoning_tokens": "part of answer_tokens",
     "cached_tokens": "part of prompt_tokens",
+    "cache_write_tokens": "part of prompt_tokens, written to the provider's cache",
 }
 
 

@@ -119,7 +119,10 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Watch:
     settings = SimpleNamespace(
         targets={"rag": RAG},
         rules={"spend": SimpleNamespace(timezone=zone)},
-        file=SimpleNamespace(storage=SimpleNamespace(**kept | storage)),
+        file=SimpleNamespace(
+            storage=SimpleNamespace(**kept | storage),
+            accounts=SimpleNamespace(every=timedelta(minutes=5)),
+        ),
     )
     prices = {
         LLAMA: {"input": "0.20", "output": "0.20", "provider": "openrouter"},

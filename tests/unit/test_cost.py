@@ -25,12 +25,13 @@ def exactly(one: str, other: str) -> bool | None:
 BOOK = book(
     {
         "acme/one": {"input": "1", "output": "10"},
-        "acme/thinker": {"input": "1", "output": "10", "cached": "0.10", "reasoning": "20"},
+        "acme/thinker": {"input": "1", "output": "10", "cached": "0.10", "reasoning": "20",
+                         "cache_write": "1.25"},
         "acme/charged": {"input": "1", "output": "1", "request": "0.005"},
         "acme/gratis": {"input": "0", "output": "0"},
     },
     same=exactly,
-)
+)  # fmt: skip
 
 
 def probe_cost(
@@ -148,6 +149,22 @@ def test_cached_and_reasoning_tokens_are_parts_at_rates_of_their_own() -> None:
     assert told(probe_cost(usage, model="acme/thinker")) == ("0.00224", "reported")
     # without rates of their own: 1000 × 1 + 100 × 10
     assert told(probe_cost(usage)) == ("0.002", "reported")
+
+
+def test_tokens_written_to_the_cache_are_dearer_than_those_that_were_not() -> None:
+    usage = Usage(prompt_tokens=1000, cached_tokens=400, cache_write_tokens=500, answer_tokens=0)
+    found = probe_cost(usage, model="acme/thinker")
+    # 100 × 1 + 400 × 0.10 + 500 × 1.25
+    assert told(found) == ("0.000765", "reported")
+    assert isinstance(found, Cost)
+    assert found.rates["cache_write"] == "1.25"
+    assert told(probe_cost(usage)) == ("0.001", "reported"), "without a rate of their own: input"
+
+
+def test_written_tokens_are_no_more_than_the_cached_ones_leave_of_the_prompt() -> None:
+    usage = Usage(prompt_tokens=1000, cached_tokens=900, cache_write_tokens=800, answer_tokens=0)
+    # 900 × 0.10 + 100 × 1.25
+    assert told(probe_cost(usage, model="acme/thinker")) == ("0.000215", "reported")
 
 
 def test_parts_larger_than_the_whole_count_as_the_whole() -> None:

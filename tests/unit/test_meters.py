@@ -14,6 +14,7 @@ from monitor.pricing import (
     account_spend,
     daily_spend,
     day_of,
+    fresh_for,
     traffic,
 )
 
@@ -148,6 +149,11 @@ def test_a_frozen_account_counts_only_if_it_is_the_larger_figure(
     )
     spend = daily_spend([day], now=NOON)
     assert (spend.total, spend.lines[0].meter) == (spent, meter)
+
+
+@pytest.mark.parametrize(("every", "minutes"), [(1, 30), (5, 30), (10, 30), (60, 180)])
+def test_an_account_read_rarely_stays_fresh_for_three_readings(every: int, minutes: int) -> None:
+    assert fresh_for(timedelta(minutes=every)) == timedelta(minutes=minutes)
 
 
 def test_anything_without_a_price_makes_the_sum_a_floor() -> None:
