@@ -68,17 +68,27 @@ async def _answered(target: Target, query: Query, wire: Wire) -> Transcript:
 def from_file(
     settings: Settings, target: Target, queries: Sequence[Query], source: Path
 ) -> dict[Query, list[Answer]]:
-    """Answers of recorded transcripts, which do not say what was asked."""
-    if len(queries) > 1:
-        stop("a file of transcripts holds the answers to one query: say which with --query",
-             BAD_INPUT)  # fmt: skip
+    """Answers of recorded transcripts to these queries.
+
+    A transcript that does not say what was asked answers the only one of them.
+    """
     try:
         with source.open(encoding="utf-8") as lines:
             transcripts = recorded(lines)
     except (OSError, ValueError) as fault:
         stop(f"{source}: {fault}", BAD_INPUT)
-    (query,) = queries
-    return {query: [a for t in transcripts for a in usable(settings, target, query, t)]}
+    if len(queries) > 1 and any(transcript.query is None for transcript in transcripts):
+        stop(f"{source}: not every transcript says what was asked: say --query, for a file of "
+             "answers to one query", BAD_INPUT)  # fmt: skip
+    return {
+        query: [
+            answer
+            for transcript in transcripts
+            if transcript.query in (None, query.id)
+            for answer in usable(settings, target, query, transcript)
+        ]
+        for query in queries
+    }
 
 
 def usable(

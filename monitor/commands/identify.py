@@ -2,7 +2,8 @@
 
 Input is plain text (one answer), or JSON Lines: transcripts as `monitor probe --record` writes
 them, or objects with `text` and, where it is known, `query`. Looks are compared with the
-target's baseline where the query is known; answers are then followed in order.
+target's baseline where the query is known, from the line or by `--query`; answers are then
+followed in order.
 """
 
 import json
@@ -48,6 +49,10 @@ def identify(source: Path | None, *, target: str | None, query: str | None, as_l
     if not heard:
         stop("there is no answer in it", BAD_INPUT)
     known = any(item.query for item in heard)
+    if not known and len(chosen.queries) > 1:
+        known_ids = ", ".join(item.id for item in chosen.queries)
+        print("nobody says which canned query was answered: looks cannot be compared; "  # noqa: T201
+              f"say --query with one of {known_ids}", file=sys.stderr)  # fmt: skip
     for who in _judged(settings, chosen, heard, _profile(settings, chosen) if known else None):
         print(json.dumps(asdict(who)) if as_lines else _shown(who))  # noqa: T201
 
@@ -81,7 +86,8 @@ def _heard(text: str, target: Target, query: Query | None) -> Iterator[Heard]:
     else:
         dialect = dialect_of(target)
         for transcript in recorded(lines):
-            yield Heard(read(dialect, transcript), query)
+            own = query or _query(target, transcript.query)
+            yield Heard(read(dialect, transcript), own)
 
 
 def _object(line: str) -> dict[str, object] | None:

@@ -134,6 +134,7 @@ class Transcript:
     Stamps are None where the exchange did not get that far. `sent_ns` lies just before
     the last `send()` of the request. `heard`: what the dialect heard of `events` while they
     came, up to the end; empty in a transcript that was recorded, and then heard again.
+    `query`: id of the canned query that was asked.
     """
 
     id: UUID
@@ -141,6 +142,7 @@ class Transcript:
     started_ns: int
     ended_ns: int
     ending: Ending
+    query: str | None = None
     dns_ns: int | None = None  # name resolved
     connected_ns: int | None = None  # TCP established
     tls_ns: int | None = None  # TLS established; None over plain TCP

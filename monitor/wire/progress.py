@@ -28,6 +28,7 @@ class Progress:
         self.verdict: tuple[Ending, str] | None = None
         self._dialect = dialect
         self._target = target
+        self._query = query
         self._http = http
         http.clock.compare()
         self._steps = http.clock.steps
@@ -132,6 +133,7 @@ class Progress:
             started_ns=self._started_ns,
             ended_ns=ended_ns,
             ending=ending,
+            query=self._query.id,
             dns_ns=self.stamps.dns_ns,
             connected_ns=self.stamps.connected_ns,
             tls_ns=self.stamps.tls_ns,
