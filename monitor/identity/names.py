@@ -12,7 +12,7 @@ from functools import lru_cache
 from monitor.identity.families import FAILURES, FAMILIES, HOSTS, MAKERS, O_SERIES, PATHS, REGIONS
 from monitor.identity.families import TIERS as KNOWN_TIERS
 from monitor.identity.parts import Parts, kin
-from monitor.identity.spelling import Date, spelled
+from monitor.identity.spelling import Date, listed, spelled
 
 _NOBODY = HOSTS | {"@preset"}  # who names here made no model
 
@@ -88,6 +88,8 @@ def same(a: str, b: str) -> bool | None:
     """
     if a.strip().lower() == b.strip().lower():
         return True if a.strip() else None
+    if _several(a) or _several(b):
+        return None
     ours, theirs = parse(a), parse(b)
     if ours.family is not None and ours.family == theirs.family:
         return _kin_same(ours, theirs)
@@ -96,6 +98,11 @@ def same(a: str, b: str) -> bool | None:
     else:
         judged = False
     return None if judged is False and (ours.vague or theirs.vague) else judged
+
+
+def _several(name: str) -> bool:
+    """The name lists models, as a router's does, and does not say which of them it means."""
+    return sum(parse(part).model for part in listed(name)) > 1
 
 
 def _kin_same(ours: Name, theirs: Name) -> bool | None:

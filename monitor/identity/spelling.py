@@ -64,14 +64,18 @@ _REWRITES = (
     (re.compile(r"-v(\d+):([1-9]\d*)$"), r"-v\1.\2"),  # mistral-7b-instruct-v0:2
     (re.compile(r"(?:-v?1)?:0(?::\w+)?$"), ""),  # gpt-oss-120b-1:0, claude-…-v1:0:200k
     (re.compile(r"(?<=\d)\s*×\s*(?=\d)"), "x"),  # 8×7B
-    (re.compile(r"[#?\[].*$"), ""),
+    (re.compile(r"[?\[].*$"), ""),
     (re.compile(r"(?<=[a-z])\+"), " plus "),
     (re.compile(r"(?<=\d)p(?=\d)"), "."),  # llama-v3p1
     (re.compile(r"(?<=\d)_(?=\d\b)"), "."),  # Llama-3_1
     (re.compile(r"(\d+b)x(\d+e)"), r"\1 \2"),  # 17Bx16E
     (re.compile(r"(?<![a-z0-9.])0[-_](?=\d+b)"), "0."),  # embedding-0-6b
 )
-_HANDLE = re.compile(r"application-inference-profile/|/endpoints/\d+$")  # names nothing
+# Names nothing: an operator's own deployment may run anything.
+_HANDLE = re.compile(
+    r"application-inference-profile/|/endpoints/\d+$|/(?:deployedmodels|deployments)/"
+)
+_LISTED = re.compile(r"\s*[|,;]\s*")
 _GLUED = re.compile(r"([^\W\d_]{2,})(\d.*)")
 _TRAILING = re.compile(r"(\d+(?:\.\d+)*)([^\W\d_]{2,})")
 _COLON_PREFIX = re.compile(r"([^:]+):\s*(?=\S)")
@@ -134,9 +138,15 @@ def _joined(tokens: list[str]) -> list[str]:
     return out
 
 
+def listed(name: str) -> list[str]:
+    """The names in a list of them, `a|b` or `a, b`; most names are a list of one."""
+    return [part for part in _LISTED.split(name[:LONGEST]) if part.strip()]
+
+
 def spelled(name: str) -> Spelling:
     """Take a name apart. Never fails; what cannot be read stays a word."""
     text = unicodedata.normalize("NFKC", name[:LONGEST]).lower().strip().lstrip("~@")
+    text = text.partition("#")[0]  # models/llama-v3p1-8b-instruct#accounts/acme/deployments/x
     if _HANDLE.search(text):
         return Spelling((), (), None)
     *path, last = [part.strip() for part in text.split("/") if part.strip()] or [""]
@@ -146,8 +156,11 @@ def spelled(name: str) -> Spelling:
     for pattern, better in _REWRITES:
         last = pattern.sub(better, last)
     head, colon, tag = last.rpartition(":")
-    while colon and squashed(tag) in VARIANTS:
+    while colon and squashed(tag) in VARIANTS | HOSTS:
         head, colon, tag = (last := head).rpartition(":")
+    head, at, host = last.rpartition("@")
+    if at and squashed(host) in HOSTS | REGIONS:
+        last = head
     last, given = _dated(last)
     tokens = _joined(_split(last))
     parts = [squashed(piece) for part in path for piece in part.split(":")]
