@@ -5,8 +5,8 @@
 Guided by coverage where `atheris` is installed; else a loop that mutates recorded streams and
 pieces of the grammars. Checked on every input: nothing is raised but what is announced; any
 cutting of the same bytes gives the same events; events are those of a slow reading of the
-rules, bodies those of h11; a whole exchange over a socket ends. An input that fails is kept
-in a file.
+rules, bodies those of h11; a whole exchange over a socket ends; in a crowd, where work is
+gathered, it ends as it does alone and has heard the same. An input that fails is kept in a file.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,12 +28,13 @@ import h11
 
 from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
 from monitor.dialects import DIALECTS
-from monitor.domain import Dialect, Query, Target, WireRequest
+from monitor.domain import Dialect, Query, Target, Transcript, WireRequest
 from monitor.wire import Wire, exchange
 from monitor.wire.body import Chunked
 from monitor.wire.caps import LINE_BYTES, TooLarge
 from monitor.wire.head import encoded, excess, fields, media_type, retry_after_s
 from monitor.wire.hearing import Hearing
+from monitor.wire.instruments import CROWD
 from monitor.wire.ndjson import NdjsonParser
 from monitor.wire.sse import SseParser
 from monitor.wire.stamps import Stamps
@@ -146,16 +147,18 @@ class Exchanges:
 
     def __init__(self) -> None:
         self.endings: Counter[str] = Counter()
-        self._pieces: list[bytes] = []
+        self.crowds = 0
+        self._answers: list[list[bytes]] = []  # by the number that is asked for
         self._loop = asyncio.new_event_loop()
         self._wire = self._loop.run_until_complete(Wire("fuzz").__aenter__())
         server = asyncio.start_server(self._answer, "127.0.0.1", 0)
         self._server = self._loop.run_until_complete(server)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        asked = await reader.readuntil(b"\r\n\r\n")
+        number = int(asked.split(b" ", 2)[1].lstrip(b"/"))
         with suppress(OSError):
-            for piece in self._pieces:
+            for piece in self._answers[number]:
                 if writer.transport.is_closing():
                     break
                 writer.write(piece)
@@ -165,21 +168,49 @@ class Exchanges:
 
     def check(self, data: bytes, chance: random.Random) -> None:
         """Most answers have a sound head and sound chunks, or they would not get past them."""
-        sound = HEAD + chunked(data, chance)
-        self._pieces = cut(chance.choice([data, HEAD + data, sound, sound, sound]), chance)
-        url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        soon = timedelta(seconds=2)
-        query = Query(id="q", text="")
-        target = Target(name="fuzz", url=url, dialect="", queries=(query,), deadline=soon)
-        asking = exchange(
-            WireRequest("GET", url),
-            dialect=chance.choice(SPOKEN),
-            target=target,
-            query=query,
-            probe=UUID(int=0),
-            http=self._wire,
-        )
+        self._answers = [self._answered(data, chance)]
+        asking = self._ask(0, chance.choice(SPOKEN), timedelta(seconds=2))
         self.endings[self._loop.run_until_complete(asking).ending] += 1
+
+    def check_crowd(self, inputs: Iterable[bytes], chance: random.Random) -> None:
+        """More exchanges at once than are worked through one by one, and each by itself."""
+        self._answers = [self._answered(data, chance) for data in inputs]
+        spoken = [chance.choice(SPOKEN) for _ in self._answers]
+        patient = timedelta(seconds=20)  # what is told apart here is no deadline
+
+        def asking() -> list[Coroutine[None, None, Transcript]]:
+            return [self._ask(n, dialect, patient) for n, dialect in enumerate(spoken)]
+
+        async def at_once() -> list[Transcript]:
+            return await asyncio.gather(*asking())
+
+        crowd = self._loop.run_until_complete(at_once())
+        for number, (one, ask) in enumerate(zip(crowd, asking(), strict=True)):
+            alone = self._loop.run_until_complete(ask)
+            assert told(one) == told(alone), f"answer {number}: {self._answers[number]!r}"
+        self.crowds += 1
+
+    def _answered(self, data: bytes, chance: random.Random) -> list[bytes]:
+        sound = HEAD + chunked(data, chance)
+        return cut(chance.choice([data, HEAD + data, sound, sound, sound]), chance)
+
+    def _ask(
+        self, number: int, dialect: Dialect, deadline: timedelta
+    ) -> Coroutine[None, None, Transcript]:
+        url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        query = Query(id="q", text="")
+        target = Target(name="fuzz", url=url, dialect="", queries=(query,), deadline=deadline)
+        request = WireRequest("GET", f"{url}/{number}")
+        return exchange(
+            request, dialect=dialect, target=target, query=query, probe=UUID(int=number),
+            http=self._wire,
+        )  # fmt: skip
+
+
+def told(transcript: Transcript) -> tuple[object, ...]:
+    """What an exchange says, whenever its bytes arrived."""
+    events = [(event.name, event.data) for event in transcript.events]
+    return transcript.ending, transcript.detail, transcript.status, events
 
 
 def one_input(data: bytes, checks: Iterable[Callable[[bytes, random.Random], None]]) -> None:
@@ -193,17 +224,23 @@ def by_chance(seconds: float, seed: int) -> int:
     chance = random.Random(seed)
     seeds = recorded()
     exchanges, inputs = Exchanges(), 0
+    recent: list[bytes] = []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         data, inputs = made_up(seeds, chance), inputs + 1
         try:
             one_input(data, [*CHECKS, exchanges.check] if inputs % 10 == 0 else CHECKS)
+            recent.append(data)
+            if len(recent) == 12 * (CROWD + 20):
+                exchanges.check_crowd(recent[::12], chance)
+                recent.clear()
         except Exception as error:
             path = Path(f"fuzz-{seed}-{inputs}.bin")
             path.write_bytes(data)
             print(f"input {inputs} of seed {seed} fails, kept as {path}: {error!r}")
             return 1
-    print(f"seed {seed}: {inputs} inputs, {exchanges.endings.total()} exchanges, no failure")
+    print(f"seed {seed}: {inputs} inputs, {exchanges.endings.total()} exchanges, "
+          f"{exchanges.crowds} crowds of {CROWD + 20}, no failure")  # fmt: skip
     print(", ".join(f"{ending} {count}" for ending, count in exchanges.endings.most_common()))
     return 0
 
