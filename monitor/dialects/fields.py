@@ -27,15 +27,34 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number")
 
 
+def _bounded(digits: str) -> Decimal | int | None:
+    """A number that fits a computer; None for one that does not: it is JSON all the same."""
+    try:
+        return int(digits) if digits.lstrip("-").isdecimal() else Decimal(digits)
+    except (ValueError, InvalidOperation):
+        return None
+
+
 _JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
+_WITH_GIANTS = json.JSONDecoder(
+    parse_int=_bounded, parse_float=_bounded, parse_constant=_no_number
+)  # for what the first could not: it is slower
 
 
 def parsed(data: str) -> Any:
-    """One JSON value, decimals exact. Raises ValueError on anything else, NaN included."""
+    """One JSON value, decimals exact. Raises ValueError on anything else, NaN included.
+
+    A number of thousands of digits is read as null: it costs nobody the text beside it.
+    """
     text = data.strip(_JSON_SPACE)
     try:
-        value, end = _JSON.raw_decode(text)
-    except (RecursionError, InvalidOperation) as error:
+        try:
+            value, end = _JSON.raw_decode(text)
+        except json.JSONDecodeError:
+            raise
+        except (ValueError, InvalidOperation):
+            value, end = _WITH_GIANTS.raw_decode(text)
+    except RecursionError as error:
         raise ValueError(f"unreadable JSON: {type(error).__name__}") from error
     if end != len(text):
         raise ValueError("more than one JSON value")

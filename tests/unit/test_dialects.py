@@ -156,6 +156,20 @@ def test_only_a_plausible_count_is_kept(tokens: str, kept: int | None) -> None:
     assert read(dialect_of(target("openai_chat")), transcript(chunk)).usage.prompt_tokens == kept
 
 
+@pytest.mark.parametrize("giant", ["9" * 5000, "-" + "9" * 5000, "1e99999999999999999999", "[9e9]"])
+def test_a_number_no_computer_holds_costs_nobody_the_text_beside_it(giant: str) -> None:
+    chunk = f'{{"seed":{giant},"choices":[{{"delta":{{"content":"Hi"}}}}],"usage":{{"cost":0.1}}}}'
+    reply = read(dialect_of(target("openai_chat")), transcript([("", chunk)]))
+    assert (reply.text, reply.malformed, reply.usage.cost_usd) == ("Hi", 0, Decimal("0.1"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "01", "9" * 5000 + ",NaN"])
+def test_what_is_no_json_is_malformed_whatever_stands_beside_it(value: str) -> None:
+    chunk = f'{{"choices":[{{"delta":{{"content":"Hi"}}}}],"seed":[{value}]}}'
+    reply = read(dialect_of(target("openai_chat")), transcript([("", chunk)]))
+    assert (reply.text, reply.malformed) == ("", 1)
+
+
 def test_zero_tokens_beside_an_answer_are_not_believed() -> None:
     chunk = '{"choices":[{"delta":{"content":"Hi"}}],"usage":{"prompt_tokens":0}}'
     reply = read(dialect_of(target("openai_chat")), transcript([("", chunk)]))
