@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.truth import pages, peers
 from benchmarks.truth.figures import OURS, Figures, Row, figures, place, summary
 from benchmarks.truth.load import Job, Ran, told
-from benchmarks.truth.machine import Watch
+from benchmarks.truth.machine import Watch, busy
 from benchmarks.truth.pages import number
 from benchmarks.truth.server import Rig, Unavailable, rig, serving
 from benchmarks.truth.verdicts import goals
@@ -55,13 +55,14 @@ def main() -> int:
         watch = Watch()
         settings = list(_settings(chosen, given.streams, tls=built.tls is not None))
         runs: dict[Setting, list[Figures]] = {setting: [] for setting in settings}
-        for turn in range(1 if given.quick else given.repeat):
-            # Every other turn backwards, so that no client always comes first.
-            for setting in settings if turn % 2 == 0 else reversed(settings):
-                if setting[0] != OURS and turn >= (given.repeat_others or given.repeat):
-                    continue
-                seen = _measured(setting, built, others, requests[setting[2]])
-                runs[setting] += [seen] if seen else []
+        with busy(given.beside):
+            for turn in range(1 if given.quick else given.repeat):
+                # Every other turn backwards, so that no client always comes first.
+                for setting in settings if turn % 2 == 0 else reversed(settings):
+                    if setting[0] != OURS and turn >= (given.repeat_others or given.repeat):
+                        continue
+                    seen = _measured(setting, built, others, requests[setting[2]])
+                    runs[setting] += [seen] if seen else []
     rows = [
         Row(client=client, tls=tls, streams=streams, runs=len(seen), figures=summary(seen))
         for (client, tls, streams), seen in runs.items()
@@ -84,6 +85,8 @@ def _arguments() -> argparse.Namespace:
     option("--only", nargs="+", metavar="CLIENT", help=f"{OURS} and others by name")
     option("--repeat", type=int, default=3, help="runs of each; their medians are told")
     option("--repeat-others", type=int, metavar="N", help="runs of each other client, if fewer")
+    option("--beside", type=int, default=0, metavar="N",
+           help="processes that never rest, run beside every client")  # fmt: skip
     option("--quick", action="store_true", help="fewer requests, one run of each")
     option("--json", type=Path, metavar="FILE")
     option("--markdown", type=Path, metavar="FILE",
@@ -141,12 +144,13 @@ def _ran(job: Job, others: dict[str, Path]) -> Ran:
 
 
 def _told(rows: Sequence[Row], watch: Watch, given: argparse.Namespace) -> int:
-    judged, machine = list(goals(rows)), watch.machine()
+    judged, machine = list(goals(rows)), watch.machine(given.beside)
     text = pages.page(rows, judged, machine)
     print(text)
     if given.markdown:
+        heading = pages.BESIDE if given.beside else pages.RESULTS
         there = given.markdown.read_text(encoding="utf-8") if given.markdown.exists() else ""
-        given.markdown.write_text(pages.placed(text, there), encoding="utf-8")
+        given.markdown.write_text(pages.placed(text, there, heading), encoding="utf-8")
     if given.json:
         document = pages.document(rows, judged, machine)
         given.json.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")

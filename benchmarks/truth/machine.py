@@ -1,8 +1,12 @@
-"""How busy the machine was with other things while we measured on it."""
+"""How busy the machine was with other things while we measured on it, and making it so."""
 
 import os
 import resource
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,7 +18,10 @@ COUNTED = 8  # what follows is contained in these
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """`others` and `steal` are in cores, on average; `load` is the last minute's at the end."""
+    """`others` and `steal` are in cores, on average; `load` is the last minute's at the end.
+
+    `beside`: processes of ours that did nothing but keep the machine busy.
+    """
 
     cores: int
     kernel: str
@@ -22,6 +29,7 @@ class Machine:
     steal: float
     load: float
     day: date
+    beside: int = 0
 
 
 class Watch:
@@ -32,7 +40,7 @@ class Watch:
         self._ticks = _ticks()
         self._own_s = _own_s()
 
-    def machine(self) -> Machine:
+    def machine(self, beside: int = 0) -> Machine:
         wall_s = time.monotonic() - self._begun
         spent = [now - then for now, then in zip(_ticks(), self._ticks, strict=True)]
         second = os.sysconf("SC_CLK_TCK")
@@ -45,7 +53,21 @@ class Watch:
             steal=steal_s / wall_s,
             load=os.getloadavg()[0],
             day=datetime.now(UTC).date(),
+            beside=beside,
         )
+
+
+@contextmanager
+def busy(processes: int) -> Iterator[None]:
+    """So many processes at normal priority that never rest, until the end."""
+    work = (sys.executable, "-c", "while True: sum(range(10_000))")
+    running = [subprocess.Popen(work) for _ in range(processes)]
+    try:
+        yield
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
 
 
 def _ticks() -> list[int]:

@@ -13,13 +13,15 @@ HEADINGS = ("client", "runs × requests", "failed", "degraded", "error p50", "p9
             "CPU s / 1,000", "RSS MiB", "loop lag p99")  # fmt: skip
 
 
-RESULTS = "## Results\n"
+RESULTS, BESIDE = "## Results\n", "## Beside other work\n"
+_NEXT = "\n## "
 
 
-def placed(text: str, there: str) -> str:
-    """The document that is there with the text below its heading of results; else the text."""
-    above, heading, _ = there.partition(RESULTS)
-    return f"{above}{heading}\n{text}" if heading else text
+def placed(text: str, there: str, heading: str = RESULTS) -> str:
+    """The document that is there with the text as the section of that heading; else the text."""
+    above, found, section = there.partition(heading)
+    _, following, below = section.partition(_NEXT)
+    return f"{above}{heading}\n{text}{following}{below}" if found else text
 
 
 def page(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> str:
@@ -49,8 +51,13 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
 
 
 def _machine(machine: Machine) -> str:
+    beside = (
+        f"{machine.beside} processes that never rest ran beside every client. "
+        if machine.beside
+        else ""
+    )
     return (
-        f"{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
+        f"{beside}{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
         f"Meanwhile others kept {machine.others:.2f} cores busy "
         f"and the host took {machine.steal:.2f}; load at the end {machine.load:.2f}. "
         "Times in ms unless said."

@@ -1,5 +1,7 @@
 """The benchmark's arithmetic: pairing with the truth, percentiles, medians, ratios, goals."""
 
+import resource
+import time
 from dataclasses import replace
 from datetime import date
 
@@ -17,8 +19,8 @@ from benchmarks.truth.figures import (
     summary,
 )
 from benchmarks.truth.load import Ran, Sample
-from benchmarks.truth.machine import Machine
-from benchmarks.truth.pages import document, number, page, placed
+from benchmarks.truth.machine import Machine, busy
+from benchmarks.truth.pages import BESIDE, document, number, page, placed
 from benchmarks.truth.server import Truth
 from benchmarks.truth.verdicts import Goal, goals
 
@@ -224,3 +226,14 @@ def test_new_results_take_the_place_of_old_ones_and_of_nothing_else() -> None:
         "# Page\n\nwords\n\n## Results\n\nnew\n"
     )
     assert placed("new\n", "old\n") == "new\n"
+    page = "words\n\n## Beside other work\n\nold\n\n### More\n\n## Results\n\nkept\n"
+    assert placed("new\n", page, BESIDE) == (
+        "words\n\n## Beside other work\n\nnew\n\n## Results\n\nkept\n"
+    )
+
+
+def test_the_machine_is_kept_busy_and_then_left_alone() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    with busy(1):
+        time.sleep(0.5)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime > before
