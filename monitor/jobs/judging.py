@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Incident, Spend, Target, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
-from monitor.jobs import crediting
+from monitor.jobs import causing, crediting
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
@@ -90,8 +90,9 @@ async def _verdicts(
             a_day=target.daily_queries or SPAN // target.every * len(target.queries),
         )
         for name in OF_TARGETS:
-            if verdict := _judged(rules.get(name), window, standing.get((name, target.name)), now):
-                yield verdict
+            before = standing.get((name, target.name))
+            if verdict := _judged(rules.get(name), window, before, now):
+                yield await causing.explained(connection, verdict, window, before, now)
     readings = await accounts.latest(connection)
     for name, scope, judged in [
         ("spend", ALL, await days(connection, watch, _zone(rules.get("spend")), now)),

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -46,3 +47,39 @@ async def keep(
         )
     )  # fmt: skip
     return True
+
+
+class Change(NamedTuple):
+    """A page that says something else than before. `status` None: no answer."""
+
+    at: datetime
+    status: int | None
+    healthy: bool | None
+    facts: Mapping[str, str | bool | None]
+    status_before: int | None
+    healthy_before: bool | None
+    facts_before: Mapping[str, str | bool | None]
+
+
+async def changes(connection: AsyncConnection, target: str, *, since: datetime) -> Sequence[Change]:
+    """What a target's pages have said differently since then, oldest first."""
+    table = health_readings.c
+
+    def before(column: ColumnElement[Any]) -> ColumnElement[Any]:
+        order = (table.at, table.id)
+        return func.lag(column).over(partition_by=table.url, order_by=order)
+
+    said = (
+        select(
+            table.at, table.http_status, table.healthy, table.facts,
+            before(table.http_status).label("status_before"),
+            before(table.healthy).label("healthy_before"),
+            before(table.facts).label("facts_before"),
+        )
+        .where(table.target == target)
+        .subquery()
+    )  # fmt: skip
+    recent = (
+        select(said).where(said.c.at >= since, said.c.facts_before.is_not(None)).order_by(said.c.at)
+    )
+    return [Change(*row) for row in await connection.execute(recent)]

@@ -133,6 +133,20 @@ async def direct_answers(
     return [tuple(_EVIDENCE.validate_python(item) for item in items) for items in found]
 
 
+async def configurations(
+    connection: AsyncConnection, target: str, *, since: datetime
+) -> Sequence[datetime]:
+    """When each configuration seen since then was first in force, oldest first."""
+    table = observations.c
+    seen = (
+        select(func.min(table.started_at).label("at"))
+        .where(table.target == target, table.slot >= since, table.origin != "manual")
+        .group_by(table.config_hash)
+        .order_by("at")
+    )
+    return list(await connection.scalars(seen))
+
+
 def _judged(target: str) -> Select[Any]:
     skew = func.abs(func.extract("epoch", observations.c.recorded_at - observations.c.started_at))
     return select(*_SAMPLE).where(

@@ -1,0 +1,81 @@
+"""The likely cause of a breach: what happened shortly before it, and nothing else."""
+
+from datetime import timedelta
+
+import pytest
+
+from monitor.domain import Verdict
+from monitor.rules import Down, Fallback
+from monitor.rules.causes import Event, explained
+from tests.marks import NOON, after, incident, marked, window
+
+MINUTE = timedelta(minutes=1)
+BEGUN = NOON + 20 * MINUTE
+
+
+def judged(marks: str, *events: Event, open_since: int | None = None) -> Verdict:
+    """The verdict of `down` on rounds since noon; by an incident open so many minutes."""
+    seen = window(marked(marks))
+    now = after(seen)
+    standing = None
+    if open_since is not None:
+        standing = incident("down", opened_at=now - open_since * MINUTE)
+    return explained(Down().judge(seen, standing, now), seen, events, standing, now)
+
+
+def deploy(minutes: int) -> Event:
+    return Event(NOON + minutes * MINUTE, f"version {minutes}")
+
+
+@pytest.mark.parametrize(
+    ("events", "told"),
+    [
+        ([], None),
+        ([deploy(-50)], "version -50, at 11:10 UTC"),
+        ([deploy(-56)], None),  # more than an hour before
+        ([deploy(-50), deploy(3), deploy(-20)], "version 3, at 12:03 UTC"),  # the nearest
+        ([deploy(7)], None),  # it came after
+    ],
+)
+def test_the_change_nearest_before_a_breach_is_its_likely_cause(
+    events: list[Event], told: str | None
+) -> None:
+    verdict = judged("xxx|xxx", *events)
+    assert verdict.facts.get("Likely cause") == told
+    assert "First failure" in verdict.facts, "what the rule itself says stays"
+
+
+def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None:
+    hour = "|".join(["xxx"] * 14)  # 65 minutes
+    opened, later = deploy(-5), deploy(30)
+    assert judged(hour, opened, later, open_since=60).facts["Likely cause"] == (
+        "version -5, at 11:55 UTC"
+    )
+
+
+@pytest.mark.parametrize(
+    ("marks", "told"),
+    [
+        ("xxx|xx.|rr.", None),
+        ("xxx|xx.|rrr", "the service is out of its rate: 3 of 9 probes met a 429"),
+        ("xxx|xxx|" + "...|" * 3 + "rrr", None),  # three of eighteen are no more than an accident
+        ("rrr|" + "---|" * 13 + "xxx|xxx", None),  # they were long ago
+    ],
+)
+def test_probes_refused_with_429_are_a_likely_cause(marks: str, told: str | None) -> None:
+    assert judged(marks).facts.get("Likely cause") == told
+
+
+def test_both_are_told() -> None:
+    told = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
+    assert told == (
+        "the service is out of its rate: 3 of 9 probes met a 429; version 2, at 12:02 UTC"
+    )
+
+
+def test_other_facts_come_first() -> None:
+    seen = window(marked("FFF|FFF"))
+    now = after(seen)
+    verdict = explained(Fallback().judge(seen, None, now), seen, [deploy(1)], None, now)
+    assert list(verdict.facts)[-1] == "Likely cause"
+    assert len(verdict.facts) == 3
