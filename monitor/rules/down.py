@@ -39,6 +39,7 @@ class Down:
         """Judge the last day of one target."""
         latest = [] if window.silent(now) else self._latest(window, standing)
         bad = [sample for good, sample in latest[: self.of] if not good]
+        enough = self.failed
         tried = len(latest[: self.of])
         if not latest:
             state = State.NO_DATA
@@ -47,8 +48,10 @@ class Down:
             state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
         elif len(bad) >= self.failed and _rounds(bad) >= 2:
             state = State.BREACH
+        elif self._in_a_row(latest, good=False):
+            state, enough = State.BREACH, min(self.failed, len(bad))
         else:
-            state = State.BREACH if self._in_a_row(latest, good=False) else State.OK
+            state = State.OK
         if not bad:
             return _none_failed(window.scope, state, tried, limit=float(self.failed))
         how = Counter(sample.outcome.value for sample in bad).most_common()
@@ -58,7 +61,7 @@ class Down:
             scope=window.scope,
             state=state,
             value=float(len(bad)),
-            limit=float(self.failed),
+            limit=float(enough),
             because=f"{len(bad)} of the last {tried} probes failed: {named}.",
             rows=tuple(sample.id for sample in bad),
             facts={"First failure": f"{bad[-1].at.astimezone(UTC):%H:%M:%S} UTC"},

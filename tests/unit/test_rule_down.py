@@ -41,6 +41,18 @@ def test_a_target_of_one_query_is_down_after_three_rounds(marks: str, state: Sta
 
 
 @pytest.mark.parametrize(
+    ("marks", "queries", "value", "limit"),
+    [("x|x|x", 1, 3, 3), ("x|x|x|x|x|x", 1, 6, 5), ("xxx|xx", 3, 5, 5), (".|x|x", 1, 2, 5)],
+)
+def test_the_limit_shown_is_the_one_that_was_reached(
+    marks: str, queries: int, value: int, limit: int
+) -> None:
+    seen = window(marked(marks), queries=queries)
+    verdict = Down().judge(seen, None, after(seen))
+    assert (verdict.value, verdict.limit) == (value, limit)
+
+
+@pytest.mark.parametrize(
     ("later", "state"),
     [
         ("", State.NO_DATA),
