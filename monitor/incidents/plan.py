@@ -55,6 +55,7 @@ class _Draft:
     ) -> None:
         self.before = {incident.key: incident for incident in standing}
         self.incidents = dict(self.before)
+        self.known: set[Key] = set()  # what was just judged, on more than silence
         self.changes: dict[Key, Change] = {}
         self.notices: dict[Key, Notice] = {}
         self.news: set[Key] = set()  # leaders of stories with something to say aloud
@@ -68,6 +69,8 @@ class _Draft:
         if verdict.state is State.NOTICE:
             return False
         key = verdict.rule, verdict.scope
+        if verdict.state is not State.NO_DATA:
+            self.known.add(key)
         before = self.incidents.get(key)
         after, change = advance(before, verdict, policy=self.policy, now=self.now)
         if after is not None and after is not before:
@@ -98,7 +101,7 @@ class _Draft:
         elif leader.key in self.news or any(self.is_news(i, leader) for i in story.members):
             self.put(replace(leader, last_told_at=self.now))
             self.tell(story, Status.FIRING)
-        elif not story.face.once and self.now >= self.due(story):
+        elif not story.face.once and self.now >= self.due(story) and self.still_true(story):
             reminded = replace(leader, last_told_at=self.now, reminders=leader.reminders + 1)
             self.put(reminded)
             self.changes[leader.key] = Change.REMINDED
@@ -114,6 +117,10 @@ class _Draft:
         return leader.last_told_at + (
             policy.remind_every if leader.reminders else policy.remind_after
         )
+
+    def still_true(self, story: Story) -> bool:
+        """Whether it was seen to be: who comes back from an absence looks first, then reminds."""
+        return any(member.open and member.key in self.known for member in story.members)
 
     def grew(self, incident: Incident) -> bool:
         """Whether it is to be said again: a new day, or twice as much."""

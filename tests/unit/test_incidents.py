@@ -94,6 +94,28 @@ def test_a_reminder_comes_after_four_hours_and_then_daily() -> None:
     assert told == [(STILL, 4), (STILL, 28), (STILL, 52)]
 
 
+def test_after_a_long_absence_it_is_reminded_of_once_it_was_seen_to_be_still_true() -> None:
+    story = Story()
+    story.judge(breach("ttft"))
+    nothing = verdict("ttft", State.NO_DATA)
+    assert story.judge(nothing, later=72 * HOUR) == []
+    assert story.judge(later=MINUTE) == [], "another target's turn"
+    (reminder,) = story.judge(breach("ttft"), later=MINUTE)
+    assert (reminder.status, reminder.number, reminder.since) == (STILL, 41, NOON + MINUTE)
+    assert story.judge(breach("ttft"), later=23 * HOUR) == []
+
+
+def test_after_a_long_absence_what_is_well_is_over_and_nothing_else_is_told() -> None:
+    story = Story()
+    story.judge(breach("ttft"), breach("fallback"))
+    silence = [verdict(rule, State.NO_DATA) for rule in ("ttft", "fallback")]
+    assert story.judge(*silence, later=72 * HOUR) == []
+    (ended,) = story.judge(well("ttft"), well("fallback"))
+    assert ended.status is RESOLVED
+    assert ended.sentence.startswith("Over after 3 d 0 h.")
+    assert story.judge(well("ttft"), well("fallback")) == []
+
+
 # ------------------------------------------------------------ one cause, one message
 
 
