@@ -1,0 +1,204 @@
+"""Several workers on one database, and one that is killed where it hurts most."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from sqlalchemy import text
+
+from monitor.demo.inbox import Inbox, Message
+from monitor.domain import Identity, Outcome
+from monitor.jobs import asking, judging, telling
+from monitor.jobs.watch import Watch
+from monitor.notifiers import Bot
+from monitor.store import Database, observations
+from tests.contract.test_probe_budget import nothing
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import observation
+from tests.scripted import LAST, chunk, head, whole
+from tests.wired import DONE, HI, says
+
+TOKEN = "xoxb-canary-3f9c1b"
+WORKERS, SLOTS = 5, 60
+EVERY = timedelta(minutes=10)
+GOOD = head() + chunk(says(HI)) + chunk(says(DONE)) + LAST
+BROKEN = whole(500, b"no")
+
+PROCESS = """
+import asyncio, sys
+from dataclasses import replace
+from pathlib import Path
+from monitor.jobs import judging
+from monitor.store import Database
+from tests.contract.watching import settings, watching
+
+applied = judging._apply
+
+async def and_hang(*given):
+    news = await applied(*given)
+    if news and sys.argv[3] == "within":
+        print("here", flush=True)
+        await asyncio.sleep(60)
+    return news
+
+judging._apply = and_hang
+
+async def main():
+    database = Database(sys.argv[1])
+    async with watching(settings(Path(sys.argv[2])), database) as watch:
+        assert await judging.evaluate(replace(watch, worker="doomed"))
+        print("here", flush=True)
+        await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+class Service:
+    """A service that answers, or is broken, as a test turns it."""
+
+    def __init__(self) -> None:
+        self.answer, self.asked, self.url = GOOD, 0, ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked += 1
+        writer.write(self.answer)
+        await writer.drain()
+        writer.close()
+
+
+@asynccontextmanager
+async def turning() -> AsyncIterator[Service]:
+    service = Service()
+    async with await asyncio.start_server(service.serve, "127.0.0.1", 0) as server:
+        service.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        yield service
+
+
+@asynccontextmanager
+async def team(home: Path, url: str, service: str, inbox: Inbox) -> AsyncIterator[list[Watch]]:
+    """Workers with a pool, a wire and a name each, all on one database."""
+    async with AsyncExitStack() as edges:
+        members = []
+        for number in range(1, WORKERS + 1):
+            database = Database(url)
+            edges.push_async_callback(database.close)
+            bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+            watch = await edges.enter_async_context(
+                watching(settings(home, service), database, bot)
+            )
+            members.append(replace(watch, worker=f"w{number}"))
+        yield members
+
+
+async def round_of_all(workers: Sequence[Watch], slot: datetime) -> None:
+    """Each asks, judges and tells, none waiting for another."""
+
+    async def one(watch: Watch) -> None:
+        await asking.ask_round(watch, watch.settings.targets["rag"], slot, between=nothing)
+        await judging.evaluate(watch)
+        await telling.deliver(watch)
+
+    await asyncio.gather(*map(one, workers))
+
+
+def of_down(messages: Sequence[Message]) -> list[Message]:
+    return [message for message in messages if " down · rag" in message.text]
+
+
+async def test_five_workers_ask_each_slot_once_and_tell_each_turn_once(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    chance = Random(5)
+    first = datetime.now(UTC) - SLOTS * EVERY
+    with Inbox(token=TOKEN) as inbox:
+        async with turning() as service, team(tmp_path, database_url, service.url, inbox) as all_:
+            for nth in range(SLOTS):
+                service.answer = BROKEN if 20 <= nth < 40 else GOOD
+                chance.shuffle(all_)
+                await round_of_all(all_, first + nth * EVERY)
+            asked = service.asked
+        [told] = of_down(inbox.messages)
+        assert told.text.startswith("RESOLVED #1 down · rag")
+        assert [was.split(" · ")[0] for was in told.was] == ["FIRING #1 down"]
+        assert len(told.thread) == 1
+    assert asked == 2 * SLOTS, "a slot is asked once"
+    seen = "SELECT count(*), count(DISTINCT (slot, query)) FROM observations"
+    assert rows(database_url, seen) == [(2 * SLOTS, 2 * SLOTS)]
+    assert rows(database_url, "SELECT count(*) FROM slots") == [(SLOTS,)]
+    shares = dict(rows(database_url, "SELECT worker, count(*) FROM slots GROUP BY 1"))
+    assert len(shares) > 2, "the work was shared"
+    down = "SELECT count(*), count(resolved_at) FROM incidents WHERE rule = 'down'"
+    assert rows(database_url, down) == [(1, 1)]
+
+
+async def broken_rounds(database: Database, now: datetime) -> None:
+    """What `down` fires on."""
+    async with database.begin() as connection:
+        await observations.add(connection, [
+            observation(slot=at, started_at=at, query=query, outcome=Outcome.REFUSED, ttft_ms=None,
+                        error="refused", model_detected=None, identity=Identity.UNKNOWN,
+                        cost_usd=None, cost_source=None)
+            for at in (now - EVERY * nth for nth in range(3)) for query in ("hi", "kbli")
+        ])  # fmt: skip
+        later = text("UPDATE observations SET recorded_at = started_at")
+        await connection.execute(later)
+
+
+def killed_there(url: str, home: Path, where: str) -> None:
+    """A worker that judges in a process of its own, and is killed there."""
+    doomed = subprocess.Popen(
+        [sys.executable, "-c", PROCESS, url, str(home), where],
+        stdout=subprocess.PIPE, text=True, cwd=Path.cwd(),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert doomed.stdout is not None
+    assert doomed.stdout.readline() == "here\n"
+    doomed.send_signal(signal.SIGKILL)
+    doomed.wait()
+    doomed.stdout.close()
+
+
+@pytest.mark.parametrize("where", ["within", "after"])
+async def test_killed_with_the_lease_in_its_hands_another_tells_it_once(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:  # fmt: skip
+    """Killed before its transaction was over, or after it and before anything was sent."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    await broken_rounds(database, datetime.now(UTC))
+    killed_there(database_url, tmp_path, where)
+    committed = rows(database_url, "SELECT holder FROM leases WHERE name = 'evaluate'")
+    assert committed == ([] if where == "within" else [("doomed",)])
+    with Inbox(token=TOKEN) as inbox:
+        bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+        async with watching(settings(tmp_path), database, bot) as watch:
+            if where == "after":
+                assert not await judging.evaluate(watch), "the dead one's lease is respected"
+                async with database.begin() as connection:  # until its time is over
+                    over = text("UPDATE leases SET until = now() - interval '1 second'")
+                    await connection.execute(over)
+            for _ in range(3):
+                await judging.evaluate(watch)
+                await telling.deliver(watch)
+        [told] = of_down(inbox.messages)
+    number = 2 if where == "within" else 1  # a number is gone with the transaction that took it
+    assert told.text.startswith(f"FIRING #{number} down · rag")
+    assert (told.was, told.thread) == ([], [])
+    fence = 1 if where == "within" else 2
+    assert rows(database_url, "SELECT holder, fence FROM leases WHERE name = 'evaluate'") == [
+        ("w1", fence)
+    ]
+    assert rows(database_url, "SELECT count(*) FROM incidents WHERE rule = 'down'") == [(1,)]
