@@ -17,7 +17,7 @@ from monitor.identity.features import Answer, features
 from monitor.identity.fingerprint import Fingerprint
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import TooFew, learnt
-from monitor.identity.separability import Contrast, area
+from monitor.identity.separability import Contrast, area, excess
 from monitor.identity.tracking import BURST, CHANGED_AT, QUARANTINE, SIZE, Course, Track, quantised
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, profile, said
 
@@ -43,6 +43,21 @@ def test_two_voices_are_told_apart_and_one_voice_is_not() -> None:
     again = [features(a) for a in answers(Speaker.LLAMA, 10, seed="other")]
     assert Contrast(llama, haiku).separability > 0.95
     assert Contrast(llama, again).separability < 0.85
+
+
+@pytest.mark.parametrize(
+    ("ratios", "nats"),
+    [
+        ([0.02] * 40, 0.0),  # easily told apart: nothing is taken off
+        ([0.02] * 39 + [30.0], 0.41805),  # one answer of forty: the mean is 0.77, its error 0.75
+        ([1.0] * 40, 0.0),
+        ([2.0] * 40, 0.6931),
+        ([0.5, 1.5] * 20, 0.07702),  # one on average, which may be luck
+        ([0.5, 1.5] * 200, 0.0247),  # with more answers it is less
+    ],
+)
+def test_what_is_taken_off_covers_the_luck_of_few_answers(ratios: list[float], nats: float) -> None:
+    assert excess(ratios) == pytest.approx(nats, abs=1e-4)
 
 
 def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> None:
