@@ -48,7 +48,7 @@ def hear(event: Event) -> Heard:
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
     delta = table(choice.get("delta"))
-    named, usage = tuple(claims(chunk)), table(chunk.get("usage"))
+    named, usage = (*claims(chunk), *_host(chunk)), table(chunk.get("usage"))
     routing = table(chunk.get(ROUTING))
     return Heard(
         text=words(delta.get("content")),
@@ -79,6 +79,13 @@ def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) ->
     if error is None and choice.get("finish_reason") == "error":
         error = complaint(choice.get("error")) or "finish_reason: error"
     return error
+
+
+def _host(chunk: Mapping[str, Any]) -> Iterator[Claim]:
+    """Who ran the model, as OpenRouter names it beside the model."""
+    host = chunk.get("provider")
+    if host and isinstance(host, str):
+        yield Claim(ClaimKind.HOST, "provider", host)
 
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:

@@ -51,6 +51,7 @@ class ClaimKind(StrEnum):
     TEXT = "text"  # fingerprint of the wording
     CHUNKS = "chunks"  # fingerprint of the chunk shape
     TIMING = "timing"
+    HOST = "host"  # where a model ran: says nothing of which it is, and explains changes
 
 
 @dataclass(frozen=True, slots=True)

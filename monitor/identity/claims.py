@@ -111,7 +111,9 @@ def weigh(
 ) -> tuple[Weighed, ...]:
     """All distinct claims, most trusted kinds first; each kind and side counts once."""
     order = list(ClaimKind)
-    named_or_shaped = dict.fromkeys(claim for claim in claims if claim.source != SOURCE)
+    named_or_shaped = dict.fromkeys(
+        claim for claim in claims if claim.source != SOURCE and claim.kind is not ClaimKind.HOST
+    )
     distinct = sorted(named_or_shaped, key=lambda claim: order.index(claim.kind))
     named = any(
         claim.kind is ClaimKind.HEADER

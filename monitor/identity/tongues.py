@@ -160,7 +160,8 @@ FRENCH = Tongue(
     called="appelé|appelée|nommé|nommée|qui s'appelle",
     was="j'ai été|je suis|le modèle (?:derrière moi|que j'utilise|qui m'anime) (?:a été|est)",
     runs="""je suis basé sur|je suis basée sur|je me base sur|je repose sur|je fonctionne avec|
-        je fonctionne sur|je fonctionne grâce à|je suis propulsé par|je suis alimenté par|je suis une version de|
+        je fonctionne sur|je fonctionne grâce à|je suis propulsé par|je suis alimenté par|
+        je suis une version de|
         mon modèle(?: sous-jacent)? est|
         le modèle (?:que j'utilise|derrière moi|qui m'anime|sur lequel je me base) est""",
     running="basé sur|basée sur|propulsé par|propulsée par|alimenté par",
@@ -204,7 +205,8 @@ PORTUGUESE = Tongue(
     called="chamado|chamada|que se chama",
     was="fui|eu fui|o modelo (?:por trás de mim|que uso) (?:é|foi)",
     runs="""sou baseado (?:em|no|na)|sou baseada (?:em|no|na)|eu me baseio (?:em|no|na)|
-        funciono com|(?:eu )?uso o modelo|rodo (?:em|no|na)|sou alimentado (?:por|pelo|pela)|meu modelo é|
+        funciono com|(?:eu )?uso o modelo|rodo (?:em|no|na)|meu modelo é|
+        sou alimentado (?:por|pelo|pela)|
         sou uma versão (?:de|do|da)|o modelo (?:por trás de mim|que uso) é""",
     running="baseado (?:em|no|na)|baseada (?:em|no|na)|alimentado (?:por|pelo|pela)",
     makes="""me (?:criou|desenvolveu|treinou|fez|projetou)|é meu criador|

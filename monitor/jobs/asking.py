@@ -141,6 +141,7 @@ async def probe(
             watch.database, watch.gallery, target, answer,
             observation=transcript.id, at=transcript.started_at, extra=origin == "burst",
         )  # fmt: skip
+        looks = await identifying.moved(watch.database, target, reply, looks)
     accounts = None
     if whole and transcript.ending is not Ending.CUT:
         accounts = await accounting.accounts(

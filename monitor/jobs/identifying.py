@@ -20,14 +20,15 @@ from monitor.identity.features import Answer
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import Profile, TooFew, learnt
 from monitor.identity.tracking import BURST, Track
-from monitor.scrub import redact
-from monitor.store import Away, Connection, Database, captured, identities
+from monitor.scrub import plain, redact
+from monitor.store import Away, Connection, Database, captured, identities, observations
 from monitor.store.identities import Epoch, State
 
 log = logging.getLogger(__name__)
 
 PAUSE = timedelta(minutes=1)  # between the probes of a burst
 GROWN = 1.25  # times the answers learnt from: then fingerprints are learnt anew
+_HOSTS = 3  # named of those where the expected model ran
 # Token counts confirm nobody: they are measured by answers that were confirmed.
 _CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.HEADER, ClaimKind.SIBLING)
 
@@ -98,6 +99,25 @@ async def follow(
         log.warning("looks not kept", extra={"target": target.name, "why": str(away)})
         return None
     return looks
+
+
+async def moved(
+    database: Database, target: Target, reply: Reply, looks: Looks | None
+) -> Looks | None:
+    """A change that came with another host says so: it is the likeliest reason for it."""
+    host = next((claim.value for claim in reply.claims if claim.kind is ClaimKind.HOST), None)
+    if looks is None or looks.identity is not Identity.CHANGED or host is None:
+        return looks
+    try:
+        async with database.begin() as connection:
+            before = await observations.hosts(connection, target.name)
+    except Away:
+        return looks
+    if not before or host in before:
+        return looks
+    usual = ", ".join(plain(name, 40) for name in before[:_HOSTS])
+    return replace(looks, reason=f"{looks.reason} It came with another host: {plain(host, 40)}, "
+                                 f"before {usual}.")  # fmt: skip
 
 
 async def _in_force(connection: Connection, target: Target, state: State) -> State:

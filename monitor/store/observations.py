@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, select, text, tuple_
+from sqlalchemy import RowMapping, Select, func, literal_column, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Evidence, Identity, Observation, Outcome, Sample, Stamp
+from monitor.domain import ClaimKind, Evidence, Identity, Observation, Outcome, Sample, Stamp
 from monitor.store.engine import Database
 from monitor.store.tables import observations
 
@@ -131,6 +131,27 @@ async def direct_answers(
     )
     found = await connection.scalars(latest)
     return [tuple(_EVIDENCE.validate_python(item) for item in items) for items in found]
+
+
+async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> Sequence[str]:
+    """Where the expected model ran of late, as its answers said; the most usual first."""
+    table = observations.c
+    latest = (
+        select(table.claims)
+        .where(table.target == target, table.identity == Identity.EXPECTED.value)
+        .order_by(table.slot.desc())
+        .limit(most)
+        .subquery()
+    )
+    claim = select(func.jsonb_array_elements(latest.c.claims).label("claim")).subquery().c.claim
+    host = claim.op("->>")(literal_column("'value'")).label("host")
+    said = (
+        select(host)
+        .where(claim.op("->>")("kind") == ClaimKind.HOST.value)
+        .group_by("host")
+        .order_by(func.count().desc(), "host")
+    )
+    return list(await connection.scalars(said))
 
 
 async def configurations(

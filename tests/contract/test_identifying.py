@@ -10,12 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from monitor.demo.situations import Speaker
-from monitor.domain import ClaimKind, Evidence, Identity, Observation, Query, Target
+from monitor.domain import Claim, ClaimKind, Evidence, Identity, Observation, Query, Reply, Target
 from monitor.identity.looks import Looks
 from monitor.identity.tracking import Course, Track
 from monitor.jobs import identifying
 from monitor.jobs.identifying import Gallery, burst, capture, follow
-from monitor.store import Database, captured, identities
+from monitor.store import Database, captured, identities, observations
 from tests.facts import NOON, observation
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, said
 
@@ -196,3 +196,37 @@ async def test_state_is_plain_json_of_bounded_size(database: Database) -> None:
     await followed(database, Gallery(), "L" * 12)
     ((state,),) = await rows(database, "SELECT state FROM identity_states")
     assert len(json.dumps(state)) < 10_000
+
+
+async def test_a_change_that_came_with_another_host_says_so(database: Database) -> None:
+    def ran_at(host: str, **changes: object) -> Observation:
+        return replace(
+            observation(id=uuid4(), **changes), target="rag",
+            claims=(Claim(ClaimKind.HOST, "provider", host),),
+        )  # fmt: skip
+
+    rows_before = [
+        ran_at(host, slot=NOON + nth * timedelta(minutes=5), identity=identity)
+        for nth, (host, identity) in enumerate(
+            [("Groq", Identity.EXPECTED)] * 3
+            + [("Lambda", Identity.EXPECTED), ("DeepInfra", Identity.CHANGED)]
+        )
+    ]
+    async with database.begin() as connection:
+        await observations.add(connection, rows_before)
+    changed = Looks(Identity.CHANGED, None, 0.9, reason="By its looks something changed.")
+
+    async def told(host: str | None, looks: Looks | None = changed) -> Looks | None:
+        claims = (Claim(ClaimKind.HOST, "provider", host),) if host else ()
+        return await identifying.moved(database, TARGET, Reply(claims=claims), looks)
+
+    moved = await told("DeepInfra")
+    assert moved is not None
+    assert moved.reason == (
+        "By its looks something changed. It came with another host: DeepInfra, before Groq, Lambda."
+    )
+    assert await told("Groq") == changed, "it ran there before"
+    assert await told(None) == changed
+    assert await told("DeepInfra", None) is None
+    unknown = replace(changed, identity=Identity.UNKNOWN)
+    assert await told("DeepInfra", unknown) == unknown
