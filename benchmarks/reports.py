@@ -1,7 +1,7 @@
 """How long reports take and how fast rows are stored, with millions of observations at hand.
 
     python -m benchmarks.reports                      1 and 10 million rows, a table
-    python -m benchmarks.reports --millions 1 10 100  the last needs 102 GB and 70 minutes
+    python -m benchmarks.reports --millions 1 10 100  the last needs 64 GB and 80 minutes
     python -m benchmarks.reports --grow history       the same rows a day, more days
     python -m benchmarks.reports --keep DIRECTORY     seed once, measure again and again
     python -m benchmarks.reports --json               one line of JSON a figure

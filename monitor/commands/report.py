@@ -1,6 +1,7 @@
 """`monitor report`: tables on the terminal; one HTML page or one picture where asked for."""
 
 import asyncio
+import gc
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,22 +23,40 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
     """Report on the span that ends now. With a file, that file is written instead of tables."""
     length = _length(since)
     settings = configuration()
-    with database_url(settings) as url:
-        try:
-            page = asyncio.run(read(settings, url, length))
-        except Away as away:
-            stop(unreachable(settings, url, away))
-    if html_file is not None:
-        write(html_file, html(page).encode("utf-8"))
-    if png_file is not None:
-        write(png_file, _picture(page))
-    if html_file is None and png_file is None:
-        show(page)
+    gc.disable()  # a page is made of many small pieces, and all of them last as long as it does
+    try:
+        with database_url(settings) as url:
+            try:
+                page = fetched(settings, url, length)
+            except Away as away:
+                stop(unreachable(settings, url, away))
+        if html_file is not None:
+            write(html_file, html(page).encode("utf-8"))
+        if png_file is not None:
+            write(png_file, _picture(page))
+        if html_file is None and png_file is None:
+            show(page)
+    finally:
+        gc.freeze()  # nor is there anything to look for at the end
+        gc.enable()
 
 
 def written(url: str, path: Path, *, settings: Settings) -> None:
     """Write the page of everything a database holds: the demo's last word."""
-    path.write_text(html(asyncio.run(read(settings, url, None))), encoding="utf-8")
+    path.write_text(html(fetched(settings, url, None)), encoding="utf-8")
+
+
+def fetched(settings: Settings, url: str, length: timedelta | None) -> Page:
+    """What `read` reads. A task that returns it would be put into words when the loop ends,
+    page and all, for an error that is then not raised: half a second for a large one.
+    """
+    pages: list[Page] = []
+
+    async def fetch() -> None:
+        pages.append(await read(settings, url, length))
+
+    asyncio.run(fetch())
+    return pages[0]
 
 
 async def read(settings: Settings, url: str, length: timedelta | None) -> Page:
