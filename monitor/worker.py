@@ -28,6 +28,7 @@ from monitor.jobs import (
     polling,
     receipts,
     rolling,
+    spooling,
     telling,
 )
 from monitor.jobs.watch import Watch
@@ -35,7 +36,8 @@ from monitor.store import Away
 
 log = logging.getLogger(__name__)
 
-DRAIN_S = 20  # shorter than the 30 s the platform allows
+DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the platform allows
+LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
 GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as short
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,6 +69,7 @@ class Worker:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.watch.leaving.set)
         await self._run(keeping.prepare(self.watch))
+        await self._run(spooling.adopt(self.watch))
         self._arm()
         self._scheduler.start()
         sides = (
@@ -77,6 +80,7 @@ class Worker:
         log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
         await self.watch.leaving.wait()
         log.info("worker stopping")
+        stopping = time.monotonic()
         self._scheduler.pause()
         self.watch.wire.abort()
         for burst in self._bursts.values():
@@ -86,7 +90,11 @@ class Worker:
         for task in side:
             task.cancel()
         await asyncio.gather(*side, return_exceptions=True)
-        await self._run(telling.deliver(self.watch))
+        left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
+        await spooling.drain(self.watch, within_s=left_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._run(telling.deliver(self.watch))
         self._scheduler.shutdown(wait=False)
         log.info("worker stopped")
 
@@ -108,6 +116,7 @@ class Worker:
         fetch = partial(receipts.fetch, self.watch)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
+        self._every(timedelta(minutes=1), partial(spooling.adopt, self.watch), "spool", now)
         roll_up = partial(rolling.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
         reckon = partial(rolling.reckon_today, self.watch)

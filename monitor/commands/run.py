@@ -17,6 +17,7 @@ from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier, notifier
 from monitor.settings import Environment, Settings
+from monitor.spool import Spool, SpoolFile
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
 from monitor.wire import Wire
 from monitor.worker import Worker
@@ -87,6 +88,7 @@ def opened(settings: Settings, database: Database, wire: Wire) -> Watch:
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
         counters=_counters(settings),
+        spool=Spool(file=SpoolFile(environment.monitor_home / "spool")),
     )
 
 

@@ -10,6 +10,7 @@ from monitor import identity
 from monitor.dialects import dialect_of, read
 from monitor.domain import Ending, Observation, Outcome, Query, Target
 from monitor.jobs import accounting, identifying, thinning
+from monitor.jobs.spooling import keep
 from monitor.jobs.watch import Watch
 from monitor.measure import outcome
 from monitor.observe import Occasion, observe
@@ -19,7 +20,6 @@ from monitor.wire import exchange, quiet
 log = logging.getLogger(__name__)
 
 TAKEN = "another worker asks it"
-DRAIN = 200  # observations a transaction, when the spool empties
 
 
 async def ask_round(
@@ -81,8 +81,8 @@ async def _admitted(
 async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.Standing]:
     """Why no further probe may be paid for today, if so; and what direct questions said.
 
-    The budget is counted in the database before each probe, so that no restart evades it.
-    While the database is away, what it last said and what waits for it are counted.
+    The budget is counted in the database before each probe, so that no restart evades it, and
+    with it what waits in the spool. While the database is away, what it last said counts.
     """
     probes, history = watch.settings.file.probes, identity.Standing()
     midnight = watch.now().replace(hour=0, minute=0, second=0, microsecond=0)
@@ -96,8 +96,8 @@ async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.St
         watch.spent.clear()
         watch.spent[midnight] = spent
     except Away:
-        counted = watch.spent.get(midnight, budget.Probed(Decimal(0), 0))
-        spent = counted + watch.spool.spent(midnight)
+        spent = watch.spent.get(midnight, budget.Probed(Decimal(0), 0))
+    spent += watch.spool.spent(midnight)
     if spent.usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily budget of probes is used up", history
     return None, history
@@ -167,27 +167,6 @@ async def ask_more(watch: Watch, target: Target, query: Query) -> bool:
     watch.metrics.observed(seen)
     await keep(watch, [seen])
     return seen.outcome.good is not None
-
-
-async def keep(watch: Watch, new: Sequence[Observation]) -> None:
-    """Store observations, those of the spool first; with the database away, spool them."""
-    watch.spool.keep(new)
-    async with watch.spool.emptying:
-        try:
-            while waiting := watch.spool.oldest(DRAIN):
-                stored, rejected = await observations.add_or_reject(watch.database, waiting)
-                watch.spool.forget(waiting)
-                _note(watch, rejected, there=len(waiting) - stored - len(rejected))
-        except Away as away:
-            log.warning("observations wait", extra={"count": len(watch.spool), "why": str(away)})
-
-
-def _note(watch: Watch, rejected: Sequence[observations.Rejected], *, there: int) -> None:
-    for observation, why in rejected:
-        watch.metrics.rejected()
-        log.error("observation rejected", extra={"id": observation.id, "why": why})
-    if there:
-        log.info("observations already there", extra={"count": there})
 
 
 async def _finish(watch: Watch, target: Target, slot: datetime, missed: str | None) -> None:

@@ -7,7 +7,7 @@ from monitor.store import Away, budget, cycles, outbox
 
 async def gauge(watch: Watch, metrics: Metrics) -> None:
     """Read outbox, delivery, budget and open incidents once. With the database away, say so."""
-    metrics.spool(len(watch.spool), watch.spool.dropped)
+    metrics.spool(len(watch.spool), watch.spool.dropped, on_disk=watch.spool.on_disk)
     channel = watch.notifier.channel
     try:
         async with watch.database.begin() as connection:

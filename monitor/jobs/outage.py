@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from monitor.domain import ALL, GiveUp, Notice, Sent, Status
-from monitor.jobs.asking import keep
+from monitor.jobs.spooling import keep
 from monitor.jobs.watch import Watch
 from monitor.messages import render
 from monitor.store import Away
@@ -61,9 +61,10 @@ async def _tell(watch: Watch, notice: Notice) -> bool:
 
 
 def _gone(watch: Watch, since: datetime, now: datetime) -> Notice:
+    where = "on this machine's disk" if watch.spool.on_disk else "in memory"
     sentence = (
         f"The database has been away for {_minutes(now - since)}. "
-        "Probes go on and wait in memory; nothing is judged or told until it is back."
+        f"Probes go on and wait {where}; nothing is judged or told until it is back."
     )
     step = "Look at the database's host. What the worker last heard of it stands in its log."
     return _notice(watch, sentence, since=since, now=now, facts={"Do first": step})

@@ -118,9 +118,12 @@ class Metrics:
         for rule in {*self._rules, *by_rule}:
             self._held.incidents.labels(rule).set(counts[rule])
 
-    def spool(self, waiting: int, dropped: int) -> None:
-        """Observations that wait in memory, and all those lost since the worker began."""
+    def spool(self, waiting: int, dropped: int, *, on_disk: bool) -> None:
+        """Observations that wait, all those dropped since the worker began, and whether what
+        waits outlives the process.
+        """
         self._held.spool.set(waiting)
+        self._held.spool_disk.set(on_disk)
         self._held.dropped.inc(dropped - self._dropped)
         self._dropped = dropped
 

@@ -56,6 +56,7 @@ class Series(NamedTuple):
     budget_probes: Gauge
     incidents: Gauge
     spool: Gauge
+    spool_disk: Gauge
     dropped: Counter
     rejected: Counter
     database: Gauge
@@ -96,6 +97,7 @@ def series(registry: CollectorRegistry) -> Series:
         budget_probes=gauge("monitor_probe_budget_left_probes", "Probes left of the day's."),
         incidents=gauge("monitor_incidents_open", "Incidents open now.", ["rule"]),
         spool=gauge("monitor_spool_observations", "Observations that wait for the database."),
+        spool_disk=gauge("monitor_spool_disk_up", "1: what waits for the database is on disk."),
         dropped=counter("monitor_spool_dropped", "Observations lost to the bound of the spool."),
         rejected=counter("monitor_observations_rejected", "Observations the database refused."),
         database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),

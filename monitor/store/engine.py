@@ -81,6 +81,10 @@ class Database:
                 raise self._tired(away, began) from None
             raise
 
+    def retry_now(self) -> None:
+        """Ask the server again at the next `begin`, however recently it did not answer."""
+        self._resting = None
+
     def _tired(self, away: Away, began: float) -> Away:
         now = time.monotonic()
         if now - began > _LONG_S:

@@ -31,7 +31,7 @@ async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
     """
     if not new:
         return 0
-    rows = json.dumps([_row(observation) for observation in new], default=str)
+    rows = json.dumps([row(observation) for observation in new], default=str)
     return len((await connection.execute(_ADD, {"rows": rows})).all())
 
 
@@ -67,12 +67,13 @@ _ADD = text(
 )
 
 
-def _row(observation: Observation) -> dict[str, Any]:
-    row = {field.name: getattr(observation, field.name) for field in fields(observation)}
-    row["evidence"] = [asdict(item) for item in observation.evidence]
-    row["claims"] = [asdict(item) for item in observation.claims]
-    row["rates"] = dict(observation.rates)
-    return row
+def row(observation: Observation) -> dict[str, Any]:
+    """An observation as JSON takes it: dump it with `default=str`, so that numbers stay exact."""
+    values = {field.name: getattr(observation, field.name) for field in fields(observation)}
+    values["evidence"] = [asdict(item) for item in observation.evidence]
+    values["claims"] = [asdict(item) for item in observation.claims]
+    values["rates"] = dict(observation.rates)
+    return values
 
 
 _SAMPLE = (

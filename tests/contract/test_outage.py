@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.jobs import asking, outage
+from monitor.jobs import outage, spooling
 from monitor.jobs.watch import Watch
 from monitor.notifiers import Console
 from monitor.store import Database
@@ -77,7 +77,7 @@ async def test_an_outage_is_told_once_from_memory_and_its_end_once(
         minded(watch, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.close)
-        await asking.keep(watch, [observation()])
+        await spooling.keep(watch, [observation()])
         line = await told(screen, "has been away for")
         await asyncio.sleep(0.3)
         assert line.startswith("NOTICE storage · all: The database has been away for ")
@@ -97,7 +97,7 @@ async def test_a_short_outage_is_nobodys_business(
         minded(watch, grace=timedelta(minutes=3)),
     ):
         await asyncio.to_thread(doors.close)
-        await asking.keep(watch, [observation()])
+        await spooling.keep(watch, [observation()])
         await asyncio.sleep(0.2)
         await asyncio.to_thread(doors.open)
         for _ in range(100):
@@ -117,7 +117,7 @@ async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
         minded(watch, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.read_only, True)
-        await asking.keep(watch, [observation()])
+        await spooling.keep(watch, [observation()])
         await told(screen, "The database has been away for ")
         await asyncio.to_thread(doors.read_only, False)
         await told(screen, "The database is back after ")
@@ -130,7 +130,7 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
     good = [observation(origin="manual") for _ in range(7)]
     bad = observation(origin="manual", cost_usd=Decimal("NaN"))
     async with watching(settings(tmp_path), database) as watch:
-        await asking.keep(watch, [*good[:3], bad, *good[3:]])
+        await spooling.keep(watch, [*good[:3], bad, *good[3:]])
         assert len(watch.spool) == 0
     stored = rows(database_url, "SELECT id FROM observations")
     assert {row[0] for row in stored} == {one.id for one in good}
@@ -143,6 +143,6 @@ async def test_rounds_that_end_together_store_each_row_once(
 ) -> None:
     new = [observation(origin="manual") for _ in range(40)]
     async with watching(settings(tmp_path), database) as watch:
-        await asyncio.gather(*(asking.keep(watch, [one]) for one in new))
+        await asyncio.gather(*(spooling.keep(watch, [one]) for one in new))
         assert len(watch.spool) == 0
     assert rows(database_url, STORED) == [(40,)]

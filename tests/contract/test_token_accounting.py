@@ -13,7 +13,7 @@ from monitor.commands.check import check
 from monitor.domain import ClaimKind, Identity, Observation
 from monitor.identity.counting import Counter
 from monitor.identity.features import Answer
-from monitor.jobs import asking
+from monitor.jobs import asking, spooling
 from monitor.jobs.deriving import derive
 from monitor.settings import Settings, load
 from monitor.store import Database, captured, derived, identities
@@ -69,7 +69,7 @@ async def probed(
                 watch, target, target.queries[query], slot=watch.now(),
                 history=identity.Standing(),
             )  # fmt: skip
-            await asking.keep(watch, [seen])
+            await spooling.keep(watch, [seen])
     return seen
 
 

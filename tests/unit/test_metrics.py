@@ -151,8 +151,8 @@ def test_the_state_that_was_read_out_is_shown() -> None:
     held.outbox(3, datetime.now(UTC) - timedelta(hours=1))
     held.budget(Decimal("-0.10"), 17)
     held.incidents({"ttft": 1, "delivery": 2})
-    held.spool(9, 2)
-    held.spool(4, 5)
+    held.spool(9, 2, on_disk=False)
+    held.spool(4, 5, on_disk=True)
     held.round("rag", whole=True)
     held.round("rag", whole=False)
     held.skipped()
@@ -160,9 +160,10 @@ def test_the_state_that_was_read_out_is_shown() -> None:
         name: value(held, name)
         for name in ("monitor_outbox_notices", "monitor_probe_budget_left_usd",
                      "monitor_probe_budget_left_probes", "monitor_spool_observations",
-                     "monitor_spool_dropped_total", "monitor_jobs_skipped_total")
+                     "monitor_spool_disk_up", "monitor_spool_dropped_total",
+                     "monitor_jobs_skipped_total")
     }  # fmt: skip
-    assert list(found.values()) == [3, 0, 17, 4, 5, 1]
+    assert list(found.values()) == [3, 0, 17, 4, 1, 5, 1]
     assert value(held, "monitor_outbox_oldest_seconds") == pytest.approx(3600, abs=5)
     assert value(held, "monitor_incidents_open", rule="delivery") == 2
     assert value(held, "monitor_incidents_open", rule="spend") == 0

@@ -1,0 +1,210 @@
+"""The spool on disk: whatever is cut or damaged, the rest is there, once and in order."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.domain import Observation
+from monitor.spool import SpoolFile, records
+from tests.facts import observation
+
+ORDINARY = observation()
+ODD = observation(
+    answer_excerpt="two\nlines, \u2028 and \x00", error='"+ 0"\\', cost_usd=Decimal("1E-12"),
+    chunk_lengths=(), evidence=(), rates={}, ttft_ms=None, http_status=None, faults=("a", "b"),
+)  # fmt: skip
+
+
+def numbered(number: int) -> Observation:
+    return replace(ORDINARY, id=UUID(int=number))
+
+
+def ids(found: Sequence[Observation]) -> list[int]:
+    return [one.id.int for one in found]
+
+
+def held(numbers: Sequence[int]) -> bytes:
+    return b"".join(records.waiting(n, numbered(n)) for n in numbers)
+
+
+@pytest.mark.parametrize("one", [ORDINARY, ODD])
+def test_an_observation_comes_back_as_it_was(one: Observation) -> None:
+    assert records.parse(records.waiting(0, one)).waiting == [one]
+
+
+def test_a_file_of_an_older_version_lacks_what_it_did_not_know() -> None:
+    written = records.waiting(0, ORDINARY)
+    payload = written[38:].replace(b'"cache_write_tokens": null, ', b"")
+    assert len(payload) < len(written) - 38
+    old = replace(ORDINARY, cache_write_tokens=None)
+    assert records.parse(records._record(b"+", 0, payload)).waiting == [old]
+
+
+def test_what_is_done_does_not_wait_and_a_repeated_number_counts_once() -> None:
+    data = held([0, 1, 2, 1, 2, 3]) + records.done(1)
+    assert ids(records.parse(data).waiting) == [2, 3]
+
+
+@given(st.data())
+def test_cut_anywhere_all_whole_records_are_there(data: st.DataObject) -> None:
+    whole = held(range(4))
+    ends = [len(held(range(n + 1))) for n in range(4)]
+    cut = data.draw(st.integers(0, len(whole)))
+    found = records.parse(whole[:cut])
+    assert ids(found.waiting) == [n for n, end in enumerate(ends) if end <= cut]
+    assert (found.torn, found.damaged) == (cut not in (0, *ends), 0)
+
+
+@given(st.data())
+def test_a_damaged_byte_costs_one_observation_at_most_and_is_noticed(data: st.DataObject) -> None:
+    whole = held(range(5)) + records.done(0)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[place]))
+    found = records.parse(whole[:place] + bytes([byte]) + whole[place + 1 :])
+    kept = ids(found.waiting)
+    assert found.damaged or found.torn
+    assert kept == sorted(set(kept))
+    in_done = place >= len(held(range(5)))  # then 0 is stored again, which is harmless
+    assert len({1, 2, 3, 4} - set(kept)) <= (0 if in_done else 1)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_at_all_are_read_without_an_error(junk: bytes) -> None:
+    found = records.parse(junk + held([7]))
+    assert ids(found.waiting) == [7]
+
+
+OPERATION = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 3)),
+    st.tuples(st.just("remove"), st.integers(1, 4)),
+    st.tuples(st.just("crash within append"), st.floats(0, 1)),
+    st.tuples(st.just("crash"), st.none()),
+    st.tuples(st.just("disk full"), st.floats(0, 1)),
+)
+
+
+class Model:
+    """A queue that never fails, beside the file of one process after another."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.patch = folder, patch
+        self.file = SpoolFile(folder)
+        self.waiting: list[int] = []
+        self.next = 0
+
+    def write(self) -> None:
+        new = [(n, numbered(n)) for n in self.waiting if n > self.file.newest]
+        done = (self.waiting[0] if self.waiting else self.next) - 1
+        self.file.write(new, done=done)
+
+    def append(self, count: int) -> None:
+        self.waiting += range(self.next, self.next + count)
+        self.next += count
+        self.write()
+
+    def remove(self, count: int) -> None:
+        del self.waiting[:count]
+        self.write()
+
+    def torn(self, share: float) -> None:
+        """The next write stops in the middle, as when the disk is full."""
+
+        def pwrite(fd: int, data: memoryview, offset: int) -> int:
+            real(fd, bytes(data)[: int(len(data) * share)], offset)
+            raise OSError(28, "No space left on device")
+
+        real = os.pwrite
+        with self.patch.context() as patch:
+            patch.setattr(os, "pwrite", pwrite)
+            self.next += 1
+            self.waiting.append(self.next - 1)
+            with pytest.raises(OSError, match="No space"):
+                self.write()
+
+    def crash(self, *, unsure: int | None = None) -> None:
+        """The process is gone: its locks, too. The next one takes over what waits."""
+        for _, fd in (*self.file._former, *([self.file._held] if self.file._held else [])):
+            os.close(fd)
+        self.file = SpoolFile(self.folder)
+        found: dict[int, None] = {}
+        for path in self.file.others():
+            taken = self.file.take(path)
+            assert taken is not None
+            found |= dict.fromkeys(ids(taken.contents.waiting))
+            os.close(taken.held[1])
+            path.unlink()
+        if unsure is not None and unsure not in found:
+            self.waiting.remove(unsure)
+        assert list(found) == self.waiting
+        self.write()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(OPERATION, max_size=25))
+def test_nothing_is_lost_doubled_or_reordered_whenever_it_crashes(
+    operations: list[tuple[str, float]],
+) -> None:
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda fd: None)  # slow, and a test cannot pull the plug
+        model = Model(Path(folder), patch)
+        for name, amount in operations:
+            match name:
+                case "append":
+                    model.append(int(amount))
+                case "remove":
+                    model.remove(int(amount))
+                case "crash within append":
+                    model.torn(amount)
+                    model.crash(unsure=model.next - 1)
+                case "disk full":
+                    model.torn(amount)
+                    model.write()
+                case _:
+                    model.crash()
+        model.crash()
+
+
+def test_files_are_for_their_owner_alone_and_go_when_nothing_waits(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "spool"
+    file = SpoolFile(folder)
+    file.write([(0, ORDINARY)], done=-1, sync=True)
+    [path] = folder.iterdir()
+    assert (folder.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o700, 0o600)
+    file.write([], done=0)
+    assert path.stat().st_size == 0
+    file.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_the_file_of_a_living_process_is_its_own(tmp_path: Path) -> None:
+    file, other = SpoolFile(tmp_path), SpoolFile(tmp_path)
+    file.write([(0, ORDINARY)], done=-1)
+    [path] = other.others()
+    assert other.take(path) is None
+    file.close()
+    taken = other.take(path)
+    assert taken is not None
+    assert taken.contents.waiting == [ORDINARY]
+    os.close(taken.held[1])
+
+
+def test_a_queue_that_is_never_empty_does_not_grow_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+    file, sizes = SpoolFile(tmp_path), []
+    for number in range(3_000):
+        first = max(0, number - 2)
+        new = [(n, ORDINARY) for n in range(first, number + 1) if n > file.newest]
+        file.write(new, done=first - 1)
+        sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
+    assert max(sizes) < 1.2 * (1 << 20)
+    assert 3_000 * len(records.waiting(0, ORDINARY)) > 3 * (1 << 20)
