@@ -30,6 +30,7 @@ class Sample:
     model: str | None
     cost_usd: Decimal | None
     why: str = ""  # the judgement on `identity` in one sentence
+    recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,10 +16,13 @@ from monitor.measure import outcome
 from monitor.observe import Occasion, observe
 from monitor.store import Away, budget, observations, slots
 from monitor.wire import exchange, quiet
+from monitor.wire.head import LONGEST_WAIT_S
 
 log = logging.getLogger(__name__)
 
 TAKEN = "another worker asks it"
+BACKING_OFF = "the service is rate limiting (HTTP 429): backing off as its Retry-After asks"
+LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
 
 async def ask_round(
@@ -61,8 +64,7 @@ async def _admitted(
     watch: Watch, target: Target, slot: datetime
 ) -> tuple[str | None, Sequence[Query]]:
     """Why this worker is not to ask the round, if so; and the queries it is to ask."""
-    until = watch.patience.get(target.name)
-    missed = "the service asked for patience" if until and watch.now() < until else None
+    missed = BACKING_OFF if _backing_off(watch, target) else None
     queries: Sequence[Query] = target.queries
     try:
         async with watch.database.begin() as connection:
@@ -76,6 +78,12 @@ async def _admitted(
     except Away as away:
         log.warning("slot not claimed", extra={"target": target.name, "why": str(away)})
     return missed, queries
+
+
+def _backing_off(watch: Watch, target: Target) -> bool:
+    """Whether a 429 asked us to wait. An end further away than we ever wait is a clock's error."""
+    until = watch.patience.get(target.name)
+    return until is not None and timedelta(0) < until - watch.now() <= LONGEST_BACK_OFF
 
 
 async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.Standing]:
@@ -118,7 +126,8 @@ async def probe(
         dialect.ask(query, target), dialect=dialect, target=target, query=query, probe=uuid4(),
         http=watch.wire,
     )  # fmt: skip
-    if transcript.retry_after_s is not None and transcript.status in (429, 503):
+    # A 503 announces an outage: probing goes on, so that its length is known.
+    if transcript.retry_after_s is not None and transcript.status == 429:
         wait = timedelta(seconds=transcript.retry_after_s)
         watch.patience[target.name] = watch.now() + wait
     occasion = Occasion(

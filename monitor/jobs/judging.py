@@ -86,6 +86,7 @@ async def _verdicts(
             scope=target.name,
             every=target.every,
             queries=len(target.queries),
+            deadline=target.deadline,
             watched_since=watch.began_at,
             a_day=target.daily_queries or SPAN // target.every * len(target.queries),
         )

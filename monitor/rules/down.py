@@ -10,13 +10,15 @@ from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict
 from monitor.rules.limits import at_least, at_most, between
-from monitor.rules.windows import TRIED, Window
+from monitor.rules.windows import PATIENCE, TRIED, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Down:
     """Breach when `failed` of the last `of` probes failed, over at least two rounds.
 
+    A round that hangs counts as two once its failures are an interval (at most two minutes)
+    apart: our own deadlines must not hold back what a round of many queries has shown.
     Fewer are enough when they are all of `rounds` rounds in a row, so that a target of one
     query is not waited for longer. It resolves after `good` good probes in a row, or good
     ones only in `rounds` rounds. Rate-limited and aborted probes are on neither side.
@@ -46,7 +48,7 @@ class Down:
         elif standing is not None and standing.open:
             over = self._in_a_row(latest, good=True)
             state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
-        elif len(bad) >= self.failed and _rounds(bad) >= 2:
+        elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
             state = State.BREACH
         elif self._in_a_row(latest, good=False):
             state, enough = State.BREACH, min(self.failed, len(bad))
@@ -84,6 +86,13 @@ class Down:
 
 def _rounds(samples: Sequence[Sample]) -> int:
     return len({sample.round for sample in samples})
+
+
+def _lasting(bad: Sequence[Sample], window: Window) -> bool:
+    """Whether failures of one round are further apart than the next round would have been."""
+    if window.pace is None:
+        return False
+    return bad[0].at - bad[-1].at >= min(window.pace, PATIENCE)
 
 
 @lru_cache(maxsize=256)  # most verdicts are this one

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, State, Verdict
+from monitor.domain import Incident, Outcome, State, Verdict
 from monitor.rules.limits import at_least
 from monitor.rules.windows import Window
 
@@ -15,8 +15,9 @@ from monitor.rules.windows import Window
 class NoData:
     """Breach when no usable sample came for `intervals` intervals, or `least_s` if longer.
 
-    Silence counts from when we began to watch at the earliest: an absence of our own is told
-    by the heartbeat, outside.
+    It is counted from the end of the last probe, and is never shorter than the next probe may
+    take. Silence counts from when we began to watch at the earliest: an absence of our own is
+    told by the heartbeat, outside.
 
     Source: docs/alerts.md#no_data
     """
@@ -31,12 +32,13 @@ class NoData:
 
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the silence of one target."""
-        seen = window.tried[-1][1].at if window.tried else None
+        seen = window.ended_at
         watched = [at for at in (seen, window.watched_since) if at is not None]
         if not watched or window.pace is None:
             return self._verdict(window, State.NO_DATA, None, None)
         silent = now - max(watched)
         allowed = max(self.intervals * window.pace, timedelta(seconds=self.least_s))
+        allowed = max(allowed, window.probe_time)
         if standing is not None and standing.open:
             # Beginning to watch anew is no sample: only a sample ends the silence.
             over = seen is not None and seen > standing.turned_at and silent <= allowed
@@ -54,12 +56,15 @@ class NoData:
             because = "Samples come in."
         else:
             last = f"{window.tried[-1][1].at:%H:%M:%S} UTC" if window.tried else "never"
-            because = (
-                f"No usable sample for {silent // timedelta(minutes=1)} min; the last: {last}."
-            )
             idle = takewhile(lambda sample: sample.outcome.good is None, reversed(window.samples))
-            how = Counter(sample.outcome.value for sample in idle).most_common(1)
-            facts.update(("Probes since", f"{count} {outcome}") for outcome, count in how)
+            how = Counter(sample.outcome for sample in idle).most_common(1)
+            why = ""
+            for outcome, count in how:
+                facts["Probes since"] = f"{count} {outcome.value}"
+                if outcome is Outcome.RATE_LIMITED:
+                    why = " (the service is rate limiting our probes: HTTP 429)"
+            minutes = silent // timedelta(minutes=1)
+            because = f"No usable sample for {minutes} min{why}; the last: {last}."
         return Verdict(
             rule=self.name,
             scope=window.scope,

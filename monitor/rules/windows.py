@@ -22,6 +22,8 @@ ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the ne
 KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
 MISSED = 3  # so many intervals without a sample are a gap
 PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
+DEADLINE = timedelta(minutes=1)  # of one probe, where the rows do not say
+MARGIN = timedelta(seconds=30)  # to connect, to store, to be late
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
@@ -76,7 +78,8 @@ class Window:
     """The last day of one target.
 
     `every` and `queries` are what the target is asked; where nobody can say, they are learnt
-    from the rows. `watched_since` is when whoever judges began to watch: silence before it
+    from the rows. `deadline` is the longest that one probe may take: the time a probe is under
+    way is no gap. `watched_since` is when whoever judges began to watch: silence before it
     was ours. Samples are added in order of `at`.
     """
 
@@ -86,6 +89,7 @@ class Window:
         *,
         every: timedelta | None = None,
         queries: int | None = None,
+        deadline: timedelta = DEADLINE,
         watched_since: datetime | None = None,
         a_day: int | None = None,
     ) -> None:
@@ -100,6 +104,8 @@ class Window:
         self.answered = self.unknown = self.unpriced = 0  # among `samples`
         self.pace = every  # from one round to the next, as asked or as they come if slower
         self.queries = queries  # a whole round asks
+        self.ended_at: datetime | None = None  # when the last probe that says something was over
+        self._deadline = deadline
         self._every, self._asked = every, queries
         self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
         self._floor = datetime.min.replace(tzinfo=UTC)  # what came by then is old, or before a gap
@@ -113,11 +119,19 @@ class Window:
         scope: str,
         every: timedelta,
         queries: int,
+        deadline: timedelta = DEADLINE,
         watched_since: datetime | None = None,
         a_day: int | None = None,
     ) -> Self:
         """The window of a live target, from its rows of the last day in order of `at`."""
-        window = cls(scope, every=every, queries=queries, watched_since=watched_since, a_day=a_day)
+        window = cls(
+            scope,
+            every=every,
+            queries=queries,
+            deadline=deadline,
+            watched_since=watched_since,
+            a_day=a_day,
+        )
         for sample in samples:
             window.add(sample)
         return window
@@ -125,13 +139,18 @@ class Window:
     @property
     def silence(self) -> timedelta | None:
         """The silence that is a gap; None while nobody can tell the pace."""
-        return None if self.pace is None else max(MISSED * self.pace, PATIENCE)
+        return None if self.pace is None else max(MISSED * self.pace, PATIENCE, self.probe_time)
+
+    @property
+    def probe_time(self) -> timedelta:
+        """How long after one probe the next may be over: an interval and its deadline."""
+        return (self.pace or timedelta(0)) + self._deadline + MARGIN
 
     def silent(self, now: datetime) -> bool:
         """Whether what is known is too old to say anything about `now`."""
-        if not self.tried:
+        if self.ended_at is None:
             return True
-        silence = now - self.tried[-1][1].at
+        silence = now - self.ended_at
         return silence > PATIENCE and self.silence is not None and silence > self.silence
 
     def add(self, sample: Sample) -> bool:
@@ -187,14 +206,21 @@ class Window:
         return self.queries is not None and len(round_.asked) >= self.queries
 
     def _learn_pace(self, sample: Sample) -> None:
+        """Notice a gap before this sample, and how far apart rounds begin.
+
+        A gap is time in which no probe was under way. It is counted from the end of the probe
+        before: rounds that our own deadlines stretch are no gap, however short the interval.
+        """
         before = self.tried[-1][1] if self.tried else sample
-        if sample.round <= before.round:
-            return
-        spacing = sample.round - before.round
-        if self.silence is not None and spacing > self.silence:
+        gap = sample.at - (self.ended_at or sample.at)
+        if self.silence is not None and gap > self.silence:
             self._gap_at = before.at
             self.known, self.fell = [], [0]
-        self._spacings.append(spacing)
+        ended = min(max(sample.recorded_at or sample.at, sample.at), sample.at + self._deadline)
+        self.ended_at = max(self.ended_at or ended, ended)
+        if sample.round <= before.round:
+            return
+        self._spacings.append(sample.round - before.round)
         usual = sorted(self._spacings)[len(self._spacings) // 2]
         self.pace = usual if self._every is None else max(usual, self._every)
 

@@ -79,6 +79,7 @@ def row(observation: Observation) -> dict[str, Any]:
 _SAMPLE = (
     observations.c.id,
     observations.c.started_at,
+    observations.c.recorded_at,
     observations.c.slot,
     observations.c.query,
     observations.c.outcome,
@@ -190,4 +191,5 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         model=row["model_detected"],
         cost_usd=row["cost_usd"],
         why=row["identity_reason"],
+        recorded_at=row["recorded_at"],
     )

@@ -1,11 +1,12 @@
 """A service that throttles us: the rest of the round is not asked, nor rounds it wants left out."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from monitor.jobs import asking
+from monitor.jobs import asking, judging
 from monitor.store import Database
 from tests.contract.test_probe_budget import nothing
 from tests.contract.watching import settings, watching
@@ -16,9 +17,7 @@ SLOTS = "SELECT missed FROM slots ORDER BY slot"
 SEEN = "SELECT outcome, ttft_ms, fallback FROM observations"
 
 
-@pytest.mark.parametrize(
-    ("wait_s", "missed"), [(120, "the service asked for patience"), (0, "HTTP 429: slowly")]
-)
+@pytest.mark.parametrize(("wait_s", "missed"), [(120, asking.BACKING_OFF), (0, "HTTP 429: slowly")])
 async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_service_allows_it(
     database: Database, database_url: str, tmp_path: Path, wait_s: int, missed: str
 ) -> None:
@@ -38,6 +37,76 @@ async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_ser
     assert set(rows(database_url, SEEN)) == {("rate_limited", None, None)}, (
         "neither slow nor fallen"
     )
+
+
+async def test_an_outage_announced_by_503_is_probed_on_whatever_its_retry_after_asks(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    slot = datetime.now(UTC)
+    async with scripted(whole(503, b"closed", ("Retry-After", "3600"))) as server:
+        configured = settings(tmp_path, server.url)
+        rag = configured.targets["rag"]
+        async with watching(configured, database) as watch:
+            asked = [
+                await asking.ask_round(watch, rag, slot + nth * timedelta(minutes=5),
+                                       between=nothing)
+                for nth in range(3)
+            ]  # fmt: skip
+            await judging.evaluate(watch, rag)
+    assert asked == [2, 2, 2]
+    assert rows(database_url, SLOTS) == [(None,)] * 3
+    assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
+
+
+async def test_a_service_that_answers_429_for_ever_is_no_data(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with scripted(whole(429, b"slowly", ("Retry-After", "3600"))) as server:
+        configured = settings(tmp_path, server.url)
+        rag = configured.targets["rag"]
+        now = datetime.now(UTC)
+        async with watching(configured, database) as just_begun:
+            watch = replace(just_begun, began_at=now - timedelta(minutes=31))
+            await asking.ask_round(watch, rag, now, between=nothing)
+            await judging.evaluate(watch)
+    ((rule, because),) = rows(database_url, "SELECT rule, because FROM incidents")
+    assert rule == "no_data"
+    assert because == (
+        "No usable sample for 31 min (the service is rate limiting our probes: HTTP 429); "
+        "the last: never."
+    )
+
+
+@pytest.mark.parametrize("wait", [str(10**30), "31536000", "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
+    database: Database, database_url: str, tmp_path: Path, wait: str
+) -> None:
+    async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
+        configured = settings(tmp_path, server.url)
+        rag = configured.targets["rag"]
+        async with watching(configured, database) as watch:
+            await asking.ask_round(watch, rag, datetime.now(UTC), between=nothing)
+            left = watch.patience["rag"] - watch.now()
+            assert timedelta(minutes=50) < left <= timedelta(hours=1)
+            watch.patience["rag"] += timedelta(days=365)  # as set by a clock that was wrong
+            asked = await asking.ask_round(
+                watch, rag, datetime.now(UTC) + timedelta(hours=1), between=nothing
+            )
+    assert asked == 1
+
+
+@pytest.mark.parametrize("wait", ["-5", "Fri, 31 Dec 1999 23:59:59 GMT", "soon", ""])
+async def test_a_retry_after_in_the_past_or_unreadable_costs_no_further_round(
+    database: Database, tmp_path: Path, wait: str
+) -> None:
+    async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
+        configured = settings(tmp_path, server.url)
+        rag = configured.targets["rag"]
+        async with watching(configured, database) as watch:
+            now = datetime.now(UTC)
+            asked = [await asking.ask_round(watch, rag, now + nth * timedelta(minutes=5),
+                                            between=nothing) for nth in range(2)]  # fmt: skip
+    assert asked == [1, 1]
 
 
 async def test_being_asked_to_wait_for_one_target_spares_no_other(

@@ -6,7 +6,7 @@ import pytest
 
 from monitor.domain import State
 from monitor.rules import NoData, Window
-from tests.marks import EVERY, NOON, incident, marked, window
+from tests.marks import EVERY, NOON, incident, marked, sample, window
 
 QUARTER = timedelta(minutes=15)
 LAST = timedelta(minutes=5, seconds=5)  # when the last of two rounds of three was asked
@@ -32,7 +32,10 @@ def test_samples_that_say_nothing_do_not_end_the_silence() -> None:
     seen = window(marked("...|...|rrr|rrr|rrr|rrr"))
     verdict = NoData().judge(seen, None, NOON + LAST + timedelta(minutes=16))
     assert verdict.state is State.BREACH
-    assert verdict.because == "No usable sample for 16 min; the last: 12:05:05 UTC."
+    assert verdict.because == (
+        "No usable sample for 16 min (the service is rate limiting our probes: HTTP 429); "
+        "the last: 12:05:05 UTC."
+    )
     assert verdict.facts == {"Probes since": "12 rate_limited"}
     assert (verdict.value, verdict.limit) == (960, 900)
 
@@ -46,6 +49,24 @@ def test_short_intervals_are_given_two_minutes() -> None:
     )
     assert NoData().judge(seen, None, NOON + timedelta(seconds=100)).state is State.OK
     assert NoData().judge(seen, None, NOON + timedelta(seconds=130)).state is State.BREACH
+
+
+@pytest.mark.parametrize("deadline_s", [60, 180, 600])
+def test_a_probe_under_way_up_to_its_deadline_is_no_silence(deadline_s: int) -> None:
+    """Every second, and each probe hangs: the next row comes a deadline after the last."""
+    every, deadline = timedelta(seconds=1), timedelta(seconds=deadline_s)
+    hung = sample("T", recorded_at=NOON + deadline)
+    seen = Window.of([hung], scope="rag", every=every, queries=1, deadline=deadline)
+    for rule in (NoData(), NoData(intervals=1, least_s=0)):
+        assert rule.judge(seen, None, NOON + 2 * deadline + every).state is State.OK
+    assert not seen.silent(NOON + 2 * deadline + every)
+    stopped = NOON + 2 * deadline + timedelta(minutes=2)
+    assert NoData().judge(seen, None, stopped).state is State.BREACH
+
+
+def test_a_row_that_waited_for_the_database_was_over_at_its_deadline() -> None:
+    late = sample(recorded_at=NOON + timedelta(minutes=30))
+    assert window(iter([late])).ended_at == NOON + timedelta(minutes=1)
 
 
 def test_silence_before_we_began_to_watch_was_ours() -> None:
