@@ -69,6 +69,8 @@ class Verdict:
     facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
     once: str | None = None  # say at most once per such key (a day, a doubling)
     literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
+    # Start of the first bad row among those that prove a breach; None: when it was judged.
+    since: datetime | None = None
 
 
 class Status(StrEnum):
@@ -105,6 +107,11 @@ class Incident:
     reopened_at: datetime | None = None
     reopenings: int = 0
     ended: str | None = None  # the judgement that ended it, in one sentence
+    first_seen_at: datetime | None = None  # first bad row, fixed at opening; None: not known
+    since: datetime | None = None  # first bad row of the opening or of the latest return
+    opening_because: str | None = None  # the sentence it fired with, or came back with
+    told_at: datetime | None = None  # when a channel first accepted an audible message of it
+    announced_as: int | None = None  # the number its messages carry, where it is not its own
 
     @property
     def key(self) -> tuple[str, str]:
@@ -114,6 +121,11 @@ class Incident:
     @property
     def open(self) -> bool:
         return self.resolved_at is None
+
+    @property
+    def began_at(self) -> datetime:
+        """Start of the breach, by its first bad row where that is known."""
+        return self.first_seen_at or self.opened_at
 
     @property
     def turned_at(self) -> datetime:

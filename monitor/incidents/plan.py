@@ -28,6 +28,7 @@ class Step:
     incident: Incident | None
     change: Change
     notice: Notice | None = None
+    reported: tuple[Key, ...] = ()  # the incidents the notice reports
 
 
 def plan(
@@ -58,6 +59,7 @@ class _Draft:
         self.known: set[Key] = set()  # what was just judged, on more than silence
         self.changes: dict[Key, Change] = {}
         self.notices: dict[Key, Notice] = {}
+        self.reported: dict[Key, tuple[Key, ...]] = {}
         self.news: set[Key] = set()  # leaders of stories with something to say aloud
         self.silence, self.policy, self.now = silence, policy, now
 
@@ -142,7 +144,9 @@ class _Draft:
         self.incidents[incident.key] = incident
 
     def tell(self, story: Story, status: Status, *, quiet: bool = False) -> None:
-        self.notices[story.leader.key] = story_notice(story, status, now=self.now, quiet=quiet)
+        key = story.leader.key
+        self.notices[key] = story_notice(story, status, now=self.now, quiet=quiet)
+        self.reported[key] = tuple(member.key for member in story.members)
 
     def passing(self, verdict: Verdict) -> Step:
         return Step(None, Change.NONE, passing_notice(verdict, now=self.now))
@@ -152,4 +156,4 @@ class _Draft:
         for key, incident in sorted(self.incidents.items(), key=lambda item: bool(item[1].part_of)):
             if incident is not self.before.get(key) or key in self.notices:
                 change = self.changes.get(key, Change.NONE)
-                yield Step(incident, change, self.notices.get(key))
+                yield Step(incident, change, self.notices.get(key), self.reported.get(key, ()))

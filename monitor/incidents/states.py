@@ -77,6 +77,11 @@ def _goes_on(incident: Incident, verdict: Verdict, *, policy: Policy, now: datet
     return not once_or_literal and now - incident.turned_at <= policy.taken_up_within
 
 
+def _since(verdict: Verdict, now: datetime) -> datetime:
+    """Start of the breach: never after it was judged, whatever the clock of a row says."""
+    return min(verdict.since or now, now)
+
+
 def _opened(verdict: Verdict, now: datetime) -> Incident:
     return Incident(
         rule=verdict.rule,
@@ -93,6 +98,9 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
         facts=verdict.facts,
         once=verdict.once,
         told=None,
+        first_seen_at=_since(verdict, now),
+        since=_since(verdict, now),
+        opening_because=verdict.because,
     )
 
 
@@ -119,6 +127,8 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         reopened_at=now,
         reopenings=incident.reopenings + 1,
         opening_value=verdict.value,
+        since=_since(verdict, now),
+        opening_because=verdict.because,
     )
 
 

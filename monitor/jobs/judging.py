@@ -171,5 +171,7 @@ async def _apply(connection: Connection, steps: Sequence[Step], latest: Sequence
             continue
         number = numbers[step.incident.key] if step.incident is not None else None
         notice = replace(step.notice, number=number)
-        news = await outbox.add(connection, notice, incident=number) or news
+        reported = [numbers[key] for key in step.reported]
+        added = await outbox.add(connection, notice, incident=number, reported=reported)
+        news = added or news
     return news

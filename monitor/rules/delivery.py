@@ -59,4 +59,5 @@ class Delivering:
             value=waited,
             limit=self.late_minutes,
             because=because,
+            since=backlog.broken_since or backlog.oldest_at if state is State.BREACH else None,
         )

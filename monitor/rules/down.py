@@ -67,6 +67,7 @@ class Down:
             because=f"{len(bad)} of the last {tried} probes failed: {named}.",
             rows=tuple(sample.id for sample in bad),
             facts={"First failure": f"{bad[-1].at.astimezone(UTC):%H:%M:%S} UTC"},
+            since=bad[-1].at if state is State.BREACH else None,
         )
 
     def _latest(self, window: Window, standing: Incident | None) -> Sequence[tuple[bool, Sample]]:

@@ -146,6 +146,7 @@ class Fallback:
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
             facts=_compared(fallen, window.known, a_day=window.a_day) if opening else {},
             literal=literal,
+            since=fallen[-1].at if state is State.BREACH else None,
         )
 
 

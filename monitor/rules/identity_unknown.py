@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import ClassVar
 
 from monitor.domain import Identity, Incident, State, Verdict
@@ -38,7 +37,8 @@ class IdentityUnknown:
         else:
             state = State.NOTICE if share > self.limit else State.OK
         year, week, _ = now.astimezone(UTC).isocalendar()
-        untold = (s.id for s in reversed(window.samples) if s.identity is Identity.UNKNOWN)
+        told = state is State.NOTICE
+        untold = [s for s in window.samples if s.identity is Identity.UNKNOWN] if told else []
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -46,6 +46,7 @@ class IdentityUnknown:
             value=share,
             limit=self.limit,
             because=f"Nobody can tell who gave {unknown} of {of} answers of the last day.",
-            rows=tuple(islice(untold, _ROWS)) if state is State.NOTICE else (),
-            once=f"{year}-W{week:02}" if state is State.NOTICE else None,
+            rows=tuple(sample.id for sample in untold[: -_ROWS - 1 : -1]),
+            once=f"{year}-W{week:02}" if told else None,
+            since=untold[0].at if untold else None,
         )

@@ -88,4 +88,5 @@ class Key:
             because=said,
             facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
             once=once,
+            since=judged.at if state is State.BREACH else None,
         )

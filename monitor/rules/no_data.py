@@ -44,10 +44,17 @@ class NoData:
             over = seen is not None and seen > standing.turned_at and silent <= allowed
         else:
             over = silent <= allowed
-        return self._verdict(window, State.OK if over else State.BREACH, silent, allowed)
+        state = State.OK if over else State.BREACH
+        return self._verdict(window, state, silent, allowed, since=max(watched))
 
     def _verdict(
-        self, window: Window, state: State, silent: timedelta | None, allowed: timedelta | None
+        self,
+        window: Window,
+        state: State,
+        silent: timedelta | None,
+        allowed: timedelta | None,
+        *,
+        since: datetime | None = None,
     ) -> Verdict:
         facts: dict[str, str] = {}
         if silent is None or allowed is None:
@@ -73,4 +80,5 @@ class NoData:
             limit=None if allowed is None else allowed.total_seconds(),
             because=because,
             facts=facts,
+            since=since if state is State.BREACH else None,
         )

@@ -56,4 +56,5 @@ class ProbeBudget:
             because=f"{probes} probes of {day.day} cost ${day.total_usd:.4f}; "
             f"budget ${self.limit_usd:.2f}, {self.limit_probes} probes.{pause}",
             once=f"{day.day}" if stopped else None,
+            since=now if stopped else None,  # probing stopped with the probe that reached it
         )

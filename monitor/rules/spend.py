@@ -70,7 +70,17 @@ class DailySpend:
             times *= 2
         because = self._so_far(today) + (f" That is over {times} times it." if times > 1 else "")
         once = f"{today.day} ×{times}"
-        return self._verdict(State.BREACH, today.total_usd, because, once=once)
+        since = self._crossed_at(today)
+        return self._verdict(State.BREACH, today.total_usd, because, once=once, since=since)
+
+    def _crossed_at(self, day: Spend) -> datetime:
+        """Start of the slice that crossed the limit; of the day, where no known slice did."""
+        before = day.total_usd
+        for at, usd in reversed(day.slices):
+            before -= usd
+            if before <= self.limit_usd:
+                return max(at, day.starts_at)
+        return day.starts_at
 
     def _early(self, today: Spend, now: datetime) -> Verdict | None:
         """The notice that the day will pass the limit, if even a low rate says so."""
@@ -106,7 +116,13 @@ class DailySpend:
         return f"{'at least ' if day.at_least else ''}${day.total_usd:.{places}f}"
 
     def _verdict(
-        self, state: State, value: float | Decimal | None, because: str, *, once: str | None = None
+        self,
+        state: State,
+        value: float | Decimal | None,
+        because: str,
+        *,
+        once: str | None = None,
+        since: datetime | None = None,
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -116,6 +132,7 @@ class DailySpend:
             limit=self.limit_usd,
             because=because,
             once=once,
+            since=since,
         )
 
 

@@ -145,6 +145,7 @@ class Ttft:
             because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
             rows=(judged.id,),
             literal=True,
+            since=judged.at if late else None,
         )
 
     def _late(self, sample: Sample) -> bool:
@@ -179,7 +180,13 @@ class Ttft:
             f"Latest first: {last} ms.",
             rows=tuple(sample.id for sample in samples[:_ROWS]),
             facts={**facts, **_by_query(samples)} if facts else {},
+            since=self._slow_since(heard) if state is State.BREACH else None,
         )
+
+    def _slow_since(self, heard: Sequence[_Heard]) -> datetime | None:
+        """Start of the first slow round among those that prove the breach, newest first."""
+        slow = [round_ for round_, mean in heard if mean.capped_ms > self.limit_ms]
+        return min((sample.at for sample in slow[-1].samples), default=None) if slow else None
 
     def _unknown(self, window: Window, because: str) -> Verdict:
         return Verdict(

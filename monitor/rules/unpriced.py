@@ -58,6 +58,7 @@ class Unpriced:
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
             facts={model: f"{count} answers" for model, count in counts.most_common(5)},
             once=f"{day} {newest}" if told else None,
+            since=today[0].at if told else None,
         )
 
 

@@ -100,6 +100,9 @@ def _row(incident: Incident) -> dict[str, Any]:
         "told": incident.told.value if incident.told else None,
         "reopened_at": incident.reopened_at,
         "reopenings": incident.reopenings,
+        "first_seen_at": incident.first_seen_at,
+        "since": incident.since,
+        "opening_because": incident.opening_because,
     }
 
 
@@ -130,5 +133,10 @@ def _incident(row: RowMapping) -> Incident:
         part_of=(row["leader_rule"], row["leader_scope"]) if row["part_of"] else None,
         reopened_at=row["reopened_at"],
         reopenings=row["reopenings"],
+        first_seen_at=row["first_seen_at"],
+        since=row["since"],
+        opening_because=row["opening_because"],
+        told_at=row["told_at"],
+        announced_as=row["announced_as"],
         number=row["number"],
     )

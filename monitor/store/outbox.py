@@ -4,6 +4,7 @@ Delivery is at least once and in order per incident: a notice is due only when e
 earlier notice of its incident is settled. Times go by the database's clock.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -48,11 +49,21 @@ class Leased:
     reference: str | None
 
 
-async def add(connection: AsyncConnection, notice: Notice, *, incident: int | None) -> bool:
-    """Write news; False when the same news, by its id, was written before."""
+async def add(
+    connection: AsyncConnection,
+    notice: Notice,
+    *,
+    incident: int | None,
+    reported: Sequence[int] = (),
+) -> bool:
+    """Write news; False when the same news, by its id, was written before.
+
+    `reported`: numbers of the incidents it reports, if more or others than `incident`.
+    """
     row = {
         "id": notice.id,
         "incident": incident,
+        "incidents": list(reported),
         "status": notice.status.value,
         "notice": _NOTICE.dump_python(notice, mode="json"),
         "due_at": func.now(),
@@ -187,6 +198,7 @@ async def settle(
                 .values(settled_at=func.now(), result="sent", channel=channel,
                         reference=reference, last_error=None)
             )  # fmt: skip
+            await connection.execute(_NOTIFIED, {"notice": notice})
             await _mark(connection, channel, paused_until=None, broken_since=None,
                         broken_why=None, last_sent_at=func.now())  # fmt: skip
         case TryLater(why, after_s, channel_wide, maybe_sent):
@@ -218,6 +230,17 @@ async def settle(
                 .where(row)
                 .values(settled_at=func.now(), result="dead", last_error=why)
             )
+
+
+# An edit alone notifies nobody. The two clocks may differ: never before the opening.
+_NOTIFIED = text("""
+    UPDATE incidents AS i
+    SET told_at = greatest(now(), i.opened_at)
+    FROM outbox AS o
+    WHERE o.id = :notice AND i.told_at IS NULL
+        AND NOT coalesce((o.notice ->> 'quiet')::boolean, false)
+        AND i.number = ANY (CASE o.incidents WHEN '{}' THEN ARRAY[o.incident] ELSE o.incidents END)
+""")
 
 
 def _backoff() -> object:

@@ -93,7 +93,7 @@ async def one(database: Database, statement: str, **values: Any) -> tuple[Any, .
 
 
 async def open_incident(database: Database) -> None:
-    """The fallback of yesterday: opened at 10:30, told at 10:31, over at 11:30."""
+    """The fallback of yesterday: began at 10:00, opened 10:30, told at 10:31, over at 11:30."""
     opened = EIGHT + timedelta(hours=2, minutes=30)
     [first] = await one(database, "SELECT array_agg(id) FROM observations WHERE slot = :at",
                         at=opened - HALF_HOUR)  # fmt: skip
@@ -101,6 +101,7 @@ async def open_incident(database: Database) -> None:
         rule="fallback", scope="rag", opened_at=opened, resolved_at=opened + timedelta(hours=1),
         last_breach_at=opened, last_told_at=opened, value=1.0, limit=0.1, peak=1.0,
         because="4 of the last 4 answers fell back", rows=tuple(first),
+        first_seen_at=opened - HALF_HOUR,
     )  # fmt: skip
     async with database.begin() as connection:
         await incidents.save(connection, [incident], [])
@@ -108,6 +109,11 @@ async def open_incident(database: Database) -> None:
             connection,
             "INSERT INTO outbox (id, incident, status, notice, due_at, settled_at, result) "
             "VALUES (gen_random_uuid(), 1, 'FIRING', '{}', :at, :at, 'sent')",
+            at=opened + timedelta(minutes=1),
+        )
+        await run(
+            connection,
+            "UPDATE incidents SET told_at = :at",
             at=opened + timedelta(minutes=1),
         )
 

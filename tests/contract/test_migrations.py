@@ -93,3 +93,59 @@ def test_a_foreign_revision_is_not_migrated(empty_url: str) -> None:
     engine.dispose()
     with pytest.raises(SchemaUnknown, match="deadbeef"):
         schema.migrate(empty_url)
+
+
+OLDER = """
+INSERT INTO incidents (rule, target, opened_at, resolved_at, last_breach_at, last_told_at, because,
+                       observations, facts, part_of)
+VALUES
+  ('fallback', 'rag', now() - interval '9 hours', now() - interval '8 hours', now(), now(),
+   '6 of the last 20 answers', ARRAY[gen_random_uuid()], '{}', NULL),
+  ('ttft', 'rag', now() - interval '9 hours', now() - interval '8 hours', now(), now(),
+   'the last round', '{}', '{}', 1),
+  ('down', 'rag', now() - interval '1 hour', NULL, now(), now(), '3 of the last 3 failed',
+   ARRAY[gen_random_uuid()], '{}', NULL);
+INSERT INTO outbox (id, incident, status, notice, due_at, settled_at, result)
+VALUES
+  (gen_random_uuid(), 1, 'FIRING', '{"rule": "fallback", "sentence": "4 of the last 4 answers"}',
+   now(), now() - interval '8 hours 59 minutes', 'sent'),
+  (gen_random_uuid(), 1, 'FIRING', '{"rule": "fallback", "sentence": "an edit"}',
+   now(), now() - interval '8 hours 50 minutes', 'sent'),
+  (gen_random_uuid(), 3, 'FIRING', '{"rule": "down", "sentence": "5 of the last 6"}',
+   now(), NULL, NULL);
+"""  # the proof of #1 lies before its opening, that of #3 slid past it
+PROOF = """
+INSERT INTO observations (id, target, query, origin, region, worker, slot, started_at, outcome,
+                          dialect, instrument, config_hash, stamp, pieces, chunk_lengths,
+                          answer_chars, identity, confidence, evidence, claims, rates, faults)
+SELECT observations[1], 'rag', 'hi', 'round', 'local', 'w1', opened_at + shift, opened_at + shift,
+       'refused', 'bali_zero', 1, '', 'kernel', 0, '{}', 0, 'unknown', 0, '[]', '[]', '{}', '{}'
+FROM incidents
+JOIN (VALUES (1, interval '-5 minutes'), (3, interval '5 minutes')) AS s (number, shift)
+    USING (number)
+"""
+
+
+def test_incidents_that_were_there_before_are_filled_in_as_far_as_rows_prove_it(
+    empty_url: str,
+) -> None:
+    schema.migrate(empty_url, to="r1_0014")
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(OLDER))
+        connection.execute(text(PROOF))
+    engine.dispose()
+    schema.migrate(empty_url)
+    assert rows(
+        empty_url,
+        "SELECT number, extract(epoch FROM opened_at - first_seen_at)::integer, opening_because, "
+        "extract(epoch FROM told_at - opened_at)::integer, announced_as FROM incidents "
+        "ORDER BY number",
+    ) == [
+        (1, 300, "4 of the last 4 answers", 60, None),
+        (2, None, None, None, 1),  # told in messages of #1: by an edit, or aloud, nobody knows
+        (3, None, "5 of the last 6", None, None),
+    ]
+    assert rows(empty_url, "SELECT incidents FROM outbox WHERE settled_at IS NULL") == [([3],)]
+    seen = "SELECT detected_after_s, told_after_s FROM report.incidents WHERE number = 1"
+    assert rows(empty_url, seen) == [(300, 360)]

@@ -26,9 +26,11 @@ async def opened(database: Database, rule: str = "ttft") -> int:
     return numbers[rule, "rag"]
 
 
-async def add(database: Database, item: Notice, incident: int | None = None) -> bool:
+async def add(
+    database: Database, item: Notice, incident: int | None = None, *reported: int
+) -> bool:
     async with database.begin() as connection:
-        return await outbox.add(connection, item, incident=incident)
+        return await outbox.add(connection, item, incident=incident, reported=reported)
 
 
 async def lease(database: Database) -> outbox.Leased | None:
@@ -239,3 +241,40 @@ async def test_of_digests_that_found_no_channel_only_the_latest_waits(
     assert [item and item.notice.id for item in taken] == [days[-1].id, other.id, None]
     merged = rows(database_url, "SELECT id FROM outbox WHERE result = 'merged' ORDER BY sequence")
     assert [row[0] for row in merged] == [day.id for day in days[:-1]]
+
+
+async def test_what_was_heard_is_what_the_channel_accepted_aloud(
+    database: Database, database_url: str
+) -> None:
+    """An edit alone notifies nobody; a message counts for every incident it reports."""
+    heard = "SELECT told_at IS NOT NULL FROM incidents ORDER BY number"
+    leader, part, other = [await opened(database, rule) for rule in ("ttft", "down", "fallback")]
+    edit = notice(id=uuid4(), quiet=True)
+    later, refused = TryLater("Slack answered 500"), GiveUp("Slack refuses: invalid_blocks")
+    for item, delivery in ((edit, Sent("C1:1.1")), (notice(id=uuid4()), later),
+                           (notice(id=uuid4()), refused)):  # fmt: skip
+        await add(database, item, leader, leader, part)
+        await settle(database, item, delivery)
+    assert rows(database_url, heard) == [(False,)] * 3
+    aloud = notice(id=uuid4())
+    await add(database, aloud, leader, leader, part)
+    await settle(database, aloud, Sent("C1:1.1"))
+    assert rows(database_url, heard) == [(True,), (True,), (False,)]
+    first = rows(database_url, "SELECT told_at FROM incidents ORDER BY number")
+    again = notice(id=uuid4())
+    await add(database, again, leader, leader, part, other)
+    await settle(database, again, Sent("C1:1.1"))
+    assert rows(database_url, "SELECT told_at FROM incidents ORDER BY number")[:2] == first[:2]
+    assert rows(database_url, heard) == [(True,)] * 3
+
+
+async def test_nothing_was_heard_before_it_opened_whatever_the_clocks_say(
+    database: Database, database_url: str
+) -> None:
+    """The opening is by a worker's clock, the delivery by the database's."""
+    number, item = await opened(database), notice(id=uuid4())
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE incidents SET opened_at = now() + interval '1 min'"))
+    await add(database, item, number)
+    await settle(database, item, Sent("C1:1.1"))
+    assert rows(database_url, "SELECT told_at >= opened_at FROM incidents") == [(True,)]

@@ -1,0 +1,143 @@
+"""Every rule says since when a breach has been true: the start of its first bad row."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain import AccountState, Reading, Spend, State, Verdict
+from monitor.incidents import Policy, advance
+from monitor.rules import (
+    RULES,
+    Backlog,
+    DailySpend,
+    Delivering,
+    Down,
+    Fallback,
+    IdentityUnknown,
+    Key,
+    NoData,
+    ProbeBudget,
+    Probing,
+    Ttft,
+    Unpriced,
+)
+from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
+
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+MIDNIGHT = NOON - 12 * HOUR
+HEALTHY, SLOW = [(1000.0, 1000.0, 1000.0)], [(2200.0, 2200.0, 2200.0)]
+
+
+def of_marks(rule: Down | Fallback | NoData, marks: str, *, wait: timedelta = SECOND) -> Verdict:
+    seen = window(marked(marks))
+    return rule.judge(seen, None, seen.samples[-1].at + wait)
+
+
+def slow(rule: Ttft, rounds: list[tuple[float, ...]]) -> Verdict:
+    seen = window(timed(rounds))
+    return rule.judge(seen, None, after(seen))
+
+
+def spent(usd: str, slices: list[str]) -> Verdict:
+    """Slices of the five minutes before noon, in order."""
+    count = len(slices)
+    day = Spend(
+        day=MIDNIGHT.date(), starts_at=MIDNIGHT, ends_at=MIDNIGHT + 24 * HOUR,
+        total_usd=Decimal(usd),
+        slices=tuple((NOON - EVERY * (count - n), Decimal(s)) for n, s in enumerate(slices)),
+    )  # fmt: skip
+    return DailySpend().judge([day], None, NOON)
+
+
+def budget_reached() -> Verdict:
+    day = Spend(day=MIDNIGHT.date(), starts_at=MIDNIGHT, ends_at=MIDNIGHT + 24 * HOUR,
+                total_usd=Decimal("0.51"))  # fmt: skip
+    return ProbeBudget().judge(Probing(day=day, probes=9), None, NOON)
+
+
+def unknown(rule: IdentityUnknown | Unpriced) -> Verdict:
+    seen = window(marked("|".join(["...", *["???"] * 40])))
+    if isinstance(rule, Unpriced):
+        samples = [replace(s, model="acme/new", cost_usd=None) for s in seen.samples]
+        seen = window(iter([sample(at=NOON - MINUTE, round=NOON - MINUTE), *samples]))
+    return rule.judge(seen, None, after(seen))
+
+
+ROUND = EVERY + SECOND  # start of the first probe of the second round
+CASES: list[tuple[str, Verdict, datetime]] = [
+    # Five of six: the good one before the failures is not part of the breach.
+    ("down", of_marks(Down(), "...|..x|xxx|x"), NOON + ROUND + 4 * SECOND),
+    ("down", of_marks(Down(), "...|xxx|xxx"), NOON + ROUND),
+    ("fallback", of_marks(Fallback(), "...|..F|FFF"), NOON + ROUND + 4 * SECOND),
+    ("fallback", of_marks(Fallback(mode="immediate"), "...|F"), NOON + ROUND),
+    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 3), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + SLOW * 3), NOON + ROUND),
+    ("ttft", slow(Ttft(mode="immediate"), [*HEALTHY, *SLOW]), NOON + ROUND + 4 * SECOND),
+    # Silence began with the last sample, and was long enough to be told of later.
+    ("no_data", of_marks(NoData(), "...|...", wait=HOUR), NOON + ROUND + 4 * SECOND),
+    # 1.40, 1.70, 2.00, 2.30: the last slice carried the sum over 2.00.
+    ("spend", spent("2.30", ["0.30", "0.30", "0.30"]), NOON - EVERY),
+    ("spend", spent("2.60", ["0.30", "0.30", "0.30"]), NOON - 2 * EVERY),
+    ("spend", spent("9.00", ["0.30"]), MIDNIGHT),  # crossed before what is known by the minute
+    ("probe_budget", budget_reached(), NOON),
+    ("key",
+     Key().judge(Reading(provider="openrouter", at=NOON - MINUTE, state=AccountState.REJECTED),
+                 None, NOON), NOON - MINUTE),
+    ("delivery",
+     Delivering().judge(Backlog(channel="bot", waiting=2, oldest_at=NOON - HOUR), None, NOON),
+     NOON - HOUR),
+    ("delivery",
+     Delivering().judge(Backlog(channel="bot", waiting=2, oldest_at=NOON - MINUTE,
+                                broken_since=NOON - 2 * HOUR, broken_why="no_service"), None, NOON),
+     NOON - 2 * HOUR),
+    ("identity_unknown", unknown(IdentityUnknown()), NOON + ROUND),
+    ("unpriced", unknown(Unpriced()), NOON + SECOND),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "verdict", "since"), CASES)
+def test_a_verdict_carries_the_start_of_its_first_bad_row(
+    rule: str, verdict: Verdict, since: datetime
+) -> None:
+    assert verdict.rule == rule
+    assert verdict.state in (State.BREACH, State.NOTICE)
+    assert verdict.since == since
+
+
+def test_no_rule_is_left_out() -> None:
+    told = {rule for rule, verdict, _ in CASES if verdict.since is not None}
+    assert {name for name in RULES if name not in told} <= {"model_changed"}
+
+
+def breach(**changes: object) -> Verdict:
+    ordinary = Verdict(rule="ttft", scope="rag", state=State.BREACH, value=2.0, limit=1.2,
+                       because="It is 2.", since=NOON - 10 * MINUTE)  # fmt: skip
+    return replace(ordinary, **changes)  # type: ignore[arg-type]
+
+
+def test_the_beginning_and_the_sentence_of_an_incident_are_fixed_at_its_opening() -> None:
+    opened, _ = advance(None, breach(), policy=Policy(), now=NOON)
+    later = breach(since=NOON + HOUR, because="It is 3.")
+    seen, _ = advance(opened, later, policy=Policy(), now=NOON + 2 * HOUR)
+    assert seen is not None
+    assert (seen.first_seen_at, seen.since) == (NOON - 10 * MINUTE, NOON - 10 * MINUTE)
+    assert (seen.opening_because, seen.because) == ("It is 2.", "It is 3.")
+
+
+@pytest.mark.parametrize("since", [None, NOON + 4 * MINUTE])
+def test_a_breach_never_begins_after_it_was_judged(since: datetime | None) -> None:
+    """A rule that says nothing, or a worker whose clock is ahead."""
+    opened, _ = advance(None, breach(since=since), policy=Policy(), now=NOON)
+    assert opened is not None
+    assert (opened.first_seen_at, opened.opened_at) == (NOON, NOON)
+
+
+def test_a_return_keeps_the_first_beginning_and_adds_its_own() -> None:
+    over = incident("ttft", opened_at=NOON - HOUR, resolved_at=NOON - 20 * MINUTE,
+                    first_seen_at=NOON - 2 * HOUR, since=NOON - 2 * HOUR)  # fmt: skip
+    again, _ = advance(over, breach(because="It is back."), policy=Policy(), now=NOON)
+    assert again is not None
+    assert (again.first_seen_at, again.since) == (NOON - 2 * HOUR, NOON - 10 * MINUTE)
+    assert again.opening_because == "It is back."
