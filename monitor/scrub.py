@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from urllib.parse import quote, quote_plus
 
+READ = 16_000  # characters beyond its limit that a line is made from
 SHORTEST_SECRET = 6  # anything shorter would redact ordinary words
 REDACTED = "***"
 
@@ -20,6 +21,8 @@ _INVISIBLE = re.compile(
     "\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"  # soft hyphen, bidi and zero-width marks, tag characters
 )
+_SURROGATES = re.compile("[\ud800-\udfff]+")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _BLANK = re.compile(r"\s+")
 _CREDENTIAL = re.compile(r"(?:bearer|basic|token|apikey|api-key)\s+(\S.*)", re.IGNORECASE)
 _PERCENT = re.compile(r"%[0-9A-F]{2}")
@@ -29,11 +32,15 @@ def plain(text: str, limit: int = 300) -> str:
     """Foreign text as one harmless line of at most `limit` characters, the last one `…` if cut.
 
     Terminal escapes, control, bidi and zero-width characters and lone surrogates are gone;
-    white space is single blanks. Applying it twice changes nothing. `limit` is at least 1.
+    white space is single blanks. Of a text longer than the limit and `READ` characters the
+    beginning alone is looked at. Applying it twice changes nothing. `limit` is at least 1.
     """
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
+    read = text[: limit + READ]
+    whole = read.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
     visible = _INVISIBLE.sub("", _TERMINAL.sub("", whole))
     line = _BLANK.sub(" ", visible).strip()
+    if len(read) < len(text) and len(line) < limit:
+        return line + "…"
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
@@ -42,8 +49,11 @@ def storable(text: str) -> str:
 
     Two halves of one character that met when pieces were joined become that character.
     """
-    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return whole.replace("\0", "\ufffd")
+    if _SURROGATES.search(text):
+        if _PAIR.search(text):
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        text = _SURROGATES.sub(lambda found: "\ufffd" * len(found[0]), text)
+    return text.replace("\0", "\ufffd")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
@@ -53,9 +63,9 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     than six characters are left alone.
     """
     forms = {form for secret in secrets for form in _forms(secret)}
-    if not forms:
+    longest_first = sorted((form for form in forms if form in text), key=len, reverse=True)
+    if not longest_first:
         return text
-    longest_first = sorted(forms, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, longest_first)), REDACTED, text)
 
 

@@ -8,6 +8,8 @@ import re
 
 from monitor.identity import names
 
+LONGEST = 2_000  # characters of a query looked at
+
 _WHO = r"""
       who \s (?:are|r) \s (?:you|u)
     | who \s (?:made|created|developed|built|trained|designed) \s you
@@ -53,7 +55,7 @@ _ARE_YOU = re.compile(r"\bare you (?:really |actually )?(\w[\w .-]{2,30})\?", re
 
 def asks_who(text: str) -> bool:
     """Whether the words ask who or which model answers, in any of the eight languages."""
-    line = " ".join(text.replace("’", "'").split())
+    line = " ".join(text[:LONGEST].replace("’", "'").split())
     if _ASKS.search(line) or _ASKS_HAN.search(line):
         return True
     named = _ARE_YOU.search(line)

@@ -26,7 +26,7 @@ _LETTERS = re.compile(r"[^\W\d_]+")
 _SYMBOLS = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
 _MARKS = re.compile("(?:[^\\w\\s\u2190-\u2bff\U0001f000-\U0001faff]|_)+")
 _DIGITS = re.compile(r"\d{1,3}")
-_BREAKS = re.compile(r"\s*\n\s*")
+_BREAKS = re.compile(r"\n\s*+")
 _LONG = 6  # letters; tokenizers begin to break words beyond
 
 
@@ -64,7 +64,8 @@ class Count:
 
 
 def shape(text: str) -> Shape:
-    """The shape of a text."""
+    """The shape of the first `LONGEST` characters of a text."""
+    text = text[:LONGEST]
     runs = _LETTERS.findall(text)
     ascii_runs = [run for run in runs if run.isascii()]
     return Shape(

@@ -14,6 +14,8 @@ from zlib import crc32
 VERSION = 1  # raised whenever the same answer would give other numbers
 SPACE = 1 << 18  # grams are hashed into so many places
 LOOKED_AT = 400  # characters of wording: openings tell most, and later ones dilute them
+STYLED = 32_000  # characters of which the marks of style are taken, but for the length
+SHAPED = 2_000  # chunks whose shape is taken
 FEW_CHUNKS = 8  # fewer have no shape
 _RUN = 4  # characters of a gram
 
@@ -84,6 +86,7 @@ def _grams(text: str) -> tuple[int, ...]:
 
 
 def _style(text: str) -> tuple[float | None, ...]:
+    length, text = len(text), text[:STYLED]
     size, lines, words = max(1, len(text)), text.split("\n"), text.split()
     count, rows = max(1, len(words)), len(lines)
 
@@ -92,7 +95,7 @@ def _style(text: str) -> tuple[float | None, ...]:
 
     end = text.rstrip()[-1:]
     return (
-        math.log1p(len(text)),
+        math.log1p(length),
         math.log1p(len(words)),
         math.log1p(text.count("\n\n")),
         size / count / 6,
@@ -128,7 +131,7 @@ def _style(text: str) -> tuple[float | None, ...]:
 
 def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
     """How a stream was cut. The first chunk is left out: it is often cut by other rules."""
-    inner = [chunk for chunk in chunks[1:] if chunk]
+    inner = [chunk for chunk in chunks[1 : SHAPED + 1] if chunk]
     if len(inner) < FEW_CHUNKS:
         return (None,) * len(SHAPE)
     count = len(inner)
@@ -139,5 +142,5 @@ def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
         spread / mean,
         sum(len(chunk) <= 4 for chunk in inner) / count,
         sum(chunk[0] == " " for chunk in inner) / count,
-        sum(len(chunk.split()) == 1 for chunk in inner) / count,
+        sum(len(chunk[:STYLED].split()) == 1 for chunk in inner) / count,
     )

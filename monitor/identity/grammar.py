@@ -6,9 +6,13 @@ be a person's; a full one says enough by itself ("I was created by Anthropic").
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
-from monitor.identity.guards import CORRECTS, either
+from monitor.identity.alternation import either, first_words, grouped, split
+from monitor.identity.guards import CORRECTS
 from monitor.identity.speakers import ANYBODY, MAKER, NAME
 from monitor.identity.tongues import TONGUES, Tongue
 
@@ -24,13 +28,13 @@ _STOP = either(
     similar|inspired|sales|executive|personal|shop|legal|medical|dental|teaching|office|compatible|former|ex|rival|competitor|alternative|di|da|de|do|del|por|dari|von|
     mit|con|com|avec|para|für|untuk|come|como|comme|wie|seperti|i|je|ich|eu|yo|saya|aku"""
 )
-_WORD = rf"(?!(?:{_STOP})\b)[\w'-]+"
+_WORD = rf"(?!(?:{grouped(_STOP)})\b)[\w'-]++"
 # Not a product of the maker: "a Microsoft Excel assistant".
 _PLAIN = rf"(?-i:(?=[a-z]|AI\b|KI\b|IA\b|LLM\b|{NAME}))(?:{_WORD}|{NAME})"
 _ADVERB = _spaced(
     r"""(?:,? (?:actually|really|indeed|in fact|in reality|currently|simply|just|basically|also|
     technically|underneath|originally|proudly|of course|in realtà|davvero|sebenarnya|en realidad|
-    realmente|en fait|en réalité|eigentlich|tatsächlich|na verdade)\b,?)*"""
+    realmente|en fait|en réalité|eigentlich|tatsächlich|na verdade)\b,?)*+"""
 )
 _TEAM = _spaced(
     """(?:(?:the|a|an|il|lo|la|el|le|o|das|der|die|dem) |l')?(?:(?:AI|research|safety|brilliant|
@@ -38,6 +42,11 @@ _TEAM = _spaced(
     engineers|scientists|people|folks|firm|società|azienda|empresa|equipo|entreprise|société|équipe|
     Unternehmen|Firma|equipe|perusahaan|tim) (?:(?:at|of|from|di|de|da|von|bei|chez|called|named|
     bernama|chiamata|llamada|appelée|namens) )?"""
+)
+_TEAM_FIRST = (
+    "the|a|an|il|lo|la|el|le|o|das|der|die|dem|l'|AI|research|safety|brilliant|talented|American|"
+    "US|leading|tech|company|team|lab|startup|researchers|engineers|scientists|people|folks|firm|"
+    "società|azienda|empresa|equipo|entreprise|société|équipe|Unternehmen|Firma|equipe|perusahaan|tim"
 )
 _MADE_ME = _spaced(  # "made me laugh", "trained me as a baker" say something else
     r"""(?=\s*(?:[,.;:!()–—。-]|$)|\s+(?:on|using|with|and|su|con|usando|e|pada|dengan|dan|y|sur|avec|
@@ -48,7 +57,7 @@ _AND = "(?:and|e|y|et|und|dan)"
 _BY = rf"(?:{_TEAM})?(?P<maker>{MAKER})"
 _VERSION = either(
     r"""(?:[\s-]+(?:v?\d+(?:\.\d+)*[a-z]?|\d+b|haiku|sonnet|opus|scout|maverick|instant|pro|flash|
-    large|small|mini|nano|turbo|instruct|chat|plus|max|ultra|lite|r\d)\b)*"""
+    large|small|mini|nano|turbo|instruct|chat|plus|max|ultra|lite|r\d)\b)*+"""
 )
 _NAMED = rf"(?:{MAKER}'s\s+)?(?P<name>{NAME}){_VERSION}"
 _WHICH = _spaced(
@@ -74,66 +83,95 @@ _I = _spaced(  # the speaker goes on: "as an AI made by OpenAI, I …", and not 
     j'|ich|eu|não posso|não tenho"""
 )
 _VERBS = "|".join(_spaced(tongue.verbs) for tongue in TONGUES if tongue.verbs)
-_HEADS = "|".join(_spaced(tongue.heads) for tongue in TONGUES)
-_ALL_MADE = "|".join(_spaced(f"{t.made}|{t.of}|{t.running}") for t in TONGUES)
-_CALLED = "|".join(_spaced(tongue.called) for tongue in TONGUES)
+_HEADS = grouped("|".join(_spaced(tongue.heads) for tongue in TONGUES))
+_ALL_MADE = grouped("|".join(_spaced(f"{t.made}|{t.of}|{t.running}") for t in TONGUES))
+_CALLED = grouped("|".join(_spaced(tongue.called) for tongue in TONGUES))
 _STOPS = r"\s*(?:[,.;:!?()–—。-]|$)"
 _STANDS = rf"(?={_STOPS}|\s+(?:{_LINKS}|{_ALL_MADE})\b)"  # no further noun follows
 
 
+@dataclass(frozen=True, slots=True)
+class Phrasing:
+    """One way to say who speaks. `words`: with which of them, in lower case, it can begin."""
+
+    pattern: re.Pattern[str]
+    words: frozenset[str]
+
+
 def _described(tongue: Tongue) -> str:
-    heads, article = _spaced(tongue.heads), _spaced(tongue.article)
-    more = rf"(?:\s+(?:di\s+|de\s+|of\s+|d'\s*)?(?:{heads})\b)*"
+    heads, article = grouped(_spaced(tongue.heads)), grouped(_spaced(tongue.article))
+    more = rf"(?:\s+(?:di\s+|de\s+|of\s+|d'\s*)?(?:{heads})\b){{0,8}}+"
     before = rf"(?:{_WORD}\s+){{0,6}}?" if tongue.leading else ""
     return rf"(?:(?:{article})\s*)?\b{before}(?:{heads})\b{more}"
 
 
-def _patterns(tongue: Tongue) -> tuple[list[str], list[str]]:
-    """One tongue's bare claims and full ones."""
+def _patterns(tongue: Tongue) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """One tongue's bare claims and full ones, each with the phrases that begin it."""
     be, was, runs = (
         rf"\b(?:{_spaced(p)}){_ADVERB}\s+" for p in (tongue.be, tongue.was, tongue.runs)
     )
-    article, heads = rf"(?:{_spaced(tongue.article)})", rf"(?:{_spaced(tongue.heads)})"
-    running, makes = rf"(?:{_spaced(tongue.running)})", rf"(?:{_spaced(tongue.makes)})"
+    article, heads = (rf"(?:{grouped(_spaced(p))})" for p in (tongue.article, tongue.heads))
+    running, makes = (rf"(?:{grouped(_spaced(p))})" for p in (tongue.running, tongue.makes))
     verbs = rf"(?:{_spaced(tongue.verbs)})"
     closed = rf"(?:\s+{_WORD}){{0,3}}?\s+{verbs}\b" if tongue.verbs else ""
-    made, of = rf"(?:{_spaced(tongue.made)})\s*{_BY}{closed}", rf"(?:{_spaced(tongue.of)})\s*{_BY}"
-    more = rf"(?:\s+{_WORD}){{0,3}}?" if tongue.trailing else r"(?:\s+for(?:\s+[A-Z]\w+){1,3})?"
+    made_by = rf"(?:{grouped(_spaced(tongue.made))})"
+    made, of = rf"{made_by}\s*{_BY}{closed}", rf"(?:{_spaced(tongue.of)})\s*{_BY}"
+    more = rf"(?:\s+{_WORD}){{0,3}}?" if tongue.trailing else r"(?:\s+for(?:\s+[A-Z]\w++){1,3}+)?"
     described = _described(tongue) + more
-    model = rf"(?:{article}\s*)?(?:{heads}\s+)*{_NAMED}"
-    before_name = rf"(?:(?:{article}\s*)?(?:{heads}\s+)+|(?:{tongue.definite or '(?!)'})\s+)?"
-    persona = rf"(?-i:[A-Z]|{NAME})[^.!?;{ANYBODY}]{{0,60}}?,\s+(?:{described},?\s+)?"
+    model = rf"(?:{article}\s*)?(?:{heads}\s+){{0,8}}+{_NAMED}"
+    before_name = (
+        rf"(?:(?:{article}\s*)?(?:{heads}\s+){{1,8}}+|(?:{tongue.definite or '(?!)'})\s+)?"
+    )
+    persona = rf"(?-i:[A-Z]|{NAME})[^.!?;{ANYBODY}]{{0,60}}?,\s+(?:(?>{described}(?=,?\s)),?\s+)?"
     denied = rf"\b(?:{_spaced(tongue.denied)})\s+[^.;!?]{{1,60}}?,?\s+(?:{CORRECTS})\s+"
-    bare = [rf"{be}{before_name}{_NAMED}", rf"{denied}{before_name}{_NAMED}"]
+    bare = [
+        (tongue.be, rf"{be}{before_name}{_NAMED}"),
+        (tongue.denied, rf"{denied}{before_name}{_NAMED}"),
+    ]
     full = [
-        rf"{be}{article}\s*{_NAMED}\s+{heads}\b{_STANDS}",
-        rf"{be}{described},?\s+(?:{_spaced(tongue.called)})\s+{_NAMED}",
-        rf"{be}(?:{described},\s+(?:specifically\s+)?)?{described}{_WHICH}{made}",
-        rf"{be}{_described(tongue)}{_WHICH}{of}",
-        rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_PLAIN}\s+){{0,3}}?{heads}\b{_STANDS}",
-        rf"{be}{persona}{running}\s+{model}",
-        rf"{be}{persona}{_WHICH}{made}",
-        rf"{be}{described},?\s+{running}\s+{model}",
-        rf"{was}(?:{_WORD}\s+{_AND}\s+)?{made}",
-        rf"{runs}{model}",
-        rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b{_MADE_ME}",
-        rf"\b{makes}\s+{_BY}",
-        rf"\b(?:{_spaced(tongue.maker)})\s+{_BY}",
-        rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s+(?:{_I})\b)",
-        rf"\b{made}(?=[^,.]{{0,30}},\s+(?:{_spaced(tongue.be)})\s)",
+        (tongue.be, rf"{be}{article}\s*{_NAMED}\s+{heads}\b{_STANDS}"),
+        (tongue.be, rf"{be}{described},?\s+(?:{_spaced(tongue.called)})\s+{_NAMED}"),
+        (
+            tongue.be,
+            rf"{be}(?:(?>{described}(?=,)),\s+(?:specifically\s+)?)?{described}{_WHICH}{made}",
+        ),
+        (tongue.be, rf"{be}{_described(tongue)}{_WHICH}{of}"),
+        (
+            tongue.be,
+            rf"{be}(?:{article}\s*)?{_BY}(?:'s)?\s+(?:{_PLAIN}\s+){{0,3}}?{heads}\b{_STANDS}",
+        ),
+        (tongue.be, rf"{be}{persona}{running}\s+{model}"),
+        (tongue.be, rf"{be}{persona}{_WHICH}{made}"),
+        (tongue.be, rf"{be}{described},?\s+{running}\s+{model}"),
+        (tongue.was, rf"{was}(?:{_WORD}\s+{_AND}\s+)?{made}"),
+        (tongue.runs, rf"{runs}{model}"),
+        (
+            f"*|a|o|la|the|l'|{_TEAM_FIRST}",
+            rf"\b(?:(?:a|o|la|the)\s+|l')?{_BY}\s+(?:(?:who|that|qui|che|que)\s+)?{makes}\b{_MADE_ME}",
+        ),
+        (tongue.makes, rf"\b{makes}\s+{_BY}"),
+        (tongue.maker, rf"\b(?:{_spaced(tongue.maker)})\s+{_BY}"),
+        (
+            tongue.role,
+            rf"\b(?:{_spaced(tongue.role)})\s+(?:{_NAMED}|{described}{_WHICH}{made})(?=,\s+(?:{_I})\b)",
+        ),
+        (tongue.made, rf"\b{made}(?=[^,.]{{0,30}},\s+(?:{_spaced(tongue.be)})\s)"),
     ]
     if tongue.verbs:
-        full.append(rf"{be}{article}\s+(?:{tongue.made})\s+{_BY}\s+{verbs}\s+{heads}\b")
+        full.append(
+            (tongue.be, rf"{be}{article}\s+(?:{tongue.made})\s+{_BY}\s+{verbs}\s+{heads}\b")
+        )
     return bare, full
 
 
+_HAN = "我|作"
 _HERE = (  # "Claude here, …", "Claude is my name"
     rf"\b{_NAMED}\s+(?:here|speaking)(?=\s*(?:[,.!:–—-]|$))",
     rf"\b{_NAMED}\s+(?:is my name|è il mio nome|adalah nama saya|es mi nombre|est mon nom|"
     r"ist mein Name|é (?:o )?meu nome)",
 )
 _MAKES_ZH = "开发|训练|创建|创造|研发|打造|推出|制造|设计|提供"
-_ONE = "(?:一个|一款|一种|一位|名为|名叫|叫做|叫)*"
+_ONE = "(?:一个|一款|一种|一位|名为|名叫|叫做|叫)*+"
 _FIRM = "(?:公司|团队|的团队|的工程师)?"
 _BARE_ZH = (
     rf"(?:我是|我叫|我就是|我的名字是|我的名字叫){_ONE}"
@@ -144,27 +182,57 @@ _FULL_ZH = (
     rf"我是[^,。不]{{1,12}},{_ONE}是?由?\s*{_BY}\s*{_FIRM}所?(?:{_MAKES_ZH})",
     rf"{_BY}\s*{_FIRM}(?:{_MAKES_ZH})了我",
     rf"我(?:的底层模型|背后的模型|的模型|使用的模型|的基础模型|使用的)是?(?:由)?\s*(?:{_NAMED}|{_BY})",
-    rf"我是(?:来自)?\s*{_BY}\s*{_FIRM}的(?:AI|人工智能|大型|大|语言|智能)*(?:助手|模型)",
+    rf"我是(?:来自)?\s*{_BY}\s*{_FIRM}的(?:AI|人工智能|大型|大|语言|智能)*+(?:助手|模型)",
     rf"我是?(?:基于|由)\s*(?:{MAKER}\s*的)?\s*{_NAMED}",
     rf"我的(?:开发者|创造者|创建者|开发公司)是\s*{_BY}",
     rf"作为{_ONE}由?\s*(?:{_NAMED}|{_BY}\s*{_FIRM}(?:{_MAKES_ZH}))[^,。]{{0,20}},我",
 )
 
 _BOTH = [_patterns(tongue) for tongue in TONGUES]
-_BARE = (*(p for bare, _ in _BOTH for p in bare), *_HERE, _BARE_ZH)
-_FULL = (*(p for _, full in _BOTH for p in full), *_FULL_ZH)
+_BARE = (
+    *chain.from_iterable(bare for bare, _ in _BOTH),
+    *(("*", pattern) for pattern in _HERE),
+    (_HAN, _BARE_ZH),
+)
+_FULL = (
+    *chain.from_iterable(full for _, full in _BOTH),
+    *((f"*|{_HAN}", pattern) for pattern in _FULL_ZH),
+)
+# Where a phrasing may begin: a word of the Latin script, a name, or one of two Chinese signs.
+_BEGINNING = re.compile(
+    rf"\b[^\W{ANYBODY}\u4e00-\u9fff]++|(?P<name>[{ANYBODY}])|[{_HAN.replace('|', '')}]"
+)
+ANY_NAME = "*"  # the key of every name, in `beginnings` and `Phrasing.words`
+
+
+def beginnings(sentence: str, end: int) -> dict[str, list[int]]:
+    """Where phrasings may begin before `end`: each word in lower case with its places, in order."""
+    found: dict[str, list[int]] = {}
+    for match in _BEGINNING.finditer(sentence, 0, end):
+        word = ANY_NAME if match["name"] else match[0].lower()
+        found.setdefault(word, []).append(match.start())
+    return found
+
+
+def _compiled(phrasings: Sequence[tuple[str, str]]) -> tuple[Phrasing, ...]:
+    return tuple(
+        Phrasing(
+            re.compile(pattern, re.I), first_words(either(begin)) | {ANY_NAME} & {*split(begin)}
+        )
+        for begin, pattern in phrasings
+    )
 
 
 @cache
-def bare() -> tuple[re.Pattern[str], ...]:
+def bare() -> tuple[Phrasing, ...]:
     """Claims that name only a name. Compiled on first use, which most answers never need."""
-    return tuple(re.compile(pattern, re.I) for pattern in _BARE)
+    return _compiled(_BARE)
 
 
 @cache
-def full() -> tuple[re.Pattern[str], ...]:
+def full() -> tuple[Phrasing, ...]:
     """Claims that say more than a name. Compiled on first use, as above."""
-    return tuple(re.compile(pattern, re.I) for pattern in _FULL)
+    return _compiled(_FULL)
 
 
 # What may come right after a full claim.

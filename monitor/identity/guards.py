@@ -7,11 +7,9 @@ statement, or anything at all before a "but". Whatever else stands there ("peopl
 
 import re
 
+from monitor.identity.alternation import either, grouped
 
-def either(phrases: str) -> str:
-    """An alternation written over several lines, as one pattern."""
-    return re.sub(r"\n\s*", "", phrases)
-
+BEFORE = 240  # characters of a sentence before a claim; more is no opening
 
 GREETINGS = either(
     """hi|hello|hey|hi there|hello there|hey there|greetings|welcome|good morning|good afternoon|
@@ -51,13 +49,13 @@ _RESETS = either(
 CORRECTS = "but(?: rather)?|bensì|ma|melainkan|tapi|sino|mais|sondern|mas"
 # What the speaker says of himself before the claim. "My shirt reads" is none of it.
 _OWN = either(
-    """(?:i am|i'm|i was|i've been|i have been|i go by|i answer to|i can|i can't|i don't|i do not|
+    """i am|i'm|i was|i've been|i have been|i go by|i answer to|i can|i can't|i don't|i do not|
     i help|i have no|my name is|my name's|you can call me|(?:people|they|users)(?: here)? call me|
     io sono|sono|non sono|mi chiamo|il mio nome è|mi chiamano|posso|non posso|saya|aku|
     nama saya|soy|yo soy|no soy|no|me llamo|me llaman|mi nombre es|puedo|no puedo|je suis|
     je ne suis pas|je m'appelle|on m'appelle|mon nom est|je peux|je ne peux pas|ich bin|ich heiße|
     ich heisse|ich kann|mein name ist|man nennt mich|sou|eu sou|não sou|eu não sou|não|
-    me chamo|me chamam|meu nome é|posso|não posso)"""
+    me chamo|me chamam|meu nome é|posso|não posso"""
 )
 _CONCEDES = either(
     """while|although|though|even though|anche se|sebbene|meskipun|walaupun|aunque|bien que|
@@ -121,7 +119,7 @@ _UNSAID = re.compile(
 # … or in the next.
 _RETRACTS = re.compile(
     either(
-        r"""^\W*(?:said\b|says?\b|(?:he|she|they|nobody|no one) (?:said|says?)\b|
+        r"""\W*(?:said\b|says?\b|(?:he|she|they|nobody|no one) (?:said|says?)\b|
         just kidding|kidding|joking|i'm joking|scherzo|bercanda|es broma|je plaisante|
         brincadeira|(?:that|this|it)(?:'s| is| was) (?:a joke|not true|false|a lie|fake|wrong|what)|
         not really|the (?:quote|text|line|sentence|statement|phrase) above|or am i\b|or maybe)"""
@@ -130,23 +128,27 @@ _RETRACTS = re.compile(
 )
 
 _OPENER = either(
-    rf"""(?:(?:{GREETINGS})\b(?: (?-i:[A-ZÀ-Ý])\w+(?=\s*[,.!]))?|(?:{OPENERS})\b|(?:{_OPENERS_ZH})|
-    (?:{_NO})\b(?=\s*[,.!:–—-])|(?:不是|不)(?=\s*[,.!。]))\W*"""
+    rf"""(?:(?:{grouped(GREETINGS)})\b(?: (?-i:[A-ZÀ-Ý])\w++(?=\s*[,.!]))?|
+    (?:{grouped(OPENERS)})\b|(?:{grouped(_OPENERS_ZH)})|
+    (?:{_NO})\b(?=\s*[,.!:–—-])|(?:不是|不)(?=\s*[,.!。]))\W*+"""
 )
-_OPENED = re.compile(rf"\W*(?:{_OPENER})*", re.I)
+_REST = rf"\W*+(?:{_OPENER})*+"  # nothing but openers
+_OPENED = re.compile(_REST, re.I)
+# The last break counts in these two: where openers follow an earlier one, they follow it, too.
 _OWN_CLAUSE = re.compile(
-    rf"\W*(?:{_OPENER})*(?:(?:{_OWN})\b|我)[^?!:;]{{0,120}}?(?:[,–—-]|\b(?:{_AND})\b)\W*(?:{_OPENER})*",
+    rf"(?>\W*(?:(?!(?:{grouped(_OWN)})\b|我){_OPENER})*+(?:(?:{grouped(_OWN)})\b|我)"
+    rf"[^?!:;]{{0,120}}(?:[,–—-]|\b(?:{_AND})\b)){_REST}",
     re.I,
 )
-_RESET = re.compile(rf".*(?:\b(?:{_RESETS})\b|但是?|不过|而是|其实|实际上)\W*(?:{_OPENER})*", re.I)
-_CONCEDED = re.compile(rf"\W*(?:(?:{_CONCEDES})\b|虽然|尽管)[^,]{{1,80}},\W*(?:{_OPENER})*", re.I)
-_FICTIONAL = re.compile(rf"\b(?:{FICTION})\b|{_FICTION_ZH}", re.I)
-_REPORTED = re.compile(rf"\b(?:{REPORTS})\b|{_REPORTS_ZH}", re.I)
+_RESET = re.compile(rf"(?>.*(?:\b(?:{_RESETS})\b|但是?|不过|而是|其实|实际上)){_REST}", re.I)
+_CONCEDED = re.compile(rf"{_REST}(?:(?:{_CONCEDES})\b|虽然|尽管)[^,]{{1,80}}+,{_REST}", re.I)
+_FICTIONAL = re.compile(rf"\b(?:{grouped(FICTION)})\b|{_FICTION_ZH}", re.I)
+_REPORTED = re.compile(rf"\b(?:{grouped(REPORTS)})\b|{_REPORTS_ZH}", re.I)
 
 
 def opens(before: str) -> bool:
     """Whether what stands before a claim leaves it the speaker's own."""
-    if len(before) > 240:
+    if len(before) > BEFORE:
         return False
     if _OPENED.fullmatch(before):
         return True
@@ -164,10 +166,10 @@ def unsaid(after: str) -> bool:
 
 def staged(earlier: str) -> bool:
     """Whether an earlier sentence announces make-believe, a translation or a sample."""
-    introduces = earlier.endswith(":") and not _OPENED.fullmatch(earlier)
+    introduces = earlier.endswith(":") and not _OPENED.fullmatch(earlier[-BEFORE:])
     return introduces or bool(_STAGE.search(earlier))
 
 
 def retracted(later: str) -> bool:
     """Whether the next sentence takes the claim back."""
-    return bool(_RETRACTS.search(later))
+    return bool(_RETRACTS.match(later))

@@ -12,7 +12,7 @@ from functools import lru_cache
 from monitor.identity.families import FAILURES, FAMILIES, HOSTS, MAKERS, O_SERIES, PATHS, REGIONS
 from monitor.identity.families import TIERS as KNOWN_TIERS
 from monitor.identity.parts import Parts, kin
-from monitor.identity.spelling import Date, listed, spelled
+from monitor.identity.spelling import LONGEST, Date, listed, spelled
 
 _NOBODY = HOSTS | {"@preset"}  # who names here made no model
 
@@ -58,9 +58,13 @@ class Name:
         return not (self.family or self.vendor or numbered)
 
 
-@lru_cache(maxsize=4096)  # price lists compare one name with thousands
 def parse(name: str) -> Name:
     """Understand a name in any usual spelling. Never fails."""
+    return _parsed(name[:LONGEST])
+
+
+@lru_cache(maxsize=4096)  # price lists compare one name with thousands
+def _parsed(name: str) -> Name:
     spelling = spelled(name)
     family, tokens = kin(spelling.path, spelling.tokens)
     parts = Parts(family)

@@ -7,14 +7,19 @@ names the wrong model.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from itertools import chain
 
 from monitor.identity import grammar, guards
-from monitor.identity.guards import either
+from monitor.identity.alternation import either
 from monitor.identity.sentences import cleaned, sentences, unglued
 from monitor.identity.speakers import BARE_NAME, MAKER, MARK, Speaker, marked
 from monitor.identity.tongues import TONGUES
+
+SENTENCE = 640  # characters of a sentence looked at: `guards.BEFORE`, and a long claim behind it
+EFFORT = 200  # how much a text may cost: each place where a claim could begin is 1 …
+_TRIED = 4  # … and as much more where nothing before it speaks against a claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,48 +67,87 @@ _ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how c
 
 
 def claimed(text: str) -> tuple[SelfClaim, ...]:
-    """The distinct claims of a text about its own speaker, in order. Never fails."""
+    """The distinct claims of a text about its own speaker, in order. Never fails.
+
+    Reads the first `LONGEST` characters, and `SENTENCE` of each sentence, and stops after
+    `EFFORT`: the time does not grow with the text.
+    """
     legible = sentences(unglued(cleaned(text, BARE_NAME), _VOCABULARY))
     lines, speakers = marked("\n".join(legible))
     if not speakers:
         return ()
     said = lines.split("\n")
     found: dict[tuple[str, str], SelfClaim] = {}
+    left = EFFORT
     for at, sentence in enumerate(said):
-        if any(guards.staged(earlier) for earlier in said[max(0, at - 2) : at]):
+        if not MARK.search(sentence):
             continue
-        if at + 1 < len(said) and guards.retracted(said[at + 1]):
-            continue
-        for claim in _claims(sentence, speakers):
-            found.setdefault((claim.family, claim.maker), claim)
+        claims, effort = _claims(sentence, speakers, left)
+        left -= effort
+        if claims and not _foreign(said, at):
+            for claim in claims:
+                found.setdefault((claim.family, claim.maker), claim)
+        if left <= 0:
+            break
     return tuple(found.values())
 
 
-def _claims(sentence: str, speakers: Mapping[str, Speaker]) -> Iterator[SelfClaim]:
-    """The claims of one sentence that stand, bare names first."""
-    if not MARK.search(sentence):
-        return
-    for bare, patterns in ((True, grammar.bare()), (False, grammar.full())):
-        for pattern in patterns:
-            for match in pattern.finditer(sentence):
+def _foreign(said: Sequence[str], at: int) -> bool:
+    """Whether the sentences around one make it a story, a sample or a joke."""
+    if any(guards.staged(earlier) for earlier in said[max(0, at - 2) : at]):
+        return True
+    return at + 1 < len(said) and guards.retracted(said[at + 1])
+
+
+def _claims(whole: str, speakers: Mapping[str, Speaker], most: int) -> tuple[list[SelfClaim], int]:
+    """The claims of one sentence that stand, bare names first; and the effort it took."""
+    sentence = whole[:SENTENCE]
+    last_name = max((match.start() for match in MARK.finditer(sentence)), default=0)
+    places = grammar.beginnings(sentence, min(guards.BEFORE, last_name) + 1)
+    opened: dict[int, bool] = {}
+    found: list[SelfClaim] = []
+    effort = 0
+    for bare, phrasings in ((True, grammar.bare()), (False, grammar.full())):
+        for phrasing in phrasings:
+            end = 0
+            for place in sorted(
+                chain.from_iterable(places[w] for w in phrasing.words & places.keys())
+            ):
+                if place not in opened:
+                    if effort >= most:
+                        return found, effort
+                    opened[place] = guards.opens(sentence[:place])
+                    effort += 1 + _TRIED * opened[place]
+                if place < end or not opened[place]:
+                    continue
+                match = phrasing.pattern.match(sentence, place)
+                if match is None:
+                    continue
+                end = match.end()
                 groups = match.groupdict()
                 speaker = speakers.get(groups.get("name") or groups.get("maker") or "")
-                if speaker and _stands(match, speakers, speaker=speaker, bare=bare):
+                if speaker and _stands(match, whole, speakers, speaker=speaker, bare=bare):
                     words = MARK.sub(lambda letter: speakers[letter[0]].written, match[0])
-                    yield SelfClaim(speaker.family, speaker.maker, words.strip())
+                    found.append(SelfClaim(speaker.family, speaker.maker, words.strip()))
+    return found, effort
 
 
 def _stands(
-    match: re.Match[str], speakers: Mapping[str, Speaker], *, speaker: Speaker, bare: bool
+    match: re.Match[str],
+    whole: str,
+    speakers: Mapping[str, Speaker],
+    *,
+    speaker: Speaker,
+    bare: bool,
 ) -> bool:
     """Whether nothing around the claim makes it somebody else's, or no claim at all."""
     sentence = match.string
-    before, after = sentence[: match.start()], sentence[match.end() :]
-    if not guards.opens(before) or guards.unsaid(after) or _ALTERNATIVE.match(after):
+    after = sentence[match.end() :]
+    if guards.unsaid(after) or _ALTERNATIVE.match(after):
         return False
     if _COMPOUND.match(after):
         return False
-    if sentence.endswith("?") and not _ASKS.search(after):
+    if whole.endswith("?") and not _ASKS.search(after):
         return False
     if not bare:
         goes_on = _PROPER.match(after) and not sentence.istitle()

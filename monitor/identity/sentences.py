@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Collection
+from functools import lru_cache
 
 LONGEST = 8_000  # characters of an answer looked at
 QUOTED = "QUOTATION"  # stands where somebody else's words stood; no grammar knows it
@@ -29,13 +29,15 @@ _RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HUMP = re.compile(r"[a-zà-ÿ][A-Z]")
 _HUMPED = frozenset({"openai", "chatgpt", "deepseek", "deepmind", "xai"})  # have one of their own
 _LONG, _LONG_IF_GLUED = 18, 8  # letters; longer runs are taken apart even without a hump
+_UNREADABLE = 600  # letters; no sentence is as long
 _SHOUTED = 12  # letters; fewer may be an abbreviation
 _GLUED = 0.06  # share of blanks in a text below which it has lost them
 
 
 def cleaned(text: str, names: re.Pattern[str]) -> str:
     """The text without code, quotations and decoration; a quoted bare name stays."""
-    text = unicodedata.normalize("NFKC", text[:LONGEST]).replace("’", "'").replace("‘", "'")
+    text = unicodedata.normalize("NFKC", text[:LONGEST])[:LONGEST]  # one sign may become eighteen
+    text = text.replace("’", "'").replace("‘", "'")
     text = _QUOTE_LINE.sub(QUOTED, _FENCE.sub(f"\n{QUOTED}\n", text))
     for span in _SPANS:
         text = span.sub(
@@ -44,7 +46,7 @@ def cleaned(text: str, names: re.Pattern[str]) -> str:
             ),
             text,
         )
-    return _calm(_DECORATION.sub("", text))
+    return _calm(_DECORATION.sub("", text)[:LONGEST])
 
 
 def _calm(text: str) -> str:
@@ -55,11 +57,12 @@ def _calm(text: str) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """Sentences and lines, in order, none empty."""
-    return [part.strip() for part in _BREAK.split(text) if part and part.strip()]
+    """Sentences and lines, in order, none empty, with single blanks between words."""
+    parts = (" ".join(part.split()) for part in _BREAK.split(text) if part)
+    return [part for part in parts if part]
 
 
-def unglued(text: str, vocabulary: Collection[str]) -> str:
+def unglued(text: str, vocabulary: frozenset[str]) -> str:
     """Put spaces back between words that ran together: `I'mClaude,anAIcreatedby…`.
 
     Only runs that look glued are touched; what the vocabulary does not know stays as it is.
@@ -67,37 +70,62 @@ def unglued(text: str, vocabulary: Collection[str]) -> str:
     long = _LONG_IF_GLUED if text.count(" ") < _GLUED * len(text) else _LONG
     text = re.sub(r"(?<=[^\W\d_])([,!?;:])(?=[^\W\d_])", r"\1 ", text)
     text = re.sub(r"(?<=[a-z]{2})(?=\d)|(?<=\d)(?=[A-Z][a-z])", " ", text)
-    return _RUN.sub(lambda found: _apart(found[0], vocabulary, long=long), text)
+    known: dict[str, str] = {}  # words repeat
+
+    def apart(found: re.Match[str]) -> str:
+        run = found[0]
+        if run not in known:
+            known[run] = _apart(run, vocabulary, long=long)
+        return known[run]
+
+    return _RUN.sub(apart, text)
 
 
-def _apart(run: str, vocabulary: Collection[str], *, long: int) -> str:
+def _apart(run: str, vocabulary: frozenset[str], *, long: int) -> str:
     """The cheapest reading of one run: known words cost little, unknown letters one each."""
-    if _known(run, vocabulary) or not (_HUMP.search(run) or len(run) > long):
+    if (
+        len(run) > _UNREADABLE
+        or _known(run, vocabulary)
+        or not (_HUMP.search(run) or len(run) > long)
+    ):
         return run
-    longest = max(map(len, vocabulary))
-    best: list[tuple[float, int]] = [(0.0, 0)]
-    for end in range(1, len(run) + 1):
-        options = [(best[end - 1][0] + 1.0, end - 1)]
-        options += [
-            (best[start][0] + (0.9 if end - start == 1 else 0.4), start)
-            for start in range(max(0, end - longest), end)
-            if _known(run[start:end], vocabulary)
-        ]
-        best.append(min(options))
+    lower, openings = run.lower(), _openings(vocabulary)
+    if len(lower) != len(run):  # one of the few letters that become two
+        return run
+    unread = (float("inf"), 0)
+    best: list[tuple[float, int]] = [(0.0, 0), *([unread] * len(run))]
+    for start in range(len(run)):
+        cost = best[start][0]
+        best[start + 1] = min(best[start + 1], (cost + 1.0, start))
+        end = start + 1
+        while end <= len(run) and lower[start:end] in openings:
+            if _known(run[start:end], vocabulary):
+                paid = cost + (0.9 if end - start == 1 else 0.4)
+                best[end] = min(best[end], (paid, start))
+            end += 1
     words: list[str] = []
     unknown, end = 0, len(run)
     while end:
         start = best[end][1]
         known = _known(run[start:end], vocabulary)
         unknown += not known
+        if unknown > len(run) / 3:
+            return run
         if not known and words and not words[-1].startswith(" "):
             words[-1] = run[start:end] + words[-1]
         else:
             words.append(f" {run[start:end]}" if known else run[start:end])
         end = start
-    return run if unknown > len(run) / 3 else " ".join(word.strip() for word in reversed(words))
+    return " ".join(word.strip() for word in reversed(words))
 
 
-def _known(piece: str, vocabulary: Collection[str]) -> bool:
+@lru_cache(maxsize=4)
+def _openings(vocabulary: frozenset[str]) -> frozenset[str]:
+    """Every beginning of a known word, so that a search stops where no word goes on."""
+    words = (form for word in vocabulary for form in (word, word + "'s"))
+    return frozenset(word[:end] for word in words for end in range(1, len(word) + 1))
+
+
+def _known(piece: str, vocabulary: frozenset[str]) -> bool:
     word = piece.lower().removesuffix("'s")
     return word in vocabulary and (not _HUMP.search(piece) or word in _HUMPED)

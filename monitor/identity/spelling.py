@@ -75,7 +75,7 @@ _REWRITES = (
 _HANDLE = re.compile(
     r"application-inference-profile/|/endpoints/\d+$|/(?:deployedmodels|deployments)/"
 )
-_LISTED = re.compile(r"\s*[|,;]\s*")
+_LISTED = re.compile(r"[|,;]")
 _GLUED = re.compile(r"([^\W\d_]{2,})(\d.*)")
 _TRAILING = re.compile(r"(\d+(?:\.\d+)*)([^\W\d_]{2,})")
 _COLON_PREFIX = re.compile(r"([^:]+):\s*(?=\S)")
@@ -145,7 +145,7 @@ def listed(name: str) -> list[str]:
 
 def spelled(name: str) -> Spelling:
     """Take a name apart. Never fails; what cannot be read stays a word."""
-    text = unicodedata.normalize("NFKC", name[:LONGEST]).lower().strip().lstrip("~@")
+    text = unicodedata.normalize("NFKC", name[:LONGEST])[:LONGEST].lower().strip().lstrip("~@")
     text = text.partition("#")[0]  # models/llama-v3p1-8b-instruct#accounts/acme/deployments/x
     if _HANDLE.search(text):
         return Spelling((), (), None)

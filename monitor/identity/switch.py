@@ -21,6 +21,8 @@ OUT_OF_RHYTHM = 5.0  # times the median gap of the stream
 FEWEST_GAPS = 3  # besides the pause; fewer have no rhythm
 PAUSES = 3  # longest pauses looked at
 SHORTEST_ANSWER = 12  # characters of a second answer
+PIECES = 4_000  # pieces looked at
+_READ = 4_000  # characters of each answer looked at on either side of a pause
 
 _GREETS = re.compile(rf"\W*(?:{GREETINGS})\b|\W*(?:你好|您好|嗨)", re.I)
 _UNFINISHED = re.compile(r"[^\W\d_A-ZÀ-Ý]\Z|,\Z")  # ends in a small letter or a comma
@@ -42,10 +44,10 @@ class Switch:
 def switched(pieces: Sequence[Piece]) -> Switch | None:
     """The second answer in a stream of answer text; None if there is none to be seen.
 
-    Takes pieces in order of arrival. Streams without a rhythm of their own (few gaps, or
-    everything at once) show nothing.
+    Takes pieces in order of arrival, and looks at the first `PIECES` of them. Streams without
+    a rhythm of their own (few gaps, or everything at once) show nothing.
     """
-    spoken = [piece for piece in pieces if piece.text]
+    spoken = [piece for piece in pieces[:PIECES] if piece.text]
     gaps = [(later.arrived_ns - earlier.arrived_ns) / 1e6 for earlier, later in pairwise(spoken)]
     if len(gaps) <= FEWEST_GAPS:
         return None
@@ -61,6 +63,7 @@ def switched(pieces: Sequence[Piece]) -> Switch | None:
 
 def _second_answer(first: str, second: str) -> str | None:
     """Why the text after a pause is another answer and not the rest of the same one."""
+    end, first, second = first[-_READ:], first[:_READ], second[:_READ]
     if len(second.strip()) < SHORTEST_ANSWER:
         return None
     makers = [{claim.maker for claim in claimed(part)} for part in (first, second)]
@@ -68,13 +71,13 @@ def _second_answer(first: str, second: str) -> str | None:
         return "the two parts name different makers"
     if _GREETS.match(first) and _GREETS.match(second):
         return "it greets a second time"
-    if not (_UNFINISHED.search(first) and _BEGINS.match(second)):
+    if not (_UNFINISHED.search(end[-1:]) and _BEGINS.match(second)):
         return None
     if _GREETS.match(second) or claimed(second[:200]):
         return "a greeting begins in the middle of a sentence"
     if _opening(first) == _opening(second):
         return "it begins again as it began"
-    if re.search(r"\s", first) and second.count(" ") >= 3 and not _NAME_PART.search(first):
+    if re.search(r"\s", first) and second.count(" ") >= 3 and not _NAME_PART.search(end[-6:]):
         return "a new sentence begins in the middle of another"
     return None
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 SHORTEST = 40  # characters; less has no manner
+LONGEST = 20_000  # characters looked at
 _WORD = re.compile(r"[^\W\d_]+")
 _SCRIPTS = (
     ("chinese", re.compile("[\u4e00-\u9fff]")),
@@ -37,6 +38,7 @@ _REFUSES = re.compile(
 
 def language(text: str) -> str | None:
     """The language of an answer, or its script; None where it cannot be told."""
+    text = text[:LONGEST]
     for name, script in _SCRIPTS:
         if 5 * len(script.findall(text)) > len(text):
             return name
@@ -56,7 +58,7 @@ def usual_language(texts: Iterable[str]) -> str | None:
 
 def refuses(text: str) -> bool:
     """The answer opens like a refusal or an apology, whoever wrote it."""
-    return _REFUSES.match(text) is not None
+    return _REFUSES.match(text[:LONGEST]) is not None
 
 
 def unfit(text: str, *, usual: str | None, refusing: bool) -> str | None:

@@ -1,6 +1,5 @@
 """A bot token: one message per incident, edited in place, with a thread."""
 
-import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -137,7 +136,7 @@ class Bot:
         if not isinstance(response, SlackResponse):
             return response
         scopes = {k.lower(): v for k, v in response.headers.items()}.get("x-oauth-scopes")
-        if scopes is not None and SCOPE not in re.split(r"\s*,\s*", scopes):
+        if scopes is not None and SCOPE not in [scope.strip() for scope in scopes.split(",")]:
             return Check(False, f"the bot lacks the scope {SCOPE}")
         return Check(True, plain(f"bot {response.get('user')} of {response.get('team')}"))
 

@@ -20,8 +20,9 @@ class NdjsonParser:
         *ends, begun = data.split(b"\n")
         events: list[tuple[str, str]] = []
         for end in ends:
-            self._extend(end, events)
-            events += self.close()
+            if end or self._line:  # of blank lines there may be very many
+                self._extend(end, events)
+                events += self.close()
         self._extend(begun, events)
         return events
 

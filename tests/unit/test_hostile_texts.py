@@ -1,0 +1,126 @@
+"""No text that a service may send takes long to read: CPU time, not the clock on the wall."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from monitor.dialects import DIALECTS, heard
+from monitor.domain import Claim, ClaimKind, Dialect, Ending, Event, Piece, Reply, Transcript
+from monitor.identity import counting, judge, tongue
+from monitor.identity.asked import asks_who
+from monitor.identity.features import Answer, features
+from monitor.identity.names import parse, same
+from monitor.identity.selfid import claimed
+from monitor.identity.switch import switched
+from monitor.measure import outcome
+from monitor.scrub import plain, redact, storable
+from monitor.wire.body import Chunked
+from monitor.wire.caps import TooLarge
+from monitor.wire.ndjson import NdjsonParser
+from monitor.wire.sse import SseParser
+from monitor.wire.trouble import Trouble
+from tests.hostile_shapes import generated, large
+
+LIMIT_MS = 50
+TRIES = 3  # the best of them counts: on a busy machine CPU time, too, is not steady
+SHAPES = large()
+SECRETS = ("Bearer sk-live-0123456789", "hunter2-hunter2")
+
+
+def pieces(text: str, size: int = 100) -> list[Piece]:
+    """The text as it streams, with a pause in the middle."""
+    cuts = range(0, len(text), size)
+    half = len(text) // 2
+    return [Piece(at * 1_000_000 + (at > half) * 10**12, text[at : at + size]) for at in cuts]
+
+
+def test_the_answer_that_hung_the_worker_is_read_at_once() -> None:
+    text = "also " * 40 + "zzz I'm Claude, made by Anthropic."
+    assert cpu_ms(claimed, text) < 1_000
+    assert not claimed(text)
+
+
+def judged(text: str) -> object:
+    claims = [Claim(kind, "model", text) for kind in (ClaimKind.HEADER, ClaimKind.FIELD)]
+    return judge(claims, expected=("llama-4-scout",), fallbacks=("claude-haiku-4-5",),
+                 pieces=pieces(text, 4_000))  # fmt: skip
+
+
+def refused(text: str) -> object:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    transcript = Transcript(id=UUID(int=1), started_at=at, started_ns=0, ended_ns=1, status=500,
+                            ending=Ending.STATUS, body=text, detail=text)  # fmt: skip
+    return outcome(transcript, Reply())
+
+
+def fed(reader: SseParser | NdjsonParser | Chunked, text: str) -> None:
+    with suppress(TooLarge, Trouble):
+        for at in range(0, len(text), 16_000):
+            reader.feed(text[at : at + 16_000].encode(errors="replace"))
+
+
+FUNCTIONS: dict[str, Callable[[str], Any]] = {
+    "claimed": claimed,
+    "asks_who": asks_who,
+    "parse": parse,
+    "same": lambda text: same(text, "claude-3-5-haiku"),
+    "switched": lambda text: switched(pieces(text)),
+    "judge": judged,
+    "features": lambda text: features(
+        Answer("hi", text, tuple(text[at : at + 5] for at in range(0, len(text), 5)))
+    ),
+    "language": tongue.language,
+    "refuses": tongue.refuses,
+    "unfit": lambda text: tongue.unfit(text, usual="english", refusing=False),
+    "token shape": counting.shape,
+    "plain": plain,
+    "storable": storable,
+    "redact": lambda text: redact(text, SECRETS),
+    "outcome": refused,
+    "server-sent events": lambda text: fed(SseParser(), text),
+    "lines": lambda text: fed(NdjsonParser(), text),
+    "chunks": lambda text: fed(Chunked(), "10;" + text.replace("\n", " ")),
+    **{
+        f"dialect {name}": lambda text, dialect=dialect: heard(dialect, Event(0, text))
+        for name, dialect in DIALECTS.items()
+        if isinstance(dialect, Dialect)
+    },
+}
+
+
+def cpu_ms(function: Callable[[str], Any], text: str) -> float:
+    began = time.thread_time()
+    function(text)
+    return (time.thread_time() - began) * 1e3
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
+    function = FUNCTIONS[name]
+    function("I'm Claude, made by Anthropic.")  # what is compiled on first use
+    assert len(SHAPES) >= 40
+    slow = {}
+    for shape, text in SHAPES.items():
+        spent = cpu_ms(function, text)
+        if spent >= LIMIT_MS:
+            spent = min(cpu_ms(function, text) for _ in range(TRIES))
+        if spent >= LIMIT_MS:
+            slow[shape] = round(spent)
+    assert not slow
+
+
+@pytest.mark.slow
+def test_no_shape_out_of_the_patterns_own_words_takes_50_ms() -> None:
+    claimed("I'm Claude, made by Anthropic.")
+    slow = {}
+    for text in generated(3_000, seed=12):
+        if cpu_ms(claimed, text) >= LIMIT_MS:
+            spent = min(cpu_ms(claimed, text) for _ in range(TRIES))
+            if spent >= LIMIT_MS:
+                slow[text[:120]] = round(spent)
+    assert not slow
