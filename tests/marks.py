@@ -1,6 +1,7 @@
 """Streams written as marks: one character is one probe, a bar ends a round.
 
 `.` answered by the expected model, `F` by a fallback, `?` by nobody can tell whom,
+`C` changed, `D` disputed,
 `x` failed, `T` no first token in time, `-` aborted, `r` rate-limited.
 """
 
@@ -22,6 +23,8 @@ _ANSWERED = Outcome.ANSWERED
 _MARKS: dict[str, tuple[Outcome, Identity, str | None]] = {
     ".": (_ANSWERED, Identity.EXPECTED, LLAMA),
     "F": (_ANSWERED, Identity.FALLBACK, HAIKU),
+    "C": (_ANSWERED, Identity.CHANGED, None),
+    "D": (_ANSWERED, Identity.DISPUTED, LLAMA),
     "?": (_ANSWERED, Identity.UNKNOWN, None),
     "x": (Outcome.REFUSED, Identity.UNKNOWN, None),
     "T": (Outcome.TIMEOUT_FIRST_TOKEN, Identity.UNKNOWN, None),

@@ -12,7 +12,11 @@ from monitor.domain import ALL, Identity, Incident, State, Status, Verdict
 from monitor.incidents import Policy, Silence, plan
 from monitor.rules import OF_TARGETS, DailySpend, Rule, Window
 
-AT_ONCE = ("fallback", "down")  # judged with every sample; the others with every round
+AT_ONCE = (
+    "fallback",
+    "model_changed",
+    "down",
+)  # judged with every sample; the others with every round
 
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
 _TOLD = 1000  # notices remembered, lest they be told again

@@ -95,7 +95,7 @@ def _row(
         query=query,
         outcome=_outcome(record),
         ttft_ms=_ms(record.get("ttft_ms")),
-        identity=Identity.UNKNOWN if model is None else identity(model),
+        identity=_identity(record, model, identity),
         model=model,
         cost_usd=cost,
     )
@@ -137,6 +137,20 @@ def _ms(value: object) -> float | None:
     if type(value) in (int, float) and 0 < value < _MOST:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
     raise ValueError(f"ttft_ms: {value!r}; write milliseconds above 0, or null")
+
+
+def _identity(
+    record: Mapping[str, Any], model: str | None, judged: Callable[[str], Identity]
+) -> Identity:
+    """As the row says, else by the model's name."""
+    said = _text(record, "identity")
+    if said is None:
+        return Identity.UNKNOWN if model is None else judged(model)
+    try:
+        return Identity(said)
+    except ValueError:
+        known = ", ".join(f'"{identity}"' for identity in Identity)
+        raise ValueError(f"identity: {said!r}; write one of {known}, or null") from None
 
 
 def _slot(

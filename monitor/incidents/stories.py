@@ -13,12 +13,19 @@ from monitor.domain import ALL, Incident, Status
 Key = tuple[str, str]  # rule and scope
 
 CAUSES: Mapping[str, frozenset[str]] = {
-    "key": frozenset({"fallback", "ttft", "spend"}),
-    "down": frozenset({"fallback", "ttft", "spend"}),
-    "fallback": frozenset({"ttft"}),
+    "key": frozenset({"fallback", "model_changed", "ttft", "spend"}),
+    "down": frozenset({"fallback", "model_changed", "ttft", "spend"}),
+    "fallback": frozenset({"model_changed", "ttft"}),  # a name was found for the change
+    "model_changed": frozenset({"ttft"}),
     "probe_budget": frozenset({"no_data"}),
 }
-_RANK = ("key", "probe_budget", "down", "fallback")  # causes before what follows from them
+_RANK = (
+    "key",
+    "probe_budget",
+    "down",
+    "fallback",
+    "model_changed",
+)  # causes before what follows from them
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from monitor.store import Away
 
 log = logging.getLogger(__name__)
 
-PICTURED = frozenset({"ttft", "fallback", "spend", "down"})
+PICTURED = frozenset({"ttft", "fallback", "model_changed", "spend", "down"})
 SPAN = timedelta(hours=6)
 
 

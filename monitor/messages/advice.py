@@ -30,6 +30,12 @@ ADVICE: Mapping[str, Advice] = {
         "SELECT started_at, query, identity, model_detected, confidence, cost_usd "
         "FROM report.observations WHERE {rows} ORDER BY started_at;",
     ),
+    "model_changed": Advice(
+        "Check the provider's key and routing. While it lasts, keep the answers: "
+        "`monitor baseline capture --model NAME`. Change intended: `monitor baseline accept`.",
+        "SELECT started_at, query, identity, model_disclosed, ttft_ms, cost_usd, identity_reason "
+        "FROM report.observations WHERE {rows} ORDER BY started_at;",
+    ),
     "spend": Advice(
         "See which model and which meter grew, then stop its cause or raise the limit knowingly.",
         "SELECT * FROM report.spend_daily ORDER BY 1 DESC LIMIT 7;",

@@ -96,6 +96,7 @@ def _seconds(value: float | Decimal) -> str:
 _UNITS: Mapping[str, Callable[[float | Decimal], str]] = {
     "ttft": _ms,
     "fallback": _share,
+    "model_changed": _share,
     "spend": _usd,
     "no_data": _seconds,
     "identity_unknown": _share,

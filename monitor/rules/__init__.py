@@ -16,6 +16,7 @@ from monitor.rules.down import Down
 from monitor.rules.fallback import Fallback
 from monitor.rules.identity_unknown import IdentityUnknown
 from monitor.rules.key import Credit, Key
+from monitor.rules.model_changed import ModelChanged
 from monitor.rules.no_data import NoData
 from monitor.rules.probe_budget import ProbeBudget, Probing
 from monitor.rules.spend import SLICE, DailySpend
@@ -35,6 +36,7 @@ class Rule(Protocol):
 RULES: Mapping[str, type[Rule]] = {
     "ttft": Ttft,  # a Window
     "fallback": Fallback,  # a Window
+    "model_changed": ModelChanged,  # a Window
     "down": Down,  # a Window
     "no_data": NoData,  # a Window
     "identity_unknown": IdentityUnknown,  # a Window
@@ -45,7 +47,9 @@ RULES: Mapping[str, type[Rule]] = {
     "delivery": Delivering,  # the Backlog of a channel
 }
 
-OF_TARGETS = ("ttft", "fallback", "down", "no_data", "identity_unknown", "unpriced")
+OF_TARGETS = (
+    "ttft", "fallback", "model_changed", "down", "no_data", "identity_unknown", "unpriced",
+)  # fmt: skip
 
 __all__ = [
     "OF_TARGETS",
@@ -61,6 +65,7 @@ __all__ = [
     "Fallback",
     "IdentityUnknown",
     "Key",
+    "ModelChanged",
     "NoData",
     "ProbeBudget",
     "Probing",

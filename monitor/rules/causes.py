@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from monitor.domain import Incident, Outcome, Sample, Verdict
 from monitor.rules.windows import Window
 
-EXPLAINED = ("ttft", "fallback", "down")
+EXPLAINED = ("ttft", "fallback", "model_changed", "down")
 BEFORE = timedelta(hours=1)  # what happened longer before an incident did not cause it
 REFUSED, SHARE = 3, 0.2  # so many refusals, and of all probes, are no accident
 

@@ -4,17 +4,16 @@ The same window is built from rows of the database and, row by row, from a repla
 remembers no judgement: whoever builds it again from the same rows judges the same.
 """
 
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from operator import attrgetter
 from statistics import fmean
 from typing import Self
 
 from monitor.domain import Identity, Incident, Outcome, Sample
+from monitor.rules.answers import Answers
 
 SPAN = timedelta(days=1)
 SAMPLES = 2000  # more than a day of three queries every five minutes
@@ -29,7 +28,6 @@ TRIED = 50  # probes that say something: the longest stretch `down` looks at
 _SPACINGS = 9
 _LEAST_MS = 0.1  # no light is faster, and zero has no logarithm
 _WIDTHS = 12
-_AT = attrgetter("at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +90,17 @@ class Window:
         deadline: timedelta = DEADLINE,
         watched_since: datetime | None = None,
         a_day: int | None = None,
+        baseline_at: datetime | None = None,
     ) -> None:
         self.scope = scope
         self.a_day = a_day  # queries the service answers, or we ask; None: nobody can say
         self.watched_since = watched_since
+        self.baseline_at = baseline_at  # when a person last said what the expected answers are
         self.samples: deque[Sample] = deque()
         self.rounds: deque[Round] = deque()
-        self.known: list[Sample] = []  # fresh answers whose model is known, oldest first
-        self.fell: list[int] = [0]  # running count of fallbacks, one more than `known`
+        self.known = Answers(KNOWN)  # fresh, whose model is known; a hit is a fallback
+        self.unnamed = Answers(KNOWN)  # expected or by nobody known; a hit is by nobody known
+        self.compared = Answers(KNOWN)  # known, changed or disputed; all but expected are hits
         self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
         self.answered = self.unknown = self.unpriced = 0  # among `samples`
         self.pace = every  # from one round to the next, as asked or as they come if slower
@@ -122,6 +123,7 @@ class Window:
         deadline: timedelta = DEADLINE,
         watched_since: datetime | None = None,
         a_day: int | None = None,
+        baseline_at: datetime | None = None,
     ) -> Self:
         """The window of a live target, from its rows of the last day in order of `at`."""
         window = cls(
@@ -131,6 +133,7 @@ class Window:
             deadline=deadline,
             watched_since=watched_since,
             a_day=a_day,
+            baseline_at=baseline_at,
         )
         for sample in samples:
             window.add(sample)
@@ -165,14 +168,12 @@ class Window:
         closed = self._place(sample)
         self.samples.append(sample)
         self._count(sample, 1)
-        fell = sample.identity.fallback
-        if good and fell is not None:
-            self.known.append(sample)
-            self.fell.append(self.fell[-1] + fell)
+        if good:
+            self._identify(sample)
         start = sample.at - SPAN
         self._floor = max(start, self._gap_at)
-        while len(self.known) > KNOWN or (self.known and self.known[0].at < start):
-            del self.known[0], self.fell[0]
+        for answers in (self.known, self.unnamed, self.compared):
+            answers.forget(start)
         while len(self.samples) > SAMPLES or self.samples[0].at < start:
             self._count(self.samples.popleft(), -1)
         while len(self.rounds) > ROUNDS or self.rounds[0].last_at < start:
@@ -188,11 +189,9 @@ class Window:
         lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
         return max(self.since(standing), lately)
 
-    def stretch(self, standing: Incident | None) -> int:
-        """How many of the latest `known` answers may be judged: all of them, or since the turn."""
-        if standing is None or not self.known or standing.turned_at < self.known[0].at:
-            return len(self.known)
-        return len(self.known) - bisect_right(self.known, standing.turned_at, key=_AT)
+    def stretch(self, answers: Answers, standing: Incident | None) -> int:
+        """How many of the latest answers may be judged: all of them, or since the turn."""
+        return answers.later_than(standing.turned_at if standing else None)
 
     def closed(self, since: datetime | None = None) -> Iterator[Round]:
         """Rounds that are whole, or over, and came later; newest first."""
@@ -215,7 +214,8 @@ class Window:
         gap = sample.at - (self.ended_at or sample.at)
         if self.silence is not None and gap > self.silence:
             self._gap_at = before.at
-            self.known, self.fell = [], [0]
+            for answers in (self.known, self.unnamed, self.compared):
+                answers.clear()
         ended = min(max(sample.recorded_at or sample.at, sample.at), sample.at + self._deadline)
         self.ended_at = max(self.ended_at or ended, ended)
         if sample.round <= before.round:
@@ -240,6 +240,18 @@ class Window:
             latest = islice(reversed(self.rounds), 1, _WIDTHS)
             self.queries = max(len(round_.asked) for round_ in latest)
         return not was_whole or self._whole(self.rounds[-1])
+
+    def _identify(self, sample: Sample) -> None:
+        """Put a good answer to those it is counted with; what is unknown is counted nowhere."""
+        identity = sample.identity
+        if identity is Identity.UNKNOWN:
+            return
+        expected, fell = identity is Identity.EXPECTED, identity is Identity.FALLBACK
+        self.compared.add(sample, hit=not expected)
+        if expected or fell:
+            self.known.add(sample, hit=fell)
+        if not fell:
+            self.unnamed.add(sample, hit=not expected)
 
     def _count(self, sample: Sample, by: int) -> None:
         if sample.outcome is Outcome.ANSWERED:

@@ -32,6 +32,7 @@ async def reader(database: Database, database_url: str) -> Any:
         asked(at),
         fell(at, "kbli"),
         failed(at + SECOND),
+        asked(at + 3 * SECOND, identity=Identity.CHANGED, model_detected=None),
         asked(at + 2 * SECOND, identity=Identity.UNKNOWN, model_detected=None, **unpriced),
     )
     down = Incident(

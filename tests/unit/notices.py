@@ -66,6 +66,22 @@ CASES = {
         facts=HAIKU | {"TTFT": "1,840 ms, limit 1,200 ms"},
         rows=rows(6),
     ),
+    "model_changed_firing": notice(
+        Status.FIRING,
+        "model_changed",
+        "Answers no longer match meta-llama/llama-4-scout since 2026-11-23 11:54 UTC: "
+        "6 of 6 answers (100%) differ. Which model answers is not known.",
+        value=1.0,
+        limit=0.1,
+        since=NOON - timedelta(minutes=6),
+        facts={
+            "What moved": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
+            "less emoji); whose they are is not known.",
+            "TTFT": "1127 ms, before 843 ms",
+            "Cost a query": "not known, before $0.000152",
+        },
+        rows=rows(6),
+    ),
     "spend_firing": notice(
         Status.FIRING,
         "spend",

@@ -10,7 +10,7 @@ from monitor.rules import OF_TARGETS, RULES, SAMPLES, SPAN, Window
 from monitor.rules.windows import KNOWN, ROUNDS
 from tests.marks import EVERY, NOON, after, incident, marked, sample, window
 
-MARKS = st.lists(st.text(".F?xT-r", min_size=1, max_size=3), min_size=1, max_size=60)
+MARKS = st.lists(st.text(".F?CDxT-r", min_size=1, max_size=3), min_size=1, max_size=60)
 
 
 @given(rounds=MARKS, standing=st.booleans())
@@ -40,7 +40,7 @@ def test_a_window_holds_a_day_and_no_more_than_its_bounds() -> None:
     assert len(seen.samples) <= SAMPLES
     assert len(seen.rounds) == ROUNDS
     assert len(seen.known) == KNOWN
-    assert seen.fell[-1] - seen.fell[0] == KNOWN // 2
+    assert seen.known.hits(KNOWN) == KNOWN // 2
     untold = [each for each in seen.samples if each.model is None]
     assert (seen.answered, seen.unknown) == (len(seen.samples), len(untold))
 

@@ -1,0 +1,177 @@
+"""`model_changed`: answers no longer match the expected model, and no other model is known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import takewhile
+from statistics import median
+from typing import ClassVar
+
+from monitor.domain import Identity, Incident, Sample, State, Verdict
+from monitor.rules.answers import Answers
+from monitor.rules.fallback import mean_usd, names
+from monitor.rules.limits import at_least
+from monitor.rules.shares import ShareLimits, unjudged
+from monitor.rules.windows import Window
+
+_ROWS = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelChanged(ShareLimits):
+    """Breach when the change detector has passed its threshold, or `disputed` repeats.
+
+    The detector marks answers `changed` while it lies above its threshold: `changed` of them
+    in a row are a breach. So is a share of `changed` and `disputed` answers over `limit`, by
+    the evidence `fallback` asks for. It is over when the answers match the expected model
+    again, by the same evidence, or when a person confirmed a baseline: `window.baseline_at`.
+    Answers by a named fallback neither open it nor end it. Unknown ones are on neither side.
+
+    Source: docs/alerts.md#model_changed
+    """
+
+    name: ClassVar[str] = "model_changed"
+    changed: int = 2
+
+    def __post_init__(self) -> None:
+        ShareLimits.__post_init__(self)
+        at_least(self, 1, "changed")
+
+    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+        """Judge the last day of one target."""
+        if standing is not None and standing.open:
+            return self._open(window, standing, now)
+        fresh = 0 if window.silent(now) else self._fresh(window.unnamed, window, standing)
+        n = self._breach(window, standing, fresh)
+        if n:
+            began_at = window.unnamed.samples[-n].at
+            return self._breached(window, window.unnamed, n, State.BREACH, since=began_at)
+        return self._calm(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
+
+    def _open(self, window: Window, standing: Incident, now: datetime) -> Verdict:
+        """Whether an open incident goes on."""
+        if window.baseline_at is not None and window.baseline_at > standing.turned_at:
+            return self._accepted(window, window.baseline_at)
+        compared = window.compared
+        fresh = 0 if window.silent(now) else self._fresh(compared, window, standing)
+        if not fresh:
+            return self._calm(window, State.NO_DATA, 0)
+        n = 0
+        if self.mode != "immediate":
+            n = self.over(compared, fresh, standing)
+        elif not compared.is_hit(1):
+            n = 1
+        if n:
+            return self._calm(window, State.OK, n)
+        began_at = standing.since or standing.opened_at
+        n = compared.since(began_at)
+        lately = min(self.of, n)
+        goes_on = compared.hits(lately) > self.limit * lately
+        state = State.BREACH if goes_on else State.HOLD
+        return self._breached(window, compared, n, state, since=began_at)
+
+    def _fresh(self, answers: Answers, window: Window, standing: Incident | None) -> int:
+        """How many of the latest answers may be judged: later than the turn and the baseline."""
+        return min(window.stretch(answers, standing), answers.later_than(window.baseline_at))
+
+    def _breach(self, window: Window, standing: Incident | None, fresh: int) -> int:
+        """The stretch of the latest answers that is a breach, back to its first hit; 0: none."""
+        answers = window.unnamed
+        if not answers.hits(fresh):
+            return 0
+        if self.mode == "immediate":
+            n = unjudged(answers, window, standing, fresh)
+            return n if answers.hits(n) else 0
+        if self.mode == "evidence" and _in_a_row(answers, fresh) >= self.changed:
+            n = self.changed
+        else:
+            n = self.proven(answers, fresh)
+        if not n:
+            return 0
+        while n < fresh and answers.is_hit(n + 1):
+            n += 1
+        while not answers.is_hit(n):
+            n -= 1
+        return n
+
+    def _breached(
+        self, window: Window, answers: Answers, n: int, state: State, *, since: datetime
+    ) -> Verdict:
+        """A breach counted over the latest n answers; `since`: when the first of them came."""
+        hits = answers.hit_samples(n)
+        expected = [s for s in answers.samples if s.identity is Identity.EXPECTED]
+        model = names(expected[-1:]) or "the expected model"
+        share = len(hits) / n
+        named = names(s for s in hits[:1] if s.identity is Identity.FALLBACK)
+        author = f"The latest came from {named}." if named else "Which model answers is not known."
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=state,
+            value=share,
+            limit=self.limit,
+            because=f"Answers no longer match {model} since "
+            f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {len(hits)} of {n} answers "
+            f"({share:.0%}) differ. {author}",
+            rows=tuple(sample.id for sample in hits[:_ROWS]),
+            facts=_facts(hits, expected),
+            literal=self.mode == "immediate",
+            since=since if state is State.BREACH else None,
+        )
+
+    def _calm(self, window: Window, state: State, n: int) -> Verdict:
+        literal = self.mode == "immediate"
+        return _calm(window.scope, state, n, limit=self.limit, literal=literal)
+
+    def _accepted(self, window: Window, at: datetime) -> Verdict:
+        return Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=State.OK,
+            value=0.0,
+            limit=self.limit,
+            because=f"A new baseline was accepted at {at.astimezone(UTC):%H:%M} UTC.",
+            literal=True,  # a person's word needs no evidence
+        )
+
+
+def _in_a_row(answers: Answers, fresh: int) -> int:
+    """How many of the latest answers are `changed` without another between them."""
+    latest = (answers.samples[-nth].identity for nth in range(1, fresh + 1))
+    return sum(1 for _ in takewhile(lambda identity: identity is Identity.CHANGED, latest))
+
+
+def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:
+    """What moved, which names are given, and latency and cost before and after."""
+    if not hits:
+        return {}
+    told = {"What moved": hits[0].why, "The response names": names(hits)}
+    after, before = _median_ms(hits), _median_ms(expected)
+    if after is not None:
+        told["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
+    usd, usd_before = mean_usd(hits), mean_usd(expected)
+    if usd is not None or usd_before is not None:
+        cost = "not known" if usd is None else f"${usd:.6f}"
+        told["Cost a query"] = cost + (f", before ${usd_before:.6f}" if usd_before else "")
+    return {label: said for label, said in told.items() if said}
+
+
+def _median_ms(samples: Sequence[Sample]) -> float | None:
+    latencies = [sample.ttft_ms for sample in samples if sample.ttft_ms is not None]
+    return median(latencies) if latencies else None
+
+
+@lru_cache(maxsize=256)  # most verdicts are this one
+def _calm(scope: str, state: State, n: int, *, limit: float, literal: bool) -> Verdict:
+    return Verdict(
+        rule=ModelChanged.name,
+        scope=scope,
+        state=state,
+        value=0.0 if n else None,
+        limit=limit,
+        because=f"The last {n} answers match the expected model."
+        if n
+        else "No fresh answer can be compared with the expected model.",
+        literal=literal,
+    )

@@ -1,0 +1,228 @@
+"""`model_changed`: answers that no longer match the expected model, by nobody known."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from monitor.domain import Incident, State, Verdict
+from monitor.rules import Fallback, ModelChanged, Window
+from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
+
+
+def rounds(marks: str) -> str:
+    """Marks in rounds of three."""
+    return "|".join(marks[i : i + 3] for i in range(0, len(marks), 3))
+
+
+def verdict(marks: str, standing: Incident | None = None, **limits: object) -> Verdict:
+    seen = window(marked(rounds(marks)))
+    return ModelChanged(**limits).judge(seen, standing, after(seen))  # type: ignore[arg-type]
+
+
+def judged(marks: str, standing: Incident | None = None, **limits: object) -> State:
+    return verdict(marks, standing, **limits).state
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("." * 30, State.OK),
+        ("." * 30 + "C", State.OK),  # one alone may be the detector's false alarm
+        ("." * 30 + "CC", State.BREACH),
+        ("." * 30 + "C?C", State.BREACH),  # nobody can tell: on neither side
+        ("." * 30 + "CxC", State.BREACH),  # nor do probes without an answer
+        ("." * 30 + "C.C", State.OK),
+        ("." * 30 + "CFC", State.BREACH),  # a name between them ends nothing
+        ("." * 30 + "DD", State.OK),
+        ("." * 30 + "DDD", State.OK),
+        ("." * 30 + "DDDD", State.BREACH),  # as four fallbacks are
+        ("." * 30 + "D.DDDD", State.BREACH),
+        ("." * 30 + "DC", State.OK),
+        ("." * 30 + "C.C.C.C.C.C.C", State.BREACH),  # 7 of 16
+        ("." * 30 + "F" * 30, State.OK),  # that is known by name
+        ("." * 30 + "?" * 30, State.OK),
+        ("???", State.NO_DATA),
+        ("xxx", State.NO_DATA),
+        ("FFF", State.NO_DATA),  # none of them can be compared
+    ],
+)
+def test_it_opens_on_changed_answers_in_a_row_or_on_a_proven_share(
+    marks: str, state: State
+) -> None:
+    assert judged(marks) is state
+
+
+def test_rare_changed_answers_in_good_months_open_nothing() -> None:
+    assert judged(("." * 19 + "C") * 40) is State.OK
+    assert judged(("." * 39 + "D") * 20) is State.OK
+
+
+@pytest.mark.parametrize("marks", ["." * 30 + "C" * 12, "." * 30 + "F" * 12, "." * 30 + "?" * 12])
+def test_answers_by_nobody_known_never_count_for_fallback(marks: str) -> None:
+    seen = window(marked(rounds(marks)))
+    expected = State.BREACH if "F" in marks else State.OK
+    assert Fallback().judge(seen, None, after(seen)).state is expected
+
+
+def test_the_sentence_says_whose_answers_no_longer_match_and_since_when() -> None:
+    found = verdict("." * 30 + "CCC?C")
+    assert found.because == (
+        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 4 of 4 answers (100%) "
+        "differ. Which model answers is not known."
+    )
+    assert (found.value, found.limit) == (1.0, 0.1)
+    assert found.since == NOON + timedelta(minutes=50, seconds=1)
+    assert [row.int for row in found.rows] == [35, 33, 32, 31]  # the proof, newest first
+
+
+def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
+    marks: dict[str, dict[str, Any]] = {
+        "C": {"why": "It differs in more bold.", "cost_usd": None, "ttft_ms": 1127.0},
+        ".": {"cost_usd": Decimal("0.000152"), "ttft_ms": 843.0},
+    }
+    samples = [
+        sample(mark, id=UUID(int=n), at=NOON + timedelta(seconds=n), **marks[mark])
+        for n, mark in enumerate("....CC")
+    ]
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
+    assert ModelChanged().judge(seen, None, after(seen)).facts == {
+        "What moved": "It differs in more bold.",
+        "TTFT": "1127 ms, before 843 ms",
+        "Cost a query": "not known, before $0.000152",
+    }
+
+
+# ------------------------------------------------------------ resolution
+
+
+def opened(**changes: Any) -> Incident:
+    """Opened by the second of the two changed answers that end the first thirty-two."""
+    at = NOON + timedelta(minutes=50, seconds=3)
+    return incident("model_changed", opened_at=at, since=at - timedelta(seconds=2), **changes)
+
+
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        ("CCC", State.BREACH),
+        ("...", State.BREACH),
+        ("." * 14, State.BREACH),
+        ("." * 15, State.OK),
+        ("." * 14 + "C", State.BREACH),
+        ("." * 14 + "D", State.BREACH),
+        ("C" + "." * 15, State.OK),
+        ("F" * 30, State.BREACH),  # a name was found: still not the expected model
+        ("F" * 9 + "." * 15, State.OK),
+        ("?" * 30, State.NO_DATA),
+        ("x" * 30, State.NO_DATA),
+    ],
+)
+def test_it_is_over_after_fifteen_answers_that_match_again(later: str, state: State) -> None:
+    assert judged("." * 30 + "CC" + later, opened()) is state
+
+
+def test_a_partial_change_needs_more_to_be_over() -> None:
+    standing = opened(opening_value=0.3)
+    before = "." * 30 + "CC" + ".....C." * 12
+    assert judged(before + "." * 15, standing) is not State.OK
+    assert judged(before + "." * 60, standing) is State.OK
+
+
+def test_while_it_is_open_the_share_is_counted_from_the_first_changed_answer() -> None:
+    found = verdict("." * 30 + "CC" + "C" * 27 + "...", opened())
+    assert found.value == pytest.approx(29 / 32)
+    assert "since 2026-11-23 12:50 UTC: 29 of 32 answers (91%)" in found.because
+    assert found.since == NOON + timedelta(minutes=50, seconds=1)
+
+
+def test_the_latest_are_named_where_a_name_was_found() -> None:
+    found = verdict("." * 30 + "CC" + "FFFF", opened())
+    assert found.because.endswith(f"6 of 6 answers (100%) differ. The latest came from {HAIKU}.")
+
+
+def test_a_baseline_that_a_person_confirmed_ends_it_at_once() -> None:
+    samples = list(marked(rounds("." * 30 + "CCCC")))
+    at = samples[-1].at + timedelta(seconds=1)
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=3, baseline_at=at)
+    found = ModelChanged().judge(seen, opened(), after(seen))
+    assert (found.state, found.literal) == (State.OK, True)
+    assert found.because == "A new baseline was accepted at 12:55 UTC."
+    resolved = opened(resolved_at=at)
+    assert ModelChanged().judge(seen, resolved, after(seen)).state is State.NO_DATA
+    assert ModelChanged().judge(seen, None, after(seen)).state is State.NO_DATA
+
+
+def test_a_baseline_older_than_the_incident_ends_nothing() -> None:
+    samples = marked(rounds("." * 30 + "CCCC"))
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=3, baseline_at=NOON)
+    assert ModelChanged().judge(seen, opened(), after(seen)).state is State.BREACH
+
+
+def test_after_its_end_only_later_answers_count() -> None:
+    standing = incident("model_changed", resolved_at=NOON + timedelta(minutes=10, seconds=30))
+    assert judged("CCCCCCCCC", standing) is State.NO_DATA
+    assert judged("CCCCCCCCC" + "C", standing) is State.OK
+    assert judged("CCCCCCCCC" + "CC", standing) is State.BREACH
+
+
+def test_after_a_gap_only_fresh_answers_count() -> None:
+    early = list(marked("..C"))
+    late = list(marked("C..", start=NOON + timedelta(hours=3)))
+    seen = window(iter([*early, *late]))
+    assert ModelChanged().judge(seen, None, after(seen)).state is State.OK
+
+
+# ------------------------------------------------------------ other readings
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("...", State.OK),
+        ("..C", State.BREACH),
+        ("..D", State.BREACH),
+        (".C.", State.BREACH),  # judged by nobody before the good one came
+        ("..F", State.OK),
+        ("..?", State.OK),
+    ],
+)
+def test_immediate_takes_each_answer_literally(marks: str, state: State) -> None:
+    assert judged(marks, mode="immediate") is state
+
+
+def test_immediate_is_over_with_the_next_answer_that_matches() -> None:
+    fired = incident("model_changed", opened_at=NOON + timedelta(seconds=4))
+    over = replace(fired, resolved_at=NOON + timedelta(seconds=6))
+    assert judged(".C", fired, mode="immediate") is State.NO_DATA  # nothing new
+    assert judged(".C.", fired, mode="immediate") is State.OK
+    assert judged(".C.", over, mode="immediate") is State.NO_DATA
+    assert judged(".C." + "C..", over, mode="immediate") is State.BREACH
+
+
+@pytest.mark.parametrize(
+    ("marks", "state"),
+    [
+        ("." * 18 + "CC", State.OK),  # 2 of 20 is the limit
+        ("." * 17 + "CCC", State.BREACH),
+        ("CCC" + "." * 20, State.OK),
+    ],
+)
+def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: State) -> None:
+    assert judged(marks, mode="share") is state
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"limit": 0}, "limit = 0: write a number between 0.001 and 0.9"),
+        ({"changed": 0}, "changed = 0: write a number of at least 1"),
+        ({"answers_to_resolve": 500}, "answers_to_resolve = 500: write a number between 1 and 200"),
+    ],
+)
+def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        ModelChanged(**limits)  # type: ignore[arg-type]
