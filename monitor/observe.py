@@ -14,6 +14,7 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     Cost,
+    CostRange,
     Dialect,
     Ending,
     Observation,
@@ -124,9 +125,11 @@ def observe(
         claims=claims,
         cost_usd=cost.usd if isinstance(cost, Cost) else None,
         cost_source=cost.source if isinstance(cost, Cost) else None,
-        cost_reason=cost.reason if isinstance(cost, Unpriced) else None,
-        rates=cost.rates if isinstance(cost, Cost) else {},
+        cost_reason=None if isinstance(cost, Cost) else cost.reason,
+        rates={} if isinstance(cost, Unpriced) else cost.rates,
         faults=reply.faults,
+        cost_low_usd=cost.low if isinstance(cost, CostRange) else None,
+        cost_high_usd=cost.high if isinstance(cost, CostRange) else None,
     )
 
 
@@ -155,10 +158,10 @@ def _cost(
     transcript: Transcript,
     *,
     cut: bool,
-) -> Cost | Unpriced:
+) -> Cost | CostRange | Unpriced:
     if not reply.pieces and reply.usage == Usage():
         return Unpriced("no answer was heard")
-    return pricing.priced(
+    return pricing.priced_or_ranged(
         reply.usage,
         model=who.model,
         text=_all_text(reply),

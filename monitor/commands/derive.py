@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from monitor import identity, pricing
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.domain import Cost, Target
+from monitor.domain import Cost, CostRange, Target, Unpriced, amount_text
 from monitor.jobs.deriving import Changed, derive
 from monitor.pricing import Book
 from monitor.store import REVISION, Away, Database, SchemaUnknown, derived, schema
@@ -76,12 +76,17 @@ def _told(name: str, judged: int, changed: list[Changed]) -> Iterator[str]:
                 yield f"  {what}: {before} → {after}: {count}"
     was, is_ = _spent(item.before for item in changed), _spent(item.after for item in changed)
     if was != is_:
-        yield f"  spent on them: ${was:f} → ${is_:f}"
+        yield f"  spent on them: {was} → {is_}"
 
 
 def _price(judgement: Judgement) -> str:
-    cost = judgement.cost
-    return cost.source.value if isinstance(cost, Cost) else f"none, {cost.reason}"
+    match judgement.cost:
+        case Cost(_, source):
+            return source.value
+        case CostRange():
+            return "range, the model is unknown"
+        case Unpriced(reason):
+            return f"none, {reason}"
 
 
 _ASPECTS: dict[str, Callable[[Judgement], str]] = {
@@ -91,6 +96,14 @@ _ASPECTS: dict[str, Callable[[Judgement], str]] = {
 }
 
 
-def _spent(judgements: Iterable[Judgement]) -> Decimal:
-    costs = (judgement.cost for judgement in judgements)
-    return sum((cost.usd for cost in costs if isinstance(cost, Cost)), Decimal(0)).normalize()
+def _spent(judgements: Iterable[Judgement]) -> str:
+    low = high = Decimal(0)
+    for judgement in judgements:
+        match judgement.cost:
+            case Cost(usd):
+                low, high = low + usd, high + usd
+            case CostRange(cheapest, dearest):
+                low, high = low + cheapest, high + dearest
+            case Unpriced():
+                pass
+    return amount_text(low, high, lambda usd: f"${usd.normalize():f}")

@@ -36,8 +36,10 @@ from monitor.domain.judged import (
     TryLater,
     Verdict,
 )
+from monitor.domain.money import amount_text
 from monitor.domain.observed import (
     Cost,
+    CostRange,
     CostSource,
     Evidence,
     Identity,
@@ -55,6 +57,7 @@ __all__ = [
     "Claim",
     "ClaimKind",
     "Cost",
+    "CostRange",
     "CostSource",
     "Delivery",
     "Dialect",
@@ -89,4 +92,5 @@ __all__ = [
     "Verdict",
     "Who",
     "WireRequest",
+    "amount_text",
 ]

@@ -35,7 +35,10 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spend:
-    """Money of one day so far in one zone. `at_least`: something in it has no price."""
+    """Money of one day so far in one zone. `at_least`: something in it has no price.
+
+    `total_usd` is certain; answers of unknown model may have cost up to `margin_usd` more.
+    """
 
     day: date
     starts_at: datetime
@@ -45,6 +48,12 @@ class Spend:
     slices: tuple[
         tuple[datetime, Decimal], ...
     ] = ()  # recent spend by five minutes, in order of time
+    margin_usd: Decimal = Decimal(0)
+
+    @property
+    def high_usd(self) -> Decimal:
+        """The most the day may have cost."""
+        return self.total_usd + self.margin_usd
 
 
 class State(StrEnum):

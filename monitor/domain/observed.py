@@ -102,6 +102,21 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
+class CostRange:
+    """What an answer of unknown model cost: `low` on the cheapest declared model, `high` on the
+    most expensive one.
+
+    `reason` says so in one sentence. `rates` are those of both ends, with the prefixes `low_`
+    and `high_`; key `without_price` names declared models that the range leaves out.
+    """
+
+    low: Decimal
+    high: Decimal
+    reason: str
+    rates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Unpriced:
     """Nobody can say what it cost. Stored as NULL: a silent zero blinds the spend rule."""
 
@@ -154,7 +169,9 @@ class Observation:
     claims: tuple[Claim, ...]
     cost_usd: Decimal | None
     cost_source: CostSource | None
-    cost_reason: str | None  # why there is no price
+    cost_reason: str | None  # why there is no price, or only a range
     rates: Mapping[str, str]
     identity_reason: str = ""  # the judgement in one sentence
     faults: tuple[str, ...] = ()
+    cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
+    cost_high_usd: Decimal | None = None

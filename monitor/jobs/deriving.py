@@ -13,6 +13,7 @@ from monitor import identity, pricing
 from monitor.domain import (
     ClaimKind,
     Cost,
+    CostRange,
     CostSource,
     Evidence,
     Identity,
@@ -137,7 +138,7 @@ def _recorded_cost(stored: Stored, target: Target, book: Book) -> Cost | Unprice
     ]
     if not costs or len(costs) < len(stored.receipts):
         return None
-    known = [cost for cost in costs if isinstance(cost, Cost)]
+    known = [cost for cost in costs if isinstance(cost, Cost)]  # a record names its model
     if len(known) < len(costs):
         return next(cost for cost in costs if isinstance(cost, Unpriced))
     source = max((cost.source for cost in known), key=list(CostSource).index)
@@ -149,7 +150,7 @@ def _tells_cost(usage: Usage) -> bool:
     return charged or None not in (usage.prompt_tokens, usage.answer_tokens)
 
 
-def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | Unpriced:
+def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | CostRange | Unpriced:
     """Tokens as they were priced × the price of now; a provider's charge stays what it is."""
     stands = stored.stands.cost
     charged = isinstance(stands, Cost) and not stands.rates  # of a stream whole or cut
@@ -163,8 +164,15 @@ def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | Unpric
         cache_write_tokens=stored.cache_write_tokens,
     )
     # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
-    estimated = not (isinstance(stands, Cost) and stands.source is CostSource.REPORTED)
+    estimated = not _reported(stands)
     return _priced(counted, who.model, stored, target, book, estimated=estimated)
+
+
+def _reported(stands: Cost | CostRange | Unpriced) -> bool:
+    """Whether the service reported the tokens: a range notes them only where it estimated."""
+    if isinstance(stands, CostRange):
+        return "answer_tokens" not in stands.rates
+    return isinstance(stands, Cost) and stands.source is CostSource.REPORTED
 
 
 def _priced(
@@ -175,16 +183,16 @@ def _priced(
     book: Book,
     *,
     estimated: bool = False,
-) -> Cost | Unpriced:
+) -> Cost | CostRange | Unpriced:
     query = _query(stored, target) or Query(id=stored.query, text="")
-    cost = pricing.priced(
+    cost = pricing.priced_or_ranged(
         usage, model=model, text="", query=query, target=target, book=book,
         at=stored.started_at, cut=estimated,
     )  # fmt: skip
     if isinstance(cost, Unpriced) or not cost.rates:
         return cost
     stands = stored.stands.cost
-    if isinstance(stands, Cost):
+    if isinstance(stands, (Cost, CostRange)):
         floor = stands.rates.get("prompt_tokens", "").startswith("at least")
     else:
         floor = query.prompt_tokens is None

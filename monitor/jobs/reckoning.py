@@ -4,12 +4,13 @@ The running day is reckoned far more often than hours are rolled up, and once mo
 page is drawn: a report does not lag behind the rows there are.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from monitor.accounts import ACCOUNTS
+from monitor.domain import Target
 from monitor.pricing import Book, Slice, account_spend, day_of, fresh_for, spent_day
 from monitor.pricing.hours import spent_hours
 from monitor.pricing.meters import Account, Line
@@ -69,6 +70,7 @@ async def day(
         heard, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
         provider_of=provider_of, accounts=await _accounts(connection, starts_at, ends_at),
         fresh_for=fresh_for(settings.file.accounts.every),
+        billers=billers(settings.targets.values(), provider_of),
     )  # fmt: skip
     hours = spent_hours(heard, starts_at=starts_at, ends_at=ends_at, now=now,
                         daily_queries=queries, provider_of=provider_of)  # fmt: skip
@@ -76,11 +78,20 @@ async def day(
         connection, on, starts_at=starts_at, ends_at=ends_at, until=min(now, ends_at),
         hours=[
             reckoned.HourRow(hour=h.starts_at, until=h.until, target=h.target, provider=h.provider,
-                             meter=h.meter, usd=h.spent.usd, at_least=h.spent.at_least)
+                             meter=h.meter, usd=h.spent.usd, at_least=h.spent.at_least,
+                             margin_usd=h.spent.margin_usd)
             for h in hours
         ],
         providers=_rows(found.spend.lines, heard, provider_of),
     )  # fmt: skip
+
+
+def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
+    """Who bills for the declared models of each target; None among them: nobody can tell."""
+    return {
+        target.name: {provider_of(m) for m in (*target.expected_models, *target.fallback_models)}
+        for target in targets
+    }
 
 
 async def _accounts(
@@ -118,4 +129,7 @@ def _row(line: Line, unpriced: dict[str | None, int]) -> reckoned.DayRow:
         at_least=line.spent.at_least,
         meter=line.meter,
         because=line.because,
+        probes_margin_usd=spent.probes.margin_usd,
+        traffic_margin_usd=spent.traffic.margin_usd,
+        spent_margin_usd=line.spent.margin_usd,
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
+from functools import cache
 
 from monitor.accounts import ACCOUNTS
 from monitor.domain import Spend
+from monitor.jobs.reckoning import billers
 from monitor.jobs.watch import Watch
 from monitor.pricing import Slice, account_spend, day_of, fresh_for, spent_day
 from monitor.store import Connection, accounts, spending
@@ -31,15 +33,22 @@ async def _day(
         spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
         if spent is not None:
             known[provider] = spent
+    targets = watch.settings.targets.values()
+
+    @cache
+    def provider_of(model: str) -> str | None:
+        return watch.book.provider(model, at=at)
+
     found = spent_day(
         [Slice(**item._asdict()) for item in heard],
         starts_at=starts_at,
         ends_at=ends_at,
         now=now,
-        daily_queries={t.name: t.daily_queries for t in watch.settings.targets.values()},
-        provider_of=lambda model: watch.book.provider(model, at=at),
+        daily_queries={t.name: t.daily_queries for t in targets},
+        provider_of=provider_of,
         accounts=known,
         fresh_for=fresh_for(watch.settings.file.accounts.every),
+        billers=billers(targets, provider_of),
     )
     total = found.spend.total
     return Spend(
@@ -48,5 +57,6 @@ async def _day(
         ends_at=ends_at,
         total_usd=total.usd,
         at_least=total.at_least,
+        margin_usd=total.margin_usd,
         slices=found.slices,
     )

@@ -1,7 +1,7 @@
 """What answers cost: the price book, tokens × price, spend meters and projections. Pure."""
 
 from monitor.pricing.book import Book, book, shipped
-from monitor.pricing.cost import cost, priced
+from monitor.pricing.cost import cost, priced, priced_or_ranged
 from monitor.pricing.day import Slice, SpentDay, spent_day
 from monitor.pricing.meters import (
     Account,
@@ -50,6 +50,7 @@ __all__ = [
     "exact",
     "fresh_for",
     "priced",
+    "priced_or_ranged",
     "projected",
     "rounded",
     "rows",

@@ -1,13 +1,17 @@
-"""What one probe cost: tokens × price, or what the provider says it charged."""
+"""What one probe cost: tokens × price, what the provider says it charged, or a range."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
+from monitor.domain import Cost, CostRange, CostSource, Query, Target, Unpriced, Usage
 from monitor.pricing.book import Book
 from monitor.pricing.money import exact
 from monitor.pricing.price import Price
 from monitor.pricing.tokens import Tokens, tokens
+from monitor.scrub import plain
+
+_COUNTED = ("prompt_tokens", "answer_tokens")
 
 
 def priced(
@@ -35,6 +39,57 @@ def priced(
     if isinstance(price, Unpriced):
         return price
     return cost(tokens(usage, text=text, query=query, target=target, cut=cut), price)
+
+
+def priced_or_ranged(
+    usage: Usage,
+    *,
+    model: str | None,
+    text: str,
+    query: Query,
+    target: Target,
+    book: Book,
+    at: datetime,
+    cut: bool,
+) -> Cost | CostRange | Unpriced:
+    """The cost as `priced` knows it; where the model is unknown, the range of what the target's
+    declared models would have cost: those expected and the fallbacks.
+
+    Models without a price are left out of the range and named in it. Without any price there
+    is no range.
+    """
+    found = priced(usage, model=model, text=text, query=query, target=target, book=book, at=at,
+                   cut=cut)  # fmt: skip
+    if isinstance(found, Cost) or model is not None:
+        return found
+    used = tokens(usage, text=text, query=query, target=target, cut=cut)
+    costs: dict[str, Cost] = {}
+    without = []
+    for declared in dict.fromkeys((*target.expected_models, *target.fallback_models)):
+        price = book.price(declared, at=at)
+        charge = price if isinstance(price, Unpriced) else cost(used, price)
+        if isinstance(charge, Unpriced):
+            without.append(declared)
+        else:
+            costs[declared] = charge
+    return _range(costs, without) if costs else found
+
+
+def _range(costs: Mapping[str, Cost], without: Sequence[str]) -> CostRange:
+    cheapest, dearest = (pick(costs, key=lambda name: costs[name].usd) for pick in (min, max))
+    low, high = costs[cheapest], costs[dearest]
+    rates = {
+        f"{end}_{name}": rate
+        for end, of in (("low", low), ("high", high))
+        for name, rate in of.rates.items()
+        if name not in _COUNTED
+    }
+    rates |= {name: low.rates[name] for name in _COUNTED if name in low.rates}
+    reason = f"the model is unknown: priced as a range, from {cheapest} to {dearest}"
+    if without:
+        rates["without_price"] = ", ".join(without)
+        reason += f"; without {', '.join(without)}, which has no price"
+    return CostRange(low.usd, high.usd, plain(reason), rates)
 
 
 def cost(used: Tokens, price: Price) -> Cost | Unpriced:

@@ -46,8 +46,7 @@ def spent_hours(
 
     for item in heard:
         provider = provider_of(item.model) if item.model else None
-        spent = Amount(item.probes_usd, at_least=item.unpriced > 0)
-        add(item.starts_at, (item.target, provider, "probes"), spent)
+        add(item.starts_at, (item.target, provider, "probes"), item.spent)
     for target, queries in daily_queries.items():
         own = [item for item in heard if item.target == target]
         for begins, span, serving in serving_by_slice(own, starts_at, until, provider_of):

@@ -9,7 +9,7 @@ probes and traffic answered by that provider's models. One account alone would b
 news whenever it falls silent because another provider answers in its place.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -25,13 +25,26 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Dollars; `at_least` where something in the sum has no price."""
+    """Dollars that are certain, and `margin_usd` more on the dearest models that may have answered.
+
+    Answers of unknown model cost between `usd` and `high_usd`; the margin is 0 where all are
+    known. `at_least` where something in the sum has no price.
+    """
 
     usd: Decimal = Decimal(0)
     at_least: bool = False
+    margin_usd: Decimal = Decimal(0)
+
+    @property
+    def high_usd(self) -> Decimal:
+        return self.usd + self.margin_usd
 
     def __add__(self, other: "Amount") -> "Amount":
-        return Amount(self.usd + other.usd, self.at_least or other.at_least)
+        return Amount(
+            self.usd + other.usd,
+            self.at_least or other.at_least,
+            self.margin_usd + other.margin_usd,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +59,31 @@ class Account:
 class Serving:
     """Answers of one provider's model among those heard, and what a canned query costs there.
 
-    `provider` None: nobody can tell who bills. `mean_usd` None: no price.
+    `provider` None: nobody can tell who bills. `mean_usd` None: no price. `mean_high_usd`: on
+    the dearest declared model, where the model is unknown; `mean_usd` is on the cheapest then.
+    `at_least`: some of the answers have no price, or not the whole range.
     """
 
     provider: str | None
     answers: int
     mean_usd: Decimal | None
+    mean_high_usd: Decimal | None = None
+    at_least: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderDay:
-    """One provider's meters on one day. `provider` None: nobody can tell who bills."""
+    """One provider's meters on one day. `provider` None: nobody can tell who bills.
+
+    `held`: the part of probes and traffic by unknown models that accounts of other providers
+    may hold already, as an amount to take off.
+    """
 
     provider: str | None
     probes: Amount = Amount()
     traffic: Amount = Amount()
     account: Account | None = None
+    held: Amount = Amount()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,20 +128,31 @@ def traffic(
     be spread evenly over the day, and over models as the answers are. If nobody was heard,
     nobody can tell: at least nothing. No queries a day: the meter is off, and empty.
     """
+    spent: dict[str | None, Amount] = {}
+    for share, amount in traffic_shares(serving, daily_queries=daily_queries, span=span, day=day):
+        provider = share.provider if share else None
+        spent[provider] = spent.get(provider, Amount()) + amount
+    return spent
+
+
+def traffic_shares(
+    serving: Iterable[Serving], *, daily_queries: int, span: timedelta, day: timedelta
+) -> Iterator[tuple[Serving | None, Amount]]:
+    """The same by share; a share of None, at least nothing, if nobody was heard."""
     heard = [share for share in serving if share.answers > 0]
     if daily_queries <= 0 or span <= timedelta(0):
-        return {}
+        return
     if not heard:
-        return {None: Amount(at_least=True)}
+        yield None, Amount(at_least=True)
     queries = Decimal(daily_queries) * (span // _TICK) / (day // _TICK)
     answers = sum(share.answers for share in heard)
-    spent: dict[str | None, Amount] = {}
     for share in heard:
-        mean = share.mean_usd
-        usd = rounded((mean or Decimal(0)) * queries * share.answers / answers)
-        amount = Amount(usd, at_least=mean is None)
-        spent[share.provider] = spent.get(share.provider, Amount()) + amount
-    return spent
+        low = rounded((share.mean_usd or Decimal(0)) * queries * share.answers / answers)
+        high = low
+        if share.mean_high_usd is not None:
+            high = rounded(share.mean_high_usd * queries * share.answers / answers)
+        at_least = share.at_least or share.mean_usd is None
+        yield share, Amount(low, at_least, high - low)
 
 
 def account_spend(
@@ -161,14 +194,19 @@ def daily_spend(
 def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> Line:
     estimate, account = day.probes + day.traffic, day.account
     if account is None:
-        return Line(day=day, spent=estimate, meter="estimate", because="probes and traffic")
+        because = "probes and traffic"
+        if day.held != Amount():
+            because += "; accounts may hold what unknown models cost"
+        spent = Amount(estimate.usd - day.held.usd, estimate.at_least,
+                       estimate.margin_usd - day.held.margin_usd)  # fmt: skip
+        return Line(day=day, spent=spent, meter="estimate", because=because)
     if now - account.at <= fresh_for:
         return Line(day=day, spent=account.spent, meter="account", because="the account says so")
     minutes = (now - account.at) // timedelta(minutes=1)
     because = f"the account was last read {minutes} minutes ago"
     # A frozen account is silence, not thrift: the larger of the two counts, as a floor.
     if account.spent.usd < estimate.usd:
-        spent = Amount(estimate.usd, at_least=True)
+        spent = Amount(estimate.usd, at_least=True, margin_usd=estimate.margin_usd)
         return Line(day=day, spent=spent, meter="estimate", because=because)
     spent = Amount(account.spent.usd, at_least=True)
     return Line(day=day, spent=spent, meter="account", because=because)

@@ -14,7 +14,17 @@ from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, Select, bindparam, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Claim, Cost, CostSource, Evidence, Identity, Outcome, Unpriced, Who
+from monitor.domain import (
+    Claim,
+    Cost,
+    CostRange,
+    CostSource,
+    Evidence,
+    Identity,
+    Outcome,
+    Unpriced,
+    Who,
+)
 from monitor.store.receipts import Record, of
 from monitor.store.tables import observations
 
@@ -29,7 +39,7 @@ class Judgement:
     """What is derived: who answered, and what it cost."""
 
     who: Who
-    cost: Cost | Unpriced
+    cost: Cost | CostRange | Unpriced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,8 +69,8 @@ class Stored:
 
 
 _RAW = tuple(f.name for f in fields(Stored) if f.name not in ("stands", "receipts"))
-_DERIVED = ("identity", "model_detected", "confidence", "identity_reason", "evidence",
-            "cost_usd", "cost_source", "cost_reason", "rates")  # fmt: skip
+_MONEY = ("cost_usd", "cost_source", "cost_reason", "rates", "cost_low_usd", "cost_high_usd")
+_DERIVED = ("identity", "model_detected", "confidence", "identity_reason", "evidence", *_MONEY)
 _COLUMNS = [observations.c[name] for name in (*_RAW, *_DERIVED)]
 
 
@@ -102,9 +112,12 @@ def _stored(row: RowMapping, records: tuple[Record, ...]) -> Stored:
         _EVIDENCE.validate_python(row["evidence"]),
         row["identity_reason"],
     )
-    cost: Cost | Unpriced = Unpriced(row["cost_reason"] or "")
+    cost: Cost | CostRange | Unpriced = Unpriced(row["cost_reason"] or "")
     if row["cost_usd"] is not None:
         cost = Cost(row["cost_usd"], CostSource(row["cost_source"]), row["rates"])
+    elif row["cost_low_usd"] is not None:
+        ends = row["cost_low_usd"], row["cost_high_usd"]
+        cost = CostRange(*ends, row["cost_reason"] or "", row["rates"])
     return Stored(**raw, stands=Judgement(who, cost), receipts=records)
 
 
@@ -144,11 +157,16 @@ def _row(made: Judgement) -> dict[str, Any]:
     }
 
 
-def _charge(cost: Cost | Unpriced) -> dict[str, Any]:
-    if isinstance(cost, Unpriced):
-        return {"cost_usd": None, "cost_source": None, "cost_reason": cost.reason, "rates": {}}
-    return {"cost_usd": cost.usd, "cost_source": cost.source, "cost_reason": None,
-            "rates": dict(cost.rates)}  # fmt: skip
+def _charge(cost: Cost | CostRange | Unpriced) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_MONEY)
+    match cost:
+        case Cost(usd, source, rates):
+            return row | {"cost_usd": usd, "cost_source": source, "rates": dict(rates)}
+        case CostRange(low, high, reason, rates):
+            ends = {"cost_low_usd": low, "cost_high_usd": high}
+            return row | ends | {"cost_reason": reason, "rates": dict(rates)}
+        case Unpriced(reason):
+            return row | {"cost_reason": reason, "rates": {}}
 
 
 _REWRITE = (

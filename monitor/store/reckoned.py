@@ -23,6 +23,7 @@ class HourRow:
     meter: str
     usd: Decimal
     at_least: bool
+    margin_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,9 @@ class DayRow:
     at_least: bool
     meter: str
     because: str
+    probes_margin_usd: Decimal = Decimal(0)
+    traffic_margin_usd: Decimal = Decimal(0)
+    spent_margin_usd: Decimal = Decimal(0)
 
 
 NOTHING = DayRow(
@@ -108,9 +112,12 @@ async def stale_days(connection: AsyncConnection, most: int = 31) -> Sequence[da
 
 _STALE = """
     WITH rolled AS (
-        SELECT day, sum(usd) AS usd, sum(unpriced) AS unpriced FROM answers_daily GROUP BY day
+        SELECT day, sum(usd + low_usd) AS usd, sum(high_usd - low_usd) AS margin_usd,
+            sum(unpriced) AS unpriced
+        FROM answers_daily GROUP BY day
     ), reckoned AS (
-        SELECT day, sum(probes_usd) AS usd, sum(unpriced) AS unpriced, max(reckoned_at) AS until
+        SELECT day, sum(probes_usd) AS usd, sum(probes_margin_usd) AS margin_usd,
+            sum(unpriced) AS unpriced, max(reckoned_at) AS until
         FROM spend_days GROUP BY day
     )
     SELECT d.day::date
@@ -125,6 +132,7 @@ _STALE = """
     WHERE s.days_until > '-infinity' AND (
         reckoned.until IS DISTINCT FROM (d.day + interval '1 day') AT TIME ZONE s.zone
         OR reckoned.usd <> coalesce(rolled.usd, 0)
+        OR reckoned.margin_usd <> coalesce(rolled.margin_usd, 0)
         OR reckoned.unpriced <> coalesce(rolled.unpriced, 0)
     )
     ORDER BY d.day LIMIT :most

@@ -3,6 +3,8 @@
 Every row is computed from others and may be computed again: nothing is added to a figure.
 """
 
+from decimal import Decimal
+
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -14,6 +16,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Numeric,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -26,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from monitor.store.tables import INSTANT, MONEY, metadata, observations, slots
 
 _NEVER = text("'-infinity'")
+_MARGIN = "so much more on the most expensive declared model, where the model is unknown"
 
 
 def _latencies() -> list[Column[object]]:
@@ -61,11 +65,23 @@ def _answers() -> list[Column[object]]:
         Column("answered_usd", MONEY, nullable=False, comment="cost of the priced ones"),
         Column("probes", Integer, nullable=False, comment="every probe, failed ones included"),
         Column("usd", MONEY, nullable=False, comment="cost of every probe that has one"),
-        Column("unpriced", Integer, nullable=False, comment="brought text and have no cost"),
+        Column("unpriced", Integer, nullable=False,
+               comment="brought text and have no cost, or a range without some declared model"),
         Column("counted", Integer, nullable=False, comment="answered, with tokens known"),
         Column("prompt_tokens", BigInteger, nullable=False, comment="of the counted ones"),
         Column("answer_tokens", BigInteger, nullable=False, comment="of the counted ones"),
-    ]
+        _since_then("ranged", Integer, "of unknown model, with a range instead of a cost"),
+        _since_then("low_usd", MONEY, "of the ranged ones, on the cheapest declared model"),
+        _since_then("high_usd", MONEY, "of the ranged ones, on the most expensive one"),
+        _since_then("answered_ranged", Integer, "ranged ones among those answered"),
+        _since_then("answered_low_usd", MONEY, "low_usd of those answered"),
+        _since_then("answered_high_usd", MONEY, "high_usd of those answered"),
+    ]  # fmt: skip
+
+
+def _since_then(name: str, kind: type[Integer] | Numeric[Decimal], comment: str) -> Column[object]:
+    """A figure that older rows do not have: nothing was counted."""
+    return Column(name, kind, nullable=False, server_default=text("0"), comment=comment)
 
 
 def _models() -> list[Column[object]]:
@@ -156,8 +172,10 @@ spend_hourly = Table(
     Column("target", Text, nullable=False),
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("meter", Text, nullable=False, comment="probes or traffic"),
-    Column("usd", MONEY, nullable=False),
+    Column("usd", MONEY, nullable=False,
+           comment="answers of unknown model on the cheapest declared model"),
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
+    _since_then("margin_usd", MONEY, _MARGIN),
     CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
     CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
     Index("uq_spend_hourly", "hour", "target", "provider", "meter", unique=True,
@@ -179,6 +197,9 @@ spend_days = Table(
     Column("meter", Text, nullable=False, comment="where spent_usd comes from"),
     Column("because", Text, nullable=False, comment="why from there"),
     Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
+    _since_then("probes_margin_usd", MONEY, _MARGIN),
+    _since_then("traffic_margin_usd", MONEY, _MARGIN),
+    _since_then("spent_margin_usd", MONEY, _MARGIN),
     CheckConstraint("meter IN ('account', 'estimate')", "meter"),
     Index("uq_spend_days", "day", "provider", unique=True, postgresql_nulls_not_distinct=True),
     comment="the day's spend by provider, and the meters it was read from",

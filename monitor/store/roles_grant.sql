@@ -8,7 +8,8 @@ GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO monitor_writer;
 -- Observations are added, and only through their table. What was observed never changes; what is derived from it may be
 -- derived again. Which schema this is, the owner decides.
 REVOKE UPDATE ON observations FROM monitor_writer;
-GRANT UPDATE (identity, model_detected, confidence, identity_reason, evidence, cost_usd, cost_source, cost_reason, rates)
+GRANT UPDATE (identity, model_detected, confidence, identity_reason, evidence, cost_usd, cost_source, cost_reason, rates,
+    cost_low_usd, cost_high_usd)
     ON observations TO monitor_writer;
 DO $$
 DECLARE

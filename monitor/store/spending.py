@@ -5,14 +5,17 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from sqlalchemy import func, literal_column, select
+from sqlalchemy import case, func, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.tables import observations
 
 
 class Heard(NamedTuple):
-    """One row of the sum; the fields of `monitor.pricing.Slice`, in its order."""
+    """One row of the sum; the fields of `monitor.pricing.Slice`, in its order.
+
+    `high_usd` None: the rows have exact costs, or none at all.
+    """
 
     target: str
     starts_at: datetime
@@ -21,6 +24,8 @@ class Heard(NamedTuple):
     answers: int
     unpriced: int
     mean_usd: Decimal | None
+    high_usd: Decimal | None
+    mean_high_usd: Decimal | None
 
 
 async def by_five_minutes(
@@ -34,17 +39,24 @@ async def by_five_minutes(
         literal_column("'2000-01-01'::timestamptz"),
     )
     answered = table.outcome == "answered"
+    ranged = table.cost_high_usd.is_not(None)
+    low = func.coalesce(table.cost_usd, table.cost_low_usd)
+    without_price = case(
+        (ranged, table.rates.has_key("without_price")), else_=table.cost_usd.is_(None)
+    )
     summed = (
         select(
             table.target,
             begins.label("starts_at"),
             table.model_detected,
-            func.coalesce(func.sum(table.cost_usd), Decimal(0)),
+            func.coalesce(func.sum(low), Decimal(0)),
             func.count().filter(answered),
-            func.count().filter(table.cost_usd.is_(None), table.pieces > 0),
-            func.avg(table.cost_usd).filter(answered),
+            func.count().filter(table.pieces > 0, without_price),
+            func.avg(low).filter(answered),
+            func.sum(table.cost_high_usd),
+            func.avg(table.cost_high_usd).filter(answered),
         )
         .where(table.slot >= since, table.slot < until)
-        .group_by(table.target, begins, table.model_detected)
+        .group_by(table.target, begins, table.model_detected, ranged)
     )
     return [Heard(*row) for row in await connection.execute(summed)]

@@ -122,10 +122,15 @@ observations = Table(
            comment="USD; NULL: cannot be priced, never 0"),
     Column("cost_source", Text,
            comment="order of trust: provider, reported, estimated"),
-    Column("cost_reason", Text, comment="why there is no price"),
+    Column("cost_reason", Text, comment="why there is no price, or only a range"),
     Column("rates", JSONB, nullable=False, comment="rates used, USD per million tokens, as text"),
     Column("faults", ARRAY(Text), nullable=False,
            comment="oddities that cost nothing, e.g. a gap in the numbering"),
+    Column("cost_low_usd", MONEY,
+           comment="USD on the cheapest declared model, of an answer of unknown model; NULL: "
+           "cost_usd is known, or there is no range"),
+    Column("cost_high_usd", MONEY,
+           comment="USD on the most expensive declared model; NULL where cost_low_usd is"),
     PrimaryKeyConstraint("slot", "id"),
     CheckConstraint("origin IN ('round', 'burst', 'manual')", "origin"),
     _one_of("outcome", domain.Outcome),
@@ -137,6 +142,13 @@ observations = Table(
     CheckConstraint("confidence BETWEEN 0 AND 1", "confidence"),
     CheckConstraint("cost_usd >= 0 AND cost_usd < 'NaN'", "cost_usd"),
     CheckConstraint("(cost_usd IS NULL) = (cost_source IS NULL)", "cost_has_source"),
+    CheckConstraint(
+        "(cost_low_usd IS NULL) = (cost_high_usd IS NULL) "
+        "AND (cost_low_usd IS NULL OR (cost_usd IS NULL AND cost_low_usd >= 0 "
+        "AND cost_low_usd <= cost_high_usd AND cost_high_usd < 'NaN'))",
+        "cost_range",
+        postgresql_not_valid=True,  # rows from before it have no range
+    ),
     Index("uq_observations_round", "target", "region", "query", "slot", unique=True,
           postgresql_where=text("origin = 'round'")),
     Index("ix_observations_id", "id"),

@@ -94,6 +94,43 @@ def test_names_that_are_known_now_are_judged_and_priced(derived: Any, database_u
     assert lines[-1].startswith("  spent on them: $0 → $0.00")
 
 
+PRICES = f"""
+[prices."{LLAMA}"]
+input = "0.20"
+output = "0.20"
+[prices."{HAIKU}"]
+input = "1"
+output = "5"
+"""
+ENDS = "SELECT cost_usd, cost_low_usd, cost_high_usd FROM observations ORDER BY slot"
+
+
+def test_answers_of_unknown_model_are_priced_as_a_range(derived: Any, database_url: str) -> None:
+    changed = said("", identity=Identity.CHANGED)
+    silent = said("", pieces=0, answer_tokens=None)
+    told = derived(series([said(""), changed, silent]), more=PRICES)
+    ends = (None, Decimal("0.00024"), Decimal("0.002"))  # 1,200 × $0.20; 1,000 × $1 + 200 × $5
+    assert rows(database_url, ENDS) == [ends, ends, (None, None, None)]
+    assert told.splitlines()[1:] == [
+        "  cost: none, no one can tell which model answered → range, the model is unknown: 2",
+        "  spent on them: $0 → between $0.00048 and $0.004",
+    ]
+    assert derived([], more=PRICES) == "rag: 0 of 3 observations are judged otherwise now\n"
+    more = PRICES.replace('input = "1"', 'input = "2"')
+    derived([], more=more)
+    assert rows(database_url, ENDS)[0] == (None, Decimal("0.00024"), Decimal("0.003"))
+
+
+def test_a_model_that_is_known_now_has_a_cost_and_no_range(derived: Any, database_url: str) -> None:
+    ranged = said(HAIKU, cost_reason="the model is unknown: priced as a range",
+                  cost_low_usd=Decimal("0.00024"), cost_high_usd=Decimal("0.002"),
+                  rates={"low_input": "0.20"})  # fmt: skip
+    told = derived(series([ranged]), more=PRICES)
+    assert rows(database_url, ENDS) == [(Decimal("0.002"), None, None)]
+    assert rows(database_url, ROWS)[0][3] == "reported", "the range was one of reported tokens"
+    assert "  spent on them: between $0.00024 and $0.002 → $0.002" in told.splitlines()
+
+
 def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) -> None:
     seen = series([said(LLAMA), said(HAIKU), said(""), said("llama-4-scout-error")])
     derived(seen)
@@ -104,8 +141,8 @@ def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) ->
 
 def test_raw_columns_stay(derived: Any, database_url: str) -> None:
     raw = """SELECT (to_jsonb(o) - ARRAY['identity', 'fallback', 'model_detected', 'confidence',
-             'identity_reason', 'evidence', 'cost_usd', 'cost_source', 'cost_reason', 'rates']
-             )::text FROM observations AS o"""
+             'identity_reason', 'evidence', 'cost_usd', 'cost_source', 'cost_reason', 'rates',
+             'cost_low_usd', 'cost_high_usd'])::text FROM observations AS o"""
     [seen] = series([said(HAIKU)])
     asyncio.run(_stored(database_url, [seen], ()))
     before = rows(database_url, raw)

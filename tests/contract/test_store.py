@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import Identity, Stamp
+from monitor.domain import CostSource, Identity, Stamp
 from monitor.store import Away, Database, budget, leases, observations, partitions, slots
 from tests.e2e.rig import rows
 from tests.facts import NOON, observation
@@ -213,3 +213,22 @@ async def test_a_server_that_lets_everybody_wait_is_left_alone_for_a_while() -> 
     for writer in callers:
         writer.close()
         await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"cost_low_usd": Decimal(1)},
+        {"cost_high_usd": Decimal(1)},
+        {"cost_low_usd": Decimal(2), "cost_high_usd": Decimal(1)},
+        {"cost_low_usd": Decimal(-1), "cost_high_usd": Decimal(1)},
+        {"cost_low_usd": Decimal(1), "cost_high_usd": Decimal("NaN")},
+        {"cost_usd": Decimal(1), "cost_source": CostSource.REPORTED,
+         "cost_low_usd": Decimal(1), "cost_high_usd": Decimal(2)},
+    ],
+)  # fmt: skip
+async def test_half_a_range_or_one_beside_a_cost_is_refused(
+    database: Database, wrong: dict[str, Any]
+) -> None:
+    with pytest.raises(DBAPIError, match="cost_range"):
+        await add(database, observation(**{"cost_usd": None, "cost_source": None} | wrong))

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.pricing import Slice, spent_day
+from monitor.pricing import Account, Amount, Slice, spent_day
 from monitor.pricing.hours import SpentHour, spent_hours
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -54,3 +54,56 @@ def test_the_running_hour_ends_now() -> None:
 def test_what_has_no_price_makes_its_hour_at_least() -> None:
     found = hours([heard(0, "llama", "0", unpriced=1)], until=1)
     assert [hour.spent.at_least for hour in found] == [True, True]
+
+
+def ranged(hours: float, low: str, high: str, unpriced: int = 0) -> Slice:
+    """One answer of unknown model."""
+    return Slice(
+        target="rag", starts_at=MIDNIGHT + timedelta(hours=hours), model=None,
+        probes_usd=Decimal(low), answers=1, unpriced=unpriced, mean_usd=Decimal(low),
+        high_usd=Decimal(high), mean_high_usd=Decimal(high),
+    )  # fmt: skip
+
+
+def spent(slices: list[Slice], *, accounts: dict[str, str], minutes_ago: int = 5) -> Amount:
+    """The day's sum with what accounts said so many minutes before its end."""
+    said = MIDNIGHT + DAY - timedelta(minutes=minutes_ago)
+    day = spent_day(
+        slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY, now=MIDNIGHT + DAY, daily_queries={},
+        provider_of=BILLS, billers={"rag": {"openrouter", "anthropic"}},
+        accounts={name: Account(Amount(Decimal(usd)), said) for name, usd in accounts.items()},
+    )  # fmt: skip
+    return day.spend.total
+
+
+def test_hours_hold_both_ends() -> None:
+    found = hours([ranged(0, "0.01", "0.05")], until=1)
+    assert [(h.spent.usd, h.spent.high_usd) for h in found if h.meter == "probes"] == [
+        (Decimal("0.01"), Decimal("0.05"))
+    ]
+    [traffic] = [h.spent for h in found if h.meter == "traffic"]
+    assert (round(traffic.usd, 6), round(traffic.high_usd, 6)) == (Decimal("0.02"), Decimal("0.10"))
+
+
+def test_without_accounts_unknown_models_cost_between_both_ends() -> None:
+    slices = [heard(0, "llama", "0.25"), ranged(1, "0.15", "1.85")]
+    assert spent(slices, accounts={}) == Amount(Decimal("0.40"), False, Decimal("1.70"))
+
+
+def test_an_account_may_hold_what_an_unknown_model_cost_so_only_its_high_end_counts() -> None:
+    slices = [heard(0, "llama", "0.25"), ranged(1, "0.15", "1.85")]
+    total = spent(slices, accounts={"openrouter": "0.50"})
+    assert (total.usd, total.high_usd) == (Decimal("0.50"), Decimal("2.35"))
+
+
+def test_accounts_of_all_declared_providers_hold_everything() -> None:
+    slices = [ranged(1, "0.15", "1.85")]
+    both = {"openrouter": "0.50", "anthropic": "0.30"}
+    assert spent(slices, accounts=both) == Amount(Decimal("0.80"))
+    stale = spent(slices, accounts=both, minutes_ago=60)
+    assert (stale.usd, stale.high_usd) == (Decimal("0.80"), Decimal("2.65"))
+
+
+def test_a_range_that_leaves_a_model_out_makes_the_sum_at_least() -> None:
+    total = spent([ranged(1, "0.15", "1.85", unpriced=1)], accounts={})
+    assert total == Amount(Decimal("0.15"), True, Decimal("1.70"))

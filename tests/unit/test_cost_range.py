@@ -1,0 +1,105 @@
+"""An answer of unknown model costs a range: from the cheapest declared model to the dearest."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text
+from monitor.pricing import book, priced_or_ranged
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+HI = Query(id="hi", text="Hi", prompt_tokens=1000)
+SCOUT, HAIKU, OPUS = "acme/scout", "acme/haiku", "acme/opus"
+TARGET = Target(name="rag", url="http://rag", dialect="d", queries=(HI,),
+                expected_models=(SCOUT,), fallback_models=(HAIKU,))  # fmt: skip
+BOOK = book(
+    {SCOUT: {"input": "0.20", "output": "0.20"}, HAIKU: {"input": "1", "output": "5"},
+     OPUS: {"input": "5", "output": "25"}},
+    same=lambda one, other: one == other,
+)  # fmt: skip
+FORTY = "a" * 40  # ten tokens at four characters each
+
+
+def found(
+    usage: Usage | None = None, *, model: str | None = None, target: Target = TARGET
+) -> Cost | CostRange | Unpriced:
+    return priced_or_ranged(usage or Usage(), model=model, text=FORTY, query=HI, target=target,
+                            book=BOOK, at=NOON, cut=False)  # fmt: skip
+
+
+def ends(cost: Cost | CostRange | Unpriced) -> tuple[Decimal, Decimal]:
+    assert isinstance(cost, CostRange), cost
+    return cost.low, cost.high
+
+
+def test_estimated_tokens_are_priced_on_the_cheapest_and_on_the_dearest_model() -> None:
+    # 1,000 + 10 tokens: 1,010 × $0.20, and 1,000 × $1 + 10 × $5 a million.
+    assert ends(found()) == (Decimal("0.000202"), Decimal("0.001050"))
+
+
+def test_reported_tokens_are_taken_where_the_service_reports_them() -> None:
+    usage = Usage(prompt_tokens=100, answer_tokens=100)
+    assert ends(found(usage)) == (Decimal("0.000040"), Decimal("0.000600"))
+
+
+def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_one() -> None:
+    flat = book({SCOUT: {"input": "2", "output": "0.10"}, HAIKU: {"input": "1", "output": "5"}},
+                same=lambda one, other: one == other)  # fmt: skip
+    cost = priced_or_ranged(Usage(prompt_tokens=1000, answer_tokens=10), model=None, text="",
+                            query=HI, target=TARGET, book=flat, at=NOON, cut=False)  # fmt: skip
+    assert ends(cost) == (Decimal("0.001050"), Decimal("0.002001"))
+
+
+def test_a_range_says_between_which_models_and_shows_its_rates() -> None:
+    cost = found()
+    assert isinstance(cost, CostRange)
+    assert cost.reason == f"the model is unknown: priced as a range, from {SCOUT} to {HAIKU}"
+    assert cost.rates == {
+        "low_input": "0.20", "low_output": "0.20", "low_model": SCOUT, "low_source": "monitor.toml",
+        "high_input": "1", "high_output": "5", "high_model": HAIKU, "high_source": "monitor.toml",
+        "prompt_tokens": "1000", "answer_tokens": "10",
+    }  # fmt: skip
+
+
+def test_a_declared_model_without_a_price_is_left_out_and_named() -> None:
+    cost = found(target=replace(TARGET, fallback_models=(HAIKU, "acme/unlisted")))
+    assert ends(cost) == (Decimal("0.000202"), Decimal("0.001050"))
+    assert isinstance(cost, CostRange)
+    assert cost.reason.endswith("; without acme/unlisted, which has no price")
+    assert cost.rates["without_price"] == "acme/unlisted"
+
+
+@pytest.mark.parametrize("expected", [(), ("acme/unlisted",)])
+def test_without_any_price_there_is_no_range(expected: tuple[str, ...]) -> None:
+    nothing = replace(TARGET, expected_models=expected, fallback_models=())
+    assert found(target=nothing) == Unpriced("no one can tell which model answered")
+
+
+def test_a_known_model_and_a_charge_of_the_provider_are_exact() -> None:
+    by_name, by_charge = found(model=HAIKU), found(Usage(cost_usd=Decimal("0.5")))
+    assert isinstance(by_name, Cost) and by_name.usd == Decimal("0.001050")
+    assert isinstance(by_charge, Cost) and by_charge.usd == Decimal("0.5")
+
+
+def test_a_model_known_by_name_without_a_price_has_no_range() -> None:
+    assert isinstance(found(model="acme/unlisted"), Unpriced)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_least", "text"),
+    [
+        ("0.40", "0.40", False, "$0.40"),
+        ("0.40", "0.40", True, "at least $0.40"),
+        ("0.40", "2.10", False, "between $0.40 and $2.10"),
+        ("0.40", "2.10", True, "between $0.40 and at least $2.10"),
+        ("0", "2.10", False, "between $0.00 and $2.10"),
+        ("0.401", "0.402", False, "$0.40"),
+    ],
+)
+def test_an_amount_names_both_ends_where_they_differ(
+    low: str, high: str, at_least: bool, text: str
+) -> None:
+    said = amount_text(Decimal(low), Decimal(high), lambda usd: f"${usd:.2f}", at_least=at_least)
+    assert said == text
