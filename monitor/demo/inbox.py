@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.message import Message
 from functools import partial
 from http import HTTPStatus
@@ -132,7 +133,7 @@ class Inbox:
                 refused = f"{no.word}: {no.why}"
                 raise
             finally:
-                self.requests.append(Request(path, payload, refused))
+                self.requests.append(Request(path, payload, refused, datetime.now(UTC)))
                 self._changed.notify_all()
 
     def _route(

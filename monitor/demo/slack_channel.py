@@ -37,6 +37,7 @@ class Request:
     path: str
     payload: Mapping[str, Any]
     refused: str | None
+    at: datetime
 
 
 @dataclass(slots=True)

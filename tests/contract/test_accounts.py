@@ -21,7 +21,7 @@ from tests.contract.provider import Asked, Dripped, Held, provider, reply
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CANARY = "sk-canary-3f9a1c77"
-get = partial(fetch, timeout_s=2, max_bytes=200_000)
+get = partial(fetch, timeout_s=60, max_bytes=200_000)
 
 KEY = {
     "label": "sk-or-v1-abc...123",

@@ -25,7 +25,7 @@ def inbox() -> Iterator[Inbox]:
 
 @pytest.fixture
 def bot(inbox: Inbox) -> Bot:
-    return Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+    return Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
 
 
 async def told(bot: Bot, inbox: Inbox, *steps: Step | str | int) -> Delivery:

@@ -29,7 +29,7 @@ def post(url: str, payload: object, token: str | None = None) -> tuple[int, str]
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     try:
-        with ask(Request(url, body, headers), timeout=5) as answer:
+        with ask(Request(url, body, headers), timeout=60) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:
@@ -120,7 +120,7 @@ def test_a_cut_connection_has_taken_the_message(inbox: Inbox) -> None:
 def test_waiting_ends_when_the_message_comes(inbox: Inbox) -> None:
     sender = threading.Timer(0.05, post, (inbox.webhook_url, {"text": "hello"}))
     sender.start()
-    found = inbox.wait_for(lambda messages: messages and messages[0].text, timeout_s=5)
+    found = inbox.wait_for(lambda messages: messages and messages[0].text, timeout_s=60)
     sender.join()
     assert found == "hello"
 
@@ -157,4 +157,4 @@ def test_as_a_process_it_prints_each_message_as_a_line() -> None:
             assert json.loads(process.stdout.readline())["text"] == "hello"
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=60) == 0

@@ -23,7 +23,7 @@ async def held() -> AsyncIterator[tuple[Metrics, str, int]]:
 
 
 async def get(url: str, **headers: str) -> httpx.Response:
-    async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
         return await client.get(url, headers=headers)
 
 
@@ -61,7 +61,9 @@ async def test_health_is_good_until_cycles_stop(held: tuple[Metrics, str, int]) 
     metrics._cycle_at = datetime.now(UTC) - timedelta(minutes=16)
     failing = await get(f"{url}/healthz")
     assert failing.status_code == 503
-    assert failing.text.startswith("failing: last good cycle 960 s ago, at most 900 s")
+    age_s, rest = failing.text.removeprefix("failing: last good cycle ").split(" s ago, ", 1)
+    assert int(age_s) >= 960
+    assert rest.startswith("at most 900 s")
     metrics.cycle("rag", datetime.now(UTC))
     assert (await get(f"{url}/healthz")).status_code == 200
 

@@ -94,7 +94,7 @@ async def team(home: Path, url: str, service: str, inbox: Inbox) -> AsyncIterato
         for number in range(1, WORKERS + 1):
             database = Database(url)
             edges.push_async_callback(database.close)
-            bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+            bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
             watch = await edges.enter_async_context(
                 watching(settings(home, service), database, bot)
             )
@@ -183,7 +183,7 @@ async def test_killed_with_the_lease_in_its_hands_another_tells_it_once(
     committed = rows(database_url, "SELECT holder FROM leases WHERE name = 'evaluate'")
     assert committed == ([] if where == "within" else [("doomed",)])
     with Inbox(token=TOKEN) as inbox:
-        bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=5)
+        bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
         async with watching(settings(tmp_path), database, bot) as watch:
             if where == "after":
                 assert not await judging.evaluate(watch), "the dead one's lease is respected"

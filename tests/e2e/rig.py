@@ -31,7 +31,7 @@ def environment(home: Path, **given: str) -> dict[str, str]:
 
 
 def command(
-    home: Path, *arguments: str, timeout_s: float = 60, **given: str
+    home: Path, *arguments: str, timeout_s: float = 180, **given: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end."""
     return subprocess.run(
@@ -55,7 +55,7 @@ class Process:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
-    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 30) -> int:
+    def stop(self, number: int = signal.SIGTERM, timeout_s: float = 120) -> int:
         """Send a signal and wait; returns the exit status."""
         if self.child.poll() is None:
             self.child.send_signal(number)
@@ -72,7 +72,7 @@ def worker(home: Path, **given: str) -> Iterator[Process]:
     finally:
         if process.child.poll() is None:
             process.child.kill()
-            process.child.wait(10)
+            process.child.wait(60)
         process._out.close()
 
 
@@ -109,7 +109,7 @@ class Stage:
         request = urllib.request.Request(
             self.control, json.dumps(changes).encode(), {"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             assert reply.status == 200
 
 
@@ -120,7 +120,7 @@ def service(situation: str = "healthy", *, pace: float = 1.0) -> Iterator[Stage]
         yield stage
     finally:
         stage.child.terminate()
-        stage.child.wait(10)
+        stage.child.wait(60)
         if stage.child.stdout:
             stage.child.stdout.close()
 

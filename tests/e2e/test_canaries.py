@@ -122,9 +122,9 @@ def test_a_worker_lets_no_secret_out(
     with worker(tmp_path, **planted, **channel(inbox)) as monitor:
         probes = "SELECT 1 FROM observations OFFSET 40"
         eventually(lambda: rows(database_url, probes), 90, "forty probes")
-        inbox.wait_for(lambda told: [m for m in told if m.text.startswith("FIRING")], 60)
+        inbox.wait_for(lambda told: [m for m in told if m.text.startswith("FIRING")], 240)
         read = "SELECT 1 FROM account_readings OFFSET 5"
-        eventually(lambda: rows(database_url, read), 30, "accounts read twice")
+        eventually(lambda: rows(database_url, read), 120, "accounts read twice")
         assert monitor.stop() == 0, monitor.log()
         log = monitor.log()
     outcomes = {row[0] for row in rows(database_url, "SELECT DISTINCT outcome FROM observations")}

@@ -122,10 +122,10 @@ def proxy(litellm: Path, home: Path, name: str, config: str, port: int) -> Itera
         finally:
             child.terminate()
             try:
-                child.wait(10)
+                child.wait(60)
             except subprocess.TimeoutExpired:
                 child.kill()
-                child.wait(10)
+                child.wait(60)
 
 
 def _await_life(port: int, child: subprocess.Popen[bytes]) -> None:
@@ -164,7 +164,7 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
             assert inbox.messages == []
 
             primary.close()  # the primary is switched off
-            inbox.wait_for(lambda told: told or None, 90)
+            inbox.wait_for(lambda told: told or None, 240)
             [message] = inbox.messages
             assert message.text.startswith("FIRING #1 fallback · litellm: ")
             assert "claude-3-5-haiku" in message.text
@@ -172,7 +172,7 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
 
             with proxy(litellm, tmp_path, "back again", BACK, back):
                 resolved = "RESOLVED #1 fallback · litellm: "
-                inbox.wait_for(lambda told: told[0].text.startswith(resolved) or None, 120)
+                inbox.wait_for(lambda told: told[0].text.startswith(resolved) or None, 240)
             assert len(inbox.messages) == 1, "one incident is one message, edited in place"
             assert monitor.stop() == 0
     [(opened, resolved_at)] = rows(

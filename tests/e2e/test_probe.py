@@ -81,9 +81,9 @@ def test_an_interrupted_run_tells_what_came_back(tmp_path: Path) -> None:
             env=environment(tmp_path), cwd=tmp_path, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        eventually(lambda: transcripts.exists() and transcripts.stat().st_size, 30, "a transcript")
+        eventually(lambda: transcripts.exists() and transcripts.stat().st_size, 120, "a transcript")
         child.send_signal(signal.SIGINT)
-        out, err = child.communicate(timeout=30)
+        out, err = child.communicate(timeout=120)
     told = out.splitlines()
     assert child.returncode == 130
     assert len(told) == len(transcripts.read_text().splitlines()) > 0
@@ -106,7 +106,7 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
                     shown += piece
             except OSError:
                 pass  # the terminal's other end is closed
-            assert child.wait(30) == 0
+            assert child.wait(120) == 0
     os.close(mine)
     assert b"probing" in shown
     assert b"6/6" in shown

@@ -6,6 +6,7 @@ Expectations are on what the channel received and when, and on what the database
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from monitor.demo.inbox import Inbox, Step
@@ -21,7 +22,7 @@ RULES = "\n".join([
     '[rules.ttft]\nmode = "consecutive"\nrounds = 1',
 ])  # fmt: skip
 OPENED = "FIRING #1 ttft · rag: "
-SOON_S = 60
+SOON_S = 240
 FIRST_RETRY_S = 5
 PATIENCE_S = 8  # asked for by Slack: longer than our own first retry
 
@@ -41,10 +42,10 @@ def slow_service_watched(
             yield monitor
 
 
-def refused_at(inbox: Inbox) -> float:
-    """Wait for the first refusal; returns the monotonic time at which it was seen."""
-    inbox.wait_for(lambda _: [item for item in inbox.requests if item.refused], SOON_S)
-    return time.monotonic()
+def refused_at(inbox: Inbox) -> datetime:
+    """Wait for the first refusal; returns when the channel refused."""
+    refused = inbox.wait_for(lambda _: [item for item in inbox.requests if item.refused], SOON_S)
+    return refused[0].at
 
 
 def outbox(url: str) -> tuple[int, str | None, str | None]:
@@ -61,9 +62,9 @@ def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
         inbox.script([500])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
             refused = refused_at(inbox)
-            inbox.wait_for(fired, FIRST_RETRY_S + 15)
-            assert time.monotonic() - refused > FIRST_RETRY_S - 1
-            eventually(lambda: inbox.messages[0].files, 30, "a chart in the thread")
+            [posted] = inbox.wait_for(fired, SOON_S)
+            assert posted.at - refused > timedelta(seconds=FIRST_RETRY_S - 1)
+            eventually(lambda: inbox.messages[0].files, 120, "a chart in the thread")
             assert monitor.stop() == 0, monitor.log()
         [message] = inbox.messages
         assert message.text.startswith(OPENED)
@@ -78,8 +79,8 @@ def test_the_patience_slack_asks_for_is_shown(tmp_path: Path, database_url: str)
         inbox.script([Step(word="ratelimited", status=429, retry_after=str(PATIENCE_S))])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
             refused = refused_at(inbox)
-            inbox.wait_for(fired, PATIENCE_S + 10)
-            assert time.monotonic() - refused > PATIENCE_S - 0.5
+            [posted] = inbox.wait_for(fired, SOON_S)
+            assert posted.at - refused > timedelta(seconds=PATIENCE_S - 0.5)
             time.sleep(2)
             assert monitor.stop() == 0, monitor.log()
         assert [message.text.startswith(OPENED) for message in inbox.messages] == [True]
@@ -99,12 +100,12 @@ def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
             eventually(
                 lambda: rows(database_url, "SELECT 1 FROM incidents WHERE rule = 'delivery' "
                                            "AND target = 'webhook' AND resolved_at IS NULL"),
-                45, "an incident of delivery",
+                120, "an incident of delivery",
             )  # fmt: skip
             seen = rows(database_url, "SELECT count(*) FROM observations")[0][0]
             eventually(
                 lambda: rows(database_url, "SELECT count(*) FROM observations")[0][0] > seen,
-                20, "the worker probes on",
+                120, "the worker probes on",
             )  # fmt: skip
             assert monitor.stop() == 0, monitor.log()
         assert inbox.messages == []
@@ -125,7 +126,7 @@ def test_a_lost_answer_repeats_the_message_at_most_once_and_says_so(
     with Inbox() as inbox:
         inbox.script([Step(cut=True)])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
-            inbox.wait_for(lambda told: len(fired(told)) >= 2, SOON_S + 15)
+            inbox.wait_for(lambda told: len(fired(told)) >= 2, SOON_S)
             time.sleep(FIRST_RETRY_S + 2)
             assert monitor.stop() == 0, monitor.log()
         first, second = fired(inbox.messages)

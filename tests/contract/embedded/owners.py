@@ -70,7 +70,7 @@ class Owner:
 
     def dies_of(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 @contextmanager
@@ -95,7 +95,7 @@ def owner(
             if process.stdin is not None:
                 process.stdin.close()
             try:
-                process.wait(20)
+                process.wait(60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
@@ -108,7 +108,7 @@ def kept(url: str) -> int:
 
 def query(url: str, sql: str) -> Any:
     """The first value of a query's first row; None for a statement."""
-    with psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5) as connection:
+    with psycopg.connect(url.replace("+psycopg", ""), connect_timeout=60) as connection:
         cursor = connection.execute(sql)
         row = cursor.fetchone() if cursor.description else None
         return row[0] if row else None
