@@ -190,11 +190,15 @@ def baseline_capture(
     over_budget: Annotated[
         bool, typer.Option("--over-budget", help="Even if it may cost more than a day's budget.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Even while an incident says another model answers.")
+    ] = False,
 ) -> None:
     """Keep answers as a model's own: your word that it answers now."""
     from monitor.commands.baseline import capture
 
-    capture(target, model=model, count=count, query=query, source=source, over_budget=over_budget)
+    capture(target, model=model, count=count, query=query, source=source, over_budget=over_budget,
+            yes=yes)  # fmt: skip
 
 
 @baselines.command("show")
@@ -211,11 +215,27 @@ def baseline_show(
 def baseline_accept(
     target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
     note: Annotated[str, typer.Option(help="What changed: a prompt, a host, a version.")] = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask, and accept despite an open incident.")
+    ] = False,
 ) -> None:
     """Accept what answers now as the new baseline; the old one is kept."""
-    from monitor.commands.baseline import accept
+    from monitor.commands.baseline_accept import accept
 
-    accept(target, note=note)
+    accept(target, note=note, yes=yes)
+
+
+@baselines.command("revert")
+def baseline_revert(
+    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    to: Annotated[
+        int | None, typer.Option(min=1, help="This epoch, instead of the one before.")
+    ] = None,
+) -> None:
+    """Go back to the baseline before the one in force; nothing captured is deleted."""
+    from monitor.commands.baseline_accept import revert
+
+    revert(target, to=to)
 
 
 incidents = typer.Typer(

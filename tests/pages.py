@@ -27,8 +27,9 @@ def watched(**changes: Any) -> data.Watched:
                     for hour in seen),
         served=(served(0, LLAMA, "expected", 20), served(0, HAIKU, "fallback", 4),
                 served(1, LLAMA, "expected", 18), served(1, None, "unknown", 2)),
-        bins=tuple(data.Bin(low_ms=low, high_ms=high, expected=e, fallback=f, other=o)
-                   for low, high, e, f, o in ((600.0, 848.5, 30, 0, 1), (848.5, 1200.0, 20, 1, 0),
+        bins=tuple(data.Bin(low_ms=low, high_ms=high, expected=e, fallback=f, changed=0,
+                            disputed=0, unknown=u)
+                   for low, high, e, f, u in ((600.0, 848.5, 30, 0, 1), (848.5, 1200.0, 20, 1, 0),
                                               (1200.0, 1697.1, 2, 9, 0))),
         queries=(figures("hi"), figures("kbli", p50_ms=1000.0)),
         costs=(data.QueryCost(query="hi", model=LLAMA, answers=40, mean_usd=Decimal("0.000141")),
@@ -56,12 +57,25 @@ def point(query: str, hour: int) -> data.TtftPoint:
 def judged(hour: int) -> data.Judged:
     fell = hour in FELL
     return data.Judged(at=SINCE + hour * HOUR, expected=6 if fell else 24,
-                       fallback=18 if fell else 0, other=0)  # fmt: skip
+                       fallback=18 if fell else 0, changed=0, disputed=0, unknown=0)  # fmt: skip
 
 
 def served(day: int, model: str | None, identity: str, answers: int) -> data.Served:
     on = (SINCE + day * 24 * HOUR).date()
     return data.Served(day=on, model=model, identity=identity, answers=answers)
+
+
+def changed_page() -> data.Page:
+    """Nobody fell back, and 75 of 119 answers no longer match the expected model."""
+    steps = (data.Judged(at=SINCE, expected=44, fallback=0, changed=0, disputed=0, unknown=0),
+             data.Judged(at=SINCE + HOUR, expected=0, fallback=0, changed=75, disputed=0,
+                         unknown=0))  # fmt: skip
+    bins = (data.Bin(low_ms=600.0, high_ms=848.5, expected=44, fallback=0, changed=75, disputed=2,
+                     unknown=1),)  # fmt: skip
+    answered = (served(0, LLAMA, "expected", 44), served(0, None, "changed", 75))
+    return page(targets=(
+        watched(known=44, fell=0, judged=steps, served=answered, bins=bins),
+    ))  # fmt: skip
 
 
 def figures(query: str, **changes: Any) -> data.QueryFigures:

@@ -1,10 +1,7 @@
-"""`monitor baseline`: whose answers a target's looks are compared with.
-
-Capture asks, or reads transcripts; accept makes what was held since a change the baseline.
-"""
+"""`monitor baseline capture` and `show`: the answers that a target's are compared with."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -13,16 +10,17 @@ from typing import Any, TypeVar
 
 from monitor import identity, pricing
 from monitor.commands import capturing
+from monitor.commands.detection import coverage, sentences, suspicions
 from monitor.commands.opening import BAD_INPUT, FAILED, configuration, database_url, stop
 from monitor.commands.opening import unreachable as out_of_reach
 from monitor.domain import Query, Target, Unpriced
 from monitor.identity.features import Answer
 from monitor.identity.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
-from monitor.identity.tracking import CHANGED_AT
-from monitor.jobs.identifying import profiled
+from monitor.identity.tracking import DOUBT_NATS
 from monitor.settings import Settings
 from monitor.store import Away, Database, SchemaUnknown, captured, identities, schema
-from monitor.store.identities import Epoch
+from monitor.store.captured import Count
+from monitor.store.identities import Epoch, State
 
 Result = TypeVar("Result")
 
@@ -35,11 +33,13 @@ def capture(
     query: str | None,
     source: Path | None,
     over_budget: bool,
+    yes: bool = False,
 ) -> None:
     """Keep `count` answers to each canned query, or those of a file, as this model's.
 
     Running it is a person's word that the model answers; the first expected one if none is named.
-    Without a `count`, as many as make a good baseline.
+    Without a `count`, as many as make a good baseline. While an incident says that another model
+    answers, nothing is asked in the expected model's name without `yes`.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -56,16 +56,37 @@ def capture(
         each = count or capturing.enough(queries)
         if not over_budget:
             _within_budget(settings, chosen, each * len(queries))
+        if not yes and any(identity.same(named, model) for model in chosen.expected_models):
+            _unsuspected(settings, chosen, named)
         heard = asyncio.run(capturing.asked(settings, chosen, queries, each))
     if not any(heard.values()):
         stop("nothing was answered: no baseline was captured")
     epoch, known = in_database(settings, lambda database: _kept(database, chosen, named, heard))
     for item, answers in heard.items():
-        _say(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
+        say(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
     needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
     if known < needed:
-        _say(f"{known} of {needed} answers of {named} are known: nothing is judged by them before "
+        say(f"{known} of {needed} answers of {named} are known: nothing is judged by them before "
              "there are more; capture again")  # fmt: skip
+        return
+    say("\n".join(in_database(settings, lambda database: _detected(database, chosen))))
+
+
+async def _detected(database: Database, target: Target) -> list[str]:
+    async with database.begin() as connection:
+        return list(sentences(await coverage(connection, target)))
+
+
+def _unsuspected(settings: Settings, target: Target, model: str) -> None:
+    """End the command while something says that the expected model does not answer."""
+
+    async def read(database: Database) -> list[str]:
+        async with database.begin() as connection:
+            return await suspicions(connection, target)
+
+    if found := in_database(settings, read):
+        stop(f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with "
+             "--yes", BAD_INPUT)  # fmt: skip
 
 
 async def _kept(
@@ -96,67 +117,62 @@ def show(target: str | None) -> None:
     """What is kept of each model, what can be told apart, and what is suspected."""
     settings = configuration()
     chosen = chosen_target(settings, target)
-    _say("\n".join(in_database(settings, lambda database: _told(database, chosen))))
+    say("\n".join(in_database(settings, lambda database: _shown(database, chosen))))
 
 
-def accept(target: str | None, *, note: str) -> None:
-    """Make the answers held since a change the baseline of a new epoch; the old one is kept."""
-    settings = configuration()
-    chosen = chosen_target(settings, target)
-
-    async def adopt(database: Database) -> tuple[Epoch, int]:
-        async with database.begin() as connection:
-            found = await identities.epochs(connection, chosen.name)
-            if not found:
-                stop(f'target "{chosen.name}" has no baseline: `monitor baseline capture` first')
-            counts = await captured.counts(connection, found[0])
-            held = sum(count.answers for count in counts if count.model is None)
-            if held < ENOUGH_ANSWERS:
-                stop(f"{held} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
-                     "probes, or ask for them with `monitor baseline capture`")  # fmt: skip
-            new = await identities.begin(
-                connection, chosen.name, found[0].model, verified_by="operator", note=note
-            )
-            adopted = await captured.adopt(connection, found[0], new)
-            await identities.restart(connection, new)
-            return new, adopted
-
-    epoch, adopted = in_database(settings, adopt)
-    _say(f"epoch {epoch.number} of {chosen.name}: {adopted} answers are the baseline of "
-         f"{epoch.model}")  # fmt: skip
-
-
-async def _told(database: Database, target: Target) -> list[str]:
+async def _shown(database: Database, target: Target) -> list[str]:
     async with database.begin() as connection:
         state = await identities.state(connection, target.name)
-        if state is None:
-            return [f"{target.name}: no baseline; capture one with `monitor baseline capture`"]
-        counts = await captured.counts(connection, state.epoch)
-        answers = await captured.answers(connection, state.epoch, target.queries)
+        counts = await captured.counts(connection, state.epoch) if state else []
+        found = await coverage(connection, target)
+    if state is None:
+        return [f"{target.name}: no baseline; capture one with `monitor baseline capture`",
+                *sentences(found)]  # fmt: skip
     epoch = state.epoch
-    lines = [
+    note = f" ({epoch.note})" if epoch.note else ""
+    return [
         f"{target.name}: epoch {epoch.number} since {epoch.began_at:%Y-%m-%d %H:%M} UTC, "
-        f"{epoch.model}, confirmed by {epoch.verified_by}" + (f" ({epoch.note})" * bool(epoch.note))
+        f"{epoch.model}, confirmed by {epoch.verified_by}{note}",
+        *_answers(counts),
+        *_state(state, found.profile is not None),
+        *sentences(found),
     ]
-    lines += [
-        f"  {count.query}: {count.answers} answers of {count.model or 'nobody known (held)'}"
-        for count in counts
-    ]
-    profile, why = profiled(epoch, answers)
-    if profile is None:
-        return [*lines, f"nothing is judged by looks: {why}"]
-    for rival in profile.rivals:
-        lines.append(f"{rival.model} can be told from it: separability "
-                     f"{rival.contrast.separability:.2f} on {rival.answers} answers")  # fmt: skip
-    lines += [f"{model} is never named: {why}" for model, why in profile.mistakable.items()]
-    if state.track is None:
-        return [*lines, "no answer was followed yet"]
+
+
+def _answers(counts: Sequence[Count]) -> Iterator[str]:
+    """Captured answers by model, then those held until a person says whose they are."""
+    yield "captured answers:"
+    for count in counts:
+        if count.model is not None:
+            yield f"  {count.query}: {count.answers} answers of {count.model}"
+    held = [count for count in counts if count.model is None]
+    if held:
+        whole = sum(count.answers for count in held)
+        yield (f"held answers, model not identified ({whole} of {ENOUGH_ANSWERS} that "
+               "`accept` needs):")  # fmt: skip
+        yield from (f"  {count.query}: {count.answers} answers" for count in held)
+
+
+def _state(state: State, judged: bool) -> Iterator[str]:
+    """What the answers since the capture say."""
     track = state.track
-    lines.append(f"{track.judged} answers followed; bets that something changed "
-                 f"{track.change:.1f} of {CHANGED_AT:.0f}")  # fmt: skip
-    lines += [f"{course.model}: {course.nats:.1f} nats, {course.spoke} answers speak for it"
-              for course in track.courses]  # fmt: skip
-    return lines
+    if not judged or track is None or not track.judged:
+        yield "state: no answer was compared with this baseline yet"
+        return
+    lead = track.leading
+    settled = track.standing
+    since = f" since {track.since:%Y-%m-%d %H:%M} UTC" if track.since else ""
+    if settled is not None and settled[1] is not None:
+        yield f"state: FALLBACK{since}: the answers match {settled[1]}"
+    elif settled is not None:
+        yield (f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
+               "model answers is not known")  # fmt: skip
+    elif track.doubtful:
+        who = f" of {lead.model}: {lead.lacks}" if lead and lead.nats > DOUBT_NATS else ""
+        yield f"state: SUSPECTED{since}: a change{who}; more answers will decide"
+    else:
+        yield f"state: OK: the answers match {state.epoch.model}"
+    yield f"{track.judged} answers compared"
 
 
 def chosen_target(settings: Settings, name: str | None) -> Target:
@@ -208,5 +224,5 @@ def in_database(
             stop(str(unknown), BAD_INPUT)
 
 
-def _say(words: str) -> None:
+def say(words: str) -> None:
     print(words)  # noqa: T201

@@ -12,12 +12,14 @@ from decimal import Decimal
 
 from monitor import identity, pricing
 from monitor.commands import providers
+from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
 from monitor.domain import Target, Unpriced
 from monitor.embedded import EmbeddedFault
+from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
 from monitor.settings import Settings
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
@@ -66,8 +68,11 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
         embedded = settings.environment.database_url is None
         if fits:
             yield Line("schema", True, f"revision {found}")
+            yield from asyncio.run(_detection(settings, url))
         elif embedded:
             yield Line("schema", True, f"revision {found or 'none'}; `monitor run` migrates it")
+            for target in settings.targets.values():
+                yield from _covered(nothing_stored(target))
         else:
             yield Line("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
                        "run `monitor migrate`")  # fmt: skip
@@ -79,6 +84,28 @@ async def _revision(url: str) -> str | None:
         return await schema.revision(database)
     finally:
         await database.close()
+
+
+async def _detection(settings: Settings, url: str) -> list[Line]:
+    """What cannot be detected of each target's model yet; no fault, but somebody must know."""
+    database = Database(url)
+    lines = []
+    try:
+        for target in settings.targets.values():
+            async with database.begin() as connection:
+                found = await coverage(connection, target)
+            lines += _covered(found)
+    except Away as away:
+        lines.append(Line("database", False, unreachable(settings, url, away)))
+    finally:
+        await database.close()
+    return lines
+
+
+def _covered(found: Coverage) -> list[Line]:
+    what = f"detection of {found.target.name}"
+    gaps = [Line(what, None, gap) for gap in found.gaps()]
+    return gaps or [Line(what, True, "; ".join(found.detected()))]
 
 
 async def _outside(settings: Settings) -> list[Line]:

@@ -75,6 +75,11 @@ def _abstention(track: Track, profile: Profile, answer: Answer) -> str | None:
 
 def _course(track: Track, rival: Rival, seen: Features) -> Course:
     before = next((c for c in track.courses if c.model == rival.model), Course(rival.model))
+    return course_after(before, rival, seen)
+
+
+def course_after(before: Course, rival: Rival, seen: Features) -> Course:
+    """The evidence for one fallback after one more answer."""
     nats = rival.contrast.nats(seen).total
     vector = quantised(rival.fingerprint.vector(seen)) if nats > 0 else ()
     return before.after(nats, seen.query, vector=vector, own=rival.fingerprint.vectors)

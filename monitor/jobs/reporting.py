@@ -86,7 +86,7 @@ def _watched(found: Found, span: Span, name: str, limit_ms: float | None) -> dat
         judged=tuple(data.Judged(**_without_target(item)) for item in found.judged),
         tried=tuple(_tried(found)),
         served=tuple(data.Served(**_without_target(item)) for item in found.models),
-        bins=bins([(item.ms, item.fallback, item.samples)
+        bins=bins([(item.ms, item.identity, item.samples)
                    for item in found.spread], limit_ms),
         queries=tuple(_queries(found)),
         costs=tuple(data.QueryCost(**_without_target(item)) for item in found.costs),

@@ -5,25 +5,25 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from math import log2
 
-from monitor.reports.data import Bin, DaySpend, Page, Served, Watched
+from monitor.reports.data import IDENTITIES, Bin, DaySpend, Page, Served, Watched
 from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright
 from monitor.reports.markup import Markup, element
-from monitor.reports.palette import cast
+from monitor.reports.palette import UNSURE_KEYS, cast
 from monitor.reports.scale import Heights, day, heights, ms, share, usd
 from monitor.reports.spread import AN_OCTAVE, UNLIMITED_MS
 
 HEIGHT = 150
 _FULL = 0.82  # of a bar's room
 _MOST_LABELS = 10
-_ROLES = {"expected": Key("expected model", "expected0"),
-          "other": Key("a model nobody can tell", "unknown"),
-          "fallback": Key("a fallback", "fallback0")}  # fmt: skip
+_ROLES = {"expected": Key("expected model", "expected0"), **UNSURE_KEYS,
+          "fallback": Key("fallback", "fallback0")}  # fmt: skip
 METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 
 def model_share(page: Page, watched: Watched) -> Markup:
     """Who answered, day by day, as shares of all answers."""
-    title, note = "Who answered", "Share of each day's answers by the model detected."
+    title = "Who answered"
+    note = "Share of each day's answers by model and by how it was identified."
     days = _days(page)
     by_day: dict[date, list[Served]] = defaultdict(list)
     for item in watched.served:
@@ -33,17 +33,19 @@ def model_share(page: Page, watched: Watched) -> Markup:
     roles, shapes = cast(watched), []
     for place, on in enumerate(days):
         whole, done = sum(item.answers for item in by_day[on]), 0.0
-        for item in sorted(by_day[on], key=lambda s: roles.order(s.model)):
+        for item in sorted(by_day[on], key=roles.order):
             tall = HEIGHT * item.answers / whole
-            said = (f"{day(on)}: {item.model or 'model unknown'}, {item.answers} of {whole} "
-                    f"answers ({share(item.answers / whole)})")  # fmt: skip
-            shapes.append(_bar(place, len(days), done, tall, style=roles.style(item.model),
-                               title=said))  # fmt: skip
+            name = item.model or "model not identified"
+            said = (f"{day(on)}: {name}, {item.identity}, {item.answers} of {whole} answers "
+                    f"({share(item.answers / whole)})")  # fmt: skip
+            style = roles.style(item.model, item.identity)
+            shapes.append(_bar(place, len(days), done, tall, style=style, title=said))
             done += tall
     plane = Plane(height=HEIGHT, shapes=shapes, across=_across(days),
                   up=upright(Heights(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share))  # fmt: skip
-    spoken = (f"Stacked bars by day. Over the whole span {share(watched.fallback_share)} of "
-              f"{watched.known} known answers of {watched.name} fell back.")  # fmt: skip
+    shares = ", ".join(f"{share(watched.share_of(identity))} {identity}" for identity in IDENTITIES)
+    spoken = (f"Stacked bars by day. Of all {watched.answers} answers of {watched.name} in the "
+              f"span: {shares}.")  # fmt: skip
     return figure(title, label=spoken, plane=plane, keys=roles.keys(), note=note)
 
 
@@ -118,7 +120,7 @@ def histogram(watched: Watched) -> Markup:
 def _spread(item: Bin, place: int, of: int, scale: Heights) -> Iterator[Markup]:
     said = (
         f"{ms(item.low_ms)} – {ms(item.high_ms)}: {item.samples} samples "
-        f"({item.expected} expected, {item.fallback} fallback, {item.other} other)"
+        f"({', '.join(f'{getattr(item, role)} {role}' for role in IDENTITIES)})"
     )
     above = 0.0
     for role, key in _ROLES.items():

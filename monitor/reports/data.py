@@ -11,6 +11,11 @@ from zoneinfo import ZoneInfo
 
 from monitor.reports.scale import clock
 
+# What an answer is judged to be. Each has a share of its own: the last three are on neither side
+# of the fallback share.
+IDENTITIES = ("expected", "fallback", "changed", "disputed", "unknown")
+UNSURE = ("changed", "disputed", "unknown")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TtftPoint:
@@ -26,17 +31,23 @@ class TtftPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """Answers of one step by identity. `other`: nobody can tell, or the evidence disagrees."""
+    """Answers of one step by identity."""
 
     at: datetime
     expected: int
     fallback: int
-    other: int
+    changed: int
+    disputed: int
+    unknown: int
+
+    @property
+    def answers(self) -> int:
+        return sum(getattr(self, identity) for identity in IDENTITIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """Answers of one model on one day. `model` None: nobody can tell."""
+    """Answers of one model on one day. `model` None: not identified."""
 
     day: date
     model: str | None
@@ -55,17 +66,19 @@ class Tried:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bin:
-    """TTFT samples above `low_ms`, up to `high_ms`, by who answered."""
+    """TTFT samples above `low_ms`, up to `high_ms`, by identity of the answer."""
 
     low_ms: float
     high_ms: float
     expected: int
     fallback: int
-    other: int
+    changed: int
+    disputed: int
+    unknown: int
 
     @property
     def samples(self) -> int:
-        return self.expected + self.fallback + self.other
+        return sum(getattr(self, identity) for identity in IDENTITIES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +199,25 @@ class Watched:
 
     @property
     def fallback_share(self) -> float | None:
+        """Of the answers whose model is known, as rule `fallback` counts."""
         return self.fell / self.known if self.known else None
+
+    @property
+    def answers(self) -> int:
+        return sum(item.answers for item in self.judged)
+
+    def count(self, identity: str) -> int:
+        """Answers of the whole span with this identity."""
+        return sum(getattr(item, identity) for item in self.judged)
+
+    def share_of(self, identity: str) -> float | None:
+        """Of all answers, whether or not their model is known."""
+        return self.count(identity) / self.answers if self.answers else None
+
+    @property
+    def unsure(self) -> tuple[str, ...]:
+        """The identities on neither side of the fallback share that occurred."""
+        return tuple(identity for identity in UNSURE if self.count(identity))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,8 +19,8 @@ _POLICY = (
 _FOOT = (
     "Every figure is defined in docs/metrics.md. TTFT counts from the request's last byte to the "
     "first event with answer text; degraded samples are left out of it. Percentiles of long spans "
-    "come from merged histograms and are right within 1 %. A model nobody could tell counts on "
-    "neither side of the fallback share."
+    "come from merged histograms and are right within 1 %. Answers that are changed, disputed or "
+    "unknown count on neither side of the fallback share."
 )
 
 
@@ -77,9 +77,14 @@ def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
                 over=bool(limit and watched.p50_ms and watched.p50_ms > limit))  # fmt: skip
     allowed = page.fallback_limit
     yield _tile("answered by a fallback", share(fell),
-                f"{watched.fell:,} of {watched.known:,} known",
+                f"{watched.fell:,} of {watched.known:,} identified",
                 f"limit {share(allowed)}" if allowed is not None else "no limit",
+                *(f"{share(watched.share_of(identity))} {identity}" for identity in watched.unsure),
                 over=bool(fell and allowed is not None and fell > allowed))  # fmt: skip
+    if changed := watched.count("changed"):
+        yield _tile("no longer match the expected model", share(watched.share_of("changed")),
+                    f"{changed:,} of {watched.answers:,} answers", "model not identified",
+                    over=changed > (allowed or 0.0) * watched.answers)  # fmt: skip
     counted = watched.answered + watched.failed
     yield _tile("probes answered", share(watched.answered / counted if counted else None),
                 f"{watched.failed:,} of {counted:,} failed",
@@ -113,7 +118,7 @@ def _titled(title: str, held: Markup) -> Markup:
 
 
 def _hatch() -> Markup:
-    """The pattern of what nobody can tell."""
+    """The pattern of answers whose model is not identified."""
     line = element("path", d="M0 0V8", class_="hatch-line")
     pattern = element("pattern", line, id="hatch", width=6, height=8, patternUnits="userSpaceOnUse",
                       patternTransform="rotate(45)")  # fmt: skip

@@ -1,14 +1,14 @@
 """Which colour and dash means what. Never colour alone: lines differ in dashes, unknown is hatched.
 
 The hues are those of Okabe and Ito, which people of every kind of colour vision tell apart. An
-expected model is a quiet grey, a fallback a warm hue: what matters stands out.
+expected model is a quiet grey, a fallback a warm hue, a change violet: what matters stands out.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from monitor.reports.data import Watched
+from monitor.reports.data import UNSURE, Served, Watched
 from monitor.reports.frame import Key
 
 QUERIES = 8  # styles q0 to q7, afterwards from the start
@@ -18,47 +18,65 @@ def query_style(place: int) -> str:
     return f"q{place % QUERIES}"
 
 
+# The class and the name in a legend of what is judged apart from its model.
+UNSURE_KEYS = {
+    "changed": Key("changed: matches no known model", "changed"),
+    "disputed": Key("disputed: evidence for two models", "disputed"),
+    "unknown": Key("unknown: model not identified", "unknown"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """The models that answered a target by role, and the style each is drawn in."""
+    """The models that answered a target by role, and the style each is drawn in.
+
+    `others` are models named only by answers that are changed, disputed or unknown, each with the
+    identity it mostly had. `unsure` are those identities, as far as they occurred.
+    """
 
     expected: tuple[str, ...]
     fallback: tuple[str, ...]
-    other: tuple[str, ...]
-    unknown: bool
+    others: Mapping[str, str]
+    unsure: tuple[str, ...]
 
-    def style(self, model: str | None) -> str:
-        """The class of a model's area; an unknown one is hatched."""
-        for role, models, styles in (("expected", self.expected, 3), ("fallback", self.fallback, 4),
-                                     ("other", self.other, 2)):  # fmt: skip
+    def style(self, model: str | None, identity: str | None = None) -> str:
+        """The class of an area; without an identity, the one that goes with the model."""
+        if identity in UNSURE_KEYS:
+            return UNSURE_KEYS[identity].style
+        for role, models, styles in (
+            ("expected", self.expected, 3),
+            ("fallback", self.fallback, 4),
+        ):
             if model in models:
                 return f"{role}{models.index(model) % styles}"
-        return "unknown"
+        return self.others.get(model or "", "unknown")
 
-    def order(self, model: str | None) -> tuple[int, str]:
-        """Fallbacks on top, then others, the unknown and, beneath, what was expected."""
-        ranks = {"fallback": 0, "other": 1, "unknown": 2, "expected": 3}
-        return ranks[self.style(model).rstrip("0123456789")], model or ""
+    def order(self, item: Served) -> tuple[int, str]:
+        """Fallbacks on top, then what is changed, disputed, unknown and, beneath, expected."""
+        ranks = {identity: place for place, identity in enumerate(("fallback", *UNSURE))}
+        return ranks.get(item.identity, len(ranks)), item.model or ""
 
     def keys(self) -> Iterator[Key]:
-        for models, role in ((self.expected, " (expected)"), (self.fallback, " (fallback)"),
-                             (self.other, "")):  # fmt: skip
+        for models, role in ((self.expected, " (expected)"), (self.fallback, " (fallback)")):
             for model in models:
                 yield Key(f"{model}{role}", self.style(model))
-        if self.unknown:
-            yield Key("model unknown", "unknown")
+        yield from (UNSURE_KEYS[identity] for identity in self.unsure)
 
 
 def cast(watched: Watched) -> Cast:
-    """Everybody who answered in the span; a model's role is the one it mostly had."""
+    """Everybody who answered in the span; a model is expected or a fallback if it ever was."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item in watched.served:
         if item.model is not None:
             counts[item.model][item.identity] += item.answers
-    roles = {model: found.most_common(1)[0][0] for model, found in sorted(counts.items())}
+    roles = {}
+    for model, found in sorted(counts.items()):
+        known = Counter({role: found[role] for role in ("expected", "fallback") if found[role]})
+        roles[model] = (known or found).most_common(1)[0][0]
+    seen = {item.identity for item in watched.served}
     return Cast(
         tuple(model for model, role in roles.items() if role == "expected"),
         tuple(model for model, role in roles.items() if role == "fallback"),
-        tuple(model for model, role in roles.items() if role not in ("expected", "fallback")),
-        any(item.model is None for item in watched.served),
+        {model: role for model, role in roles.items() if role in UNSURE},
+        tuple(identity for identity in UNSURE if identity in seen),
     )

@@ -21,7 +21,8 @@ _PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
 _LIMIT, _BAND = "#c0281c", "#fbe3d2"
 _LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
 _DASHES = ((), (14, 8), (4, 7), (18, 6, 4, 6))
-_FILLS = {"expected": "#8794a4", "fallback": "#d55e00", "other": "#333c49"}
+_FILLS = {"expected": "#8794a4", "fallback": "#d55e00", "changed": "#7d3cb5",
+          "disputed": "#c77fa6", "unknown": "#333c49"}  # fmt: skip
 
 
 class NoPillow(Exception):
@@ -64,8 +65,10 @@ class _Picture:
     def _heading(self) -> None:
         watched, page = self._watched, self._page
         self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
+        most = max(watched.unsure, key=watched.count, default=None)  # there is room for one
+        unsure = f" · {NAMES[most]} {share(watched.share_of(most))}" if most else ""
         said = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
-                f"{share(watched.fallback_share)} · {page.clock(page.since)} to "
+                f"{share(watched.fallback_share)}{unsure} · {page.clock(page.since)} to "
                 f"{page.clock(page.until)} {page.zone.key}")  # fmt: skip
         self._text(_LEFT, 74, said)
         left, queries = float(_LEFT), queries_of(watched)
@@ -128,19 +131,20 @@ class _Picture:
         top = self._foot + 14
         for step in self._watched.judged:
             left, right = self._x(step.at), self._x(step.at + self._watched.step)
-            whole, done = step.expected + step.fallback + step.other, 0.0
+            done = 0.0
             for role, _ in ROLES:
-                tall = _STRIP * getattr(step, role) / whole
+                tall = _STRIP * getattr(step, role) / step.answers
                 if tall:
                     self._brush.rectangle([(left, top + done), (right, top + done + tall)],
                                           fill=_FILLS[role])  # fmt: skip
                 done += tall
         left = float(_LEFT)
         for role, name in NAMES.items():
-            if any(getattr(step, role) for step in self._watched.judged):
+            if self._watched.count(role):
+                shown = share(self._watched.share_of(role))
                 box = [(left, HEIGHT - 38), (left + 24, HEIGHT - 20)]
                 self._brush.rectangle(box, fill=_FILLS[role])
-                left = self._text(left + 34, HEIGHT - 41, name, fill=_INK) + 30
+                left = self._text(left + 34, HEIGHT - 41, f"{name} {shown}", fill=_INK) + 30
 
     def _dashed(self, spots: Sequence[tuple[float, float]], place: int) -> None:
         self._dash(spots, _DASHES[place % len(_DASHES)], _LINES[place % len(_LINES)], 4)

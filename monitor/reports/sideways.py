@@ -66,14 +66,14 @@ def costs(watched: Watched) -> Markup:
     shapes, texts = [], []
     for place, item in enumerate(watched.costs):
         # The figure first: where there is no room, the end of a name is cut off.
-        name = f"{usd(item.mean_usd)} · {item.query} · {item.model or 'model unknown'}"
+        name = f"{usd(item.mean_usd)} · {item.query} · {item.model or 'model not identified'}"
         texts.append(written(0, place * ROW + 14, name, style="row-label"))
         if item.mean_usd is not None:
             said = f"{name}, mean of {item.answers} answers"
             shapes.append(box(0, place * ROW + 20, width=WIDTH * scale.share(float(item.mean_usd)),
                               height=BAR, style=roles.style(item.model), title=said))  # fmt: skip
     spoken = "Level bars. " + " ".join(
-        f"{item.query} on {item.model or 'an unknown model'}: {usd(item.mean_usd)}."
+        f"{item.query} on {item.model or 'a model not identified'}: {usd(item.mean_usd)}."
         for item in watched.costs
     )
     plane = _level(shapes, texts, rows=len(watched.costs), scale=scale, money=True)

@@ -4,31 +4,28 @@ from collections import Counter
 from collections.abc import Iterable
 from math import floor, log2
 
-from monitor.reports.data import Bin
+from monitor.reports.data import IDENTITIES, Bin
 
 AN_OCTAVE = 4
 UNLIMITED_MS = 1000.0  # the mark to count from where no limit is in force
 
 
-def bins(
-    samples: Iterable[tuple[float, bool | None, int]], limit_ms: float | None
-) -> tuple[Bin, ...]:
+def bins(samples: Iterable[tuple[float, str, int]], limit_ms: float | None) -> tuple[Bin, ...]:
     """Bars from the least to the greatest sample, empty ones between them included.
 
-    Samples are (ms, whether by a fallback, how many); the limit is an edge between two bars.
+    Samples are (ms, identity of the answer, how many); the limit is an edge between two bars.
     """
     mark = limit_ms or UNLIMITED_MS
-    counts: Counter[tuple[int, bool | None]] = Counter()
-    for ms, fallback, many in samples:
+    counts: Counter[tuple[int, str]] = Counter()
+    for ms, identity, many in samples:
         # What equals the limit is within it: bars hold what lies above their lower edge.
-        counts[-floor(-AN_OCTAVE * log2(max(ms, 0.001) / mark)) - 1, fallback] += many
+        counts[-floor(-AN_OCTAVE * log2(max(ms, 0.001) / mark)) - 1, identity] += many
     places = [place for place, _ in counts]
     if not places:
         return ()
     return tuple(
         Bin(low_ms=_edge(place, mark), high_ms=_edge(place + 1, mark),
-            expected=counts[place, False], fallback=counts[place, True],
-            other=counts[place, None])
+            **{identity: counts[place, identity] for identity in IDENTITIES})
         for place in range(min(places), max(places) + 1)
     )  # fmt: skip
 

@@ -62,7 +62,8 @@ def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]
             watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms)),
         f" (p90 {ms(watched.p90_ms)}, limit {ms(watched.limit_ms)})  ",
         _limited(f"fallback {share(fell)}", over),
-        f" ({watched.fell:,} of {watched.known:,} known)  ",
+        f" ({watched.fell:,} of {watched.known:,} identified)  ",
+        *_unsure(page, watched),
         f"{watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
     )  # fmt: skip
     if health is not None and health.contradiction:
@@ -71,6 +72,15 @@ def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]
     yield _models(watched)
     for name, said in quality_lines(watched.quality):
         yield Padding(Text(f"{plain(name)}: {said}", style="dim"), (0, 0, 0, 2))
+
+
+def _unsure(page: Page, watched: Watched) -> Iterator[tuple[str, str]]:
+    """The share of each identity that the fallback share leaves out, if there is any."""
+    for identity in watched.unsure:
+        part = watched.share_of(identity) or 0.0
+        over = identity == "changed" and part > (page.fallback_limit or 0.0)
+        yield _limited(f"{identity} {share(part)}", over)
+        yield f" ({watched.count(identity):,} of {watched.answers:,})  ", ""
 
 
 def _limited(words: str, over: bool) -> tuple[str, str]:
@@ -105,7 +115,7 @@ def _models(watched: Watched) -> Table:
         counts[key] = counts.get(key, 0) + item.answers
     whole = sum(counts.values())
     for (model, identity), count in sorted(counts.items(), key=lambda pair: -pair[1]):
-        name = f"{model or 'nobody can tell'} ({identity})"
+        name = f"{model or 'model not identified'} ({identity})"
         table.add_row(_plain(name), f"{count:,}", share(count / whole))
     return table
 

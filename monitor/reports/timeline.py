@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from monitor.reports.data import Judged, Page, Told, TtftPoint, Watched
 from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright, written
 from monitor.reports.markup import Markup, element
-from monitor.reports.palette import cast, query_style
+from monitor.reports.palette import UNSURE_KEYS, cast, query_style
 from monitor.reports.scale import Heights, Times, heights, ms
 
 HEIGHT, STRIP, APART = 220, 14, 6
-ROLES = (("fallback", "fallback0"), ("other", "unknown"), ("expected", "expected0"))
-NAMES = {"fallback": "a fallback", "other": "a model nobody can tell", "expected": "expected model"}
+ROLES = (("fallback", "fallback0"), ("changed", "changed"), ("disputed", "disputed"),
+         ("unknown", "unknown"), ("expected", "expected0"))  # fmt: skip
+NAMES = {"fallback": "fallback", "changed": "changed", "disputed": "disputed",
+         "unknown": "not identified", "expected": "expected model"}  # fmt: skip
 _WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
 
 
@@ -128,9 +130,9 @@ def _strips(watched: Watched, times: Times) -> Iterator[Markup]:
     """Who answered, as bands; beneath them the share of probes that failed."""
     top = HEIGHT + APART
     for whole in _same(watched.judged, watched.step):
-        done, answers = 0.0, whole[0].expected + whole[0].fallback + whole[0].other
+        done = 0.0
         for role, style in ROLES:
-            tall = STRIP * getattr(whole[0], role) / answers
+            tall = STRIP * getattr(whole[0], role) / whole[0].answers
             if tall:
                 yield _cell(
                     whole[0].at, whole[-1].at + watched.step, times, top + done, tall, style
@@ -173,7 +175,7 @@ def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
     for point in watched.ttft:
         said[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
     for judged in watched.judged:
-        said[judged.at] += [f"{getattr(judged, role)} by {NAMES[role]}" for role, _ in ROLES
+        said[judged.at] += [f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES
                             if getattr(judged, role)]  # fmt: skip
     for tried in watched.tried:
         if tried.bad:
@@ -189,9 +191,11 @@ def _keys(watched: Watched, told: Sequence[Told]) -> Iterator[Key]:
     for place, query in enumerate(queries_of(watched)):
         yield Key(query, query_style(place), "line")
     models = cast(watched)
-    named = {"expected": models.expected, "fallback": models.fallback, "other": ()}
+    named = {"expected": models.expected, "fallback": models.fallback}
     for role, style in ROLES:
-        if any(getattr(item, role) for item in watched.judged):
+        if watched.count(role) and role in UNSURE_KEYS:
+            yield UNSURE_KEYS[role]
+        elif watched.count(role):
             yield Key(": ".join((NAMES[role], ", ".join(named[role]))).removesuffix(": "), style)
     if told:
         yield Key("incident open", "incident")

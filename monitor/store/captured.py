@@ -88,6 +88,20 @@ async def answers(
     return found
 
 
+async def held(connection: AsyncConnection, epoch: Epoch) -> list[Answer]:
+    """The answers held in an epoch, oldest first: those that `adopt` would take."""
+    table = identity_answers.c
+    wanted = (
+        select(table.query, table.text, table.chunk_lengths)
+        .where(table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None))
+        .order_by(table.id)
+    )
+    return [
+        Answer(row.query, row.text, _chunks(row.text, row.chunk_lengths))
+        for row in await connection.execute(wanted)
+    ]
+
+
 def _chunks(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
     """The chunks of a text; none where the lengths are not its own."""
     if sum(lengths) != len(text):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -32,6 +32,7 @@ class Epoch:
     verified_by: str
     note: str
     began_at: datetime
+    reverted_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,35 @@ class State:
 
 
 async def epochs(connection: AsyncConnection, target: str) -> Sequence[Epoch]:
-    """The target's baselines, the one in force first."""
+    """The target's baselines that are not reverted, the one in force first."""
+    return [epoch for epoch in await all_epochs(connection, target) if epoch.reverted_at is None]
+
+
+async def all_epochs(
+    connection: AsyncConnection, target: str, *, lock: bool = False
+) -> Sequence[Epoch]:
+    """The target's baselines, reverted ones included, the latest first.
+
+    With `lock` nobody else reverts one until the transaction ends.
+    """
     table = identity_epochs.c
     rows = select(identity_epochs).where(table.target == target).order_by(table.epoch.desc())
+    rows = rows.with_for_update() if lock else rows
     return [_epoch(row) for row in (await connection.execute(rows)).mappings()]
+
+
+async def put_in_force(connection: AsyncConnection, epoch: Epoch) -> None:
+    """Make an earlier or a reverted epoch the one in force; those above it are reverted.
+
+    No captured answer is moved or deleted.
+    """
+    table = identity_epochs.c
+    above = (table.target == epoch.target, table.epoch > epoch.number, table.reverted_at.is_(None))
+    await connection.execute(
+        update(identity_epochs).where(*above).values(reverted_at=func.clock_timestamp())
+    )
+    itself = (table.target == epoch.target, table.epoch == epoch.number)
+    await connection.execute(update(identity_epochs).where(*itself).values(reverted_at=None))
 
 
 async def begin(
@@ -67,7 +93,7 @@ async def begin(
 
 def _epoch(row: Mapping[Any, Any]) -> Epoch:
     return Epoch(row["target"], row["epoch"], row["model"], row["verified_by"], row["note"],
-                 row["began_at"])  # fmt: skip
+                 row["began_at"], row["reverted_at"])  # fmt: skip
 
 
 async def state(connection: AsyncConnection, target: str, *, lock: bool = False) -> State | None:

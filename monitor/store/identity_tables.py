@@ -34,9 +34,11 @@ identity_epochs = Table(
            comment="who confirmed the model: operator, disclosure or receipt"),
     Column("note", Text, nullable=False, server_default="", comment="why, in a person's words"),
     Column("began_at", INSTANT, nullable=False, server_default=func.now()),
+    Column("reverted_at", INSTANT,
+           comment="when a person put an earlier epoch in force again; NULL: not reverted"),
     PrimaryKeyConstraint("target", "epoch"),
     CheckConstraint("verified_by IN ('operator', 'disclosure', 'receipt')", "verified_by"),
-    comment="baselines of a target, one after the other; the highest epoch is in force",
+    comment="baselines of a target; the highest epoch that is not reverted is in force",
 )  # fmt: skip
 
 identity_answers = Table(

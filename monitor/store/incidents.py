@@ -49,6 +49,19 @@ async def numbered(connection: AsyncConnection, number: int) -> Incident | None:
     return _incident(row) if row else None
 
 
+async def open_ones(
+    connection: AsyncConnection, target: str, rules: Iterable[str]
+) -> Sequence[Incident]:
+    """The open incidents of these rules for one target, the oldest first."""
+    wanted = _whole().where(
+        incidents.c.resolved_at.is_(None),
+        incidents.c.target == target,
+        incidents.c.rule.in_(list(rules)),
+    )
+    rows = (await connection.execute(wanted.order_by(incidents.c.number))).mappings()
+    return tuple(_incident(row) for row in rows)
+
+
 def _whole() -> Select[Any]:
     leader = incidents.alias("leader")
     return select(

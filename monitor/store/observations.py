@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select, text, tuple_
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +17,11 @@ from monitor.store.tables import observations
 
 _DERIVED = {"fallback", "recorded_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
+# A name that the response itself gives and that is trusted to say who answered.
+_NAMING: ColumnElement[str] = literal_column(
+    """'$[*] ? (@.kind == "receipt" || @.kind == "header" || @.kind == "sibling" """
+    """|| @.kind == "field") ? (@.nats != 0)'"""
+)
 
 _BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
 
@@ -154,6 +159,20 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
         .order_by(func.count().desc(), "host")
     )
     return list(await connection.scalars(said))
+
+
+async def discloses(connection: AsyncConnection, target: str, *, most: int = 500) -> bool | None:
+    """Whether any of the latest answers names its model in a way that counts; None: no answer."""
+    table = observations.c
+    latest = (
+        select(func.jsonb_path_exists(table.evidence, _NAMING).label("names"))
+        .where(table.target == target, table.pieces > 0)
+        .order_by(table.started_at.desc())
+        .limit(most)
+        .subquery()
+    )
+    found: bool | None = await connection.scalar(select(func.bool_or(latest.c.names)))
+    return found
 
 
 async def configurations(

@@ -50,9 +50,11 @@ ORDER BY day, query, region
 
 JUDGED_RAW = """
 SELECT target, date_bin(:step, slot, 'epoch'::timestamptz) AS at,
-    (count(*) FILTER (WHERE fallback IS FALSE))::integer AS expected,
-    (count(*) FILTER (WHERE fallback))::integer AS fallback,
-    (count(*) FILTER (WHERE fallback IS NULL))::integer AS other
+    (count(*) FILTER (WHERE identity = 'expected'))::integer AS expected,
+    (count(*) FILTER (WHERE identity = 'fallback'))::integer AS fallback,
+    (count(*) FILTER (WHERE identity = 'changed'))::integer AS changed,
+    (count(*) FILTER (WHERE identity = 'disputed'))::integer AS disputed,
+    (count(*) FILTER (WHERE identity = 'unknown'))::integer AS unknown
 FROM report.observations
 WHERE slot >= :since AND slot < :until AND origin <> 'manual'
     AND (pieces > 0 OR identity <> 'unknown')
@@ -63,7 +65,8 @@ ORDER BY 2
 JUDGED_HOURLY = """
 SELECT target, date_trunc(:unit, hour, :zone) AS at,
     sum(known - fallback)::integer AS expected, sum(fallback)::integer AS fallback,
-    sum(heard - known)::integer AS other
+    sum(changed)::integer AS changed, sum(disputed)::integer AS disputed,
+    sum(unknown)::integer AS unknown
 FROM report.fallback_hourly
 WHERE hour >= :since AND hour < :until AND heard > 0
 GROUP BY 1, 2
@@ -124,7 +127,7 @@ ORDER BY query NULLS FIRST
 """
 
 SPREAD_RAW = """
-SELECT target, fallback, report.bucket_ms(report.bucket(ttft_judged_ms)) AS ms,
+SELECT target, identity, report.bucket_ms(report.bucket(ttft_judged_ms)) AS ms,
     count(*)::integer AS samples
 FROM report.observations
 WHERE slot >= :since AND slot < :until AND origin <> 'manual' AND ttft_judged_ms IS NOT NULL
@@ -132,7 +135,7 @@ GROUP BY 1, 2, 3
 """
 
 SPREAD_DAILY = """
-SELECT target, CASE identity WHEN 'fallback' THEN true WHEN 'expected' THEN false END AS fallback,
+SELECT target, identity,
     report.bucket_ms(ttft_histogram[place][1]) AS ms,
     sum(ttft_histogram[place][2])::integer AS samples
 FROM report.models_daily, generate_subscripts(ttft_histogram, 1) AS place

@@ -77,7 +77,9 @@ class Judged(NamedTuple):
     at: datetime
     expected: int
     fallback: int
-    other: int
+    changed: int
+    disputed: int
+    unknown: int
 
 
 class Model(NamedTuple):
@@ -104,10 +106,10 @@ class Figures(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """Samples within 1 % of `ms`. `fallback` None: who answered is not known."""
+    """Samples within 1 % of `ms` by identity of the answer."""
 
     target: str
-    fallback: bool | None
+    identity: str
     ms: float
     samples: int
 

@@ -15,7 +15,10 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
     with service(pace=0.002) as stage:
         configuration(tmp_path, stage.url)
         none = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
-        assert none.stdout == "rag: no baseline; capture one with `monitor baseline capture`\n"
+        assert none.stdout.startswith(
+            "rag: no baseline; capture one with `monitor baseline capture`\nnot detected yet:\n"
+            "  no baseline is captured: a fallback is detected only if the response names its model"
+        )
         few = command(tmp_path, "baseline", "capture", "--count", "2", DATABASE_URL=database_url)
         assert few.returncode == 0, few.stderr
         assert few.stdout.endswith(
@@ -25,12 +28,18 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
         done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
         assert "capture again" not in done.stdout
+        assert (
+            "detected:\n  answers that no longer match meta-llama/llama-4-scout are detected: rule "
+            "model_changed\nnot detected yet:\n  no answers of anthropic/claude-haiku-4-5 are "
+            "captured: a fallback to it is reported as model_changed, without a name"
+        ) in done.stdout
         stage.play(situation="key_rejected")
         haiku = ("baseline", "capture", "--model", "claude-haiku-4.5", "--count", "15")
         assert command(tmp_path, *haiku, DATABASE_URL=database_url).returncode == 0
         shown = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
     assert "epoch 1 since" in shown.stdout
-    assert "anthropic/claude-haiku-4-5 can be told from it: separability" in shown.stdout
+    assert "a fallback to anthropic/claude-haiku-4-5 is detected by name" in shown.stdout
+    assert "not detected yet" not in shown.stdout
 
 
 @pytest.mark.parametrize(

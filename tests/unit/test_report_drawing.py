@@ -120,7 +120,7 @@ def test_bands_tell_who_answered() -> None:
     fallback = re.findall(r'<rect x="([\d.]+)" y="226" width="([\d.]+)" height="10.5" '
                           r'class="fallback0">', drawn)  # fmt: skip
     assert len(fallback) == len(FELL), "18 of 24: three quarters of 14 pixels"
-    assert "6 by expected model" in drawn
+    assert "6 expected model" in drawn
     assert "expected model: meta-llama/llama-4-scout" in drawn
 
 
@@ -138,9 +138,9 @@ def test_one_monstrous_value_does_not_flatten_the_rest_and_is_told() -> None:
     [(1200.0, (1009.0, 1200.0)), (1200.1, (1200.0, 1427.0)), (600.0, (504.5, 600.0))],
 )
 def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, float]) -> None:
-    (found,) = bins([(sample, False, 3)], 1200.0)
+    (found,) = bins([(sample, "expected", 3)], 1200.0)
     assert (round(found.low_ms, 0), round(found.high_ms, 0)) == pytest.approx(bar, abs=0.6)
-    assert (found.expected, found.fallback, found.other) == (3, 0, 0)
+    assert (found.expected, found.fallback, found.unknown) == (3, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -151,16 +151,17 @@ def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, floa
 def test_marks_are_the_limit_doubled_and_halved(
     samples: tuple[float, ...], marks: list[str]
 ) -> None:
-    drawn = bars.histogram(watched(bins=bins([(ms_, False, 1) for ms_ in samples], 1200.0)))
+    drawn = bars.histogram(watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0)))
     shown = re.findall(r'class="tick[^"]*" text-anchor="(?:start|middle|end)">([^<]+ ms)<', drawn)
     assert shown[: len(marks)] == marks
     assert ("limit 1,200 ms" in drawn) is ("1,200 ms" in marks)
 
 
 def test_empty_bars_between_samples_are_kept() -> None:
-    found = bins([(600.0, False, 1), (1200.0, True, 2), (1200.0, None, 1)], 1200.0)
+    samples = [(600.0, "expected", 1), (1200.0, "fallback", 2), (1200.0, "changed", 1)]
+    found = bins(samples, 1200.0)
     assert [item.samples for item in found] == [1, 0, 0, 0, 3]
-    assert found[-1].fallback == 2
+    assert (found[-1].fallback, found[-1].changed) == (2, 1)
 
 
 def test_a_model_keeps_the_role_it_mostly_had() -> None:
@@ -168,7 +169,7 @@ def test_a_model_keeps_the_role_it_mostly_had() -> None:
                                  served(0, HAIKU, "fallback", 1), served(0, "x/y", "changed", 1),
                                  served(0, None, "unknown", 1))))  # fmt: skip
     assert [roles.style(m) for m in (LLAMA, HAIKU, "x/y", None)] == [
-        "expected0", "fallback0", "other0", "unknown"]  # fmt: skip
+        "expected0", "fallback0", "changed", "unknown"]  # fmt: skip
 
 
 def test_spend_stacks_its_meters_up_to_the_sum() -> None:
@@ -183,7 +184,7 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 def test_what_has_no_price_has_no_bar() -> None:
     drawn = sideways.costs(watched())
-    assert "– · hi · model unknown" in drawn
+    assert "– · hi · model not identified" in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
 

@@ -15,7 +15,7 @@ from monitor.reports import html, picture, png
 from monitor.reports.markup import Markup, element, words
 from monitor.reports.picture import dashes
 from monitor.reports.terminal import show, slots, sparkline
-from tests.pages import HOUR, SINCE, figures, page, point, served, watched
+from tests.pages import HOUR, SINCE, changed_page, figures, page, point, served, watched
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=y>&lt;[bold]\x1b[31m\u202e"
 VOID = {"meta", "br", "hr"}
@@ -140,6 +140,41 @@ def test_the_terminal_names_what_is_over_its_limit() -> None:
     assert "fallback 14 %" in out.getvalue()
     assert "open, 4 h 0 min" in out.getvalue()
     assert "≥ $2.30" in out.getvalue()
+
+
+def test_a_change_is_never_hidden_behind_a_fallback_share_of_nothing() -> None:
+    out = StringIO()
+    show(changed_page(), Console(file=out, width=200, highlight=False))
+    headline = next(line for line in out.getvalue().splitlines() if "median TTFT" in line)
+    assert "fallback 0 % (0 of 44 identified)  changed 63 % (75 of 119)" in headline
+    assert "model not identified (changed)" in out.getvalue()
+    shown = read(html(changed_page())).text
+    assert "0 of 44 identified" in shown
+    assert "63 % changed" in shown
+    assert "no longer match the expected model63 %75 of 119 answers" in shown
+    assert "changed: matches no known model" in shown
+    assert "nobody" not in out.getvalue() + shown
+
+
+def test_every_identity_has_a_colour_of_its_own() -> None:
+    text = html(changed_page())
+    for role in ("expected0", "changed", "disputed", "unknown"):
+        assert re.search(rf'<rect [^>]*class="{role}"', text), role
+    fills = dict(re.findall(r"\.(expected0|fallback0|changed|disputed) \{ fill: ([^;]+); \}", text))
+    assert len(fills) == len(set(fills.values())) == 4
+    for block in re.findall(r":root \{(.*?)\}", text, re.DOTALL)[:2]:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+        own = [colours[name] for name in ("e0", "f0", "changed", "disputed", "unknown")]
+        assert len(set(own)) == 5
+
+
+def test_the_picture_shows_a_change_in_its_own_colour() -> None:
+    from PIL import Image
+
+    with Image.open(BytesIO(png(changed_page(), changed_page().targets[0]))) as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1_000_000) or []}
+    assert (0x7D, 0x3C, 0xB5) in colours
+    assert (0xD5, 0x5E, 0x00) not in colours
 
 
 def test_the_terminal_says_why_in_whole_words_at_eighty_columns() -> None:

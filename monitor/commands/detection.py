@@ -1,0 +1,51 @@
+"""What can be detected of a target's model, and what is suspected, read for a person."""
+
+from collections.abc import Iterator
+
+from monitor.domain import Target
+from monitor.identity.coverage import Coverage
+from monitor.jobs.identifying import profiled
+from monitor.store import Connection, captured, identities, incidents, observations
+
+NO_BASELINE = "no baseline is captured"
+SUSPECTING = ("fallback", "model_changed")  # an open incident says: another model may answer
+
+
+async def coverage(connection: Connection, target: Target) -> Coverage:
+    """What the epoch in force and the stored answers make detectable."""
+    discloses = await observations.discloses(connection, target.name)
+    state = await identities.state(connection, target.name)
+    if state is None:
+        return Coverage(target=target, profile=None, why=NO_BASELINE, discloses=discloses)
+    answers = await captured.answers(connection, state.epoch, target.queries)
+    profile, why = profiled(state.epoch, answers)
+    return Coverage(target=target, profile=profile, why=why, discloses=discloses)
+
+
+def nothing_stored(target: Target) -> Coverage:
+    """What is detectable before anything was stored."""
+    return Coverage(target=target, profile=None, why=NO_BASELINE, discloses=None)
+
+
+def sentences(found: Coverage) -> Iterator[str]:
+    """What is detected, then what is not."""
+    if detected := list(found.detected()):
+        yield "detected:"
+        yield from (f"  {sentence}" for sentence in detected)
+    if gaps := list(found.gaps()):
+        yield "not detected yet:"
+        yield from (f"  {sentence}" for sentence in gaps)
+
+
+async def suspicions(connection: Connection, target: Target) -> list[str]:
+    """One sentence for each open incident that says another model may be answering."""
+    found = []
+    for incident in await incidents.open_ones(connection, target.name, SUSPECTING):
+        grouped = f", reported with {incident.part_of[0]}" if incident.part_of else ""
+        found.append(
+            f"incident #{incident.number} ({incident.rule}{grouped}) is open since "
+            f"{incident.opened_at:%Y-%m-%d %H:%M} UTC: another model may be answering. Check the "
+            "provider's key and the routing first; `monitor baseline capture "
+            f"{target.name} --model NAME` stores its answers under its own name"
+        )
+    return found
