@@ -31,6 +31,8 @@ __all__ = [
 RULE = "digest"
 SPAN = timedelta(days=1)
 LATEST = timedelta(hours=12)  # told so late, if nobody was there at its hour; not later
+# Identities on neither side of the fallback share.
+UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
 _TARGETS = 4  # with two facts each; a message holds 16
 _NAMES = 4  # models, or incidents of one kind, named in a line
 _NOT_KNOWN, _UNMEASURED = "not known", "no probe"
@@ -67,6 +69,9 @@ def _headlines(figures: Figures) -> Iterator[str]:
     fell = _answers(figures.served, Identity.FALLBACK)
     known = fell + _answers(figures.served, Identity.EXPECTED)
     yield f"fallback {_share(fell, known) if known else _NOT_KNOWN}"
+    for identity in UNSURE:  # on neither side of that share, and never hidden behind it
+        if count := _answers(figures.served, identity):
+            yield f"{identity} {_share(count, sum(item.answers for item in figures.served))}"
     spent = figures.yesterday
     yield f"spent {_spent(spent, figures.limit_usd)}" + (f" on {spent.day}" if spent else "")
     opened = sum(item.resolved_at is None for item in figures.incidents)
@@ -82,6 +87,7 @@ def _facts(figures: Figures, since: datetime) -> Iterator[tuple[str, str]]:
         yield f"Models{whose}", _models([s for s in figures.served if s.target == item.target])
     if further := slowest_first[_TARGETS:]:
         yield "Faster targets", ", ".join(item.target for item in further)
+    yield "Answers", _identities(figures.served)
     yield "Spend yesterday", _day(figures.yesterday, figures.limit_usd)
     yield "Spend today so far", _day(figures.today, figures.limit_usd)
     yield "Saved against all-fallback", _saving(figures.saving)
@@ -110,8 +116,17 @@ def _models(served: Sequence[Served]) -> str:
     return ", ".join(said) or "nobody answered"
 
 
+def _identities(served: Sequence[Served]) -> str:
+    """The share of each identity of everything answered."""
+    whole = sum(item.answers for item in served)
+    if not whole:
+        return "none"
+    return ", ".join(f"{identity} {_share(_answers(served, identity), whole)}"
+                     for identity in (Identity.EXPECTED, Identity.FALLBACK, *UNSURE))  # fmt: skip
+
+
 def _model(item: Served) -> str:
-    name = item.model or "unnamed"
+    name = item.model or "not identified"
     return name if item.identity is Identity.EXPECTED else f"{name} ({item.identity})"
 
 

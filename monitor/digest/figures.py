@@ -22,7 +22,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Served:
-    """Answers of one model. `model` None: nobody can tell."""
+    """Answers of one model. `model` None: not identified."""
 
     target: str
     model: str | None

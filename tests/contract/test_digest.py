@@ -77,6 +77,9 @@ async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None
     assert facts["Models"] == (
         "meta-llama/llama-4-scout 66.7 %, anthropic/claude-haiku-4-5 (fallback) 33.3 %"
     )
+    assert facts["Answers"] == (
+        "expected 66.7 %, fallback 33.3 %, changed 0 %, disputed 0 %, unknown 0 %"
+    )
     assert facts["Spend today so far"].startswith("$0.0168 of $2.00; meters: probes $0.0056, ")
     assert facts["Incidents"] == (
         "opened 1 (#1 fallback · rag); resolved 1 (#1 fallback · rag); open none"

@@ -279,6 +279,32 @@ async def test_a_health_page_that_contradicts_the_probes_is_pointed_out(
     )  # fmt: skip
 
 
+async def test_the_last_hour_counts_each_identity_and_a_page_is_held_to_changes(
+    database: Database,
+) -> None:
+    now = datetime.now(tz=TODAY.tzinfo)
+    ago = [now - timedelta(minutes=minute) for minute in range(1, 6)]
+    await add(
+        database, asked(ago[0]), asked(ago[1], identity=Identity.CHANGED, model_detected=None),
+        asked(ago[2], identity=Identity.CHANGED, model_detected=LLAMA),
+        asked(ago[3], identity=Identity.DISPUTED),
+        asked(ago[4], identity=Identity.UNKNOWN, model_detected=None),
+        failed(now, "kbli", outcome=Outcome.ABORTED),
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await run(connection, "INSERT INTO health_readings (target, url, at, checked_at, "
+                              "http_status, healthy, unmet, facts) "
+                              "VALUES ('rag', '/health', now(), now(), 200, true, '{}', '{}')"
+        )  # fmt: skip
+    found = await one(database, "SELECT known_1h, fallback_1h, disputed_1h, changed_1h, "
+                                "unknown_1h, contradiction FROM report.health")  # fmt: skip
+    assert found == (
+        1, 0, 1, 2, 1,
+        "its health page says healthy while 2 of 5 answers no longer match the expected model "
+        "within the hour",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("zone", "last_of_day", "hours"),
     [

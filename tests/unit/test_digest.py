@@ -107,6 +107,7 @@ def test_the_facts_of_an_ordinary_day() -> None:
     assert dict(notice.facts) == {
         "TTFT": "mean of 288 rounds 843 ms of 1,200 ms, p95 1,410 ms, 12 of 864 probes over",
         "Models": f"{LLAMA} 96.8 %, {HAIKU} (fallback) 3.2 %",
+        "Answers": "expected 96.8 %, fallback 3.2 %, changed 0 %, disputed 0 %, unknown 0 %",
         "Spend yesterday": "$0.41 of $2.00; meters: probes $0.05, traffic $0.36, "
                            "account not known",
         "Spend today so far": "at least $0.12 of $2.00; meters: probes $0.02, traffic $0.10, "
@@ -117,6 +118,21 @@ def test_the_facts_of_an_ordinary_day() -> None:
         "Own health": "2 of 288 rounds missed, 1 % degraded, probe budget today $0.02 of $0.50",
         "Delivery": "1 message waiting, 0 given up",
     }  # fmt: skip
+
+
+def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
+    notice = told(served=[
+        Served(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=44),
+        Served(target="rag", model=None, identity=Identity.CHANGED, answers=75),
+        Served(target="rag", model=LLAMA, identity=Identity.DISPUTED, answers=1),
+    ])  # fmt: skip
+    assert "fallback 0 %, changed 62.5 %, disputed 0.8 %, spent" in notice.sentence
+    assert notice.facts["Models"] == (
+        f"not identified (changed) 62.5 %, {LLAMA} 36.7 %, {LLAMA} (disputed) 0.8 %"
+    )
+    assert notice.facts["Answers"] == (
+        "expected 36.7 %, fallback 0 %, changed 62.5 %, disputed 0.8 %, unknown 0 %"
+    )
 
 
 def test_what_nobody_knows_is_said_and_never_zero() -> None:
@@ -131,6 +147,7 @@ def test_what_nobody_knows_is_said_and_never_zero() -> None:
     )
     assert nothing.facts["TTFT"] == "nothing measured"
     assert nothing.facts["Models"] == "nobody answered"
+    assert nothing.facts["Answers"] == "none"
     assert nothing.facts["Saved against all-fallback"] == "not known"
     assert nothing.facts["Own health"].startswith("rounds missed not known, no probe, ")
     assert nothing.facts["Delivery"] == (
