@@ -42,9 +42,10 @@ async def suspicions(connection: Connection, target: Target) -> list[str]:
     found = []
     for incident in await incidents.open_ones(connection, target.name, SUSPECTING):
         grouped = f", reported with {incident.part_of[0]}" if incident.part_of else ""
+        since = incident.since or incident.opened_at
         found.append(
-            f"incident #{incident.number} ({incident.rule}{grouped}) is open since "
-            f"{incident.opened_at:%Y-%m-%d %H:%M} UTC: another model may be answering. Check the "
+            f"incident #{incident.announced_as or incident.number} ({incident.rule}{grouped}) is "
+            f"open since {since:%Y-%m-%d %H:%M} UTC: another model may be answering. Check the "
             "provider's key and the routing first; `monitor baseline capture "
             f"{target.name} --model NAME` stores its answers under its own name"
         )
