@@ -182,7 +182,7 @@ def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> No
     many = [Latency(target=f"t{n}", rounds=1, probes=1, over=0, mean_ms=n, p95_ms=n)
             for n in range(20)]  # fmt: skip
     notice = told(latencies=many)
-    assert len(notice.facts) == 4 * 2 + 1 + 6
+    assert len(notice.facts) == 4 * 2 + 1 + 7
     assert "Faster targets" in notice.facts
     said = render(notice).text
     assert "more facts" not in said
