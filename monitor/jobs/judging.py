@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Incident, Spend, Target, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
-from monitor.jobs import causing, crediting
+from monitor.jobs import answered, causing, crediting
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
@@ -76,7 +76,7 @@ async def _verdicts(
     seen: Collection[Target],
 ) -> AsyncIterator[Verdict]:
     """Every rule's judgement of everything it judges; one that fails stops no other."""
-    rules = watch.settings.rules
+    rules, targets = watch.settings.rules, watch.settings.targets
     for target in seen or watch.settings.targets.values():
         samples = await observations.samples(
             connection, target.name, since=now - SPAN, most=SAMPLES
@@ -93,18 +93,22 @@ async def _verdicts(
         for name in OF_TARGETS:
             before = standing.get((name, target.name))
             if verdict := _judged(rules.get(name), window, before, now):
-                yield await causing.explained(connection, verdict, window, before, now)
+                verdict = await causing.explained(connection, verdict, window, before, now)
+                yield answered.slow(verdict, window, target, before)
     readings = await accounts.latest(connection)
+    spent = await days(connection, watch, _zone(rules.get("spend")), now)
     for name, scope, judged in [
-        ("spend", ALL, await days(connection, watch, _zone(rules.get("spend")), now)),
+        ("spend", ALL, spent),
         ("probe_budget", ALL, await _probing(connection, now)),
         *[("key", reading.provider, reading) for reading in readings],
         *[("key", c.provider, c) for c in await crediting.credits(connection, readings, now)],
         ("delivery", watch.notifier.channel, await _backlog(connection, watch)),
     ]:
-        if verdict := _judged(rules.get(name), judged, standing.get((name, scope)), now):
-            yield verdict
-    targets = watch.settings.targets
+        before = standing.get((name, scope))
+        if verdict := _judged(rules.get(name), judged, before, now):
+            yield await answered.expensive(
+                connection, verdict, targets.values(), before, since=spent[-1].starts_at
+            )
     for verdict in abandoned(
         standing.values(), rules=rules, of_targets=OF_TARGETS, targets=targets, now=now
     ):

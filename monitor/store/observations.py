@@ -161,6 +161,23 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
     return list(await connection.scalars(said))
 
 
+async def identities(
+    connection: AsyncConnection, *, since: datetime
+) -> Mapping[str, Mapping[tuple[Identity, str | None], int]]:
+    """How many whole answers of rounds since then each target gave, by identity and model."""
+    table = observations.c
+    counted = (
+        select(table.target, table.identity, table.model_detected, func.count())
+        .where(table.slot >= since, table.origin != "manual")
+        .where(table.outcome == Outcome.ANSWERED.value)
+        .group_by(table.target, table.identity, table.model_detected)
+    )
+    found: dict[str, dict[tuple[Identity, str | None], int]] = {}
+    for target, identity, model, count in await connection.execute(counted):
+        found.setdefault(target, {})[Identity(identity), model] = count
+    return found
+
+
 async def discloses(connection: AsyncConnection, target: str, *, most: int = 500) -> bool | None:
     """Whether any of the latest answers names its model in a way that counts; None: no answer."""
     table = observations.c

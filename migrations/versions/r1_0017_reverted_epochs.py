@@ -8,8 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import op
 
-revision = "r1_0016"
-down_revision = "r1_0015"
+revision = "r1_0017"
+down_revision = "r1_0016"
 branch_labels = None
 depends_on = None
 
@@ -30,13 +30,13 @@ def upgrade() -> None:
     )
     op.create_table_comment("identity_epochs", NOW, existing_comment=BEFORE)
     for name in ("health", "comments"):
-        op.execute((HERE / "r1_0016" / f"{name}.sql").read_text(encoding="utf-8"))
+        op.execute((HERE / "r1_0017" / f"{name}.sql").read_text(encoding="utf-8"))
 
 
 def downgrade() -> None:
     op.execute("DROP VIEW report.health")
     for earlier in ("r1_0003", "r1_0010", "r1_0012"):  # the first holds the comments
         op.execute((HERE / earlier / "health.sql").read_text(encoding="utf-8"))
-    op.execute((HERE / "r1_0016" / "comments_before.sql").read_text(encoding="utf-8"))
+    op.execute((HERE / "r1_0017" / "comments_before.sql").read_text(encoding="utf-8"))
     op.create_table_comment("identity_epochs", BEFORE, existing_comment=NOW)
     op.drop_column("identity_epochs", "reverted_at")

@@ -1,0 +1,83 @@
+"""Messages about speed and money say who answered, where it was not the expected model alone."""
+
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.domain import Identity
+from monitor.jobs import judging
+from monitor.jobs.watch import Watch
+from monitor.store import Database, observations
+from monitor.store.tables import observations as table
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import HAIKU, LLAMA, observation
+
+TOLD = "SELECT facts->>'Who answered' FROM incidents WHERE rule = '{}'"
+CHANGED = {"identity": Identity.CHANGED, "model_detected": None}
+
+
+async def seen(watch: Watch, apart: timedelta, *changes: dict[str, Any]) -> None:
+    """Rounds of two queries, the oldest first and the latest just now."""
+    made = []
+    for nth, change in enumerate(reversed(changes)):
+        at = watch.now() - nth * apart - timedelta(milliseconds=1)
+        made += [
+            observation(slot=at, started_at=at, query=query, **change) for query in ("hi", "kbli")
+        ]
+    async with watch.database.begin() as connection:
+        await observations.add(connection, made)
+        await connection.execute(table.update().values(recorded_at=table.c.started_at))
+
+
+@pytest.mark.parametrize(
+    ("identity", "said"),
+    [
+        (CHANGED, f"12 of 12 answers no longer match {LLAMA}; model not identified"),
+        ({"identity": Identity.UNKNOWN, "model_detected": None},
+         "12 of 12 answers name no model; model not identified"),
+        ({}, None),
+    ],
+)  # fmt: skip
+async def test_a_slow_service_is_reported_with_who_answered(
+    identity: dict[str, Any], said: str | None, database: Database, database_url: str,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    async with watching(settings(tmp_path), database) as watch:
+        fast, slow = {"ttft_ms": 600.0}, {"ttft_ms": 3000.0} | identity
+        await seen(watch, timedelta(minutes=10), *[fast] * 3, *[slow] * 6)
+        await judging.evaluate(watch)
+        assert rows(database_url, TOLD.format("ttft")) == [(said,)]
+
+
+async def test_what_a_message_said_before_is_kept_while_answers_are_counted_again(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    evidence = "SELECT facts->>'By query' IS NOT NULL, facts->>'Who answered' FROM incidents " \
+               "WHERE rule = 'ttft'"  # fmt: skip
+    async with watching(settings(tmp_path), database) as watch:
+        slow = {"ttft_ms": 3000.0} | CHANGED
+        await seen(watch, timedelta(minutes=10), *[slow] * 6)
+        await judging.evaluate(watch)
+        await seen(watch, timedelta(minutes=10), {"ttft_ms": 3000.0} | CHANGED)
+        await judging.evaluate(watch)
+    said = f"8 of 8 answers no longer match {LLAMA}; model not identified"
+    assert rows(database_url, evidence) == [(True, said)]
+
+
+async def test_an_expensive_day_is_reported_with_who_answered(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with watching(settings(tmp_path), database) as watch:
+        dear = {"cost_usd": Decimal(1)}
+        fell = {"identity": Identity.FALLBACK, "model_detected": HAIKU}
+        soon = timedelta(milliseconds=100)
+        await seen(watch, soon, dear, dear | CHANGED, dear | CHANGED, dear | fell)
+        await judging.evaluate(watch)
+    assert rows(database_url, TOLD.format("spend")) == [(
+        f"2 of 8 answers came from {HAIKU}. 4 of 8 answers no longer match {LLAMA}; "
+        "model not identified",
+    )]  # fmt: skip
