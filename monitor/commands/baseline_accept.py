@@ -80,7 +80,7 @@ async def _candidate(connection: Connection, target: Target) -> Candidate:
     held = await captured.held(connection, epoch)
     if len(held) < ENOUGH_ANSWERS:
         stop(f"{len(held)} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
-             "probes, or ask for them with `monitor baseline capture`")  # fmt: skip
+             "probes")  # fmt: skip
     objections = await suspicions(connection, target)
     known = await captured.answers(connection, epoch, target.queries)
     profile, _ = profiled(epoch, known)

@@ -64,12 +64,16 @@ class _Picture:
 
     def _heading(self) -> None:
         watched, page = self._watched, self._page
-        self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
+        end = self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
         most = max(watched.unsure, key=watched.count, default=None)  # there is room for one
         unsure = f" · {NAMES[most]} {share(watched.share_of(most))}" if most else ""
         said = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
-                f"{share(watched.fallback_share)}{unsure} · {page.clock(page.since)} to "
-                f"{page.clock(page.until)} {page.zone.key}")  # fmt: skip
+                f"{share(watched.fallback_share)}{unsure}")  # fmt: skip
+        span = f"{page.clock(page.since)} to {page.clock(page.until)} {page.zone.key}"
+        if end + 30 + self._wide(span) <= WIDTH - _RIGHT:
+            self._text(WIDTH - _RIGHT, 40, span, anchor="ra")
+        else:
+            said += f" · {span}"
         self._text(_LEFT, 74, said)
         left, queries = float(_LEFT), queries_of(watched)
         for place, query in enumerate(queries):
