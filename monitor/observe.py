@@ -17,6 +17,7 @@ from monitor.domain import (
     CostRange,
     Dialect,
     Ending,
+    Identity,
     Observation,
     Query,
     Reply,
@@ -59,21 +60,29 @@ def observe(
     standing: identity.Standing,
     looks: Looks | None = None,
     accounts: Accounts | None = None,
+    reply: Reply | None = None,
+    uninterpreted: str | None = None,
 ) -> Observation:
     """Everything one probe says.
+
+    `reply`: the transcript as it was already read. `uninterpreted`: why nobody is to look at
+    what the reply says; its times and tokens count, its model is unknown for that reason.
 
     `standing` is what earlier direct questions were answered, `looks` whom the answer
     resembles, where a baseline is known, `accounts` its token count and those before it.
     """
     target, query = occasion.target, occasion.query
-    reply = read(dialect, transcript)
+    reply = read(dialect, transcript) if reply is None else reply
     outcome, error = measure.outcome(transcript, reply)
     timing = measure.timing(transcript, reply)
     claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
-    disclosed = _who(replace(reply, claims=claims), occasion, standing, accounts)
+    if uninterpreted is None:
+        disclosed = _who(replace(reply, claims=claims), occasion, standing, accounts)
+        who = _redacted(combined(disclosed, looks), occasion.secrets)
+    else:
+        who = Who(Identity.UNKNOWN, None, 0.0, (), uninterpreted)
     if accounts and accounts.now:
         claims = (*claims, counting.claim(accounts.now))
-    who = _redacted(combined(disclosed, looks), occasion.secrets)
     cut = transcript.ending is not Ending.END
     cost = _cost(reply, who, occasion, book, transcript, cut=cut)
     counted = pricing.tokens(

@@ -13,6 +13,7 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_J
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
+from monitor import identity
 from monitor.domain import Query, Target
 from monitor.jobs import (
     asking,
@@ -69,6 +70,7 @@ class Worker:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.watch.leaving.set)
         await self._run(keeping.prepare(self.watch))
+        identity.prepare()
         await self._run(spooling.adopt(self.watch))
         self._arm()
         self._scheduler.start()

@@ -9,6 +9,7 @@ from uuid import uuid4
 from monitor import __version__, measure
 from monitor.commands.opening import BAD_INPUT, stop
 from monitor.commands.printing import progress
+from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
 from monitor.domain import Outcome, Query, Target, Transcript
 from monitor.identity.features import Answer
@@ -94,8 +95,18 @@ def from_file(
 def usable(
     settings: Settings, target: Target, query: Query, transcript: Transcript
 ) -> list[Answer]:
-    """The answer of a transcript, if it is a whole one that has a manner."""
-    reply = read(dialect_of(target), transcript)
-    whole = measure.outcome(transcript, reply)[0] is Outcome.ANSWERED
-    answer = answer_of(query, reply, settings.secrets)
-    return [answer] if whole and len(answer.text.strip()) >= SHORTEST else []
+    """The answer of a transcript, if it is a whole one that has a manner.
+
+    One that takes too long to read is left out.
+    """
+
+    def found() -> list[Answer]:
+        reply = read(dialect_of(target), transcript)
+        whole = measure.outcome(transcript, reply)[0] is Outcome.ANSWERED
+        answer = answer_of(query, reply, settings.secrets)
+        return [answer] if whole and len(answer.text.strip()) >= SHORTEST else []
+
+    try:
+        return limited(found)
+    except CpuLimitExceeded:
+        return []

@@ -16,13 +16,15 @@ from pathlib import Path
 from monitor import identity
 from monitor.commands.baseline import chosen_target, in_database
 from monitor.commands.opening import BAD_INPUT, configuration, stop
+from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
-from monitor.domain import Piece, Query, Reply, Target, Who
+from monitor.domain import Identity, Piece, Query, Reply, Target, Who
 from monitor.identity.combining import combined
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import Profile
 from monitor.identity.tracking import Track
 from monitor.jobs.identifying import answer_of, profiled
+from monitor.jobs.interpreting import EXCEEDED
 from monitor.scrub import plain
 from monitor.settings import Settings
 from monitor.store import Database, captured, identities
@@ -113,22 +115,29 @@ def _profile(settings: Settings, target: Target) -> Profile | None:
 def _judged(
     settings: Settings, target: Target, heard: Sequence[Heard], profile: Profile | None
 ) -> Iterator[Who]:
+    identity.prepare()
     track = Track(epoch=profile.epoch if profile else 0)
     for item in heard:
-        looks: Looks | None = None
-        if profile and item.query:
-            answer = answer_of(item.query, item.reply, settings.secrets)
-            track, looks = looked(track, profile, answer, at=datetime.now(UTC))
-        disclosed = identity.judge(
-            item.reply.claims,
-            expected=target.expected_models,
-            fallbacks=target.fallback_models,
-            untrusted=target.untrusted,
-            pieces=item.reply.pieces,
-            asked=bool(item.query and item.query.identity),
-            persona=target.persona,
-        )
-        yield combined(disclosed, looks)
+        try:
+            looks: Looks | None = None
+            if profile and item.query:
+                answer = answer_of(item.query, item.reply, settings.secrets)
+                track, looks = limited(looked, track, profile, answer, at=datetime.now(UTC))
+            yield combined(limited(_disclosed, target, item), looks)
+        except CpuLimitExceeded:
+            yield Who(Identity.UNKNOWN, None, 0.0, (), EXCEEDED)
+
+
+def _disclosed(target: Target, item: Heard) -> Who:
+    return identity.judge(
+        item.reply.claims,
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=item.reply.pieces,
+        asked=bool(item.query and item.query.identity),
+        persona=target.persona,
+    )
 
 
 def _shown(who: Who) -> str:

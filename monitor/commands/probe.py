@@ -15,7 +15,8 @@ from monitor.commands.printing import Done, as_json, progress, show
 from monitor.commands.run import on_the_best_loop
 from monitor.dialects import dialect_of
 from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced
-from monitor.observe import Occasion, observe
+from monitor.jobs import interpreting
+from monitor.observe import Occasion
 from monitor.settings import Settings
 from monitor.store import Away, Database, SchemaUnknown, observations, schema
 from monitor.transcripts import scrubbed
@@ -59,6 +60,7 @@ def probe(
     load = _load(settings, target, query, count, concurrency)
     if not over_budget:
         _within_budget(settings, load)
+    identity.prepare()  # before anything is measured
     with _recording(record, settings.secrets) as keep:
         run = _Run(settings, load, keep)
         try:
@@ -192,9 +194,7 @@ class _Run:
             excerpt_chars=self.settings.file.storage.excerpt_chars,
             secrets=self.settings.secrets,
         )
-        return observe(
-            transcript, occasion, dialect=dialect, book=self._book, standing=identity.Standing()
-        )
+        return interpreting.observed(transcript, occasion, dialect=dialect, book=self._book)
 
 
 async def _ready(database: Database, settings: Settings, url: str) -> None:

@@ -13,10 +13,10 @@ from monitor.dialects.custom import custom
 from monitor.dialects.ollama import OLLAMA
 from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
-from monitor.dialects.reply import heard, read
+from monitor.dialects.reply import heard, read, unread
 from monitor.domain import Dialect, Target
 
-__all__ = ["DIALECTS", "dialect_of", "heard", "read"]
+__all__ = ["DIALECTS", "dialect_of", "heard", "read", "unread"]
 
 DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
     "bali_zero": BALI_ZERO,

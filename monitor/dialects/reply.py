@@ -57,6 +57,19 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     )  # fmt: skip
 
 
+def unread(transcript: Transcript) -> Reply:
+    """The texts of a transcript and how they ended, without any work on what they say."""
+    said = transcript.heard
+    last = said[-1] if said else Heard()
+    return Reply(
+        pieces=tuple(Piece(e.arrived_ns, h.text, h.reasoning, e.read)
+                     for e, h in zip(transcript.events, said, strict=False)
+                     if h.text or h.reasoning),
+        error=None if last.error is None else plain(last.error, MOST_CHARS),
+        ended=_closing(last),
+    )  # fmt: skip
+
+
 def _closing(said: Heard) -> bool:
     return said.end or said.error is not None
 

@@ -4,7 +4,7 @@ from monitor.identity.accounting import Accounts
 from monitor.identity.asked import asks_who
 from monitor.identity.claims import Declared
 from monitor.identity.names import Name, parse, same
-from monitor.identity.selfid import SelfClaim, claimed
+from monitor.identity.selfid import SelfClaim, claimed, prepare
 from monitor.identity.standing import Standing, recalled
 from monitor.identity.switch import Switch, switched
 from monitor.identity.verdict import judge
@@ -20,6 +20,7 @@ __all__ = [
     "claimed",
     "judge",
     "parse",
+    "prepare",
     "recalled",
     "same",
     "switched",

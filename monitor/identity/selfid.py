@@ -9,6 +9,7 @@ names the wrong model.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import cache
 from itertools import chain
 
 from monitor.identity import grammar, guards
@@ -90,6 +91,15 @@ def claimed(text: str) -> tuple[SelfClaim, ...]:
         if left <= 0:
             break
     return tuple(found.values())
+
+
+@cache
+def prepare() -> None:
+    """Compile what is compiled on first use: a quarter of a second that no answer should pay.
+
+    Only the first call does anything.
+    """
+    claimed("I'm Claude, an AI made by Anthropic.")
 
 
 def _foreign(said: Sequence[str], at: int) -> bool:

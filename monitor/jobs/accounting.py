@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from monitor.cpu_limit import limited
 from monitor.domain import Query, Reply, Target
 from monitor.identity import same
 from monitor.identity.accounting import REMEMBERED, Accounts, Fitted, fitting, learnt, yardsticks
@@ -40,9 +41,9 @@ async def accounts(
 ) -> Accounts | None:
     """What one whole answer's count is measured with; None where it came without one.
 
-    With the database away the count itself is kept all the same.
+    With the database away the count itself is kept all the same. Raises CpuLimitExceeded.
     """
-    now = counted(reply, query.id, _own(counters, target))
+    now = limited(counted, reply, query.id, _own(counters, target))
     if now is None:
         return None
     try:

@@ -1,5 +1,6 @@
 """The probe job: claim a slot, ask its canned queries one after another, store what came back."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -7,9 +8,11 @@ from decimal import Decimal
 from uuid import uuid4
 
 from monitor import identity
+from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
-from monitor.domain import Ending, Observation, Outcome, Query, Target
-from monitor.jobs import accounting, identifying, thinning
+from monitor.domain import Ending, Observation, Outcome, Query, Target, Transcript
+from monitor.identity.features import Answer
+from monitor.jobs import accounting, identifying, interpreting, thinning
 from monitor.jobs.spooling import keep
 from monitor.jobs.watch import Watch
 from monitor.measure import outcome
@@ -121,6 +124,7 @@ async def probe(
     history: identity.Standing,
 ) -> Observation:
     """Ask one query once. Never retried: a retry hides what is measured and pays twice."""
+    identity.prepare()
     dialect = dialect_of(target)
     transcript = await exchange(
         dialect.ask(query, target), dialect=dialect, target=target, query=query, probe=uuid4(),
@@ -141,14 +145,40 @@ async def probe(
         excerpt_chars=watch.settings.file.storage.excerpt_chars,
         secrets=watch.settings.secrets,
     )
-    reply = read(dialect, transcript)
+    try:
+        seen, answer = await _interpreted(watch, transcript, occasion, history)
+    except CpuLimitExceeded:
+        log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
+        watch.metrics.interpretation_stopped(target.name)
+        return interpreting.uninterpreted(transcript, occasion, dialect=dialect, book=watch.book)
+    if answer is not None:
+        await identifying.capture(watch.database, target, answer, seen)
+    return seen
+
+
+async def _interpreted(
+    watch: Watch, transcript: Transcript, occasion: Occasion, history: identity.Standing
+) -> tuple[Observation, Answer | None]:
+    """The observation, and the answer where it is a whole one.
+
+    A step is limited in its CPU time, and between two steps others get their turn. Raises
+    CpuLimitExceeded.
+    """
+    target, query = occasion.target, occasion.query
+    dialect = dialect_of(target)
+    reply = limited(read, dialect, transcript)
+    await asyncio.sleep(0)
     whole = outcome(transcript, reply)[0] is Outcome.ANSWERED
-    answer = identifying.answer_of(query, reply, watch.settings.secrets) if whole else None
+    answer = None
+    if whole:
+        answer = limited(identifying.answer_of, query, reply, occasion.secrets)
+        await asyncio.sleep(0)
     looks = None
     if answer is not None:
         looks = await identifying.follow(
             watch.database, watch.gallery, target, answer,
-            observation=transcript.id, at=transcript.started_at, extra=origin == "burst",
+            observation=transcript.id, at=transcript.started_at,
+            extra=occasion.origin == "burst",
         )  # fmt: skip
         looks = await identifying.moved(watch.database, target, reply, looks)
     accounts = None
@@ -157,13 +187,11 @@ async def probe(
             watch.database, watch.confirmed, watch.counters, target, query, reply,
             at=transcript.started_at,
         )  # fmt: skip
-    seen = observe(
-        transcript, occasion, dialect=dialect, book=watch.book, standing=history, looks=looks,
-        accounts=accounts,
+    seen = limited(
+        observe, transcript, occasion, dialect=dialect, book=watch.book, standing=history,
+        looks=looks, accounts=accounts, reply=reply,
     )  # fmt: skip
-    if answer is not None:
-        await identifying.capture(watch.database, target, answer, seen)
-    return seen
+    return seen, answer
 
 
 async def ask_more(watch: Watch, target: Target, query: Query) -> bool:

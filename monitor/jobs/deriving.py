@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from monitor import identity, pricing
+from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.domain import (
     ClaimKind,
     Cost,
@@ -52,6 +53,7 @@ async def derive(
     """
     if not stored:
         return []
+    identity.prepare()
     direct = [query.id for query in target.queries if query.identity]
     said: deque[Sequence[Evidence]] = deque(maxlen=REMEMBERED)
     said += await derived.said_before(
@@ -61,7 +63,7 @@ async def derive(
     new = []
     for item in stored:
         standing = identity.recalled(said)
-        made = judged(item, target, book, standing=standing, accounts=books.of(item))
+        made = _within_limit(item, target, book, standing=standing, accounts=books.of(item))
         new.append((item, made))
         heard = item.outcome is Outcome.ANSWERED and item.origin != "manual"
         if heard and item.query in direct:
@@ -69,6 +71,21 @@ async def derive(
     changed = [(item, made) for item, made in new if made != item.stands]
     await derived.rewrite(connection, [(item.key, made) for item, made in changed])
     return [Changed(item.stands, made) for item, made in changed]
+
+
+def _within_limit(
+    stored: Stored,
+    target: Target,
+    book: Book,
+    *,
+    standing: identity.Standing,
+    accounts: identity.Accounts | None,
+) -> Judgement:
+    """A new judgement; the one that stands where judging exceeds the limit of CPU time."""
+    try:
+        return limited(judged, stored, target, book, standing=standing, accounts=accounts)
+    except CpuLimitExceeded:
+        return stored.stands
 
 
 def judged(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from monitor.cpu_limit import limited
 from monitor.domain import ClaimKind, Identity, Observation, Outcome, Query, Reply, Target
 from monitor.identity import counting, same
 from monitor.identity.features import Answer
@@ -68,7 +69,8 @@ async def follow(
 ) -> Looks | None:
     """Who one whole answer looks like; None where no baseline was ever captured.
 
-    `extra`: it was asked in a burst. With the database away nothing is followed.
+    `extra`: it was asked in a burst. With the database away nothing is followed. Raises
+    CpuLimitExceeded.
     """
     try:
         async with database.begin() as connection:
@@ -88,7 +90,7 @@ async def follow(
             if locked is None or locked.epoch != state.epoch:
                 return None  # a new baseline was accepted this instant
             before = locked.track or Track(epoch=state.epoch.number)
-            track, looks = looked(before, known.profile, answer, at=at, extra=extra)
+            track, looks = limited(looked, before, known.profile, answer, at=at, extra=extra)
             await identities.keep(connection, target.name, track, learnt_until=state.learnt_until)
             if track.standing != before.standing:
                 await identities.note(

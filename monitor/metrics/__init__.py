@@ -131,6 +131,10 @@ class Metrics:
         """Count an observation the database refused for good."""
         self._held.rejected.inc()
 
+    def interpretation_stopped(self, target: str) -> None:
+        """Count an answer whose interpretation exceeded its CPU time."""
+        self._held.stopped.labels(target).inc()
+
     def database(self, at: datetime | None) -> None:
         """Whether our state could be read, and when; None: the database is away."""
         self._held.database.set(at is not None)

@@ -59,6 +59,7 @@ class Series(NamedTuple):
     spool_disk: Gauge
     dropped: Counter
     rejected: Counter
+    stopped: Counter
     database: Gauge
 
 
@@ -100,6 +101,8 @@ def series(registry: CollectorRegistry) -> Series:
         spool_disk=gauge("monitor_spool_disk_up", "1: what waits for the database is on disk."),
         dropped=counter("monitor_spool_dropped", "Observations lost to the bound of the spool."),
         rejected=counter("monitor_observations_rejected", "Observations the database refused."),
+        stopped=counter("monitor_interpretations_stopped", "Answers whose interpretation exceeded "
+                        "its CPU time; stored with identity unknown.", ["target"]),
         database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),
     )  # fmt: skip
 
@@ -119,7 +122,7 @@ def begin_at_zero(
             held.answers.labels(target.name, identity.value)
         for stamp in Stamp:
             held.stamps.labels(target.name, stamp.value)
-        for alone in (held.cost, held.unpriced, held.rounds, held.missed, held.cycle):
+        for alone in (held.cost, held.unpriced, held.rounds, held.missed, held.cycle, held.stopped):
             alone.labels(target.name)
     for stage in STAGES:
         held.success.labels(stage)

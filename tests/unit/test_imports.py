@@ -35,6 +35,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "demo",
         "logs",
         "counters",
+        "cpu_limit",
     ),
     ("spool", "backtest"),
     ("jobs",),

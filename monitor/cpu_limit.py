@@ -1,0 +1,55 @@
+"""A limit on the CPU time of one piece of work, enforced by the kernel's timer.
+
+What a service sends is interpreted on the event loop. Should a function take far longer than
+it ever should, an interval timer of the process interrupts it: the regular-expression engine
+checks for signals every few thousand steps, so a pattern that explodes is interrupted as well.
+
+Source: docs/adr/0008-limit-on-interpretation.md
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import ParamSpec, TypeVar
+
+LIMIT_S = 0.08  # CPU time of one step; the largest honest transcript takes half of it
+_AGAIN_S = 0.02  # should a finalizer swallow the first interruption
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+class CpuLimitExceeded(BaseException):
+    """The work took too long. No `Exception`, so that nothing within the work catches it."""
+
+
+_limited = False  # whether limited work is running
+
+
+def limited(
+    work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """What `work` returns for these arguments. It neither waits nor keeps state of its own.
+
+    Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time. Limits do not nest: the
+    outer one counts. Outside the main thread, where no signal arrives, work is not limited.
+    """
+    global _limited
+    if _limited or threading.current_thread() is not threading.main_thread():
+        return work(*args, **kwargs)
+    if signal.getsignal(signal.SIGPROF) is not _interrupt:  # and it stays: by default it kills
+        signal.signal(signal.SIGPROF, _interrupt)
+        signal.siginterrupt(signal.SIGPROF, False)
+    try:
+        _limited = True
+        signal.setitimer(signal.ITIMER_PROF, LIMIT_S, _AGAIN_S)
+        return work(*args, **kwargs)
+    finally:
+        _limited = False
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _limited:  # a signal may arrive late
+        raise CpuLimitExceeded

@@ -1,0 +1,68 @@
+"""A limit on CPU time that nothing within the work escapes."""
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from monitor import cpu_limit
+from monitor.cpu_limit import CpuLimitExceeded, limited
+
+EXPLODING = re.compile(r"(?:a|a)*b")  # doubles its steps with every letter
+ENOUGH_S = 20  # CPU time; without a limit it would take years
+
+
+def exploding() -> object:
+    return EXPLODING.match("a" * 80)
+
+
+def catching() -> object:
+    while True:
+        with suppress(Exception):
+            exploding()
+
+
+def looping() -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize("work", [exploding, catching, looping])
+def test_work_that_takes_too_long_is_interrupted(work: Callable[[], object]) -> None:
+    began = time.process_time()
+    with pytest.raises(CpuLimitExceeded):
+        limited(work)
+    assert time.process_time() - began < ENOUGH_S
+
+
+def test_work_within_the_limit_returns_what_it_returns_and_raises_what_it_raises() -> None:
+    assert limited(int, "7", base=8) == 7
+    with pytest.raises(ValueError, match="invalid literal"):
+        limited(int, "x")
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+
+
+def test_a_signal_that_arrives_late_interrupts_nobody() -> None:
+    limited(int, "7")
+    signal.raise_signal(signal.SIGPROF)
+
+
+def test_within_limited_work_the_outer_limit_counts() -> None:
+    with pytest.raises(CpuLimitExceeded):
+        limited(lambda: (limited(int, "7"), looping()))
+
+
+async def test_the_loop_goes_on_after_work_that_was_interrupted() -> None:
+    for _ in range(3):
+        with pytest.raises(CpuLimitExceeded):
+            limited(exploding)
+        await asyncio.sleep(0.001)
+    assert await asyncio.to_thread(limited, int, "7") == 7
+
+
+def test_the_limit_is_shorter_than_what_a_neighbour_may_wait() -> None:
+    assert cpu_limit.LIMIT_S < 0.1

@@ -1,0 +1,76 @@
+"""Answers that would take for ever to interpret: stored, unknown, counted, and nobody waits."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from monitor.jobs import asking
+from monitor.jobs.interpreting import EXCEEDED
+from monitor.store import Database
+from tests.contract.test_cpu_limit import ENOUGH_S, exploding
+from tests.contract.test_probe_budget import nothing
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.scripted import LAST, chunk, head, scripted
+
+HOSTILE = "also " * 40 + "zzz I'm Claude, made by Anthropic."
+SEEN = """SELECT outcome, identity, identity_reason, ttft_ms IS NULL, answer_chars, model_detected
+          FROM observations"""
+
+
+def stream(text: str) -> tuple[bytes, ...]:
+    said = [{"text": text, "sequenceNumber": 1}, {"done": True, "sequenceNumber": 1}]
+    return (head(), *(chunk(f"data: {json.dumps(each)}\n\n".encode()) for each in said), LAST)
+
+
+async def observed(database: Database, url: str, home: Path) -> tuple[list[Any], str]:
+    """Ask one round with an answer that is hostile; the rows, and the metrics page."""
+    async with scripted(*stream(HOSTILE)) as server:
+        configured = settings(home, server.url)
+        async with watching(configured, database) as watch:
+            await asking.ask_round(
+                watch, configured.targets["rag"], datetime.now(UTC), between=nothing
+            )
+            return rows(url, SEEN), watch.metrics.page()[1].decode()
+
+
+async def test_the_answer_that_hung_the_worker_is_an_ordinary_answer(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    found, page = await observed(database, database_url, tmp_path)
+    assert [row[0] for row in found] == ["answered"] * 2
+    assert all(row[2] != EXCEEDED for row in found)
+    assert 'monitor_interpretations_stopped_total{target="rag"} 0.0' in page
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "monitor.identity.verdict.claimed",
+        "monitor.identity.verdict.switched",
+        "monitor.dialects.reply._claims",
+        "monitor.jobs.identifying.answer_of",
+        "monitor.jobs.accounting.counted",
+    ],
+)
+async def test_an_interpretation_that_explodes_is_stopped_stored_as_unknown_and_counted(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: str,
+) -> None:
+    monkeypatch.setattr(place, _explodes)
+    began = time.process_time()
+    found, page = await observed(database, database_url, tmp_path)
+    assert time.process_time() - began < ENOUGH_S
+    assert found == [("answered", "unknown", EXCEEDED, False, len(HOSTILE), None)] * 2
+    assert 'monitor_interpretations_stopped_total{target="rag"} 2.0' in page
+
+
+def _explodes(*_: object, **__: object) -> object:
+    return exploding()
