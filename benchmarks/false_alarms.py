@@ -45,19 +45,21 @@ class Setting:
     other: Sequence[Seen]
 
 
-def draws(directory: Path, draw: Random) -> Iterator[tuple[str, Setting]]:
-    """Ever new baselines, of each model in turn."""
+def draws(
+    directory: Path, draw: Random, kept: Sequence[int] = KEPT
+) -> Iterator[tuple[str, Setting]]:
+    """Ever new baselines of so many answers a prompt, of each model in turn."""
     texts: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
     for line in (directory / "repeated.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
         texts[row["model"]][row["prompt_id"]].append(Answer(row["prompt_id"], row["text"]))
     models = sorted(texts)
     while True:
-        for each in KEPT:
+        for each in kept:
             for expected, rival in (models, reversed(models)):
                 prompts = draw.sample(sorted(texts[expected]), 5)
                 split = {p: draw.sample(range(len(texts[expected][p])), k=100) for p in prompts}
-                kept, rest = (
+                baseline, rest = (
                     {
                         model: [texts[model][p][at] for p in prompts for at in split[p][part]]
                         for model in (expected, rival)
@@ -65,7 +67,7 @@ def draws(directory: Path, draw: Random) -> Iterator[tuple[str, Setting]]:
                     for part in (slice(each), slice(max(KEPT), None))
                 )
                 profile = learnt(
-                    expected, kept[expected], {rival: kept[rival]}, verified_by="operator"
+                    expected, baseline[expected], {rival: baseline[rival]}, verified_by="operator"
                 )
                 good, other = (
                     [_seen(profile, features(answer)) for answer in rest[model]]

@@ -30,6 +30,7 @@ class Sample:
     model: str | None
     cost_usd: Decimal | None
     why: str = ""  # the judgement on `identity` in one sentence
+    change_detected: bool = False  # the change detector recorded that it passed its threshold
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
 
 

@@ -30,6 +30,7 @@ from monitor.store import (
     Connection,
     accounts,
     budget,
+    identities,
     incidents,
     leases,
     mutes,
@@ -89,6 +90,7 @@ async def _verdicts(
             deadline=target.deadline,
             watched_since=watch.began_at,
             a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+            baseline_at=await identities.confirmed_at(connection, target.name),
         )
         for name in OF_TARGETS:
             before = standing.get((name, target.name))

@@ -22,11 +22,13 @@ _ROWS = 60
 class ModelChanged(ShareLimits):
     """Breach when the change detector has passed its threshold, or `disputed` repeats.
 
-    The detector marks answers `changed` while it lies above its threshold: `changed` of them
-    in a row are a breach. So is a share of `changed` and `disputed` answers over `limit`, by
-    the evidence `fallback` asks for. It is over when the answers match the expected model
-    again, by the same evidence, or when a person confirmed a baseline: `window.baseline_at`.
-    Answers by a named fallback neither open it nor end it. Unknown ones are on neither side.
+    An answer with which the detector recorded that it passed its threshold is a breach. Where
+    rows are `changed` without that record, as those of a backtest, `changed` of them in a row
+    are one, if none was alone before. So is a share of `changed` and `disputed` answers over
+    `limit`, by the evidence `fallback` asks for. It is over when answers match the expected
+    model again, by the same evidence, or when a person confirmed a baseline:
+    `window.baseline_at`. Answers by a named fallback neither open it nor end it. Unknown
+    ones are on neither side.
 
     Source: docs/alerts.md#model_changed
     """
@@ -83,10 +85,9 @@ class ModelChanged(ShareLimits):
         if self.mode == "immediate":
             n = unjudged(answers, window, standing, fresh)
             return n if answers.hits(n) else 0
-        if self.mode == "evidence" and _in_a_row(answers, fresh) >= self.changed:
-            n = self.changed
-        else:
-            n = self.proven(answers, fresh)
+        n = self.proven(answers, fresh)
+        if not n and self.mode == "evidence":
+            n = _detected(answers, window, standing, fresh) or self._in_a_row(answers, fresh)
         if not n:
             return 0
         while n < fresh and answers.is_hit(n + 1):
@@ -94,6 +95,14 @@ class ModelChanged(ShareLimits):
         while not answers.is_hit(n):
             n -= 1
         return n
+
+    def _in_a_row(self, answers: Answers, fresh: int) -> int:
+        """How many of the latest are `changed`, if enough are and no other before them; else 0."""
+        if fresh < self.changed or answers.hits(self.changed) < self.changed:
+            return 0
+        changed = [sample.identity is Identity.CHANGED for sample in answers.samples[-fresh:]]
+        run = sum(takewhile(bool, reversed(changed)))
+        return run if self.changed <= run == sum(changed) else 0
 
     def _breached(
         self, window: Window, answers: Answers, n: int, state: State, *, since: datetime
@@ -136,10 +145,15 @@ class ModelChanged(ShareLimits):
         )
 
 
-def _in_a_row(answers: Answers, fresh: int) -> int:
-    """How many of the latest answers are `changed` without another between them."""
-    latest = (answers.samples[-nth].identity for nth in range(1, fresh + 1))
-    return sum(1 for _ in takewhile(lambda identity: identity is Identity.CHANGED, latest))
+def _detected(answers: Answers, window: Window, standing: Incident | None, fresh: int) -> int:
+    """The stretch back to the latest answer with which the detector passed; 0: none unjudged."""
+    since = window.unjudged(standing)
+    for n in range(1, fresh + 1):
+        if answers.samples[-n].at <= since:
+            break
+        if answers.samples[-n].change_detected:
+            return n
+    return 0
 
 
 def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:

@@ -15,11 +15,14 @@ from monitor.identity.looks import Looks
 from monitor.identity.profile import Profile
 from monitor.identity.tracking import Track
 from monitor.store.identity_tables import (
+    identity_answers,
     identity_epochs,
     identity_evidence,
     identity_profiles,
     identity_states,
 )
+
+_OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,25 @@ async def begin(
 def _epoch(row: Mapping[Any, Any]) -> Epoch:
     return Epoch(row["target"], row["epoch"], row["model"], row["verified_by"], row["note"],
                  row["began_at"], row["reverted_at"])  # fmt: skip
+
+
+async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
+    """When a person last said which answers are the expected model's; None: nobody did.
+
+    By accepting or beginning the epoch in force, or by capturing answers of its model.
+    """
+    found = await epochs(connection, target)
+    if not found:
+        return None
+    epoch, table = found[0], identity_answers.c
+    captured_at = await connection.scalar(
+        select(func.max(table.captured_at)).where(
+            table.target == target, table.epoch == epoch.number, table.model == epoch.model,
+            table.verified_by == _OPERATOR,
+        )
+    )  # fmt: skip
+    instants = [captured_at, epoch.began_at if epoch.verified_by == _OPERATOR else None]
+    return max((at for at in instants if at is not None), default=None)
 
 
 async def state(connection: AsyncConnection, target: str, *, lock: bool = False) -> State | None:

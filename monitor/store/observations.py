@@ -81,6 +81,9 @@ def row(observation: Observation) -> dict[str, Any]:
     return values
 
 
+_DETECTED: ColumnElement[bool] = literal_column(
+    """identity = 'changed' AND jsonb_path_exists(evidence, '$[*] ? (@.claim == "changed")')"""
+).label("change_detected")
 _SAMPLE = (
     observations.c.id,
     observations.c.started_at,
@@ -94,6 +97,7 @@ _SAMPLE = (
     observations.c.identity_reason,
     observations.c.model_detected,
     observations.c.cost_usd,
+    _DETECTED,
 )
 
 
@@ -227,5 +231,6 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         model=row["model_detected"],
         cost_usd=row["cost_usd"],
         why=row["identity_reason"],
+        change_detected=row["change_detected"],
         recorded_at=row["recorded_at"],
     )

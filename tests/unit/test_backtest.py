@@ -184,6 +184,8 @@ def without(key: str) -> str:
         (probe(NOON, ts="yesterday"), "ts: 'yesterday'; write an instant"),
         (probe(NOON, ts="2026-03-02T12:00:00"), "ts: '2026-03-02T12:00:00'; write an instant"),
         (probe(NOON, ts=1772452800), "ts: 1772452800; write an instant"),
+        (probe(NOON, identity="haiku"), "identity: 'haiku'; write one of \"expected\", \"fall"),
+        (probe(NOON, identity=1), "identity: 1; write a text or null"),
         (probe(NOON, ts="0001-01-01T00:00:00+14:00"), "ts: '0001-01-01T00:00:00+14:00'; write"),
         (probe(NOON, ttft_ms=10**400), "ttft_ms: 1000000000000"),
         (probe(NOON, cost_usd="1e999999"), "cost_usd: '1e999999'; write dollars"),
@@ -293,3 +295,59 @@ def test_the_command_ends_with_1_on_a_bad_row_and_says_which(
     monkeypatch.setattr("sys.stdin", io.StringIO("oh\n"))
     assert main() == 1
     assert capsys.readouterr().err == "line 1: not a JSON object: 'oh'; write one object a line\n"
+
+
+# ------------------------------------------------------------ rows that say who answered
+
+
+def turns(*parts: tuple[int, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Events of rounds in a row: so many, and what their rows say."""
+    lines: list[str] = []
+    first = 0
+    for count, changes in parts:
+        lines += rounds(count, start=NOON + first * EVERY, first=first, **changes)
+        first += count
+    return events(lines)
+
+
+HEALTHY: dict[str, Any] = {"identity": "expected"}
+CHANGED: dict[str, Any] = {"identity": "changed", "model": None}
+NAMED: dict[str, Any] = {"identity": "fallback", "model": HAIKU}
+
+
+def test_rows_that_say_changed_fire_model_changed_and_resolve() -> None:
+    assert turns((20, HEALTHY), (6, CHANGED), (20, HEALTHY)) == [
+        ("model_changed", "fire"),
+        ("model_changed", "resolve"),
+    ]
+
+
+def test_changed_rows_that_get_a_name_become_fallback() -> None:
+    assert turns((20, HEALTHY), (6, CHANGED), (6, NAMED), (20, HEALTHY)) == [
+        ("model_changed", "fire"),
+        ("fallback", "fire"),
+        ("model_changed", "resolve"),
+        ("fallback", "resolve"),
+    ]
+
+
+def test_one_changed_row_among_good_ones_fires_nothing() -> None:
+    lines = rounds(60)
+    lines[90] = lines[90].replace('"cost_usd"', '"identity": "changed", "cost_usd"')
+    assert events(lines) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"identity": "disputed"}, [("model_changed", "fire")]),  # names the expected model
+        ({"identity": "unknown", "model": HAIKU}, []),  # what the row says counts, not the name
+        ({"identity": "expected", "model": HAIKU}, []),
+        ({"identity": "fallback", "model": None}, [("fallback", "fire")]),
+        ({"identity": None, "model": HAIKU}, [("fallback", "fire")]),  # by the name, as ever
+    ],
+)
+def test_identity_of_a_row_goes_before_its_model(
+    changes: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert turns((20, {}), (6, changes)) == expected

@@ -56,6 +56,29 @@ def test_it_opens_on_changed_answers_in_a_row_or_on_a_proven_share(
     assert judged(marks) is state
 
 
+@pytest.mark.parametrize(
+    ("later", "state"),
+    [
+        ("", State.BREACH),
+        ("..", State.BREACH),  # judged by nobody before the good ones came
+        ("." * 15, State.OK),  # too long ago to be news
+    ],
+)
+def test_the_detectors_own_record_is_enough(later: str, state: State) -> None:
+    samples = list(marked(rounds("." * 29 + "C" + later)))
+    samples[29] = replace(samples[29], change_detected=True)
+    seen = window(iter(samples))
+    found = ModelChanged().judge(seen, None, after(seen))
+    assert found.state is state
+    if state is State.BREACH:
+        assert found.since == samples[29].at
+
+
+def test_where_changed_answers_are_strays_more_than_two_are_needed() -> None:
+    assert judged("C" + "." * 29 + "CC") is State.OK
+    assert judged("C" + "." * 29 + "CCCC") is State.BREACH
+
+
 def test_rare_changed_answers_in_good_months_open_nothing() -> None:
     assert judged(("." * 19 + "C") * 40) is State.OK
     assert judged(("." * 39 + "D") * 20) is State.OK

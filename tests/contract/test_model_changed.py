@@ -1,0 +1,175 @@
+"""A change of model from stored rows to the outbox: announced, named, over by evidence or word."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from monitor.demo.situations import Speaker
+from monitor.domain import ClaimKind, Evidence, Identity
+from monitor.jobs import judging
+from monitor.jobs.watch import Watch
+from monitor.store import Database, captured, identities, observations
+from monitor.store.identities import Epoch
+from monitor.store.tables import observations as table
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import HAIKU, LLAMA, observation
+from tests.voices import QUERIES, said
+
+EVERY, SECOND = timedelta(minutes=10), timedelta(seconds=1)
+TOLD = """
+SELECT status || ' #' || incident || ' ' || (notice->>'rule') FROM outbox
+WHERE NOT coalesce((notice->>'quiet')::boolean, false) ORDER BY (notice->>'at')::timestamptz
+"""
+WHY = f"The answers no longer look like {LLAMA}'s (more bold); whose they are is not known."
+UNRECORDED: dict[str, Any] = {
+    "identity": Identity.CHANGED, "model_detected": None, "identity_reason": WHY, "evidence": (),
+    "cost_usd": None, "cost_source": None, "cost_reason": "the model is not known",
+}  # fmt: skip
+MARKS: dict[str, dict[str, Any]] = {
+    ".": {"identity": Identity.EXPECTED, "model_detected": LLAMA},
+    "C": UNRECORDED | {"evidence": (Evidence(ClaimKind.TEXT, "changed", 9.4, "more bold"),)},
+    "c": UNRECORDED,
+    "F": {"identity": Identity.FALLBACK, "model_detected": HAIKU},
+}
+
+
+class Stream:
+    """Rounds of two queries stored and judged one after the other, in their own time."""
+
+    def __init__(self, database: Database, url: str, watch: Watch) -> None:
+        self.database, self.url, self.watch = database, url, watch
+        self.now = datetime.now(UTC) - timedelta(hours=20)
+
+    async def answers(self, marks: str) -> Sequence[str]:
+        """Judge after each answer of these rounds; returns all that was told aloud."""
+        for nth, mark in enumerate(marks):
+            self.now += SECOND if nth % 2 else EVERY
+            slot = self.now - nth % 2 * SECOND
+            seen = observation(id=uuid4(), slot=slot, started_at=self.now,
+                               query=("hi", "kbli")[nth % 2], **MARKS[mark])  # fmt: skip
+            async with self.database.begin() as connection:
+                await observations.add(connection, [seen])
+                await connection.execute(
+                    table.update().where(table.c.id == seen.id).values(recorded_at=self.now)
+                )
+            await judging.evaluate(self.watch)
+        return await self.told()
+
+    async def told(self) -> Sequence[str]:
+        await judging.evaluate(self.watch)
+        return [head for (head,) in rows(self.url, TOLD)]
+
+    async def baseline(self) -> Epoch:
+        """A baseline that a person began long ago."""
+        async with self.database.begin() as connection:
+            epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
+        await self.at("UPDATE identity_epochs SET began_at = now() - interval '9 days'")
+        return epoch
+
+    async def capture(self, epoch: Epoch, model: str, *, verified_by: str = "operator") -> None:
+        """Answers captured as a model's now."""
+        query = QUERIES[0]
+        async with self.database.begin() as connection:
+            await captured.add(connection, epoch, query, [said(Speaker.HAIKU, query, 1)],
+                               model=model, verified_by=verified_by)  # fmt: skip
+        await self.at("UPDATE identity_answers SET captured_at = '{now}'")
+
+    async def at(self, statement: str) -> None:
+        async with self.database.begin() as connection:
+            await connection.execute(text(statement.format(now=self.now.isoformat())))
+
+
+@pytest.fixture
+async def stream(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Stream]:
+    async with watching(settings(tmp_path), database) as watch:
+        one = Stream(database, database_url, watch)
+        monkeypatch.setattr(Watch, "now", staticmethod(lambda: one.now))
+        yield one
+
+
+def incidents(url: str, columns: str) -> list[tuple[Any, ...]]:
+    return rows(url, f"SELECT {columns} FROM incidents ORDER BY number")
+
+
+async def test_the_answer_with_which_the_detector_passed_is_announced_with_its_reason(
+    stream: Stream,
+) -> None:
+    assert await stream.answers("......") == []
+    assert await stream.answers("C.") == ["FIRING #1 model_changed"]
+    [(because, moved, first)] = incidents(
+        stream.url, "opening_because, facts->>'What moved', first_seen_at"
+    )
+    assert because.startswith(f"Answers no longer match {LLAMA} since ")
+    assert moved == WHY
+    assert first == stream.now - SECOND
+
+
+async def test_a_row_without_the_detectors_record_waits_for_a_second_one(stream: Stream) -> None:
+    assert await stream.answers("......c...") == []
+    assert await stream.answers("cccc") == ["FIRING #1 model_changed"]
+
+
+async def test_it_is_over_after_fifteen_answers_that_match_again(stream: Stream) -> None:
+    await stream.answers("....CCCC" + "." * 14)
+    assert incidents(stream.url, "resolved_at") == [(None,)]
+    assert await stream.answers("..") == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
+    assert incidents(stream.url, "ended") == [("The last 15 answers match the expected model.",)]
+
+
+async def test_a_name_that_is_found_goes_into_the_same_message(stream: Stream) -> None:
+    await stream.answers("....CCCC")
+    assert set(await stream.answers("FFFFFF")) == {"FIRING #1 model_changed", "FIRING #1 fallback"}
+    assert incidents(stream.url, "number, rule, part_of, resolved_at") == [
+        (1, "model_changed", None, None),
+        (2, "fallback", 1, None),
+    ]
+    told = await stream.answers("." * 16)
+    assert told[-1] == "RESOLVED #1 fallback"
+    assert [head for head in told if head.startswith("RESOLVED")] == ["RESOLVED #1 fallback"]
+    assert all("#2" not in head for head in told)
+
+
+async def test_a_change_beside_a_known_fallback_joins_its_message(stream: Stream) -> None:
+    assert await stream.answers("....FFFF") == ["FIRING #1 fallback"]
+    told = await stream.answers("CC")
+    assert {head.split(" ", 1)[1].split(" ")[-1] for head in told} == {"fallback"}
+    assert incidents(stream.url, "rule, part_of") == [("fallback", None), ("model_changed", 1)]
+
+
+async def test_a_new_baseline_that_a_person_accepted_ends_it_at_once(stream: Stream) -> None:
+    await stream.baseline()
+    await stream.answers("....CCCC")
+    async with stream.database.begin() as connection:
+        await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="edit")
+    stream.now += SECOND
+    await stream.at("UPDATE identity_epochs SET began_at = '{now}' WHERE epoch = 2")
+    assert await stream.told() == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
+    [(ended,)] = incidents(stream.url, "ended")
+    assert ended == f"A new baseline was accepted at {stream.now:%H:%M} UTC."
+    assert await stream.answers("....") == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
+
+
+@pytest.mark.parametrize(
+    ("model", "verified_by", "over"),
+    [
+        (LLAMA, "operator", True),  # a person says that the expected model answers
+        (HAIKU, "operator", False),  # a person says who answers instead
+        (LLAMA, "disclosure", False),  # that comes by itself with every confirmed answer
+    ],
+)
+async def test_answers_captured_as_the_expected_models_end_it_and_no_others_do(
+    stream: Stream, model: str, verified_by: str, over: bool
+) -> None:
+    epoch = await stream.baseline()
+    await stream.answers("....CCCC")
+    stream.now += SECOND
+    await stream.capture(epoch, model, verified_by=verified_by)
+    assert ("RESOLVED #1 model_changed" in await stream.told()) is over
