@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import takewhile
-from statistics import median
+from statistics import fmean, median
 from typing import ClassVar
 
 from monitor.domain import Identity, Incident, Sample, State, Verdict
@@ -49,7 +49,8 @@ class ModelChanged(ShareLimits):
         if n:
             began_at = window.unnamed.samples[-n].at
             return self._breached(window, window.unnamed, n, State.BREACH, since=began_at)
-        return self._calm(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
+        state = State.OK if fresh else State.NO_DATA
+        return self._calm(window, window.unnamed, min(self.of, fresh), state)
 
     def _open(self, window: Window, standing: Incident, now: datetime) -> Verdict:
         """Whether an open incident goes on."""
@@ -58,14 +59,14 @@ class ModelChanged(ShareLimits):
         compared = window.compared
         fresh = 0 if window.silent(now) else self._fresh(compared, window, standing)
         if not fresh:
-            return self._calm(window, State.NO_DATA, 0)
+            return self._calm(window, compared, 0, State.NO_DATA)
         n = 0
         if self.mode != "immediate":
             n = self.over(compared, fresh, standing)
         elif not compared.is_hit(1):
             n = 1
         if n:
-            return self._calm(window, State.OK, n)
+            return self._calm(window, compared, n, State.OK)
         began_at = standing.since or standing.opened_at
         n = compared.since(began_at)
         lately = min(self.of, n)
@@ -129,9 +130,10 @@ class ModelChanged(ShareLimits):
             since=since if state is State.BREACH else None,
         )
 
-    def _calm(self, window: Window, state: State, n: int) -> Verdict:
+    def _calm(self, window: Window, answers: Answers, n: int, state: State) -> Verdict:
+        """No breach, as the latest n answers say."""
         literal = self.mode == "immediate"
-        return _calm(window.scope, state, n, limit=self.limit, literal=literal)
+        return _calm(window.scope, state, n, answers.hits(n), limit=self.limit, literal=literal)
 
     def _accepted(self, window: Window, at: datetime) -> Verdict:
         return Verdict(
@@ -157,9 +159,11 @@ def _detected(answers: Answers, window: Window, standing: Incident | None, fresh
 
 
 def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:
-    """What moved, which names are given, and latency and cost before and after."""
+    """What moved, which names are given, and latency and cost of the same queries."""
     if not hits:
         return {}
+    asked = {sample.query for sample in hits}
+    expected = [sample for sample in expected if sample.query in asked]
     told = {"What moved": hits[0].why, "The response names": names(hits)}
     after, before = _median_ms(hits), _median_ms(expected)
     if after is not None:
@@ -172,19 +176,23 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
 
 
 def _median_ms(samples: Sequence[Sample]) -> float | None:
-    latencies = [sample.ttft_ms for sample in samples if sample.ttft_ms is not None]
-    return median(latencies) if latencies else None
+    """The mean over the queries of each one's median; None where no TTFT is known."""
+    by_query: dict[str, list[float]] = {}
+    for sample in samples:
+        if sample.ttft_ms is not None:
+            by_query.setdefault(sample.query, []).append(sample.ttft_ms)
+    return fmean(map(median, by_query.values())) if by_query else None
 
 
 @lru_cache(maxsize=256)  # most verdicts are this one
-def _calm(scope: str, state: State, n: int, *, limit: float, literal: bool) -> Verdict:
+def _calm(scope: str, state: State, n: int, hits: int, *, limit: float, literal: bool) -> Verdict:
     return Verdict(
         rule=ModelChanged.name,
         scope=scope,
         state=state,
-        value=0.0 if n else None,
+        value=hits / n if n else None,
         limit=limit,
-        because=f"The last {n} answers match the expected model."
+        because=f"{n - hits} of the last {n} answers match the expected model."
         if n
         else "No fresh answer can be compared with the expected model.",
         literal=literal,

@@ -121,7 +121,9 @@ async def test_it_is_over_after_fifteen_answers_that_match_again(stream: Stream)
     await stream.answers("....CCCC" + "." * 14)
     assert incidents(stream.url, "resolved_at") == [(None,)]
     assert await stream.answers("..") == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
-    assert incidents(stream.url, "ended") == [("The last 15 answers match the expected model.",)]
+    assert incidents(stream.url, "ended") == [
+        ("15 of the last 15 answers match the expected model.",)
+    ]
 
 
 async def test_a_name_that_is_found_goes_into_the_same_message(stream: Stream) -> None:

@@ -132,7 +132,9 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [("down", "ttft"), ("down", "fallback"), ("key", "fallback"), ("key", "ttft"),
-     ("key", "spend"), ("down", "spend"), ("fallback", "ttft"), ("probe_budget", "no_data")],
+     ("key", "spend"), ("down", "spend"), ("fallback", "ttft"), ("key", "model_changed"),
+     ("down", "model_changed"), ("fallback", "model_changed"), ("model_changed", "ttft"),
+     ("probe_budget", "no_data")],
 )  # fmt: skip
 def test_found_together_the_cause_leads(cause: str, symptom: str) -> None:
     story = Story()
@@ -141,6 +143,18 @@ def test_found_together_the_cause_leads(cause: str, symptom: str) -> None:
     (notice,) = story.judge(*found)
     assert (notice.rule, notice.number) == (cause, 41)
     assert any(label.startswith(symptom) for label in notice.facts)
+
+
+def test_a_change_that_gets_a_name_stays_one_message_with_one_number_and_one_end() -> None:
+    story = Story()
+    assert heads(story.judge(breach("model_changed"))) == ["FIRING #41 model_changed"]
+    (named,) = story.judge(breach("model_changed"), breach("fallback"))
+    assert heads([named])[0].endswith("#41 fallback")
+    assert "model_changed" in named.facts
+    assert story.incidents["fallback", "rag"].part_of == ("model_changed", "rag")
+    assert story.judge(breach("model_changed"), breach("fallback"), later=2 * HOUR) == []
+    (ended,) = story.judge(well("model_changed"), well("fallback"))
+    assert heads([ended]) == ["RESOLVED #41 fallback"]
 
 
 def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:

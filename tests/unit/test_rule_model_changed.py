@@ -119,6 +119,19 @@ def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
     }
 
 
+def test_latency_is_compared_over_the_same_queries() -> None:
+    samples = [
+        sample(mark, id=UUID(int=n), at=NOON + timedelta(seconds=n), query=query, ttft_ms=ms)
+        for n, (mark, query, ms) in enumerate(
+            [(".", "hi", 500.0), (".", "kbli", 1300.0), (".", "hi", 500.0), (".", "kbli", 1300.0),
+             ("C", "kbli", 1400.0), ("C", "kbli", 1600.0)]
+        )
+    ]  # fmt: skip
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
+    facts = ModelChanged().judge(seen, None, after(seen)).facts
+    assert facts["TTFT"] == "1500 ms, before 1300 ms"
+
+
 # ------------------------------------------------------------ resolution
 
 

@@ -1,0 +1,38 @@
+"""A silent change of model, of which only the expected model's answers were captured."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from monitor.demo.inbox import Inbox
+from monitor.demo.slack_channel import Posted
+from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
+
+SOON_S = 60
+SEEN = "SELECT count(*) FROM observations WHERE identity = 'expected'"
+
+
+def begins(text: str) -> Callable[[Sequence[Posted]], list[Posted]]:
+    return lambda told: [message for message in told if message.text.startswith(text)]
+
+
+def test_a_silent_change_of_model_reaches_slack_and_ends_when_the_model_is_back(
+    tmp_path: Path, database_url: str
+) -> None:
+    with service(pace=0.002) as stage, Inbox() as inbox:
+        stage.play(candour={})  # nobody says who it is
+        configuration(tmp_path, stage.url)
+        done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
+        assert done.returncode == 0, done.stderr
+        with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
+            eventually(lambda: rows(database_url, SEEN)[0][0] >= 6, SOON_S, "good answers")
+            stage.play(situation="key_rejected")
+            [opened] = inbox.wait_for(begins("FIRING #1 model_changed · rag: "), SOON_S)
+            fired = opened.text
+            stage.play(situation="healthy")
+            [*_, ended] = inbox.wait_for(begins("RESOLVED #1 model_changed · rag: "), SOON_S)
+    assert "Answers no longer match meta-llama/llama-4-scout since " in fired
+    assert "Which model answers is not known." in fired
+    for part in ("What moved: ", "TTFT: ", "Cost a query: ", "baseline capture --model NAME",
+                 "baseline accept", "docs/runbook.md#model_changed"):  # fmt: skip
+        assert part in fired
+    assert "of the last 15 answers match the expected model." in ended.text
