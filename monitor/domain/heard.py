@@ -117,6 +117,7 @@ class Ending(StrEnum):
     CONTENT_TYPE = "content_type"
     PROTOCOL = "protocol"
     REFUSED = "refused"
+    CONNECT = "connect"  # our deadline passed before the connection stood
     DNS = "dns"
     TLS = "tls"
     ABORTED = "aborted"  # our own shutdown or suspension

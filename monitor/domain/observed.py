@@ -25,6 +25,7 @@ class Outcome(StrEnum):
     CONTENT_TYPE = "content_type"
     PROTOCOL = "protocol"
     REFUSED = "refused"
+    CONNECT = "connect"
     DNS = "dns"
     TLS = "tls"
     ABORTED = "aborted"

@@ -48,7 +48,9 @@ class Backend(httpcore.AsyncNetworkBackend):
         sock = await first_connected(addresses, kernel=self.http.kernel)
         self.stream = StampedStream(sock, self.stamps, self.http)
         if self.tunnel:
+            self.stamps.tunnelling = True
             await tunnelled(self.stream, self.tunnel, host=host, port=port)
+            self.stamps.tunnelling = False
         self.stamps.connected_ns = time.monotonic_ns()
         self.stamps.stage = Ending.TLS if self.secure else Ending.PROTOCOL
         return self.stream

@@ -17,6 +17,8 @@ from monitor.wire.trouble import Trouble, reason
 DOUBT_NS = 5_000_000  # a first token that may be off by more is no measurement
 DETAIL_CHARS = 300
 BODY_TIME = timedelta(seconds=5)  # what a body that is no stream gets to arrive
+# How an exchange ends whose deadline passes before the connection stands.
+CONNECTING = {Ending.DNS: Ending.DNS, Ending.REFUSED: Ending.CONNECT, Ending.TLS: Ending.TLS}
 
 
 class Progress:
@@ -42,17 +44,22 @@ class Progress:
     def due(self) -> tuple[int, Ending]:
         """The nearest deadline and how the exchange ends there. Of all bytes only text moves it."""
         whole = self._started_ns + _ns(self._target.deadline)
+        if self.verdict is None and self.stamps.stage in CONNECTING:
+            return self._started_ns + _ns(self._connect_deadline), CONNECTING[self.stamps.stage]
         if self.verdict is not None and self._head_ns is not None:
             nearest = self._head_ns + _ns(BODY_TIME), self.verdict[0]
         elif self.hearing.last_text_ns is not None:
             nearest = self.hearing.last_text_ns + _ns(self._target.stall_deadline), Ending.STALLED
-        elif self.stamps.stage in (Ending.DNS, Ending.REFUSED, Ending.TLS):
-            nearest = self._started_ns + _ns(self._target.connect_deadline), self.stamps.stage
         elif self.stamps.sent_ns is not None:
             nearest = self.stamps.sent_ns + _ns(self._target.first_token_deadline), Ending.SILENT
         else:
             nearest = whole, Ending.DEADLINE
         return min(nearest, (whole, Ending.DEADLINE), key=lambda due: due[0])
+
+    @property
+    def _connect_deadline(self) -> timedelta:
+        """A deadline of the whole probe that is shorter is one of its connection, too."""
+        return min(self._target.connect_deadline, self._target.deadline)
 
     def unheard(self, due_ns: int) -> bool:
         """Whether bytes that arrived by then are still to be heard."""
@@ -119,7 +126,19 @@ class Progress:
             case Ending.STALLED:
                 return ending, f"no further answer text for {_s(target.stall_deadline)}"
             case _:
-                return ending, f"not connected within {_s(target.connect_deadline)}"
+                return ending, f"{self._phase(ending)} within {_s(self._connect_deadline)}"
+
+    def _phase(self, ending: Ending) -> str:
+        """What had not happened when the deadline of the connection passed."""
+        match ending:
+            case Ending.DNS:
+                return "dns: the name was not resolved"
+            case Ending.TLS:
+                return "tls: the handshake was not finished"
+            case _ if self.stamps.tunnelling:
+                return "connect: the proxy opened no tunnel"
+            case _:
+                return "connect: no TCP connection"
 
     def transcript(self, probe: UUID, ending: Ending, detail: str | None) -> Transcript:
         """All of it, once it is over."""

@@ -17,6 +17,7 @@ class Stamps:
     """
 
     stage: Ending = Ending.DNS
+    tunnelling: bool = False  # a proxy was asked for a tunnel and has not answered
     dns_ns: int | None = None
     connected_ns: int | None = None
     tls_ns: int | None = None

@@ -6,6 +6,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError
 
 from monitor.store import REVISION, Database, SchemaUnknown, schema
 from tests.e2e.rig import rows
@@ -69,6 +70,36 @@ def test_ranges_come_to_what_is_there_and_keep_what_was_granted(empty_url: str) 
             AND NOT coalesce(relacl::text LIKE '%{=r/%' OR relacl::text LIKE '%,=r/%', false)
     """
     assert rows(empty_url, lost) == []
+
+
+def test_outcome_connect_is_admitted_by_old_and_new_months_and_leaves_with_its_revision(
+    empty_url: str,
+) -> None:
+    schema.migrate(empty_url, to="r1_0016")
+    engine = create_engine(empty_url.replace("postgresql://", "postgresql+psycopg://"))
+    columns = rows(empty_url, """SELECT column_name, data_type FROM information_schema.columns
+        WHERE table_name = 'observations' AND is_nullable = 'NO' AND column_default IS NULL
+          AND is_generated = 'NEVER'""")  # fmt: skip
+    filling = {"text": "'t'", "uuid": "gen_random_uuid()", "jsonb": "'{}'", "ARRAY": "'{}'",
+               "timestamp with time zone": "'2026-11-23'", "boolean": "false"}  # fmt: skip
+    fixed = {"origin": "'round'", "stamp": "'kernel'", "identity": "'unknown'",
+             "outcome": "'connect'", "slot": ":slot"}  # fmt: skip
+    values = ", ".join(fixed.get(str(n), filling.get(str(kind), "0")) for n, kind in columns)
+    named = ", ".join(str(name) for name, _ in columns)
+    add = text(f"INSERT INTO observations ({named}) VALUES ({values})")  # noqa: S608
+    with engine.begin() as connection:
+        connection.execute(text("SELECT make_month('2026-11-01')"))
+    schema.migrate(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("SELECT make_month('2026-12-01')"))
+        for slot in ("2026-11-23", "2026-12-24", "2027-06-01"):
+            connection.execute(add, {"slot": slot})
+    while rows(empty_url, "SELECT version_num FROM alembic_version") != [("r1_0016",)]:
+        schema.migrate(empty_url, to="-1")
+    assert rows(empty_url, "SELECT outcome FROM observations") == [("refused",)] * 3
+    with pytest.raises(IntegrityError, match="ck_observations_outcome"), engine.begin() as again:
+        again.execute(add, {"slot": "2026-11-24"})
+    engine.dispose()
 
 
 def test_migrating_twice_at_once_is_migrating_once(empty_url: str) -> None:

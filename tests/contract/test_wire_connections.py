@@ -1,5 +1,6 @@
 """Ways to a target: names, both families, and what each failure is called."""
 
+import asyncio
 import socket
 
 import pytest
@@ -105,4 +106,24 @@ async def test_connecting_has_a_deadline_of_its_own(wire: Wire) -> None:
         transcript = await probed(wire, target)
         for sock in queued:
             sock.close()
-    assert (transcript.ending, transcript.detail) == (Ending.REFUSED, "not connected within 0.1 s")
+    assert judged(transcript, target)[0] is Outcome.CONNECT
+    assert transcript.detail == "connect: no TCP connection within 0.1 s"
+
+
+@pytest.mark.parametrize("deadlines", [{"connect_deadline": 0.2}, {"deadline": 0.2}])
+async def test_a_name_that_is_resolved_too_slowly(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, deadlines: dict[str, float]
+) -> None:
+    """Whichever deadline passes first: the connection never stood, so no token was late."""
+
+    async def getaddrinfo(*_args: object, **_options: object) -> list[object]:
+        await asyncio.sleep(60)
+        return []
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    target = watched("http://rag.example", **deadlines)
+    transcript = await probed(wire, target)
+    outcome, timing = judged(transcript, target)
+    assert outcome is Outcome.DNS
+    assert transcript.detail == "dns: the name was not resolved within 0.2 s"
+    assert (timing.dns_ms, timing.connect_ms, timing.ttft_ms) == (None, None, None)

@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.domain import Ending, Stamp
+from monitor.domain import Ending, Outcome, Stamp
 from monitor.wire import Wire
 from tests.certificates import Authority
 from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
-from tests.wired import DONE, HI, probed, says, watched
+from tests.wired import DONE, HI, judged, probed, says, watched
 
 ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
 
@@ -77,6 +77,25 @@ async def test_a_proxy_that_declines_is_named_without_its_password(wire: Wire) -
     assert transcript.detail is not None
     assert "407" in transcript.detail
     assert "secret" not in transcript.detail
+
+
+@pytest.mark.parametrize("deadline", ["connect_deadline", "deadline"])
+async def test_a_proxy_that_never_opens_the_tunnel(wire: Wire, deadline: str) -> None:
+    async with scripted(HANG) as proxy:
+        target = watched("https://rag.example", proxy=proxy.url, **{deadline: 0.2})
+        transcript = await probed(wire, target)
+        assert proxy.requests[0].method == "CONNECT"
+    assert judged(transcript, target)[0] is Outcome.CONNECT
+    assert transcript.detail == "connect: the proxy opened no tunnel within 0.2 s"
+    assert transcript.sent_ns is None
+
+
+async def test_a_handshake_that_hangs_behind_a_proxy(wire: Wire) -> None:
+    async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
+        target = watched("https://rag.example", proxy=proxy.url, connect_deadline=0.2)
+        transcript = await probed(wire, target)
+    assert judged(transcript, target)[0] is Outcome.TLS
+    assert transcript.detail == "tls: the handshake was not finished within 0.2 s"
 
 
 async def test_a_name_that_no_certificate_can_bear(wire: Wire) -> None:

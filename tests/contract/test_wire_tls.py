@@ -81,9 +81,12 @@ async def test_a_peer_that_does_not_speak_tls(wire: Wire, script: tuple[bytes, .
 async def test_a_silent_handshake_ends_with_the_connect_deadline(wire: Wire) -> None:
     async with scripted(HANG, deaf=True) as server:
         url = server.url.replace("http", "https")
-        transcript = await probed(wire, watched(url, connect_deadline=0.1))
-    assert transcript.ending is Ending.TLS
-    assert transcript.connected_ns is not None
+        for deadline in ("connect_deadline", "deadline"):
+            target = watched(url, **{deadline: 0.1})
+            transcript = await probed(wire, target)
+            assert judged(transcript, target)[0] is Outcome.TLS
+            assert transcript.detail == "tls: the handshake was not finished within 0.1 s"
+            assert transcript.connected_ns is not None
 
 
 async def test_a_tls_stream_cut_short_is_truncated(wire: Wire, ours: Authority) -> None:

@@ -78,6 +78,7 @@ def bursts(first_ms: int, gap_ms: int, *sizes: int) -> Reply:
         (Ending.CONTENT_TYPE, 200, reply(ended=False), Outcome.CONTENT_TYPE, False),
         (Ending.PROTOCOL, 200, reply("t", ended=False), Outcome.PROTOCOL, False),
         (Ending.REFUSED, None, reply(ended=False), Outcome.REFUSED, False),
+        (Ending.CONNECT, None, reply(ended=False), Outcome.CONNECT, False),
         (Ending.DNS, None, reply(ended=False), Outcome.DNS, False),
         (Ending.TLS, None, reply(ended=False), Outcome.TLS, False),
         (Ending.ABORTED, 200, reply("t", ended=False), Outcome.ABORTED, False),
