@@ -86,7 +86,7 @@ def test_outcome_connect_is_admitted_by_old_and_new_months_and_leaves_with_its_r
              "outcome": "'connect'", "slot": ":slot"}  # fmt: skip
     values = ", ".join(fixed.get(str(n), filling.get(str(kind), "0")) for n, kind in columns)
     named = ", ".join(str(name) for name, _ in columns)
-    add = text(f"INSERT INTO observations ({named}) VALUES ({values})")  # noqa: S608
+    add = text(f"INSERT INTO observations ({named}) VALUES ({values})")
     with engine.begin() as connection:
         connection.execute(text("SELECT make_month('2026-11-01')"))
     schema.migrate(empty_url)
