@@ -5,6 +5,7 @@ Source: docs/metrics.md
 """
 
 from monitor.domain import Ending, Outcome, Piece, Reply, Stamp, Timing, Transcript
+from monitor.error_text import error_text
 from monitor.scrub import plain
 
 INSTRUMENT = 1  # raised whenever a definition of what is measured changes
@@ -83,7 +84,7 @@ def _kind(transcript: Transcript, reply: Reply) -> Outcome:
 
 
 def _with_body(words: str, transcript: Transcript) -> str:
-    return f"{words}: {transcript.body}" if transcript.body else words
+    return f"{words}: {error_text(transcript.body)}" if transcript.body else words
 
 
 def timing(transcript: Transcript, reply: Reply) -> Timing:

@@ -113,7 +113,7 @@ def test_every_ending_has_an_outcome_with_words() -> None:
         (
             transcript(Ending.STATUS, status=429, body='{"error":"Rate\n limit"}'),
             reply(),
-            'HTTP 429: {"error":"Rate limit"}',
+            "HTTP 429: Rate limit",
         ),
         (
             transcript(

@@ -1,0 +1,78 @@
+"""What a failed response says went wrong: its message, not its JSON."""
+
+import json
+from typing import Any
+
+import pytest
+
+from monitor.domain import Ending, Outcome
+from monitor.error_text import error_text
+from monitor.measure import outcome
+from tests.unit.test_measure import reply, transcript
+
+KEY = "invalid x-api-key"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"error": {"message": KEY}},
+        {"type": "error", "error": {"type": "authentication_error", "message": KEY}},
+        {"error": {"code": 401, "message": KEY, "metadata": {"raw": "x"}}},
+        {"error": KEY},
+        {"error": {"error": {"message": KEY}}},
+        {"error": {"detail": KEY}},
+        {"message": KEY},
+        {"Message": KEY},
+        {"error": True, "message": KEY},
+        {"error": "Unauthorized", "message": KEY},
+        {"error": "invalid_client", "error_description": KEY},
+        {"detail": KEY},
+        {"detail": [{"loc": ["body", "q"], "msg": KEY, "type": "missing"}]},
+        {"detail": {"message": KEY}},
+        {"type": "about:blank", "title": "Unauthorized", "status": 401, "detail": KEY},
+        {"title": KEY, "status": 401},
+        {"errors": [{"message": KEY}]},
+        {"errors": [KEY, "another"]},
+        [{"error": {"message": KEY, "status": "UNAUTHENTICATED"}}],
+        {"error": {"message": "", "reason": KEY}},
+    ],
+)
+def test_the_message_is_found_in_every_usual_shape(document: Any) -> None:
+    for body in (json.dumps(document), f" \n{json.dumps(document, indent=2)}\n"):
+        seen = transcript(Ending.STATUS, status=401, body=body)
+        assert outcome(seen, reply()) == (Outcome.HTTP_STATUS, f"HTTP 401: {KEY}")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("slowly", "slowly"),
+        ('"slowly"', '"slowly"'),
+        ('event: error\ndata: {"error": {"message": "slowly"}}\n\n', "slowly"),
+        ("<html><head><TITLE>502 Bad Gateway</TITLE></head></html>", "502 Bad Gateway"),
+        ("<p>slowly", "<p>slowly"),
+        ("<title", "<title"),
+        ('{"ok": false}', '{"ok": false}'),
+        ('{"error": null}', '{"error": null}'),
+        ("{}", "{}"),
+        ('{"error": {"message": "slowly", "param": "cut of', "slowly"),
+        ('{"error": {"message": "cut of', '{"error": {"message": "cut of'),
+        ('{"error": {"message": "sk-\\u0061\\u0062c"}}', "sk-abc"),  # redacted by its plain form
+        ("[" * 2000, "[" * 2000),
+        ('{"error":' * 200, '{"error":' * 200),
+        ('{"n": ' + "9" * 1900 + "}", '{"n": ' + "9" * 1900 + "}"),
+        ("{" * 2000 + '"message":' * 20 + "1", "message"),  # no JSON, and no harm
+    ],
+)
+def test_what_holds_no_message_is_kept_as_it_is(body: str, text: str) -> None:
+    assert error_text(body) == text
+
+
+def test_a_long_message_is_bounded_and_one_line() -> None:
+    body = json.dumps({"error": {"message": "no\n\x1b[2J credit " * 500}})
+    words = outcome(transcript(Ending.STATUS, status=402, body=body), reply())[1]
+    assert words is not None
+    assert words.startswith("HTTP 402: no credit no")
+    assert len(words) <= 1000
+    assert "\x1b" not in words
