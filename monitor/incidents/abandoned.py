@@ -1,34 +1,40 @@
-"""Incidents nobody judges any more: their target or their rule left the configuration."""
+"""Incidents nobody judges any more: what they are about left the configuration."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from monitor.domain import Incident, State, Verdict
 
 ABANDONED = timedelta(hours=1)  # no deployment has two configurations side by side for so long
+REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and tells
+
+_WHAT = {"key": "Provider key", "delivery": "Channel"}  # of other rules the scope is a target
 
 
 def abandoned(
     standing: Iterable[Incident],
     *,
     rules: Collection[str],
-    of_targets: Collection[str],
-    targets: Collection[str],
+    scopes: Mapping[str, Collection[str]],
     now: datetime,
 ) -> Iterator[Verdict]:
     """The end of each open incident that no verdict will ever reach, and why.
 
-    `of_targets`: the rules whose scope is a target. Nothing is said to be well again: nobody
-    looks any more.
+    `scopes`: of each rule that judges something configured, the names in the configuration:
+    targets, providers, channels. Whether all is well again is not known, and not said.
     """
     for incident in standing:
-        if not incident.open or now - incident.last_breach_at < ABANDONED:
+        if not incident.open:
             continue
+        what, span = _WHAT.get(incident.rule, "Target"), ABANDONED
         if incident.rule not in rules:
             why = f"Rule {incident.rule} is switched off"
-        elif incident.rule in of_targets and incident.scope not in targets:
-            why = f"{incident.scope} is no longer watched"
+        elif incident.rule in scopes and incident.scope not in scopes[incident.rule]:
+            why = f"{what} removed from the configuration"
+            span = REMOVED_ACCOUNT if incident.rule in _WHAT else ABANDONED
         else:
+            continue
+        if now - incident.last_breach_at < span:
             continue
         yield Verdict(
             rule=incident.rule,
@@ -36,6 +42,6 @@ def abandoned(
             state=State.OK,
             value=incident.value,
             limit=incident.limit,
-            because=f"{why}; whether it is well again nobody knows.",
+            because=f"{why}; closed without a final check.",
             literal=True,
         )

@@ -5,7 +5,7 @@ is true: told anew, joined, reminded of, corrected in silence, or over. Under a 
 first happens; the difference waits, and what is over by then and never was told is not told.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -37,10 +37,15 @@ def plan(
     *,
     silence: Silence = (),
     policy: Policy,
+    stale: Collection[Key] = (),
     now: datetime,
 ) -> list[Step]:
-    """Steps for verdicts, given the latest incident of each rule and scope, open or resolved."""
+    """Steps for verdicts, given the latest incident of each rule and scope, open or resolved.
+
+    `stale`: open incidents of which nothing recent is known; they are the cause of nothing new.
+    """
     draft = _Draft(standing, silence=tuple(silence), policy=policy, now=now)
+    draft.stale = stale
     passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
     draft.begin_telling()
     for story in stories(draft.incidents):
@@ -61,6 +66,7 @@ class _Draft:
         self.notices: dict[Key, Notice] = {}
         self.reported: dict[Key, tuple[Key, ...]] = {}
         self.news: set[Key] = set()  # leaders of stories with something to say aloud
+        self.stale: Collection[Key] = ()
         self.silence, self.policy, self.now = silence, policy, now
 
     def may_tell(self, of: Incident | Verdict) -> bool:
@@ -85,7 +91,7 @@ class _Draft:
         for incident in sorted(untold, key=rank):
             if self.may_tell(incident):
                 told = [s for s in stories(self.incidents) if self.may_tell(s.leader)]
-                story = story_of(incident, told)
+                story = story_of(incident, told, stale=self.stale)
                 leader = story.leader.key if story else None
                 self.put(replace(incident, told=Status.FIRING, part_of=leader))
                 self.news.add(leader or incident.key)

@@ -4,7 +4,7 @@ A story is a leader, whose number and message it has, and the incidents that are
 Every incident keeps a row of its own, so that durations are known. Source: docs/alerts.md
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,12 +66,20 @@ def stories(incidents: Mapping[Key, Incident]) -> list[Story]:
     ]
 
 
-def story_of(incident: Incident, told: Iterable[Story]) -> Story | None:
-    """The oldest story that tells of a cause or of a symptom of this incident."""
+def story_of(
+    incident: Incident, told: Iterable[Story], *, stale: Collection[Key] = ()
+) -> Story | None:
+    """The oldest story that tells of a cause or of a symptom of this incident.
+
+    What is `stale` is related to nothing: whether it is still true is not known.
+    """
     related = [
         story
         for story in told
-        if any(i.open and (_causes(i, incident) or _causes(incident, i)) for i in story.members)
+        if any(
+            i.open and i.key not in stale and (_causes(i, incident) or _causes(incident, i))
+            for i in story.members
+        )
     ]
     return min(related, key=lambda story: story.leader.opened_at, default=None)
 

@@ -10,9 +10,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, Target, Verdict
+from monitor.domain import ALL, Incident, Reading, Spend, Target, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
-from monitor.jobs import answered, causing, crediting
+from monitor.jobs import answered, causing, crediting, polling
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
@@ -56,10 +56,15 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
             return False
         latest = await incidents.standing(connection)
         standing = {incident.key: incident for incident in latest}
-        verdicts = [verdict async for verdict in _verdicts(connection, watch, standing, now, seen)]
+        readings = polling.fresh(await accounts.latest(connection), watch.settings, now)
+        verdicts = [
+            verdict async for verdict in _verdicts(connection, watch, standing, readings, now, seen)
+        ]
         silence = await _silence(connection, watch)
         policy = _policy(watch)
-        steps = plan(latest, verdicts, silence=silence, policy=policy, now=now)
+        read = {("key", reading.provider) for reading in readings}
+        stale = {key for key in standing if key[0] == "key" and key not in read}
+        steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
         news = await _apply(connection, steps, latest)
     for step in steps:
         if step.incident is not None and step.change not in (Change.SEEN, Change.NONE):
@@ -73,6 +78,7 @@ async def _verdicts(
     connection: Connection,
     watch: Watch,
     standing: Standing,
+    readings: Sequence[Reading],
     now: datetime,
     seen: Collection[Target],
 ) -> AsyncIterator[Verdict]:
@@ -97,7 +103,6 @@ async def _verdicts(
             if verdict := _judged(rules.get(name), window, before, now):
                 verdict = await causing.explained(connection, verdict, window, before, now)
                 yield answered.slow(verdict, window, target, before)
-    readings = await accounts.latest(connection)
     spent = await days(connection, watch, _zone(rules.get("spend")), now)
     for name, scope, judged in [
         ("spend", ALL, spent),
@@ -111,9 +116,10 @@ async def _verdicts(
             yield await answered.expensive(
                 connection, verdict, targets.values(), before, since=spent[-1].starts_at
             )
-    for verdict in abandoned(
-        standing.values(), rules=rules, of_targets=OF_TARGETS, targets=targets, now=now
-    ):
+    scopes: dict[str, Collection[str]] = dict.fromkeys(OF_TARGETS, targets)
+    scopes["key"] = polling.providers(watch.settings.environment)
+    scopes["delivery"] = {watch.notifier.channel}
+    for verdict in abandoned(standing.values(), rules=rules, scopes=scopes, now=now):
         yield verdict
 
 

@@ -1,20 +1,21 @@
 """The account job: ask each provider whose key we hold how the key stands; keep the answer."""
 
 import logging
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 from monitor.accounts import ACCOUNTS, Account
-from monitor.domain import AccountState
+from monitor.domain import AccountState, Reading
 from monitor.jobs.watch import Watch
-from monitor.settings import Environment
+from monitor.settings import Environment, Settings
 from monitor.store import accounts, leases
 from monitor.wire.fetch import fetch
 
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 20
+MISSED = 3  # polls without a reading, after which the last one says nothing any more
 LATE = timedelta(minutes=2)  # longer than a run in which every account is slow
 
 
@@ -47,6 +48,17 @@ async def _ours(watch: Watch) -> bool:
     async with watch.database.begin() as connection:
         held = await leases.hold(connection, "accounts", holder=watch.worker, span=span)
     return held is not None
+
+
+def fresh(readings: Sequence[Reading], settings: Settings, now: datetime) -> Sequence[Reading]:
+    """The readings that still say something: of keys we hold, and not older than three polls."""
+    held, oldest = providers(settings.environment), MISSED * settings.file.accounts.every + LATE
+    return [r for r in readings if r.provider in held and abs(now - r.at) <= oldest]
+
+
+def providers(environment: Environment) -> Collection[str]:
+    """The names of the providers whose keys we hold."""
+    return {account.name for account in configured(environment)}
 
 
 def _of(account: Account) -> str:

@@ -37,4 +37,6 @@ async def test_incidents_of_a_removed_target_end_after_an_hour(
     assert rows(database_url, OPEN) == [("rag",)]
     told = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
     assert [status for status, _ in told] == ["RESOLVED"]
-    assert told[0][1].endswith("gone is no longer watched; whether it is well again nobody knows.")
+    assert told[0][1].endswith(
+        "Target removed from the configuration; closed without a final check."
+    )

@@ -5,19 +5,24 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from monitor.domain import AccountState, Reading
+import pytest
+from sqlalchemy import text
+
+from monitor.domain import AccountState, Identity, Incident, Reading
 from monitor.jobs import judging
-from monitor.store import Database, accounts
+from monitor.store import Database, accounts, incidents, observations
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
+from tests.facts import observation
 
 TOLD = "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence"
+KEY = "sk-or-canary"
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 async def told(database: Database, url: str, home: Path, *readings: Reading) -> Any:
     """What stands in the outbox after each of the readings was judged twice."""
-    async with watching(settings(home), database) as watch:
+    async with watching(settings(home, OPENROUTER_API_KEY=KEY), database) as watch:
         for reading in readings:
             async with database.begin() as connection:
                 await accounts.add(connection, reading)
@@ -60,3 +65,97 @@ async def test_expiry_and_credit_are_each_said_once(
     assert [status for status, _ in said] == ["NOTICE", "NOTICE"]
     assert said[0][1].startswith("The key of openrouter expires in 2 days, ")
     assert said[1][1].startswith("$1.50 is left on the key of openrouter, which spends $")
+
+
+OPEN = "SELECT rule, target, part_of IS NULL FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
+REJECTED: dict[str, Any] = {
+    "state": AccountState.REJECTED,
+    "detail": "HTTP 401: the key is rejected",
+}
+EXPIRING: dict[str, Any] = {"expires_at": NOW + timedelta(days=2, hours=1)}
+
+
+async def read(database: Database, **changes: Any) -> None:
+    async with database.begin() as connection:
+        await accounts.add(connection, reading(**changes))
+
+
+async def fallbacks(database: Database, count: int = 6) -> None:
+    async with database.begin() as connection:
+        for n in range(count):
+            at = NOW - timedelta(minutes=count - n)
+            await observations.add(connection, [
+                observation(slot=at, started_at=at, identity=Identity.FALLBACK,
+                            model_detected="anthropic/claude-haiku-4-5")
+            ])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("keys", "age"),
+    [({}, timedelta(0)), ({"OPENROUTER_API_KEY": KEY}, timedelta(minutes=20))],
+    ids=["the key was removed", "nothing was read for four polls"],
+)
+async def test_a_key_of_which_nothing_recent_is_known_mutes_nothing_and_says_nothing(
+    database: Database, database_url: str, tmp_path: Path, keys: dict[str, str], age: timedelta
+) -> None:
+    before = settings(tmp_path, OPENROUTER_API_KEY=KEY)
+    async with watching(before, database) as watch:
+        await read(database, **REJECTED)
+        await judging.evaluate(watch)
+    assert rows(database_url, OPEN) == [("key", "openrouter", True)]
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE account_readings SET at = at - :age"), {"age": age})
+    await fallbacks(database)
+    async with watching(settings(tmp_path, **keys), database) as watch:
+        await judging.evaluate(watch)
+    assert rows(database_url, OPEN) == [("fallback", "rag", True), ("key", "openrouter", True)]
+    newest = rows(database_url, TOLD)[-1]
+    assert newest[0] == "FIRING"
+    assert "answers" in newest[1], "the fallback has a message of its own"
+
+
+async def test_an_incident_of_a_removed_key_closes_and_says_why(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with watching(settings(tmp_path, OPENROUTER_API_KEY=KEY), database) as watch:
+        await read(database, **REJECTED)
+        await judging.evaluate(watch)
+    async with watching(settings(tmp_path), database) as watch:
+        await judging.evaluate(watch)
+        assert rows(database_url, OPEN) == [("key", "openrouter", True)]
+        async with database.begin() as connection:
+            later = "UPDATE incidents SET last_breach_at = last_breach_at - interval '6 minutes'"
+            await connection.execute(text(later))
+        await judging.evaluate(watch)
+    assert rows(database_url, OPEN) == []
+    status, sentence = rows(database_url, TOLD)[-1]
+    assert status == "RESOLVED"
+    assert sentence.endswith("Provider key removed from the configuration; "
+                             "closed without a final check.")  # fmt: skip
+
+
+async def test_an_incident_of_a_channel_no_longer_used_closes_and_says_why(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    ago = NOW - timedelta(minutes=6)
+    webhook = Incident(
+        rule="delivery", scope="webhook", opened_at=ago, last_breach_at=ago, last_told_at=ago,
+        value=0.0, limit=15.0, because="The webhook has refused for good.",
+    )  # fmt: skip
+    async with watching(settings(tmp_path), database) as watch:
+        async with database.begin() as connection:
+            await incidents.save(connection, [webhook], ())
+        await judging.evaluate(watch)
+    assert rows(database_url, OPEN) == []
+    ended = rows(database_url, "SELECT ended FROM incidents")
+    assert ended == [("Channel removed from the configuration; closed without a final check.",)]
+
+
+@pytest.mark.parametrize("keys", [{}, {"OPENROUTER_API_KEY": KEY}])
+async def test_a_stale_reading_makes_no_notice(
+    database: Database, database_url: str, tmp_path: Path, keys: dict[str, str]
+) -> None:
+    await read(database, at=NOW - timedelta(minutes=20 * len(keys)), **EXPIRING)
+    async with watching(settings(tmp_path, **keys), database) as watch:
+        await judging.evaluate(watch)
+    assert [row for row in rows(database_url, TOLD) if "key" in row[1]] == []

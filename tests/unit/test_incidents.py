@@ -364,8 +364,9 @@ def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
 def ended(story: Story, **changes: object) -> list[Notice]:
     """What is told once the verdicts on incidents nobody judges are in."""
     configured: dict[str, object] = {
-        "rules": {"ttft", "key"}, "of_targets": {"ttft", "fallback"}, "targets": {"rag"},
-    }  # fmt: skip
+        "rules": {"ttft", "key", "delivery"},
+        "scopes": {"ttft": {"rag"}, "fallback": {"rag"}, "key": {"openai"}, "delivery": {"slack"}},
+    }
     story.now += HOUR
     found = abandoned(story.incidents.values(), now=story.now, **configured | changes)  # type: ignore[arg-type]
     return story.judge(*found)
@@ -377,17 +378,46 @@ def test_an_incident_of_a_target_that_left_the_configuration_ends_and_says_so() 
     (told,) = ended(story)
     assert (told.status, told.scope) == (RESOLVED, "old")
     assert told.sentence.endswith(
-        "old is no longer watched; whether it is well again nobody knows."
+        "Target removed from the configuration; closed without a final check."
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "scope", "what"),
+    [("key", "openrouter", "Provider key"), ("delivery", "webhook", "Channel")],
+)
+def test_an_incident_of_a_key_or_channel_that_left_ends_and_says_so(
+    rule: str, scope: str, what: str
+) -> None:
+    story = Story()
+    story.judge(breach(rule, scope=scope))
+    story.now -= HOUR - timedelta(minutes=4)
+    assert ended(story) == []
+    story.now -= HOUR - timedelta(minutes=1)
+    (told,) = ended(story)
+    assert (told.status, told.rule, told.scope) == (RESOLVED, rule, scope)
+    assert told.sentence.endswith(
+        f"{what} removed from the configuration; closed without a final check."
+    )
+
+
+def test_a_stale_key_is_the_cause_of_nothing_new() -> None:
+    story = Story()
+    story.judge(breach("key", scope="openrouter"))
+    stale = {("key", "openrouter")}
+    steps = plan(story.incidents.values(), [breach("fallback")], policy=POLICY, stale=stale,
+                 now=story.now)  # fmt: skip
+    (told,) = [step.notice for step in steps if step.notice]
+    assert (told.rule, told.scope) == ("fallback", "rag")
+    (kept,) = [step.incident for step in steps if step.incident]
+    assert kept.part_of is None
 
 
 def test_an_incident_of_a_rule_that_was_switched_off_ends_too() -> None:
     story = Story()
     story.judge(breach("fallback"))
     (told,) = ended(story)
-    assert told.sentence.endswith(
-        "Rule fallback is switched off; whether it is well again nobody knows."
-    )
+    assert told.sentence.endswith("Rule fallback is switched off; closed without a final check.")
 
 
 def test_nothing_is_given_up_while_another_configuration_may_still_judge_it() -> None:

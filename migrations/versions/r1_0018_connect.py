@@ -6,8 +6,8 @@ NOT VALID, which holds for every new row, and keeps the lock short.
 
 from alembic import op
 
-revision = "r1_0017"
-down_revision = "r1_0016"
+revision = "r1_0018"
+down_revision = "r1_0017"
 branch_labels = None
 depends_on = None
 
