@@ -91,7 +91,7 @@ def _price(judgement: Judgement) -> str:
 
 _ASPECTS: dict[str, Callable[[Judgement], str]] = {
     "identity": lambda judgement: judgement.who.identity.value,
-    "model": lambda judgement: judgement.who.model or "nobody can tell",
+    "model": lambda judgement: judgement.who.model or "model not identified",
     "cost": _price,
 }
 

@@ -141,8 +141,11 @@ def _disclosed(target: Target, item: Heard) -> Who:
 
 
 def _shown(who: Who) -> str:
-    lines = [f"{who.identity}: {who.model or 'nobody can tell'}, confidence {who.confidence:.2f}",
-             f"  {plain(who.reason)}"]  # fmt: skip
+    model = who.model or "model not identified"
+    lines = [
+        f"{who.identity}: {model}, confidence {who.confidence:.2f}",
+        f"  {plain(who.reason)}",
+    ]
     lines += [
         f"  {item.kind} {plain(item.claim, 80)} {item.nats:+.1f} nats: {plain(item.detail)}"
         for item in who.evidence

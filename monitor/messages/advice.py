@@ -55,7 +55,8 @@ ADVICE: Mapping[str, Advice] = {
         "WHERE {rows} ORDER BY started_at;",
     ),
     "identity_unknown": Advice(
-        "Look at what the answers still disclose; a changed service needs a new baseline.",
+        "Run `monitor baseline show`: it lists what cannot be detected. Capture a baseline only "
+        "while you know which model answers.",
         "SELECT started_at, query, model_disclosed, confidence FROM report.observations "
         "WHERE {rows} AND identity = 'unknown' ORDER BY started_at;",
     ),

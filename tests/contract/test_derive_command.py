@@ -89,7 +89,7 @@ def test_names_that_are_known_now_are_judged_and_priced(derived: Any, database_u
     head, *lines = told.splitlines()
     assert head == "rag: 3 of 3 observations are judged otherwise now"
     assert lines[:2] == ["  identity: unknown → fallback: 2", "  identity: unknown → expected: 1"]
-    assert "  model: nobody can tell → claude-haiku-4.5: 2" in lines
+    assert "  model: model not identified → claude-haiku-4.5: 2" in lines
     assert "  cost: none, no one can tell which model answered → estimated: 3" in lines
     assert lines[-1].startswith("  spent on them: $0 → $0.00")
 

@@ -47,7 +47,7 @@ def test_a_bare_text_is_told_which_option_it_lacks(tmp_path: Path, database_url:
     text.write_text("A word or two.", encoding="utf-8")
     judged = command(tmp_path, "identify", str(text), DATABASE_URL=database_url)
     assert judged.returncode == 0
-    assert judged.stdout.startswith("unknown: nobody can tell")
+    assert judged.stdout.startswith("unknown: model not identified")
     assert judged.stderr == (
         "nobody says which canned query was answered: looks cannot be compared; "
         "say --query with one of hi, who\n"
