@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
-from sqlalchemy import func, select
+from sqlalchemy import ScalarSelect, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -26,10 +26,9 @@ async def confirmed(
 ) -> dict[str, list[Count]]:
     """The counts beside the answers of the baseline in force, by model, oldest first."""
     table = identity_answers.c
-    in_force = select(func.max(identity_epochs.c.epoch)).where(identity_epochs.c.target == target)
     kept = (
         select(table.model, table.query, table.text, table.tokens)
-        .where(table.target == target, table.epoch == in_force.scalar_subquery())
+        .where(table.target == target, table.epoch == _in_force(target))
         .where(table.model.is_not(None), table.tokens >= LEAST)
         .where(table.prompt_sha256.in_([prompt(query) for query in queries]))
         .order_by(table.id)
@@ -41,15 +40,21 @@ async def confirmed(
     return found
 
 
+def _in_force(target: str) -> ScalarSelect[int]:
+    """The number of the target's baseline in force: the highest that is not reverted."""
+    table = identity_epochs.c
+    numbers = select(func.max(table.epoch))
+    return numbers.where(table.target == target, table.reverted_at.is_(None)).scalar_subquery()
+
+
 async def newest(connection: AsyncConnection, target: str) -> tuple[int, int]:
     """What changes whenever `confirmed` finds others: its epoch, and its newest row."""
     table = identity_answers.c
     latest = (
         select(table.epoch, func.max(table.id))
-        .where(table.target == target, table.model.is_not(None), table.tokens >= LEAST)
+        .where(table.target == target, table.epoch == _in_force(target))
+        .where(table.model.is_not(None), table.tokens >= LEAST)
         .group_by(table.epoch)
-        .order_by(table.epoch.desc())
-        .limit(1)
     )
     row = (await connection.execute(latest)).one_or_none()
     return (row[0], row[1]) if row else (0, 0)

@@ -16,7 +16,7 @@ from monitor.identity.features import Answer
 from monitor.jobs import asking, spooling
 from monitor.jobs.deriving import derive
 from monitor.settings import Settings, load
-from monitor.store import Database, captured, derived, identities
+from monitor.store import Database, captured, derived, identities, token_counts
 from tests.contract.watching import watching
 from tests.counts import breaking, prose
 from tests.facts import HAIKU, LLAMA
@@ -154,6 +154,19 @@ async def test_confirmed_answers_keep_their_counts(tmp_path: Path, database: Dat
     async with database.begin() as connection:
         rows = await connection.execute(text("SELECT text, tokens FROM identity_answers"))
         assert [OURS(said) == tokens for said, tokens in rows] == [True, True]
+
+
+async def test_a_reverted_baseline_confirms_no_counts(tmp_path: Path, database: Database) -> None:
+    await baseline(tmp_path, database, 3)
+    await baseline(tmp_path, database, 5)
+    queries = settings(tmp_path, "http://127.0.0.1:1").targets["rag"].queries
+    async with database.begin() as connection:
+        accepted = await token_counts.newest(connection, "rag")
+        assert len((await token_counts.confirmed(connection, "rag", queries))[LLAMA]) == 5
+        first = (await identities.epochs(connection, "rag"))[-1]
+        await identities.put_in_force(connection, first)
+        assert len((await token_counts.confirmed(connection, "rag", queries))[LLAMA]) == 3
+        assert await token_counts.newest(connection, "rag") != accepted, "what is cached is old"
 
 
 def test_check_reads_each_tokenizer(
