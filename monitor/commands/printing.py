@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from monitor.domain import Observation, Stamp
+from monitor.domain import Identity, Observation, Stamp
 from monitor.scrub import plain
 
 PERCENTILES = (50, 90, 99)
@@ -75,9 +75,17 @@ def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:
         *(_ms(percentile(judged, share)) for share in PERCENTILES),
         _ms(max(judged, default=None)),
         _ms(percentile(totals, 50)),
-        _counted(plain(s.model_detected or "unknown", 60) for s in seen),
+        _counted(_answerer(s) for s in seen),
         spent,
     )
+
+
+def _answerer(seen: Observation) -> str:
+    """The model, or why there is none; a judgement against the expected model is named."""
+    model = plain(seen.model_detected or "unknown", 60)
+    if seen.identity not in (Identity.CHANGED, Identity.DISPUTED):
+        return model
+    return f"{model} ({seen.identity})" if seen.model_detected else seen.identity.value
 
 
 def _counted(words: Iterator[str]) -> str:
