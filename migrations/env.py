@@ -4,9 +4,8 @@ import os
 import re
 
 from alembic import context
-from sqlalchemy import create_engine
 
-from monitor.store.engine import address
+from monitor.store.engine import opened
 from monitor.store.schema import every_table
 
 # Partitions of a partitioned table belong to their parent; jobs make and drop them.
@@ -32,5 +31,5 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    with create_engine(address(os.environ["DATABASE_URL"])).begin() as connection:
+    with opened(os.environ["DATABASE_URL"], statement_timeout_s=300).begin() as connection:
         _run(connection)

@@ -33,7 +33,7 @@ from monitor.jobs import (
     telling,
 )
 from monitor.jobs.watch import Watch
-from monitor.store import Away
+from monitor.store import Away, DatabaseBusy
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +149,8 @@ class Worker:
         self._flight.add(task)
         try:
             await asyncio.shield(task)
+        except DatabaseBusy as busy:
+            log.warning("database busy", extra={"why": str(busy)})
         except Away as away:
             log.warning("database away", extra={"why": str(away)})
         except Exception:

@@ -47,7 +47,7 @@ def on_the_best_loop(main: Coroutine[Any, Any, None]) -> None:
 
 async def work(settings: Settings, url: str) -> None:
     """Open every edge, wait for the schema, live, close in reverse."""
-    database = Database(url)
+    database = Database(url, writes=True)
     try:
         await _wait_for_schema(database, settings, url)
         async with AsyncExitStack() as edges:

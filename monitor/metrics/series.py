@@ -103,7 +103,7 @@ def series(registry: CollectorRegistry) -> Series:
         rejected=counter("monitor_observations_rejected", "Observations the database refused."),
         stopped=counter("monitor_interpretations_stopped", "Answers whose interpretation exceeded "
                         "its CPU time; stored with identity unknown.", ["target"]),
-        database=gauge("monitor_database_up", "1: the latest read-out of our state succeeded."),
+        database=gauge("monitor_database_up", "1: the database answers and takes writes."),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Postgres: the only room that knows SQL. Rows do not leave it; domain types do."""
 
-from monitor.store.engine import Away, Connection, Database
+from monitor.store.engine import Away, Connection, Database, DatabaseBusy
 from monitor.store.schema import REVISION, SchemaUnknown
 
-__all__ = ["REVISION", "Away", "Connection", "Database", "SchemaUnknown"]
+__all__ = ["REVISION", "Away", "Connection", "Database", "DatabaseBusy", "SchemaUnknown"]

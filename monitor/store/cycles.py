@@ -38,6 +38,13 @@ async def evaluated(connection: AsyncConnection) -> bool:
     return bool(await connection.scalar(until))
 
 
+async def writable(connection: AsyncConnection) -> bool:
+    """Whether this server takes writes; a standby does not."""
+    return bool(
+        await connection.scalar(select(func.current_setting("transaction_read_only") == "off"))
+    )
+
+
 async def opened(connection: AsyncConnection) -> Mapping[str, int]:
     """How many incidents of each rule stand open; rules without one are left out."""
     counted = (

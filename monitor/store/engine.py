@@ -11,24 +11,16 @@ from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from monitor.store.pool import Pool, Unusable, dial
+from monitor.store.session import preamble
+from monitor.store.sqlstate import Meaning, meaning
 
 Connection = AsyncConnection  # what the functions of this room take
 
-# Classes of SQLSTATE that mean "not now", whatever exception carries them: connection,
-# read-only transaction, resources (disk full), operator intervention, system.
-_AWAY = ("08", "25006", "53", "57", "58")
-# A refused log-in carries no SQLSTATE through libpq: only its words tell it from silence.
-_WRONG_ADDRESS = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "invalid connection option",
-)
-
+POOL_SIZE = 3
 
 _LONG_S = 1  # who refuses sooner may be asked again at once
 
@@ -44,54 +36,91 @@ class Away(Exception):
         self.final = final
 
 
+class DatabaseBusy(Away):
+    """The server is well, but a lock or a time limit stopped this transaction: try it again."""
+
+
 class Database:
     """A small pool; `begin` is the only way in.
 
     A server that let somebody wait is not asked again for `rest_s`: with a frozen one a round
-    of probes would otherwise wait at every step, and be late.
+    of probes would otherwise wait at every step, and be late. With `writes` a server that
+    takes no writes counts as unavailable from the first statement on.
     """
 
-    def __init__(self, url: str, *, deadline_s: float = 15, rest_s: float = 15) -> None:
+    def __init__(
+        self, url: str, *, deadline_s: float = 15, rest_s: float = 15, writes: bool = False
+    ) -> None:
         self.deadline_s = deadline_s
         self._rest_s = rest_s
+        self._writes = writes
         self._resting: tuple[float, Away] | None = None  # until when, and why
+        self._answered_at = time.monotonic()  # when the server last ended a statement
+        self._preamble = preamble(url, statement_timeout_s=10)
         self.engine: AsyncEngine = create_async_engine(
             address(url),
-            pool_size=2,
-            max_overflow=1,
-            pool_timeout=deadline_s,
-            pool_pre_ping=True,
-            connect_args=_CONNECTING,
+            poolclass=NullPool,
+            isolation_level=_ISOLATION,
+            connect_args={**_CONNECTING, "async_creator_fn": dial},
         )
-        _bound(self.engine.sync_engine, statement_timeout_s=10)
+        self._pool = Pool(self.engine, size=POOL_SIZE)
+        event.listen(self.engine.sync_engine, "after_cursor_execute", self._answered)
 
     @asynccontextmanager
-    async def begin(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction; commits at the end. Raises Away when the server cannot serve us."""
-        began = time.monotonic()
-        if self._resting is not None and began < self._resting[0]:
+    async def begin(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """One transaction; commits at the end. Raises Away when the server cannot serve us.
+
+        The deadline begins with a free connection: to wait for others of our own is no fault
+        of the server. Do not begin one within another: that can wait for ever.
+        """
+        self._rest()
+        async with self._pool.seat() as seat:
+            self._rest()
+            began, limit_s = time.monotonic(), deadline_s or self.deadline_s
+            try:
+                async with asyncio.timeout(limit_s) as limit:
+                    connection = await seat.begun(self._preamble, writes=self._writes)
+                    try:
+                        yield connection
+                    except Exception:
+                        await connection.rollback()
+                        raise
+                    await connection.commit()
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise self._tired(Away(f"no answer within {limit_s:g} s"), began) from None
+            except Unusable as error:
+                raise self._tired(Away(f"{error}"), began) from None
+            except DBAPIError as error:
+                away = unavailable(error)
+                if away is None:
+                    raise
+                if meaning(error) is Meaning.LOST:
+                    await self._pool.discard()
+                answered = getattr(error.orig, "sqlstate", None) is not None
+                raise (away if answered else self._tired(away, began)) from None
+
+    def _rest(self) -> None:
+        if self._resting is not None and time.monotonic() < self._resting[0]:
             raise self._resting[1]
-        try:
-            async with asyncio.timeout(self.deadline_s), self.engine.begin() as connection:
-                yield connection
-        except (TimeoutError, PoolTimeout):
-            raise self._tired(Away(f"no answer within {self.deadline_s:g} s"), began) from None
-        except DBAPIError as error:
-            if away := unavailable(error):
-                raise self._tired(away, began) from None
-            raise
+
+    def _answered(self, *_: object) -> None:
+        self._answered_at = time.monotonic()
 
     def retry_now(self) -> None:
         """Ask the server again at the next `begin`, however recently it did not answer."""
         self._resting = None
 
     def _tired(self, away: Away, began: float) -> Away:
+        """The trouble; and a rest, where the server said nothing to anybody for a while."""
         now = time.monotonic()
-        if now - began > _LONG_S:
+        if now - max(began, self._answered_at) > _LONG_S:
             self._resting = now + self._rest_s, Away(f"{away} a moment ago", final=away.final)
         return away
 
     async def close(self) -> None:
+        await self._pool.discard()
         await self.engine.dispose()
 
 
@@ -101,12 +130,24 @@ def address(url: str) -> str:
     return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
-def opened(url: str, *, statement_timeout_s: int = 10) -> Engine:
-    """An engine for one errand: a connection of its own, closed after use."""
-    engine = create_engine(address(url), poolclass=NullPool, connect_args=_CONNECTING)
-    _bound(engine, statement_timeout_s=statement_timeout_s)
+def opened(url: str, *, statement_timeout_s: int = 10, idle_s: int = 60) -> Engine:
+    """An engine for one errand: a connection of its own, closed after use.
+
+    `idle_s`: how long its transaction may wait for us, who may wait for a person's pipe.
+    """
+    engine = create_engine(
+        address(url), poolclass=NullPool, isolation_level=_ISOLATION, connect_args=_CONNECTING
+    )
+    settings = preamble(url, statement_timeout_s=statement_timeout_s, idle_s=idle_s)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: SyncConnection) -> None:
+        connection.exec_driver_sql(settings)
+
     return engine
 
+
+_ISOLATION = "READ COMMITTED"  # sent with each BEGIN: a default of the server does not count
 
 # Nothing that a transaction pooler refuses or forgets: no prepared statements, and no `options`,
 # which PgBouncer does not let through. Source: pgbouncer.org, ignore_startup_parameters
@@ -118,32 +159,21 @@ _CONNECTING: Mapping[str, Any] = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "application_name": "rag-monitor",
+    "client_encoding": "UTF8",
 }
-
-
-def _bound(engine: Engine, *, statement_timeout_s: int) -> None:
-    """Give every transaction its deadlines and zone: a pooler's session is not ours to set."""
-    settings = {
-        "statement_timeout": f"{statement_timeout_s}s",
-        "lock_timeout": "5s",
-        "timezone": "UTC",
-    }
-    # These three are ours and hold no quote.
-    each = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: SyncConnection) -> None:
-        connection.exec_driver_sql(f"SELECT {each}")
 
 
 def unavailable(error: DBAPIError) -> Away | None:
     """The server cannot serve us, or None when the statement itself is at fault."""
-    state = getattr(error.orig, "sqlstate", None)
     words = str(error.orig).strip()
     why = words.splitlines()[0][:200] if words else "no answer"
-    if state is None and isinstance(error, OperationalError | InterfaceError):
-        return Away(why, final=any(sign in words for sign in _WRONG_ADDRESS))
-    return Away(why) if state is not None and state.startswith(_AWAY) else None
+    match meaning(error):
+        case Meaning.BUG:
+            return None
+        case Meaning.BUSY:
+            return DatabaseBusy(why)
+        case kind:
+            return Away(why, final=kind is Meaning.WRONG_ADDRESS)
 
 
 def shown(url: str) -> str:

@@ -28,7 +28,7 @@ def observed(url: str, since: timedelta) -> Iterator[Stream]:
 
     Raises Away when the server cannot serve us.
     """
-    engine = opened(url, statement_timeout_s=LONGEST_S)
+    engine = opened(url, statement_timeout_s=LONGEST_S, idle_s=LONGEST_S)
     try:
         with engine.connect() as connection:
             connection.execute(text("SET TRANSACTION READ ONLY"))

@@ -1,5 +1,6 @@
 """The heartbeat against a real switch: one GET after a whole good cycle, silence otherwise."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
 from monitor.store import Database, leases, observations, outbox, slots
 from tests.contract.pages import Site, site
+from tests.contract.test_outage import Doors
 from tests.contract.watching import settings, watching
 from tests.facts import notice, observation
 from tests.unit.test_metrics import value
@@ -121,6 +123,19 @@ async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
         await away.close()
     assert heard.asked == []
     assert value(metrics, "monitor_database_up") == 0
+
+
+async def test_a_database_that_takes_no_writes_is_not_up(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    doors = Doors(database_url)
+    async with switch(database, tmp_path) as (watch, metrics, _):
+        await asyncio.to_thread(doors.read_only, True)
+        await gauging.gauge(watch, metrics)
+        assert value(metrics, "monitor_database_up") == 0
+        await asyncio.to_thread(doors.read_only, False)
+        await gauging.gauge(watch, metrics)
+        assert value(metrics, "monitor_database_up") == 1
 
 
 async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_path: Path) -> None:

@@ -58,8 +58,12 @@ class Doors:
     def open(self) -> None:
         self._say(f'ALTER DATABASE "{self._name}" ALLOW_CONNECTIONS true')
 
-    def read_only(self, on: bool) -> None:
+    def default_read_only(self, on: bool) -> None:
+        """For those who connect from now on."""
         self._say(f'ALTER DATABASE "{self._name}" SET default_transaction_read_only = {on}')
+
+    def read_only(self, on: bool) -> None:
+        self.default_read_only(on)
         self._say("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                   f"WHERE datname = '{self._name}'")  # fmt: skip
 

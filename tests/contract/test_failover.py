@@ -1,0 +1,129 @@
+"""A failover behind one address: what is connected to the former primary is not used again."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from monitor.embedded import running
+from monitor.jobs import asking, gauging
+from monitor.store import Away, Database
+from monitor.store.schema import migrate
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import observation
+from tests.unit.test_metrics import value
+
+STORED = "SELECT count(*) FROM observations"
+
+
+class Forwarder:
+    """Passes each new connection on to the server it points at; what is open stays open."""
+
+    def __init__(self, url: str) -> None:
+        self.point_at(url)
+        self.open: set[asyncio.StreamWriter] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def point_at(self, url: str) -> None:
+        at = make_url(url)
+        self._path = f"{at.query['host']}/.s.PGSQL.{at.query.get('port') or at.port or 5432}"
+
+    def cut(self) -> None:
+        """Break what is open, as a primary that goes away does."""
+        for writer in list(self.open):
+            writer.transport.abort()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self.tasks.add(task)
+        with suppress(OSError):
+            far_reader, far_writer = await asyncio.open_unix_connection(self._path)
+            self.open |= {writer, far_writer}
+            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            self.open -= {writer, far_writer}
+        writer.close()
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
+
+
+@asynccontextmanager
+async def forwarding(url: str) -> AsyncIterator[tuple[Forwarder, str]]:
+    forwarder = Forwarder(url)
+    server = await asyncio.start_server(forwarder.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    address = make_url(url).set(host="127.0.0.1", port=port, query={})
+    try:
+        yield forwarder, address.render_as_string(hide_password=False)
+    finally:
+        server.close()
+        for task in forwarder.tasks:
+            task.cancel()
+        await asyncio.gather(*forwarder.tasks, return_exceptions=True)
+
+
+def standby(url: str, name: str) -> str:
+    """The address of a migrated database on that server that takes no writes."""
+    plain = make_url(url).set(drivername="postgresql")
+    address = make_url(url).set(database=name).render_as_string(hide_password=False)
+    with psycopg.connect(plain.render_as_string(hide_password=False), autocommit=True) as admin:
+        admin.execute(f'CREATE DATABASE "{name}"')
+        migrate(address)
+        admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    return address
+
+
+async def test_after_a_failover_and_back_it_writes_at_once(
+    database_url: str, tmp_path: Path
+) -> None:
+    name = make_url(database_url).database
+    with running(tmp_path / "standby") as second:
+        other = standby(second.url, str(name))
+        async with forwarding(database_url) as (forwarder, url):
+            database = Database(url, writes=True)
+            async with watching(settings(tmp_path), database) as watch:
+                await asking.keep(watch, [observation(origin="manual")])
+                await gauging.gauge(watch, watch.metrics)
+                assert value(watch.metrics, "monitor_database_up") == 1
+                forwarder.point_at(other)
+                forwarder.cut()
+                await asking.keep(watch, [observation(origin="manual") for _ in range(3)])
+                assert len(watch.spool) == 3
+                await gauging.gauge(watch, watch.metrics)
+                assert value(watch.metrics, "monitor_database_up") == 0
+                forwarder.point_at(database_url)  # what is connected to the other stays so
+                await asking.keep(watch, [])
+                assert len(watch.spool) == 0
+                await gauging.gauge(watch, watch.metrics)
+                assert value(watch.metrics, "monitor_database_up") == 1
+            await database.close()
+    assert rows(database_url, STORED) == [(4,)]
+
+
+async def test_a_server_that_shuts_down_and_comes_back_is_used_at_once(
+    database_url: str,
+) -> None:
+    async with forwarding(database_url) as (forwarder, url):
+        database = Database(url, writes=True)
+        async with database.begin():
+            pass
+        forwarder.point_at("postgresql://monitor@/monitor?host=/nonexistent")
+        forwarder.cut()
+        with pytest.raises(Away):
+            async with database.begin():
+                pass
+        forwarder.point_at(database_url)
+        async with database.begin():
+            pass
+        await database.close()
