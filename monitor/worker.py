@@ -22,6 +22,7 @@ from monitor.jobs import (
     gauging,
     health,
     heartbeat,
+    holding,
     identifying,
     judging,
     keeping,
@@ -33,7 +34,7 @@ from monitor.jobs import (
     telling,
 )
 from monitor.jobs.watch import Watch
-from monitor.store import Away, DatabaseBusy
+from monitor.store import Away, DatabaseBusy, leases
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def slot_of(now: datetime, every: timedelta) -> datetime:
     """The round an instant belongs to: rounds are aligned to the wall clock."""
     return EPOCH + (now - EPOCH) // every * every
+
+
+def _job_of(lease: str) -> str:
+    """The scheduled job that works under a lease."""
+    if lease.startswith("health "):
+        return " ".join(lease.split(" ")[:2])
+    return lease.replace("_", " ")
 
 
 class Worker:
@@ -75,7 +83,8 @@ class Worker:
         self._arm()
         self._scheduler.start()
         sides = (
-            self._tell(), self._mind_clock(), charting.attach(self.watch), outage.mind(self.watch)
+            self._tell(), self._keep_leases(), self._mind_clock(), charting.attach(self.watch),
+            outage.mind(self.watch),
         )  # fmt: skip
         side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.watch.settings.targets)
@@ -97,6 +106,9 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
                 await self._run(telling.deliver(self.watch))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._run(holding.release(self.watch))
         self._scheduler.shutdown(wait=False)
         log.info("worker stopped")
 
@@ -210,8 +222,27 @@ class Worker:
             self.news.clear()
             await self._run(telling.deliver(self.watch))
             with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(30):  # the lease keeper looks more often
                     await self.news.wait()
+
+    async def _keep_leases(self) -> None:
+        """Renew what is ours; run at once the jobs whose lease somebody left behind."""
+        seen: set[leases.Lapsed] = set()
+        while True:
+            try:
+                lapsed, due = await holding.renew(self.watch)
+            except Away as away:
+                log.debug("leases not renewed", extra={"why": str(away)})
+            except Exception:
+                log.exception("job failed")
+            else:
+                for job in sorted({_job_of(lease.name) for lease in lapsed - seen}):
+                    if self._scheduler.get_job(job):
+                        self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
+                seen = lapsed
+                if due:
+                    self.news.set()
+            await asyncio.sleep(leases.RENEWED_EVERY.total_seconds())
 
     async def _mind_clock(self) -> None:
         """Notice a stepped clock or a suspended machine; the scheduler would sleep through it."""

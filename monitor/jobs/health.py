@@ -5,9 +5,10 @@ from urllib.parse import urlsplit
 
 from monitor.domain import Target
 from monitor.health import HealthPage, statement
+from monitor.jobs import holding
 from monitor.jobs.watch import Watch
 from monitor.scrub import redact, storable
-from monitor.store import health, leases
+from monitor.store import health
 from monitor.wire.fetch import fetch
 
 log = logging.getLogger(__name__)
@@ -22,8 +23,12 @@ async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
     """
     async with watch.database.begin() as connection:
         span, name = 2 * page.every, f"health {target.name} {page.url}"
-        if await leases.hold(connection, name, holder=watch.worker, span=span) is None:
+        taken_over = not holding.held(watch, name)
+        if await holding.hold(watch, connection, name, keep=span) is None:
             return False
+        age = page.every / 2
+        if taken_over and await health.checked_since(connection, target.name, page.url, age):
+            return False  # the worker before us read it: restarts do not multiply requests
     reply = await fetch(page.url, headers=_headers(target, page), timeout_s=PATIENCE_S,
                         ca_file=target.ca_file)  # fmt: skip
     said = statement(page, http_status=reply.status, document=reply.json)

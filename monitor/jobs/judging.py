@@ -1,18 +1,23 @@
 """The evaluation job: windows out of the database, verdicts, steps, all in one transaction.
 
-One worker at a time: the lease row stays locked until the steps and their notices are
-committed, so two workers never tell the same story.
+One worker at a time: the lease row is locked while the steps and their notices are written, and
+its fencing number tells whether another worker took over meanwhile. So two workers never tell the
+same story, and one that is suspended while it reads holds up nobody.
 """
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Sequence
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, Incident, Reading, Spend, Target, Verdict
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
-from monitor.jobs import answered, causing, crediting, polling
+from monitor.jobs import answered, causing, crediting, holding, polling
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
@@ -33,14 +38,22 @@ from monitor.store import (
     identities,
     incidents,
     leases,
+    limit_statements,
+    lost,
     mutes,
     observations,
     outbox,
+    unavailable,
 )
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)  # three evaluations: whoever lives takes over from whoever died
+LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well the lease lapses
+LEASE_TRIES = 5
+DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
+
+T = TypeVar("T")
+Subject = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]
 
 Standing = dict[tuple[str, str], Incident]
 
@@ -50,28 +63,67 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
 
     In the middle of a round, too: of a round under way no rule judges the mean.
     """
-    now = watch.now()
-    async with watch.database.begin() as connection:
-        if await leases.hold(connection, "evaluate", holder=watch.worker, span=LEASE) is None:
-            return False
-        latest = await incidents.standing(connection)
-        standing = {incident.key: incident for incident in latest}
-        readings = polling.fresh(await accounts.latest(connection), watch.settings, now)
-        verdicts = [
-            verdict async for verdict in _verdicts(connection, watch, standing, readings, now, seen)
-        ]
-        silence = await _silence(connection, watch)
-        policy = _policy(watch)
-        read = {("key", reading.provider) for reading in readings}
-        stale = {key for key in standing if key[0] == "key" and key not in read}
-        steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
-        news = await _apply(connection, steps, latest)
+    async with watch.evaluating:  # within a process they queue here, not for the lease's row
+        now = watch.now()
+        async with watch.database.begin(deadline_s=DEADLINE_S) as connection:
+            await limit_statements(connection, lock_s=1, statement_s=5)
+            fence = await leases.available(
+                connection, "evaluate", holder=watch.worker, longest=LEASE
+            )
+            if fence is None:
+                holding.forget(watch, "evaluate")
+                return False
+            latest = await incidents.standing(connection)
+            standing = {incident.key: incident for incident in latest}
+            read = await _alone(connection, "accounts", partial(accounts.latest, connection))
+            readings = polling.fresh(read or (), watch.settings, now)
+            verdicts = await _verdicts(connection, watch, standing, readings, now, seen)
+            silence = await _silence(connection, watch)
+            policy = _policy(watch)
+            known = {("key", reading.provider) for reading in readings}
+            stale = {key for key in standing if key[0] == "key" and key not in known}
+            if read is None:
+                stale = set()  # that they could not be read says nothing of their age
+            steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
+            if await _held(connection, watch) != fence:
+                return False  # another worker took over while we read
+            news = await _apply(connection, steps, latest)
     for step in steps:
         if step.incident is not None and step.change not in (Change.SEEN, Change.NONE):
             facts = {"rule": step.incident.rule, "target": step.incident.scope}
             facts["why"] = step.incident.ended or step.incident.because
             log.info(f"incident {step.change}", extra=facts)
     return news
+
+
+async def _held(connection: Connection, watch: Watch) -> int | None:
+    """Take the lease and lock its row, now that nothing slow follows; its fencing number.
+
+    The lease keeper locks the row for an instant, so one try is not enough.
+    """
+    for _ in range(LEASE_TRIES):
+        fence = await holding.hold(watch, connection, "evaluate", keep=LEASE)
+        if fence is not None:
+            return fence
+        await asyncio.sleep(0.05)
+    return None
+
+
+async def _alone(
+    connection: Connection, subject: str, work: Callable[[], Awaitable[T]]
+) -> T | None:
+    """What came of one subject's queries and rules; None where they failed: undone and logged."""
+    try:
+        async with connection.begin_nested():
+            return await work()
+    except Exception as error:
+        if lost(error):
+            raise
+        if busy := unavailable(error):
+            log.warning("not judged", extra={"subject": subject, "why": str(busy)})
+        else:
+            log.exception("not judged", extra={"subject": subject})
+        return None
 
 
 async def _verdicts(
@@ -81,46 +133,93 @@ async def _verdicts(
     readings: Sequence[Reading],
     now: datetime,
     seen: Collection[Target],
-) -> AsyncIterator[Verdict]:
-    """Every rule's judgement of everything it judges; one that fails stops no other."""
-    rules, targets = watch.settings.rules, watch.settings.targets
-    for target in seen or watch.settings.targets.values():
-        samples = await observations.samples(
-            connection, target.name, since=now - SPAN, most=SAMPLES
-        )
-        window = Window.of(
-            samples,
-            scope=target.name,
-            every=target.every,
-            queries=len(target.queries),
-            deadline=target.deadline,
-            watched_since=watch.began_at,
-            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
-            baseline_at=await identities.confirmed_at(connection, target.name),
-        )
-        for name in OF_TARGETS:
-            before = standing.get((name, target.name))
-            if verdict := _judged(rules.get(name), window, before, now):
-                verdict = await causing.explained(connection, verdict, window, before, now)
-                yield answered.slow(verdict, window, target, before)
-    spent = await days(connection, watch, _zone(rules.get("spend")), now)
-    for name, scope, judged in [
-        ("spend", ALL, spent),
-        ("probe_budget", ALL, await _probing(connection, now)),
-        *[("key", reading.provider, reading) for reading in readings],
-        *[("key", c.provider, c) for c in await crediting.credits(connection, readings, now)],
-        ("delivery", watch.notifier.channel, await _backlog(connection, watch)),
-    ]:
-        before = standing.get((name, scope))
-        if verdict := _judged(rules.get(name), judged, before, now):
-            yield await answered.expensive(
-                connection, verdict, targets.values(), before, since=spent[-1].starts_at
-            )
-    scopes: dict[str, Collection[str]] = dict.fromkeys(OF_TARGETS, targets)
+) -> list[Verdict]:
+    """Every rule's judgement of everything it judges; what fails costs its own verdict alone."""
+    rules = watch.settings.rules
+
+    def judged(name: str, scope: str, facts: object) -> list[Verdict]:
+        verdict = _judged(rules.get(name), facts, standing.get((name, scope)), now)
+        return [verdict] if verdict else []
+
+    async def spend() -> list[Verdict]:
+        spent = await days(connection, watch, _zone(rules.get("spend")), now)
+        found = []
+        for verdict in judged("spend", ALL, spent):
+            added = partial(
+                answered.expensive, connection, verdict, watch.settings.targets.values(),
+                standing.get(("spend", ALL)), since=spent[-1].starts_at,
+            )  # fmt: skip
+            found.append(await _alone(connection, "answers of spend", added) or verdict)
+        return found
+
+    async def probe_budget() -> list[Verdict]:
+        return judged("probe_budget", ALL, await _probing(connection, now))
+
+    async def delivery() -> list[Verdict]:
+        return judged("delivery", watch.notifier.channel, await _backlog(connection, watch))
+
+    async def key(reading: Reading) -> list[Verdict]:
+        return judged("key", reading.provider, reading)
+
+    async def credit(reading: Reading) -> list[Verdict]:
+        found = await crediting.credits(connection, [reading], now)
+        return [verdict for one in found for verdict in judged("key", one.provider, one)]
+
+    overall: list[Subject] = [
+        ("spend", spend),
+        ("probe_budget", probe_budget),
+        *((f"key {reading.provider}", partial(key, reading)) for reading in readings),
+        *((f"credit {reading.provider}", partial(credit, reading)) for reading in readings),
+        ("delivery", delivery),
+    ]
+    of_targets: list[Subject] = [
+        (f"target {target.name}", partial(_of_target, connection, watch, standing, now, target))
+        for target in seen or watch.settings.targets.values()
+    ]
+    last = [verdict for subject in overall for verdict in await _alone(connection, *subject) or ()]
+    first: list[Verdict] = []
+    began = time.monotonic()
+    for subject in of_targets:
+        if time.monotonic() - began > READING_S:
+            log.warning("not judged", extra={"subject": subject[0], "why": "no time left"})
+        else:
+            first += await _alone(connection, *subject) or ()
+    scopes: dict[str, Collection[str]] = dict.fromkeys(OF_TARGETS, watch.settings.targets)
     scopes["key"] = polling.providers(watch.settings.environment)
     scopes["delivery"] = {watch.notifier.channel}
-    for verdict in abandoned(standing.values(), rules=rules, scopes=scopes, now=now):
-        yield verdict
+    gone = abandoned(standing.values(), rules=rules, scopes=scopes, now=now)
+    return [*first, *last, *gone]
+
+
+async def _of_target(
+    connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
+) -> list[Verdict]:
+    samples = await observations.samples(connection, target.name, since=now - SPAN, most=SAMPLES)
+    window = Window.of(
+        samples,
+        scope=target.name,
+        every=target.every,
+        queries=len(target.queries),
+        deadline=target.deadline,
+        watched_since=watch.began_at,
+        a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+        baseline_at=await identities.confirmed_at(connection, target.name),
+    )
+    found = []
+    for name in OF_TARGETS:
+        before = standing.get((name, target.name))
+        if verdict := _judged(watch.settings.rules.get(name), window, before, now):
+            more = partial(_explained, connection, verdict, window, target, before, now)
+            found.append(await _alone(connection, f"explanation of {name}", more) or verdict)
+    return found
+
+
+async def _explained(
+    connection: Connection, verdict: Verdict, window: Window, target: Target,
+    before: Incident | None, now: datetime,
+) -> Verdict:  # fmt: skip
+    verdict = await causing.explained(connection, verdict, window, before, now)
+    return answered.slow(verdict, window, target, before)
 
 
 def _judged(
@@ -154,9 +253,11 @@ async def _probing(connection: Connection, now: datetime) -> Probing:
 
 
 async def _silence(connection: Connection, watch: Watch) -> Silence:
+    """What holds notices back. Where mutes cannot be read, people are told rather than not."""
+    in_force = await _alone(connection, "mutes", partial(mutes.in_force, connection)) or ()
     by_people = [
         Mute(until=muted.until, reason=muted.reason, rule=muted.rule, scope=muted.target)
-        for muted in await mutes.in_force(connection)
+        for muted in in_force
     ]
     windows = [
         Maintenance(
@@ -174,6 +275,32 @@ def _policy(watch: Watch) -> Policy:
 
 
 async def _apply(connection: Connection, steps: Sequence[Step], latest: Sequence[Incident]) -> bool:
+    """Write all steps; where one of them cannot be written, the others without it."""
+    written = await _alone(connection, "incidents", partial(_written, connection, steps, latest))
+    if written is not None:
+        return written.news
+    news, known = False, list(latest)
+    for step in sorted(steps, key=lambda step: bool(step.incident and step.incident.part_of)):
+        what = f"incident {step.incident.key}" if step.incident else "notice"
+        one = await _alone(connection, what, partial(_written, connection, [step], known))
+        if one is not None:
+            news = one.news or news
+            if step.incident is not None:
+                number = one.numbers[step.incident.key]
+                known.append(replace(step.incident, number=number))
+    return news
+
+
+class Written(NamedTuple):
+    """What was written. `news`: somebody is to be notified."""
+
+    news: bool
+    numbers: Mapping[tuple[str, str], int]
+
+
+async def _written(
+    connection: Connection, steps: Sequence[Step], latest: Sequence[Incident]
+) -> Written:
     """Write rows and notices; a new incident's notice takes the number the store gives."""
     changed = [step.incident for step in steps if step.incident is not None]
     numbers = await incidents.save(connection, changed, latest)
@@ -183,7 +310,7 @@ async def _apply(connection: Connection, steps: Sequence[Step], latest: Sequence
             continue
         number = numbers[step.incident.key] if step.incident is not None else None
         notice = replace(step.notice, number=number)
-        reported = [numbers[key] for key in step.reported]
+        reported = [numbers[key] for key in step.reported if key in numbers]
         added = await outbox.add(connection, notice, incident=number, reported=reported)
         news = added or news
-    return news
+    return Written(news, numbers)

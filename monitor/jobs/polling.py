@@ -7,9 +7,10 @@ from functools import partial
 
 from monitor.accounts import ACCOUNTS, Account
 from monitor.domain import AccountState, Reading
+from monitor.jobs import holding
 from monitor.jobs.watch import Watch
 from monitor.settings import Environment, Settings
-from monitor.store import accounts, leases
+from monitor.store import accounts
 from monitor.wire.fetch import fetch
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,14 @@ async def poll(watch: Watch) -> int:
     One worker reads, and goes on reading; another takes over when it is gone. Raises Away.
     """
     accounts_ = list(configured(watch.settings.environment))
-    if not accounts_ or not await _ours(watch):
+    read_before = await _read_before(watch) if accounts_ else None
+    if read_before is None:
         return 0
     count = 0
     for account in accounts_:
         if watch.now() < watch.patience.get(_of(account), watch.began_at):
+            continue
+        if account.name in read_before:
             continue
         reading = await account.read(watch.now())
         if reading.retry_after_s is not None:
@@ -43,11 +47,22 @@ async def poll(watch: Watch) -> int:
     return count
 
 
-async def _ours(watch: Watch) -> bool:
-    span = watch.settings.file.accounts.every + LATE
+async def _read_before(watch: Watch) -> set[str] | None:
+    """Whom a worker before us read a moment ago; None while another worker reads.
+
+    A restart asks nobody again, unless the key was in trouble.
+    """
+    every = watch.settings.file.accounts.every
+    span = every + LATE
+    taken_over = not holding.held(watch, "accounts")
     async with watch.database.begin() as connection:
-        held = await leases.hold(connection, "accounts", holder=watch.worker, span=span)
-    return held is not None
+        held = await holding.hold(watch, connection, "accounts", keep=span)
+        if held is None:
+            return None
+        read = await accounts.latest(connection) if taken_over else ()
+    now = watch.now()
+    good = (one for one in read if one.state is AccountState.OK)
+    return {one.provider for one in good if timedelta(0) <= now - one.at < every / 2}
 
 
 def fresh(readings: Sequence[Reading], settings: Settings, now: datetime) -> Sequence[Reading]:

@@ -11,11 +11,11 @@ from datetime import timedelta
 from monitor.accounts import OpenRouter, Receipt
 from monitor.accounts.openrouter import RECEIPT_LAG_S
 from monitor.domain import AccountState, Claim, GiveUp, TryLater
-from monitor.jobs import deriving
+from monitor.jobs import deriving, holding
 from monitor.jobs.polling import configured
 from monitor.jobs.watch import Watch
 from monitor.scrub import plain, redact
-from monitor.store import accounts, derived, leases, receipts
+from monitor.store import accounts, derived, receipts
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ async def fetch(watch: Watch) -> int:
 async def _due(watch: Watch) -> list[receipts.Due]:
     """What to ask for now; nothing while another worker asks, or the key is rejected."""
     async with watch.database.begin() as connection:
-        held = await leases.hold(connection, "receipts", holder=watch.worker, span=LEASE)
+        held = await holding.hold(watch, connection, "receipts", keep=LEASE)
         if held is None:
             return []
         await receipts.expect(connection, within=LATE)

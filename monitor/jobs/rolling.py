@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
 from monitor.domain import Target
-from monitor.jobs import reckoning
+from monitor.jobs import holding, reckoning
 from monitor.jobs.watch import Watch
 from monitor.pricing import Projection, projected
-from monitor.store import Connection, leases, reckoned, retention, rollups
+from monitor.store import Connection, reckoned, retention, rollups
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ async def roll_up(watch: Watch) -> None:
 async def _turn(watch: Watch) -> AsyncIterator[Connection]:
     """A transaction that holds the lease to its end, so that no two workers' steps overlap."""
     async with watch.database.begin() as connection:
-        held = await leases.hold(connection, "roll_up", holder=watch.worker, span=LEASE)
+        held = await holding.hold(watch, connection, "roll_up", keep=LEASE)
         if held is None:
             raise _Busy
         yield connection

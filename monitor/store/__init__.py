@@ -1,6 +1,24 @@
 """Postgres: the only room that knows SQL. Rows do not leave it; domain types do."""
 
-from monitor.store.engine import Away, Connection, Database, DatabaseBusy
+from monitor.store.engine import (
+    Away,
+    Connection,
+    Database,
+    DatabaseBusy,
+    limit_statements,
+    lost,
+    unavailable,
+)
 from monitor.store.schema import REVISION, SchemaUnknown
 
-__all__ = ["REVISION", "Away", "Connection", "Database", "DatabaseBusy", "SchemaUnknown"]
+__all__ = [
+    "REVISION",
+    "Away",
+    "Connection",
+    "Database",
+    "DatabaseBusy",
+    "SchemaUnknown",
+    "limit_statements",
+    "lost",
+    "unavailable",
+]

@@ -1,13 +1,15 @@
 """Our own state: rounds as their slots tell, whether somebody evaluates, what stands open."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.tables import incidents, leases, slots
+
+LONGEST = timedelta(minutes=2)
 
 
 class Round(NamedTuple):
@@ -33,9 +35,10 @@ async def rounds(
 
 
 async def evaluated(connection: AsyncConnection) -> bool:
-    """Whether somebody evaluated lately: the lease is renewed by each evaluation that ends well."""
-    until = select(leases.c.until > func.now()).where(leases.c.name == "evaluate")
-    return bool(await connection.scalar(until))
+    """Whether somebody evaluated lately: without an evaluation that ends well the lease lapses."""
+    far = func.now() + LONGEST  # a lease further away was written by a wrong clock
+    held = select(leases.c.until.between(func.now(), far)).where(leases.c.name == "evaluate")
+    return bool(await connection.scalar(held))
 
 
 async def writable(connection: AsyncConnection) -> bool:

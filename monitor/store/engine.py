@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import Engine, NullPool, create_engine, event, make_url
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -54,6 +54,8 @@ class Database:
         self.deadline_s = deadline_s
         self._rest_s = rest_s
         self._writes = writes
+        # By holder and name: until when (monotonic) the lease is renewed.
+        self.leases: dict[tuple[str, str], float] = {}
         self._resting: tuple[float, Away] | None = None  # until when, and why
         self._answered_at = time.monotonic()  # when the server last ended a statement
         self._preamble = preamble(url, statement_timeout_s=10)
@@ -163,8 +165,27 @@ _CONNECTING: Mapping[str, Any] = {
 }
 
 
-def unavailable(error: DBAPIError) -> Away | None:
+async def limit_statements(
+    connection: AsyncConnection, *, lock_s: float, statement_s: float
+) -> None:
+    """Shorten what statements of this transaction may wait for a lock, and take in all."""
+    limits = {"lock": f"{lock_s * 1000:.0f}", "statement": f"{statement_s * 1000:.0f}"}
+    await connection.execute(_LIMITS, limits)
+
+
+_LIMITS = text("SELECT set_config('lock_timeout', :lock, true), "
+               "set_config('statement_timeout', :statement, true)")  # fmt: skip
+
+
+def lost(error: Exception) -> bool:
+    """Whether the connection is gone with an error, so that its transaction cannot go on."""
+    return isinstance(error, DBAPIError) and meaning(error) is Meaning.LOST
+
+
+def unavailable(error: Exception) -> Away | None:
     """The server cannot serve us, or None when the statement itself is at fault."""
+    if not isinstance(error, DBAPIError):
+        return None
     words = str(error.orig).strip()
     why = words.splitlines()[0][:200] if words else "no answer"
     match meaning(error):

@@ -1,10 +1,10 @@
 """What health pages said: one row a change, its end moved ahead while it says the same."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -47,6 +47,17 @@ async def keep(
         )
     )  # fmt: skip
     return True
+
+
+async def checked_since(
+    connection: AsyncConnection, target: str, url: str, span: timedelta
+) -> bool:
+    """Whether the page was read within this span."""
+    table = health_readings.c
+    age = func.clock_timestamp() - table.checked_at
+    found = exists().where(table.target == target, table.url == url,
+                           age.between(timedelta(0), span))  # fmt: skip
+    return bool(await connection.scalar(select(found)))
 
 
 class Change(NamedTuple):

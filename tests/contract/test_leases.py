@@ -1,0 +1,231 @@
+"""Leases: kept while their holder lives, taken over soon after it does not, never awaited."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from monitor.jobs import holding, judging
+from monitor.store import Database, leases
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import configuration, eventually, rows, service, worker
+
+HOLDER = "SELECT holder, fence FROM leases WHERE name = 'evaluate' AND until > now()"
+
+
+async def hold(database: Database, holder: str, name: str = "evaluate") -> int | None:
+    async with database.begin() as connection:
+        return await leases.hold(connection, name, holder=holder)
+
+
+async def available(database: Database, holder: str) -> int | None:
+    async with database.begin() as connection:
+        return await leases.available(connection, "evaluate", holder=holder)
+
+
+def test_a_dead_holder_is_replaced_within_twenty_seconds() -> None:
+    """Its lease ends, and the keeper of another worker looks."""
+    assert timedelta(seconds=18) >= leases.SPAN + leases.RENEWED_EVERY
+    assert leases.SPAN > 2 * leases.RENEWED_EVERY, "one renewal may fail"
+
+
+async def test_what_is_available_is_what_one_would_hold(database: Database) -> None:
+    assert await available(database, "w1") == 1
+    assert await hold(database, "w1") == 1
+    assert await available(database, "w1") == 1
+    assert await available(database, "w2") is None
+    async with database.begin() as connection:
+        await leases.release(connection, ["evaluate"], holder="w1")
+    assert await available(database, "w1") == 1
+    assert await available(database, "w2") == 2
+    assert await hold(database, "w2") == 2
+    assert await available(database, "w1") is None
+
+
+@pytest.mark.parametrize("away", ["13 seconds", "5 minutes", "1 hour", "730 days"])
+async def test_a_lease_further_in_the_future_than_its_span_is_expired(
+    database: Database, away: str
+) -> None:
+    assert await hold(database, "dead") == 1
+    async with database.begin() as connection:
+        await connection.execute(text(f"UPDATE leases SET until = now() + interval '{away}'"))
+    assert await available(database, "w2") == 2
+    assert await hold(database, "w2") == 2
+    assert await hold(database, "dead") is None
+
+
+async def test_it_is_renewed_and_released_by_its_holder_alone(database: Database) -> None:
+    await hold(database, "w1")
+
+    async def left_s() -> float:
+        async with database.begin() as connection:
+            left = text("SELECT extract(epoch FROM until - clock_timestamp())::float FROM leases")
+            return float(await connection.scalar(left))
+
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE leases SET until = now() + interval '1 second'"))
+        await leases.renew(connection, ["evaluate"], holder="w2")
+        await leases.release(connection, ["evaluate"], holder="w2")
+    assert 0 < await left_s() <= 1
+    async with database.begin() as connection:
+        await leases.renew(connection, ["evaluate"], holder="w1")
+    assert await left_s() > 1
+    async with database.begin() as connection:
+        await leases.release(connection, ["evaluate"], holder="w1")
+        assert [lease.name for lease in await leases.lapsed(connection)] == ["evaluate"]
+    assert await hold(database, "w2") == 2
+
+
+async def test_a_row_somebody_has_locked_is_passed_over(database: Database) -> None:
+    await hold(database, "w1")
+    async with database.begin() as locking:
+        await locking.execute(text("SELECT FROM leases FOR UPDATE"))
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL lock_timeout = '1ms'"))  # to wait would fail
+            assert await leases.hold(connection, "evaluate", holder="w1") is None
+            await leases.renew(connection, ["evaluate"], holder="w1")
+            await leases.release(connection, ["evaluate"], holder="w1")
+    assert await hold(database, "w1") == 1
+
+
+async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    left = "SELECT until > now() + interval '5 seconds' FROM leases"
+    async with watching(settings(tmp_path), database) as watch:
+        async with database.begin() as connection:
+            assert await holding.hold(watch, connection, "roll_up", keep=timedelta(hours=1)) == 1
+        for renewed in (True, False):
+            async with database.begin() as connection:
+                await connection.execute(text("UPDATE leases SET until = now() + interval '2 s'"))
+            lapsed, due = await holding.renew(watch)
+            assert (lapsed, due) == (set(), False)
+            assert rows(database_url, left) == [(renewed,)]
+            watch.database.leases[watch.worker, "roll_up"] = time.monotonic() - 1
+        await holding.release(watch)
+        lapsed, _ = await holding.renew(watch)
+        assert [lease.name for lease in lapsed] == ["roll_up"]
+
+
+async def test_an_evaluation_that_fails_does_not_keep_the_lease(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(judging, "plan", fails)
+    async with watching(settings(tmp_path), database) as watch:
+        with pytest.raises(TypeError):
+            await judging.evaluate(watch)
+        assert not holding.held(watch, "evaluate")
+    assert rows(database_url, "SELECT count(*) FROM leases") == [(0,)]
+
+
+async def test_another_that_took_over_meanwhile_stops_what_was_read_before(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = judging._verdicts
+
+    async def while_it_reads(*given: object) -> object:
+        await hold(database, "w2")
+        return await real(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judging, "_verdicts", while_it_reads)
+    async with watching(settings(tmp_path), database) as watch:
+        assert not await judging.evaluate(watch)
+        assert not holding.held(watch, "evaluate")
+    assert rows(database_url, HOLDER) == [("w2", 1)]
+
+
+FROZEN = """
+import asyncio, os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from monitor.jobs import judging
+from monitor.store import Database
+from tests.contract.watching import settings, watching
+
+async def main():
+    database = Database(sys.argv[1])
+    async with watching(settings(Path(sys.argv[2])), database) as watch:
+        watch = replace(watch, worker="frozen")
+        await judging.evaluate(watch)
+        real = judging._written
+        async def and_freeze(*given):
+            written = await real(*given)
+            print("here", flush=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return written
+        judging._written = and_freeze
+        try:
+            await judging.evaluate(watch)
+        except Exception as error:
+            print(type(error).__name__, flush=True)
+        judging._written = real
+        print(await judging.evaluate(watch), database.leases, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def frozen_worker(url: str, home: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", FROZEN, url, str(home)],
+        stdout=subprocess.PIPE, text=True, cwd=Path.cwd(),
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+
+
+async def test_a_worker_frozen_within_its_evaluation_is_replaced(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """Its transaction is ended by the server, its lease by time; afterwards it does no harm."""
+    frozen = frozen_worker(database_url, tmp_path)
+    assert frozen.stdout is not None
+    try:
+        assert await asyncio.to_thread(frozen.stdout.readline) == "here\n"
+        async with watching(settings(tmp_path), database) as watch:
+            for _ in range(600):
+                await judging.evaluate(watch)  # waits for no lock, and so raises nothing
+                if rows(database_url, HOLDER) == [("w1", 2)]:
+                    break
+                await asyncio.sleep(0.1)
+            assert rows(database_url, HOLDER) == [("w1", 2)]
+            frozen.send_signal(signal.SIGCONT)
+            assert await asyncio.to_thread(frozen.stdout.readline) == "Away\n"
+            assert await asyncio.to_thread(frozen.stdout.readline) == "False {}\n"
+    finally:
+        frozen.kill()
+        frozen.wait()
+        frozen.stdout.close()
+
+
+ALL = "SELECT name FROM leases WHERE until > now() AND holder LIKE '{}' ORDER BY 1"
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_successor_of_another_name_takes_over_every_lease(
+    database_url: str, tmp_path: Path, end: signal.Signals
+) -> None:
+    """After a clean stop nothing is held; after a kill the keeper takes over what lapses."""
+    with service() as stage:
+        configuration(tmp_path, stage.url, every="1h")
+        given = {"DATABASE_URL": database_url}
+        with worker(tmp_path, FLY_MACHINE_ID="first", **given) as first:
+            both = [("evaluate",), ("roll_up",)]
+            eventually(lambda: rows(database_url, ALL.format("first")) == both, 60, "leases")
+            first.stop(end)
+            if end is signal.SIGTERM:
+                assert rows(database_url, ALL.format("%")) == []
+        with worker(tmp_path, FLY_MACHINE_ID="second", **given) as second:
+            eventually(lambda: rows(database_url, ALL.format("second")) == both, 60, "takeover")
+            second.stop()
+    fences = rows(database_url, "SELECT name, fence FROM leases ORDER BY 1")
+    assert fences == [("evaluate", 2), ("roll_up", 2)]
