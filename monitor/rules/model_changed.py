@@ -55,7 +55,7 @@ class ModelChanged(ShareLimits):
     def _open(self, window: Window, standing: Incident, now: datetime) -> Verdict:
         """Whether an open incident goes on."""
         if window.baseline_at is not None and window.baseline_at > standing.turned_at:
-            return self._accepted(window, window.baseline_at)
+            return self._confirmed(window, window.baseline_at)
         compared = window.compared
         fresh = 0 if window.silent(now) else self._fresh(compared, window, standing)
         if not fresh:
@@ -135,14 +135,14 @@ class ModelChanged(ShareLimits):
         literal = self.mode == "immediate"
         return _calm(window.scope, state, n, answers.hits(n), limit=self.limit, literal=literal)
 
-    def _accepted(self, window: Window, at: datetime) -> Verdict:
+    def _confirmed(self, window: Window, at: datetime) -> Verdict:
         return Verdict(
             rule=self.name,
             scope=window.scope,
             state=State.OK,
             value=0.0,
             limit=self.limit,
-            because=f"A new baseline was accepted at {at.astimezone(UTC):%H:%M} UTC.",
+            because=f"A person confirmed the baseline at {at.astimezone(UTC):%H:%M} UTC.",
             literal=True,  # a person's word needs no evidence
         )
 

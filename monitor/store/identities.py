@@ -102,19 +102,22 @@ def _epoch(row: Mapping[Any, Any]) -> Epoch:
 async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
     """When a person last said which answers are the expected model's; None: nobody did.
 
-    By accepting or beginning the epoch in force, or by capturing answers of its model.
+    By beginning or accepting the epoch in force, by reverting a later one, or by capturing
+    answers of its model.
     """
-    found = await epochs(connection, target)
-    if not found:
+    found = await all_epochs(connection, target)
+    epoch = next((epoch for epoch in found if epoch.reverted_at is None), None)
+    if epoch is None:
         return None
-    epoch, table = found[0], identity_answers.c
+    table = identity_answers.c
     captured_at = await connection.scalar(
         select(func.max(table.captured_at)).where(
             table.target == target, table.epoch == epoch.number, table.model == epoch.model,
             table.verified_by == _OPERATOR,
         )
     )  # fmt: skip
-    instants = [captured_at, epoch.began_at if epoch.verified_by == _OPERATOR else None]
+    began_at = epoch.began_at if epoch.verified_by == _OPERATOR else None
+    instants = [captured_at, began_at, *(each.reverted_at for each in found)]
     return max((at for at in instants if at is not None), default=None)
 
 

@@ -155,8 +155,21 @@ async def test_a_new_baseline_that_a_person_accepted_ends_it_at_once(stream: Str
     await stream.at("UPDATE identity_epochs SET began_at = '{now}' WHERE epoch = 2")
     assert await stream.told() == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
     [(ended,)] = incidents(stream.url, "ended")
-    assert ended == f"A new baseline was accepted at {stream.now:%H:%M} UTC."
+    assert ended == f"A person confirmed the baseline at {stream.now:%H:%M} UTC."
     assert await stream.answers("....") == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
+
+
+async def test_a_baseline_that_a_person_reverted_to_ends_it_at_once(stream: Stream) -> None:
+    first = await stream.baseline()
+    async with stream.database.begin() as connection:
+        await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="mistake")
+    await stream.at("UPDATE identity_epochs SET began_at = now() - interval '8 days'")
+    await stream.answers("....CCCC")
+    stream.now += SECOND
+    async with stream.database.begin() as connection:
+        await identities.put_in_force(connection, first)
+    await stream.at("UPDATE identity_epochs SET reverted_at = '{now}' WHERE epoch = 2")
+    assert await stream.told() == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_a_baseline_that_a_person_confirmed_ends_it_at_once() -> None:
     seen = Window.of(samples, scope="rag", every=EVERY, queries=3, baseline_at=at)
     found = ModelChanged().judge(seen, opened(), after(seen))
     assert (found.state, found.literal) == (State.OK, True)
-    assert found.because == "A new baseline was accepted at 12:55 UTC."
+    assert found.because == "A person confirmed the baseline at 12:55 UTC."
     resolved = opened(resolved_at=at)
     assert ModelChanged().judge(seen, resolved, after(seen)).state is State.NO_DATA
     assert ModelChanged().judge(seen, None, after(seen)).state is State.NO_DATA
