@@ -113,8 +113,6 @@ class ModelChanged(ShareLimits):
         expected = [s for s in answers.samples if s.identity is Identity.EXPECTED]
         model = names(expected[-1:]) or "the expected model"
         share = len(hits) / n
-        named = names(s for s in hits[:1] if s.identity is Identity.FALLBACK)
-        author = f"The latest came from {named}." if named else "Which model answers is not known."
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -123,7 +121,7 @@ class ModelChanged(ShareLimits):
             limit=self.limit,
             because=f"Answers no longer match {model} since "
             f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {len(hits)} of {n} answers "
-            f"({share:.0%}) differ. {author}",
+            f"({share:.0%}) differ. {_author(hits)}",
             rows=tuple(sample.id for sample in hits[:_ROWS]),
             facts=_facts(hits, expected),
             literal=self.mode == "immediate",
@@ -156,6 +154,16 @@ def _detected(answers: Answers, window: Window, standing: Incident | None, fresh
         if answers.samples[-n].change_detected:
             return n
     return 0
+
+
+def _author(hits: Sequence[Sample]) -> str:
+    """What is known of the model that gave the latest of them."""
+    latest = hits[0] if hits else None
+    if latest is not None and latest.identity is Identity.FALLBACK:
+        return f"The latest came from {latest.model or 'a known fallback'}."
+    if latest is not None and latest.identity is Identity.DISPUTED:
+        return "The evidence of which model answers is contradictory."
+    return "Which model answers is not known."
 
 
 def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:

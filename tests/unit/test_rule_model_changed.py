@@ -132,6 +132,12 @@ def test_latency_is_compared_over_the_same_queries() -> None:
     assert facts["TTFT"] == "1500 ms, before 1300 ms"
 
 
+def test_disputed_answers_say_that_the_evidence_is_contradictory() -> None:
+    found = verdict("." * 30 + "DDDD")
+    assert found.because.endswith("The evidence of which model answers is contradictory.")
+    assert found.facts["The response names"] == LLAMA
+
+
 # ------------------------------------------------------------ resolution
 
 
