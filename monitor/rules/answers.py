@@ -28,8 +28,9 @@ class Answers:
 
     def forget(self, start: datetime) -> None:
         """Drop what is older than `start`, and what is more than `most`."""
-        while len(self.samples) > self._most or (self.samples and self.samples[0].at < start):
-            del self.samples[0], self._counts[0]
+        samples = self.samples
+        while samples and (len(samples) > self._most or samples[0].at < start):
+            del samples[0], self._counts[0]
 
     def clear(self) -> None:
         self.samples.clear()

@@ -44,13 +44,13 @@ class ModelChanged(ShareLimits):
         """Judge the last day of one target."""
         if standing is not None and standing.open:
             return self._open(window, standing, now)
-        fresh = 0 if window.silent(now) else self._fresh(window.unnamed, window, standing)
-        n = self._breach(window, standing, fresh)
-        if n:
-            began_at = window.unnamed.samples[-n].at
-            return self._breached(window, window.unnamed, n, State.BREACH, since=began_at)
+        unnamed = window.unnamed
+        fresh = 0 if window.silent(now) else self._fresh(unnamed, window, standing)
+        if unnamed.hits(fresh) and (n := self._breach(window, standing, fresh)):
+            began_at = unnamed.samples[-n].at
+            return self._breached(window, unnamed, n, State.BREACH, since=began_at)
         state = State.OK if fresh else State.NO_DATA
-        return self._calm(window, window.unnamed, min(self.of, fresh), state)
+        return self._calm(window, unnamed, min(self.of, fresh), state)
 
     def _open(self, window: Window, standing: Incident, now: datetime) -> Verdict:
         """Whether an open incident goes on."""
@@ -76,13 +76,14 @@ class ModelChanged(ShareLimits):
 
     def _fresh(self, answers: Answers, window: Window, standing: Incident | None) -> int:
         """How many of the latest answers may be judged: later than the turn and the baseline."""
-        return min(window.stretch(answers, standing), answers.later_than(window.baseline_at))
+        fresh = window.stretch(answers, standing)
+        if window.baseline_at is None:
+            return fresh
+        return min(fresh, answers.later_than(window.baseline_at))
 
     def _breach(self, window: Window, standing: Incident | None, fresh: int) -> int:
         """The stretch of the latest answers that is a breach, back to its first hit; 0: none."""
         answers = window.unnamed
-        if not answers.hits(fresh):
-            return 0
         if self.mode == "immediate":
             n = unjudged(answers, window, standing, fresh)
             return n if answers.hits(n) else 0
