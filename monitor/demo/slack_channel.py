@@ -53,6 +53,7 @@ class Posted:
     sent: dict[str, Any]  # the payload as it came, latest edit
     was: list[str] = field(default_factory=list)
     thread: "list[Posted]" = field(default_factory=list)
+    broadcast: bool = False  # a reply that is shown in the channel, too, and notifies people
     files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -101,6 +102,7 @@ class Channel:
             blocks=payload.get("blocks", []),
             metadata=payload.get("metadata", {}),
             sent=payload,
+            broadcast=parent is not None and payload.get("reply_broadcast") is True,
         )
         (self.messages if parent is None else parent.thread).append(posted)
         self._tell("posted" if parent is None else "replied", posted, parent=parent)
@@ -128,6 +130,7 @@ class Channel:
             "ts": posted.ts,
             "thread_ts": parent and parent.ts,
             "via": posted.via,
+            "broadcast": posted.broadcast,
             "text": posted.text,
             "blocks": posted.blocks,
             "metadata": posted.metadata,

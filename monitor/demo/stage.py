@@ -133,7 +133,7 @@ class Ears:
 
     def _note(self, event: Mapping[str, Any]) -> None:
         if event["event"] != "attached" and (first := _FIRST_LINE.match(event["text"])):
-            self.told.append((first[1], first[2]))
+            self.told.append((first[1].removeprefix("STILL "), first[2]))
         self._show(event)
         self._news.set()
 

@@ -49,6 +49,7 @@ from monitor.domain.observed import (
     Unpriced,
     Who,
 )
+from monitor.domain.times import instant, lasting
 from monitor.domain.watched import Query, Target
 
 __all__ = [
@@ -93,4 +94,6 @@ __all__ = [
     "Who",
     "WireRequest",
     "amount_text",
+    "instant",
+    "lasting",
 ]

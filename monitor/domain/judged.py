@@ -138,6 +138,11 @@ class Incident:
         return self.first_seen_at or self.opened_at
 
     @property
+    def breach_since(self) -> datetime:
+        """Start of the breach as it stands: of the opening, or of the latest return."""
+        return self.since or self.reopened_at or self.opened_at
+
+    @property
     def turned_at(self) -> datetime:
         """When it last opened, opened again or resolved: what is older was judged before."""
         return self.resolved_at or self.reopened_at or self.opened_at
@@ -163,6 +168,7 @@ class Notice:
     repeated: bool = False  # an earlier try may have arrived
     peak: float | Decimal | None = None  # worst value while open
     quiet: bool = False  # edit what stands, where the channel can; never a message of its own
+    worse: bool = False  # an announced incident came back, grew, or something joined it
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """The plan of one evaluation: which rows change and what is told, over every scope at once.
 
 First the verdicts are taken in, then what the channel believes is brought in line with what
-is true: told anew, joined, reminded of, corrected in silence, or over. Under a mute only the
-first happens; the difference waits, and what is over by then and never was told is not told.
+is true. An opening is FIRING, once for each number. What joins, comes back or grows, and a
+reminder, are STILL FIRING under the same number; all of these, and an end, are audible. A mere
+correction is quiet. Under a mute only the verdicts are taken in; the difference waits, and
+what is over by then and never was reported is not reported.
 """
 
 from collections.abc import Collection, Iterable
@@ -65,7 +67,7 @@ class _Draft:
         self.changes: dict[Key, Change] = {}
         self.notices: dict[Key, Notice] = {}
         self.reported: dict[Key, tuple[Key, ...]] = {}
-        self.news: set[Key] = set()  # leaders of stories with something to say aloud
+        self.joined: set[Key] = set()  # incidents the channel did not know of
         self.stale: Collection[Key] = ()
         self.silence, self.policy, self.now = silence, policy, now
 
@@ -88,17 +90,22 @@ class _Draft:
     def begin_telling(self) -> None:
         """Let what is open and unknown to the channel lead a story, or join one."""
         untold = (i for i in self.incidents.values() if i.open and i.told is not Status.FIRING)
-        for incident in sorted(untold, key=rank):
+        # What people know by a number keeps it: it leads what is new.
+        for incident in sorted(untold, key=lambda i: (i.told is None, rank(i))):
             if self.may_tell(incident):
                 told = [s for s in stories(self.incidents) if self.may_tell(s.leader)]
                 story = story_of(incident, told, stale=self.stale)
-                leader = story.leader.key if story else None
-                self.put(replace(incident, told=Status.FIRING, part_of=leader))
-                self.news.add(leader or incident.key)
+                self.joined.add(incident.key)
+                if story is None:
+                    self.put(replace(incident, told=Status.FIRING, part_of=None))
+                else:
+                    self.put(replace(incident, told=Status.FIRING, part_of=story.leader.key,
+                                     announced_as=story.number))  # fmt: skip
 
     def bring_in_line(self, story: Story) -> None:
         """Tell what the channel does not know of a story, once and in the right voice."""
-        leader, changed = story.leader, [self.changes.get(i.key) for i in story.members]
+        leader = story.leader
+        news = tuple(i.key for i in story.members if self.is_news(i, leader))
         if not self.may_tell(leader):
             self.leave_for_later(story)
         elif story.over:
@@ -106,15 +113,16 @@ class _Draft:
             self.tell(story, Status.RESOLVED, quiet=quiet)
             for member in story.members:
                 self.put(replace(member, told=Status.RESOLVED))
-        elif leader.key in self.news or any(self.is_news(i, leader) for i in story.members):
+        elif news:
             self.put(replace(leader, last_told_at=self.now))
-            self.tell(story, Status.FIRING)
+            announced = self.announced(leader)
+            self.tell(story, Status.STILL_FIRING if announced else Status.FIRING, news=news)
         elif not story.face.once and self.now >= self.due(story) and self.still_true(story):
             reminded = replace(leader, last_told_at=self.now, reminders=leader.reminders + 1)
             self.put(reminded)
             self.changes[leader.key] = Change.REMINDED
             self.tell(replace(story, leader=reminded), Status.STILL_FIRING)
-        elif Change.RESOLVED in changed or Change.REOPENED in changed:
+        elif any(self.changes.get(i.key) is Change.RESOLVED for i in story.members):
             self.tell(story, Status.FIRING, quiet=True)
 
     def due(self, story: Story) -> datetime:
@@ -136,10 +144,16 @@ class _Draft:
         return before is not None and incident.open and incident.once != before.once
 
     def is_news(self, incident: Incident, leader: Incident) -> bool:
-        """Whether it grew, or came back after its end had been said aloud."""
-        before = self.before.get(incident.key)
-        ended = before.resolved_at if before is not None and incident.open else None
-        return self.grew(incident) or (ended is not None and ended < leader.last_told_at)
+        """Whether it is new to the channel, grew, or came back since the last audible message."""
+        returned_at = incident.reopened_at if incident.open else None
+        returned = returned_at is not None and returned_at > leader.last_told_at
+        return incident.key in self.joined or self.grew(incident) or returned
+
+    def announced(self, leader: Incident) -> bool:
+        """Whether people have read the number before: it fires once."""
+        before = self.before.get(leader.key)
+        opened = self.changes.get(leader.key) is Change.OPENED
+        return not opened and before is not None and before.told is not None
 
     def leave_for_later(self, story: Story) -> None:
         for member in story.members:
@@ -149,9 +163,11 @@ class _Draft:
     def put(self, incident: Incident) -> None:
         self.incidents[incident.key] = incident
 
-    def tell(self, story: Story, status: Status, *, quiet: bool = False) -> None:
+    def tell(
+        self, story: Story, status: Status, *, quiet: bool = False, news: tuple[Key, ...] = ()
+    ) -> None:
         key = story.leader.key
-        self.notices[key] = story_notice(story, status, now=self.now, quiet=quiet)
+        self.notices[key] = story_notice(story, status, now=self.now, quiet=quiet, news=news)
         self.reported[key] = tuple(member.key for member in story.members)
 
     def passing(self, verdict: Verdict) -> Step:

@@ -40,6 +40,11 @@ class Story:
         return self.leader, *self.parts
 
     @property
+    def number(self) -> int | None:
+        """The number its messages carry; None until the database gives one."""
+        return self.leader.announced_as or self.leader.number
+
+    @property
     def face(self) -> Incident:
         """Whom the message is about: the deepest cause that is still true, or that was."""
         still = [member for member in self.members if member.open]
@@ -71,12 +76,15 @@ def story_of(
 ) -> Story | None:
     """The oldest story that tells of a cause or of a symptom of this incident.
 
-    What is `stale` is related to nothing: whether it is still true is not known.
+    What is `stale` is related to nothing: whether it is still true is not known. What was
+    announced under one number stays together: people know it by that number.
     """
+    number = incident.announced_as or incident.number
     related = [
         story
         for story in told
-        if any(
+        if (number is not None and number == story.number)
+        or any(
             i.open and i.key not in stale and (_causes(i, incident) or _causes(incident, i))
             for i in story.members
         )

@@ -1,43 +1,57 @@
 """What is told of a story or a passing notice, in the domain's words."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime, timedelta
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from monitor.domain import Incident, Notice, Status, Verdict
-from monitor.incidents.stories import Story
+from monitor.domain import Incident, Notice, Status, Verdict, instant, lasting
+from monitor.incidents.stories import Key, Story, rank
 
 
-def story_notice(story: Story, status: Status, *, now: datetime, quiet: bool = False) -> Notice:
-    """One message for the whole story, under its leader's number.
+def story_notice(
+    story: Story,
+    status: Status,
+    *,
+    now: datetime,
+    quiet: bool = False,
+    news: Collection[Key] = (),
+) -> Notice:
+    """One message for the whole story, under the number people know it by.
 
-    Its id follows from what is told, so that the same news found twice is one row.
+    `news`: the members it is sent for, where it is sent for some. Its id follows from what is
+    told, so that the same news found twice is one row.
     """
-    leader, face = story.leader, story.face
-    over = status is Status.RESOLVED
+    face, over = story.face, status is Status.RESOLVED
+    worse = status is Status.STILL_FIRING and bool(news)
     facts = dict(face.facts)
     if face.reopenings:
         facts["Came back"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     for member in story.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
-    until = leader.resolved_at if over else None
-    lasted = lasting((until or now) - leader.opened_at)
+    began_at = min(member.began_at for member in story.members)
+    until = max((m.resolved_at for m in story.members if m.resolved_at), default=None)
     return Notice(
         id=_id(story, status, quiet=quiet),
         status=status,
         rule=face.rule,
         scope=face.scope,
-        sentence=f"Over after {lasted}. {leader.ended}" if over else face.because,
+        sentence=_end(story, lasting((until or now) - began_at))
+        if over
+        else _news(story, news)
+        if worse
+        else face.because,
         at=now,
-        number=leader.number,
+        number=story.number,
         value=face.value,
         limit=face.limit,
         peak=face.peak,
-        since=face.opened_at,
-        until=until,
+        since=began_at if over else face.breach_since,
+        until=until if over else None,
         facts=facts,
         rows=face.rows,
         quiet=quiet,
+        worse=worse,
     )
 
 
@@ -52,20 +66,36 @@ def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
         at=now,
         value=verdict.value,
         limit=verdict.limit,
+        since=verdict.since,
         facts=verdict.facts,
         rows=verdict.rows,
     )
 
 
-def lasting(span: timedelta) -> str:
-    """A duration in words, to the minute; in seconds where there is none."""
-    minutes = max(span // timedelta(minutes=1), 0)
-    if not minutes:
-        return f"{max(span // timedelta(seconds=1), 0)} s"
-    days, hours = minutes // 1440, minutes // 60
-    if days:
-        return f"{days} d {hours % 24} h"
-    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+def _end(story: Story, lasted: str) -> str:
+    """How long it was, and of several parts how long each was and why it is over."""
+    if not story.parts:
+        return f"Over after {lasted}. {story.leader.ended or ''}".strip()
+    members = sorted(story.members, key=rank)
+    parts = (
+        f"{_label(member, story.face)} {lasting(_lasted(member))}"
+        + (f": {member.ended.rstrip('.')}" if member.ended else "")
+        for member in members
+    )
+    return f"Over after {lasted}. {'; '.join(parts)}."
+
+
+def _news(story: Story, news: Collection[Key]) -> str:
+    """The judgement of what leads the message, and what is new beside it."""
+    face = story.face
+    came_back = face.key in news and face.reopenings
+    said = [f"Came back: {face.because}" if came_back else face.because]
+    said += [
+        f"Now also {_label(member, face)}: {member.because}"
+        for member in story.members
+        if member.key in news and member is not face
+    ]
+    return " ".join(said)
 
 
 def _label(member: Incident, face: Incident) -> str:
@@ -73,12 +103,17 @@ def _label(member: Incident, face: Incident) -> str:
 
 
 def _fact(member: Incident, now: datetime) -> str:
-    start = f"{member.opened_at.astimezone(UTC):%H:%M} UTC"
     if member.resolved_at is None:
-        return f"{member.because} Since {start}, {lasting(now - member.opened_at)}."
-    end = f"{member.resolved_at.astimezone(UTC):%H:%M} UTC"
-    span = lasting(member.resolved_at - member.opened_at)
+        since = member.breach_since
+        return f"{member.because} Since {instant(since, now=now)}, {lasting(now - since)}."
+    start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)
+    span = lasting(_lasted(member))
     return f"Over after {span}, {start} to {end}. {member.ended or ''}".strip()
+
+
+def _lasted(member: Incident) -> timedelta:
+    """From the first bad row to the end."""
+    return (member.resolved_at or member.last_breach_at) - member.began_at
 
 
 def _id(story: Story, status: Status, *, quiet: bool) -> UUID:

@@ -26,7 +26,7 @@ SPAN = timedelta(hours=6)
 def wish(watch: Watch, notice: Notice, delivery: Delivery) -> None:
     """Note that a message should have its chart; forget it where too many wait already."""
     told = isinstance(delivery, Sent) and delivery.reference
-    aloud = notice.status is Status.FIRING and not notice.quiet
+    aloud = notice.worse or (notice.status is Status.FIRING and not notice.quiet)
     if told and aloud and notice.rule in PICTURED and isinstance(watch.notifier, Bot):
         with suppress(asyncio.QueueFull):
             watch.charts.put_nowait((notice, told))

@@ -301,14 +301,19 @@ class Written(NamedTuple):
 async def _written(
     connection: Connection, steps: Sequence[Step], latest: Sequence[Incident]
 ) -> Written:
-    """Write rows and notices; a new incident's notice takes the number the store gives."""
+    """Write rows and notices; a new incident's notice takes the number the store gives.
+
+    A notice is queued under the number it announces: messages of one number stay in order.
+    """
     changed = [step.incident for step in steps if step.incident is not None]
     numbers = await incidents.save(connection, changed, latest)
     news = False
     for step in steps:
         if step.notice is None:
             continue
-        number = numbers[step.incident.key] if step.incident is not None else None
+        number = step.notice.number
+        if number is None and step.incident is not None:
+            number = numbers[step.incident.key]
         notice = replace(step.notice, number=number)
         reported = [numbers[key] for key in step.reported if key in numbers]
         added = await outbox.add(connection, notice, incident=number, reported=reported)

@@ -7,7 +7,7 @@ message: loss would be worse.
 import logging
 from dataclasses import replace
 
-from monitor.domain import Delivery, GiveUp, Sent, Status, TryLater
+from monitor.domain import Delivery, GiveUp, Sent, TryLater
 from monitor.jobs import charting
 from monitor.jobs.watch import Watch
 from monitor.messages import render, thread_reply
@@ -15,8 +15,6 @@ from monitor.scrub import redact
 from monitor.store import Away, outbox
 
 log = logging.getLogger(__name__)
-
-IN_THREAD = (Status.STILL_FIRING, Status.RESOLVED)
 
 
 async def deliver(watch: Watch) -> int:
@@ -47,9 +45,8 @@ async def _leased(watch: Watch) -> outbox.Leased | None:
 async def _send(watch: Watch, item: outbox.Leased) -> Delivery:
     notice = item.notice
     message = render(notice, runbook_url=watch.settings.file.slack.runbook_url)
-    reply = thread_reply(notice) if notice.status in IN_THREAD else None
     delivery = await watch.notifier.send(
-        message, reference=item.reference, reply=reply, quiet=notice.quiet
+        message, reference=item.reference, reply=thread_reply(notice), quiet=notice.quiet
     )
     if isinstance(delivery, Sent):
         return delivery

@@ -52,7 +52,7 @@ def render(notice: Notice, *, runbook_url: str | None = None) -> Message:
 
 
 def thread_reply(notice: Notice) -> Message:
-    """What goes into an incident's thread when it is reminded or resolved."""
+    """What goes into an incident's thread, and from there into the channel."""
     text = _text(notice, *([REPEATED] if notice.repeated else []))
     return Message(text=text, blocks=(section(text),), metadata=_metadata(notice))
 

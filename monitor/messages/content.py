@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from urllib.parse import quote
 
-from monitor.domain import Notice, Status
+from monitor.domain import Notice, Status, instant, lasting
 from monitor.messages.advice import ADVICE
-from monitor.messages.wording import amount, escaped, instant, lasting
+from monitor.messages.wording import amount, escaped
 
 RUNBOOK = "docs/runbook.md"
 REPEATED = "May be a repeat: Slack did not confirm an earlier try."

@@ -1,4 +1,4 @@
-"""A bot token: one message per incident, edited in place, with a thread."""
+"""A bot token: one message per incident, edited in place, with audible replies in its thread."""
 
 from collections.abc import Callable
 from functools import partial
@@ -48,7 +48,11 @@ class Bot:
         reply: Message | None = None,
         quiet: bool = False,
     ) -> Delivery:
-        """Tell a new message, or edit the one referred to and reply in its thread."""
+        """Post a new message, or edit the one referred to and reply in its thread.
+
+        An edit notifies nobody, a reply only whoever follows the thread: it is broadcast to
+        the channel, too.
+        """
         if quiet:
             return await settled(self._amend(message, reference))
         return await settled(self._tell(message, reference=reference, reply=reply))
@@ -81,10 +85,13 @@ class Bot:
         if isinstance(edited, Refusal) and edited.blame in (Blame.REFERENCE, Blame.CHANNEL):
             # It is gone or out of reach. If the channel is broken, posting says so, too.
             return await told(self._post, message)
-        if isinstance(edited, Sent) and reply is not None:
-            replied = await told(partial(self._post, thread=reference), reply)
-            if isinstance(replied, TryLater) or _blames_channel(replied):
-                return replied  # the edit is repeated with it, which harms nobody
+        if not isinstance(edited, Sent):
+            return edited
+        replied = await told(partial(self._post, thread=reference), reply or message)
+        if isinstance(replied, TryLater) or _blames_channel(replied):
+            return replied  # the edit is repeated with it, which harms nobody
+        if isinstance(replied, Refusal):  # the thread takes no reply, and an edit is not audible
+            return await told(self._post, message)
         return edited
 
     async def _amend(self, message: Message, reference: str | None) -> Answer:
@@ -102,6 +109,7 @@ class Bot:
             self._client.chat_postMessage,
             channel=channel,
             thread_ts=ts,
+            reply_broadcast=True if thread else None,
             mrkdwn=False,
             link_names=False,
             unfurl_links=False,

@@ -32,10 +32,11 @@ class Notifier(Protocol):
         reply: Message | None = None,
         quiet: bool = False,
     ) -> Delivery:
-        """Tell a message: a new one, or with `reference` an edit of that one.
+        """Tell a message: a new one, or with `reference` an edit of that one and a reply to it.
 
-        `reply` goes into the thread of `reference`. Channels that cannot edit send a new
-        message and no reply. `quiet` is an edit or nothing: never a message of its own.
+        `reply`, else the message itself, goes into the thread of `reference` and is shown in
+        the channel. Channels that cannot edit send a new message and no reply. Whatever is
+        sent notifies people, unless it is `quiet`: an edit or nothing.
         Slack is waited for no longer than `slack.DEADLINE_S`.
         """
 

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from hashlib import sha256
 from importlib.resources import files
 
+from monitor.domain import lasting
 from monitor.reports import bars, sideways, tables
 from monitor.reports.data import Page, Watched
 from monitor.reports.markup import Markup, element
-from monitor.reports.scale import lasting, ms, share, usd
+from monitor.reports.scale import ms, share, usd
 from monitor.reports.timeline import timeline
 
 _STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")

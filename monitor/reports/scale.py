@@ -112,14 +112,3 @@ def _small(value: Decimal) -> str:
     places = min(max(2, 3 - value.adjusted()), 10)
     text = f"{value:.{places}f}".rstrip("0")
     return text + "0" * max(0, 2 - len(text.partition(".")[2]))
-
-
-def lasting(span: timedelta) -> str:
-    """A duration in its two largest units."""
-    seconds = max(int(span.total_seconds()), 0)
-    days, hours, minutes = seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min" if minutes else f"{seconds} s"

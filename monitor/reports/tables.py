@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
+from monitor.domain import lasting
 from monitor.messages.wording import amount
 from monitor.reports.data import Page, Quality, Statement, Told, Watched
 from monitor.reports.markup import Markup, element
-from monitor.reports.scale import lasting, ms, share, usd
+from monitor.reports.scale import ms, share, usd
 
 Cell = tuple[object, str | None]  # what it holds, and its class
 

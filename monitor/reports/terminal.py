@@ -8,8 +8,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from monitor.domain import lasting
 from monitor.reports.data import Page, Told, Watched
-from monitor.reports.scale import day, lasting, ms, share, usd
+from monitor.reports.scale import day, ms, share, usd
 from monitor.reports.tables import quality_lines, value_of
 from monitor.reports.timeline import queries_of, readable
 from monitor.scrub import plain

@@ -74,13 +74,20 @@ async def save(
 ) -> Mapping[Key, int]:
     """Write incidents as they are now, leaders first; returns the number of each.
 
-    A new one gets its number here. The partial unique index refuses a second open incident
-    of one rule and scope, whatever another worker believes.
+    A new one gets its number here. A part is announced under the number of its leader's
+    messages. The partial unique index refuses a second open incident of one rule and scope,
+    whatever another worker believes.
     """
+    known = tuple(known)
     numbers = {item.key: item.number for item in known if item.number is not None}
+    announced = {item.key: item.announced_as for item in known}
     for incident in sorted(changed, key=lambda item: item.part_of is not None):
         leader = numbers.get(incident.part_of) if incident.part_of else None
-        values = _row(incident) | {"part_of": leader}
+        if incident.part_of:
+            announced[incident.key] = announced.get(incident.part_of) or leader
+        else:
+            announced[incident.key] = incident.announced_as
+        values = _row(incident) | {"part_of": leader, "announced_as": announced[incident.key]}
         if incident.number is None:
             new = insert(incidents).values(values).returning(incidents.c.number)
             numbers[incident.key] = (await connection.execute(new)).scalar_one()

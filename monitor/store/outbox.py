@@ -42,7 +42,10 @@ _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A notice to send now. `reference` edits the incident's message, where there is one."""
+    """A notice to send now. `reference` edits the incident's message, where there is one.
+
+    There is none after a message that announced the end: what comes back is a new message.
+    """
 
     notice: Notice
     incident: int | None
@@ -111,20 +114,26 @@ async def lease(connection: AsyncConnection, channel: str) -> Leased | None:
     if row is None:
         return None
     notice = _NOTICE.validate_python(row.notice | {"repeated": row.maybe_sent})
-    return Leased(notice, row.incident, await _reference(connection, row.incident, channel))
+    reference = await _reference(connection, row.incident, channel, quiet=notice.quiet)
+    return Leased(notice, row.incident, reference)
 
 
-async def _reference(connection: AsyncConnection, incident: int | None, channel: str) -> str | None:
+async def _reference(
+    connection: AsyncConnection, incident: int | None, channel: str, *, quiet: bool
+) -> str | None:
     if incident is None:
         return None
     sent = (
-        select(outbox.c.reference)
+        select(outbox.c.reference, outbox.c.status)
         .where(outbox.c.incident == incident, outbox.c.channel == channel)
         .where(outbox.c.reference.is_not(None))
         .order_by(outbox.c.sequence.desc())
         .limit(1)
     )
-    reference: str | None = await connection.scalar(sent)
+    latest = (await connection.execute(sent)).one_or_none()
+    if latest is None or (latest.status == Status.RESOLVED.value and not quiet):
+        return None
+    reference: str = latest.reference
     return reference
 
 

@@ -104,11 +104,29 @@ async def test_an_edit_whose_reply_failed_is_repeated_with_it(
     assert len(inbox.messages[0].thread) == 1
 
 
-async def test_a_thread_that_takes_no_reply_does_not_undo_the_edit(inbox: Inbox, bot: Bot) -> None:
+@pytest.mark.parametrize("word", ["thread_not_found", "cannot_reply_to_message"])
+async def test_what_a_thread_does_not_take_is_a_message_of_its_own(
+    inbox: Inbox, bot: Bot, word: str
+) -> None:
+    """The edit is done, and notified nobody."""
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
-    inbox.script([Step(), "thread_not_found"])
-    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+    inbox.script([Step(), word])
+    anew = await bot.send(RESOLVED, reference=opened.reference, reply=REPLY)
+    assert [posted.text for posted in inbox.messages] == [RESOLVED.text, RESOLVED.text]
+    assert anew == Sent(f"C000INBOX:{inbox.messages[1].ts}")
+
+
+async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
+    inbox: Inbox, bot: Bot
+) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    for reply in (REPLY, None):
+        await bot.send(RESOLVED, reference=opened.reference, reply=reply)
+    replies = [(said.text, said.broadcast) for said in inbox.messages[0].thread]
+    assert replies == [(REPLY.text, True), (RESOLVED.text, True)]
+    assert "reply_broadcast" not in inbox.messages[0].sent
 
 
 @pytest.mark.parametrize(("word", "delivery"), [

@@ -72,9 +72,13 @@ class Telling(RuleBasedStateMachine):
                 assert step.change is Change.OPENED
                 self.numbers += 1
                 incident = replace(incident, number=self.numbers)
+            if incident.part_of:
+                leader = self.latest[incident.part_of]
+                incident = replace(incident, announced_as=leader.announced_as or leader.number)
             self.latest[incident.key] = incident
             if step.notice is not None:
-                self.hear(replace(step.notice, number=incident.number), leader=incident)
+                number = step.notice.number or incident.number
+                self.hear(replace(step.notice, number=number), leader=incident)
 
     def hear(self, notice: Notice, *, leader: Incident) -> None:
         assert not silent(self.mutes, leader.rule, leader.scope, now=self.now)
@@ -82,10 +86,10 @@ class Telling(RuleBasedStateMachine):
         heard = self.channel.setdefault(notice.number, [])
         assert notice.id not in {earlier.id for earlier in heard}
         if notice.status is Status.FIRING and not notice.quiet:
-            pass
-        else:  # reminders, corrections and ends are of what was told to fire
+            assert not heard  # a number fires once
+        else:  # reminders, corrections and ends are of what was told to fire, and so are returns
             assert heard
-            assert heard[-1].status is not Status.RESOLVED
+            assert notice.worse or heard[-1].status is not Status.RESOLVED
         heard.append(notice)
 
     @invariant()
@@ -93,8 +97,9 @@ class Telling(RuleBasedStateMachine):
         for incident in self.latest.values():
             leader = self.latest[incident.part_of] if incident.part_of else incident
             if incident.told is Status.FIRING and incident.open:
-                assert leader.number is not None
-                assert self.channel[leader.number][-1].status is not Status.RESOLVED
+                number = leader.announced_as or leader.number
+                assert number is not None
+                assert self.channel[number][-1].status is not Status.RESOLVED
 
     @invariant()
     def nobody_is_told_of_by_somebody_who_is_told_of_by_another(self) -> None:

@@ -56,11 +56,14 @@ class Story:
                 if incident.number is None:
                     self.numbers += 1
                     incident = replace(incident, number=self.numbers)
+                if incident.part_of:
+                    leader = self.incidents[incident.part_of]
+                    incident = replace(incident, announced_as=leader.announced_as or leader.number)
                 self.incidents[incident.key] = incident
                 number = incident.number
             if step.notice is not None and step.notice.id not in self.seen:
                 self.seen.add(step.notice.id)
-                yield replace(step.notice, number=number)
+                yield replace(step.notice, number=step.notice.number or number)
 
     def mute(self, span: timedelta, *, rule: str = "all") -> None:
         self.silence = [Mute(until=self.now + span, reason="test", rule=rule)]
@@ -123,7 +126,8 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
     story = Story()
     assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
     (joined,) = story.judge(breach("fallback"), breach("ttft"))
-    assert heads([joined]) == ["FIRING #41 fallback"]
+    assert heads([joined]) == ["STILL FIRING #41 fallback"]
+    assert joined.sentence == "fallback breaks. Now also ttft: ttft breaks."
     assert joined.facts["ttft"] == "ttft breaks. Since 12:02 UTC, 0 s."
     assert story.incidents["ttft", "rag"].part_of == ("fallback", "rag")
     assert story.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
@@ -161,7 +165,7 @@ def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
     story = Story()
     story.judge(breach("ttft"))
     (joined,) = story.judge(breach("key", scope="openrouter"))
-    assert heads([joined]) == ["FIRING #41 key"]
+    assert heads([joined]) == ["STILL FIRING #41 key"]
     (symptom,) = (fact for label, fact in joined.facts.items() if label.startswith("ttft"))
     assert symptom.startswith("ttft breaks.")
 
@@ -204,7 +208,10 @@ def test_what_outlives_its_cause_turns_the_message_and_is_told_before_long() -> 
     assert story.judge(breach("ttft"), later=23 * HOUR) == []
     (ended,) = story.judge(well("ttft"), later=MINUTE)
     assert heads([ended]) == ["RESOLVED #41 fallback"]
-    assert ended.sentence == "Over after 1 h 0 min. fallback is well."
+    assert ended.sentence == (
+        "Over after 1 d 0 h. fallback 1 h 0 min: fallback is well; ttft 1 d 0 h: ttft is well."
+    )
+    assert (ended.since, ended.until) == (NOON + MINUTE, story.now)
     assert ended.facts["ttft"].startswith("Over after 1 d 0 h")
 
 
@@ -212,16 +219,18 @@ def test_a_cause_that_comes_back_while_its_symptom_lasts_is_the_same_story() -> 
     story = Story()
     story.judge(breach("fallback"), breach("ttft"))
     story.judge(well("fallback"), later=HOUR)
-    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback (quiet)"]
+    (returned,) = story.judge(breach("fallback"))
+    assert heads([returned]) == ["STILL FIRING #41 fallback"]
+    assert returned.sentence == "Came back: fallback breaks."
     assert story.incidents["fallback", "rag"].reopenings == 1
 
 
-def test_it_is_said_aloud_that_it_came_back_if_its_end_was_said_aloud() -> None:
+def test_it_is_said_aloud_that_it_came_back_after_its_end_was_said_aloud() -> None:
     story = Story()
     story.judge(breach("fallback"), breach("ttft"))
     story.judge(well("fallback"), later=HOUR)
     assert heads(story.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
-    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
+    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
 
 
 def test_what_comes_back_soon_is_taken_up_under_its_number() -> None:
@@ -229,19 +238,57 @@ def test_what_comes_back_soon_is_taken_up_under_its_number() -> None:
     story.judge(breach("ttft"))
     assert heads(story.judge(well("ttft"))) == ["RESOLVED #41 ttft"]
     (again,) = story.judge(breach("ttft"), later=HOUR)
-    assert heads([again]) == ["FIRING #41 ttft"]
+    assert heads([again]) == ["STILL FIRING #41 ttft"]
     assert again.facts["Came back"] == "once"
+    assert again.since == story.now, "since it came back, not across the time it was well"
     assert story.judge(well("ttft")) == []  # it must stay calm for a while now
     assert heads(story.judge(well("ttft"), later=15 * MINUTE)) == ["RESOLVED #41 ttft"]
     assert heads(story.judge(breach("ttft"), later=61 * MINUTE)) == ["FIRING #42 ttft"]
 
 
-def test_a_symptom_that_comes_back_later_than_its_story_has_a_message_of_its_own() -> None:
+def test_a_symptom_that_comes_back_alone_keeps_the_number_it_was_announced_with() -> None:
     story = Story()
     story.judge(breach("fallback"), breach("ttft"))
     story.judge(well("fallback"), well("ttft"), later=HOUR)
-    assert heads(story.judge(breach("ttft"), later=MINUTE)) == ["FIRING #42 ttft"]
+    (returned,) = story.judge(breach("ttft"), later=MINUTE)
+    assert heads([returned]) == ["STILL FIRING #41 ttft"]
     assert story.incidents["ttft", "rag"].part_of is None
+    assert story.incidents["ttft", "rag"].number == 42  # its row
+    assert heads(story.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
+
+
+def test_a_cause_that_joined_and_comes_back_alone_keeps_the_number_people_saw() -> None:
+    """The channel saw `#1 fallback`; the row of the fallback is the second."""
+    story = Story()
+    story.judge(breach("ttft"))
+    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
+    assert heads(story.judge(well("ttft"), well("fallback"))) == ["RESOLVED #41 fallback"]
+    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
+    assert heads(story.judge(breach("ttft"))) == ["STILL FIRING #41 fallback"]
+    assert heads(story.judge(breach("down"))) == ["STILL FIRING #41 down"]
+    story.judge(well("down"), well("ttft"), well("fallback"), later=5 * HOUR)
+    assert heads(story.judge(breach("fallback"), later=2 * HOUR)) == ["FIRING #44 fallback"]
+
+
+def test_what_was_announced_under_one_number_is_one_message_again() -> None:
+    """`key` and `down` are told apart by themselves; here people know both as #41."""
+    story = Story()
+    story.judge(breach("ttft"))
+    story.judge(breach("down"))
+    story.judge(breach("key", scope="openrouter"))
+    story.judge(well("ttft"), well("down"), well("key", scope="openrouter"))
+    assert heads(story.judge(breach("down"))) == ["STILL FIRING #41 down"]
+    assert heads(story.judge(breach("key", scope="openrouter"))) == ["STILL FIRING #41 key"]
+
+
+def test_a_return_under_a_mute_is_said_when_the_mute_ends() -> None:
+    story = Story()
+    story.judge(breach("fallback"), breach("ttft"))
+    story.judge(well("fallback"), later=HOUR)
+    story.mute(HOUR)
+    assert story.judge(breach("fallback")) == []
+    assert heads(story.judge(breach("fallback"), later=HOUR)) == ["STILL FIRING #41 fallback"]
+    assert story.judge(breach("fallback")) == []
 
 
 # ------------------------------------------------------------ mutes
@@ -288,7 +335,7 @@ def test_a_muted_cause_does_not_silence_its_symptom() -> None:
     story.mute(HOUR, rule="fallback")
     assert heads(story.judge(breach("fallback"), breach("ttft"))) == ["FIRING #42 ttft"]
     (joined,) = story.judge(breach("fallback"), breach("ttft"), later=HOUR)
-    assert heads([joined]) == ["FIRING #42 fallback"]
+    assert heads([joined]) == ["STILL FIRING #42 fallback"]
     assert "ttft" in joined.facts
 
 
@@ -311,7 +358,7 @@ def test_spend_is_told_once_at_each_doubling_and_ends_in_silence() -> None:
     story = Story()
     assert heads(story.judge(spent(State.BREACH, "2.01", "23 ×1"))) == ["FIRING #41 spend"]
     assert story.judge(spent(State.BREACH, "3.99", "23 ×1"), later=5 * HOUR) == []  # no reminder
-    assert heads(story.judge(spent(State.BREACH, "4.01", "23 ×2"))) == ["FIRING #41 spend"]
+    assert heads(story.judge(spent(State.BREACH, "4.01", "23 ×2"))) == ["STILL FIRING #41 spend"]
     (ended,) = story.judge(spent(State.OK, "4.50"), later=HOUR)
     assert heads([ended]) == ["RESOLVED #41 spend (quiet)"]
     assert heads(story.judge(spent(State.BREACH, "2.01", "24 ×1"))) == ["FIRING #42 spend"]
@@ -323,7 +370,7 @@ def test_a_doubling_under_a_mute_is_told_when_it_ends() -> None:
     story.mute(HOUR)
     assert story.judge(spent(State.BREACH, "4.01", "23 ×2")) == []
     (told,) = story.judge(spent(State.BREACH, "4.10", "23 ×2"), later=HOUR)
-    assert (told.status, told.value) == (FIRING, Decimal("4.10"))
+    assert (told.status, told.value) == (STILL, Decimal("4.10"))
 
 
 def test_a_notice_is_told_once_per_key_and_has_no_number() -> None:

@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from monitor.domain import lasting
 from monitor.reports import bars, sideways
 from monitor.reports.palette import cast
-from monitor.reports.scale import Times, heights, lasting, ms, share, usd
+from monitor.reports.scale import Times, heights, ms, share, usd
 from monitor.reports.spread import bins
 from monitor.reports.tables import value_of
 from monitor.reports.timeline import runs, timeline

@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.messages.wording import amount, code, escaped, lasting
+from monitor.domain import lasting
+from monitor.messages.wording import amount, code, escaped
 
 
 @pytest.mark.parametrize(("text", "limit", "cut"), [

@@ -1,0 +1,264 @@
+"""What gets worse, returns or ends makes a sound in every channel; a mere correction does not.
+
+The real plan, the real outbox and the real slack-sdk against a strict local Slack.
+"""
+
+import html
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from monitor.demo.inbox import Inbox, Step
+from monitor.domain import Delivery, Message, Sent, State, Verdict
+from monitor.incidents import Policy, plan
+from monitor.jobs import judging, telling
+from monitor.jobs.watch import Watch
+from monitor.notifiers import Bot, Check, Console, Notifier, Webhook
+from monitor.store import Database, incidents
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.marks import NOON
+
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+SCOPES = {"key": "openrouter", "spend": "all", "probe_budget": "all"}
+
+Judged = tuple[timedelta, str]  # after how long, and marks: `+ttft` breaks, `-ttft` is well
+
+
+def verdict(mark: str) -> Verdict:
+    """`+spend2` is the second doubling of a day."""
+    rule, once = mark[1:].rstrip("0123456789"), None
+    if rule == "spend" and mark[0] == "+":
+        once = f"2026-11-23 ×{mark[6:] or 1}"
+    said = "breaks" if mark[0] == "+" else "is well"
+    value: float | Decimal = Decimal(3) if rule in ("spend", "probe_budget") else 3.0
+    return Verdict(
+        rule=rule, scope=SCOPES.get(rule, "rag"), value=value, limit=1.0, once=once,
+        state=State.BREACH if mark[0] == "+" else State.OK, because=f"{rule} {said}.",
+    )  # fmt: skip
+
+
+class Everywhere:
+    """All three channels at once, by what the worker gives a bot; and what was heard by each."""
+
+    channel = "bot"
+
+    def __init__(self, bot: Inbox, webhook: Inbox) -> None:
+        self.bot, self.webhook, self.printed = bot, webhook, io.StringIO()
+        self.first: Notifier = Bot(bot.token, "#alerts", base_url=bot.api_url)
+        self.others = Webhook(webhook.webhook_url), Console(self.printed)
+
+    async def send(
+        self,
+        message: Message,
+        *,
+        reference: str | None = None,
+        reply: Message | None = None,
+        quiet: bool = False,
+    ) -> Delivery:
+        for other in self.others:
+            delivery = await other.send(message, reference=reference, reply=reply, quiet=quiet)
+            assert isinstance(delivery, Sent)
+        return await self.first.send(message, reference=reference, reply=reply, quiet=quiet)
+
+    async def check(self) -> Check:
+        return await self.first.check()
+
+    def sounds(self) -> dict[str, list[str]]:
+        """The first line of each sound, by channel."""
+        printed = self.printed.getvalue().splitlines()
+        return {
+            "bot": _sounds(self.bot),
+            "webhook": _sounds(self.webhook),
+            "console": [line for line in printed if re.match("[A-Z ]+ #", line)],
+        }
+
+
+def _sounds(inbox: Inbox) -> list[str]:
+    """New messages and broadcast replies, as they read when they came."""
+    aloud = [
+        (posted.ts, posted.was[0] if posted.was else posted.text)
+        for message in inbox.messages
+        for posted in (message, *(reply for reply in message.thread if reply.broadcast))
+    ]
+    return [html.unescape(said).split("\n")[0] for _, said in sorted(aloud)]
+
+
+@pytest.fixture
+def side(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everywhere]:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with Inbox() as bot, Inbox() as webhook:
+        yield Everywhere(bot, webhook)
+
+
+class Telling:
+    """A worker's plan and delivery, at times of our choosing."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.watch, self.now = watch, NOON
+
+    async def judge(self, judged: Judged, *, deliver: bool = True) -> None:
+        later, marks = judged
+        self.now += later
+        async with self.watch.database.begin() as connection:
+            latest = await incidents.standing(connection)
+            found = [verdict(mark) for mark in marks.split()]
+            steps = plan(latest, found, policy=Policy(), now=self.now)
+            await judging._apply(connection, steps, latest)
+        if deliver:
+            await telling.deliver(self.watch)
+
+    async def play(self, history: Sequence[Judged]) -> None:
+        for judged in history:
+            await self.judge(judged)
+
+
+Worker = Callable[[Notifier], AbstractAsyncContextManager[Watch]]
+
+
+@pytest.fixture
+def worker(database: Database, tmp_path: Path) -> Worker:
+    return lambda notifier: watching(settings(tmp_path), database, notifier)
+
+
+BROKE, GOES_ON = (MINUTE, "+ttft"), (MINUTE, "+ttft")
+TWO = [(MINUTE, "+fallback"), (MINUTE, "+fallback +ttft")]
+TABLE: list[tuple[str, list[Judged], Judged, str | None]] = [
+    ("opens", [], (MINUTE, "+ttft"), "FIRING #1 ttft"),
+    ("goes on", [BROKE], GOES_ON, None),
+    ("ends", [BROKE], (MINUTE, "-ttft"), "RESOLVED #1 ttft"),
+    ("returns", [BROKE, (MINUTE, "-ttft")], (MINUTE, "+ttft"), "STILL FIRING #1 ttft"),
+    ("ends again", [BROKE, (MINUTE, "-ttft"), (MINUTE, "+ttft")], (HOUR, "-ttft"),
+     "RESOLVED #1 ttft"),
+    ("is reminded of", [BROKE], (5 * HOUR, "+ttft"), "STILL FIRING #1 ttft"),
+    ("is reminded of daily", [BROKE, (5 * HOUR, "+ttft")], (25 * HOUR, "+ttft"),
+     "STILL FIRING #1 ttft"),
+    ("a symptom joins", TWO[:1], TWO[1], "STILL FIRING #1 fallback"),
+    *((f"{cause} joins {symptom}", [(MINUTE, f"+{symptom}")], (MINUTE, f"+{symptom} +{cause}"),
+       f"STILL FIRING #1 {cause}")
+      for cause, symptom in (("down", "ttft"), ("down", "fallback"), ("key", "ttft"),
+                             ("key", "fallback"), ("fallback", "ttft"),
+                             ("probe_budget", "no_data"), ("key", "spend"))),
+    ("a part ends first", TWO, (HOUR, "+fallback -ttft"), None),
+    ("the part returns", [*TWO, (HOUR, "+fallback -ttft")], (MINUTE, "+fallback +ttft"),
+     "STILL FIRING #1 fallback"),
+    ("the cause ends first", TWO, (HOUR, "-fallback +ttft"), None),
+    ("the cause returns", [*TWO, (HOUR, "-fallback +ttft")], (MINUTE, "+fallback +ttft"),
+     "STILL FIRING #1 fallback"),
+    ("outlives its cause", [*TWO, (HOUR, "-fallback +ttft")], (HOUR, "+ttft"),
+     "STILL FIRING #1 ttft"),
+    ("all of it ends", TWO, (HOUR, "-fallback -ttft"), "RESOLVED #1 fallback"),
+    ("doubles", [(MINUTE, "+spend1")], (MINUTE, "+spend2"), "STILL FIRING #1 spend"),
+    ("a day ends", [(MINUTE, "+spend1")], (HOUR, "-spend"), None),
+    # People read `#1 fallback`: its row is the second, its number for them is the first.
+    ("the part returns alone",
+     [(MINUTE, "+ttft"), (MINUTE, "+ttft +fallback"), (HOUR, "-ttft -fallback")],
+     (MINUTE, "+fallback"), "STILL FIRING #1 fallback"),
+    ("the rest of it returns, too",
+     [(MINUTE, "+ttft"), (MINUTE, "+ttft +fallback"), (HOUR, "-ttft -fallback"),
+      (MINUTE, "+fallback")], (MINUTE, "+fallback +ttft"), "STILL FIRING #1 fallback"),
+    ("returns with something new",
+     [(MINUTE, "+ttft"), (MINUTE, "+ttft +fallback"), (HOUR, "-ttft -fallback")],
+     (MINUTE, "+fallback +down"), "STILL FIRING #1 down"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("history", "last", "sound"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
+async def test_every_change_for_the_worse_makes_one_sound(
+    worker: Worker, side: Everywhere, history: list[Judged], last: Judged, sound: str | None
+) -> None:
+    async with worker(side) as watch:
+        story = Telling(watch)
+        await story.play(history)
+        before = side.sounds()
+        await story.judge(last)
+    for channel, heard in side.sounds().items():
+        new = [said.split(" · ")[0] for said in heard[len(before[channel]) :]]
+        assert (channel, new) == (channel, [sound] if sound else [])
+        assert sum(said.startswith("FIRING #1 ") for said in heard) == 1
+
+
+async def test_what_returns_after_its_end_is_a_new_message_and_edits_follow_it(
+    worker: Worker, side: Everywhere
+) -> None:
+    """The old message goes on saying that it was resolved then."""
+    async with worker(side) as watch:
+        await Telling(watch).play([BROKE, (MINUTE, "-ttft"), (MINUTE, "+ttft"), (HOUR, "-ttft")])
+    first, second = side.bot.messages
+    assert first.text.startswith("RESOLVED #1 ttft · rag: Over after 1 min.")
+    assert [said.split(":")[0] for said in second.was] == ["STILL FIRING #1 ttft · rag"]
+    assert second.was[0].startswith("STILL FIRING #1 ttft · rag: Came back: ttft breaks.")
+    assert second.text.startswith("RESOLVED #1 ttft · rag")
+
+
+async def test_what_is_new_stands_in_the_first_line(worker: Worker, side: Everywhere) -> None:
+    async with worker(side) as watch:
+        await Telling(watch).play(TWO)
+    for heard in side.sounds().values():
+        assert heard[-1].endswith("· rag: fallback breaks. Now also ttft: ttft breaks.")
+
+
+HEARD = "SELECT number, told_at IS NOT NULL FROM incidents ORDER BY number"
+
+
+async def test_when_it_was_heard_is_stored_for_every_part(
+    worker: Worker, side: Everywhere, database_url: str
+) -> None:
+    async with worker(side) as watch:
+        story = Telling(watch)
+        await story.judge((MINUTE, "+ttft"))
+        await story.judge((MINUTE, "+ttft +down"), deliver=False)
+        assert rows(database_url, HEARD) == [(1, True), (2, False)]
+        await telling.deliver(watch)
+    assert rows(database_url, HEARD) == [(1, True), (2, True)]
+    assert rows(database_url, "SELECT bool_and(told_after_s >= detected_after_s) AND "
+                "bool_and(detected_after_s >= 0) FROM report.incidents") == [(True,)]  # fmt: skip
+
+
+async def test_a_reply_that_got_lost_is_sent_again_with_its_edit_and_nothing_is_lost(
+    worker: Worker, side: Everywhere, database_url: str
+) -> None:
+    """Killed or refused between the edit and the reply: the whole is done again."""
+    async with worker(side) as watch:
+        story = Telling(watch)
+        await story.judge((MINUTE, "+ttft"))
+        side.bot.script([Step(), Step(status=500, body="")])
+        await story.judge((MINUTE, "+ttft +down"))
+        assert rows(database_url, HEARD) == [(1, True), (2, False)], "an edit is not audible"
+        async with watch.database.begin() as connection:
+            await connection.execute(text("UPDATE outbox SET due_at = now()"))
+        await telling.deliver(watch)
+    [message] = side.bot.messages
+    assert [reply.text.split(":")[0] for reply in message.thread] == ["STILL FIRING #1 down · rag"]
+    assert rows(database_url, HEARD) == [(1, True), (2, True)]
+
+
+@pytest.mark.parametrize("killed", ["before sending", "after sending"])
+async def test_a_worker_killed_while_it_delivers_loses_no_sound(
+    worker: Worker, side: Everywhere, database_url: str, killed: str
+) -> None:
+    """At least once: what may have arrived is repeated, and says that it may be a repeat."""
+    async with worker(side) as watch:
+        story = Telling(watch)
+        await story.play([BROKE, (MINUTE, "-ttft")])
+        await story.judge((MINUTE, "+ttft"), deliver=False)
+        item = await telling._leased(watch)
+        assert item is not None
+        if killed == "after sending":
+            await telling._send(watch, item)
+        async with watch.database.begin() as connection:  # its lease ran out
+            await connection.execute(text("UPDATE outbox SET due_at = now()"))
+        await telling.deliver(watch)
+    for heard in side.sounds().values():
+        returned = [said for said in heard if said.startswith("STILL FIRING #1 ttft")]
+        assert len(returned) == (2 if killed == "after sending" else 1)
+    assert rows(database_url, "SELECT count(*) FROM outbox WHERE settled_at IS NULL") == [(0,)]
