@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.domain import ALL, Incident
+from monitor.domain import ALL, Incident, lasting
 from monitor.rules import RULES
 from monitor.settings import Settings
 from monitor.store import Away, Connection, Database, incidents, mutes
@@ -111,9 +111,11 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
         yield "no incident"
     for incident in found:
         part = f" (part of {incident.part_of[0]})" if incident.part_of else ""
+        if incident.announced_as not in (None, incident.number):
+            part += f" (announced as #{incident.announced_as})"
         yield (
             f"#{incident.number} {_state(incident)} {incident.rule} · {incident.scope}{part} "
-            f"{_times(incident)}: {incident.because}"
+            f"{_times(incident)}: {incident.opening_because or incident.because}"
         )
     for item in silenced:
         yield (
@@ -124,7 +126,12 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
 
 def _whole(incident: Incident) -> Iterator[str]:
     yield from _lines([incident], [])
+    notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
     for label, value in (
+        ("first seen", f"{incident.began_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("opened", f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("notified", notified),
+        ("latest", incident.because),
         ("value", incident.value),
         ("peak", incident.peak),
         ("limit", incident.limit),
@@ -145,8 +152,8 @@ def _state(incident: Incident) -> str:
 
 
 def _times(incident: Incident) -> str:
-    opened = f"{incident.opened_at:%Y-%m-%d %H:%M}"
+    """From the first bad row, as in messages and reports."""
+    began = f"{incident.began_at:%Y-%m-%d %H:%M} UTC"
     if incident.resolved_at is None:
-        return f"since {opened} UTC"
-    minutes = (incident.resolved_at - incident.opened_at) // timedelta(minutes=1)
-    return f"{opened} UTC, {minutes} min"
+        return f"since {began}"
+    return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"

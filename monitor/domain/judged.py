@@ -31,6 +31,7 @@ class Sample:
     cost_usd: Decimal | None
     why: str = ""  # the judgement on `identity` in one sentence
     change_detected: bool = False  # the change detector recorded that it passed its threshold
+    error: str | None = None  # why it failed, one line without our secrets; may be foreign text
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
 
 

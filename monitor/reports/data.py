@@ -139,6 +139,21 @@ class Told:
     because: str
     cost_usd: Decimal | None
     cost_at_least: bool
+    first_seen_at: datetime | None = None
+    opening_because: str | None = None
+
+    @property
+    def began_at(self) -> datetime:
+        """Its first bad row, where that is known: as in messages."""
+        return self.first_seen_at or self.opened_at
+
+    @property
+    def sentence(self) -> str:
+        """What it fired with; while it is open, how it is now, too."""
+        fired = self.opening_because or self.because
+        if self.resolved_at is None and self.because != fired:
+            return f"{fired} Now: {self.because}"
+        return fired
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,7 @@ class _Picture:
         """Bands, beneath everything else."""
         told = [item for item in self._page.incidents if item.scope == self._watched.name]
         for item in told:
-            left, right = self._x(item.opened_at), self._x(item.resolved_at or self._page.until)
+            left, right = self._x(item.began_at), self._x(item.resolved_at or self._page.until)
             box = [(left, _TOP), (max(right, left + 2), self._foot)]
             self._brush.rectangle(box, fill=_BAND)
 
@@ -109,7 +109,7 @@ class _Picture:
         """Names of incidents over the lines, where they do not lie on each other."""
         told = [item for item in self._page.incidents if item.scope == self._watched.name]
         free = 0.0
-        for left, item in sorted(((self._x(i.opened_at), i) for i in told), key=lambda b: b[0]):
+        for left, item in sorted(((self._x(i.began_at), i) for i in told), key=lambda b: b[0]):
             if left > free:
                 name, at = f"#{item.number} {item.rule}", min(left + 5, WIDTH - _RIGHT - 110)
                 free = self._text(at, _TOP + 6, name, size=18, fill=_INK)

@@ -44,21 +44,21 @@ def queries(watched: Watched) -> Markup:
 def incidents(page: Page) -> Markup:
     rows = [
         [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
-         (page.clock(item.opened_at), "state"), (_ended(item, page), "state"),
+         (page.clock(item.began_at), "state"), (_ended(item, page), "state"),
          (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
          (usd(item.cost_usd, at_least=item.cost_at_least), "figure"),
-         (item.because, "wide")]
+         (item.sentence, "wide")]
         for item in page.incidents
     ]  # fmt: skip
-    heads = ("incident", "rule", "target", "opened", "lasted", "peak", "limit", "cost", "because")
+    heads = ("incident", "rule", "target", "since", "lasted", "peak", "limit", "cost", "because")
     return table(heads, rows, empty="No incident was open in this span.")
 
 
 def _ended(item: Told, page: Page) -> Markup | str:
     if item.resolved_at is None:
-        open_for = lasting(page.until - item.opened_at)
+        open_for = lasting(page.until - item.began_at)
         return element("span", f"open, {open_for}", class_="bad")
-    return lasting(item.resolved_at - item.opened_at)
+    return lasting(item.resolved_at - item.began_at)
 
 
 def value_of(rule: str, value: float | Decimal | None) -> str:

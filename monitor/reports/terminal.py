@@ -145,16 +145,16 @@ def _incidents(page: Page) -> RenderableType:
 
 def _incident(page: Page, item: Told) -> Iterator[RenderableType]:
     """When, how bad and why, each on lines of its own: whole, however narrow the terminal."""
-    lasted = lasting((item.resolved_at or page.until) - item.opened_at)
+    lasted = lasting((item.resolved_at or page.until) - item.began_at)
     yield Text.assemble(
         (f"#{item.number} {plain(item.rule)} · {plain(item.scope)}", "bold"),
-        f"  opened {page.clock(item.opened_at)}  ",
+        f"  since {page.clock(item.began_at)}  ",
         (f"open, {lasted}", "bold red") if item.resolved_at is None else f"lasted {lasted}",
     )
     figures = (f"peak {value_of(item.rule, item.peak)}, limit {value_of(item.rule, item.limit)}, "
                f"cost {usd(item.cost_usd, at_least=item.cost_at_least)}")  # fmt: skip
     yield Padding(Text(figures, style="dim"), (0, 0, 0, 3))
-    yield Padding(_plain(item.because), (0, 0, 0, 3))
+    yield Padding(_plain(item.sentence), (0, 0, 0, 3))
 
 
 def _table(*heads: str, right: int = 0) -> Table:

@@ -106,10 +106,10 @@ def _limit_label(watched: Watched, scale: Heights) -> Iterator[Markup]:
 
 def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
     for item in told:
-        left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
+        left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
         ended = page.clock(item.resolved_at) if item.resolved_at else "still open"
-        title = (f"#{item.number} {item.rule}: {page.clock(item.opened_at)} – {ended}. "
-                 f"{item.because}")  # fmt: skip
+        title = (f"#{item.number} {item.rule}: {page.clock(item.began_at)} – {ended}. "
+                 f"{item.sentence}")  # fmt: skip
         yield box(WIDTH * left, 0, width=max(WIDTH * (right - left), 2.0), height=HEIGHT,
                   style="incident", title=title)  # fmt: skip
 
@@ -117,8 +117,8 @@ def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
 def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
     """Names of bands that have room; a narrow screen has less of it."""
     free, narrow = -1.0, -1.0
-    for item in sorted(told, key=lambda i: i.opened_at):
-        left, right = times.share(item.opened_at), times.share(item.resolved_at or page.until)
+    for item in sorted(told, key=lambda i: i.began_at):
+        left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
         if right - left < _WIDE_ENOUGH or left < free:
             continue
         style = "band-label second" if left < narrow else "band-label"

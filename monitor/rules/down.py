@@ -1,6 +1,5 @@
 """`down`: the service does not answer."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict
+from monitor.rules.failures import named
 from monitor.rules.limits import at_least, at_most, between
 from monitor.rules.windows import PATIENCE, TRIED, Window
 
@@ -40,14 +40,19 @@ class Down:
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         latest = [] if window.silent(now) else self._latest(window, standing)
-        bad = [sample for good, sample in latest[: self.of] if not good]
+        shown = latest[: self.of]
+        bad = [sample for good, sample in shown if not good]
         enough = self.failed
-        tried = len(latest[: self.of])
+        begun = bad[-1].at if bad else None
         if not latest:
             state = State.NO_DATA
         elif standing is not None and standing.open:
             over = self._in_a_row(latest, good=True)
             state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
+            begun = standing.breach_since
+            # What ended it are the good ones; until then it is counted over its own rows.
+            shown = _good(latest) if over else self._own(window, begun)
+            bad = [sample for good, sample in shown if not good]
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
             state = State.BREACH
         elif self._in_a_row(latest, good=False):
@@ -55,19 +60,17 @@ class Down:
         else:
             state = State.OK
         if not bad:
-            return _none_failed(window.scope, state, tried, limit=float(self.failed))
-        how = Counter(sample.outcome.value for sample in bad).most_common()
-        named = ", ".join(f"{count} {outcome}" for outcome, count in how)
+            return _none_failed(window.scope, state, len(shown), limit=float(self.failed))
         return Verdict(
             rule=self.name,
             scope=window.scope,
             state=state,
             value=float(len(bad)),
             limit=float(enough),
-            because=f"{len(bad)} of the last {tried} probes failed: {named}.",
+            because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad),
-            facts={"First failure": f"{bad[-1].at.astimezone(UTC):%H:%M:%S} UTC"},
-            since=bad[-1].at if state is State.BREACH else None,
+            facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"} if begun else {},
+            since=begun if state is State.BREACH else None,
         )
 
     def _latest(self, window: Window, standing: Incident | None) -> Sequence[tuple[bool, Sample]]:
@@ -78,11 +81,21 @@ class Down:
             return [(good, sample) for good, sample in latest if sample.at > since]
         return latest
 
+    def _own(self, window: Window, begun: datetime) -> Sequence[tuple[bool, Sample]]:
+        """The latest probes of an open incident, newest first; none is older than it."""
+        latest = islice(reversed(window.tried), self.of)
+        return [(good, sample) for good, sample in latest if sample.at >= begun]
+
     def _in_a_row(self, latest: Sequence[tuple[bool, Sample]], *, good: bool) -> bool:
         if latest[0][0] is not good:
             return False
         same = [sample for _, sample in takewhile(lambda tried: tried[0] is good, latest)]
         return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
+
+
+def _good(latest: Sequence[tuple[bool, Sample]]) -> Sequence[tuple[bool, Sample]]:
+    """The good probes since the last failure, newest first."""
+    return list(takewhile(lambda tried: tried[0], latest))
 
 
 def _rounds(samples: Sequence[Sample]) -> int:

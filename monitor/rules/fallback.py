@@ -38,7 +38,9 @@ class Fallback(ShareLimits):
             n = self.over(known, fresh, standing)
             if n:
                 return self._verdict(window, State.OK, n)
-            n = min(self.of, len(known))
+            # Counted over its own answers: none from before its first fallback.
+            own = known.since(standing.since) if standing.since else 0
+            n = min(self.of, own or len(known))
             state = State.BREACH if known.hits(n) > self.limit * n else State.HOLD
             return self._verdict(window, state if fresh else State.NO_DATA, n)
         n = self.proven(known, fresh)

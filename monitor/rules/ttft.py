@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from math import log
 from statistics import median
@@ -74,14 +74,20 @@ class Ttft:
     ) -> Verdict:
         open_ = standing is not None and standing.open
         over = [mean.capped_ms > self.limit_ms for _, mean in latest[: self.rounds]]
-        if open_ and over[0]:
-            return self._verdict(window, State.BREACH, latest)
+        if standing is not None and standing.open and over[0]:
+            return self._verdict(window, State.BREACH, self._own(window, standing))
         if open_ or (len(over) == self.rounds and all(over)):
             proof = self._proof(window, standing, open_=open_)
             if proof is not None:
                 stretch, facts = proof
                 return self._verdict(window, State.OK if open_ else State.BREACH, stretch, facts)
         return self._verdict(window, State.HOLD if open_ else State.OK, latest)
+
+    def _own(self, window: Window, standing: Incident) -> Sequence[_Heard]:
+        """The latest rounds of an open incident: none from before its first slow one."""
+        begun = standing.breach_since - timedelta(microseconds=1)
+        closed = window.closed(max(window.since(None), begun))
+        return list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
 
     def _proof(
         self, window: Window, standing: Incident | None, *, open_: bool

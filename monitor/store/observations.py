@@ -98,6 +98,7 @@ _SAMPLE = (
     observations.c.model_detected,
     observations.c.cost_usd,
     _DETECTED,
+    observations.c.error,
 )
 
 
@@ -232,5 +233,6 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         cost_usd=row["cost_usd"],
         why=row["identity_reason"],
         change_detected=row["change_detected"],
+        error=row["error"],
         recorded_at=row["recorded_at"],
     )

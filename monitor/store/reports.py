@@ -148,6 +148,8 @@ class Told(NamedTuple):
     because: str
     cost_usd: Decimal | None
     cost_at_least: bool
+    first_seen_at: datetime | None
+    opening_because: str | None
 
 
 class Phases(NamedTuple):

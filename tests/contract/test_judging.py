@@ -5,12 +5,14 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from monitor.domain import Incident
+from monitor.domain import Identity, Incident, Outcome
 from monitor.jobs import judging
-from monitor.store import Database, incidents
+from monitor.store import Database, incidents, observations
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
+from tests.facts import observation
 
+MINUTE = timedelta(minutes=1)
 OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
 
 
@@ -40,3 +42,30 @@ async def test_incidents_of_a_removed_target_end_after_an_hour(
     assert told[0][1].endswith(
         "Target removed from the configuration; closed without a final check."
     )
+
+
+async def test_what_the_service_said_when_it_failed_reaches_the_message_of_down(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    said = 'HTTP 401: {"error": {"type": "authentication_error", "message": "invalid x-api-key"}}'
+    async with watching(settings(tmp_path), database) as watch:
+        begun = watch.now() - timedelta(minutes=2)
+        failed = [
+            observation(
+                target="rag", query=query, slot=begun + minute * MINUTE,
+                started_at=begun + minute * MINUTE, outcome=Outcome.HTTP_STATUS, error=said,
+                http_status=401, ttft_ms=None, identity=Identity.UNKNOWN,
+            )
+            for minute in range(3) for query in ("hi", "kbli")
+        ]  # fmt: skip
+        async with database.begin() as connection:
+            await observations.add(connection, failed)
+        assert await judging.evaluate(watch)
+    [(sentence, since, first_seen_at, fired)] = rows(
+        database_url,
+        "SELECT n.notice->>'sentence', (n.notice->>'since')::timestamptz, i.first_seen_at, "
+        "i.opening_because FROM outbox AS n JOIN incidents AS i ON i.number = n.incident "
+        "WHERE i.rule = 'down'",
+    )
+    assert sentence == fired == "6 of the last 6 probes failed: HTTP 401: invalid x-api-key."
+    assert since == first_seen_at == begun

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import AccountState, Reading, Spend, State, Verdict
+from monitor.domain import AccountState, Incident, Reading, Spend, State, Verdict
 from monitor.incidents import Policy, advance
 from monitor.rules import (
     RULES,
@@ -23,6 +23,7 @@ from monitor.rules import (
     Probing,
     Ttft,
     Unpriced,
+    Window,
 )
 from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
 
@@ -145,3 +146,67 @@ def test_a_return_keeps_the_first_beginning_and_adds_its_own() -> None:
     assert again is not None
     assert (again.first_seen_at, again.since) == (NOON - 2 * HOUR, NOON - 10 * MINUTE)
     assert again.opening_because == "It is back."
+
+
+# ------------------------------------------------------------ an open incident's own rows
+
+
+def opened(rule: Down | Fallback | Ttft, seen: Window) -> tuple[Incident, Verdict]:
+    """The incident a window opens, and its opening verdict."""
+    verdict = rule.judge(seen, None, after(seen))
+    incident, _ = advance(None, verdict, policy=Policy(), now=after(seen))
+    assert incident is not None
+    assert incident.open
+    return incident, verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "after_it", "fired", "later"),
+    [
+        # 6 of the last 20 known answers would be 30 % of a total fallback.
+        ("...|" * 10 + "FFF|F", "FF", "4 of the last 4 answers", "6 of the last 6 answers (100%)"),
+        ("...|" * 10 + "FFF|F", "F.", "4 of the last 4 answers", "5 of the last 6 answers (83%)"),
+    ],
+)
+def test_an_open_fallback_is_counted_over_its_own_answers(
+    before: str, after_it: str, fired: str, later: str
+) -> None:
+    incident, verdict = opened(Fallback(), window(marked(before)))
+    assert verdict.because.startswith(fired)
+    seen = window(marked(before + after_it))
+    now = Fallback().judge(seen, incident, after(seen))
+    assert (now.state, now.because[: len(later)]) == (State.BREACH, later)
+    assert now.since == incident.since
+
+
+def test_an_open_outage_is_counted_over_its_own_probes_and_its_first_failure_stays() -> None:
+    incident, verdict = opened(Down(), window(marked("...|.xx|xxx")))
+    assert verdict.because.startswith("5 of the last 6 probes failed")
+    first = incident.facts["First failure"]
+    seen = window(marked("...|.xx|xxx|x"))
+    now = Down().judge(seen, incident, after(seen))
+    assert now.because.startswith("6 of the last 6 probes failed")
+    assert now.facts["First failure"] == first
+    over = window(marked("...|.xx|xxx|x..|..."))
+    ended = Down().judge(over, incident, after(over))
+    assert (ended.state, ended.because) == (State.OK, "None of the last 5 probes failed.")
+    assert ended.value == 0, "it agrees with the sentence"
+
+
+def test_an_open_ttft_is_described_by_its_own_rounds() -> None:
+    rounds = HEALTHY * 40 + SLOW * 3
+    incident, verdict = opened(Ttft(), window(timed(rounds)))
+    assert "the median of 3 rounds" in verdict.because
+    seen = window(timed([*rounds, *SLOW]))
+    assert "the median of 3 rounds" in Ttft().judge(seen, incident, after(seen)).because
+    fresh = replace(incident, since=seen.rounds[-2].samples[0].at)
+    assert "the median of 2 rounds" in Ttft().judge(seen, fresh, after(seen)).because
+
+
+def test_an_incident_from_before_the_upgrade_goes_on() -> None:
+    """Its first bad row is not known: it is counted from its opening."""
+    incident, _ = opened(Down(), window(marked("...|.xx|xxx")))
+    older = replace(incident, since=None, first_seen_at=None, opening_because=None)
+    seen = window(marked("...|.xx|xxx|x"))
+    now = Down().judge(seen, older, after(seen))
+    assert (now.state, now.because.split(":")[0]) == (State.BREACH, "1 of the last 1 probes failed")

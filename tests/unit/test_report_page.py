@@ -23,7 +23,10 @@ VOID = {"meta", "br", "hr"}
 
 def hostile_page() -> Any:
     """A page on which every foreign text tries to break out."""
-    told = tuple(replace(item, rule=HOSTILE, because=HOSTILE) for item in page().incidents)
+    told = tuple(
+        replace(item, rule=HOSTILE, because=HOSTILE, opening_because=HOSTILE)
+        for item in page().incidents
+    )
     bad = watched(
         name=HOSTILE,
         ttft=(replace(point("hi", 0), query=HOSTILE),),
