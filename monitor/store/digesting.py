@@ -56,9 +56,9 @@ FROM report.savings_daily WHERE day = :yesterday
 """
 
 _INCIDENTS = """
-SELECT number, rule, target AS scope, opened_at, resolved_at FROM report.incidents
+SELECT announced_as AS number, rule, target AS scope, opened_at, resolved_at FROM report.incidents
 WHERE (resolved_at IS NULL OR resolved_at >= :since) AND part_of IS NULL
-ORDER BY number
+ORDER BY incidents.number
 """
 
 _ROUNDS = """

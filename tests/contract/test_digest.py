@@ -189,3 +189,18 @@ async def test_the_role_that_runs_the_daemon_may_write_it(
 
 def as_user(url: str, user: str) -> str:
     return make_url(url).set(username=user).render_as_string(hide_password=False)
+
+
+async def test_an_incident_goes_by_the_number_it_was_announced_with(digester: Digester) -> None:
+    await add(digester.database, *yesterday())
+    await open_incident(digester.database)
+    await run_in(
+        digester.database,
+        "INSERT INTO incidents (rule, target, opened_at, last_breach_at, last_told_at, because, "
+        "observations, facts, announced_as) "
+        "VALUES ('ttft', 'rag', now(), now(), now(), 'slow', '{}', '{}', 1)",
+    )
+    await roll(digester.database)
+    assert await digester.run(ONE)
+    [notice] = await digester.told()
+    assert "open 1 (#1 ttft · rag)" in notice["facts"]["Incidents"]
