@@ -80,7 +80,7 @@ def _kind(transcript: Transcript, reply: Reply) -> Outcome:
         return Outcome.ERROR_EVENT
     if ending is Ending.EOF and not reply.ended:
         return Outcome.TRUNCATED
-    return Outcome.ANSWERED if reply.text else Outcome.EMPTY
+    return Outcome.ANSWERED if any(piece.text for piece in reply.pieces) else Outcome.EMPTY
 
 
 def _with_body(words: str, transcript: Transcript) -> str:

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 
 from monitor import identity, measure, pricing
 from monitor.dialects import read
@@ -33,6 +34,7 @@ from monitor.identity.combining import combined
 from monitor.identity.looks import Looks
 from monitor.scrub import plain, redact, storable
 
+CHUNKS = 4_000  # lengths of texts that are stored
 EXCERPT = 2_000  # characters of an answer that may ever be stored
 
 
@@ -84,12 +86,11 @@ def observe(
     if accounts and accounts.now:
         claims = (*claims, counting.claim(accounts.now))
     cut = transcript.ending is not Ending.END
-    cost = _cost(reply, who, occasion, book, transcript, cut=cut)
-    counted = pricing.tokens(
-        reply.usage, text=_all_text(reply), query=query, target=target, cut=cut
-    )
-    heard = bool(reply.pieces)
     text = reply.text
+    written = _all_text(reply, text)
+    cost = _cost(reply, who, occasion, book, transcript, text=written, cut=cut)
+    counted = pricing.tokens(reply.usage, text=written, query=query, target=target, cut=cut)
+    heard = bool(reply.pieces)
     return Observation(
         id=transcript.id,
         target=target.name,
@@ -116,7 +117,7 @@ def observe(
         total_ms=timing.total_ms,
         tpot_ms=timing.tpot_ms,
         pieces=sum(1 for piece in reply.pieces if piece.text),
-        chunk_lengths=tuple(len(piece.text) for piece in reply.pieces if piece.text),
+        chunk_lengths=tuple(islice((len(p.text) for p in reply.pieces if p.text), CHUNKS)),
         answer_chars=len(text),
         answer_sha256=hashlib.sha256(storable(text).encode()).hexdigest() if text else None,
         answer_excerpt=_excerpt(text, occasion),
@@ -166,6 +167,7 @@ def _cost(
     book: pricing.Book,
     transcript: Transcript,
     *,
+    text: str,
     cut: bool,
 ) -> Cost | CostRange | Unpriced:
     if not reply.pieces and reply.usage == Usage():
@@ -173,7 +175,7 @@ def _cost(
     return pricing.priced_or_ranged(
         reply.usage,
         model=who.model,
-        text=_all_text(reply),
+        text=text,
         query=occasion.query,
         target=occasion.target,
         book=book,
@@ -182,7 +184,10 @@ def _cost(
     )
 
 
-def _all_text(reply: Reply) -> str:
+def _all_text(reply: Reply, text: str) -> str:
+    """The answer's text and its reasoning; the text itself where there is none."""
+    if not any(piece.reasoning for piece in reply.pieces):
+        return text
     return "".join(piece.text + piece.reasoning for piece in reply.pieces)
 
 

@@ -5,12 +5,18 @@ Run as `python -m tests.hostile`; prints the greatest resident size in MiB.
 
 import asyncio
 import resource
+from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
-from monitor.wire import Wire
+from monitor import identity, pricing
+from monitor.dialects import dialect_of
+from monitor.domain import Ending, Query
+from monitor.observe import Occasion, observe
+from monitor.wire import Wire, exchange, quiet
 from tests.contract.test_wire_faults import FAULTS, Fault
-from tests.scripted import scripted
-from tests.wired import probed, watched
+from tests.scripted import LAST, chunk, head, scripted
+from tests.wired import DONE, probed, says, watched
 
 
 async def meet(wire: Wire, fault: Fault) -> None:
@@ -19,8 +25,41 @@ async def meet(wire: Wire, fault: Fault) -> None:
         assert transcript.ending is fault.ending, fault.name
 
 
+WIDE = "🙂" + "word " * 47_000  # one wide character makes all of them wide
+AT_ONCE = 4
+
+
+async def interpreted(wire: Wire, url: str, dialect: str) -> None:
+    """One probe as the worker sends it, to its observation."""
+    query = Query(id="hi", text="Hi")
+    target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
+    spoken = dialect_of(target)
+    transcript = await exchange(spoken.ask(query, target), dialect=spoken, target=target,
+                                query=query, probe=uuid4(), http=wire, raw=False)  # fmt: skip
+    assert transcript.ending in (Ending.END, Ending.TOO_LARGE), transcript.detail
+    occasion = Occasion(
+        target=target, query=query, origin="round", slot=transcript.started_at, region="",
+        worker="", config_hash="", secrets=("sk-live-0123456789",),
+    )  # fmt: skip
+    book = pricing.book({}, same=identity.same)
+    observe(transcript, occasion, dialect=spoken, book=book, standing=identity.Standing())
+
+
+async def oversized(wire: Wire) -> None:
+    """Several streams of the largest texts at once."""
+    wide = chunk(says({"text": WIDE}))
+    letters = chunk(says({"text": "a"}) * 1_000)
+    for script in ([wide] * 17, [letters] * 49):
+        async with scripted(head(), *script, chunk(says(DONE)), LAST) as server:
+            await asyncio.gather(
+                *(interpreted(wire, server.url, "bali_zero") for _ in range(AT_ONCE))
+            )
+
+
 async def main() -> None:
     async with Wire("hostile") as wire:
+        with quiet():
+            await oversized(wire)
         for fault in FAULTS:
             await meet(wire, fault)
         targets = [fault for fault in FAULTS if not fault.target]  # the loop is busy: no deadlines

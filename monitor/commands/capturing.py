@@ -54,7 +54,7 @@ async def _answered(target: Target, query: Query, wire: Wire) -> Transcript:
     for waited in range(WAITS + 1):
         transcript = await exchange(
             dialect.ask(query, target), dialect=dialect, target=target, query=query,
-            probe=uuid4(), http=wire,
+            probe=uuid4(), http=wire, raw=False,
         )  # fmt: skip
         outcome, why = measure.outcome(transcript, read(dialect, transcript))
         if outcome not in THROTTLED or waited == WAITS:

@@ -62,7 +62,7 @@ def probe(
         _within_budget(settings, load)
     identity.prepare()  # before anything is measured
     with _recording(record, settings.secrets) as keep:
-        run = _Run(settings, load, keep)
+        run = _Run(settings, load, keep, raw=record is not None)
         try:
             _asked(run, store=store)
             status = 0
@@ -157,10 +157,11 @@ def _asked_and_stored(run: "_Run", *, url: str | None) -> None:
 class _Run:
     """Probes in flight, at most `concurrency` of them; results in the order they ended."""
 
-    def __init__(self, settings: Settings, load: Load, keep: Keep) -> None:
+    def __init__(self, settings: Settings, load: Load, keep: Keep, *, raw: bool) -> None:
         self.seen: list[Observation] = []
         self.settings, self.load = settings, load
         self._keep = keep
+        self._raw = raw
         self._book = pricing.book(settings.file.prices, same=identity.same)
         self._turns = iter(range(load.count))
 
@@ -175,7 +176,7 @@ class _Run:
             query = self.load.turn(nth)
             transcript = await exchange(
                 dialect.ask(query, target), dialect=dialect, target=target, query=query,
-                probe=uuid4(), http=wire,
+                probe=uuid4(), http=wire, raw=self._raw,
             )  # fmt: skip
             self.seen.append(self._observed(transcript, query, dialect))
             self._keep(transcript)

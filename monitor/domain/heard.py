@@ -136,7 +136,8 @@ class Transcript:
     Stamps are None where the exchange did not get that far. `sent_ns` lies just before
     the last `send()` of the request. `heard`: what the dialect heard of `events` while they
     came, up to the end; empty in a transcript that was recorded, and then heard again.
-    `query`: id of the canned query that was asked.
+    `query`: id of the canned query that was asked. Events of a transcript that was not to be
+    kept raw have no data.
     """
 
     id: UUID

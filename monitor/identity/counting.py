@@ -112,9 +112,10 @@ def disclosed(reply: Reply) -> int | None:
 
 def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> Count | None:
     """The count of a reply that was heard to its end; None where it has none to judge."""
-    tokens, text = disclosed(reply), reply.text
-    if tokens is None or not text or len(text) > LONGEST:
+    tokens = disclosed(reply)
+    if tokens is None or not 0 < sum(len(piece.text) for piece in reply.pieces) <= LONGEST:
         return None
+    text = reply.text
     exact = {model: counter(text) for model, counter in counters.items()}
     return Count(query, tokens, shape(text), language(text), exact)
 

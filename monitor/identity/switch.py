@@ -7,7 +7,7 @@ ordinary stall, a new beginning alone is ordinary text: both are asked for.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -22,6 +22,7 @@ FEWEST_GAPS = 3  # besides the pause; fewer have no rhythm
 PAUSES = 3  # longest pauses looked at
 SHORTEST_ANSWER = 12  # characters of a second answer
 PIECES = 4_000  # pieces looked at
+_LAST = 6  # characters before a pause looked at
 _READ = 4_000  # characters of each answer looked at on either side of a pause
 
 _GREETS = re.compile(rf"\W*(?:{GREETINGS})\b|\W*(?:你好|您好|嗨)", re.I)
@@ -54,16 +55,32 @@ def switched(pieces: Sequence[Piece]) -> Switch | None:
     least = max(SHORTEST_PAUSE_MS, OUT_OF_RHYTHM * median(gaps))
     longest = sorted(range(len(gaps)), key=gaps.__getitem__, reverse=True)[:PAUSES]
     for at in sorted(at for at in longest if gaps[at] >= least):
-        first = "".join(piece.text for piece in spoken[: at + 1])
-        second = "".join(piece.text for piece in spoken[at + 1 :])
-        if why := _second_answer(first, second):
+        first = beginning(spoken[: at + 1])
+        second = beginning(spoken[at + 1 :])
+        if why := _second_answer(first, second, end=_end(spoken[: at + 1])):
             return Switch(first, second, gaps[at], why)
     return None
 
 
-def _second_answer(first: str, second: str) -> str | None:
+def beginning(pieces: Iterable[Piece], most: int = 8_000) -> str:
+    """The beginning of a text in pieces, which may be very long: about so many characters."""
+    parts: list[str] = []
+    for piece in pieces:
+        if most <= 0:
+            break
+        parts.append(piece.text[:most])
+        most -= len(piece.text)
+    return "".join(parts)
+
+
+def _end(pieces: Sequence[Piece]) -> str:
+    """The last characters of a text in pieces, of which none is empty."""
+    return "".join(piece.text[-_LAST:] for piece in pieces[-_LAST:])[-_LAST:]
+
+
+def _second_answer(first: str, second: str, *, end: str) -> str | None:
     """Why the text after a pause is another answer and not the rest of the same one."""
-    end, first, second = first[-_READ:], first[:_READ], second[:_READ]
+    first, second = first[:_READ], second[:_READ]
     if len(second.strip()) < SHORTEST_ANSWER:
         return None
     makers = [{claim.maker for claim in claimed(part)} for part in (first, second)]
@@ -77,7 +94,7 @@ def _second_answer(first: str, second: str) -> str | None:
         return "a greeting begins in the middle of a sentence"
     if _opening(first) == _opening(second):
         return "it begins again as it began"
-    if re.search(r"\s", first) and second.count(" ") >= 3 and not _NAME_PART.search(end[-6:]):
+    if re.search(r"\s", first) and second.count(" ") >= 3 and not _NAME_PART.search(end):
         return "a new sentence begins in the middle of another"
     return None
 

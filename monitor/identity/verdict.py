@@ -15,7 +15,7 @@ from monitor.identity.families import FAMILIES
 from monitor.identity.names import parse
 from monitor.identity.selfid import claimed
 from monitor.identity.standing import ROUNDS, Standing
-from monitor.identity.switch import Switch, switched
+from monitor.identity.switch import Switch, beginning, switched
 
 BY_TEXT = 0.8  # no confidence beyond it where only the text speaks
 SWITCH_NATS = 3.0
@@ -89,7 +89,7 @@ def judge(
     or the declared one where only the text speaks; None where nobody can tell.
     """
     declared = Declared(tuple(expected), tuple(fallbacks))
-    text = "".join(piece.text for piece in pieces)
+    text = beginning(pieces)
     switch = switched(pieces)
     tokens = None  # a second answer's count is not of this text
     if accounts and not switch and SOURCE not in untrusted:

@@ -21,6 +21,8 @@ from monitor.store import Away, budget, observations, slots
 from monitor.wire import exchange, quiet
 from monitor.wire.head import LONGEST_WAIT_S
 
+LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor learnt from
+
 log = logging.getLogger(__name__)
 
 TAKEN = "another worker asks it"
@@ -128,7 +130,7 @@ async def probe(
     dialect = dialect_of(target)
     transcript = await exchange(
         dialect.ask(query, target), dialect=dialect, target=target, query=query, probe=uuid4(),
-        http=watch.wire,
+        http=watch.wire, raw=False,
     )  # fmt: skip
     # A 503 announces an outage: probing goes on, so that its length is known.
     if transcript.retry_after_s is not None and transcript.status == 429:
@@ -170,7 +172,7 @@ async def _interpreted(
     await asyncio.sleep(0)
     whole = outcome(transcript, reply)[0] is Outcome.ANSWERED
     answer = None
-    if whole:
+    if whole and sum(len(piece.text) for piece in reply.pieces) <= LONGEST_ANSWER:
         answer = limited(identifying.answer_of, query, reply, occasion.secrets)
         await asyncio.sleep(0)
     looks = None

@@ -52,9 +52,10 @@ class Gallery:
 
 def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> Answer:
     """What fingerprints see of a reply. Text that held a secret of ours has no chunks."""
-    text = redact(reply.text, secrets)
+    said = reply.text
+    text = redact(said, secrets)
     chunks = tuple(piece.text for piece in reply.pieces if piece.text)
-    return Answer(query.id, text, chunks if text == reply.text else (), counting.disclosed(reply))
+    return Answer(query.id, text, chunks if text == said else (), counting.disclosed(reply))
 
 
 async def follow(

@@ -6,9 +6,10 @@ import h11
 import httpcore
 import httpx
 
-from monitor.domain import Dialect, Query, Target, Transcript, WireRequest
+from monitor.domain import Dialect, Ending, Query, Target, Transcript, WireRequest
 from monitor.wire.asking import asked
 from monitor.wire.backend import Backend
+from monitor.wire.caps import SLICE_BYTES
 from monitor.wire.instruments import Instruments
 from monitor.wire.limit import Limit
 from monitor.wire.progress import BODY_TIME, Progress
@@ -16,6 +17,7 @@ from monitor.wire.stamps import Enough
 from monitor.wire.transport import Transport
 from monitor.wire.trouble import Trouble
 
+CAPPED = (Ending.TOO_LARGE, Ending.PROTOCOL)  # nothing may be fed to the parser any more
 EXPECTED = (
     *(Trouble, Enough, httpcore.NetworkError, h11.ProtocolError, OSError),
     *(httpx.HTTPError, httpx.InvalidURL),
@@ -30,14 +32,17 @@ async def exchange(
     query: Query,
     probe: UUID,
     http: Instruments,
+    raw: bool = True,
 ) -> Transcript:
     """Ask once and listen until the dialect's end, a deadline or a cap. Nothing is retried.
+
+    `raw`: the transcript keeps the data of its events, to be recorded or heard again.
 
     Expected trouble is an ending, not an exception; only cancellation passes through.
     """
     if http.crowded:  # beginning is work as well, and a crowd begins all at once
         await http.turns.turn()
-    progress = Progress(dialect, target, query, http)
+    progress = Progress(dialect, target, query, http, raw=raw)
     step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
     limit = Limit(progress.due, progress.unheard, step=step)
     with http.pulse.felt(), http.stoppable(limit):
@@ -50,6 +55,8 @@ async def exchange(
             ending = progress.overdue(limit.ending)
         except EXPECTED as error:
             ending = progress.ending(error)
+        finally:
+            progress.hearing.release()
         return progress.transcript(probe, *ending)
 
 
@@ -62,12 +69,21 @@ async def _converse(
     async with transport:
         response = await transport.handle_async_request(request)
         progress.take_head(response.status_code, response.headers.raw)
+        worked = 0  # bytes since the last turn
         async for piece in response.stream:  # type: ignore[union-attr]
             if progress.verdict is not None:
                 progress.take_body(piece)
-            else:
-                progress.hearing.take(piece, stamps)
+                continue
+            for start in range(0, len(piece), SLICE_BYTES):
+                part = piece[start : start + SLICE_BYTES]
+                if worked and worked + len(part) > SLICE_BYTES:  # others get their turn
+                    await http.turns.turn()
+                    worked = 0
+                worked += len(part)
+                progress.hearing.take(part, stamps)
                 stamps.spoken = progress.hearing.first_text is not None
                 stamps.enough = progress.hearing.ending is not None
+                if progress.hearing.ending in CAPPED:
+                    break
     if progress.verdict is None:
         progress.hearing.close(stamps)

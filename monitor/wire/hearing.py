@@ -1,11 +1,24 @@
 """What is heard of a stream while it arrives: its events, its first text, and its end."""
 
+import sys
+
 from monitor.domain import Dialect, Ending, Event, Framing, Heard
-from monitor.wire.caps import MALFORMED_EVENTS, STREAM_BYTES, STREAM_EVENTS, TooLarge
+from monitor.wire.caps import (
+    EVENT_OVERHEAD_BYTES,
+    FREE_BYTES,
+    HELD_BYTES,
+    MALFORMED_EVENTS,
+    STREAM_BYTES,
+    STREAM_EVENTS,
+    TooLarge,
+)
+from monitor.wire.memory import Memory
 from monitor.wire.ndjson import NdjsonParser
 from monitor.wire.sse import SseParser
 from monitor.wire.stamps import Stamps
 
+_TOGETHER = f"all streams together hold more than {HELD_BYTES} bytes"
+_SHORT = 200  # characters of a claim; shorter ones tend to be one and the same
 _MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
 
 
@@ -13,10 +26,18 @@ class Hearing:
     """Listens to one stream in its dialect.
 
     `ending` is None while there is more to hear. What came with the read that brought the
-    dialect's end is kept as events, and no longer heard.
+    dialect's end is kept as events, and no longer heard. `raw`: events keep their data; else
+    only what the dialect heard of them is kept.
     """
 
-    def __init__(self, dialect: Dialect, *, stop_after_chars: int | None) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        stop_after_chars: int | None,
+        memory: Memory | None = None,
+        raw: bool = True,
+    ) -> None:
         self.events: list[Event] = []
         self.heard: list[Heard] = []  # of events, up to the end
         self.ending: Ending | None = None
@@ -29,6 +50,10 @@ class Hearing:
         self._bytes = 0
         self._chars = 0
         self._malformed = 0
+        self._raw = raw
+        self._memory = Memory() if memory is None else memory
+        self._held = 0  # bytes of memory
+        self._counted = 0  # of them, among those of all streams
 
     def take(self, piece: bytes, stamps: Stamps) -> None:
         """Take in what a read brought; afterwards `ending` may be set."""
@@ -50,17 +75,19 @@ class Hearing:
     def _add(self, found: list[tuple[str, str]], stamps: Stamps) -> None:
         for name, data in found:
             event = Event(stamps.arrived_ns, data, name, stamps.read)
-            self.events.append(event)
             if self.ending is None:
                 self._listen(event, stamps)
+            kept = event if self._raw else Event(stamps.arrived_ns, "", name, stamps.read)
+            self.events.append(kept)
 
     def _listen(self, event: Event, stamps: Stamps) -> None:
         heard = self._heard(event)
         self.heard.append(heard)
+        self._weigh(event, heard)
         self._malformed += heard.malformed
         if self._malformed > MALFORMED_EVENTS:  # however the bytes were cut: before what follows
             self._end(Ending.PROTOCOL, _MALFORMED)
-        if len(self.events) > STREAM_EVENTS:
+        if len(self.events) >= STREAM_EVENTS:
             self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
         if heard.text:
             if self.first_text is None:
@@ -71,6 +98,26 @@ class Hearing:
             self._end(Ending.END)
         elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:
             self._end(Ending.CUT)
+
+    def _weigh(self, event: Event, heard: Heard) -> None:
+        """Count the memory that an event takes, here and among all streams."""
+        self._held += EVENT_OVERHEAD_BYTES + sys.getsizeof(heard.text)
+        if heard.reasoning or heard.error:
+            self._held += sys.getsizeof(heard.reasoning) + sys.getsizeof(heard.error)
+        if self._raw:
+            self._held += sys.getsizeof(event.data)
+        self._held += sum(len(claim.value) for claim in heard.claims if len(claim.value) > _SHORT)
+        more = self._held - FREE_BYTES - self._counted
+        if more > 0:
+            self._counted += more
+            self._memory.held += more
+            if self._memory.held > HELD_BYTES:
+                self._end(Ending.TOO_LARGE, _TOGETHER)
+
+    def release(self) -> None:
+        """What was held is no longer counted. Called once, when the exchange is over."""
+        self._memory.held -= self._counted
+        self._counted = 0
 
     def _heard(self, event: Event) -> Heard:
         """What the event says. A dialect that stumbles over it must not end the probe."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from monitor.domain import Ending
 from monitor.wire.clock import Clock
 from monitor.wire.limit import Limit
+from monitor.wire.memory import Memory
 from monitor.wire.pulse import Pulse
 from monitor.wire.turns import Turns
 
@@ -21,6 +22,7 @@ class Instruments:
         self.clock = Clock()
         self.pulse = Pulse()
         self.turns = Turns()
+        self.memory = Memory()
         self._running: set[Limit] = set()
 
     @contextmanager

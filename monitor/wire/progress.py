@@ -24,9 +24,13 @@ CONNECTING = {Ending.DNS: Ending.DNS, Ending.REFUSED: Ending.CONNECT, Ending.TLS
 class Progress:
     """One exchange from its start. `verdict` is what the head decided, if it decided anything."""
 
-    def __init__(self, dialect: Dialect, target: Target, query: Query, http: Instruments) -> None:
+    def __init__(
+        self, dialect: Dialect, target: Target, query: Query, http: Instruments, *, raw: bool
+    ) -> None:
         self.stamps = Stamps()
-        self.hearing = Hearing(dialect, stop_after_chars=query.stop_after_chars)
+        self.hearing = Hearing(
+            dialect, stop_after_chars=query.stop_after_chars, memory=http.memory, raw=raw
+        )
         self.verdict: tuple[Ending, str] | None = None
         self._dialect = dialect
         self._target = target

@@ -9,6 +9,7 @@ from hypothesis import given
 from monitor.domain import Dialect, Ending, Event, Framing, Heard, WireRequest
 from monitor.wire.caps import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES
 from monitor.wire.hearing import Hearing
+from monitor.wire.memory import Memory
 from monitor.wire.stamps import Stamps
 from tests.cuts import CUTS, cut
 
@@ -30,6 +31,15 @@ def hear(event: Event) -> Heard:
         case "?":
             raise KeyError(said)
     return Heard(malformed=kind == "bad")
+
+
+def crowd(size: int, memory: Memory) -> Hearing:
+    """A stream that holds so many texts of a thousand characters."""
+    hearing = Hearing(TOY, stop_after_chars=None, memory=memory, raw=False)
+    stamps = Stamps(arrived_ns=1, read=1)
+    for _ in range(size):
+        hearing.take(b"data:t:" + b"a" * 1000 + b"\n\n", stamps)
+    return hearing
 
 
 TOY = Dialect("toy", Framing.SSE, ("text/event-stream",), lambda q, t: WireRequest("GET", ""), hear)
@@ -183,3 +193,27 @@ def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: l
     assert hearing.first_text == (False, segment)
     assert hearing.ending is Ending.END
     assert [e.data for e in hearing.events] == ["x", "r:hm", "t:", "t:first", "t:more", "."]
+
+
+def test_streams_that_hold_much_together_are_cut_and_small_ones_are_not() -> None:
+    memory = Memory()
+    streams = [crowd(4_000, memory) for _ in range(8)]
+    ends = [stream.ending for stream in streams]
+    assert ends == [None] * 6 + [Ending.TOO_LARGE] * 2
+    assert all("together" in str(s.detail) for s in streams if s.ending)
+    assert crowd(100, memory).ending is None
+    for stream in streams:
+        stream.release()
+    assert memory.held == 0
+    assert crowd(3_000, memory).ending is None
+
+
+def test_without_raw_data_the_same_is_heard() -> None:
+    kept, dropped = (Hearing(TOY, stop_after_chars=None, raw=raw) for raw in (True, False))
+    for hearing in (kept, dropped):
+        hearing.take(
+            b"data:t:a\n\ndata:r:b\n\ndata:.\n\ndata:t:c\n\n", Stamps(arrived_ns=1, read=1)
+        )
+    assert kept.heard == dropped.heard
+    assert [event.data for event in kept.events] == ["t:a", "r:b", ".", "t:c"]
+    assert [event.data for event in dropped.events] == [""] * 4

@@ -1,0 +1,226 @@
+"""Hostile streams beside a good target: what they cost the worker, and whom they delay.
+
+    python -m benchmarks.hostile [--modes NAME ...] [--seconds 17] [--hostile 1]
+
+For each mode a worker of its own (`monitor run`, embedded Postgres) asks a good target every
+2 s and one or more hostile ones every 5 s. Shown are the worker's greatest resident memory, its
+CPU, how late the good target's rounds began, and how many of its samples were flagged degraded.
+Exit status 1 when a goal is missed: 150 MiB, 100 ms, none degraded.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+DONE = b'data: {"done":true,"sequenceNumber":1}\n\n'
+LIMIT_MIB, LIMIT_MS = 150.0, 100.0
+SETTINGS = """
+[digest]
+enabled = false
+[probes]
+daily_budget_usd = "1000"
+max_per_day = 1000000
+"""
+
+
+def said(text: str) -> bytes:
+    return f"data: {json.dumps({'text': text}, ensure_ascii=False)}\n\n".encode()
+
+
+def endless(block: bytes) -> Callable[[], Iterator[bytes]]:
+    def stream() -> Iterator[bytes]:
+        while True:
+            yield block
+
+    return stream
+
+
+def once(*blocks: bytes) -> Callable[[], Iterator[bytes]]:
+    return lambda: iter(blocks)
+
+
+WORDS = ("Hello! ", "A ", "KITAS ", "is ", "a ", "limited ", "stay ", "permit.")
+
+
+def good() -> Iterator[bytes]:
+    for word in WORDS:
+        time.sleep(0.02)
+        yield said(word)
+    yield DONE
+
+
+MODES: dict[str, Callable[[], Iterator[bytes]]] = {
+    "none": once(said("Hello there."), DONE),
+    "endless text": endless(said("word " * 30) * 500),
+    "tiny events": once(b"data: {}\n\n" * 400_000),
+    "one letter a token": once(said("a") * 89_000, DONE),
+    "comments": endless(b": x\n" * 20_000),
+    "events of 240 KB": once(*[said("word " * 48_000)] * 16, DONE),
+    "wide characters": once(*[said("🙂" + "word " * 47_000)] * 17, DONE),
+    "wide one-letter tokens": once(said("🙂") * 60_000, DONE),
+    "reasoning and text": once(said("a" * 40) * 45_000, DONE),
+    "slow to read": once(said("also " * 40 + "zzz I'm Claude, made by Anthropic."), DONE),
+    "slow to read, 256 KB": once(*[said("sono un modello AI, " * 11_000)] * 15, DONE),
+}
+
+
+def serve(mode: str) -> None:
+    """Answer every connection with one mode's stream; prints the port. Runs until killed."""
+    stream = good if mode == "good" else MODES[mode]
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        print(server.getsockname()[1], flush=True)
+        while True:
+            peer, _ = server.accept()
+            threading.Thread(target=answer, args=(peer, stream), daemon=True).start()
+
+
+def answer(peer: socket.socket, stream: Callable[[], Iterator[bytes]]) -> None:
+    with peer, suppress(OSError):
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer.recv(65536)
+        peer.sendall(HEAD)
+        for block in stream():
+            peer.sendall(block)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one mode cost. Delays are of the good target's rounds, in ms."""
+
+    mode: str
+    mib: float
+    cores: float
+    probes: int
+    late_ms: float
+    degraded: int
+    endings: str
+
+    @property
+    def good(self) -> bool:
+        return self.mib < LIMIT_MIB and self.late_ms <= LIMIT_MS and not self.degraded
+
+    def shown(self) -> str:
+        return (
+            f"| {self.mode} | {self.mib:.0f} | {self.cores:.2f} | {self.probes} | "
+            f"{self.late_ms:.0f} | {self.degraded} | {self.endings} |"
+        )
+
+
+def target(name: str, port: int, every: str) -> str:
+    return f"""
+[targets.{name}]
+url = "http://127.0.0.1:{port}"
+dialect = "bali_zero"
+every = "{every}"
+expected_models = ["meta-llama/llama-4-scout"]
+fallback_models = ["anthropic/claude-haiku-4-5"]
+[[targets.{name}.queries]]
+id = "hi"
+text = "Hi"
+"""
+
+
+def measured(mode: str, *, seconds: float, hostile: int) -> Row:
+    """Run one worker beside one mode."""
+    with tempfile.TemporaryDirectory() as home:
+        servers = [served("good"), *(served(mode) for _ in range(hostile))]
+        path = Path(home, "monitor.toml")
+        evil = "".join(target(f"evil{n}", port, "5s") for n, (_, port) in enumerate(servers[1:]))
+        path.write_text(SETTINGS + target("good", servers[0][1], "2s") + evil)
+        environment = {**os.environ, "MONITOR_HOME": f"{home}/state", "MONITOR_CONFIG": str(path)}
+        environment.pop("DATABASE_URL", None)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "monitor", "run"],
+            env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            started(worker)
+            before, began = cpu_s(worker.pid), time.monotonic()
+            time.sleep(seconds)
+            cores = (cpu_s(worker.pid) - before) / (time.monotonic() - began)
+            mib = peak_mib(worker.pid)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            worker.wait(60)
+            for server, _ in servers:
+                server.kill()
+                server.wait()
+        exported = subprocess.run(
+            [sys.executable, "-m", "monitor", "export", "--format", "jsonl"],
+            env=environment, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        seen = [json.loads(line) for line in exported.stdout.splitlines()]
+    ours = [row for row in seen if row["target"] == "good"]
+    late_s = max((at(row["started_at"]) - at(row["slot"]) for row in ours), default=0.0)
+    endings = ", ".join(sorted({row["outcome"] for row in seen if row["target"] != "good"}))
+    degraded = sum(row["stamp"] == "degraded" for row in ours)
+    return Row(mode, mib, cores, len(ours), late_s * 1000, degraded, endings)
+
+
+def served(mode: str) -> tuple[subprocess.Popen[str], int]:
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.hostile", "--serve", mode],
+                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+    assert server.stdout is not None
+    return server, int(server.stdout.readline())
+
+
+def started(worker: subprocess.Popen[str]) -> None:
+    """Wait until it says so; keep its log empty from then on."""
+    assert worker.stderr is not None
+    for line in worker.stderr:
+        if "worker started" in line:
+            break
+    threading.Thread(target=lambda: [None for _ in worker.stderr or ()], daemon=True).start()
+
+
+def at(stamp: str) -> float:
+    return datetime.fromisoformat(stamp).timestamp()
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mib(pid: int) -> float:
+    line = next(
+        x for x in Path(f"/proc/{pid}/status").read_text().splitlines() if x.startswith("VmHWM")
+    )
+    return int(line.split()[1]) / 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--modes", nargs="+", choices=[*MODES], default=[*MODES])
+    parser.add_argument("--seconds", type=float, default=17)
+    parser.add_argument("--hostile", type=int, default=1, help="hostile targets at once")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.serve)
+    print("| mode | MiB | cores | good probes | late ms | degraded | hostile ends as |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
+    for mode in options.modes:
+        rows.append(measured(mode, seconds=options.seconds, hostile=options.hostile))
+        print(rows[-1].shown(), flush=True)
+    return int(not all(row.good for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
