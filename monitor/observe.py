@@ -32,10 +32,11 @@ from monitor.identity import counting
 from monitor.identity.accounting import Accounts
 from monitor.identity.combining import combined
 from monitor.identity.looks import Looks
-from monitor.scrub import plain, redact, storable
+from monitor.scrub import plain, redact, stored_bytes
 
 CHUNKS = 4_000  # lengths of texts that are stored
 EXCERPT = 2_000  # characters of an answer that may ever be stored
+EXCERPTED = 40_000  # characters that they are taken from: more than `plain` looks at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +120,7 @@ def observe(
         pieces=sum(1 for piece in reply.pieces if piece.text),
         chunk_lengths=tuple(islice((len(p.text) for p in reply.pieces if p.text), CHUNKS)),
         answer_chars=len(text),
-        answer_sha256=hashlib.sha256(storable(text).encode()).hexdigest() if text else None,
+        answer_sha256=hashlib.sha256(stored_bytes(text)).hexdigest() if text else None,
         answer_excerpt=_excerpt(text, occasion),
         prompt_tokens=counted.prompt if heard else reply.usage.prompt_tokens,
         answer_tokens=counted.answer if heard else reply.usage.answer_tokens,
@@ -194,7 +195,8 @@ def _all_text(reply: Reply, text: str) -> str:
 def _excerpt(text: str, occasion: Occasion) -> str | None:
     if not text or not occasion.excerpt_chars:
         return None
-    return plain(redact(text, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
+    beginning = text[:EXCERPTED]  # redacting all of a very long answer takes too long
+    return plain(redact(beginning, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
 
 
 # Gateways name deployments and groups of their own here, not models.

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.scrub import plain, redact, storable
+from monitor.scrub import plain, redact, storable, stored_bytes
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b[]m;\x9b\x07\\\0\ud83d\ude00\u202e \n…"))
 KEY = 'sk-or/v1+ä"9\\z'
@@ -129,3 +129,13 @@ def test_without_secrets_nothing_is_redacted() -> None:
 def test_no_secret_survives(before: str, secret: str, after: str) -> None:
     for form in (secret, quote(secret, safe=""), json.dumps(secret)):
         assert secret not in redact(before + form + after, [secret])
+
+
+@given(text=st.text(st.characters(exclude_categories=()), max_size=60))
+def test_bytes_that_are_stored_are_those_of_the_text_that_is_stored(text: str) -> None:
+    assert stored_bytes(text) == storable(text).encode()
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud83d\ude00", "\ud83d", "a\ude00\ud83d", ""])
+def test_bytes_of_odd_texts(text: str) -> None:
+    assert stored_bytes(text) == storable(text).encode()
