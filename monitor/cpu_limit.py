@@ -4,7 +4,7 @@ What a service sends is interpreted on the event loop. Should a function take fa
 it ever should, an interval timer of the process interrupts it: the regular-expression engine
 checks for signals every few thousand steps, so a pattern that explodes is interrupted as well.
 
-Source: docs/adr/0008-limit-on-interpretation.md
+Source: docs/adr/0010-limit-on-interpretation.md
 """
 
 import signal

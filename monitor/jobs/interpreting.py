@@ -3,7 +3,7 @@
 Every function involved is linear and reads a bounded part of an answer; the limit is for the
 mistake nobody has found yet. It is enforced on the event loop, step by step.
 
-Source: docs/adr/0008-limit-on-interpretation.md
+Source: docs/adr/0010-limit-on-interpretation.md
 """
 
 from monitor import identity
