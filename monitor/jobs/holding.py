@@ -39,15 +39,13 @@ def forget(watch: Watch, name: str) -> None:
 async def renew(watch: Watch) -> tuple[set[leases.Lapsed], bool]:
     """Renew what is ours; the leases that nobody holds, and whether notices wait to be sent.
 
-    Raises Away. Notices that are being sent right now are prolonged as well.
+    Raises Away.
     """
     now = time.monotonic()
     ours = [name for name in _ours(watch) if watch.database.leases[watch.worker, name] > now]
     async with watch.database.begin() as connection:
         if ours:
             await leases.renew(connection, ours, holder=watch.worker)
-        if watch.sending:
-            await outbox.prolong(connection, watch.sending)
         return await leases.lapsed(connection), await outbox.due(connection)
 
 

@@ -22,11 +22,7 @@ async def deliver(watch: Watch) -> int:
     sent = 0
     try:
         while item := await _leased(watch):
-            watch.sending.add(item.notice.id)
-            try:
-                delivery = await _send(watch, item)
-            finally:
-                watch.sending.discard(item.notice.id)
+            delivery = await _send(watch, item)
             async with watch.database.begin() as connection:
                 await outbox.settle(connection, item.notice.id, delivery, watch.notifier.channel)
             _log(item, delivery)

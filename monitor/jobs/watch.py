@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from uuid import UUID
 
 from monitor.domain import Notice
 from monitor.identity.counting import Counter
@@ -25,7 +24,6 @@ class Watch:
     """The open edges of one worker. `patience`: until when a target asked us to stay away.
 
     `charts`: messages just told that should have a picture, each with its reference.
-    `sending`: notices on their way to the channel.
     """
 
     settings: Settings
@@ -43,7 +41,6 @@ class Watch:
     spent: dict[datetime, Probed] = field(default_factory=dict)  # today, as last counted
     patience: dict[str, datetime] = field(default_factory=dict)
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
-    sending: set[UUID] = field(default_factory=set)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))

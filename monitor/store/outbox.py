@@ -4,7 +4,7 @@ Delivery is at least once and in order per incident: a notice is due only when e
 earlier notice of its incident is settled. Times go by the database's clock.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from monitor.domain import Delivery, GiveUp, Notice, Sent, Status, TryLater
 from monitor.store.tables import channels, outbox
 
-LEASE = timedelta(seconds=12)  # prolonged while the send goes on
+LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
 FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
 PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
 RECHECK = timedelta(hours=1)  # of a channel that refused for good
@@ -176,14 +176,6 @@ async def due(connection: AsyncConnection) -> bool:
     """Whether a notice may be due; `lease` knows for certain."""
     waiting = exists().where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now())
     return bool(await connection.scalar(select(waiting)))
-
-
-async def prolong(connection: AsyncConnection, sending: Collection[UUID]) -> None:
-    """Keep others from sending what is being sent: the channel may be slow."""
-    ours = select(outbox.c.id).where(outbox.c.id.in_(sending), outbox.c.settled_at.is_(None))
-    free = ours.with_for_update(skip_locked=True).scalar_subquery()
-    until = func.greatest(outbox.c.due_at, func.clock_timestamp() + LEASE)
-    await connection.execute(update(outbox).where(outbox.c.id.in_(free)).values(due_at=until))
 
 
 class Backlog(NamedTuple):
