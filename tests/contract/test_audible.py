@@ -146,6 +146,11 @@ TABLE: list[tuple[str, list[Judged], Judged, str | None]] = [
       for cause, symptom in (("down", "ttft"), ("down", "fallback"), ("key", "ttft"),
                              ("key", "fallback"), ("fallback", "ttft"),
                              ("probe_budget", "no_data"), ("key", "spend"))),
+    *((f"{cause} joins model_changed", [(MINUTE, "+model_changed")],
+       (MINUTE, f"+model_changed +{cause}"), f"STILL FIRING #1 {cause}")
+      for cause in ("down", "key", "fallback")),
+    ("ttft joins model_changed", [(MINUTE, "+model_changed")], (MINUTE, "+model_changed +ttft"),
+     "STILL FIRING #1 model_changed"),
     ("a part ends first", TWO, (HOUR, "+fallback -ttft"), None),
     ("the part returns", [*TWO, (HOUR, "+fallback -ttft")], (MINUTE, "+fallback +ttft"),
      "STILL FIRING #1 fallback"),
