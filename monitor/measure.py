@@ -4,7 +4,7 @@ Every figure counts from the last byte of the request, except those of the conne
 Source: docs/metrics.md
 """
 
-from monitor.domain import Ending, Outcome, Piece, Reply, Stamp, Timing, Transcript
+from monitor.domain import Ending, Finish, Outcome, Piece, Reply, Stamp, Timing, Transcript
 from monitor.error_text import error_text
 from monitor.scrub import plain
 
@@ -78,9 +78,19 @@ def _kind(transcript: Transcript, reply: Reply) -> Outcome:
         return _NAMESAKES[ending]
     if reply.error is not None:
         return Outcome.ERROR_EVENT
-    if ending is Ending.EOF and not reply.ended:
+    if not complete(transcript, reply):
         return Outcome.TRUNCATED
     return Outcome.ANSWERED if any(piece.text for piece in reply.pieces) else Outcome.EMPTY
+
+
+def complete(transcript: Transcript, reply: Reply) -> bool:
+    """Whether the answer came whole: the dialect's own end, or a finish reason and a whole body.
+
+    False, too, where we hung up: use `outcome` to tell the two apart.
+    """
+    if transcript.ending is not Ending.EOF:
+        return transcript.ending in (Ending.END, Ending.CUT)
+    return reply.ended or (transcript.body_complete and reply.finish not in (None, Finish.ERROR))
 
 
 def _with_body(words: str, transcript: Transcript) -> str:

@@ -86,7 +86,7 @@ def observe(
         who = Who(Identity.UNKNOWN, None, 0.0, (), uninterpreted)
     if accounts and accounts.now:
         claims = (*claims, counting.claim(accounts.now))
-    cut = transcript.ending is not Ending.END
+    cut = transcript.ending is Ending.CUT or not measure.complete(transcript, reply)
     text = reply.text
     written = _all_text(reply, text)
     cost = _cost(reply, who, occasion, book, transcript, text=written, cut=cut)
@@ -140,6 +140,10 @@ def observe(
         rates={} if isinstance(cost, Unpriced) else cost.rates,
         faults=reply.faults,
         cost_low_usd=cost.low if isinstance(cost, CostRange) else None,
+        finish=reply.finish,
+        source_count=reply.sources.count if reply.sources else None,
+        source_best_score=reply.sources.best_score if reply.sources else None,
+        source_newest_at=reply.sources.newest_at if reply.sources else None,
         cost_high_usd=cost.high if isinstance(cost, CostRange) else None,
     )
 

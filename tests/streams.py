@@ -33,13 +33,15 @@ def transcript(
 
 
 def split(raw: bytes, framing: Framing) -> Iterator[tuple[str, str]]:
-    """Events of a recorded body, whose lines all end with LF."""
+    """Events of a recorded body that came whole, whose lines all end with LF."""
     if framing is Framing.NDJSON:
         yield from (("", line) for line in raw.decode().split("\n") if line)
         return
-    for block in raw.decode().split("\n\n")[:-1]:
+    for block in raw.decode().split("\n\n"):
         fields = [line.partition(":") for line in block.split("\n")]
         values = [(name, value.removeprefix(" ")) for name, _, value in fields]
+        yield from (("error", value) for name, value in values if name == "error")
         data = [value for name, value in values if name == "data"]
-        if data:
-            yield dict(values).get("event", ""), "\n".join(data)
+        called = dict(values).get("event", "")
+        if data or called:
+            yield called, "\n".join(data)

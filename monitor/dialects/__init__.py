@@ -4,6 +4,8 @@ To add one, write a module with a constant of type `Dialect` and add its line he
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from monitor.dialects.anthropic_messages import ANTHROPIC_MESSAGES
@@ -13,7 +15,9 @@ from monitor.dialects.custom import custom
 from monitor.dialects.ollama import OLLAMA
 from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
+from monitor.dialects.reasoning_tags import DEFAULT_TAGS, pair
 from monitor.dialects.reply import heard, read, unread
+from monitor.dialects.stream_parser import stream_parser
 from monitor.domain import Dialect, Target
 
 __all__ = ["DIALECTS", "dialect_of", "heard", "read", "unread"]
@@ -40,6 +44,9 @@ def dialect_of(target: Target) -> Dialect:
         known = ", ".join(DIALECTS)
         raise ValueError(f"no dialect is called {target.dialect!r}; known: {known}")
     dialect = entry if isinstance(entry, Dialect) else entry(target.options)
+    names = DEFAULT_TAGS if target.reasoning_tags is None else target.reasoning_tags
+    tags = tuple(pair(tag) for tag in names)
+    dialect = replace(dialect, stateful=partial(stream_parser, dialect, tags))
     for query in target.queries:
         dialect.ask(query, target)
     return dialect

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.dialects.asking import SSE, address, extra, model, post
+from monitor.dialects.asking import SSE, endpoint, extra, model, post
 from monitor.dialects.fields import claims, complaint, count, document, table, words
+from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
 
@@ -24,7 +25,7 @@ def ask(query: Query, target: Target) -> WireRequest:
         **extra(target),
         "stream": True,
     }
-    return post(address(target.url, PATH), target, body=body, headers=VERSION)
+    return post(endpoint(target, PATH), target, body=body, headers=VERSION)
 
 
 def hear(event: Event) -> Heard:
@@ -39,7 +40,8 @@ def hear(event: Event) -> Heard:
         case "content_block_delta":
             return _block(table(said, "delta"))
         case "message_delta":
-            return Heard(usage=_answered(table(said, "usage")))
+            reason = finish(table(said, "delta").get("stop_reason"))
+            return Heard(usage=_answered(table(said, "usage")), finish=reason)
         case "message_stop":
             return Heard(end=True)
         case "error":

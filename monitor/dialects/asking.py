@@ -1,6 +1,7 @@
 """Requests as dialects write them: where to, with which headers, with which JSON."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -10,11 +11,41 @@ from monitor.domain import Target, WireRequest
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
+VERSION = re.compile(r"v[0-9]{1,3}[a-z0-9]{0,10}")  # a segment such as v1, v4 or v1beta
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
+def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) -> str:
+    """The address a built-in dialect requests: the target's URL and the endpoint's path.
+
+    A URL that ends in the endpoint's last segments (`…/chat/completions`, `…/messages`) is used
+    as it is, query string included: providers put them behind paths of their own. Option `path`
+    takes the place of the endpoint's path. Where the URL ends in a version, in `openai` or in an
+    Azure deployment, the endpoint's own version is left out.
+    """
+    scheme, host, there, query, _ = urlsplit(target.url)
+    have = [part for part in there.split("/") if part]
+    if "path" in target.options:
+        return address(target.url, _own_path(target.options["path"]), parameters)
+    want = path.split("/")
+    last = want[1:] if VERSION.fullmatch(want[0]) else want
+    if have[-len(last) :] == last:
+        queries = "&".join(part for part in (query, urlencode(parameters)) if part)
+        return urlunsplit((scheme, host, there, queries, ""))
+    versioned = have and (VERSION.fullmatch(have[-1]) or have[-1] == "openai")
+    if versioned or have[-2:-1] == ["deployments"]:
+        return address(target.url, "/".join(last), parameters)
+    return address(target.url, path, parameters)
+
+
+def _own_path(path: object) -> str:
+    if isinstance(path, str) and path.strip("/"):
+        return path
+    raise ValueError(f'options.path = {path!r}: must be the path of the endpoint, e.g. "v1/chat"')
+
+
 def address(url: str, path: str, parameters: Mapping[str, str] = NONE) -> str:
-    """A target's URL with the path of an endpoint, as much of it as the URL does not have.
+    """A URL with the path of an endpoint, as much of it as the URL does not have.
 
     `…/v1` and `v1/chat/completions` make `…/v1/chat/completions`; a URL that already is
     the whole address stays so. Parameters are encoded behind those that are there.
@@ -64,7 +95,7 @@ def known_only(
 
 def extra(target: Target) -> Mapping[str, Any]:
     """Option `body`: fields of the JSON body besides the dialect's own, or instead of them."""
-    body = known_only(target.options, ("body",)).get("body", {})
+    body = known_only(target.options, ("body", "path")).get("body", {})
     if isinstance(body, Mapping):
         return body
     raise ValueError(f"options.body = {body!r}: must be a table of fields of the JSON body")

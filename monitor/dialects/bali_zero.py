@@ -4,8 +4,9 @@ Nothing on this stream says which model speaks. Events with a `type` (continuity
 memory notices) came later and are never answer text; `sources` follow the answer.
 """
 
-from monitor.dialects.asking import SSE, address, get, known_only
+from monitor.dialects.asking import SSE, endpoint, get, known_only
 from monitor.dialects.fields import claims, complaint, count, document, instant, words
+from monitor.dialects.sources import sources
 from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
 
 PATH = "bali-zero/chat-stream"
@@ -14,8 +15,8 @@ OWN_RATE_BUCKET = {"X-User-ID": "rag-monitor"}  # the service limits by this hea
 
 def ask(query: Query, target: Target) -> WireRequest:
     """The stream of one query, without user, session or history: nothing is saved there."""
-    known_only(target.options)
-    return get(address(target.url, PATH, {"query": query.text}), target, headers=OWN_RATE_BUCKET)
+    known_only(target.options, ("path",))
+    return get(endpoint(target, PATH, {"query": query.text}), target, headers=OWN_RATE_BUCKET)
 
 
 def hear(event: Event) -> Heard:
@@ -29,8 +30,8 @@ def hear(event: Event) -> Heard:
         last = words(said.get("text"))  # never seen with the end, and lost if it came
         return Heard(text=last, end=True, number=number, server_at_s=at, claims=named)
     if "type" in said or "text" not in said:
-        return Heard(server_at_s=at, claims=named)
+        return Heard(server_at_s=at, claims=named, sources=sources(said.get("sources")))
     return Heard(text=words(said["text"]), number=number, server_at_s=at, claims=named)
 
 
-BALI_ZERO = Dialect("bali_zero", Framing.SSE, (SSE,), ask, hear)
+BALI_ZERO = Dialect("bali_zero", Framing.SSE, (SSE,), ask, hear, lists_sources=True)

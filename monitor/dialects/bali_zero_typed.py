@@ -4,9 +4,10 @@ The key goes into the target's headers: `Authorization = "Bearer …"` or `X-API
 Never into the URL, where it would be logged. Texts come stripped of their blanks.
 """
 
-from monitor.dialects.asking import SSE, address, get, known_only, post
+from monitor.dialects.asking import SSE, endpoint, get, known_only, post
 from monitor.dialects.bali_zero import OWN_RATE_BUCKET
 from monitor.dialects.fields import claims, complaint, document, table
+from monitor.dialects.sources import sources
 from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
 
 STREAM = "api/v2/bali-zero/chat-stream"
@@ -15,9 +16,9 @@ CHAT = "api/chat/stream"
 
 def ask(query: Query, target: Target) -> WireRequest:
     """GET of the stream, or with option `method = "POST"` the later chat endpoint."""
-    method = known_only(target.options, ("method",)).get("method", "GET")
+    method = known_only(target.options, ("method", "path")).get("method", "GET")
     if method == "GET":
-        url = address(target.url, STREAM, {"query": query.text})
+        url = endpoint(target, STREAM, {"query": query.text})
         return get(url, target, headers=OWN_RATE_BUCKET)
     if method == "POST":
         body = {
@@ -27,7 +28,7 @@ def ask(query: Query, target: Target) -> WireRequest:
             "metadata": {},
             "zantara_context": {},
         }
-        return post(address(target.url, CHAT), target, body=body, headers=OWN_RATE_BUCKET)
+        return post(endpoint(target, CHAT), target, body=body, headers=OWN_RATE_BUCKET)
     raise ValueError(f'options.method = {method!r}: write "GET" or "POST"')
 
 
@@ -42,6 +43,8 @@ def hear(event: Event) -> Heard:
             return Heard(end=True)
         case "token":
             return Heard(text=data) if isinstance(data, str) else Heard(malformed=True)
+        case "sources":
+            return Heard(sources=sources(data if isinstance(data, list) else said.get("sources")))
         case "metadata":
             return Heard(claims=tuple(claims(table(data))))
     return Heard()

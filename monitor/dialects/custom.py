@@ -17,7 +17,9 @@ from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
 from monitor.dialects.asking import NDJSON, SSE, address, get, known_only, post
 from monitor.dialects.fields import complaint, count, money, parsed, words
+from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
+from monitor.dialects.sources import sources
 from monitor.dialects.template import asks_query, filled, filled_path
 from monitor.domain import (
     Claim,
@@ -36,7 +38,7 @@ Expression = Callable[[Mapping[str, Any]], Any]
 
 REQUEST = ("method", "path", "query", "body", "framing", "media_types")
 NEEDED = ("text", "done")
-SINGLE = (*NEEDED, "reasoning", "error", "model", "id")
+SINGLE = (*NEEDED, "reasoning", "error", "finish", "sources", "model", "id")
 TABLES = ("claims", "usage")
 USAGE = tuple(field.name for field in fields(Usage))
 REMEDY = "see JMESPath in docs/dialects.md; try it on one event at jmespath.org"
@@ -74,7 +76,8 @@ def custom(options: Mapping[str, Any]) -> Dialect:
         usage=_compiled_table(options, "usage"),
     )
     return Dialect("custom", framing, media, partial(_ask, form, media[0]),
-                   partial(_hear, said), partial(_overhear, said))  # fmt: skip
+                   partial(_hear, said), partial(_overhear, said), takes_empty_events=True,
+                   states_errors="error" in options)  # fmt: skip
 
 
 def _form(options: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -154,6 +157,8 @@ def _hear(said: Expressions, event: Event) -> Heard:
         reasoning=words(found.get("reasoning")),
         end=bool(found["done"]),
         error=complaint(found.get("error")),
+        finish=finish(found.get("finish")),
+        sources=sources(found.get("sources")),
         claims=tuple(_claims(said, seen)),
         usage=_usage(said, seen),
     )

@@ -1,7 +1,8 @@
 """Ollama chat: one JSON object a line, the last with `done` and the counts."""
 
-from monitor.dialects.asking import NDJSON, address, extra, model, post
+from monitor.dialects.asking import NDJSON, endpoint, extra, model, post
 from monitor.dialects.fields import claims, complaint, count, document, table, words
+from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
 
@@ -16,7 +17,7 @@ def ask(query: Query, target: Target) -> WireRequest:
         **extra(target),
         "stream": True,
     }
-    return post(address(target.url, PATH), target, body=body, accept=NDJSON)
+    return post(endpoint(target, PATH), target, body=body, accept=NDJSON)
 
 
 def hear(event: Event) -> Heard:
@@ -28,6 +29,7 @@ def hear(event: Event) -> Heard:
         text=words(message.get("content")),
         reasoning=words(message.get("thinking")),
         end=said.get("done") is True,
+        finish=finish(said.get("done_reason")),
         error=complaint(said.get("error")),
         claims=tuple(claims(said)),
         usage=Usage(prompt_tokens=asked, answer_tokens=answered),

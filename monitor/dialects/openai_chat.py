@@ -7,8 +7,9 @@ error may come inside a good stream; `[DONE]` is the end.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, address, extra, post
+from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.fields import claims, complaint, count, document, first, money, table, words
+from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.domain import (
     Claim,
@@ -38,7 +39,7 @@ def ask(query: Query, target: Target) -> WireRequest:
         **extra(target),
         "stream": True,
     }
-    return post(address(target.url, PATH), target, body=body, headers=WITH_ROUTING)
+    return post(endpoint(target, PATH), target, body=body, headers=WITH_ROUTING)
 
 
 def hear(event: Event) -> Heard:
@@ -51,9 +52,10 @@ def hear(event: Event) -> Heard:
     named, usage = (*claims(chunk), *_host(chunk)), table(chunk.get("usage"))
     routing = table(chunk.get(ROUTING))
     return Heard(
-        text=words(delta.get("content")),
+        text=words(delta.get("content")) or words(delta.get("refusal")),
         reasoning=_reasoning(delta),
         error=_error(event, chunk, choice),
+        finish=finish(choice.get("finish_reason")),
         claims=(*named, *_routing(routing)) if routing else named,
         usage=_usage(usage) if usage else None,
     )

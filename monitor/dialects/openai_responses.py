@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, address, extra, post
+from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.fields import claims, complaint, count, document, money, table, words
+from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
+from monitor.domain import Dialect, Event, Finish, Framing, Heard, Query, Target, Usage, WireRequest
 
 PATH = "v1/responses"
 TEXT = ("response.output_text.delta", "response.refusal.delta")
@@ -24,7 +25,7 @@ def ask(query: Query, target: Target) -> WireRequest:
         **extra(target),
         "stream": True,
     }
-    return post(address(target.url, PATH), target, body=body)
+    return post(endpoint(target, PATH), target, body=body)
 
 
 def hear(event: Event) -> Heard:
@@ -41,10 +42,16 @@ def hear(event: Event) -> Heard:
         text=delta if kind in TEXT else "",
         reasoning=delta if kind in REASONING else "",
         end=kind in ENDS,
+        finish=_finish(response) if kind in ENDS else None,
         error=error,
         claims=tuple(claims(response)),
         usage=_usage(table(response, "usage")),
     )
+
+
+def _finish(response: Mapping[str, Any]) -> Finish | None:
+    reason = table(response, "incomplete_details").get("reason")
+    return finish(reason) or finish(response.get("status"))
 
 
 def _usage(usage: Mapping[str, Any]) -> Usage | None:

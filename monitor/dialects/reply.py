@@ -1,11 +1,22 @@
 """Reading a transcript: one dialect folded over its events, up to the first end."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
-from monitor.domain import Claim, Dialect, Event, Heard, Piece, Reply, Transcript, Usage
+from monitor.domain import (
+    Claim,
+    Dialect,
+    Event,
+    Finish,
+    Heard,
+    Piece,
+    Reply,
+    Sources,
+    Transcript,
+    Usage,
+)
 from monitor.scrub import plain
 
 MOST_TOKENS = 100_000_000  # ten times the largest context window there is
@@ -13,6 +24,7 @@ MOST_USD = Decimal(10_000)
 MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
 MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
 A_DAY_S = 86_400.0
+_NO_EXTRAS = ("", "[DONE]")  # gateways add their own end to that of the dialect
 _FIGURES = tuple(field.name for field in fields(Usage))
 _PARTS = {
     "reasoning_tokens": "answer_tokens",
@@ -22,9 +34,13 @@ _PARTS = {
 
 
 def heard(dialect: Dialect, event: Event) -> Heard:
-    """What one event says; `malformed` where the dialect cannot read it. Never raises."""
+    """What one event says by itself; `malformed` where it cannot be read. Never raises."""
+    return _parsed(dialect.parser(), event)
+
+
+def _parsed(parse: Callable[[Event], Heard], event: Event) -> Heard:
     try:
-        return dialect.hear(event)
+        return parse(event)
     except (ValueError, KeyError, TypeError, RecursionError):
         return Heard(malformed=True)
 
@@ -41,7 +57,8 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     head = _overheard(dialect, transcript)
     spoken = any(h.text for h in said)
     usage, doubts = _plausible(_merged((head, *said)), spoken)
-    malformed, extras = sum(h.malformed for h in said), len(events) - len(said)
+    malformed = sum(h.malformed for h in said)
+    extras = sum(e.data.strip() not in _NO_EXTRAS for e in events[len(said) :])
     oddities = _counted(malformed=malformed, extras=extras)
     faults = (*_numbering(said), *doubts, *_clock(said, transcript), *oddities)
     return Reply(
@@ -52,6 +69,8 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
         error=None if last.error is None else plain(last.error, MOST_CHARS),
         ended=_closing(last),
         malformed=malformed,
+        sources=_sources(dialect, said, last),
+        finish=_finish(said),
         extras=extras,
         faults=tuple(plain(fault, 100) for fault in faults),
     )  # fmt: skip
@@ -67,7 +86,18 @@ def unread(transcript: Transcript) -> Reply:
                      if h.text or h.reasoning),
         error=None if last.error is None else plain(last.error, MOST_CHARS),
         ended=_closing(last),
+        finish=_finish(said),
     )  # fmt: skip
+
+
+def _sources(dialect: Dialect, said: Sequence[Heard], last: Heard) -> Sources | None:
+    """The last list counts, for servers repeat and complete it."""
+    listed = next((h.sources for h in reversed(said) if h.sources), None)
+    return Sources(0) if listed is None and dialect.lists_sources and last.end else listed
+
+
+def _finish(said: Sequence[Heard]) -> Finish | None:
+    return next((h.finish for h in reversed(said) if h.finish), None)
 
 
 def _closing(said: Heard) -> bool:
@@ -82,8 +112,9 @@ def _said(dialect: Dialect, transcript: Transcript) -> Sequence[Heard]:
 
 
 def _until_end(dialect: Dialect, events: Iterable[Event]) -> Iterator[Heard]:
+    parse = dialect.parser()
     for event in events:
-        said = heard(dialect, event)
+        said = _parsed(parse, event)
         yield said
         if _closing(said):
             return

@@ -76,6 +76,26 @@ class Usage:
     upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
 
 
+class Finish(StrEnum):
+    """Why an answer ended, whatever its vendor calls it."""
+
+    STOP = "stop"
+    LENGTH = "length"  # the token limit cut it
+    CONTENT_FILTER = "content_filter"
+    TOOL_CALLS = "tool_calls"
+    ERROR = "error"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What retrieval found for an answer, as far as the stream lists it."""
+
+    count: int
+    best_score: float | None = None  # in the service's own measure
+    newest_at: datetime | None = None  # date of the newest source
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What one event says, whatever its dialect. Most events say one thing."""
@@ -89,11 +109,16 @@ class Heard:
     number: int | None = None  # numbering of text events, where a dialect has one
     server_at_s: float | None = None  # the server's clock; shown, never used for timing
     malformed: bool = False
+    finish: Finish | None = None
+    sources: Sources | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A wire format: how to ask, and what one event says. Both are pure."""
+    """A wire format: how to ask, and what one event says. Both are pure.
+
+    `stateful` returns a fresh parser for each stream, where one event is not enough to go by.
+    """
 
     name: str
     framing: Framing
@@ -101,6 +126,14 @@ class Dialect:
     ask: Callable[[Query, Target], WireRequest]
     hear: Callable[[Event], Heard]
     overhear: Callable[[Mapping[str, str]], Heard] = lambda headers: Heard()  # response headers
+    stateful: "Callable[[], Callable[[Event], Heard]] | None" = None
+    lists_sources: bool = False  # a whole answer that lists no sources has none
+    takes_empty_events: bool = False  # named events without data say something
+    states_errors: bool = False  # nothing but the dialect's own errors is an error
+
+    def parser(self) -> Callable[[Event], Heard]:
+        """Parses the events of one stream, in order."""
+        return self.stateful() if self.stateful else self.hear
 
 
 class Ending(StrEnum):
@@ -157,6 +190,7 @@ class Transcript:
     heard: tuple[Heard, ...] = ()
     detail: str | None = None  # why, for a person
     body: str | None = None  # start of a body that was no stream
+    body_complete: bool = False  # the body came whole: by its framing, nothing was cut off
     stamp: Stamp = Stamp.USER
     lag_ms: float | None = None  # worst loop delay seen while we waited
     retry_after_s: float | None = None
@@ -182,6 +216,8 @@ class Reply:
     error: str | None = None
     ended: bool = False
     malformed: int = 0
+    finish: Finish | None = None  # the last one of the stream
+    sources: Sources | None = None  # None: the stream lists none
     extras: int = 0  # events after the end
     faults: tuple[str, ...] = ()  # e.g. a gap in the numbering
 

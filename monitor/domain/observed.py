@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
-from monitor.domain.heard import Claim, ClaimKind, Stamp
+from monitor.domain.heard import Claim, ClaimKind, Finish, Stamp
 
 
 class Outcome(StrEnum):
@@ -176,3 +176,7 @@ class Observation:
     faults: tuple[str, ...] = ()
     cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
     cost_high_usd: Decimal | None = None
+    finish: Finish | None = None  # why the answer ended
+    source_count: int | None = None  # None: the protocol lists no sources
+    source_best_score: float | None = None
+    source_newest_at: datetime | None = None

@@ -40,5 +40,6 @@ class Target:
     chars_per_token: Decimal = Decimal(4)
     daily_queries: int = 0  # traffic of the service; 0: no traffic meter
     persona: bool = True  # the service answers under another name than its model's
+    reasoning_tags: tuple[str, ...] | None = None  # of thoughts in the text; None: the usual ones
     untrusted: tuple[str, ...] = ()  # claim sources known to lie, e.g. "ai_used"
     options: Mapping[str, Any] = field(default_factory=dict)  # the dialect's own settings

@@ -87,3 +87,4 @@ async def _converse(
                     break
     if progress.verdict is None:
         progress.hearing.close(stamps)
+        progress.body_complete = True

@@ -44,7 +44,7 @@ class Hearing:
         self.detail: str | None = None
         self.last_text_ns: int | None = None
         self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
-        self._hear = dialect.hear
+        self._hear = dialect.parser()
         self._parser = SseParser() if dialect.framing is Framing.SSE else NdjsonParser()
         self._stop_after_chars = stop_after_chars
         self._bytes = 0
@@ -70,7 +70,10 @@ class Hearing:
 
     def close(self, stamps: Stamps) -> None:
         """The stream is over: take what stood at its end."""
-        self._add(self._parser.close(), stamps)
+        try:
+            self._add(self._parser.close(), stamps)
+        except TooLarge as cap:
+            self._end(Ending.TOO_LARGE, str(cap))
 
     def _add(self, found: list[tuple[str, str]], stamps: Stamps) -> None:
         for name, data in found:

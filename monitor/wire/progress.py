@@ -32,6 +32,7 @@ class Progress:
             dialect, stop_after_chars=query.stop_after_chars, memory=http.memory, raw=raw
         )
         self.verdict: tuple[Ending, str] | None = None
+        self.body_complete = False
         self._dialect = dialect
         self._target = target
         self._query = query
@@ -168,6 +169,7 @@ class Progress:
             heard=tuple(self.hearing.heard),
             detail=detail,
             body=body or None,
+            body_complete=self.body_complete,
             stamp=self._stamp(),
             lag_ms=worst_ns / 1e6,
             retry_after_s=self._retry_after_s(),

@@ -1,5 +1,8 @@
 """Server-sent events out of raw bytes, by the WHATWG rules and within bounds.
 
+Where the rules of browsers would lose what LLM servers send, they are widened: an event with a
+name and no data is an event, and so is a field `error`.
+
 Lines end with CR, LF or CRLF bytes and with nothing else: decoding comes after splitting,
 so U+2028 inside data stays data. A line that ends with CR is complete at the CR; a LF that
 follows in a later segment is skipped. `id` and `retry` are for reconnecting, which a probe
@@ -40,18 +43,23 @@ class SseParser:
                 raise _too_long(events)
             if line:
                 self._field(line, events)
-            elif self._data:
+            elif self._data or self._name:
                 self._dispatch(events)
-            else:
-                self._name = b""
         self._line += begun
         if len(self._line) > LINE_BYTES:
             raise _too_long(events)
         return events
 
     def close(self) -> list[tuple[str, str]]:
-        """Nothing: an event without its blank line was never sent, by the rules."""
-        return []
+        """The event begun, where the body ended as it should: many servers leave out the last
+        blank line, which the rules of browsers would punish. A body that broke off is not closed.
+        """
+        events: list[tuple[str, str]] = []
+        if line := self._ended(b""):
+            self._field(line, events)
+        if self._data or self._name:
+            self._dispatch(events)
+        return events
 
     def _split(self, data: bytes) -> list[bytes]:
         if self._after_cr and data:
@@ -78,6 +86,8 @@ class SseParser:
             self.comments += 1
         elif name == b"event":
             self._name = value
+        elif name == b"error":  # no field of the rules: llama.cpp sends its failures so
+            events.append(("error", value.decode(errors="replace")))
         elif name == b"data":
             self._data.append(value)
             self._data_bytes += len(value) + 1

@@ -37,11 +37,27 @@ def body(request: WireRequest) -> Any:
         ("openai_chat", "https://x/v1/", "/v1/chat/completions"),
         ("openai_chat", "https://x/api/v1", "/api/v1/chat/completions"),
         ("openai_chat", "https://x/tenant", "/tenant/v1/chat/completions"),
+        ("openai_chat", "https://x/beta/chat/completions", "/beta/chat/completions"),
+        ("openai_chat", "https://x/beta/chat/completions/", "/beta/chat/completions/"),
+        ("openai_chat", "https://x/completions", "/completions/v1/chat/completions"),
         (
             "openai_chat",
-            "https://x/beta/chat/completions",
-            "/beta/chat/completions/v1/chat/completions",
+            "https://x/openai/deployments/d/chat/completions?api-version=1",
+            "/openai/deployments/d/chat/completions",
         ),
+        (
+            "openai_chat",
+            "https://x/openai/deployments/d?api-version=1",
+            "/openai/deployments/d/chat/completions",
+        ),
+        ("openai_chat", "https://x/v1beta/openai", "/v1beta/openai/chat/completions"),
+        ("openai_chat", "https://x/v1beta/openai/", "/v1beta/openai/chat/completions"),
+        ("openai_chat", "https://x/api/paas/v4", "/api/paas/v4/chat/completions"),
+        ("openai_responses", "https://x/responses", "/responses"),
+        ("openai_responses", "https://x/openai/v1/responses?api-version=p", "/openai/v1/responses"),
+        ("anthropic_messages", "https://x/anthropic/v1/messages", "/anthropic/v1/messages"),
+        ("anthropic_messages", "https://x/apps/anthropic/messages", "/apps/anthropic/messages"),
+        ("ollama", "https://x/proxy/api/chat", "/proxy/api/chat"),
         ("openai_chat", "https://x/v1/chat/completions", "/v1/chat/completions"),
         ("openai_responses", "https://x/v1", "/v1/responses"),
         ("anthropic_messages", "https://x", "/v1/messages"),
@@ -159,8 +175,8 @@ def test_custom_without_a_path_asks_the_url_itself() -> None:
         ("balizero", {}, "no dialect is called 'balizero'; known: bali_zero, bali_zero_typed,"),
         (
             "bali_zero",
-            {"options": {"path": "/x"}},
-            "options.path: unknown; this dialect has no options",
+            {"options": {"body": {}}},
+            "options.body: unknown; known: path",
         ),
         (
             "openai_chat",
@@ -226,6 +242,19 @@ def test_examples_of_the_document_work() -> None:
     for _, said in targets:
         given = {key: said[key] for key in ("url", "model", "options") if key in said}
         assert dialect_of(target(said["dialect"], **given))
+
+
+def test_a_whole_address_keeps_its_query_string() -> None:
+    url = "https://x/openai/deployments/d/chat/completions?api-version=2024-10-21&x=a%20b"
+    assert asked("openai_chat", url=url).url == url
+
+
+@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "custom"])
+def test_an_option_takes_the_place_of_the_path(dialect: str) -> None:
+    request = asked(dialect, url="https://x/base", options={"path": "/my/own"})
+    assert urlsplit(request.url).path == "/base/my/own"
+    with pytest.raises(ValueError, match=r"options\.path = 7: must be the path"):
+        asked(dialect, options={"path": 7})
 
 
 def test_every_dialect_and_option_is_in_the_document() -> None:

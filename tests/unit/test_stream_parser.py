@@ -1,0 +1,175 @@
+"""What takes more than one event of a stream: thoughts in the text, ends, stated errors."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.dialects import dialect_of, read
+from monitor.dialects.finish import finish
+from monitor.dialects.reasoning_tags import DEFAULT_TAGS, ReasoningTags, pair
+from monitor.dialects.sources import sources
+from monitor.domain import Finish, Sources
+from tests.streams import target, transcript
+
+PAIRS = tuple(pair(tag) for tag in DEFAULT_TAGS)
+
+
+def separated(*texts: str) -> tuple[str, str]:
+    """Answer text and reasoning of texts that arrive one after the other."""
+    tags = ReasoningTags(PAIRS)
+    parts = [*map(tags.split, texts), tags.close()]
+    return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
+
+
+@pytest.mark.parametrize(
+    ("whole", "text", "reasoning"),
+    [
+        ("Four.", "Four.", ""),
+        ("<think>hm</think>Four.", "Four.", "hm"),
+        ("\n<think>\nhm\n</think>\n\nFour. ", "Four. ", "\nhm\n"),
+        ("<THINK>hm</Think>Four.", "Four.", "hm"),
+        ("[THINK]hm[/THINK]Four.", "Four.", "hm"),
+        ("◁think▷hm◁/think▷Four.", "Four.", "hm"),
+        ("<think></think>Four.", "Four.", ""),
+        ("<think>a</thin> b</think>Four.", "Four.", "a</thin> b"),
+        ("<think>never closed", "", "never closed"),
+        ("<think>cut </th", "", "cut </th"),
+        ("<thi", "<thi", ""),
+        ("< think>Four.", "< think>Four.", ""),
+        ("A <think>tag</think>.", "A <think>tag</think>.", ""),
+        ("<think>a</think>b<think>c</think>", "b<think>c</think>", "a"),
+        ("<b>Four</b>", "<b>Four</b>", ""),
+        ("  Four.", "  Four.", ""),
+        (" " * 500 + "Four.", " " * 500 + "Four.", ""),
+    ],
+)
+def test_thoughts_at_the_start_are_reasoning_however_the_text_is_cut(
+    whole: str, text: str, reasoning: str
+) -> None:
+    assert separated(whole) == (text, reasoning)
+    assert separated(*whole) == (text, reasoning)
+
+
+@given(
+    st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "</", " ", "\n", "a", "İ"])),
+    st.data(),
+)
+def test_any_cut_of_any_text_gives_the_same(parts: list[str], data: st.DataObject) -> None:
+    whole = "".join(parts)
+    at = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
+    cuts = [whole[a:b] for a, b in zip([0, *at], [*at, len(whole)], strict=True)]
+    assert separated(*cuts) == separated(whole)
+
+
+@pytest.mark.parametrize("tag", ["", "<>", " x ", "ab ", "x" * 60])
+def test_a_tag_that_is_none_is_refused(tag: str) -> None:
+    with pytest.raises(ValueError, match="reasoning tag"):
+        pair(tag)
+
+
+def test_tags_of_the_target_take_the_place_of_the_usual_ones() -> None:
+    events = [("", json.dumps({"text": "<scratch>a</scratch>b"})), ("", '{"done": true}')]
+    own = dialect_of(target("bali_zero", reasoning_tags=("scratch",)))
+    assert read(own, transcript(events)).text == "b"
+    none = dialect_of(target("bali_zero", reasoning_tags=()))
+    assert read(none, transcript(events)).text == "<scratch>a</scratch>b"
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("stop", Finish.STOP),
+        ("STOP", Finish.STOP),
+        ("FINISH_REASON_STOP", Finish.STOP),
+        ("end_turn", Finish.STOP),
+        ("COMPLETE", Finish.STOP),
+        ("MAX_TOKENS", Finish.LENGTH),
+        ("content-filter", Finish.CONTENT_FILTER),
+        ("SAFETY", Finish.CONTENT_FILTER),
+        ("refusal", Finish.CONTENT_FILTER),
+        ("tool-calls", Finish.TOOL_CALLS),
+        ("insufficient_system_resource", Finish.ERROR),
+        ("x" * 5000, Finish.OTHER),
+        ("FINISH_REASON_UNSPECIFIED", None),
+        ("", None),
+        (None, None),
+        (7, None),
+    ],
+)
+def test_finish_reasons_of_all_vendors_are_one_of_six(reason: object, word: Finish | None) -> None:
+    assert finish(reason) is word
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("", '{"error": {"message": "no credit", "code": 402}}', "402: no credit"),
+        ("", '[{"error": {"message": "quota", "code": 429}}]', "429: quota"),
+        ("", '{"response": {"error": {"message": "boom"}}}', "boom"),
+        ("", '{"choices": [{"error": {"message": "boom"}}]}', "boom"),
+        ("", '{"data": {"errors": [{"message": "boom"}]}}', "boom"),
+        ("", '{"object": "error", "message": "too long", "code": 400}', "400: too long"),
+        ("", '{"type": "error", "message": "boom"}', "error: boom"),
+        ("", '{"status": "error", "detail": "boom"}', "boom"),
+        ("error", "Internal Server Error", "Internal Server Error"),
+        ("error", '"boom"', "boom"),
+        ("exception", '{"message": "boom"}', "boom"),
+        ("", '{"choices": [{"delta": {}, "finish_reason": "error"}]}', "finish_reason: error"),
+        # beside good answers
+        ("", '{"error": null, "choices": [{"delta": {"content": "an error"}}]}', None),
+        ("", '{"error": "", "x": 1}', None),
+        ("", '{"error": false}', None),
+        ("", '{"choices": [{"delta": {"content": "\\"error\\": {\\"message\\": 1}"}}]}', None),
+        ("", '{"type": "tool", "status": "error", "message": "no such file"}', None),
+        ("error", "", None),
+    ],
+)
+def test_an_error_counts_wherever_the_stream_states_it(
+    name: str, data: str, error: str | None
+) -> None:
+    reply = read(dialect_of(target("openai_chat")), transcript([(name, data)]))
+    assert reply.error == error
+
+
+def test_a_custom_dialect_with_an_error_expression_knows_its_own_errors() -> None:
+    options = {"path": "/s", "query": {"q": "{query}"}, "text": "t", "done": "d"}
+    event = [("", '{"error": {"message": "a step failed"}}')]
+    free = dialect_of(target("custom", options=options))
+    assert read(free, transcript(event)).error == "a step failed"
+    own = dialect_of(target("custom", options=options | {"error": "fatal"}))
+    assert read(own, transcript(event)).error is None
+
+
+@pytest.mark.parametrize("data", ["", " ", "ping", "PING", ": heartbeat", "[KEEPALIVE]", "{}"])
+def test_keep_alives_are_nothing(data: str) -> None:
+    reply = read(dialect_of(target("openai_chat")), transcript([("", data)]))
+    assert (reply.malformed, reply.faults, reply.text) == (0, (), "")
+
+
+@pytest.mark.parametrize(
+    ("found", "listed"),
+    [
+        ([], Sources(0)),
+        (3, Sources(3)),
+        ([{"score": Decimal("0.5")}, {"similarity": 0.25}], Sources(2, 0.5)),
+        ([{"metadata": {"score": 1, "date": "2025-01-02"}}],
+         Sources(1, 1.0, datetime(2025, 1, 2, tzinfo=UTC))),
+        ([{"updated_at": 1735689600}, {"updated_at": 1735689600000 + 1000}],
+         Sources(2, None, datetime(2025, 1, 1, 0, 0, 1, tzinfo=UTC))),
+        ([{"date": "2025-06-01T12:00:00+02:00"}],
+         Sources(1, None, datetime(2025, 6, 1, 10, tzinfo=UTC))),
+        (["a title", None], Sources(2)),
+        ([{"score": "high", "date": "yesterday"}, {"score": True, "date": -1}], Sources(2)),
+        ([{"score": 10**400, "date": "0001-01-01T00:00:00+23:00"}], Sources(1)),
+        (True, None),
+        (-1, None),
+        ("a", None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_sources_are_counted_scored_and_dated(found: object, listed: Sources | None) -> None:
+    assert sources(found) == listed
