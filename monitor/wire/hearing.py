@@ -18,6 +18,7 @@ from monitor.wire.sse import SseParser
 from monitor.wire.stamps import Stamps
 
 _TOGETHER = f"all streams together hold more than {HELD_BYTES} bytes"
+EXTRA_CHARS = 20
 _SHORT = 200  # characters of a claim; shorter ones tend to be one and the same
 _MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
 
@@ -78,10 +79,12 @@ class Hearing:
     def _add(self, found: list[tuple[str, str]], stamps: Stamps) -> None:
         for name, data in found:
             event = Event(stamps.arrived_ns, data, name, stamps.read)
-            if self.ending is None:
+            extra = self.ending is not None
+            if not extra:
                 self._listen(event, stamps)
-            kept = event if self._raw else Event(stamps.arrived_ns, "", name, stamps.read)
-            self.events.append(kept)
+            # Of what follows the end its start is kept: it tells `[DONE]` from more answer.
+            data = event.data if self._raw else event.data[: EXTRA_CHARS * extra]
+            self.events.append(Event(stamps.arrived_ns, data, name, stamps.read))
 
     def _listen(self, event: Event, stamps: Stamps) -> None:
         heard = self._heard(event)
