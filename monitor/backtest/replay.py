@@ -1,6 +1,7 @@
 """The replay itself: rows through the rules and the incident logic, in the rows' own time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -8,9 +9,18 @@ from uuid import UUID
 from monitor.backtest.events import Event, event
 from monitor.backtest.ledger import Ledger
 from monitor.backtest.rows import Row, rows
-from monitor.domain import ALL, Identity, Incident, State, Status, Verdict
+from monitor.domain import (
+    ALL,
+    Identity,
+    Incident,
+    Sample,
+    State,
+    Status,
+    Verdict,
+    incident_key,
+)
 from monitor.incidents import Policy, Silence, plan
-from monitor.rules import OF_TARGETS, DailySpend, Rule, Window
+from monitor.rules import OF_TARGETS, DailySpend, Rule, Window, is_literal
 
 AT_ONCE = (
     "fallback",
@@ -41,11 +51,14 @@ class Replay:
 
     def __init__(self, rules: Mapping[str, Rule], *, policy: Policy, silence: Silence = ()) -> None:
         of_targets = [rules[name] for name in OF_TARGETS if name in rules]
-        self._at_once = [rule for rule in of_targets if rule.name in AT_ONCE or _literal(rule)]
-        self._a_round = [rule for rule in of_targets if rule not in self._at_once]
+        self._literal = [rule for rule in of_targets if is_literal(rule)]
+        others = [rule for rule in of_targets if not is_literal(rule)]
+        self._at_once = [rule for rule in others if rule.name in AT_ONCE]
+        self._a_round = [rule for rule in others if rule.name not in AT_ONCE]
         self._spend = rules.get("spend")
         self._policy, self._silence = policy, tuple(silence)
         self._windows: dict[str, Window] = {}
+        self._by_query: dict[tuple[str, str], Window] = {}  # for what is taken literally
         self._incidents: dict[tuple[str, str], Incident] = {}
         self._told: dict[UUID, None] = {}
         self._ledger: Ledger | None = None
@@ -64,6 +77,8 @@ class Replay:
                 window = self._windows[row.target] = Window(row.target)
             closed = window.add(row.sample)
             verdicts += self._judged(self._at_once, window)
+            if self._literal:
+                verdicts += self._judged_literally(row.target, row.sample)
             if closed:
                 verdicts += self._judged(self._a_round, window)
                 verdicts += self._missing(row)
@@ -116,6 +131,19 @@ class Replay:
             for rule in rules
         ]
 
+    def _judged_literally(self, target: str, sample: Sample) -> list[Verdict]:
+        """The verdicts on the one query that a sample is of."""
+        window = self._by_query.get((target, sample.query))
+        if window is None:
+            window = self._by_query[target, sample.query] = Window(target, queries=1)
+        window.add(sample)
+        verdicts = []
+        for rule in self._literal:
+            standing = self._incidents.get(incident_key(rule.name, target, sample.query))
+            verdict = rule.judge(window, standing, self._at)
+            verdicts.append(replace(verdict, query=sample.query))
+        return verdicts
+
     def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:
         """Plan, if anything may come of it: between rounds only what turns counts."""
         told = self._incidents.values()
@@ -134,7 +162,7 @@ class Replay:
                 yield found
 
     def _turns(self, verdict: Verdict) -> bool:
-        standing = self._incidents.get((verdict.rule, verdict.scope))
+        standing = self._incidents.get(incident_key(verdict.rule, verdict.scope, verdict.query))
         open_ = standing is not None and standing.open
         match verdict.state:
             case State.BREACH:
@@ -159,7 +187,3 @@ class Replay:
         if self._now is None:
             raise RuntimeError("no row was taken yet")
         return self._now
-
-
-def _literal(rule: Rule) -> bool:
-    return getattr(rule, "mode", None) == "immediate"

@@ -37,6 +37,7 @@ from monitor.domain.judged import (
     Status,
     TryLater,
     Verdict,
+    incident_key,
 )
 from monitor.domain.money import amount_text
 from monitor.domain.observed import (
@@ -98,6 +99,7 @@ __all__ = [
     "Who",
     "WireRequest",
     "amount_text",
+    "incident_key",
     "instant",
     "lasting",
 ]

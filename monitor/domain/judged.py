@@ -80,8 +80,14 @@ class Verdict:
     facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
     once: str | None = None  # say at most once per such key (a day, a doubling)
     literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
+    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
     # Start of the first bad row among those that prove a breach; None: when it was judged.
     since: datetime | None = None
+
+
+def incident_key(rule: str, scope: str, query: str = "") -> tuple[str, str]:
+    """What at most one open incident has: its rule, and its scope or one query of it."""
+    return rule, f"{scope}/{query}" if query else scope
 
 
 class Status(StrEnum):
@@ -118,6 +124,7 @@ class Incident:
     reopened_at: datetime | None = None
     reopenings: int = 0
     ended: str | None = None  # the judgement that ended it, in one sentence
+    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
     first_seen_at: datetime | None = None  # first bad row, fixed at opening; None: not known
     since: datetime | None = None  # first bad row of the opening or of the latest return
     opening_because: str | None = None  # the sentence it fired with, or came back with
@@ -126,8 +133,8 @@ class Incident:
 
     @property
     def key(self) -> tuple[str, str]:
-        """Rule and scope: what at most one open incident has."""
-        return self.rule, self.scope
+        """Rule, and scope with query: what at most one open incident has."""
+        return incident_key(self.rule, self.scope, self.query)
 
     @property
     def open(self) -> bool:

@@ -21,7 +21,8 @@ def abandoned(
     """The end of each open incident that no verdict will ever reach, and why.
 
     `scopes`: of each rule that judges something configured, the names in the configuration:
-    targets, providers, channels. Whether all is well again is not known, and not said.
+    targets (`target/query` where each query is judged), providers, channels. Whether all is
+    well again is not known, and not said.
     """
     for incident in standing:
         if not incident.open:
@@ -29,8 +30,8 @@ def abandoned(
         what, span = _WHAT.get(incident.rule, "Target"), ABANDONED
         if incident.rule not in rules:
             why = f"Rule {incident.rule} is switched off"
-        elif incident.rule in scopes and incident.scope not in scopes[incident.rule]:
-            why = f"{what} removed from the configuration"
+        elif incident.rule in scopes and incident.key[1] not in scopes[incident.rule]:
+            why = _removed(incident, what, scopes[incident.rule])
             span = REMOVED_ACCOUNT if incident.rule in _WHAT else ABANDONED
         else:
             continue
@@ -43,5 +44,16 @@ def abandoned(
             value=incident.value,
             limit=incident.limit,
             because=f"{why}; closed without a final check.",
+            query=incident.query,
             literal=True,
         )
+
+
+def _removed(incident: Incident, what: str, scopes: Collection[str]) -> str:
+    if incident.query and incident.scope in scopes:
+        return "Mode immediate is switched off"
+    if any(scope.startswith(f"{incident.scope}/") for scope in scopes):
+        if not incident.query:
+            return "Mode immediate judges each query by itself"
+        what = "Query"
+    return f"{what} removed from the configuration"

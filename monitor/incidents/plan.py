@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from monitor.domain import Incident, Notice, State, Status, Verdict
+from monitor.domain import Incident, Notice, State, Status, Verdict, incident_key
 from monitor.incidents.silence import Silence, silent
 from monitor.incidents.states import Change, Policy, advance
 from monitor.incidents.stories import Key, Story, rank, stories, story_of
@@ -78,7 +78,7 @@ class _Draft:
         """Advance the incident a verdict is about; False for a notice, which has none."""
         if verdict.state is State.NOTICE:
             return False
-        key = verdict.rule, verdict.scope
+        key = incident_key(verdict.rule, verdict.scope, verdict.query)
         if verdict.state is not State.NO_DATA:
             self.known.add(key)
         before = self.incidents.get(key)

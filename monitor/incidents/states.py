@@ -97,6 +97,7 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
         rows=verdict.rows,
         facts=verdict.facts,
         once=verdict.once,
+        query=verdict.query,
         told=None,
         first_seen_at=_since(verdict, now),
         since=_since(verdict, now),

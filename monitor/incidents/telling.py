@@ -99,7 +99,8 @@ def _news(story: Story, news: Collection[Key]) -> str:
 
 
 def _label(member: Incident, face: Incident) -> str:
-    return member.rule if member.scope == face.scope else f"{member.rule} · {member.scope}"
+    scope = "" if member.scope == face.scope else member.scope
+    return " · ".join(part for part in (member.rule, scope, member.query) if part)
 
 
 def _fact(member: Incident, now: datetime) -> str:
@@ -118,7 +119,7 @@ def _lasted(member: Incident) -> timedelta:
 
 def _id(story: Story, status: Status, *, quiet: bool) -> UUID:
     members = (
-        f"{i.rule}|{i.scope}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
+        f"{'|'.join(i.key)}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
         for i in story.members
     )
     told = f"{story.leader.reminders}|{story.leader.last_told_at.isoformat()}"  # last time

@@ -15,7 +15,16 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Reading, Spend, Target, Verdict
+from monitor.domain import (
+    ALL,
+    Incident,
+    Reading,
+    Sample,
+    Spend,
+    Target,
+    Verdict,
+    incident_key,
+)
 from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
 from monitor.jobs import answered, causing, crediting, holding, polling
 from monitor.jobs.spending import days
@@ -30,6 +39,7 @@ from monitor.rules import (
     Probing,
     Rule,
     Window,
+    is_literal,
 )
 from monitor.store import (
     Connection,
@@ -184,7 +194,11 @@ async def _verdicts(
             log.warning("not judged", extra={"subject": subject[0], "why": "no time left"})
         else:
             first += await _alone(connection, *subject) or ()
-    scopes: dict[str, Collection[str]] = dict.fromkeys(OF_TARGETS, watch.settings.targets)
+    targets = watch.settings.targets
+    by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
+    scopes: dict[str, Collection[str]] = {
+        name: by_query if is_literal(rules.get(name)) else targets for name in OF_TARGETS
+    }
     scopes["key"] = polling.providers(watch.settings.environment)
     scopes["delivery"] = {watch.notifier.channel}
     gone = abandoned(standing.values(), rules=rules, scopes=scopes, now=now)
@@ -195,22 +209,24 @@ async def _of_target(
     connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
 ) -> list[Verdict]:
     samples = await observations.samples(connection, target.name, since=now - SPAN, most=SAMPLES)
-    window = Window.of(
+    rules = watch.settings.rules
+    windows = _windows(
         samples,
-        scope=target.name,
-        every=target.every,
-        queries=len(target.queries),
-        deadline=target.deadline,
-        watched_since=watch.began_at,
-        a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+        target,
+        watch,
         baseline_at=await identities.confirmed_at(connection, target.name),
+        literal=any(map(is_literal, rules.values())),
     )
     found = []
     for name in OF_TARGETS:
-        before = standing.get((name, target.name))
-        if verdict := _judged(watch.settings.rules.get(name), window, before, now):
-            more = partial(_explained, connection, verdict, window, target, before, now)
-            found.append(await _alone(connection, f"explanation of {name}", more) or verdict)
+        for query, window in windows.items():
+            if bool(query) is not is_literal(rules.get(name)):
+                continue
+            before = standing.get(incident_key(name, target.name, query))
+            if verdict := _judged(rules.get(name), window, before, now):
+                verdict = replace(verdict, query=query)
+                more = partial(_explained, connection, verdict, window, target, before, now)
+                found.append(await _alone(connection, f"explanation of {name}", more) or verdict)
     return found
 
 
@@ -220,6 +236,34 @@ async def _explained(
 ) -> Verdict:  # fmt: skip
     verdict = await causing.explained(connection, verdict, window, before, now)
     return answered.slow(verdict, window, target, before)
+
+
+def _windows(
+    samples: Sequence[Sample],
+    target: Target,
+    watch: Watch,
+    *,
+    baseline_at: datetime | None,
+    literal: bool,
+) -> Mapping[str, Window]:
+    """The window of a target, under an empty name; with one of each query for what is `literal`."""
+    chosen: dict[str, Sequence[Sample]] = {"": samples}
+    if literal:
+        for query in target.queries:
+            chosen[query.id] = [sample for sample in samples if sample.query == query.id]
+    return {
+        query: Window.of(
+            these,
+            scope=target.name,
+            every=target.every,
+            queries=1 if query else len(target.queries),
+            deadline=target.deadline,
+            watched_since=watch.began_at,
+            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+            baseline_at=baseline_at,
+        )
+        for query, these in chosen.items()
+    }
 
 
 def _judged(

@@ -16,6 +16,7 @@ from monitor.rules.down import Down
 from monitor.rules.fallback import Fallback
 from monitor.rules.identity_unknown import IdentityUnknown
 from monitor.rules.key import Credit, Key
+from monitor.rules.literal import is_literal
 from monitor.rules.model_changed import ModelChanged
 from monitor.rules.no_data import NoData
 from monitor.rules.probe_budget import ProbeBudget, Probing
@@ -73,4 +74,5 @@ __all__ = [
     "Ttft",
     "Unpriced",
     "Window",
+    "is_literal",
 ]

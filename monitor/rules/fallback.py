@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict
+from monitor.rules.literal import unseen
 from monitor.rules.shares import ShareLimits, unjudged
 from monitor.rules.windows import Window
 
@@ -31,8 +32,9 @@ class Fallback(ShareLimits):
         known = window.known
         fresh = 0 if window.silent(now) else window.stretch(known, standing)
         open_ = standing is not None and standing.open
-        if self.mode == "immediate" and fresh:
-            n = 1 if open_ else unjudged(known, window, standing, fresh)
+        stored_late = len(known) > 0 and unseen(known.samples[-1], standing)
+        if self.mode == "immediate" and (fresh or (stored_late and not window.silent(now))):
+            n = 1 if open_ else unjudged(known, window, standing, len(known))
             return self._verdict(window, State.BREACH if known.hits(n) else State.OK, n)
         if standing is not None and open_:
             n = self.over(known, fresh, standing)

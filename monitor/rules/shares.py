@@ -9,6 +9,7 @@ from monitor.domain import Incident
 from monitor.rules.answers import Answers
 from monitor.rules.evidence import credible_low, divergence
 from monitor.rules.limits import at_least, between, positive
+from monitor.rules.literal import unseen
 from monitor.rules.windows import Window
 
 _STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256,
@@ -108,11 +109,11 @@ class ShareLimits:
 
 def unjudged(answers: Answers, window: Window, standing: Incident | None, fresh: int) -> int:
     """The stretch back to the latest hit that nobody has judged; 1 if there is none."""
-    since = window.unjudged(standing)
     for n in range(1, fresh + 1):
-        if answers.samples[-n].at <= since:
+        sample = answers.samples[-n]
+        if sample.at <= window.lately:
             break
-        if answers.is_hit(n):
+        if answers.is_hit(n) and unseen(sample, standing):
             return n
     return 1
 

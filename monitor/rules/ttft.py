@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 from monitor.domain import Incident, Outcome, Sample, State, Verdict
 from monitor.rules.evidence import distance_evidence, scatter
 from monitor.rules.limits import at_least, between, positive
+from monitor.rules.literal import unseen
 from monitor.rules.windows import Mean, Round, Window
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
@@ -137,21 +138,21 @@ class Ttft:
         if judged is None:
             return self._unknown(window, "No probe has a TTFT.")
         if not (self._late(judged) or (standing is not None and standing.open)):
-            since = window.unjudged(standing)
-            unjudged = takewhile(lambda sample: sample.at > since, readings)
-            judged = next(filter(self._late, unjudged), judged)
-        late, value = self._late(judged), judged.ttft_ms
+            since = window.lately
+            late = filter(self._late, takewhile(lambda sample: sample.at > since, readings))
+            judged = next((sample for sample in late if unseen(sample, standing)), judged)
+        over, value = self._late(judged), judged.ttft_ms
         took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
         return Verdict(
             rule=self.name,
             scope=window.scope,
-            state=State.BREACH if late else State.OK,
+            state=State.BREACH if over else State.OK,
             value=value,
             limit=self.limit_ms,
             because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
             rows=(judged.id,),
             literal=True,
-            since=judged.at if late else None,
+            since=judged.at if over else None,
         )
 
     def _late(self, sample: Sample) -> bool:

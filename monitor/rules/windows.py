@@ -21,13 +21,15 @@ ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the ne
 KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
 MISSED = 3  # so many intervals without a sample are a gap
 PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
-DEADLINE = timedelta(minutes=1)  # of one probe, where the rows do not say
+DEADLINE = timedelta(minutes=1)  # of one probe, where nobody says it
+HUNG = timedelta(minutes=10)  # what a probe that hung may have taken, where nobody says it
 MARGIN = timedelta(seconds=30)  # to connect, to store, to be late
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
 _LEAST_MS = 0.1  # no light is faster, and zero has no logarithm
 _WIDTHS = 12
+_HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcome.CONNECT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Window:
         *,
         every: timedelta | None = None,
         queries: int | None = None,
-        deadline: timedelta = DEADLINE,
+        deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
         baseline_at: datetime | None = None,
@@ -106,7 +108,8 @@ class Window:
         self.pace = every  # from one round to the next, as asked or as they come if slower
         self.queries = queries  # a whole round asks
         self.ended_at: datetime | None = None  # when the last probe that says something was over
-        self._deadline = deadline
+        self._deadline = deadline or DEADLINE
+        self._hung = HUNG if deadline is None else timedelta(0)
         self._every, self._asked = every, queries
         self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
         self._floor = datetime.min.replace(tzinfo=UTC)  # what came by then is old, or before a gap
@@ -120,7 +123,7 @@ class Window:
         scope: str,
         every: timedelta,
         queries: int,
-        deadline: timedelta = DEADLINE,
+        deadline: timedelta | None = None,
         watched_since: datetime | None = None,
         a_day: int | None = None,
         baseline_at: datetime | None = None,
@@ -147,7 +150,8 @@ class Window:
     @property
     def probe_time(self) -> timedelta:
         """How long after one probe the next may be over: an interval and its deadline."""
-        return (self.pace or timedelta(0)) + self._deadline + MARGIN
+        hung = self._hung if self.tried and self.tried[-1][1].outcome in _HANGS else timedelta(0)
+        return (self.pace or timedelta(0)) + self._deadline + MARGIN + hung
 
     def silent(self, now: datetime) -> bool:
         """Whether what is known is too old to say anything about `now`."""
@@ -184,10 +188,15 @@ class Window:
         """What came later may be judged: it is of this day, past the gap and past the turn."""
         return self._floor if standing is None else max(self._floor, standing.turned_at)
 
-    def unjudged(self, standing: Incident | None) -> datetime:
-        """What came later may have been seen by nobody who takes each sample literally."""
+    @property
+    def lately(self) -> datetime:
+        """What came earlier is too old to be news to whoever takes each sample literally."""
         lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
-        return max(self.since(standing), lately)
+        return max(self._floor, lately)
+
+    def unjudged(self, standing: Incident | None) -> datetime:
+        """What came later is new, and past the turn: it may have been seen by nobody."""
+        return max(self.since(standing), self.lately)
 
     def stretch(self, answers: Answers, standing: Incident | None) -> int:
         """How many of the latest answers may be judged: all of them, or since the turn."""
@@ -212,6 +221,8 @@ class Window:
         """
         before = self.tried[-1][1] if self.tried else sample
         gap = sample.at - (self.ended_at or sample.at)
+        if sample.outcome in _HANGS:  # `at` may be its end
+            gap -= self._hung
         if self.silence is not None and gap > self.silence:
             self._gap_at = before.at
             for answers in (self.known, self.unnamed, self.compared):

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, Select, func, or_, select, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Incident, Status
+from monitor.domain import Incident, Status, incident_key
 from monitor.store.tables import incidents
 
 # Rules whose values are money: exact. All others are measured, and binary.
@@ -22,8 +22,13 @@ async def standing(connection: AsyncConnection) -> tuple[Incident, ...]:
     """The latest incident of every rule and scope, open or resolved; parts name their leader."""
     latest = (
         _whole()
-        .ext(distinct_on(incidents.c.rule, incidents.c.target))
-        .order_by(incidents.c.rule, incidents.c.target, incidents.c.opened_at.desc())
+        .ext(distinct_on(incidents.c.rule, incidents.c.target, incidents.c.query))
+        .order_by(
+            incidents.c.rule,
+            incidents.c.target,
+            incidents.c.query,
+            incidents.c.opened_at.desc(),
+        )
     )
     rows = (await connection.execute(latest)).mappings()
     return tuple(sorted((_incident(row) for row in rows), key=lambda i: i.number or 0))
@@ -65,7 +70,10 @@ async def open_ones(
 def _whole() -> Select[Any]:
     leader = incidents.alias("leader")
     return select(
-        incidents, leader.c.rule.label("leader_rule"), leader.c.target.label("leader_scope")
+        incidents,
+        leader.c.rule.label("leader_rule"),
+        leader.c.target.label("leader_scope"),
+        leader.c.query.label("leader_query"),
     ).outerjoin(leader, leader.c.number == incidents.c.part_of)
 
 
@@ -103,6 +111,7 @@ def _row(incident: Incident) -> dict[str, Any]:
     return {
         "rule": incident.rule,
         "target": incident.scope,
+        "query": incident.query,
         "opened_at": incident.opened_at,
         "resolved_at": incident.resolved_at,
         "last_breach_at": incident.last_breach_at,
@@ -135,6 +144,7 @@ def _incident(row: RowMapping) -> Incident:
     return Incident(
         rule=row["rule"],
         scope=row["target"],
+        query=row["query"],
         opened_at=row["opened_at"],
         resolved_at=row["resolved_at"],
         last_breach_at=row["last_breach_at"],
@@ -150,7 +160,9 @@ def _incident(row: RowMapping) -> Incident:
         once=row["once"],
         ended=row["ended"],
         told=Status(row["told"]) if row["told"] else None,
-        part_of=(row["leader_rule"], row["leader_scope"]) if row["part_of"] else None,
+        part_of=incident_key(row["leader_rule"], row["leader_scope"], row["leader_query"])
+        if row["part_of"]
+        else None,
         reopened_at=row["reopened_at"],
         reopenings=row["reopenings"],
         first_seen_at=row["first_seen_at"],

@@ -1,12 +1,13 @@
 """The evaluation on stored incidents: what is still judged, and what nobody will judge again."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import text
 
 from monitor.domain import Identity, Incident, Outcome
 from monitor.jobs import judging
+from monitor.settings import load
 from monitor.store import Database, incidents, observations
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -69,3 +70,40 @@ async def test_what_the_service_said_when_it_failed_reaches_the_message_of_down(
     )
     assert sentence == fired == "6 of the last 6 probes failed: HTTP 401: invalid x-api-key."
     assert since == first_seen_at == begun
+
+
+IMMEDIATE = """
+[rules.ttft]
+mode = "immediate"
+"""
+FIRED = "SELECT query, resolved_at IS NULL FROM incidents WHERE rule = 'ttft' ORDER BY number"
+
+
+async def test_in_mode_immediate_each_query_has_its_own_incident_through_restarts(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings(tmp_path)
+    path = tmp_path / "monitor.toml"
+    path.write_text(path.read_text() + IMMEDIATE)
+    configured = load({"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711"})
+
+    async def after(*latencies: tuple[str, float]) -> list[tuple[object, ...]]:
+        """What stands after further probes and a worker that was just started."""
+        async with database.begin() as connection:
+            for query, ttft_ms in latencies:
+                at = datetime.now(UTC)
+                new = observation(slot=at, started_at=at, query=query, ttft_ms=ttft_ms)
+                await observations.add(connection, [new])
+        async with watching(configured, database) as watch:
+            await judging.evaluate(watch)
+            await judging.evaluate(watch)
+        return rows(database_url, FIRED)
+
+    assert await after(("hi", 500), ("kbli", 1300)) == [("kbli", True)]
+    assert await after(("hi", 500), ("kbli", 1301)) == [("kbli", True)]
+    assert await after(("hi", 1250), ("kbli", 1300)) == [("kbli", True), ("hi", True)]
+    assert await after(("hi", 500), ("kbli", 1300)) == [("kbli", True), ("hi", False)]
+    assert await after(("hi", 500), ("kbli", 900)) == [("kbli", False), ("hi", False)]
+    told = rows(database_url, "SELECT status, notice->>'scope' FROM outbox ORDER BY sequence")
+    assert [status for status, _ in told] == ["FIRING", "FIRING", "RESOLVED", "RESOLVED"]
+    assert {scope for _, scope in told} == {"rag"}

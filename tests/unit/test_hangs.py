@@ -67,3 +67,25 @@ def test_however_many_queries_a_round_has(every_s: float, queries: int) -> None:
     hung = [line for line in lines if '"timeout"' in line]
     by_then = [line for line in hung if datetime.fromisoformat(line.split('"')[3]) <= down_at]
     assert len(by_then) <= 6
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["ts is the start", "ts is the end"])
+@pytest.mark.parametrize(("every_s", "hang_s"), [(1, 90), (10, 120), (10, 180), (30, 240)])
+def test_rows_do_not_say_how_long_a_deadline_was(
+    every_s: float, hang_s: float, ended: bool
+) -> None:
+    lines = list(hang(every_s=every_s, hang_s=hang_s, first=0))
+    if ended:
+        taken = [hang_s if '"timeout"' in line else HEALTHY_S for line in lines]
+        lines = [_later(line, seconds) for line, seconds in zip(lines, taken, strict=True)]
+    rules, down_at = told(lines)
+    assert down_at is not None
+    hung = [line for line in lines if '"timeout"' in line]
+    by_then = [line for line in hung if datetime.fromisoformat(line.split('"')[3]) <= down_at]
+    assert len(by_then) <= 6
+    assert "no_data" not in rules
+
+
+def _later(line: str, seconds: float) -> str:
+    at = line.split('"')[3]
+    return line.replace(at, (datetime.fromisoformat(at) + timedelta(seconds=seconds)).isoformat())

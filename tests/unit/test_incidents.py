@@ -448,6 +448,35 @@ def test_an_incident_of_a_key_or_channel_that_left_ends_and_says_so(
     )
 
 
+@pytest.mark.parametrize(
+    ("query", "scopes", "why"),
+    [
+        ("hi", {"rag/kbli"}, "Query removed from the configuration"),
+        ("hi", {"other/hi"}, "Target removed from the configuration"),
+        ("hi", {"rag"}, "Mode immediate is switched off"),
+        ("", {"rag/hi"}, "Mode immediate judges each query by itself"),
+    ],
+)
+def test_what_mode_immediate_judges_no_more_ends_and_says_why(
+    query: str, scopes: set[str], why: str
+) -> None:
+    story = Story()
+    story.judge(replace(breach("ttft"), query=query))
+    (told,) = ended(story, scopes={"ttft": scopes})
+    assert told.sentence.endswith(f"{why}; closed without a final check.")
+
+
+def test_two_queries_of_one_target_are_two_incidents_with_messages_of_their_own() -> None:
+    story = Story()
+    both = [replace(breach("ttft"), query=query) for query in ("hi", "kbli")]
+    told = story.judge(*both)
+    assert [(notice.status, notice.rule, notice.scope) for notice in told] == [
+        (Status.FIRING, "ttft", "rag")
+    ] * 2
+    assert len({notice.id for notice in told}) == 2
+    assert story.judge(*both) == []
+
+
 def test_a_stale_key_is_the_cause_of_nothing_new() -> None:
     story = Story()
     story.judge(breach("key", scope="openrouter"))

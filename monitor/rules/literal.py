@@ -1,0 +1,24 @@
+"""Mode `immediate`: each probe is taken literally, and each canned query has its own state.
+
+Whoever judges hands such a rule a window of one query after the other, each with the latest
+incident of that query, so that a query that is always over the limit hides no other and
+flaps with none. Source: docs/alerts.md#ttft
+"""
+
+from monitor.domain import Incident, Sample
+
+
+def is_literal(rule: object) -> bool:
+    """Whether a rule judges one canned query at a time."""
+    return getattr(rule, "mode", None) == "immediate"
+
+
+def unseen(sample: Sample, standing: Incident | None) -> bool:
+    """Whether nobody may have judged a sample: it was stored after the last turn.
+
+    A probe that was under way then began before it, so its beginning does not tell.
+    """
+    if standing is None:
+        return True
+    stored_at = sample.recorded_at or sample.at
+    return stored_at > standing.turned_at and sample.id not in standing.rows
