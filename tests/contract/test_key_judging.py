@@ -83,7 +83,7 @@ async def read(database: Database, **changes: Any) -> None:
 async def fallbacks(database: Database, count: int = 6) -> None:
     async with database.begin() as connection:
         for n in range(count):
-            at = NOW - timedelta(minutes=count - n)
+            at = datetime.now(UTC) - timedelta(seconds=count - n)
             await observations.add(connection, [
                 observation(slot=at, started_at=at, identity=Identity.FALLBACK,
                             model_detected="anthropic/claude-haiku-4-5")
