@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "r1_0019"
-down_revision = "r1_0018"
+revision = "r1_0020"
+down_revision = "r1_0019"
 branch_labels = None
 depends_on = None
 
