@@ -1,5 +1,6 @@
 """The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
 
+import signal
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -40,9 +41,15 @@ def _monitor(
 ) -> None: ...
 
 
+def _end(*_: object) -> None:
+    raise SystemExit(0)
+
+
 @app.command()
 def run() -> None:
     """Be the worker: schedule, probe, evaluate, deliver, until stopped."""
+    # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
+    signal.signal(signal.SIGTERM, _end)
     from monitor.commands.run import run as work
 
     work()

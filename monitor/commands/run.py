@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -46,17 +47,42 @@ def on_the_best_loop(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def work(settings: Settings, url: str) -> None:
-    """Open every edge, wait for the schema, live, close in reverse."""
-    database = Database(url, writes=True)
+    """Open every edge, wait for the schema, live, close in reverse. A signal ends each of them."""
+    database, leaving = Database(url, writes=True), asyncio.Event()
     try:
-        await _wait_for_schema(database, settings, url)
+        if not await _ready(database, settings, url, leaving):
+            return
         async with AsyncExitStack() as edges:
             wire = await edges.enter_async_context(Wire(__version__))
-            watch = opened(settings, database, wire)
+            watch = opened(settings, database, wire, leaving)
             await _serve_metrics(edges, watch)
             await Worker(watch).live()
     finally:
         await database.close()
+
+
+async def _ready(database: Database, settings: Settings, url: str, leaving: asyncio.Event) -> bool:
+    """Wait for the schema; False when a signal came first, which sets `leaving`."""
+    loop, scope = asyncio.get_running_loop(), asyncio.timeout(None)
+
+    def leave() -> None:
+        if not leaving.is_set():
+            leaving.set()
+            scope.reschedule(loop.time())
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leave)
+    try:
+        async with scope:
+            await _wait_for_schema(database, settings, url)
+    except TimeoutError:
+        if not leaving.is_set():
+            raise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leaving.set)
+    if leaving.is_set():
+        logging.getLogger(__name__).info("worker stopped before it started")
+    return not leaving.is_set()
 
 
 async def _serve_metrics(edges: AsyncExitStack, watch: Watch) -> None:
@@ -67,7 +93,7 @@ async def _serve_metrics(edges: AsyncExitStack, watch: Watch) -> None:
         stop(f"metrics.port = {served.port}: {error.strerror}; choose another, or leave it out")
 
 
-def opened(settings: Settings, database: Database, wire: Wire) -> Watch:
+def opened(settings: Settings, database: Database, wire: Wire, leaving: asyncio.Event) -> Watch:
     """The worker's edges in one piece."""
     environment = settings.environment
     notifier = told_by(environment)
@@ -88,6 +114,7 @@ def opened(settings: Settings, database: Database, wire: Wire) -> Watch:
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
         counters=_counters(settings),
+        leaving=leaving,
         spool=Spool(file=SpoolFile(environment.monitor_home / "spool")),
     )
 
@@ -141,7 +168,12 @@ async def _migrate_apart(url: str) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
-    said, _ = await child.communicate()
+    try:
+        said, _ = await child.communicate()
+    except asyncio.CancelledError:
+        child.terminate()
+        await child.wait()
+        raise
     words = said.decode(errors="replace").strip()
     if child.returncode:
         stop(words)

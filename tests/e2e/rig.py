@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,11 +44,11 @@ def command(
 class Process:
     """A running worker. `log()` is all it wrote so far."""
 
-    def __init__(self, home: Path, given: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, given: Mapping[str, str], within: Sequence[str] = ()) -> None:
         self._log = home / f"worker-{time.monotonic_ns()}.log"
         self._out = self._log.open("wb")
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "monitor", "run"],
+            [*within, sys.executable, "-m", "monitor", "run"],
             env=environment(home, **given), cwd=home, stdout=self._out, stderr=self._out,
         )  # fmt: skip
 
@@ -65,8 +65,9 @@ class Process:
 
 
 @contextmanager
-def worker(home: Path, **given: str) -> Iterator[Process]:
-    process = Process(home, given)
+def worker(home: Path, *within: str, **given: str) -> Iterator[Process]:
+    """A worker; `within`: a command that runs it."""
+    process = Process(home, given, within)
     try:
         yield process
     finally:

@@ -1,11 +1,14 @@
 """Bad input ends a command with a status and one message: what, where, how to mend it."""
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
-from tests.e2e.rig import command, configuration, rows, service, worker
+from tests.e2e.rig import command, configuration, eventually, rows, service, worker
 
 NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
 
@@ -52,6 +55,27 @@ def test_the_worker_waits_for_a_server_and_then_gives_up(tmp_path: Path) -> None
     assert ended.returncode == 1
     assert "waiting up to 30 s" in ended.stderr
     assert "Start the server or correct the address" in ended.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("as_process_1", [False, True])
+def test_a_signal_ends_a_worker_that_waits_for_its_server_at_once(
+    tmp_path: Path, as_process_1: bool
+) -> None:
+    configuration(tmp_path, "http://127.0.0.1:9")
+    apart = ["unshare", "--pid", "--fork", "--kill-child"] if as_process_1 else []
+    if (
+        as_process_1
+        and subprocess.run([*apart, "true"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no right to make a process namespace")
+    with worker(tmp_path, *apart, DATABASE_URL=NOWHERE) as process:
+        eventually(lambda: "waiting up to 30 s" in process.log() or None, 60, "the wait")
+        outer = process.child.pid
+        children = Path(f"/proc/{outer}/task/{outer}/children")
+        os.kill(int(children.read_text()) if as_process_1 else outer, signal.SIGTERM)
+        assert process.child.wait(60) == 0, "it gives up with status 1 after 30 s"
+        assert "worker stopped before it started" in process.log()
+        assert "Start the server" not in process.log().splitlines()[-1]
 
 
 def test_a_database_that_does_not_exist_ends_the_worker_at_once(
