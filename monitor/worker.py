@@ -18,6 +18,7 @@ from monitor.domain import Query, Target
 from monitor.jobs import (
     asking,
     charting,
+    clock,
     digesting,
     gauging,
     health,
@@ -80,6 +81,7 @@ class Worker:
         await self._run(keeping.prepare(self.watch))
         identity.prepare()
         await self._run(spooling.adopt(self.watch))
+        await self._run(self._check_clock(correct=True))
         self._arm()
         self._scheduler.start()
         sides = (
@@ -131,6 +133,8 @@ class Worker:
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
         self._every(timedelta(minutes=1), partial(spooling.adopt, self.watch), "spool", now)
+        look = partial(self._check_clock, correct=False)
+        self._every(timedelta(minutes=1), look, "clock", now + timedelta(seconds=20))
         roll_up = partial(rolling.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
         reckon = partial(rolling.reckon_today, self.watch)
@@ -212,6 +216,10 @@ class Worker:
         if await polling.poll(self.watch):
             await self._evaluate()
 
+    async def _check_clock(self, *, correct: bool) -> None:
+        if await clock.check(self.watch, correct=correct):
+            self.news.set()
+
     async def _digest(self) -> None:
         if await digesting.digest(self.watch):
             self.news.set()
@@ -253,7 +261,9 @@ class Worker:
             if abs(step) > CLOCK_STEP_S:
                 log.warning("clock stepped", extra={"by_s": round(step, 1)})
                 self.watch.wire.abort()
+                self.watch.patience.clear()
                 self._arm()
+                await self._run(self._check_clock(correct=True))
 
     def _note(self, event: JobEvent) -> None:
         self.missed += 1

@@ -104,7 +104,9 @@ async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.St
             spent = await budget.today(connection)
             direct = [query.id for query in target.queries if query.identity]
             history = identity.recalled(
-                await observations.direct_answers(connection, target.name, direct)
+                await observations.direct_answers(
+                    connection, target.name, direct, until=watch.now()
+                )
             )
         watch.spent.clear()
         watch.spent[midnight] = spent

@@ -30,7 +30,7 @@ async def explained(
         for change in await health.changes(connection, window.scope, since=since)
         for what in _said(change)
     ]
-    in_force = await observations.configurations(connection, window.scope, since=since)
+    in_force = await observations.configurations(connection, window.scope, since=since, until=now)
     events += [Event(at, "our own configuration changed") for at in in_force[1:]]
     return by_events(verdict, window, events, standing, now)
 

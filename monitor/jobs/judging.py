@@ -45,6 +45,7 @@ from monitor.store import (
     Connection,
     accounts,
     budget,
+    clock,
     identities,
     incidents,
     leases,
@@ -84,6 +85,9 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
                 holding.forget(watch, "evaluate")
                 return False
             latest = await incidents.standing(connection)
+            if any(incident.turned_at > now + observations.AHEAD for incident in latest):
+                await clock.correct(connection)  # else nothing would be later than their turn
+                latest = await incidents.standing(connection)
             standing = {incident.key: incident for incident in latest}
             read = await _alone(connection, "accounts", partial(accounts.latest, connection))
             readings = polling.fresh(read or (), watch.settings, now)
@@ -208,7 +212,9 @@ async def _verdicts(
 async def _of_target(
     connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
 ) -> list[Verdict]:
-    samples = await observations.samples(connection, target.name, since=now - SPAN, most=SAMPLES)
+    samples = await observations.samples(
+        connection, target.name, since=now - SPAN, until=now, most=SAMPLES
+    )
     rules = watch.settings.rules
     windows = _windows(
         samples,

@@ -7,6 +7,7 @@ speaks for itself.
 
 import asyncio
 import logging
+import time
 from datetime import datetime, timedelta
 from uuid import uuid4
 
@@ -28,15 +29,20 @@ async def mind(watch: Watch, *, grace: timedelta = GRACE, look: timedelta = LOOK
 
     What the channel does not take is said again at the next look.
     """
-    since: datetime | None = None
+    began_s: float | None = None  # monotonic: the clock may step meanwhile
     told = False
     while True:
-        now = watch.now()
+        now_s, now = time.monotonic(), watch.now()
         if await _away(watch):
-            since = since or now
-            told = told or (now - since >= grace and await _tell(watch, _gone(watch, since, now)))
-        elif since is None or not told or await _tell(watch, _back(watch, since, now)):
-            since, told = None, False
+            began_s = now_s if began_s is None else began_s
+            lasted = timedelta(seconds=now_s - began_s)
+            told = told or (lasted >= grace and await _tell(watch, _gone(watch, now - lasted, now)))
+        elif (
+            began_s is None
+            or not told
+            or await _tell(watch, _back(watch, now - timedelta(seconds=now_s - began_s), now))
+        ):
+            began_s, told = None, False
         await asyncio.sleep(look.total_seconds())
 
 

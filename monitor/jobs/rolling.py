@@ -116,6 +116,10 @@ async def _forget(watch: Watch) -> int:
     """Retention: months first, then rows in batches, then excerpts; returns rows forgotten."""
     keep = watch.settings.file.storage
     async with _turn(watch) as connection:
+        if not await retention.clock_agrees(connection):
+            log.info("nothing deleted: no observations of the week before the last day")
+            return 0
+    async with _turn(watch) as connection:
         await retention.set_limit(connection, keep.keep_raw)
     async with _turn(watch) as connection:
         if dropped := await retention.drop_months(connection):

@@ -92,7 +92,9 @@ async def asked(
     if target.name not in fallen:
         return target.queries
     now = watch.now()
-    latest = await observations.samples(connection, target.name, since=now - RECENT, most=_LATEST)
+    latest = await observations.samples(
+        connection, target.name, since=now - RECENT, until=now, most=_LATEST
+    )
     spent = await budget.today(connection)
     silence = watch.settings.rules.get("no_data")
     chosen = pace(

@@ -1,9 +1,10 @@
 """What every job needs, in one frozen piece."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from monitor.domain import Notice
 from monitor.identity.counting import Counter
@@ -43,7 +44,12 @@ class Watch:
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
-    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def began_at(self) -> datetime:
+        """When this worker began, by the clock as it is now: it may have been wrong then."""
+        return self.now() - timedelta(seconds=time.monotonic() - self.began_s)
 
     @staticmethod
     def now() -> datetime:

@@ -53,6 +53,7 @@ class Metrics:
         begin_at_zero(self._held, self._targets.values(), rules=self._rules, channel=channel)
         self._held.build.info(build)
         self._cycle_at = began_at or datetime.now(UTC)
+        self._cycled = False
         self._broken: str | None = None
         self._dropped = 0
         self._oldest_at: datetime | None = None
@@ -89,7 +90,7 @@ class Metrics:
 
     def cycle(self, target: str, at: datetime) -> None:
         """A round was probed, stored and evaluated whole."""
-        self._cycle_at = max(self._cycle_at, at)
+        self._cycle_at, self._cycled = at, True
         self._held.cycle.labels(target).set(at.timestamp())
         self.succeeded("cycle", at)
 
@@ -144,9 +145,10 @@ class Metrics:
     def health(self, now: datetime) -> Health:
         """Good while the last good cycle is younger than three of the shortest intervals."""
         shortest = min((t.every for t in self._targets.values()), default=timedelta(minutes=5))
-        age = now - self._cycle_at
+        age = abs(now - self._cycle_at)  # the clock may have been ahead when it was noted
         good = age <= INTERVALS * shortest
-        says = (f"last good cycle {age.total_seconds():.0f} s ago, "
+        last = "last good cycle" if self._cycled else "no cycle yet; the worker started"
+        says = (f"{last} {age.total_seconds():.0f} s ago, "
                 f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed")  # fmt: skip
         if self._broken is not None:
             says += f"\ndelivery is broken: {self._broken}"

@@ -33,7 +33,7 @@ class NoData:
     def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the silence of one target."""
         seen = window.ended_at
-        watched = [at for at in (seen, window.watched_since) if at is not None]
+        watched = [min(at, now) for at in (seen, window.watched_since) if at is not None]
         if not watched or window.pace is None:
             return self._verdict(window, State.NO_DATA, None, None)
         silent = now - max(watched)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import RowMapping, select
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import AccountState, Reading
+from monitor.store.observations import AHEAD
 from monitor.store.tables import account_readings
 
 _SAID = ("provider", "at", "state", "detail", "expires_at", "limit_usd", "remaining_usd",
@@ -26,6 +27,7 @@ async def latest(connection: AsyncConnection) -> Sequence[Reading]:
     each = (
         select(account_readings)
         .ext(distinct_on(account_readings.c.provider))
+        .where(account_readings.c.at <= func.now() + AHEAD)
         .order_by(account_readings.c.provider, account_readings.c.at.desc())
     )
     return [_reading(row) for row in (await connection.execute(each)).mappings()]
@@ -38,7 +40,7 @@ async def spent(
     table = account_readings.c
     said = (
         select(table.at, table.spent_today_usd)
-        .where(table.provider == provider, table.at >= since)
+        .where(table.provider == provider, table.at >= since, table.at <= func.now() + AHEAD)
         .where(table.spent_today_usd.is_not(None))
         .order_by(table.at)
     )

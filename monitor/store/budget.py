@@ -20,10 +20,12 @@ class Probed:
 
 async def today(connection: AsyncConnection) -> Probed:
     """Sum and count of every probe of the UTC day, whoever sent it."""
-    midnight = text("date_trunc('day', now(), 'UTC')")
+    midnight, next_midnight = (
+        text(f"date_trunc('day', now() + interval '{days} days', 'UTC')") for days in (0, 1)
+    )
     total = select(
         func.coalesce(func.sum(observations.c.cost_usd), Decimal(0)).label("usd"),
         func.count().label("probes"),
-    ).where(observations.c.slot >= midnight)
+    ).where(observations.c.slot >= midnight, observations.c.slot < next_midnight)
     row = (await connection.execute(total)).one()
     return Probed(row.usd, row.probes)

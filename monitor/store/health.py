@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store.observations import AHEAD
 from monitor.store.report_tables import health_readings
 
 
@@ -91,6 +92,9 @@ async def changes(connection: AsyncConnection, target: str, *, since: datetime) 
         .subquery()
     )  # fmt: skip
     recent = (
-        select(said).where(said.c.at >= since, said.c.facts_before.is_not(None)).order_by(said.c.at)
+        select(said)
+        .where(said.c.at >= since, said.c.at <= func.now() + AHEAD)
+        .where(said.c.facts_before.is_not(None))
+        .order_by(said.c.at)
     )
     return [Change(*row) for row in await connection.execute(recent)]

@@ -26,6 +26,7 @@ _NAMING: ColumnElement[str] = literal_column(
 _BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
 
 Rejected = tuple[Observation, str]  # and why
+AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
 SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
 
 
@@ -103,10 +104,14 @@ _SAMPLE = (
 
 
 async def samples(
-    connection: AsyncConnection, target: str, *, since: datetime, most: int
+    connection: AsyncConnection, target: str, *, since: datetime, until: datetime, most: int
 ) -> tuple[Sample, ...]:
-    """The latest observations of a target by schedule or burst, oldest first."""
-    latest = _judged(target).where(observations.c.started_at >= since)
+    """The latest observations of a target by schedule or burst, oldest first.
+
+    `until` is now: what is dated later was written while a clock was ahead, and is not judged.
+    """
+    started_at = observations.c.started_at
+    latest = _judged(target).where(started_at >= since, started_at <= until + AHEAD)
     rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
     return tuple(_sample(row) for row in reversed(rows.mappings().all()))
 
@@ -130,14 +135,18 @@ async def page(
 
 
 async def direct_answers(
-    connection: AsyncConnection, target: str, queries: Collection[str], *, most: int = 100
-) -> Sequence[tuple[Evidence, ...]]:
-    """The evidence of the latest answers to queries that ask who answers, newest first."""
+    connection: AsyncConnection, target: str, queries: Collection[str], *, until: datetime,
+    most: int = 100,
+) -> Sequence[tuple[Evidence, ...]]:  # fmt: skip
+    """The evidence of the latest answers to queries that ask who answers, newest first.
+
+    `until` is now.
+    """
     table = observations.c
     latest = (
         select(table.evidence)
         .where(table.target == target, table.query.in_(queries), table.origin != "manual")
-        .where(table.outcome == Outcome.ANSWERED.value)
+        .where(table.outcome == Outcome.ANSWERED.value, table.started_at <= until + AHEAD)
         .order_by(table.started_at.desc())
         .limit(most)
     )
@@ -151,6 +160,7 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
     latest = (
         select(table.claims)
         .where(table.target == target, table.identity == Identity.EXPECTED.value)
+        .where(table.slot <= func.now() + AHEAD)
         .order_by(table.slot.desc())
         .limit(most)
         .subquery()
@@ -198,13 +208,14 @@ async def discloses(connection: AsyncConnection, target: str, *, most: int = 500
 
 
 async def configurations(
-    connection: AsyncConnection, target: str, *, since: datetime
+    connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:
-    """When each configuration seen since then was first in force, oldest first."""
+    """When each configuration seen in between was first in force, oldest first."""
     table = observations.c
     seen = (
         select(func.min(table.started_at).label("at"))
         .where(table.target == target, table.slot >= since, table.origin != "manual")
+        .where(table.started_at <= until + AHEAD)
         .group_by(table.config_hash)
         .order_by("at")
     )

@@ -33,7 +33,9 @@ from monitor.store.tables import channels, outbox
 LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
 FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
 PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
-RECHECK = timedelta(hours=1)  # of a channel that refused for good
+ENOUGH = 10  # tries, which take 40 minutes: before them no notice is dead
+RECHECK = timedelta(hours=1)  # of a channel that refused for good, and the longest wait
+LONGEST_PAUSE = RECHECK + timedelta(minutes=1)  # a later end was written by a clock ahead
 STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
 DIGEST = "digest"  # the rule of a day's digest: only the latest waits for a channel
 
@@ -80,7 +82,10 @@ async def lease(connection: AsyncConnection, channel: str) -> Leased | None:
 
     None when nothing is due, or while the channel asked for patience or is broken.
     """
-    waiting = exists().where(channels.c.channel == channel, channels.c.paused_until > func.now())
+    paused = channels.c.paused_until
+    waiting = exists().where(
+        channels.c.channel == channel, paused > func.now(), paused <= func.now() + LONGEST_PAUSE
+    )
     if await connection.scalar(select(waiting)):
         return None
     await _merge_stale(connection)
@@ -92,7 +97,8 @@ async def lease(connection: AsyncConnection, channel: str) -> Leased | None:
     )
     due = (
         select(outbox.c.id)
-        .where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now(), ~blocked)
+        .where(outbox.c.settled_at.is_(None), ~blocked)
+        .where(or_(outbox.c.due_at <= func.now(), outbox.c.due_at > func.now() + LONGEST_PAUSE))
         .order_by(outbox.c.sequence)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -217,8 +223,11 @@ async def settle(
             await _mark(connection, channel, paused_until=None, broken_since=None,
                         broken_why=None, last_sent_at=func.now())  # fmt: skip
         case TryLater(why, after_s, channel_wide, maybe_sent):
-            pause = func.now() + timedelta(seconds=after_s) if after_s is not None else None
-            too_old = outbox.c.created_at < func.now() - PATIENCE
+            pause = None
+            if after_s is not None:
+                pause = func.now() + min(timedelta(seconds=after_s), RECHECK)
+            # A clock that was set ahead for a while makes no notice old.
+            too_old = and_(outbox.c.created_at < func.now() - PATIENCE, outbox.c.attempts >= ENOUGH)
             await connection.execute(
                 update(outbox)
                 .where(row)

@@ -12,6 +12,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 BATCH = 5000  # rows a transaction: some tens of milliseconds
 
 
+async def clock_agrees(connection: AsyncConnection) -> bool:
+    """Whether the rows speak for the clock: some are of the week before the last day.
+
+    A clock that jumped ahead would let everything go at once. Until rows have come for a day
+    nobody knows whether the time before them was an absence or an error of the clock.
+    """
+    return bool(await connection.scalar(_AGREES))
+
+
 async def set_limit(connection: AsyncConnection, raw: timedelta) -> None:
     """Move the instant before which raw rows may go: a whole day ago, and rolled up for certain."""
     await connection.execute(text("""
@@ -52,6 +61,10 @@ async def forget_rounds(connection: AsyncConnection, most: int = BATCH) -> int:
     return max(len(result.all()) for result in gone)
 
 
+_AGREES = text("""
+    SELECT EXISTS (SELECT FROM observations
+        WHERE slot >= now() - interval '8 days' AND slot < now() - interval '1 day')
+""")
 _ROUNDS = (
     text("""
         DELETE FROM slots WHERE ctid IN (

@@ -116,7 +116,7 @@ _NOTICE_LATE = text("""
     INSERT INTO rollups_due (hour)
     SELECT DISTINCT date_trunc('hour', o.slot, (SELECT zone FROM state))
     FROM observations AS o
-    WHERE o.recorded_at >= (SELECT seen_until - interval '10 minutes' FROM state)
+    WHERE o.recorded_at >= (SELECT least(seen_until, now()) - interval '10 minutes' FROM state)
         AND o.slot < (SELECT hours_until FROM state)
         AND o.slot >= (SELECT raw_since FROM state)
     ON CONFLICT DO NOTHING RETURNING hour

@@ -206,7 +206,7 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
         )  # fmt: skip
 
     rows_before = [
-        ran_at(host, slot=NOON + nth * timedelta(minutes=5), identity=identity)
+        ran_at(host, slot=NOON - timedelta(days=1, minutes=-5 * nth), identity=identity)
         for nth, (host, identity) in enumerate(
             [("Groq", Identity.EXPECTED)] * 3
             + [("Lambda", Identity.EXPECTED), ("DeepInfra", Identity.CHANGED)]

@@ -189,6 +189,10 @@ async def test_a_day_of_silence_ends_a_notice_loudly(database: Database, databas
     await lease(database)
     await age(database, created_at="25 hours")
     await settle(database, item, TryLater("HTTP 500"))
+    assert rows(database_url, "SELECT result FROM outbox") == [(None,)], "the clock may be wrong"
+    async with database.begin() as connection:
+        await connection.execute(text("UPDATE outbox SET attempts = 30"))  # as after a day of tries
+    await settle(database, item, TryLater("HTTP 500"))
     assert rows(database_url, "SELECT result, last_error FROM outbox") == [("dead", "HTTP 500")]
 
 

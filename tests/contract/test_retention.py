@@ -9,7 +9,8 @@ from monitor.store import Database, partitions, retention
 from tests.contract.past import TODAY, add, ask, asked, failed, one, roll, run
 
 DAY = timedelta(days=1)
-RAW = "SELECT count(*) FROM observations"
+RAW = "SELECT count(*) FROM observations WHERE slot < now() - interval '8 days'"
+LAST_WEEK = asked(TODAY - 3 * DAY, "recent")  # without rows of the last week nothing is deleted
 
 
 async def test_excerpts_go_after_a_week_those_of_failed_probes_after_a_month(
@@ -25,12 +26,12 @@ async def test_excerpts_go_after_a_week_those_of_failed_probes_after_a_month(
 
 
 async def test_raw_rows_go_after_ninety_days_and_rollups_stay(database: Database) -> None:
-    await add(database, asked(TODAY - 91 * DAY), asked(TODAY - 89 * DAY))
+    await add(database, asked(TODAY - 91 * DAY), asked(TODAY - 89 * DAY), LAST_WEEK)
     await roll(database)
     assert await one(database, RAW) == (1,)
-    assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (2,)
+    assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
     await roll(database)
-    assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (2,)
+    assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (3,)
 
 
 async def test_what_is_not_rolled_up_is_not_deleted(database: Database) -> None:
@@ -62,14 +63,16 @@ async def test_months_that_are_wholly_old_are_dropped_and_others_thinned_out(
     async with database.begin() as connection:
         for month in (month_before, this_month):
             await run(connection, "SELECT make_month(:day)", day=month.date())
-    await add(database, asked(month_before), asked(limit + DAY),
+    await add(database, asked(month_before), asked(limit + DAY), LAST_WEEK,
               *([asked(limit - timedelta(hours=1))] if limit > this_month else []))  # fmt: skip
     await roll(database)
     names = await ask(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{month_before:%Y_%m}",) not in names
     assert (f"observations_{this_month:%Y_%m}",) in names
-    assert await ask(database, "SELECT slot FROM observations") == [(limit + DAY,)]
+    assert await ask(database, "SELECT slot FROM observations WHERE query <> 'recent'") == [
+        (limit + DAY,)
+    ]
 
 
 async def test_batches_are_no_larger_than_asked(database: Database) -> None:
@@ -89,7 +92,7 @@ async def test_rounds_and_account_readings_go_with_the_raw_rows(database: Databa
                                   "VALUES ('rag', 'local', :at, 'w1')", at=at)  # fmt: skip
             await run(connection, "INSERT INTO account_readings (provider, at, state) "
                                   "VALUES ('openrouter', :at, 'ok')", at=at)  # fmt: skip
-    await add(database, asked(TODAY - 100 * DAY))
+    await add(database, asked(TODAY - 100 * DAY), LAST_WEEK)
     await roll(database)
     for table in ("slots", "account_readings"):
         assert await one(database, f"SELECT count(*) FROM {table}") == (1,)

@@ -100,8 +100,9 @@ async def test_degraded_samples_carry_no_latency_to_judge(database: Database) ->
     async with database.begin() as connection:
         await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
         [sample] = await observations.samples(
-            connection, "rag", since=NOON - timedelta(days=1), most=10
-        )
+            connection, "rag", since=NOON - timedelta(days=1), until=NOON + timedelta(days=1),
+            most=10,
+        )  # fmt: skip
     assert sample.ttft_ms is None
 
 
@@ -118,8 +119,9 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
             text("UPDATE observations SET recorded_at = :noon + interval '4 min'"), {"noon": NOON}
         )
         seen = await observations.samples(
-            connection, "rag", since=NOON - timedelta(days=1), most=10
-        )
+            connection, "rag", since=NOON - timedelta(days=1), until=NOON + timedelta(days=1),
+            most=10,
+        )  # fmt: skip
     assert [sample.id for sample in seen] == [early.id, late.id]
 
 

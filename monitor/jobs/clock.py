@@ -1,0 +1,76 @@
+"""The clock job: a clock that was wrong blinds nobody afterwards, and somebody hears of it.
+
+Runs when the worker starts, when the clock steps, and every minute, because another worker's
+clock may be the one that was wrong.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import NAMESPACE_URL, uuid5
+
+from monitor.domain import ALL, Notice, Status
+from monitor.jobs.watch import Watch
+from monitor.store import clock, outbox
+
+log = logging.getLogger(__name__)
+
+RULE = "clock"
+WORTH_SAYING = timedelta(minutes=1)
+
+
+async def check(watch: Watch, *, correct: bool) -> bool:
+    """Look for rows of the future; True when there is a notice to send. Raises Away.
+
+    With `correct` state written in the future is set to now in any case; else only where there
+    are rows of the future.
+    """
+    async with watch.database.begin() as connection:
+        found = await clock.furthest(connection, watch.settings.targets)
+        if found is None and not correct:
+            return False
+        corrected = await clock.correct(connection)
+        notice = _notice(watch, found) if found is not None else None
+        news = notice is not None and await outbox.add(connection, notice, incident=None)
+    if corrected:
+        log.warning("state of the future set to now", extra={"rows": corrected})
+    if found is not None and news:
+        facts = {"target": found.target, "until": found.started_at, "worker": found.worker}
+        log.warning("observations of the future", extra=facts)
+    return news
+
+
+def _notice(watch: Watch, found: clock.Misdated) -> Notice | None:
+    """One notice for each time the clock was wrong; once a day while it still is."""
+    ahead = found.started_at - found.now
+    if ahead < WORTH_SAYING:
+        return None
+    over = found.recorded_at > found.now
+    which = found.recorded_at if over else f"{found.worker} {found.now:%Y-%m-%d}"
+    sentence = (
+        f"Observations are dated up to {_span(ahead)} in the future. "
+        + ("A clock was ahead when they were stored, or is behind now. " if over else
+           f"The clock of worker {found.worker} is ahead of the database's. ")
+        + "They are not judged before that time."
+    )  # fmt: skip
+    return Notice(
+        id=uuid5(NAMESPACE_URL, f"clock {which}"),
+        status=Status.NOTICE,
+        rule=RULE,
+        scope=ALL,
+        sentence=sentence,
+        at=found.now,
+        facts={
+            "Latest": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.target}",
+            "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
+            "Worker": found.worker,
+            "Do first": "Check the time synchronisation (NTP) of the worker's and the database's "
+                        "machine.",
+        },
+    )  # fmt: skip
+
+
+def _span(span: timedelta) -> str:
+    for length, unit in ((timedelta(days=2), "days"), (timedelta(hours=2), "h")):
+        if span >= length:
+            return f"{span // (timedelta(days=1) if unit == 'days' else timedelta(hours=1))} {unit}"
+    return f"{span // timedelta(minutes=1)} min"

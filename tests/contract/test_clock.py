@@ -1,0 +1,216 @@
+"""A clock that was ahead for a while: rows of the future blind nobody, and somebody hears of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from monitor.domain import Identity, Outcome, Sent
+from monitor.jobs import clock, judging, rolling
+from monitor.store import Database, cycles, mutes, observations, outbox, slots
+from monitor.store import clock as clocks
+from tests.contract.past import watch
+from tests.contract.watching import settings, watching
+from tests.e2e.rig import rows
+from tests.facts import notice, observation
+
+EVERY = timedelta(minutes=10)
+STEPS = [timedelta(minutes=4), timedelta(hours=1), timedelta(days=730)]
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def add(database: Database, *new: Any) -> None:
+    """Store them as one clock would have: recorded when they were started."""
+    async with database.begin() as connection:
+        await observations.add(connection, new)
+        await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
+
+
+def round_at(at: datetime, **changes: Any) -> Sequence[Any]:
+    return [observation(slot=at, started_at=at, query=query, **changes) for query in ("hi", "kbli")]
+
+
+def broken(at: datetime) -> Sequence[Any]:
+    return round_at(
+        at, outcome=Outcome.REFUSED, ttft_ms=None, error="refused", model_detected=None,
+        identity=Identity.UNKNOWN, cost_usd=None, cost_source=None,
+    )  # fmt: skip
+
+
+async def run(database: Database, statement: str, **values: object) -> None:
+    async with database.begin() as connection:
+        await connection.execute(text(statement), values)
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+async def test_an_outage_is_announced_although_good_rows_lie_in_the_future(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    at = now()
+    good = [one for nth in range(6) for one in round_at(at + ahead + nth * timedelta(seconds=20))]
+    bad = [one for nth in range(3) for one in broken(at - nth * EVERY)]
+    await add(database, *good, *bad)
+    async with watching(settings(tmp_path), database) as watch:
+        assert await judging.evaluate(watch)
+    assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+async def test_silence_is_noticed_although_rows_lie_in_the_future(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    at = now()
+    await add(database, *round_at(at + ahead), *round_at(at - timedelta(hours=2)))
+    async with watching(settings(tmp_path), database) as watch:
+        old = replace(watch, began_s=watch.began_s - 7200)
+        assert await judging.evaluate(old)
+    assert rows(database_url, "SELECT rule FROM incidents") == [("no_data",)]
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+async def test_an_incident_opened_in_the_future_does_not_outlast_it(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    at = now()
+    await add(database, *(one for nth in range(3) for one in broken(at - nth * EVERY)))
+    async with watching(settings(tmp_path), database) as watch:
+        assert await judging.evaluate(watch)
+        await run(database, "UPDATE incidents SET opened_at = :at, last_breach_at = :at, "
+                            "last_told_at = :at", at=at + ahead)  # fmt: skip
+        await judging.evaluate(watch)
+        # However far ahead the clock was: what comes now is later than the incident.
+        [[opened_at]] = rows(database_url, "SELECT opened_at FROM incidents")
+        assert opened_at <= now()
+        await run(database, "UPDATE observations SET started_at = started_at - interval '1 hour', "
+                            "slot = slot - interval '1 hour', "
+                            "recorded_at = recorded_at - interval '1 hour'")  # fmt: skip
+        await run(database, "UPDATE incidents SET opened_at = opened_at - interval '50 min'")
+        await add(database, *(one for nth in range(3) for one in round_at(now() - nth * EVERY)))
+        await judging.evaluate(watch)
+    [[resolved_at]] = rows(database_url, "SELECT resolved_at FROM incidents WHERE rule = 'down'")
+    assert resolved_at is not None
+
+
+async def test_a_notice_says_so_once(database: Database, database_url: str, tmp_path: Path) -> None:
+    await add(database, *round_at(now() + timedelta(hours=3)))
+    async with watching(settings(tmp_path), database) as watch:
+        assert await clock.check(watch, correct=True)
+        assert not await clock.check(watch, correct=False)
+    [[status, said]] = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
+    assert status == "NOTICE"
+    assert said.startswith("Observations are dated up to 2 h in the future. A clock was ahead")
+
+
+async def test_a_worker_whose_clock_is_ahead_of_the_databases_is_named(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    at = now() + timedelta(hours=3)
+    async with database.begin() as connection:
+        await observations.add(connection, [observation(slot=at, started_at=at, worker="w7")])
+    async with watching(settings(tmp_path), database) as watch:
+        assert await clock.check(watch, correct=False)
+    [[said]] = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
+    assert "The clock of worker w7 is ahead of the database's." in said
+
+
+async def test_clocks_that_agree_say_nothing_and_change_nothing(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    await add(database, *round_at(now()))
+    async with watching(settings(tmp_path), database) as watch:
+        async with database.begin() as connection:
+            await slots.claim(connection, "rag", "local", now() - EVERY, "w1")
+            await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
+                            until=now() + timedelta(days=3))  # fmt: skip
+            await outbox.add(connection, notice(number=None), incident=None)
+            assert await clocks.correct(connection) == 0
+        assert not await clock.check(watch, correct=True)
+    assert rows(database_url, "SELECT until > now() + interval '2 days' FROM mutes") == [(True,)]
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+async def test_state_of_the_future_is_set_to_now(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    at = now() + ahead
+    async with watching(settings(tmp_path), database) as watch:
+        async with database.begin() as connection:
+            await slots.claim(connection, "rag", "local", at, "w1")
+            await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
+                            until=at + timedelta(hours=2))  # fmt: skip
+        await run(database, "UPDATE mutes SET muted_at = :at", at=at)
+        await run(database, "INSERT INTO health_readings (target, url, at, checked_at, unmet, "
+                            "facts) VALUES ('rag', 'u', :at, :at, '{}', '{}')", at=at)  # fmt: skip
+        await run(database, "UPDATE report_state SET hours_until = :at, seen_until = :at, "
+                            "days_until = CAST(:at AS date), raw_since = :at", at=at)  # fmt: skip
+        await clock.check(watch, correct=True)
+    assert rows(database_url, "SELECT * FROM slots") == []
+    held = "SELECT until - now() BETWEEN '1 h 55 min' AND '2 h', muted_at <= now() FROM mutes"
+    assert rows(database_url, held) == [(True, True)]
+    assert rows(database_url, "SELECT at <= now(), checked_at <= now() FROM health_readings") == [
+        (True, True)
+    ]
+    state = ("SELECT hours_until <= now(), seen_until <= now(), raw_since <= now(), "
+             "days_until <= now()::date FROM report_state")  # fmt: skip
+    assert rows(database_url, state) == [(True, True, True, True)]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=1), timedelta(days=730)])
+async def test_a_notice_that_waits_for_the_future_is_sent_now(
+    database: Database, database_url: str, ahead: timedelta
+) -> None:
+    one = notice(number=None)
+    async with database.begin() as connection:
+        await outbox.add(connection, one, incident=None)
+    await run(database, "UPDATE outbox SET due_at = :at", at=now() + ahead)
+    await run(database, "INSERT INTO channels (channel, paused_until) VALUES ('console', :at)",
+              at=now() + ahead)  # fmt: skip
+    async with database.begin() as connection:
+        leased = await outbox.lease(connection, "console")
+        assert leased is not None
+        assert leased.notice.id == one.id
+        await outbox.settle(connection, one.id, Sent(), "console")
+
+
+async def test_a_lease_of_the_future_is_no_sign_of_life(database: Database) -> None:
+    await run(database, "INSERT INTO leases (name, holder, until, fence) VALUES "
+                        "('evaluate', 'gone', now() + interval '730 days', 1)")  # fmt: skip
+    async with database.begin() as connection:
+        assert not await cycles.evaluated(connection)
+        await connection.execute(text("UPDATE leases SET until = now() + interval '10 seconds'"))
+        assert await cycles.evaluated(connection)
+
+
+async def test_a_clock_two_years_ahead_deletes_nothing(
+    database: Database, database_url: str
+) -> None:
+    """The same for the database as rows that are two years old, and a worker that just began."""
+    long_ago = now() - timedelta(days=730)
+    old = [one for nth in range(20) for one in round_at(long_ago - nth * timedelta(hours=7))]
+    await add(database, *old, *round_at(now()))
+    await run(database, "UPDATE report_state SET hours_until = date_trunc('hour', now()), "
+                        "days_until = CAST(now() AS date)")  # fmt: skip
+    count = "SELECT count(*), count(answer_excerpt) FROM observations"
+    standing_in = watch(database)
+    assert await rolling._forget(standing_in) == 0
+    assert rows(database_url, count) == [(42, 42)]
+    # Rows have come for a week since: it was an absence.
+    await add(database, *round_at(now() - timedelta(days=3)))
+    assert await rolling._forget(standing_in) == 40
+    assert rows(database_url, count) == [(4, 4)]
+
+
+async def test_answers_of_the_future_do_not_say_who_answers_now(database: Database) -> None:
+    at = now()
+    await add(database, observation(slot=at, started_at=at),
+              observation(slot=at + EVERY, started_at=at + EVERY))  # fmt: skip
+    async with database.begin() as connection:
+        found = await observations.direct_answers(connection, "rag", ["hi"], until=at)
+    assert len(found) == 1
