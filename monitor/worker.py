@@ -4,10 +4,11 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -46,6 +47,10 @@ GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as shor
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+WITHIN = timedelta(minutes=5)  # of its slot every round begins
+LATE_WITHIN = timedelta(seconds=15)  # of the start all late rounds begin
+
+
 def slot_of(now: datetime, every: timedelta) -> datetime:
     """The round an instant belongs to: rounds are aligned to the wall clock."""
     return EPOCH + (now - EPOCH) // every * every
@@ -58,6 +63,26 @@ def _job_of(lease: str) -> str:
     return lease.replace("_", " ")
 
 
+def phases(targets: Mapping[str, Target]) -> dict[str, timedelta]:
+    """How long after its slot each target's round begins: evenly spread, in order of a hash.
+
+    So that targets on one backend do not slow each other down. Slots stay as they are: workers
+    agree on them, and a round keeps its slot, whatever the other targets are.
+    """
+    order = sorted(targets, key=lambda name: sha256(name.encode()).digest())
+    return {
+        name: min(targets[name].every, WITHIN) * place / len(order)
+        for place, name in enumerate(order)
+    }
+
+
+def worth_asking_late(late: timedelta, every: timedelta) -> bool:
+    """Whether a round that begins so late is far enough from the next: half an interval, or
+    five minutes.
+    """
+    return every - late >= min(every / 2, WITHIN)
+
+
 class Worker:
     """One worker's life: jobs armed, signals heard, everything in flight drained."""
 
@@ -67,6 +92,8 @@ class Worker:
         self.missed = 0
         self._judged_at = time.monotonic()
         self._bursts: dict[str, asyncio.Task[None]] = {}
+        self._late: dict[str, asyncio.Task[None]] = {}
+        self._phases = phases(watch.settings.targets)
         self._flight: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
@@ -98,6 +125,8 @@ class Worker:
         self.watch.wire.abort()
         for burst in self._bursts.values():
             burst.cancel()
+        for late in tuple(self._late.values()):
+            late.cancel()  # what it began is in flight, and ends
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
         for task in side:
@@ -119,8 +148,11 @@ class Worker:
         self._scheduler.remove_all_jobs()
         now = datetime.now(UTC)
         for target in self.watch.settings.targets.values():
-            first = slot_of(now, target.every) + target.every
+            phase = self._phases[target.name]
+            slot = slot_of(now - phase, target.every)
+            first = slot + phase + target.every
             self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
+            self._catch_up(target, slot, now - slot - phase)
         every = self.watch.settings.file.accounts.every
         self._every(every, self._accounts, "accounts", now)
         for name, page in self.watch.settings.health.items():
@@ -174,13 +206,42 @@ class Worker:
         finally:
             self._flight.discard(task)
 
+    def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
+        """See to the slot that is under way, which a restart may have left to nobody."""
+        if target.name not in self._late:
+            share = self._phases[target.name] / min(target.every, WITHIN)
+            wait = share * min(target.every / 4, LATE_WITHIN)
+            task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
+            self._late[target.name] = task
+            task.add_done_callback(lambda _: self._late.pop(target.name, None))
+
+    async def _late_round(
+        self, target: Target, slot: datetime, late: timedelta, wait: timedelta
+    ) -> None:
+        await asyncio.sleep(wait.total_seconds())
+        if self.watch.leaving.is_set():
+            return
+        if worth_asking_late(late, target.every):
+            await self._run(self._ask(target, slot, late=True))
+        else:
+            await self._run(asking.note_missed(self.watch, target, slot))
+
     async def _round(self, target: Target) -> None:
-        slot = slot_of(datetime.now(UTC), target.every)
+        if target.name in self._late:  # it began at the start and takes long
+            self.missed += 1
+            self.watch.metrics.skipped()
+            return
+        now = datetime.now(UTC) - self._phases[target.name]
+        await self._ask(target, slot_of(now, target.every))
+
+    async def _ask(self, target: Target, slot: datetime, *, late: bool = False) -> None:
         between = partial(self._glance, target)
-        if await asking.ask_round(self.watch, target, slot, between=between):
+        asked = await asking.ask_round(self.watch, target, slot, between=between)
+        if asked:
             await self._evaluate(target)
             self._look_closer(target)
-        await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
+        if asked or not late:  # a start alone is no sign of life
+            await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
 
     def _look_closer(self, target: Target) -> None:
         """Begin a burst where something is suspected, one at a time for each target."""

@@ -26,6 +26,7 @@ LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor lea
 log = logging.getLogger(__name__)
 
 TAKEN = "another worker asks it"
+NOT_RUNNING = "no worker was running when it was due"
 BACKING_OFF = "the service is rate limiting (HTTP 429): backing off as its Retry-After asks"
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
@@ -89,6 +90,16 @@ def _backing_off(watch: Watch, target: Target) -> bool:
     """Whether a 429 asked us to wait. An end further away than we ever wait is a clock's error."""
     until = watch.patience.get(target.name)
     return until is not None and timedelta(0) < until - watch.now() <= LONGEST_BACK_OFF
+
+
+async def note_missed(watch: Watch, target: Target, slot: datetime) -> None:
+    """Record that nobody probed a slot, where the target was probed before. Raises Away."""
+    async with watch.database.begin() as connection:
+        if await slots.miss(
+            connection, target.name, watch.region, slot, worker=watch.worker, reason=NOT_RUNNING
+        ):
+            facts = {"target": target.name, "slot": slot, "why": NOT_RUNNING}
+            log.warning("round missed", extra=facts)
 
 
 async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.Standing]:

@@ -122,12 +122,13 @@ _NOTICE_LATE = text("""
     ON CONFLICT DO NOTHING RETURNING hour
 """)
 
+# A round begins up to five minutes after its slot, so an hour is over five minutes later.
 # Where nothing was watched for a week, the next row tells where to go on.
 _DUE = text("""
     SELECT
         d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
         (d.late AT TIME ZONE s.zone)::date < s.days_until AS day_was_rolled_up,
-        date_trunc('hour', now(), s.zone) AS this_hour,
+        date_trunc('hour', now() - interval '5 minutes', s.zone) AS this_hour,
         CASE WHEN EXISTS (SELECT FROM rollups_hourly AS r
                 WHERE r.hour >= s.hours_until - interval '7 days' AND r.probes > 0)
             THEN s.hours_until

@@ -26,7 +26,7 @@ from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
 
-STORED = "SELECT id FROM observations ORDER BY id"
+STORED = "SELECT id FROM observations WHERE origin = 'manual' ORDER BY id"
 
 PROCESS = """
 import asyncio, sys
