@@ -117,7 +117,7 @@ async def _forget(watch: Watch) -> int:
     keep = watch.settings.file.storage
     async with _turn(watch) as connection:
         if not await retention.clock_agrees(connection):
-            log.info("nothing deleted: no observations of the week before the last day")
+            log.debug("nothing deleted: no observations of the week before the last day")
             return 0
     async with _turn(watch) as connection:
         await retention.set_limit(connection, keep.keep_raw)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import DateTime, Table, func, or_, select, text, update
+from sqlalchemy import DateTime, Table, func, or_, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.identity_tables import (
@@ -21,7 +21,7 @@ from monitor.store.identity_tables import (
 )
 from monitor.store.observations import AHEAD
 from monitor.store.report_tables import health_readings
-from monitor.store.tables import account_readings, channels, incidents, observations, outbox
+from monitor.store.tables import account_readings, channels, incidents, outbox
 
 # Instants that rightly lie in the future.
 _PLANNED = {"due_at", "paused_until", "expires_at"}
@@ -43,19 +43,8 @@ class Misdated(NamedTuple):
 
 async def furthest(connection: AsyncConnection, targets: Iterable[str]) -> Misdated | None:
     """The observation of these targets that lies furthest in the future; None: none does."""
-    table = observations.c
-    found: list[Misdated] = []
-    for target in targets:  # one look into the index each
-        latest = (
-            select(table.target, table.worker, table.started_at, table.recorded_at, func.now())
-            .where(table.target == target, table.started_at > func.now() + AHEAD)
-            .order_by(table.started_at.desc())
-            .limit(1)
-        )
-        row = (await connection.execute(latest)).one_or_none()
-        if row is not None:
-            found.append(Misdated(*row))
-    return max(found, key=lambda item: item.started_at, default=None)
+    row = (await connection.execute(_FURTHEST, {"targets": list(targets)})).one_or_none()
+    return Misdated(*row) if row else None
 
 
 async def correct(connection: AsyncConnection) -> int:
@@ -84,6 +73,15 @@ async def correct(connection: AsyncConnection) -> int:
     return count
 
 
+_FURTHEST = text("""
+    SELECT latest.target, latest.worker, latest.started_at, latest.recorded_at, now()
+    FROM unnest(CAST(:targets AS text[])) AS t (name) CROSS JOIN LATERAL (
+        SELECT o.target, o.worker, o.started_at, o.recorded_at FROM observations AS o
+        WHERE o.target = t.name AND o.started_at > now() + interval '10 seconds'
+        ORDER BY o.started_at DESC LIMIT 1
+    ) AS latest
+    ORDER BY latest.started_at DESC LIMIT 1
+""")
 # Rounds claimed for a time that is still to come would be taken for another worker's. A receipt
 # is asked for within two hours or never. Rollups of the future would pass for finished hours.
 _OTHERS = (
