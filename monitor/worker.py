@@ -125,8 +125,6 @@ class Worker:
         self.watch.wire.abort()
         for burst in self._bursts.values():
             burst.cancel()
-        for late in tuple(self._late.values()):
-            late.cancel()  # what it began is in flight, and ends
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
         for task in side:
@@ -218,7 +216,9 @@ class Worker:
     async def _late_round(
         self, target: Target, slot: datetime, late: timedelta, wait: timedelta
     ) -> None:
-        await asyncio.sleep(wait.total_seconds())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait.total_seconds()):
+                await self.watch.leaving.wait()
         if self.watch.leaving.is_set():
             return
         if worth_asking_late(late, target.every):
