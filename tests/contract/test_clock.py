@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from monitor.domain import Identity, Outcome, Sent
 from monitor.jobs import clock, judging, rolling
-from monitor.store import Database, cycles, mutes, observations, outbox, slots
+from monitor.store import Database, cycles, mutes, observations, outbox, roles, slots
 from monitor.store import clock as clocks
 from tests.contract.past import watch
 from tests.contract.watching import settings, watching
@@ -214,3 +214,13 @@ async def test_answers_of_the_future_do_not_say_who_answers_now(database: Databa
     async with database.begin() as connection:
         found = await observations.direct_answers(connection, "rag", ["hi"], until=at)
     assert len(found) == 1
+
+
+async def test_the_writers_role_may_correct_everything(
+    database: Database, database_url: str
+) -> None:
+    assert roles.ensure(database_url) is None
+    async with database.begin() as connection:
+        await connection.execute(text("SET LOCAL ROLE monitor_writer"))
+        assert await clocks.correct(connection) == 0
+        assert await clocks.furthest(connection, ["rag"]) is None

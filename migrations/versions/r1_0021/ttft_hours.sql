@@ -80,10 +80,12 @@ WITH settings AS MATERIALIZED (
         ) AS u
         GROUP BY u.hour, u.target, u.region, u.slot
     ) AS a
+    LEFT JOIN report_targets AS t ON t.target = a.target
+    WHERE t.every_s IS NULL OR a.slot < now() - least(t.every_s, 300) * interval '1 second'
     GROUP BY a.hour, a.target, a.region
 ), rounds AS (
     -- Slots are aligned to 1970-01-01: so many of its multiples lie in the hour, as far as it has come. A round begins
-    -- within its interval, at most five minutes after its slot: before that it is not due.
+    -- within its interval, at most five minutes after its slot: before that it is neither due nor counted as asked.
     SELECT h.hour, t.target,
         greatest(
             ceil(extract(epoch FROM least(h.hour + interval '1 hour', now() - least(t.every_s, 300) * interval '1 second'))
