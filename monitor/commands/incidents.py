@@ -10,7 +10,7 @@ from typing import TypeVar
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.domain import ALL, Incident, lasting
 from monitor.rules import RULES
-from monitor.settings import Settings
+from monitor.settings import CHANNELS, PROVIDERS, Settings
 from monitor.store import Away, Connection, Database, incidents, mutes
 from monitor.store.mutes import Muted
 
@@ -51,7 +51,7 @@ def show(number: int) -> None:
 def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     """Silence a rule, a target, or both, for a reason and a time."""
     settings = configuration()
-    _known(settings, rule, target)
+    rule, target = _known(settings, rule, target)
     until = datetime.now(UTC) + span
 
     async def add(connection: Connection) -> int:
@@ -66,14 +66,14 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
 def unmute(*, rule: str, target: str) -> None:
     """End the mutes of exactly that rule and target."""
     settings = configuration()
-    _known(settings, rule, target)
+    rule, target = rule.strip().lower(), target.strip().lower()  # may be a removed target's
 
     async def end(connection: Connection) -> int:
         return await mutes.end(connection, rule=rule, target=target)
 
     count = _asked(settings, end)
     if not count:
-        stop(f"{rule} · {target} is not muted", BAD_INPUT)
+        stop(f"{rule} · {target} is not muted; `monitor incidents` lists what is", BAD_INPUT)
     print(f"unmuted {rule} · {target}")  # noqa: T201
 
 
@@ -93,11 +93,15 @@ def _asked(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -
             stop(unreachable(settings, url, away))
 
 
-def _known(settings: Settings, rule: str, target: str) -> None:
+def _known(settings: Settings, rule: str, target: str) -> tuple[str, str]:
+    """Both names as they are stored; ends the command where one of them means nothing."""
+    rule, target = rule.strip().lower(), target.strip().lower()
     if rule not in (ALL, *RULES):
         stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
-    if rule not in RULES and target not in (ALL, *settings.targets):
-        stop(f'unknown target "{target}"; known: {ALL}, {", ".join(settings.targets)}', BAD_INPUT)
+    known = (ALL, *settings.targets, *PROVIDERS, *CHANNELS)
+    if target not in known:
+        stop(f'unknown target "{target}"; known: {", ".join(known)}', BAD_INPUT)
+    return rule, target
 
 
 def _person() -> str:

@@ -59,11 +59,11 @@ class _Table:
         self.key, self.faults = key, faults
         self.given: dict[str, object] = {}
         if not isinstance(table, Mapping):
-            faults.append(f"{key} = {table}: must be a table with input and output")
+            faults.append(f"{key}: must be a table with input and output")
             return
         self.given = {str(name): value for name, value in table.items() if value is not None}
         for name in sorted(self.given.keys() - set(columns)):
-            self.refuse(name, "unknown key; known here: " + ", ".join(columns))
+            self.faults.append(f"{key}.{name}: unknown key; known here: {', '.join(columns)}")
 
     def refuse(self, name: str, remedy: str) -> None:
         shown = f" = {self.given[name]}" if name in self.given else ""

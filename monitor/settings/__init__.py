@@ -6,25 +6,45 @@ of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from pydantic import ValidationError
 
+from monitor.addresses import secret_parts
 from monitor.domain import Target
 from monitor.health import HealthPage
 from monitor.rules import ProbeBudget, Rule
-from monitor.settings.building import header_secrets, health_pages, price_faults, rules, targets
-from monitor.settings.environment import Environment, environment
+from monitor.scrub import redact
+from monitor.settings.building import health_pages, price_faults, rules, silence_faults, targets
+from monitor.settings.environment import (
+    CHANNELS,
+    PROVIDERS,
+    SECRET_VARIABLES,
+    Environment,
+    environment,
+)
 from monitor.settings.faults import ConfigurationFault, Fault, faults_in
+from monitor.settings.lenient import fields_normalized
 from monitor.settings.overlay import document, overlay
 from monitor.settings.schema import File
+from monitor.settings.secret_values import references, secret_values, target_secrets
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
-__all__ = ["ConfigurationFault", "Environment", "Fault", "Settings", "exists", "load"]
+__all__ = [
+    "CHANNELS",
+    "PROVIDERS",
+    "ConfigurationFault",
+    "Environment",
+    "Fault",
+    "Settings",
+    "exists",
+    "load",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +65,7 @@ class Settings:
 
 def exists() -> bool:
     """Whether there is a configuration file at all."""
-    return Path(os.environ.get("MONITOR_CONFIG") or "monitor.toml").exists()
+    return Path(os.environ.get("MONITOR_CONFIG", "").strip() or "monitor.toml").exists()
 
 
 def load(
@@ -57,21 +77,22 @@ def load(
     """
     variables = {**(os.environ if environ is None else environ), **laid_over}
     found, faults = environment(variables)
-    path = Path(variables.get("MONITOR_CONFIG") or "monitor.toml")
+    path = Path(variables.get("MONITOR_CONFIG", "").strip() or "monitor.toml")
     table, unread = document(path)
     origins = overlay(table, variables, faults)
     faults += unread
     file = None
     if not unread:
         try:
-            file = File.model_validate(table)
+            file = File.model_validate(fields_normalized(table, File))
         except ValidationError as error:
             faults += faults_in(error, origins)
     judged_by = dict(rules(table, origins, faults))
     watched = dict(targets(file, variables, faults))
+    faults += silence_faults(file)
     faults += price_faults(table)
     if faults or file is None or found is None:
-        raise ConfigurationFault(faults)
+        raise ConfigurationFault(_redacted(faults, table, variables))
     return Settings(
         environment=found,
         file=file,
@@ -79,8 +100,22 @@ def load(
         rules=_with_budget(judged_by, file),
         health=dict(health_pages(file)),
         config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
-        secrets=(*found.secrets, *header_secrets(file, watched)),
+        secrets=(*found.secrets, *target_secrets(file, watched)),
     )
+
+
+def _redacted(
+    faults: Sequence[Fault], table: Mapping[str, Any], variables: Mapping[str, str]
+) -> list[Fault]:
+    """The faults without anything in file or environment that may be a secret."""
+    held = [variables[name].strip() for name in SECRET_VARIABLES if variables.get(name)]
+    held += [variables[name].strip() for name in references(table) if name in variables]
+    held += secret_values(table)
+    secrets = [part for whole in held for part in (whole, *secret_parts(whole))]
+    return [
+        Fault(f.key, f.value and redact(f.value, secrets), redact(f.remedy, secrets))
+        for f in faults
+    ]
 
 
 def _with_budget(judged_by: Mapping[str, Rule], file: File) -> Mapping[str, Rule]:

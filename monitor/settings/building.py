@@ -9,19 +9,29 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from monitor.dialects import dialect_of
-from monitor.domain import Query, Target
+from monitor.domain import ALL, Query, Target
 from monitor.health import HealthPage, address
 from monitor.identity import asks_who
 from monitor.pricing import BadPrices
 from monitor.pricing import rows as price_rows
 from monitor.pricing.book import OVERRIDES
 from monitor.rules import RULES, Rule
-from monitor.settings.faults import Fault, fault_of, suggestion
+from monitor.settings.environment import CHANNELS, PROVIDERS
+from monitor.settings.faults import Fault, fault_of, shown_value, suggestion
+from monitor.settings.lenient import fields_normalized, normalized
 from monitor.settings.overlay import Origins
 from monitor.settings.schema import File, QuerySection, TargetSection
+from monitor.settings.secret_values import REFERENCE
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_AUTHENTICATES = re.compile("auth|key|token|secret|cookie", re.IGNORECASE)
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+# Limits that a rule has from another section, and would not have from its own.
+_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "probe_budget": {
+        "limit_usd": "probes.daily_budget_usd",
+        "limit_probes": "probes.max_per_day",
+    },
+}
 
 
 def rules(
@@ -36,20 +46,25 @@ def rules(
     for name, rule in RULES.items():
         section = sections.get(name, {})
         if not isinstance(section, dict):
-            faults.append(Fault(f"rules.{name}", str(section), f"write a table, [rules.{name}]"))
-        elif section.get("enabled") is not False:
+            faults.append(Fault(f"rules.{name}", None, f"write a table, [rules.{name}]"))
+        else:
+            enabled = normalized(section.get("enabled", True), bool)
+            if not isinstance(enabled, bool):
+                faults.append(Fault(_rule_key(name, ("enabled",), origins), shown_value(enabled),
+                                    "write true or false"))  # fmt: skip
             values = {key: value for key, value in section.items() if key != "enabled"}
             known = {field.name for field in fields(rule)}  # type: ignore[arg-type]
             for key in sorted(values.keys() - known):
-                remedy = f"unknown key; {suggestion(key, sorted(known))}"
-                faults.append(Fault(_rule_key(name, (key,), origins), str(values[key]), remedy))
+                remedy = f"unknown key; {suggestion(key, sorted({*known, 'enabled'}))}"
+                faults.append(Fault(_rule_key(name, (key,), origins), None, remedy))
+            for key in sorted(values.keys() & _ELSEWHERE.get(name, {}).keys()):
+                remedy = f"set {_ELSEWHERE[name][key]} instead, which probing obeys, too"
+                faults.append(Fault(_rule_key(name, (key,), origins), None, remedy))
+            fitting = {key: value for key, value in values.items() if key in known}
             try:
-                yield (
-                    name,
-                    TypeAdapter(rule).validate_python(
-                        {key: value for key, value in values.items() if key in known}
-                    ),
-                )
+                built = TypeAdapter(rule).validate_python(fields_normalized(fitting, rule))
+                if enabled:
+                    yield name, built
             except ValidationError as error:
                 for item in error.errors(include_url=False):
                     path = tuple(str(part) for part in item["loc"])
@@ -59,6 +74,17 @@ def rules(
 def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
     """How a person finds the key: by its variable, else by its place in the file."""
     return origins.get(("rules", name, *path)) or ".".join(("rules", name, *path))
+
+
+def silence_faults(file: File | None) -> Iterator[Fault]:
+    """A maintenance window for something that does not exist would silence nothing."""
+    for number, window in enumerate(file.maintenance if file else ()):
+        scopes = (ALL, *file.targets, *PROVIDERS, *CHANNELS) if file else ()
+        for key, name, known in (("target", window.target, scopes),
+                                 ("rule", window.rule, (ALL, *RULES))):  # fmt: skip
+            if name not in known:
+                remedy = f"unknown {key}; {suggestion(name, known)}"
+                yield Fault(f"maintenance.{number}.{key}", shown_value(name), remedy)
 
 
 def price_faults(document: Mapping[str, Any]) -> Iterator[Fault]:
@@ -80,9 +106,16 @@ def targets(
             key = f"targets.{name}.headers.{header}"
             faults += (
                 Fault(key, None, f"${{{missing}}} is not set in the environment")
-                for missing in sorted(set(_REFERENCE.findall(template)) - variables.keys())
+                for missing in sorted(set(REFERENCE.findall(template)) - variables.keys())
             )
-            headers[header] = _REFERENCE.sub(lambda m: variables.get(m[1], ""), template)
+            value = REFERENCE.sub(lambda m: variables.get(m[1], "").strip(), template).strip()
+            if not _HEADER.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
+                remedy = (
+                    "HTTP cannot carry this header: write its name in letters, digits and -, "
+                    "its value in printable ASCII"
+                )
+                faults.append(Fault(key, None, remedy))
+            headers[header] = value
         target = _target(name, section, headers)
         try:
             dialect_of(target)
@@ -120,14 +153,3 @@ def health_pages(file: File) -> Iterator[tuple[str, HealthPage]]:
         if page.url is not None:
             whole = address(section.url, page.url)
             yield name, HealthPage(url=whole, every=page.every, expect=tuple(page.expect))
-
-
-def header_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
-    """Values of headers that authenticate, and whatever the environment put into one."""
-    for name, target in built.items():
-        templates = file.targets[name].headers
-        for header, value in target.headers.items():
-            if _AUTHENTICATES.search(header) or _REFERENCE.search(templates[header]):
-                yield value
-                cookies = (pair.partition("=")[2] for pair in value.split(";"))
-                yield from filter(None, cookies)

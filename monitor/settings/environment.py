@@ -2,38 +2,54 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
-from urllib.parse import unquote, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    Field,
     SecretStr,
     ValidationError,
     model_validator,
 )
 
-from monitor.settings.faults import Fault
-from monitor.settings.values import HttpUrl
+from monitor.addresses import HIDDEN, postgres_fault, secret_parts
+from monitor.settings.faults import Fault, sentence, shown_value
+from monitor.settings.lenient import normalized
+from monitor.settings.values import HttpUrl, host_and_port
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 def _webhook(value: SecretStr) -> SecretStr:
-    parts = urlsplit(value.get_secret_value())
+    parts = host_and_port(value.get_secret_value())
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
-    if not parts.hostname or not (parts.scheme == "https" or local):
+    if not (parts.scheme == "https" or local):
         raise ValueError("write the whole https address that Slack gave")
     return value
 
 
 def _database(value: SecretStr) -> SecretStr:
-    scheme = value.get_secret_value().partition("://")[0]
-    if scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
-        raise ValueError("write postgresql://user:password@host:5432/database")
+    scheme, mark, rest = value.get_secret_value().partition("://")
+    if fault := postgres_fault(value.get_secret_value()):
+        raise ValueError(fault)
+    return SecretStr(f"{scheme.lower()}{mark}{rest}")
+
+
+def _address(value: SecretStr) -> SecretStr:
+    host_and_port(value.get_secret_value())
     return value
+
+
+def _key(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("holds characters that no key has, such as a blank: copy it again")
+    return value
+
+
+Key = Annotated[SecretStr, AfterValidator(_key)]
 
 
 class Environment(BaseModel):
@@ -45,19 +61,19 @@ class Environment(BaseModel):
     monitor_home: Path = Path(".monitor")
     monitor_config: Path = Path("monitor.toml")
     slack_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
-    slack_bot_token: SecretStr | None = None
+    slack_bot_token: Key | None = None
     slack_channel: str | None = None
     slack_api_base_url: HttpUrl = "https://slack.com/api"
-    openrouter_api_key: SecretStr | None = None
+    openrouter_api_key: Key | None = None
     openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
-    anthropic_admin_key: SecretStr | None = None
+    anthropic_admin_key: Key | None = None
     anthropic_base_url: HttpUrl = "https://api.anthropic.com/v1"
-    openai_admin_key: SecretStr | None = None
+    openai_admin_key: Key | None = None
     openai_base_url: HttpUrl = "https://api.openai.com/v1"
-    heartbeat_url: SecretStr | None = None
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_address)] | None = None
     fly_region: str = "local"
     fly_machine_id: str | None = None
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @model_validator(mode="after")
     def _bot_has_channel(self) -> "Environment":
@@ -70,13 +86,26 @@ class Environment(BaseModel):
         """Every secret held, for redaction; of an address also the part that makes it one."""
         held = (getattr(self, name) for name in type(self).model_fields)
         whole = [s.get_secret_value() for s in held if isinstance(s, SecretStr)]
-        return (*whole, *(part for address in whole for part in _secret_parts(address)))
+        return (*whole, *(part for address in whole for part in _parts(address)))
+
+
+# What an incident may be about besides a target: the account of a provider, a channel.
+PROVIDERS = tuple(
+    name.partition("_")[0] for name in Environment.model_fields if name.endswith("_key")
+)
+CHANNELS = ("bot", "webhook", "console")
+SECRET_VARIABLES = tuple(
+    name.upper()
+    for name, field in Environment.model_fields.items()
+    if "SecretStr" in str(field.annotation)
+)
 
 
 def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[Fault]]:
     """The environment, checked; None with every fault where something in it is wrong."""
-    given = {name: variables[name.upper()] for name in Environment.model_fields
-             if variables.get(name.upper())}  # fmt: skip
+    given = {name: normalized(variables[name.upper()].strip(), field.annotation)
+             for name, field in Environment.model_fields.items()
+             if variables.get(name.upper(), "").strip()}  # fmt: skip
     try:
         return Environment.model_validate(given), []
     except ValidationError as error:
@@ -84,29 +113,28 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
             Fault(
                 str(item["loc"][0]).upper() if item["loc"] else "SLACK_CHANNEL",
                 _shown(str(item["loc"][0]), item["input"]) if item["loc"] else None,
-                item["msg"].removeprefix("Value error, "),
+                sentence(item) if item["loc"] else item["msg"].removeprefix("Value error, "),
             )
             for item in error.errors(include_url=False)
         ]
 
 
-def _secret_parts(address: str) -> Iterator[str]:
-    """The password of an address, else the longest part of its path, as in a webhook's."""
+def _parts(address: str) -> Iterator[str]:
+    """The secrets within an address; of one that is secret as a whole, its longest part, too."""
+    yield from secret_parts(address)
     try:
         parts = urlsplit(address)
     except ValueError:
         return
-    if parts.password:
-        yield parts.password
-        yield unquote(parts.password)
-    elif parts.scheme in ("http", "https"):
+    if parts.scheme in ("http", "https"):
         yield max(reversed(parts.path.split("/")), key=len)
 
 
 def _shown(name: str, value: object) -> str:
     """A value as a fault may show it: of a secret only that it is one, or its scheme."""
-    secret = "SecretStr" in str(Environment.model_fields[name].annotation)
+    secret = name.upper() in SECRET_VARIABLES
     scheme, found, _ = str(value).partition("://")
     if not secret:
-        return f'"{value}"'
-    return f'"{scheme}://***"' if found else "***"
+        return shown_value(value)
+    known = found and scheme.isascii() and scheme.replace("+", "").isalnum() and len(scheme) < 20
+    return f'"{scheme}://{HIDDEN}"' if known else HIDDEN

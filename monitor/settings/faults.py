@@ -8,7 +8,19 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from monitor.addresses import shown
+from monitor.scrub import plain
 from monitor.settings.schema import File
+
+_MAY_BE_SECRET = {"headers", "options"}  # no value under these keys is shown
+_REMEDIES = {
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "list_type": 'write a list, such as ["one", "two"]',
+    "tuple_type": "write a list, such as [14, 3, 1]",
+    "dict_type": "write a table",
+    "model_type": "write a table",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +51,7 @@ def faults_in(error: ValidationError, origins: Mapping[tuple[str, ...], str]) ->
         key = origins.get(path) or ".".join(path) or "monitor.toml"
         if item["type"] == "extra_forbidden":
             remedy = f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
-            yield Fault(key, _shown(item["input"]), remedy)
+            yield Fault(key, None, remedy)  # what stands there may be a secret in a wrong place
         elif item["type"] == "missing" or (item["type"] == "too_short" and path == ("targets",)):
             yield Fault(key, None, _missing(path))
         else:
@@ -47,15 +59,25 @@ def faults_in(error: ValidationError, origins: Mapping[tuple[str, ...], str]) ->
 
 
 def fault_of(item: ErrorDetails, key: str) -> Fault:
-    """A complaint of pydantic about one value, in its own words."""
-    message = item["msg"].removeprefix("Value error, ")
-    whole = isinstance(item["input"], dict)  # the complaint names its key itself
-    return Fault(key, None if whole else _shown(item["input"]), message[:1].lower() + message[1:])
+    """A complaint of pydantic about one value, with a remedy."""
+    path = [str(part) for part in item["loc"]]
+    secret = _MAY_BE_SECRET.intersection(path)
+    whole = isinstance(item["input"], (dict, list))  # the complaint names its key itself
+    value = None if whole or secret else shown_value(item["input"])
+    return Fault(key, value, sentence(item))
+
+
+def sentence(item: ErrorDetails) -> str:
+    """What is wrong with a value, or what to write instead."""
+    if item["type"] == "literal_error":
+        return f"write {item['ctx']['expected']}"
+    message = _REMEDIES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+    return message[:1].lower() + message[1:]
 
 
 def suggestion(key: str, known: Sequence[str]) -> str:
     """The key probably meant, else those that are known."""
-    close = get_close_matches(key, known, n=1)
+    close = get_close_matches(key.strip().lower(), known, n=1)
     if close:
         return f'did you mean "{close[0]}"?'
     return "known here: " + ", ".join(known) if known else "remove it"
@@ -85,6 +107,9 @@ def _by_alias(model: type[BaseModel], alias: str) -> Any:
     return next((f for f in model.model_fields.values() if f.alias == alias), None)
 
 
-def _shown(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else text[:79] + "…"
+def shown_value(value: object) -> str:
+    """A refused value as a person may see it."""
+    text = plain(str(value), 80)
+    if isinstance(value, str):
+        text = f'"{shown(text)}"'
+    return text

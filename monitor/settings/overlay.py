@@ -10,6 +10,7 @@ from monitor.settings.faults import Fault
 from monitor.settings.schema import File
 
 PREFIX = "MONITOR_"
+_FREE = ("prices",)
 _OWN = {"MONITOR_HOME", "MONITOR_CONFIG"}
 
 Origins = dict[tuple[str, ...], str]  # path in the document -> variable it came from
@@ -18,12 +19,15 @@ Origins = dict[tuple[str, ...], str]  # path in the document -> variable it came
 def document(path: Path) -> tuple[dict[str, Any], list[Fault]]:
     """The file as TOML, numbers with a point exact; {} with a fault where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"), parse_float=Decimal), []
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal), []
     except FileNotFoundError:
         remedy = "no such file; name the configuration by MONITOR_CONFIG"
     except OSError as error:
         remedy = f"cannot be read: {error.strerror}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        remedy = f"is not UTF-8 (line {line}): save it in that encoding"
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         remedy = f"is not TOML: {error}"
     return {}, [Fault(str(path), None, remedy)]
 
@@ -44,7 +48,7 @@ def overlay(document: dict[str, Any], variables: Mapping[str, str], faults: list
             if isinstance(table, dict):
                 table = table.setdefault(part, {})
         if isinstance(table, dict):
-            table[path[-1]] = _toml_value(variables[name])
+            table[path[-1]] = _value(variables[name], free=path[0] in _FREE or "options" in path)
             origins[path] = name
         else:
             faults.append(
@@ -53,8 +57,16 @@ def overlay(document: dict[str, Any], variables: Mapping[str, str], faults: list
     return origins
 
 
-def _toml_value(text: str) -> Any:
+def _value(text: str, *, free: bool) -> Any:
+    """A variable as TOML where it is TOML. A number or boolean stays text, unless the schema has
+    no type for it: pydantic then reads it as what the key asks for, be it `4` for a name.
+    """
+    text = text.strip()
     try:
-        return tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}", parse_float=Decimal)
+    except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
+    if len(value) > 1:  # a line of it looks like a key of its own
+        return text
+    found = value["value"]
+    return found if free or isinstance(found, (str, list, dict)) else text

@@ -7,7 +7,18 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from monitor.health import expectation
-from monitor.settings.values import ClockTime, Duration, HttpUrl, Money, SlugName, Zone
+from monitor.settings.lenient import VERBATIM
+from monitor.settings.values import (
+    ClockTime,
+    Duration,
+    HttpUrl,
+    Money,
+    ProxyUrl,
+    SlugName,
+    Zone,
+)
+
+Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
 
 
 class Section(BaseModel):
@@ -16,7 +27,7 @@ class Section(BaseModel):
 
 class QuerySection(Section):
     id: SlugName
-    text: str = Field(min_length=1)
+    text: Annotated[str, VERBATIM] = Field(min_length=1)  # as it is sent
     identity: bool | None = None  # None: as its words say
     prompt_tokens: int | None = Field(None, gt=0)
     stop_after_chars: int | None = Field(None, gt=0)
@@ -32,7 +43,7 @@ class HealthSection(Section):
 
 class TargetSection(Section):
     url: HttpUrl
-    dialect: str
+    dialect: Name
     queries: list[QuerySection] = Field(min_length=1)
     every: Duration = timedelta(minutes=5)
     expected_models: list[str] = []
@@ -44,7 +55,7 @@ class TargetSection(Section):
     stall_deadline: Duration = timedelta(seconds=20)
     deadline: Duration = timedelta(seconds=60)
     ca_file: str | None = None
-    proxy: HttpUrl | None = None
+    proxy: ProxyUrl | None = None
     chars_per_token: Decimal = Field(Decimal(4), gt=0, le=20)
     daily_queries: int = Field(0, ge=0)
     persona: bool = True
@@ -100,8 +111,8 @@ class IncidentsSection(Section):
 class MaintenanceSection(Section):
     """A recurring window in which nothing is told."""
 
-    target: str = "all"
-    rule: str = "all"
+    target: Name = "all"
+    rule: Name = "all"
     days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(min_length=1)
     start: ClockTime = Field(alias="from")
     end: ClockTime = Field(alias="to")

@@ -4,14 +4,15 @@ import re
 from datetime import time, timedelta
 from decimal import Decimal
 from typing import Annotated
-from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -20,15 +21,16 @@ def duration(value: object) -> timedelta:
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str):
-        parts = _DURATION.findall(value)
-        if parts and "".join(n + u for n, u in parts) == value.strip():
+        written = "".join(value.split()).lower()
+        parts = _DURATION.findall(written)
+        if parts and "".join(n + u for n, u in parts) == written:
             return timedelta(seconds=sum(float(n) * _SECONDS[u] for n, u in parts))
     raise ValueError('write a duration such as "30s", "5m" or "1h30m"')
 
 
 def _positive(value: timedelta) -> timedelta:
     if value <= timedelta(0):
-        raise ValueError("must be longer than nothing")
+        raise ValueError("must be greater than zero")
     return value
 
 
@@ -38,13 +40,37 @@ def _name(value: str) -> str:
     return value
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
+def host_and_port(value: str) -> SplitResult:
+    """The parts of a whole http(s) address. Raises ValueError, without the value."""
+    remedy = "write a whole address, such as https://rag.example.com"
+    try:
+        parts = urlsplit(value)
+        port = parts.port  # raises for one that is no number
+    except ValueError:
+        raise ValueError(f"the address cannot be read; {remedy}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("write a whole address, such as https://rag.example.com")
+        raise ValueError(remedy)
+    if port == 0:
+        raise ValueError("there is no port 0")
+    if _BLANK.search(value):
+        raise ValueError("an address holds no blanks or control characters: write them as %20")
+    return parts
+
+
+def _proxy_url(value: str) -> str:
+    parts = host_and_port(value)
+    if parts.scheme != "http":
+        raise ValueError("only proxies at http:// addresses are supported")
+    return value.rstrip("/")
+
+
+def _http_url(value: str) -> str:
+    parts = host_and_port(value)
     if parts.username or parts.password:
         raise ValueError("an address holds no credentials: put them into headers")
-    if parts.hostname.startswith("169.254.") or parts.hostname == "metadata.google.internal":
+    if (parts.hostname or "").startswith("169.254.") or parts.hostname == (
+        "metadata.google.internal"
+    ):
         raise ValueError("a cloud metadata address is never a target")
     return value.rstrip("/")
 
@@ -53,14 +79,18 @@ def _zone(value: str) -> str:
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError):
-        raise ValueError('write a zone of the tz database, such as "Europe/Rome"') from None
+        same = (zone for zone in available_timezones() if zone.lower() == value.lower())
+        found = next(same, None)
+        if found is None:
+            raise ValueError('write a zone of the tz database, such as "Europe/Rome"') from None
+        return found
     return value
 
 
 def _clock(value: object) -> object:
     if isinstance(value, time):
         return value
-    if isinstance(value, str) and (match := _CLOCK.fullmatch(value)):
+    if isinstance(value, str) and (match := _CLOCK.fullmatch(value.strip())):
         return time(int(match[1]), int(match[2]))
     raise ValueError('write a time of day such as "09:00"')
 
@@ -68,6 +98,7 @@ def _clock(value: object) -> object:
 Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
 SlugName = Annotated[str, AfterValidator(_name)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Zone = Annotated[str, AfterValidator(_zone)]
 ClockTime = Annotated[time, BeforeValidator(_clock)]

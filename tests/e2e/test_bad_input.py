@@ -137,6 +137,8 @@ def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
         (("incidents", "show", "99"), "there is no incident #99"),
         (("incidents", "mute", "--rule", "no", "--for", "1h", "--reason", "x"),
          'unknown rule "no"'),
+        (("incidents", "mute", "--rule", "ttft", "--target", "rga", "--for", "1h", "--reason", "x"),
+         'unknown target "rga"; known: all, rag, openrouter, anthropic, openai, bot, webhook'),
         (("incidents", "list", "--since", "long"), "write a duration"),
     ],
 )  # fmt: skip

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[2] / "monitor"
 
 # Innermost first. A room may import from rooms further up this list, never from its own line.
 LEVELS: tuple[tuple[str, ...], ...] = (
-    ("domain", "error_text", "scrub"),
+    ("domain", "addresses", "error_text", "scrub"),
     (
         "dialects",
         "measure",

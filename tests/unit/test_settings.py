@@ -46,18 +46,18 @@ def test_the_shipped_file_is_sound() -> None:
         ("", {}, "targets: nothing to watch; add [targets.NAME] with url, dialect and "
          "[[targets.NAME.queries]]"),
         (GOOD.replace("dialect =", "evry ="), {},
-         'targets.rag.evry = "bali_zero": unknown key; did you mean "every"?'),
+         'targets.rag.evry: unknown key; did you mean "every"?'),
         (GOOD.replace('url = "https://rag.example.com"', "url = 7"), {},
          "targets.rag.url = 7: input should be a valid string"),
         (GOOD.replace("https://", "ftp://"), {},
          'targets.rag.url = "ftp://rag.example.com": write a whole address, such as '
          "https://rag.example.com"),
         (GOOD.replace("https://", "https://me:pw@"), {},
-         'targets.rag.url = "https://me:pw@rag.example.com": an address holds no credentials: '
+         'targets.rag.url = "https://***@rag.example.com": an address holds no credentials: '
          "put them into headers"),
         (GOOD.replace('"https://rag.example.com"', '"http://169.254.169.254/"'), {},
          'targets.rag.url = "http://169.254.169.254/": a cloud metadata address is never a target'),
-        (GOOD + "every = 5\n", {}, "targets.rag.queries.0.every = 5: unknown key; known here: "
+        (GOOD + "every = 5\n", {}, "targets.rag.queries.0.every: unknown key; known here: "
          "id, identity, prompt_tokens, stop_after_chars, text"),
         (GOOD.replace("[[", 'every = "5"\n[['), {},
          'targets.rag.every = "5": write a duration such as "30s", "5m" or "1h30m"'),
@@ -68,13 +68,13 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD.replace("bali_zero", "bali_one"), {}, None),
         (GOOD + "[rules.tfft]\n", {}, 'rules.tfft: unknown rule; did you mean "ttft"?'),
         (GOOD + "[rules.ttft]\nlimit = 5\n", {},
-         'rules.ttft.limit = 5: unknown key; did you mean "limit_ms"?'),
+         'rules.ttft.limit: unknown key; did you mean "limit_ms"?'),
         (GOOD + "[rules.ttft]\nlimit_ms = -5\n", {},
          "rules.ttft: limit_ms = -5.0: write a number above 0"),
         (GOOD + '[rules.spend]\ntimezone = "Mars"\n', {},
          "rules.spend: timezone = 'Mars': write a zone such as \"UTC\" or \"Europe/Rome\""),
         (GOOD + '[rules.ttft]\nmode = "often"\n', {},
-         "rules.ttft.mode = \"often\": input should be 'evidence', 'consecutive' or 'immediate'"),
+         "rules.ttft.mode = \"often\": write 'evidence', 'consecutive' or 'immediate'"),
         (GOOD, {"MONITOR_RULES__TTFT__LIMIT_MS": "soon"},
          'MONITOR_RULES__TTFT__LIMIT_MS = "soon": input should be a valid number, unable to parse '
          "string as a number"),
@@ -82,7 +82,7 @@ def test_the_shipped_file_is_sound() -> None:
          "MONITOR_COLOUR: unknown variable; write MONITOR_<SECTION>__<KEY> with a section of "
          "monitor.toml, or unset it"),
         (GOOD, {"MONITOR_PROBES__BUDGET": "1"},
-         "MONITOR_PROBES__BUDGET = 1: unknown key; known here: daily_budget_usd, max_per_day, "
+         "MONITOR_PROBES__BUDGET: unknown key; known here: daily_budget_usd, max_per_day, "
          "thin_out"),
         (GOOD, {"DATABASE_URL": "mysql://u:secret@h/d"},
          'DATABASE_URL = "mysql://***": write postgresql://user:password@host:5432/database'),
@@ -91,7 +91,7 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD, {"SLACK_BOT_TOKEN": "xoxb-1"},
          "SLACK_CHANNEL: SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not: name the channel's id"),
         (GOOD, {"LOG_LEVEL": "LOUD"},
-         "LOG_LEVEL = \"LOUD\": String should match pattern '^(DEBUG|INFO|WARNING|ERROR)$'"),
+         "LOG_LEVEL = \"LOUD\": write 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         (GOOD.replace("[[", 'headers = { Authorization = "Bearer ${NO_SUCH}" }\n[['), {},
          "targets.rag.headers.Authorization: ${NO_SUCH} is not set in the environment"),
     ],
@@ -143,7 +143,10 @@ def test_a_rule_can_be_switched_off(tmp_path: Path) -> None:
 def test_secrets_are_known_for_redaction_and_shown_nowhere(tmp_path: Path) -> None:
     text = GOOD.replace("[[", 'headers = { Authorization = "Bearer ${RAG}", X-Env = "live" }\n[[')
     loaded = settings(tmp_path, text, RAG="canary-rag", SLACK_WEBHOOK_URL="https://s/canary-hook")
-    assert set(loaded.secrets) == {"Bearer canary-rag", "https://s/canary-hook", "canary-hook"}
+    assert set(loaded.secrets) == {
+        "Bearer canary-rag", "https://s/canary-hook", "canary-hook",
+        "live",  # any header may hold one; `redact` leaves short words alone
+    }  # fmt: skip
     assert "canary" not in repr(loaded)
     assert "canary" not in repr(loaded.targets["rag"])
 
