@@ -29,13 +29,14 @@ class Ledger:
             self._begin(now)
             self._yesterday = over if over.ends_at == self._starts_at else None
 
-    def add(self, at: datetime, usd: Decimal | None) -> bool:
+    def add(self, at: datetime, usd: Decimal | None, *, margin_usd: Decimal = Decimal(0)) -> bool:
         """Add money, None if nobody knows how much; True when it began a new slice."""
         self.reach(at)
         if usd is None:
             self._at_least = True
             return False
         self.total_usd += usd
+        self.margin_usd += margin_usd
         start = at - (at - _EPOCH) % SLICE
         began = not self._slices or self._slices[-1][0] < start
         if began:
@@ -53,7 +54,8 @@ class Ledger:
 
     def _begin(self, at: datetime) -> None:
         self._day, self._starts_at, self._ends_at = day_of(at, self._zone)
-        self.total_usd, self._at_least = Decimal(0), False
+        self.total_usd = self.margin_usd = Decimal(0)
+        self._at_least = False
 
     def _today(self, *, sliced: bool) -> Spend:
         return Spend(
@@ -62,5 +64,6 @@ class Ledger:
             ends_at=self._ends_at,
             total_usd=self.total_usd,
             at_least=self._at_least,
+            margin_usd=self.margin_usd,
             slices=tuple(self._slices) if sliced else (),
         )

@@ -20,7 +20,7 @@ from monitor.domain import (
     incident_key,
 )
 from monitor.incidents import Policy, Silence, plan
-from monitor.rules import OF_TARGETS, DailySpend, Rule, Window, is_literal
+from monitor.rules import OF_TARGETS, DailySpend, Rule, UpperEnd, Window, is_literal
 
 AT_ONCE = (
     "fallback",
@@ -116,14 +116,23 @@ class Replay:
             looked_back = timedelta(hours=rule.rate_hours)
             self._ledger = Ledger(rule.timezone, looked_back=looked_back, start=row.at)
         failed = row.sample is not None and not row.sample.outcome.good
-        sliced = self._ledger.add(row.at, row.cost_usd or Decimal(0) if failed else row.cost_usd)
-        if not sliced and self._ledger.total_usd <= rule.limit_usd:
+        usd = row.cost_usd or Decimal(0) if failed else row.cost_usd
+        ledger = self._ledger
+        sliced = ledger.add(row.at, usd, margin_usd=row.margin_usd)
+        if not sliced and ledger.total_usd + ledger.margin_usd <= rule.limit_usd:
             return []  # nothing new can be said of it
-        return [self._judge_spend(rule, self._ledger, sliced=sliced)]
+        return [
+            self._judge_spend(rule, ledger, sliced=sliced),
+            *([self._judge_upper_end(rule, ledger)] if ledger.margin_usd else ()),
+        ]
 
     def _judge_spend(self, rule: Rule, ledger: Ledger, *, sliced: bool) -> Verdict:
         standing = self._incidents.get((rule.name, ALL))
         return rule.judge(ledger.days(sliced=sliced), standing, self._at)
+
+    def _judge_upper_end(self, rule: Rule, ledger: Ledger) -> Verdict:
+        standing = self._incidents.get((rule.name, ALL))
+        return rule.judge(UpperEnd(ledger.days(sliced=False)), standing, self._at)
 
     def _judged(self, rules: Iterable[Rule], window: Window) -> list[Verdict]:
         return [

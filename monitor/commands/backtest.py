@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.backtest import BadRow, Event, Replay, Row, as_json, replay
 from monitor.commands.opening import BAD_INPUT, database_url, stop, unreachable
-from monitor.domain import Identity
+from monitor.domain import Identity, Sample
 from monitor.identity import same
 from monitor.incidents import Policy
 from monitor.rules import RULES, Rule
@@ -108,9 +108,16 @@ async def _pages(url: str, since: datetime) -> AsyncIterator[list[Row]]:
             if not found:
                 return
             after = found[-1][1]
-            yield [Row(item.at, target, item.cost_usd, item) for target, item in found]
+            yield [_row(target, item) for target, item in found]
     finally:
         await database.close()
+
+
+def _row(target: str, sample: Sample) -> Row:
+    if sample.cost_ends is None:
+        return Row(sample.at, target, None, sample)
+    low, high = sample.cost_ends
+    return Row(sample.at, target, low, sample, high - low)
 
 
 def _lined(events: Iterable[Event]) -> None:

@@ -17,7 +17,7 @@ from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
-from monitor.domain import Target, Unpriced
+from monitor.domain import Target, Unpriced, amount_text
 from monitor.embedded import EmbeddedFault
 from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
@@ -208,6 +208,16 @@ def _projection(target: Target, book: Book, budget: Decimal) -> Iterator[str]:
             continue
         held = f"; the probe budget stops probes at ${budget}/day"
         yield f"  {role} {model}: {_spend(forecast)}{held * (forecast.probes.usd > budget)}"
+    yield from _unknown(target, book)
+
+
+def _unknown(target: Target, book: Book) -> Iterator[str]:
+    """What an answer of unknown model is taken to cost."""
+    found = pricing.projected(target, book=book, at=datetime.now(UTC)).values()
+    priced = [item.query.usd for item in found if isinstance(item, Projection)]
+    if priced:
+        cost = amount_text(min(priced), max(priced), lambda usd: f"${usd:.6f}")
+        yield f"  model unknown: an answer is priced as {cost}"
 
 
 def _spend(forecast: Projection) -> str:

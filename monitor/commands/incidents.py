@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.domain import ALL, Incident, lasting
+from monitor.domain import ALL, Incident, amount_text, lasting
 from monitor.rules import RULES
 from monitor.settings import CHANNELS, PROVIDERS, Settings
 from monitor.store import Away, Connection, Database, incidents, mutes
@@ -37,14 +37,17 @@ def show(number: int) -> None:
     """Print everything known of one incident."""
     settings = configuration()
 
-    async def one(connection: Connection) -> Incident | None:
-        return await incidents.numbered(connection, number)
+    async def one(connection: Connection) -> tuple[Incident | None, incidents.Cost | None]:
+        return (
+            await incidents.numbered(connection, number),
+            await incidents.cost(connection, number),
+        )
 
-    incident = _asked(settings, one)
+    incident, cost = _asked(settings, one)
     if incident is None:
         stop(f"there is no incident #{number}; `monitor incidents list` shows what there is",
              BAD_INPUT)  # fmt: skip
-    for line in _whole(incident):
+    for line in _whole(incident, cost):
         print(line)  # noqa: T201
 
 
@@ -128,7 +131,7 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
         )
 
 
-def _whole(incident: Incident) -> Iterator[str]:
+def _whole(incident: Incident, cost: incidents.Cost | None) -> Iterator[str]:
     yield from _lines([incident], [])
     notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
     for label, value in (
@@ -146,6 +149,10 @@ def _whole(incident: Incident) -> Iterator[str]:
     ):
         if value is not None:
             yield f"  {label}: {value}"
+    if cost is not None:
+        between = amount_text(cost.usd, cost.high_usd, lambda usd: f"${usd:.4f}",
+                              at_least=cost.at_least)  # fmt: skip
+        yield f"  cost while open: {between}"
     yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
     if incident.rows:
         yield "  observations: " + ", ".join(map(str, incident.rows))

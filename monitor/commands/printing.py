@@ -65,9 +65,6 @@ def show(observations: Sequence[Observation]) -> None:
 def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:
     judged = [s.ttft_ms for s in seen if s.ttft_ms is not None and s.stamp is not Stamp.DEGRADED]
     totals = [s.total_ms for s in seen if s.total_ms is not None]
-    costs = [s.cost_usd for s in seen if s.cost_usd is not None]
-    unpriced = any(s.cost_usd is None and s.pieces for s in seen)
-    spent = f"{'≥ ' if unpriced else ''}{sum(costs):.6f}" if costs else "not known"
     return (
         name,
         str(len(seen)),
@@ -76,7 +73,7 @@ def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:
         _ms(max(judged, default=None)),
         _ms(percentile(totals, 50)),
         _counted(_answerer(s) for s in seen),
-        spent,
+        _spent(seen),
     )
 
 
@@ -86,6 +83,17 @@ def _answerer(seen: Observation) -> str:
     if seen.identity not in (Identity.CHANGED, Identity.DISPUTED):
         return model
     return f"{model} ({seen.identity})" if seen.model_detected else seen.identity.value
+
+
+def _spent(seen: Sequence[Observation]) -> str:
+    """The sum of what is known; two ends where the model of an answer is not."""
+    known = [s.cost_usd is not None or s.cost_low_usd is not None for s in seen]
+    if not any(known):
+        return "not known"
+    unpriced = any(s.pieces for s, priced in zip(seen, known, strict=True) if not priced)
+    low, high = (f"{sum(usd):.6f}" for usd in zip(*(s.cost_ends for s in seen), strict=True))
+    least = "≥ " if unpriced else ""
+    return f"{least}{low}" if low == high else f"{low} to {least}{high}"
 
 
 def _counted(words: Iterator[str]) -> str:

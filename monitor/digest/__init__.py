@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.digest.figures import Day, Figures, Latency, Own, Saving, Served, Told
-from monitor.domain import ALL, Identity, Notice, Status
+from monitor.domain import ALL, Identity, Notice, Status, amount_text
 
 __all__ = [
     "RULE",
@@ -138,7 +138,7 @@ def _spent(day: Day | None, limit_usd: Decimal | None) -> str:
     if day is None:
         return _NOT_KNOWN
     limit = "" if limit_usd is None else f" of {_usd(limit_usd)}"
-    return f"{'at least ' if day.at_least else ''}{_usd(day.total_usd)}{limit}"
+    return _between(day.total_usd, day.margin_usd, at_least=day.at_least) + limit
 
 
 def _day(day: Day | None, limit_usd: Decimal | None) -> str:
@@ -146,8 +146,10 @@ def _day(day: Day | None, limit_usd: Decimal | None) -> str:
     if day is None:
         return _NOT_KNOWN
     account = _NOT_KNOWN if day.account_usd is None else _usd(day.account_usd)
-    return (f"{_spent(day, limit_usd)}; meters: probes {_usd(day.probes_usd)}, "
-            f"traffic {_usd(day.traffic_usd)}, account {account}")  # fmt: skip
+    probes = _between(day.probes_usd, day.probes_margin_usd)
+    traffic = _between(day.traffic_usd, day.traffic_margin_usd)
+    return (f"{_spent(day, limit_usd)}; meters: probes {probes}, "
+            f"traffic {traffic}, account {account}")  # fmt: skip
 
 
 def _saving(saving: Saving) -> str:
@@ -157,6 +159,8 @@ def _saving(saving: Saving) -> str:
     said = f"{_usd(saving.probes_usd)} on yesterday's probes"
     if saving.traffic_usd is not None:
         said += f", {_usd(saving.traffic_usd)} a day at the service's own queries"
+    if saving.left_out:
+        said += f"; {_count(saving.left_out, 'answer')} without a cost left out"
     return said
 
 
@@ -182,7 +186,8 @@ def _own(own: Own, budget_usd: Decimal) -> str:
     if own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
-    budget = f"probe budget today {_usd(own.budget_used_usd)} of {_usd(budget_usd)}"
+    used = _between(own.budget_used_usd, own.budget_margin_usd)
+    budget = f"probe budget today {used} of {_usd(budget_usd)}"
     return f"{missed}, {degraded}, {budget}"
 
 
@@ -201,6 +206,10 @@ def _ms(value: float | None) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
+
+
+def _between(usd: Decimal, margin_usd: Decimal, *, at_least: bool = False) -> str:
+    return amount_text(usd, usd + margin_usd, _usd, at_least=at_least)
 
 
 def _usd(value: Decimal) -> str:

@@ -32,7 +32,10 @@ class Served:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
-    """What a day cost, and what each meter says: they are never added up."""
+    """What a day cost, and what each meter says: they are never added up.
+
+    Margins: so much more if the dearest declared models gave the answers of unknown model.
+    """
 
     day: date
     total_usd: Decimal
@@ -40,6 +43,9 @@ class Day:
     traffic_usd: Decimal
     account_usd: Decimal | None
     at_least: bool
+    margin_usd: Decimal = Decimal(0)
+    probes_margin_usd: Decimal = Decimal(0)
+    traffic_margin_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,7 @@ class Saving:
 
     probes_usd: Decimal | None
     traffic_usd: Decimal | None
+    left_out: int = 0  # whole answers without a cost: their model is unknown, or has no price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,7 @@ class Own:
     waiting: int
     lost: int  # messages given up in the span
     broken_why: str | None
+    budget_margin_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

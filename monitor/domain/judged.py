@@ -32,7 +32,18 @@ class Sample:
     why: str = ""  # the judgement on `identity` in one sentence
     change_detected: bool = False  # the change detector recorded that it passed its threshold
     error: str | None = None  # why it failed, one line without our secrets; may be foreign text
+    cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
+    cost_high_usd: Decimal | None = None
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
+
+    @property
+    def cost_ends(self) -> tuple[Decimal, Decimal] | None:
+        """The least and the most it cost: equal where the model is known; None: no price."""
+        if self.cost_usd is not None:
+            return self.cost_usd, self.cost_usd
+        if self.cost_low_usd is None or self.cost_high_usd is None:
+            return None
+        return self.cost_low_usd, self.cost_high_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

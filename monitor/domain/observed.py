@@ -180,3 +180,10 @@ class Observation:
     source_count: int | None = None  # None: the protocol lists no sources
     source_best_score: float | None = None
     source_newest_at: datetime | None = None
+
+    @property
+    def cost_ends(self) -> tuple[Decimal, Decimal]:
+        """The least and the most it cost as far as known: equal where the model is."""
+        if self.cost_usd is not None:
+            return self.cost_usd, self.cost_usd
+        return self.cost_low_usd or Decimal(0), self.cost_high_usd or Decimal(0)

@@ -124,7 +124,7 @@ async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.St
     except Away:
         spent = watch.spent.get(midnight, budget.Probed(Decimal(0), 0))
     spent += watch.spool.spent(midnight)
-    if spent.usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
+    if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily budget of probes is used up", history
     return None, history
 

@@ -28,6 +28,6 @@ async def gauge(watch: Watch, metrics: Metrics) -> None:
     probes = watch.settings.file.probes
     metrics.outbox(waiting.waiting, waiting.oldest_at)
     metrics.delivery(channel, waiting.broken_why if waiting.broken_since is not None else None)
-    metrics.budget(probes.daily_budget_usd - spent.usd, probes.max_per_day - spent.count)
+    metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
     metrics.incidents(opened)
     metrics.database(watch.now() if writable and not len(watch.spool) else None)

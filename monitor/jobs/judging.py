@@ -38,6 +38,7 @@ from monitor.rules import (
     DailySpend,
     Probing,
     Rule,
+    UpperEnd,
     Window,
     is_literal,
 )
@@ -158,7 +159,8 @@ async def _verdicts(
     async def spend() -> list[Verdict]:
         spent = await days(connection, watch, _zone(rules.get("spend")), now)
         found = []
-        for verdict in judged("spend", ALL, spent):
+        of_days = [*judged("spend", ALL, spent), *judged("spend", ALL, UpperEnd(spent))]
+        for verdict in of_days:
             added = partial(
                 answered.expensive, connection, verdict, watch.settings.targets.values(),
                 standing.get(("spend", ALL)), since=spent[-1].starts_at,
@@ -298,7 +300,8 @@ async def _probing(connection: Connection, now: datetime) -> Probing:
     """The probes of the UTC day: the day the budget is counted by."""
     spent = await budget.today(connection)
     day, starts_at, ends_at = day_of(now)
-    total = Spend(day=day, starts_at=starts_at, ends_at=ends_at, total_usd=spent.usd)
+    total = Spend(day=day, starts_at=starts_at, ends_at=ends_at, total_usd=spent.usd,
+                  margin_usd=spent.margin_usd)  # fmt: skip
     return Probing(day=total, probes=spent.count)
 
 

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from monitor.domain import Query, Sample, Target
+from monitor.domain import Identity, Query, Sample, Target
 from monitor.jobs.watch import Watch
-from monitor.rules import Fallback, NoData
+from monitor.rules import Fallback, ModelChanged, NoData
 from monitor.rules.windows import MISSED, PATIENCE
 from monitor.store import Connection, budget, incidents, observations
 
 THINNED = "thinned out"
+CHANGES = (Fallback.name, ModelChanged.name)  # another model answers, and may cost more
 RECENT = timedelta(hours=1)  # what its answers cost and tell
 SHORTEST = timedelta(minutes=1)  # who asks more often wants news more than money
 _LATEST = 200
@@ -49,7 +50,11 @@ def pace(
     blindness; one interval of it is kept free. Where even the sparsest pace costs more, it is
     that one.
     """
-    paid = [s.cost_usd for s in latest if s.identity.fallback and s.cost_usd is not None]
+    paid = [
+        s.cost_ends[1]
+        for s in latest
+        if s.cost_ends is not None and (s.identity.fallback or s.cost_usd is None)
+    ]
     if target.every < SHORTEST or not paid or not _fell(latest):
         return Pace()
     answer = sum(paid, Decimal(0)) / len(paid)
@@ -64,9 +69,13 @@ def pace(
 
 
 def _fell(latest: Sequence[Sample]) -> bool:
-    """Whether the newest round fell back. One that did not, or says nothing, is no time to wait."""
+    """Whether the newest round fell back or changed. One that did not is no time to wait."""
     newest = max(sample.round for sample in latest)
-    return any(sample.identity.fallback for sample in latest if sample.round == newest)
+    return any(
+        sample.identity.fallback or sample.identity is Identity.CHANGED
+        for sample in latest
+        if sample.round == newest
+    )
 
 
 def patience(target: Target, rule: NoData | None) -> timedelta:
@@ -101,7 +110,7 @@ async def asked(
         target,
         latest,
         patience=patience(target, silence if isinstance(silence, NoData) else None),
-        left_usd=max(Decimal(0), probes.daily_budget_usd - spent.usd) / len(fallen),
+        left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
         left=_DAY - (now - _EPOCH) % _DAY,
     )
     nth, rest = divmod((slot - _EPOCH) // target.every, chosen.one_of)
@@ -118,6 +127,6 @@ def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
 
 
 async def _fallen(connection: Connection) -> set[str]:
-    """The targets whose fallback stands open; they share what is left of the budget."""
+    """The targets whose change of model is open; they share what is left of the budget."""
     standing = await incidents.standing(connection)
-    return {item.scope for item in standing if item.rule == Fallback.name and item.open}
+    return {item.scope for item in standing if item.rule in CHANGES and item.open}

@@ -63,11 +63,12 @@ ADVICE: Mapping[str, Advice] = {
     "unpriced": Advice(
         "Give the model a price in monitor.toml: until then spend is told as at least.",
         "SELECT model_detected, count(*) FROM report.observations "
-        "WHERE {rows} AND cost_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;",
+        "WHERE {rows} AND cost_usd IS NULL AND cost_low_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;",
     ),
     "probe_budget": Advice(
         "Probing pauses until the day ends: find what made probes dearer, or raise the budget.",
-        "SELECT target, model_detected, count(*), sum(cost_usd) FROM report.observations "
+        "SELECT target, model_detected, count(*), sum(coalesce(cost_usd, cost_high_usd)) "
+        "FROM report.observations "
         "WHERE {rows} GROUP BY 1, 2 ORDER BY 4 DESC;",
     ),
     "delivery": Advice(

@@ -73,10 +73,12 @@ class Metrics:
             held.answer.labels(*heard).observe(observation.total_ms / 1000)
         if outcome is Outcome.ANSWERED:
             held.answers.labels(target, observation.identity.value).inc()
-        if observation.cost_usd is not None:
-            held.cost.labels(target).inc(float(observation.cost_usd))
-        elif observation.pieces:
-            held.unpriced.labels(target).inc()
+        low, high = observation.cost_ends
+        held.cost.labels(target).inc(float(low))
+        held.cost_high.labels(target).inc(float(high))
+        if observation.pieces and observation.cost_usd is None:
+            ranged = observation.cost_high_usd is not None
+            (held.ranged if ranged else held.unpriced).labels(target).inc()
 
     def round(self, target: str, *, whole: bool) -> None:
         """Count a round; not whole: it was refused, cut short, or nobody could claim it."""

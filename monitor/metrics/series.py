@@ -42,6 +42,8 @@ class Series(NamedTuple):
     answers: Counter
     stamps: Counter
     cost: Counter
+    cost_high: Counter
+    ranged: Counter
     unpriced: Counter
     rounds: Counter
     missed: Counter
@@ -80,7 +82,12 @@ def series(registry: CollectorRegistry) -> Series:
         probes=counter("monitor_probes", "Probes by how they ended.", ("target", "outcome")),
         answers=counter("monitor_answers", "Answers by who gave them.", ("target", "identity")),
         stamps=counter("monitor_samples", "TTFT samples by who timed them.", ("target", "stamp")),
-        cost=counter("monitor_probes_usd", "What our own probes cost, as priced.", ["target"]),
+        cost=counter("monitor_probes_usd", "What our own probes cost, answers of unknown model "
+                     "on the cheapest declared model.", ["target"]),
+        cost_high=counter("monitor_probes_high_usd", "The same, answers of unknown model on the "
+                          "most expensive declared model.", ["target"]),
+        ranged=counter("monitor_ranged_answers", "Answers of unknown model, priced as a range.",
+                       ["target"]),
         unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", ["target"]),
         rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", ["target"]),
         missed=counter("monitor_rounds_missed", "Rounds that were not asked whole.", ["target"]),
@@ -122,7 +129,16 @@ def begin_at_zero(
             held.answers.labels(target.name, identity.value)
         for stamp in Stamp:
             held.stamps.labels(target.name, stamp.value)
-        for alone in (held.cost, held.unpriced, held.rounds, held.missed, held.cycle, held.stopped):
+        for alone in (
+            held.cost,
+            held.cost_high,
+            held.ranged,
+            held.unpriced,
+            held.rounds,
+            held.missed,
+            held.cycle,
+            held.stopped,
+        ):
             alone.labels(target.name)
     for stage in STAGES:
         held.success.labels(stage)

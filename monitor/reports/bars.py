@@ -52,12 +52,15 @@ def model_share(page: Page, watched: Watched) -> Markup:
 def spend(page: Page) -> Markup:
     """Dollars a day by meter, against the limit."""
     title = "Spend per day"
-    note = "A provider's account where it is known, else our probes and the estimated traffic."
+    note = (
+        "A provider's account where it is known, else our probes and the estimated traffic. "
+        "Hatched: as much more it may be, where the model of answers is unknown."
+    )
     if not page.spend:
         return figure(title, label="", plane=None, note=note, empty="No day was reckoned yet.")
     days, found = _days(page), {item.day: item for item in page.spend}
     limit = page.spend_limit_usd
-    top = max([item.total_usd for item in page.spend] + ([limit] if limit else []))
+    top = max([item.high_usd for item in page.spend] + ([limit] if limit else []))
     scale = heights(float(top) * 1.08)
     shapes = [shape for place, on in enumerate(days) if on in found
               for shape in _metered(found[on], place, len(days), scale)]  # fmt: skip
@@ -67,7 +70,7 @@ def spend(page: Page) -> Markup:
         keys.append(Key(f"limit {usd(limit)} a day", "limit", "line"))
     plane = Plane(height=HEIGHT, shapes=shapes, across=_across(days),
                   up=upright(scale, HEIGHT, usd))  # fmt: skip
-    said = ", ".join(f"{day(item.day)} {usd(item.total_usd, at_least=item.at_least)}"
+    said = ", ".join(f"{day(item.day)} {_whole(item)}"
                      for item in page.spend[-7:])  # fmt: skip
     return figure(title, label=f"Bars of spend by day, the latest: {said}.", plane=plane,
                   keys=keys, note=note)  # fmt: skip
@@ -75,7 +78,7 @@ def spend(page: Page) -> Markup:
 
 def _metered(item: DaySpend, place: int, of: int, scale: Heights) -> Iterator[Markup]:
     """One day's bar: what each meter added, from the bottom up; the sum is what is judged."""
-    said = f"{day(item.day)}: {usd(item.total_usd, at_least=item.at_least)} in all"
+    said = f"{day(item.day)}: {_whole(item)} in all"
     amounts = [(name, style, getattr(item, f"{name}_usd")) for name, style in METERS]
     said += "".join(f" · {name} {usd(amount)}" for name, _, amount in amounts if amount)
     above = 0.0
@@ -84,12 +87,21 @@ def _metered(item: DaySpend, place: int, of: int, scale: Heights) -> Iterator[Ma
             tall = HEIGHT * scale.share(float(amount))
             yield _bar(place, of, HEIGHT - above - tall, tall, style=style, title=said)
             above += tall
+    more = HEIGHT * scale.share(float(item.high_usd)) - above
+    if item.high_usd > item.total_usd and more > 0:
+        yield _bar(place, of, HEIGHT - above - more, more, style="unknown", title=said)
+
+
+def _whole(item: DaySpend) -> str:
+    return usd(item.total_usd, high=item.high_usd, at_least=item.at_least)
 
 
 def _meter_keys(spent: Sequence[DaySpend]) -> Iterator[Key]:
     for name, style in METERS:
         if any(getattr(item, f"{name}_usd") for item in spent):
             yield Key(name, style)
+    if any(item.high_usd > item.total_usd for item in spent):
+        yield Key("at most, of unknown models", "unknown")
 
 
 def histogram(watched: Watched) -> Markup:

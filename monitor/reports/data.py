@@ -102,19 +102,24 @@ class QueryFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryCost:
-    """What one canned query costs when one model answers it. `mean_usd` None: no price."""
+    """What one canned query costs when one model answers it. `mean_usd` None: no price.
+
+    Where the model is unknown it costs between `mean_usd` and `mean_high_usd`.
+    """
 
     query: str
     model: str | None
     answers: int
     mean_usd: Decimal | None
+    mean_high_usd: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaySpend:
     """The spend of one day; a meter that is off, or silent, is None.
 
-    `at_least`: something in it has no price.
+    `at_least`: something in it has no price. High ends count answers of unknown model as given
+    by the most expensive declared model; None: the same as the low end.
     """
 
     day: date
@@ -123,6 +128,13 @@ class DaySpend:
     traffic_usd: Decimal | None
     account_usd: Decimal | None
     at_least: bool
+    total_high_usd: Decimal | None = None
+    probes_high_usd: Decimal | None = None
+    traffic_high_usd: Decimal | None = None
+
+    @property
+    def high_usd(self) -> Decimal:
+        return self.total_usd if self.total_high_usd is None else self.total_high_usd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +151,7 @@ class Told:
     because: str
     cost_usd: Decimal | None
     cost_at_least: bool
+    cost_high_usd: Decimal | None = None
     first_seen_at: datetime | None = None
     opening_because: str | None = None
 

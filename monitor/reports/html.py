@@ -92,7 +92,8 @@ def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
                 over=watched.failed > 0.1 * counted)  # fmt: skip
     if page.spend:
         today, most = page.spend[-1], page.spend_limit_usd
-        yield _tile("spend of the last day", usd(today.total_usd, at_least=today.at_least),
+        yield _tile("spend of the last day", usd(today.total_usd, high=today.high_usd,
+                                                   at_least=today.at_least),
                     f"limit {usd(most)} a day" if most is not None else "no limit",
                     over=most is not None and today.total_usd > most)  # fmt: skip
     opened = [

@@ -100,10 +100,17 @@ def share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
-def usd(value: Decimal | float | None, *, at_least: bool = False) -> str:
-    """Dollars: cents from a dollar on, four significant digits below, never in exponents."""
+def usd(
+    value: Decimal | float | None, *, high: Decimal | None = None, at_least: bool = False
+) -> str:
+    """Dollars: cents from a dollar on, four significant digits below, never in exponents.
+
+    `high`: the other end, where it lies between two.
+    """
     if value is None:
         return "–"
+    if high is not None and usd(high) != usd(value):
+        return f"between {usd(value)} and {usd(high, at_least=at_least)}"
     shown = "0" if not value else f"{value:,.2f}" if value >= 1 else _small(Decimal(value))
     return f"{'≥ ' if at_least else ''}${shown}"
 

@@ -55,25 +55,34 @@ def _phases_of(query: QueryFigures) -> list[tuple[str, str, float]]:
 
 def costs(watched: Watched) -> Markup:
     """What a canned query costs on each model that answered it."""
-    title, note = "Cost per query", "Mean of whole answers, by who answered. No price, no bar."
+    title = "Cost per query"
+    note = ("Mean of whole answers, by who answered. No price, no bar. "
+            "Hatched: at most, where the model is unknown.")  # fmt: skip
     priced = [item for item in watched.costs if item.mean_usd is not None]
     if not priced:
         return figure(title, label="", plane=None, note=note, empty="No answer has a price.")
     scale, roles = (
-        heights(float(max(item.mean_usd or Decimal(0) for item in priced))),
+        heights(float(max(item.mean_high_usd or item.mean_usd or Decimal(0) for item in priced))),
         cast(watched),
     )
     shapes, texts = [], []
     for place, item in enumerate(watched.costs):
         # The figure first: where there is no room, the end of a name is cut off.
-        name = f"{usd(item.mean_usd)} · {item.query} · {item.model or 'model not identified'}"
+        cost = usd(item.mean_usd, high=item.mean_high_usd)
+        name = f"{cost} · {item.query} · {item.model or 'model not identified'}"
         texts.append(written(0, place * ROW + 14, name, style="row-label"))
         if item.mean_usd is not None:
             said = f"{name}, mean of {item.answers} answers"
-            shapes.append(box(0, place * ROW + 20, width=WIDTH * scale.share(float(item.mean_usd)),
+            low = WIDTH * scale.share(float(item.mean_usd))
+            shapes.append(box(0, place * ROW + 20, width=low,
                               height=BAR, style=roles.style(item.model), title=said))  # fmt: skip
+            if item.mean_high_usd is not None and item.mean_high_usd > item.mean_usd:
+                more = WIDTH * scale.share(float(item.mean_high_usd)) - low
+                shapes.append(box(low, place * ROW + 20, width=more, height=BAR,
+                                  style="unknown", title=said))  # fmt: skip
     spoken = "Level bars. " + " ".join(
-        f"{item.query} on {item.model or 'a model not identified'}: {usd(item.mean_usd)}."
+        f"{item.query} on {item.model or 'a model not identified'}: "
+        f"{usd(item.mean_usd, high=item.mean_high_usd)}."
         for item in watched.costs
     )
     plane = _level(shapes, texts, rows=len(watched.costs), scale=scale, money=True)

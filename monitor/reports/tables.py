@@ -46,7 +46,7 @@ def incidents(page: Page) -> Markup:
         [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
          (page.clock(item.began_at), "state"), (_ended(item, page), "state"),
          (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
-         (usd(item.cost_usd, at_least=item.cost_at_least), "figure"),
+         (usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least), "figure"),
          (item.sentence, "wide")]
         for item in page.incidents
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -127,9 +128,13 @@ def _spend(page: Page) -> RenderableType:
     table = _table("day", "spent", "probes", "traffic", "account", right=4)
     limit = page.spend_limit_usd
     for item in page.spend[-14:]:
-        whole = usd(item.total_usd, at_least=item.at_least)
+        whole = usd(item.total_usd, high=item.high_usd, at_least=item.at_least)
         over = limit is not None and item.total_usd > limit
-        meters = (usd(amount) for amount in (item.probes_usd, item.traffic_usd, item.account_usd))
+        meters = (
+            _short(item.probes_usd, item.probes_high_usd),
+            _short(item.traffic_usd, item.traffic_high_usd),
+            usd(item.account_usd),
+        )
         table.add_row(day(item.day), Text(whole, style="bold red" if over else ""), *meters)
     drawn = [float(item.total_usd) for item in page.spend]
     top = max([*drawn, float(limit or 0)]) or 1.0
@@ -152,9 +157,19 @@ def _incident(page: Page, item: Told) -> Iterator[RenderableType]:
         (f"open, {lasted}", "bold red") if item.resolved_at is None else f"lasted {lasted}",
     )
     figures = (f"peak {value_of(item.rule, item.peak)}, limit {value_of(item.rule, item.limit)}, "
-               f"cost {usd(item.cost_usd, at_least=item.cost_at_least)}")  # fmt: skip
+               f"cost {_cost(item)}")  # fmt: skip
     yield Padding(Text(figures, style="dim"), (0, 0, 0, 3))
     yield Padding(_plain(item.sentence), (0, 0, 0, 3))
+
+
+def _cost(item: Told) -> str:
+    return usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least)
+
+
+def _short(low: Decimal | None, high: Decimal | None) -> str:
+    """A meter's two ends, as short as a column of figures must be."""
+    said = usd(low)
+    return said if low is None or usd(high) in (said, "–") else f"{said} – {usd(high)}"
 
 
 def _table(*heads: str, right: int = 0) -> Table:

@@ -20,7 +20,7 @@ from monitor.rules.literal import is_literal
 from monitor.rules.model_changed import ModelChanged
 from monitor.rules.no_data import NoData
 from monitor.rules.probe_budget import ProbeBudget, Probing
-from monitor.rules.spend import SLICE, DailySpend
+from monitor.rules.spend import SLICE, DailySpend, UpperEnd
 from monitor.rules.ttft import Ttft
 from monitor.rules.unpriced import Unpriced
 from monitor.rules.windows import SAMPLES, SPAN, Window
@@ -42,7 +42,7 @@ RULES: Mapping[str, type[Rule]] = {
     "no_data": NoData,  # a Window
     "identity_unknown": IdentityUnknown,  # a Window
     "unpriced": Unpriced,  # a Window
-    "spend": DailySpend,  # days of Spend, the last of them today's
+    "spend": DailySpend,  # days of Spend, the last of them today's, and their UpperEnd
     "probe_budget": ProbeBudget,  # Probing: today's probes
     "key": Key,  # the latest Reading of a provider, and its Credit
     "delivery": Delivering,  # the Backlog of a channel
@@ -73,6 +73,7 @@ __all__ = [
     "Rule",
     "Ttft",
     "Unpriced",
+    "UpperEnd",
     "Window",
     "is_literal",
 ]

@@ -93,7 +93,7 @@ def _compared(
     """Who answers instead of whom, how that is known, and what it costs now and before."""
     asked_for = [sample for sample in known if sample.identity.fallback is False]
     told = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
-    now, before = mean_usd(fallen), mean_usd(asked_for)
+    now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:
         told["Cost a query"] = f"${now:.6f}" + (f", before ${before:.6f}" if before else "")
         if a_day:
@@ -108,7 +108,7 @@ def names(samples: Iterable[Sample]) -> str:
     return ", ".join(name for name, _ in counted.most_common(3))
 
 
-def mean_usd(samples: Iterable[Sample]) -> Decimal | None:
+def _mean_usd(samples: Iterable[Sample]) -> Decimal | None:
     """What one of the samples cost on average; None where no price is known."""
     costs = [sample.cost_usd for sample in samples if sample.cost_usd is not None]
     return sum(costs, Decimal(0)) / len(costs) if costs else None

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from itertools import takewhile
 from statistics import fmean, median
 from typing import ClassVar
 
-from monitor.domain import Identity, Incident, Sample, State, Verdict
+from monitor.domain import Identity, Incident, Sample, State, Verdict, amount_text
 from monitor.rules.answers import Answers
-from monitor.rules.fallback import mean_usd, names
+from monitor.rules.fallback import names
 from monitor.rules.limits import at_least
 from monitor.rules.shares import ShareLimits, unjudged
 from monitor.rules.windows import Window
@@ -177,11 +178,20 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
     after, before = _median_ms(hits), _median_ms(expected)
     if after is not None:
         told["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
-    usd, usd_before = mean_usd(hits), mean_usd(expected)
-    if usd is not None or usd_before is not None:
-        cost = "not known" if usd is None else f"${usd:.6f}"
-        told["Cost a query"] = cost + (f", before ${usd_before:.6f}" if usd_before else "")
+    cost, cost_before = _mean_cost(hits), _mean_cost(expected)
+    if cost or cost_before:
+        told["Cost a query"] = cost or "not known"
+        told["Cost a query"] += f", before {cost_before}" if cost_before else ""
     return {label: said for label, said in told.items() if said}
+
+
+def _mean_cost(samples: Sequence[Sample]) -> str | None:
+    """What one of the samples cost on average; between two ends where the model is unknown."""
+    ends = [sample.cost_ends for sample in samples if sample.cost_ends is not None]
+    if not ends:
+        return None
+    low, high = (sum(usd, Decimal(0)) / len(ends) for usd in zip(*ends, strict=True))
+    return amount_text(low, high, lambda usd: f"${usd:.6f}")
 
 
 def _median_ms(samples: Sequence[Sample]) -> float | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict
+from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text
 from monitor.rules.limits import at_least, positive
 
 
@@ -20,6 +20,8 @@ class Probing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBudget:
     """Breach when probes reached their budget of the day: probing stops, and says so.
+
+    Answers of unknown model count as the dearest declared one.
 
     The limits are those of section `probes`, which stop the probing itself. The incident
     ends with the day.
@@ -38,7 +40,7 @@ class ProbeBudget:
     def judge(self, probing: Probing, standing: Incident | None, now: datetime) -> Verdict:
         """Judge the probes of today."""
         day, probes = probing.day, probing.probes
-        reached = day.total_usd >= self.limit_usd or probes >= self.limit_probes
+        reached = day.high_usd >= self.limit_usd or probes >= self.limit_probes
         if standing is not None and standing.open and standing.once != f"{day.day}":
             state = State.OK  # the day it was about is over
         elif reached:
@@ -47,13 +49,14 @@ class ProbeBudget:
             state = State.HOLD if standing is not None and standing.open else State.OK
         stopped = reached and state is State.BREACH
         pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
+        spent = amount_text(day.total_usd, day.high_usd, lambda usd: f"${usd:.4f}")
         return Verdict(
             rule=self.name,
             scope=ALL,
             state=state,
-            value=day.total_usd,
+            value=day.high_usd,
             limit=self.limit_usd,
-            because=f"{probes} probes of {day.day} cost ${day.total_usd:.4f}; "
+            because=f"{probes} probes of {day.day} cost {spent}; "
             f"budget ${self.limit_usd:.2f}, {self.limit_probes} probes.{pause}",
             once=f"{day.day}" if stopped else None,
             since=now if stopped else None,  # probing stopped with the probe that reached it

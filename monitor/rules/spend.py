@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict
+from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text
 from monitor.rules.limits import at_least, positive, zone
 
 SLICE = timedelta(minutes=5)
@@ -19,14 +19,24 @@ _AT = itemgetter(0)
 _LOW = 3  # standard errors below the mean rate: what is told early should come true
 
 
+@dataclass(frozen=True, slots=True)
+class UpperEnd:
+    """The same days of spend, to be judged by the most they may have cost."""
+
+    days: Sequence[Spend]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailySpend:
-    """Breach when the exact sum of a day passes the limit: said once, then at each doubling.
+    """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
 
     Before that a notice, once a day, when even the low side of the last `rate_hours` at this
     rate carries the sum over the limit before the day ends; judged from `rate_slices` slices
     of five minutes on. The incident of a day ends with the day. Yesterday passing the limit
     late, by rows that came late, is told as yesterday's.
+
+    A notice of its own, once a day, when only the upper end passes the limit: answers of unknown
+    model may have cost as much.
 
     Source: docs/alerts.md#spend
     """
@@ -42,13 +52,15 @@ class DailySpend:
         at_least(self, 2, "rate_slices")
         zone(self, "timezone")
 
-    def judge(self, days: Sequence[Spend], standing: Incident | None, now: datetime) -> Verdict:
+    def judge(
+        self, judged: Sequence[Spend] | UpperEnd, standing: Incident | None, now: datetime
+    ) -> Verdict:
         """Judge the latest days in order, the last of them today's; usually yesterday's and it."""
-        today, told = days[-1], _day_told(standing)
+        if isinstance(judged, UpperEnd):
+            return self._upper_end(judged.days, standing)
+        days, today, told = judged, judged[-1], _day_told(standing)
         if standing is not None and standing.open and told != f"{today.day}":
-            final = next((day.total_usd for day in days if f"{day.day}" == told), standing.value)
-            ended = f"The day {told} is over" + (f", at ${final:.2f}." if final else ".")
-            return self._verdict(State.OK, final, ended)
+            return self._over_with_the_day(days, told, standing)
         if today.total_usd > self.limit_usd:
             return self._over(today, standing)
         if standing is not None and standing.open:  # a correction: what was told stays told
@@ -60,6 +72,33 @@ class DailySpend:
         return self._early(today, now) or self._verdict(
             State.OK, today.total_usd, self._so_far(today)
         )
+
+    def _over_with_the_day(
+        self, days: Sequence[Spend], told: str | None, standing: Incident
+    ) -> Verdict:
+        day = next((day for day in days if f"{day.day}" == told), None)
+        final = standing.value if day is None else day.total_usd
+        ended = f"The day {told} is over"
+        if day is not None and day.high_usd:
+            ended += f", at {amount_text(day.total_usd, day.high_usd, _cents)}"
+        elif final:
+            ended += f", at ${final:.2f}"
+        return self._verdict(State.OK, final, f"{ended}.")
+
+    def _upper_end(self, days: Sequence[Spend], standing: Incident | None) -> Verdict:
+        """The notice that a day passed the limit if unknown models are the dearest declared."""
+        known = standing is not None and standing.open
+        may_be_over = (
+            day for day in reversed(days) if day.total_usd <= self.limit_usd < day.high_usd
+        )
+        day = None if known else next(may_be_over, None)
+        if day is None:
+            return self._verdict(State.HOLD, days[-1].high_usd, self._so_far(days[-1]))
+        because = (
+            f"{self._so_far(day)} The model of some answers is unknown: the spend exceeds the "
+            "limit if the most expensive declared model gave them."
+        )
+        return self._verdict(State.NOTICE, day.high_usd, because, once=f"{day.day} upper end")
 
     def _over(self, today: Spend, standing: Incident | None) -> Verdict:
         worst = today.total_usd
@@ -112,8 +151,11 @@ class DailySpend:
 
     def _sum(self, day: Spend) -> str:
         """Cents, and further digits where cents would not show on which side it lies."""
-        places = 2 if abs(day.total_usd - self.limit_usd) >= _CENT else 6
-        return f"{'at least ' if day.at_least else ''}${day.total_usd:.{places}f}"
+        return amount_text(day.total_usd, day.high_usd, self._usd, at_least=day.at_least)
+
+    def _usd(self, usd: Decimal) -> str:
+        places = 2 if abs(usd - self.limit_usd) >= _CENT else 6
+        return f"${usd:.{places}f}"
 
     def _verdict(
         self,
@@ -134,6 +176,10 @@ class DailySpend:
             once=once,
             since=since,
         )
+
+
+def _cents(usd: Decimal) -> str:
+    return f"${usd:.2f}"
 
 
 def _day_told(standing: Incident | None) -> str | None:

@@ -18,7 +18,7 @@ class Unpriced:
 
     Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
     last day's. Until they have a price, every sum they belong to says "at least". Answers
-    whose model nobody can tell are the business of `identity_unknown`.
+    whose model nobody can tell are the business of `identity_unknown`: they are priced as a range.
 
     Source: docs/alerts.md#unpriced
     """
@@ -47,6 +47,7 @@ class Unpriced:
             newest = model if counts[model] == self.answers else newest
         named = ", ".join(sorted(counts))
         told = newest is not None and missing > self.limit * of
+        ranged = f" {window.ranged} answers of unknown model are priced as a range."
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -54,7 +55,8 @@ class Unpriced:
             value=missing / of if of else None,
             limit=self.limit,
             because=f"{missing} of {of} answers of the last day have no price"
-            + (f": {named}." if named else "."),
+            + (f": {named}." if named else ".")
+            + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
             facts={model: f"{count} answers" for model, count in counts.most_common(5)},
             once=f"{day} {newest}" if told else None,

@@ -104,7 +104,7 @@ class Window:
         self.unnamed = Answers(KNOWN)  # expected or by nobody known; a hit is by nobody known
         self.compared = Answers(KNOWN)  # known, changed or disputed; all but expected are hits
         self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
-        self.answered = self.unknown = self.unpriced = 0  # among `samples`
+        self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
         self.pace = every  # from one round to the next, as asked or as they come if slower
         self.queries = queries  # a whole round asks
         self.ended_at: datetime | None = None  # when the last probe that says something was over
@@ -269,3 +269,4 @@ class Window:
             self.answered += by
             self.unknown += by * (sample.identity is Identity.UNKNOWN)
             self.unpriced += by * (sample.model is not None and sample.cost_usd is None)
+            self.ranged += by * (sample.cost_high_usd is not None)

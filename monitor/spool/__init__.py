@@ -74,8 +74,10 @@ class Spool:
     def spent(self, since: datetime) -> Probed:
         """How many probes of slots since then wait, and what they cost, as far as known."""
         held = [observation for _, observation in self._kept if observation.slot >= since]
-        known = (item.cost_usd for item in held if item.cost_usd is not None)
-        return Probed(sum(known, Decimal(0)), len(held))
+        ends = [item.cost_ends for item in held]
+        low = sum((usd for usd, _ in ends), Decimal(0))
+        high = sum((usd for _, usd in ends), Decimal(0))
+        return Probed(low, len(held), high - low)
 
     def forget(self, stored: Sequence[Observation]) -> None:
         """Let go of what was stored; some of it may have been dropped in the meantime."""

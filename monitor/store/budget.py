@@ -11,11 +11,21 @@ from monitor.store.tables import observations
 
 @dataclass(frozen=True, slots=True)
 class Probed:
+    """What so many probes cost for certain, and `margin_usd` more if unknown models are dear."""
+
     usd: Decimal
     count: int
+    margin_usd: Decimal = Decimal(0)
+
+    @property
+    def high_usd(self) -> Decimal:
+        """What counts against the budget: no unknown model evades it."""
+        return self.usd + self.margin_usd
 
     def __add__(self, more: "Probed") -> "Probed":
-        return Probed(self.usd + more.usd, self.count + more.count)
+        return Probed(
+            self.usd + more.usd, self.count + more.count, self.margin_usd + more.margin_usd
+        )
 
 
 async def today(connection: AsyncConnection) -> Probed:
@@ -23,9 +33,13 @@ async def today(connection: AsyncConnection) -> Probed:
     midnight, next_midnight = (
         text(f"date_trunc('day', now() + interval '{days} days', 'UTC')") for days in (0, 1)
     )
+    table = observations.c
+    low = func.sum(func.coalesce(table.cost_usd, table.cost_low_usd))
+    margin = func.sum(table.cost_high_usd - table.cost_low_usd)
     total = select(
-        func.coalesce(func.sum(observations.c.cost_usd), Decimal(0)).label("usd"),
+        func.coalesce(low, Decimal(0)).label("usd"),
+        func.coalesce(margin, Decimal(0)).label("margin_usd"),
         func.count().label("probes"),
     ).where(observations.c.slot >= midnight, observations.c.slot < next_midnight)
     row = (await connection.execute(total)).one()
-    return Probed(row.usd, row.probes)
+    return Probed(row.usd, row.probes, row.margin_usd)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -43,7 +42,10 @@ GROUP BY 1, 2, 3
 _DAYS = """
 SELECT day, sum(spent_usd) AS total_usd, coalesce(sum(probes_usd), 0) AS probes_usd,
     coalesce(sum(traffic_usd), 0) AS traffic_usd, sum(account_usd) AS account_usd,
-    bool_or(at_least) AS at_least
+    bool_or(at_least) AS at_least,
+    sum(spent_high_usd - spent_usd) AS margin_usd,
+    sum(probes_high_usd - probes_usd) AS probes_margin_usd,
+    sum(traffic_high_usd - traffic_usd) AS traffic_margin_usd
 FROM report.spend_daily WHERE day IN (:yesterday, :today) GROUP BY day
 """
 
@@ -51,7 +53,9 @@ FROM report.spend_daily WHERE day IN (:yesterday, :today) GROUP BY day
 _SAVING = """
 SELECT CASE WHEN bool_and(saved_usd IS NOT NULL) THEN sum(saved_usd) END AS probes_usd,
     CASE WHEN bool_and(traffic_saved_usd IS NOT NULL) AND max(daily_queries) > 0
-        THEN sum(traffic_saved_usd) END AS traffic_usd
+        THEN sum(traffic_saved_usd) END AS traffic_usd,
+    (SELECT coalesce(sum(answered - priced), 0)::integer FROM report.cost_per_query_daily
+        WHERE day = :yesterday) AS left_out
 FROM report.savings_daily WHERE day = :yesterday
 """
 
@@ -129,10 +133,11 @@ async def own(
     rounds = (await _ask(connection, _ROUNDS, **span)).one()
     probes = (await _ask(connection, _PROBES, **span)).one()
     waiting = await backlog(connection, channel)
-    used: Decimal = (await budget.today(connection)).usd
+    used = await budget.today(connection)
     lost: int = (await _ask(connection, _LOST, since=since)).scalar_one()
     return Own(
-        **rounds._mapping, **probes._mapping, budget_used_usd=used, waiting=waiting.waiting,
+        **rounds._mapping, **probes._mapping, budget_used_usd=used.usd,
+        budget_margin_usd=used.margin_usd, waiting=waiting.waiting,
         lost=lost, broken_why=waiting.broken_why if waiting.broken_since is not None else None,
     )  # fmt: skip
 

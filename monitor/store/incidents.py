@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import RowMapping, Select, func, or_, select, update
+from sqlalchemy import RowMapping, Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -65,6 +65,22 @@ async def open_ones(
     )
     rows = (await connection.execute(wanted.order_by(incidents.c.number))).mappings()
     return tuple(_incident(row) for row in rows)
+
+
+class Cost(NamedTuple):
+    """What probes and traffic cost while an incident was open."""
+
+    usd: Decimal
+    high_usd: Decimal
+    at_least: bool
+
+
+async def cost(connection: AsyncConnection, number: int) -> Cost | None:
+    """What ran up while it was open, from hours computed so far; None: nothing is known."""
+    found = text("SELECT cost_usd, cost_high_usd, cost_at_least FROM report.incidents "
+                 "WHERE number = :number AND cost_usd IS NOT NULL")  # fmt: skip
+    row = (await connection.execute(found, {"number": number})).one_or_none()
+    return Cost(*row) if row else None
 
 
 def _whole() -> Select[Any]:

@@ -98,6 +98,8 @@ _SAMPLE = (
     observations.c.identity_reason,
     observations.c.model_detected,
     observations.c.cost_usd,
+    observations.c.cost_low_usd,
+    observations.c.cost_high_usd,
     _DETECTED,
     observations.c.error,
 )
@@ -242,6 +244,8 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         identity=Identity(row["identity"]),
         model=row["model_detected"],
         cost_usd=row["cost_usd"],
+        cost_low_usd=row["cost_low_usd"],
+        cost_high_usd=row["cost_high_usd"],
         why=row["identity_reason"],
         change_detected=row["change_detected"],
         error=row["error"],

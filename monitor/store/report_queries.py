@@ -145,7 +145,8 @@ GROUP BY 1, 2, 3
 
 COSTS_RAW = """
 SELECT target, query, model_detected AS model, count(*)::integer AS answers,
-    avg(cost_usd)::numeric(20, 12) AS mean_usd
+    avg(coalesce(cost_usd, cost_low_usd))::numeric(20, 12) AS mean_usd,
+    avg(coalesce(cost_usd, cost_high_usd))::numeric(20, 12) AS mean_high_usd
 FROM report.observations
 WHERE slot >= :since AND slot < :until AND good
 GROUP BY target, query, model_detected
@@ -154,7 +155,10 @@ ORDER BY query, answers DESC, model
 
 COSTS_DAILY = """
 SELECT target, query, model, sum(answered)::integer AS answers,
-    (sum(mean_usd * priced) / nullif(sum(priced), 0))::numeric(20, 12) AS mean_usd
+    ((coalesce(sum(mean_usd * priced), 0) + coalesce(sum(mean_low_usd * ranged), 0))
+        / nullif(sum(priced + ranged), 0))::numeric(20, 12) AS mean_usd,
+    ((coalesce(sum(mean_usd * priced), 0) + coalesce(sum(mean_high_usd * ranged), 0))
+        / nullif(sum(priced + ranged), 0))::numeric(20, 12) AS mean_high_usd
 FROM report.cost_per_query_daily
 WHERE day >= :first_day AND day <= :last_day AND answered > 0
 GROUP BY target, query, model
@@ -188,7 +192,10 @@ SELECT day, sum(spent_usd) AS total_usd,
     sum(probes_usd) FILTER (WHERE meter = 'estimate') AS probes_usd,
     sum(traffic_usd) FILTER (WHERE meter = 'estimate') AS traffic_usd,
     sum(spent_usd) FILTER (WHERE meter = 'account') AS account_usd,
-    bool_or(at_least) AS at_least
+    bool_or(at_least) AS at_least,
+    sum(spent_high_usd) AS total_high_usd,
+    sum(probes_high_usd) FILTER (WHERE meter = 'estimate') AS probes_high_usd,
+    sum(traffic_high_usd) FILTER (WHERE meter = 'estimate') AS traffic_high_usd
 FROM report.spend_daily
 WHERE day >= :first_day AND day <= :last_day
 GROUP BY day
@@ -197,7 +204,8 @@ ORDER BY day
 
 INCIDENTS = """
 SELECT number, rule, target AS scope, opened_at, resolved_at, peak, limit_value AS limit, because,
-    cost_usd, coalesce(cost_at_least, false) AS cost_at_least, first_seen_at, opening_because
+    cost_usd, coalesce(cost_at_least, false) AS cost_at_least, first_seen_at, opening_because,
+    cost_high_usd
 FROM report.incidents
 WHERE opened_at < :until AND (resolved_at IS NULL OR resolved_at > :since)
 ORDER BY opened_at DESC, number DESC

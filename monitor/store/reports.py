@@ -120,6 +120,7 @@ class Cost(NamedTuple):
     model: str | None
     answers: int
     mean_usd: Decimal | None
+    mean_high_usd: Decimal | None
 
 
 class Rounds(NamedTuple):
@@ -135,6 +136,9 @@ class Day(NamedTuple):
     traffic_usd: Decimal | None
     account_usd: Decimal | None
     at_least: bool
+    total_high_usd: Decimal
+    probes_high_usd: Decimal | None
+    traffic_high_usd: Decimal | None
 
 
 class Told(NamedTuple):
@@ -150,6 +154,7 @@ class Told(NamedTuple):
     cost_at_least: bool
     first_seen_at: datetime | None
     opening_because: str | None
+    cost_high_usd: Decimal | None
 
 
 class Phases(NamedTuple):

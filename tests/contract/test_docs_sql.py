@@ -44,7 +44,7 @@ async def spent_this_month(database: Database) -> list[tuple[Any, ...]]:
     days = [TODAY] if TODAY.day == 1 else [YESTERDAY, TODAY]
     [spent] = await one(database, "SELECT sum(spent_usd) FROM spend_days WHERE day = ANY(:days)",
                         days=[day.date() for day in days])  # fmt: skip
-    return [(spent, Decimal(2 * TODAY.day), True)]  # nobody was heard today
+    return [(spent, spent, Decimal(2 * TODAY.day), True)]  # nobody was heard today
 
 
 ANSWERS: dict[int, list[tuple[Any, ...]]] = {

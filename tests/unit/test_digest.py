@@ -187,3 +187,21 @@ def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> No
     said = render(notice).text
     assert "more facts" not in said
     assert "Delivery: " in said
+
+
+def test_unknown_models_leave_the_spend_between_two_ends() -> None:
+    assert WELL.yesterday is not None
+    day = replace(
+        WELL.yesterday, at_least=False, margin_usd=Decimal("1.69"),
+        probes_margin_usd=Decimal("0.45"), traffic_margin_usd=Decimal("1.24"),
+    )  # fmt: skip
+    own = replace(WELL.own, budget_margin_usd=Decimal("0.13"))
+    saving = replace(WELL.saving, left_out=12)
+    said = told(yesterday=day, own=own, saving=saving)
+    assert "spent between $0.41 and $2.10 of $2.00 on 2026-11-22" in said.sentence
+    assert said.facts["Spend yesterday"] == (
+        "between $0.41 and $2.10 of $2.00; meters: probes between $0.05 and $0.50, "
+        "traffic between $0.36 and $1.60, account not known"
+    )
+    assert "probe budget today between $0.02 and $0.15 of $0.50" in said.facts["Own health"]
+    assert said.facts["Saved against all-fallback"].endswith("; 12 answers without a cost left out")

@@ -187,3 +187,16 @@ def test_a_database_that_is_away_is_told() -> None:
     assert (
         value(held, "monitor_last_success_timestamp_seconds", stage="read_out") == BEGAN.timestamp()
     )
+
+
+def test_unknown_models_cost_between_two_series() -> None:
+    held = metrics()
+    held.observed(observation(cost_usd=Decimal("0.25")))
+    held.observed(observation(
+        cost_usd=None, cost_source=None, identity=Identity.CHANGED, model_detected=None,
+        cost_low_usd=Decimal("0.25"), cost_high_usd=Decimal("2"),
+    ))  # fmt: skip
+    assert value(held, "monitor_probes_usd_total", target="rag") == 0.5
+    assert value(held, "monitor_probes_high_usd_total", target="rag") == 2.25
+    assert value(held, "monitor_ranged_answers_total", target="rag") == 1
+    assert value(held, "monitor_unpriced_answers_total", target="rag") == 0

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.domain import lasting
-from monitor.reports import bars, sideways
+from monitor.reports import bars, data, sideways
 from monitor.reports.palette import cast
 from monitor.reports.scale import Times, heights, ms, share, usd
 from monitor.reports.spread import bins
@@ -196,3 +196,37 @@ def test_charts_without_data_say_so() -> None:
                   bars.spend(empty), sideways.phases(bare), sideways.costs(bare)):  # fmt: skip
         assert "<svg" not in drawn
         assert 'class="empty"' in drawn
+
+
+def ranged() -> data.DaySpend:
+    """$0.40 for certain, all of it traffic, and $2.10 at most."""
+    return data.DaySpend(
+        day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=None, traffic_usd=Decimal("0.40"),
+        account_usd=None, at_least=False, total_high_usd=Decimal("2.10"),
+        traffic_high_usd=Decimal("2.10"),
+    )  # fmt: skip
+
+
+def test_money_between_two_ends_is_written_with_both() -> None:
+    assert usd(Decimal("0.40"), high=Decimal("2.10")) == "between $0.40 and $2.10"
+    assert usd(Decimal("0.40"), high=Decimal("2.10"), at_least=True) == "between $0.40 and ≥ $2.10"
+    assert usd(Decimal("0.40"), high=Decimal("0.40"), at_least=True) == "≥ $0.40"
+    assert usd(Decimal(0), high=Decimal("2.10")) == "between $0 and $2.10"
+
+
+def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() -> None:
+    drawn = bars.spend(page(spend=(ranged(),)))
+    bar = r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
+    tall = {style: (float(y), float(pixels)) for y, pixels, style in re.findall(bar, drawn)}
+    # $2.50 is the top of 150 pixels: $0.40 from below, and $1.70 above it.
+    assert tall == {"traffic": (126.0, 24.0), "unknown": (24.0, 102.0)}
+    assert "between $0.40 and $2.10 in all" in drawn
+    assert "at most, of unknown models" in drawn
+
+
+def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
+    cost = data.QueryCost(query="hi", model=None, answers=3, mean_usd=Decimal("0.0002"),
+                          mean_high_usd=Decimal("0.0011"))  # fmt: skip
+    drawn = sideways.costs(watched(costs=(cost,)))
+    assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
+    assert drawn.count('height="16"') == 2

@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from dataclasses import replace
+from decimal import Decimal
 from hashlib import sha256
 from html.parser import HTMLParser
 from io import BytesIO, StringIO
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from monitor.reports import html, picture, png
+from monitor.reports import data, html, picture, png
 from monitor.reports.markup import Markup, element, words
 from monitor.reports.picture import dashes
 from monitor.reports.terminal import show, slots, sparkline
@@ -250,3 +251,23 @@ def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> 
     assert weak == {}
     assert min(contrast(colours[name], papers[1]) for name in words_) >= 4.5
     assert len(colours) > 25
+
+
+def test_every_report_names_both_ends_of_what_unknown_models_cost() -> None:
+    day = data.DaySpend(
+        day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=Decimal("0.10"),
+        traffic_usd=Decimal("0.30"), account_usd=None, at_least=False,
+        total_high_usd=Decimal("2.10"), probes_high_usd=Decimal("0.60"),
+        traffic_high_usd=Decimal("1.50"),
+    )  # fmt: skip
+    [first, *_] = page().incidents
+    shown = page(spend=(day,), incidents=(replace(first, cost_high_usd=Decimal("1.10")),))
+    out = StringIO()
+    show(shown, Console(file=out, width=80, highlight=False))
+    [line] = [line for line in out.getvalue().splitlines() if "and $2.10" in line]
+    assert "between $0.40 and $2.10" in line
+    assert "$0.10 – $0.60" in line and "$0.30 – $1.50" in line
+    assert "cost between $0.40 and $1.10" in out.getvalue()
+    written = html(shown)
+    assert "<b>between $0.40 and $2.10</b>" in written
+    assert "between $0.40 and $1.10" in written

@@ -1,5 +1,6 @@
 """`probe_budget`: what our own probes may cost a day."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -59,3 +60,14 @@ def test_the_incident_ends_with_its_day(once: str, usd: str, state: State) -> No
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="limit_usd = 0: write a number above 0"):
         ProbeBudget(limit_usd=Decimal(0))
+
+
+def test_answers_of_unknown_model_count_as_the_dearest_declared_one() -> None:
+    seen = probing("0.10")
+    verdict = ProbeBudget().judge(
+        replace(seen, day=replace(seen.day, margin_usd=Decimal("0.40"))), None, NOON
+    )
+    assert (verdict.state, verdict.value) == (State.BREACH, Decimal("0.50"))
+    assert verdict.because.startswith(
+        "864 probes of 2026-11-23 cost between $0.1000 and $0.5000; budget $0.50"
+    )

@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Incident, Spend, State
-from monitor.rules import DailySpend
+from monitor.domain import Incident, Spend, State, Verdict
+from monitor.rules import DailySpend, UpperEnd
 from tests.marks import NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
@@ -174,3 +174,75 @@ def test_a_day_of_23_hours_leaves_less_time() -> None:
 def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=f"^{said}"):
         DailySpend(**limits)  # type: ignore[arg-type]
+
+
+# --- the upper end: answers of unknown model ---
+
+
+def upper(*days: Spend, standing: Incident | None = None) -> Verdict:
+    return DailySpend().judge(UpperEnd(days), standing, NOON)
+
+
+def ranged(low: str, high: str, **changes: object) -> Spend:
+    return day(low, margin_usd=Decimal(high) - Decimal(low), **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "state"),
+    [
+        ("0.40", "2.00", State.HOLD),  # the limit itself is not over it
+        ("0.40", "2.000000000001", State.NOTICE),
+        ("2.00", "2.10", State.NOTICE),
+        ("2.000000000001", "2.10", State.HOLD),  # certain: the incident says it
+        ("0.40", "0.40", State.HOLD),
+    ],
+)
+def test_only_the_upper_end_over_the_limit_is_a_notice(low: str, high: str, state: State) -> None:
+    verdict = upper(ranged(low, high))
+    assert verdict.state is state
+    assert (verdict.once == "2026-11-23 upper end") is (state is State.NOTICE)
+
+
+def test_the_notice_says_between_which_ends_the_spend_lies() -> None:
+    verdict = upper(ranged("0.40", "2.10"))
+    assert verdict.because == (
+        "Spend of 2026-11-23 (UTC) is between $0.40 and $2.10; limit $2.00. The model of some "
+        "answers is unknown: the spend exceeds the limit if the most expensive declared model "
+        "gave them."
+    )
+    assert (verdict.value, verdict.limit) == (Decimal("2.10"), Decimal("2.00"))
+
+
+def test_an_upper_end_with_something_unpriced_is_at_least_that() -> None:
+    said = upper(ranged("0.40", "2.10", at_least=True)).because
+    assert "between $0.40 and at least $2.10" in said
+
+
+def test_an_upper_end_just_over_the_limit_shows_its_digits() -> None:
+    assert "between $0.40 and $2.000004" in upper(ranged("0.40", "2.000004")).because
+
+
+def test_yesterday_is_said_as_yesterdays_and_today_comes_first() -> None:
+    late = ranged("0.40", "2.10", ago=1)
+    assert upper(late, day("0")).once == "2026-11-22 upper end"
+    assert upper(late, ranged("0.40", "2.10")).once == "2026-11-23 upper end"
+
+
+def test_while_the_incident_is_open_there_is_no_notice_beside_it() -> None:
+    assert upper(ranged("1.90", "2.10"), standing=told("2026-11-23 ×1")).state is State.HOLD
+
+
+def test_the_upper_end_moves_no_verdict_on_what_is_certain() -> None:
+    for usd in ("0", "2.00", "2.000000000001", "4.01"):
+        with_margin, without = ranged(usd, "99"), day(usd)
+        one, other = (DailySpend().judge([each], None, NOON) for each in (with_margin, without))
+        assert (one.state, one.value, one.once) == (other.state, other.value, other.once)
+
+
+def test_a_certain_breach_and_its_end_say_both_ends() -> None:
+    verdict = DailySpend().judge([ranged("2.50", "9.10")], None, NOON)
+    assert verdict.because.startswith("Spend of 2026-11-23 (UTC) is between $2.50 and $9.10;")
+    over = DailySpend().judge(
+        [ranged("2.50", "9.10", ago=1), day("0")], told("2026-11-22 ×1"), NOON
+    )
+    assert over.because == "The day 2026-11-22 is over, at between $2.50 and $9.10."

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -74,3 +75,13 @@ def test_a_share_may_be_allowed() -> None:
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="answers = 0: write a number of at least 1"):
         Unpriced(answers=0)
+
+
+def test_answers_priced_as_a_range_are_not_without_a_price() -> None:
+    samples = [
+        replace(s, cost_low_usd=Decimal(1), cost_high_usd=Decimal(2)) if s.model is None else s
+        for s in answers("uuu|???")
+    ]
+    verdict = Unpriced().judge(window(iter(samples)), None, NOON + timedelta(minutes=6))
+    assert verdict.because.startswith("3 of 6 answers of the last day have no price: ")
+    assert verdict.because.endswith(" 3 answers of unknown model are priced as a range.")

@@ -151,3 +151,17 @@ def test_a_round_left_out_on_purpose_withholds_no_heartbeat() -> None:
     for missed, why in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
         said = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
         assert said == (why and f"the round was not asked whole: {why}")
+
+
+def test_rounds_of_unknown_models_thin_out_by_what_they_may_cost() -> None:
+    watched = target()
+    ends = {"cost_usd": None, "cost_low_usd": Decimal("0.0002"), "cost_high_usd": Decimal("0.003")}
+    latest = [replace(s, **ends) for s in marked("CCCC|CCCC|CCCC")]  # type: ignore[arg-type]
+
+    def chosen(seen: list[Sample]) -> Pace:
+        return pace(watched, seen, patience=patience(watched, NoData()), left_usd=Decimal("0.50"),
+                    left=timedelta(days=1))  # fmt: skip
+
+    assert chosen(latest) == LEAN_HALF
+    back = [*latest, *marked("....", start=NOON + 3 * EVERY)]
+    assert chosen(back) == FULL, "the round that is answered as expected again ends it"
