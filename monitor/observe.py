@@ -180,6 +180,7 @@ def _cost(
     return pricing.priced_or_ranged(
         reply.usage,
         model=who.model,
+        judged=who.identity.fallback is not None,
         text=text,
         query=occasion.query,
         target=occasion.target,

@@ -217,7 +217,7 @@ def _unknown(target: Target, book: Book) -> Iterator[str]:
     priced = [item.query.usd for item in found if isinstance(item, Projection)]
     if priced:
         cost = amount_text(min(priced), max(priced), lambda usd: f"${usd:.6f}")
-        yield f"  model unknown: an answer is priced as {cost}"
+        yield f"  model unknown: {cost} an answer"
 
 
 def _spend(forecast: Projection) -> str:

@@ -88,7 +88,7 @@ prompt_tokens = 680
 [[targets.nuzantara.queries]]
 id = "kbli"
 text = "KBLI?"
-prompt_tokens = 700
+prompt_tokens = 1150
 
 [[targets.nuzantara.queries]]
 id = "who"

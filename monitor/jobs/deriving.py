@@ -149,7 +149,7 @@ def _said(stored: Stored) -> str:
 def _recorded_cost(stored: Stored, target: Target, book: Book) -> Cost | Unpriced | None:
     """The cost by the provider's records; None where they do not tell it."""
     costs = [
-        _priced(record.usage, record.claim.value, stored, target, book)
+        _priced(record.usage, record.claim.value, stored, target, book, judged=True)
         for record in stored.receipts
         if _tells_cost(record.usage)
     ]
@@ -182,7 +182,10 @@ def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | CostRa
     )
     # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
     estimated = not _reported(stands)
-    return _priced(counted, who.model, stored, target, book, estimated=estimated)
+    return _priced(
+        counted, who.model, stored, target, book,
+        judged=who.identity.fallback is not None, estimated=estimated,
+    )  # fmt: skip
 
 
 def _reported(stands: Cost | CostRange | Unpriced) -> bool:
@@ -199,11 +202,12 @@ def _priced(
     target: Target,
     book: Book,
     *,
+    judged: bool,
     estimated: bool = False,
 ) -> Cost | CostRange | Unpriced:
     query = _query(stored, target) or Query(id=stored.query, text="")
     cost = pricing.priced_or_ranged(
-        usage, model=model, text="", query=query, target=target, book=book,
+        usage, model=model, judged=judged, text="", query=query, target=target, book=book,
         at=stored.started_at, cut=estimated,
     )  # fmt: skip
     if isinstance(cost, Unpriced) or not cost.rates:

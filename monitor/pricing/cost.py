@@ -45,6 +45,7 @@ def priced_or_ranged(
     usage: Usage,
     *,
     model: str | None,
+    judged: bool,
     text: str,
     query: Query,
     target: Target,
@@ -55,12 +56,13 @@ def priced_or_ranged(
     """The cost as `priced` knows it; where the model is unknown, the range of what the target's
     declared models would have cost: those expected and the fallbacks.
 
-    Models without a price are left out of the range and named in it. Without any price there
-    is no range.
+    It is unknown without a name, and with one that has no price unless the answer was `judged`
+    to be the expected model's or a fallback's. Models without a price are left out of the range
+    and named in it. Without any price there is no range.
     """
     found = priced(usage, model=model, text=text, query=query, target=target, book=book, at=at,
                    cut=cut)  # fmt: skip
-    if isinstance(found, Cost) or model is not None:
+    if isinstance(found, Cost) or (judged and model is not None):
         return found
     used = tokens(usage, text=text, query=query, target=target, cut=cut)
     costs: dict[str, Cost] = {}
@@ -72,10 +74,10 @@ def priced_or_ranged(
             without.append(declared)
         else:
             costs[declared] = charge
-    return _range(costs, without) if costs else found
+    return _range(costs, without, why=found.reason) if costs else found
 
 
-def _range(costs: Mapping[str, Cost], without: Sequence[str]) -> CostRange:
+def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> CostRange:
     cheapest, dearest = (pick(costs, key=lambda name: costs[name].usd) for pick in (min, max))
     low, high = costs[cheapest], costs[dearest]
     rates = {
@@ -85,7 +87,7 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str]) -> CostRange:
         if name not in _COUNTED
     }
     rates |= {name: low.rates[name] for name in _COUNTED if name in low.rates}
-    reason = f"the model is unknown: priced as a range, from {cheapest} to {dearest}"
+    reason = f"{why}: priced as a range, from {cheapest} to {dearest}"
     if without:
         rates["without_price"] = ", ".join(without)
         reason += f"; without {', '.join(without)}, which has no price"

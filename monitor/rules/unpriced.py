@@ -18,7 +18,8 @@ class Unpriced:
 
     Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
     last day's. Until they have a price, every sum they belong to says "at least". Answers
-    whose model nobody can tell are the business of `identity_unknown`: they are priced as a range.
+    whose model nobody can tell are the business of `identity_unknown`: they are priced as a range,
+    and so are those that name a model nobody knows.
 
     Source: docs/alerts.md#unpriced
     """
@@ -66,4 +67,4 @@ class Unpriced:
 
 def _unpriced(sample: Sample) -> bool:
     known = sample.outcome is Outcome.ANSWERED and sample.model is not None
-    return known and sample.cost_usd is None
+    return known and sample.cost_ends is None

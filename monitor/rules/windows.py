@@ -268,5 +268,5 @@ class Window:
         if sample.outcome is Outcome.ANSWERED:
             self.answered += by
             self.unknown += by * (sample.identity is Identity.UNKNOWN)
-            self.unpriced += by * (sample.model is not None and sample.cost_usd is None)
+            self.unpriced += by * (sample.model is not None and sample.cost_ends is None)
             self.ranged += by * (sample.cost_high_usd is not None)

@@ -51,6 +51,7 @@ def test_the_projection_names_the_day_and_the_month_on_every_model(tmp_path: Pat
         "  fallback m/two: probes $0.6000/day + traffic $0.5000/day = $1.1000/day, $33.0000/month"
         "; the probe budget stops probes at $0.50/day",
         "  fallback m/three: no price for m/three",
+        "  model unknown: between $0.000500 and $0.005000 an answer",
     ]
 
 

@@ -23,10 +23,11 @@ FORTY = "a" * 40  # ten tokens at four characters each
 
 
 def found(
-    usage: Usage | None = None, *, model: str | None = None, target: Target = TARGET
-) -> Cost | CostRange | Unpriced:
-    return priced_or_ranged(usage or Usage(), model=model, text=FORTY, query=HI, target=target,
-                            book=BOOK, at=NOON, cut=False)  # fmt: skip
+    usage: Usage | None = None, *, model: str | None = None, judged: bool = False,
+    target: Target = TARGET,
+) -> Cost | CostRange | Unpriced:  # fmt: skip
+    return priced_or_ranged(usage or Usage(), model=model, judged=judged, text=FORTY, query=HI,
+                            target=target, book=BOOK, at=NOON, cut=False)  # fmt: skip
 
 
 def ends(cost: Cost | CostRange | Unpriced) -> tuple[Decimal, Decimal]:
@@ -47,15 +48,17 @@ def test_reported_tokens_are_taken_where_the_service_reports_them() -> None:
 def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_one() -> None:
     flat = book({SCOUT: {"input": "2", "output": "0.10"}, HAIKU: {"input": "1", "output": "5"}},
                 same=lambda one, other: one == other)  # fmt: skip
-    cost = priced_or_ranged(Usage(prompt_tokens=1000, answer_tokens=10), model=None, text="",
-                            query=HI, target=TARGET, book=flat, at=NOON, cut=False)  # fmt: skip
+    usage = Usage(prompt_tokens=1000, answer_tokens=10)
+    cost = priced_or_ranged(usage, model=None, judged=False, text="", query=HI, target=TARGET,
+                            book=flat, at=NOON, cut=False)  # fmt: skip
     assert ends(cost) == (Decimal("0.001050"), Decimal("0.002001"))
 
 
 def test_a_range_says_between_which_models_and_shows_its_rates() -> None:
     cost = found()
     assert isinstance(cost, CostRange)
-    assert cost.reason == f"the model is unknown: priced as a range, from {SCOUT} to {HAIKU}"
+    why = "no one can tell which model answered"
+    assert cost.reason == f"{why}: priced as a range, from {SCOUT} to {HAIKU}"
     assert cost.rates == {
         "low_input": "0.20", "low_output": "0.20", "low_model": SCOUT, "low_source": "monitor.toml",
         "high_input": "1", "high_output": "5", "high_model": HAIKU, "high_source": "monitor.toml",
@@ -83,8 +86,15 @@ def test_a_known_model_and_a_charge_of_the_provider_are_exact() -> None:
     assert isinstance(by_charge, Cost) and by_charge.usd == Decimal("0.5")
 
 
-def test_a_model_known_by_name_without_a_price_has_no_range() -> None:
-    assert isinstance(found(model="acme/unlisted"), Unpriced)
+def test_a_fallback_known_by_name_without_a_price_has_no_range() -> None:
+    assert found(model="acme/new", judged=True) == Unpriced("no price for acme/new")
+
+
+def test_a_name_nobody_knows_is_an_unknown_model() -> None:
+    cost = found(model="prod-7")
+    assert ends(cost) == (Decimal("0.000202"), Decimal("0.001050"))
+    assert isinstance(cost, CostRange)
+    assert cost.reason.startswith("no price for prod-7: priced as a range, from ")
 
 
 @pytest.mark.parametrize(

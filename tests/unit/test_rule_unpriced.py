@@ -78,10 +78,10 @@ def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
 
 
 def test_answers_priced_as_a_range_are_not_without_a_price() -> None:
+    ends = {"cost_low_usd": Decimal(1), "cost_high_usd": Decimal(2)}
     samples = [
-        replace(s, cost_low_usd=Decimal(1), cost_high_usd=Decimal(2)) if s.model is None else s
-        for s in answers("uuu|???")
+        replace(s, **ends) if s.model in (None, "acme/new") else s for s in answers("uuuv|v??")
     ]
     verdict = Unpriced().judge(window(iter(samples)), None, NOON + timedelta(minutes=6))
-    assert verdict.because.startswith("3 of 6 answers of the last day have no price: ")
-    assert verdict.because.endswith(" 3 answers of unknown model are priced as a range.")
+    assert verdict.because.startswith("3 of 7 answers of the last day have no price: ")
+    assert verdict.because.endswith(" 4 answers of unknown model are priced as a range.")
