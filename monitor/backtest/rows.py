@@ -37,7 +37,7 @@ class Row(NamedTuple):
     target: str
     cost_usd: Decimal | None
     sample: Sample | None
-    margin_usd: Decimal = Decimal(0)  # so much more, if its model is unknown and dear
+    margin_usd: Decimal = Decimal(0)  # so much more at most, where its model is unknown
 
 
 def rows(lines: Iterable[str], identity: Callable[[str], Identity]) -> Iterator[Row]:

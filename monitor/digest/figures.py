@@ -34,7 +34,7 @@ class Served:
 class Day:
     """What a day cost, and what each meter says: they are never added up.
 
-    Margins: so much more if the dearest declared models gave the answers of unknown model.
+    Margins: so much more if the most expensive declared models gave the answers of unknown model.
     """
 
     day: date

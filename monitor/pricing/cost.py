@@ -78,8 +78,8 @@ def priced_or_ranged(
 
 
 def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> CostRange:
-    cheapest, dearest = (pick(costs, key=lambda name: costs[name].usd) for pick in (min, max))
-    low, high = costs[cheapest], costs[dearest]
+    lowest, highest = (pick(costs, key=lambda name: costs[name].usd) for pick in (min, max))
+    low, high = costs[lowest], costs[highest]
     rates = {
         f"{end}_{name}": rate
         for end, of in (("low", low), ("high", high))
@@ -87,7 +87,7 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> Co
         if name not in _COUNTED
     }
     rates |= {name: low.rates[name] for name in _COUNTED if name in low.rates}
-    reason = f"{why}: priced as a range, from {cheapest} to {dearest}"
+    reason = f"{why}: priced as a range, from {lowest} to {highest}"
     if without:
         rates["without_price"] = ", ".join(without)
         reason += f"; without {', '.join(without)}, which has no price"

@@ -25,7 +25,7 @@ _TICK = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Amount:
-    """Dollars that are certain, and `margin_usd` more on the dearest models that may have answered.
+    """Dollars that are certain, and so much more (`margin_usd`) at most.
 
     Answers of unknown model cost between `usd` and `high_usd`; the margin is 0 where all are
     known. `at_least` where something in the sum has no price.
@@ -60,7 +60,7 @@ class Serving:
     """Answers of one provider's model among those heard, and what a canned query costs there.
 
     `provider` None: nobody can tell who bills. `mean_usd` None: no price. `mean_high_usd`: on
-    the dearest declared model, where the model is unknown; `mean_usd` is on the cheapest then.
+    the most expensive declared model, where it is unknown; `mean_usd` is on the cheapest then.
     `at_least`: some of the answers have no price, or not the whole range.
     """
 

@@ -21,7 +21,7 @@ class Probing:
 class ProbeBudget:
     """Breach when probes reached their budget of the day: probing stops, and says so.
 
-    Answers of unknown model count as the dearest declared one.
+    Answers of unknown model count as the most expensive declared one.
 
     The limits are those of section `probes`, which stop the probing itself. The incident
     ends with the day.

@@ -86,7 +86,7 @@ class DailySpend:
         return self._verdict(State.OK, final, f"{ended}.")
 
     def _upper_end(self, days: Sequence[Spend], standing: Incident | None) -> Verdict:
-        """The notice that a day passed the limit if unknown models are the dearest declared."""
+        """The notice that a day passed the limit if the most expensive models answered."""
         known = standing is not None and standing.open
         may_be_over = (
             day for day in reversed(days) if day.total_usd <= self.limit_usd < day.high_usd

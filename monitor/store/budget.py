@@ -11,7 +11,7 @@ from monitor.store.tables import observations
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What so many probes cost for certain, and `margin_usd` more if unknown models are dear."""
+    """What so many probes cost for certain, and `margin_usd` more at most."""
 
     usd: Decimal
     count: int

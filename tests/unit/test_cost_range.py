@@ -1,4 +1,4 @@
-"""An answer of unknown model costs a range: from the cheapest declared model to the dearest."""
+"""An answer of unknown model costs a range: the cheapest to the most expensive declared model."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def ends(cost: Cost | CostRange | Unpriced) -> tuple[Decimal, Decimal]:
     return cost.low, cost.high
 
 
-def test_estimated_tokens_are_priced_on_the_cheapest_and_on_the_dearest_model() -> None:
+def test_estimated_tokens_are_priced_on_the_cheapest_and_on_the_most_expensive_model() -> None:
     # 1,000 + 10 tokens: 1,010 × $0.20, and 1,000 × $1 + 10 × $5 a million.
     assert ends(found()) == (Decimal("0.000202"), Decimal("0.001050"))
 

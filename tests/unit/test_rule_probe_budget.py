@@ -62,7 +62,7 @@ def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
         ProbeBudget(limit_usd=Decimal(0))
 
 
-def test_answers_of_unknown_model_count_as_the_dearest_declared_one() -> None:
+def test_answers_of_unknown_model_count_as_the_most_expensive_declared_one() -> None:
     seen = probing("0.10")
     verdict = ProbeBudget().judge(
         replace(seen, day=replace(seen.day, margin_usd=Decimal("0.40"))), None, NOON
