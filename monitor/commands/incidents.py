@@ -131,7 +131,7 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
         )
 
 
-def _whole(incident: Incident, cost: incidents.Cost | None) -> Iterator[str]:
+def _whole(incident: Incident, cost: incidents.Cost | None = None) -> Iterator[str]:
     yield from _lines([incident], [])
     notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
     for label, value in (
