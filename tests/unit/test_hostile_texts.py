@@ -1,5 +1,6 @@
 """No text that a service may send takes long to read: CPU time, not the clock on the wall."""
 
+import re
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,9 @@ from tests.hostile_shapes import generated, large
 LIMIT_MS = 50
 TRIES = 3  # the best of them counts: on a busy machine CPU time, too, is not steady
 SHAPES = large()
+WORD = re.compile(r"[A-Za-z']+")
+KNOWN_TEXT = "I'm a helpful model, and so on. " * 8_000
+KNOWN_MS = 7.0  # CPU time of all its words on an ordinary core
 SECRETS = ("Bearer sk-live-0123456789", "hunter2-hunter2")
 
 
@@ -99,6 +103,22 @@ def cpu_ms(function: Callable[[str], Any], text: str) -> float:
     return (time.thread_time() - began) * 1e3
 
 
+def ordinary_ms(function: Callable[[str], Any], text: str) -> float:
+    """The least of a few CPU times, as on a machine of ordinary speed.
+
+    A processor that is shared or slow takes longer for everything: a search of known cost, taken
+    at the same time, says how much.
+    """
+    spent = min(cpu_ms(function, text) for _ in range(TRIES))
+    slowness = min(cpu_ms(_known, KNOWN_TEXT) for _ in range(TRIES)) / KNOWN_MS
+    return spent / max(1.0, slowness)
+
+
+def _known(text: str) -> None:
+    for _ in WORD.finditer(text):
+        pass
+
+
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
     function = FUNCTIONS[name]
@@ -108,7 +128,7 @@ def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
     for shape, text in SHAPES.items():
         spent = cpu_ms(function, text)
         if spent >= LIMIT_MS:
-            spent = min(cpu_ms(function, text) for _ in range(TRIES))
+            spent = ordinary_ms(function, text)
         if spent >= LIMIT_MS:
             slow[shape] = round(spent)
     assert not slow
@@ -120,7 +140,7 @@ def test_no_shape_out_of_the_patterns_own_words_takes_50_ms() -> None:
     slow = {}
     for text in generated(3_000, seed=12):
         if cpu_ms(claimed, text) >= LIMIT_MS:
-            spent = min(cpu_ms(claimed, text) for _ in range(TRIES))
+            spent = ordinary_ms(claimed, text)
             if spent >= LIMIT_MS:
                 slow[text[:120]] = round(spent)
     assert not slow
