@@ -157,7 +157,7 @@ def _who(
         expected=target.expected_models,
         fallbacks=target.fallback_models,
         untrusted=target.untrusted,
-        pieces=reply.pieces,
+        pieces=reply.final_pieces,
         asked=occasion.query.identity,
         persona=target.persona,
         standing=standing,
@@ -194,7 +194,7 @@ def _all_text(reply: Reply, text: str) -> str:
     """The answer's text and its reasoning; the text itself where there is none."""
     if not any(piece.reasoning for piece in reply.pieces):
         return text
-    return "".join(piece.text + piece.reasoning for piece in reply.pieces)
+    return "".join(piece.text + piece.reasoning for piece in reply.final_pieces)
 
 
 def _excerpt(text: str, occasion: Occasion) -> str | None:

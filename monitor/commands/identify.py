@@ -134,7 +134,7 @@ def _disclosed(target: Target, item: Heard) -> Who:
         expected=target.expected_models,
         fallbacks=target.fallback_models,
         untrusted=target.untrusted,
-        pieces=item.reply.pieces,
+        pieces=item.reply.final_pieces,
         asked=bool(item.query and item.query.identity),
         persona=target.persona,
     )

@@ -1,28 +1,33 @@
-"""Any other SSE or NDJSON service, described in options: a request, and JMESPath expressions.
+"""Any other streaming service, described in options: a request, and JMESPath expressions.
 
 Expressions look at the JSON object of one event. Beside its own fields they see `_event`
-(the SSE name), `_data` (the data as text) and `_json` (the data parsed, if it is no
-object). In the response head they see `_headers` alone, names in lower case.
+(the SSE name), `_data` (the data as text), `_json` (the data parsed, if it is no object) and
+`_prefix` (the prefix that was cut off). In the response head they see `_headers` alone, names
+in lower case.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import jmespath
-from jmespath.exceptions import JMESPathError, JMESPathTypeError
-
 from monitor.dialects.asking import NDJSON, SSE, address, get, known_only, post
-from monitor.dialects.fields import complaint, count, money, parsed, words
-from monitor.dialects.finish import finish
+from monitor.dialects.event_rules import (
+    CLOSE,
+    SINGLE,
+    TABLES,
+    EventReader,
+    EventRule,
+    attempt,
+    claims,
+    event_rules,
+    table,
+    usage,
+)
 from monitor.dialects.gateway import overhear
-from monitor.dialects.sources import sources
 from monitor.dialects.template import asks_query, filled, filled_path
 from monitor.domain import (
-    Claim,
     ClaimKind,
     Dialect,
     Event,
@@ -30,59 +35,81 @@ from monitor.domain import (
     Heard,
     Query,
     Target,
-    Usage,
     WireRequest,
 )
 
-Expression = Callable[[Mapping[str, Any]], Any]
-
+PLAIN = "text/plain"
 REQUEST = ("method", "path", "query", "body", "framing", "media_types")
-NEEDED = ("text", "done")
-SINGLE = (*NEEDED, "reasoning", "error", "finish", "sources", "model", "id")
-TABLES = ("claims", "usage")
-USAGE = tuple(field.name for field in fields(Usage))
-REMEDY = "see JMESPath in docs/dialects.md; try it on one event at jmespath.org"
+EVENTS = ("cumulative", "prefix", "rules", *SINGLE, *TABLES)
+WITHOUT_EVENTS = ("done", "model", "id", *TABLES)  # what framing "text" leaves to be said
 MEDIA = {
     Framing.SSE: (SSE,),
     Framing.NDJSON: (NDJSON, "application/ndjson", "application/jsonl"),
+    Framing.TEXT: (PLAIN,),
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Expressions:
-    """Compiled expressions: one each for `SINGLE` names, and those of the two tables."""
-
-    single: Mapping[str, Expression]
-    claims: Mapping[str, Expression]
-    usage: Mapping[str, Expression]
-
-
 def custom(options: Mapping[str, Any]) -> Dialect:
-    """The dialect that options describe. Raises ValueError naming the first thing wrong."""
-    known_only(options, (*REQUEST, *SINGLE, *TABLES))
+    """The dialect that options describe. Raises ValueError naming everything wrong, a line each."""
+    faults: list[str] = []
+    attempt(faults, known_only, options, (*REQUEST, *EVENTS))
+    framing = attempt(faults, _framing, options) or Framing.SSE
+    default = (PLAIN, *MEDIA[framing]) if "prefix" in options else MEDIA[framing]
+    media = attempt(faults, _media_types, options.get("media_types", default)) or default
+    form = attempt(faults, _form, options)
+    rules, beside = event_rules(options, faults)
+    prefixes = attempt(faults, _prefixes, options.get("prefix", ())) or ()
+    faults += _missing(options, framing)
+    if faults or form is None:
+        raise ValueError("\n".join(dict.fromkeys(faults)))
+    closed = framing is Framing.TEXT or options.get("done") == CLOSE
+    known_errors = framing is Framing.TEXT or "error" in beside.single
+    head = partial(_overhear, beside)
+    asked = partial(_ask, form, media[0])
+    if framing is Framing.TEXT:
+        return Dialect("custom", framing, media, asked, _plain_text, head,
+                       states_errors=True, ends_by_close=True)  # fmt: skip
+    reader = EventReader(rules, beside, prefixes)
+    return Dialect(
+        "custom", framing, media, asked, lambda event: reader.parser()(event), head,
+        stateful=reader.parser, takes_empty_events=True, states_errors=known_errors,
+        ends_by_close=closed, explain=reader.explain,
+    )  # fmt: skip
+
+
+def _framing(options: Mapping[str, Any]) -> Framing:
     try:
-        framing = Framing(options.get("framing", Framing.SSE))
+        return Framing(options.get("framing", Framing.SSE))
     except ValueError as error:
-        raise ValueError(f'options.framing = {options["framing"]!r}: "sse" or "ndjson"') from error
-    media = _media_types(options.get("media_types", MEDIA[framing]))
-    form = _form(options)
-    for name in NEEDED:
-        if name not in options:
-            raise ValueError(f"options.{name}: missing; an expression must find it in the events")
-    known_only(_table(options, "usage"), USAGE, within="options.usage")
-    said = Expressions(
-        single={name: _compiled(name, options[name]) for name in SINGLE if name in options},
-        claims=_compiled_table(options, "claims"),
-        usage=_compiled_table(options, "usage"),
-    )
-    return Dialect("custom", framing, media, partial(_ask, form, media[0]),
-                   partial(_hear, said), partial(_overhear, said), takes_empty_events=True,
-                   states_errors="error" in options)  # fmt: skip
+        known = '"sse", "ndjson" or "text"'
+        raise ValueError(f"options.framing = {options['framing']!r}: {known}") from error
+
+
+def _missing(options: Mapping[str, Any], framing: Framing) -> list[str]:
+    """Faults of options that are needed, or that do not go together."""
+    if framing is Framing.TEXT:
+        unfit = [name for name in EVENTS if name in options and name not in WITHOUT_EVENTS]
+        faults = [f"options.{name}: a plain text stream has no events to look at" for name in unfit]
+        if options.get("done", CLOSE) != CLOSE:
+            faults.append('options.done: must be "close" or left out for framing = "text"')
+        return faults
+    rules = options.get("rules", [])
+    tables = [r for r in rules if isinstance(r, Mapping)] if isinstance(rules, list | tuple) else []
+    remedies = {
+        "text": "an expression must find it in the events",
+        "done": 'an expression must find it in the events; or "close", where only the end of the '
+        "body is an end",
+    }
+    return [
+        f"options.{name}: missing; {remedy}"
+        for name, remedy in remedies.items()
+        if not any(name in one for one in (options, *tables))
+    ]
 
 
 def _form(options: Mapping[str, Any]) -> Mapping[str, Any]:
     """The request's template, its method settled by the presence of a body."""
-    body, query = options.get("body"), _table(options, "query")
+    body, query = options.get("body"), table(options, "query")
     if isinstance(body, str):
         try:
             body = json.loads(body)
@@ -103,6 +130,14 @@ def _media_types(given: object) -> tuple[str, ...]:
     raise ValueError(f'options.media_types = {given!r}: must be a list such as ["text/plain"]')
 
 
+def _prefixes(given: object) -> tuple[str, ...]:
+    """The prefixes, the longest first, so that the one that fits best is cut off."""
+    several = (given,) if isinstance(given, str) else given
+    if isinstance(several, list | tuple) and all(isinstance(p, str) and p for p in several):
+        return tuple(sorted(several, key=len, reverse=True))
+    raise ValueError(f'options.prefix = {given!r}: must be text such as "0:", or a list of such')
+
+
 def _ask(form: Mapping[str, Any], accept: str, query: Query, target: Target) -> WireRequest:
     parameters = {key: str(value) for key, value in filled(form["query"], query, target).items()}
     url = address(target.url, filled_path(form["path"], query, target), parameters)
@@ -111,81 +146,12 @@ def _ask(form: Mapping[str, Any], accept: str, query: Query, target: Target) -> 
     return post(url, target, body=filled(form["body"] or {}, query, target), accept=accept)
 
 
-def _table(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = options.get(name, {})
-    if isinstance(value, Mapping):
-        return value
-    raise ValueError(f"options.{name} = {value!r}: must be a table")
+def _plain_text(event: Event) -> Heard:
+    return Heard(text=event.data)
 
 
-def _compiled_table(options: Mapping[str, Any], name: str) -> Mapping[str, Expression]:
-    return {key: _compiled(f"{name}.{key}", text) for key, text in _table(options, name).items()}
-
-
-def _compiled(key: str, text: object) -> Expression:
-    """A ready expression; tried on nothing, for unknown functions show only when run."""
-    if not isinstance(text, str):  # faults of options are ValueErrors, whatever they are
-        raise ValueError(f"options.{key} = {text!r}: must be text in quotes; {REMEDY}")  # noqa: TRY004
-    try:
-        search: Expression = jmespath.compile(text).search
-        with suppress(JMESPathTypeError):
-            search({"_event": "", "_data": "", "_json": None, "_headers": {}})
-    except JMESPathError as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"options.{key} = {text!r}: {reason}; {REMEDY}") from error
-    return search
-
-
-def _found(expression: Expression, seen: Mapping[str, Any]) -> Any:
-    """What an expression finds; nothing in an event that it does not fit."""
-    try:
-        return expression(seen)
-    except (JMESPathError, TypeError, ArithmeticError, RecursionError):
-        return None
-
-
-def _hear(said: Expressions, event: Event) -> Heard:
-    try:
-        value = parsed(event.data)
-    except ValueError:
-        value = None
-    seen = {**(value if isinstance(value, dict) else {"_json": value}),
-            "_event": event.name, "_data": event.data}  # fmt: skip
-    found = {name: _found(expression, seen) for name, expression in said.single.items()}
-    heard = Heard(
-        text=words(found["text"]),
-        reasoning=words(found.get("reasoning")),
-        end=bool(found["done"]),
-        error=complaint(found.get("error")),
-        finish=finish(found.get("finish")),
-        sources=sources(found.get("sources")),
-        claims=tuple(_claims(said, seen)),
-        usage=_usage(said, seen),
-    )
-    unread = value is None and event.data.strip() != "null" and heard == Heard()
-    return Heard(malformed=True) if unread else heard
-
-
-def _overhear(said: Expressions, headers: Mapping[str, str]) -> Heard:
+def _overhear(rule: EventRule, headers: Mapping[str, str]) -> Heard:
     seen = {"_headers": headers}
-    stated = tuple(replace(c, kind=ClaimKind.HEADER) for c in _claims(said, seen))
+    stated = tuple(replace(c, kind=ClaimKind.HEADER) for c in claims(rule, seen))
     usual = overhear(headers)
-    return Heard(claims=(*stated, *usual.claims), usage=_usage(said, seen) or usual.usage)
-
-
-def _claims(said: Expressions, seen: Mapping[str, Any]) -> Iterator[Claim]:
-    named = {name: said.single[name] for name in ("model", "id") if name in said.single}
-    for source, expression in (*named.items(), *said.claims.items()):
-        kind = {"model": ClaimKind.FIELD, "id": ClaimKind.HEADER}.get(source, ClaimKind.SIBLING)
-        found = _found(expression, seen)
-        for value in found if isinstance(found, list) else [found]:
-            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
-                yield Claim(kind, source, str(value))
-
-
-def _usage(said: Expressions, seen: Mapping[str, Any]) -> Usage | None:
-    found = {name: _found(expression, seen) for name, expression in said.usage.items()}
-    read: dict[str, Any] = {name: money(value) if name.endswith("_usd") else count(value)
-                            for name, value in found.items()}  # fmt: skip
-    usage = Usage(**read)
-    return None if usage == Usage() else usage
+    return Heard(claims=(*stated, *usual.claims), usage=usage(rule, seen) or usual.usage)

@@ -1,5 +1,6 @@
 """Reading a transcript: one dialect folded over its events, up to the first end."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
@@ -8,6 +9,7 @@ from typing import Any
 from monitor.domain import (
     Claim,
     Dialect,
+    Ending,
     Event,
     Finish,
     Heard,
@@ -59,15 +61,14 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
     usage, doubts = _plausible(_merged((head, *said)), spoken)
     malformed = sum(h.malformed for h in said)
     extras = sum(e.data.strip() not in _NO_EXTRAS for e in events[len(said) :])
-    oddities = _counted(malformed=malformed, extras=extras)
+    oddities = (*_named(said), *_counted(malformed=malformed, extras=extras))
     faults = (*_numbering(said), *doubts, *_clock(said, transcript), *oddities)
     return Reply(
-        pieces=tuple(Piece(e.arrived_ns, h.text, h.reasoning, e.read)
-                     for e, h in zip(events, said, strict=False) if h.text or h.reasoning),
+        pieces=_pieces(events, said),
         claims=_claims((head, *said)),
         usage=usage,
         error=None if last.error is None else plain(last.error, MOST_CHARS),
-        ended=_closing(last),
+        ended=_closing(last) or _ended_by_close(dialect, transcript),
         malformed=malformed,
         sources=_sources(dialect, said, last),
         finish=_finish(said),
@@ -81,13 +82,32 @@ def unread(transcript: Transcript) -> Reply:
     said = transcript.heard
     last = said[-1] if said else Heard()
     return Reply(
-        pieces=tuple(Piece(e.arrived_ns, h.text, h.reasoning, e.read)
-                     for e, h in zip(transcript.events, said, strict=False)
-                     if h.text or h.reasoning),
+        pieces=_pieces(transcript.events, said),
         error=None if last.error is None else plain(last.error, MOST_CHARS),
         ended=_closing(last),
         finish=_finish(said),
     )  # fmt: skip
+
+
+def _pieces(events: Sequence[Event], said: Sequence[Heard]) -> tuple[Piece, ...]:
+    """Texts in order of arrival; those before the last replacement are marked as replaced."""
+    last = max((n for n, h in enumerate(said) if h.replaces), default=0)
+    return tuple(
+        Piece(e.arrived_ns, h.text, h.reasoning, e.read, replaced=n < last)
+        for n, (e, h) in enumerate(zip(events, said, strict=False))
+        if h.text or h.reasoning
+    )
+
+
+def _ended_by_close(dialect: Dialect, transcript: Transcript) -> bool:
+    """Whether the whole body, which is all there is for an end in some protocols, has come."""
+    return dialect.ends_by_close and transcript.ending is Ending.EOF and transcript.body_complete
+
+
+def _named(said: Sequence[Heard]) -> Iterator[str]:
+    """What events state to be odd, and how often."""
+    for fault, times in Counter(h.fault for h in said if h.fault).items():
+        yield f"{fault}: {times}"
 
 
 def _sources(dialect: Dialect, said: Sequence[Heard], last: Heard) -> Sources | None:

@@ -20,6 +20,7 @@ def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEve
     parse, thoughts = dialect.parser(), ReasoningTags(tags)
 
     def parse_event(event: Event) -> Heard:
+        nonlocal thoughts
         if not event.data and not (event.name and dialect.takes_empty_events):
             return NOTHING
         try:
@@ -30,6 +31,8 @@ def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEve
             parsed = _with_error(parsed, event)
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
+        if parsed.replaces:  # the text begins again, and with it the thoughts
+            thoughts = ReasoningTags(tags)
         if thoughts.settled:
             return parsed
         return _without_thoughts(parsed, thoughts)

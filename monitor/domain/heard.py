@@ -1,6 +1,6 @@
 """What is asked and heard: requests, raw events with their stamps, and what they say."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -23,6 +23,7 @@ class WireRequest:
 class Framing(StrEnum):
     SSE = "sse"
     NDJSON = "ndjson"
+    TEXT = "text"  # no events: each segment of bytes that arrives is text
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ class Heard:
     malformed: bool = False
     finish: Finish | None = None
     sources: Sources | None = None
+    replaces: bool = False  # `text` takes the place of all answer text before it
+    fault: str | None = None  # something odd in the event, named in `Reply.faults`
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class Dialect:
     """A wire format: how to ask, and what one event says. Both are pure.
 
     `stateful` returns a fresh parser for each stream, where one event is not enough to go by.
+    `explain` lists the options of a configurable dialect that look at an event: each with its
+    expression and what it finds there.
     """
 
     name: str
@@ -130,10 +135,17 @@ class Dialect:
     lists_sources: bool = False  # a whole answer that lists no sources has none
     takes_empty_events: bool = False  # named events without data say something
     states_errors: bool = False  # nothing but the dialect's own errors is an error
+    ends_by_close: bool = False  # the end of a whole body is the end of the answer
+    framings: tuple[tuple[str, Framing], ...] = ()  # by media type, where they differ
+    explain: "Callable[[Event], Sequence[tuple[str, str, object]]] | None" = None
 
     def parser(self) -> Callable[[Event], Heard]:
         """Parses the events of one stream, in order."""
         return self.stateful() if self.stateful else self.hear
+
+    def framing_of(self, media_type: str | None) -> Framing:
+        """How a body of this media type is cut into events."""
+        return dict(self.framings).get(media_type or "", self.framing)
 
 
 class Ending(StrEnum):
@@ -204,6 +216,7 @@ class Piece:
     text: str = ""
     reasoning: str = ""
     read: int = 0
+    replaced: bool = False  # a later text took its place: it counts for times alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,5 +235,12 @@ class Reply:
     faults: tuple[str, ...] = ()  # e.g. a gap in the numbering
 
     @property
+    def final_pieces(self) -> tuple[Piece, ...]:
+        """The pieces without those that a later text replaced."""
+        if not any(piece.replaced for piece in self.pieces):
+            return self.pieces
+        return tuple(piece for piece in self.pieces if not piece.replaced)
+
+    @property
     def text(self) -> str:
-        return "".join(piece.text for piece in self.pieces)
+        return "".join(piece.text for piece in self.final_pieces)

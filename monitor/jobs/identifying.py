@@ -54,7 +54,7 @@ def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> Answer:
     """What fingerprints see of a reply. Text that held a secret of ours has no chunks."""
     said = reply.text
     text = redact(said, secrets)
-    chunks = tuple(piece.text for piece in reply.pieces if piece.text)
+    chunks = tuple(piece.text for piece in reply.final_pieces if piece.text)
     return Answer(query.id, text, chunks if text == said else (), counting.disclosed(reply))
 
 

@@ -120,7 +120,10 @@ def targets(
         try:
             dialect_of(target)
         except ValueError as error:
-            faults.append(Fault(f"targets.{name}.dialect", f'"{section.dialect}"', str(error)))
+            faults += (
+                Fault(f"targets.{name}.dialect", f'"{section.dialect}"', fault)
+                for fault in str(error).splitlines()
+            )
         yield name, target
 
 

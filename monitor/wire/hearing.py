@@ -1,6 +1,7 @@
 """What is heard of a stream while it arrives: its events, its first text, and its end."""
 
 import sys
+from collections.abc import Callable, Mapping
 
 from monitor.domain import Dialect, Ending, Event, Framing, Heard
 from monitor.wire.caps import (
@@ -14,8 +15,16 @@ from monitor.wire.caps import (
 )
 from monitor.wire.memory import Memory
 from monitor.wire.ndjson import NdjsonParser
+from monitor.wire.plain_text import TextParser
 from monitor.wire.sse import SseParser
 from monitor.wire.stamps import Stamps
+
+Parser = SseParser | NdjsonParser | TextParser
+PARSERS: Mapping[Framing, Callable[[], Parser]] = {
+    Framing.SSE: SseParser,
+    Framing.NDJSON: NdjsonParser,
+    Framing.TEXT: TextParser,
+}
 
 _TOGETHER = f"all streams together hold more than {HELD_BYTES} bytes"
 EXTRA_CHARS = 20
@@ -46,7 +55,8 @@ class Hearing:
         self.last_text_ns: int | None = None
         self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
         self._hear = dialect.parser()
-        self._parser = SseParser() if dialect.framing is Framing.SSE else NdjsonParser()
+        self._parser: Parser = PARSERS[dialect.framing]()
+        self._ends_by_close = dialect.ends_by_close
         self._stop_after_chars = stop_after_chars
         self._bytes = 0
         self._chars = 0
@@ -55,6 +65,10 @@ class Hearing:
         self._memory = Memory() if memory is None else memory
         self._held = 0  # bytes of memory
         self._counted = 0  # of them, among those of all streams
+
+    def use(self, framing: Framing) -> None:
+        """Cut the body into events so. Called before the first byte of the body, if at all."""
+        self._parser = PARSERS[framing]()
 
     def take(self, piece: bytes, stamps: Stamps) -> None:
         """Take in what a read brought; afterwards `ending` may be set."""
@@ -70,11 +84,13 @@ class Hearing:
             self._end(Ending.PROTOCOL, _MALFORMED)
 
     def close(self, stamps: Stamps) -> None:
-        """The stream is over: take what stood at its end."""
+        """The body came whole: take what stood at its end."""
         try:
             self._add(self._parser.close(), stamps)
         except TooLarge as cap:
             self._end(Ending.TOO_LARGE, str(cap))
+        if self._ends_by_close:
+            self._end(Ending.END)
 
     def _add(self, found: list[tuple[str, str]], stamps: Stamps) -> None:
         for name, data in found:
@@ -99,7 +115,7 @@ class Hearing:
             if self.first_text is None:
                 self.first_text = stamps.kernel, stamps.doubt_ns
             self.last_text_ns = event.arrived_ns
-            self._chars += len(heard.text)
+            self._chars = len(heard.text) + (0 if heard.replaces else self._chars)
         if heard.error is not None or heard.end:
             self._end(Ending.END)
         elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:

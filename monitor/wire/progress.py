@@ -87,6 +87,8 @@ class Progress:
             self.verdict = Ending.PROTOCOL, f"sent as {encoding}, though identity was asked for"
         elif media not in self._dialect.media_types:
             self.verdict = Ending.CONTENT_TYPE, f"sent as {media or 'no media type'}"
+        else:
+            self.hearing.use(self._dialect.framing_of(media))
         self.stamps.enough = bool(over or encoding)  # nothing of the body could be read
 
     def take_body(self, piece: bytes) -> None:

@@ -10,7 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from monitor.dialects import DIALECTS, dialect_of
-from monitor.dialects.custom import REQUEST, SINGLE, TABLES, USAGE
+from monitor.dialects.custom import REQUEST, SINGLE, TABLES
+from monitor.dialects.event_rules import USAGE
 from monitor.domain import Query, WireRequest
 from tests.streams import CUSTOM, HI, target
 
@@ -211,7 +212,7 @@ def test_what_does_not_suit_is_named(dialect: str, more: dict[str, Any], complai
         ({"usage": {"tokens": "a"}}, "options.usage.tokens: unknown; known: answer_tokens"),
         ({"usage": "a"}, "options.usage = 'a': must be a table"),
         ({"claims": {"x": "["}}, "options.claims.x = '['"),
-        ({"framing": "xml"}, 'options.framing = \'xml\': "sse" or "ndjson"'),
+        ({"framing": "xml"}, 'options.framing = \'xml\': "sse", "ndjson" or "text"'),
         ({"media_types": "text/plain"}, "options.media_types = 'text/plain': must be a list"),
         ({"method": "GET", "body": {"q": "{query}"}}, "options.method = 'GET': \"GET\" without"),
         ({"body": "{"}, "options.body: "),

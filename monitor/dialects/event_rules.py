@@ -1,0 +1,210 @@
+"""Rules by which a configured dialect reads its events, as options and JMESPath describe them.
+
+The expressions beside the rules are the last rule, the one that reads what no other reads.
+Source: docs/dialects.md
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ParamSpec, TypeVar
+
+from monitor.dialects.asking import known_only
+from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
+from monitor.dialects.expressions import Expression, compiled
+from monitor.dialects.fields import complaint, count, money, parsed, words
+from monitor.dialects.finish import finish
+from monitor.dialects.sources import sources
+from monitor.domain import Claim, ClaimKind, Event, Heard, Usage
+
+CONTENT = ("text", "reasoning", "sources")  # of an event: read by the rule of the event alone
+WHOLE = ("done", "error", "finish", "model", "id")  # of the stream: looked for in every event
+SINGLE = (*CONTENT, *WHOLE)
+TABLES = ("claims", "usage")
+USAGE = tuple(field.name for field in fields(Usage))
+CLOSE = "close"  # option `done`: the end of a whole body is the end of the answer
+_KINDS = {"model": ClaimKind.FIELD, "id": ClaimKind.HEADER}
+
+Seen = Mapping[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class EventRule:
+    """What is looked for in the events of which `when` is true; None: in all."""
+
+    when: Expression | None
+    single: Mapping[str, Expression]
+    claims: Mapping[str, Expression]
+    usage: Mapping[str, Expression]
+    cumulative: bool  # each text repeats the answer so far
+
+    def expressions(self) -> Iterator[tuple[str, Expression]]:
+        """Every expression with its option, in the order of the documentation."""
+        yield from self.single.items()
+        yield from ((f"claims.{name}", found) for name, found in self.claims.items())
+        yield from ((f"usage.{name}", found) for name, found in self.usage.items())
+
+
+def attempt(faults: list[str], make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What a function makes of options; None, and a fault noted, where it raises ValueError."""
+    try:
+        return make(*args, **kwargs)
+    except ValueError as error:
+        faults.append(str(error))
+        return None
+
+
+def event_rules(
+    options: Mapping[str, Any], faults: list[str]
+) -> tuple[Sequence[EventRule], EventRule]:
+    """The rules in order, and the expressions beside them. Notes what is wrong in `faults`."""
+    beside = _rule(options, "", None, faults)
+    given = options.get("rules", [])
+    if not isinstance(given, list | tuple) or not all(isinstance(r, Mapping) for r in given):
+        faults.append(f"options.rules = {given!r}: must be tables, [[targets.NAME.options.rules]]")
+        given = []
+    rules = []
+    for number, one in enumerate(given, start=1):
+        within = f"rules[{number}]."
+        known = ("when", "cumulative", *SINGLE, *TABLES)
+        attempt(faults, known_only, one, known, within=f"options.rules[{number}]")
+        rules.append(_rule(one, within, beside, faults))
+    return rules, beside
+
+
+def _rule(
+    options: Mapping[str, Any], within: str, beside: EventRule | None, faults: list[str]
+) -> EventRule:
+    def expressions(named: Mapping[str, Any], place: str) -> dict[str, Expression]:
+        found = {n: attempt(faults, compiled, f"{place}{n}", text) for n, text in named.items()}
+        return {name: expression for name, expression in found.items() if expression}
+
+    tables = {name: attempt(faults, table, options, name, within) or {} for name in TABLES}
+    attempt(faults, known_only, tables["usage"], USAGE, within=f"options.{within}usage")
+    cumulative = options.get("cumulative", beside is not None and beside.cumulative)
+    if not isinstance(cumulative, bool):
+        faults.append(f"options.{within}cumulative = {cumulative!r}: must be true or false")
+    named = {name: options[name] for name in SINGLE if name in options}
+    if beside is None and named.get("done") == CLOSE:
+        del named["done"]
+    own = expressions(named, within)
+    when = options.get("when") if beside else None
+    return EventRule(
+        when=None if when is None else attempt(faults, compiled, f"{within}when", when),
+        single={n: e for n, e in beside.single.items() if n in WHOLE} | own if beside else own,
+        claims={**(beside.claims if beside else {}),
+                **expressions(tables["claims"], f"{within}claims.")},
+        usage={**(beside.usage if beside else {}),
+               **expressions(tables["usage"], f"{within}usage.")},
+        cumulative=bool(cumulative),
+    )  # fmt: skip
+
+
+def table(options: Mapping[str, Any], name: str, within: str = "") -> Mapping[str, Any]:
+    """The table of that name, empty if there is none. Raises ValueError for anything else."""
+    value = options.get(name, {})
+    if isinstance(value, Mapping):
+        return value
+    raise ValueError(f"options.{within}{name} = {value!r}: must be a table")
+
+
+@dataclass(frozen=True, slots=True)
+class EventReader:
+    """Reads events by the first rule that fits. `prefixes` are cut off the data."""
+
+    rules: Sequence[EventRule]
+    beside: EventRule
+    prefixes: Sequence[str] = ()
+
+    def parser(self) -> Callable[[Event], Heard]:
+        """Reads the events of one stream, in order."""
+        answer, thoughts = CumulativeText(), CumulativeText()
+        any_cumulative = any(rule.cumulative for rule in (*self.rules, self.beside))
+
+        def parse_event(event: Event) -> Heard:
+            seen = self.seen(event)
+            rule = self.rule(seen)
+            heard = _heard(rule, seen)
+            if not rule.cumulative:
+                if any_cumulative:
+                    answer.add(heard["text"])
+                    thoughts.add(heard["reasoning"])
+            else:
+                heard["text"], replaces = answer.so_far(heard["text"])
+                heard["reasoning"], _ = thoughts.so_far(heard["reasoning"])
+                heard |= {"replaces": replaces, "fault": DISCONTINUED if replaces else None}
+            result = Heard(**heard)
+            return Heard(malformed=True) if self._unread(event, seen, result) else result
+
+        return parse_event
+
+    def rule(self, seen: Seen) -> EventRule:
+        """The first rule whose `when` is true: neither null, false, zero nor empty."""
+        fitting = (r for r in self.rules if r.when is None or r.when.find(seen))
+        return next(fitting, self.beside)
+
+    def seen(self, event: Event) -> Seen:
+        """What expressions see of an event."""
+        prefix = next((p for p in self.prefixes if event.data.startswith(p)), "")
+        try:
+            value = parsed(event.data[len(prefix) :])
+        except ValueError:
+            value = None
+        return {**(value if isinstance(value, dict) else {"_json": value}), "_event": event.name,
+                "_data": event.data[len(prefix) :], "_prefix": prefix}  # fmt: skip
+
+    def _unread(self, event: Event, seen: Seen, heard: Heard) -> bool:
+        """Whether an event is neither JSON nor anything in which something was found."""
+        if heard != Heard() or "_json" not in seen or seen["_json"] is not None:
+            return False
+        if self.prefixes and not seen["_prefix"]:
+            return False  # lines of another kind
+        return bool(seen["_data"].strip() not in ("", "null"))
+
+    def explain(self, event: Event) -> list[tuple[str, str, object]]:
+        """Each option that looks at the event, its expression, and what that finds."""
+        seen = self.seen(event)
+        rule = self.rule(seen)
+        number = next((n for n, r in enumerate(self.rules, start=1) if r is rule), None)
+        lines: list[tuple[str, str, object]] = []
+        if number is not None:
+            when = rule.when.text if rule.when else ""
+            lines.append(
+                (f"rules[{number}].when", when, rule.when.find(seen) if rule.when else True)
+            )
+        return [*lines, *((name, e.text, e.find(seen)) for name, e in rule.expressions())]
+
+
+def _heard(rule: EventRule, seen: Seen) -> dict[str, Any]:
+    found = {name: expression.find(seen) for name, expression in rule.single.items()}
+    return {
+        "text": words(found.get("text")),
+        "reasoning": words(found.get("reasoning")),
+        "end": bool(found.get("done")),
+        "error": complaint(found.get("error")),
+        "finish": finish(found.get("finish")),
+        "sources": sources(found.get("sources")),
+        "claims": tuple(claims(rule, seen)),
+        "usage": usage(rule, seen),
+    }
+
+
+def claims(rule: EventRule, seen: Seen) -> Iterator[Claim]:
+    """Who answered, as far as the rule finds it."""
+    named = {name: rule.single[name] for name in _KINDS if name in rule.single}
+    for source, expression in (*named.items(), *rule.claims.items()):
+        kind = _KINDS.get(source, ClaimKind.SIBLING)
+        found = expression.find(seen)
+        for value in found if isinstance(found, list) else [found]:
+            if isinstance(value, str | int) and not isinstance(value, bool) and value != "":
+                yield Claim(kind, source, str(value))
+
+
+def usage(rule: EventRule, seen: Seen) -> Usage | None:
+    """Tokens and money that the rule finds; None where it finds none."""
+    found = {name: expression.find(seen) for name, expression in rule.usage.items()}
+    read: dict[str, Any] = {name: money(value) if name.endswith("_usd") else count(value)
+                            for name, value in found.items()}  # fmt: skip
+    figures = Usage(**read)
+    return None if figures == Usage() else figures
