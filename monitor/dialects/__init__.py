@@ -11,13 +11,19 @@ from typing import Any
 from monitor.dialects.anthropic_messages import ANTHROPIC_MESSAGES
 from monitor.dialects.bali_zero import BALI_ZERO
 from monitor.dialects.bali_zero_typed import BALI_ZERO_TYPED
+from monitor.dialects.cohere import COHERE
 from monitor.dialects.custom import custom
+from monitor.dialects.dify import DIFY
+from monitor.dialects.gemini import GEMINI
+from monitor.dialects.langgraph import LANGGRAPH
 from monitor.dialects.ollama import OLLAMA
 from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
+from monitor.dialects.ragflow import RAGFLOW
 from monitor.dialects.reasoning_tags import DEFAULT_TAGS, pair
 from monitor.dialects.reply import heard, read, unread
 from monitor.dialects.stream_parser import stream_parser
+from monitor.dialects.vercel_ai import VERCEL_AI
 from monitor.domain import Dialect, Target
 
 __all__ = ["DIALECTS", "dialect_of", "heard", "read", "unread"]
@@ -29,6 +35,12 @@ DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
     "openai_responses": OPENAI_RESPONSES,
     "anthropic_messages": ANTHROPIC_MESSAGES,
     "ollama": OLLAMA,
+    "gemini": GEMINI,
+    "cohere": COHERE,
+    "vercel_ai": VERCEL_AI,
+    "langgraph": LANGGRAPH,
+    "dify": DIFY,
+    "ragflow": RAGFLOW,
     "custom": custom,  # made from the target's options
 }
 

@@ -93,9 +93,12 @@ def known_only(
     return options
 
 
-def extra(target: Target) -> Mapping[str, Any]:
-    """Option `body`: fields of the JSON body besides the dialect's own, or instead of them."""
-    body = known_only(target.options, ("body", "path")).get("body", {})
+def extra(target: Target, *others: str) -> Mapping[str, Any]:
+    """Option `body`: fields of the JSON body besides the dialect's own, or instead of them.
+
+    `others` names the dialect's own options besides `body` and `path`.
+    """
+    body = known_only(target.options, ("body", "path", *others)).get("body", {})
     if isinstance(body, Mapping):
         return body
     raise ValueError(f"options.body = {body!r}: must be a table of fields of the JSON body")

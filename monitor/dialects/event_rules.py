@@ -126,6 +126,8 @@ class EventReader:
             seen = self.seen(event)
             rule = self.rule(seen)
             heard = _heard(rule, seen)
+            if Heard(**heard) == Heard():
+                return Heard(malformed=self._unreadable(seen))
             if not rule.cumulative:
                 if any_cumulative:
                     answer.add(heard["text"])
@@ -134,8 +136,7 @@ class EventReader:
                 heard["text"], replaces = answer.so_far(heard["text"])
                 heard["reasoning"], _ = thoughts.so_far(heard["reasoning"])
                 heard |= {"replaces": replaces, "fault": DISCONTINUED if replaces else None}
-            result = Heard(**heard)
-            return Heard(malformed=True) if self._unread(event, seen, result) else result
+            return Heard(**heard)
 
         return parse_event
 
@@ -154,12 +155,10 @@ class EventReader:
         return {**(value if isinstance(value, dict) else {"_json": value}), "_event": event.name,
                 "_data": event.data[len(prefix) :], "_prefix": prefix}  # fmt: skip
 
-    def _unread(self, event: Event, seen: Seen, heard: Heard) -> bool:
-        """Whether an event is neither JSON nor anything in which something was found."""
-        if heard != Heard() or "_json" not in seen or seen["_json"] is not None:
-            return False
-        if self.prefixes and not seen["_prefix"]:
-            return False  # lines of another kind
+    def _unreadable(self, seen: Seen) -> bool:
+        """Whether an event in which nothing was found is no JSON either."""
+        if seen.get("_json", True) is not None or (self.prefixes and not seen["_prefix"]):
+            return False  # JSON, or a line of another kind
         return bool(seen["_data"].strip() not in ("", "null"))
 
     def explain(self, event: Event) -> list[tuple[str, str, object]]:

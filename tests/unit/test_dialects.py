@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.dialects import DIALECTS, dialect_of, heard, read
-from monitor.domain import Claim, ClaimKind, Event, Reply, Usage
+from monitor.domain import Claim, ClaimKind, Event, Framing, Reply, Usage
 from monitor.scrub import storable
 from tests.streams import CUSTOM, split, target, transcript
 
@@ -53,7 +53,8 @@ def test_recorded_stream_reads_as_expected(path: Path) -> None:
     options = expected.pop("options", {})
     headers = expected.pop("headers", {})
     dialect = dialect_of(target(path.parent.name, options=options))
-    events = list(split(path.read_bytes(), dialect.framing))
+    framing = Framing.NDJSON if path.suffix == ".ndjson" else dialect.framing
+    events = list(split(path.read_bytes(), framing))
     read_as = reading(read(dialect, transcript(events, headers)))
     assert read_as == {"finish": None, "sources": None} | expected
 

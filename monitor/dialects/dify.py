@@ -1,0 +1,111 @@
+"""Dify applications: chat, agent, chatflow and workflow, by the `event` of each object.
+
+Source: https://docs.dify.ai/api-reference
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from monitor.dialects.asking import SSE, endpoint, extra, post
+from monitor.dialects.fields import complaint, count, document, money, table, words
+from monitor.dialects.finish import finish
+from monitor.dialects.gateway import overhear
+from monitor.dialects.sources import sources
+from monitor.dialects.template import filled
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Event,
+    Finish,
+    Framing,
+    Heard,
+    Query,
+    Target,
+    Usage,
+    WireRequest,
+)
+
+PATH = "v1/chat-messages"
+REPLACED = "answer text replaced by the service"
+_FAILED = frozenset({"failed", "stopped", "exception"})
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """One message in a new conversation. `{query}` in option `body` is filled in as well."""
+    body = {
+        "inputs": {},
+        "query": query.text,
+        "user": "rag-monitor",
+        **filled(extra(target), query, target),
+        "response_mode": "streaming",
+    }
+    return post(endpoint(target, PATH), target, body=body)
+
+
+def hear(event: Event) -> Heard:
+    """One event. Thoughts of agents repeat what their messages say, and are skipped."""
+    if not event.data.strip():  # `event: ping`
+        return Heard()
+    said = document(event.data)
+    data = table(said, "data")
+    match said.get("event"):
+        case "message" | "agent_message":
+            return Heard(text=words(said.get("answer")))
+        case "text_chunk":
+            return Heard(text=words(data.get("text")))
+        case "message_replace":
+            return Heard(text=words(said.get("answer")), replaces=True, fault=REPLACED)
+        case "text_replace":
+            return Heard(text=words(data.get("text")), replaces=True, fault=REPLACED)
+        case "message_end":
+            return _ended(said)
+        case "node_finished":
+            return Heard(claims=tuple(_claims(table(data, "process_data"))))
+        case "workflow_finished":
+            return _workflow_finished(data)
+        case "error":
+            return Heard(error=complaint({**said}) or "an error without words")
+    return Heard()
+
+
+def _ended(said: Mapping[str, Any]) -> Heard:
+    metadata = table(said, "metadata")
+    usage = table(metadata, "usage") or table(said, "usage")
+    listed = metadata.get("retriever_resources", said.get("retriever_resources"))
+    return Heard(
+        end=True,
+        finish=finish(said.get("finish_reason")) or Finish.STOP,
+        usage=_usage(usage) if usage else None,
+        sources=sources(listed),
+    )
+
+
+def _workflow_finished(data: Mapping[str, Any]) -> Heard:
+    """The end of a workflow; a chatflow sends `message_end` besides."""
+    status = data.get("status")
+    if status in _FAILED:
+        return Heard(error=complaint(data.get("error")) or f"the workflow has {status}")
+    return Heard(finish=Finish.STOP)
+
+
+def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
+    """The model that a node of the application ran, where the application shows it."""
+    name = process.get("model_name")
+    if name and isinstance(name, str):
+        yield Claim(ClaimKind.SIBLING, "model_name", name)
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    """Tokens, and the price as Dify computes it where that is in US dollars."""
+    price = money(usage.get("total_price")) if usage.get("currency") == "USD" else None
+    details = table(usage, "completion_tokens_details")
+    return Usage(
+        prompt_tokens=count(usage.get("prompt_tokens")),
+        answer_tokens=count(usage.get("completion_tokens")),
+        reasoning_tokens=count(details.get("reasoning_tokens")),
+        cost_usd=price or None,  # zero: Dify knows no price of the model
+    )
+
+
+DIFY = Dialect("dify", Framing.SSE, (SSE,), ask, hear, overhear)

@@ -1,0 +1,113 @@
+"""Gemini's own streaming API, of AI Studio and of Vertex AI: one response object an event.
+
+Thoughts are parts marked `thought`; their tokens are counted beside those of the answer. No
+event is an end: the last one has a finish reason, and then the body ends.
+
+Source: https://ai.google.dev/api/generate-content
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from monitor.dialects.asking import SSE, VERSION, address, endpoint, extra, model, post
+from monitor.dialects.fields import complaint, count, document, first, table
+from monitor.dialects.finish import finish
+from monitor.dialects.gateway import overhear
+from monitor.dialects.sources import sources
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Event,
+    Finish,
+    Framing,
+    Heard,
+    Query,
+    Target,
+    Usage,
+    WireRequest,
+)
+
+METHOD = ":streamGenerateContent"
+AS_EVENTS = {"alt": "sse"}  # else the response is one JSON array
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """A streamed answer to one user message."""
+    body = {"contents": [{"role": "user", "parts": [{"text": query.text}]}], **extra(target)}
+    return post(_url(target), target, body=body)
+
+
+def _url(target: Target) -> str:
+    """The method's address. A URL that ends in a publisher or in `models` lacks the model alone."""
+    _, _, path, query, _ = urlsplit(target.url)
+    parameters = {} if "alt" in dict(parse_qsl(query)) else AS_EVENTS
+    if path.endswith(METHOD):
+        return address(target.url, "", parameters)
+    if "path" in target.options:
+        return endpoint(target, "", parameters)
+    last = f"{quote(model(target).removeprefix('models/'), safe='@')}{METHOD}"
+    have = [part for part in path.split("/") if part]
+    if "publishers" in have or (have and VERSION.fullmatch(have[-1])):
+        return address(target.url, f"models/{last}", parameters)
+    return address(target.url, f"v1beta/models/{last}", parameters)
+
+
+def hear(event: Event) -> Heard:
+    """One response object: what its first candidate adds, and whatever stands beside it."""
+    said = document(event.data)
+    candidate = first(said.get("candidates"))
+    parts = table(candidate, "content").get("parts")
+    blocked = _blocked(table(said, "promptFeedback"))
+    return Heard(
+        text=_text(parts, thoughts=False),
+        reasoning=_text(parts, thoughts=True),
+        error=complaint(said.get("error")) or blocked,
+        finish=Finish.CONTENT_FILTER if blocked else finish(candidate.get("finishReason")),
+        claims=tuple(_claims(said)),
+        usage=_usage(table(said, "usageMetadata")),
+        sources=sources(table(candidate, "groundingMetadata").get("groundingChunks")),
+    )
+
+
+def _text(parts: object, *, thoughts: bool) -> str:
+    if not isinstance(parts, list):
+        return ""
+    chosen = (table(part) for part in parts if bool(table(part).get("thought")) is thoughts)
+    texts = (part.get("text") for part in chosen)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _blocked(feedback: Mapping[str, Any]) -> str | None:
+    """Why the prompt was not answered; None if it was."""
+    reason = feedback.get("blockReason")
+    if not isinstance(reason, str) or reason.endswith("UNSPECIFIED"):
+        return None
+    words = feedback.get("blockReasonMessage")
+    return f"the prompt was blocked: {words if isinstance(words, str) and words else reason}"
+
+
+def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
+    served = said.get("modelVersion")
+    if served and isinstance(served, str):
+        yield Claim(ClaimKind.FIELD, "modelVersion", served)
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Thoughts are counted beside candidates, and what tools brought in beside the prompt."""
+
+    def together(*names: str) -> int | None:
+        found = [n for n in (count(usage.get(name)) for name in names) if n is not None]
+        return sum(found) if found else None
+
+    figures = Usage(
+        prompt_tokens=together("promptTokenCount", "toolUsePromptTokenCount"),
+        answer_tokens=together("candidatesTokenCount", "thoughtsTokenCount"),
+        reasoning_tokens=count(usage.get("thoughtsTokenCount")),
+        cached_tokens=count(usage.get("cachedContentTokenCount")),
+    )
+    return None if figures == Usage() else figures
+
+
+GEMINI = Dialect("gemini", Framing.SSE, (SSE,), ask, hear, overhear)

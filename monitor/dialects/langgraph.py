@@ -1,0 +1,248 @@
+"""LangGraph servers (runs of a graph) and LangServe (`/stream` of a chain).
+
+A run sends messages: as chunks (`messages`, by stream mode `messages-tuple`), as far as they have
+come (`messages/partial`), or within the whole state (`values`). Most runs have no end but that of
+the body. LangServe sends `data` and an `end` without data.
+
+Source: https://docs.langchain.com/langsmith/streaming, https://github.com/langchain-ai/langserve
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from monitor.dialects.asking import SSE, endpoint, extra, post
+from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
+from monitor.dialects.fields import complaint, count, parsed, table, words
+from monitor.dialects.finish import finish
+from monitor.dialects.gateway import overhear
+from monitor.dialects.sources import sources
+from monitor.dialects.template import filled
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Event,
+    Framing,
+    Heard,
+    Query,
+    Sources,
+    Target,
+    Usage,
+    WireRequest,
+)
+
+PLATFORM, LANGSERVE = "platform", "langserve"
+PATHS = {PLATFORM: "runs/stream", LANGSERVE: "stream"}
+MESSAGES_KEPT = 64  # of one run: their texts and tokens are told apart
+_ANSWERERS = frozenset({"ai", "AIMessageChunk", "AIMessage", "assistant"})
+_RETRIEVED = ("documents", "docs", "context", "sources", "retrieved_docs", "retrieved_documents")
+_TEXTS = ("answer", "output", "result", "text", "content")  # of a chain that yields objects
+
+
+def ask(query: Query, target: Target) -> WireRequest:
+    """A run without a thread, or LangServe's stream. `{query}` in option `body` is filled in."""
+    given = filled(extra(target, "server"), query, target)
+    server = target.options.get("server", PLATFORM)
+    if server not in PATHS:
+        raise ValueError(f'options.server = {server!r}: "{PLATFORM}" or "{LANGSERVE}"')
+    body: dict[str, Any] = {"input": query.text}
+    if server == PLATFORM:
+        body = {
+            "assistant_id": "agent",
+            "input": {"messages": [{"role": "user", "content": query.text}]},
+            "stream_mode": ["messages-tuple"],
+        }
+    return post(endpoint(target, PATHS[server]), target, body={**body, **given})
+
+
+def parser() -> Callable[[Event], Heard]:
+    """Reads the events of one stream, in order."""
+    return _Stream().parse_event
+
+
+class _Stream:
+    def __init__(self) -> None:
+        self._answer, self._thoughts = CumulativeText(), CumulativeText()
+        self._usage: dict[str, Usage] = {}  # by message
+        self._told_by: str | None = None  # the kind of event that brings the answer's text
+
+    def parse_event(self, event: Event) -> Heard:
+        name = event.name.partition("|")[0]  # events of subgraphs name them behind a bar
+        if name == "end":
+            return Heard(end=True)
+        if not event.data.strip():
+            return Heard()
+        value = parsed(event.data)
+        match name:
+            case "error":
+                return Heard(error=_error(value))
+            case "messages":
+                return self._chunk(value)
+            case "messages/partial" | "messages/complete":
+                return self._so_far("messages", _answers(value))
+            case "values":
+                state = table(value)
+                heard = self._so_far(name, _answers(state.get("messages"), after_question=True))
+                return replace(heard, sources=_retrieved(state))
+            case "updates":
+                return self._updates(table(value))
+            case "data":
+                return self._langserve(value)
+        return Heard()
+
+    def _chunk(self, value: object) -> Heard:
+        """A message chunk and what is known of it; a message that was not streamed comes whole."""
+        pair = value if isinstance(value, list) else [value]
+        [message] = _answers(pair[:1]) or [{}]
+        if not message:
+            return Heard()
+        known = table(pair[1]) if len(pair) > 1 else {}
+        if message.get("type") in ("ai", "AIMessage"):
+            return self._so_far("messages", [message], known)
+        return self._delta("messages", message, known)
+
+    def _delta(self, kind: str, message: Mapping[str, Any], known: Mapping[str, Any]) -> Heard:
+        if not self._tells(kind, message):
+            return Heard()
+        part = self._part(message)
+        text, reasoning = words(message.get("content")), _reasoning(message)
+        self._answer.add(text, part)
+        self._thoughts.add(reasoning, part)
+        self._count(message, part, add=True)
+        return Heard(text=text, reasoning=reasoning, **self._said([message], known))
+
+    def _so_far(
+        self, kind: str, messages: list[Mapping[str, Any]], known: Mapping[str, Any] | None = None
+    ) -> Heard:
+        texts, thoughts, replaced = "", "", False
+        for number, message in enumerate(messages):
+            if not self._tells(kind, message):
+                continue
+            part = self._part(message, number)
+            text, replaces = self._answer.so_far(words(message.get("content")), part)
+            reasoning, _ = self._thoughts.so_far(_reasoning(message), part)
+            texts, replaced = (text if replaces else texts + text), replaced or replaces
+            thoughts += reasoning
+            self._count(message, part, add=False)
+        fault = DISCONTINUED if replaced else None
+        said = self._said(messages, known or {})
+        return Heard(text=texts, reasoning=thoughts, replaces=replaced, fault=fault, **said)
+
+    def _updates(self, value: Mapping[str, Any]) -> Heard:
+        """What the nodes of a step changed in the state."""
+        nodes = [table(node) for node in list(value.values())[:MESSAGES_KEPT]]
+        messages = [m for node in nodes for m in _answers(node.get("messages"))]
+        found = next(filter(None, map(_retrieved, nodes)), None)
+        return replace(self._so_far("updates", messages), sources=found)
+
+    def _langserve(self, value: object) -> Heard:
+        if isinstance(value, str):
+            return Heard(text=value)
+        said = table(value)
+        if said.get("type") in _ANSWERERS:
+            return self._delta("data", said, {})
+        text = next((words(said[name]) for name in _TEXTS if words(said.get(name))), "")
+        return Heard(text=text, sources=_retrieved(said))
+
+    def _tells(self, kind: str, message: Mapping[str, Any]) -> bool:
+        """Whether this kind of event brings the answer: the first kind that had any text does."""
+        if self._told_by is None and (words(message.get("content")) or _reasoning(message)):
+            self._told_by = kind
+        return self._told_by in (None, kind)
+
+    def _part(self, message: Mapping[str, Any], number: int = 0) -> str:
+        return str(message.get("id") or f"#{number}")[:200]
+
+    def _count(self, message: Mapping[str, Any], part: str, *, add: bool) -> None:
+        usage = _usage(table(message, "usage_metadata"))
+        if usage is None or (part not in self._usage and len(self._usage) >= MESSAGES_KEPT):
+            return
+        self._usage[part] = (
+            _sum([self._usage[part], usage]) if add and part in self._usage else usage
+        )
+
+    def _said(self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]) -> dict[str, Any]:
+        about = table(messages[-1], "response_metadata") if messages else {}
+        reason = next((about[n] for n in ("finish_reason", "stop_reason", "done_reason")
+                       if about.get(n)), None)  # fmt: skip
+        return {
+            "claims": (*_claims(about, "model_name", "model"), *_claims(known, "ls_model_name")),
+            "finish": finish(reason),
+            "usage": _sum(list(self._usage.values())) if self._usage else None,
+        }
+
+
+def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str, Any]]:
+    """The messages of the model among these; of a whole conversation, those of its last answer."""
+    messages = [table(entry) for entry in value] if isinstance(value, list) else []
+    kinds = [message.get("type") or message.get("role") for message in messages]
+    asked = max((n for n, kind in enumerate(kinds) if kind in ("human", "user")), default=-1)
+    first = asked + 1 if after_question else 0
+    return [message for message, kind in list(zip(messages, kinds, strict=True))[first:]
+            if kind in _ANSWERERS or (kind is None and "content" in message)]  # fmt: skip
+
+
+def _error(value: object) -> str:
+    said = table(value)
+    code = said.get("status_code", said.get("error"))
+    named = {**said, "code": code} if said.get("message") else value
+    return complaint(named) or "an error without words"
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """Thoughts among the parts of the content, or in a field of their own."""
+    content = message.get("content")
+    parts = [table(part) for part in content] if isinstance(content, list) else []
+    thoughts = "".join(words(part.get("thinking") or part.get("reasoning")) for part in parts)
+    return thoughts or words(table(message, "additional_kwargs").get("reasoning_content"))
+
+
+def _retrieved(state: Mapping[str, Any]) -> Sources | None:
+    found = (sources(state[name]) for name in _RETRIEVED if isinstance(state.get(name), list))
+    return next(found, None)
+
+
+def _claims(said: Mapping[str, Any], *names: str) -> Iterator[Claim]:
+    for name in names:
+        value = said.get(name)
+        if value and isinstance(value, str):
+            yield Claim(ClaimKind.FIELD, name, value)
+            return
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage | None:
+    """Tokens of one message; reasoning is part of the output, cached tokens of the input."""
+    prompt, answer = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
+    if prompt is None and answer is None:
+        return None
+    read = table(usage, "input_token_details")
+    return Usage(
+        prompt_tokens=prompt,
+        answer_tokens=answer,
+        reasoning_tokens=count(table(usage, "output_token_details").get("reasoning")),
+        cached_tokens=count(read.get("cache_read")),
+        cache_write_tokens=count(read.get("cache_creation")),
+    )
+
+
+def _sum(usages: list[Usage]) -> Usage:
+    """Tokens of several messages together."""
+
+    def total(name: str) -> int | None:
+        known = [n for n in (getattr(usage, name) for usage in usages) if n is not None]
+        return sum(known) if known else None
+
+    return Usage(
+        prompt_tokens=total("prompt_tokens"),
+        answer_tokens=total("answer_tokens"),
+        reasoning_tokens=total("reasoning_tokens"),
+        cached_tokens=total("cached_tokens"),
+        cache_write_tokens=total("cache_write_tokens"),
+    )
+
+
+LANGGRAPH = Dialect(
+    "langgraph", Framing.SSE, (SSE,), ask, lambda event: parser()(event), overhear,
+    stateful=parser, takes_empty_events=True, ends_by_close=True,
+)  # fmt: skip
