@@ -82,12 +82,15 @@ def probe(
     record: Annotated[
         Path | None, typer.Option(help="Write the scrubbed transcripts as JSON Lines.")
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print each event and what was found in it.")
+    ] = False,
 ) -> None:
     """Probe now and print what came back. Needs no database unless --store."""
     from monitor.commands.probe import probe as ask
 
     ask(target, query, count, concurrency, as_lines=as_lines, store=store,
-        over_budget=over_budget, record=record)  # fmt: skip
+        over_budget=over_budget, record=record, explain=explain)  # fmt: skip
 
 
 @app.command()

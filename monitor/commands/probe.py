@@ -10,10 +10,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from monitor import __version__, identity, pricing
+from monitor.commands.explaining import explanation, hint
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.commands.printing import Done, as_json, progress, show
 from monitor.commands.run import on_the_best_loop
-from monitor.dialects import dialect_of
+from monitor.dialects import dialect_of, read
 from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced
 from monitor.jobs import interpreting
 from monitor.observe import Occasion
@@ -23,6 +24,8 @@ from monitor.transcripts import scrubbed
 from monitor.wire import Wire, exchange, quiet
 
 BATCH = 200
+FEW = 20  # probes whose events are kept, to say why an answer has no text
+EXPLAINED = 5  # probes of a run that --explain prints
 INTERRUPTED = 130  # as a shell says it
 
 Keep = Callable[[Transcript], object]
@@ -51,6 +54,7 @@ def probe(
     store: bool,
     over_budget: bool,
     record: Path | None,
+    explain: bool = False,
 ) -> None:
     """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
 
@@ -62,7 +66,8 @@ def probe(
         _within_budget(settings, load)
     identity.prepare()  # before anything is measured
     with _recording(record, settings.secrets) as keep:
-        run = _Run(settings, load, keep, raw=record is not None)
+        raw = record is not None or explain or load.count <= FEW
+        run = _Run(settings, load, keep, raw=raw, explain=explain and not as_lines)
         try:
             _asked(run, store=store)
             status = 0
@@ -73,6 +78,8 @@ def probe(
             print(as_json(observation))  # noqa: T201
     else:
         show(run.seen)
+        for line in run.remarks():
+            print(line)  # noqa: T201
     if status:
         stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
 
@@ -157,8 +164,12 @@ def _asked_and_stored(run: "_Run", *, url: str | None) -> None:
 class _Run:
     """Probes in flight, at most `concurrency` of them; results in the order they ended."""
 
-    def __init__(self, settings: Settings, load: Load, keep: Keep, *, raw: bool) -> None:
+    def __init__(
+        self, settings: Settings, load: Load, keep: Keep, *, raw: bool, explain: bool = False
+    ) -> None:
         self.seen: list[Observation] = []
+        self._explain = explain
+        self._kept: list[Transcript] = []  # with their events, to be explained
         self.settings, self.load = settings, load
         self._keep = keep
         self._raw = raw
@@ -180,7 +191,19 @@ class _Run:
             )  # fmt: skip
             self.seen.append(self._observed(transcript, query, dialect))
             self._keep(transcript)
+            if self._raw and len(self._kept) < FEW:
+                self._kept.append(transcript)
             done()
+
+    def remarks(self) -> Iterator[str]:
+        """What each event was read as, if asked for; else why answers without text have none."""
+        dialect, secrets = dialect_of(self.load.target), self.settings.secrets
+        if self._explain:
+            for transcript in self._kept[:EXPLAINED]:
+                yield from explanation(transcript, dialect, secrets)
+            return
+        hints = ((t.query, hint(t, read(dialect, t), dialect, secrets)) for t in self._kept)
+        yield from dict.fromkeys(f"{query}: {said}" for query, said in hints if said)
 
     def _observed(self, transcript: Transcript, query: Query, dialect: Dialect) -> Observation:
         environment = self.settings.environment

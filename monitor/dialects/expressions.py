@@ -38,6 +38,10 @@ class _Functions(functions.Functions):
         except ValueError:
             return None
 
+    def _convert_to_jmespath_type(self, pyobject: str) -> str:
+        known = "number" if pyobject == "Decimal" else None
+        return known or str(super()._convert_to_jmespath_type(pyobject))  # type: ignore[misc]
+
     def _get_allowed_pytypes(self, types: list[str]) -> tuple[list[str], list[tuple[str, ...]]]:
         allowed, inner = super()._get_allowed_pytypes(types)  # type: ignore[misc]
         numbers = functions.REVERSE_TYPES_MAP["number"]
@@ -49,13 +53,18 @@ class _Interpreter(visitor.TreeInterpreter):
     """The interpreter of the specification, whose comparisons know decimal numbers."""
 
     def visit_comparator(self, node: Mapping[str, Any], value: object) -> Any:
-        left, right = (self.visit(child, value) for child in node["children"])
+        left, right = (_exact(self.visit(child, value)) for child in node["children"])
         numbers = [n for n in (left, right) if _is_number(n)]
         if node["value"] in ("eq", "ne") or len(numbers) == 2:
             return self.COMPARATOR_FUNC[node["value"]](left, right)
         if isinstance(left, str) and isinstance(right, str):
             return self.COMPARATOR_FUNC[node["value"]](left, right)
         return None
+
+
+def _exact(value: object) -> object:
+    """A number of a literal as the decimal that was written; everything else as it is."""
+    return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def _is_number(value: object) -> bool:

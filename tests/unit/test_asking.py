@@ -65,6 +65,31 @@ def body(request: WireRequest) -> Any:
         ("ollama", "http://x:11434", "/api/chat"),
         ("ollama", "http://x:11434/api", "/api/chat"),
         ("custom", "https://x/kb", "/kb/ask"),
+        ("gemini", "https://x", "/v1beta/models/m-1:streamGenerateContent"),
+        ("gemini", "https://x/v1", "/v1/models/m-1:streamGenerateContent"),
+        (
+            "gemini",
+            "https://x/v1/projects/p/locations/l/publishers/google",
+            "/v1/projects/p/locations/l/publishers/google/models/m-1:streamGenerateContent",
+        ),
+        (
+            "gemini",
+            "https://x/v1beta/models/other:streamGenerateContent?key=k",
+            "/v1beta/models/other:streamGenerateContent",
+        ),
+        ("cohere", "https://x", "/v2/chat"),
+        ("cohere", "https://x/v2", "/v2/chat"),
+        ("cohere", "https://x/compat/v2/chat", "/compat/v2/chat"),
+        ("vercel_ai", "https://x", "/api/chat"),
+        ("vercel_ai", "https://x/app/api/chat", "/app/api/chat"),
+        ("langgraph", "https://x", "/runs/stream"),
+        ("langgraph", "https://x/threads/t/runs/stream", "/threads/t/runs/stream"),
+        ("dify", "https://x", "/v1/chat-messages"),
+        ("dify", "https://x/v1", "/v1/chat-messages"),
+        ("ragflow", "https://x", "/api/v1/chat/completions"),
+        ("ragflow", "https://x/api/v1/chats/c1", "/api/v1/chats/c1/completions"),
+        ("ragflow", "https://x/api/v1/chats/c1/completions", "/api/v1/chats/c1/completions"),
+        ("ragflow", "https://x/api/v1/agents/a1", "/api/v1/agents/a1/completions"),
     ],
 )
 def test_url_gets_what_it_lacks_of_the_path(dialect: str, url: str, path: str) -> None:
@@ -193,6 +218,8 @@ def test_custom_without_a_path_asks_the_url_itself() -> None:
         ),
         ("ollama", {"model": None}, 'ollama must name a model: add model = "…"'),
         ("bali_zero_typed", {"options": {"method": "PUT"}}, "options.method = 'PUT': write"),
+        ("gemini", {"model": None}, 'gemini must name a model: add model = "…"'),
+        ("langgraph", {"options": {"server": "x"}}, "options.server = 'x': \"platform\" or"),
     ],
 )
 def test_what_does_not_suit_is_named(dialect: str, more: dict[str, Any], complaint: str) -> None:
@@ -239,10 +266,35 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encodi
 def test_examples_of_the_document_work() -> None:
     examples = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
     targets = [t for text in examples for t in tomllib.loads(text)["targets"].items()]
-    assert {name for name, _ in targets} == {"mine", "kb", "lines"}
+    described = {said["dialect"] for _, said in targets}
+    assert described >= {"openai_chat", "custom", "gemini", "cohere", "vercel_ai", "langgraph",
+                         "dify", "ragflow"}  # fmt: skip
     for _, said in targets:
         given = {key: said[key] for key in ("url", "model", "options") if key in said}
         assert dialect_of(target(said["dialect"], **given))
+
+
+def test_gemini_is_asked_for_events_once() -> None:
+    assert urlsplit(asked("gemini").url).query == "alt=sse"
+    whole = "https://x/v1beta/models/m:streamGenerateContent"
+    assert asked("gemini", url=f"{whole}?alt=sse&a=b").url == f"{whole}?alt=sse&a=b"
+    assert asked("gemini", url=f"{whole}?a=b").url == f"{whole}?a=b&alt=sse"
+    assert body(asked("gemini", options={"body": {"generationConfig": {}}})) == {
+        "contents": [{"role": "user", "parts": [{"text": HI.text}]}],
+        "generationConfig": {},
+    }
+
+
+def test_bodies_of_applications_take_the_question_where_they_want_it() -> None:
+    chain = {"server": "langserve", "body": {"input": {"question": "{query}"}}}
+    request = asked("langgraph", options=chain)
+    assert urlsplit(request.url).path == "/stream"
+    assert body(request) == {"input": {"question": HI.text}}
+    run = body(asked("langgraph", options={"body": {"assistant_id": "support"}}))
+    assert (run["assistant_id"], run["stream_mode"]) == ("support", ["messages-tuple"])
+    workflow = {"path": "v1/workflows/run", "body": {"inputs": {"q": "{query}"}}}
+    assert body(asked("dify", options=workflow))["inputs"] == {"q": HI.text}
+    assert body(asked("ragflow", options={"body": {"session_id": "s"}}))["session_id"] == "s"
 
 
 def test_a_whole_address_keeps_its_query_string() -> None:

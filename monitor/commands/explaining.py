@@ -1,0 +1,132 @@
+"""What a dialect made of a transcript, event by event: for people who write a configuration."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from decimal import Decimal
+from itertools import islice
+
+from monitor.domain import Dialect, Event, Heard, Reply, Sources, Transcript, Usage
+from monitor.scrub import plain, redact
+
+FIRST_EVENTS, LAST_EVENTS = 20, 5  # of a stream, that are shown
+CHARS = 200  # of an event's data, and of what was found in it
+READ_CHARS = 4_000  # of a text, that are made harmless to be shown
+NOTHING_LINES = 10  # options of which a hint says that they found nothing
+
+
+def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]) -> Iterator[str]:
+    """Lines: each event as it came, what every expression found in it, and what it was read as.
+
+    The first and the last events of a stream alone are shown, all texts cut, harmless and
+    without our secrets.
+    """
+    events, heard = transcript.events, _heard(transcript, dialect)
+    status = "no response" if transcript.status is None else f"HTTP {transcript.status}"
+    media = dict(transcript.headers).get("content-type", "no media type")
+    yield f"{transcript.query}: {status}, {plain(media, 60)}, {len(events)} events"
+    if transcript.body:
+        yield f"  no stream; the body begins: {_shown(transcript.body, secrets)}"
+    left_out = range(FIRST_EVENTS, max(FIRST_EVENTS, len(events) - LAST_EVENTS))
+    for number, event in enumerate(events):
+        if number in left_out:
+            if number == left_out.start:
+                yield f"  … {len(left_out)} more events …"
+            continue
+        said = heard[number] if number < len(heard) else None
+        yield from _event(number + 1, event, said, transcript, dialect, secrets)
+    if silent := silent_options(transcript, dialect):
+        yield "  found in no event: " + "; ".join(_shown(option, secrets) for option in silent)
+
+
+def hint(
+    transcript: Transcript, reply: Reply, dialect: Dialect, secrets: Sequence[str]
+) -> str | None:
+    """Why an answer without text has none: its first event, and what was looked for in vain."""
+    events = [event for event in transcript.events if event.data or event.name]
+    if reply.text or reply.error is not None or not events:
+        return None
+    wanted = ("text", "done", "rules")
+    silent = [o for o in silent_options(transcript, dialect) if o.startswith(wanted)]
+    looked = "; ".join(
+        f"{_shown(option, secrets)} found nothing" for option in silent[:NOTHING_LINES]
+    )
+    first = f"first event: {_as_sent(events[0], secrets)}"
+    return f"{first}; {looked or f'{dialect.name} found no answer text'}"
+
+
+def silent_options(transcript: Transcript, dialect: Dialect) -> list[str]:
+    """Options of a configurable dialect, as `text = "expression"`, that found nothing at all."""
+    if dialect.explain is None:
+        return []
+    found: dict[str, bool] = {}
+    for event in islice(transcript.events, 1_000):
+        for name, text, value in dialect.explain(event):
+            key = f"{name} = {json.dumps(text, ensure_ascii=False)}"
+            found[key] = found.get(key, False) or value not in (None, False, "", [], {})
+    return [option for option, something in found.items() if not something]
+
+
+def _heard(transcript: Transcript, dialect: Dialect) -> list[Heard]:
+    """What each event said, up to the end of the answer."""
+    if transcript.heard:
+        return list(transcript.heard)
+    parse, heard = dialect.parser(), list[Heard]()
+    for event in transcript.events:
+        heard.append(parse(event))
+        if heard[-1].end or heard[-1].error is not None:
+            break
+    return heard
+
+
+def _event(
+    number: int, event: Event, heard: Heard | None, transcript: Transcript, dialect: Dialect,
+    secrets: Sequence[str],
+) -> Iterator[str]:  # fmt: skip
+    since = transcript.sent_ns if transcript.sent_ns is not None else transcript.started_ns
+    yield f"  {number}. {(event.arrived_ns - since) / 1e6:+.1f} ms  {_as_sent(event, secrets)}"
+    if heard is None:
+        yield "       after the end: not read"
+        return
+    for name, text, value in dialect.explain(event) if dialect.explain else ():
+        what = "nothing" if value is None else _shown(_as_json(value), secrets)
+        expression = json.dumps(text, ensure_ascii=False)
+        yield f"       {_shown(f'{name} = {expression}', secrets)} found {what}"
+    yield f"       read as: {_shown(_read_as(heard), secrets)}"
+
+
+def _as_sent(event: Event, secrets: Sequence[str]) -> str:
+    name = f"event {_shown(event.name, secrets)}: " if event.name else ""
+    return f"{name}{_shown(event.data, secrets) or '(no data)'}"
+
+
+def _read_as(heard: Heard) -> str:
+    """What an event said, field by field; `nothing` for most of a protocol's own talk."""
+    said: list[str] = []
+    for field in fields(heard):
+        value = getattr(heard, field.name)
+        if value != field.default:
+            said.append(field.name if value is True else f"{field.name} {_value(value)}")
+    return ", ".join(said) or "nothing"
+
+
+def _value(value: object) -> str:
+    if isinstance(value, Usage | Sources):
+        known = ((f.name, getattr(value, f.name)) for f in fields(value))
+        return " ".join(f"{name}={found}" for name, found in known if found is not None)
+    if isinstance(value, tuple):
+        return " ".join(f"{claim.source}={claim.value}" for claim in value)
+    return _as_json(value)
+
+
+def _as_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain_number)
+
+
+def _plain_number(value: object) -> str:
+    return format(value, "f") if isinstance(value, Decimal) and value.is_finite() else str(value)
+
+
+def _shown(text: str, secrets: Sequence[str]) -> str:
+    whole = redact(text[: 2 * READ_CHARS], secrets)  # a secret that was cut stands far behind
+    return plain(whole[:READ_CHARS], CHARS)

@@ -1,0 +1,91 @@
+"""What `probe --explain` prints of a transcript, and why an answer without text has none."""
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.commands.explaining import FIRST_EVENTS, LAST_EVENTS, explanation, hint
+from monitor.dialects import dialect_of, read
+from tests.streams import target, transcript
+
+WRONG = {"path": "/ask", "query": {"q": "{query}"}, "text": "deltas", "done": "done"}
+SURE = ("", '{"delta":"Sure!"}')
+
+
+def lines(events: list[tuple[str, str]], dialect: str = "custom", **options: object) -> list[str]:
+    spoken = dialect_of(target(dialect, options=options))
+    came = replace(transcript(events), query="hi", status=200, sent_ns=0)
+    return list(explanation(came, spoken, ["sk-secret-1"]))
+
+
+def test_each_event_is_shown_with_what_every_expression_found() -> None:
+    shown = lines([SURE, ("end", '{"done":true}')], **WRONG)
+    assert shown == [
+        "hi: HTTP 200, no media type, 2 events",
+        '  1. +0.0 ms  {"delta":"Sure!"}',
+        '       text = "deltas" found nothing',
+        '       done = "done" found nothing',
+        "       read as: nothing",
+        '  2. +1.0 ms  event end: {"done":true}',
+        '       text = "deltas" found nothing',
+        '       done = "done" found true',
+        "       read as: end",
+        '  found in no event: text = "deltas"',
+    ]
+
+
+def test_of_a_built_in_dialect_it_is_shown_what_each_event_was_read_as() -> None:
+    chunk = ('{"model":"m-2","choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}],'
+             '"usage":{"prompt_tokens":3}}')  # fmt: skip
+    shown = lines([("", chunk), ("", "[DONE]"), ("", "more")], "openai_chat")
+    assert shown[2::2] == [
+        '       read as: text "Hi", claims model=m-2, usage prompt_tokens=3, finish "stop"',
+        "       read as: end",
+        "       after the end: not read",
+    ]
+
+
+def test_the_rule_that_read_an_event_is_named() -> None:
+    rules = [{"when": "a", "text": "a"}, {"text": "b"}]
+    shown = lines([("", '{"b":"Hi"}')], **{**WRONG, "rules": rules})
+    assert shown[2:5] == [
+        '       rules[2].when = "" found true',
+        '       done = "done" found nothing',
+        '       text = "b" found "Hi"',
+    ]
+
+
+def test_events_and_characters_are_bounded_harmless_and_without_secrets() -> None:
+    events = [("", f'{{"delta":"\x1b[31m\u202e sk-secret-1 {n} ' + "x" * 5000) for n in range(500)]
+    shown = lines(events, **WRONG)
+    numbered = [line for line in shown if " ms  " in line]
+    assert len(numbered) == FIRST_EVENTS + LAST_EVENTS
+    assert any(line == "  … 475 more events …" for line in shown)
+    assert max(map(len, shown)) < 300
+    assert not any("\x1b" in line or "\u202e" in line or "secret" in line for line in shown)
+    assert numbered[-1].startswith('  500. +499.0 ms  {"delta":" *** 499 xxx')
+
+
+def test_a_body_that_is_no_stream_is_shown() -> None:
+    came = replace(transcript([]), query="hi", status=404, body='{"detail":"Not Found"}')
+    shown = list(explanation(came, dialect_of(target("ollama")), []))
+    assert shown == [
+        "hi: HTTP 404, no media type, 0 events",
+        '  no stream; the body begins: {"detail":"Not Found"}',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "options", "said"),
+    [
+        ("custom", WRONG, 'first event: {"delta":"Sure!"}; text = "deltas" found nothing'),
+        ("bali_zero", {}, 'first event: {"delta":"Sure!"}; bali_zero found no answer text'),
+        ("custom", {**WRONG, "text": "delta"}, None),
+    ],
+)
+def test_an_answer_without_text_says_what_was_looked_for(
+    dialect: str, options: dict[str, object], said: str | None
+) -> None:
+    spoken = dialect_of(target(dialect, options=options))
+    came = transcript([SURE, ("", '{"done":true}')])
+    assert hint(came, read(spoken, came), spoken, []) == said
