@@ -1,5 +1,6 @@
 """`monitor probe` as a bounded load run: what it asks, tells, keeps, and what a stop leaves."""
 
+import asyncio
 import json
 import os
 import pty
@@ -11,6 +12,7 @@ from pathlib import Path
 from monitor.dialects import dialect_of, read
 from monitor.transcripts import recorded
 from tests.e2e.rig import command, configuration, environment, eventually, rows, service
+from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import watched
 
 
@@ -110,3 +112,28 @@ def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
     os.close(mine)
     assert b"probing" in shown
     assert b"6/6" in shown
+
+
+async def test_an_expression_that_finds_nothing_is_named_and_explained(tmp_path: Path) -> None:
+    events = b'data: {"delta":"Sure! \x1b[31m"}\n\ndata: {"done":true}\n\n'
+    async with scripted(head(), chunk(events), LAST) as server:
+        (tmp_path / "monitor.toml").write_text(f"""
+[targets.kb]
+url = "{server.url}"
+dialect = "custom"
+[targets.kb.options]
+query = {{ q = "{{query}}" }}
+text = "deltas"
+done = "done"
+[[targets.kb.queries]]
+id = "hi"
+text = "Hi"
+""")
+        plain = await asyncio.to_thread(command, tmp_path, "probe", COLUMNS="160")
+        explained = await asyncio.to_thread(command, tmp_path, "probe", "--explain")
+    assert (plain.returncode, explained.returncode) == (0, 0), plain.stderr + explained.stderr
+    told = 'hi: first event: {"delta":"Sure! "}; text = "deltas" found nothing'
+    assert told in plain.stdout.splitlines()
+    assert '       text = "deltas" found nothing' in explained.stdout.splitlines()
+    assert "       read as: end" in explained.stdout.splitlines()
+    assert "\x1b" not in plain.stdout + explained.stdout

@@ -107,6 +107,18 @@ def test_a_fault_names_key_value_and_remedy(
         assert words in found
 
 
+def test_every_fault_of_the_options_is_a_line_of_its_own(tmp_path: Path) -> None:
+    text = GOOD.replace('"bali_zero"', '"custom"').replace(
+        "[[", '[targets.rag.options]\ntext = "a"\n[['
+    )
+    start = 'targets.rag.dialect = "custom": options.'
+    assert faults(tmp_path, text) == [
+        f"{start}query: {{query}} stands nowhere; put it into query, body or path",
+        f'{start}done: missing; an expression must find it in the events; or "close", where only '
+        "the end of the body is an end",
+    ]
+
+
 def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("https://", "ftp://") + "[rules.tfft]\n[probes]\ndaily = 1\n"
     found = faults(tmp_path, text, LOG_LEVEL="LOUD", MONITOR_X="1", DATABASE_URL="x")
