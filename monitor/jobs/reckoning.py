@@ -57,7 +57,9 @@ async def day(
 ) -> None:  # fmt: skip
     """Reckon one day anew, up to its end or to now, and replace all that is kept of it."""
     await reckoned.alone(connection)
-    _, starts_at, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
+    _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
+    begins_at = await reckoned.begins_at(connection, on)
+    starts_at, length = begins_at or midnight, ends_at - midnight
     rows = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
     heard = [Slice(**item._asdict()) for item in rows]
     queries = {target.name: target.daily_queries for target in settings.targets.values()}
@@ -70,16 +72,18 @@ async def day(
         heard, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
         provider_of=provider_of, accounts=await _accounts(connection, starts_at, ends_at),
         fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of),
+        billers=billers(settings.targets.values(), provider_of), length=length,
     )  # fmt: skip
     hours = spent_hours(heard, starts_at=starts_at, ends_at=ends_at, now=now,
-                        daily_queries=queries, provider_of=provider_of)  # fmt: skip
+                        daily_queries=queries, provider_of=provider_of, zone=zone,
+                        length=length)  # fmt: skip
     await reckoned.keep(
         connection, on, starts_at=starts_at, ends_at=ends_at, until=min(now, ends_at),
+        zone=zone.key, begins_at=begins_at,
         hours=[
-            reckoned.HourRow(hour=h.starts_at, until=h.until, target=h.target, provider=h.provider,
-                             meter=h.meter, usd=h.spent.usd, at_least=h.spent.at_least,
-                             margin_usd=h.spent.margin_usd)
+            reckoned.HourRow(hour=h.starts_at, until=h.until, target=h.target, model=h.model,
+                             provider=h.provider, meter=h.meter, usd=h.spent.usd,
+                             at_least=h.spent.at_least, margin_usd=h.spent.margin_usd)
             for h in hours
         ],
         providers=_rows(found.spend.lines, heard, provider_of),

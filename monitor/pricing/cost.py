@@ -32,7 +32,10 @@ def priced(
     """
     charge = _charge(usage)
     if charge is not None:
-        return Cost(charge, CostSource.ESTIMATED if cut else CostSource.PROVIDER)
+        source = CostSource.ESTIMATED if cut else CostSource.PROVIDER
+        listed = _list_rates(usage, model, text=text, query=query, target=target, book=book, at=at,
+                             cut=cut)  # fmt: skip
+        return Cost(charge, source, listed)
     if model is None:
         return Unpriced("no one can tell which model answered")
     price = book.price(model, at=at)
@@ -127,6 +130,20 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
         shown |= {"prompt_tokens": f"{least}{used.prompt}", "answer_tokens": used.answer}
     source = CostSource.ESTIMATED if used.estimated else CostSource.REPORTED
     return Cost(usd, source, {name: str(value) for name, value in shown.items()})
+
+
+def _list_rates(
+    usage: Usage, model: str | None, *, text: str, query: Query, target: Target, book: Book,
+    at: datetime, cut: bool,
+) -> Mapping[str, str]:  # fmt: skip
+    """The price book's rates beside a provider's own charge; empty where it has none."""
+    price = book.price(model, at=at) if model is not None else None
+    if not isinstance(price, Price):
+        return {}
+    listed = cost(tokens(usage, text=text, query=query, target=target, cut=cut), price)
+    if isinstance(listed, Unpriced):
+        return {}
+    return {name: rate for name, rate in listed.rates.items() if name not in _COUNTED}
 
 
 def _charge(usage: Usage) -> Decimal | None:

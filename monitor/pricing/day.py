@@ -71,6 +71,7 @@ def spent_day(
     accounts: Mapping[str, Account],
     fresh_for: timedelta = FRESH_FOR,
     billers: Mapping[str, Collection[str | None]] | None = None,
+    length: timedelta | None = None,
 ) -> SpentDay:
     """Sum the day over providers: each by its account where known, else probes and traffic.
 
@@ -78,7 +79,8 @@ def spent_day(
     is taken to be served as it last was: silence of ours is not thrift of theirs.
     `billers`: by target, who bills for its declared models. Where the account of one is known,
     it may hold an answer of unknown model already: then only its high end counts, and nothing
-    of it where the accounts of all are read.
+    of it where the accounts of all are read. `length`: of a whole day, where `starts_at` is not
+    its midnight.
     """
     until = min(now, ends_at)
     probes: dict[str | None, Amount] = {}
@@ -95,7 +97,7 @@ def spent_day(
         own = [item for item in heard if item.target == target]
         for begins, span, serving in _serving(own, starts_at, until, provider_of):
             spent = traffic_shares(
-                serving, daily_queries=queries, span=span, day=ends_at - starts_at
+                serving, daily_queries=queries, span=span, day=length or ends_at - starts_at
             )
             for share, amount in spent:
                 provider = share.provider if share else None
@@ -159,4 +161,6 @@ def _serving(
 
 def _share(item: Slice, provider_of: Callable[[str], str | None]) -> Serving:
     provider = provider_of(item.model) if item.model else None
-    return Serving(provider, item.answers, item.mean_usd, item.mean_high_usd, item.unpriced > 0)
+    return Serving(
+        provider, item.answers, item.mean_usd, item.mean_high_usd, item.unpriced > 0, item.model
+    )

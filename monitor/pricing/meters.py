@@ -61,7 +61,7 @@ class Serving:
 
     `provider` None: nobody can tell who bills. `mean_usd` None: no price. `mean_high_usd`: on
     the most expensive declared model, where it is unknown; `mean_usd` is on the cheapest then.
-    `at_least`: some of the answers have no price, or not the whole range.
+    `at_least`: some of the answers have no price, or not the whole range. `model` None: unknown.
     """
 
     provider: str | None
@@ -69,6 +69,7 @@ class Serving:
     mean_usd: Decimal | None
     mean_high_usd: Decimal | None = None
     at_least: bool = False
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

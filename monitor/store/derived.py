@@ -178,7 +178,7 @@ _REWRITE = (
 _ROLL_UP_AGAIN = text("""
     WITH state AS MATERIALIZED (SELECT * FROM report_state FOR SHARE)
     INSERT INTO rollups_due (hour)
-    SELECT DISTINCT date_trunc('hour', given.slot, state.zone)
+    SELECT DISTINCT report.hour_of(given.slot, state.zone)
     FROM unnest(CAST(:slots AS timestamptz[])) AS given(slot), state
     WHERE given.slot < state.hours_until AND given.slot >= state.raw_since
     ON CONFLICT DO NOTHING

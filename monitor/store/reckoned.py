@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
-from sqlalchemy import delete, text
+from sqlalchemy import delete, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.store.report_tables import spend_days, spend_hourly
+from monitor.store.report_tables import spend_days, spend_hourly, spend_target_days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,7 @@ class HourRow:
     hour: datetime
     until: datetime
     target: str
+    model: str | None
     provider: str | None
     meter: str
     usd: Decimal
@@ -74,6 +76,21 @@ async def known_until(connection: AsyncConnection, day: date) -> datetime | None
     return at
 
 
+async def begins_at(connection: AsyncConnection, day: date) -> datetime | None:
+    """Where the day before ends, if it stays in an earlier zone; None: at this day's midnight.
+
+    Days of which raw rows are gone keep the zone they were counted in. The first day after
+    them takes what lies between, so that no hour is counted twice, and none is left out.
+    """
+    at: datetime | None = await connection.scalar(text(_BEGINS_AT), {"day": day})
+    return at
+
+
+async def mark_stale(connection: AsyncConnection, day: date) -> None:
+    """Have a day computed again at the next run: its rows are not what they were."""
+    await connection.execute(update(spend_days).where(spend_days.c.day == day).values(stale=True))
+
+
 async def alone(connection: AsyncConnection) -> None:
     """Wait until nobody else reckons or rolls up, and keep them waiting to the end."""
     await connection.execute(text("SELECT FROM report_state FOR UPDATE"))
@@ -88,23 +105,49 @@ async def keep(
     until: datetime,
     hours: Sequence[HourRow],
     providers: Sequence[DayRow],
+    zone: str,
+    begins_at: datetime | None = None,
 ) -> None:
-    """Replace all that is kept of a day."""
+    """Replace all that is kept of a day. `begins_at`: see there."""
     at = spend_hourly.c.hour
     await connection.execute(delete(spend_hourly).where(at >= starts_at, at < ends_at))
-    await connection.execute(delete(spend_days).where(spend_days.c.day == day))
+    for table in (spend_days, spend_target_days):
+        await connection.execute(delete(table).where(table.c.day == day))
     if hours:
         await connection.execute(insert(spend_hourly).values([asdict(row) for row in hours]))
-    rows = [asdict(row) | {"day": day, "reckoned_at": until} for row in providers]
+    same = {"day": day, "reckoned_at": until, "zone": zone}
+    rows = [asdict(row) | same | {"begins_at": begins_at} for row in providers]
     if rows:
         await connection.execute(insert(spend_days).values(rows))
+    if by_target := _by_target(hours):
+        await connection.execute(
+            insert(spend_target_days).values([row | same for row in by_target])
+        )
+
+
+def _by_target(hours: Sequence[HourRow]) -> list[dict[str, object]]:
+    """A day's hours added up by target, model and provider, meters side by side."""
+    sums: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
+    for hour in hours:
+        row = sums.setdefault(
+            (hour.target, hour.model, hour.provider),
+            {"probes_usd": Decimal(0), "traffic_usd": Decimal(0), "margin_usd": Decimal(0),
+             "at_least": False},
+        )  # fmt: skip
+        row[f"{hour.meter}_usd"] += hour.usd
+        row["margin_usd"] += hour.margin_usd
+        row["at_least"] |= hour.at_least
+    return [
+        {"target": target, "model": model, "provider": provider, **row}
+        for (target, model, provider), row in sums.items()
+    ]
 
 
 async def stale_days(connection: AsyncConnection, most: int = 31) -> Sequence[date]:
     """Finished days whose spend is not what the rollups say, oldest first.
 
-    Nobody reckoned them, or not to their end, or late rows came. Days of which raw rows may
-    be gone stay as they are.
+    Nobody reckoned them, or not to their end, or rows came late or were derived again. Days
+    of which raw rows may be gone stay as they are.
     """
     found = await connection.scalars(text(_STALE), {"most": most})
     return list(found)
@@ -117,7 +160,8 @@ _STALE = """
         FROM answers_daily GROUP BY day
     ), reckoned AS (
         SELECT day, sum(probes_usd) AS usd, sum(probes_margin_usd) AS margin_usd,
-            sum(unpriced) AS unpriced, max(reckoned_at) AS until
+            sum(unpriced) AS unpriced, max(reckoned_at) AS until, max(zone) AS zone,
+            max(begins_at) AS begins_at, bool_or(stale) AS stale
         FROM spend_days GROUP BY day
     )
     SELECT d.day::date
@@ -129,11 +173,25 @@ _STALE = """
         interval '1 day') AS d (day)
     LEFT JOIN rolled USING (day)
     LEFT JOIN reckoned USING (day)
-    WHERE s.days_until > '-infinity' AND (
-        reckoned.until IS DISTINCT FROM (d.day + interval '1 day') AT TIME ZONE s.zone
-        OR reckoned.usd <> coalesce(rolled.usd, 0)
-        OR reckoned.margin_usd <> coalesce(rolled.margin_usd, 0)
-        OR reckoned.unpriced <> coalesce(rolled.unpriced, 0)
-    )
+    WHERE s.days_until > '-infinity'
+        AND d.day AT TIME ZONE coalesce(reckoned.zone, s.zone) >= s.raw_since
+        AND (
+            reckoned.until IS DISTINCT FROM (d.day + interval '1 day') AT TIME ZONE s.zone
+            OR reckoned.stale
+            -- A day that begins elsewhere than the rollups' day has other sums.
+            OR (reckoned.begins_at IS NULL AND (
+                reckoned.usd <> coalesce(rolled.usd, 0)
+                OR reckoned.margin_usd <> coalesce(rolled.margin_usd, 0)
+                OR reckoned.unpriced <> coalesce(rolled.unpriced, 0)
+            ))
+        )
     ORDER BY d.day LIMIT :most
+"""
+_BEGINS_AT = """
+    SELECT max(d.reckoned_at)
+    FROM spend_days AS d, report_state AS s
+    WHERE d.day = CAST(:day AS date) - 1
+        AND d.day::timestamp AT TIME ZONE coalesce(d.zone, s.zone) < s.raw_since
+        AND d.reckoned_at <> CAST(:day AS date)::timestamp AT TIME ZONE s.zone
+        AND d.zone IS DISTINCT FROM s.zone
 """

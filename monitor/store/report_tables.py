@@ -29,6 +29,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from monitor.store.tables import INSTANT, MONEY, metadata, observations, slots
 
 _NEVER = text("'-infinity'")
+_LOW = "unknown models on the cheapest declared model"
 _MARGIN = "so much more on the most expensive declared model, where the model is unknown"
 
 
@@ -76,10 +77,27 @@ def _answers() -> list[Column[object]]:
         _since_then("answered_ranged", Integer, "ranged ones among those answered"),
         _since_then("answered_low_usd", MONEY, "low_usd of those answered"),
         _since_then("answered_high_usd", MONEY, "high_usd of those answered"),
+        Column("region", Text,
+               comment="where the probes were sent from; NULL: counted before regions were"),
+        *_per_token(),
     ]  # fmt: skip
 
 
-def _since_then(name: str, kind: type[Integer] | Numeric[Decimal], comment: str) -> Column[object]:
+def _per_token() -> list[Column[object]]:
+    """What a mean cost per token is made of: only probes that have both, failed ones included."""
+    return [
+        _since_then("priced_with_tokens", Integer, "probes with a cost and both token counts"),
+        _since_then("priced_with_tokens_usd", MONEY, "cost of these"),
+        _since_then("priced_prompt_tokens", BigInteger, "of these"),
+        _since_then("priced_answer_tokens", BigInteger, "of these"),
+        _since_then("listed_tokens", BigInteger, "tokens of these whose rates are known"),
+        _since_then("list_usd", MONEY, "what listed_tokens cost at list price"),
+    ]
+
+
+def _since_then(
+    name: str, kind: type[Integer | BigInteger] | Numeric[Decimal], comment: str
+) -> Column[object]:
     """A figure that older rows do not have: nothing was counted."""
     return Column(name, kind, nullable=False, server_default=text("0"), comment=comment)
 
@@ -97,6 +115,7 @@ def _models() -> list[Column[object]]:
         Column("ttft_histogram", ARRAY(Integer, dimensions=2), comment="as in rollups_hourly"),
         Column("ttft_p50_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
         Column("ttft_p95_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
+        *_per_token(),
     ]
 
 
@@ -129,8 +148,8 @@ answers_hourly = Table(
     metadata,
     Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
     *_answers(),
-    Index("uq_answers_hourly", "hour", "target", "query", "model", "identity", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index("uq_answers_hourly", "hour", "target", "query", "model", "identity", "region",
+          unique=True, postgresql_nulls_not_distinct=True),
     comment="who answered, and for how much, in finished hours",
 )  # fmt: skip
 
@@ -139,8 +158,8 @@ answers_daily = Table(
     metadata,
     Column("day", Date, nullable=False, comment="in the zone of report_state"),
     *_answers(),
-    Index("uq_answers_daily", "day", "target", "query", "model", "identity", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index("uq_answers_daily", "day", "target", "query", "model", "identity", "region",
+          unique=True, postgresql_nulls_not_distinct=True),
     comment="answers_hourly by day",
 )  # fmt: skip
 
@@ -176,17 +195,19 @@ spend_hourly = Table(
            comment="answers of unknown model on the cheapest declared model"),
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
     _since_then("margin_usd", MONEY, _MARGIN),
+    Column("model", Text,
+           comment="who answered; NULL: not identified, or counted before models were kept"),
     CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
     CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
-    Index("uq_spend_hourly", "hour", "target", "provider", "meter", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index("uq_spend_hourly", "hour", "target", "provider", "meter", "model",
+          unique=True, postgresql_nulls_not_distinct=True),
     comment="what an hour cost by provider and meter; the running hour included",
 )  # fmt: skip
 
 spend_days = Table(
     "spend_days",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    Column("day", Date, nullable=False, comment="in the zone of its column"),
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("probes_usd", MONEY, nullable=False),
     Column("traffic_usd", MONEY, nullable=False),
@@ -200,10 +221,42 @@ spend_days = Table(
     _since_then("probes_margin_usd", MONEY, _MARGIN),
     _since_then("traffic_margin_usd", MONEY, _MARGIN),
     _since_then("spent_margin_usd", MONEY, _MARGIN),
+    Column("zone", Text, comment="whose day it is; NULL: not known"),
+    Column(
+        "begins_at",
+        INSTANT,
+        comment="where the days before it, in another zone, end; NULL: at its midnight",
+    ),
+    Column(
+        "stale",
+        Boolean,
+        nullable=False,
+        server_default=text("false"),
+        comment="rows of it came late or were derived again: to be computed again",
+    ),
     CheckConstraint("meter IN ('account', 'estimate')", "meter"),
     Index("uq_spend_days", "day", "provider", unique=True, postgresql_nulls_not_distinct=True),
     comment="the day's spend by provider, and the meters it was read from",
 )
+
+spend_target_days = Table(
+    "spend_target_days",
+    metadata,
+    Column("day", Date, nullable=False, comment="in the zone of its column"),
+    Column("target", Text, nullable=False),
+    Column("model", Text,
+           comment="who answered; NULL: not identified, or counted before models were kept"),
+    Column("provider", Text, comment="who bills; NULL: not known"),
+    Column("probes_usd", MONEY, nullable=False, comment=_LOW),
+    Column("traffic_usd", MONEY, nullable=False, comment=_LOW),
+    Column("margin_usd", MONEY, nullable=False, comment=_MARGIN),
+    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
+    Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
+    Column("zone", Text, comment="whose day it is; NULL: not known"),
+    Index("uq_spend_target_days", "day", "target", "model", "provider", unique=True,
+          postgresql_nulls_not_distinct=True),
+    comment="spend_hourly by day, target and model, meters side by side",
+)  # fmt: skip
 
 report_targets = Table(
     "report_targets",

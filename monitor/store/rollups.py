@@ -14,6 +14,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.store import reckoned
 from monitor.store.report_tables import report_targets
 
 Step = Literal["late hour", "hour", "day"]
@@ -46,11 +47,12 @@ async def configure(connection: AsyncConnection, zone: str, targets: Sequence[To
     if old == zone:
         return
     zones = {"old": old, "new": zone}
-    moved = text("SELECT date_trunc('hour', now(), :old) <> date_trunc('hour', now(), :new)")
-    again = _NEW_DAYS + (_NEW_HOURS if await connection.scalar(moved, zones) else ())
+    again = _NEW_DAYS + (_NEW_HOURS if await connection.scalar(_HOURS_MOVED, zones) else ())
     for statement in again:
         await connection.execute(statement)
     await connection.execute(text("UPDATE report_state SET zone = :new"), {"new": zone})
+    for statement in _TOMORROW:  # the old zone's today
+        await connection.execute(statement)
 
 
 async def notice_late(connection: AsyncConnection) -> int:
@@ -64,8 +66,9 @@ async def advance(connection: AsyncConnection) -> Step | None:
     if due.late is not None:
         await _compute(connection, _HOUR, due.late)
         await connection.execute(_LATE_DONE, {"at": due.late})
-        if due.day_was_rolled_up:
+        if due.day_was_rolled_up and due.late_day_ends:
             await _compute(connection, _DAY, due.late_day)
+        await reckoned.mark_stale(connection, due.late_day)
         return "late hour"
     if due.next_hour is not None and due.next_hour < due.this_hour:
         await _compute(connection, _HOUR, due.next_hour)
@@ -97,14 +100,31 @@ _NEW_DAYS = (
     text("DELETE FROM rollups_daily"),
     text("DELETE FROM answers_daily"),
     text("DELETE FROM models_daily"),
-    text("DELETE FROM rollups_due"),
 )
 _NEW_HOURS = (
     text("DELETE FROM rollups_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
     text("DELETE FROM answers_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
     text("DELETE FROM models_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
+    text("DELETE FROM rollups_due"),
     text("UPDATE report_state SET hours_until = raw_since"),
 )
+
+_TOMORROW = (
+    text("DELETE FROM spend_days WHERE day > "
+         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
+    text("DELETE FROM spend_target_days WHERE day > "
+         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
+)  # fmt: skip
+
+# Twice a year a clock may step by half an hour: no day of the raw rows may differ.
+_HOURS_MOVED = text("""
+    SELECT EXISTS (
+        SELECT FROM report_state AS s, generate_series(
+            greatest(s.raw_since, now() - interval '1 year'), now(), interval '12 hours'
+        ) AS g (at)
+        WHERE report.hour_of(g.at, :old) <> report.hour_of(g.at, :new)
+    )
+""")
 
 # A transaction that began before we looked may commit after it, yet never as late as this.
 _NOTICE_LATE = text("""
@@ -114,7 +134,7 @@ _NOTICE_LATE = text("""
         UPDATE report_state SET seen_until = now()
     )
     INSERT INTO rollups_due (hour)
-    SELECT DISTINCT date_trunc('hour', o.slot, (SELECT zone FROM state))
+    SELECT DISTINCT report.hour_of(o.slot, (SELECT zone FROM state))
     FROM observations AS o
     WHERE o.recorded_at >= (SELECT least(seen_until, now()) - interval '10 minutes' FROM state)
         AND o.slot < (SELECT hours_until FROM state)
@@ -128,11 +148,14 @@ _DUE = text("""
     SELECT
         d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
         (d.late AT TIME ZONE s.zone)::date < s.days_until AS day_was_rolled_up,
-        date_trunc('hour', now() - interval '5 minutes', s.zone) AS this_hour,
+        NOT EXISTS (SELECT FROM rollups_due AS r WHERE r.hour > d.late
+            AND (r.hour AT TIME ZONE s.zone)::date = (d.late AT TIME ZONE s.zone)::date
+        ) AS late_day_ends,
+        report.hour_of(now() - interval '5 minutes', s.zone) AS this_hour,
         CASE WHEN EXISTS (SELECT FROM rollups_hourly AS r
                 WHERE r.hour >= s.hours_until - interval '7 days' AND r.probes > 0)
             THEN s.hours_until
-            ELSE (SELECT date_trunc('hour', min(o.slot), s.zone) FROM observations AS o
+            ELSE (SELECT report.hour_of(min(o.slot), s.zone) FROM observations AS o
                 WHERE o.slot >= s.hours_until)
         END AS next_hour,
         (now() AT TIME ZONE s.zone)::date AS this_day,
@@ -145,38 +168,34 @@ _DUE = text("""
 _LATE_DONE = text("DELETE FROM rollups_due WHERE hour = :at")
 _HOUR_DONE = text("""
     UPDATE report_state
-    SET hours_until = date_trunc('hour', CAST(:at AS timestamptz) + interval '1 hour', zone)
+    SET hours_until = report.hour_end(CAST(:at AS timestamptz), zone)
 """)
 _DAY_DONE = text("UPDATE report_state SET days_until = CAST(:at AS date) + 1")
 
-# Rows may begin before `at` where a zone steps by less than an hour.
 _HOUR = (
     text("""
-        DELETE FROM rollups_hourly
-        WHERE hour < CAST(:at AS timestamptz) + interval '1 hour' AND hour >=
-            (SELECT date_trunc('hour', CAST(:at AS timestamptz), zone) FROM report_state)
+        DELETE FROM rollups_hourly WHERE hour >= :at
+            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
     """),
     text("""
-        INSERT INTO rollups_hourly
-        SELECT * FROM report.ttft_hours(:at, CAST(:at AS timestamptz) + interval '1 hour')
+        INSERT INTO rollups_hourly SELECT * FROM report.ttft_hours(
+            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
     """),
     text("""
-        DELETE FROM answers_hourly
-        WHERE hour < CAST(:at AS timestamptz) + interval '1 hour' AND hour >=
-            (SELECT date_trunc('hour', CAST(:at AS timestamptz), zone) FROM report_state)
+        DELETE FROM answers_hourly WHERE hour >= :at
+            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
     """),
     text("""
-        INSERT INTO answers_hourly
-        SELECT * FROM report.answers_hours(:at, CAST(:at AS timestamptz) + interval '1 hour')
+        INSERT INTO answers_hourly SELECT * FROM report.answers_hours(
+            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
     """),
     text("""
-        DELETE FROM models_hourly
-        WHERE hour < CAST(:at AS timestamptz) + interval '1 hour' AND hour >=
-            (SELECT date_trunc('hour', CAST(:at AS timestamptz), zone) FROM report_state)
+        DELETE FROM models_hourly WHERE hour >= :at
+            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
     """),
     text("""
-        INSERT INTO models_hourly
-        SELECT * FROM report.models_hours(:at, CAST(:at AS timestamptz) + interval '1 hour')
+        INSERT INTO models_hourly SELECT * FROM report.models_hours(
+            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
     """),
 )
 _DAY = (

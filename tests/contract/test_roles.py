@@ -49,7 +49,9 @@ def writer(granted: str) -> Iterator[psycopg.Connection[Any]]:
 
 
 VIEWS = ("observations", "ttft_hourly", "ttft_daily", "models_daily", "fallback_hourly",
-         "spend_daily", "cost_per_query_daily", "savings_daily", "incidents", "health")  # fmt: skip
+         "spend_daily", "cost_per_query_daily", "savings_daily", "incidents", "health",
+         "spend_hourly", "spend_by_target_daily", "cost_by_region_daily", "missed_rounds",
+         "mutes", "provider_keys")  # fmt: skip
 
 
 def test_the_reader_reads_every_view_without_naming_the_schema(
