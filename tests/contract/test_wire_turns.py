@@ -41,7 +41,8 @@ async def test_a_stream_at_line_speed_leaves_a_turn_after_every_slice() -> None:
         counting = asyncio.create_task(count())
         try:
             transcript = await exchange(
-                dialect.ask(query, target), dialect=replace(dialect, hear=hear), target=target,
+                dialect.ask(query, target), dialect=replace(dialect, hear=hear, stateful=None),
+                target=target,
                 query=query, probe=uuid4(), http=wire, raw=False,
             )  # fmt: skip
         finally:
