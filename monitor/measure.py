@@ -131,7 +131,7 @@ def _answer_tokens(reply: Reply) -> int | None:
     usage = reply.usage
     if usage.answer_tokens is None:
         return None
-    if usage.reasoning_tokens is None and any(piece.reasoning for piece in reply.pieces):
+    if usage.reasoning_tokens is None and reply.reasoned:
         return None
     return usage.answer_tokens - (usage.reasoning_tokens or 0)
 

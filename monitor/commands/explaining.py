@@ -113,7 +113,7 @@ def _read_as(heard: Heard) -> str:
 def _value(value: object) -> str:
     if isinstance(value, Usage | Sources):
         known = ((f.name, getattr(value, f.name)) for f in fields(value))
-        return " ".join(f"{name}={found}" for name, found in known if found is not None)
+        return " ".join(f"{name}={found}" for name, found in known if found not in (None, ()))
     if isinstance(value, tuple):
         return " ".join(f"{claim.source}={claim.value}" for claim in value)
     return _as_json(value)

@@ -5,15 +5,28 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, model, post
-from monitor.dialects.fields import claims, complaint, count, document, table, words
+from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
+from monitor.dialects.reply import FALLBACK
+from monitor.dialects.usage import usage
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Event,
+    Framing,
+    Heard,
+    Query,
+    Target,
+    Usage,
+    WireRequest,
+)
 
 PATH = "v1/messages"
 VERSION = {"anthropic-version": "2023-06-01"}
 MOST_TOKENS = 1024  # the API wants a number; option `body` may name another
-CACHE = ("cache_read_input_tokens", "cache_creation_input_tokens")
+THINKING = ("thinking", "redacted_thinking")  # blocks whose text may be withheld
 
 
 def ask(query: Query, target: Target) -> WireRequest:
@@ -33,15 +46,19 @@ def hear(event: Event) -> Heard:
     said = document(event.data)
     match said.get("type"):
         case "message_start":
-            message = table(said, "message")
-            return Heard(claims=tuple(claims(message)), usage=_asked(table(message, "usage")))
+            return Heard(claims=tuple(claims(table(said, "message"))), usage=_prompt(said))
         case "content_block_start":
-            return _block(table(said, "content_block"))
+            block = table(said, "content_block")
+            if block.get("type") == "fallback":
+                return Heard(claims=_served(table(block, "to")))
+            return _block(block)
         case "content_block_delta":
             return _block(table(said, "delta"))
         case "message_delta":
             reason = finish(table(said, "delta").get("stop_reason"))
-            return Heard(usage=_answered(table(said, "usage")), finish=reason)
+            attempt = _last_fallback(table(said, "usage"))
+            counted = usage({"usage": attempt}) if attempt else None
+            return Heard(claims=_served(attempt), usage=counted or usage(said), finish=reason)
         case "message_stop":
             return Heard(end=True)
         case "error":
@@ -50,23 +67,37 @@ def hear(event: Event) -> Heard:
 
 
 def _block(block: Mapping[str, Any]) -> Heard:
-    return Heard(text=words(block.get("text")), reasoning=words(block.get("thinking")))
+    return Heard(
+        text=words(block.get("text")),
+        reasoning=words(block.get("thinking")),
+        hidden_reasoning=block.get("type") in THINKING,
+    )
 
 
-def _asked(usage: Mapping[str, Any]) -> Usage | None:
-    """Usage of the input; `input_tokens` leaves out what went through the cache."""
-    fresh = count(usage.get("input_tokens"))
-    if fresh is None:
-        return None
-    read, written = (count(usage.get(name)) for name in CACHE)
-    whole = fresh + (read or 0) + (written or 0)
-    return Usage(prompt_tokens=whole, cached_tokens=read, cache_write_tokens=written)
+def _prompt(started: Mapping[str, Any]) -> Usage | None:
+    """Usage at the start: its answer counts a token that is yet to come."""
+    counted = usage(started)
+    return replace(counted, answer_tokens=None, reasoning_tokens=None) if counted else None
 
 
-def _answered(usage: Mapping[str, Any]) -> Usage:
-    """Usage of the whole message. The one at the start counts a token that is yet to come."""
-    tokens = count(usage.get("output_tokens"))
-    return replace(_asked(usage) or Usage(), answer_tokens=tokens)
+def _served(attempt: Mapping[str, Any]) -> tuple[Claim, ...]:
+    """The model that took over where the one asked for declined (beta server-side-fallback).
+
+    Source: https://docs.claude.com/en/api/messages, content block and iteration of that name.
+    """
+    named = attempt.get("model")
+    return (Claim(ClaimKind.SIBLING, FALLBACK, named),) if isinstance(named, str) and named else ()
+
+
+def _last_fallback(reported: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The attempt that gave the answer, with its own usage; empty where nobody took over."""
+    attempts = reported.get("iterations")
+    found = [
+        attempt
+        for attempt in (attempts if isinstance(attempts, list) else [])
+        if table(attempt).get("type") == "fallback_message"
+    ]
+    return table(found[-1]) if found else {}
 
 
 ANTHROPIC_MESSAGES = Dialect("anthropic_messages", Framing.SSE, (SSE,), ask, hear, overhear)

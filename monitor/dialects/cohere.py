@@ -3,14 +3,15 @@
 Source: https://docs.cohere.com/docs/streaming
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, model, post
-from monitor.dialects.fields import complaint, count, document, table, words
+from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Dialect,
     Event,
@@ -18,7 +19,6 @@ from monitor.domain import (
     Heard,
     Query,
     Target,
-    Usage,
     WireRequest,
 )
 
@@ -59,7 +59,7 @@ def parser() -> Callable[[Event], Heard]:
                     end=True,
                     error=complaint(delta.get("error")),
                     finish=finish(delta.get("finish_reason")),
-                    usage=_usage(table(delta, "usage")),
+                    usage=usage(said),
                 )
         return Heard()
 
@@ -74,17 +74,6 @@ def _cited(citations: object, cited: dict[str, Any]) -> list[Any] | None:
             if len(cited) < MOST_SOURCES:
                 cited.setdefault(str(table(source).get("id", source)), source)
     return list(cited.values()) or None
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage | None:
-    """The tokens that are charged; all of them where the stream does not say which are."""
-    counted = table(usage, "billed_units") or table(usage, "tokens")
-    prompt, answer = (count(counted.get(name)) for name in ("input_tokens", "output_tokens"))
-    if prompt is None and answer is None:
-        return None
-    return Usage(
-        prompt_tokens=prompt, answer_tokens=answer, cached_tokens=count(usage.get("cached_tokens"))
-    )
 
 
 COHERE = Dialect(

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import complaint, count, document, money, table, words
+from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
 from monitor.dialects.template import filled
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -22,7 +23,6 @@ from monitor.domain import (
     Heard,
     Query,
     Target,
-    Usage,
     WireRequest,
 )
 
@@ -71,12 +71,11 @@ def hear(event: Event) -> Heard:
 
 def _ended(said: Mapping[str, Any]) -> Heard:
     metadata = table(said, "metadata")
-    usage = table(metadata, "usage") or table(said, "usage")
     listed = metadata.get("retriever_resources", said.get("retriever_resources"))
     return Heard(
         end=True,
         finish=finish(said.get("finish_reason")) or Finish.STOP,
-        usage=_usage(usage) if usage else None,
+        usage=usage(said),
         sources=sources(listed),
     )
 
@@ -94,18 +93,6 @@ def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
     name = process.get("model_name")
     if name and isinstance(name, str):
         yield Claim(ClaimKind.SIBLING, "model_name", name)
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    """Tokens, and the price as Dify computes it where that is in US dollars."""
-    price = money(usage.get("total_price")) if usage.get("currency") == "USD" else None
-    details = table(usage, "completion_tokens_details")
-    return Usage(
-        prompt_tokens=count(usage.get("prompt_tokens")),
-        answer_tokens=count(usage.get("completion_tokens")),
-        reasoning_tokens=count(details.get("reasoning_tokens")),
-        cost_usd=price or None,  # zero: Dify knows no price of the model
-    )
 
 
 DIFY = Dialect("dify", Framing.SSE, (SSE,), ask, hear, overhear)

@@ -5,7 +5,7 @@ Source: docs/dialects.md
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
 from monitor.dialects.asking import known_only
@@ -14,13 +14,15 @@ from monitor.dialects.expressions import Expression, compiled
 from monitor.dialects.fields import complaint, count, money, parsed, words
 from monitor.dialects.finish import finish
 from monitor.dialects.sources import sources
+from monitor.dialects.usage import Counts, settled
 from monitor.domain import Claim, ClaimKind, Event, Heard, Usage
 
 CONTENT = ("text", "reasoning", "sources")  # of an event: read by the rule of the event alone
 WHOLE = ("done", "error", "finish", "model", "id")  # of the stream: looked for in every event
 SINGLE = (*CONTENT, *WHOLE)
 TABLES = ("claims", "usage")
-USAGE = tuple(field.name for field in fields(Usage))
+TOTAL = "total_tokens"  # decides which counts hold which
+USAGE = (*(field.name for field in fields(Usage) if field.compare), TOTAL)
 CLOSE = "close"  # option `done`: the end of a whole body is the end of the answer
 _KINDS = {"model": ClaimKind.FIELD, "id": ClaimKind.HEADER}
 
@@ -203,7 +205,18 @@ def claims(rule: EventRule, seen: Seen) -> Iterator[Claim]:
 def usage(rule: EventRule, seen: Seen) -> Usage | None:
     """Tokens and money that the rule finds; None where it finds none."""
     found = {name: expression.find(seen) for name, expression in rule.usage.items()}
-    read: dict[str, Any] = {name: money(value) if name.endswith("_usd") else count(value)
-                            for name, value in found.items()}  # fmt: skip
-    figures = Usage(**read)
+    tokens = {name: count(value) for name, value in found.items() if not name.endswith("_usd")}
+    counts = Counts(
+        prompt=tokens.get("prompt_tokens"),
+        answer=tokens.get("answer_tokens"),
+        total=tokens.get(TOTAL),
+        reasoning=tokens.get("reasoning_tokens"),
+        cached=tokens.get("cached_tokens"),
+        written=tokens.get("cache_write_tokens"),
+    )
+    figures = replace(
+        settled(counts),
+        cost_usd=money(found.get("cost_usd")),
+        upstream_cost_usd=money(found.get("upstream_cost_usd")),
+    )
     return None if figures == Usage() else figures

@@ -11,10 +11,11 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from monitor.dialects.asking import SSE, VERSION, address, endpoint, extra, model, post
-from monitor.dialects.fields import complaint, count, document, first, table
+from monitor.dialects.fields import complaint, document, first, table
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -25,7 +26,6 @@ from monitor.domain import (
     Heard,
     Query,
     Target,
-    Usage,
     WireRequest,
 )
 
@@ -66,7 +66,7 @@ def hear(event: Event) -> Heard:
         error=complaint(said.get("error")) or blocked,
         finish=Finish.CONTENT_FILTER if blocked else finish(candidate.get("finishReason")),
         claims=tuple(_claims(said)),
-        usage=_usage(table(said, "usageMetadata")),
+        usage=usage(said),
         sources=sources(table(candidate, "groundingMetadata").get("groundingChunks")),
     )
 
@@ -92,22 +92,6 @@ def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
     served = said.get("modelVersion")
     if served and isinstance(served, str):
         yield Claim(ClaimKind.FIELD, "modelVersion", served)
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Thoughts are counted beside candidates, and what tools brought in beside the prompt."""
-
-    def together(*names: str) -> int | None:
-        found = [n for n in (count(usage.get(name)) for name in names) if n is not None]
-        return sum(found) if found else None
-
-    figures = Usage(
-        prompt_tokens=together("promptTokenCount", "toolUsePromptTokenCount"),
-        answer_tokens=together("candidatesTokenCount", "thoughtsTokenCount"),
-        reasoning_tokens=count(usage.get("thoughtsTokenCount")),
-        cached_tokens=count(usage.get("cachedContentTokenCount")),
-    )
-    return None if figures == Usage() else figures
 
 
 GEMINI = Dialect("gemini", Framing.SSE, (SSE,), ask, hear, overhear)

@@ -13,11 +13,12 @@ from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
-from monitor.dialects.fields import complaint, count, parsed, table, words
+from monitor.dialects.fields import complaint, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
 from monitor.dialects.template import filled
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -155,11 +156,11 @@ class _Stream:
         return str(message.get("id") or f"#{number}")[:200]
 
     def _count(self, message: Mapping[str, Any], part: str, *, add: bool) -> None:
-        usage = _usage(table(message, "usage_metadata"))
-        if usage is None or (part not in self._usage and len(self._usage) >= MESSAGES_KEPT):
+        counted = usage({"usage_metadata": message.get("usage_metadata")})
+        if counted is None or (part not in self._usage and len(self._usage) >= MESSAGES_KEPT):
             return
         self._usage[part] = (
-            _sum([self._usage[part], usage]) if add and part in self._usage else usage
+            _sum([self._usage[part], counted]) if add and part in self._usage else counted
         )
 
     def _said(self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,26 +212,11 @@ def _claims(said: Mapping[str, Any], *names: str) -> Iterator[Claim]:
             return
 
 
-def _usage(usage: Mapping[str, Any]) -> Usage | None:
-    """Tokens of one message; reasoning is part of the output, cached tokens of the input."""
-    prompt, answer = count(usage.get("input_tokens")), count(usage.get("output_tokens"))
-    if prompt is None and answer is None:
-        return None
-    read = table(usage, "input_token_details")
-    return Usage(
-        prompt_tokens=prompt,
-        answer_tokens=answer,
-        reasoning_tokens=count(table(usage, "output_token_details").get("reasoning")),
-        cached_tokens=count(read.get("cache_read")),
-        cache_write_tokens=count(read.get("cache_creation")),
-    )
-
-
 def _sum(usages: list[Usage]) -> Usage:
     """Tokens of several messages together."""
 
     def total(name: str) -> int | None:
-        known = [n for n in (getattr(usage, name) for usage in usages) if n is not None]
+        known = [n for n in (getattr(one, name) for one in usages) if n is not None]
         return sum(known) if known else None
 
     return Usage(
@@ -239,6 +225,7 @@ def _sum(usages: list[Usage]) -> Usage:
         reasoning_tokens=total("reasoning_tokens"),
         cached_tokens=total("cached_tokens"),
         cache_write_tokens=total("cache_write_tokens"),
+        faults=tuple(dict.fromkeys(fault for one in usages for fault in one.faults)),
     )
 
 

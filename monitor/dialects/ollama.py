@@ -1,10 +1,11 @@
 """Ollama chat: one JSON object a line, the last with `done` and the counts."""
 
 from monitor.dialects.asking import NDJSON, endpoint, extra, model, post
-from monitor.dialects.fields import claims, complaint, count, document, table, words
+from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, Usage, WireRequest
+from monitor.dialects.usage import usage
+from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
 
 PATH = "api/chat"
 
@@ -24,7 +25,6 @@ def hear(event: Event) -> Heard:
     """One line. Counts stand in the last; the prompt's is left out when it was cached."""
     said = document(event.data)
     message = table(said, "message")
-    asked, answered = count(said.get("prompt_eval_count")), count(said.get("eval_count"))
     return Heard(
         text=words(message.get("content")),
         reasoning=words(message.get("thinking")),
@@ -32,7 +32,7 @@ def hear(event: Event) -> Heard:
         finish=finish(said.get("done_reason")),
         error=complaint(said.get("error")),
         claims=tuple(claims(said)),
-        usage=Usage(prompt_tokens=asked, answer_tokens=answered),
+        usage=usage(said),
     )
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import claims, complaint, count, document, first, money, table, words
+from monitor.dialects.fields import claims, complaint, document, first, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -20,7 +21,6 @@ from monitor.domain import (
     Heard,
     Query,
     Target,
-    Usage,
     WireRequest,
 )
 
@@ -49,7 +49,7 @@ def hear(event: Event) -> Heard:
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
     delta = table(choice.get("delta"))
-    named, usage = (*claims(chunk), *_host(chunk)), table(chunk.get("usage"))
+    named = (*claims(chunk), *_host(chunk))
     routing = table(chunk.get(ROUTING))
     return Heard(
         text=words(delta.get("content")) or words(delta.get("refusal")),
@@ -57,7 +57,7 @@ def hear(event: Event) -> Heard:
         error=_error(event, chunk, choice),
         finish=finish(choice.get("finish_reason")),
         claims=(*named, *_routing(routing)) if routing else named,
-        usage=_usage(usage) if usage else None,
+        usage=usage(chunk),
     )
 
 
@@ -103,18 +103,6 @@ def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
 
 def _tables(value: object) -> list[Mapping[str, Any]]:
     return [table(entry) for entry in value] if isinstance(value, list) else []
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage:
-    return Usage(
-        prompt_tokens=count(usage.get("prompt_tokens")),
-        answer_tokens=count(usage.get("completion_tokens")),
-        reasoning_tokens=count(table(usage, "completion_tokens_details").get("reasoning_tokens")),
-        cached_tokens=count(table(usage, "prompt_tokens_details").get("cached_tokens")),
-        cache_write_tokens=count(table(usage, "prompt_tokens_details").get("cache_write_tokens")),
-        cost_usd=money(usage.get("cost")),
-        upstream_cost_usd=money(table(usage, "cost_details").get("upstream_inference_cost")),
-    )
 
 
 OPENAI_CHAT = Dialect("openai_chat", Framing.SSE, (SSE,), ask, hear, overhear)

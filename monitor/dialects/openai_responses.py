@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import claims, complaint, count, document, money, table, words
+from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.domain import Dialect, Event, Finish, Framing, Heard, Query, Target, Usage, WireRequest
+from monitor.dialects.usage import usage
+from monitor.domain import Dialect, Event, Finish, Framing, Heard, Query, Target, WireRequest
 
 PATH = "v1/responses"
 TEXT = ("response.output_text.delta", "response.refusal.delta")
@@ -44,27 +45,15 @@ def hear(event: Event) -> Heard:
         end=kind in ENDS,
         finish=_finish(response) if kind in ENDS else None,
         error=error,
+        hidden_reasoning=table(said, "item").get("type") == "reasoning",
         claims=tuple(claims(response)),
-        usage=_usage(table(response, "usage")),
+        usage=usage(said),
     )
 
 
 def _finish(response: Mapping[str, Any]) -> Finish | None:
     reason = table(response, "incomplete_details").get("reason")
     return finish(reason) or finish(response.get("status"))
-
-
-def _usage(usage: Mapping[str, Any]) -> Usage | None:
-    if not usage:
-        return None
-    return Usage(
-        prompt_tokens=count(usage.get("input_tokens")),
-        answer_tokens=count(usage.get("output_tokens")),
-        reasoning_tokens=count(table(usage, "output_tokens_details").get("reasoning_tokens")),
-        cached_tokens=count(table(usage, "input_tokens_details").get("cached_tokens")),
-        cost_usd=money(usage.get("cost")),
-        upstream_cost_usd=money(table(usage, "cost_details").get("upstream_inference_cost")),
-    )
 
 
 OPENAI_RESPONSES = Dialect("openai_responses", Framing.SSE, (SSE,), ask, hear, overhear)

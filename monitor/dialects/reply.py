@@ -6,6 +6,7 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
+from monitor.dialects.usage import MOST_TOKENS
 from monitor.domain import (
     Claim,
     Dialect,
@@ -21,13 +22,13 @@ from monitor.domain import (
 )
 from monitor.scrub import plain
 
-MOST_TOKENS = 100_000_000  # ten times the largest context window there is
+FALLBACK = "fallback"  # source of a claim that another model took over within one response
 MOST_USD = Decimal(10_000)
 MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
 MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
 A_DAY_S = 86_400.0
 _NO_EXTRAS = ("", "[DONE]")  # gateways add their own end to that of the dialect
-_FIGURES = tuple(field.name for field in fields(Usage))
+_FIGURES = tuple(field.name for field in fields(Usage) if field.compare)
 _PARTS = {
     "reasoning_tokens": "answer_tokens",
     "cached_tokens": "prompt_tokens",
@@ -73,6 +74,7 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
         sources=_sources(dialect, said, last),
         finish=_finish(said),
         extras=extras,
+        hidden_reasoning=any(h.hidden_reasoning for h in said),
         faults=tuple(plain(fault, 100) for fault in faults),
     )  # fmt: skip
 
@@ -86,6 +88,7 @@ def unread(transcript: Transcript) -> Reply:
         error=None if last.error is None else plain(last.error, MOST_CHARS),
         ended=_closing(last),
         finish=_finish(said),
+        hidden_reasoning=any(h.hidden_reasoning for h in said),
     )  # fmt: skip
 
 
@@ -148,9 +151,15 @@ def _overheard(dialect: Dialect, transcript: Transcript) -> Heard:
 
 
 def _claims(said: Iterable[Heard]) -> tuple[Claim, ...]:
-    """Each once: most events of a stream claim what the one before them did."""
+    """Each once: most events of a stream claim what the one before them did.
+
+    Of several fallbacks within one response, the last one gave the answer.
+    """
     same = {id(claim): claim for h in said for claim in h.claims}  # cheap, and most are the same
     raw = dict.fromkeys(same.values())
+    taken_over = [claim for claim in raw if claim.source == FALLBACK]
+    for earlier in taken_over[:-1]:
+        del raw[earlier]
     kept: dict[Claim, None] = {}
     values: dict[str, int] = {}
     for claim in raw:
@@ -167,7 +176,7 @@ def _merged(said: Iterable[Heard]) -> Usage:
     """Usage field by field: what is said later wins over what was said before."""
     known: dict[str, Any] = {}
     for usage in (h.usage for h in said if h.usage):
-        known |= _reported(usage)
+        known |= _reported(usage) | {"faults": usage.faults}
     return Usage(**known)
 
 
@@ -179,7 +188,7 @@ def _reported(usage: Usage) -> dict[str, Any]:
 def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
     """Usage without what cannot be true, and a fault for each figure dropped."""
     figures = _reported(usage)
-    faults: list[str] = []
+    faults = list(usage.faults)
 
     def drop(name: str, why: str = "") -> None:
         faults.append(f"implausible {name}: {figures.pop(name)}{why}")

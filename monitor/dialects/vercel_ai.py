@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import complaint, count, document, parsed, table, words
+from monitor.dialects.fields import complaint, document, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
 from monitor.dialects.template import filled
+from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -27,7 +28,6 @@ from monitor.domain import (
     Query,
     Sources,
     Target,
-    Usage,
     WireRequest,
 )
 
@@ -84,9 +84,9 @@ class _Stream:
             case "source-url" | "source-document":
                 return Heard(sources=self._found([part]))
             case "start" | "message-metadata":
-                return Heard(claims=tuple(_claims(metadata)), usage=_usage(metadata))
+                return Heard(claims=tuple(_claims(metadata)), usage=usage(metadata))
             case "finish":
-                return Heard(claims=tuple(_claims(metadata)), usage=_usage(metadata),
+                return Heard(claims=tuple(_claims(metadata)), usage=usage(metadata),
                              finish=finish(part.get("finishReason")) or Finish.STOP)  # fmt: skip
         if isinstance(kind, str) and kind.startswith("data-") and "source" in kind:
             return Heard(sources=self._found(_listed(part.get("data"))))
@@ -108,7 +108,7 @@ class _Stream:
             case "d" | "e":
                 said = table(value)
                 return Heard(end=kind == "d", finish=finish(said.get("finishReason")),
-                             usage=_usage(said))  # fmt: skip
+                             usage=usage(said))  # fmt: skip
         return Heard()
 
     def _annotations(self, items: list[Mapping[str, Any]]) -> Heard:
@@ -145,23 +145,6 @@ def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
         value = said.get(name)
         if value and isinstance(value, str):
             yield Claim(ClaimKind.FIELD, name, value)
-
-
-def _usage(said: Mapping[str, Any]) -> Usage | None:
-    """Tokens, by the names of any version. Reasoning is part of the output."""
-    usage = table(said, "totalUsage") or table(said, "usage")
-    figures = Usage(
-        prompt_tokens=_first(usage, "inputTokens", "promptTokens"),
-        answer_tokens=_first(usage, "outputTokens", "completionTokens"),
-        reasoning_tokens=_first(usage, "reasoningTokens"),
-        cached_tokens=_first(usage, "cachedInputTokens"),
-    )
-    return None if figures == Usage() else figures
-
-
-def _first(usage: Mapping[str, Any], *names: str) -> int | None:
-    found = (count(usage.get(name)) for name in names)
-    return next((tokens for tokens in found if tokens is not None), None)
 
 
 VERCEL_AI = Dialect(

@@ -1,7 +1,7 @@
 """What is asked and heard: requests, raw events with their stamps, and what they say."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -66,7 +66,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens and money as the service reports them. None: not reported."""
+    """Tokens and money as the service reports them. None: not reported.
+
+    `faults`: where what it reports contradicts itself, for a person.
+    """
 
     prompt_tokens: int | None = None
     answer_tokens: int | None = None  # reasoning included
@@ -75,6 +78,7 @@ class Usage:
     cache_write_tokens: int | None = None  # part of prompt_tokens, written to the cache
     cost_usd: Decimal | None = None  # the provider's own charge
     upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
+    faults: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Finish(StrEnum):
@@ -110,6 +114,7 @@ class Heard:
     number: int | None = None  # numbering of text events, where a dialect has one
     server_at_s: float | None = None  # the server's clock; shown, never used for timing
     malformed: bool = False
+    hidden_reasoning: bool = False  # the model reasoned; the stream need not show what
     finish: Finish | None = None
     sources: Sources | None = None
     replaces: bool = False  # `text` takes the place of all answer text before it
@@ -232,6 +237,7 @@ class Reply:
     finish: Finish | None = None  # the last one of the stream
     sources: Sources | None = None  # None: the stream lists none
     extras: int = 0  # events after the end
+    hidden_reasoning: bool = False
     faults: tuple[str, ...] = ()  # e.g. a gap in the numbering
 
     @property
@@ -244,3 +250,8 @@ class Reply:
     @property
     def text(self) -> str:
         return "".join(piece.text for piece in self.final_pieces)
+
+    @property
+    def reasoned(self) -> bool:
+        """Whether the model reasoned, as far as the stream shows: its tokens are no answer text."""
+        return self.hidden_reasoning or any(piece.reasoning for piece in self.pieces)

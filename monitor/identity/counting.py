@@ -104,7 +104,7 @@ def disclosed(reply: Reply) -> int | None:
     Reasoning is in the count, but not in the text.
     """
     usage = reply.usage
-    if usage.reasoning_tokens or any(piece.reasoning for piece in reply.pieces):
+    if usage.reasoning_tokens or reply.reasoned:
         return None
     tokens = usage.answer_tokens
     return tokens if tokens is not None and tokens >= LEAST else None

@@ -20,7 +20,7 @@ RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".n
 
 
 def figures(usage: Usage) -> dict[str, Any]:
-    values = {field.name: getattr(usage, field.name) for field in fields(usage)}
+    values = {field.name: getattr(usage, field.name) for field in fields(usage) if field.compare}
     return {name: value for name, value in values.items() if value is not None}
 
 

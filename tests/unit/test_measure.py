@@ -1,5 +1,6 @@
 """Outcomes by the table of endings, latencies by their definitions, stamps by their quality."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -183,6 +184,13 @@ def test_phases_that_did_not_happen_are_none(
 )
 def test_time_per_output_token(marks: str, usage: Usage, tpot_ms: float | None) -> None:
     assert timing(transcript(), reply(marks, usage=usage)).tpot_ms == tpot_ms
+
+
+def test_time_per_output_token_is_unknown_where_reasoning_was_withheld_and_not_counted() -> None:
+    withheld = replace(reply("ttt", usage=Usage(answer_tokens=400)), hidden_reasoning=True)
+    assert timing(transcript(), withheld).tpot_ms is None
+    counted = replace(withheld, usage=Usage(answer_tokens=400, reasoning_tokens=390))
+    assert timing(transcript(), counted).tpot_ms == pytest.approx(200 / 9)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,33 @@
+"""A provider's own fallback within one response: who answered, and at whose price."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitor.dialects import dialect_of, read
+from monitor.domain import Cost, Framing, Identity, Query
+from monitor.identity import judge
+from monitor.identity.names import same
+from monitor.pricing import book, priced
+from tests.streams import split, target, transcript
+
+RECORDED = Path(__file__).parents[1] / "transcripts/anthropic_messages/server_side_fallback.txt"
+
+
+def test_anthropics_server_side_fallback_is_a_fallback_at_the_price_of_who_answered() -> None:
+    events = list(split(RECORDED.read_bytes(), Framing.SSE))
+    reply = read(dialect_of(target("anthropic_messages")), transcript(events))
+    who = judge(reply.claims, expected=["claude-opus-4-1"])
+    assert (who.identity, who.model) == (Identity.FALLBACK, "claude-haiku-4-5")
+    cost = priced(
+        reply.usage,
+        model=who.model,
+        text=reply.text,
+        query=Query(id="q", text="When?"),
+        target=target("anthropic_messages"),
+        book=book({}, same=same),
+        at=datetime(2026, 11, 1, tzinfo=UTC),
+        cut=False,
+    )
+    assert isinstance(cost, Cost)
+    # 404 + 8 cached prompt tokens and 200 answer tokens at $1, $0.10 and $5 a million
+    assert str(cost.usd) == "0.001404800000"
