@@ -9,7 +9,7 @@ CREATE FUNCTION report.answers_hours(since timestamptz, until timestamptz) RETUR
     region text, priced_with_tokens integer, priced_with_tokens_usd numeric,
     priced_prompt_tokens bigint, priced_answer_tokens bigint, listed_tokens bigint, list_usd numeric
 )
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' SET jit = off AS $$
 WITH settings AS MATERIALIZED (
     SELECT zone FROM report_state
 ), seen AS MATERIALIZED (

@@ -11,13 +11,14 @@ END;
 -- End of the hour of the zone that an instant lies in.
 CREATE FUNCTION report.hour_end(at timestamptz, zone text) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN CASE
-    WHEN report.hour_of(report.hour_of(at, zone) + interval '30 minutes', zone) > report.hour_of(at, zone)
-        THEN report.hour_of(at, zone) + interval '30 minutes'
-    WHEN report.hour_of(report.hour_of(at, zone) + interval '1 hour', zone) > report.hour_of(at, zone)
-        THEN report.hour_of(at, zone) + interval '1 hour'
-    ELSE report.hour_of(at, zone) + interval '90 minutes'
-END;
+RETURN (
+    SELECT min(later.at)
+    FROM generate_series(
+        report.hour_of(at, zone) + interval '30 minutes', report.hour_of(at, zone) + interval '90 minutes',
+        interval '30 minutes'
+    ) AS later (at)
+    WHERE report.hour_of(later.at, zone) > report.hour_of(hour_end.at, zone)
+);
 
 -- One of the rates of an observation, which are text; NULL: not there, or no number.
 CREATE FUNCTION report.rate(rates jsonb, name text) RETURNS numeric

@@ -8,7 +8,7 @@ CREATE OR REPLACE FUNCTION report.ttft_hours(since timestamptz, until timestampt
     ttft_p99_ms double precision, ttft_histogram integer[],
     last_slot timestamptz, rounds_expected integer, rounds_missed integer
 )
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' SET jit = off AS $$
 WITH settings AS MATERIALIZED (
     SELECT zone FROM report_state
 ), seen AS MATERIALIZED (
@@ -54,13 +54,14 @@ WITH settings AS MATERIALIZED (
     GROUP BY w.target, w.region, w.query
 ), hours AS (
     -- Half hours, because an hour in which the clock steps by half an hour lasts 30 or 90 minutes.
-    SELECT DISTINCT report.hour_of(h.at, s.zone) AS hour
+    SELECT report.hour_of(h.at, s.zone) AS hour, max(h.at) + interval '30 minutes' AS ends_at
     FROM settings AS s, (SELECT min(first_hour) AS first_hour FROM watched) AS w,
         generate_series(
             CASE WHEN w.first_hour IS NOT NULL THEN greatest(report.hour_of(since, s.zone), w.first_hour) END,
             least(until, now()) - interval '1 microsecond',
             interval '30 minutes'
         ) AS h (at)
+    GROUP BY 1
 ), asked AS (
     -- A round counts as asked when it left a sample and nobody marked it missed: while the database was away no
     -- slot could be claimed, and its rounds were asked all the same. The last ten minutes may still be under way.
@@ -89,12 +90,12 @@ WITH settings AS MATERIALIZED (
     -- within its interval, at most five minutes after its slot: before that it is neither due nor counted as asked.
     SELECT h.hour, t.target,
         greatest(
-            ceil(extract(epoch FROM least(report.hour_end(h.hour, s.zone), now() - least(t.every_s, 300) * interval '1 second'))
+            ceil(extract(epoch FROM least(h.ends_at, now() - least(t.every_s, 300) * interval '1 second'))
                 / t.every_s)
             - ceil(extract(epoch FROM greatest(h.hour, t.since)) / t.every_s),
             0
         )::integer AS expected
-    FROM settings AS s, hours AS h CROSS JOIN report_targets AS t
+    FROM hours AS h CROSS JOIN report_targets AS t
 )
 SELECT
     h.hour, w.target, w.region, w.query,
