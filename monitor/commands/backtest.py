@@ -86,7 +86,8 @@ def _stored(settings: Settings, rules: Mapping[str, Rule], since: timedelta) -> 
     policy = Policy(remind_after=section.remind_after, remind_every=section.remind_every)
     playing = Replay(rules, policy=policy)
     with database_url(settings) as url, asyncio.Runner() as runner:
-        pages = _pages(url, datetime.now(UTC) - since)
+        now = datetime.now(UTC)
+        pages = _pages(url, now - since, now)
         while True:
             try:
                 page = runner.run(anext(pages, None))
@@ -98,13 +99,13 @@ def _stored(settings: Settings, rules: Mapping[str, Rule], since: timedelta) -> 
                 yield from playing.take(row)
 
 
-async def _pages(url: str, since: datetime) -> AsyncIterator[list[Row]]:
+async def _pages(url: str, since: datetime, until: datetime) -> AsyncIterator[list[Row]]:
     database = Database(url)
     try:
         after = None
         while True:
             async with database.begin() as connection:
-                found = await observations.page(connection, since=since, after=after)
+                found = await observations.page(connection, since=since, until=until, after=after)
             if not found:
                 return
             after = found[-1][1]

@@ -10,7 +10,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from monitor.domain import ALL, Notice, Status
 from monitor.jobs.watch import Watch
-from monitor.store import clock, outbox
+from monitor.store import clock, misdated, observations, outbox
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +21,29 @@ WORTH_SAYING = timedelta(minutes=1)
 async def check(watch: Watch, *, correct: bool) -> bool:
     """Look for rows of the future; True when there is a notice to send. Raises Away.
 
-    With `correct` state written in the future is set to now in any case; else only where there
-    are rows of the future.
+    They are set aside, and restored where it turns out that the clock was behind. With `correct`
+    state written in the future is set to now in any case; else only where there are such rows.
     """
+    history = watch.clock
     async with watch.database.begin() as connection:
+        now = await clock.now(connection)
+        step = history.step(now)
+        restored = 0
+        if step > observations.AHEAD and history.noticed:
+            restored = await misdated.restore(connection, history.noticed, step=step)
         found = await clock.furthest(connection, watch.settings.targets)
-        if found is None and not correct:
+        if found is None and not correct and not restored:
             return False
+        aside = await misdated.set_aside(connection, worker=watch.worker, now=watch.now())
         corrected = await clock.correct(connection)
-        notice = _notice(watch, found) if found is not None else None
+        notice = _notice(watch, found, aside) if found is not None else None
         news = notice is not None and await outbox.add(connection, notice, incident=None)
+    if aside:
+        history.noticed.append(now)
+        log.warning("observations of the future set aside", extra={"rows": aside})
+    if restored:
+        log.warning("observations set aside by a clock that was behind restored",
+                    extra={"rows": restored})  # fmt: skip
     if corrected:
         log.warning("state of the future set to now", extra={"rows": corrected})
     if found is not None and news:
@@ -39,7 +52,7 @@ async def check(watch: Watch, *, correct: bool) -> bool:
     return news
 
 
-def _notice(watch: Watch, found: clock.Misdated) -> Notice | None:
+def _notice(watch: Watch, found: clock.Misdated, aside: int) -> Notice | None:
     """One notice for each time the clock was wrong; once a day while it still is."""
     ahead = found.started_at - found.now
     if ahead < WORTH_SAYING:
@@ -50,7 +63,8 @@ def _notice(watch: Watch, found: clock.Misdated) -> Notice | None:
         f"Observations are dated up to {_span(ahead)} in the future. "
         + ("A clock was ahead when they were stored, or is behind now. " if over else
            f"The clock of worker {found.worker} is ahead of the database's. ")
-        + "They are not judged before that time."
+        + ("They were set aside: no rule judges them, and no report counts them." if aside else
+           "They are not judged before that time.")
     )  # fmt: skip
     return Notice(
         id=uuid5(NAMESPACE_URL, f"clock {which}"),
@@ -63,6 +77,7 @@ def _notice(watch: Watch, found: clock.Misdated) -> Notice | None:
             "Latest": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.target}",
             "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
             "Worker": found.worker,
+            **({"Set aside": f"{aside} observations"} if aside else {}),
             "Do first": "Check the time synchronisation (NTP) of the worker's and the database's "
                         "machine.",
         },

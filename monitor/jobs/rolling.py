@@ -14,7 +14,7 @@ from monitor.domain import Target
 from monitor.jobs import holding, reckoning
 from monitor.jobs.watch import Watch
 from monitor.pricing import Projection, projected
-from monitor.store import Connection, reckoned, retention, rollups
+from monitor.store import Connection, misdated, reckoned, retention, rollups
 
 log = logging.getLogger(__name__)
 
@@ -124,6 +124,9 @@ async def _forget(watch: Watch) -> int:
     async with _turn(watch) as connection:
         if dropped := await retention.drop_months(connection):
             log.info("months dropped", extra={"partitions": dropped})
+
+    async with _turn(watch) as connection:
+        await misdated.forget(connection, keep.keep_excerpts)
 
     async def excerpts(connection: Connection) -> int:
         return await retention.forget_excerpts(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from monitor.domain import Notice
 from monitor.identity.counting import Counter
 from monitor.jobs.accounting import Confirmed
+from monitor.jobs.clock_history import ClockHistory
 from monitor.jobs.identifying import Gallery
 from monitor.metrics import Metrics
 from monitor.notifiers import Notifier
@@ -42,6 +43,7 @@ class Watch:
     spent: dict[datetime, Probed] = field(default_factory=dict)  # today, as last counted
     patience: dict[str, datetime] = field(default_factory=dict)
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
+    clock: ClockHistory = field(default_factory=ClockHistory)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
     began_s: float = field(default_factory=time.monotonic)

@@ -1,15 +1,15 @@
 """What a clock that was wrong left behind: rows of the future, and state that waits for it.
 
 Observations are facts and are never changed: every query that looks for the latest ones ends at
-now. State is set to now, so that it blinds nobody until its time has come. All of it goes by the
-database's clock.
+now, and those of the future are set aside (`misdated`). State is set to now, so that it blinds
+nobody until its time has come. All of it goes by the database's clock.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import DateTime, Table, func, or_, text, update
+from sqlalchemy import DateTime, Table, func, or_, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.identity_tables import (
@@ -41,6 +41,11 @@ class Misdated(NamedTuple):
     now: datetime
 
 
+async def now(connection: AsyncConnection) -> datetime:
+    """The database's clock when this transaction began."""
+    return (await connection.scalars(select(func.now()))).one()
+
+
 async def furthest(connection: AsyncConnection, targets: Iterable[str]) -> Misdated | None:
     """The observation of these targets that lies furthest in the future; None: none does."""
     row = (await connection.execute(_FURTHEST, {"targets": list(targets)})).one_or_none()
@@ -53,7 +58,7 @@ async def correct(connection: AsyncConnection) -> int:
     Safe to repeat, and at any time.
     """
     count = 0
-    now, limit = func.now(), func.now() + AHEAD
+    present, limit = func.now(), func.now() + AHEAD
     digests = (
         update(outbox)  # its id would keep the digest of that day from being written
         .where(outbox.c.created_at > limit, outbox.c.notice["rule"].as_string() == "digest")
@@ -65,7 +70,7 @@ async def correct(connection: AsyncConnection) -> int:
             column for column in table.c
             if isinstance(column.type, DateTime) and column.name not in _PLANNED
         ]  # fmt: skip
-        clamped = {column.name: func.least(column, now) for column in written}
+        clamped = {column.name: func.least(column, present) for column in written}
         wrong = or_(*(column > limit for column in written))
         count += (await connection.execute(update(table).where(wrong).values(clamped))).rowcount
     for statement in _OTHERS:

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import opened, unavailable
+from monitor.store.observations import AHEAD
 
 PAGE = 1000  # rows fetched at once
 LONGEST_S = 3600  # of one statement: the history of a year
@@ -34,7 +35,9 @@ def observed(url: str, since: timedelta) -> Iterator[Stream]:
             connection.execute(text("SET TRANSACTION READ ONLY"))
             columns = connection.execute(_COLUMNS).all()
             options = {"stream_results": True, "yield_per": PAGE}
-            found = connection.execute(_ROWS, {"since": since}, execution_options=options)
+            found = connection.execute(
+                _ROWS, {"since": since, "ahead": AHEAD}, execution_options=options
+            )
             pages = ([tuple(row) for row in page] for page in found.partitions(PAGE))
             names, types = zip(*columns, strict=True)
             yield Stream(names, types, pages)
@@ -50,4 +53,9 @@ _COLUMNS = text("""
     SELECT attname, format_type(atttypid, NULL) FROM pg_attribute
     WHERE attrelid = 'report.observations'::regclass AND attnum > 0 ORDER BY attnum
 """)
-_ROWS = text("SELECT * FROM report.observations WHERE slot >= now() - :since ORDER BY slot, id")
+# What is dated later than now was written while a clock was ahead.
+_ROWS = text("""
+    SELECT * FROM report.observations
+    WHERE slot >= now() - :since AND slot <= now() + :ahead AND started_at <= now() + :ahead
+    ORDER BY slot, id
+""")

@@ -119,11 +119,16 @@ async def samples(
 
 
 async def page(
-    connection: AsyncConnection, *, since: datetime, after: Sample | None, most: int = 5_000
-) -> Sequence[tuple[str, Sample]]:
-    """The next observations by schedule or burst after a sample, oldest first, with targets."""
+    connection: AsyncConnection, *, since: datetime, until: datetime, after: Sample | None,
+    most: int = 5_000,
+) -> Sequence[tuple[str, Sample]]:  # fmt: skip
+    """The next observations by schedule or burst after a sample, oldest first, with targets.
+
+    `until` is now.
+    """
     table = observations.c
     where = [table.started_at >= since, table.slot >= since, table.origin != "manual"]
+    where += [table.started_at <= until + AHEAD, table.slot <= until + AHEAD]
     if after is not None:
         where.append(tuple_(table.started_at, table.id) > tuple_(after.at, after.id))
     next_ones = (

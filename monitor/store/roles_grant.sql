@@ -22,9 +22,10 @@ END $$;
 REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;
 -- What is computed is computed again; rounds and read-outs go with the raw rows.
 GRANT DELETE ON identity_answers, rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
-    models_daily, rollups_due, spend_hourly, spend_days, spend_target_days, slots, account_readings, receipts
+    models_daily, rollups_due, spend_hourly, spend_days, spend_target_days, slots, account_readings, receipts,
+    misdated_observations
     TO monitor_writer;
-GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts
+GRANT EXECUTE ON FUNCTION make_month, drop_old_months, forget_observations, forget_excerpts, set_aside_observations
     TO monitor_writer;
 -- Everybody may make temporary tables, by Postgres' default, and they fill the disk like others. Those who are here already
 -- keep that right, which other programs may rely on; ours have no use for it.

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import Database, opened, unavailable
 
-REVISION = "r1_0022"
+REVISION = "r1_0023"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 _LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
 
@@ -56,7 +56,13 @@ def fits(found: str | None) -> bool:
 
 def every_table() -> MetaData:
     """All tables, wherever they are written down: what migrations are compared with."""
-    from monitor.store import identity_tables, receipts, report_tables, tables  # noqa: F401
+    from monitor.store import (  # noqa: F401
+        identity_tables,
+        misdated,
+        receipts,
+        report_tables,
+        tables,
+    )
 
     return tables.metadata
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,18 @@ from sqlalchemy import text
 
 from monitor.domain import Identity, Outcome, Sent
 from monitor.jobs import clock, judging, rolling
-from monitor.store import Database, cycles, mutes, observations, outbox, roles, slots
+from monitor.store import (
+    Database,
+    budget,
+    cycles,
+    exporting,
+    misdated,
+    mutes,
+    observations,
+    outbox,
+    roles,
+    slots,
+)
 from monitor.store import clock as clocks
 from tests.contract.past import watch
 from tests.contract.watching import settings, watching
@@ -106,6 +118,116 @@ async def test_a_notice_says_so_once(database: Database, database_url: str, tmp_
     [[status, said]] = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
     assert status == "NOTICE"
     assert said.startswith("Observations are dated up to 2 h in the future. A clock was ahead")
+
+
+async def pass_time(database: Database, span: timedelta) -> None:
+    """The same for the database as time that passes: all it holds is so much older."""
+    for table, names in (("observations", ("started_at", "slot", "recorded_at")),
+                         ("slots", ("slot", "claimed_at")),
+                         ("misdated_observations", ("started_at", "noticed_at"))):  # fmt: skip
+        moved = ", ".join(f"{name} = {name} - :span" for name in names)
+        await run(database, f"UPDATE {table} SET {moved}", span=span)
+
+
+AHEADS = [timedelta(minutes=4), timedelta(hours=1), timedelta(days=1), timedelta(days=730)]
+
+
+@pytest.mark.parametrize("ahead", AHEADS)
+async def test_rows_of_the_future_are_not_judged_when_their_time_comes(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    later = now() + ahead
+    await add(database, *(one for nth in range(3)
+                          for one in round_at(later - nth * timedelta(seconds=30))))  # fmt: skip
+    async with watching(settings(tmp_path), database) as watch:
+        await clock.check(watch, correct=False)
+        await pass_time(database, ahead)
+        at = now() - timedelta(minutes=1)
+        await add(database, *(one for nth in range(3) for one in broken(at - nth * EVERY)))
+        assert await judging.evaluate(watch)
+    assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
+
+
+@pytest.mark.parametrize("ahead", AHEADS)
+async def test_slots_of_the_future_are_free_when_their_time_comes(
+    database: Database, database_url: str, tmp_path: Path, ahead: timedelta
+) -> None:
+    slot = now() + ahead
+    async with database.begin() as connection:
+        await slots.claim(connection, "rag", "local", slot, "w1")
+    await add(database, *round_at(slot))
+    async with watching(settings(tmp_path), database) as watch:
+        await clock.check(watch, correct=False)
+        await pass_time(database, ahead)
+        async with database.begin() as connection:
+            assert await slots.claim(connection, "rag", "local", slot - ahead, "w1")
+            assert await observations.add(connection, round_at(slot - ahead)) == 2
+    assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
+
+
+async def test_probes_set_aside_count_for_the_budget_of_the_day(
+    database: Database, tmp_path: Path
+) -> None:
+    await add(database, *round_at(now() + timedelta(days=2), cost_usd=Decimal("0.25")))
+    async with watching(settings(tmp_path), database) as watch:
+        await clock.check(watch, correct=False)
+        async with database.begin() as connection:
+            spent = await budget.today(connection)
+    assert (spent.usd, spent.count) == (Decimal("0.50"), 2)
+
+
+async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """A machine that boots with the time of an hour ago, and is put right while the worker runs."""
+    behind = timedelta(hours=1)
+    every_column = "SELECT to_jsonb(o) FROM observations AS o ORDER BY query"
+    await add(database, *round_at(now() + behind - timedelta(minutes=1)))
+    before = rows(database_url, every_column)
+    async with watching(settings(tmp_path), database) as watch:
+        await clock.check(watch, correct=True)
+        assert rows(database_url, every_column) == []
+        # The clock of the database jumps an hour ahead: all it holds is an hour older.
+        await run(database, "UPDATE misdated_observations SET started_at = started_at - :by, "
+                  "noticed_at = noticed_at - :by, observation = observation || jsonb_build_object("
+                  "'slot', (observation->>'slot')::timestamptz - :by, "
+                  "'started_at', (observation->>'started_at')::timestamptz - :by, "
+                  "'recorded_at', (observation->>'recorded_at')::timestamptz - :by)",
+                  by=behind)  # fmt: skip
+        [at] = watch.clock.noticed
+        watch.clock.noticed[0] = at - behind
+        assert watch.clock.seen is not None
+        seen_at, steady = watch.clock.seen
+        watch.clock.seen = (seen_at - behind, steady)
+        await clock.check(watch, correct=False)
+    instants = {"slot", "started_at", "recorded_at"}
+    facts = [{k: v for k, v in row.items() if k not in instants} for [row] in before]
+    after = [row for [row] in rows(database_url, every_column)]
+    assert [{k: v for k, v in row.items() if k not in instants} for row in after] == facts
+    assert all(datetime.fromisoformat(row["started_at"]) <= now() for row in after)
+    assert rows(database_url, "SELECT count(*) FROM slots") == [(1,)]
+    assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(0,)]
+
+
+async def test_a_worker_that_is_always_a_little_ahead_keeps_its_rows(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    at = now() + timedelta(minutes=1)
+    async with database.begin() as connection:
+        await observations.add(connection, round_at(at, worker="w7"))
+    async with watching(settings(tmp_path), database) as watch:
+        await clock.check(watch, correct=True)
+    assert rows(database_url, "SELECT count(*) FROM observations") == [(2,)]
+
+
+async def test_a_worker_far_from_the_databases_clock_sets_nothing_aside(
+    database: Database, database_url: str
+) -> None:
+    await add(database, *round_at(now() + timedelta(hours=3)))
+    async with database.begin() as connection:
+        for off in (timedelta(hours=3), -timedelta(hours=3)):
+            assert await misdated.set_aside(connection, worker="w1", now=now() + off) == 0
+        assert await misdated.set_aside(connection, worker="w1", now=now()) == 2
 
 
 async def test_a_worker_whose_clock_is_ahead_of_the_databases_is_named(
@@ -224,3 +346,21 @@ async def test_the_writers_role_may_correct_everything(
         await connection.execute(text("SET LOCAL ROLE monitor_writer"))
         assert await clocks.correct(connection) == 0
         assert await clocks.furthest(connection, ["rag"]) is None
+        assert await misdated.set_aside(connection, worker="w1", now=now()) == 0
+        assert await misdated.restore(connection, [now()], step=EVERY) == 0
+        await misdated.forget(connection, EVERY)
+
+
+async def test_a_page_for_backtest_ends_at_now(database: Database) -> None:
+    at = now()
+    await add(database, *round_at(at - EVERY), *round_at(at + timedelta(hours=1)))
+    async with database.begin() as connection:
+        page = await observations.page(connection, since=at - 2 * EVERY, until=at, after=None)
+    assert [sample.round for _, sample in page] == [at - EVERY] * 2
+
+
+async def test_an_export_ends_at_now(database: Database, database_url: str) -> None:
+    at = now()
+    await add(database, *round_at(at - EVERY), *round_at(at + timedelta(hours=1)))
+    with exporting.observed(database_url, timedelta(days=1)) as stream:
+        assert sum(len(page) for page in stream.pages) == 2

@@ -1,0 +1,85 @@
+"""Observations of the future: set aside, so that nobody judges them when their time comes.
+
+A clock that was ahead for a minute leaves rows of an hour, a day or a year later. They would take
+the slots of that time and be judged then. Set aside they do neither, and nothing of them is lost:
+where it turns out that the clock was behind when they were noticed, they are restored.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Column, Index, Table, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.store.observations import AHEAD, SKEW
+from monitor.store.tables import INSTANT, metadata, observations
+
+misdated_observations = Table(
+    "misdated_observations",
+    metadata,
+    Column("id", Uuid, primary_key=True, comment="of the observation"),
+    Column("target", Text, nullable=False, comment="name of the watched service"),
+    Column("started_at", INSTANT, nullable=False, comment="as stored, by a wrong clock"),
+    Column("noticed_at", INSTANT, nullable=False, comment="set aside, database's clock"),
+    Column("observation", JSONB, nullable=False, comment="the whole row, to restore it from"),
+    Index("ix_misdated_observations_noticed_at", "noticed_at"),
+    comment="observations dated in the future when they were noticed: neither judged nor reported",
+)  # fmt: skip
+
+
+async def set_aside(connection: AsyncConnection, *, worker: str, now: datetime) -> int:
+    """Set observations of the future aside; returns how many. Safe to repeat.
+
+    `now` is the worker's clock. A worker that is a little ahead of the database is no error of a
+    clock: its rows stay. One that is far from it cannot decide which of the two is wrong.
+    """
+    values = {"worker": worker, "now": now, "ahead": AHEAD, "skew": SKEW}
+    return int(await connection.scalar(_SET_ASIDE, values) or 0)
+
+
+async def restore(
+    connection: AsyncConnection, noticed: Sequence[datetime], *, step: timedelta
+) -> int:
+    """Restore what was set aside at these instants by a clock that was behind by `step`.
+
+    Returns how many; a row whose slot has another one by now stays aside.
+    """
+    values = {"noticed": list(noticed), "step": step + AHEAD}
+    restored = await connection.scalars(_RESTORE, values)
+    ids = list(restored.all())
+    if ids:
+        await connection.execute(_SLOTS, {"ids": ids})
+        await connection.execute(_RESTORED, {"ids": ids})
+    return len(ids)
+
+
+async def forget(connection: AsyncConnection, older_than: timedelta) -> None:
+    """Delete what was set aside long ago."""
+    await connection.execute(_FORGET, {"older_than": older_than})
+
+
+_COLUMNS = ", ".join(column.name for column in observations.columns if column.computed is None)
+_SET_ASIDE = text("""
+    SELECT set_aside_observations(:worker, :ahead + greatest(:now - now(), interval '0'), :skew)
+    WHERE :now BETWEEN now() - :skew AND now() + :skew
+""")
+_RESTORE = text(f"""
+    INSERT INTO observations ({_COLUMNS})
+    SELECT {", ".join(f"(o).{name}" for name in _COLUMNS.split(", "))}
+    FROM (
+        SELECT jsonb_populate_record(NULL::observations, observation) AS o
+        FROM misdated_observations
+        WHERE noticed_at = ANY(:noticed) AND started_at <= noticed_at + :step
+    ) AS aside
+    ON CONFLICT DO NOTHING RETURNING id
+""")  # noqa: S608  names of columns only
+_SLOTS = text("""
+    INSERT INTO slots (target, region, slot, worker, claimed_at, finished_at)
+    SELECT DISTINCT ON (target, region, slot) target, region, slot, worker, started_at, recorded_at
+    FROM observations WHERE id = ANY(:ids) AND origin = 'round'
+    ORDER BY target, region, slot, started_at
+    ON CONFLICT DO NOTHING
+""")
+_RESTORED = text("DELETE FROM misdated_observations WHERE id = ANY(:ids)")
+_FORGET = text("DELETE FROM misdated_observations WHERE noticed_at < now() - :older_than")
