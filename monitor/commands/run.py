@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -16,6 +16,7 @@ from monitor.commands.opening import configuration, database_url, stop, unreacha
 from monitor.counters import BadTokenizer, Counter, counter
 from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
+from monitor.name_lookup import looking_up_names
 from monitor.notifiers import Notifier, notifier
 from monitor.settings import Environment, Settings
 from monitor.spool import Spool, SpoolFile
@@ -37,12 +38,14 @@ def run() -> None:
 
 def on_the_best_loop(main: Coroutine[Any, Any, None]) -> None:
     """uvloop where it is installed: a tenth less CPU, nothing else changes."""
-    factory: Callable[[], asyncio.AbstractEventLoop] | None
+    kind: type[asyncio.AbstractEventLoop]
     try:
-        from uvloop import new_event_loop as factory
+        from uvloop import Loop
+
+        kind = Loop
     except ImportError:
-        factory = None
-    with asyncio.Runner(loop_factory=factory) as runner:
+        kind = asyncio.SelectorEventLoop
+    with asyncio.Runner(loop_factory=looking_up_names(kind)) as runner:
         runner.run(main)
 
 

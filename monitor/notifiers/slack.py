@@ -20,6 +20,7 @@ from urllib.error import HTTPError, URLError
 from slack_sdk.errors import SlackRequestError
 
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
+from monitor.name_lookup import in_thread
 
 T = TypeVar("T")
 
@@ -142,7 +143,7 @@ def _short(message: Message) -> Message:
 async def reached(call: Callable[[], T]) -> T | TryLater | Refusal:
     """Run one exchange beside the loop. Trouble on the way there and back is a value."""
     try:
-        return await asyncio.to_thread(call)
+        return await asyncio.wrap_future(in_thread(call, name="slack"))
     except InvalidURL:
         return UNUSABLE
     except HTTPError as error:

@@ -7,6 +7,7 @@ from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 from monitor.domain import Ending
+from monitor.name_lookup import look_up
 from monitor.wire.sockets import ask_for_stamps
 from monitor.wire.trouble import Trouble, reason
 
@@ -35,9 +36,8 @@ def literal(host: str, port: int) -> Address | None:
 
 async def resolved(host: str, port: int) -> list[Address]:
     """The addresses of a name, families taking turns. Raises Trouble where there are none."""
-    loop = asyncio.get_running_loop()
     try:
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await look_up(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         why = reason(error) if isinstance(error, OSError) else str(error)
         raise Trouble(Ending.DNS, f"{host}: {why}") from error

@@ -1,7 +1,7 @@
 """Ways to a target: names, both families, and what each failure is called."""
 
-import asyncio
 import socket
+import threading
 
 import pytest
 
@@ -115,14 +115,16 @@ async def test_a_name_that_is_resolved_too_slowly(
     wire: Wire, monkeypatch: pytest.MonkeyPatch, deadlines: dict[str, float]
 ) -> None:
     """Whichever deadline passes first: the connection never stood, so no token was late."""
+    released = threading.Event()
 
-    async def getaddrinfo(*_args: object, **_options: object) -> list[object]:
-        await asyncio.sleep(60)
+    def getaddrinfo(*_args: object, **_options: object) -> list[object]:
+        released.wait()
         return []
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     target = watched("http://rag.example", **deadlines)
     transcript = await probed(wire, target)
+    released.set()
     outcome, timing = judged(transcript, target)
     assert outcome is Outcome.DNS
     assert transcript.detail == "dns: the name was not resolved within 0.2 s"

@@ -23,6 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "digest",
     ),
     ("observe",),
+    ("name_lookup",),
     (
         "settings",
         "wire",

@@ -1,0 +1,101 @@
+"""Name lookups in threads of their own: a name that hangs delays no other and no exit.
+
+`getaddrinfo` cannot be cancelled, and a resolver that is away holds it for minutes. In asyncio's
+default threads a few of these leave no room for other lookups, for files and for notices, and the
+process does not end before they do.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+T = TypeVar("T")
+Found = list[tuple[Any, ...]]  # (family, kind, protocol, canonical name, address)
+
+PER_NAME = 2  # lookups of one name at once
+RENEWED_AFTER_S = 5.0  # a lookup that lasts longer is not joined any more, while there is room
+
+
+class Lookup(NamedTuple):
+    """One lookup under way. Whoever asks the same meanwhile gets its result."""
+
+    result: Future[Found]
+    began_s: float
+
+
+_under_way: dict[tuple[object, ...], list[Lookup]] = {}
+_lock = threading.RLock()  # a result that is there at once is forgotten at once
+
+
+async def look_up(
+    host: str | bytes | None,
+    port: str | bytes | int | None,
+    *,
+    family: int = 0,
+    type: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+) -> Found:
+    """The addresses of a name, as `socket.getaddrinfo` gives them. Raises what it raises."""
+    asked = (host, port, family, type, proto, flags)
+    with _lock:
+        waiting = _under_way.setdefault(asked, [])
+        if not _joined(waiting):
+            result = in_thread(partial(_found, *asked), name=f"lookup {host!r}")
+            waiting.append(Lookup(result, time.monotonic()))
+            result.add_done_callback(lambda done: _forget(asked, done))
+        lookup = waiting[-1]
+    return await asyncio.wrap_future(lookup.result)
+
+
+def _found(*asked: Any) -> Found:
+    return list(socket.getaddrinfo(*asked))
+
+
+def _joined(waiting: list[Lookup]) -> bool:
+    """Whether the latest lookup of a name is to be waited for, rather than another begun."""
+    if not waiting:
+        return False
+    return len(waiting) >= PER_NAME or time.monotonic() - waiting[-1].began_s < RENEWED_AFTER_S
+
+
+def _forget(asked: tuple[object, ...], done: Future[Found]) -> None:
+    with _lock:
+        left = [lookup for lookup in _under_way[asked] if lookup.result is not done]
+        _under_way[asked] = left
+        if not left:
+            del _under_way[asked]
+
+
+def in_thread(call: Callable[[], T], *, name: str) -> Future[T]:
+    """What `call` returns, from a thread of its own that no exit waits for."""
+    result: Future[T] = Future()
+    result.set_running_or_notify_cancel()  # whoever gives up does not cancel it for others
+
+    def work() -> None:
+        try:
+            found = call()
+        except BaseException as error:
+            result.set_exception(error)
+        else:
+            result.set_result(found)
+
+    threading.Thread(target=work, name=name, daemon=True).start()
+    return result
+
+
+def looking_up_names(
+    loop: type[asyncio.AbstractEventLoop],
+) -> Callable[[], asyncio.AbstractEventLoop]:
+    """Makes such loops with these lookups in place of their own, for libraries that use those."""
+
+    class Loop(loop):  # type: ignore[valid-type,misc]
+        async def getaddrinfo(self, *arguments: Any, **options: Any) -> Found:
+            return await look_up(*arguments, **options)
+
+    return Loop
