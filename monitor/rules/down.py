@@ -59,6 +59,8 @@ class Down:
             state, enough = State.BREACH, min(self.failed, len(bad))
         else:
             state = State.OK
+        if state is State.BREACH and not (standing is not None and standing.open):
+            begun = self._first_failure(window, standing, bad[-1])
         if not bad:
             return _none_failed(window.scope, state, len(shown), limit=float(self.failed))
         return Verdict(
@@ -80,6 +82,16 @@ class Down:
         if latest and latest[-1][1].at <= since:
             return [(good, sample) for good, sample in latest if sample.at > since]
         return latest
+
+    def _first_failure(self, window: Window, standing: Incident | None, bad: Sample) -> datetime:
+        """Start of the first of the failures in a row up to one: rows may have been stored late."""
+        begun, since = bad.at, window.since(standing)
+        for good, sample in reversed(window.tried):
+            if sample.at < begun:
+                if good or sample.at <= since:
+                    break
+                begun = sample.at
+        return begun
 
     def _own(self, window: Window, begun: datetime) -> Sequence[tuple[bool, Sample]]:
         """The latest probes of an open incident, newest first; none is older than it."""

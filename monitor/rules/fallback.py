@@ -47,6 +47,9 @@ class Fallback(ShareLimits):
             return self._verdict(window, state if fresh else State.NO_DATA, n)
         n = self.proven(known, fresh)
         if n:
+            # Rows that were stored late may prove it long after it began.
+            while n < fresh and known.is_hit(n + 1):
+                n += 1
             return self._verdict(window, State.BREACH, n, opening=True)
         return self._verdict(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
 

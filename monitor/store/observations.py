@@ -27,7 +27,7 @@ _BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint viola
 
 Rejected = tuple[Observation, str]  # and why
 AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
-SKEW = timedelta(minutes=5)  # a worker's clock further off than this is not judged
+SKEW = timedelta(minutes=5)  # rows of a worker's clock further ahead than this are not judged
 
 
 async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
@@ -111,6 +111,7 @@ async def samples(
     """The latest observations of a target by schedule or burst, oldest first.
 
     `until` is now: what is dated later was written while a clock was ahead, and is not judged.
+    Rows that waited in the spool, or whose probe took long, count at the time they started.
     """
     started_at = observations.c.started_at
     latest = _judged(target).where(started_at >= since, started_at <= until + AHEAD)
@@ -230,11 +231,10 @@ async def configurations(
 
 
 def _judged(target: str) -> Select[Any]:
-    skew = func.abs(func.extract("epoch", observations.c.recorded_at - observations.c.started_at))
     return select(*_SAMPLE).where(
         observations.c.target == target,
         observations.c.origin != "manual",
-        skew < SKEW.total_seconds(),
+        observations.c.started_at < observations.c.recorded_at + SKEW,
     )
 
 
