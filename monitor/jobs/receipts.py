@@ -11,8 +11,7 @@ from datetime import timedelta
 from monitor.accounts import OpenRouter, Receipt
 from monitor.accounts.openrouter import RECEIPT_LAG_S
 from monitor.domain import AccountState, Claim, GiveUp, TryLater
-from monitor.jobs import deriving, holding
-from monitor.jobs.polling import configured
+from monitor.jobs import deriving, holding, polling
 from monitor.jobs.watch import Watch
 from monitor.scrub import plain, redact
 from monitor.store import accounts, derived, receipts
@@ -29,8 +28,8 @@ async def fetch(watch: Watch) -> int:
 
     One worker at a time. Raises Away.
     """
-    account = next((a for a in configured(watch.settings.environment) if isinstance(a, OpenRouter)),
-                   None)  # fmt: skip
+    held = polling.configured(watch.settings.environment)
+    account = next((one for one in held if isinstance(one, OpenRouter)), None)
     if account is None:
         return 0
     changed = 0
@@ -52,7 +51,8 @@ async def _due(watch: Watch) -> list[receipts.Due]:
         if held is None:
             return []
         await receipts.expect(connection, within=LATE)
-        for reading in await accounts.latest(connection):
+        read = await accounts.latest(connection)
+        for reading in polling.fresh(read, watch.settings, watch.now()):
             if reading.provider == OpenRouter.name and reading.state is AccountState.REJECTED:
                 return []
         return list(await receipts.due(connection, most=MOST))

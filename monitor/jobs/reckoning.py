@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.accounts import ACCOUNTS
 from monitor.domain import Target
+from monitor.jobs.polling import providers
 from monitor.pricing import Book, Slice, account_spend, day_of, fresh_for, spent_day
 from monitor.pricing.hours import spent_hours
 from monitor.pricing.meters import Account, Line
@@ -70,7 +71,8 @@ async def day(
 
     found = spent_day(
         heard, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
-        provider_of=provider_of, accounts=await _accounts(connection, starts_at, ends_at),
+        provider_of=provider_of,
+        accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
         fresh_for=fresh_for(settings.file.accounts.every),
         billers=billers(settings.targets.values(), provider_of), length=length,
     )  # fmt: skip
@@ -98,11 +100,20 @@ def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str |
     }
 
 
-async def _accounts(
-    connection: Connection, starts_at: datetime, ends_at: datetime
-) -> dict[str, Account]:
+async def account_days(
+    connection: Connection, settings: Settings, starts_at: datetime, ends_at: datetime, *,
+    now: datetime,
+) -> dict[str, Account]:  # fmt: skip
+    """What each provider says was spent on a day.
+
+    Of a running day only those whose keys we hold: the last word of another says nothing of the
+    rest of it. A day that is over keeps what was said of it.
+    """
+    held = providers(settings.environment)
     known = {}
     for provider in ACCOUNTS:
+        if provider not in held and now < ends_at:
+            continue
         readings = await accounts.spent(connection, provider, since=starts_at - timedelta(days=1))
         spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
         if spent is not None:

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import cache
 
-from monitor.accounts import ACCOUNTS
 from monitor.domain import Spend
-from monitor.jobs.reckoning import billers
+from monitor.jobs.reckoning import account_days, billers
 from monitor.jobs.watch import Watch
-from monitor.pricing import Slice, account_spend, day_of, fresh_for, spent_day
-from monitor.store import Connection, accounts, spending
+from monitor.pricing import Slice, day_of, fresh_for, spent_day
+from monitor.store import Connection, spending
 
 
 async def days(
@@ -27,12 +26,7 @@ async def _day(
 ) -> Spend:
     day, starts_at, ends_at = day_of(at, zone)
     heard = await spending.by_five_minutes(connection, since=starts_at, until=ends_at)
-    known = {}
-    for provider in ACCOUNTS:
-        readings = await accounts.spent(connection, provider, since=starts_at - timedelta(days=1))
-        spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
-        if spent is not None:
-            known[provider] = spent
+    known = await account_days(connection, watch.settings, starts_at, ends_at, now=now)
     targets = watch.settings.targets.values()
 
     @cache

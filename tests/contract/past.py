@@ -15,12 +15,14 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
+from pydantic import SecretStr
 from sqlalchemy import text
 
 from monitor import identity, pricing
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
 from monitor.jobs.rolling import roll_up
 from monitor.jobs.watch import Watch
+from monitor.settings import Environment
 from monitor.store import Database, incidents, observations
 from tests.facts import HAIKU, LLAMA, observation
 
@@ -128,6 +130,9 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Watch:
         file=SimpleNamespace(
             storage=SimpleNamespace(**kept | storage),
             accounts=SimpleNamespace(every=timedelta(minutes=5)),
+        ),
+        environment=Environment(
+            openrouter_api_key=SecretStr("k1"), anthropic_admin_key=SecretStr("k2")
         ),
     )
     prices = {

@@ -246,6 +246,20 @@ async def test_a_rejected_key_is_not_used(
     assert rows(database_url, STATE) == [(0, False, None, None)]
 
 
+async def test_a_key_of_which_nothing_recent_is_known_is_tried(
+    database: Database, tmp_path: Path
+) -> None:
+    """It was rejected hours ago, and its readings stopped then."""
+    await store(database, answered())
+    long_ago = datetime.now(UTC) - timedelta(hours=6)
+    said = Reading(provider="openrouter", at=long_ago, state=AccountState.REJECTED)
+    async with database.begin() as connection:
+        await accounts.add(connection, said)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
+        await job.fetch(watch)
+    assert len(account.asked) == 1
+
+
 async def test_one_worker_asks(database: Database, tmp_path: Path) -> None:
     await store(database, answered())
     async with database.begin() as connection:
