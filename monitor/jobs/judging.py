@@ -12,34 +12,30 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from monitor.domain import (
     ALL,
     Incident,
     Reading,
-    Sample,
     Spend,
     Target,
     Verdict,
-    incident_key,
 )
-from monitor.incidents import Change, Maintenance, Mute, Policy, Silence, Step, abandoned, plan
-from monitor.jobs import answered, causing, crediting, holding, polling
+from monitor.incidents import Change, Policy, Step, abandoned, plan
+from monitor.jobs import answered, crediting, holding, polling, silences, target_verdicts
+from monitor.jobs.isolation import isolated
 from monitor.jobs.spending import days
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
 from monitor.rules import (
     OF_TARGETS,
-    SAMPLES,
-    SPAN,
     Backlog,
     DailySpend,
     Probing,
     Rule,
     UpperEnd,
-    Window,
     is_literal,
 )
 from monitor.store import (
@@ -47,15 +43,11 @@ from monitor.store import (
     accounts,
     budget,
     clock,
-    identities,
     incidents,
     leases,
     limit_statements,
-    lost,
-    mutes,
     observations,
     outbox,
-    unavailable,
 )
 
 log = logging.getLogger(__name__)
@@ -64,10 +56,7 @@ LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well t
 LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
 
-T = TypeVar("T")
 Subject = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]
-
-Standing = dict[tuple[str, str], Incident]
 
 
 async def evaluate(watch: Watch, *seen: Target) -> bool:
@@ -90,10 +79,10 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
                 await clock.correct(connection)  # else nothing would be later than their turn
                 latest = await incidents.standing(connection)
             standing = {incident.key: incident for incident in latest}
-            read = await _alone(connection, "accounts", partial(accounts.latest, connection))
+            read = await isolated(connection, "accounts", partial(accounts.latest, connection))
             readings = polling.fresh(read or (), watch.settings, now)
             verdicts = await _verdicts(connection, watch, standing, readings, now, seen)
-            silence = await _silence(connection, watch)
+            silence = await silences.silence(connection, watch)
             policy = _policy(watch)
             known = {("key", reading.provider) for reading in readings}
             stale = {key for key in standing if key[0] == "key" and key not in known}
@@ -124,27 +113,10 @@ async def _held(connection: Connection, watch: Watch) -> int | None:
     return None
 
 
-async def _alone(
-    connection: Connection, subject: str, work: Callable[[], Awaitable[T]]
-) -> T | None:
-    """What came of one subject's queries and rules; None where they failed: undone and logged."""
-    try:
-        async with connection.begin_nested():
-            return await work()
-    except Exception as error:
-        if lost(error):
-            raise
-        if busy := unavailable(error):
-            log.warning("not judged", extra={"subject": subject, "why": str(busy)})
-        else:
-            log.exception("not judged", extra={"subject": subject})
-        return None
-
-
 async def _verdicts(
     connection: Connection,
     watch: Watch,
-    standing: Standing,
+    standing: target_verdicts.Standing,
     readings: Sequence[Reading],
     now: datetime,
     seen: Collection[Target],
@@ -153,7 +125,7 @@ async def _verdicts(
     rules = watch.settings.rules
 
     def judged(name: str, scope: str, facts: object) -> list[Verdict]:
-        verdict = _judged(rules.get(name), facts, standing.get((name, scope)), now)
+        verdict = target_verdicts.judged(rules.get(name), facts, standing.get((name, scope)), now)
         return [verdict] if verdict else []
 
     async def spend() -> list[Verdict]:
@@ -165,7 +137,7 @@ async def _verdicts(
                 answered.expensive, connection, verdict, watch.settings.targets.values(),
                 standing.get(("spend", ALL)), since=spent[-1].starts_at,
             )  # fmt: skip
-            found.append(await _alone(connection, "answers of spend", added) or verdict)
+            found.append(await isolated(connection, "answers of spend", added) or verdict)
         return found
 
     async def probe_budget() -> list[Verdict]:
@@ -189,17 +161,22 @@ async def _verdicts(
         ("delivery", delivery),
     ]
     of_targets: list[Subject] = [
-        (f"target {target.name}", partial(_of_target, connection, watch, standing, now, target))
+        (
+            f"target {target.name}",
+            partial(target_verdicts.of_target, connection, watch, standing, now, target),
+        )
         for target in seen or watch.settings.targets.values()
     ]
-    last = [verdict for subject in overall for verdict in await _alone(connection, *subject) or ()]
+    last = [
+        verdict for subject in overall for verdict in await isolated(connection, *subject) or ()
+    ]
     first: list[Verdict] = []
     began = time.monotonic()
     for subject in of_targets:
         if time.monotonic() - began > READING_S:
             log.warning("not judged", extra={"subject": subject[0], "why": "no time left"})
         else:
-            first += await _alone(connection, *subject) or ()
+            first += await isolated(connection, *subject) or ()
     targets = watch.settings.targets
     by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
     scopes: dict[str, Collection[str]] = {
@@ -209,81 +186,6 @@ async def _verdicts(
     scopes["delivery"] = {watch.notifier.channel}
     gone = abandoned(standing.values(), rules=rules, scopes=scopes, now=now)
     return [*first, *last, *gone]
-
-
-async def _of_target(
-    connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
-) -> list[Verdict]:
-    samples = await observations.samples(
-        connection, target.name, since=now - SPAN, until=now, most=SAMPLES
-    )
-    rules = watch.settings.rules
-    windows = _windows(
-        samples,
-        target,
-        watch,
-        baseline_at=await identities.confirmed_at(connection, target.name),
-        literal=any(map(is_literal, rules.values())),
-    )
-    found = []
-    for name in OF_TARGETS:
-        for query, window in windows.items():
-            if bool(query) is not is_literal(rules.get(name)):
-                continue
-            before = standing.get(incident_key(name, target.name, query))
-            if verdict := _judged(rules.get(name), window, before, now):
-                verdict = replace(verdict, query=query)
-                more = partial(_explained, connection, verdict, window, target, before, now)
-                found.append(await _alone(connection, f"explanation of {name}", more) or verdict)
-    return found
-
-
-async def _explained(
-    connection: Connection, verdict: Verdict, window: Window, target: Target,
-    before: Incident | None, now: datetime,
-) -> Verdict:  # fmt: skip
-    verdict = await causing.explained(connection, verdict, window, before, now)
-    return answered.slow(verdict, window, target, before)
-
-
-def _windows(
-    samples: Sequence[Sample],
-    target: Target,
-    watch: Watch,
-    *,
-    baseline_at: datetime | None,
-    literal: bool,
-) -> Mapping[str, Window]:
-    """The window of a target, under an empty name; with one of each query for what is `literal`."""
-    chosen: dict[str, Sequence[Sample]] = {"": samples}
-    if literal:
-        for query in target.queries:
-            chosen[query.id] = [sample for sample in samples if sample.query == query.id]
-    return {
-        query: Window.of(
-            these,
-            scope=target.name,
-            every=target.every,
-            queries=1 if query else len(target.queries),
-            deadline=target.deadline,
-            watched_since=watch.began_at,
-            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
-            baseline_at=baseline_at,
-        )
-        for query, these in chosen.items()
-    }
-
-
-def _judged(
-    rule: Rule | None, judged: object, incident: Incident | None, now: datetime
-) -> Verdict | None:
-    if rule is None:
-        return None
-    try:
-        return rule.judge(judged, incident, now)
-    except Exception:
-        log.exception("rule failed", extra={"rule": rule.name})
-        return None
 
 
 def _zone(spend: Rule | None) -> ZoneInfo:
@@ -305,23 +207,6 @@ async def _probing(connection: Connection, now: datetime) -> Probing:
     return Probing(day=total, probes=spent.count)
 
 
-async def _silence(connection: Connection, watch: Watch) -> Silence:
-    """What holds notices back. Where mutes cannot be read, people are told rather than not."""
-    in_force = await _alone(connection, "mutes", partial(mutes.in_force, connection)) or ()
-    by_people = [
-        Mute(until=muted.until, reason=muted.reason, rule=muted.rule, scope=muted.target)
-        for muted in in_force
-    ]
-    windows = [
-        Maintenance(
-            days=tuple(window.days), start=window.start, end=window.end,
-            timezone=window.timezone, reason=window.reason, rule=window.rule, scope=window.target,
-        )
-        for window in watch.settings.file.maintenance
-    ]  # fmt: skip
-    return [*by_people, *windows]
-
-
 def _policy(watch: Watch) -> Policy:
     section = watch.settings.file.incidents
     return Policy(remind_after=section.remind_after, remind_every=section.remind_every)
@@ -329,13 +214,13 @@ def _policy(watch: Watch) -> Policy:
 
 async def _apply(connection: Connection, steps: Sequence[Step], latest: Sequence[Incident]) -> bool:
     """Write all steps; where one of them cannot be written, the others without it."""
-    written = await _alone(connection, "incidents", partial(_written, connection, steps, latest))
+    written = await isolated(connection, "incidents", partial(_written, connection, steps, latest))
     if written is not None:
         return written.news
     news, known = False, list(latest)
     for step in sorted(steps, key=lambda step: bool(step.incident and step.incident.part_of)):
         what = f"incident {step.incident.key}" if step.incident else "notice"
-        one = await _alone(connection, what, partial(_written, connection, [step], known))
+        one = await isolated(connection, what, partial(_written, connection, [step], known))
         if one is not None:
             news = one.news or news
             if step.incident is not None:

@@ -1,0 +1,95 @@
+"""What the rules say of one target: its window of samples, and a verdict for each rule."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+
+from monitor.domain import Incident, Sample, Target, Verdict, incident_key
+from monitor.jobs import answered, causing
+from monitor.jobs.isolation import isolated
+from monitor.jobs.watch import Watch
+from monitor.rules import OF_TARGETS, SAMPLES, SPAN, Rule, Window, is_literal
+from monitor.store import Connection, identities, observations
+
+log = logging.getLogger(__name__)
+
+Standing = Mapping[tuple[str, str], Incident]  # the latest incidents, by key
+
+
+async def of_target(
+    connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
+) -> list[Verdict]:
+    """Every rule's judgement of one target, or of each of its queries, as the rules' modes say."""
+    samples = await observations.samples(
+        connection, target.name, since=now - SPAN, until=now, most=SAMPLES
+    )
+    rules = watch.settings.rules
+    windows = _windows(
+        samples,
+        target,
+        watch,
+        baseline_at=await identities.confirmed_at(connection, target.name),
+        literal=any(map(is_literal, rules.values())),
+    )
+    found = []
+    for name in OF_TARGETS:
+        for query, window in windows.items():
+            if bool(query) is not is_literal(rules.get(name)):
+                continue
+            before = standing.get(incident_key(name, target.name, query))
+            if verdict := judged(rules.get(name), window, before, now):
+                verdict = replace(verdict, query=query)
+                more = partial(_explained, connection, verdict, window, target, before, now)
+                found.append(await isolated(connection, f"explanation of {name}", more) or verdict)
+    return found
+
+
+async def _explained(
+    connection: Connection, verdict: Verdict, window: Window, target: Target,
+    before: Incident | None, now: datetime,
+) -> Verdict:  # fmt: skip
+    verdict = await causing.explained(connection, verdict, window, before, now)
+    return answered.slow(verdict, window, target, before)
+
+
+def _windows(
+    samples: Sequence[Sample],
+    target: Target,
+    watch: Watch,
+    *,
+    baseline_at: datetime | None,
+    literal: bool,
+) -> Mapping[str, Window]:
+    """The window of a target, under an empty name; with one of each query for what is `literal`."""
+    chosen: dict[str, Sequence[Sample]] = {"": samples}
+    if literal:
+        for query in target.queries:
+            chosen[query.id] = [sample for sample in samples if sample.query == query.id]
+    return {
+        query: Window.of(
+            these,
+            scope=target.name,
+            every=target.every,
+            queries=1 if query else len(target.queries),
+            deadline=target.deadline,
+            watched_since=watch.began_at,
+            a_day=target.daily_queries or SPAN // target.every * len(target.queries),
+            baseline_at=baseline_at,
+        )
+        for query, these in chosen.items()
+    }
+
+
+def judged(
+    rule: Rule | None, judged: object, incident: Incident | None, now: datetime
+) -> Verdict | None:
+    """The verdict of a rule; None where there is no such rule, no verdict, or it failed."""
+    if rule is None:
+        return None
+    try:
+        return rule.judge(judged, incident, now)
+    except Exception:
+        log.exception("rule failed", extra={"rule": rule.name})
+        return None
