@@ -28,6 +28,7 @@ class Event:
     limit: float | Decimal | None
     because: str
     notice: Notice | None
+    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole target
 
 
 def event(step: Step, at: datetime) -> Event | None:
@@ -45,6 +46,7 @@ def event(step: Step, at: datetime) -> Event | None:
             limit=notice.limit,
             because=notice.sentence,
             notice=notice,
+            query=incident.query if incident is not None else "",
         )
     if step.change not in _EVENTS:
         return None
@@ -57,6 +59,7 @@ def event(step: Step, at: datetime) -> Event | None:
         limit=incident.limit,
         because=incident.because if incident.open else incident.ended or "",
         notice=notice,
+        query=incident.query,
     )
 
 
@@ -68,6 +71,7 @@ def as_json(event: Event) -> str:
             "ts": at.replace("+00:00", "Z"),
             "rule": event.rule,
             "target": event.target,
+            **({"query": event.query} if event.query else {}),
             "event": event.event,
             "value": None if event.value is None else round(float(event.value), 6),
             "limit": None if event.limit is None else float(event.limit),

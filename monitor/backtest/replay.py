@@ -1,7 +1,6 @@
 """The replay itself: rows through the rules and the incident logic, in the rows' own time."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -20,7 +19,7 @@ from monitor.domain import (
     incident_key,
 )
 from monitor.incidents import Policy, Silence, plan
-from monitor.rules import OF_TARGETS, DailySpend, Rule, UpperEnd, Window, is_literal
+from monitor.rules import OF_TARGETS, DailySpend, Rule, UpperEnd, Window, is_literal, of_query
 
 AT_ONCE = (
     "fallback",
@@ -150,7 +149,7 @@ class Replay:
         for rule in self._literal:
             standing = self._incidents.get(incident_key(rule.name, target, sample.query))
             verdict = rule.judge(window, standing, self._at)
-            verdicts.append(replace(verdict, query=sample.query))
+            verdicts.append(of_query(verdict, sample.query))
         return verdicts
 
     def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:

@@ -121,7 +121,7 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
         if incident.announced_as not in (None, incident.number):
             part += f" (announced as #{incident.announced_as})"
         yield (
-            f"#{incident.number} {_state(incident)} {incident.rule} · {incident.scope}{part} "
+            f"#{incident.number} {_state(incident)} {_subject(incident)}{part} "
             f"{_times(incident)}: {incident.opening_because or incident.because}"
         )
     for item in silenced:
@@ -135,6 +135,7 @@ def _whole(incident: Incident, cost: incidents.Cost | None = None) -> Iterator[s
     yield from _lines([incident], [])
     notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
     for label, value in (
+        ("query", incident.query or None),
         ("first seen", f"{incident.began_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("opened", f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("notified", notified),
@@ -156,6 +157,12 @@ def _whole(incident: Incident, cost: incidents.Cost | None = None) -> Iterator[s
     yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
     if incident.rows:
         yield "  observations: " + ", ".join(map(str, incident.rows))
+
+
+def _subject(incident: Incident) -> str:
+    """Rule and scope, and in mode "immediate" the canned query."""
+    query = f" · {incident.query}" if incident.query else ""
+    return f"{incident.rule} · {incident.scope}{query}"
 
 
 def _state(incident: Incident) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -10,7 +9,7 @@ from monitor.domain import Incident, Sample, Target, Verdict, incident_key
 from monitor.jobs import answered, causing
 from monitor.jobs.isolation import isolated
 from monitor.jobs.watch import Watch
-from monitor.rules import OF_TARGETS, SAMPLES, SPAN, Rule, Window, is_literal
+from monitor.rules import OF_TARGETS, SAMPLES, SPAN, Rule, Window, is_literal, of_query
 from monitor.store import Connection, identities, observations
 
 log = logging.getLogger(__name__)
@@ -40,7 +39,7 @@ async def of_target(
                 continue
             before = standing.get(incident_key(name, target.name, query))
             if verdict := judged(rules.get(name), window, before, now):
-                verdict = replace(verdict, query=query)
+                verdict = of_query(verdict, query) if query else verdict
                 more = partial(_explained, connection, verdict, window, target, before, now)
                 found.append(await isolated(connection, f"explanation of {name}", more) or verdict)
     return found

@@ -16,7 +16,7 @@ from monitor.rules.down import Down
 from monitor.rules.fallback import Fallback
 from monitor.rules.identity_unknown import IdentityUnknown
 from monitor.rules.key import Credit, Key
-from monitor.rules.literal import is_literal
+from monitor.rules.literal import is_literal, of_query
 from monitor.rules.model_changed import ModelChanged
 from monitor.rules.no_data import NoData
 from monitor.rules.probe_budget import ProbeBudget, Probing
@@ -76,4 +76,5 @@ __all__ = [
     "UpperEnd",
     "Window",
     "is_literal",
+    "of_query",
 ]

@@ -5,12 +5,21 @@ incident of that query, so that a query that is always over the limit hides no o
 flaps with none. Source: docs/alerts.md#ttft
 """
 
-from monitor.domain import Incident, Sample
+from dataclasses import replace
+
+from monitor.domain import Incident, Sample, Verdict
 
 
 def is_literal(rule: object) -> bool:
     """Whether a rule judges one canned query at a time."""
     return getattr(rule, "mode", None) == "immediate"
+
+
+def of_query(verdict: Verdict, query: str) -> Verdict:
+    """A verdict on one canned query; its sentence names the query."""
+    named = verdict.because.startswith(f"Query {query} ")
+    because = verdict.because if named else f"Query {query}: {verdict.because}"
+    return replace(verdict, query=query, because=because)
 
 
 def unseen(sample: Sample, standing: Incident | None) -> bool:

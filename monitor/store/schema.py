@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import Database, opened, unavailable
 
-REVISION = "r1_0023"
+REVISION = "r1_0024"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 _LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
 

@@ -107,3 +107,33 @@ async def test_in_mode_immediate_each_query_has_its_own_incident_through_restart
     told = rows(database_url, "SELECT status, notice->>'scope' FROM outbox ORDER BY sequence")
     assert [status for status, _ in told] == ["FIRING", "FIRING", "RESOLVED", "RESOLVED"]
     assert {scope for _, scope in told} == {"rag"}
+
+
+LITERAL_FALLBACK = """
+[rules.fallback]
+mode = "immediate"
+"""
+
+
+async def test_in_mode_immediate_messages_of_a_fallback_name_their_query(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    settings(tmp_path)
+    path = tmp_path / "monitor.toml"
+    path.write_text(path.read_text() + LITERAL_FALLBACK)
+    configured = load({"MONITOR_CONFIG": str(path), "SERVICE_KEY": "canary-key-4711"})
+    fell = {"identity": Identity.FALLBACK, "model_detected": "anthropic/claude-haiku-4-5"}
+    for changes in (fell, {}):
+        at = datetime.now(UTC)
+        async with database.begin() as connection:
+            await observations.add(connection, [
+                observation(slot=at, started_at=at, query="hi"),
+                observation(slot=at, started_at=at, query="kbli", **changes),
+            ])  # fmt: skip
+        async with watching(configured, database) as watch:
+            await judging.evaluate(watch)
+    told = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence")
+    assert [status for status, _ in told] == ["FIRING", "RESOLVED"]
+    assert told[0][1].startswith("Query kbli: 1 of the last 1 answers")
+    assert "Query kbli: " in told[1][1]
+    assert rows(database_url, "SELECT rule, query FROM report.incidents") == [("fallback", "kbli")]
