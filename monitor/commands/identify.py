@@ -18,7 +18,7 @@ from monitor.commands.baseline import chosen_target, in_database
 from monitor.commands.opening import BAD_INPUT, configuration, stop
 from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read
-from monitor.domain import Identity, Piece, Query, Reply, Target, Who
+from monitor.domain import Identity, Piece, Query, Reply, Target, Who, confidence_text
 from monitor.identity.combining import combined
 from monitor.identity.looks import Looks, looked
 from monitor.identity.profile import Profile
@@ -140,6 +140,14 @@ def _disclosed(target: Target, item: Heard) -> Who:
     )
 
 
+def _weight(log_odds: float) -> str:
+    """What one item says alone, at even odds."""
+    if not log_odds:
+        return "no weight"
+    side = "another model" if log_odds > 0 else "the expected model"
+    return f"{confidence_text(abs(log_odds))} for {side}"
+
+
 def _shown(who: Who) -> str:
     model = who.model or "model not identified"
     lines = [
@@ -147,7 +155,7 @@ def _shown(who: Who) -> str:
         f"  {plain(who.reason)}",
     ]
     lines += [
-        f"  {item.kind} {plain(item.claim, 80)} {item.nats:+.1f} nats: {plain(item.detail)}"
+        f"  {item.kind} {plain(item.claim, 80)} {_weight(item.nats)}: {plain(item.detail)}"
         for item in who.evidence
     ]
     return "\n".join(lines)

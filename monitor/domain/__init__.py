@@ -6,6 +6,7 @@ money is `Decimal` US dollars. Absence is `None` and never zero.
 """
 
 from monitor.domain.accounts import AccountState, Reading
+from monitor.domain.confidence import confidence_text
 from monitor.domain.heard import (
     Claim,
     ClaimKind,
@@ -99,6 +100,7 @@ __all__ = [
     "Who",
     "WireRequest",
     "amount_text",
+    "confidence_text",
     "incident_key",
     "instant",
     "lasting",

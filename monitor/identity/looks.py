@@ -5,7 +5,7 @@ from datetime import datetime
 from math import exp
 from zlib import crc32
 
-from monitor.domain import ClaimKind, Evidence, Identity
+from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
 from monitor.identity import conformal, cusum
 from monitor.identity.features import MARKS, STYLE, Answer, Features, features
 from monitor.identity.fingerprint import SCALARS, Vector
@@ -44,7 +44,7 @@ def looked(
     track = replace(track, extra=track.extra + extra)
     if why := _abstention(track, profile, answer):
         settled = track.standing is not None
-        return track, Looks(Identity.UNKNOWN, None, 0.0, reason=f"By its looks: {why}.",
+        return track, Looks(Identity.UNKNOWN, None, 0.0, reason=f"Writing style: {why}.",
                             established=settled, doubtful=track.doubtful)  # fmt: skip
     seen = features(answer)
     vector = quantised(profile.fingerprint.vector(seen))
@@ -103,15 +103,15 @@ def _by_course(track: Track, profile: Profile, seen: Features, lead: Course) -> 
     if nats > CLEAR or (whole and nats > -CLEAR):
         sure = _sure(max(nats, CLEAR), profile)
         told = (
-            f"By its looks {lead.model}: {lead.spoke} answers to {len(lead.queries)} or more "
-            f"queries speak for it, {lead.nats:.1f} nats of {cusum.LIMIT:.1f} needed"
+            f"Writing style matches {lead.model} in {lead.spoke} answers to "
+            f"{len(lead.queries)} or more queries (confidence {confidence_text(lead.nats)})"
         )
         return Looks(Identity.FALLBACK, lead.model, sure, evidence, told + ".", established=True)
     if nats < -CLEAR:
-        told = f"By its looks {profile.model}, while {lead.model} gives other answers"
+        told = f"Writing style matches {profile.model}, while {lead.model} gives other answers"
         return Looks(Identity.EXPECTED, profile.model, _sure(-nats, profile), evidence,
                      told + ".", established=True, against=(lead.model,))  # fmt: skip
-    told = f"By its looks neither clearly {profile.model} nor {lead.model}"
+    told = f"Writing style clearly matches neither {profile.model} nor {lead.model}"
     return Looks(Identity.UNKNOWN, None, 0.0, evidence, told + ".", established=True)
 
 
@@ -137,7 +137,7 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
     odd = not further or (further + 1) / (len(scores) + 1) < ODD
     if profile.mistakable and not profile.rivals:
         model, why = next(iter(profile.mistakable.items()))
-        return Looks(Identity.UNKNOWN, None, 0.0, (), f"By its looks: {profile.model} or {model}; "
+        return Looks(Identity.UNKNOWN, None, 0.0, (), f"Writing style: {profile.model} or {model}; "
                      f"{why}.", doubtful=track.doubtful)  # fmt: skip
     against = tuple(
         rival.model for rival, nats in zip(profile.rivals, by_rival, strict=True) if nats < -CLEAR
@@ -151,12 +151,12 @@ def _ordinary(track: Track, profile: Profile, seen: Features, vector: Vector) ->
             )
             evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
         return Looks(Identity.EXPECTED, profile.model, sure, tuple(evidence),
-                     f"By its looks {profile.model}, as in the baseline.",
+                     f"Writing style matches {profile.model}, as in the baseline.",
                      doubtful=track.doubtful, against=against)  # fmt: skip
-    why = "this answer alone looks like nobody known"
+    why = "this answer alone matches no known model"
     if (lead := track.leading) and lead.nats > DOUBT_NATS:
         why = f"{lead.model} is suspected, {lead.lacks}"
-    return Looks(Identity.UNKNOWN, None, 0.0, tuple(evidence), f"By its looks: {why}.",
+    return Looks(Identity.UNKNOWN, None, 0.0, tuple(evidence), f"Writing style: {why}.",
                  doubtful=track.doubtful)  # fmt: skip
 
 

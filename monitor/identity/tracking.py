@@ -12,7 +12,7 @@ from datetime import datetime
 from math import log
 from typing import Any, Self
 
-from monitor.domain import Identity
+from monitor.domain import Identity, confidence_text
 from monitor.identity import conformal, cusum
 from monitor.identity.belonging import COUNTED, belong
 from monitor.identity.features import MARKS, VERSION
@@ -54,7 +54,8 @@ class Course:
     def lacks(self) -> str:
         """What keeps a suspicion from being a verdict, in words."""
         if self.nats < cusum.LIMIT:
-            return f"{self.nats:.1f} of {cusum.LIMIT:.1f} nats"
+            needed = confidence_text(cusum.LIMIT)
+            return f"confidence {confidence_text(self.nats)}, {needed} needed"
         if self.spoke < FEWEST:
             return f"{self.spoke} of {FEWEST} answers"
         if len(self.queries) < FEWEST_QUERIES:

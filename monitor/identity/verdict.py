@@ -215,7 +215,7 @@ def _torn(facts: _Facts, named: Sequence[Weighed]) -> Who:
 
 
 def _unknown(facts: _Facts) -> Who:
-    why = "Nothing in the response tells which model answered"
+    why = "Nothing in the response identifies the model"
     if failed := facts.of(Side.FAILED):
         why = f"{failed[0].evidence.claim} {failed[0].evidence.detail.split(': ', 1)[1]}"
     elif any(weighed.evidence.nats for weighed in facts.said):

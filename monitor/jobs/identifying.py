@@ -84,7 +84,7 @@ async def follow(
         log.warning("looks not followed", extra={"target": target.name, "why": str(away)})
         return None
     if known.profile is None or state.learnt_until is None:
-        return Looks(Identity.UNKNOWN, None, 0.0, reason=f"By its looks: {known.why}.")
+        return Looks(Identity.UNKNOWN, None, 0.0, reason=f"Writing style: {known.why}.")
     try:
         async with database.begin() as connection:
             locked = await identities.state(connection, target.name, lock=True)

@@ -69,8 +69,8 @@ async def _tell(watch: Watch, notice: Notice) -> bool:
 def _gone(watch: Watch, since: datetime, now: datetime) -> Notice:
     where = "on this machine's disk" if watch.spool.on_disk else "in memory"
     sentence = (
-        f"The database has been away for {_minutes(now - since)}. "
-        f"Probes go on and wait {where}; nothing is judged or told until it is back."
+        f"The database has been unavailable for {_minutes(now - since)}. "
+        f"Probes go on and wait {where}; nothing is evaluated or sent until it is back."
     )
     step = "Look at the database's host. What the worker last heard of it stands in its log."
     return _notice(watch, sentence, since=since, now=now, facts={"Do first": step})

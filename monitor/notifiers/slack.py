@@ -99,7 +99,7 @@ def refused(status: int, word: object, headers: Mapping[str, str]) -> TryLater |
     """Judge an answer that is not "taken" by its status and the word in it."""
     word = word.strip() if isinstance(word, str) and _WORD.fullmatch(word.strip()) else ""
     if status == 429 or word in _THROTTLED:
-        return TryLater("Slack asks for patience", _patience(headers), channel_wide=True)
+        return TryLater("Slack rate limit (HTTP 429)", _patience(headers), channel_wide=True)
     if word in _PASSING:
         return TryLater(f"Slack says {word}", maybe_sent=_PASSING[word])
     if status >= 500 or status == 408:

@@ -85,7 +85,7 @@ def _none_fell(scope: str, state: State, n: int, *, limit: float, literal: bool)
         limit=limit,
         because=f"None of the last {n} answers fell back; limit {limit:.0%}."
         if n
-        else "No fresh answer tells which model gave it.",
+        else "No recent answer identifies its model.",
         literal=literal,
     )
 

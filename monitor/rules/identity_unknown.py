@@ -45,7 +45,8 @@ class IdentityUnknown:
             state=state,
             value=share,
             limit=self.limit,
-            because=f"Nobody can tell who gave {unknown} of {of} answers of the last day.",
+            because=f"The model could not be identified for {unknown} of {of} answers "
+            "in the last 24 h.",
             rows=tuple(sample.id for sample in untold[: -_ROWS - 1 : -1]),
             once=f"{year}-W{week:02}" if told else None,
             since=untold[0].at if untold else None,

@@ -8,7 +8,7 @@ from math import log
 from statistics import median
 from typing import ClassVar, Literal
 
-from monitor.domain import Incident, Outcome, Sample, State, Verdict
+from monitor.domain import Incident, Outcome, Sample, State, Verdict, confidence_text
 from monitor.rules.evidence import distance_evidence, scatter
 from monitor.rules.limits import at_least, between, positive
 from monitor.rules.literal import unseen
@@ -111,7 +111,7 @@ class Ttft:
             nats = distance_evidence(distance, values=n, scatter=spread)
             if distance > 0 and nats >= needed:
                 return heard[:n], {
-                    "Evidence": f"{nats:.1f} nats in {n} rounds, {needed:g} needed",
+                    "Evidence": f"confidence {confidence_text(nats)} in {n} rounds",
                     "Scatter": f"{100 * spread:.0f} % from round to round",
                 }
         outright = off[: self.rounds_outright]

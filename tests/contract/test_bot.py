@@ -90,7 +90,7 @@ async def test_a_quiet_edit_is_never_a_message_of_its_own(inbox: Inbox, bot: Bot
 
 @pytest.mark.parametrize(("fate", "delivery"), [
     (Step(status=500, body=""), TryLater("Slack answered 500")),
-    (Step(word="ratelimited", retry_after="2"), TryLater("Slack asks for patience", 2, True)),
+    (Step(word="ratelimited", retry_after="2"), TryLater("Slack rate limit (HTTP 429)", 2, True)),
     (Step(word="token_revoked"), GiveUp("Slack refuses: token_revoked", True)),
 ])  # fmt: skip
 async def test_an_edit_whose_reply_failed_is_repeated_with_it(
@@ -130,7 +130,7 @@ async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
 
 
 @pytest.mark.parametrize(("word", "delivery"), [
-    ("ratelimited", TryLater("Slack asks for patience", channel_wide=True)),
+    ("ratelimited", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
     ("internal_error", TryLater("Slack says internal_error", maybe_sent=True)),
     ("fatal_error", TryLater("Slack says fatal_error", maybe_sent=True)),
     ("service_unavailable", TryLater("Slack says service_unavailable")),

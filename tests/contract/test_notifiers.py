@@ -80,7 +80,7 @@ async def test_throttled_means_the_whole_channel_waits(
 ) -> None:
     step = Step(word="ratelimited", status=429, retry_after=asked)
     delivery = await sent(side, inbox, step)
-    assert delivery == TryLater("Slack asks for patience", after_s, channel_wide=True)
+    assert delivery == TryLater("Slack rate limit (HTTP 429)", after_s, channel_wide=True)
     assert len(inbox.requests) == 1  # the outbox tries again, nobody else
 
 
@@ -128,7 +128,7 @@ async def test_a_message_disliked_twice_is_given_up_and_the_channel_lives(
 async def test_patience_asked_at_the_second_try_is_obeyed(side: Side, inbox: Inbox) -> None:
     slow_down = Step(word="ratelimited", status=429, retry_after="7")
     delivery = await sent(side, inbox, "invalid_blocks", slow_down)
-    assert delivery == TryLater("Slack asks for patience", 7, channel_wide=True)
+    assert delivery == TryLater("Slack rate limit (HTTP 429)", 7, channel_wide=True)
 
 
 async def test_oversized_messages_are_cut_to_whole_lines(side: Side, inbox: Inbox) -> None:

@@ -82,9 +82,9 @@ async def test_an_outage_is_told_once_from_memory_and_its_end_once(
     ):
         await asyncio.to_thread(doors.close)
         await spooling.keep(watch, [observation()])
-        line = await told(screen, "has been away for")
+        line = await told(screen, "has been unavailable for")
         await asyncio.sleep(0.3)
-        assert line.startswith("NOTICE storage · all: The database has been away for ")
+        assert line.startswith("NOTICE storage · all: The database has been unavailable for ")
         await asyncio.to_thread(doors.open)
         await told(screen, "NOTICE storage · all: The database is back after ")
         await asyncio.sleep(0.2)
@@ -122,7 +122,7 @@ async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
     ):
         await asyncio.to_thread(doors.read_only, True)
         await spooling.keep(watch, [observation()])
-        await told(screen, "The database has been away for ")
+        await told(screen, "The database has been unavailable for ")
         await asyncio.to_thread(doors.read_only, False)
         await told(screen, "The database is back after ")
     assert rows(database_url, STORED) == [(1,)]

@@ -31,7 +31,9 @@ def test_it_is_said_once_a_week_with_the_latest_rows() -> None:
     seen = window(marked(rounds("?" * 120)))
     verdict = IdentityUnknown().judge(seen, None, after(seen))
     assert verdict.once == "2026-W48"
-    assert verdict.because == "Nobody can tell who gave 120 of 120 answers of the last day."
+    assert verdict.because == (
+        "The model could not be identified for 120 of 120 answers in the last 24 h."
+    )
     assert verdict.value == 1.0
     assert [row.int for row in verdict.rows[:2]] == [120, 119]
 

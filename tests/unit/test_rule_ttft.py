@@ -169,7 +169,7 @@ def test_the_sentence_holds_value_limit_and_latest_rounds() -> None:
     )
     assert (verdict.value, verdict.limit) == (2190, 1200)
     assert len(verdict.rows) == 9
-    assert verdict.facts["Evidence"].endswith("nats in 3 rounds, 10 needed")
+    assert verdict.facts["Evidence"] == "confidence > 99.9 % in 3 rounds"
 
 
 def test_the_facts_tell_whether_one_query_is_slow_or_all_are() -> None:

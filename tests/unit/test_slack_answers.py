@@ -33,7 +33,7 @@ def _blamed(blame: Blame) -> set[str]:
     (302, "", TryLater("Slack answered 302, but not in its language", maybe_sent=True)),
     (500, "rollup_error", TryLater("Slack says rollup_error")),
     (500, "no_service", TryLater("Slack answered 500")),  # trouble outweighs the word
-    (429, "no_service", TryLater("Slack asks for patience", channel_wide=True)),
+    (429, "no_service", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
 ])  # fmt: skip
 def test_status_and_word_together_decide(
     status: int, word: object, judged: TryLater | Refusal

@@ -255,7 +255,7 @@ def test_the_reason_is_a_sentence_for_a_person() -> None:
     assert who("sibling model_used=llama-4-scout-error").reason == (
         "llama-4-scout-error marks that no model answered."
     )
-    assert who().reason == "Nothing in the response tells which model answered."
+    assert who().reason == "Nothing in the response identifies the model."
 
 
 def test_evidence_is_harmless_to_show() -> None:
