@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from monitor import identity, pricing
-from monitor.commands import providers
+from monitor.commands import prompt_sizes, providers
 from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
@@ -23,6 +23,7 @@ from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
 from monitor.settings import Settings
 from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
+from monitor.store.prompt_tokens import sizes
 from monitor.wire.fetch import fetch
 
 
@@ -73,6 +74,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
             yield Line("schema", True, f"revision {found or 'none'}; `monitor run` migrates it")
             for target in settings.targets.values():
                 yield from _covered(nothing_stored(target))
+                yield from prompt_sizes.lines(target, {})
         else:
             yield Line("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
                        "run `monitor migrate`")  # fmt: skip
@@ -87,14 +89,15 @@ async def _revision(url: str) -> str | None:
 
 
 async def _detection(settings: Settings, url: str) -> list[Line]:
-    """What cannot be detected of each target's model yet; no fault, but somebody must know."""
+    """What cannot be detected of each target's model yet, and how large its prompts are."""
     database = Database(url)
     lines = []
     try:
         for target in settings.targets.values():
             async with database.begin() as connection:
                 found = await coverage(connection, target)
-            lines += _covered(found)
+                prompts = await sizes(connection, target.name)
+            lines += [*_covered(found), *prompt_sizes.lines(target, prompts)]
     except Away as away:
         lines.append(Line("database", False, unreachable(settings, url, away)))
     finally:

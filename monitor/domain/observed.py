@@ -95,7 +95,9 @@ class CostSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one probe cost. `rates` are those used, USD per million tokens, as text."""
+    """What one probe cost. `rates` are those in force, USD per million tokens, as text: the list
+    price beside a charge of the provider's own.
+    """
 
     usd: Decimal
     source: CostSource

@@ -2,15 +2,21 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
-from monitor.store import Database
+from monitor.domain import Identity
+from monitor.store import Database, roles
+from tests.contract.past import add, asked, roll
+from tests.contract.test_roles import as_role
 from tests.seeds import seed
 from tests.unit.test_metrics import metrics
 
@@ -45,15 +51,67 @@ def as_grafana_sends(statement: str) -> str:
     return filled
 
 
-async def test_every_statement_runs_and_finds_what_was_seeded(database: Database) -> None:
+@pytest.fixture
+async def reader(database: Database, database_url: str) -> AsyncIterator[psycopg.Connection[Any]]:
+    """Two targets with the same queries, two regions, and one model judged in two ways."""
+    roles.ensure(database_url)
     await seed(database, hours=23)
+    now = datetime.now(UTC).replace(microsecond=0)
+    same: dict[str, Any] = {"slot": now - timedelta(hours=3), "query": "hi"}
+    await add(
+        database, asked(**_at(same), region="sin"), asked(**_at(same), target="other"),
+        asked(**_at(same), identity=Identity.CHANGED), asked(**_at(same), model_detected=None,
+                                                            identity=Identity.UNKNOWN),
+    )  # fmt: skip
+    await roll(database)
+    async with database.begin() as connection:
+        await connection.execute(text(
+            "INSERT INTO mutes (rule, target, reason, muted_by, until) "
+            "VALUES ('ttft', 'rag', 'deploy', 'ada', now() + interval '1 hour')"
+        ))  # fmt: skip
+        await connection.execute(text(
+            "INSERT INTO account_readings (provider, at, state) VALUES ('openrouter', now(), 'ok')"
+        ))  # fmt: skip
+    with as_role(database_url, "monitor_reader") as connection:
+        yield connection
+
+
+def _at(same: dict[str, Any]) -> dict[str, Any]:
+    """Each on suspicion, so that several stand in one round."""
+    return {"at": same["slot"], "query": same["query"], "origin": "burst"}
+
+
+async def test_every_statement_runs_as_the_reader_and_finds_what_was_seeded(
+    reader: psycopg.Connection[Any],
+) -> None:
     found = {}
     for title, statement in statements():
-        async with database.begin() as connection:
-            rows = (await connection.execute(text(as_grafana_sends(statement)))).all()
-        found[title] = len(rows)
-    assert len(found) == len(list(statements())) == 13
-    assert {title for title, count in found.items() if not count} <= {"Spend per day"}
+        found[title] = len(reader.execute(as_grafana_sends(statement).encode()).fetchall())
+    assert len(found) == len(list(statements())) == 17
+    assert {title for title, count in found.items() if not count} == set()
+
+
+async def test_a_series_has_one_point_at_a_time(reader: psycopg.Connection[Any]) -> None:
+    """Grafana draws every row of a time series: two at one time are a zigzag, not a sum."""
+    twice, series = {}, 0
+    for panel in dashboard("postgres")["panels"]:
+        if panel["type"] != "timeseries":
+            continue
+        for target in panel["targets"]:
+            rows = reader.execute(as_grafana_sends(target["rawSql"]).encode())
+            columns = [column.name for column in rows.description or ()]
+            assert columns[0] == "time"
+            assert len(columns) == 3 if "metric" in columns else "value" not in columns
+            points = Counter(
+                tuple(value for name, value in zip(columns, row, strict=True)
+                      if name in {"time", "metric"})
+                for row in rows
+            )  # fmt: skip
+            series += len({point[1:] for point in points})
+            if more := [point for point, count in points.items() if count > 1]:
+                twice[panel["title"]] = more
+    assert twice == {}
+    assert series > 20
 
 
 async def test_statements_read_nothing_but_the_promised_views() -> None:

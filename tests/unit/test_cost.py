@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Cost, Query, Target, Unpriced, Usage
+from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
 from monitor.pricing import Price, Rates, Tier, Tokens, book, cost, exact, priced, tokens
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -84,6 +84,20 @@ def test_the_providers_own_charge_is_believed_first(
         upstream_cost_usd=money(upstream),
     )
     assert told(probe_cost(usage)) == (usd, source)
+
+
+def test_the_list_price_stands_beside_the_providers_own_charge() -> None:
+    usage = Usage(prompt_tokens=1000, answer_tokens=100, cached_tokens=10, cost_usd=Decimal("0.02"))
+    found = probe_cost(usage, model="acme/thinker")
+    assert isinstance(found, Cost)
+    assert (found.usd, found.source) == (Decimal("0.02"), "provider")
+    assert {name: found.rates[name] for name in ("input", "output", "cached")} == {
+        "input": "1", "output": "10", "cached": "0.10",
+    }  # fmt: skip
+    assert probe_cost(usage, model="acme/unlisted") == Cost(Decimal("0.02"), CostSource.PROVIDER)
+    estimated = probe_cost(Usage(cost_usd=Decimal("0.02")))
+    assert isinstance(estimated, Cost)
+    assert not {"prompt_tokens", "answer_tokens"} & estimated.rates.keys()
 
 
 def test_a_charge_needs_no_known_model() -> None:
