@@ -60,13 +60,13 @@ def spent_hours(
     """Split a day so far, from `starts_at` to `ends_at`, into its hours; the last may be short.
 
     As in the day's sum, traffic is taken to be served as it last was where nothing was heard.
-    `length`: of a whole day, where `starts_at` is not its midnight.
+    `length`: of a whole day, where `starts_at` is not its midnight; its first hour may be short.
     """
     until = min(now, ends_at)
     sums: dict[tuple[datetime, Key], Amount] = {}
 
     def add(at: datetime, key: Key, amount: Amount) -> None:
-        hour = hour_of(at, zone)
+        hour = max(hour_of(at, zone), starts_at)
         sums[hour, key] = sums.get((hour, key), Amount()) + amount
 
     for item in heard:

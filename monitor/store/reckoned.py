@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import delete, text, update
+from sqlalchemy import and_, delete, or_, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -86,9 +86,15 @@ async def begins_at(connection: AsyncConnection, day: date) -> datetime | None:
     return at
 
 
-async def mark_stale(connection: AsyncConnection, day: date) -> None:
-    """Have a day computed again at the next run: its rows are not what they were."""
-    await connection.execute(update(spend_days).where(spend_days.c.day == day).values(stale=True))
+async def mark_stale(connection: AsyncConnection, day: date, hour: datetime) -> None:
+    """Have a day computed again at the next run: rows of that hour are not what they were."""
+    kept = spend_days.c
+    longer = and_(
+        kept.begins_at <= hour, kept.reckoned_at > hour
+    )  # it took hours of the day before
+    await connection.execute(
+        update(spend_days).where(or_(kept.day == day, longer)).values(stale=True)
+    )
 
 
 async def alone(connection: AsyncConnection) -> None:
@@ -174,7 +180,8 @@ _STALE = """
     LEFT JOIN rolled USING (day)
     LEFT JOIN reckoned USING (day)
     WHERE s.days_until > '-infinity'
-        AND d.day AT TIME ZONE coalesce(reckoned.zone, s.zone) >= s.raw_since
+        AND coalesce(reckoned.begins_at, d.day AT TIME ZONE coalesce(reckoned.zone, s.zone))
+            >= s.raw_since
         AND (
             reckoned.until IS DISTINCT FROM (d.day + interval '1 day') AT TIME ZONE s.zone
             OR reckoned.stale
@@ -191,7 +198,8 @@ _BEGINS_AT = """
     SELECT max(d.reckoned_at)
     FROM spend_days AS d, report_state AS s
     WHERE d.day = CAST(:day AS date) - 1
-        AND d.day::timestamp AT TIME ZONE coalesce(d.zone, s.zone) < s.raw_since
+        AND coalesce(d.begins_at, d.day::timestamp AT TIME ZONE coalesce(d.zone, s.zone))
+            < s.raw_since
         AND d.reckoned_at <> CAST(:day AS date)::timestamp AT TIME ZONE s.zone
         AND d.zone IS DISTINCT FROM s.zone
 """

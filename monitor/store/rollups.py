@@ -68,7 +68,7 @@ async def advance(connection: AsyncConnection) -> Step | None:
         await connection.execute(_LATE_DONE, {"at": due.late})
         if due.day_was_rolled_up and due.late_day_ends:
             await _compute(connection, _DAY, due.late_day)
-        await reckoned.mark_stale(connection, due.late_day)
+        await reckoned.mark_stale(connection, due.late_day, due.late)
         return "late hour"
     if due.next_hour is not None and due.next_hour < due.this_hour:
         await _compute(connection, _HOUR, due.next_hour)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from monitor.domain import CostSource
-from monitor.store import Database, rollups
+from monitor.store import Database, observations, rollups
 from tests.contract.past import (
     EIGHT,
     HALF_HOUR,
@@ -181,8 +181,13 @@ async def test_a_new_zone_leaves_old_days_as_they_were_counts_nothing_twice_and_
     assert [row[1] for row in zones] == sorted((row[1] for row in zones), key=lambda z: z == zone)
     for (_, _, _, ends_at), (_, _, known_since, _) in pairwise(zones):
         assert known_since == ends_at
+    first = next(known_since for _, of, known_since, _ in zones if of == zone)
+    async with database.begin() as connection:
+        await observations.add(connection, [charged(first + timedelta(minutes=10))])
     await roll(database, zone, keep_raw=timedelta(days=3))
-    assert await one(database, total) == before
+    assert await one(database, total) == (before[0] + Decimal("0.0006"),), "a late row in its hour"
+    hours = "SELECT sum(probes_usd) FROM report.spend_hourly"
+    assert await one(database, hours) == await one(database, total)
 
 
 ROWS = "2026-04-04T13:00:00+00:00", "2026-10-03T13:30:00+00:00"
