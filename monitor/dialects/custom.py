@@ -88,7 +88,8 @@ def _framing(options: Mapping[str, Any]) -> Framing:
 def _missing(options: Mapping[str, Any], framing: Framing) -> list[str]:
     """Faults of options that are needed, or that do not go together."""
     if framing is Framing.TEXT:
-        unfit = [name for name in EVENTS if name in options and name not in WITHOUT_EVENTS]
+        given = {name for name in EVENTS if name in options} - {*WITHOUT_EVENTS}
+        unfit = sorted(given - ({"text"} if options.get("text") == "_data" else set()))
         faults = [f"options.{name}: a plain text stream has no events to look at" for name in unfit]
         if options.get("done", CLOSE) != CLOSE:
             faults.append('options.done: must be "close" or left out for framing = "text"')

@@ -81,6 +81,8 @@ class _Stream:
         return Heard()
 
     def _chat(self, data: Mapping[str, Any]) -> Heard:
+        if data.get("running_status"):  # which step of an agent is running
+            return Heard()
         answer, found = words(data.get("answer")), _sources(data)
         if answer.startswith(ERROR):
             return Heard(error=answer.removeprefix(ERROR).lstrip(": ") or "an error without words")

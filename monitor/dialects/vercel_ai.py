@@ -73,10 +73,10 @@ class _Stream:
         kind = part.get("type")
         metadata = table(part, "messageMetadata")
         match kind:
-            case "text-delta":
-                return Heard(text=words(part.get("delta")))
-            case "reasoning-delta":
-                return Heard(reasoning=words(part.get("delta")))
+            case "text-delta" | "text":
+                return Heard(text=_delta(part))
+            case "reasoning-delta" | "reasoning":
+                return Heard(reasoning=_delta(part))
             case "error":
                 return Heard(error=complaint(part.get("errorText")) or complaint({**part}))
             case "abort":
@@ -121,6 +121,11 @@ class _Stream:
         """All sources so far: each part names one."""
         self._sources = (self._sources + more)[:MOST_SOURCES]
         return sources(self._sources)
+
+
+def _delta(part: Mapping[str, Any]) -> str:
+    """What is new: `delta` in UI messages, other names where a route sends its full stream."""
+    return words(part.get("delta") or part.get("textDelta") or part.get("text"))
 
 
 def _tables(value: object) -> list[Mapping[str, Any]]:

@@ -203,13 +203,28 @@ NAMES = """
     type data text error done delta content choices message usage model id response cost
     sequenceNumber timestamp prompt_tokens completion_tokens output_tokens input_tokens
     finish_reason openrouter_metadata endpoints available selected
+    candidates parts thought promptFeedback blockReason usageMetadata promptTokenCount
+    groundingMetadata groundingChunks event answer metadata retriever_resources process_data status
+    code final start_to_think reference chunks messages usage_metadata response_metadata
+    additional_kwargs citations sources billed_units tool_plan finishReason messageMetadata nodes
 """
+KINDS = """
+    text-delta source-url data-sources finish abort content-delta citation-start message-end ai
+    human AIMessageChunk message agent_message message_end workflow_finished node_finished
+"""
+NAMED = ["", "error", "x", "messages", "messages/partial", "values", "updates", "data", "end"]
+LINES = st.sampled_from(["0:", "2:", "3:", "8:", "d:", "g:", "h:"])
 VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
     | st.floats()
-    | st.sampled_from(["", "Hi", "error", "done", "token", "message_stop", "\ud800", "1e9"]),
+    | st.sampled_from(
+        [
+            *("", "Hi", "error", "done", "token", "message_stop", "\ud800", "1e9"),
+            *KINDS.split(),
+        ]
+    ),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(st.sampled_from(NAMES.split()), inner, max_size=5)
@@ -217,7 +232,10 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 EVENTS = st.lists(
-    st.tuples(st.sampled_from(["", "error", "x"]), VALUES.map(json.dumps) | st.text())
+    st.tuples(
+        st.sampled_from(NAMED),
+        VALUES.map(json.dumps) | st.text() | st.builds(str.__add__, LINES, VALUES.map(json.dumps)),
+    )
 )
 
 
