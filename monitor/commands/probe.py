@@ -1,6 +1,7 @@
 """`monitor probe`: ask now and print; a bounded load run when asked for more than one."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ def probe(
     identity.prepare()  # before anything is measured
     with _recording(record, settings.secrets) as keep:
         raw = record is not None or explain or load.count <= FEW
-        run = _Run(settings, load, keep, raw=raw, explain=explain and not as_lines)
+        run = _Run(settings, load, keep, raw=raw, explain=explain)
         try:
             _asked(run, store=store)
             status = 0
@@ -78,8 +79,9 @@ def probe(
             print(as_json(observation))  # noqa: T201
     else:
         show(run.seen)
+    if explain or not as_lines:
         for line in run.remarks():
-            print(line)  # noqa: T201
+            print(line, file=sys.stderr if as_lines else sys.stdout)
     if status:
         stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
 

@@ -10,7 +10,7 @@ from monitor.dialects.asking import SSE, endpoint, extra, model, post
 from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.dialects.sources import sources
+from monitor.dialects.sources import sources, together
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Dialect,
@@ -18,6 +18,7 @@ from monitor.domain import (
     Framing,
     Heard,
     Query,
+    Sources,
     Target,
     WireRequest,
 )
@@ -39,9 +40,11 @@ def ask(query: Query, target: Target) -> WireRequest:
 
 def parser() -> Callable[[Event], Heard]:
     """Reads the events of one stream; the sources of all its citations are counted once each."""
-    cited: dict[str, Any] = {}
+    cited: set[str] = set()
+    found: Sources | None = None
 
     def parse_event(event: Event) -> Heard:
+        nonlocal found
         said = document(event.data)
         delta = table(said, "delta")
         message = table(delta, "message")
@@ -53,7 +56,9 @@ def parser() -> Callable[[Event], Heard]:
             case "tool-plan-delta":
                 return Heard(reasoning=words(message.get("tool_plan")))
             case "citation-start":
-                return Heard(sources=sources(_cited(message.get("citations"), cited)))
+                more = _first_cited(message.get("citations"), cited)
+                found = together(found, sources(more) if more else None)
+                return Heard(sources=found)
             case "message-end":
                 return Heard(
                     end=True,
@@ -66,14 +71,17 @@ def parser() -> Callable[[Event], Heard]:
     return parse_event
 
 
-def _cited(citations: object, cited: dict[str, Any]) -> list[Any] | None:
-    """All sources so far, with those of these citations; None where there are none."""
+def _first_cited(citations: object, cited: set[str]) -> list[Any]:
+    """The sources of these citations that were not cited before."""
+    first: list[Any] = []
     for citation in citations if isinstance(citations, list) else [citations]:
         listed = table(citation).get("sources")
         for source in listed if isinstance(listed, list) else []:
-            if len(cited) < MOST_SOURCES:
-                cited.setdefault(str(table(source).get("id", source)), source)
-    return list(cited.values()) or None
+            known = str(table(source).get("id", source))[:200]
+            if known not in cited and len(cited) < MOST_SOURCES:
+                cited.add(known)
+                first.append(source)
+    return first
 
 
 COHERE = Dialect(

@@ -161,7 +161,7 @@ class EventReader:
         """Whether an event in which nothing was found is no JSON either."""
         if seen.get("_json", True) is not None or (self.prefixes and not seen["_prefix"]):
             return False  # JSON, or a line of another kind
-        return bool(seen["_data"].strip() not in ("", "null"))
+        return bool(seen["_data"].strip() not in ("", "null", "[DONE]"))
 
     def explain(self, event: Event) -> list[tuple[str, str, object]]:
         """Each option that looks at the event, its expression, and what that finds."""

@@ -100,7 +100,7 @@ def compiled(key: str, text: object) -> Expression:
         tree = jmespath.compile(text).parsed
         with suppress(JMESPathTypeError):
             _INTERPRETER.visit(tree, dict(_ON_NOTHING))
-    except JMESPathError as error:
+    except (JMESPathError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"options.{key} = {text!r}: {reason}; {REMEDY}") from error
     return Expression(text, tree)

@@ -66,6 +66,7 @@ class _Stream:
     def __init__(self) -> None:
         self._answer, self._thoughts = CumulativeText(), CumulativeText()
         self._usage: dict[str, Usage] = {}  # by message
+        self._total: Usage | None = None  # of all of them
         self._told_by: str | None = None  # the kind of event that brings the answer's text
 
     def parse_event(self, event: Event) -> Heard:
@@ -162,6 +163,7 @@ class _Stream:
         self._usage[part] = (
             _sum([self._usage[part], counted]) if add and part in self._usage else counted
         )
+        self._total = _sum(list(self._usage.values()))
 
     def _said(self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]) -> dict[str, Any]:
         about = table(messages[-1], "response_metadata") if messages else {}
@@ -170,7 +172,7 @@ class _Stream:
         return {
             "claims": (*_claims(about, "model_name", "model"), *_claims(known, "ls_model_name")),
             "finish": finish(reason),
-            "usage": _sum(list(self._usage.values())) if self._usage else None,
+            "usage": self._total,
         }
 
 

@@ -88,7 +88,7 @@ class _Stream:
             return Heard(error=answer.removeprefix(ERROR).lstrip(": ") or "an error without words")
         if data.get("final") is False or {"start_to_think", "end_to_think"} & data.keys():
             return self._delta(data, answer)
-        if data.get("final") is True and len(answer) < len(self._answer.whole) / 2:
+        if data.get("final") is True and len(answer) < self._answer.length / 2:
             return self._delta(data, answer)  # what is new, not the whole answer again
         text, replaces = self._answer.so_far(answer)
         cited = found is not None and found.count > 0  # the answer again, with its citations

@@ -36,6 +36,15 @@ def sources(found: object) -> Sources | None:
     )
 
 
+def together(before: Sources | None, more: Sources | None) -> Sources | None:
+    """Sources that a stream lists bit by bit."""
+    if before is None or more is None:
+        return before or more
+    scores = [score for score in (before.best_score, more.best_score) if score is not None]
+    dates = [date for date in (before.newest_at, more.newest_at) if date is not None]
+    return Sources(before.count + more.count, max(scores, default=None), max(dates, default=None))
+
+
 def _flat(entry: object) -> Mapping[str, Any]:
     """A source's own fields over those of the objects inside it."""
     own = table(entry)

@@ -14,7 +14,7 @@ from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.fields import complaint, document, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.dialects.sources import sources
+from monitor.dialects.sources import sources, together
 from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
@@ -34,7 +34,6 @@ from monitor.domain import (
 PATH = "api/chat"
 END = "[DONE]"
 LINES = "text/plain"
-MOST_SOURCES = 1000  # that are kept to be counted together
 _LINE = re.compile(r"([0-9a-k]):")
 
 
@@ -59,7 +58,7 @@ def parser() -> Callable[[Event], Heard]:
 
 class _Stream:
     def __init__(self) -> None:
-        self._sources: list[Any] = []
+        self._sources: Sources | None = None  # each part names one
 
     def parse_event(self, event: Event) -> Heard:
         data = event.data.strip()
@@ -118,9 +117,9 @@ class _Stream:
         return Heard(sources=self._found(found) if found else None, claims=claims)
 
     def _found(self, more: list[Any]) -> Sources | None:
-        """All sources so far: each part names one."""
-        self._sources = (self._sources + more)[:MOST_SOURCES]
-        return sources(self._sources)
+        """All sources so far, with these."""
+        self._sources = together(self._sources, sources(more))
+        return self._sources
 
 
 def _delta(part: Mapping[str, Any]) -> str:

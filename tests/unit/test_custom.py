@@ -224,6 +224,15 @@ def test_a_close_is_an_end_of_a_whole_body_alone(
     assert outcome(came, read(dialect, came))[0] is expected
 
 
+def test_an_end_of_a_gateway_is_not_malformed_where_the_close_is_the_end() -> None:
+    assert reply(ASKS | {"text": "a", "done": "close"}, '{"a":"Hi"}', "[DONE]").malformed == 0
+
+
+def test_plain_text_may_name_its_text() -> None:
+    options = ASKS | {"framing": "text", "text": "_data", "done": "close"}
+    assert reply(options, "Hi").text == "Hi"
+
+
 def test_a_field_called_close_is_not_the_close() -> None:
     options = ASKS | {"text": "a", "done": '"close"'}
     assert reply(options, '{"a":"Hi"}', '{"close":true}').ended

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.dialects import DIALECTS, dialect_of, heard, read
-from monitor.domain import Claim, ClaimKind, Event, Framing, Reply, Usage
+from monitor.domain import Claim, ClaimKind, Event, Framing, Reply, Sources, Usage
 from monitor.scrub import storable
 from tests.streams import CUSTOM, split, target, transcript
 
@@ -266,3 +266,31 @@ def test_custom_expression_that_does_not_fit_an_event_finds_nothing() -> None:
     events = [("", '{"status":1}'), ("", '{"parts":["a","b"]}'), ("", "{broken"), ("", "null")]
     reply = read(dialect, transcript(events))
     assert (reply.text, reply.malformed) == ("ab", 1)
+
+
+def test_many_sources_and_many_deltas_take_time_in_proportion() -> None:
+    lines = [("", 'h:{"score":0.5}')] * 20_000
+    assert read(dialect_of(target("vercel_ai")), transcript(lines)).sources == Sources(20_000, 0.5)
+    chunk = '[{"type":"AIMessageChunk","id":"1","content":"0123456789"},{}]'
+    whole = read(dialect_of(target("langgraph")), transcript([("messages", chunk)] * 20_000))
+    assert len(whole.text) == 200_000
+
+
+@pytest.mark.parametrize(
+    ("type_", "said"),
+    [
+        ("text-delta", {"textDelta": "Hi"}),
+        ("text-delta", {"text": "Hi"}),
+        ("text", {"text": "Hi"}),
+    ],
+)
+def test_routes_of_the_vercel_ai_sdk_may_send_their_full_stream(
+    type_: str, said: dict[str, str]
+) -> None:
+    event = json.dumps({"type": type_, **said})
+    assert read(dialect_of(target("vercel_ai")), transcript([("", event)])).text == "Hi"
+
+
+def test_steps_of_a_ragflow_agent_are_no_answer() -> None:
+    step = '{"code":0,"data":{"answer":"Retrieval is running...","running_status":true}}'
+    assert read(dialect_of(target("ragflow")), transcript([("", step)])).text == ""
