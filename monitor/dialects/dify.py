@@ -66,6 +66,8 @@ def hear(event: Event) -> Heard:
             return _workflow_finished(data)
         case "error":
             return Heard(error=complaint({**said}) or "an error without words")
+        case None:  # of a gateway before it, perhaps
+            return Heard(error=complaint(said.get("error")))
     return Heard()
 
 
@@ -95,4 +97,5 @@ def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
         yield Claim(ClaimKind.SIBLING, "model_name", name)
 
 
-DIFY = Dialect("dify", Framing.SSE, (SSE,), ask, hear, overhear)
+# A node that fails may have a branch for that: its error is not one of the answer.
+DIFY = Dialect("dify", Framing.SSE, (SSE,), ask, hear, overhear, states_errors=True)
