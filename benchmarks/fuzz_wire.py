@@ -4,9 +4,10 @@
 
 Guided by coverage where `atheris` is installed; else a loop that mutates recorded streams and
 pieces of the grammars. Checked on every input: nothing is raised but what is announced; any
-cutting of the same bytes gives the same events; events are those of a slow reading of the
-rules, bodies those of h11; a whole exchange over a socket ends; in a crowd, where work is
-gathered, it ends as it does alone and has heard the same. An input that fails is kept in a file.
+cutting of the same bytes gives the same events, and in every dialect the same reply and the same
+first text; events are those of a slow reading of the rules, bodies those of h11; a whole exchange
+over a socket ends; in a crowd, where work is gathered, it ends as it does alone and has heard the
+same. An input that fails is kept in a file.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from uuid import UUID
 import h11
 
 from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
-from monitor.dialects import DIALECTS
-from monitor.domain import Dialect, Query, Target, Transcript, WireRequest
+from monitor.dialects import DIALECTS, dialect_of, read
+from monitor.domain import Dialect, Ending, Query, Reply, Target, Transcript, WireRequest
 from monitor.wire import Wire, exchange
 from monitor.wire.body import Chunked
 from monitor.wire.caps import LINE_BYTES, TooLarge
@@ -42,6 +43,25 @@ from monitor.wire.trouble import Trouble
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SPOKEN = [dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)]
+DESCRIBED = {
+    "body": {"q": "{query}"},
+    "text": "text || delta.text",
+    "done": "done || _data == '[DONE]'",
+    "usage": {"prompt_tokens": "usage.prompt_tokens", "total_tokens": "usage.total_tokens"},
+}
+READ = [
+    dialect_of(
+        Target(
+            name="fuzz",
+            url="http://h",
+            dialect=name,
+            queries=(),
+            model="m",
+            options=DESCRIBED if name == "custom" else {},
+        )
+    )
+    for name in DIALECTS
+]  # as probes read them: with tags of thoughts, errors wherever they stand, and keep-alives
 
 Events = list[tuple[str, str]]
 
@@ -58,18 +78,24 @@ def parsed(parser: SseParser | NdjsonParser, pieces: Iterable[bytes]) -> tuple[E
 
 
 def slowly(data: bytes) -> Events:
-    """Server-sent events by the letter of the rules, the whole stream at once."""
+    """Server-sent events by the letter of our rules, the whole stream at once.
+
+    Beside the rules of browsers: a name without data, a field `error`, and what stands at the end
+    without a blank line are events.
+    """
     events: Events = []
     name, lines = "", list[str]()
     text = data.decode(errors="replace").removeprefix("\ufeff")
-    for line in re.split("\r\n|\n|\r", text)[:-1]:
+    for line in [*re.split("\r\n|\n|\r", text), ""]:
         field, colon, value = line.partition(":")
         value = value.removeprefix(" ") if colon else ""
         if not line:
-            events += [(name, "\n".join(lines))] if lines else []
+            events += [(name, "\n".join(lines))] if lines or name else []
             name, lines = "", []
         elif field == "event":
             name = value
+        elif field == "error":
+            events.append(("error", value))
         elif field == "data":
             lines.append(value)
     return events
@@ -127,6 +153,30 @@ def check_hearing(data: bytes, chance: random.Random) -> None:
         hearing.close(stamps)
 
 
+def check_dialects(data: bytes, chance: random.Random) -> None:
+    """However a stream is cut, each dialect reads the same reply, and the same first text."""
+    for dialect in READ:
+        parts, whole = replied(dialect, cut(data, chance)), replied(dialect, [data])
+        broken = {parts[1], whole[1]} & {Ending.PROTOCOL, Ending.TOO_LARGE}
+        assert broken or parts == whole  # a cap may end a broken stream an event sooner or later
+
+
+def replied(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[Reply, Ending | None, int | None]:
+    hearing, stamps = Hearing(dialect, stop_after_chars=None), Stamps()
+    for piece in pieces:
+        if hearing.ending is None:
+            hearing.take(piece, stamps)
+    hearing.close(stamps)
+    heard = hearing.heard
+    until_end = hearing.events[: len(heard)]  # of what follows, as much came as the read brought
+    transcript = Transcript(
+        id=UUID(int=0), started_at=NOW, started_ns=0, ended_ns=1, ending=Ending.END,
+        events=tuple(until_end), heard=tuple(heard),
+    )  # fmt: skip
+    first = next((number for number, one in enumerate(heard) if one.text), None)
+    return read(dialect, transcript), hearing.ending, first
+
+
 def check_head(data: bytes, chance: random.Random) -> None:
     lines = [line.partition(b": ") for line in data.split(b"\r\n")]
     raw = [(name, value) for name, _, value in lines]
@@ -139,7 +189,7 @@ def check_head(data: bytes, chance: random.Random) -> None:
         assert wait is None or 0 <= wait <= 3600
 
 
-CHECKS = (check_sse, check_ndjson, check_chunks, check_hearing, check_head)
+CHECKS = (check_sse, check_ndjson, check_chunks, check_hearing, check_dialects, check_head)
 
 
 class Exchanges:

@@ -30,6 +30,7 @@ from monitor.domain import (
 )
 from monitor.identity import counting
 from monitor.identity.accounting import Accounts
+from monitor.identity.claims import FALLBACK_COUNTS
 from monitor.identity.combining import combined
 from monitor.identity.looks import Looks
 from monitor.scrub import plain, redact, stored_bytes
@@ -205,8 +206,7 @@ def _excerpt(text: str, occasion: Occasion) -> str | None:
 
 
 # Gateways name deployments and groups of their own here, not models.
-_NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group",
-                       "x-litellm-attempted-fallbacks"})  # fmt: skip
+_NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group"}) | FALLBACK_COUNTS
 
 
 def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | None:

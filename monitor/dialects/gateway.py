@@ -1,18 +1,27 @@
-"""What gateways say in response headers: who served, how often they fell back, what it cost."""
+"""What gateways say in response headers: who served, how often they fell back, what it cost.
 
+`gateways.toml` lists their headers and where they are documented.
+"""
+
+import tomllib
 from collections.abc import Mapping
+from importlib.resources import files
 
 from monitor.dialects.fields import money
 from monitor.domain import Claim, ClaimKind, Heard, Usage
 
-SOURCES = {
-    "x-litellm-model-name": "x-litellm-model-name",
-    "x-litellm-model-group": "x-litellm-model-group",
-    "x-litellm-model-id": "x-litellm-model-id",
-    "x-litellm-attempted-fallbacks": "x-litellm-attempted-fallbacks",
-    "ngrok-aig-model": "ngrok-aig-model",
-    "x-generation-id": "id",  # OpenRouter's id of the answer, the same as in its chunks
-}
+_ROWS = tomllib.loads(
+    files("monitor.dialects").joinpath("gateways.toml").read_text(encoding="utf-8")
+)["gateway"]
+
+
+def _headers(use: str) -> tuple[str, ...]:
+    return tuple(header for row in _ROWS for header in row.get(use, ()))
+
+
+_MODELS = tuple(tuple(row.get("model", ())) for row in _ROWS)  # of each, the first one counts
+_COUNTS = (*_headers("group"), *_headers("fallbacks"))
+_IDS, _HOSTS, _CHARGES = _headers("id"), _headers("host"), _headers("charge")
 
 
 def overhear(headers: Mapping[str, str]) -> Heard:
@@ -20,9 +29,12 @@ def overhear(headers: Mapping[str, str]) -> Heard:
 
     A cost of zero is not heard: a gateway that streams sends its head before it knows.
     """
-    cost = money(headers.get("x-litellm-response-cost"))
-    return Heard(
-        claims=tuple(Claim(ClaimKind.HEADER, source, headers[name])
-                     for name, source in SOURCES.items() if headers.get(name)),
-        usage=Usage(cost_usd=cost) if cost else None,
-    )  # fmt: skip
+    named = (next((name for name in names if headers.get(name)), "") for names in _MODELS)
+    claims = [
+        *(Claim(ClaimKind.HEADER, name, headers[name]) for name in named if name),
+        *(Claim(ClaimKind.HEADER, name, headers[name]) for name in _COUNTS if headers.get(name)),
+        *(Claim(ClaimKind.HEADER, "id", headers[name]) for name in _IDS if headers.get(name)),
+        *(Claim(ClaimKind.HOST, name, headers[name]) for name in _HOSTS if headers.get(name)),
+    ]
+    cost = next((usd for name in _CHARGES if (usd := money(headers.get(name)))), None)
+    return Heard(claims=tuple(claims), usage=Usage(cost_usd=cost) if cost else None)

@@ -27,6 +27,11 @@ from monitor.domain import (
 PATH = "v1/chat/completions"
 END = "[DONE]"
 ROUTING = "openrouter_metadata"
+VERCEL_METADATA = ("provider_metadata", "providerMetadata")
+VERCEL_CLAIMS = (
+    ("resolvedProviderApiModelId", ClaimKind.SIBLING),
+    ("finalProvider", ClaimKind.HOST),
+)
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
 
 
@@ -49,7 +54,7 @@ def hear(event: Event) -> Heard:
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
     delta = table(choice.get("delta"))
-    named = (*claims(chunk), *_host(chunk))
+    named = (*claims(chunk), *_host(chunk), *_vercel_gateway(chunk, choice, delta))
     routing = table(chunk.get(ROUTING))
     return Heard(
         text=words(delta.get("content")) or words(delta.get("refusal")),
@@ -88,6 +93,22 @@ def _host(chunk: Mapping[str, Any]) -> Iterator[Claim]:
     host = chunk.get("provider")
     if host and isinstance(host, str):
         yield Claim(ClaimKind.HOST, "provider", host)
+
+
+def _vercel_gateway(*holders: Mapping[str, Any]) -> Iterator[Claim]:
+    """The model that Vercel's AI gateway resolved, and who ran it; in the last chunk.
+
+    Source: https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions/advanced
+    """
+    for holder in holders:
+        for name in VERCEL_METADATA:
+            if name not in holder:
+                continue
+            routing = table(holder[name], "gateway", "routing")
+            for key, kind in VERCEL_CLAIMS:
+                value = routing.get(key)
+                if value and isinstance(value, str):
+                    yield Claim(kind, f"gateway.{key}", value)
 
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:

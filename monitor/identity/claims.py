@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.domain import Claim, ClaimKind, Evidence
+from monitor.identity.aliases import served_alias
 from monitor.identity.counting import SOURCE
 from monitor.identity.families import FAMILIES, TIERS
 from monitor.identity.names import Name, parse, same
@@ -31,7 +32,10 @@ SELF, SELF_UNDER_PERSONA = 3.0, 1.0
 SHAPE_OTHER, SHAPE_EXPECTED = 1.0, 0.5  # an id's shape corroborates; gateways rewrite ids
 
 _ALIASES = frozenset({"x-litellm-model-group", "x-litellm-model-id"})  # weigh as a field does
-_FALLBACKS = "x-litellm-attempted-fallbacks"
+FALLBACK_COUNTS = frozenset(  # headers that count failed targets; 0: the first one answered
+    {"x-litellm-attempted-fallbacks", "cf-aig-step", "helicone-fallback-index",
+     "x-bifrost-fallback-index"}
+)  # fmt: skip
 _SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are given out for any model
 _IDS = frozenset({"id", "x-generation-id"})
 
@@ -76,6 +80,11 @@ class Declared:
         parsed = parse(name)
         if parsed.failure:
             return Side.FAILED, "marks that no model answered"
+        if known := served_alias(name, self.expected):
+            if known.renamed:
+                return Side.EXPECTED, f"is {known.alias} by its new name"
+            moved = f"the provider serves alias {known.alias} with {plain(name, 80)}"
+            return Side.OTHER, f"is another model: {moved}"
         if not parsed.model:
             return Side.NEITHER, "is no model's name"
         if not self.expected:
@@ -117,7 +126,7 @@ def weigh(
     distinct = sorted(named_or_shaped, key=lambda claim: order.index(claim.kind))
     named = any(
         claim.kind is ClaimKind.HEADER
-        and claim.source not in {*_ALIASES, *_IDS, _FALLBACKS, *untrusted}
+        and claim.source not in {*_ALIASES, *_IDS, *FALLBACK_COUNTS, *untrusted}
         and declared.side(claim.value)[0] in (Side.EXPECTED, Side.OTHER)
         for claim in distinct
     )
@@ -126,7 +135,7 @@ def weigh(
     for claim in distinct:
         if claim.source in untrusted:
             one = _weightless(claim, "named untrusted")
-        elif claim.source == _FALLBACKS:
+        elif claim.source in FALLBACK_COUNTS:
             one = _fallbacks(claim, named=named)
         elif claim.source in _IDS:
             one = _shape(claim, declared)
