@@ -54,7 +54,9 @@ def hear(event: Event) -> Heard:
     chunk = document(event.data)
     choice = first(chunk.get("choices"))
     delta = table(choice.get("delta"))
-    named = (*claims(chunk), *_host(chunk), *_vercel_gateway(chunk, choice, delta))
+    named = (*claims(chunk), *_host(chunk))
+    if "gateway" in event.data:
+        named = (*named, *_vercel_gateway(chunk, choice, delta))
     routing = table(chunk.get(ROUTING))
     return Heard(
         text=words(delta.get("content")) or words(delta.get("refusal")),

@@ -56,6 +56,25 @@ class _Charge:
     zero_is_unknown: bool
 
 
+@dataclass(slots=True)
+class _Place:
+    """A name on the way to the objects that hold counts: most events have none of them."""
+
+    below: dict[str, "_Place"]
+    order: int | None = None  # in the table, where such an object stands here
+
+    def collect(self, value: object, found: list[tuple[int, Mapping[str, Any]]]) -> None:
+        """Add the objects that stand here and below, each with its order."""
+        if isinstance(value, dict):
+            if self.order is not None:
+                found.append((self.order, value))
+            for name, place in self.below.items():
+                if inner := value.get(name):
+                    place.collect(inner, found)
+        elif isinstance(value, list) and (first := self.below.get("0")):
+            first.collect(value[0], found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """Tokens as a vendor reports them; None: not reported.
@@ -75,15 +94,17 @@ class Counts:
 
 def usage(event: Mapping[str, Any]) -> Usage | None:
     """Tokens and charge that the JSON object of an event reports; None where it reports none."""
-    heads = event.keys() & _BY_HEAD.keys()
-    paths = sorted(entry for head in heads for entry in _BY_HEAD[head])
-    held: list[Mapping[str, Any]] = [
-        found for _, path in paths if isinstance(found := _at(event, path), dict)
-    ]
+    places: list[tuple[int, Mapping[str, Any]]] = []
+    for name in event:
+        if (place := _PLACES.get(name)) and (value := event[name]):
+            place.collect(value, places)
     if not event.keys().isdisjoint(_ROOT_KEYS):
-        held.append(event)  # where its own keys are those of a usage
+        places.append((_LAST, event))  # where its own keys are those of a usage
+    if not places:
+        return None
+    held = [one for _, one in sorted(places, key=_order)]
     counts = next((found for one in held if (found := _counts(one))), None)
-    charge = next((found for one in held if (found := _charge(one))), None)
+    charge = next((charged for one in held if (charged := _charge(one))), None)
     if counts is None:
         return charge
     counted = settled(counts)
@@ -133,6 +154,10 @@ def settled(counts: Counts) -> Usage:
         cache_write_tokens=counts.written,
         faults=faults,
     )
+
+
+def _order(found: tuple[int, Mapping[str, Any]]) -> int:
+    return found[0]
 
 
 def _likely(tokens: int | None) -> int:
@@ -274,9 +299,14 @@ _CHARGES = tuple(
     )
     for row in _TABLE["charge"]
 )
-_BY_HEAD: dict[str, list[tuple[int, Path]]] = {}
-for _order, _container in enumerate(map(_path, _TABLE["containers"])):
-    _BY_HEAD.setdefault(_container[0], []).append((_order, _container))
+_LAST = len(_TABLE["containers"])
+_PLACES: dict[str, _Place] = {}
+for _number, _container in enumerate(map(_path, _TABLE["containers"])):
+    _places = _PLACES
+    for _name in _container:
+        _place = _places.setdefault(_name, _Place({}))
+        _places = _place.below
+    _place.order = _number
 _ROOT_KEYS = frozenset().union(
     *(group.keys for group in _GROUPS),
     (path[0] for charge in _CHARGES for path in charge.paths),
