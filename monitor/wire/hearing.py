@@ -99,8 +99,10 @@ class Hearing:
             if not extra:
                 self._listen(event, stamps)
             # Of what follows the end its start is kept: it tells `[DONE]` from more answer.
-            data = event.data if self._raw else event.data[: EXTRA_CHARS * extra]
-            self.events.append(Event(stamps.arrived_ns, data, name, stamps.read))
+            if not self._raw:
+                start = data[: EXTRA_CHARS * extra]
+                event = Event(stamps.arrived_ns, start, name, stamps.read)
+            self.events.append(event)
 
     def _listen(self, event: Event, stamps: Stamps) -> None:
         heard = self._heard(event)
