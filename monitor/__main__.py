@@ -1,12 +1,15 @@
 """The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
 
 import signal
+import sys
 from datetime import timedelta
 from enum import StrEnum
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from monitor import __version__
 
@@ -17,8 +20,30 @@ class Form(StrEnum):
     PARQUET = "parquet"
 
 
+class Commands(TyperGroup):
+    """The commands. An error that a command does not handle itself ends it with a sentence."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            result = super().invoke(ctx)
+            if sys.stdout is not None:  # None: the shell closed it
+                sys.stdout.flush()
+        except (typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if hasattr(error, "exit_code"):  # of typer, which prints it itself
+                raise
+            from monitor.commands.troubles import discard_output, end
+
+            if isinstance(error, OSError):
+                discard_output()
+            end(error)
+        return result
+
+
 app = typer.Typer(
     name="monitor",
+    cls=Commands,
     help="Watches live LLM and RAG services: how fast they answer, which model, at what cost.",
     no_args_is_help=True,
     add_completion=False,
@@ -324,6 +349,9 @@ def _span(text: str) -> timedelta:
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that is not UTF-8 shows `?`
+            stream.reconfigure(errors="replace")
     app()
 
 

@@ -1,9 +1,10 @@
 """Foreign text made safe: to show, to store, and without our secrets in it."""
 
+import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from urllib.parse import quote, quote_plus
 
 READ = 16_000  # characters beyond its limit that a line is made from
@@ -65,7 +66,7 @@ def stored_bytes(text: str) -> bytes:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Text with `***` for each of our secrets, plain, URL-encoded or escaped as in JSON.
+    """Text with `***` for each of our secrets: plain, URL-encoded, in base64, as in JSON.
 
     Of a header value such as `Bearer …` the credential alone counts too. Secrets shorter
     than six characters are left alone.
@@ -77,7 +78,12 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return re.sub("|".join(map(re.escape, longest_first)), REDACTED, text)
 
 
-def _forms(secret: str) -> Iterator[str]:
+@lru_cache(maxsize=512)
+def _forms(secret: str) -> tuple[str, ...]:
+    return tuple(_spelled(secret))
+
+
+def _spelled(secret: str) -> Iterator[str]:
     credential = _CREDENTIAL.fullmatch(secret)
     for value in (secret, credential[1] if credential else ""):
         if len(value) < SHORTEST_SECRET:
@@ -86,9 +92,11 @@ def _forms(secret: str) -> Iterator[str]:
         for escaped in (_escaped(value), _escaped(value).replace("/", "\\/"),
                         json.dumps(value, ensure_ascii=False)[1:-1]):  # fmt: skip
             yield from (escaped, _escaped(escaped))  # JSON within JSON, as in transcripts
+        for encoded in (base64.b64encode, base64.urlsafe_b64encode):
+            yield encoded(value.encode(errors="replace")).decode().rstrip("=")
         for encode in (partial(quote, safe=""), quote, quote_plus):
-            encoded = encode(value, errors="surrogatepass")
-            yield from (encoded, _PERCENT.sub(lambda match: match[0].lower(), encoded))
+            escaped = encode(value, errors="surrogatepass")
+            yield from (escaped, _PERCENT.sub(lambda match: match[0].lower(), escaped))
 
 
 def _escaped(text: str) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from monitor import identity, pricing
+from monitor.addresses import shown
 from monitor.commands import prompt_sizes, providers
 from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
@@ -122,11 +123,11 @@ async def _target(target: Target) -> Line:
     """Whether anything answers at the address. Asks no model, so it costs nothing."""
     reply = await fetch(target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(),
                         ca_file=target.ca_file)  # fmt: skip
-    what = f"target {target.name}"
+    what, address = f"target {target.name}", shown(target.url)
     if reply.status is None:
-        return Line(what, False, f"url = {target.url}: {reply.trouble}. Correct the address, or "
+        return Line(what, False, f"url = {address}: {reply.trouble}. Correct the address, or "
                     "start the service")  # fmt: skip
-    return Line(what, True, f"{target.url} answers (HTTP {reply.status})")
+    return Line(what, True, f"{address} answers (HTTP {reply.status})")
 
 
 async def _slack(settings: Settings) -> AsyncIterator[Line]:

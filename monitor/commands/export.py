@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, TextIO
 from uuid import UUID
 
-from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.commands.opening import (
+    BAD_INPUT,
+    configuration,
+    database_url,
+    private_file,
+    stop,
+    unreachable,
+)
 from monitor.store import Away
 from monitor.store.exporting import Stream, observed
 
@@ -26,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 def export(since: timedelta, form: Format, out: Path | None) -> None:
     """Write every observation since then to a file, or to standard output."""
-    if form == "parquet" and out is None and sys.stdout.isatty():
+    if form == "parquet" and out is None and sys.stdout is not None and sys.stdout.isatty():
         stop("parquet is binary: name a file with --out, or redirect the output", BAD_INPUT)
     write = _WRITERS[form]()
     settings = configuration()
@@ -43,11 +50,17 @@ def export(since: timedelta, form: Format, out: Path | None) -> None:
 def _opened(out: Path | None) -> Iterator[BinaryIO]:
     """The file, whole or not at all: it takes its name once everything is in it."""
     if out is None:
+        if sys.stdout is None:
+            stop("standard output is closed: name a file with --out", BAD_INPUT)
         yield sys.stdout.buffer
+        return
+    if out.exists() and not out.is_file():  # a pipe or a device: nothing may take its name
+        with private_file(out) as file:
+            yield file
         return
     part = out.with_name(f"{out.name}.part")
     try:
-        with part.open("wb") as file:
+        with private_file(part) as file:
             yield file
         part.replace(out)
     finally:

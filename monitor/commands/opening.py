@@ -1,16 +1,28 @@
 """What every command does first: read the configuration, find the database, or say why not."""
 
+import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from pathlib import Path
+from typing import BinaryIO, NoReturn
 
+from monitor.addresses import shown
 from monitor.embedded import EmbeddedFault, running
+from monitor.scrub import plain, redact
 from monitor.settings import ConfigurationFault, Settings, load
-from monitor.store.engine import shown
 
 BAD_INPUT = 2  # exit status: nothing was done, the caller must mend something
 FAILED = 1
+
+
+_held: list[str] = []
+
+
+def secrets_held() -> tuple[str, ...]:
+    """The secrets of the configuration that this process read; none before it did."""
+    return tuple(_held)
 
 
 def stop(sentence: str, status: int = FAILED) -> NoReturn:
@@ -22,11 +34,31 @@ def stop(sentence: str, status: int = FAILED) -> NoReturn:
 def configuration() -> Settings:
     """The whole configuration; ends the command with every fault, one a line, if there is one."""
     try:
-        return load()
+        settings = load()
     except ConfigurationFault as fault:
         listed = "\n".join(f"  {item}" for item in fault.faults)
         count = len(fault.faults)
         stop(f"{count} configuration fault{'s' if count > 1 else ''}:\n{listed}", BAD_INPUT)
+    _held[:] = settings.secrets
+    return settings
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A file for what only its owner may read: answers of a service, say.
+
+    Raises OSError, which names the path, also for what cannot be written later.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a terminal, a pipe or /dev/null
+                os.fchmod(descriptor, 0o600)
+            yield file
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 @contextmanager
@@ -44,7 +76,7 @@ def database_url(settings: Settings) -> Iterator[str]:
 
 
 def named(settings: Settings, url: str) -> str:
-    """How to speak of the database in a message, without its password."""
+    """How to speak of the database in a message, without any secret of its address."""
     if settings.environment.database_url is None:
         return f"embedded database in MONITOR_HOME = {settings.environment.monitor_home}"
     return f"DATABASE_URL = {shown(url)}"
@@ -52,7 +84,8 @@ def named(settings: Settings, url: str) -> str:
 
 def unreachable(settings: Settings, url: str, why: object) -> str:
     """The sentence for a database that does not serve us."""
+    reason = plain(redact(str(why), settings.secrets))
     return (
-        f"{named(settings, url)}: {why}. Start the server or correct the address; "
+        f"{named(settings, url)}: {reason}. Start the server or correct the address; "
         "without DATABASE_URL an embedded database is used"
     )

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +12,14 @@ from uuid import uuid4
 
 from monitor import __version__, identity, pricing
 from monitor.commands.explaining import explanation, hint
-from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.commands.opening import (
+    BAD_INPUT,
+    configuration,
+    database_url,
+    private_file,
+    stop,
+    unreachable,
+)
 from monitor.commands.printing import Done, as_json, progress, show
 from monitor.commands.run import on_the_best_loop
 from monitor.dialects import dialect_of, read
@@ -125,12 +132,12 @@ def _recording(path: Path | None, secrets: Sequence[str]) -> Iterator[Keep]:
     if path is None:
         yield lambda transcript: None
         return
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        stop(f"--record {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
-    with file:
-        yield lambda transcript: file.write(scrubbed([transcript], secrets))
+    with ExitStack() as edges:
+        try:
+            file = edges.enter_context(private_file(path))
+        except OSError as error:
+            stop(f"--record {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
+        yield lambda transcript: file.write(scrubbed([transcript], secrets).encode())
 
 
 def _asked(run: "_Run", *, store: bool) -> None:

@@ -8,7 +8,14 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from monitor import identity, pricing
-from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.commands.opening import (
+    BAD_INPUT,
+    configuration,
+    database_url,
+    private_file,
+    stop,
+    unreachable,
+)
 from monitor.jobs import reckoning, reporting
 from monitor.reports import NoPillow, Page, html, png
 from monitor.reports.terminal import show
@@ -43,7 +50,8 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
 
 def written(url: str, path: Path, *, settings: Settings) -> None:
     """Write the page of everything a database holds: the demo's last word."""
-    path.write_text(html(fetched(settings, url, None)), encoding="utf-8")
+    with private_file(path) as file:
+        file.write(html(fetched(settings, url, None)).encode("utf-8"))
 
 
 def fetched(settings: Settings, url: str, length: timedelta | None) -> Page:
@@ -82,7 +90,8 @@ async def read(settings: Settings, url: str, length: timedelta | None) -> Page:
 def write(path: Path, content: bytes) -> None:
     """Write a file and say so; ends the command where it cannot be written."""
     try:
-        path.write_bytes(content)
+        with private_file(path) as file:
+            file.write(content)
     except OSError as error:
         stop(f"{path} cannot be written: {error.strerror}", BAD_INPUT)
     print(f"wrote {path} ({len(content):,} bytes)")  # noqa: T201

@@ -3,6 +3,7 @@
 import logging
 from urllib.parse import urlsplit
 
+from monitor.addresses import shown
 from monitor.domain import Target
 from monitor.health import HealthPage, statement
 from monitor.jobs import holding
@@ -21,13 +22,14 @@ async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
 
     One worker reads a page: two that see it differently would tell of changes all day.
     """
+    url = shown(page.url)  # of a token in the address nothing is stored
     async with watch.database.begin() as connection:
-        span, name = 2 * page.every, f"health {target.name} {page.url}"
+        span, name = 2 * page.every, f"health {target.name} {url}"
         taken_over = not holding.held(watch, name)
         if await holding.hold(watch, connection, name, keep=span) is None:
             return False
         age = page.every / 2
-        if taken_over and await health.checked_since(connection, target.name, page.url, age):
+        if taken_over and await health.checked_since(connection, target.name, url, age):
             return False  # the worker before us read it: restarts do not multiply requests
     reply = await fetch(page.url, headers=_headers(target, page), timeout_s=PATIENCE_S,
                         ca_file=target.ca_file)  # fmt: skip
@@ -38,11 +40,11 @@ async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
     }
     async with watch.database.begin() as connection:
         changed = await health.keep(
-            connection, target.name, page.url, at=watch.now(), http_status=said.http_status,
+            connection, target.name, url, at=watch.now(), http_status=said.http_status,
             healthy=said.healthy, unmet=said.unmet, facts=facts,
         )  # fmt: skip
     if changed:
-        log.info("health page changed", extra={"target": target.name, "url": page.url,
+        log.info("health page changed", extra={"target": target.name, "url": url,
                                                "healthy": said.healthy, "unmet": said.unmet,
                                                "why": reply.trouble})  # fmt: skip
     return changed

@@ -85,8 +85,14 @@ class Environment(BaseModel):
     def secrets(self) -> tuple[str, ...]:
         """Every secret held, for redaction; of an address also the part that makes it one."""
         held = (getattr(self, name) for name in type(self).model_fields)
-        whole = [s.get_secret_value() for s in held if isinstance(s, SecretStr)]
-        return (*whole, *(part for address in whole for part in _parts(address)))
+        secret, public = [], []
+        for value in held:
+            if isinstance(value, SecretStr):
+                secret.append(value.get_secret_value())
+            elif isinstance(value, str):
+                public.append(value)
+        parts = [part for value in secret for part in _parts(value)]
+        return (*secret, *parts, *(part for value in public for part in secret_parts(value)))
 
 
 # What an incident may be about besides a target: the account of a provider, a channel.

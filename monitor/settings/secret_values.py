@@ -8,6 +8,7 @@ from typing import Any
 
 from monitor.addresses import is_token, looks_secret, secret_parts
 from monitor.domain import Target
+from monitor.health import address
 from monitor.settings.schema import File
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -44,8 +45,9 @@ def target_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
         for header, value in target.headers.items():
             if REFERENCE.search(templates[header]) or header.lower() not in _HARMLESS:
                 yield from _header_secrets(value)
-        for address_ in (target.url, target.proxy, file.targets[name].health.url):
-            yield from secret_parts(address_ or "")
+        page = file.targets[name].health.url
+        for found in (target.url, target.proxy, page and address(target.url, page)):
+            yield from secret_parts(found or "")
         yield from _secret_texts(target.options)
 
 

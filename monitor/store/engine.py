@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -197,6 +197,30 @@ def unavailable(error: Exception) -> Away | None:
             return Away(why, final=kind is Meaning.WRONG_ADDRESS)
 
 
-def shown(url: str) -> str:
-    """The address without its password."""
-    return make_url(address(url)).render_as_string(hide_password=True)
+def explained(error: Exception) -> str | None:
+    """What an error of the database means for a person, with the remedy; None for any other."""
+    if not isinstance(error, DBAPIError):
+        return None
+    state, lines = getattr(error.orig, "sqlstate", None), str(error.orig).strip().splitlines()
+    words = lines[0][:200] if lines else "no reason was given"
+    remedy = next((_REMEDIES[state[:n]] for n in (5, 2) if state and state[:n] in _REMEDIES), None)
+    code = f" (SQLSTATE {state})" if state else ""
+    return f"the database refused a statement{code}: {words}. {remedy or _ANY_REMEDY}"
+
+
+_MIGRATE = "Run `monitor migrate`, or point DATABASE_URL at a database of rag-monitor"
+_ANY_REMEDY = "Check DATABASE_URL and the server's log"
+_REMEDIES = {
+    "42P01": _MIGRATE,  # undefined table
+    "42703": _MIGRATE,  # undefined column
+    "42883": _MIGRATE,  # undefined function
+    "42809": _MIGRATE,  # wrong object type
+    "42804": _MIGRATE,  # datatype mismatch
+    "3F": _MIGRATE,  # invalid schema name
+    "42501": "Log in as monitor_writer, or as the owner of the schema; reports need monitor_reader",
+    "25006": "Point DATABASE_URL at a server that takes writes",
+    "22": "The database's encoding must be UTF8",
+    "0A": "PostgreSQL 15 or newer is needed",
+    "42704": "PostgreSQL 15 or newer is needed",
+    "42601": "PostgreSQL 15 or newer is needed",
+}

@@ -1,7 +1,7 @@
 """Observations as people may see them, streamed: one page of memory, however long the history."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -38,9 +38,10 @@ def observed(url: str, since: timedelta) -> Iterator[Stream]:
             found = connection.execute(
                 _ROWS, {"since": since, "ahead": AHEAD}, execution_options=options
             )
-            pages = ([tuple(row) for row in page] for page in found.partitions(PAGE))
-            names, types = zip(*columns, strict=True)
-            yield Stream(names, types, pages)
+            with closing(found):  # the reader may leave it half read
+                pages = ([tuple(row) for row in page] for page in found.partitions(PAGE))
+                names, types = zip(*columns, strict=True)
+                yield Stream(names, types, pages)
     except DBAPIError as error:
         if away := unavailable(error):
             raise away from None

@@ -7,8 +7,9 @@ runs on a newer serial, which is what a rollback or a deploy's overlap needs.
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import MetaData, text
+from sqlalchemy import MetaData, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store.engine import Database, opened, unavailable
@@ -18,8 +19,26 @@ _SHAPE = re.compile(r"r(\d+)_(\d+)")
 _LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
 
 
+_SERVER = text("SELECT current_setting('server_version_num')::int AS version, "
+               "current_setting('server_encoding') AS encoding, "
+               "current_setting('server_version') AS version_text")  # fmt: skip
+OLDEST = 15  # major version of PostgreSQL: NULLS NOT DISTINCT
+
+
 class SchemaUnknown(Exception):
-    """The database holds a schema this program cannot run on; the sentence says which."""
+    """The database, or the schema in it, is none this program can run on; the sentence says why."""
+
+
+def _suits(server: Row[Any]) -> None:
+    """Raises SchemaUnknown for a server too old, or a database that cannot hold every text."""
+    if server.version < OLDEST * 10_000:
+        raise SchemaUnknown(f"the server is PostgreSQL {server.version_text}: version {OLDEST} or "
+                            "newer is needed")  # fmt: skip
+    if server.encoding != "UTF8":
+        raise SchemaUnknown(
+            f"the database's encoding is {server.encoding}, which cannot hold every answer: make "
+            "one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        )
 
 
 async def revision(database: Database) -> str | None:
@@ -28,6 +47,7 @@ async def revision(database: Database) -> str | None:
     A role that reads reports alone may not see the table, and asks schema `report`.
     """
     async with database.begin() as connection:
+        _suits((await connection.execute(_SERVER)).one())
         if await connection.scalar(text("SELECT to_regprocedure('report.revision()') IS NOT NULL")):
             told: str | None = await connection.scalar(text("SELECT report.revision()"))
             return told
@@ -88,6 +108,7 @@ def migrate(url: str, *, to: str = "head", say: Callable[[str], None] = lambda _
     config.set_main_option("script_location", str(migrations()))
     try:
         with engine.begin() as connection:
+            _suits(connection.execute(_SERVER).one())
             connection.execute(text("SET LOCAL lock_timeout = '120s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
             config.attributes["connection"] = connection

@@ -43,7 +43,7 @@ def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path, v
         ended = command(tmp_path, verb, DATABASE_URL=NOWHERE)
     said = ended.stdout + ended.stderr
     assert ended.returncode == 1
-    assert "DATABASE_URL = postgresql+psycopg://me:***@127.0.0.1:1/nothing" in said
+    assert "DATABASE_URL = postgresql://me:***@127.0.0.1:1/nothing" in said
     assert "Start the server or correct the address" in said
     assert "canary" not in said
     assert "Traceback" not in said

@@ -24,10 +24,14 @@ CANARIES = {
     "heartbeat": "canary-ping-e8d412",
     "header": "canary-service-6d20ff",
     "cookie": "canary-cookie-19aa04",
+    "literal": "canary-literal-77e0b3",
+    "address": "canary-address-5f1c08",
+    "health": "canary-health-30ab7d",
+    "option": "canary-option-e4421c",
 }
 CONFIGURATION = """
 [targets.rag]
-url = "{url}"
+url = "{url}/v1?key={address}"
 dialect = "openai_chat"
 model = "m"
 every = "1s"
@@ -36,6 +40,13 @@ fallback_models = ["anthropic/claude-haiku-4-5"]
 [targets.rag.headers]
 Authorization = "Bearer ${{SERVICE_KEY}}"
 Cookie = "session={cookie}"
+X-Team = "{literal}"
+[targets.rag.health]
+url = "/status?token={health}"
+every = "2s"
+expect = ["label"]
+[targets.rag.options.body]
+api_key = "{option}"
 [[targets.rag.queries]]
 id = "hi"
 text = "Hi"
@@ -57,7 +68,7 @@ TABLES = """
 def planted(tmp_path: Path, database_url: str) -> Iterator[dict[str, str]]:
     """The environment of a monitor with a canary in every secret; Slack is left out."""
     with echo(list(CANARIES.values())) as url:
-        text = CONFIGURATION.format(url=url, cookie=CANARIES["cookie"])
+        text = CONFIGURATION.format(url=url, **CANARIES)
         (tmp_path / "monitor.toml").write_text(text)
         database = make_url(database_url).set(password=CANARIES["database"])
         yield {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from base64 import b64encode
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -90,6 +91,7 @@ def test_storable_text_can_be_stored(text: str) -> None:
         (json.dumps(KEY).replace("/", "\\/"), '"***"'),
         (json.dumps(json.dumps(KEY)), r'"\"***\""'),
         (KEY * 2, "******"),
+        (f"Basic {b64encode(KEY.encode()).decode()}", "Basic ***"),
         ("nothing of ours", "nothing of ours"),
     ],
 )
