@@ -2,9 +2,12 @@
 
 import os
 import re
+from typing import Any
 
 from alembic import context
+from sqlalchemy import Connection, event
 
+from monitor.store import grants, version_table
 from monitor.store.engine import opened
 from monitor.store.schema import every_table
 
@@ -16,14 +19,29 @@ def _ours(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind == "table" and name and _PARTITION.search(name))
 
 
-def _run(connection: object) -> None:
+def _in_schema(schema: str, statement: str) -> str:
+    """Revisions are written for schema `public`; this is one for another."""
+    return statement.replace("search_path = public,", f"search_path = {schema},").replace(
+        "'public.'", f"'{schema}.'"
+    )
+
+
+def _run(connection: Connection) -> None:
+    schema = version_table.schema_of(connection)
+    if schema != "public":
+
+        @event.listens_for(connection, "before_cursor_execute", retval=True)
+        def _(*args: Any) -> tuple[str, Any]:
+            return _in_schema(schema, args[2]), args[3]
+
     context.configure(
-        connection=connection,  # type: ignore[arg-type]
+        connection=connection,
         target_metadata=every_table(),
+        version_table=version_table.NAME,
         include_name=_ours,
         compare_server_default=False,
     )
-    with context.begin_transaction():
+    with context.begin_transaction(), grants.kept(connection):
         context.run_migrations()
 
 
@@ -31,5 +49,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
 else:
-    with opened(os.environ["DATABASE_URL"], statement_timeout_s=300).begin() as connection:
+    engine = opened(os.environ["DATABASE_URL"], statement_timeout_s=300)
+    version_table.prepare(engine)
+    with engine.begin() as connection:
         _run(connection)

@@ -15,7 +15,7 @@ from monitor.addresses import shown
 from monitor.commands import prompt_sizes, providers
 from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
-from monitor.commands.opening import FAILED, configuration, database_url, named, unreachable
+from monitor.commands.opening import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
 from monitor.domain import Target, Unpriced, amount_text
@@ -54,7 +54,7 @@ def check() -> None:
 
 def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
     try:
-        url = edges.enter_context(database_url(settings))
+        url, psql = edges.enter_context(database_and_psql(settings))
     except (EmbeddedFault, SystemExit) as fault:
         yield Line("database", False, str(fault))
         return
@@ -66,7 +66,8 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
     except SchemaUnknown as unknown:
         yield Line("schema", False, str(unknown))
     else:
-        yield Line("database", True, named(settings, url))
+        yield Line("database", True, named(settings, url) + (f"; look inside, while a worker or "
+                   f"another command runs: {psql}" if psql else ""))  # fmt: skip
         embedded = settings.environment.database_url is None
         if fits:
             yield Line("schema", True, f"revision {found}")

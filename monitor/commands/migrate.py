@@ -1,7 +1,7 @@
 """`monitor migrate`: the schema to its head, under a lock."""
 
 from monitor.commands.opening import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.store import REVISION, Away, SchemaUnknown, roles
+from monitor.store import REVISION, Away, DatabaseBusy, SchemaUnknown, roles
 from monitor.store.schema import migrate as bring
 
 
@@ -12,6 +12,9 @@ def migrate() -> None:
         try:
             bring(url)
             left_to_do = roles.ensure(url)
+        except DatabaseBusy as busy:
+            stop(f"the schema is in use: {busy}. Another migration runs, or a session holds a lock "
+                 "(see pg_stat_activity): wait for it or end it, and migrate again")  # fmt: skip
         except Away as away:
             stop(unreachable(settings, url, away))
         except SchemaUnknown as unknown:

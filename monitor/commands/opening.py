@@ -64,13 +64,20 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
     """The address of the database: DATABASE_URL, else the embedded one for as long as we run."""
+    with database_and_psql(settings) as (url, _):
+        yield url
+
+
+@contextmanager
+def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
+    """The same, with the `psql` line for the embedded one."""
     given = settings.environment.database_url
     if given is not None:
-        yield given.get_secret_value()
+        yield given.get_secret_value(), None
         return
     try:
         with running(settings.environment.monitor_home) as server:
-            yield server.url
+            yield server.url, server.psql
     except EmbeddedFault as fault:
         stop(str(fault))
 

@@ -64,7 +64,14 @@ def serving(home: Path, programs: Programs) -> Iterator[Embedded]:
         yield Embedded(
             url=f"postgresql+psycopg://monitor@/monitor?host={quote(str(server.sockets))}",
             psql=shlex.join(
-                [str(programs.psql or "psql"), "-h", str(server.sockets), "-U", "monitor"]
+                [
+                    str(programs.psql or "psql"),
+                    "-h",
+                    str(server.sockets),
+                    "-U",
+                    "monitor",
+                    "monitor",
+                ]
             ),
             pid=server.pid,
             owned=joined is None,

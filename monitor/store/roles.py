@@ -5,7 +5,9 @@ from importlib.resources import files
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from monitor.store import version_table
 from monitor.store.engine import opened, unavailable
+from monitor.store.schema import every_table
 
 ROLES = ("monitor_writer", "monitor_reader")
 _MAY_CREATE = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
@@ -20,10 +22,11 @@ def ensure(url: str) -> str | None:
     Else returns the SQL that somebody who may is to run. Safe to repeat, and to be repeated
     after every migration. Raises Away when the server cannot be reached.
     """
-    create, grant = _body("roles_create.sql"), _body("roles_grant.sql")
     engine = opened(url)
     try:
         with engine.begin() as connection:
+            schema = version_table.schema_of(connection)
+            create, grant = (_body(name, schema) for name in ("roles_create", "roles_grant"))
             if connection.scalar(_MAY_CREATE):
                 connection.exec_driver_sql(create)
             elif connection.scalars(_MISSING, {"names": list(ROLES)}).all():
@@ -40,5 +43,8 @@ def ensure(url: str) -> str | None:
     return None
 
 
-def _body(name: str) -> str:
-    return files("monitor.store").joinpath(name).read_text(encoding="utf-8")
+def _body(name: str, schema: str) -> str:
+    """The SQL for our schema and our tables: others may be in the database as well."""
+    body = files("monitor.store").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    tables = ", ".join(sorted(f"'{table}'" for table in every_table().tables))
+    return body.replace("{schema}", schema).replace("{tables}", tables)

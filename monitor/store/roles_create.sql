@@ -15,4 +15,4 @@ ALTER ROLE monitor_reader SET default_transaction_read_only = on;
 ALTER ROLE monitor_reader SET statement_timeout = '30s';
 ALTER ROLE monitor_reader SET idle_in_transaction_session_timeout = '5min';
 ALTER ROLE monitor_reader SET search_path = report;
-ALTER ROLE monitor_writer SET search_path = public;
+ALTER ROLE monitor_writer SET search_path = {schema};

@@ -1,10 +1,43 @@
 -- Run by the owner of the schema, after every migration: what each role may, and nothing else.
-REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC;
 GRANT USAGE ON SCHEMA report TO monitor_reader, monitor_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA report TO monitor_reader, monitor_writer;
-GRANT USAGE ON SCHEMA public TO monitor_writer;
-GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO monitor_writer;
-GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO monitor_writer;
+-- Views that a migration makes anew are readable at once, also before this is run again.
+ALTER DEFAULT PRIVILEGES IN SCHEMA report GRANT SELECT ON TABLES TO monitor_reader, monitor_writer;
+GRANT USAGE ON SCHEMA {schema} TO monitor_writer;
+-- Our tables with their sequences, and the views over them. Other programs may have tables in this schema, too.
+DO $$
+DECLARE
+    ours name[] := ARRAY[{tables}];
+    one regclass;
+BEGIN
+    FOR one IN
+        SELECT c.oid FROM pg_class AS c
+        WHERE c.relnamespace = '{schema}'::regnamespace AND c.relname = ANY (ours)
+    LOOP
+        EXECUTE 'GRANT SELECT, INSERT, UPDATE ON ' || one || ' TO monitor_writer';
+    END LOOP;
+    FOR one IN
+        SELECT DISTINCT s.oid FROM pg_class AS s
+        JOIN pg_depend AS d ON d.objid = s.oid AND d.classid = 'pg_class'::regclass
+        JOIN pg_class AS t ON t.oid = d.refobjid AND d.refclassid = 'pg_class'::regclass
+        WHERE s.relkind = 'S' AND d.deptype IN ('a', 'i')
+            AND t.relnamespace = '{schema}'::regnamespace AND t.relname = ANY (ours)
+    LOOP
+        EXECUTE 'GRANT USAGE ON SEQUENCE ' || one || ' TO monitor_writer';
+    END LOOP;
+    FOR one IN
+        SELECT DISTINCT v.oid FROM pg_class AS v
+        JOIN pg_rewrite AS r ON r.ev_class = v.oid
+        JOIN pg_depend AS d ON d.objid = r.oid AND d.refclassid = 'pg_class'::regclass
+        JOIN pg_class AS t ON t.oid = d.refobjid
+        WHERE v.relkind = 'v' AND v.relnamespace = '{schema}'::regnamespace
+            AND t.relnamespace = '{schema}'::regnamespace AND t.relname = ANY (ours)
+            AND pg_has_role(v.relowner, 'USAGE')
+    LOOP
+        EXECUTE 'GRANT SELECT ON ' || one || ' TO monitor_writer';
+    END LOOP;
+END $$;
 -- Observations are added, and only through their table. What was observed never changes; what is derived from it may be
 -- derived again. Which schema this is, the owner decides.
 REVOKE UPDATE ON observations FROM monitor_writer;
@@ -19,7 +52,7 @@ BEGIN
         EXECUTE 'REVOKE ALL ON ' || month || ' FROM monitor_writer';
     END LOOP;
 END $$;
-REVOKE INSERT, UPDATE ON alembic_version FROM monitor_writer;
+GRANT SELECT ON monitor_alembic_version TO monitor_writer;
 -- What is computed is computed again; rounds and read-outs go with the raw rows.
 GRANT DELETE ON identity_answers, rollups_hourly, rollups_daily, answers_hourly, answers_daily, models_hourly,
     models_daily, rollups_due, spend_hourly, spend_days, spend_target_days, slots, account_readings, receipts,
@@ -47,4 +80,28 @@ BEGIN
         EXECUTE 'GRANT TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' TO ' || quote_ident(other);
     END LOOP;
     EXECUTE 'REVOKE TEMPORARY ON DATABASE ' || quote_ident(current_database()) || ' FROM PUBLIC';
+END $$;
+-- Everybody may store large objects, and they fill the disk like others. Only a superuser can change that; where none
+-- migrates, docs/sql.md says what to run. Those who are here already keep the right, as above.
+DO $$
+DECLARE
+    maker regprocedure;
+    other name;
+BEGIN
+    IF NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) THEN
+        RETURN;
+    END IF;
+    FOR maker IN
+        SELECT p.oid FROM pg_proc AS p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+        WHERE p.pronamespace = 'pg_catalog'::regnamespace AND a.grantee = 0
+            AND p.proname IN ('lo_creat', 'lo_create', 'lo_from_bytea', 'lo_import')
+    LOOP
+        FOR other IN
+            SELECT rolname FROM pg_roles
+            WHERE rolname !~ '^pg_' AND NOT rolsuper AND rolname NOT IN ('monitor_reader', 'monitor_writer')
+        LOOP
+            EXECUTE 'GRANT EXECUTE ON FUNCTION ' || maker || ' TO ' || quote_ident(other);
+        END LOOP;
+        EXECUTE 'REVOKE EXECUTE ON FUNCTION ' || maker || ' FROM PUBLIC';
+    END LOOP;
 END $$;

@@ -12,11 +12,12 @@ from typing import Any
 from sqlalchemy import MetaData, Row, text
 from sqlalchemy.exc import DBAPIError
 
+from monitor.store import version_table
 from monitor.store.engine import Database, opened, unavailable
 
 REVISION = "r1_0024"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
-_LOCK = 7_262_641_146  # any number, as long as every migration takes the same one
+LOCK_WAIT_S = 120.0
 
 
 _SERVER = text("SELECT current_setting('server_version_num')::int AS version, "
@@ -51,11 +52,12 @@ async def revision(database: Database) -> str | None:
         if await connection.scalar(text("SELECT to_regprocedure('report.revision()') IS NOT NULL")):
             told: str | None = await connection.scalar(text("SELECT report.revision()"))
             return told
-        exists = await connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
-        if not exists:
-            return None
-        found: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-        return found
+        for name, which in ((version_table.NAME, version_table.FOUND),
+                            ("alembic_version", version_table.FOUND_BEFORE)):  # fmt: skip
+            if await connection.scalar(version_table.EXISTS, {"name": name}):
+                found: str | None = await connection.scalar(which)
+                return found
+        return None
 
 
 def fits(found: str | None) -> bool:
@@ -94,10 +96,17 @@ def migrations() -> Path:
     return installed if installed.is_dir() else package.parent / "migrations"
 
 
-def migrate(url: str, *, to: str = "head", say: Callable[[str], None] = lambda _: None) -> None:
-    """Bring the schema to a revision, under a lock, in one transaction.
+def migrate(
+    url: str,
+    *,
+    to: str = "head",
+    say: Callable[[str], None] = lambda _: None,
+    wait_s: float = LOCK_WAIT_S,
+) -> None:
+    """Bring the schema to a revision, in one transaction, one migration at a time.
 
-    Raises Away when the server cannot be reached, SchemaUnknown for a schema that is not ours.
+    Raises Away when the server cannot be reached, DatabaseBusy when somebody else held a lock for
+    `wait_s`, SchemaUnknown for a schema that is not ours.
     """
     from alembic import command
     from alembic.config import Config
@@ -107,10 +116,11 @@ def migrate(url: str, *, to: str = "head", say: Callable[[str], None] = lambda _
     config = Config(attributes={"say": say})
     config.set_main_option("script_location", str(migrations()))
     try:
-        with engine.begin() as connection:
+        with engine.connect() as connection:
             _suits(connection.execute(_SERVER).one())
-            connection.execute(text("SET LOCAL lock_timeout = '120s'"))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        version_table.prepare(engine)
+        with engine.begin() as connection:
+            version_table.lock(connection, wait_s=wait_s)
             config.attributes["connection"] = connection
             backwards = to == "base" or to.startswith("-")
             (command.downgrade if backwards else command.upgrade)(config, to)

@@ -123,9 +123,9 @@ def databases(server_url: str, template: str, old_server: str) -> Iterator[dict[
         admin.execute(f"DROP ROLE IF EXISTS {role}")  # type: ignore[arg-type]
         admin.execute(f"CREATE ROLE {role} LOGIN")  # type: ignore[arg-type]
     changes = {
-        "foreign": "UPDATE alembic_version SET version_num = 'deadbeef'",
-        "other major": "UPDATE alembic_version SET version_num = 'r2_0001'",
-        "newer": "UPDATE alembic_version SET version_num = 'r1_9999'",
+        "foreign": "UPDATE monitor_alembic_version SET version_num = 'deadbeef'",
+        "other major": "UPDATE monitor_alembic_version SET version_num = 'r2_0001'",
+        "newer": "UPDATE monitor_alembic_version SET version_num = 'r1_9999'",
         "half": "DROP TABLE incidents CASCADE; DROP TABLE outbox CASCADE; "
                 "DROP SCHEMA report CASCADE",
         "read-only": f'ALTER DATABASE "{made["read-only"].database}" SET '

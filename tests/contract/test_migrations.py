@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from monitor.store import REVISION, Database, SchemaUnknown, schema
+from monitor.store import REVISION, Database, SchemaUnknown, schema, version_table
 from tests.e2e.rig import rows
 
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
@@ -17,7 +17,7 @@ OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespac
 
 def test_migrates_from_empty_to_head_and_back_and_again(empty_url: str) -> None:
     schema.migrate(empty_url)
-    assert rows(empty_url, "SELECT version_num FROM alembic_version") == [(REVISION,)]
+    assert rows(empty_url, "SELECT version_num FROM monitor_alembic_version") == [(REVISION,)]
     schema.migrate(empty_url, to="base")
     assert rows(empty_url, OURS) == [(1,)], "only alembic's own table is left"
     schema.migrate(empty_url)
@@ -32,7 +32,8 @@ def test_tables_and_migrations_say_the_same(database_url: str) -> None:
         context = MigrationContext.configure(
             connection,
             opts={
-                "include_name": lambda name, kind, _: not (kind == "table" and "default" in name)
+                "version_table": version_table.NAME,
+                "include_name": lambda name, kind, _: not (kind == "table" and "default" in name),
             },
         )
         assert compare_metadata(context, schema.every_table()) == []
@@ -100,7 +101,7 @@ def test_outcome_connect_is_admitted_by_old_and_new_months_and_leaves_with_its_r
         connection.execute(text("SELECT make_month('2026-12-01')"))
         for slot in ("2026-11-23", "2026-12-24", "2027-06-01"):
             connection.execute(add, {"slot": slot})
-    while rows(empty_url, "SELECT version_num FROM alembic_version") != [(below,)]:
+    while rows(empty_url, "SELECT version_num FROM monitor_alembic_version") != [(below,)]:
         schema.migrate(empty_url, to="-1")
     assert rows(empty_url, "SELECT outcome FROM observations") == [("refused",)] * 3
     with pytest.raises(IntegrityError, match="ck_observations_outcome"), engine.begin() as again:
@@ -123,7 +124,7 @@ def test_migrating_twice_at_once_is_migrating_once(empty_url: str) -> None:
     for thread in threads:
         thread.join()
     assert troubles == []
-    assert rows(empty_url, "SELECT version_num FROM alembic_version") == [(REVISION,)]
+    assert rows(empty_url, "SELECT version_num FROM monitor_alembic_version") == [(REVISION,)]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_foreign_revision_is_not_migrated(empty_url: str) -> None:
     schema.migrate(empty_url)
     engine = create_engine(empty_url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = 'deadbeef'"))
+        connection.execute(text("UPDATE monitor_alembic_version SET version_num = 'deadbeef'"))
     engine.dispose()
     with pytest.raises(SchemaUnknown, match="deadbeef"):
         schema.migrate(empty_url)

@@ -79,11 +79,14 @@ def test_the_reader_reads_every_view_without_naming_the_schema(
         "SELECT public.drop_old_months()",
         "SELECT public.make_month('2020-01-01')",
         "SELECT nextval('public.incidents_number_seq')",
-        "SELECT * FROM public.alembic_version",
+        "SELECT * FROM public.monitor_alembic_version",
         "COPY report.observations TO PROGRAM 'cat'",
         "SELECT pg_read_file('/etc/passwd')",
         "CREATE FUNCTION report.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
         "CREATE OR REPLACE VIEW report.health AS SELECT 1 AS one",
+        "SELECT lo_create(0)",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_from_bytea(0, 'x')",
         "SET ROLE monitor_writer",
         "ALTER ROLE monitor_reader SUPERUSER",
     ],
@@ -124,7 +127,7 @@ def test_the_reader_is_read_only_and_not_for_long(reader: psycopg.Connection[Any
         "DROP TABLE observations_default",
         "ALTER TABLE observations ADD COLUMN x int",
         "CREATE ROLE somebody",
-        "UPDATE alembic_version SET version_num = 'r9_0001'",
+        "UPDATE monitor_alembic_version SET version_num = 'r9_0001'",
         "CREATE TEMP TABLE mine (x int)",
         "SELECT setval('incidents_number_seq', 1)",
         "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -145,7 +148,7 @@ def test_other_roles_keep_their_temporary_tables(database_url: str) -> None:
         assert roles.ensure(database_url) is None
         may = "SELECT has_database_privilege(%s, current_database(), 'TEMPORARY')"
         found = [owner.execute(may, (name,)).fetchone() for name in ("neighbour", *roles.ROLES)]
-        owner.execute("REVOKE ALL ON DATABASE " + owner.info.dbname + " FROM neighbour")
+        owner.execute("DROP OWNED BY neighbour")
         owner.execute("DROP ROLE neighbour")
     assert found == [(True,), (False,), (False,)]
 

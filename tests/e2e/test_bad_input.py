@@ -106,7 +106,7 @@ def test_a_foreign_schema_is_refused_by_worker_and_migration(
 
     plain = database_url.replace("postgresql+psycopg://", "postgresql://")
     with psycopg.connect(plain) as connection:
-        connection.execute("UPDATE alembic_version SET version_num = 'deadbeef'")
+        connection.execute("UPDATE monitor_alembic_version SET version_num = 'deadbeef'")
     for verb, status in (("run", 1), ("migrate", 2)):
         ended = command(tmp_path, verb, DATABASE_URL=database_url)
         assert ended.returncode == status
