@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from monitor import identity, pricing
 from monitor.addresses import shown
-from monitor.commands import prompt_sizes, providers
+from monitor.commands import blindness, prompt_sizes, providers
 from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_and_psql, named, unreachable
@@ -40,6 +40,7 @@ def check() -> None:
     used = _used(settings, book)
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
+    lines += blindness.warnings(settings, used)
     lines += _tokenizers(settings, used)
     lines += _budget(settings, book)
     for line in lines:
@@ -115,6 +116,7 @@ def _covered(found: Coverage) -> list[Line]:
 
 async def _outside(settings: Settings) -> list[Line]:
     lines = [await _target(target) for target in settings.targets.values()]
+    lines += [await blindness.page(settings, name) for name in settings.health]
     lines += [line async for line in _slack(settings)]
     lines += [line async for line in providers.accounts(settings.environment)]
     return lines
@@ -123,7 +125,7 @@ async def _outside(settings: Settings) -> list[Line]:
 async def _target(target: Target) -> Line:
     """Whether anything answers at the address. Asks no model, so it costs nothing."""
     reply = await fetch(target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(),
-                        ca_file=target.ca_file)  # fmt: skip
+                        target=target)  # fmt: skip
     what, address = f"target {target.name}", shown(target.url)
     if reply.status is None:
         return Line(what, False, f"url = {address}: {reply.trouble}. Correct the address, or "

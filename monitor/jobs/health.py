@@ -31,8 +31,8 @@ async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
         age = page.every / 2
         if taken_over and await health.checked_since(connection, target.name, url, age):
             return False  # the worker before us read it: restarts do not multiply requests
-    reply = await fetch(page.url, headers=_headers(target, page), timeout_s=PATIENCE_S,
-                        ca_file=target.ca_file)  # fmt: skip
+    reply = await fetch(page.url, headers=page_headers(target, page), timeout_s=PATIENCE_S,
+                        target=target)  # fmt: skip
     said = statement(page, http_status=reply.status, document=reply.json)
     facts = {
         name: storable(redact(value, watch.settings.secrets)) if isinstance(value, str) else value
@@ -50,7 +50,7 @@ async def read(watch: Watch, target: Target, page: HealthPage) -> bool:
     return changed
 
 
-def _headers(target: Target, page: HealthPage) -> dict[str, str]:
+def page_headers(target: Target, page: HealthPage) -> dict[str, str]:
     """The target's own headers, which may hold keys, for pages of the same place alone."""
     there, here = urlsplit(page.url), urlsplit(target.url)
     same = (there.scheme, there.netloc) == (here.scheme, here.netloc)

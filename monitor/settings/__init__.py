@@ -6,7 +6,7 @@ of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -100,8 +100,15 @@ def load(
         rules=_with_budget(judged_by, file),
         health=dict(health_pages(file)),
         config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
-        secrets=(*found.secrets, *target_secrets(file, watched)),
+        secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
     )
+
+
+def _of_proxies(variables: Mapping[str, str]) -> Iterator[str]:
+    """Credentials of the proxies of the environment, which accounts, heartbeat and Slack use."""
+    for name, value in variables.items():
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+            yield from secret_parts(value if "://" in value else f"http://{value}")
 
 
 def _redacted(

@@ -1,4 +1,4 @@
-"""One small JSON document by GET: for provider accounts, never for probes.
+"""One small JSON document by GET: for accounts, health pages and the like, never for probes.
 
 Bounded in time and size, certificates verified, redirects not followed (keys must not
 travel), nothing decompressed. What a request or a reply held never reaches an error text.
@@ -10,13 +10,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from monitor import __version__
+from monitor.domain import Target
 from monitor.wire import tls
 from monitor.wire.trouble import Trouble, reason
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
 
 
@@ -41,15 +45,22 @@ async def fetch(
     headers: Mapping[str, str],
     timeout_s: float = 10,
     max_bytes: int = 1_048_576,
-    ca_file: str | None = None,
+    target: Target | None = None,
 ) -> Fetched:
-    """Get a document; expected trouble is a value, and nothing is tried twice."""
+    """Get a document; expected trouble is a value, and nothing is tried twice.
+
+    With a `target` it goes the way its probes go: through the target's proxy or none, trusting
+    its `ca_file`, too. Without one it goes through the environment's proxies, as Slack does;
+    loopback is always reached directly.
+    """
     try:
         async with asyncio.timeout(timeout_s):
+            proxy = _environment_proxy(url) if target is None else target.proxy
             client = httpx.AsyncClient(
                 headers={**_OURS, **headers},
-                verify=tls.context(ca_file),
+                verify=tls.context(target.ca_file if target else None),
                 trust_env=False,
+                proxy=proxy,
                 follow_redirects=False,
                 timeout=timeout_s,
             )
@@ -58,14 +69,27 @@ async def fetch(
         return Fetched(trouble=trouble.detail)
     except (TimeoutError, httpx.TimeoutException):
         return Fetched(trouble=f"no whole reply within {timeout_s:g} s")
+    except httpx.ProxyError:
+        return Fetched(trouble="the proxy declined: look at its address and credentials")
     except httpx.ConnectError as error:
         return Fetched(trouble=f"no connection: {_reason(error)}")
     except httpx.RemoteProtocolError:
         return Fetched(trouble="the reply is not whole HTTP")
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnicodeError):
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
         return Fetched(trouble="the request is not valid HTTP: look at the address and the key")
     except httpx.TransportError:
         return Fetched(trouble="the connection was lost")
+
+
+def _environment_proxy(url: str) -> str | None:
+    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    named = getproxies()
+    found = named.get(parts.scheme) or named.get("all")
+    return found if found is None or "://" in found else f"http://{found}"
 
 
 async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> Fetched:

@@ -6,6 +6,7 @@ of a record is that of the segment that completed it.
 
 import ssl
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -19,16 +20,31 @@ RECORD_BYTES = 16 * 1024
 
 @cache
 def context(ca_file: str | None) -> ssl.SSLContext:
-    """The one context per CA file: the usual authorities, or those of the file alone.
+    """The one context per CA file: the system's authorities, and those of the file besides.
 
-    Certificates and host names are always verified. Raises Trouble for a useless file.
+    The system's store is OpenSSL's, which SSL_CERT_FILE and SSL_CERT_DIR replace; where there is
+    none, the list that httpx brings stands for it. Certificates and host names are always
+    verified. Raises Trouble for a useless file.
     """
-    if ca_file is None:
-        return httpx.create_ssl_context(trust_env=False)
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except OSError as error:
-        raise Trouble(Ending.TLS, f"CA file {ca_file} cannot be used: {reason(error)}") from error
+    found = ssl.create_default_context() if _has_store() else _shipped()
+    if ca_file is not None:
+        try:
+            found.load_verify_locations(cafile=ca_file)
+        except OSError as error:
+            why = f"CA file {ca_file} cannot be used: {reason(error)}"
+            raise Trouble(Ending.TLS, why) from error
+    return found
+
+
+def _has_store() -> bool:
+    """Whether OpenSSL finds any authority of the system: slim images and some builds have none."""
+    paths = ssl.get_default_verify_paths()
+    return bool(paths.cafile) or any(Path(paths.capath or "/nowhere").glob("*"))
+
+
+def _shipped() -> ssl.SSLContext:
+    """The authorities that httpx brings along."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class TlsStream(httpcore.AsyncNetworkStream):

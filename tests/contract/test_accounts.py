@@ -18,6 +18,7 @@ from monitor.domain import Claim, ClaimKind, GiveUp, TryLater, Usage
 from monitor.pricing import Price, Rates, Tier
 from monitor.wire.fetch import Fetched, fetch
 from tests.contract.provider import Asked, Dripped, Held, provider, reply
+from tests.wired import watched
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 CANARY = "sk-canary-3f9a1c77"
@@ -503,9 +504,10 @@ async def test_an_authority_of_ones_own_may_be_named_and_a_useless_one_is_troubl
 ) -> None:
     async with provider(reply(200, {"yes": 1}), ssl_context=self_signed) as served:
         trusted = str(tmp_path / "certificate.pem")
-        found = await get(served.address, headers={}, ca_file=trusted)
+        found = await get(served.address, headers={}, target=watched("http://x", ca_file=trusted))
         assert found.json == {"yes": 1}
-        none = await get(served.address, headers={}, ca_file=str(tmp_path / "none.pem"))
+        useless = watched("http://x", ca_file=str(tmp_path / "none.pem"))
+        none = await get(served.address, headers={}, target=useless)
     assert none.status is None
     assert none.trouble is not None
     assert "cannot be used: No such file or directory" in none.trouble
