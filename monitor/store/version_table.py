@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 NAME = "monitor_alembic_version"
-_BEFORE = "alembic_version"  # Alembic's default, ours until r1_0021
+_BEFORE = "alembic_version"  # Alembic's default, ours until r1_0022
 
 # Errors of those who do the same at the same time.
 _RACES = ("23505", "42P07", "42P01", "42P06")
