@@ -18,6 +18,7 @@ _HARMLESS_NAMES = """
     host origin pragma referer user-agent x-title http-referer anthropic-version anthropic-beta
     openai-beta
 """
+_WORD = re.compile(r"[A-Za-z][A-Za-z ._/-]{0,15}")
 _HARMLESS = frozenset(_HARMLESS_NAMES.split())
 
 
@@ -43,12 +44,21 @@ def target_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
     for name, target in built.items():
         templates = file.targets[name].headers
         for header, value in target.headers.items():
-            if REFERENCE.search(templates[header]) or header.lower() not in _HARMLESS:
+            if REFERENCE.search(templates[header]) or _may_be_secret(header, value):
                 yield from _header_secrets(value)
         page = file.targets[name].health.url
         for found in (target.url, target.proxy, page and address(target.url, page)):
             yield from secret_parts(found or "")
         yield from _secret_texts(target.options)
+
+
+def _may_be_secret(header: str, value: str) -> bool:
+    """Of a header written out in the file: no name of a standard header, and no ordinary word,
+    for it would be redacted wherever the service says that word.
+    """
+    if header.lower() in _HARMLESS:
+        return False
+    return looks_secret(header) or not _WORD.fullmatch(value)
 
 
 def _header_secrets(value: str) -> Iterator[str]:
