@@ -76,7 +76,8 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
                 return False
             latest = await incidents.standing(connection)
             if any(incident.turned_at > now + observations.AHEAD for incident in latest):
-                await clock.correct(connection)  # else nothing would be later than their turn
+                # else nothing would be later than their turn
+                await isolated(connection, "clock", partial(clock.correct, connection))
                 latest = await incidents.standing(connection)
             standing = {incident.key: incident for incident in latest}
             read = await isolated(connection, "accounts", partial(accounts.latest, connection))
@@ -160,15 +161,17 @@ async def _verdicts(
         *((f"credit {reading.provider}", partial(credit, reading)) for reading in readings),
         ("delivery", delivery),
     ]
-    of_targets: list[Subject] = [
-        (
-            f"target {target.name}",
-            partial(target_verdicts.of_target, connection, watch, standing, now, target),
-        )
-        for target in seen or watch.settings.targets.values()
-    ]
+    chosen = seen or tuple(watch.settings.targets.values())
     last = [
         verdict for subject in overall for verdict in await isolated(connection, *subject) or ()
+    ]
+    read = partial(target_verdicts.confirmed, connection, chosen)
+    confirmed = await isolated(connection, "baselines", read)
+    judge_target = partial(
+        target_verdicts.of_target, connection, watch, standing, now, confirmed=confirmed
+    )
+    of_targets: list[Subject] = [
+        (f"target {target.name}", partial(judge_target, target)) for target in chosen
     ]
     first: list[Verdict] = []
     began = time.monotonic()

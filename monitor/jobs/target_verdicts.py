@@ -1,7 +1,7 @@
 """What the rules say of one target: its window of samples, and a verdict for each rule."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -17,10 +17,24 @@ log = logging.getLogger(__name__)
 Standing = Mapping[tuple[str, str], Incident]  # the latest incidents, by key
 
 
+async def confirmed(
+    connection: Connection, targets: Collection[Target]
+) -> dict[str, datetime | None]:
+    """When a person last confirmed the baseline of each target.
+
+    All in one subject: a table that is locked is waited for once, not once for each target.
+    """
+    return {one.name: await identities.confirmed_at(connection, one.name) for one in targets}
+
+
 async def of_target(
-    connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target
-) -> list[Verdict]:
-    """Every rule's judgement of one target, or of each of its queries, as the rules' modes say."""
+    connection: Connection, watch: Watch, standing: Standing, now: datetime, target: Target, *,
+    confirmed: Mapping[str, datetime | None] | None,
+) -> list[Verdict]:  # fmt: skip
+    """Every rule's judgement of one target, or of each of its queries, as the rules' modes say.
+
+    `confirmed` None: the baselines could not be read, and `model_changed` is not judged.
+    """
     samples = await observations.samples(
         connection, target.name, since=now - SPAN, until=now, most=SAMPLES
     )
@@ -29,11 +43,13 @@ async def of_target(
         samples,
         target,
         watch,
-        baseline_at=await identities.confirmed_at(connection, target.name),
+        baseline_at=(confirmed or {}).get(target.name),
         literal=any(map(is_literal, rules.values())),
     )
     found = []
     for name in OF_TARGETS:
+        if name == "model_changed" and confirmed is None:
+            continue  # what a person confirmed would be judged as a change, and opened again
         for query, window in windows.items():
             if bool(query) is not is_literal(rules.get(name)):
                 continue

@@ -2,19 +2,36 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import wraps
+from importlib import import_module
+from inspect import iscoroutinefunction
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import AccountState, Reading
+from monitor import store
+from monitor.domain import AccountState, Identity, Reading
 from monitor.jobs import causing, judging
 from monitor.jobs.watch import Watch
-from monitor.store import Away, Database, accounts, budget, mutes, observations, outbox
+from monitor.store import (
+    Away,
+    Database,
+    accounts,
+    budget,
+    health,
+    identities,
+    mutes,
+    observations,
+    outbox,
+    spending,
+)
 from tests.contract.test_workers import broken_rounds
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -70,7 +87,15 @@ QUERIES = [
     (judging.crediting, "credits", []),
     (causing, "explained", []),
     (mutes, "in_force", []),
+    (identities, "confirmed_at", []),
+    (spending, "by_five_minutes", ["spend"]),
+    (accounts, "spent", ["spend"]),
+    (observations, "configurations", []),
+    (observations, "identities", []),
+    (health, "changes", []),
 ]
+# What holds the incidents themselves: without it there is nothing to compare with or to write.
+SHARED = {"leases", "incidents", "outbox.add"}
 REFUSALS = ["SELECT 1/0", "SELECT * FROM no_such_table", "SELECT pg_sleep(20)"]
 
 
@@ -85,6 +110,63 @@ async def test_a_query_that_fails_costs_its_own_verdict(
         await judging.evaluate(watch)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r not in lost]
     assert "not judged" in caplog.messages
+
+
+async def test_every_query_that_an_evaluation_awaits_is_one_of_those_that_fail_here(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awaited: set[str] = set()
+    within: ContextVar[bool] = ContextVar("within", default=False)
+
+    def recorded(name: str, query: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @wraps(query)
+        async def calls(*given: Any, **named: Any) -> Any:
+            if not within.get():
+                awaited.add(name)
+            token = within.set(True)
+            try:
+                return await query(*given, **named)
+            finally:
+                within.reset(token)
+
+        return calls
+
+    async with troubled(database, tmp_path) as watch:
+        for info in iter_modules(store.__path__):
+            room = import_module(f"monitor.store.{info.name}")
+            for name, query in vars(room).copy().items():
+                if iscoroutinefunction(query) and query.__module__ == room.__name__:
+                    monkeypatch.setattr(room, name, recorded(f"{info.name}.{name}", query))
+        await judging.evaluate(watch)
+    named = {f"{room.__name__.rpartition('.')[2]}.{query}" for room, query, _ in QUERIES}
+    assert "identities.confirmed_at" in awaited
+    shared = {name for name in awaited if name in SHARED or name.split(".")[0] in SHARED}
+    assert awaited - shared <= named
+
+
+@pytest.mark.parametrize("table", ["identity_epochs", "identity_answers"])
+async def test_without_the_baselines_model_changed_alone_is_not_judged(
+    database: Database, database_url: str, tmp_path: Path, table: str
+) -> None:
+    now = datetime.now(UTC)
+    async with watching(settings(tmp_path), database) as watch:
+        async with database.begin() as connection:
+            await observations.add(connection, [
+                observation(slot=at, started_at=at, query=query, identity=Identity.CHANGED,
+                            model_detected=None, confidence=0.9, ttft_ms=9000.0)
+                for at in (now - timedelta(minutes=10 * nth) for nth in range(6))
+                for query in ("hi", "kbli")
+            ])  # fmt: skip
+            await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
+            await identities.begin(connection, "rag", "llama", verified_by="receipt")
+            dear = observation(slot=now, started_at=now, origin="manual", cost_usd=Decimal(5))
+            await observations.add(connection, [dear])
+        async with database.begin() as locking:
+            await locking.execute(text(f"LOCK TABLE {table}"))
+            await judging.evaluate(watch)
+        assert rows(database_url, OPEN) == [("probe_budget",), ("spend",), ("ttft",)]
+        await judging.evaluate(watch)
+    assert ("model_changed",) in rows(database_url, OPEN)
 
 
 async def test_a_query_that_takes_too_long_costs_its_own_verdict_without_a_traceback(
