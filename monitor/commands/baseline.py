@@ -18,7 +18,7 @@ from monitor.identity.features import Answer
 from monitor.identity.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.tracking import DOUBT_NATS
 from monitor.settings import Settings
-from monitor.store import Away, Database, SchemaUnknown, captured, identities, schema
+from monitor.store import Away, Connection, Database, SchemaUnknown, captured, identities, schema
 from monitor.store.captured import Count
 from monitor.store.identities import Epoch, State
 
@@ -39,7 +39,8 @@ def capture(
 
     Running it is a person's word that the model answers; the first expected one if none is named.
     Without a `count`, as many as make a good baseline. While an incident says that another model
-    answers, nothing is asked in the expected model's name without `yes`.
+    answers, nothing is captured in the expected model's name without `yes`, from wherever the
+    answers come.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -50,18 +51,21 @@ def capture(
     if not queries:
         ids = ", ".join(item.id for item in chosen.queries)
         stop(f'target "{chosen.name}" has no query "{query}"; known: {ids}', BAD_INPUT)
+    guarded = not yes and any(identity.same(named, model) for model in chosen.expected_models)
+    if guarded:
+        in_database(settings, lambda database: _unsuspected(database, chosen, named))
     if source is not None:
         heard = capturing.from_file(settings, chosen, queries, source)
     else:
         each = count or capturing.enough(queries)
         if not over_budget:
             _within_budget(settings, chosen, each * len(queries))
-        if not yes and any(identity.same(named, model) for model in chosen.expected_models):
-            _unsuspected(settings, chosen, named)
         heard = asyncio.run(capturing.asked(settings, chosen, queries, each))
     if not any(heard.values()):
         stop("nothing was answered: no baseline was captured")
-    epoch, known = in_database(settings, lambda database: _kept(database, chosen, named, heard))
+    epoch, known = in_database(
+        settings, lambda database: _kept(database, chosen, named, heard, guarded=guarded)
+    )
     for item, answers in heard.items():
         say(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
     needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
@@ -77,27 +81,33 @@ async def _detected(database: Database, target: Target) -> list[str]:
         return list(sentences(await coverage(connection, target)))
 
 
-def _unsuspected(settings: Settings, target: Target, model: str) -> None:
+async def _unsuspected(database: Database, target: Target, model: str) -> None:
+    async with database.begin() as connection:
+        await _unsuspicious(connection, target, model)
+
+
+async def _unsuspicious(connection: Connection, target: Target, model: str) -> None:
     """End the command while something says that the expected model does not answer."""
-
-    async def read(database: Database) -> list[str]:
-        async with database.begin() as connection:
-            return await suspicions(connection, target)
-
-    if found := in_database(settings, read):
+    if found := await suspicions(connection, target):
         stop(f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with "
              "--yes", BAD_INPUT)  # fmt: skip
 
 
 async def _kept(
-    database: Database, target: Target, model: str, heard: Mapping[Query, Sequence[Answer]]
-) -> tuple[Epoch, int]:
+    database: Database, target: Target, model: str, heard: Mapping[Query, Sequence[Answer]], *,
+    guarded: bool,
+) -> tuple[Epoch, int]:  # fmt: skip
     """Add to the baseline in force; an expected model that is not its own begins the next.
+
+    `guarded`: not if an incident was opened while the answers came. Fewer answers of the
+    baseline's own model than `ENOUGH_ANSWERS` leave a suspicion as it is.
 
     Returns the epoch, and how many answers of the model it now has.
     """
     expected = next((m for m in target.expected_models if identity.same(m, model)), None)
     async with database.begin() as connection:
+        if guarded:
+            await _unsuspicious(connection, target, model)
         found = await identities.epochs(connection, target.name)
         epoch = found[0] if found else None
         if epoch is None and target.expected_models and expected is None:
@@ -108,7 +118,11 @@ async def _kept(
             await captured.add(
                 connection, epoch, query, answers, model=model, verified_by="operator"
             )
-        await identities.restart(connection, epoch)
+        few = sum(map(len, heard.values())) < ENOUGH_ANSWERS
+        state = await identities.state(connection, target.name)
+        suspected = state is not None and state.track is not None and state.track.since
+        if not (suspected and few and identity.same(epoch.model, model)):
+            await identities.restart(connection, epoch)
         counts = await captured.counts(connection, epoch)
     return epoch, sum(count.answers for count in counts if count.model == model)
 

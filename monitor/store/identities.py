@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.identity.features import VERSION
 from monitor.identity.looks import Looks
-from monitor.identity.profile import Profile
+from monitor.identity.profile import ENOUGH_ANSWERS, Profile
 from monitor.identity.tracking import Track
 from monitor.store.identity_tables import (
     identity_answers,
@@ -23,6 +23,7 @@ from monitor.store.identity_tables import (
 )
 
 _OPERATOR = "operator"
+_CAPTURE = timedelta(hours=1)  # the answers of one capture come within it
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,19 +104,22 @@ async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | N
     """When a person last said which answers are the expected model's; None: nobody did.
 
     By beginning or accepting the epoch in force, by reverting a later one, or by capturing
-    answers of its model.
+    `ENOUGH_ANSWERS` answers of its model at once: a single answer proves nothing.
     """
     found = await all_epochs(connection, target)
     epoch = next((epoch for epoch in found if epoch.reverted_at is None), None)
     if epoch is None:
         return None
     table = identity_answers.c
-    captured_at = await connection.scalar(
-        select(func.max(table.captured_at)).where(
+    latest = await connection.scalars(
+        select(table.captured_at).where(
             table.target == target, table.epoch == epoch.number, table.model == epoch.model,
             table.verified_by == _OPERATOR,
-        )
+        ).order_by(table.captured_at.desc()).limit(ENOUGH_ANSWERS)
     )  # fmt: skip
+    captured = latest.all()
+    enough = len(captured) == ENOUGH_ANSWERS and captured[0] - captured[-1] <= _CAPTURE
+    captured_at = captured[0] if enough else None
     began_at = epoch.began_at if epoch.verified_by == _OPERATOR else None
     instants = [captured_at, began_at, *(each.reverted_at for each in found)]
     return max((at for at in instants if at is not None), default=None)

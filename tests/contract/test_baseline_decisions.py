@@ -9,6 +9,7 @@ import pty
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.__main__ import app
-from monitor.commands import baseline_accept
+from monitor.commands import baseline_accept, capturing
 from monitor.commands.baseline import show
 from monitor.commands.check import _covered
 from monitor.commands.detection import coverage, nothing_stored, suspicions
@@ -27,11 +28,17 @@ from monitor.identity.features import Answer
 from monitor.identity.tracking import Track
 from monitor.settings import load
 from monitor.store import Database, captured, identities, incidents, observations
+from monitor.transcripts import scrubbed
 from tests.e2e.rig import environment, rows
 from tests.facts import NOON, observation
+from tests.streams import transcript
 from tests.voices import HAIKU, LLAMA, QUERIES, said
 
 T = TypeVar("T")
+ANSWER = [
+    ("", '{"text": "Ciao! I am fine, thank you. What can I do for you?"}'),
+    ("", '{"done": true}'),
+]
 EPOCHS = "SELECT epoch, reverted_at IS NULL FROM identity_epochs ORDER BY epoch"
 CONFIGURATION = f"""
 [targets.rag]
@@ -285,6 +292,57 @@ def test_the_expected_model_is_not_captured_while_another_one_may_answer(
     assert f"nothing was captured: incident #{number} (model_changed) is open" in ended.stderr
     other = run("capture", "--count", "1", "--model", HAIKU)
     assert "nothing was answered" in other.stderr, "under its own name it may be captured"
+
+
+def recorded_file(home: Path, count: int) -> Path:
+    """Transcripts of good answers to the first query, as `probe --record` writes them."""
+    file = home / "recorded.jsonl"
+    good = replace(transcript(ANSWER), query=QUERIES[0].id)
+    file.write_text(scrubbed([good] * count, ()))
+    return file
+
+
+@pytest.mark.parametrize("rule", ["fallback", "model_changed"])
+def test_recorded_answers_are_not_captured_as_the_expected_models_either(
+    rule: str, run: Any, home: Path, database_url: str
+) -> None:
+    prepared(database_url)
+    number = opened(database_url, rule)
+    kept = rows(database_url, "SELECT count(*) FROM identity_answers")
+    file = str(recorded_file(home, 30))
+    ended = run("capture", "--from", file)
+    assert ended.exit_code == 2, ended.stdout
+    assert f"nothing was captured: incident #{number} ({rule}) is open" in ended.stderr
+    assert rows(database_url, "SELECT count(*) FROM identity_answers") == kept
+    assert run("capture", "--from", file, "--yes").exit_code == 0
+
+
+def test_an_incident_that_opens_during_a_capture_stops_it(
+    run: Any, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared(database_url)
+    real = capturing.from_file
+
+    def meanwhile(*given: Any) -> Any:
+        opened(database_url, "model_changed")
+        return real(*given)
+
+    monkeypatch.setattr(capturing, "from_file", meanwhile)
+    ended = run("capture", "--from", str(recorded_file(home, 30)))
+    assert ended.exit_code == 2
+    assert "nothing was captured: incident #" in ended.stderr
+
+
+@pytest.mark.parametrize(("count", "cleared"), [(1, False), (24, False), (25, True)])
+def test_a_few_captured_answers_clear_no_suspicion(
+    count: int, cleared: bool, run: Any, home: Path, database_url: str
+) -> None:
+    prepared(database_url)
+    followed(database_url, Track(epoch=1, judged=40, since=NOON))
+    assert run("capture", "--from", str(recorded_file(home, count))).exit_code == 0
+    state = stored(database_url, lambda connection: identities.state(connection, "rag"))
+    assert state is not None and state.track is not None
+    assert (state.track.since is None) is cleared
 
 
 @pytest.mark.usefixtures("home")

@@ -72,11 +72,13 @@ class Stream:
         await self.at("UPDATE identity_epochs SET began_at = now() - interval '9 days'")
         return epoch
 
-    async def capture(self, epoch: Epoch, model: str, *, verified_by: str = "operator") -> None:
+    async def capture(
+        self, epoch: Epoch, model: str, *, verified_by: str = "operator", count: int = 25
+    ) -> None:
         """Answers captured as a model's now."""
         query = QUERIES[0]
         async with self.database.begin() as connection:
-            await captured.add(connection, epoch, query, [said(Speaker.HAIKU, query, 1)],
+            await captured.add(connection, epoch, query, [said(Speaker.HAIKU, query, 1)] * count,
                                model=model, verified_by=verified_by)  # fmt: skip
         await self.at("UPDATE identity_answers SET captured_at = '{now}'")
 
@@ -173,18 +175,20 @@ async def test_a_baseline_that_a_person_reverted_to_ends_it_at_once(stream: Stre
 
 
 @pytest.mark.parametrize(
-    ("model", "verified_by", "over"),
+    ("model", "verified_by", "count", "over"),
     [
-        (LLAMA, "operator", True),  # a person says that the expected model answers
-        (HAIKU, "operator", False),  # a person says who answers instead
-        (LLAMA, "disclosure", False),  # that comes by itself with every confirmed answer
+        (LLAMA, "operator", 25, True),  # a person says that the expected model answers
+        (LLAMA, "operator", 24, False),  # too few to be a baseline
+        (LLAMA, "operator", 1, False),
+        (HAIKU, "operator", 25, False),  # a person says who answers instead
+        (LLAMA, "disclosure", 25, False),  # that comes by itself with every confirmed answer
     ],
 )
 async def test_answers_captured_as_the_expected_models_end_it_and_no_others_do(
-    stream: Stream, model: str, verified_by: str, over: bool
+    stream: Stream, model: str, verified_by: str, count: int, over: bool
 ) -> None:
     epoch = await stream.baseline()
     await stream.answers("....CCCC")
     stream.now += SECOND
-    await stream.capture(epoch, model, verified_by=verified_by)
+    await stream.capture(epoch, model, verified_by=verified_by, count=count)
     assert ("RESOLVED #1 model_changed" in await stream.told()) is over
