@@ -107,10 +107,10 @@ class Cost:
 @dataclass(frozen=True, slots=True)
 class CostRange:
     """What an answer of unknown model cost: `low` on the cheapest declared model, `high` on the
-    most expensive one.
+    most expensive one that has a price.
 
     `reason` says so in one sentence. `rates` are those of both ends, with the prefixes `low_`
-    and `high_`; key `without_price` names declared models that the range leaves out.
+    and `high_`; key `without_price` names declared models that have no price: then `low` is zero.
     """
 
     low: Decimal

@@ -60,8 +60,9 @@ def priced_or_ranged(
     declared models would have cost: those expected and the fallbacks.
 
     It is unknown without a name, and with one that has no price unless the answer was `judged`
-    to be the expected model's or a fallback's. Models without a price are left out of the range
-    and named in it. Without any price there is no range.
+    to be the expected model's or a fallback's. A declared model without a price is named in the
+    range, whose low end is then zero: nobody knows how little that model costs. Without any price
+    there is no range.
     """
     found = priced(usage, model=model, text=text, query=query, target=target, book=book, at=at,
                    cut=cut)  # fmt: skip
@@ -81,20 +82,25 @@ def priced_or_ranged(
 
 
 def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> CostRange:
-    lowest, highest = (pick(costs, key=lambda name: costs[name].usd) for pick in (min, max))
-    low, high = costs[lowest], costs[highest]
+    highest = max(costs, key=lambda name: costs[name].usd)
+    lowest = min(costs, key=lambda name: costs[name].usd)
+    high, low = costs[highest], costs[lowest]
+    ends = {"high": high} if without else {"low": low, "high": high}
     rates = {
         f"{end}_{name}": rate
-        for end, of in (("low", low), ("high", high))
+        for end, of in ends.items()
         for name, rate in of.rates.items()
         if name not in _COUNTED
     }
-    rates |= {name: low.rates[name] for name in _COUNTED if name in low.rates}
-    reason = f"{why}: priced as a range, from {lowest} to {highest}"
-    if without:
-        rates["without_price"] = ", ".join(without)
-        reason += f"; without {', '.join(without)}, which has no price"
-    return CostRange(low.usd, high.usd, plain(reason), rates)
+    rates |= {name: high.rates[name] for name in _COUNTED if name in high.rates}
+    if not without:
+        reason = f"{why}: priced as a range, from {lowest} to {highest}"
+        return CostRange(low.usd, high.usd, plain(reason), rates)
+    named = ", ".join(without)
+    rates["without_price"] = named
+    lack = "has" if len(without) == 1 else "have"
+    reason = f"{why}: priced as a range, from zero, because {named} {lack} no price, to {highest}"
+    return CostRange(Decimal(0), high.usd, plain(reason), rates)
 
 
 def cost(used: Tokens, price: Price) -> Cost | Unpriced:

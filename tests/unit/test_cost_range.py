@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -66,12 +67,24 @@ def test_a_range_says_between_which_models_and_shows_its_rates() -> None:
     }  # fmt: skip
 
 
-def test_a_declared_model_without_a_price_is_left_out_and_named() -> None:
-    cost = found(target=replace(TARGET, fallback_models=(HAIKU, "acme/unlisted")))
-    assert ends(cost) == (Decimal("0.000202"), Decimal("0.001050"))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"fallback_models": (HAIKU, "acme/unlisted")},
+        {"expected_models": ("acme/unlisted",)},  # often cheap and hosted by oneself
+        {"expected_models": ("acme/unlisted", SCOUT)},
+    ],
+)
+def test_nothing_is_certain_where_a_declared_model_has_no_price(changes: dict[str, Any]) -> None:
+    cost = found(target=replace(TARGET, **changes))
+    assert ends(cost) == (0, Decimal("0.001050"))
     assert isinstance(cost, CostRange)
-    assert cost.reason.endswith("; without acme/unlisted, which has no price")
-    assert cost.rates["without_price"] == "acme/unlisted"
+    assert cost.reason.endswith(f": priced as a range, from zero, because acme/unlisted has no "
+                                f"price, to {HAIKU}")  # fmt: skip
+    assert cost.rates == {
+        "high_input": "1", "high_output": "5", "high_model": HAIKU, "high_source": "monitor.toml",
+        "prompt_tokens": "1000", "answer_tokens": "10", "without_price": "acme/unlisted",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("expected", [(), ("acme/unlisted",)])
