@@ -3,18 +3,21 @@
 What a service sends is interpreted on the event loop. Should a function take far longer than
 it ever should, an interval timer of the process interrupts it: the regular-expression engine
 checks for signals every few thousand steps, so a pattern that explodes is interrupted as well.
+The timer runs with the CPU time of every thread, so it only asks for a look at that of this one.
 
 Source: docs/adr/0010-limit-on-interpretation.md
 """
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
 LIMIT_S = 0.08  # CPU time of one step; the largest honest transcript takes half of it
 _AGAIN_S = 0.02  # should a finalizer swallow the first interruption
+_SHORTEST_S = 0.001  # between two looks at the thread's CPU time
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -25,6 +28,7 @@ class CpuLimitExceeded(BaseException):
 
 
 _limited = False  # whether limited work is running
+_limit_at = 0.0  # CPU time of the main thread at which it is to be interrupted
 
 
 def limited(
@@ -32,17 +36,18 @@ def limited(
 ) -> Result:
     """What `work` returns for these arguments. It neither waits nor keeps state of its own.
 
-    Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time. Limits do not nest: the
-    outer one counts. Outside the main thread, where no signal arrives, work is not limited.
+    Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time, other threads' not
+    counted. Limits do not nest: the outer one counts. Outside the main thread, where no signal
+    arrives, work is not limited.
     """
-    global _limited
+    global _limited, _limit_at
     if _limited or threading.current_thread() is not threading.main_thread():
         return work(*args, **kwargs)
     if signal.getsignal(signal.SIGPROF) is not _interrupt:  # and it stays: by default it kills
         signal.signal(signal.SIGPROF, _interrupt)
         signal.siginterrupt(signal.SIGPROF, False)
     try:
-        _limited = True
+        _limited, _limit_at = True, time.thread_time() + LIMIT_S
         signal.setitimer(signal.ITIMER_PROF, LIMIT_S, _AGAIN_S)
         return work(*args, **kwargs)
     finally:
@@ -51,5 +56,9 @@ def limited(
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if _limited:  # a signal may arrive late
+    if not _limited:  # a signal may arrive late
+        return
+    left_s = _limit_at - time.thread_time()
+    if left_s <= 0:
         raise CpuLimitExceeded
+    signal.setitimer(signal.ITIMER_PROF, max(left_s, _SHORTEST_S), _AGAIN_S)

@@ -1,11 +1,13 @@
 """A limit on CPU time that nothing within the work escapes."""
 
 import asyncio
+import hashlib
 import re
 import signal
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -49,6 +51,57 @@ def test_work_within_the_limit_returns_what_it_returns_and_raises_what_it_raises
 def test_a_signal_that_arrives_late_interrupts_nobody() -> None:
     limited(int, "7")
     signal.raise_signal(signal.SIGPROF)
+
+
+@contextmanager
+def busy_threads(work: Callable[[], object], count: int = 2) -> Iterator[None]:
+    """Other threads that do this over and over, as fast as they can."""
+    stopped = threading.Event()
+
+    def works() -> None:
+        while not stopped.is_set():
+            work()
+
+    threads = [threading.Thread(target=works) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+
+
+OTHERS = [
+    pytest.param(lambda: sum(range(1_000)), id="with the interpreter lock"),
+    pytest.param(lambda: hashlib.pbkdf2_hmac("sha256", b"x", b"y", 5_000), id="without it"),
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_the_cpu_time_of_other_threads_does_not_count(other: Callable[[], object]) -> None:
+    def honest() -> bool:
+        until = time.thread_time() + 0.6 * cpu_limit.LIMIT_S
+        while time.thread_time() < until:
+            pass
+        return True
+
+    with busy_threads(other):
+        assert [limited(honest) for _ in range(10)] == [True] * 10
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("work", [exploding, catching, looping])
+def test_beside_other_threads_the_limit_holds_too(
+    work: Callable[[], object], other: Callable[[], object]
+) -> None:
+    with busy_threads(other):
+        began = time.thread_time()
+        with pytest.raises(CpuLimitExceeded):
+            limited(work)
+        used = time.thread_time() - began
+    assert cpu_limit.LIMIT_S <= used < ENOUGH_S
 
 
 def test_within_limited_work_the_outer_limit_counts() -> None:
