@@ -5,6 +5,7 @@ Everything here blocks and may raise OSError: call it in a thread, one call at a
 
 import fcntl
 import os
+import stat
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -162,12 +163,21 @@ def _created(folder: Path) -> Held:
 
 
 def _locked(path: Path) -> int | None:
-    """The file, open and locked; None where it belongs to somebody or is gone."""
+    """The file, open and locked; None where it belongs to somebody, is gone, or is none of ours.
+
+    To open a named pipe or a device could wait for ever or have an effect: it is not opened, and
+    what took a file's name since then is not waited for.
+    """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        if not stat.S_ISREG(path.lstat().st_mode):
+            return None
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            return None
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino == path.stat().st_ino:
             return fd
