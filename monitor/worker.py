@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -43,6 +44,7 @@ log = logging.getLogger(__name__)
 DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the platform allows
 LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
+MOST_SKIPPED = 500  # slots of a target that wait to be recorded as missed
 GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as short
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -94,6 +96,8 @@ class Worker:
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
         self._phases = phases(watch.settings.targets)
+        self._last_slot: dict[str, datetime] = {}  # asked, by target
+        self._skipped: dict[str, deque[datetime]] = {}  # slots to be recorded as missed
         self._flight: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
@@ -144,6 +148,7 @@ class Worker:
     def _arm(self) -> None:
         """(Re)schedule every job from now on. After a clock step old run times mean nothing."""
         self._scheduler.remove_all_jobs()
+        self._last_slot.clear()
         now = datetime.now(UTC)
         for target in self.watch.settings.targets.values():
             phase = self._phases[target.name]
@@ -232,7 +237,21 @@ class Worker:
             self.watch.metrics.skipped()
             return
         now = datetime.now(UTC) - self._phases[target.name]
-        await self._ask(target, slot_of(now, target.every))
+        slot = slot_of(now, target.every)
+        skipped = self._skipped.setdefault(target.name, deque(maxlen=MOST_SKIPPED))
+        before = self._last_slot.get(target.name, slot)
+        gap = max((slot - before) // target.every - 1, 0)
+        first = max(gap - MOST_SKIPPED, 0) + 1
+        skipped.extend(before + target.every * nth for nth in range(first, gap + 1))
+        self._last_slot[target.name] = slot
+        await self._ask(target, slot)
+        await self._run(self._note_skipped(target, skipped))
+
+    async def _note_skipped(self, target: Target, skipped: deque[datetime]) -> None:
+        """Record the slots that passed while a round was still under way, oldest first."""
+        while skipped:
+            await asking.note_missed(self.watch, target, skipped[0], reason=asking.STILL_ASKING)
+            skipped.popleft()
 
     async def _ask(self, target: Target, slot: datetime, *, late: bool = False) -> None:
         between = partial(self._glance, target)

@@ -17,7 +17,7 @@ from monitor.jobs.spooling import keep
 from monitor.jobs.watch import Watch
 from monitor.measure import outcome
 from monitor.observe import Occasion, observe
-from monitor.store import Away, budget, observations, slots
+from monitor.store import Away, budget, observations, short_waits, slots
 from monitor.wire import exchange, quiet
 from monitor.wire.head import LONGEST_WAIT_S
 
@@ -27,7 +27,9 @@ log = logging.getLogger(__name__)
 
 TAKEN = "another worker asks it"
 NOT_RUNNING = "no worker was running when it was due"
+STILL_ASKING = "the round before it took too long"
 BACKING_OFF = "the service is rate limiting (HTTP 429): backing off as its Retry-After asks"
+BEFORE_S = 5  # what a database may take before a probe: after it the probe goes without
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
 
@@ -38,8 +40,16 @@ async def ask_round(
     the last, while nothing is measured.
 
     With the database away the round is asked all the same: its observations wait in the
-    spool, and the first row of a slot wins when the database is back.
+    spool, and the first row of a slot wins when the database is back. A frozen one delays the
+    round by seconds.
     """
+    with short_waits():
+        return await _asked(watch, target, slot, between)
+
+
+async def _asked(
+    watch: Watch, target: Target, slot: datetime, between: Callable[[], Awaitable[None]]
+) -> int:
     why, queries = await _admitted(watch, target, slot)
     if why:
         log.info("round missed", extra={"target": target.name, "slot": slot, "why": why})
@@ -73,7 +83,7 @@ async def _admitted(
     missed = BACKING_OFF if _backing_off(watch, target) else None
     queries: Sequence[Query] = target.queries
     try:
-        async with watch.database.begin() as connection:
+        async with watch.database.begin(deadline_s=BEFORE_S) as connection:
             if not await slots.claim(connection, target.name, watch.region, slot, watch.worker):
                 return TAKEN, ()
             if missed is None:
@@ -92,13 +102,15 @@ def _backing_off(watch: Watch, target: Target) -> bool:
     return until is not None and timedelta(0) < until - watch.now() <= LONGEST_BACK_OFF
 
 
-async def note_missed(watch: Watch, target: Target, slot: datetime) -> None:
+async def note_missed(
+    watch: Watch, target: Target, slot: datetime, *, reason: str = NOT_RUNNING
+) -> None:
     """Record that nobody probed a slot, where the target was probed before. Raises Away."""
     async with watch.database.begin() as connection:
         if await slots.miss(
-            connection, target.name, watch.region, slot, worker=watch.worker, reason=NOT_RUNNING
+            connection, target.name, watch.region, slot, worker=watch.worker, reason=reason
         ):
-            facts = {"target": target.name, "slot": slot, "why": NOT_RUNNING}
+            facts = {"target": target.name, "slot": slot, "why": reason}
             log.warning("round missed", extra=facts)
 
 
@@ -111,7 +123,7 @@ async def _before(watch: Watch, target: Target) -> tuple[str | None, identity.St
     probes, history = watch.settings.file.probes, identity.Standing()
     midnight = watch.now().replace(hour=0, minute=0, second=0, microsecond=0)
     try:
-        async with watch.database.begin() as connection:
+        async with watch.database.begin(deadline_s=BEFORE_S) as connection:
             spent = await budget.today(connection)
             direct = [query.id for query in target.queries if query.identity]
             history = identity.recalled(

@@ -8,6 +8,7 @@ from monitor.store.engine import (
     explained,
     limit_statements,
     lost,
+    short_waits,
     unavailable,
 )
 from monitor.store.schema import REVISION, SchemaUnknown
@@ -22,5 +23,6 @@ __all__ = [
     "explained",
     "limit_statements",
     "lost",
+    "short_waits",
     "unavailable",
 ]

@@ -5,8 +5,9 @@ They work behind a pooler that lends a server connection for one transaction onl
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
@@ -22,7 +23,24 @@ Connection = AsyncConnection  # what the functions of this room take
 
 POOL_SIZE = 3
 
+SEAT_S = 3.0  # for a free connection within `short_waits`, while no statement is answered
+_SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
+
 _LONG_S = 1  # who refuses sooner may be asked again at once
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """For work that can go on without a database, such as a probe.
+
+    Within, a server that answers no statement while every connection is in use counts as
+    unavailable after `SEAT_S` seconds: a frozen server holds whoever asked it for much longer.
+    """
+    token = _SHORT_WAITS.set(True)
+    try:
+        yield
+    finally:
+        _SHORT_WAITS.reset(token)
 
 
 class Away(Exception):
@@ -58,6 +76,7 @@ class Database:
         self.leases: dict[tuple[str, str], float] = {}
         self._resting: tuple[float, Away] | None = None  # until when, and why
         self._answered_at = time.monotonic()  # when the server last ended a statement
+        self._gave_up_at = 0.0  # when somebody last waited in vain for a free connection
         self._preamble = preamble(url, statement_timeout_s=10)
         self.engine: AsyncEngine = create_async_engine(
             address(url),
@@ -76,6 +95,7 @@ class Database:
         of the server. Do not begin one within another: that can wait for ever.
         """
         self._rest()
+        await self._take_seat()
         async with self._pool.seat() as seat:
             self._rest()
             began, limit_s = time.monotonic(), deadline_s or self.deadline_s
@@ -102,6 +122,26 @@ class Database:
                     await self._pool.discard()
                 answered = getattr(error.orig, "sqlstate", None) is not None
                 raise (away if answered else self._tired(away, began)) from None
+
+    async def _take_seat(self) -> None:
+        """Wait for a free connection. Raises Away within `short_waits` where the server is silent.
+
+        Once somebody gave up, nobody waits before the server has answered a statement again.
+        """
+        if not _SHORT_WAITS.get():
+            await self._pool.take_seat()
+            return
+        asked_at = time.monotonic()
+
+        def give_up_at() -> float:
+            silent = self._gave_up_at > self._answered_at
+            return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
+
+        try:
+            await self._pool.take_seat(give_up_at)
+        except TimeoutError:
+            self._gave_up_at = time.monotonic()
+            raise Away(f"no statement was answered for {SEAT_S:g} s") from None
 
     def _rest(self) -> None:
         if self._resting is not None and time.monotonic() < self._resting[0]:

@@ -5,7 +5,8 @@ then lives until the garbage collector finds it, and a round of probes pauses th
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -108,10 +109,25 @@ class Pool:
         self._generation = 0
         self._ending: set[asyncio.Task[None]] = set()
 
+    async def take_seat(self, give_up_at: Callable[[], float] | None = None) -> None:
+        """Wait for a seat, as long as it takes: that others are at work is no fault.
+
+        `give_up_at`: until when (monotonic), asked again each time that passes. Raises
+        TimeoutError.
+        """
+        while give_up_at is not None and self._seats.locked():
+            left_s = give_up_at() - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._seats.acquire()
+                    return
+        await self._seats.acquire()
+
     @asynccontextmanager
     async def seat(self) -> AsyncIterator[Seat]:
-        """Wait for a seat, as long as it takes: that others are at work is no fault."""
-        await self._seats.acquire()
+        """The seat just taken; it is given back at the end."""
         seat = Seat(self)
         try:
             yield seat

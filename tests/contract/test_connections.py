@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import make_url, text
 
-from monitor.store import Away, Database, DatabaseBusy
+from monitor.store import Away, Database, DatabaseBusy, engine, short_waits
 from monitor.store.engine import POOL_SIZE
 from tests.contract.test_outage import Doors
 from tests.e2e.rig import rows
@@ -108,6 +108,47 @@ async def test_waiting_for_a_free_connection_is_not_an_unavailable_database(
     free.set()
     await asyncio.gather(*holders, *waiting)
     assert sorted(served) == list(range(20))
+    await database.close()
+
+
+async def test_what_can_do_without_waits_seconds_for_a_server_that_answers_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SEAT_S", 0.3)
+    database = Database(database_url, deadline_s=600)
+    held, again, answered, free = (asyncio.Event() for _ in range(4))
+
+    async def hold() -> None:
+        async with database.begin() as connection:
+            await connection.execute(ONE)
+            if database._pool._seats.locked():
+                held.set()
+            await again.wait()
+            await connection.execute(ONE)
+            answered.set()
+            await free.wait()
+
+    async def waits() -> object:
+        with short_waits():
+            async with database.begin() as connection:
+                return await connection.scalar(ONE)
+
+    holders = [asyncio.create_task(hold()) for _ in range(POOL_SIZE)]
+    async with asyncio.timeout(60):
+        await held.wait()
+        with pytest.raises(Away, match="no statement was answered for"):
+            await waits()
+        monkeypatch.setattr(engine, "SEAT_S", 600)
+        with pytest.raises(Away):  # at once: nothing was answered since
+            await waits()
+        again.set()
+        await answered.wait()
+        waiting = asyncio.create_task(waits())  # it answers again: to wait is no fault
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        free.set()
+        assert await waiting == 1
+        await asyncio.gather(*holders)
     await database.close()
 
 

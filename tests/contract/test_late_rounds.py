@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from monitor.jobs import asking
 from monitor.notifiers import Console
-from monitor.store import Database, slots
+from monitor.store import Database, engine, slots
 from monitor.worker import Worker, slot_of
 from tests.contract.test_workers import turning
 from tests.contract.watching import settings, watching
@@ -95,3 +97,50 @@ async def test_a_first_start_probes_at_once_however_long_the_interval(
             watch.leaving.set()
             await life
     assert len(rows(database_url, ASKED)) == 1
+
+
+async def test_slots_that_passed_during_a_round_are_recorded_as_missed(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    async with turning() as service:
+        configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
+        async with watching(configured, database, Console(io.StringIO())) as watch:
+            one = Worker(watch)
+            await claimed(database, SLOT - 3 * EVERY)
+            one._last_slot["rag"] = SLOT - 3 * EVERY
+            await one._round(watch.settings.targets["rag"])
+    reason = "the round before it took too long"
+    assert rows(database_url, KNOWN) == [
+        (SLOT - 3 * EVERY, "w9", None),
+        (SLOT - 2 * EVERY, "w1", reason),
+        (SLOT - EVERY, "w1", reason),
+        (SLOT, "w1", None),
+    ]
+
+
+async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SEAT_S", 0.2)
+    free = asyncio.Event()
+
+    async def hold() -> None:
+        async with database.begin(deadline_s=600) as connection:
+            await connection.execute(text("SELECT 1"))
+            await free.wait()
+
+    async with turning() as service:
+        configured = settings(tmp_path, service.url)
+        async with watching(configured, database, Console(io.StringIO())) as watch:
+            holders = [asyncio.create_task(hold()) for _ in range(engine.POOL_SIZE)]
+            await asyncio.sleep(0.5)
+
+            async def nothing() -> None:
+                pass
+
+            async with asyncio.timeout(60):
+                target = watch.settings.targets["rag"]
+                assert await asking.ask_round(watch, target, SLOT, between=nothing) == 2
+            assert len(watch.spool) == 2
+            free.set()
+            await asyncio.gather(*holders)
