@@ -187,11 +187,11 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
 async def identities(
     connection: AsyncConnection, *, since: datetime
 ) -> Mapping[str, Mapping[tuple[Identity, str | None], int]]:
-    """How many whole answers of rounds since then each target gave, by identity and model."""
+    """How many whole answers of rounds from then to now each target gave, by identity and model."""
     table = observations.c
     counted = (
         select(table.target, table.identity, table.model_detected, func.count())
-        .where(table.slot >= since, table.origin != "manual")
+        .where(table.slot >= since, table.slot <= func.now() + AHEAD, table.origin != "manual")
         .where(table.outcome == Outcome.ANSWERED.value)
         .group_by(table.target, table.identity, table.model_detected)
     )
@@ -207,6 +207,7 @@ async def discloses(connection: AsyncConnection, target: str, *, most: int = 500
     latest = (
         select(func.jsonb_path_exists(table.evidence, _NAMING).label("names"))
         .where(table.target == target, table.pieces > 0)
+        .where(table.started_at <= func.now() + AHEAD)
         .order_by(table.started_at.desc())
         .limit(most)
         .subquery()

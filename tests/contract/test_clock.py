@@ -364,3 +364,14 @@ async def test_an_export_ends_at_now(database: Database, database_url: str) -> N
     await add(database, *round_at(at - EVERY), *round_at(at + timedelta(hours=1)))
     with exporting.observed(database_url, timedelta(days=1)) as stream:
         assert sum(len(page) for page in stream.pages) == 2
+
+
+@pytest.mark.parametrize("ahead", STEPS)
+async def test_who_answered_ends_at_now(database: Database, ahead: timedelta) -> None:
+    at = now()
+    nameless = {"evidence": (), "identity": Identity.UNKNOWN, "model_detected": None}
+    await add(database, *round_at(at - EVERY, **nameless), *round_at(at + ahead))
+    async with database.begin() as connection:
+        counts = await observations.identities(connection, since=at - 2 * EVERY)
+        assert counts == {"rag": {(Identity.UNKNOWN, None): 2}}
+        assert await observations.discloses(connection, "rag") is False
