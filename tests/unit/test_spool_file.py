@@ -6,6 +6,8 @@ from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -208,3 +210,18 @@ def test_a_queue_that_is_never_empty_does_not_grow_its_file(
         sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
     assert max(sizes) < 1.2 * (1 << 20)
     assert 3_000 * len(records.waiting(0, ORDINARY)) > 3 * (1 << 20)
+
+
+def link(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, link])
+def test_what_is_no_regular_file_is_left_alone(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "1-odd.spool"
+    make(path)
+    taken: list[object] = []
+    thread = Thread(target=lambda: taken.append(SpoolFile(tmp_path).take(path)), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert taken == [None], "a named pipe would keep the thread for ever"
