@@ -22,7 +22,6 @@ _CONTAINERS = ("choices", "candidates", "delta", "message", "response", "data", 
 _DEPTH = 3
 _MOST = 8  # objects of a list that are looked at
 _NO_ERRORS = frozenset({"null", "none", "false", "ok", "no", "0"})
-_TRACES = ("rror", "ERROR", "fail", "FAIL", "xception")  # no failure is stated without one
 _KEEP_ALIVE = re.compile(
     r"[\W_]*(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|hb|noop)[\W_]*", re.IGNORECASE
 )
@@ -36,11 +35,26 @@ def is_keep_alive(event: Event) -> bool:
     return len(data) <= 40 and _KEEP_ALIVE.fullmatch(data) is not None
 
 
+def may_state_error(event: Event) -> bool:
+    """False for nearly every event of a good stream, at the cost of a few searches."""
+    data = event.data
+    return (
+        "rror" in data
+        or "fail" in data
+        or "Fail" in data
+        or "xception" in data
+        or "ERROR" in data
+        or "FAIL" in data
+        or (event.name != "" and event.name.strip().lower() in _EVENT_NAMES)
+    )
+
+
 def stated_error(event: Event) -> str | None:
-    """The text of a failure the event states; None if it states none."""
+    """The text of a failure the event states; None if it states none.
+
+    Worth a call only where `may_state_error`.
+    """
     named = event.name.strip().lower() in _EVENT_NAMES
-    if not named and not any(trace in event.data for trace in _TRACES):
-        return None
     try:
         value = parsed(event.data)
     except ValueError:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from monitor.dialects.reasoning_tags import ReasoningTags
-from monitor.dialects.stated_errors import is_keep_alive, stated_error
+from monitor.dialects.stated_errors import is_keep_alive, may_state_error, stated_error
 from monitor.domain import Dialect, Event, Finish, Heard
 
 ParseEvent = Callable[[Event], Heard]
@@ -18,6 +18,7 @@ def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEve
     and thoughts between `tags` at the start of the text are reasoning.
     """
     parse, thoughts = dialect.parser(), ReasoningTags(tags)
+    general = not dialect.states_errors
 
     def parse_event(event: Event) -> Heard:
         nonlocal thoughts
@@ -27,7 +28,11 @@ def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEve
             parsed = parse(event)
         except (ValueError, KeyError, TypeError, RecursionError):
             parsed = Heard(malformed=True)
-        if parsed.error is None and not dialect.states_errors:
+        if (
+            general
+            and parsed.error is None
+            and (parsed.finish is Finish.ERROR or may_state_error(event))
+        ):
             parsed = _with_error(parsed, event)
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
