@@ -15,6 +15,7 @@ from monitor import identity, pricing
 from monitor.domain import Query, Target
 from monitor.jobs.rolling import roll_up
 from monitor.jobs.watch import Watch
+from monitor.settings import Environment
 from monitor.store import Database
 from monitor.store.engine import address
 from monitor.store.schema import migrate
@@ -100,7 +101,7 @@ async def roll(url: str) -> None:
     accounts = SimpleNamespace(every=timedelta(minutes=5))
     file = SimpleNamespace(storage=storage, accounts=accounts)
     watch = SimpleNamespace(
-        settings=SimpleNamespace(targets=targets, rules={}, file=file),
+        settings=SimpleNamespace(targets=targets, rules={}, file=file, environment=Environment()),
         database=Database(url),
         book=pricing.book({}, same=identity.same),
         worker="w1",
