@@ -20,8 +20,8 @@ def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) ->
 
     A URL that ends in the endpoint's last segments (`…/chat/completions`, `…/messages`) is used
     as it is, query string included: providers put them behind paths of their own. Option `path`
-    takes the place of the endpoint's path. Where the URL ends in a version, in `openai` or in an
-    Azure deployment, the endpoint's own version is left out.
+    takes the place of the endpoint's path. Where the URL ends in a version (and `openai` after it)
+    or in an Azure deployment, the endpoint's own version is left out.
     """
     scheme, host, there, query, _ = urlsplit(target.url)
     have = [part for part in there.split("/") if part]
@@ -32,7 +32,8 @@ def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) ->
     if have[-len(last) :] == last:
         queries = "&".join(part for part in (query, urlencode(parameters)) if part)
         return urlunsplit((scheme, host, there, queries, ""))
-    versioned = have and (VERSION.fullmatch(have[-1]) or have[-1] == "openai")
+    behind = have[:-1] if have[-1:] == ["openai"] else have  # …/v1beta/openai, but …/openai
+    versioned = behind and VERSION.fullmatch(behind[-1])
     if versioned or have[-2:-1] == ["deployments"]:
         return address(target.url, "/".join(last), parameters)
     return address(target.url, path, parameters)

@@ -17,6 +17,10 @@ _CLAIMS = (
 )
 _SHORT = 200  # characters: longer names are not kept for the next event
 
+_NO_ERRORS = frozenset({"null", "none", "false", "ok", "0", "success", "no error", "undefined"})
+_SAYS_ALL = frozenset({"code", "message", "type", "param"})  # of an error object
+_LEAST_CODE = 100
+
 _JSON_SPACE = " \t\n\r"
 _FAR = 10**15  # any second beyond it is as wrong, and fits a float
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
@@ -116,12 +120,25 @@ def instant(value: object) -> float | None:
     return None
 
 
+def _no_error(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) < _SHORT and value.strip().lower() in _NO_ERRORS
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return value < _LEAST_CODE
+    if not isinstance(value, dict) or "message" not in value or not value.keys() <= _SAYS_ALL:
+        return False
+    code, said = value.get("code"), value["message"]
+    return code in (None, 0, "", "0") and (not said or (isinstance(said, str) and _no_error(said)))
+
+
 def complaint(value: object) -> str | None:
     """An error in words: text as it is, an object by its message and code; None if there is none.
 
-    `null`, `false` and empty values are no errors: services send them beside good answers.
+    `null`, `false`, empty values and words such as `none` are no errors, nor is an object whose
+    code and message say so: services send them beside good answers. A number counts as a code
+    from 100 on.
     """
-    if not value:
+    if not value or _no_error(value):
         return None
     if isinstance(value, dict):
         said = words(value.get("message")) or words(value.get("detail"))

@@ -76,8 +76,6 @@ class _Stream:
                 return self._delta(data, words(data.get("content")))
             case "message_end":
                 return Heard(sources=_sources(data), finish=Finish.STOP)
-            case "node_finished":
-                return Heard(error=complaint(data.get("error")))
         return Heard()
 
     def _chat(self, data: Mapping[str, Any]) -> Heard:

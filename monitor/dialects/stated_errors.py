@@ -18,19 +18,28 @@ _KIND_KEYS = ("type", "object", "event", "kind")
 _NOT_OF_THE_REQUEST = frozenset({"type", "role", "name", "tool"})  # a step's status, a tool's
 _KINDS = frozenset({"error", "exception", "failed", "failure"})
 _FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "finish")
-_CONTAINERS = ("choices", "candidates", "delta", "message", "response", "data", "result", "detail")
+_CONTAINERS = ("choices", "candidates", "delta", "message", "response", "x_groq")
+_UNLESS_NAMED = ("data", "result", "detail")  # of an event of another kind they are its own matter
+_TEXTS = ("error_message", "errorMessage", "error_msg")
+_EXCEPTION = re.compile(r"(?:[A-Za-z]{0,40}Exception|[A-Za-z]{0,40}StreamError)")
+_MARKED = re.compile(r"\[ERROR\]:?\s*", re.IGNORECASE)
 _DEPTH = 3
 _MOST = 8  # objects of a list that are looked at
-_NO_ERRORS = frozenset({"null", "none", "false", "ok", "no", "0"})
 _KEEP_ALIVE = re.compile(
-    r"[\W_]*(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|hb|noop)[\W_]*", re.IGNORECASE
+    r"[\W_]*(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|hb|noop|processing)\b[\W_0-9TZ]*",
+    re.IGNORECASE,
 )
+_EMPTY = frozenset({"", "null", "[]", "{}", '""'})
 
 
 def is_keep_alive(event: Event) -> bool:
     """Whether an event that is no JSON says only that the connection lives."""
     data = event.data.strip()
-    if not data or (event.name and _KEEP_ALIVE.fullmatch(event.name[:40])):
+    if (
+        data in _EMPTY
+        or data.isdecimal()
+        or (event.name and _KEEP_ALIVE.fullmatch(event.name[:40]))
+    ):
         return True
     return len(data) <= 40 and _KEEP_ALIVE.fullmatch(data) is not None
 
@@ -45,6 +54,7 @@ def may_state_error(event: Event) -> bool:
         or "xception" in data
         or "ERROR" in data
         or "FAIL" in data
+        or data.startswith('{"detail"')
         or (event.name != "" and event.name.strip().lower() in _EVENT_NAMES)
     )
 
@@ -59,6 +69,9 @@ def stated_error(event: Event) -> str | None:
         value = parsed(event.data)
     except ValueError:
         data = event.data.strip()
+        marked = _MARKED.match(data)
+        if marked:
+            return data[marked.end() :] or "an error without words"
         return data if named and data else None
     documents = value if isinstance(value, list) else [value]
     for document in documents[:_MOST]:
@@ -69,8 +82,10 @@ def stated_error(event: Event) -> str | None:
 
 def _found(document: Mapping[str, Any], depth: int) -> str | None:
     for key in _ERROR_KEYS:
-        if error := _complaint(document.get(key)):
+        if error := _complaint(document.get(key), document):
             return error
+    if error := _exception(document):
+        return error
     kinds = [_word(document.get(key)) for key in _KIND_KEYS]
     if not _NOT_OF_THE_REQUEST & document.keys():
         kinds.append(_word(document.get("status")))
@@ -86,12 +101,28 @@ def _found(document: Mapping[str, Any], depth: int) -> str | None:
     return None
 
 
-def _complaint(value: object) -> str | None:
+def _complaint(value: object, document: Mapping[str, Any]) -> str | None:
     if isinstance(value, list):
         value = next((entry for entry in value if entry), None)
-    if isinstance(value, str) and value.strip().lower() in _NO_ERRORS:
-        return None
+    if value is True and document.get("message"):
+        value = document
     return complaint(value) if isinstance(value, str | dict) else None
+
+
+def _exception(document: Mapping[str, Any]) -> str | None:
+    """Errors without an `error`: of AWS event streams, of FastAPI, and texts under other names."""
+    for key, value in document.items():
+        if isinstance(value, dict) and "message" in value and _EXCEPTION.fullmatch(key):
+            return f"{key}: {value['message']}"
+    kind = document.get("__type")
+    if isinstance(kind, str) and _EXCEPTION.fullmatch(kind):
+        return f"{kind}: {document.get('message', '')}"
+    if document.keys() == {"detail"}:
+        return complaint(document["detail"])
+    if "type" in document or "event" in document:
+        return None
+    texts = (document.get(key) for key in _TEXTS)
+    return next((text for text in map(complaint, texts) if text), None)
 
 
 def _word(value: object) -> str:
@@ -99,7 +130,12 @@ def _word(value: object) -> str:
 
 
 def _inner(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for key in _CONTAINERS:
+    """The objects inside in which the failure of the whole answer may stand.
+
+    A step of an agent that failed (an event called `tool_end` with its `data`) is none.
+    """
+    named = any(isinstance(document.get(key), str) for key in _KIND_KEYS)
+    for key in _CONTAINERS if named else (*_CONTAINERS, *_UNLESS_NAMED):
         value = document.get(key)
         if isinstance(value, dict):
             yield value

@@ -1,7 +1,7 @@
 """Server-sent events out of raw bytes, by the WHATWG rules and within bounds.
 
 Where the rules of browsers would lose what LLM servers send, they are widened: an event with a
-name and no data is an event, and so is a field `error`.
+name and no data is an event, and so are a field `error` and a line that begins with `{`.
 
 Lines end with CR, LF or CRLF bytes and with nothing else: decoding comes after splitting,
 so U+2028 inside data stays data. A line that ends with CR is complete at the CR; a LF that
@@ -80,6 +80,9 @@ class SseParser:
         return line
 
     def _field(self, line: bytes, events: list[tuple[str, str]]) -> None:
+        if line.startswith(b"{"):  # a proxy's error in place of an event
+            events.append(("", line.decode(errors="replace")))
+            return
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if not name:

@@ -51,6 +51,7 @@ def body(request: WireRequest) -> Any:
             "https://x/openai/deployments/d?api-version=1",
             "/openai/deployments/d/chat/completions",
         ),
+        ("openai_chat", "https://x/openai", "/openai/v1/chat/completions"),
         ("openai_chat", "https://x/v1beta/openai", "/v1beta/openai/chat/completions"),
         ("openai_chat", "https://x/v1beta/openai/", "/v1beta/openai/chat/completions"),
         ("openai_chat", "https://x/api/paas/v4", "/api/paas/v4/chat/completions"),

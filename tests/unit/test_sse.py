@@ -52,6 +52,8 @@ def parsed(*pieces: bytes) -> Events:
         # a field `error` is an event of its own: llama.cpp fails so
         (b"data: a\n\nerror: {}\n\n", [("", "a"), ("error", "{}")]),
         (b"error\n\n", [("error", "")]),
+        # nor is a bare JSON object: proxies put their errors there
+        (b'data: a\n\n{"error":1}\n\n', [("", "a"), ("", '{"error":1}')]),
         # what is no event
         (b": ping\n\n", []),
         (b":\n\n", []),

@@ -126,6 +126,28 @@ def test_finish_reasons_of_all_vendors_are_one_of_six(reason: object, word: Fini
         ("", '{"choices": [{"delta": {"content": "\\"error\\": {\\"message\\": 1}"}}]}', None),
         ("", '{"type": "tool", "status": "error", "message": "no such file"}', None),
         ("error", "", None),
+        ("", '{"error": {"code": 0, "message": "success"}}', None),
+        ("", '{"error": {"code": null, "message": null}}', None),
+        ("", '{"error": "none", "choices": []}', None),
+        ("", '{"error": 0.02}', None),
+        # of a step, not of the answer
+        ("", '{"type": "tool_end", "data": {"tool": "x", "error": "not found"}}', None),
+        ("", '{"type": "status", "data": {"status": "error"}}', None),
+        ("", '{"type": "metadata", "data": {"errors": ["cache miss"]}}', None),
+        ("", '{"event": "tool", "result": {"error": "404"}}', None),
+        # under other names
+        ("", '{"error": true, "message": "it broke"}', "it broke"),
+        ("", '{"x_groq": {"error": "over capacity"}}', "over capacity"),
+        ("", '{"throttlingException": {"message": "slow down"}}', "throttlingException: slow down"),
+        (
+            "",
+            '{"__type": "ThrottlingException", "message": "slow down"}',
+            "ThrottlingException: slow down",
+        ),
+        ("", '{"detail": "Internal server error"}', "Internal server error"),
+        ("", '{"error_code": 18, "error_msg": "quota"}', "quota"),
+        ("", '{"errorMessage": "boom"}', "boom"),
+        ("", "[ERROR] upstream died", "upstream died"),
     ],
 )
 def test_an_error_counts_wherever_the_stream_states_it(
@@ -144,7 +166,25 @@ def test_a_custom_dialect_with_an_error_expression_knows_its_own_errors() -> Non
     assert read(own, transcript(event)).error is None
 
 
-@pytest.mark.parametrize("data", ["", " ", "ping", "PING", ": heartbeat", "[KEEPALIVE]", "{}"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        "null",
+        "[]",
+        '""',
+        "1732912345",
+        "keepalive 3",
+        "processing...",
+        "heartbeat 2026-11-30T04:38:00Z",
+        "",
+        " ",
+        "ping",
+        "PING",
+        ": heartbeat",
+        "[KEEPALIVE]",
+        "{}",
+    ],
+)
 def test_keep_alives_are_nothing(data: str) -> None:
     reply = read(dialect_of(target("openai_chat")), transcript([("", data)]))
     assert (reply.malformed, reply.faults, reply.text) == (0, (), "")
