@@ -5,6 +5,7 @@ from datetime import datetime
 from operator import attrgetter
 
 from monitor.domain import Sample
+from monitor.rules.breach import breach_length
 
 _AT = attrgetter("at")
 
@@ -43,6 +44,10 @@ class Answers:
     def is_hit(self, nth: int) -> bool:
         """Whether the nth latest answer is a hit; 1 is the newest."""
         return self._counts[-nth] > self._counts[-1 - nth]
+
+    def breach(self, proven: int, fresh: int) -> int:
+        """How many of the latest are one breach: `breach_length` within the latest `fresh`."""
+        return breach_length(map(self.is_hit, range(1, fresh + 1)), proven)
 
     def hit_samples(self, n: int) -> list[Sample]:
         """The hits among the latest n, newest first."""

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict
+from monitor.rules.breach import breach_length
 from monitor.rules.failures import named
 from monitor.rules.limits import at_least, at_most, between
 from monitor.rules.windows import PATIENCE, TRIED, Window
+
+_ROWS = 60
+_INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,7 @@ class Down:
         shown = latest[: self.of]
         bad = [sample for good, sample in shown if not good]
         enough = self.failed
-        begun = bad[-1].at if bad else None
+        begun: datetime | None = None
         if not latest:
             state = State.NO_DATA
         elif standing is not None and standing.open:
@@ -51,18 +55,18 @@ class Down:
             state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
             begun = standing.breach_since
             # What ended it are the good ones; until then it is counted over its own rows.
-            shown = _good(latest) if over else self._own(window, begun)
-            bad = [sample for good, sample in shown if not good]
+            shown = _good(latest) if over else _tried(window, since=begun)
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
-            state = State.BREACH
+            state, shown = State.BREACH, self._breach(window, standing, shown)
         elif self._in_a_row(latest, good=False):
             state, enough = State.BREACH, min(self.failed, len(bad))
+            shown = self._breach(window, standing, latest[:1])
         else:
             state = State.OK
-        if state is State.BREACH and not (standing is not None and standing.open):
-            begun = self._first_failure(window, standing, bad[-1])
+        bad = [sample for good, sample in shown if not good]
         if not bad:
             return _none_failed(window.scope, state, len(shown), limit=float(self.failed))
+        begun = begun or bad[-1].at
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -70,8 +74,8 @@ class Down:
             value=float(len(bad)),
             limit=float(enough),
             because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
-            rows=tuple(sample.id for sample in bad),
-            facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"} if begun else {},
+            rows=tuple(sample.id for sample in bad[:_ROWS]),
+            facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
             since=begun if state is State.BREACH else None,
         )
 
@@ -83,26 +87,25 @@ class Down:
             return [(good, sample) for good, sample in latest if sample.at > since]
         return latest
 
-    def _first_failure(self, window: Window, standing: Incident | None, bad: Sample) -> datetime:
-        """Start of the first of the failures in a row up to one: rows may have been stored late."""
-        begun, since = bad.at, window.since(standing)
-        for good, sample in reversed(window.tried):
-            if sample.at < begun:
-                if good or sample.at <= since:
-                    break
-                begun = sample.at
-        return begun
-
-    def _own(self, window: Window, begun: datetime) -> Sequence[tuple[bool, Sample]]:
-        """The latest probes of an open incident, newest first; none is older than it."""
-        latest = islice(reversed(window.tried), self.of)
-        return [(good, sample) for good, sample in latest if sample.at >= begun]
+    def _breach(
+        self, window: Window, standing: Incident | None, proof: Sequence[tuple[bool, Sample]]
+    ) -> Sequence[tuple[bool, Sample]]:
+        """The proof of a breach with all the failures in a row before it, newest first."""
+        tried = _tried(window, since=window.since(standing) + _INSTANT)
+        length = breach_length((not good for good, _ in tried), len(proof))
+        return tried[: max(length, len(proof))]
 
     def _in_a_row(self, latest: Sequence[tuple[bool, Sample]], *, good: bool) -> bool:
         if latest[0][0] is not good:
             return False
         same = [sample for _, sample in takewhile(lambda tried: tried[0] is good, latest)]
         return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
+
+
+def _tried(window: Window, *, since: datetime) -> Sequence[tuple[bool, Sample]]:
+    """The probes of a day that say something, from an instant on, newest first."""
+    lately = takewhile(lambda sample: sample.at >= since, reversed(window.samples))
+    return [(good, sample) for sample in lately if (good := sample.outcome.good) is not None]
 
 
 def _good(latest: Sequence[tuple[bool, Sample]]) -> Sequence[tuple[bool, Sample]]:

@@ -35,6 +35,7 @@ class Fallback(ShareLimits):
         stored_late = len(known) > 0 and unseen(known.samples[-1], standing)
         if self.mode == "immediate" and (fresh or (stored_late and not window.silent(now))):
             n = 1 if open_ else unjudged(known, window, standing, len(known))
+            n = n if open_ else max(n, known.breach(n, fresh))
             return self._verdict(window, State.BREACH if known.hits(n) else State.OK, n)
         if standing is not None and open_:
             n = self.over(known, fresh, standing)
@@ -42,14 +43,12 @@ class Fallback(ShareLimits):
                 return self._verdict(window, State.OK, n)
             # Counted over its own answers: none from before its first fallback.
             own = known.since(standing.since) if standing.since else 0
-            n = min(self.of, own or len(known))
-            state = State.BREACH if known.hits(n) > self.limit * n else State.HOLD
-            return self._verdict(window, state if fresh else State.NO_DATA, n)
+            lately = min(self.of, own or len(known))
+            state = State.BREACH if known.hits(lately) > self.limit * lately else State.HOLD
+            return self._verdict(window, state if fresh else State.NO_DATA, own or lately)
         n = self.proven(known, fresh)
         if n:
-            # Rows that were stored late may prove it long after it began.
-            while n < fresh and known.is_hit(n + 1):
-                n += 1
+            n = max(n, known.breach(n, fresh))
             return self._verdict(window, State.BREACH, n, opening=True)
         return self._verdict(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
 

@@ -87,17 +87,11 @@ class ModelChanged(ShareLimits):
         answers = window.unnamed
         if self.mode == "immediate":
             n = unjudged(answers, window, standing, fresh)
-            return n if answers.hits(n) else 0
+            return max(n, answers.breach(n, fresh)) if answers.hits(n) else 0
         n = self.proven(answers, fresh)
         if not n and self.mode == "evidence":
             n = _detected(answers, window, standing, fresh) or self._in_a_row(answers, fresh)
-        if not n:
-            return 0
-        while n < fresh and answers.is_hit(n + 1):
-            n += 1
-        while not answers.is_hit(n):
-            n -= 1
-        return n
+        return answers.breach(n, fresh) if n else 0
 
     def _in_a_row(self, answers: Answers, fresh: int) -> int:
         """How many of the latest are `changed`, if enough are and no other before them; else 0."""

@@ -9,6 +9,7 @@ from statistics import median
 from typing import ClassVar, Literal
 
 from monitor.domain import Incident, Outcome, Sample, State, Verdict, confidence_text
+from monitor.rules.breach import breach_length
 from monitor.rules.evidence import distance_evidence, scatter
 from monitor.rules.limits import at_least, between, positive
 from monitor.rules.literal import unseen
@@ -81,7 +82,10 @@ class Ttft:
             proof = self._proof(window, standing, open_=open_)
             if proof is not None:
                 stretch, facts = proof
-                return self._verdict(window, State.OK if open_ else State.BREACH, stretch, facts)
+                if open_:
+                    return self._verdict(window, State.OK, stretch, facts)
+                stretch = self._breach(window, standing, len(stretch))
+                return self._verdict(window, State.BREACH, stretch, facts)
         return self._verdict(window, State.HOLD if open_ else State.OK, latest)
 
     def _own(self, window: Window, standing: Incident) -> Sequence[_Heard]:
@@ -89,6 +93,15 @@ class Ttft:
         begun = standing.breach_since - timedelta(microseconds=1)
         closed = window.closed(max(window.since(None), begun))
         return list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
+
+    def _breach(self, window: Window, standing: Incident | None, proven: int) -> Sequence[_Heard]:
+        """The rounds that prove a breach with all the slow ones in a row before them."""
+        heard = list(self._heard(window.closed(window.since(standing)), window))
+        return heard[: max(proven, breach_length(map(self._slow, heard), proven))]
+
+    def _slow(self, heard: _Heard) -> bool:
+        ms = heard[1].ms if self.mode == "consecutive" else heard[1].capped_ms
+        return ms > self.limit_ms
 
     def _proof(
         self, window: Window, standing: Incident | None, *, open_: bool
@@ -124,10 +137,12 @@ class Ttft:
         self, window: Window, standing: Incident | None, latest: Sequence[_Heard]
     ) -> Verdict:
         latest = latest[: self.rounds]
-        over = [mean.ms > self.limit_ms for _, mean in latest]
+        over = [self._slow(heard) for heard in latest]
         enough = len(over) == self.rounds
         if enough and all(over):
-            return self._verdict(window, State.BREACH, latest)
+            if standing is not None and standing.open:
+                return self._verdict(window, State.BREACH, self._own(window, standing))
+            return self._verdict(window, State.BREACH, self._breach(window, standing, self.rounds))
         held = standing is not None and standing.open and (any(over) or not enough)
         return self._verdict(window, State.HOLD if held else State.OK, latest)
 
@@ -152,8 +167,17 @@ class Ttft:
             because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
             rows=(judged.id,),
             literal=True,
-            since=judged.at if over else None,
+            since=self._late_since(window, standing, judged) if over else None,
         )
+
+    def _late_since(self, window: Window, standing: Incident | None, judged: Sample) -> datetime:
+        """When the query was late first of the times in a row that nobody has judged."""
+        floor = window.since(standing)
+        earlier = (
+            sample for sample in reversed(window.samples)
+            if floor < sample.at < judged.at and sample.query == judged.query and _timed(sample)
+        )  # fmt: skip
+        return min((sample.at for sample in takewhile(self._late, earlier)), default=judged.at)
 
     def _late(self, sample: Sample) -> bool:
         return sample.ttft_ms is None or sample.ttft_ms > self.limit_ms
@@ -192,7 +216,7 @@ class Ttft:
 
     def _slow_since(self, heard: Sequence[_Heard]) -> datetime | None:
         """Start of the first slow round among those that prove the breach, newest first."""
-        slow = [round_ for round_, mean in heard if mean.capped_ms > self.limit_ms]
+        slow = [round_ for round_, mean in filter(self._slow, heard)]
         return min((sample.at for sample in slow[-1].samples), default=None) if slow else None
 
     def _unknown(self, window: Window, because: str) -> Verdict:

@@ -30,6 +30,7 @@ from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, win
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MIDNIGHT = NOON - 12 * HOUR
 HEALTHY, SLOW = [(1000.0, 1000.0, 1000.0)], [(2200.0, 2200.0, 2200.0)]
+OUTLIER = [(100.0, 100.0, 9000.0)]  # over the limit on average, not with each query capped
 
 
 def of_marks(
@@ -76,6 +77,21 @@ CASES: list[tuple[str, Verdict, datetime]] = [
     ("down", of_marks(Down(), "...|xxx|xxx"), NOON + ROUND),
     ("fallback", of_marks(Fallback(), "...|..F|FFF"), NOON + ROUND + 4 * SECOND),
     ("fallback", of_marks(Fallback(mode="immediate"), "...|F"), NOON + ROUND),
+    # Longer than the stretch that proves it: a worker that was busy or away judges late.
+    ("down", of_marks(Down(), "...|...|" + "|".join(["xxx"] * 40)), NOON + ROUND + EVERY),
+    ("down", of_marks(Down(), "...|" + "|".join(["x"] * 20)), NOON + ROUND),
+    ("down", of_marks(Down(), "..x|..x|" + "|".join(["xxx"] * 3)), NOON + ROUND + 4 * SECOND),
+    ("down", of_marks(Down(), "x|.|x|x|x"), NOON + 2 * EVERY + SECOND),
+    ("fallback", of_marks(Fallback(), "...|...|" + "|".join(["FFF"] * 12)), NOON + ROUND + EVERY),
+    ("fallback", of_marks(Fallback(mode="share"), "...|" + "|".join(["FFF"] * 12)), NOON + ROUND),
+    ("fallback", of_marks(Fallback(mode="immediate"), "...|FFF|FFF"), NOON + ROUND),
+    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 12), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 120), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + SLOW * 9), NOON + ROUND),
+    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + OUTLIER * 3), NOON + ROUND),
+    ("ttft", slow(Ttft(mode="immediate"), HEALTHY + SLOW * 9), NOON + ROUND + 4 * SECOND),
+    ("model_changed", of_marks(ModelChanged(), "...|" + "|".join(["CCC"] * 40)), NOON + ROUND),
+    ("model_changed", of_marks(ModelChanged(mode="immediate"), "...|CCC|C"), NOON + ROUND),
     ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 3), NOON + 40 * EVERY + SECOND),
     ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + SLOW * 3), NOON + ROUND),
     ("ttft", slow(Ttft(mode="immediate"), [*HEALTHY, *SLOW]), NOON + ROUND + 4 * SECOND),
@@ -146,6 +162,36 @@ def test_a_return_keeps_the_first_beginning_and_adds_its_own() -> None:
     assert again is not None
     assert (again.first_seen_at, again.since) == (NOON - 2 * HOUR, NOON - 10 * MINUTE)
     assert again.opening_because == "It is back."
+
+
+@pytest.mark.parametrize(
+    ("rule", "marks", "sentence"),
+    [
+        (Down(), "...|...|" + "|".join(["xxx"] * 20), "60 of the last 60 probes failed"),
+        (Fallback(), "...|...|" + "|".join(["FFF"] * 20), "60 of the last 60 answers (100%)"),
+    ],
+)
+def test_a_first_sentence_counts_the_whole_breach(
+    rule: Down | Fallback, marks: str, sentence: str
+) -> None:
+    assert of_marks(rule, marks).because.startswith(sentence)
+
+
+def test_a_first_sentence_of_ttft_counts_the_whole_breach() -> None:
+    because = slow(Ttft(), HEALTHY * 40 + SLOW * 12).because
+    assert because.startswith("TTFT is 2200 ms, the median of 12 rounds")
+
+
+@pytest.mark.parametrize(
+    ("rule", "marks"), [(Down(), "xxx|xxx|xxx|xxx"), (Fallback(), "FFF|FFF|FFF|FFF")]
+)
+def test_a_breach_does_not_reach_back_before_the_end_of_the_last_incident(
+    rule: Down | Fallback, marks: str
+) -> None:
+    seen = window(marked(marks))
+    ended = NOON + ROUND + 3 * SECOND
+    over = incident(rule.name, opened_at=NOON - HOUR, resolved_at=ended)
+    assert rule.judge(seen, over, after(seen)).since == NOON + ROUND + 4 * SECOND
 
 
 # ------------------------------------------------------------ an open incident's own rows
