@@ -31,6 +31,7 @@ class Sample:
     cost_usd: Decimal | None
     why: str = ""  # the judgement on `identity` in one sentence
     change_detected: bool = False  # the change detector recorded that it passed its threshold
+    change_since: datetime | None = None  # where this answer made it pass: its first suspicion
     error: str | None = None  # why it failed, one line without our secrets; may be foreign text
     cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
     cost_high_usd: Decimal | None = None

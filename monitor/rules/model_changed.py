@@ -23,7 +23,8 @@ _ROWS = 60
 class ModelChanged(ShareLimits):
     """Breach when the change detector has passed its threshold, or `disputed` repeats.
 
-    An answer with which the detector recorded that it passed its threshold is a breach. Where
+    An answer with which the detector recorded that it passed its threshold is a breach, since the
+    detector's first suspicion. Where
     rows are `changed` without that record, as those of a backtest, `changed` of them in a row
     are one, if none was alone before. So is a share of `changed` and `disputed` answers over
     `limit`, by the evidence `fallback` asks for. It is over when answers match the expected
@@ -48,7 +49,8 @@ class ModelChanged(ShareLimits):
         unnamed = window.unnamed
         fresh = 0 if window.silent(now) else self._fresh(unnamed, window, standing)
         if unnamed.hits(fresh) and (n := self._breach(window, standing, fresh)):
-            began_at = unnamed.samples[-n].at
+            began_at = _began_at(unnamed, n, floor=self._floor(window, standing))
+            n = max(n, min(unnamed.since(began_at), fresh))
             return self._breached(window, unnamed, n, State.BREACH, since=began_at)
         state = State.OK if fresh else State.NO_DATA
         return self._calm(window, unnamed, min(self.of, fresh), state)
@@ -74,6 +76,11 @@ class ModelChanged(ShareLimits):
         goes_on = compared.hits(lately) > self.limit * lately
         state = State.BREACH if goes_on else State.HOLD
         return self._breached(window, compared, n, state, since=began_at)
+
+    def _floor(self, window: Window, standing: Incident | None) -> datetime:
+        """What came later may be judged."""
+        since = window.since(standing)
+        return since if window.baseline_at is None else max(since, window.baseline_at)
 
     def _fresh(self, answers: Answers, window: Window, standing: Incident | None) -> int:
         """How many of the latest answers may be judged: later than the turn and the baseline."""
@@ -106,7 +113,9 @@ class ModelChanged(ShareLimits):
     ) -> Verdict:
         """A breach counted over the latest n answers; `since`: when the first of them came."""
         hits = answers.hit_samples(n)
-        expected = [s for s in answers.samples if s.identity is Identity.EXPECTED]
+        suspected = _suspected(window, hits, since)
+        hits, n = [*hits, *suspected], n + len(suspected)
+        expected = [s for s in answers.samples if s.identity is Identity.EXPECTED and s.at < since]
         model = names(expected[-1:]) or "the expected model"
         share = len(hits) / n
         return Verdict(
@@ -150,6 +159,31 @@ def _detected(answers: Answers, window: Window, standing: Incident | None, fresh
         if answers.samples[-n].change_detected:
             return n
     return 0
+
+
+def _began_at(answers: Answers, n: int, *, floor: datetime) -> datetime:
+    """Start of a breach of the latest n answers: the detector's first suspicion, where known.
+
+    A suspicion that is not later than `floor` belongs to what was judged before.
+    """
+    hits = answers.hit_samples(n)
+    known = [hit.change_since for hit in hits if hit.change_since and hit.change_since > floor]
+    return min([*known, hits[-1].at])
+
+
+def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Sequence[Sample]:
+    """Answers that led the detector to its finding without a judgement of their own, newest first.
+
+    One answer alone proves nothing and is stored as unknown; the detector counted it.
+    """
+    detected = [hit.at for hit in hits if hit.change_since is not None]
+    if not detected or min(detected) <= since:
+        return []
+    return [
+        sample for sample in reversed(window.samples)
+        if since <= sample.at < min(detected) and sample.outcome.good
+        and sample.identity is Identity.UNKNOWN
+    ]  # fmt: skip
 
 
 def _author(hits: Sequence[Sample]) -> str:

@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, RowMapping, Select, func, literal_column, select, text, tuple_
+from sqlalchemy import (
+    TIMESTAMP,
+    ColumnElement,
+    RowMapping,
+    Select,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -85,6 +95,14 @@ def row(observation: Observation) -> dict[str, Any]:
 _DETECTED: ColumnElement[bool] = literal_column(
     """identity = 'changed' AND jsonb_path_exists(evidence, '$[*] ? (@.claim == "changed")')"""
 ).label("change_detected")
+# The record of the turn is one row: the answer with which the detector passed has it, no later one.
+_CHANGED_SINCE: ColumnElement[datetime] = literal_column(
+    """CASE WHEN observations.identity = 'changed' THEN (
+        SELECT min(turn.since) FROM identity_evidence turn
+        WHERE turn.target = observations.target AND turn.observation = observations.id
+          AND turn.identity = 'changed') END""",
+    TIMESTAMP(timezone=True),
+).label("change_since")
 _SAMPLE = (
     observations.c.id,
     observations.c.started_at,
@@ -101,6 +119,7 @@ _SAMPLE = (
     observations.c.cost_low_usd,
     observations.c.cost_high_usd,
     _DETECTED,
+    _CHANGED_SINCE,
     observations.c.error,
 )
 
@@ -254,6 +273,7 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         cost_high_usd=row["cost_high_usd"],
         why=row["identity_reason"],
         change_detected=row["change_detected"],
+        change_since=row["change_since"],
         error=row["error"],
         recorded_at=row["recorded_at"],
     )

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
 from monitor.demo.situations import Speaker
 from monitor.domain import ClaimKind, Evidence, Identity
+from monitor.identity.looks import Looks
 from monitor.jobs import judging
 from monitor.jobs.watch import Watch
 from monitor.store import Database, captured, identities, observations
@@ -35,6 +36,7 @@ MARKS: dict[str, dict[str, Any]] = {
     ".": {"identity": Identity.EXPECTED, "model_detected": LLAMA},
     "C": UNRECORDED | {"evidence": (Evidence(ClaimKind.TEXT, "changed", 9.4, "more bold"),)},
     "c": UNRECORDED,
+    "U": UNRECORDED | {"identity": Identity.UNKNOWN},
     "F": {"identity": Identity.FALLBACK, "model_detected": HAIKU},
 }
 
@@ -46,18 +48,19 @@ class Stream:
         self.database, self.url, self.watch = database, url, watch
         self.now = datetime.now(UTC) - timedelta(hours=20)
 
-    async def answers(self, marks: str) -> Sequence[str]:
+    async def answers(self, marks: str, *, first_id: UUID | None = None) -> Sequence[str]:
         """Judge after each answer of these rounds; returns all that was told aloud."""
         for nth, mark in enumerate(marks):
             self.now += SECOND if nth % 2 else EVERY
             slot = self.now - nth % 2 * SECOND
-            seen = observation(id=uuid4(), slot=slot, started_at=self.now,
+            seen = observation(id=first_id or uuid4(), slot=slot, started_at=self.now,
                                query=("hi", "kbli")[nth % 2], **MARKS[mark])  # fmt: skip
             async with self.database.begin() as connection:
                 await observations.add(connection, [seen])
                 await connection.execute(
                     table.update().where(table.c.id == seen.id).values(recorded_at=self.now)
                 )
+            first_id = None
             await judging.evaluate(self.watch)
         return await self.told()
 
@@ -112,6 +115,24 @@ async def test_the_answer_with_which_the_detector_passed_is_announced_with_its_r
     assert because.startswith(f"Answers no longer match {LLAMA} since ")
     assert moved == WHY
     assert first == stream.now - SECOND
+
+
+async def test_a_change_began_with_the_first_suspicion_that_the_detector_recorded(
+    stream: Stream,
+) -> None:
+    epoch = await stream.baseline()
+    await stream.answers("......UUU")
+    suspected_at = stream.now - EVERY
+    turned = uuid4()
+    async with stream.database.begin() as connection:
+        await identities.note(
+            connection, epoch, Looks(Identity.CHANGED, None, 0.9, reason=WHY), observation=turned,
+            at=stream.now + SECOND, since=suspected_at,
+        )  # fmt: skip
+    assert await stream.answers("C", first_id=turned) == ["FIRING #1 model_changed"]
+    [(because, first, since)] = incidents(stream.url, "opening_because, first_seen_at, since")
+    assert (first, since) == (suspected_at, suspected_at)
+    assert f"since {suspected_at:%Y-%m-%d %H:%M} UTC: 3 of 3 answers (100%) differ" in because
 
 
 async def test_a_row_without_the_detectors_record_waits_for_a_second_one(stream: Stream) -> None:

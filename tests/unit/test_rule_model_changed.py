@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from monitor.domain import Incident, State, Verdict
+from monitor.incidents import Policy, advance
 from monitor.rules import Fallback, ModelChanged, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 
@@ -72,6 +73,38 @@ def test_the_detectors_own_record_is_enough(later: str, state: State) -> None:
     assert found.state is state
     if state is State.BREACH:
         assert found.since == samples[29].at
+
+
+def test_a_detected_change_began_with_the_detectors_first_suspicion() -> None:
+    """The answers that led to it count: each alone proved nothing and was stored as unknown."""
+    samples = list(marked(rounds("." * 30 + "????C")))
+    samples[30:34] = [replace(s, cost_low_usd=Decimal("0.02"), cost_high_usd=Decimal("0.04"))
+                      for s in samples[30:34]]  # fmt: skip
+    samples[34] = replace(samples[34], change_detected=True, change_since=samples[30].at,
+                          cost_low_usd=Decimal("0.02"), cost_high_usd=Decimal("0.04"))  # fmt: skip
+    seen = window(iter(samples))
+    found = ModelChanged().judge(seen, None, after(seen))
+    assert found.since == samples[30].at
+    assert found.because.startswith(
+        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) differ."
+    )
+    assert [row.int for row in found.rows] == [35, 34, 33, 32, 31]
+    opened, _ = advance(None, found, policy=Policy(), now=after(seen))
+    soon = after(seen) + timedelta(seconds=1)
+    seen = window(iter([*samples, sample("C", at=soon, round=NOON + 11 * EVERY)]))
+    later = ModelChanged().judge(seen, opened, after(seen))
+    assert "6 of 6 answers (100%) differ" in later.because
+
+
+@pytest.mark.parametrize("ended", [31, 33])
+def test_a_suspicion_from_before_the_end_of_the_last_incident_is_no_part_of_the_next(
+    ended: int,
+) -> None:
+    samples = list(marked(rounds("." * 34 + "C")))
+    samples[34] = replace(samples[34], change_detected=True, change_since=samples[30].at)
+    over = incident("model_changed", opened_at=NOON, resolved_at=samples[ended].at)
+    seen = window(iter(samples))
+    assert ModelChanged().judge(seen, over, after(seen)).since == samples[34].at
 
 
 def test_where_changed_answers_are_strays_more_than_two_are_needed() -> None:
