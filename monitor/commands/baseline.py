@@ -13,7 +13,7 @@ from monitor.commands import capturing
 from monitor.commands.detection import coverage, sentences, suspicions
 from monitor.commands.opening import BAD_INPUT, FAILED, configuration, database_url, stop
 from monitor.commands.opening import unreachable as out_of_reach
-from monitor.domain import Query, Target, Unpriced
+from monitor.domain import Query, Target, Unpriced, usd_text
 from monitor.identity.features import Answer
 from monitor.identity.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.tracking import DOUBT_NATS
@@ -210,7 +210,7 @@ def _within_budget(settings: Settings, target: Target, count: int) -> None:
     priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
     worst = max((item.query.usd for item in priced), default=Decimal(0)) * count
     if worst > settings.file.probes.daily_budget_usd:
-        stop(f"{count} probes could cost ${worst:.4f}, more than the daily probe budget of "
+        stop(f"{count} probes could cost {usd_text(worst)}, more than the daily probe budget of "
              f"${settings.file.probes.daily_budget_usd} (probes.daily_budget_usd); repeat with "
              "--over-budget to run them", BAD_INPUT)  # fmt: skip
 

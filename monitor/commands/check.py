@@ -18,7 +18,7 @@ from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
-from monitor.domain import Target, Unpriced, amount_text
+from monitor.domain import Target, Unpriced, amount_text, usd_text
 from monitor.embedded import EmbeddedFault
 from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
@@ -201,7 +201,7 @@ def _budget(settings: Settings, book: Book) -> Iterator[Line]:
     if whole > budget:
         hours = 24 * budget / whole
         yield Line("probe budget", None, f"${budget} a day last {hours:.0f} hours on the expected "
-                   f"models alone (${whole:.4f}/day): raise probes.daily_budget_usd, ask more "
+                   f"models alone ({usd_text(whole)}/day): raise probes.daily_budget_usd, ask more "
                    "rarely, or let queries stop_after_chars")  # fmt: skip
 
 
@@ -223,7 +223,7 @@ def _unknown(target: Target, book: Book) -> Iterator[str]:
     found = pricing.projected(target, book=book, at=datetime.now(UTC)).values()
     priced = [item.query.usd for item in found if isinstance(item, Projection)]
     if priced:
-        cost = amount_text(min(priced), max(priced), lambda usd: f"${usd:.6f}")
+        cost = amount_text(min(priced), max(priced))
         yield f"  model unknown: {cost} an answer"
 
 
@@ -236,4 +236,4 @@ def _spend(forecast: Projection) -> str:
 
 
 def _usd(amount: Amount) -> str:
-    return f"{'at least ' if amount.at_least else ''}${amount.usd:.4f}"
+    return f"{'at least ' if amount.at_least else ''}{usd_text(amount.usd)}"

@@ -106,4 +106,4 @@ def _spent(judgements: Iterable[Judgement]) -> str:
                 low, high = low + cheapest, high + dearest
             case Unpriced():
                 pass
-    return amount_text(low, high, lambda usd: f"${usd.normalize():f}")
+    return amount_text(low, high)

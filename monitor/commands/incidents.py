@@ -151,8 +151,7 @@ def _whole(incident: Incident, cost: incidents.Cost | None = None) -> Iterator[s
         if value is not None:
             yield f"  {label}: {value}"
     if cost is not None:
-        between = amount_text(cost.usd, cost.high_usd, lambda usd: f"${usd:.4f}",
-                              at_least=cost.at_least)  # fmt: skip
+        between = amount_text(cost.usd, cost.high_usd, at_least=cost.at_least)
         yield f"  cost while open: {between}"
     yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
     if incident.rows:

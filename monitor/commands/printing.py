@@ -9,7 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
 
-from monitor.domain import Identity, Observation, Stamp
+from monitor.domain import Identity, Observation, Stamp, amount_text
 from monitor.scrub import plain
 
 PERCENTILES = (50, 90, 99)
@@ -91,9 +91,8 @@ def _spent(seen: Sequence[Observation]) -> str:
     if not any(known):
         return "not known"
     unpriced = any(s.pieces for s, priced in zip(seen, known, strict=True) if not priced)
-    low, high = (f"{sum(usd):.6f}" for usd in zip(*(s.cost_ends for s in seen), strict=True))
-    least = "≥ " if unpriced else ""
-    return f"{least}{low}" if low == high else f"{low} to {least}{high}"
+    low, high = (sum(usd, Decimal(0)) for usd in zip(*(s.cost_ends for s in seen), strict=True))
+    return amount_text(low, high, at_least=unpriced)
 
 
 def _counted(words: Iterator[str]) -> str:

@@ -23,7 +23,7 @@ from monitor.commands.opening import (
 from monitor.commands.printing import Done, as_json, progress, show
 from monitor.commands.run import on_the_best_loop
 from monitor.dialects import dialect_of, read
-from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced
+from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced, usd_text
 from monitor.jobs import interpreting
 from monitor.observe import Occasion
 from monitor.settings import Settings
@@ -120,8 +120,8 @@ def _within_budget(settings: Settings, load: Load) -> None:
     worst, budget = dearest * load.count, settings.file.probes.daily_budget_usd
     if worst > budget:
         stop(
-            f"{load.count} probes could cost ${worst:.4f}, more than the daily probe budget of "
-            f"${budget} (probes.daily_budget_usd); repeat with --over-budget to run them",
+            f"{load.count} probes could cost {usd_text(worst)}, more than the daily probe "
+            f"budget of ${budget} (probes.daily_budget_usd); repeat with --over-budget to run them",
             BAD_INPUT,
         )
 

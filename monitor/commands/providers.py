@@ -7,7 +7,7 @@ from functools import partial
 from monitor import identity, pricing
 from monitor.accounts import AccountState, Reading, price_list
 from monitor.commands.lines import Line
-from monitor.domain import TryLater
+from monitor.domain import TryLater, usd_text
 from monitor.jobs.polling import configured
 from monitor.pricing import Difference, Price
 from monitor.settings import Environment
@@ -34,9 +34,9 @@ def _standing(reading: Reading) -> str:
         return reading.detail or reading.state.value
     said = ["the key is accepted"]
     if reading.spent_today_usd is not None:
-        said.append(f"${reading.spent_today_usd:.4f} spent today (UTC)")
+        said.append(f"{usd_text(reading.spent_today_usd)} spent today (UTC)")
     if reading.remaining_usd is not None:
-        said.append(f"${reading.remaining_usd:.2f} left")
+        said.append(f"{usd_text(reading.remaining_usd)} left")
     if reading.expires_at is not None:
         said.append(f"expires {reading.expires_at:%Y-%m-%d %H:%M} UTC")
     return ", ".join(said)

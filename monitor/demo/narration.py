@@ -12,6 +12,7 @@ from rich.text import Text
 
 from monitor.demo.acts import TRY, Act
 from monitor.demo.tally import Line
+from monitor.domain import usd_text
 
 _LAST_WORDS = 15  # lines of the worker's log shown when it failed
 _HOW = {"posted": "Slack", "edited": "Slack, the same message edited", "replied": "in its thread"}
@@ -55,8 +56,8 @@ def summary(show: Console, told: Sequence[Line], daily_queries: int) -> None:
             str(line.probes),
             "–" if line.mean_ttft_ms is None else f"{line.mean_ttft_ms:.0f} ms",
             ", ".join(f"{count} {who}" for who, count in line.who.most_common()),
-            "–" if usd is None else f"{usd:.6f}",
-            "–" if usd is None else f"{usd * daily_queries:.2f}",
+            "–" if usd is None else usd_text(usd),
+            "–" if usd is None else usd_text(usd * daily_queries),
         )
     show.print(table)
     show.print("\nThree questions to ask the database:\n")

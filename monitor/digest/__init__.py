@@ -11,7 +11,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.digest.figures import Day, Figures, Latency, Own, Saving, Served, Told
-from monitor.domain import ALL, Identity, Notice, Status, amount_text
+from monitor.domain import ALL, Identity, Notice, Status, amount_text, usd_text
 
 __all__ = [
     "RULE",
@@ -137,7 +137,7 @@ def _answers(served: Sequence[Served], identity: Identity) -> int:
 def _spent(day: Day | None, limit_usd: Decimal | None) -> str:
     if day is None:
         return _NOT_KNOWN
-    limit = "" if limit_usd is None else f" of {_usd(limit_usd)}"
+    limit = "" if limit_usd is None else f" of {usd_text(limit_usd)}"
     return _between(day.total_usd, day.margin_usd, at_least=day.at_least) + limit
 
 
@@ -145,7 +145,7 @@ def _day(day: Day | None, limit_usd: Decimal | None) -> str:
     """The day's spend, and the meters: ours, the service's traffic, what providers say."""
     if day is None:
         return _NOT_KNOWN
-    account = _NOT_KNOWN if day.account_usd is None else _usd(day.account_usd)
+    account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
     probes = _between(day.probes_usd, day.probes_margin_usd)
     traffic = _between(day.traffic_usd, day.traffic_margin_usd)
     return (f"{_spent(day, limit_usd)}; meters: probes {probes}, "
@@ -156,9 +156,9 @@ def _saving(saving: Saving) -> str:
     """Yesterday's: today has hardly begun."""
     if saving.probes_usd is None:
         return _NOT_KNOWN
-    said = f"{_usd(saving.probes_usd)} on yesterday's probes"
+    said = f"{usd_text(saving.probes_usd)} on yesterday's probes"
     if saving.traffic_usd is not None:
-        said += f", {_usd(saving.traffic_usd)} a day at the service's own queries"
+        said += f", {usd_text(saving.traffic_usd)} a day at the service's own queries"
     if saving.left_out:
         said += f"; {_count(saving.left_out, 'answer')} without a cost left out"
     return said
@@ -187,7 +187,7 @@ def _own(own: Own, budget_usd: Decimal) -> str:
         missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
     used = _between(own.budget_used_usd, own.budget_margin_usd)
-    budget = f"probe budget today {used} of {_usd(budget_usd)}"
+    budget = f"probe budget today {used} of {usd_text(budget_usd)}"
     return f"{missed}, {degraded}, {budget}"
 
 
@@ -209,12 +209,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _between(usd: Decimal, margin_usd: Decimal, *, at_least: bool = False) -> str:
-    return amount_text(usd, usd + margin_usd, _usd, at_least=at_least)
-
-
-def _usd(value: Decimal) -> str:
-    exact = f"{'-' if value < 0 else ''}${abs(value):,.4f}"
-    return exact.removesuffix("0").removesuffix("0")
+    return amount_text(usd, usd + margin_usd, at_least=at_least)
 
 
 def _count(number: int, what: str) -> str:

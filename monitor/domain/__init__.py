@@ -40,7 +40,7 @@ from monitor.domain.judged import (
     Verdict,
     incident_key,
 )
-from monitor.domain.money import amount_text
+from monitor.domain.money import amount_text, usd_text
 from monitor.domain.observed import (
     Cost,
     CostRange,
@@ -104,4 +104,5 @@ __all__ = [
     "incident_key",
     "instant",
     "lasting",
+    "usd_text",
 ]

@@ -25,12 +25,16 @@ def head(notice: Notice) -> str:
 def figures(notice: Notice) -> Iterator[tuple[str, str]]:
     """Our own figures, label and text: nothing in them needs escaping."""
     if notice.value is not None:
-        limit = "" if notice.limit is None else f", limit {amount(notice.rule, notice.limit)}"
-        yield "Now", amount(notice.rule, notice.value) + limit
+        limit = (
+            ""
+            if notice.limit is None
+            else f", limit {amount(notice.rule, notice.limit, limit=notice.limit)}"
+        )
+        yield "Now", amount(notice.rule, notice.value, limit=notice.limit) + limit
     elif notice.limit is not None:
-        yield "Limit", amount(notice.rule, notice.limit)
+        yield "Limit", amount(notice.rule, notice.limit, limit=notice.limit)
     if notice.peak is not None and notice.status is not Status.FIRING:
-        yield "Peak", amount(notice.rule, notice.peak)
+        yield "Peak", amount(notice.rule, notice.peak, limit=notice.limit)
     if notice.since is not None:
         end = notice.until or notice.at
         span, start = lasting(end - notice.since), instant(notice.since, now=notice.at)

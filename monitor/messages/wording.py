@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 
-from monitor.domain import lasting
+from monitor.domain import lasting, usd_text
 from monitor.scrub import plain
 
 NOTHING = "–"  # Slack refuses an empty text
@@ -66,10 +66,12 @@ def _flag(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
-def amount(rule: str, value: float | Decimal) -> str:
-    """A value of a rule with its unit."""
+def amount(rule: str, value: float | Decimal, *, limit: float | Decimal | None = None) -> str:
+    """A value of a rule with its unit, or its limit: then `limit` is the same number."""
     if not (math.isfinite(value) and -1e12 < value < 1e12):
         return f"{value:g}"
+    if rule in _MONEY:
+        return usd_text(value, beside=limit, exact=value == limit)
     return _UNITS.get(rule, _number)(value)
 
 
@@ -85,22 +87,16 @@ def _share(value: float | Decimal) -> str:
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
-def _usd(value: float | Decimal) -> str:
-    exact = f"${value:,.4f}"  # a limit just crossed must not read as if it were kept
-    return exact.removesuffix("0").removesuffix("0")
-
-
 def _seconds(value: float | Decimal) -> str:
     return lasting(timedelta(seconds=float(value)))
 
 
+_MONEY = ("spend", "probe_budget")
 _UNITS: Mapping[str, Callable[[float | Decimal], str]] = {
     "ttft": _ms,
     "fallback": _share,
     "model_changed": _share,
-    "spend": _usd,
     "no_data": _seconds,
     "identity_unknown": _share,
     "unpriced": _share,
-    "probe_budget": _usd,
 }

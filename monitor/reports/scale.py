@@ -7,6 +7,8 @@ from decimal import Decimal
 from math import ceil, floor, log10
 from zoneinfo import ZoneInfo
 
+from monitor.domain import amount_text, usd_text
+
 _STEPS = (1, 2, 2.5, 5, 10)
 _SPANS = (
     *(timedelta(seconds=seconds) for seconds in (1, 2, 5, 10, 15, 30)),
@@ -109,13 +111,6 @@ def usd(
     """
     if value is None:
         return "–"
-    if high is not None and usd(high) != usd(value):
-        return f"between {usd(value)} and {usd(high, at_least=at_least)}"
-    shown = "0" if not value else f"{value:,.2f}" if value >= 1 else _small(Decimal(value))
-    return f"{'≥ ' if at_least else ''}${shown}"
-
-
-def _small(value: Decimal) -> str:
-    places = min(max(2, 3 - value.adjusted()), 10)
-    text = f"{value:.{places}f}".rstrip("0")
-    return text + "0" * max(0, 2 - len(text.partition(".")[2]))
+    if high is not None:
+        return amount_text(Decimal(value), high, at_least=at_least).replace("at least ", "≥ ")
+    return f"{'≥ ' if at_least else ''}{usd_text(value)}"

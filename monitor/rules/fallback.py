@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, State, Verdict
+from monitor.domain import Incident, Sample, State, Verdict, usd_text
 from monitor.rules.literal import unseen
 from monitor.rules.shares import ShareLimits, unjudged
 from monitor.rules.windows import Window
@@ -97,10 +97,10 @@ def _compared(
     told = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:
-        told["Cost a query"] = f"${now:.6f}" + (f", before ${before:.6f}" if before else "")
+        told["Cost a query"] = usd_text(now) + (f", before {usd_text(before)}" if before else "")
         if a_day:
-            earlier = f", before ${before * a_day:.2f}" if before else ""
-            told["Cost a day"] = f"${now * a_day:.2f}{earlier}, for {a_day:,} queries"
+            earlier = f", before {usd_text(before * a_day)}" if before else ""
+            told["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
     return {label: said for label, said in told.items() if said}
 
 

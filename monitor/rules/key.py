@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import AccountState, Incident, Reading, State, Verdict
+from monitor.domain import AccountState, Incident, Reading, State, Verdict, usd_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +71,11 @@ class Key:
     def _credit(self, credit: Credit, now: datetime) -> Verdict:
         left, day, provider = credit.left_usd, credit.day_usd, credit.provider
         if left >= day:
-            return self._verdict(credit, State.HOLD, f"${left:.2f} is left on the key.")
-        said = f"${left:.2f} is left on the key of {provider}, which spends ${day:.2f} a day."
+            return self._verdict(credit, State.HOLD, f"{usd_text(left)} is left on the key.")
+        said = (
+            f"{usd_text(left)} is left on the key of {provider}, "
+            f"which spends {usd_text(day)} a day."
+        )
         once = f"credit {now.astimezone(UTC).date()}"
         return self._verdict(credit, State.NOTICE, said, once=once)
 

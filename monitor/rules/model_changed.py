@@ -219,7 +219,7 @@ def _mean_cost(samples: Sequence[Sample]) -> str | None:
     if not ends:
         return None
     low, high = (sum(usd, Decimal(0)) / len(ends) for usd in zip(*ends, strict=True))
-    return amount_text(low, high, lambda usd: f"${usd:.6f}")
+    return amount_text(low, high)
 
 
 def _median_ms(samples: Sequence[Sample]) -> float | None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text
+from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text, usd_text
 from monitor.rules.limits import at_least, positive
 
 
@@ -49,7 +49,7 @@ class ProbeBudget:
             state = State.HOLD if standing is not None and standing.open else State.OK
         stopped = reached and state is State.BREACH
         pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
-        spent = amount_text(day.total_usd, day.high_usd, lambda usd: f"${usd:.4f}")
+        spent = amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)
         return Verdict(
             rule=self.name,
             scope=ALL,
@@ -57,7 +57,7 @@ class ProbeBudget:
             value=day.high_usd,
             limit=self.limit_usd,
             because=f"{probes} probes of {day.day} cost {spent}; "
-            f"budget ${self.limit_usd:.2f}, {self.limit_probes} probes.{pause}",
+            f"budget {usd_text(self.limit_usd, exact=True)}, {self.limit_probes} probes.{pause}",
             once=f"{day.day}" if stopped else None,
             since=now if stopped else None,  # probing stopped with the probe that reached it
         )

@@ -10,11 +10,10 @@ from operator import itemgetter
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text
+from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text, usd_text
 from monitor.rules.limits import at_least, positive, zone
 
 SLICE = timedelta(minutes=5)
-_CENT = Decimal("0.01")
 _AT = itemgetter(0)
 _LOW = 3  # standard errors below the mean rate: what is told early should come true
 
@@ -80,9 +79,9 @@ class DailySpend:
         final = standing.value if day is None else day.total_usd
         ended = f"The day {told} is over"
         if day is not None and day.high_usd:
-            ended += f", at {amount_text(day.total_usd, day.high_usd, _cents)}"
+            ended += f", at {amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)}"
         elif final:
-            ended += f", at ${final:.2f}"
+            ended += f", at {usd_text(final, beside=self.limit_usd)}"
         return self._verdict(State.OK, final, f"{ended}.")
 
     def _upper_end(self, days: Sequence[Spend], standing: Incident | None) -> Verdict:
@@ -139,7 +138,7 @@ class DailySpend:
             return None
         crossing = (now + SLICE * (missing / rate)).astimezone(ZoneInfo(self.timezone))
         because = (
-            f"At this rate the spend of {today.day} crosses ${self.limit_usd:.2f} at "
+            f"At this rate the spend of {today.day} crosses {self._limit} at "
             f"{crossing:%H:%M} {self.timezone}; it is {self._sum(today)} now."
         )
         once = f"{today.day} at this rate"
@@ -147,15 +146,17 @@ class DailySpend:
 
     def _so_far(self, day: Spend) -> str:
         so_far = f"Spend of {day.day} ({self.timezone}) is {self._sum(day)}"
-        return f"{so_far}; limit ${self.limit_usd:.2f}."
+        return f"{so_far}; limit {self._limit}."
 
     def _sum(self, day: Spend) -> str:
         """Cents, and further digits where cents would not show on which side it lies."""
-        return amount_text(day.total_usd, day.high_usd, self._usd, at_least=day.at_least)
+        return amount_text(
+            day.total_usd, day.high_usd, beside=self.limit_usd, at_least=day.at_least
+        )
 
-    def _usd(self, usd: Decimal) -> str:
-        places = 2 if abs(usd - self.limit_usd) >= _CENT else 6
-        return f"${usd:.{places}f}"
+    @property
+    def _limit(self) -> str:
+        return usd_text(self.limit_usd, exact=True)
 
     def _verdict(
         self,
@@ -176,10 +177,6 @@ class DailySpend:
             once=once,
             since=since,
         )
-
-
-def _cents(usd: Decimal) -> str:
-    return f"${usd:.2f}"
 
 
 def _day_told(standing: Incident | None) -> str | None:

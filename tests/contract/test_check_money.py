@@ -47,11 +47,11 @@ def test_the_projection_names_the_day_and_the_month_on_every_model(tmp_path: Pat
     target = configured.targets["rag"]
     assert list(_projection(target, book, budget)) == [
         "projected spend of rag (a month is 30 days):",
-        "  expected m/one: probes $0.0600/day + traffic $0.0500/day = $0.1100/day, $3.3000/month",
-        "  fallback m/two: probes $0.6000/day + traffic $0.5000/day = $1.1000/day, $33.0000/month"
+        "  expected m/one: probes $0.06/day + traffic $0.05/day = $0.11/day, $3.30/month",
+        "  fallback m/two: probes $0.60/day + traffic $0.50/day = $1.10/day, $33.00/month"
         "; the probe budget stops probes at $0.50/day",
         "  fallback m/three: no price for m/three",
-        "  model unknown: between $0.000500 and $0.005000 an answer",
+        "  model unknown: between $0.0005 and $0.0050 an answer",
     ]
 
 

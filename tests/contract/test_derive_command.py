@@ -91,7 +91,7 @@ def test_names_that_are_known_now_are_judged_and_priced(derived: Any, database_u
     assert lines[:2] == ["  identity: unknown → fallback: 2", "  identity: unknown → expected: 1"]
     assert "  model: model not identified → claude-haiku-4.5: 2" in lines
     assert "  cost: none, no one can tell which model answered → estimated: 3" in lines
-    assert lines[-1].startswith("  spent on them: $0 → $0.00")
+    assert lines[-1].startswith("  spent on them: $0.00 → $0.00")
 
 
 PRICES = f"""
@@ -113,7 +113,7 @@ def test_answers_of_unknown_model_are_priced_as_a_range(derived: Any, database_u
     assert rows(database_url, ENDS) == [ends, ends, (None, None, None)]
     assert told.splitlines()[1:] == [
         "  cost: none, no one can tell which model answered → range, the model is unknown: 2",
-        "  spent on them: $0 → between $0.00048 and $0.004",
+        "  spent on them: $0.00 → between $0.00048 and $0.00400",
     ]
     assert derived([], more=PRICES) == "rag: 0 of 3 observations are judged otherwise now\n"
     more = PRICES.replace('input = "1"', 'input = "2"')
@@ -128,7 +128,7 @@ def test_a_model_that_is_known_now_has_a_cost_and_no_range(derived: Any, databas
     told = derived(series([ranged]), more=PRICES)
     assert rows(database_url, ENDS) == [(Decimal("0.002"), None, None)]
     assert rows(database_url, ROWS)[0][3] == "reported", "the range was one of reported tokens"
-    assert "  spent on them: between $0.00024 and $0.002 → $0.002" in told.splitlines()
+    assert "  spent on them: between $0.00024 and $0.00200 → $0.002" in told.splitlines()
 
 
 def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) -> None:

@@ -1,13 +1,16 @@
 """An answer of unknown model costs a range: the cheapest to the most expensive declared model."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text
+import monitor
+from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text, usd_text
 from monitor.pricing import book, priced_or_ranged
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -118,11 +121,60 @@ def test_a_name_nobody_knows_is_an_unknown_model() -> None:
         ("0.40", "2.10", False, "between $0.40 and $2.10"),
         ("0.40", "2.10", True, "between $0.40 and at least $2.10"),
         ("0", "2.10", False, "between $0.00 and $2.10"),
-        ("0.401", "0.402", False, "$0.40"),
+        ("0.401", "0.402", False, "between $0.401 and $0.402"),
+        ("1.001", "1.002", False, "$1.00"),
+        ("0", "0.0002", False, "between $0.0000 and $0.0002"),  # zero is zero
+        ("0.000012", "0.0002", False, "between $0.000012 and $0.000200"),
+        ("0.00000012345", "2", False, "between $0.0000001234 and $2.0000000000"),
     ],
 )
 def test_an_amount_names_both_ends_where_they_differ(
     low: str, high: str, at_least: bool, text: str
 ) -> None:
-    said = amount_text(Decimal(low), Decimal(high), lambda usd: f"${usd:.2f}", at_least=at_least)
-    assert said == text
+    assert amount_text(Decimal(low), Decimal(high), at_least=at_least) == text
+
+
+@pytest.mark.parametrize(
+    ("usd", "text"),
+    [
+        ("0", "$0.00"), ("0.4", "$0.40"), ("0.004", "$0.004"), ("0.000152", "$0.000152"),
+        ("0.00001", "$0.00001"), ("1234.5", "$1,234.50"), ("-0.25", "-$0.25"),
+        ("0.12345678", "$0.1235"), ("0.99999", "$1.00"), ("1E-12", "$0.000000000001"),
+        ("1E-40", "less than $0.000000000001"), ("2.003", "$2.00"),
+    ],
+)  # fmt: skip
+def test_an_amount_has_cents_and_as_many_digits_as_mean_something(usd: str, text: str) -> None:
+    assert usd_text(Decimal(usd)) == text
+    assert usd_text(float(usd)) == text
+
+
+@pytest.mark.parametrize("digits", range(1, 30))
+def test_no_positive_amount_reads_as_zero(digits: int) -> None:
+    usd = Decimal(3).scaleb(-digits)
+    for text in (usd_text(usd), amount_text(Decimal(0), usd), usd_text(usd, exact=True)):
+        assert any(figure in text for figure in "13")
+
+
+@pytest.mark.parametrize(
+    ("usd", "beside", "text"),
+    [
+        ("2.000001", "2", "$2.000001"), ("2.03", "2", "$2.03"), ("2", "2.000001", "$2.00"),
+        ("0.004001", "0.004", "$0.004001"), ("1.9999", "2.00", "$1.9999"),
+    ],
+)  # fmt: skip
+def test_an_amount_that_differs_from_its_limit_reads_otherwise(
+    usd: str, beside: str, text: str
+) -> None:
+    assert usd_text(Decimal(usd), beside=Decimal(beside)) == text
+
+
+def test_both_ends_of_a_range_have_as_many_digits() -> None:
+    ends = Decimal("2.003"), Decimal("2.50")
+    assert amount_text(*ends, beside=Decimal("2.00")) == "between $2.003 and $2.500"
+
+
+def test_money_is_formatted_in_one_place_only() -> None:
+    private = re.compile(r"\$\{[^{}]*:[^{}]*f\}")  # `${usd:.4f}`
+    sources = Path(monitor.__file__).parent.rglob("*.py")
+    found = [path.name for path in sources if private.search(path.read_text(encoding="utf-8"))]
+    assert found == ["money.py"]

@@ -22,11 +22,11 @@ UNPRICED = observation(cost_usd=None, cost_source=None)
 @pytest.mark.parametrize(
     ("seen", "cost"),
     [
-        ([observation()], "0.000007"),
-        ([changed()], "0.000200 to 0.001100"),
-        ([observation(), changed()], "0.000207 to 0.001107"),
-        ([observation(), UNPRICED], "≥ 0.000007"),
-        ([changed(), UNPRICED], "0.000200 to ≥ 0.001100"),
+        ([observation()], "$0.000007"),
+        ([changed()], "between $0.0002 and $0.0011"),
+        ([observation(), changed()], "between $0.000207 and $0.001107"),
+        ([observation(), UNPRICED], "at least $0.000007"),
+        ([changed(), UNPRICED], "between $0.0002 and at least $0.0011"),
         ([UNPRICED], "not known"),
     ],
 )

@@ -56,8 +56,9 @@ def test_days_begin_at_midnight_of_the_zone_also_when_the_clock_changes() -> Non
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(None, "–"), (Decimal(0), "$0"), (Decimal("0.000141"), "$0.000141"), (Decimal("0.5"), "$0.50"),
-     (Decimal("1.005"), "$1.00"), (Decimal("1234.5"), "$1,234.50"), (Decimal("1E-12"), "$0.00")],
+    [(None, "–"), (Decimal(0), "$0.00"), (Decimal("0.000141"), "$0.000141"),
+     (Decimal("0.5"), "$0.50"), (Decimal("1.005"), "$1.00"), (Decimal("1234.5"), "$1,234.50"),
+     (Decimal("1E-12"), "$0.000000000001")],
 )  # fmt: skip
 def test_money_is_never_shown_in_exponents(value: Decimal | None, shown: str) -> None:
     assert usd(value) == shown
@@ -211,7 +212,7 @@ def test_money_between_two_ends_is_written_with_both() -> None:
     assert usd(Decimal("0.40"), high=Decimal("2.10")) == "between $0.40 and $2.10"
     assert usd(Decimal("0.40"), high=Decimal("2.10"), at_least=True) == "between $0.40 and ≥ $2.10"
     assert usd(Decimal("0.40"), high=Decimal("0.40"), at_least=True) == "≥ $0.40"
-    assert usd(Decimal(0), high=Decimal("2.10")) == "between $0 and $2.10"
+    assert usd(Decimal(0), high=Decimal("2.10")) == "between $0.00 and $2.10"
 
 
 def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() -> None:

@@ -37,7 +37,7 @@ def test_a_reached_budget_is_a_breach(usd: str, probes: int, state: State) -> No
 def test_the_sentence_says_until_when_probing_pauses() -> None:
     verdict = ProbeBudget().judge(probing("0.51"), None, NOON)
     assert verdict.because == (
-        "864 probes of 2026-11-23 cost $0.5100; budget $0.50, 20000 probes. "
+        "864 probes of 2026-11-23 cost $0.51; budget $0.50, 20000 probes. "
         "Probing pauses until 00:00 UTC."
     )
     assert (verdict.scope, verdict.once) == ("all", TODAY)
@@ -69,5 +69,5 @@ def test_answers_of_unknown_model_count_as_the_most_expensive_declared_one() -> 
     )
     assert (verdict.state, verdict.value) == (State.BREACH, Decimal("0.50"))
     assert verdict.because.startswith(
-        "864 probes of 2026-11-23 cost between $0.1000 and $0.5000; budget $0.50"
+        "864 probes of 2026-11-23 cost between $0.10 and $0.50; budget $0.50"
     )

@@ -55,12 +55,27 @@ def test_a_day_is_over_its_limit_by_the_exact_sum(usd: str, state: State, once: 
     ("usd", "said"),
     [
         ("2.03", "Spend of 2026-11-23 (UTC) is $2.03; limit $2.00."),
-        ("2.002845", "Spend of 2026-11-23 (UTC) is $2.002845; limit $2.00."),
+        ("2.002845", "Spend of 2026-11-23 (UTC) is $2.003; limit $2.00."),
         ("4.50", "Spend of 2026-11-23 (UTC) is $4.50; limit $2.00. That is over 2 times it."),
     ],
 )
 def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, said: str) -> None:
     assert DailySpend().judge([day(usd)], None, NOON).because == said
+
+
+@pytest.mark.parametrize(
+    ("usd", "limit", "said"),
+    [
+        ("0.001", "0.004", "is $0.001; limit $0.004."),  # neither reads as zero
+        ("0.004002", "0.004", "is $0.004002; limit $0.004."),
+        ("5", "2.005", "is $5.00; limit $2.005. That is over 2 times it."),
+    ],
+)
+def test_small_amounts_and_limits_have_the_digits_they_need(
+    usd: str, limit: str, said: str
+) -> None:
+    verdict = DailySpend(limit_usd=Decimal(limit)).judge([day(usd)], None, NOON)
+    assert verdict.because.endswith(said)
 
 
 def test_a_sum_with_something_unpriced_says_at_least() -> None:
@@ -219,7 +234,7 @@ def test_an_upper_end_with_something_unpriced_is_at_least_that() -> None:
 
 
 def test_an_upper_end_just_over_the_limit_shows_its_digits() -> None:
-    assert "between $0.40 and $2.000004" in upper(ranged("0.40", "2.000004")).because
+    assert "between $0.400000 and $2.000004" in upper(ranged("0.40", "2.000004")).because
 
 
 def test_yesterday_is_said_as_yesterdays_and_today_comes_first() -> None:

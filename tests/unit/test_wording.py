@@ -35,9 +35,8 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     ("ttft", 1840.4, "1,840 ms"),
     ("fallback", 0.6, "60 %"),
     ("fallback", 0.125, "12.5 %"),
-    ("spend", Decimal("2.0004"), "$2.0004"),  # over a limit of $2.00, and seen to be
     ("spend", Decimal("12.5"), "$12.50"),
-    ("spend", Decimal("0.00031"), "$0.0003"),
+    ("spend", Decimal("0.00031"), "$0.00031"),
     ("spend", Decimal(0), "$0.00"),
     ("down", Decimal("5.000"), "5"),
     ("no_data", 905.0, "15 min"),
@@ -46,6 +45,23 @@ def test_a_code_span_has_no_backtick_inside() -> None:
 ])  # fmt: skip
 def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, said: str) -> None:
     assert amount(rule, value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "said"),
+    [
+        ("2.0004", "2.00", "$2.0004"),  # over the limit, and seen to be
+        ("2.0412", "2.00", "$2.04"),
+        ("2.00", "2.00", "$2.00"),
+        ("0.001", "0.004", "$0.001"),
+        ("0.004", "0.004", "$0.004"),
+        ("2.005", "2.005", "$2.005"),  # a limit, as it was set
+    ],
+)
+def test_an_amount_of_money_shows_on_which_side_of_its_limit_it_lies(
+    value: str, limit: str, said: str
+) -> None:
+    assert amount("spend", Decimal(value), limit=Decimal(limit)) == said
 
 
 @pytest.mark.parametrize(("seconds", "said"), [
