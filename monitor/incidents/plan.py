@@ -14,7 +14,7 @@ from datetime import datetime
 from monitor.domain import Incident, Notice, State, Status, Verdict, incident_key
 from monitor.incidents.silence import Silence, silent
 from monitor.incidents.states import Change, Policy, advance
-from monitor.incidents.stories import Key, Story, rank, stories, story_of
+from monitor.incidents.stories import Key, Story, adds_nothing, rank, stories, story_of
 from monitor.incidents.telling import passing_notice, story_notice
 
 
@@ -68,6 +68,7 @@ class _Draft:
         self.notices: dict[Key, Notice] = {}
         self.reported: dict[Key, tuple[Key, ...]] = {}
         self.joined: set[Key] = set()  # incidents the channel did not know of
+        self.unheard: set[Key] = set()  # joined a message that says it already
         self.stale: Collection[Key] = ()
         self.silence, self.policy, self.now = silence, policy, now
 
@@ -95,7 +96,10 @@ class _Draft:
             if self.may_tell(incident):
                 told = [s for s in stories(self.incidents) if self.may_tell(s.leader)]
                 story = story_of(incident, told, stale=self.stale)
-                self.joined.add(incident.key)
+                if story is not None and adds_nothing(incident, story):
+                    self.unheard.add(incident.key)
+                else:
+                    self.joined.add(incident.key)
                 if story is None:
                     self.put(replace(incident, told=Status.FIRING, part_of=None))
                 else:
@@ -122,8 +126,12 @@ class _Draft:
             self.put(reminded)
             self.changes[leader.key] = Change.REMINDED
             self.tell(replace(story, leader=reminded), Status.STILL_FIRING)
-        elif any(self.changes.get(i.key) is Change.RESOLVED for i in story.members):
+        elif any(self.is_correction(member) for member in story.members):
             self.tell(story, Status.FIRING, quiet=True)
+
+    def is_correction(self, member: Incident) -> bool:
+        """Whether the message must be brought up to date, without a sound."""
+        return self.changes.get(member.key) is Change.RESOLVED or member.key in self.unheard
 
     def due(self, story: Story) -> datetime:
         """When a story is to be told again; sooner once its leader is over and a part is not."""

@@ -71,6 +71,12 @@ def stories(incidents: Mapping[Key, Incident]) -> list[Story]:
     ]
 
 
+def adds_nothing(incident: Incident, story: Story) -> bool:
+    """Whether people know it already: a TTFT that nobody could measure beside an outage."""
+    outage = any(member.open and member.rule == "down" for member in story.members)
+    return outage and incident.rule == "ttft" and incident.value is None
+
+
 def story_of(
     incident: Incident, told: Iterable[Story], *, stale: Collection[Key] = ()
 ) -> Story | None:

@@ -197,9 +197,7 @@ class Ttft:
         heard: Sequence[_Heard],
         facts: Mapping[str, str] | None = None,
     ) -> Verdict:
-        value = median([mean.ms for _, mean in heard])
-        over = "the last round" if len(heard) == 1 else f"the median of {len(heard)} rounds"
-        last = ", ".join(f"{mean.ms:.0f}" for _, mean in heard[:_SHOWN])
+        value, because = self._summary([mean for _, mean in heard])
         samples = [sample for round_, _ in heard for sample in round_.samples] if facts else []
         return Verdict(
             rule=self.name,
@@ -207,12 +205,26 @@ class Ttft:
             state=state,
             value=value,
             limit=self.limit_ms,
-            because=f"TTFT is {value:.0f} ms, {over}; limit {self.limit_ms:g} ms. "
-            f"Latest first: {last} ms.",
+            because=because,
             rows=tuple(sample.id for sample in samples[:_ROWS]),
             facts={**facts, **_by_query(samples)} if facts else {},
             since=self._slow_since(heard) if state is State.BREACH else None,
         )
+
+    def _summary(self, means: Sequence[Mean]) -> tuple[float | None, str]:
+        """The TTFT of the rounds and the sentence; None where most have none, newest first."""
+        limit, rounds = f"limit {self.limit_ms:g} ms.", len(means)
+        silent = sum(not mean.measured for mean in means)
+        if 2 * silent >= rounds:
+            where = f"{rounds} rounds" if rounds > 1 else "the last round"
+            where = where if silent == rounds else f"{silent} of {where}"
+            return None, f"No first token in {where}; {limit}"
+        value = median([mean.ms for mean in means])
+        over = "the last round" if rounds == 1 else f"the median of {rounds} rounds"
+        last = [f"{mean.ms:.0f} ms" if mean.measured else "none" for mean in means[:_SHOWN]]
+        if all(mean.measured for mean in means[:_SHOWN]):
+            last = [", ".join(last).replace(" ms,", ",")]
+        return value, f"TTFT is {value:.0f} ms, {over}; {limit} Latest first: {', '.join(last)}."
 
     def _slow_since(self, heard: Sequence[_Heard]) -> datetime | None:
         """Start of the first slow round among those that prove the breach, newest first."""

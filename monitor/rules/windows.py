@@ -34,11 +34,20 @@ _HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcom
 
 @dataclass(frozen=True, slots=True)
 class Mean:
-    """A round's mean TTFT over `readings` queries, as it was and with each query capped."""
+    """A round's mean TTFT over `readings` queries, as it was and with each query capped.
+
+    `missed`: how many of them gave no first token in time. They count as the cap.
+    """
 
     readings: int
+    missed: int
     ms: float
     capped_ms: float
+
+    @property
+    def measured(self) -> bool:
+        """Whether any query has a TTFT: the mean of none is the cap, and no measurement."""
+        return self.missed < self.readings
 
 
 class Round:
@@ -68,8 +77,9 @@ class Round:
             ]
             capped = [min(max(ms, _LEAST_MS), cap_ms) for ms in latencies]
             self._cap_ms = cap_ms
+            missed = len(latencies) - sum(s.ttft_ms is not None for s in self.samples)
             self._mean = (
-                Mean(len(latencies), fmean(latencies), fmean(capped)) if latencies else None
+                Mean(len(latencies), missed, fmean(latencies), fmean(capped)) if latencies else None
             )
         return self._mean
 

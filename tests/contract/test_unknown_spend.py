@@ -151,4 +151,4 @@ async def test_show_names_both_ends_of_what_ran_up_while_an_incident_was_open(
     monkeypatch.setenv("SERVICE_KEY", "canary-key-4711")
     monkeypatch.setenv("DATABASE_URL", database_url)
     await asyncio.to_thread(show, 1)
-    assert "  cost while open: between $0.0010 and $0.4000\n" in capsys.readouterr().out
+    assert "  cost while open: between $0.001 and $0.400\n" in capsys.readouterr().out

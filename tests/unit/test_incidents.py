@@ -501,3 +501,26 @@ def test_nothing_is_given_up_while_another_configuration_may_still_judge_it() ->
     story.judge(breach("ttft", scope="old"))
     story.now -= HOUR / 2
     assert ended(story) == []
+
+
+def test_a_ttft_of_timeouts_alone_beside_an_announced_outage_makes_no_sound() -> None:
+    story = Story()
+    story.judge(breach("down"))
+    [joined] = story.judge(breach("down"), breach("ttft", value=None))
+    assert (joined.status, joined.rule, joined.quiet) == (FIRING, "down", True)
+    [slow] = story.judge(well("down"), breach("fallback"))
+    assert not slow.quiet, "a new symptom is audible"
+
+
+def test_a_slow_ttft_beside_an_announced_outage_is_audible() -> None:
+    story = Story()
+    story.judge(breach("down"))
+    [joined] = story.judge(breach("down"), breach("ttft", value=2400.0))
+    assert (joined.status, joined.quiet) == (STILL, False)
+
+
+def test_an_outage_that_joins_a_ttft_of_timeouts_is_audible() -> None:
+    story = Story()
+    story.judge(breach("ttft", value=None))
+    [joined] = story.judge(breach("ttft", value=None), breach("down"))
+    assert (joined.status, joined.rule, joined.quiet) == (STILL, "down", False)

@@ -61,7 +61,8 @@ def test_a_missed_first_token_deadline_counts_as_the_cap() -> None:
     seen = window(marked(slots))
     verdict = Ttft().judge(seen, None, after(seen))
     assert verdict.state is State.BREACH
-    assert verdict.value == 2400
+    assert verdict.value is None, "2400 ms is the cap and no measurement"
+    assert verdict.because == "No first token in 3 rounds; limit 1200 ms."
     assert verdict.facts["No first token"] == "9 probes"
 
 
@@ -252,3 +253,28 @@ def test_consecutive_is_over_after_as_many_good_rounds() -> None:
 def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
     with pytest.raises(ValueError, match=f"^{said}$"):
         Ttft(**limits)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("marks", "value", "sentence"),
+    [
+        ("TTT|TTT|TTT|TTT", None, "No first token in 4 rounds; limit 1200 ms."),
+        ("SSS|TTT|TTT", None, "No first token in 2 of 3 rounds; limit 1200 ms."),
+        ("SSS|TTT|SSS", 2200, "TTFT is 2200 ms, the median of 3 rounds; limit 1200 ms. "
+                              "Latest first: 2200 ms, none, 2200 ms."),
+    ],
+)  # fmt: skip
+def test_rounds_without_a_first_token_have_no_ttft(
+    marks: str, value: float | None, sentence: str
+) -> None:
+    quick = "|".join(["..."] * 30)
+    samples = [
+        replace(s, ttft_ms=2200.0) if s.query.startswith("q") and slow == "S" else s
+        for s, slow in zip(
+            marked(f"{quick}|{marks}".replace("S", ".")), f"{quick}|{marks}".replace("|", ""),
+            strict=True,
+        )
+    ]  # fmt: skip
+    seen = window(iter(samples))
+    verdict = Ttft().judge(seen, None, after(seen))
+    assert (verdict.state, verdict.value, verdict.because) == (State.BREACH, value, sentence)
