@@ -53,7 +53,7 @@ async def test_a_day_of_unknown_models_is_announced_by_its_upper_end_once(
         assert await judging.evaluate(watch)
         [(status, _, sentence)] = await ask(database, NOTICES)
         assert status == "NOTICE"
-        assert "is between $0.01 and $2.04; limit $2.00. The model of some answers" in sentence
+        assert "is between $0.0051 and $2.0400; limit $2.00. The model of some answers" in sentence
         await add(database, changed(now))
         await judging.evaluate(watch)
         assert len(await ask(database, NOTICES)) == 1
