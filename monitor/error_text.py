@@ -1,18 +1,47 @@
 """The error message in the body of a response that is no answer: one text, whatever its shape."""
 
 import json
+import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 
 # Where services put the message, the most telling first: OAuth and Spring put a code in `error`.
-_KEYS = ("message", "msg", "error_description", "detail", "details", "error", "errors", "reason",
-         "description", "title")  # fmt: skip
+_KEYS = (
+    "message",
+    "faultstring",
+    "msg",
+    "error_description",
+    "error_message",
+    "errormessage",
+    "detail",
+    "details",
+    "error",
+    "errors",
+    "fault",
+    "reason",
+    "description",
+    "title",
+)
+_ELEMENTS = (
+    "message",
+    "faultstring",
+    "text",
+    "error_description",
+    "detail",
+    "reason",
+    "description",
+    "error",
+)  # of XML; `text` is that of SOAP 1.2
+_ELEMENT = re.compile(rf"<(?:\w+:)?({'|'.join(_ELEMENTS)})(?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
+_HEADING = re.compile(r"<h[1-3](?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
 _DEEPEST = 5
 _DECODER = json.JSONDecoder(strict=False)  # services break lines inside texts
 
 
 def error_text(body: str) -> str:
-    """The message in a body of JSON, of a web page or of an event stream; else the body itself.
+    """The message in a body of JSON, XML, a web page or an event stream; else the body itself.
 
     The text is foreign: not yet harmless, not yet free of our secrets. Never raises.
     """
@@ -21,7 +50,7 @@ def error_text(body: str) -> str:
         lines = (line.strip() for line in text.splitlines())
         text = next((line[5:].strip() for line in lines if line.startswith("data:")), text)
     if text.startswith("<"):
-        return _title(text) or body
+        return _in_markup(text) or body
     if text.startswith(("{", "[")):
         return _in_json(text) or body
     return body
@@ -63,10 +92,42 @@ def _in_cut_json(text: str) -> str | None:
     return None
 
 
-def _title(page: str) -> str | None:
-    """The title of a web page."""
+def _in_markup(text: str) -> str | None:
+    """The title of a web page, the message of an XML document, a heading, or all that is shown."""
+    text = text.replace("<![CDATA[", "").replace("]]>", "")
+    found = _title(text) or _in_element(text) or _first(_HEADING, text) or _shown(text)
+    return unescape(found).strip() or None
+
+
+def _title(page: str) -> str:
     start = page.lower().find("<title")
-    if start < 0:
-        return None
-    title = page[start:].partition(">")[2].partition("<")[0]
-    return title.strip() or None
+    return page[start:].partition(">")[2].partition("<")[0].strip() if start >= 0 else ""
+
+
+def _in_element(document: str) -> str:
+    """The text of the element that most likely is the message."""
+    texts: dict[str, str] = {}
+    for found in _ELEMENT.finditer(document):
+        texts.setdefault(found[1].lower(), found[2].strip())
+    return next((texts[name] for name in _ELEMENTS if texts.get(name)), "")
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found[1].strip() if found else ""
+
+
+def _shown(page: str) -> str:
+    """The text between the tags, without scripts and styles, blanks as single spaces."""
+    for hidden in ("script", "style"):
+        page = _without(page, hidden)
+    return " ".join(_TAG.sub(" ", page).split())
+
+
+def _without(page: str, element: str) -> str:
+    kept, at, lower = [], 0, page.lower()
+    while (start := lower.find(f"<{element}", at)) >= 0:
+        kept.append(page[at:start])
+        end = lower.find(f"</{element}", start)
+        at = len(page) if end < 0 else end
+    return "".join([*kept, page[at:]])

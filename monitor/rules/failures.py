@@ -3,18 +3,17 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from monitor.domain import Outcome, Sample
+from monitor.error_text import error_text
 from monitor.scrub import plain
 
 _SHORT = 120  # characters of a service's own words
 _NAMED = 3  # kinds of failure in one sentence
 _STATUS = re.compile(r"(HTTP \d{3})(?:: (.*))?")
-# What an error body in JSON says for people; it may be cut short.
-_SAID = re.compile(r'"(?:message|detail|error_description|error|title)": ?"([^"\\]+)')
 _VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")  # request ids, times: the same failure all the same
 _WORDS = "words: "  # kinds told apart by what the service said
-_TITLE = re.compile(r"<title>([^<]+)", re.IGNORECASE)
 
 
 def named(failed: Sequence[Sample]) -> str:
@@ -58,6 +57,6 @@ def _text(sample: Sample) -> str:
     return _words((status[2] or "") if status else error)
 
 
+@lru_cache(maxsize=512)  # the same failure again and again
 def _words(text: str) -> str:
-    found = _SAID.search(text) or _TITLE.search(text)
-    return plain(found[1] if found else text, _SHORT)
+    return plain(error_text(text), _SHORT)

@@ -38,6 +38,15 @@ def failed(*kinds: tuple[int, Outcome, str | None]) -> list[Sample]:
             [(5, STATUS, "HTTP 502: <html><head><title>502 Bad Gateway</title></head>")],
             "HTTP 502: 502 Bad Gateway",
         ),
+        (
+            [(5, STATUS, 'HTTP 400: {"message":"say \\"hi\\" now"}')],
+            'HTTP 400: say "hi" now',
+        ),
+        (
+            [(5, STATUS, 'HTTP 500: {"fault":{"faultstring":"Invalid key","detail":{}}}')],
+            "HTTP 500: Invalid key",
+        ),
+        ([(5, STATUS, "HTTP 502: <h1>Bad Gateway</h1><p>nginx")], "HTTP 502: Bad Gateway"),
         ([(5, STATUS, "HTTP 500: upstream died")], "HTTP 500: upstream died"),
         (
             [(5, EVENT, "authentication_error: invalid x-api-key")],
