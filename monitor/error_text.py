@@ -36,6 +36,7 @@ _ELEMENTS = (
 _ELEMENT = re.compile(rf"<(?:\w+:)?({'|'.join(_ELEMENTS)})(?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
 _HEADING = re.compile(r"<h[1-3](?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]?")  # of terminals: no text that anybody could read
 _DEEPEST = 5
 _DECODER = json.JSONDecoder(strict=False)  # services break lines inside texts
 
@@ -121,7 +122,7 @@ def _shown(page: str) -> str:
     """The text between the tags, without scripts and styles, blanks as single spaces."""
     for hidden in ("script", "style"):
         page = _without(page, hidden)
-    return " ".join(_TAG.sub(" ", page).split())
+    return " ".join(_ESCAPE.sub(" ", _TAG.sub(" ", page)).split())
 
 
 def _without(page: str, element: str) -> str:

@@ -63,7 +63,7 @@ async def test_a_day_of_unknown_models_is_announced_by_its_upper_end_once(
         await judging.evaluate(watch)
     _, (status, _, sentence) = await ask(database, NOTICES)
     assert status == "FIRING"
-    assert "is between $2.0052 and $4.0800; limit $2.00." in sentence
+    assert "is between $2.01 and $4.08; limit $2.00." in sentence
 
 
 async def test_the_low_ends_of_a_service_that_never_names_its_model_are_certain(
