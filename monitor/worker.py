@@ -112,6 +112,7 @@ class Worker:
         await self._run(keeping.prepare(self.watch))
         identity.prepare()
         await self._run(spooling.adopt(self.watch))
+        await self._run(telling.recheck(self.watch))
         await self._run(self._check_clock(correct=True))
         self._arm()
         self._scheduler.start()

@@ -33,6 +33,15 @@ async def deliver(watch: Watch) -> int:
     return sent
 
 
+async def recheck(watch: Watch) -> None:
+    """At start: a channel that refused for good is tried again now, not within the hour."""
+    try:
+        async with watch.database.begin() as connection:
+            await outbox.recheck(connection, watch.notifier.channel)
+    except Away as away:
+        log.warning("channel not rechecked", extra={"why": str(away)})
+
+
 async def _leased(watch: Watch) -> outbox.Leased | None:
     async with watch.database.begin() as connection:
         return await outbox.lease(connection, watch.notifier.channel)

@@ -256,6 +256,17 @@ async def settle(
             )
 
 
+async def recheck(connection: AsyncConnection, channel: str) -> None:
+    """Try a channel that refused for good again now: whoever restarts the worker may have fixed it.
+
+    It stays marked as broken until it takes a message.
+    """
+    refused = channels.c.broken_since.is_not(None)
+    await connection.execute(
+        update(channels).where(channels.c.channel == channel, refused).values(paused_until=None)
+    )
+
+
 # An edit alone notifies nobody. The two clocks may differ: never before the opening.
 _NOTIFIED = text("""
     UPDATE incidents AS i

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,6 +39,7 @@ ANSWER = [
     ("", '{"text": "Ciao! I am fine, thank you. What can I do for you?"}'),
     ("", '{"done": true}'),
 ]
+AGO = datetime.now(UTC) - timedelta(minutes=5)
 EPOCHS = "SELECT epoch, reverted_at IS NULL FROM identity_epochs ORDER BY epoch"
 CONFIGURATION = f"""
 [targets.rag]
@@ -399,15 +400,15 @@ def test_check_warns_of_every_way_in_which_a_change_would_go_unseen(database_url
     assert "a fallback is detected only if the response names its model" in warned()
     assert "rules fallback and model_changed are off" in warned(expected_models=())
     assert "expected_models" not in warned()
-    stored(database_url, lambda c: observations.add(c, [observation(
+    stored(database_url, lambda c: observations.add(c, [observation(slot=AGO, started_at=AGO,
         identity=Identity.UNKNOWN, evidence=(), claims=(), model_disclosed=None)]))  # fmt: skip
     assert "no stored answer of rag names its model: a silent fallback is not" in warned()
     assert "monitor baseline capture rag`" in warned()
     repeated = (Evidence(ClaimKind.FIELD, LLAMA, 0.0, "repeats the name that was asked for"),)
     stored(database_url, lambda c: observations.add(c, [observation(
-        query="kbli", evidence=repeated)]))  # fmt: skip
+        slot=AGO, started_at=AGO, query="kbli", evidence=repeated)]))  # fmt: skip
     assert "no stored answer of rag names its model" in warned(), "an echo names nobody"
-    stored(database_url, lambda c: observations.add(c, [observation(query="who")]))
+    stored(database_url, lambda c: observations.add(c, [observation(slot=AGO, started_at=AGO, query="who")]))
     assert "detected only by the model that the response names" in warned()
     prepared(database_url, profile=False)
     assert f"no answers of {HAIKU} are captured: a fallback to it is reported as model_changed, " \

@@ -167,6 +167,31 @@ async def test_a_refusal_for_good_keeps_the_row_marks_the_channel_and_is_looked_
         assert (await outbox.backlog(connection, CHANNEL)).broken_since is None
 
 
+async def test_a_worker_that_starts_tries_a_broken_channel_at_once(database: Database) -> None:
+    item = notice()
+    await add(database, item)
+    await lease(database)
+    await settle(database, item, GiveUp("invalid_auth", channel_broken=True))
+    assert await lease(database) is None
+    async with database.begin() as connection:
+        await outbox.recheck(connection, "another")
+    assert await lease(database) is None, "another channel is none of its business"
+    async with database.begin() as connection:
+        await outbox.recheck(connection, CHANNEL)
+        assert (await outbox.backlog(connection, CHANNEL)).broken_since is not None, "not proved"
+    assert await lease(database) is not None
+
+
+async def test_a_pause_that_slack_asked_for_outlives_a_restart(database: Database) -> None:
+    item = notice()
+    await add(database, item)
+    await lease(database)
+    await settle(database, item, TryLater("rate limited", after_s=60, channel_wide=True))
+    async with database.begin() as connection:
+        await outbox.recheck(connection, CHANNEL)
+    assert await lease(database) is None
+
+
 async def test_what_cannot_be_said_is_dead_and_blocks_nobody(
     database: Database, database_url: str
 ) -> None:
