@@ -408,7 +408,10 @@ def test_check_warns_of_every_way_in_which_a_change_would_go_unseen(database_url
     stored(database_url, lambda c: observations.add(c, [observation(
         slot=AGO, started_at=AGO, query="kbli", evidence=repeated)]))  # fmt: skip
     assert "no stored answer of rag names its model" in warned(), "an echo names nobody"
-    stored(database_url, lambda c: observations.add(c, [observation(slot=AGO, started_at=AGO, query="who")]))
+    stored(
+        database_url,
+        lambda c: observations.add(c, [observation(slot=AGO, started_at=AGO, query="who")]),
+    )
     assert "detected only by the model that the response names" in warned()
     prepared(database_url, profile=False)
     assert f"no answers of {HAIKU} are captured: a fallback to it is reported as model_changed, " \
