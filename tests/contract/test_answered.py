@@ -64,7 +64,7 @@ async def test_what_a_message_said_before_is_kept_while_answers_are_counted_agai
         await judging.evaluate(watch)
         await seen(watch, timedelta(minutes=10), {"ttft_ms": 3000.0} | CHANGED)
         await judging.evaluate(watch)
-    said = f"8 of 8 answers no longer match {LLAMA}; model not identified"
+    said = f"14 of 14 answers no longer match {LLAMA}; model not identified"
     assert rows(database_url, evidence) == [(True, said)]
 
 

@@ -66,7 +66,7 @@ async def test_a_service_that_answers_429_for_ever_is_no_data(
         rag = configured.targets["rag"]
         now = datetime.now(UTC)
         async with watching(configured, database) as just_begun:
-            watch = replace(just_begun, began_at=now - timedelta(minutes=31))
+            watch = replace(just_begun, began_s=just_begun.began_s - 31 * 60)
             await asking.ask_round(watch, rag, now, between=nothing)
             await judging.evaluate(watch)
     ((rule, because),) = rows(database_url, "SELECT rule, because FROM incidents")
