@@ -130,13 +130,19 @@ def weigh(
         and declared.side(claim.value)[0] in (Side.EXPECTED, Side.OTHER)
         for claim in distinct
     )
+    sides = {
+        declared.side(claim.value)[0]
+        for claim in distinct
+        if claim.source not in {*_IDS, *FALLBACK_COUNTS, *untrusted}
+    }
+    confirmed = Side.EXPECTED in sides and Side.OTHER not in sides
     weighed: list[Weighed] = []
     counted: set[tuple[ClaimKind, Side]] = set()
     for claim in distinct:
         if claim.source in untrusted:
             one = _weightless(claim, "named untrusted")
         elif claim.source in FALLBACK_COUNTS:
-            one = _fallbacks(claim, named=named)
+            one = _fallbacks(claim, named=named, confirmed=confirmed)
         elif claim.source in _IDS:
             one = _shape(claim, declared)
         else:
@@ -164,12 +170,18 @@ def _name(claim: Claim, declared: Declared) -> Weighed:
     return Weighed(_evidence(claim, nats, why=why), side, name, echo)
 
 
-def _fallbacks(claim: Claim, *, named: bool) -> Weighed:
-    """A gateway's count of fallbacks; where it also names the model, the name says more."""
+def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> Weighed:
+    """A gateway's count of fallbacks: a statement about its routing, not about the model.
+
+    Where the response names a model, the name decides. Gateways that count fallbacks name the
+    model of the route that answered, and another route may serve the same model.
+    """
     if not (claim.value.isdigit() and claim.value.strip("0")):
         return _weightless(claim, "no fallback in the gateway; says nothing of the service")
     if named:
         return _weightless(claim, "the gateway fell back; its header names to whom")
+    if confirmed:
+        return _weightless(claim, "the gateway fell back; the answer names the expected model")
     return Weighed(_evidence(claim, NATS[ClaimKind.HEADER], why="the gateway fell back"), Side.FELL)
 
 

@@ -45,9 +45,21 @@ def test_a_header_that_names_the_served_model_outweighs_the_repeated_name(header
 
 
 @pytest.mark.parametrize("header", sorted(FALLBACK_COUNTS))
-def test_a_count_of_failed_targets_is_a_fallback(header: str) -> None:
-    assert who({header: "1"}).identity is Identity.FALLBACK
+def test_a_count_of_failed_targets_is_a_fallback_unless_the_answer_names_the_expected_model(
+    header: str,
+) -> None:
+    unnamed = {"choices": [{"delta": {"content": "Hi"}}]}
+    assert who({header: "1"}, unnamed).identity is Identity.FALLBACK
+    assert who({header: "1"}, {"model": "claude-haiku-4-5"}).identity is Identity.FALLBACK
+    assert who({header: "1"}).identity is Identity.EXPECTED
     assert who({header: "0"}).identity is Identity.EXPECTED
+    assert who({header: "0"}, unnamed).identity is Identity.UNKNOWN
+
+
+def test_a_count_decides_where_the_body_is_not_trusted() -> None:
+    claims = heard({"cf-aig-step": "1"}).claims
+    judged = judge(claims, expected=[EXPECTED], fallbacks=[HAIKU], untrusted=["model"])
+    assert (judged.identity, judged.model) == (Identity.FALLBACK, HAIKU)
 
 
 @pytest.mark.parametrize(

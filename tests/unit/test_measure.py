@@ -1,14 +1,16 @@
 """Outcomes by the table of endings, latencies by their definitions, stamps by their quality."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from monitor.domain import Ending, Outcome, Piece, Reply, Stamp, Timing, Transcript, Usage
-from monitor.measure import outcome, timing
+from monitor.measure import INSTRUMENT, outcome, timing
 
 MS = 1_000_000
 NOTHING = Usage()
@@ -219,3 +221,12 @@ def test_stamp_is_degraded_where_text_was_held_back(heard: Reply, stamp: Stamp) 
 def test_stamp_of_the_exchange_is_never_made_better() -> None:
     assert timing(transcript(stamp=Stamp.USER), reply("tt")).stamp is Stamp.USER
     assert timing(transcript(stamp=Stamp.DEGRADED), reply("tt")).stamp is Stamp.DEGRADED
+
+
+def test_the_version_of_the_definitions_is_explained() -> None:
+    document = (Path(__file__).parents[2] / "docs/metrics.md").read_text(encoding="utf-8")
+    versions = document.split("## Versions of the definitions")[1]
+    assert [int(n) for n in re.findall(r"^\| (\d+) \|", versions, re.MULTILINE)] == list(
+        range(1, INSTRUMENT + 1)
+    )
+    assert f"(now {INSTRUMENT})" in document

@@ -59,8 +59,27 @@ def who(*told: str, text: str = "", **options: Any) -> Who:
         (["header x-litellm-model-name=anthropic/claude-3-5-haiku-20241022",
           "header x-litellm-model-group=haiku", "header x-litellm-attempted-fallbacks=1",
           "field model=haiku"], "fallback", "anthropic/claude-3-5-haiku-20241022"),
+        (["header x-litellm-attempted-fallbacks=1"],
+         "fallback", HAIKU),  # nothing names a model; one fallback is declared
+        (["header x-litellm-attempted-fallbacks=1", "field model=llama"], "fallback", HAIKU),
+        # a gateway that fell back to another route of the expected model
         (["header x-litellm-attempted-fallbacks=1", "field model=llama-4-scout"],
-         "fallback", HAIKU),  # the field repeats the request; one fallback is declared
+         "expected", "llama-4-scout"),
+        (["header cf-aig-step=2", "field model=meta-llama/llama-4-scout-17b-16e-instruct"],
+         "expected", "meta-llama/llama-4-scout-17b-16e-instruct"),
+        (["header helicone-fallback-index=1", "field model=llama-4-scout"],
+         "expected", "llama-4-scout"),
+        (["header x-bifrost-fallback-index=1", "sibling model_used=llama-4-scout"],
+         "expected", "llama-4-scout"),
+        (["header x-litellm-attempted-fallbacks=1",
+          "header x-litellm-model-group=llama-4-scout"], "expected", "llama-4-scout"),
+        # and to another model
+        (["header cf-aig-step=1", "field model=claude-3-5-haiku"], "fallback", "claude-3-5-haiku"),
+        (["header cf-aig-step=1", "field model=llama-4-scout",
+          "header cf-aig-model=claude-3-5-haiku"], "fallback", "claude-3-5-haiku"),
+        (["header cf-aig-step=1", "field model=llama-4-scout", "sibling fallback=claude-3-5-haiku"],
+         "fallback", "claude-3-5-haiku"),
+        (["header helicone-fallback-index=1", "header id=chatcmpl-1"], "fallback", HAIKU),
         (["header x-litellm-model-name=groq/llama-4-scout",
           "header x-litellm-attempted-fallbacks=2"], "expected", "groq/llama-4-scout"),
         (["header x-litellm-attempted-fallbacks=0"], "unknown", None),
