@@ -41,8 +41,9 @@ def statements() -> Iterator[tuple[str, str]]:
 
 
 def as_grafana_sends(statement: str) -> str:
-    """The statement with Grafana's macros and variables filled in."""
-    since, until = "now() - interval '2 days'", "now()"
+    """The statement with Grafana's macros and variables filled in: instants are bare literals."""
+    now = datetime.now(UTC)
+    since, until = (f"'{at:%Y-%m-%dT%H:%M:%S.%fZ}'" for at in (now - timedelta(days=2), now))
     filled = re.sub(r"\$__timeFilter\(([^()]+(?:\(\))?)\)",
                     rf"\1 BETWEEN {since} AND {until}", statement)  # fmt: skip
     filled = filled.replace("$__timeFrom()", since).replace("$__timeTo()", until)

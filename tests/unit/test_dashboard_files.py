@@ -8,26 +8,17 @@ import pytest
 
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = ["postgres", "prometheus"]
-# Ids of @grafana/data's valueFormats: misc, time, date and time, currency, data, rates, boolean.
-IDS = """
-    none string short sishort percent percentunit humidity dB candela hex0x hex sci locale pixel
-    hertz ns µs ms s m h d dtdurationms dtdurations dthms dtdhms timeticks clockms clocks
-    dateTimeAsIso dateTimeAsIsoNoDateIfToday dateTimeAsUS dateTimeAsLocal dateTimeAsSystem
-    dateTimeFromNow
-    currencyUSD currencyGBP currencyEUR currencyJPY currencyCHF
-    bytes decbytes bits decbits kbytes mbytes
-    cps ops reqps rps wps iops opm rpm wpm
-    bool bool_yes_no bool_on_off
-"""
-UNITS = set(IDS.split())
+# Extracted from Grafana's own packages; the file names them.
+GRAFANA: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "samples" / "grafana.json").read_text(encoding="utf-8")
+)
+UNITS = set(GRAFANA["units"])
+KEYS = {what: set(names) for what, names in GRAFANA["keys"].items()}
 CUSTOM: dict[str, Any] = {
-    "drawStyle": {"line", "bars", "points"},
-    "showPoints": {"auto", "always", "never"},
     "lineWidth": range(11),
     "fillOpacity": range(101),
     "spanNulls": {True, False},
-    "stacking": {"none", "normal", "percent"},
-    "thresholdsStyle": {"off", "line", "dashed", "area", "line+area", "dashed+area", "series"},
+    **{name: GRAFANA[name] for name in ("drawStyle", "showPoints", "stacking", "thresholdsStyle")},
 }
 FORMATS = {"time_series", "table"}
 SOURCES = {"grafana-postgresql-datasource", "prometheus"}
@@ -47,6 +38,7 @@ PANELS = [
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dashboard_has_what_grafana_asks_for(name: str) -> None:
     board = dashboard(name)
+    assert board.keys() <= KEYS["dashboard"]
     assert board["title"]
     assert 0 < len(board["uid"]) <= 40
     assert board["schemaVersion"] >= 36
@@ -54,10 +46,12 @@ def test_a_dashboard_has_what_grafana_asks_for(name: str) -> None:
     ids = [panel["id"] for panel in board["panels"]]
     assert len(ids) == len(set(ids)) >= 10
     for variable in board["templating"]["list"]:
-        assert variable["type"] in {"datasource", "query", "custom", "constant", "interval"}
+        assert variable.keys() <= KEYS["variable"]
+        assert variable["type"] in GRAFANA["variables"]
         assert variable["name"]
         assert variable["query"]
     for annotation in board["annotations"]["list"]:
+        assert annotation.keys() <= KEYS["annotation"]
         assert annotation["name"]
         assert annotation["datasource"]["type"] in SOURCES
 
@@ -65,6 +59,7 @@ def test_a_dashboard_has_what_grafana_asks_for(name: str) -> None:
 @pytest.mark.parametrize("panel", PANELS)
 def test_a_panel_has_what_grafana_asks_for(panel: dict[str, Any]) -> None:
     assert panel["type"] in {"timeseries", "stat", "table"}
+    assert panel.keys() <= KEYS["panel"]
     assert panel["title"]
     assert panel["gridPos"].keys() == {"x", "y", "w", "h"}
     assert all(isinstance(size, int) for size in panel["gridPos"].values())
@@ -87,18 +82,20 @@ def test_a_panel_has_what_grafana_asks_for(panel: dict[str, Any]) -> None:
 @pytest.mark.parametrize("panel", PANELS)
 def test_units_thresholds_and_styles_are_ones_that_grafana_knows(panel: dict[str, Any]) -> None:
     defaults, overrides = panel["fieldConfig"]["defaults"], panel["fieldConfig"]["overrides"]
+    assert defaults.keys() <= KEYS["field"]
     assert defaults["unit"] in UNITS
     for override in overrides:
-        assert override["matcher"]["id"] in {"byName", "byRegexp", "byType", "byFrameRefID"}
+        assert override["matcher"]["id"] in GRAFANA["field_matchers"]
         assert override["matcher"]["options"]
         for change in override["properties"]:
             assert change["id"] == "unit"
             assert change["value"] in UNITS
+    assert defaults.get("custom", {}).keys() <= KEYS["custom"]
     for name, value in defaults.get("custom", {}).items():
         assert (value["mode"] if isinstance(value, dict) else value) in CUSTOM[name], name
     thresholds = defaults.get("thresholds")
     if thresholds:
-        assert thresholds["mode"] in {"absolute", "percentage"}
+        assert thresholds["mode"] in GRAFANA["thresholds"]
         first, *others = [step["value"] for step in thresholds["steps"]]
         assert first is None
         assert others == sorted(others)
