@@ -1,6 +1,7 @@
 """Foreign text made safe: to show, to store, and without our secrets in it."""
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -66,7 +67,8 @@ def stored_bytes(text: str) -> bytes:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Text with `***` for each of our secrets: plain, URL-encoded, in base64, as in JSON.
+    """Text with `***` for each of our secrets: plain, in lower case as hosts are, URL-encoded, in
+    base64 and hexadecimal, as in JSON and HTML.
 
     Of a header value such as `Bearer …` the credential alone counts too. Secrets shorter
     than six characters are left alone.
@@ -88,7 +90,8 @@ def _spelled(secret: str) -> Iterator[str]:
     for value in (secret, credential[1] if credential else ""):
         if len(value) < SHORTEST_SECRET:
             continue
-        yield value
+        yield from (value, value.lower(), html.escape(value), html.escape(value, quote=False))
+        yield value.encode(errors="replace").hex()
         for escaped in (_escaped(value), _escaped(value).replace("/", "\\/"),
                         json.dumps(value, ensure_ascii=False)[1:-1]):  # fmt: skip
             yield from (escaped, _escaped(escaped))  # JSON within JSON, as in transcripts

@@ -45,7 +45,7 @@ def ask(query: Query, target: Target) -> WireRequest:
     """A run without a thread, or LangServe's stream. `{query}` in option `body` is filled in."""
     given = filled(extra(target, "server"), query, target)
     server = target.options.get("server", PLATFORM)
-    if server not in PATHS:
+    if not isinstance(server, str) or server not in PATHS:
         raise ValueError(f'options.server = {server!r}: "{PLATFORM}" or "{LANGSERVE}"')
     body: dict[str, Any] = {"input": query.text}
     if server == PLATFORM:

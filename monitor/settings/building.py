@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.addresses import shown_name
 from monitor.dialects import dialect_of
 from monitor.domain import ALL, Query, Target
 from monitor.health import HealthPage, address
@@ -42,7 +43,7 @@ def rules(
         return
     for unknown in sorted(sections.keys() - RULES.keys()):
         remedy = f"unknown rule; {suggestion(unknown, sorted(RULES))}"
-        faults.append(Fault(f"rules.{unknown}", None, remedy))
+        faults.append(Fault(f"rules.{shown_name(unknown)}", None, remedy))
     for name, rule in RULES.items():
         section = sections.get(name, {})
         if not isinstance(section, dict):

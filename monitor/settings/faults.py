@@ -8,7 +8,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.addresses import shown
+from monitor.addresses import HIDDEN, shown, shown_name
 from monitor.scrub import plain
 from monitor.settings.schema import File
 
@@ -50,8 +50,10 @@ def faults_in(error: ValidationError, origins: Mapping[tuple[str, ...], str]) ->
         path = tuple(str(part) for part in item["loc"])
         key = origins.get(path) or ".".join(path) or "monitor.toml"
         if item["type"] == "extra_forbidden":
+            # What stands there, and the key itself, may be a secret in a wrong place.
             remedy = f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
-            yield Fault(key, None, remedy)  # what stands there may be a secret in a wrong place
+            named = ".".join((*path[:-1], shown_name(path[-1])))
+            yield Fault(origins.get(path) or named, None, remedy)
         elif item["type"] == "missing" or (item["type"] == "too_short" and path == ("targets",)):
             yield Fault(key, None, _missing(path))
         else:
@@ -108,7 +110,9 @@ def _by_alias(model: type[BaseModel], alias: str) -> Any:
 
 
 def shown_value(value: object) -> str:
-    """A refused value as a person may see it."""
+    """A refused value as a person may see it: of tables and lists nothing."""
+    if isinstance(value, (dict, list, tuple)):
+        return HIDDEN
     text = plain(str(value), 80)
     if isinstance(value, str):
         text = f'"{shown(text)}"'

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from monitor.addresses import is_token, looks_secret, secret_parts
+from monitor.addresses import is_odd, is_token, looks_secret, pieces, secret_parts
 from monitor.domain import Target
 from monitor.health import address
 from monitor.settings.schema import File
@@ -18,25 +18,40 @@ _HARMLESS_NAMES = """
     host origin pragma referer user-agent x-title http-referer anthropic-version anthropic-beta
     openai-beta
 """
+_SENT = frozenset({"body", "query", "path"})  # options that become part of the request
 _WORD = re.compile(r"[A-Za-z][A-Za-z ._/-]{0,15}")
 _HARMLESS = frozenset(_HARMLESS_NAMES.split())
 
 
 def references(table: Any) -> Iterator[str]:
     """The variables that any text of the document refers to by `${NAME}`."""
+    for text in _texts(table, models=True):
+        yield from REFERENCE.findall(text)
+
+
+def _texts(table: Any, *, models: bool = False) -> Iterator[str]:
+    """Every text in a document; without names of models, which must not be redacted."""
     if isinstance(table, Mapping):
-        for value in table.values():
-            yield from references(value)
+        for key, value in table.items():
+            if models or key != "model":
+                yield from _texts(value, models=models)
     elif isinstance(table, list):
         for value in table:
-            yield from references(value)
+            yield from _texts(value, models=models)
     elif isinstance(table, str):
-        yield from REFERENCE.findall(table)
+        yield table
 
 
 def secret_values(table: Any) -> Iterator[str]:
-    """Texts of an unchecked document that may be secrets, by their key or their shape."""
+    """Texts of an unchecked document that may be secrets, by their key or their shape.
+
+    Of options also what has the shape of a key within a longer text, for faults quote them.
+    """
     yield from _secret_texts(table, of_headers=True)
+    targets = table.get("targets") if isinstance(table, Mapping) else None
+    for target in targets.values() if isinstance(targets, Mapping) else ():
+        for text in _texts(target.get("options") if isinstance(target, Mapping) else None):
+            yield from filter(is_odd, pieces(text))
 
 
 def target_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
@@ -50,6 +65,9 @@ def target_secrets(file: File, built: Mapping[str, Target]) -> Iterator[str]:
         for found in (target.url, target.proxy, page and address(target.url, page)):
             yield from secret_parts(found or "")
         yield from _secret_texts(target.options)
+        for key in target.options.keys() & _SENT:
+            for text in _texts(target.options[key]):
+                yield from filter(is_odd, pieces(text))
 
 
 def _may_be_secret(header: str, value: str) -> bool:
@@ -62,10 +80,10 @@ def _may_be_secret(header: str, value: str) -> bool:
 
 
 def _header_secrets(value: str) -> Iterator[str]:
-    """The value, each cookie in it, and what Basic authentication spells in base64."""
+    """The value, each cookie or parameter in it, and what Basic authentication spells in base64."""
     yield value
-    cookies = (pair.partition("=")[2] for pair in value.split(";"))
-    yield from filter(None, cookies)
+    named = (pair.partition("=")[2] for pair in re.split(r"[;,\s]", value))
+    yield from (part.strip("\"'") for part in named if part)
     scheme, _, credentials = value.partition(" ")
     if scheme.lower() == "basic":
         with suppress(ValueError):
@@ -84,5 +102,5 @@ def _secret_texts(table: Any, *, secret: bool = False, of_headers: bool = False)
     elif isinstance(table, str):
         if secret or is_token(table):
             yield from REFERENCE.split(table)[::2]  # what is written out, without `${NAME}`
-        elif of_headers:
+        elif of_headers or "://" in table:
             yield from secret_parts(table)

@@ -1,5 +1,6 @@
 """Foreign text: harmless to show, fit to store, and without our secrets."""
 
+import html
 import json
 import re
 from base64 import b64encode
@@ -90,6 +91,9 @@ def test_storable_text_can_be_stored(text: str) -> None:
         (json.dumps({"key": KEY}, ensure_ascii=False), '{"key": "***"}'),
         (json.dumps(KEY).replace("/", "\\/"), '"***"'),
         (json.dumps(json.dumps(KEY)), r'"\"***\""'),
+        (f"<p>{html.escape(KEY)}</p>", "<p>***</p>"),
+        (f"host {KEY.lower()}", "host ***"),
+        (KEY.encode().hex(), "***"),
         (KEY * 2, "******"),
         (f"Basic {b64encode(KEY.encode()).decode()}", "Basic ***"),
         ("nothing of ours", "nothing of ours"),

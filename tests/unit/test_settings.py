@@ -176,6 +176,40 @@ def test_a_literal_header_is_a_secret_unless_it_is_an_ordinary_word(
     assert (value in settings(tmp_path, text).secrets) is secret
 
 
+def test_each_parameter_of_a_header_is_a_secret(tmp_path: Path) -> None:
+    text = GOOD.replace(
+        "[[", """headers = { X-Auth = 'Digest user="me", response="s3cr3t"' }\n[["""
+    )
+    assert "s3cr3t" in settings(tmp_path, text).secrets
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '[rules.ttft]\nenabled = ["S3cretW0rd"]',
+        'S3cretW0rd = 1',
+        '[rules.S3cretW0rd]',
+        '[targets.rag.options]\npath = "x y?k=S3cretW0rd"\nx = 1',
+        '[targets.rag.options]\nbody = "user S3cretW0rd"',
+    ],
+)  # fmt: skip
+def test_a_fault_shows_nothing_that_may_be_a_secret_in_a_wrong_place(
+    tmp_path: Path, wrong: str
+) -> None:
+    text = f"{wrong}\n{GOOD}" if "=" in wrong.splitlines()[0] else f"{GOOD}\n{wrong}\n"
+    found = faults(tmp_path, text)
+    assert found
+    assert "S3cretW0rd" not in "\n".join(found)
+
+
+def test_what_options_send_is_redacted_and_a_model_is_not(tmp_path: Path) -> None:
+    body = 'body = { user = "S3cretW0rd", model = "Mixtral8x7B-Instruct" }'
+    text = GOOD.replace("bali_zero", "langgraph")
+    held = settings(tmp_path, f"{text}\n[targets.rag.options]\n{body}\n").secrets
+    assert "S3cretW0rd" in held
+    assert not any("Mixtral" in secret for secret in held)
+
+
 def test_the_hash_changes_with_what_is_watched_and_not_with_secrets(tmp_path: Path) -> None:
     one = settings(tmp_path, GOOD)
     same = settings(tmp_path, GOOD, SLACK_WEBHOOK_URL="https://s/hook")
