@@ -123,6 +123,7 @@ def _lines(found: Sequence[Incident], silenced: Sequence[Muted]) -> Iterator[str
         yield (
             f"#{incident.number} {_state(incident)} {_subject(incident)}{part} "
             f"{_times(incident)}: {incident.opening_because or incident.because}"
+            + (f" Now: {incident.recovering_reason}" if incident.recovering_reason else "")
         )
     for item in silenced:
         yield (
@@ -139,7 +140,7 @@ def _whole(incident: Incident, cost: incidents.Cost | None = None) -> Iterator[s
         ("first seen", f"{incident.began_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("opened", f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
         ("notified", notified),
-        ("latest", incident.because),
+        ("latest", incident.current_reason),
         ("value", incident.value),
         ("peak", incident.peak),
         ("limit", incident.limit),

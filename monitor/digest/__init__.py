@@ -176,9 +176,15 @@ def _incidents(told: Sequence[Told], since: datetime) -> str:
 def _named(items: Sequence[Told]) -> str:
     if not items:
         return "none"
-    names = [f"#{item.number} {item.rule} · {item.scope}" for item in items[:_NAMES]]
+    names = [_name(item) for item in items[:_NAMES]]
     more = f" and {len(items) - _NAMES} more" if len(items) > _NAMES else ""
     return f"{len(items)} ({', '.join(names)}{more})"
+
+
+def _name(told: Told) -> str:
+    since = told.recovering_since
+    recovering = f", recovering since {since.astimezone(UTC):%H:%M} UTC" if since else ""
+    return f"#{told.number} {told.rule} · {told.scope}{recovering}"
 
 
 def _own(own: Own, budget_usd: Decimal) -> str:

@@ -66,6 +66,7 @@ class Told:
     scope: str
     opened_at: datetime
     resolved_at: datetime | None
+    recovering_since: datetime | None = None  # open, but not in breach since then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,8 +93,10 @@ class Verdict:
     once: str | None = None  # say at most once per such key (a day, a doubling)
     literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
     query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
-    # Start of the first bad row among those that prove a breach; None: when it was judged.
+    # Start of the first bad row among those that prove a breach, or of the first good row of a
+    # recovery; None: when it was judged.
     since: datetime | None = None
+    recovered: str = ""  # of an open incident that is not in breach now: what is true again
 
 
 def incident_key(rule: str, scope: str, query: str = "") -> tuple[str, str]:
@@ -142,6 +144,8 @@ class Incident:
     opening_because: str | None = None  # the sentence it fired with, or came back with
     told_at: datetime | None = None  # when a channel first accepted an audible message of it
     announced_as: int | None = None  # the number its messages carry, where it is not its own
+    recovering_since: datetime | None = None  # open, but not in breach since; None: in breach
+    recovering_reason: str | None = None  # how it is meanwhile, in one sentence
 
     @property
     def key(self) -> tuple[str, str]:
@@ -151,6 +155,16 @@ class Incident:
     @property
     def open(self) -> bool:
         return self.resolved_at is None
+
+    @property
+    def in_breach(self) -> bool:
+        """Whether it is true now: open, and no later judgement contradicts it."""
+        return self.open and self.recovering_since is None
+
+    @property
+    def current_reason(self) -> str:
+        """The latest judgement in one sentence, be it of the breach or of the recovery."""
+        return self.recovering_reason or self.because
 
     @property
     def began_at(self) -> datetime:

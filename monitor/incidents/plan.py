@@ -90,7 +90,7 @@ class _Draft:
 
     def begin_telling(self) -> None:
         """Let what is open and unknown to the channel lead a story, or join one."""
-        untold = (i for i in self.incidents.values() if i.open and i.told is not Status.FIRING)
+        untold = (i for i in self.incidents.values() if i.in_breach and i.told is not Status.FIRING)
         # What people know by a number keeps it: it leads what is new.
         for incident in sorted(untold, key=lambda i: (i.told is None, rank(i))):
             if self.may_tell(incident):
@@ -155,7 +155,14 @@ class _Draft:
         """Whether it is new to the channel, grew, or came back since the last audible message."""
         returned_at = incident.reopened_at if incident.open else None
         returned = returned_at is not None and returned_at > leader.last_told_at
-        return incident.key in self.joined or self.grew(incident) or returned
+        relapsed = self.relapsed(incident, leader)
+        return incident.key in self.joined or self.grew(incident) or returned or relapsed
+
+    def relapsed(self, incident: Incident, leader: Incident) -> bool:
+        """Whether it is in breach again after a message said that it was recovering."""
+        before = self.before.get(incident.key)
+        since = before.recovering_since if before is not None else None
+        return since is not None and since <= leader.last_told_at and incident.in_breach
 
     def announced(self, leader: Incident) -> bool:
         """Whether people have read the number before: it fires once."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from monitor.domain import Incident, State, Status, Verdict
+from monitor.domain import Incident, State, Status, Verdict, instant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,7 @@ class Change(StrEnum):
     REOPENED = "reopened"  # the same story goes on
     SEEN = "seen"  # still in breach
     GREW = "grew"  # still in breach, and to be said again: a doubling
+    RECOVERING = "recovering"  # no longer in breach, and not yet sure to be over
     RESOLVED = "resolved"
     REMINDED = "reminded"
     NONE = "none"
@@ -56,6 +57,9 @@ def advance(
             current, verdict, policy=policy, now=now
         ):
             return _resolved(current, verdict, now=now), Change.RESOLVED
+        case Incident(resolved_at=None), (State.OK | State.HOLD) if _recovered(verdict):
+            change = Change.RECOVERING if current.in_breach else Change.SEEN
+            return _recovering(current, verdict, now=now), change
         case Incident(once=str(once)), State.BREACH if once == verdict.once:
             return current, Change.NONE  # said before, and over
         case Incident(), State.BREACH if _goes_on(current, verdict, policy=policy, now=now):
@@ -68,6 +72,11 @@ def advance(
 
 def _calm(incident: Incident, verdict: Verdict, *, policy: Policy, now: datetime) -> bool:
     return verdict.literal or now - incident.last_breach_at >= policy.calm_needed(incident)
+
+
+def _recovered(verdict: Verdict) -> str:
+    """What is true again; empty where the rule does not know."""
+    return verdict.recovered or ("Within the limit again" if verdict.state is State.OK else "")
 
 
 def _goes_on(incident: Incident, verdict: Verdict, *, policy: Policy, now: datetime) -> bool:
@@ -117,7 +126,16 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         rows=verdict.rows or incident.rows,
         facts=verdict.facts or incident.facts,
         once=verdict.once or incident.once,
+        recovering_since=None,
+        recovering_reason=None,
     )
+
+
+def _recovering(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    """Still open, though not in breach now: the breach's own sentence is kept beside it."""
+    since = min(verdict.since or incident.recovering_since or now, now)
+    reason = f"{_recovered(verdict)} since {instant(since, now=now)}: {verdict.because}"
+    return replace(incident, value=verdict.value, recovering_since=since, recovering_reason=reason)
 
 
 def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
@@ -134,4 +152,11 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
 
 
 def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
-    return replace(incident, resolved_at=now, value=verdict.value, ended=verdict.because)
+    return replace(
+        incident,
+        resolved_at=now,
+        value=verdict.value,
+        ended=verdict.because,
+        recovering_since=None,
+        recovering_reason=None,
+    )

@@ -46,8 +46,9 @@ class Story:
 
     @property
     def face(self) -> Incident:
-        """Whom the message is about: the deepest cause that is still true, or that was."""
-        still = [member for member in self.members if member.open]
+        """Whom the message is about: the deepest cause that is true now, else one still open."""
+        live = [member for member in self.members if member.in_breach]
+        still = live or [member for member in self.members if member.open]
         return min(still or self.members, key=rank)
 
     @property
@@ -73,7 +74,7 @@ def stories(incidents: Mapping[Key, Incident]) -> list[Story]:
 
 def adds_nothing(incident: Incident, story: Story) -> bool:
     """Whether people know it already: a TTFT that nobody could measure beside an outage."""
-    outage = any(member.open and member.rule == "down" for member in story.members)
+    outage = any(member.in_breach and member.rule == "down" for member in story.members)
     return outage and incident.rule == "ttft" and incident.value is None
 
 

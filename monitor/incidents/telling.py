@@ -38,9 +38,7 @@ def story_notice(
         scope=face.scope,
         sentence=_end(story, lasting((until or now) - began_at))
         if over
-        else _news(story, news)
-        if worse
-        else face.because,
+        else _now(story, news if worse else ()),
         at=now,
         number=story.number,
         value=face.value,
@@ -85,16 +83,20 @@ def _end(story: Story, lasted: str) -> str:
     return f"Over after {lasted}. {'; '.join(parts)}."
 
 
-def _news(story: Story, news: Collection[Key]) -> str:
-    """The judgement of what leads the message, and what is new beside it."""
+def _now(story: Story, news: Collection[Key]) -> str:
+    """The judgement of what leads the message, what is new beside it, and what is recovering."""
     face = story.face
     came_back = face.key in news and face.reopenings
-    said = [f"Came back: {face.because}" if came_back else face.because]
-    said += [
-        f"Now also {_label(member, face)}: {member.because}"
-        for member in story.members
-        if member.key in news and member is not face
-    ]
+    said = [f"Came back: {face.current_reason}" if came_back else face.current_reason]
+    if not face.in_breach:
+        said.append("The incident stays open until this has lasted.")
+    for member in story.members:
+        if member is face or not member.open:
+            continue
+        if not member.in_breach:
+            said.append(f"{_label(member, face)}: {member.current_reason}")
+        elif member.key in news:
+            said.append(f"Now also {_label(member, face)}: {member.because}")
     return " ".join(said)
 
 
@@ -106,6 +108,9 @@ def _label(member: Incident, face: Incident) -> str:
 def _fact(member: Incident, now: datetime) -> str:
     if member.resolved_at is None:
         since = member.breach_since
+        if not member.in_breach:
+            return f"{member.current_reason} Before, from {instant(since, now=now)}: " \
+                   f"{member.because}"  # fmt: skip
         return f"{member.because} Since {instant(since, now=now)}, {lasting(now - since)}."
     start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)
     span = lasting(_lasted(member))

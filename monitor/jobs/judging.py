@@ -96,7 +96,7 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
     for step in steps:
         if step.incident is not None and step.change not in (Change.SEEN, Change.NONE):
             facts = {"rule": step.incident.rule, "target": step.incident.scope}
-            facts["why"] = step.incident.ended or step.incident.because
+            facts["why"] = step.incident.ended or step.incident.current_reason
             log.info(f"incident {step.change}", extra=facts)
     return news
 

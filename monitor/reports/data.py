@@ -154,6 +154,7 @@ class Told:
     cost_high_usd: Decimal | None = None
     first_seen_at: datetime | None = None
     opening_because: str | None = None
+    recovering_reason: str | None = None  # open, but not in breach now
 
     @property
     def began_at(self) -> datetime:
@@ -164,8 +165,9 @@ class Told:
     def sentence(self) -> str:
         """What it fired with; while it is open, how it is now, too."""
         fired = self.opening_because or self.because
-        if self.resolved_at is None and self.because != fired:
-            return f"{fired} Now: {self.because}"
+        now = self.recovering_reason or self.because
+        if self.resolved_at is None and now != fired:
+            return f"{fired} Now: {now}"
         return fired
 
 

@@ -53,6 +53,12 @@ class Answers:
         """The hits among the latest n, newest first."""
         return [self.samples[-nth] for nth in range(1, n + 1) if self.is_hit(nth)]
 
+    def misses_since(self) -> datetime | None:
+        """When the answers without a hit up to the newest began; None: the newest is a hit."""
+        latest = len(self.samples) + 1
+        nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
+        return self.samples[1 - nth].at if nth > 1 else None
+
     def later_than(self, at: datetime | None) -> int:
         """How many of the latest came after an instant; all of them for None."""
         if at is None or not self.samples or at < self.samples[0].at:

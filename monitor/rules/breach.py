@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+WITHIN_LIMIT = "Within the limit again"  # what is true of a share or a latency that recovers
+
 
 def breach_length(hits: Iterable[bool], proven: int) -> int:
     """How many of the latest belong to a breach, back to its first hit; 0 without a hit.

@@ -60,4 +60,7 @@ class Delivering:
             limit=self.late_minutes,
             because=because,
             since=backlog.broken_since or backlog.oldest_at if state is State.BREACH else None,
+            recovered=""
+            if state is State.BREACH or standing is None or not standing.open
+            else "Messages are delivered again",
         )

@@ -1,7 +1,7 @@
 """`down`: the service does not answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, takewhile
@@ -54,8 +54,10 @@ class Down:
             over = self._in_a_row(latest, good=True)
             state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
             begun = standing.breach_since
-            # What ended it are the good ones; until then it is counted over its own rows.
-            shown = _good(latest) if over else _tried(window, since=begun)
+            own = _tried(window, since=begun)
+            if latest[0][0]:
+                return self._recovering(window, state, _good(latest), since=_good(own))
+            shown = own  # while it lasts it is counted over its own rows
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
             state, shown = State.BREACH, self._breach(window, standing, shown)
         elif self._in_a_row(latest, good=False):
@@ -78,6 +80,21 @@ class Down:
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
             since=begun if state is State.BREACH else None,
         )
+
+    def _recovering(
+        self,
+        window: Window,
+        state: State,
+        shown: Sequence[tuple[bool, Sample]],
+        *,
+        since: Sequence[tuple[bool, Sample]],
+    ) -> Verdict:
+        """An open outage whose latest probe is good; `since`: the good ones after its last failure.
+
+        Newest first.
+        """
+        answers = _none_failed(window.scope, state, len(shown), limit=float(self.failed))
+        return replace(answers, recovered="Answers again", since=since[-1][1].at if since else None)
 
     def _latest(self, window: Window, standing: Incident | None) -> Sequence[tuple[bool, Sample]]:
         """The latest probes that tell something, newest first, as many as may be judged."""

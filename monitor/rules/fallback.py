@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, State, Verdict, usd_text
+from monitor.rules.breach import WITHIN_LIMIT
 from monitor.rules.literal import unseen
-from monitor.rules.shares import ShareLimits, unjudged
+from monitor.rules.shares import ShareLimits, recovering, unjudged
 from monitor.rules.windows import Window
 
 _ROWS = 60
@@ -40,17 +41,23 @@ class Fallback(ShareLimits):
         if standing is not None and open_:
             n = self.over(known, fresh, standing)
             if n:
-                return self._verdict(window, State.OK, n)
+                return self._recovering(window, State.OK, n, standing)
             # Counted over its own answers: none from before its first fallback.
             own = known.since(standing.since) if standing.since else 0
             lately = min(self.of, own or len(known))
-            state = State.BREACH if known.hits(lately) > self.limit * lately else State.HOLD
-            return self._verdict(window, state if fresh else State.NO_DATA, own or lately)
+            if fresh and known.hits(lately) <= self.limit * lately:
+                return self._recovering(window, State.HOLD, lately, standing)
+            state = State.BREACH if fresh else State.NO_DATA
+            return self._verdict(window, state, own or lately)
         n = self.proven(known, fresh)
         if n:
             n = max(n, known.breach(n, fresh))
             return self._verdict(window, State.BREACH, n, opening=True)
         return self._verdict(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
+
+    def _recovering(self, window: Window, state: State, n: int, standing: Incident) -> Verdict:
+        verdict = self._verdict(window, state, n)
+        return recovering(verdict, window.known, standing, recovered=WITHIN_LIMIT)
 
     def _verdict(self, window: Window, state: State, n: int, *, opening: bool = False) -> Verdict:
         known, literal = window.known, self.mode == "immediate"

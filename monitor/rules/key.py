@@ -1,6 +1,6 @@
 """`key`: a provider's key is rejected, expires soon, or is nearly out of credit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
@@ -42,17 +42,22 @@ class Key:
         if isinstance(judged, Credit):
             return self._credit(judged, now)
         said = f"{judged.provider} accepts the key."
-        state, once = State.OK, None
+        state, once, recovered = State.OK, None, ""
         match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
                 state, said = State.BREACH, f"{judged.provider}: {judged.detail}."
             case AccountState.OK:
+                recovered = "Key accepted again"
                 stage = self._stage(judged, now)
                 if stage and not (standing is not None and standing.open):  # which ends first
                     state, (once, said) = State.NOTICE, stage
             case _:
                 state, said = State.HOLD, f"{judged.provider} was not read: {judged.detail}."
-        return self._verdict(judged, state, said, once=once)
+        verdict = self._verdict(judged, state, said, once=once)
+        if recovered and standing is not None and standing.open:
+            since = standing.recovering_since or judged.at
+            return replace(verdict, recovered=recovered, since=since)
+        return verdict
 
     def _stage(self, reading: Reading, now: datetime) -> tuple[str, str] | None:
         """The last of the days before its end that the key has reached."""

@@ -13,10 +13,11 @@ from monitor.domain import Identity, Incident, Sample, State, Verdict, amount_te
 from monitor.rules.answers import Answers
 from monitor.rules.fallback import names
 from monitor.rules.limits import at_least
-from monitor.rules.shares import ShareLimits, unjudged
+from monitor.rules.shares import ShareLimits, recovering, unjudged
 from monitor.rules.windows import Window
 
 _ROWS = 60
+_RECOVERED = "Answers match the expected model again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,13 +70,17 @@ class ModelChanged(ShareLimits):
         elif not compared.is_hit(1):
             n = 1
         if n:
-            return self._calm(window, compared, n, State.OK)
+            return self._recovering(window, n, State.OK, standing)
         began_at = standing.since or standing.opened_at
         n = compared.since(began_at)
         lately = min(self.of, n)
-        goes_on = compared.hits(lately) > self.limit * lately
-        state = State.BREACH if goes_on else State.HOLD
-        return self._breached(window, compared, n, state, since=began_at)
+        if compared.hits(lately) <= self.limit * lately:
+            return self._recovering(window, lately, State.HOLD, standing)
+        return self._breached(window, compared, n, State.BREACH, since=began_at)
+
+    def _recovering(self, window: Window, n: int, state: State, standing: Incident) -> Verdict:
+        verdict = self._calm(window, window.compared, n, state)
+        return recovering(verdict, window.compared, standing, recovered=_RECOVERED)
 
     def _floor(self, window: Window, standing: Incident | None) -> datetime:
         """What came later may be judged."""

@@ -1,7 +1,7 @@
 """`no_data`: we have stopped seeing."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import ClassVar
@@ -44,8 +44,17 @@ class NoData:
             over = seen is not None and seen > standing.turned_at and silent <= allowed
         else:
             over = silent <= allowed
-        state = State.OK if over else State.BREACH
-        return self._verdict(window, state, silent, allowed, since=max(watched))
+        if not over:
+            return self._verdict(window, State.BREACH, silent, allowed, since=max(watched))
+        samples = self._verdict(window, State.OK, silent, allowed)
+        if standing is None or not standing.open:
+            return samples
+        later = (
+            sample.at for _, sample in window.tried
+            if sample.at > standing.breach_since
+        )  # fmt: skip
+        since = standing.recovering_since or min(later, default=None)
+        return replace(samples, recovered="Probes give samples again", since=since)
 
     def _verdict(
         self,

@@ -1,11 +1,11 @@
 """Evidence that a share of the answers lies over a limit, and that it no longer does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from monitor.domain import Incident
+from monitor.domain import Incident, Verdict
 from monitor.rules.answers import Answers
 from monitor.rules.evidence import credible_low, divergence
 from monitor.rules.limits import at_least, between, positive
@@ -105,6 +105,17 @@ class ShareLimits:
 
     def _proofs(self) -> Sequence[tuple[int, int]]:
         return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
+
+
+def recovering(
+    verdict: Verdict, answers: Answers, standing: Incident, *, recovered: str
+) -> Verdict:
+    """A verdict on an open incident that is not in breach now, with what is true again since when.
+
+    The first recovery counts: while it is not sure to be over, single hits may follow.
+    """
+    since = standing.recovering_since or answers.misses_since()
+    return replace(verdict, recovered=recovered, since=since)
 
 
 def unjudged(answers: Answers, window: Window, standing: Incident | None, fresh: int) -> int:

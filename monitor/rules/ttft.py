@@ -1,7 +1,7 @@
 """`ttft`: the service answers too late, said with confidence and not on one slow probe."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from math import log
@@ -9,7 +9,7 @@ from statistics import median
 from typing import ClassVar, Literal
 
 from monitor.domain import Incident, Outcome, Sample, State, Verdict, confidence_text
-from monitor.rules.breach import breach_length
+from monitor.rules.breach import WITHIN_LIMIT, breach_length
 from monitor.rules.evidence import distance_evidence, scatter
 from monitor.rules.limits import at_least, between, positive
 from monitor.rules.literal import unseen
@@ -82,11 +82,36 @@ class Ttft:
             proof = self._proof(window, standing, open_=open_)
             if proof is not None:
                 stretch, facts = proof
-                if open_:
-                    return self._verdict(window, State.OK, stretch, facts)
+                if standing is not None and open_:
+                    return self._recovering(window, State.OK, stretch, standing, facts)
                 stretch = self._breach(window, standing, len(stretch))
                 return self._verdict(window, State.BREACH, stretch, facts)
-        return self._verdict(window, State.HOLD if open_ else State.OK, latest)
+        if standing is not None and open_:
+            return self._recovering(window, State.HOLD, latest, standing)
+        return self._verdict(window, State.OK, latest)
+
+    def _recovering(
+        self,
+        window: Window,
+        state: State,
+        heard: Sequence[_Heard],
+        standing: Incident,
+        facts: Mapping[str, str] | None = None,
+    ) -> Verdict:
+        """An open incident whose latest round is within the limit.
+
+        While it is not sure to be over, the sentence is about the rounds within the limit only.
+        """
+        begun = standing.breach_since - timedelta(microseconds=1)
+        closed = window.closed(max(window.since(None), begun))
+        within = list(takewhile(lambda one: not self._slow(one), self._heard(closed, window)))
+        shown = within[:_SHOWN] if within and state is State.HOLD else heard
+        started = (sample.at for round_, _ in within[-1:] for sample in round_.samples)
+        return replace(
+            self._verdict(window, state, shown, facts),
+            recovered=WITHIN_LIMIT if within else "",
+            since=min(started, default=None),
+        )
 
     def _own(self, window: Window, standing: Incident) -> Sequence[_Heard]:
         """The latest rounds of an open incident: none from before its first slow one."""
@@ -143,8 +168,10 @@ class Ttft:
             if standing is not None and standing.open:
                 return self._verdict(window, State.BREACH, self._own(window, standing))
             return self._verdict(window, State.BREACH, self._breach(window, standing, self.rounds))
-        held = standing is not None and standing.open and (any(over) or not enough)
-        return self._verdict(window, State.HOLD if held else State.OK, latest)
+        if standing is not None and standing.open:
+            state = State.HOLD if any(over) or not enough else State.OK
+            return self._recovering(window, state, latest, standing)
+        return self._verdict(window, State.OK, latest)
 
     def _immediate(self, window: Window, standing: Incident | None) -> Verdict:
         """The latest probe; or an earlier late one that nobody has judged, unless one stands."""

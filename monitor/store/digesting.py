@@ -60,9 +60,15 @@ FROM report.savings_daily WHERE day = :yesterday
 """
 
 _INCIDENTS = """
-SELECT announced_as AS number, rule, target AS scope, opened_at, resolved_at FROM report.incidents
-WHERE (resolved_at IS NULL OR resolved_at >= :since) AND part_of IS NULL
-ORDER BY incidents.number
+SELECT DISTINCT ON (announced_as) announced_as AS number, rule, target AS scope,
+    min(opened_at) OVER one AS opened_at,
+    CASE WHEN NOT bool_or(is_open) OVER one THEN max(resolved_at) OVER one END AS resolved_at,
+    recovering_since
+FROM report.incidents
+WHERE resolved_at IS NULL OR resolved_at >= :since
+WINDOW one AS (PARTITION BY announced_as)
+ORDER BY announced_as, is_open DESC, recovering_since NULLS FIRST, part_of NULLS FIRST,
+    incidents.number
 """
 
 _ROUNDS = """
@@ -121,7 +127,10 @@ async def saving(connection: AsyncConnection, today: date) -> Saving:
 
 
 async def incidents(connection: AsyncConnection, *, since: datetime) -> Sequence[Told]:
-    """Incidents that were open at any time since, parts of another's message left out."""
+    """Incidents that were open at any time since, one of each number people know.
+
+    It has the rule of a member that is in breach now, where there is one.
+    """
     return [Told(**row._mapping) for row in await _ask(connection, _INCIDENTS, since=since)]
 
 

@@ -148,6 +148,8 @@ def _row(incident: Incident) -> dict[str, Any]:
         "first_seen_at": incident.first_seen_at,
         "since": incident.since,
         "opening_because": incident.opening_because,
+        "recovering_since": incident.recovering_since,
+        "recovering_reason": incident.recovering_reason,
     }
 
 
@@ -184,6 +186,8 @@ def _incident(row: RowMapping) -> Incident:
         first_seen_at=row["first_seen_at"],
         since=row["since"],
         opening_because=row["opening_because"],
+        recovering_since=row["recovering_since"],
+        recovering_reason=row["recovering_reason"],
         told_at=row["told_at"],
         announced_as=row["announced_as"],
         number=row["number"],

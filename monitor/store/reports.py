@@ -155,6 +155,7 @@ class Told(NamedTuple):
     first_seen_at: datetime | None
     opening_because: str | None
     cost_high_usd: Decimal | None
+    recovering_reason: str | None
 
 
 class Phases(NamedTuple):

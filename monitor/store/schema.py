@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from monitor.store import version_table
 from monitor.store.engine import Database, opened, unavailable
 
-REVISION = "r1_0024"
+REVISION = "r1_0025"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 

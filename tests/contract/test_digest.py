@@ -15,6 +15,7 @@ from monitor.jobs import charting, digesting, reporting, telling
 from monitor.jobs.watch import Watch
 from monitor.notifiers import Bot, Notifier
 from monitor.store import Database, roles
+from monitor.store import digesting as read_digest
 from tests.contract.past import (
     EIGHT,
     YESTERDAY,
@@ -204,3 +205,15 @@ async def test_an_incident_goes_by_the_number_it_was_announced_with(digester: Di
     assert await digester.run(ONE)
     [notice] = await digester.told()
     assert "open 1 (#1 ttft · rag)" in notice["facts"]["Incidents"]
+    await run_in(
+        digester.database, "UPDATE incidents SET recovering_since = now() WHERE number = 1"
+    )
+    await run_in(
+        digester.database,
+        "INSERT INTO incidents (rule, target, opened_at, last_breach_at, last_told_at, because, "
+        "observations, facts, part_of, announced_as) "
+        "VALUES ('fallback', 'rag', now(), now(), now(), 'fell', '{}', '{}', 1, 1)",
+    )
+    async with digester.database.begin() as connection:
+        found = await read_digest.incidents(connection, since=ONE)
+    assert [(one.number, one.rule, one.recovering_since) for one in found] == [(1, "ttft", None)]

@@ -110,7 +110,7 @@ def test_taken_up_again_it_is_the_same_incident() -> None:
 )
 def test_each_return_asks_for_twice_the_calm(reopenings: int, needed: timedelta) -> None:
     came_back = replace(OPEN, reopenings=reopenings)
-    for calm, change in ((needed, Change.RESOLVED), (needed - MINUTE, Change.NONE)):
+    for calm, change in ((needed, Change.RESOLVED), (needed - MINUTE, Change.RECOVERING)):
         if calm >= timedelta(0):
             current = replace(came_back, last_breach_at=NOON - calm)
             _, changed = advance(current, verdict(State.OK), policy=POLICY, now=NOON)

@@ -164,6 +164,12 @@ def test_incidents_are_counted_by_what_happened_within_the_day() -> None:
     )
 
 
+def test_an_open_incident_that_is_not_in_breach_now_is_recovering() -> None:
+    recovering = replace(incident(4, 24), recovering_since=NINE - timedelta(minutes=5))
+    facts = told(incidents=[recovering]).facts
+    assert facts["Incidents"].endswith("open 1 (#4 ttft · rag, recovering since 08:55 UTC)")
+
+
 def test_a_fallback_that_is_cheaper_saved_less_than_nothing() -> None:
     notice = told(saving=Saving(probes_usd=Decimal("-0.01"), traffic_usd=None))
     assert notice.facts["Saved against all-fallback"] == "-$0.01 on yesterday's probes"
