@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -65,17 +65,15 @@ def _job_of(lease: str) -> str:
     return lease.replace("_", " ")
 
 
-def phases(targets: Mapping[str, Target]) -> dict[str, timedelta]:
-    """How long after its slot each target's round begins: evenly spread, in order of a hash.
+def phase(target: Target) -> timedelta:
+    """How long after its slot a target's round begins: a share of the interval by its name alone.
 
-    So that targets on one backend do not slow each other down. Slots stay as they are: workers
-    agree on them, and a round keeps its slot, whatever the other targets are.
+    So that targets on one backend do not begin together, and none moves when another is added or
+    removed. Slots stay as they are: workers agree on them. Source: docs/configuration.md#phases
     """
-    order = sorted(targets, key=lambda name: sha256(name.encode()).digest())
-    return {
-        name: min(targets[name].every, WITHIN) * place / len(order)
-        for place, name in enumerate(order)
-    }
+    digest = sha256(target.name.encode()).digest()
+    share = int.from_bytes(digest[:4]) / 2**32
+    return min(target.every, WITHIN) * share
 
 
 def worth_asking_late(late: timedelta, every: timedelta) -> bool:
@@ -95,7 +93,6 @@ class Worker:
         self._judged_at = time.monotonic()
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
-        self._phases = phases(watch.settings.targets)
         self._last_slot: dict[str, datetime] = {}  # asked, by target
         self._skipped: dict[str, deque[datetime]] = {}  # slots to be recorded as missed
         self._flight: set[asyncio.Task[object]] = set()
@@ -152,11 +149,11 @@ class Worker:
         self._last_slot.clear()
         now = datetime.now(UTC)
         for target in self.watch.settings.targets.values():
-            phase = self._phases[target.name]
-            slot = slot_of(now - phase, target.every)
-            first = slot + phase + target.every
+            delay = phase(target)
+            slot = slot_of(now - delay, target.every)
+            first = slot + delay + target.every
             self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
-            self._catch_up(target, slot, now - slot - phase)
+            self._catch_up(target, slot, now - slot - delay)
         every = self.watch.settings.file.accounts.every
         self._every(every, self._accounts, "accounts", now)
         for name, page in self.watch.settings.health.items():
@@ -213,7 +210,7 @@ class Worker:
     def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
         """See to the slot that is under way, which a restart may have left to nobody."""
         if target.name not in self._late:
-            share = self._phases[target.name] / min(target.every, WITHIN)
+            share = phase(target) / min(target.every, WITHIN)
             wait = share * min(target.every / 4, LATE_WITHIN)
             task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
             self._late[target.name] = task
@@ -237,7 +234,7 @@ class Worker:
             self.missed += 1
             self.watch.metrics.skipped()
             return
-        now = datetime.now(UTC) - self._phases[target.name]
+        now = datetime.now(UTC) - phase(target)
         slot = slot_of(now, target.every)
         skipped = self._skipped.setdefault(target.name, deque(maxlen=MOST_SKIPPED))
         before = self._last_slot.get(target.name, slot)

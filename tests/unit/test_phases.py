@@ -1,11 +1,14 @@
 """When rounds begin: targets at different phases, late rounds only where the next is far."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
 from monitor.domain import Query, Target
-from monitor.worker import phases, worth_asking_late
+from monitor.worker import phase, worth_asking_late
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -15,29 +18,46 @@ def target(name: str, every: timedelta) -> Target:
                   queries=(Query(id="hi", text="Hi"),))  # fmt: skip
 
 
-def watched(count: int, every: timedelta) -> dict[str, Target]:
-    return {f"t{n}": target(f"t{n}", every) for n in range(count)}
+def shares(names: Iterable[str], every: timedelta = MINUTE) -> list[float]:
+    """The phases of these targets as shares of the interval, in order."""
+    return sorted(phase(target(name, every)) / every for name in names)
+
+
+def gaps(names: Iterable[str]) -> list[float]:
+    """From each phase to the next, around the interval."""
+    found = shares(names)
+    return [after - before for before, after in pairwise([*found, found[0] + 1])]
 
 
 @pytest.mark.parametrize(
-    ("every", "apart"),
-    [(10 * SECOND, 1.25 * SECOND), (MINUTE, 7.5 * SECOND), (5 * MINUTE, 37.5 * SECOND),
-     (6 * HOUR, 37.5 * SECOND)],
+    ("every", "within"),
+    [(10 * SECOND, 10 * SECOND), (MINUTE, MINUTE), (6 * HOUR, 5 * MINUTE)],
 )  # fmt: skip
-def test_eight_targets_are_spread_evenly_over_the_interval_or_five_minutes(
-    every: timedelta, apart: timedelta
+def test_a_phase_lies_within_the_interval_and_five_minutes(
+    every: timedelta, within: timedelta
 ) -> None:
-    found = sorted(phases(watched(8, every)).values())
-    assert found == [nth * apart for nth in range(8)]
+    for n in range(100):
+        assert timedelta(0) <= phase(target(f"t{n}", every)) < within
 
 
-def test_phases_are_the_same_for_every_worker_and_in_any_order() -> None:
-    one = watched(8, MINUTE)
-    assert phases(dict(reversed(one.items()))) == phases(one)
+def test_a_phase_depends_on_the_name_alone() -> None:
+    """Adding or removing a target moves no other; every worker and release finds the same."""
+    assert phase(target("rag", 5 * MINUTE)) == phase(target("rag", 6 * HOUR))
+    assert phase(target("rag", MINUTE)) == timedelta(seconds=38.414211)
 
 
-def test_a_single_target_begins_with_its_slot() -> None:
-    assert phases(watched(1, MINUTE)) == {"t0": timedelta(0)}
+@pytest.mark.parametrize("pattern", ["t{}", "rag-{}", "shop-eu-{}", "tenant{}.example"])
+def test_phases_are_spread_evenly(pattern: str) -> None:
+    found = shares(pattern.format(n) for n in range(1_000))
+    eighths = Counter(int(8 * share) for share in found)
+    assert all(90 <= eighths[nth] <= 160 for nth in range(8))
+
+
+def test_eight_targets_on_one_backend_never_begin_together() -> None:
+    for group in range(200):
+        found = gaps(f"g{group}-{n}" for n in range(8))
+        assert min(found) > 0
+        assert max(found) < 0.8  # at least two are far from each other
 
 
 @pytest.mark.parametrize(
