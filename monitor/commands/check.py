@@ -23,7 +23,7 @@ from monitor.embedded import EmbeddedFault
 from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
 from monitor.settings import Settings
-from monitor.store import REVISION, Away, Database, SchemaUnknown, schema
+from monitor.store import REVISION, Away, Database, SchemaUnknown, roles, schema
 from monitor.store.prompt_tokens import sizes
 from monitor.wire.fetch import fetch
 
@@ -72,6 +72,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
         embedded = settings.environment.database_url is None
         if fits:
             yield Line("schema", True, f"revision {found}")
+            yield from asyncio.run(_reader(settings, url))
             yield from asyncio.run(_detection(settings, url))
         elif embedded:
             yield Line("schema", True, f"revision {found or 'none'}; `monitor run` migrates it")
@@ -89,6 +90,19 @@ async def _revision(url: str) -> str | None:
         return await schema.revision(database)
     finally:
         await database.close()
+
+
+async def _reader(settings: Settings, url: str) -> list[Line]:
+    """Whether monitor_reader can do no more than read: `migrate` cannot take everything away."""
+    database = Database(url)
+    try:
+        async with database.begin() as connection:
+            found = await roles.excess(connection)
+    except Away as away:
+        return [Line("database", False, unreachable(settings, url, away))]
+    finally:
+        await database.close()
+    return [Line("role monitor_reader", None, f"{may}: run {remedy}") for may, remedy in found]
 
 
 async def _detection(settings: Settings, url: str) -> list[Line]:

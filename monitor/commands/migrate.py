@@ -13,8 +13,9 @@ def migrate() -> None:
             bring(url)
             left_to_do = roles.ensure(url)
         except DatabaseBusy as busy:
-            stop(f"the schema is in use: {busy}. Another migration runs, or a session holds a lock "
-                 "(see pg_stat_activity): wait for it or end it, and migrate again")  # fmt: skip
+            stop(f"the schema is in use: {busy}. Another migration runs, or a session left a "
+                 "transaction open: wait for it, or end it with pg_terminate_backend(), and "
+                 "migrate again")  # fmt: skip
         except Away as away:
             stop(unreachable(settings, url, away))
         except SchemaUnknown as unknown:

@@ -1,9 +1,11 @@
 """Roles: who runs the daemon and who reads reports, each allowed that and nothing else."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store import version_table
 from monitor.store.engine import opened, unavailable
@@ -43,8 +45,18 @@ def ensure(url: str) -> str | None:
     return None
 
 
+async def excess(connection: AsyncConnection) -> Sequence[tuple[str, str]]:
+    """What monitor_reader may besides reading, each with the SQL that takes it away."""
+    found = await connection.execute(text(_read("roles_excess")))
+    return [(row[0], row[1]) for row in found]
+
+
 def _body(name: str, schema: str) -> str:
     """The SQL for our schema and our tables: others may be in the database as well."""
-    body = files("monitor.store").joinpath(f"{name}.sql").read_text(encoding="utf-8")
+    body = _read(name)
     tables = ", ".join(sorted(f"'{table}'" for table in every_table().tables))
     return body.replace("{schema}", schema).replace("{tables}", tables)
+
+
+def _read(name: str) -> str:
+    return files("monitor.store").joinpath(f"{name}.sql").read_text(encoding="utf-8")

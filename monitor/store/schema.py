@@ -5,20 +5,22 @@ runs on a newer serial, which is what a rollback or a deploy's overlap needs.
 """
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import MetaData, Row, text
+from sqlalchemy import Engine, MetaData, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.store import version_table
-from monitor.store.engine import Database, opened, unavailable
+from monitor.store.engine import Database, DatabaseBusy, opened, unavailable
+from monitor.store.lock_holders import end_readers, lock_holders
 
 REVISION = "r1_0025"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
-
+LOCK_TRY_S = 3.0  # whoever wants a table that a migration waits for waits behind it
 
 _SERVER = text("SELECT current_setting('server_version_num')::int AS version, "
                "current_setting('server_encoding') AS encoding, "
@@ -52,9 +54,11 @@ async def revision(database: Database) -> str | None:
         if await connection.scalar(text("SELECT to_regprocedure('report.revision()') IS NOT NULL")):
             told: str | None = await connection.scalar(text("SELECT report.revision()"))
             return told
-        for name, which in ((version_table.NAME, version_table.FOUND),
-                            ("alembic_version", version_table.FOUND_BEFORE)):  # fmt: skip
-            if await connection.scalar(version_table.EXISTS, {"name": name}):
+        for name, seen, which in (
+            (version_table.NAME, version_table.EXISTS, version_table.FOUND),
+            ("alembic_version", version_table.READABLE, version_table.FOUND_BEFORE),
+        ):
+            if await connection.scalar(seen, {"name": name}):
                 found: str | None = await connection.scalar(which)
                 return found
         return None
@@ -102,11 +106,14 @@ def migrate(
     to: str = "head",
     say: Callable[[str], None] = lambda _: None,
     wait_s: float = LOCK_WAIT_S,
+    try_s: float = LOCK_TRY_S,
 ) -> None:
     """Bring the schema to a revision, in one transaction, one migration at a time.
 
-    Raises Away when the server cannot be reached, DatabaseBusy when somebody else held a lock for
-    `wait_s`, SchemaUnknown for a schema that is not ours.
+    A lock that somebody else holds is waited for `try_s` at a time, up to `wait_s` altogether, so
+    that workers get their turn between; readers that hold one are ended after the first try.
+    Raises Away when the server cannot be reached, DatabaseBusy with the sessions that hold locks
+    after `wait_s`, SchemaUnknown for a schema that is not ours.
     """
     from alembic import command
     from alembic.config import Config
@@ -119,14 +126,27 @@ def migrate(
         with engine.connect() as connection:
             _suits(connection.execute(_SERVER).one())
         version_table.prepare(engine)
-        with engine.begin() as connection:
-            version_table.lock(connection, wait_s=wait_s)
-            config.attributes["connection"] = connection
-            backwards = to == "base" or to.startswith("-")
-            (command.downgrade if backwards else command.upgrade)(config, to)
+        until = time.monotonic() + wait_s
+        while True:
+            try:
+                with engine.begin() as connection:
+                    left = max(until - time.monotonic(), 0.1)
+                    version_table.lock(connection, wait_s=left, each_s=min(try_s, left))
+                    config.attributes["connection"] = connection
+                    backwards = to == "base" or to.startswith("-")
+                    (command.downgrade if backwards else command.upgrade)(config, to)
+            except DBAPIError as error:
+                if not _locked(error) or time.monotonic() >= until:
+                    raise
+                end_readers(engine)
+                time.sleep(min(try_s, 1.0))
+            else:
+                return
     except CommandError as error:
         raise SchemaUnknown(f"cannot migrate: {error}") from None
     except DBAPIError as error:
+        if _locked(error):
+            raise _busy(engine, error) from None
         if away := unavailable(error):
             raise away from None
         if getattr(error.orig, "sqlstate", None) == "42501":
@@ -134,3 +154,14 @@ def migrate(
         raise
     finally:
         engine.dispose()
+
+
+def _locked(error: DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) == "55P03"
+
+
+def _busy(engine: Engine, error: DBAPIError) -> DatabaseBusy:
+    """The error with the sessions that hold locks, where there still are such."""
+    words = str(error.orig).strip().splitlines()[0]
+    held = "; ".join(map(str, lock_holders(engine)))
+    return DatabaseBusy(f"{words}; locks are held by {held}" if held else words)

@@ -15,6 +15,9 @@ _SCHEMA = text("SELECT quote_ident(current_schema())")
 _WANTED = text("SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), "
                "',', 1)))")  # fmt: skip
 EXISTS = text("SELECT to_regclass(quote_ident(current_schema()) || '.' || :name) IS NOT NULL")
+# Another application's table of that name may belong to a role that lets us not look.
+READABLE = text("SELECT coalesce(has_table_privilege(to_regclass("
+                "quote_ident(current_schema()) || '.' || :name), 'SELECT'), false)")  # fmt: skip
 _OURS_BEFORE = text(
     "SELECT to_regclass(quote_ident(current_schema()) || '.observations') IS NOT NULL "
     "AND EXISTS (SELECT FROM alembic_version WHERE version_num ~ '^r[0-9]+_[0-9]+$')"
@@ -50,7 +53,7 @@ def _prepare(connection: Connection) -> None:
         connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {connection.scalar(_WANTED)}")
     if connection.scalar(EXISTS, {"name": NAME}):
         return
-    if connection.scalar(EXISTS, {"name": _BEFORE}) and connection.scalar(_OURS_BEFORE):
+    if connection.scalar(READABLE, {"name": _BEFORE}) and connection.scalar(_OURS_BEFORE):
         connection.exec_driver_sql(f"ALTER TABLE {_BEFORE} RENAME TO {NAME}")
         connection.exec_driver_sql(
             f"ALTER TABLE {NAME} RENAME CONSTRAINT {_BEFORE}_pkc TO {NAME}_pkc"
@@ -62,7 +65,11 @@ def _prepare(connection: Connection) -> None:
         )
 
 
-def lock(connection: Connection, *, wait_s: float) -> None:
-    """Wait until no other migration runs. Only the owner may take this lock; readers go on."""
+def lock(connection: Connection, *, wait_s: float, each_s: float) -> None:
+    """Wait until no other migration runs, and for any further lock `each_s`.
+
+    Only the owner may take this lock; readers go on.
+    """
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait_s * 1000:.0f}ms'")
     connection.exec_driver_sql(f"LOCK TABLE {NAME} IN EXCLUSIVE MODE")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{each_s * 1000:.0f}ms'")

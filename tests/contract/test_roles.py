@@ -87,8 +87,15 @@ def test_the_reader_reads_every_view_without_naming_the_schema(
         "SELECT lo_create(0)",
         "SELECT lo_creat(-1)",
         "SELECT lo_from_bytea(0, 'x')",
+        "SELECT lo_import('/etc/hostname')",
         "SET ROLE monitor_writer",
         "ALTER ROLE monitor_reader SUPERUSER",
+        "ALTER ROLE monitor_reader CONNECTION LIMIT 1000",
+        "SET temp_file_limit = -1",
+        "ALTER ROLE monitor_reader SET temp_file_limit = -1",
+        "SELECT * FROM report.observations FOR UPDATE",
+        "CREATE PUBLICATION everything FOR ALL TABLES",
+        "SELECT pg_create_restore_point('x')",
     ],
 )
 @pytest.mark.parametrize("read_only", ["on", "off"])
@@ -99,6 +106,54 @@ def test_the_reader_is_refused_everything_else(
     with pytest.raises((psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction,
                         psycopg.errors.ObjectNotInPrerequisiteState)):  # fmt: skip
         reader.execute(statement)  # type: ignore[arg-type]
+
+
+def test_readers_leave_disk_and_connections_to_others(granted: str) -> None:
+    with psycopg.connect(plain(granted), autocommit=True) as owner:
+        limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'monitor_reader'"
+        assert owner.execute(limit).fetchone() == (20,)
+        owner.execute("ALTER ROLE monitor_reader CONNECTION LIMIT 33")
+        assert roles.ensure(granted) is None
+        assert owner.execute(limit).fetchone() == (33,), "what a person set stays"
+        owner.execute("ALTER ROLE monitor_reader CONNECTION LIMIT 20")
+    with psycopg.connect(plain(granted, "monitor_reader")) as reader:
+        assert reader.execute("SHOW temp_file_limit").fetchone() == ("2GB",)
+
+
+EXCESS = [  # what gives it, what takes it back, what is said
+    ("GRANT EXECUTE ON FUNCTION lo_creat(integer) TO PUBLIC",
+     "REVOKE EXECUTE ON FUNCTION lo_creat(integer) FROM PUBLIC", "may store large objects"),
+    ("GRANT TEMPORARY ON DATABASE {} TO PUBLIC",
+     "REVOKE TEMPORARY ON DATABASE {} FROM PUBLIC", "may make temporary tables"),
+    ("GRANT CREATE ON SCHEMA public TO PUBLIC",
+     "REVOKE CREATE ON SCHEMA public FROM PUBLIC", "may make tables in schema public"),
+    ("GRANT CREATE ON DATABASE {} TO monitor_reader",
+     "REVOKE CREATE ON DATABASE {} FROM monitor_reader", "may make schemas"),
+    ("GRANT DELETE ON observations TO PUBLIC",
+     "REVOKE DELETE ON observations FROM PUBLIC", "may write to observations"),
+    ("GRANT pg_write_all_data TO monitor_reader",
+     "REVOKE pg_write_all_data FROM monitor_reader", "belongs to role pg_write_all_data"),
+    ("ALTER ROLE monitor_reader CREATEDB", "ALTER ROLE monitor_reader NOCREATEDB",
+     "is a superuser or may create roles or databases"),
+]  # fmt: skip
+
+
+async def test_whatever_else_the_reader_may_do_is_found(granted: str) -> None:
+    database = Database(granted)
+    with psycopg.connect(plain(granted), autocommit=True) as owner:
+        name = f'"{owner.info.dbname}"'
+        async with database.begin() as connection:
+            assert await roles.excess(connection) == []
+        for give, take, said in EXCESS:
+            owner.execute(give.format(name).encode())
+            try:
+                async with database.begin() as connection:
+                    found = await roles.excess(connection)
+            finally:
+                owner.execute(take.format(name).encode())
+            assert said in [may for may, _ in found]
+            assert all(remedy for _, remedy in found)
+    await database.close()
 
 
 def test_the_reader_is_read_only_and_not_for_long(reader: psycopg.Connection[Any]) -> None:

@@ -153,12 +153,50 @@ def test_a_reader_holds_up_no_migration(database_url: str) -> None:
         schema.migrate(database_url, wait_s=5)
 
 
-def test_a_migration_waits_no_longer_than_told_for_a_lock(database_url: str) -> None:
-    with psycopg.connect(plain(database_url)) as other:
-        other.execute("LOCK TABLE monitor_alembic_version IN EXCLUSIVE MODE")
-        with pytest.raises(DatabaseBusy, match="lock timeout"):
-            schema.migrate(database_url, wait_s=0.2)
-    schema.migrate(database_url, wait_s=5)
+@pytest.mark.parametrize("locked", ["monitor_alembic_version", "observations"])
+def test_a_migration_waits_no_longer_than_told_for_a_lock_and_names_its_holder(
+    database_url: str, locked: str
+) -> None:
+    with psycopg.connect(plain(database_url), application_name="a neighbour") as other:
+        other.execute(f"LOCK TABLE {locked} IN EXCLUSIVE MODE")  # type: ignore[arg-type]
+        holder = f"session {other.info.backend_pid} of .*a neighbour, for "
+        with pytest.raises(DatabaseBusy, match=f"lock timeout.*{holder}"):
+            schema.migrate(database_url, to="base", wait_s=0.2, try_s=0.1)
+    schema.migrate(database_url, to="base", wait_s=60)
+    schema.migrate(database_url, wait_s=60)
+
+
+@pytest.mark.parametrize("superuser", [True, False])
+def test_a_reader_that_left_a_transaction_open_holds_up_no_migration(
+    shared: str, superuser: bool
+) -> None:
+    """Its session is ended, also where the owner of the schema is no superuser."""
+    url = shared
+    with psycopg.connect(shared, autocommit=True) as admin:
+        if not superuser:
+            admin.execute("DROP ROLE IF EXISTS monitor_reader, monitor_writer, modest")
+            admin.execute("CREATE ROLE modest LOGIN CREATEROLE PASSWORD 'x'")
+            admin.execute("ALTER DATABASE shared_app OWNER TO modest")
+            url = plain(shared, "modest")
+    try:
+        schema.migrate(url)
+        assert roles.ensure(url) is None
+        with psycopg.connect(plain(shared, "monitor_reader")) as reader:
+            reader.execute("SELECT * FROM report.observations, report.incidents")
+            schema.migrate(url, to="base", wait_s=60, try_s=0.2)
+            with pytest.raises(psycopg.OperationalError):
+                reader.execute("SELECT 1")
+    finally:
+        if not superuser:
+            _drop(shared)
+
+
+def _drop(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute("ALTER DATABASE shared_app OWNER TO CURRENT_USER")
+        for role in ("monitor_reader", "monitor_writer", "modest"):
+            admin.execute(f"DROP OWNED BY {role} CASCADE")  # type: ignore[arg-type]
+        admin.execute("DROP ROLE monitor_reader, monitor_writer, modest")
 
 
 def test_grants_outlive_a_step_down_and_up(database_url: str) -> None:
