@@ -18,14 +18,18 @@ from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
+from monitor.dialects import dialect_of
 from monitor.domain import Target, Unpriced, amount_text, usd_text
 from monitor.embedded import EmbeddedFault
 from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
+from monitor.scrub import plain, redact
 from monitor.settings import Settings
 from monitor.store import REVISION, Away, Database, SchemaUnknown, roles, schema
 from monitor.store.prompt_tokens import sizes
 from monitor.wire.fetch import fetch
+
+MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 
 
 def check() -> None:
@@ -130,6 +134,7 @@ def _covered(found: Coverage) -> list[Line]:
 
 async def _outside(settings: Settings) -> list[Line]:
     lines = [await _target(target) for target in settings.targets.values()]
+    lines += [_request(target, settings) for target in settings.targets.values()]
     lines += [await blindness.page(settings, name) for name in settings.health]
     lines += [line async for line in _slack(settings)]
     lines += [line async for line in providers.accounts(settings.environment)]
@@ -145,6 +150,13 @@ async def _target(target: Target) -> Line:
         return Line(what, False, f"url = {address}: {reply.trouble}. Correct the address, or "
                     "start the service")  # fmt: skip
     return Line(what, True, f"{address} answers (HTTP {reply.status})")
+
+
+def _request(target: Target, settings: Settings) -> Line:
+    """What probes request. The dialect builds it from `url`, and a wrong guess can be seen here."""
+    request = dialect_of(target).ask(target.queries[0], target)
+    address = plain(redact(shown(request.url), settings.secrets), MOST_CHARS)
+    return Line(f"request of {target.name}", True, f"{request.method} {address}")
 
 
 async def _slack(settings: Settings) -> AsyncIterator[Line]:

@@ -1,48 +1,48 @@
 """Requests as dialects write them: where to, with which headers, with which JSON."""
 
 import json
-import re
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from monitor.dialects.base_urls import missing
 from monitor.domain import Target, WireRequest
 
 SSE = "text/event-stream"
 NDJSON = "application/x-ndjson"
-VERSION = re.compile(r"v[0-9]{1,3}[a-z0-9]{0,10}")  # a segment such as v1, v4 or v1beta
 NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) -> str:
-    """The address a built-in dialect requests: the target's URL and the endpoint's path.
+    """The address a built-in dialect requests: the target's URL and what it lacks of the path.
 
-    A URL that ends in the endpoint's last segments (`…/chat/completions`, `…/messages`) is used
-    as it is, query string included: providers put them behind paths of their own. Option `path`
-    takes the place of the endpoint's path. Where the URL ends in a version (and `openai` after it)
-    or in an Azure deployment, the endpoint's own version is left out.
+    A URL that is the whole address of an endpoint is used as it is, query string included. Option
+    `path` takes the place of the endpoint's path; `path = ""` says that the URL is the address.
     """
-    scheme, host, there, query, _ = urlsplit(target.url)
-    have = [part for part in there.split("/") if part]
     if "path" in target.options:
-        return address(target.url, _own_path(target.options["path"]), parameters)
-    want = path.split("/")
-    last = want[1:] if VERSION.fullmatch(want[0]) else want
-    if have[-len(last) :] == last:
-        queries = "&".join(part for part in (query, urlencode(parameters)) if part)
-        return urlunsplit((scheme, host, there, queries, ""))
-    behind = have[:-1] if have[-1:] == ["openai"] else have  # …/v1beta/openai, but …/openai
-    versioned = behind and VERSION.fullmatch(behind[-1])
-    if versioned or have[-2:-1] == ["deployments"]:
-        return address(target.url, "/".join(last), parameters)
-    return address(target.url, path, parameters)
+        lacking = _own_path(target.options["path"])
+    else:
+        lacking = missing(target.url, path, target.dialect)
+    if lacking:
+        return address(target.url, lacking, parameters)
+    return with_parameters(target.url, parameters)
+
+
+def with_parameters(url: str, parameters: Mapping[str, str] = NONE) -> str:
+    """The URL as it is, without its fragment, and further parameters behind those it has."""
+    scheme, host, path, query, _ = urlsplit(url)
+    queries = "&".join(part for part in (query, urlencode(parameters)) if part)
+    return urlunsplit((scheme, host, path, queries, ""))
 
 
 def _own_path(path: object) -> str:
-    if isinstance(path, str) and path.strip("/"):
-        return path
-    raise ValueError(f'options.path = {path!r}: must be the path of the endpoint, e.g. "v1/chat"')
+    if isinstance(path, str):
+        return path.strip(" ")
+    raise ValueError(
+        f'options.path = {path!r}: must be the path of the endpoint, e.g. "v1/chat", or "" where '
+        "url is the whole address"
+    )
 
 
 def address(url: str, path: str, parameters: Mapping[str, str] = NONE) -> str:

@@ -8,9 +8,18 @@ Source: https://ai.google.dev/api/generate-content
 
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from monitor.dialects.asking import SSE, VERSION, address, endpoint, extra, model, post
+from monitor.dialects.asking import (
+    SSE,
+    address,
+    endpoint,
+    extra,
+    model,
+    post,
+    with_parameters,
+)
+from monitor.dialects.base_urls import VERSION, is_whole
 from monitor.dialects.fields import complaint, document, first, table
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
@@ -40,18 +49,30 @@ def ask(query: Query, target: Target) -> WireRequest:
 
 
 def _url(target: Target) -> str:
-    """The method's address. A URL that ends in a publisher or in `models` lacks the model alone."""
-    _, _, path, query, _ = urlsplit(target.url)
+    """The method's address, built behind as much of it as the target's URL has."""
+    _, host, path, query, _ = urlsplit(target.url)
     parameters = {} if "alt" in dict(parse_qsl(query)) else AS_EVENTS
-    if path.endswith(METHOD):
-        return address(target.url, "", parameters)
-    if "path" in target.options:
-        return endpoint(target, "", parameters)
-    last = f"{quote(model(target).removeprefix('models/'), safe='@')}{METHOD}"
     have = [part for part in path.split("/") if part]
-    if "publishers" in have or (have and VERSION.fullmatch(have[-1])):
+    if "path" in target.options or is_whole(have):
+        return endpoint(target, "", parameters)
+    if have[-2:-1] in (["models"], ["endpoints"], ["tunedModels"]):  # the method alone is missing
+        return with_parameters(f"{_without_query(target.url)}{METHOD}?{query}", parameters)
+    last = f"{quote(model(target).removeprefix('models/'), safe='@')}{METHOD}"
+    if have[-1:] == ["models"] or "publishers" in have:
+        return address(target.url, f"models/{last}", parameters)
+    vertex = host.endswith("aiplatform.googleapis.com") or "locations" in have
+    if vertex and not have:  # Vertex AI with an API key
+        return address(target.url, f"v1/publishers/google/models/{last}", parameters)
+    if vertex:
+        return address(target.url, f"publishers/google/models/{last}", parameters)
+    if have and VERSION.fullmatch(have[-1]):
         return address(target.url, f"models/{last}", parameters)
     return address(target.url, f"v1beta/models/{last}", parameters)
+
+
+def _without_query(url: str) -> str:
+    scheme, host, path, _, _ = urlsplit(url)
+    return urlunsplit((scheme, host, path.rstrip("/"), "", ""))
 
 
 def hear(event: Event) -> Heard:

@@ -185,5 +185,9 @@ async def test_check_and_the_health_job_ask_through_the_proxy(
             assert await health.read(watch, settings.targets["rag"], settings.health["rag"])
         paths = [asked.target for asked in proxy.requests]  # type: ignore[union-attr]
     assert "ok      target rag: http://rag.invalid/v1 answers (HTTP 200)" in ended.out, ended.said
+    assert (
+        "ok      request of rag: GET http://rag.invalid/v1/bali-zero/chat-stream?query=Hi\n"
+        in ended.out
+    )
     assert "ok      health page of rag: http://rag.invalid/health" in ended.out
     assert paths.count("http://rag.invalid/health") == 2
