@@ -112,7 +112,7 @@ def _read_as(heard: Heard) -> str:
 
 def _value(value: object) -> str:
     if isinstance(value, Usage | Sources):
-        known = ((f.name, getattr(value, f.name)) for f in fields(value))
+        known = ((f.name, getattr(value, f.name)) for f in fields(value) if f.name != "counts")
         return " ".join(f"{name}={found}" for name, found in known if found not in (None, ()))
     if isinstance(value, tuple):
         return " ".join(f"{claim.source}={claim.value}" for claim in value)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, model, post
+from monitor.dialects.counts import settled
 from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
@@ -77,7 +78,9 @@ def _block(block: Mapping[str, Any]) -> Heard:
 def _prompt(started: Mapping[str, Any]) -> Usage | None:
     """Usage at the start: its answer counts a token that is yet to come."""
     counted = usage(started)
-    return replace(counted, answer_tokens=None, reasoning_tokens=None) if counted else None
+    if counted is None or counted.counts is None:
+        return counted
+    return settled(replace(counted.counts, answer=None, reasoning=None))
 
 
 def _served(attempt: Mapping[str, Any]) -> tuple[Claim, ...]:

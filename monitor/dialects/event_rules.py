@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
 from monitor.dialects.asking import known_only
+from monitor.dialects.charges import amount
+from monitor.dialects.counts import settled
 from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
 from monitor.dialects.expressions import Expression, compiled
-from monitor.dialects.fields import complaint, count, money, parsed, words
+from monitor.dialects.fields import complaint, count, parsed, words
 from monitor.dialects.finish import finish
 from monitor.dialects.sources import sources
-from monitor.dialects.usage import Counts, settled
-from monitor.domain import Claim, ClaimKind, Event, Heard, Usage
+from monitor.domain import Claim, ClaimKind, Counts, Event, Heard, Usage
 
 CONTENT = ("text", "reasoning", "sources")  # of an event: read by the rule of the event alone
 WHOLE = ("done", "error", "finish", "model", "id")  # of the stream: looked for in every event
@@ -213,10 +214,12 @@ def usage(rule: EventRule, seen: Seen) -> Usage | None:
         reasoning=tokens.get("reasoning_tokens"),
         cached=tokens.get("cached_tokens"),
         written=tokens.get("cache_write_tokens"),
+        written_1h=tokens.get("cache_write_1h_tokens"),
     )
+    charges = [amount(found.get(name)) for name in ("cost_usd", "upstream_cost_usd")]
+    counted = settled(counts)
+    faults = (*counted.faults, *(charge.fault for charge in charges if charge.fault))
     figures = replace(
-        settled(counts),
-        cost_usd=money(found.get("cost_usd")),
-        upstream_cost_usd=money(found.get("upstream_cost_usd")),
+        counted, cost_usd=charges[0].usd, upstream_cost_usd=charges[1].usd, faults=faults
     )
-    return None if figures == Usage() else figures
+    return None if figures == Usage() and not faults else figures

@@ -227,6 +227,7 @@ def _sum(usages: list[Usage]) -> Usage:
         reasoning_tokens=total("reasoning_tokens"),
         cached_tokens=total("cached_tokens"),
         cache_write_tokens=total("cache_write_tokens"),
+        cache_write_1h_tokens=total("cache_write_1h_tokens"),
         faults=tuple(dict.fromkeys(fault for one in usages for fault in one.faults)),
     )
 

@@ -6,9 +6,10 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
-from monitor.dialects.usage import MOST_TOKENS
+from monitor.dialects.counts import MOST_TOKENS, merged, settled
 from monitor.domain import (
     Claim,
+    Counts,
     Dialect,
     Ending,
     Event,
@@ -33,7 +34,9 @@ _PARTS = {
     "reasoning_tokens": "answer_tokens",
     "cached_tokens": "prompt_tokens",
     "cache_write_tokens": "prompt_tokens",
+    "cache_write_1h_tokens": "cache_write_tokens",
 }
+_MONEY = ("cost_usd", "upstream_cost_usd")
 
 
 def heard(dialect: Dialect, event: Event) -> Heard:
@@ -173,11 +176,29 @@ def _claims(said: Iterable[Heard]) -> tuple[Claim, ...]:
 
 
 def _merged(said: Iterable[Heard]) -> Usage:
-    """Usage field by field: what is said later wins over what was said before."""
+    """Usage field by field: what is said later wins over what was said before.
+
+    Counts are merged before they are settled: a vendor may state a prompt without its cached
+    tokens in one event, and the cached tokens in another.
+    """
     known: dict[str, Any] = {}
+    counts: Counts | None = None
+    of_counts: tuple[str, ...] = ()  # faults of the tokens, and of the charge
+    of_charge: tuple[str, ...] = ()
     for usage in (h.usage for h in said if h.usage):
-        known |= _reported(usage) | {"faults": usage.faults}
-    return Usage(**known)
+        reported, faults = _reported(usage), usage.faults
+        known |= reported
+        if usage.counts is not None:
+            counts = merged(counts, usage.counts)
+            mixed, own = settled(counts), settled(usage.counts).faults
+            known |= _reported(mixed)
+            of_counts = mixed.faults
+            faults = tuple(fault for fault in faults if fault not in own)
+        elif not reported.keys() <= set(_MONEY):
+            counts, of_counts = None, ()
+        if faults or not reported.keys().isdisjoint(_MONEY):
+            of_charge = faults
+    return Usage(**known, faults=(*of_counts, *of_charge))
 
 
 def _reported(usage: Usage) -> dict[str, Any]:

@@ -1,33 +1,23 @@
 """Tokens and charges as services report them, in whatever spelling: `usage.toml` has the table.
 
 Vendors disagree whether `completion_tokens` holds the reasoning and `prompt_tokens` what came from
-the cache. The table says what each documents; a total that it reports decides. What adds up neither
-way is named in the faults of the usage.
+the cache. The table says what each documents; `counts` brings it to one definition.
 """
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from importlib.resources import files
 from typing import Any
 
-from monitor.dialects.fields import count, money
-from monitor.domain import Usage
+from monitor.dialects.charges import Charge, charge_in
+from monitor.dialects.counts import settled
+from monitor.dialects.fields import count
+from monitor.dialects.paths import Path, at
+from monitor.dialects.paths import path as _path
+from monitor.domain import Counts, Usage
 
-MOST_TOKENS = 100_000_000  # ten times the largest context window there is
-FIGURES = ("prompt", "answer", "total", "reasoning", "cached", "written")
-_TOTALS = ("total_cost", "total", "amount", "value", "usd", "total_price", "cost")
-_CURRENCIES = ("currency", "currency_code", "unit")
-_USD = frozenset({"usd", "$", "us$", "us dollar", "dollars"})
-_WRITTEN = re.compile(
-    r"([A-Z]{3}|[$€£¥])?\s*(-?[0-9.]+(?:[eE]-?[0-9]{1,2})?)\s*([A-Za-z]{3}|[$€£¥])?"
-)
-
-Path = tuple[str, ...]
-Reading = tuple[bool, bool]  # whether reasoning, and what went through the cache, are beside
-_READINGS = ((False, False), (True, False), (False, True), (True, True))
+FIGURES = ("prompt", "answer", "total", "reasoning", "cached", "written", "written_1h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +26,8 @@ class _Format:
 
     names: Mapping[str, tuple[tuple[Path, ...], ...]]
     beside: frozenset[str]
+    hidden: bool
+    where: str | None  # a key that must be there
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +36,6 @@ class _Group:
 
     formats: tuple[_Format, ...]
     keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Charge:
-    paths: tuple[Path, ...]
-    exponent: int
-    currency: Path | None
-    upstream: Path | None  # what a provider charges for whose key the user pays
-    own_key: Path | None
-    zero_is_unknown: bool
 
 
 @dataclass(slots=True)
@@ -75,23 +57,6 @@ class _Place:
             first.collect(value[0], found)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
-    """Tokens as a vendor reports them; None: not reported.
-
-    `beside`: which of `reasoning`, `cached` and `written` the vendor counts beside `answer` and
-    `prompt`, as far as its documentation goes.
-    """
-
-    prompt: int | None = None
-    answer: int | None = None
-    total: int | None = None
-    reasoning: int | None = None
-    cached: int | None = None
-    written: int | None = None
-    beside: frozenset[str] = frozenset()
-
-
 def usage(event: Mapping[str, Any]) -> Usage | None:
     """Tokens and charge that the JSON object of an event reports; None where it reports none."""
     places: list[tuple[int, Mapping[str, Any]]] = []
@@ -104,7 +69,7 @@ def usage(event: Mapping[str, Any]) -> Usage | None:
         return None
     held = [one for _, one in sorted(places, key=_order)]
     counts = next((found for one in held if (found := _counts(one))), None)
-    charge = next((charged for one in held if (charged := _charge(one))), None)
+    charge = next((charged for one in held if (charged := charge_in(one, _CHARGES))), None)
     if counts is None:
         return charge
     counted = settled(counts)
@@ -118,57 +83,8 @@ def usage(event: Mapping[str, Any]) -> Usage | None:
     )
 
 
-def settled(counts: Counts) -> Usage:
-    """Counts in our definition: reasoning is part of the answer, cached and written tokens are
-    part of the prompt. Where `total` fits only one reading of the counts, that one is taken.
-    """
-    prompt, answer = _likely(counts.prompt), _likely(counts.answer)
-    reasoning = _likely(counts.reasoning)
-    in_cache = _likely(counts.cached) + _likely(counts.written)
-
-    def total(reading: Reading) -> int:
-        return prompt + answer + reasoning * reading[0] + in_cache * reading[1]
-
-    def possible(reading: Reading) -> bool:
-        return (reading[0] or reasoning <= answer) and (reading[1] or in_cache <= prompt)
-
-    # No part is larger than the whole, whatever is documented.
-    larger = counts.prompt is not None and in_cache > prompt
-    reading = (
-        "reasoning" in counts.beside,
-        larger or not counts.beside.isdisjoint({"cached", "written"}),
-    )
-    faults: tuple[str, ...] = ()
-    whole = counts.prompt is not None and counts.answer is not None
-    if whole and counts.total is not None and total(reading) != counts.total:
-        fitting = [other for other in _READINGS if possible(other) and total(other) == counts.total]
-        if fitting:
-            reading = fitting[0]
-        else:
-            faults = (f"total of {counts.total} tokens: the parts add up to {total(reading)}",)
-    return Usage(
-        prompt_tokens=None if counts.prompt is None else counts.prompt + in_cache * reading[1],
-        answer_tokens=_with_reasoning(counts) if reading[0] else counts.answer,
-        reasoning_tokens=counts.reasoning,
-        cached_tokens=counts.cached,
-        cache_write_tokens=counts.written,
-        faults=faults,
-    )
-
-
 def _order(found: tuple[int, Mapping[str, Any]]) -> int:
     return found[0]
-
-
-def _likely(tokens: int | None) -> int:
-    """A count to add up; none where it cannot be true, which is for the reply to say."""
-    return tokens if tokens is not None and 0 <= tokens <= MOST_TOKENS else 0
-
-
-def _with_reasoning(counts: Counts) -> int | None:
-    if counts.reasoning is None:
-        return counts.answer
-    return (counts.answer or 0) + _likely(counts.reasoning)
 
 
 def _counts(held: Mapping[str, Any]) -> Counts | None:
@@ -178,7 +94,10 @@ def _counts(held: Mapping[str, Any]) -> Counts | None:
             continue
         found: dict[str, int] = {}
         beside: set[str] = set()
+        hidden = False
         for layout in group.formats:
+            if layout.where is not None and layout.where not in held:
+                continue
             for figure, alternatives in layout.names.items():
                 if found.get(figure):
                     continue  # a zero may be filled in by another name
@@ -188,82 +107,33 @@ def _counts(held: Mapping[str, Any]) -> Counts | None:
                 if value is not None and (value or figure not in found):
                     found[figure] = value
                     beside |= layout.beside & {figure}
+                    hidden |= layout.hidden and figure == "total"
         if "prompt" in found or "answer" in found:
-            return Counts(**found, beside=frozenset(beside))
+            return Counts(**found, beside=frozenset(beside), hidden=hidden)
     return None
 
 
 def _sum(held: Mapping[str, Any], paths: tuple[Path, ...]) -> int | None:
-    values = [n for path in paths if (n := count(_at(held, path))) is not None]
+    values = [n for path in paths if (n := count(at(held, path))) is not None]
     return sum(values) if values else None
-
-
-def _charge(held: Mapping[str, Any]) -> Usage | None:
-    """The charge in an object, in USD; a fault where it is in another currency."""
-    for charge in _CHARGES:
-        value = next((v for path in charge.paths if (v := _at(held, path)) is not None), None)
-        currency = _at(held, charge.currency) if charge.currency else None
-        upstream = money(_at(held, charge.upstream)) if charge.upstream else None
-        amount, currency = _amount(value, currency)
-        if (amount is None and upstream is None) or (amount == 0 and charge.zero_is_unknown):
-            continue
-        if amount is not None and currency is not None and currency.strip().lower() not in _USD:
-            return Usage(faults=(f"charge of {amount} {currency[:20]} is not in USD",))
-        if amount is not None:
-            amount = amount.scaleb(charge.exponent)
-            if amount and upstream and charge.own_key and _at(held, charge.own_key) is True:
-                amount += upstream  # with a key of one's own, this is the gateway's fee alone
-        return Usage(cost_usd=amount, upstream_cost_usd=upstream)
-    return None
-
-
-def _amount(value: object, currency: object) -> tuple[Decimal | None, str | None]:
-    """An amount of money and its currency, as far as they are stated."""
-    named = currency if isinstance(currency, str) and currency.strip() else None
-    if isinstance(value, dict):
-        own = next((value[key] for key in _CURRENCIES if isinstance(value.get(key), str)), named)
-        stated = (money(value.get(key)) for key in _TOTALS)
-        total = next((amount for amount in stated if amount is not None), None)
-        if total is None:
-            parts = [m for key, v in value.items()
-                     if key.endswith("_cost") and (m := money(v)) is not None]  # fmt: skip
-            total = sum(parts, Decimal(0)) if parts else None
-        return total, own
-    if isinstance(value, str) and (written := _WRITTEN.fullmatch(value.strip())):
-        return money(written[2]), written[1] or written[3] or named
-    return money(value), named
-
-
-def _at(held: object, path: Path) -> Any:
-    """What stands at the end of a path; a number in it is the place in a list."""
-    for name in path:
-        if isinstance(held, dict):
-            held = held.get(name)
-        elif isinstance(held, list) and name.isdecimal() and int(name) < len(held):
-            held = held[int(name)]
-        else:
-            return None
-    return held
-
-
-def _path(text: str) -> Path:
-    return tuple(text.split(".")) if text else ()
 
 
 def _listed(value: str | list[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else value or []
 
 
+def _sums(value: str | list[str] | None) -> tuple[tuple[Path, ...], ...]:
+    """Alternatives, each a sum of paths."""
+    return tuple(
+        tuple(_path(part.strip()) for part in alternative.split("+"))
+        for alternative in _listed(value)
+    )
+
+
 def _format(row: Mapping[str, Any]) -> _Format:
-    names = {
-        figure: tuple(
-            tuple(_path(part.strip()) for part in alternative.split("+"))
-            for alternative in _listed(row.get(figure))
-        )
-        for figure in FIGURES
-        if figure in row
-    }
-    return _Format(names, frozenset(row.get("beside", ())))
+    names = {figure: _sums(row[figure]) for figure in FIGURES if figure in row}
+    beside = frozenset(row.get("beside", ()))
+    return _Format(names, beside, row.get("hidden", False), row.get("where"))
 
 
 def _groups(rows: list[Mapping[str, Any]]) -> tuple[_Group, ...]:
@@ -289,11 +159,11 @@ def _groups(rows: list[Mapping[str, Any]]) -> tuple[_Group, ...]:
 _TABLE = tomllib.loads(files("monitor.dialects").joinpath("usage.toml").read_text("utf-8"))
 _GROUPS = _groups(_TABLE["format"])
 _CHARGES = tuple(
-    _Charge(
+    Charge(
         paths=tuple(map(_path, _listed(row["path"]))),
         exponent=row.get("exponent", 0),
         currency=_path(row["currency"]) if "currency" in row else None,
-        upstream=_path(row["upstream"]) if "upstream" in row else None,
+        upstream=_sums(row.get("upstream")),
         own_key=_path(row["own_key"]) if "own_key" in row else None,
         zero_is_unknown=row.get("zero_is_unknown", False),
     )

@@ -10,6 +10,7 @@ from monitor.domain.confidence import confidence_text
 from monitor.domain.heard import (
     Claim,
     ClaimKind,
+    Counts,
     Dialect,
     Ending,
     Event,
@@ -64,6 +65,7 @@ __all__ = [
     "Cost",
     "CostRange",
     "CostSource",
+    "Counts",
     "Delivery",
     "Dialect",
     "Ending",

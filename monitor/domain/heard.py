@@ -64,11 +64,32 @@ class Claim:
     value: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Tokens as a vendor counts them, not brought to one definition yet. None: not reported.
+
+    `beside`: which of `reasoning`, `cached` and `written` the vendor counts beside `answer` and
+    `prompt`, as far as its documentation goes. `hidden`: what `total` has over the other counts
+    is thinking that the vendor does not report.
+    """
+
+    prompt: int | None = None
+    answer: int | None = None
+    total: int | None = None
+    reasoning: int | None = None
+    cached: int | None = None
+    written: int | None = None
+    written_1h: int | None = None  # part of written, kept for an hour
+    beside: frozenset[str] = frozenset()
+    hidden: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens and money as the service reports them. None: not reported.
 
-    `faults`: where what it reports contradicts itself, for a person.
+    `counts`: what the tokens were computed from, where they were: of several events, the counts
+    are merged. `faults`: where what it reports contradicts itself, for a person.
     """
 
     prompt_tokens: int | None = None
@@ -76,8 +97,10 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None  # part of prompt_tokens, read from the cache
     cache_write_tokens: int | None = None  # part of prompt_tokens, written to the cache
+    cache_write_1h_tokens: int | None = None  # part of cache_write_tokens, kept for an hour
     cost_usd: Decimal | None = None  # the provider's own charge
     upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
+    counts: Counts | None = field(default=None, compare=False)
     faults: tuple[str, ...] = field(default=(), compare=False)
 
 

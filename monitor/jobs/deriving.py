@@ -179,6 +179,7 @@ def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | CostRa
         reasoning_tokens=stored.reasoning_tokens,
         cached_tokens=stored.cached_tokens,
         cache_write_tokens=stored.cache_write_tokens,
+        cache_write_1h_tokens=_written_1h(stands),
     )
     # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
     estimated = not _reported(stands)
@@ -186,6 +187,12 @@ def _cost(stored: Stored, who: Who, target: Target, book: Book) -> Cost | CostRa
         counted, who.model, stored, target, book,
         judged=who.identity.fallback is not None, estimated=estimated,
     )  # fmt: skip
+
+
+def _written_1h(stands: Cost | CostRange | Unpriced) -> int | None:
+    """Tokens kept in the cache for an hour, which a row notes where it was priced by them."""
+    noted = "" if isinstance(stands, Unpriced) else stands.rates.get(pricing.WRITTEN_1H, "")
+    return int(noted) if noted.isdecimal() else None
 
 
 def _reported(stands: Cost | CostRange | Unpriced) -> bool:

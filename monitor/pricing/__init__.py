@@ -1,7 +1,7 @@
 """What answers cost: the price book, tokens × price, spend meters and projections. Pure."""
 
 from monitor.pricing.book import Book, book, shipped
-from monitor.pricing.cost import cost, priced, priced_or_ranged
+from monitor.pricing.cost import WRITTEN_1H, cost, priced, priced_or_ranged
 from monitor.pricing.day import Slice, SpentDay, spent_day
 from monitor.pricing.meters import (
     Account,
@@ -24,6 +24,7 @@ from monitor.pricing.stale import Difference, differences, stale
 from monitor.pricing.tokens import Tokens, tokens
 
 __all__ = [
+    "WRITTEN_1H",
     "Account",
     "Amount",
     "BadPrices",

@@ -7,11 +7,13 @@ from decimal import Decimal
 from monitor.domain import Cost, CostRange, CostSource, Query, Target, Unpriced, Usage
 from monitor.pricing.book import Book
 from monitor.pricing.money import exact
-from monitor.pricing.price import Price
+from monitor.pricing.price import Price, Rates
 from monitor.pricing.tokens import Tokens, tokens
 from monitor.scrub import plain
 
 _COUNTED = ("prompt_tokens", "answer_tokens")
+WRITTEN_1H = "cache_write_1h_tokens"  # among the rates of a row: of its tokens, those kept an hour
+_NOTED = (*_COUNTED, WRITTEN_1H)
 
 
 def priced(
@@ -90,9 +92,9 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> Co
         f"{end}_{name}": rate
         for end, of in ends.items()
         for name, rate in of.rates.items()
-        if name not in _COUNTED
+        if name not in _NOTED
     }
-    rates |= {name: high.rates[name] for name in _COUNTED if name in high.rates}
+    rates |= {name: high.rates[name] for name in _NOTED if name in high.rates}
     if not without:
         reason = f"{why}: priced as a range, from {lowest} to {highest}"
         return CostRange(low.usd, high.usd, plain(reason), rates)
@@ -107,13 +109,12 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
     """Tokens × price, with everything needed to do the sum again in `rates`."""
     rates = price.rates_for(used.prompt)
     cached = rates.input if rates.cached is None else rates.cached
-    written = rates.input if rates.cache_write is None else rates.cache_write
     reasoning = rates.output if rates.reasoning is None else rates.reasoning
     usd = exact(
         (
             (used.prompt - used.cached - used.written) * rates.input
             + used.cached * cached
-            + used.written * written
+            + _written(used, rates)
             + (used.answer - used.reasoning) * rates.output
             + used.reasoning * reasoning
         ).scaleb(-6)
@@ -125,7 +126,9 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
     if used.cached:
         shown["cached"] = cached
     if used.written:
-        shown["cache_write"] = written
+        shown["cache_write"] = _written(used, rates) / used.written
+    if used.written_1h:  # `monitor derive` reads it
+        shown[WRITTEN_1H] = used.written_1h
     if used.reasoning:
         shown["reasoning"] = reasoning
     if rates.request:
@@ -136,6 +139,13 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
         shown |= {"prompt_tokens": f"{least}{used.prompt}", "answer_tokens": used.answer}
     source = CostSource.ESTIMATED if used.estimated else CostSource.REPORTED
     return Cost(usd, source, {name: str(value) for name, value in shown.items()})
+
+
+def _written(used: Tokens, rates: Rates) -> Decimal:
+    """Tokens written to the cache × their rates, for some minutes and for an hour."""
+    minutes = rates.input if rates.cache_write is None else rates.cache_write
+    hour = minutes if rates.cache_write_1h is None else rates.cache_write_1h
+    return (used.written - used.written_1h) * minutes + used.written_1h * hour
 
 
 def _list_rates(

@@ -10,8 +10,8 @@ class Rates:
     """USD per million tokens; `request` is USD per request. None: no rate of its own.
 
     Without `cached` or `cache_write`, prompt tokens read from the cache or written to it cost
-    `input`; without `reasoning`, reasoning tokens cost `output`. Services report what they
-    wrote without saying for how long: `cache_write_1h` is compared with a provider's list only.
+    `input`; without `reasoning`, reasoning tokens cost `output`. `cache_write` is for what is kept
+    five minutes or for an unstated time; without `cache_write_1h` it is for an hour as well.
     """
 
     input: Decimal

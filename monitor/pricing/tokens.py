@@ -13,6 +13,8 @@ class Tokens:
     """Tokens of one request. `cached` and `written`, read from the provider's cache and
     written to it, are parts of `prompt`; `reasoning` is part of `answer`.
 
+    `written_1h` is part of `written`.
+
     `estimated`: at least one of the two was counted from characters.
     `prompt_at_least`: only the query's own words are counted, because nobody said how
     large the prompt around them is.
@@ -22,6 +24,7 @@ class Tokens:
     answer: int
     cached: int = 0
     written: int = 0
+    written_1h: int = 0
     reasoning: int = 0
     estimated: bool = False
     prompt_at_least: bool = False
@@ -43,11 +46,13 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
         answer = max(reported_answer, heard) if cut else reported_answer
     known_prompt = reported_prompt is not None
     cached = min(_count(usage.cached_tokens) or 0, reported_prompt or 0)
+    written = min(_count(usage.cache_write_tokens) or 0, (reported_prompt or 0) - cached)
     return Tokens(
         prompt=prompt if reported_prompt is None else reported_prompt,
         answer=answer,
         cached=cached,
-        written=min(_count(usage.cache_write_tokens) or 0, (reported_prompt or 0) - cached),
+        written=written,
+        written_1h=min(_count(usage.cache_write_1h_tokens) or 0, written),
         reasoning=min(_count(usage.reasoning_tokens) or 0, answer),
         estimated=cut or not known_prompt or reported_answer is None,
         prompt_at_least=not known_prompt and not sized,

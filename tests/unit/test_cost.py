@@ -27,6 +27,7 @@ BOOK = book(
         "acme/one": {"input": "1", "output": "10"},
         "acme/thinker": {"input": "1", "output": "10", "cached": "0.10", "reasoning": "20",
                          "cache_write": "1.25"},
+        "acme/hours": {"input": "1", "output": "10", "cache_write": "1.25", "cache_write_1h": "2"},
         "acme/charged": {"input": "1", "output": "1", "request": "0.005"},
         "acme/gratis": {"input": "0", "output": "0"},
     },
@@ -173,6 +174,22 @@ def test_tokens_written_to_the_cache_are_dearer_than_those_that_were_not() -> No
     assert isinstance(found, Cost)
     assert found.rates["cache_write"] == "1.25"
     assert told(probe_cost(usage)) == ("0.001", "reported"), "without a rate of their own: input"
+
+
+def test_tokens_kept_an_hour_in_the_cache_have_a_rate_of_their_own() -> None:
+    usage = Usage(prompt_tokens=1000, cache_write_tokens=500, cache_write_1h_tokens=200,
+                  answer_tokens=0)  # fmt: skip
+    found = probe_cost(usage, model="acme/hours")
+    # 500 × 1 + 300 × 1.25 + 200 × 2
+    assert told(found) == ("0.001275", "reported")
+    assert isinstance(found, Cost)
+    # the mean rate of the 500, so that tokens × rates remains the cost
+    assert (found.rates["cache_write"], found.rates["cache_write_1h_tokens"]) == ("1.55", "200")
+    assert told(probe_cost(usage, model="acme/thinker")) == ("0.001125", "reported"), (
+        "no rate: 1.25"
+    )
+    every = replace(usage, cache_write_1h_tokens=500)
+    assert told(probe_cost(every, model="acme/hours")) == ("0.0015", "reported")
 
 
 def test_written_tokens_are_no_more_than_the_cached_ones_leave_of_the_prompt() -> None:

@@ -4,6 +4,7 @@ import json
 import tomllib
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +117,10 @@ def test_tokens_are_read_in_every_spelling(spelling: str) -> None:
         ((7, 8, 15, None, 161), [168, 8], "total of 15 tokens: the parts add up to 176"),
         ((12, 400, 500, 290, None), [12, 400], "total of 500 tokens: the parts add up to 412"),
         ((7, 8, 466, 290, 161), [168, 298], None),  # both beside
+        ((12, 1, None, 290, None), [12, 291], None),  # larger than the answer: beside it
+        ((12, 10, 22, 11, None), [12, 10], None),  # the total says within: dropped and named
+        ((12, 400, 500, None, None), [12, 488], None),  # thinking that the total alone holds
+        ((12, 400, 500, 0, 8), [12, 488], None),
         ((-1, 8, 15, None, 161), [160, 8], "total of 15 tokens: the parts add up to 169"),
     ],
 )
@@ -158,6 +163,21 @@ def test_gemini_thoughts_that_the_total_holds_within_the_answer_are_not_added() 
         ('"cost":0.001,"is_byok":true,"cost_details":{"upstream_inference_cost":0.02}',
          "0.021", "0.02"),
         ('"cost":0,"is_byok":true,"cost_details":{"upstream_inference_cost":0.02}', "0", "0.02"),
+        ('"cost":"€0"', "0", None),
+        ('"cost":"US$ 0.01"', "0.01", None),
+        ('"cost":"0,0123"', "0.0123", None),
+        ('"cost":"0,01 USD"', "0.01", None),
+        ('"cost":"$1,234.50"', "1234.50", None),
+        ('"cost":"1.234,50 USD"', "1234.50", None),
+        ('"cost":"1.5e-05 dollars"', "0.000015", None),
+        ('"cost":{"units":"1","nanos":500000000,"currencyCode":"USD"}', "1.5", None),
+        ('"cost":{"total":"$0.01"}', "0.01", None),
+        ('"cost_nano_usd":12300', "0.0000123", None),
+        ('"cost_micros":"12.3"', "0.0000123", None),
+        ('"cost_cents":1.5', "0.015", None),
+        ('"cost":0.001,"is_byok":false,"cost_details":{"upstream_inference_cost":null,'
+         '"upstream_inference_prompt_cost":0.0004,"upstream_inference_completions_cost":0.0006}',
+         "0.001", None),
         ('"cost":true', None, None),
         ('"cost":{}', None, None),
         ('"cost":"free"', None, None),
@@ -178,11 +198,88 @@ def test_a_charge_is_exact_in_every_form(
         ('"cost":{"total":"0.02","currency":"EUR"}', "charge of 0.02 EUR is not in USD"),
         ('"cost":"0.02 EUR"', "charge of 0.02 EUR is not in USD"),
         ('"total_price":"0.2","currency":"RMB"', "charge of 0.2 RMB is not in USD"),
+        ('"cost":"0,02 €"', "charge of 0.02 € is not in USD"),
+        ('"cost":"¥0.2"', "charge of 0.2 ¥ is not in USD"),
+        ('"cost":{"units":"0","nanos":1,"currencyCode":"EUR"}', "charge of 1E-9 EUR is not in USD"),
+        ('"cost":"1,234"', "charge of 1,234 cannot be read"),  # a thousand, or one and a bit
+        ('"cost":"NaN"', "charge of NaN is no amount"),
+        ('"cost":"-inf"', "charge of -inf is no amount"),
+        ('"cost":"1.2.3"', "charge of 1.2.3 cannot be read"),
     ],
 )
-def test_another_currency_is_no_charge_and_is_flagged(charge: str, fault: str) -> None:
+def test_what_is_no_amount_of_usd_is_no_charge_and_is_flagged(charge: str, fault: str) -> None:
     found = usage(parsed(held(f"{CHAT},{charge}"))) or Usage()
     assert (found.cost_usd, found.faults) == (None, (fault,))
+
+
+@pytest.mark.parametrize(
+    ("charge", "fault"),
+    [
+        ('"cost":-0.01', "implausible cost_usd: -0.01"),
+        ('"cost":"-$0.01"', "implausible cost_usd: -0.01"),
+        ('"cost":"$-0.01"', "implausible cost_usd: -0.01"),
+        ('"cost":1e400', "implausible cost_usd: 1E+400"),
+        ('"cost":"99999"', "implausible cost_usd: 99999"),
+        ('"cost_in_usd_ticks":-5', "implausible cost_usd: -5E-10"),
+        ('"cost":0.01,"is_byok":true,"cost_details":{"upstream_inference_cost":-1}',
+         "implausible upstream_cost_usd: -1"),
+    ],
+)  # fmt: skip
+def test_negative_and_huge_charges_are_dropped_and_named(charge: str, fault: str) -> None:
+    dialect = dialect_of(target("openai_chat"))
+    reply = read(dialect, transcript([("", held(f"{CHAT},{charge}")), ("", "[DONE]")]))
+    assert fault in reply.faults
+    assert reply.usage.prompt_tokens == 20
+
+
+def anthropic(start: str, *deltas: str) -> Usage:
+    """The usage of a message of Anthropic's format."""
+    said = [f'{{"type":"message_start","message":{{"usage":{{{start}}}}}}}',
+            *(f'{{"type":"message_delta","usage":{{{delta}}}}}' for delta in deltas),
+            '{"type":"message_stop"}']  # fmt: skip
+    dialect = dialect_of(target("anthropic_messages"))
+    return read(dialect, transcript([("", one) for one in said])).usage
+
+
+CACHED = '"input_tokens":10,"cache_read_input_tokens":8,"cache_creation_input_tokens":4'
+HOUR = ',"cache_creation":{"ephemeral_5m_input_tokens":1,"ephemeral_1h_input_tokens":3}'
+
+
+@pytest.mark.parametrize(
+    ("start", "deltas", "expected"),
+    [
+        (CACHED, ['"output_tokens":5'], [22, 5, None, 8, 4]),
+        (CACHED, ['"input_tokens":10,"output_tokens":5'], [22, 5, None, 8, 4]),
+        (CACHED, [f'{CACHED},"output_tokens":5'], [22, 5, None, 8, 4]),
+        (CACHED, ['"input_tokens":12,"output_tokens":3', '"input_tokens":12,"output_tokens":5'],
+         [24, 5, None, 8, 4]),
+        (CACHED, ['"input_tokens":22,"cache_read_input_tokens":0,"cache_creation_input_tokens":0,'
+                  '"output_tokens":5'], [22, 5, None, 0, 0]),
+        ('"input_tokens":10', ['"cache_read_input_tokens":8,"output_tokens":5'],
+         [18, 5, None, 8, None]),
+        ('"input_tokens":0,"output_tokens":0', [f'{CACHED},"output_tokens":5'],
+         [22, 5, None, 8, 4]),
+    ],
+)  # fmt: skip
+def test_counts_of_several_events_are_merged_before_they_are_added_up(
+    start: str, deltas: list[str], expected: list[int | None]
+) -> None:
+    found = anthropic(start, *deltas)
+    assert [getattr(found, name) for name in FIGURES] == expected
+
+
+def test_tokens_kept_an_hour_in_the_cache_are_told_apart() -> None:
+    found = anthropic(CACHED + HOUR, '"input_tokens":10,"output_tokens":5')
+    assert (found.cache_write_tokens, found.cache_write_1h_tokens) == (4, 3)
+    # the later event states what was written, and not for how long
+    found = anthropic(CACHED + HOUR, f'{CACHED},"output_tokens":5')
+    assert (found.cache_write_tokens, found.cache_write_1h_tokens) == (4, 3)
+
+
+def test_a_total_of_earlier_counts_says_nothing_of_later_ones() -> None:
+    chunks = [held(CHAT), held('"completion_tokens":7'), "[DONE]"]
+    reply = read(dialect_of(target("openai_chat")), transcript([("", one) for one in chunks]))
+    assert (reply.usage.prompt_tokens, reply.usage.answer_tokens, reply.faults) == (20, 7, ())
 
 
 def test_a_charge_beside_the_usage_is_heard() -> None:
@@ -207,6 +304,32 @@ def test_the_total_decides_for_a_custom_dialect_too() -> None:
     dialect = dialect_of(target("custom", options=CUSTOM | {"usage": names}))
     event = json.dumps({"done": True, "p": 12, "a": 400, "r": 290, "n": 702})
     assert read(dialect, transcript([("", event)])).usage.answer_tokens == 690
+
+
+SAMPLES = [
+    json.loads(line, parse_float=Decimal)
+    for line in (Path(__file__).parent / "samples/usage.jsonl").read_text("utf-8").splitlines()
+]
+SHORT = {
+    "prompt": "prompt_tokens", "answer": "answer_tokens", "reasoning": "reasoning_tokens",
+    "cached": "cached_tokens", "written": "cache_write_tokens",
+    "written_1h": "cache_write_1h_tokens", "cost": "cost_usd", "upstream": "upstream_cost_usd",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["vendor"])
+def test_usage_as_vendors_document_it(sample: dict[str, Any]) -> None:
+    found = usage(sample["event"]) or Usage()
+    faults = sample["expected"].pop("faults", [])
+    expected = {
+        SHORT[name]: Decimal(value) if isinstance(value, str) else value
+        for name, value in sample["expected"].items()
+    }
+    assert {name: getattr(found, name) for name in SHORT.values()} == dict.fromkeys(
+        SHORT.values()
+    ) | expected
+    assert list(found.faults) == faults
+    assert sample["source"].startswith("https://")
 
 
 def rows() -> list[dict[str, Any]]:

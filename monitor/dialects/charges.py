@@ -1,0 +1,137 @@
+"""What services say they charged, in whatever form; `usage.toml` says under which names.
+
+An amount is a number, a text such as "$0.01", or an object: Google's `units` and `nanos`, a total,
+or parts. What is stated and cannot be an amount of USD is named in the faults, and no charge.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from monitor.dialects.fields import count, money
+from monitor.dialects.paths import Path, at
+from monitor.domain import Usage
+
+_TOTALS = ("total_cost", "total", "amount", "value", "usd", "total_price", "cost")
+_CURRENCIES = ("currency", "currency_code", "currencyCode", "unit")
+_USD = frozenset({"usd", "$", "us$", "us dollar", "us dollars", "dollar", "dollars"})
+_NANOS = -9
+_NUMBER = r"[-+]?[0-9][0-9., \u00a0_]{0,40}(?:[eE][-+]?[0-9]{1,2})?"
+_WRITTEN = re.compile(
+    rf"(US\$|[A-Za-z]{{3}}|[$€£¥₹])?\s?({_NUMBER})\s?(US\$|[A-Za-z]{{3,7}}|[$€£¥₹])?"
+)
+_SIGNED = re.compile(r"([-+])\s?(US\$|[A-Za-z]{3}|[$€£¥₹])(?=[0-9])")  # -$0.01
+_NO_NUMBER = re.compile(r"[-+]?(?:nan|inf|infinity)", re.IGNORECASE)
+_POINT = re.compile(r"[-+]?[0-9]{1,15}(?:\.[0-9]{1,30})?(?:[eE][-+]?[0-9]{1,2})?")
+_COMMA = re.compile(r"[-+]?(?:0,[0-9]{1,30}|[0-9]{1,15},(?:[0-9]{1,2}|[0-9]{4,30}))")
+_GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:,[0-9]{3}){1,4}\.[0-9]{1,30}")
+_GROUPED_COMMA = re.compile(r"[-+]?[0-9]{1,3}(?:\.[0-9]{3}){1,4},[0-9]{1,30}")
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One row of the table: where a service states what it charged.
+
+    `upstream`: what a provider charges for whose key the user pays; alternatives, each a sum.
+    """
+
+    paths: tuple[Path, ...]
+    exponent: int
+    currency: Path | None
+    upstream: tuple[tuple[Path, ...], ...]
+    own_key: Path | None
+    zero_is_unknown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StatedAmount:
+    """USD as they are stated. `fault`: why what is stated is no amount of USD."""
+
+    usd: Decimal | None = None
+    fault: str | None = None
+
+
+def charge_in(held: Mapping[str, Any], rows: tuple[Charge, ...]) -> Usage | None:
+    """The charge in an object, in USD; a fault where what is stated is no amount of USD."""
+    for row in rows:
+        value = next((v for path in row.paths if (v := at(held, path)) is not None), None)
+        stated = amount(value, at(held, row.currency) if row.currency else None)
+        upstream = _upstream(held, row)
+        if stated.fault is not None:
+            return Usage(upstream_cost_usd=upstream, faults=(stated.fault,))
+        usd = stated.usd
+        if (usd is None and upstream is None) or (usd == 0 and row.zero_is_unknown):
+            continue
+        if usd is not None:
+            usd = usd.scaleb(row.exponent)
+            if usd > 0 and upstream and row.own_key and at(held, row.own_key) is True:
+                usd += upstream  # with a key of one's own, this is the gateway's fee alone
+        return Usage(cost_usd=usd, upstream_cost_usd=upstream)
+    return None
+
+
+def amount(value: object, currency: object = None) -> StatedAmount:
+    """An amount of money: a number, a text or an object. `currency` stands beside it."""
+    named = currency if isinstance(currency, str) and currency.strip() else None
+    if isinstance(value, dict):
+        return _object(value, named)
+    if not isinstance(value, str):
+        return _in_usd(money(value), named)
+    text = value.strip()
+    if _NO_NUMBER.fullmatch(text):
+        return StatedAmount(fault=f"charge of {text} is no amount")
+    written = _WRITTEN.fullmatch(_SIGNED.sub(r"\2\1", text, count=1)) if len(text) < 80 else None
+    found = _number(written[2]) if written else None
+    if written is None or found is None:
+        stated = any(character.isdigit() for character in text)
+        return StatedAmount(fault=f"charge of {text[:40]} cannot be read" if stated else None)
+    return _in_usd(found, written[1] or written[3] or named)
+
+
+def _in_usd(found: Decimal | None, currency: str | None) -> StatedAmount:
+    if found and currency is not None and currency.strip().lower() not in _USD:
+        return StatedAmount(fault=f"charge of {found} {currency[:20]} is not in USD")
+    return StatedAmount(found)
+
+
+def _object(value: Mapping[str, Any], currency: str | None) -> StatedAmount:
+    named = next((value[key] for key in _CURRENCIES if isinstance(value.get(key), str)), currency)
+    if "nanos" in value:  # https://cloud.google.com/apis/design/design_patterns: Money
+        units, nanos = count(value.get("units")) or 0, count(value["nanos"])
+        found = None if nanos is None else units + Decimal(nanos).scaleb(_NANOS)
+        return _in_usd(found, named)
+    for key in _TOTALS:
+        inner = value.get(key)
+        if inner is not None and not isinstance(inner, dict):
+            stated = amount(inner, named)
+            if stated.usd is not None or stated.fault is not None:
+                return stated
+    parts = [m for key, v in value.items() if key.endswith("_cost") and (m := money(v)) is not None]
+    return _in_usd(sum(parts, Decimal(0)) if parts else None, named)
+
+
+def _number(text: str) -> Decimal | None:
+    """A number with a point or a comma; None where `1,234` may be either."""
+    digits = text.replace(" ", "").replace("\u00a0", "").replace("_", "")
+    if _POINT.fullmatch(digits):
+        return Decimal(digits)
+    if _COMMA.fullmatch(digits):
+        return Decimal(digits.replace(",", "."))
+    if _GROUPED.fullmatch(digits):
+        return Decimal(digits.replace(",", ""))
+    if _GROUPED_COMMA.fullmatch(digits):
+        return Decimal(digits.replace(".", "").replace(",", "."))
+    return None
+
+
+def _upstream(held: Mapping[str, Any], row: Charge) -> Decimal | None:
+    own_key = row.own_key is not None and at(held, row.own_key) is True
+    for paths in row.upstream:
+        if len(paths) > 1 and not own_key:
+            continue  # parts of the charge itself
+        parts = [part for path in paths if (part := money(at(held, path))) is not None]
+        if parts:
+            return sum(parts, Decimal(0))
+    return None
