@@ -47,7 +47,7 @@ def hear(event: Event) -> Heard:
     said = document(event.data)
     match said.get("type"):
         case "message_start":
-            return Heard(claims=tuple(claims(table(said, "message"))), usage=_prompt(said))
+            return Heard(claims=claims(table(said, "message")), usage=_prompt(said))
         case "content_block_start":
             block = table(said, "content_block")
             if block.get("type") == "fallback":

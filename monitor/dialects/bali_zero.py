@@ -23,7 +23,7 @@ def hear(event: Event) -> Heard:
     """One event: an error (it says `done` too), the end, text, or nothing to us."""
     said = document(event.data)
     number, at = count(said.get("sequenceNumber")), instant(said.get("timestamp"))
-    named = tuple(claims(said))
+    named = claims(said)
     if error := complaint(said.get("error")):
         return Heard(error=error, number=number, server_at_s=at, claims=named)
     if said.get("done") is True:

@@ -46,7 +46,7 @@ def hear(event: Event) -> Heard:
         case "sources":
             return Heard(sources=sources(data if isinstance(data, list) else said.get("sources")))
         case "metadata":
-            return Heard(claims=tuple(claims(table(data))))
+            return Heard(claims=claims(table(data)))
     return Heard()
 
 

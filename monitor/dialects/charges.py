@@ -44,6 +44,12 @@ class Charge:
     own_key: Path | None
     zero_is_unknown: bool
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names in an object by which the charge is found."""
+        places = (*self.paths, *(path for paths in self.upstream for path in paths))
+        return frozenset(place[0] for place in places)
+
 
 @dataclass(frozen=True, slots=True)
 class StatedAmount:

@@ -24,6 +24,16 @@ def settled(counts: Counts) -> Usage:
     A part larger than its whole is beside it, whatever is documented; for reasoning only where
     no total contradicts that.
     """
+    if _is_settled(counts):
+        return Usage(
+            prompt_tokens=counts.prompt,
+            answer_tokens=counts.answer,
+            reasoning_tokens=counts.reasoning,
+            cached_tokens=counts.cached,
+            cache_write_tokens=counts.written,
+            cache_write_1h_tokens=counts.written_1h,
+            counts=counts,
+        )
     counts = _with_hidden(counts)
     reasoning, in_cache = _likely(counts.reasoning), _in_cache(counts)
     reading = _documented(counts)
@@ -55,12 +65,29 @@ def settled(counts: Counts) -> Usage:
     )
 
 
+def _is_settled(counts: Counts) -> bool:
+    """Whether nothing is to be decided, as in most events: no parts, and a total that fits."""
+    prompt, answer, total = counts.prompt, counts.answer, counts.total
+    if counts.reasoning or counts.cached or counts.written:
+        return False
+    if total is None or prompt is None:
+        return True
+    if answer is None:
+        return total == prompt or not counts.hidden
+    return total == prompt + answer and prompt >= 0 and answer >= 0
+
+
 def merged(earlier: Counts | None, later: Counts) -> Counts:
     """The counts of two events of one stream, figure by figure: the later one counts.
 
     A total that was stated of other figures is dropped.
     """
     if earlier is None:
+        return later
+    lost = earlier.total is not None and later.total is None
+    if not lost and all(
+        getattr(later, name) is not None or getattr(earlier, name) is None for name in _FIGURES
+    ):
         return later
     values = {
         name: getattr(earlier, name) if (found := getattr(later, name)) is None else found

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any, NoReturn
@@ -97,11 +97,13 @@ def words(value: object) -> str:
 
 def count(value: object) -> int | None:
     """A whole number, also as text (headers) or as `12.0`; whether it is likely is not asked."""
+    if type(value) is int:
+        return value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 15:
         return int(value) if value == value.to_integral_value() else None
     if isinstance(value, str) and _WHOLE.fullmatch(value):
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return None
 
 
 def money(value: object) -> Decimal | None:
@@ -151,15 +153,22 @@ def complaint(value: object) -> str | None:
         return "an error too deeply nested to be told"
 
 
-def claims(document: Mapping[str, Any]) -> Iterator[Claim]:
+def claims(document: Mapping[str, Any]) -> tuple[Claim, ...]:
     """Who a JSON object says answered: `model`, its siblings, and the shape of its `id`."""
-    for name, kind in _CLAIMS:
-        value = document.get(name)
-        if value and isinstance(value, str):
-            yield _claim(kind, name, value) if len(value) < _SHORT else Claim(kind, name, value)
+    model, answer = document.get("model"), document.get("id")
+    if document.keys().isdisjoint(SIBLINGS) and _is_short(model) and _is_short(answer):
+        return _model_and_id(model, answer)
+    found = ((kind, name, document.get(name)) for name, kind in _CLAIMS)
+    return tuple(Claim(kind, name, value) for kind, name, value in found
+                 if value and isinstance(value, str))  # fmt: skip
+
+
+def _is_short(value: object) -> bool:
+    return value is None or (type(value) is str and len(value) < _SHORT)
 
 
 @lru_cache(maxsize=1024)
-def _claim(kind: ClaimKind, source: str, value: str) -> Claim:
-    """The one claim of these words: every event of a stream tends to repeat it."""
-    return Claim(kind, source, value)
+def _model_and_id(model: str | None, answer: str | None) -> tuple[Claim, ...]:
+    """The claims of these two names: every event of a stream tends to repeat them."""
+    named = ((ClaimKind.FIELD, "model", model), (ClaimKind.HEADER, "id", answer))
+    return tuple(Claim(kind, source, value) for kind, source, value in named if value)

@@ -31,7 +31,7 @@ def hear(event: Event) -> Heard:
         end=said.get("done") is True,
         finish=finish(said.get("done_reason")),
         error=complaint(said.get("error")),
-        claims=tuple(claims(said)),
+        claims=claims(said),
         usage=usage(said),
     )
 

@@ -11,7 +11,7 @@ from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.fields import claims, complaint, document, first, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
-from monitor.dialects.usage import usage
+from monitor.dialects.usage import may_report, usage
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -32,6 +32,7 @@ VERCEL_CLAIMS = (
     ("resolvedProviderApiModelId", ClaimKind.SIBLING),
     ("finalProvider", ClaimKind.HOST),
 )
+_PLAIN = frozenset({"role", "content"})  # of a delta
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
 
 
@@ -51,28 +52,37 @@ def hear(event: Event) -> Heard:
     """One chunk: what the first choice adds, and whatever stands beside it."""
     if event.data.strip() == END:
         return Heard(end=True)
-    chunk = document(event.data)
+    data = event.data
+    chunk = document(data)
     choice = first(chunk.get("choices"))
     delta = table(choice.get("delta"))
-    named = (*claims(chunk), *_host(chunk))
-    if "gateway" in event.data:
+    content = delta.get("content")
+    if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
+        text, reasoning = content, ""  # as in almost every chunk
+    else:
+        text = words(content) or words(delta.get("refusal"))
+        reasoning = _reasoning(delta)
+    named = claims(chunk)
+    if "provider" in chunk:
+        named = (*named, *_host(chunk))
+    if "gateway" in data:
         named = (*named, *_vercel_gateway(chunk, choice, delta))
-    routing = table(chunk.get(ROUTING))
+    if ROUTING in chunk:
+        named = (*named, *_routing(table(chunk[ROUTING])))
+    reason = choice.get("finish_reason")
     return Heard(
-        text=words(delta.get("content")) or words(delta.get("refusal")),
-        reasoning=_reasoning(delta),
-        error=_error(event, chunk, choice),
-        finish=finish(choice.get("finish_reason")),
-        claims=(*named, *_routing(routing)) if routing else named,
-        usage=usage(chunk),
+        text=text,
+        reasoning=reasoning,
+        error=_error(event, chunk, choice) if "rror" in data or event.name else None,
+        finish=finish(reason) if reason else None,
+        claims=named,
+        usage=usage(chunk) if may_report(chunk, data) else None,
     )
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
     """Reasoning in a field of its own, or among the parts of a content list."""
     content = delta.get("content")
-    if isinstance(content, str) and len(delta) == 1:  # as in almost every chunk
-        return ""
     parts = content if isinstance(content, list) else []
     return (
         words(delta.get("reasoning"))

@@ -13,6 +13,8 @@ from monitor.domain import Dialect, Event, Finish, Framing, Heard, Query, Target
 PATH = "v1/responses"
 TEXT = ("response.output_text.delta", "response.refusal.delta")
 REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
+DELTAS = frozenset({*TEXT, *REASONING})
+BESIDE_DELTAS = frozenset({"response", "usage", "item", "error"})
 ENDS = ("response.completed", "response.incomplete")  # incomplete: out of tokens, not of order
 FAILURES = ("response.failed", "error")
 
@@ -34,7 +36,11 @@ def hear(event: Event) -> Heard:
     if event.data.strip() == "[DONE]":
         return Heard(end=True)
     said = document(event.data)
-    kind, response = said.get("type", event.name), table(said, "response")
+    kind = said.get("type", event.name)
+    if kind in DELTAS and said.keys().isdisjoint(BESIDE_DELTAS):  # as most events
+        delta = words(said.get("delta"))
+        return Heard(text=delta) if kind in TEXT else Heard(reasoning=delta)
+    response = table(said, "response")
     error = None
     if kind in FAILURES:
         error = complaint(response.get("error") or said.get("error") or said)
@@ -46,7 +52,7 @@ def hear(event: Event) -> Heard:
         finish=_finish(response) if kind in ENDS else None,
         error=error,
         hidden_reasoning=table(said, "item").get("type") == "reasoning",
-        claims=tuple(claims(response)),
+        claims=claims(response),
         usage=usage(said),
     )
 

@@ -36,7 +36,7 @@ _PARTS = {
     "cache_write_tokens": "prompt_tokens",
     "cache_write_1h_tokens": "cache_write_tokens",
 }
-_MONEY = ("cost_usd", "upstream_cost_usd")
+_MONEY = frozenset({"cost_usd", "upstream_cost_usd"})
 
 
 def heard(dialect: Dialect, event: Event) -> Heard:
@@ -183,22 +183,24 @@ def _merged(said: Iterable[Heard]) -> Usage:
     """
     known: dict[str, Any] = {}
     counts: Counts | None = None
-    of_counts: tuple[str, ...] = ()  # faults of the tokens, and of the charge
     of_charge: tuple[str, ...] = ()
     for usage in (h.usage for h in said if h.usage):
-        reported, faults = _reported(usage), usage.faults
-        known |= reported
-        if usage.counts is not None:
+        faults = usage.faults
+        if usage.counts is None:
+            reported = _reported(usage)
+            known |= reported
+            if not reported.keys() <= _MONEY:
+                counts = None
+        else:
             counts = merged(counts, usage.counts)
-            mixed, own = settled(counts), settled(usage.counts).faults
-            known |= _reported(mixed)
-            of_counts = mixed.faults
-            faults = tuple(fault for fault in faults if fault not in own)
-        elif not reported.keys() <= set(_MONEY):
-            counts, of_counts = None, ()
-        if faults or not reported.keys().isdisjoint(_MONEY):
+            known |= {name: usd for name in _MONEY if (usd := getattr(usage, name)) is not None}
+            if faults:
+                of_tokens = settled(usage.counts).faults
+                faults = tuple(fault for fault in faults if fault not in of_tokens)
+        if faults or usage.cost_usd is not None or usage.upstream_cost_usd is not None:
             of_charge = faults
-    return Usage(**known, faults=(*of_counts, *of_charge))
+    counted = Usage() if counts is None else settled(counts)
+    return Usage(**known | _reported(counted), faults=(*counted.faults, *of_charge))
 
 
 def _reported(usage: Usage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ the cache. The table says what each documents; `counts` brings it to one definit
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -18,6 +19,10 @@ from monitor.dialects.paths import path as _path
 from monitor.domain import Counts, Usage
 
 FIGURES = ("prompt", "answer", "total", "reasoning", "cached", "written", "written_1h")
+
+
+# A figure, its alternatives, whether it is beside others, whether its rest is hidden thinking.
+_Figure = tuple[str, tuple[tuple[Path, ...], ...], bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +55,35 @@ class _Place:
         if isinstance(value, dict):
             if self.order is not None:
                 found.append((self.order, value))
-            for name, place in self.below.items():
-                if inner := value.get(name):
-                    place.collect(inner, found)
+            if not self.below.keys().isdisjoint(value):
+                for name, place in self.below.items():
+                    if inner := value.get(name):
+                        place.collect(inner, found)
         elif isinstance(value, list) and (first := self.below.get("0")):
             first.collect(value[0], found)
 
 
+def may_report(event: Mapping[str, Any], data: str) -> bool:
+    """False for nearly every event of a stream with `choices`, which need not be looked through."""
+    return (
+        "usage" in data or "etadata" in data or not event.keys().isdisjoint(_NAMES_BESIDE_CHOICES)
+    )
+
+
 def usage(event: Mapping[str, Any]) -> Usage | None:
     """Tokens and charge that the JSON object of an event reports; None where it reports none."""
+    if event.keys().isdisjoint(_NAMES):
+        return None
     places: list[tuple[int, Mapping[str, Any]]] = []
     for name in event:
         if (place := _PLACES.get(name)) and (value := event[name]):
             place.collect(value, places)
     if not event.keys().isdisjoint(_ROOT_KEYS):
         places.append((_LAST, event))  # where its own keys are those of a usage
-    if not places:
-        return None
-    held = [one for _, one in sorted(places, key=_order)]
-    counts = next((found for one in held if (found := _counts(one))), None)
-    charge = next((charged for one in held if (charged := charge_in(one, _CHARGES))), None)
+    if len(places) > 1:
+        places.sort(key=_order)
+    counts = next((found for _, one in places if (found := _counts(one))), None)
+    charge = next((charged for _, one in places if (charged := _charge(one))), None)
     if counts is None:
         return charge
     counted = settled(counts)
@@ -89,31 +103,72 @@ def _order(found: tuple[int, Mapping[str, Any]]) -> int:
 
 def _counts(held: Mapping[str, Any]) -> Counts | None:
     """Tokens in the object that holds them, by the first group of formats that fits it."""
-    for group in _GROUPS:
-        if group.keys.isdisjoint(held):
-            continue
+    for group in _reading_of(_known(held)):
         found: dict[str, int] = {}
-        beside: set[str] = set()
+        beside: frozenset[str] = frozenset()
         hidden = False
-        for layout in group.formats:
-            if layout.where is not None and layout.where not in held:
-                continue
-            for figure, alternatives in layout.names.items():
-                if found.get(figure):
-                    continue  # a zero may be filled in by another name
-                value = next(
-                    (n for sum_ in alternatives if (n := _sum(held, sum_)) is not None), None
-                )
-                if value is not None and (value or figure not in found):
-                    found[figure] = value
-                    beside |= layout.beside & {figure}
-                    hidden |= layout.hidden and figure == "total"
+        for figure, sums, is_beside, is_hidden in group:
+            if found.get(figure):
+                continue  # a zero may be filled in by another name
+            value = next((n for paths in sums if (n := _sum(held, paths)) is not None), None)
+            if value is not None and (value or figure not in found):
+                found[figure] = value
+                hidden |= is_hidden
+                if is_beside:
+                    beside |= {figure}
         if "prompt" in found or "answer" in found:
-            return Counts(**found, beside=frozenset(beside), hidden=hidden)
+            return Counts(**found, beside=beside, hidden=hidden)
     return None
 
 
+def _charge(held: Mapping[str, Any]) -> Usage | None:
+    rows = _charges_of(_known(held))
+    return charge_in(held, rows) if rows else None
+
+
+def _known(held: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of an object's names those of the table. Vendors write them in one order."""
+    return tuple(name for name in held if name in _FIRST_NAMES)
+
+
+@lru_cache(maxsize=256)
+def _reading_of(names: tuple[str, ...]) -> tuple[tuple[_Figure, ...], ...]:
+    """What to look for in an object of these names, by groups in the order of the table."""
+    held = frozenset(names)
+    groups = (
+        tuple(
+            (figure, kept, figure in layout.beside, layout.hidden and figure == "total")
+            for layout in group.formats
+            if layout.where is None or layout.where in held
+            for figure, sums in layout.names.items()
+            if (kept := _present(sums, held))
+        )
+        for group in _GROUPS
+        if not group.keys.isdisjoint(held)
+    )
+    return tuple(filter(None, groups))
+
+
+def _present(
+    sums: tuple[tuple[Path, ...], ...], held: frozenset[str]
+) -> tuple[tuple[Path, ...], ...]:
+    """Alternatives without the paths that lead nowhere in an object of these names."""
+    return tuple(
+        kept for paths in sums if (kept := tuple(path for path in paths if path[0] in held))
+    )
+
+
+@lru_cache(maxsize=256)
+def _charges_of(names: tuple[str, ...]) -> tuple[Charge, ...]:
+    """The rows of the table that may find a charge in an object of these names."""
+    held = frozenset(names)
+    return tuple(row for row in _CHARGES if not held.isdisjoint(row.names))
+
+
 def _sum(held: Mapping[str, Any], paths: tuple[Path, ...]) -> int | None:
+    if len(paths) == 1:
+        path = paths[0]
+        return count(held.get(path[0]) if len(path) == 1 else at(held, path))
     values = [n for path in paths if (n := count(at(held, path))) is not None]
     return sum(values) if values else None
 
@@ -177,7 +232,19 @@ for _number, _container in enumerate(map(_path, _TABLE["containers"])):
         _place = _places.setdefault(_name, _Place({}))
         _places = _place.below
     _place.order = _number
+# Names that an object of counts or charges begins with.
+_FIRST_NAMES = frozenset(
+    name
+    for group in _GROUPS
+    for layout in group.formats
+    for name in (
+        layout.where or "",
+        *(path[0] for sums in layout.names.values() for paths in sums for path in paths),
+    )
+) | frozenset(name for row in _CHARGES for name in row.names)
 _ROOT_KEYS = frozenset().union(
     *(group.keys for group in _GROUPS),
     (path[0] for charge in _CHARGES for path in charge.paths),
 )
+_NAMES = _PLACES.keys() | _ROOT_KEYS
+_NAMES_BESIDE_CHOICES = _NAMES - {"choices"}

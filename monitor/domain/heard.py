@@ -26,7 +26,7 @@ class Framing(StrEnum):
     TEXT = "text"  # no events: each segment of bytes that arrives is text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen would cost more than reading the event: nobody changes one
 class Event:
     """One event as it stood on the wire. NDJSON lines have no name.
 
@@ -124,7 +124,7 @@ class Sources:
     newest_at: datetime | None = None  # date of the newest source
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # as Event: made for each event of each stream, and changed by nobody
 class Heard:
     """What one event says, whatever its dialect. Most events say one thing."""
 

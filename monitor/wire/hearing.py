@@ -130,7 +130,9 @@ class Hearing:
             self._held += sys.getsizeof(heard.reasoning) + sys.getsizeof(heard.error)
         if self._raw:
             self._held += sys.getsizeof(event.data)
-        self._held += sum(len(claim.value) for claim in heard.claims if len(claim.value) > _SHORT)
+        for claim in heard.claims:
+            if len(claim.value) > _SHORT:
+                self._held += len(claim.value)
         more = self._held - FREE_BYTES - self._counted
         if more > 0:
             self._counted += more

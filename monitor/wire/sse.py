@@ -83,8 +83,11 @@ class SseParser:
         if line.startswith(b"{"):  # a proxy's error in place of an event
             events.append(("", line.decode(errors="replace")))
             return
-        name, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
+        if line.startswith(b"data: "):  # as nearly every line
+            name, value = b"data", line[6:]
+        else:
+            name, _, value = line.partition(b":")
+            value = value.removeprefix(b" ")
         if not name:
             self.comments += 1
         elif name == b"event":
