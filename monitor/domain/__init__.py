@@ -6,7 +6,7 @@ money is `Decimal` US dollars. Absence is `None` and never zero.
 """
 
 from monitor.domain.accounts import AccountState, Reading
-from monitor.domain.confidence import confidence_text
+from monitor.domain.confidence import confidence_text, log_odds
 from monitor.domain.heard import (
     Claim,
     ClaimKind,
@@ -106,5 +106,6 @@ __all__ = [
     "incident_key",
     "instant",
     "lasting",
+    "log_odds",
     "usd_text",
 ]

@@ -36,6 +36,7 @@ class Sample:
     cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
     cost_high_usd: Decimal | None = None
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
+    confidence: float | None = None  # of `identity`, 0 to 1; None: not stated
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:

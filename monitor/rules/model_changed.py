@@ -9,8 +9,18 @@ from itertools import takewhile
 from statistics import fmean, median
 from typing import ClassVar
 
-from monitor.domain import Identity, Incident, Sample, State, Verdict, amount_text
+from monitor.domain import (
+    Identity,
+    Incident,
+    Sample,
+    State,
+    Verdict,
+    amount_text,
+    confidence_text,
+    log_odds,
+)
 from monitor.rules.answers import Answers
+from monitor.rules.evidence import divergence
 from monitor.rules.fallback import names
 from monitor.rules.limits import at_least
 from monitor.rules.shares import ShareLimits, recovering, unjudged
@@ -130,13 +140,20 @@ class ModelChanged(ShareLimits):
             value=share,
             limit=self.limit,
             because=f"Answers no longer match {model} since "
-            f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {len(hits)} of {n} answers "
-            f"({share:.0%}) differ. {_author(hits)}",
+            f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {_seen(hits, n)} "
+            f"(confidence {self._confidence(hits, n)}). {_author(hits)}",
             rows=tuple(sample.id for sample in hits[:_ROWS]),
             facts=_facts(hits, expected),
             literal=self.mode == "immediate",
             since=since if state is State.BREACH else None,
         )
+
+    def _confidence(self, hits: Sequence[Sample], n: int) -> str:
+        """That answers changed: as the detector is sure of it, or as their share proves it."""
+        stated = [hit.confidence for hit in hits if hit.identity is Identity.CHANGED]
+        sure = max((one for one in stated if one is not None), default=0.0)
+        by_share = n * divergence(len(hits) / n, self.limit)
+        return confidence_text(max(by_share, log_odds(sure)))
 
     def _calm(self, window: Window, answers: Answers, n: int, state: State) -> Verdict:
         """No breach, as the latest n answers say."""
@@ -191,6 +208,14 @@ def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Seque
     ]  # fmt: skip
 
 
+def _seen(hits: Sequence[Sample], n: int) -> str:
+    """How many answers to how many queries differ."""
+    queries = len({hit.query for hit in hits})
+    to = f"{queries} queries" if queries != 1 else "1 query"
+    answers, differ = ("answers", "differ") if n != 1 else ("answer", "differs")
+    return f"{len(hits)} of {n} {answers} ({len(hits) / n:.0%}) to {to} {differ}"
+
+
 def _author(hits: Sequence[Sample]) -> str:
     """What is known of the model that gave the latest of them."""
     latest = hits[0] if hits else None
@@ -213,14 +238,23 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
         told["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
     cost, cost_before = _mean_cost(hits), _mean_cost(expected)
     if cost or cost_before:
-        told["Cost a query"] = cost or "not known"
+        told["Cost a query"] = cost or "not known, because the model is not"
         told["Cost a query"] += f", before {cost_before}" if cost_before else ""
     return {label: said for label, said in told.items() if said}
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:
-    """What one of the samples cost on average; between two ends where the model is unknown."""
-    ends = [sample.cost_ends for sample in samples if sample.cost_ends is not None]
+    """What one of the samples cost on average; between two ends where the model is unknown.
+
+    A range without width has one declared price, the expected model's: it says nothing of an
+    unknown model.
+    """
+    ends = [
+        (low, high)
+        for sample in samples
+        for low, high in ([sample.cost_ends] if sample.cost_ends is not None else [])
+        if sample.cost_usd is not None or low != high
+    ]
     if not ends:
         return None
     low, high = (sum(usd, Decimal(0)) / len(ends) for usd in zip(*ends, strict=True))

@@ -132,7 +132,8 @@ async def test_a_change_began_with_the_first_suspicion_that_the_detector_recorde
     assert await stream.answers("C", first_id=turned) == ["FIRING #1 model_changed"]
     [(because, first, since)] = incidents(stream.url, "opening_because, first_seen_at, since")
     assert (first, since) == (suspected_at, suspected_at)
-    assert f"since {suspected_at:%Y-%m-%d %H:%M} UTC: 3 of 3 answers (100%) differ" in because
+    assert f"since {suspected_at:%Y-%m-%d %H:%M} UTC: 3 of 3 answers (100%) to " in because
+    assert "differ (confidence " in because
 
 
 async def test_a_row_without_the_detectors_record_waits_for_a_second_one(stream: Stream) -> None:

@@ -70,7 +70,8 @@ CASES = {
         Status.FIRING,
         "model_changed",
         "Answers no longer match meta-llama/llama-4-scout since 2026-11-23 11:54 UTC: "
-        "6 of 6 answers (100%) differ. Which model answers is not known.",
+        "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
+        "Which model answers is not known.",
         value=1.0,
         limit=0.1,
         since=NOON - timedelta(minutes=6),
@@ -78,7 +79,7 @@ CASES = {
             "What moved": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
             "less emoji); whose they are is not known.",
             "TTFT": "1127 ms, before 843 ms",
-            "Cost a query": "not known, before $0.000152",
+            "Cost a query": "not known, because the model is not, before $0.000152",
         },
         rows=rows(6),
     ),

@@ -86,14 +86,15 @@ def test_a_detected_change_began_with_the_detectors_first_suspicion() -> None:
     found = ModelChanged().judge(seen, None, after(seen))
     assert found.since == samples[30].at
     assert found.because.startswith(
-        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) differ."
+        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) "
+        "to 3 queries differ (confidence > 99.9 %)."
     )
     assert [row.int for row in found.rows] == [35, 34, 33, 32, 31]
     opened, _ = advance(None, found, policy=Policy(), now=after(seen))
     soon = after(seen) + timedelta(seconds=1)
     seen = window(iter([*samples, sample("C", at=soon, round=NOON + 11 * EVERY)]))
     later = ModelChanged().judge(seen, opened, after(seen))
-    assert "6 of 6 answers (100%) differ" in later.because
+    assert "6 of 6 answers (100%) to 3 queries differ" in later.because
 
 
 @pytest.mark.parametrize("ended", [31, 33])
@@ -128,7 +129,7 @@ def test_the_sentence_says_whose_answers_no_longer_match_and_since_when() -> Non
     found = verdict("." * 30 + "CCC?C")
     assert found.because == (
         f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 4 of 4 answers (100%) "
-        "differ. Which model answers is not known."
+        "to 3 queries differ (confidence > 99.9 %). Which model answers is not known."
     )
     assert (found.value, found.limit) == (1.0, 0.1)
     assert found.since == NOON + timedelta(minutes=50, seconds=1)
@@ -148,8 +149,43 @@ def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
     assert ModelChanged().judge(seen, None, after(seen)).facts == {
         "What moved": "It differs in more bold.",
         "TTFT": "1127 ms, before 843 ms",
-        "Cost a query": "not known, before $0.000152",
+        "Cost a query": "not known, because the model is not, before $0.000152",
     }
+
+
+@pytest.mark.parametrize(
+    ("confidence", "said"),
+    [
+        (0.99, "1 of 1 answer (100%) to 1 query differs (confidence 99.0 %)."),
+        (None, "1 of 1 answer (100%) to 1 query differs (confidence 91 %)."),  # by the share alone
+    ],
+)
+def test_a_single_answer_says_how_sure_the_detector_is(confidence: float, said: str) -> None:
+    samples = list(marked(rounds("." * 29 + "C")))
+    samples[29] = replace(samples[29], change_detected=True, confidence=confidence)
+    seen = window(iter(samples))
+    assert said in ModelChanged().judge(seen, None, after(seen)).because
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [
+        # Only the expected model is declared: its own price says nothing of another's.
+        ("0.000152", "0.000152", "not known, because the model is not, before $0.000152"),
+        ("0.000152", "0.0021", "between $0.000152 and $0.002100, before $0.000152"),
+    ],
+)
+def test_the_cost_of_an_unknown_model_is_a_range_or_not_known(
+    low: str, high: str, said: str
+) -> None:
+    ends = {"cost_low_usd": Decimal(low), "cost_high_usd": Decimal(high)}
+    samples = [
+        sample(mark, id=UUID(int=n), at=NOON + timedelta(seconds=n),
+               **({"cost_usd": None, **ends} if mark == "C" else {"cost_usd": Decimal("0.000152")}))
+        for n, mark in enumerate("....CC")
+    ]  # fmt: skip
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
+    assert ModelChanged().judge(seen, None, after(seen)).facts["Cost a query"] == said
 
 
 def test_latency_is_compared_over_the_same_queries() -> None:
@@ -216,7 +252,10 @@ def test_while_it_is_open_the_share_is_counted_from_the_first_changed_answer() -
 
 def test_the_latest_are_named_where_a_name_was_found() -> None:
     found = verdict("." * 30 + "CC" + "FFFF", opened())
-    assert found.because.endswith(f"6 of 6 answers (100%) differ. The latest came from {HAIKU}.")
+    assert found.because.endswith(
+        "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
+        f"The latest came from {HAIKU}."
+    )
 
 
 def test_a_baseline_that_a_person_confirmed_ends_it_at_once() -> None:
