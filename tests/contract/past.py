@@ -97,8 +97,8 @@ async def one(database: Database, statement: str, **values: Any) -> tuple[Any, .
 async def open_incident(database: Database) -> None:
     """The fallback of yesterday: began at 10:00, opened 10:30, told at 10:31, over at 11:30."""
     opened = EIGHT + timedelta(hours=2, minutes=30)
-    [first] = await one(database, "SELECT array_agg(id) FROM observations WHERE slot = :at",
-                        at=opened - HALF_HOUR)  # fmt: skip
+    [first] = await one(database, "SELECT coalesce(array_agg(id), '{}') FROM observations "
+                                  "WHERE slot = :at", at=opened - HALF_HOUR)  # fmt: skip
     incident = Incident(
         rule="fallback", scope="rag", opened_at=opened, resolved_at=opened + timedelta(hours=1),
         last_breach_at=opened, last_told_at=opened, value=1.0, limit=0.1, peak=1.0,

@@ -258,6 +258,22 @@ async def test_incidents_tell_how_soon_they_were_found_told_and_over_and_what_ra
     assert float(found[-1]) == pytest.approx(0.002 + 0.0004 + 0.001 + 0.0002)
 
 
+async def test_an_incident_of_a_part_of_an_hour_costs_what_its_own_rows_cost(
+    database: Database,
+) -> None:
+    at = EIGHT + timedelta(minutes=45)
+    await add(database, asked(EIGHT), asked(EIGHT + HALF_HOUR), fell(EIGHT + timedelta(minutes=50)))
+    await open_incident(database)
+    async with database.begin() as connection:
+        await run(connection, "UPDATE incidents SET opened_at = :at, resolved_at = :until",
+                  at=at, until=EIGHT + HOUR)  # fmt: skip
+    await roll(database)
+    [found] = await one(database, "SELECT cost_usd FROM report.incidents")
+    # Haiku's probe, and its traffic of ten minutes at two queries an hour; a quarter of the hour's
+    # sum would be half of that.
+    assert float(found) == pytest.approx(0.001 + 0.001 / 3)
+
+
 async def test_a_health_page_that_contradicts_the_probes_is_pointed_out(
     database: Database,
 ) -> None:
