@@ -26,7 +26,7 @@ from monitor.domain import (
 from monitor.incidents import Change, Policy, Step, abandoned, plan
 from monitor.jobs import answered, crediting, holding, polling, silences, target_verdicts
 from monitor.jobs.isolation import isolated
-from monitor.jobs.spending import days
+from monitor.jobs.spending import days, since_the_row
 from monitor.jobs.watch import Watch
 from monitor.pricing import day_of
 from monitor.rules import (
@@ -133,6 +133,12 @@ async def _verdicts(
         spent = await days(connection, watch, _zone(rules.get("spend")), now)
         found = []
         of_days = [*judged("spend", ALL, spent), *judged("spend", ALL, UpperEnd(spent))]
+        rule = rules.get("spend")
+        if of_days and isinstance(rule, DailySpend):
+            since = partial(
+                since_the_row, connection, of_days[0], rule, spent[-1], standing.get(("spend", ALL))
+            )
+            of_days[0] = await isolated(connection, "since of spend", since) or of_days[0]
         for verdict in of_days:
             added = partial(
                 answered.expensive, connection, verdict, watch.settings.targets.values(),

@@ -1,13 +1,16 @@
 """The days of spend that the spend rule judges: yesterday's and today's, over every provider."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
 from functools import cache
 
-from monitor.domain import Spend
+from monitor.domain import Incident, Spend, State, Verdict
 from monitor.jobs.reckoning import account_days, billers
 from monitor.jobs.watch import Watch
 from monitor.pricing import Slice, day_of, fresh_for, spent_day
+from monitor.rules import SLICE, DailySpend
 from monitor.store import Connection, spending
 
 
@@ -54,3 +57,25 @@ async def _day(
         margin_usd=total.margin_usd,
         slices=found.slices,
     )
+
+
+async def since_the_row(
+    connection: Connection, verdict: Verdict, rule: DailySpend, today: Spend,
+    before: Incident | None,
+) -> Verdict:  # fmt: skip
+    """A breach that opens, with the start of the first row that carried the sum over the limit.
+
+    The rule knows the five minutes only. Traffic counts beside the probes, in proportion.
+    """
+    if verdict.state is not State.BREACH or (before is not None and before.open):
+        return verdict
+    crossing = rule.crossing(today)
+    if crossing is None:
+        return verdict
+    rows = await spending.costs(connection, since=crossing.at, until=crossing.at + SLICE)
+    probes_usd, so_far = sum(usd for _, usd in rows), Decimal(0)
+    for at, usd in rows:
+        so_far += usd
+        if so_far * crossing.usd > crossing.left_usd * probes_usd:
+            return replace(verdict, since=max(at, today.starts_at))
+    return verdict

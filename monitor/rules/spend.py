@@ -25,6 +25,15 @@ class UpperEnd:
     days: Sequence[Spend]
 
 
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """The five minutes in which a day passed its limit: their start and cost, and what was left."""
+
+    at: datetime
+    usd: Decimal
+    left_usd: Decimal  # of the limit, before them
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DailySpend:
     """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
@@ -113,12 +122,17 @@ class DailySpend:
 
     def _crossed_at(self, day: Spend) -> datetime:
         """Start of the slice that crossed the limit; of the day, where no known slice did."""
+        crossing = self.crossing(day)
+        return max(crossing.at, day.starts_at) if crossing else day.starts_at
+
+    def crossing(self, day: Spend) -> "Crossing | None":
+        """The slice in which the sum of a day passed the limit; None: no known one."""
         before = day.total_usd
         for at, usd in reversed(day.slices):
             before -= usd
             if before <= self.limit_usd:
-                return max(at, day.starts_at)
-        return day.starts_at
+                return Crossing(at, usd, self.limit_usd - before)
+        return None
 
     def _early(self, today: Spend, now: datetime) -> Verdict | None:
         """The notice that the day will pass the limit, if even a low rate says so."""

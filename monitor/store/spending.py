@@ -60,3 +60,17 @@ async def by_five_minutes(
         .group_by(table.target, begins, table.model_detected, ranged)
     )
     return [Heard(*row) for row in await connection.execute(summed)]
+
+
+async def costs(
+    connection: AsyncConnection, *, since: datetime, until: datetime
+) -> Sequence[tuple[datetime, Decimal]]:
+    """Start and certain cost in USD of every probe whose round lies between, in order of start."""
+    table = observations.c
+    usd = func.coalesce(table.cost_usd, table.cost_low_usd)
+    each = (
+        select(table.started_at, usd)
+        .where(table.slot >= since, table.slot < until, usd > 0)
+        .order_by(table.started_at)
+    )
+    return [(row[0], row[1]) for row in await connection.execute(each)]

@@ -77,6 +77,22 @@ async def test_the_low_ends_of_a_service_that_never_names_its_model_are_certain(
     assert (status, "is between $2.10 and $9.00" in sentence) == ("FIRING", True)
 
 
+async def test_since_is_the_first_row_that_carried_the_sum_over_the_limit(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    slot = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
+    paid = [slot + timedelta(microseconds=nth) for nth in range(4)]
+    async with watching(settings(tmp_path), database) as watch:
+        await add(database, *(
+            observation(slot=slot, started_at=at, origin="manual", cost_usd=Decimal("0.90"))
+            for at in paid
+        ))  # fmt: skip
+        assert await judging.evaluate(watch)
+    [since] = await one(database, "SELECT first_seen_at FROM incidents WHERE rule = 'spend'")
+    assert since == paid[2]
+
+
 @pytest.mark.parametrize(("count", "stopped"), [(12, False), (13, True)])
 async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
     database: Database, tmp_path: Path, count: int, stopped: bool
