@@ -27,10 +27,18 @@ async def check(watch: Watch, *, correct: bool) -> bool:
     history = watch.clock
     async with watch.database.begin() as connection:
         now = await clock.now(connection)
-        step = history.step(now)
+        if history.seen is None and history.boot is not None:
+            kept = await misdated.clock_reading(connection, history.boot)
+            if kept is not None:  # of a worker before us, or beside us, on this machine
+                history.seen, history.since = (kept.at, kept.steady_s), kept.since
+        step = history.look(now)
+        if history.boot is not None and history.seen and history.since:
+            reading = misdated.ClockReading(*history.seen, history.since)
+            await misdated.keep_clock_reading(connection, history.boot, reading)
         restored = 0
-        if step > observations.AHEAD and history.noticed:
-            restored = await misdated.restore(connection, history.noticed, step=step)
+        if step is not None and step.by > observations.AHEAD:
+            restored = await misdated.restore(connection, since=step.since, until=step.until,
+                                              step=step.by)  # fmt: skip
         found = await clock.furthest(connection, watch.settings.targets)
         if found is None and not correct and not restored:
             return False
@@ -39,7 +47,6 @@ async def check(watch: Watch, *, correct: bool) -> bool:
         notice = _notice(watch, found, aside) if found is not None else None
         news = notice is not None and await outbox.add(connection, notice, incident=None)
     if aside:
-        history.noticed.append(now)
         log.warning("observations of the future set aside", extra={"rows": aside})
     if restored:
         log.warning("observations set aside by a clock that was behind restored",

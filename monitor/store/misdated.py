@@ -5,11 +5,11 @@ the slots of that time and be judged then. Set aside they do neither, and nothin
 where it turns out that the clock was behind when they were noticed, they are restored.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import Column, Index, Table, Text, Uuid, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Column, Double, Index, Table, Text, Uuid, select, text
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.store.observations import AHEAD, SKEW
@@ -27,6 +27,41 @@ misdated_observations = Table(
     comment="observations dated in the future when they were noticed: neither judged nor reported",
 )  # fmt: skip
 
+clock_readings = Table(
+    "clock_readings",
+    metadata,
+    Column("boot", Text, primary_key=True, comment="one start of one machine"),
+    Column("at", INSTANT, nullable=False, comment="latest look at the database's clock"),
+    Column("steady_s", Double, nullable=False, comment="the machine's steady clock then, s"),
+    Column("since", INSTANT, nullable=False,
+           comment="up to at, the database's clock went evenly from here"),
+    comment="the database's clock as each machine saw it: a step shows after a restart, too",
+)  # fmt: skip
+
+
+class ClockReading(NamedTuple):
+    """What a machine knows of the database's clock: up to `at` it went evenly from `since`."""
+
+    at: datetime
+    steady_s: float
+    since: datetime
+
+
+async def clock_reading(connection: AsyncConnection, boot: str) -> ClockReading | None:
+    """What workers on this machine saw last; None: nothing."""
+    table = clock_readings.c
+    found = select(table.at, table.steady_s, table.since).where(table.boot == boot)
+    row = (await connection.execute(found)).one_or_none()
+    return ClockReading(*row) if row else None
+
+
+async def keep_clock_reading(connection: AsyncConnection, boot: str, reading: ClockReading) -> None:
+    """Keep what this machine knows; of two workers on it the later word counts."""
+    new = insert(clock_readings).values(boot=boot, **reading._asdict())
+    await connection.execute(
+        new.on_conflict_do_update(index_elements=["boot"], set_=reading._asdict())
+    )
+
 
 async def set_aside(connection: AsyncConnection, *, worker: str, now: datetime) -> int:
     """Set observations of the future aside; returns how many. Safe to repeat.
@@ -39,13 +74,13 @@ async def set_aside(connection: AsyncConnection, *, worker: str, now: datetime) 
 
 
 async def restore(
-    connection: AsyncConnection, noticed: Sequence[datetime], *, step: timedelta
+    connection: AsyncConnection, *, since: datetime, until: datetime, step: timedelta
 ) -> int:
-    """Restore what was set aside at these instants by a clock that was behind by `step`.
+    """Restore what any worker set aside between two instants of a clock that was behind by `step`.
 
     Returns how many; a row whose slot has another one by now stays aside.
     """
-    values = {"noticed": list(noticed), "step": step + AHEAD}
+    values = {"since": since, "until": until, "step": step + AHEAD}
     restored = await connection.scalars(_RESTORE, values)
     ids = list(restored.all())
     if ids:
@@ -55,8 +90,9 @@ async def restore(
 
 
 async def forget(connection: AsyncConnection, older_than: timedelta) -> None:
-    """Delete what was set aside long ago."""
+    """Delete what was set aside long ago, and what machines saw that are long gone."""
     await connection.execute(_FORGET, {"older_than": older_than})
+    await connection.execute(_FORGET_READINGS, {"older_than": older_than})
 
 
 _COLUMNS = ", ".join(column.name for column in observations.columns if column.computed is None)
@@ -70,7 +106,7 @@ _RESTORE = text(f"""
     FROM (
         SELECT jsonb_populate_record(NULL::observations, observation) AS o
         FROM misdated_observations
-        WHERE noticed_at = ANY(:noticed) AND started_at <= noticed_at + :step
+        WHERE noticed_at BETWEEN :since AND :until AND started_at <= noticed_at + :step
     ) AS aside
     ON CONFLICT DO NOTHING RETURNING id
 """)  # noqa: S608  names of columns only
@@ -83,3 +119,4 @@ _SLOTS = text("""
 """)
 _RESTORED = text("DELETE FROM misdated_observations WHERE id = ANY(:ids)")
 _FORGET = text("DELETE FROM misdated_observations WHERE noticed_at < now() - :older_than")
+_FORGET_READINGS = text("DELETE FROM clock_readings WHERE at < now() - :older_than")

@@ -17,7 +17,7 @@ from monitor.store import version_table
 from monitor.store.engine import Database, DatabaseBusy, opened, unavailable
 from monitor.store.lock_holders import end_readers, lock_holders
 
-REVISION = "r1_0026"
+REVISION = "r1_0027"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 LOCK_TRY_S = 3.0  # whoever wants a table that a migration waits for waits behind it

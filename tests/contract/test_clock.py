@@ -12,6 +12,8 @@ from sqlalchemy import text
 
 from monitor.domain import Identity, Outcome, Sent
 from monitor.jobs import clock, judging, rolling
+from monitor.jobs.clock_history import ClockHistory
+from monitor.jobs.watch import Watch
 from monitor.store import (
     Database,
     budget,
@@ -176,30 +178,43 @@ async def test_probes_set_aside_count_for_the_budget_of_the_day(
     assert (spent.usd, spent.count) == (Decimal("0.50"), 2)
 
 
+async def step_ahead(database: Database, by: timedelta, *seen_by: Watch) -> None:
+    """The database's clock jumps ahead: all it holds and all that was seen is so much older."""
+    await run(database, "UPDATE misdated_observations SET started_at = started_at - :by, "
+              "noticed_at = noticed_at - :by, observation = observation || jsonb_build_object("
+              "'slot', (observation->>'slot')::timestamptz - :by, "
+              "'started_at', (observation->>'started_at')::timestamptz - :by, "
+              "'recorded_at', (observation->>'recorded_at')::timestamptz - :by)",
+              by=by)  # fmt: skip
+    await run(database, "UPDATE clock_readings SET at = at - :by, since = since - :by", by=by)
+    for history in (one.clock for one in seen_by):
+        assert history.seen is not None
+        assert history.since is not None
+        seen_at, steady = history.seen
+        history.seen, history.since = (seen_at - by, steady), history.since - by
+
+
+@pytest.mark.parametrize("restored_by", ["the same", "another", "restarted"])
 async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
-    database: Database, database_url: str, tmp_path: Path
+    database: Database, database_url: str, tmp_path: Path, restored_by: str
 ) -> None:
-    """A machine that boots with the time of an hour ago, and is put right while the worker runs."""
+    """A machine that boots with the time of an hour ago, and is put right while workers run.
+
+    `another` runs on another machine; `restarted` begins after the step where the first one ran.
+    """
     behind = timedelta(hours=1)
     every_column = "SELECT to_jsonb(o) FROM observations AS o ORDER BY query"
-    await add(database, *round_at(now() + behind - timedelta(minutes=1)))
-    before = rows(database_url, every_column)
     async with watching(settings(tmp_path), database) as watch:
+        another = replace(watch, clock=ClockHistory(boot="another machine"))
+        restarted = replace(watch, clock=ClockHistory())
+        await clock.check(another, correct=False)
+        await add(database, *round_at(now() + behind - timedelta(minutes=1)))
+        before = rows(database_url, every_column)
         await clock.check(watch, correct=True)
         assert rows(database_url, every_column) == []
-        # The clock of the database jumps an hour ahead: all it holds is an hour older.
-        await run(database, "UPDATE misdated_observations SET started_at = started_at - :by, "
-                  "noticed_at = noticed_at - :by, observation = observation || jsonb_build_object("
-                  "'slot', (observation->>'slot')::timestamptz - :by, "
-                  "'started_at', (observation->>'started_at')::timestamptz - :by, "
-                  "'recorded_at', (observation->>'recorded_at')::timestamptz - :by)",
-                  by=behind)  # fmt: skip
-        [at] = watch.clock.noticed
-        watch.clock.noticed[0] = at - behind
-        assert watch.clock.seen is not None
-        seen_at, steady = watch.clock.seen
-        watch.clock.seen = (seen_at - behind, steady)
-        await clock.check(watch, correct=False)
+        await step_ahead(database, behind, watch, another)
+        chosen = {"the same": watch, "another": another, "restarted": restarted}[restored_by]
+        await clock.check(chosen, correct=False)
     instants = {"slot", "started_at", "recorded_at"}
     facts = [{k: v for k, v in row.items() if k not in instants} for [row] in before]
     after = [row for [row] in rows(database_url, every_column)]
@@ -207,6 +222,21 @@ async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
     assert all(datetime.fromisoformat(row["started_at"]) <= now() for row in after)
     assert rows(database_url, "SELECT count(*) FROM slots") == [(1,)]
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(0,)]
+
+
+async def test_rows_of_the_future_are_not_restored_by_a_step_they_do_not_belong_to(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    """Set aside before the clock fell behind, and dated later than the step reaches."""
+    await add(database, *round_at(now() + timedelta(hours=3)))
+    async with watching(settings(tmp_path), database) as watch:
+        late = replace(watch, clock=ClockHistory(boot="began later"))
+        await clock.check(watch, correct=True)
+        await clock.check(late, correct=True)
+        await step_ahead(database, timedelta(hours=1), watch, late)
+        await clock.check(late, correct=False)  # it began after they were noticed
+        await clock.check(watch, correct=False)  # they are of two hours later still
+    assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
 
 async def test_a_worker_that_is_always_a_little_ahead_keeps_its_rows(
@@ -347,7 +377,7 @@ async def test_the_writers_role_may_correct_everything(
         assert await clocks.correct(connection) == 0
         assert await clocks.furthest(connection, ["rag"]) is None
         assert await misdated.set_aside(connection, worker="w1", now=now()) == 0
-        assert await misdated.restore(connection, [now()], step=EVERY) == 0
+        assert await misdated.restore(connection, since=now(), until=now(), step=EVERY) == 0
         await misdated.forget(connection, EVERY)
 
 
