@@ -80,15 +80,13 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
                 await isolated(connection, "clock", partial(clock.correct, connection))
                 latest = await incidents.standing(connection)
             standing = {incident.key: incident for incident in latest}
-            read = await isolated(connection, "accounts", partial(accounts.latest, connection))
-            readings = polling.fresh(read or (), watch.settings, now)
+            readings, unread = await _readings(connection, watch, now)
             verdicts = await _verdicts(connection, watch, standing, readings, now, seen)
             silence = await silences.silence(connection, watch)
             policy = _policy(watch)
-            known = {("key", reading.provider) for reading in readings}
+            # That a reading could not be fetched says nothing of its age.
+            known = {("key", name) for name in (*(r.provider for r in readings), *unread)}
             stale = {key for key in standing if key[0] == "key" and key not in known}
-            if read is None:
-                stale = set()  # that they could not be read says nothing of their age
             steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
             if await _held(connection, watch) != fence:
                 return False  # another worker took over while we read
@@ -99,6 +97,21 @@ async def evaluate(watch: Watch, *seen: Target) -> bool:
             facts["why"] = step.incident.ended or step.incident.current_reason
             log.info(f"incident {step.change}", extra=facts)
     return news
+
+
+async def _readings(
+    connection: Connection, watch: Watch, now: datetime
+) -> tuple[list[Reading], set[str]]:
+    """The fresh reading of each account whose key we hold, and whose could not be fetched."""
+    readings: list[Reading] = []
+    unread = set()
+    for provider in polling.providers(watch.settings.environment):
+        latest = partial(accounts.latest, connection, provider)
+        read = await isolated(connection, f"account {provider}", latest)
+        if read is None:
+            unread.add(provider)
+        readings += polling.fresh(read or (), watch.settings, now)
+    return readings, unread
 
 
 async def _held(connection: Connection, watch: Watch) -> int | None:

@@ -9,6 +9,8 @@ import asyncio
 import logging
 import math
 import re
+import threading
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -26,6 +28,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 10  # of one wait for the socket
 DEADLINE_S = 30  # of one `send`, whatever it takes
+MOST_CALLS = 8  # at once, those included that hang
+FREE_WITHIN_S = 5.0  # a call waits for one of them to end
 LONGEST_WAIT_S = 3_600
 SHORT = 1_000
 
@@ -140,10 +144,43 @@ def _short(message: Message) -> Message:
     return Message(text)
 
 
+class Calls:
+    """Exchanges under way, each in a thread of its own: a Slack that hangs costs at most `most`.
+
+    A thread cannot be ended from outside, and a body that drips keeps one for as long as it drips.
+    """
+
+    def __init__(self, most: int = MOST_CALLS) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    async def run(self, call: Callable[[], T]) -> T | TryLater:
+        """What `call` returns or raises; to be tried later where no thread becomes free soon."""
+        soon = time.monotonic() + FREE_WITHIN_S
+        while not self._free.acquire(blocking=False):
+            if time.monotonic() >= soon:
+                return TryLater("Earlier calls to Slack still hang")
+            await asyncio.sleep(0.05)
+        try:
+            called = in_thread(partial(self._freeing, call), name="slack")
+        except RuntimeError:  # the system gives no thread
+            self._free.release()
+            return TryLater("No thread is free for a call to Slack")
+        return await asyncio.wrap_future(called)
+
+    def _freeing(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            self._free.release()
+
+
+_calls = Calls()
+
+
 async def reached(call: Callable[[], T]) -> T | TryLater | Refusal:
     """Run one exchange beside the loop. Trouble on the way there and back is a value."""
     try:
-        return await asyncio.wrap_future(in_thread(call, name="slack"))
+        return await _calls.run(call)
     except InvalidURL:
         return UNUSABLE
     except HTTPError as error:

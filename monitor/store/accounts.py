@@ -22,14 +22,16 @@ async def add(connection: AsyncConnection, reading: Reading) -> None:
     await connection.execute(insert(account_readings).values(row))
 
 
-async def latest(connection: AsyncConnection) -> Sequence[Reading]:
-    """The latest reading of each provider."""
+async def latest(connection: AsyncConnection, provider: str | None = None) -> Sequence[Reading]:
+    """The latest reading of each provider, or of one of them alone; empty where there is none."""
     each = (
         select(account_readings)
         .ext(distinct_on(account_readings.c.provider))
         .where(account_readings.c.at <= func.now() + AHEAD)
         .order_by(account_readings.c.provider, account_readings.c.at.desc())
     )
+    if provider is not None:
+        each = each.where(account_readings.c.provider == provider)
     return [_reading(row) for row in (await connection.execute(each)).mappings()]
 
 

@@ -228,7 +228,7 @@ async def settle(
                 pause = func.now() + min(timedelta(seconds=after_s), RECHECK)
             # A clock that was set ahead for a while makes no notice old.
             too_old = and_(outbox.c.created_at < func.now() - PATIENCE, outbox.c.attempts >= ENOUGH)
-            await connection.execute(
+            next_try = await connection.scalar(
                 update(outbox)
                 .where(row)
                 .values(
@@ -238,9 +238,10 @@ async def settle(
                     settled_at=case((too_old, func.now())),
                     result=case((too_old, "dead")),
                 )
+                .returning(outbox.c.due_at)
             )
-            if channel_wide:
-                await _mark(connection, channel, paused_until=pause)
+            if channel_wide:  # for every worker, and after a restart
+                await _mark(connection, channel, paused_until=next_try)
         case GiveUp(why, channel_broken=True):
             await connection.execute(
                 update(outbox).where(row).values(due_at=func.now(), last_error=why)

@@ -78,6 +78,26 @@ async def test_everything_is_judged(database: Database, database_url: str, tmp_p
     assert [rule for (rule,) in rows(database_url, OPEN)] == EVERY
 
 
+async def test_a_reading_that_cannot_be_read_costs_the_verdict_of_its_own_account(
+    database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = accounts._reading
+
+    def of_another_release(row: Any) -> Reading:
+        return read(row if row["provider"] == "openrouter" else {**row, "state": "banned"})
+
+    monkeypatch.setattr(accounts, "_reading", of_another_release)
+    now = datetime.now(UTC)
+    keys = {"OPENROUTER_API_KEY": "canary", "ANTHROPIC_ADMIN_KEY": "canary"}
+    async with watching(settings(tmp_path, **keys), database) as watch:
+        async with database.begin() as connection:
+            for provider in ("anthropic", "openrouter"):
+                rejected = Reading(provider=provider, at=now, state=AccountState.REJECTED)
+                await accounts.add(connection, rejected)
+        await judging.evaluate(watch)
+    assert rows(database_url, "SELECT rule, target FROM incidents") == [("key", "openrouter")]
+
+
 QUERIES = [
     (observations, "samples", ["down"]),
     (accounts, "latest", ["key"]),
@@ -89,6 +109,7 @@ QUERIES = [
     (mutes, "in_force", []),
     (identities, "confirmed_at", []),
     (spending, "by_five_minutes", ["spend"]),
+    (spending, "costs", []),
     (accounts, "spent", ["spend"]),
     (observations, "configurations", []),
     (observations, "identities", []),

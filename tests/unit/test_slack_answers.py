@@ -1,9 +1,13 @@
 """What Slack's answers mean, without a Slack."""
 
+import asyncio
+import threading
+
 import pytest
 
 from monitor.domain import TryLater
-from monitor.notifiers.slack import _BLAMED, Blame, Refusal, refused
+from monitor.notifiers import slack
+from monitor.notifiers.slack import _BLAMED, Blame, Calls, Refusal, refused
 
 
 def test_the_table_of_refusals_holds_what_matters() -> None:
@@ -39,3 +43,20 @@ def test_status_and_word_together_decide(
     status: int, word: object, judged: TryLater | Refusal
 ) -> None:
     assert refused(status, word, {}) == judged
+
+
+async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(slack, "FREE_WITHIN_S", 0.0)
+    answers, calls = threading.Event(), Calls(most=2)
+    hanging = [asyncio.create_task(calls.run(answers.wait)) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert isinstance(await calls.run(answers.is_set), TryLater)
+    hanging[0].cancel()  # whoever gives up waiting frees no thread
+    await asyncio.wait([hanging[0]])
+    assert isinstance(await calls.run(answers.is_set), TryLater)
+    answers.set()
+    assert await hanging[1] is True
+    monkeypatch.setattr(slack, "FREE_WITHIN_S", 60.0)
+    assert await calls.run(answers.is_set) is True
