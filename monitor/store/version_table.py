@@ -8,8 +8,8 @@ from sqlalchemy.exc import DBAPIError
 NAME = "monitor_alembic_version"
 _BEFORE = "alembic_version"  # Alembic's default, ours until r1_0022
 
-# Errors of those who do the same at the same time.
-_RACES = ("23505", "42P07", "42P01", "42P06")
+# Errors of those who do the same at the same time: a table's row type may be there before it.
+_RACES = ("23505", "42P07", "42P01", "42P06", "42710")
 
 _SCHEMA = text("SELECT quote_ident(current_schema())")
 _WANTED = text("SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), "
