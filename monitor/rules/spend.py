@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import sqrt
@@ -72,7 +72,8 @@ class DailySpend:
         if today.total_usd > self.limit_usd:
             return self._over(today, standing)
         if standing is not None and standing.open:  # a correction: what was told stays told
-            return self._verdict(State.HOLD, today.total_usd, self._so_far(today))
+            held = self._verdict(State.HOLD, today.total_usd, self._so_far(today))
+            return replace(held, recovered="Corrected to within the limit")
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
         if late is not None and told != f"{late.day}":
             because = f"Rows that came late: {self._so_far(late)}"

@@ -100,7 +100,8 @@ def test_the_new_day_is_not_judged_by_the_incident_of_the_old_one() -> None:
 
 def test_a_correction_below_the_limit_takes_nothing_back() -> None:
     standing = told("2026-11-23 ×1")
-    assert DailySpend().judge([day("1.99")], standing, NOON).state is State.HOLD
+    verdict = DailySpend().judge([day("1.99")], standing, NOON)
+    assert (verdict.state, verdict.recovered) == (State.HOLD, "Corrected to within the limit")
 
 
 def test_a_correction_does_not_make_a_doubling_new_again() -> None:
