@@ -130,6 +130,7 @@ def worker(database: Database, tmp_path: Path) -> Worker:
 
 BROKE, GOES_ON = (MINUTE, "+ttft"), (MINUTE, "+ttft")
 TWO = [(MINUTE, "+fallback"), (MINUTE, "+fallback +ttft")]
+CALM = [(MINUTE, mark) for mark in ("+down", "-down", "+down", "-down")]  # 15 minutes of it
 TABLE: list[tuple[str, list[Judged], Judged, str | None]] = [
     ("opens", [], (MINUTE, "+ttft"), "FIRING #1 ttft"),
     ("goes on", [BROKE], GOES_ON, None),
@@ -169,6 +170,11 @@ TABLE: list[tuple[str, list[Judged], Judged, str | None]] = [
     ("the rest of it returns, too",
      [(MINUTE, "+ttft"), (MINUTE, "+ttft +fallback"), (HOUR, "-ttft -fallback"),
       (MINUTE, "+fallback")], (MINUTE, "+fallback +ttft"), "STILL FIRING #1 fallback"),
+    ("joins one in its calm", CALM, (MINUTE, "-down +fallback"), "STILL FIRING #1 fallback"),
+    ("is in its calm", CALM[:-1], CALM[-1], None),
+    ("returns after its calm was told", [*CALM, (MINUTE, "-down +fallback")],
+     (MINUTE, "+down +fallback"), "STILL FIRING #1 down"),
+    ("returns in its calm", CALM, (MINUTE, "+down"), None),
     ("returns with something new",
      [(MINUTE, "+ttft"), (MINUTE, "+ttft +fallback"), (HOUR, "-ttft -fallback")],
      (MINUTE, "+fallback +down"), "STILL FIRING #1 down"),
