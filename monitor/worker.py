@@ -5,7 +5,7 @@ import logging
 import signal
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -74,6 +74,17 @@ def phase(target: Target) -> timedelta:
     digest = sha256(target.name.encode()).digest()
     share = int.from_bytes(digest[:4]) / 2**32
     return min(target.every, WITHIN) * share
+
+
+def start_delays(targets: Iterable[Target]) -> dict[str, timedelta]:
+    """How long each target's round waits when a worker starts: evenly spread, the first begins at
+    once.
+    """
+    order = sorted(targets, key=phase)
+    return {
+        target.name: min(target.every / 4, LATE_WITHIN) * place / len(order)
+        for place, target in enumerate(order)
+    }
 
 
 def worth_asking_late(late: timedelta, every: timedelta) -> bool:
@@ -210,8 +221,7 @@ class Worker:
     def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
         """See to the slot that is under way, which a restart may have left to nobody."""
         if target.name not in self._late:
-            share = phase(target) / min(target.every, WITHIN)
-            wait = share * min(target.every / 4, LATE_WITHIN)
+            wait = start_delays(self.watch.settings.targets.values())[target.name]
             task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
             self._late[target.name] = task
             task.add_done_callback(lambda _: self._late.pop(target.name, None))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from monitor.domain import Query, Target
-from monitor.worker import phase, worth_asking_late
+from monitor.worker import phase, start_delays, worth_asking_late
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -58,6 +58,14 @@ def test_eight_targets_on_one_backend_never_begin_together() -> None:
         found = gaps(f"g{group}-{n}" for n in range(8))
         assert min(found) > 0
         assert max(found) < 0.8  # at least two are far from each other
+
+
+@pytest.mark.parametrize(("count", "apart"), [(1, 15.0), (2, 7.5), (8, 1.875)])
+def test_rounds_at_the_start_are_spread_over_seconds_and_one_begins_at_once(
+    count: int, apart: float
+) -> None:
+    found = start_delays(target(f"t{n}", 5 * MINUTE) for n in range(count))
+    assert sorted(found.values()) == [timedelta(seconds=apart * nth) for nth in range(count)]
 
 
 @pytest.mark.parametrize(
