@@ -84,8 +84,11 @@ async def advance(connection: AsyncConnection) -> Step | None:
 async def _compute(
     connection: AsyncConnection, statements: Iterable[TextClause], at: datetime | date
 ) -> None:
+    values: dict[str, datetime | date] = {"at": at}
+    if isinstance(at, datetime):
+        values["until"] = await connection.scalar(_HOUR_END, values)
     for statement in statements:
-        await connection.execute(statement, {"at": at})
+        await connection.execute(statement, values)
 
 
 async def answer_tokens(connection: AsyncConnection, target: str) -> dict[str, int]:
@@ -166,37 +169,18 @@ _DUE = text("""
     FOR UPDATE OF s
 """)
 _LATE_DONE = text("DELETE FROM rollups_due WHERE hour = :at")
-_HOUR_DONE = text("""
-    UPDATE report_state
-    SET hours_until = report.hour_end(CAST(:at AS timestamptz), zone)
-""")
+_HOUR_DONE = text("UPDATE report_state SET hours_until = report.hour_end(:at, zone)")
 _DAY_DONE = text("UPDATE report_state SET days_until = CAST(:at AS date) + 1")
 
+_HOUR_END = text("SELECT report.hour_end(:at, zone) FROM report_state")
+
 _HOUR = (
-    text("""
-        DELETE FROM rollups_hourly WHERE hour >= :at
-            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
-    """),
-    text("""
-        INSERT INTO rollups_hourly SELECT * FROM report.ttft_hours(
-            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
-    """),
-    text("""
-        DELETE FROM answers_hourly WHERE hour >= :at
-            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
-    """),
-    text("""
-        INSERT INTO answers_hourly SELECT * FROM report.answers_hours(
-            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
-    """),
-    text("""
-        DELETE FROM models_hourly WHERE hour >= :at
-            AND hour < (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state)
-    """),
-    text("""
-        INSERT INTO models_hourly SELECT * FROM report.models_hours(
-            :at, (SELECT report.hour_end(CAST(:at AS timestamptz), zone) FROM report_state))
-    """),
+    text("DELETE FROM rollups_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO rollups_hourly SELECT * FROM report.ttft_hours(:at, :until)"),
+    text("DELETE FROM answers_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO answers_hourly SELECT * FROM report.answers_hours(:at, :until)"),
+    text("DELETE FROM models_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO models_hourly SELECT * FROM report.models_hours(:at, :until)"),
 )
 _DAY = (
     text("DELETE FROM rollups_daily WHERE day = :at"),
