@@ -17,6 +17,8 @@ WRONG: dict[str, dict[str, str]] = {
     "password parameter": {"DATABASE_URL": f"postgresql://u@{NOWHERE}/d?password={SECRET}"},
     "sslpassword": {"DATABASE_URL": f"postgresql://u@{NOWHERE}/d?sslpassword={SECRET}"},
     "passfile": {"DATABASE_URL": f"postgresql://u@{NOWHERE}/d?passfile=/x/{SECRET}"},
+    "parameter that libpq quotes": {
+        "DATABASE_URL": f"postgresql://u@{NOWHERE}/d?require_auth={SECRET}"},
     "escaped": {"DATABASE_URL": f"postgresql://u:{quote(PASSWORD, safe='')}@{NOWHERE}/d"},
     "unescaped @": {"DATABASE_URL": f"postgresql://u:p@{SECRET}@{NOWHERE}/d"},
     "unescaped @ and :": {"DATABASE_URL": f"postgresql://u:p@ss:{SECRET}@{NOWHERE}/d"},
@@ -51,6 +53,7 @@ WRONG: dict[str, dict[str, str]] = {
     "header": {"MONITOR_TARGETS__RAG__HEADERS__X_TEAM": SECRET},
     "basic": {"MONITOR_TARGETS__RAG__HEADERS__AUTHORIZATION":
               "Basic " + base64.b64encode(f"u:{SECRET}".encode()).decode()},
+    "option that is quoted": {"MONITOR_TARGETS__RAG__OPTIONS__PATH": f"x y?k={SECRET}"},
     "options as text": {"MONITOR_TARGETS__RAG__OPTIONS": SECRET},
     "unknown option": {"MONITOR_TARGETS__RAG__OPTIONS__TOKEN": SECRET},
     "health page": {"MONITOR_TARGETS__RAG__HEALTH__URL": f"http://127.0.0.1:1/h?token={SECRET}"},
