@@ -8,6 +8,7 @@ The timer runs with the CPU time of every thread, so it only asks for a look at 
 Source: docs/adr/0010-limit-on-interpretation.md
 """
 
+import gc
 import signal
 import threading
 import time
@@ -38,7 +39,8 @@ def limited(
 
     Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time, other threads' not
     counted. Limits do not nest: the outer one counts. Outside the main thread, where no signal
-    arrives, work is not limited.
+    arrives, work is not limited. Garbage is collected afterwards: it is that of the whole
+    process, and a finalizer would swallow the interruption.
     """
     global _limited, _limit_at
     if _limited or threading.current_thread() is not threading.main_thread():
@@ -46,6 +48,8 @@ def limited(
     if signal.getsignal(signal.SIGPROF) is not _interrupt:  # and it stays: by default it kills
         signal.signal(signal.SIGPROF, _interrupt)
         signal.siginterrupt(signal.SIGPROF, False)
+    collects = gc.isenabled()
+    gc.disable()
     try:
         _limited, _limit_at = True, time.thread_time() + LIMIT_S
         signal.setitimer(signal.ITIMER_PROF, LIMIT_S, _AGAIN_S)
@@ -53,6 +57,8 @@ def limited(
     finally:
         _limited = False
         signal.setitimer(signal.ITIMER_PROF, 0)
+        if collects:
+            gc.enable()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -10,9 +10,11 @@ Source: www.postgresql.org/docs/current/protocol-message-formats.html
 import asyncio
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from sqlalchemy import make_url
+
+from tests.serving import hang_up, serving
 
 TRACKED = {"user", "database", "client_encoding", "DateStyle", "TimeZone", "application_name",
            "standard_conforming_strings"}  # fmt: skip
@@ -27,23 +29,11 @@ async def pooled(url: str) -> AsyncIterator[str]:
     real = make_url(url)
     path = f"{real.query['host']}/.s.PGSQL.{real.query.get('port') or real.port or 5432}"
 
-    lent: set[asyncio.Task[None]] = set()
-
     async def lend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        lent.add(asyncio.current_task())
-        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            await _lend(reader, writer, path)
-        await _closed(writer)
+        await _lend(reader, writer, path)
 
-    server = await asyncio.start_server(lend, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    try:
+    async with serving(lend) as port:
         yield f"postgresql+psycopg://{real.username}@127.0.0.1:{port}/{real.database}"
-    finally:
-        server.close()
-        for task in lent:
-            task.cancel()
-        await asyncio.gather(*lent)
 
 
 async def _lend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str) -> None:
@@ -71,7 +61,7 @@ async def _lend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path
         for talk in talks:
             talk.cancel()
         await asyncio.gather(*talks, return_exceptions=True)
-        await _closed(to_server)
+        await hang_up([to_server])
 
 
 async def _up(
@@ -108,12 +98,6 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
     start = await reader.readexactly(5)
     (size,) = struct.unpack("!i", start[1:])
     return start + await reader.readexactly(size - 4)
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
 
 
 def _refusal(words: str) -> bytes:

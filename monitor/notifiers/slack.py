@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from http.client import HTTPException, InvalidURL
+from traceback import clear_frames
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
 
@@ -180,7 +181,7 @@ _calls = Calls()
 async def reached(call: Callable[[], T]) -> T | TryLater | Refusal:
     """Run one exchange beside the loop. Trouble on the way there and back is a value."""
     try:
-        return await _calls.run(call)
+        return await _calls.run(partial(_closing, call))
     except InvalidURL:
         return UNUSABLE
     except HTTPError as error:
@@ -193,6 +194,21 @@ async def reached(call: Callable[[], T]) -> T | TryLater | Refusal:
         return UNREADABLE
     except (ValueError, SlackRequestError):  # raised before anything was sent
         return UNUSABLE
+
+
+def _closing(call: Callable[[], T]) -> T:
+    """Call; where that raises, close the reply, which the SDK leaves open.
+
+    `HTTPError` is itself a reply. Of another error, frames of the SDK hold the reply, and the
+    error refers to its frames and they to it: only the garbage collector would close it.
+    """
+    try:
+        return call()
+    except Exception as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        clear_frames(error.__traceback__)
+        raise
 
 
 def _trouble(error: object) -> str:

@@ -1,11 +1,19 @@
-"""The real wire, and an authority for its certificates."""
+"""The real wire, an authority for its certificates, and an end to what a module leaves open."""
 
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from monitor.wire import Wire
 from tests.certificates import Authority, authority
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collected() -> Iterator[None]:
+    """Close what a module left open, so that its warning fails a test of that module."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.serving import serving
+
 
 @dataclass(slots=True)
 class Site:
@@ -25,12 +27,7 @@ async def site() -> AsyncIterator[Site]:
         head = f"HTTP/1.1 {made.status} X\r\ncontent-length: {len(made.body)}\r\n"
         writer.write(head.encode() + b"connection: close\r\n\r\n" + made.body)
         await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(converse, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with serving(converse) as port:
+        made.url = f"http://127.0.0.1:{port}"
         yield made
-    finally:
-        server.close()
-        await server.wait_closed()

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.serving import serving
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -53,27 +55,20 @@ async def provider(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal served
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            pairs = (line.split(": ", 1) for line in head[1:] if line)
-            asked = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
-            running.asked.append(asked)
-            chosen = replies[min(served, len(replies) - 1)]
-            served += 1
-            said = chosen if isinstance(chosen, bytes) else chosen(asked)
-            for part in [bytes([b]) for b in said] if isinstance(said, Dripped) else [said]:
-                writer.write(part)
-                await writer.drain()
-                await asyncio.sleep(0.02 if isinstance(said, Dripped) else 0)
-            if isinstance(said, Held):
-                await reader.read()  # until the client hangs up
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        pairs = (line.split(": ", 1) for line in head[1:] if line)
+        asked = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
+        running.asked.append(asked)
+        chosen = replies[min(served, len(replies) - 1)]
+        served += 1
+        said = chosen if isinstance(chosen, bytes) else chosen(asked)
+        for part in [bytes([b]) for b in said] if isinstance(said, Dripped) else [said]:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(0.02 if isinstance(said, Dripped) else 0)
+        if isinstance(said, Held):
+            await reader.read()  # until the client hangs up
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=ssl_context)
-    async with server:
-        scheme = "https" if ssl_context else "http"
-        running = Provider(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    async with serving(serve, tls=ssl_context) as port:
+        running = Provider(f"{'https' if ssl_context else 'http'}://127.0.0.1:{port}")
         yield running

@@ -1,6 +1,8 @@
 """What a bot can do and a webhook cannot: edit in place, reply, attach, be checked."""
 
+import gc
 from collections.abc import Iterator
+from http.client import HTTPResponse
 
 import pytest
 
@@ -199,3 +201,17 @@ async def test_a_picture_never_breaks_the_channel(
     assert opened.reference is not None
     inbox.script(steps)
     assert await bot.attach(opened.reference, b"png", title="TTFT") == delivery
+
+
+async def test_a_refused_picture_leaves_no_connection_open(inbox: Inbox, bot: Bot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert opened.reference is not None
+    gc.disable()  # which closes connections too, at a time of its own
+    try:
+        inbox.script([Step(), 500])
+        await bot.attach(opened.reference, b"png", title="TTFT")
+        left = [one for one in gc.get_objects() if isinstance(one, HTTPResponse)]
+    finally:
+        gc.enable()
+    assert all(reply.isclosed() for reply in left)

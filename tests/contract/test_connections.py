@@ -12,6 +12,7 @@ from monitor.store import Away, Database, DatabaseBusy, engine, short_waits
 from monitor.store.engine import POOL_SIZE
 from tests.contract.test_outage import Doors
 from tests.e2e.rig import rows
+from tests.serving import serving
 
 SLOW = text("SELECT pg_sleep(30)")
 ONE = text("SELECT 1")
@@ -258,30 +259,27 @@ async def test_a_server_that_takes_connections_and_says_nothing_costs_no_socket(
         while await reader.read(1000):
             pass
         callers.discard(writer)
-        writer.close()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    database = Database(f"postgresql://monitor@127.0.0.1:{port}/monitor", deadline_s=1, rest_s=0)
-
-    async def nobody() -> None:
+    async def nobody(database: Database) -> None:
         with pytest.raises(Away):
             async with database.begin():
                 pass
 
-    gc.disable()
-    try:
-        await asyncio.gather(*(nobody() for _ in range(6)))
-        for _ in range(1200):
-            if not callers:
-                break
-            await asyncio.sleep(0.05)
-    finally:
-        gc.enable()
-    assert not callers
-    assert most <= POOL_SIZE
-    await database.close()
-    server.close()
+    async with serving(hang) as port:
+        url = f"postgresql://monitor@127.0.0.1:{port}/monitor"
+        database = Database(url, deadline_s=1, rest_s=0)
+        gc.disable()
+        try:
+            await asyncio.gather(*(nobody(database) for _ in range(6)))
+            for _ in range(1200):
+                if not callers:
+                    break
+                await asyncio.sleep(0.05)
+        finally:
+            gc.enable()
+        assert not callers
+        assert most <= POOL_SIZE
+        await database.close()
 
 
 def test_an_address_may_choose_its_schemas() -> None:

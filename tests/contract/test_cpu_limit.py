@@ -1,6 +1,7 @@
 """A limit on CPU time that nothing within the work escapes."""
 
 import asyncio
+import gc
 import hashlib
 import re
 import signal
@@ -119,3 +120,23 @@ async def test_the_loop_goes_on_after_work_that_was_interrupted() -> None:
 
 def test_the_limit_is_shorter_than_what_a_neighbour_may_wait() -> None:
     assert cpu_limit.LIMIT_S < 0.1
+
+
+def test_garbage_of_the_process_is_not_collected_within_limited_work() -> None:
+    started: list[str] = []
+
+    def watch(phase: str, info: dict[str, int]) -> None:
+        started.append(phase)
+
+    def work() -> int:
+        return len([[] for _ in range(20_000)])
+
+    gc.callbacks.append(watch)
+    try:
+        assert limited(work) == 20_000
+        assert started == []
+        assert gc.isenabled()
+        work()
+        assert started
+    finally:
+        gc.callbacks.remove(watch)

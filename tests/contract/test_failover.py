@@ -16,6 +16,7 @@ from monitor.store.schema import migrate
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
+from tests.serving import hang_up, serving
 from tests.unit.test_metrics import value
 
 STORED = "SELECT count(*) FROM observations"
@@ -27,7 +28,6 @@ class Forwarder:
     def __init__(self, url: str) -> None:
         self.point_at(url)
         self.open: set[asyncio.StreamWriter] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
 
     def point_at(self, url: str) -> None:
         at = make_url(url)
@@ -39,15 +39,13 @@ class Forwarder:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self.tasks.add(task)
-        with suppress(OSError):
-            far_reader, far_writer = await asyncio.open_unix_connection(self._path)
-            self.open |= {writer, far_writer}
+        far_reader, far_writer = await asyncio.open_unix_connection(self._path)
+        self.open |= {writer, far_writer}
+        try:
             await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+        finally:
             self.open -= {writer, far_writer}
-        writer.close()
+            await hang_up([far_writer])
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,16 +59,9 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @asynccontextmanager
 async def forwarding(url: str) -> AsyncIterator[tuple[Forwarder, str]]:
     forwarder = Forwarder(url)
-    server = await asyncio.start_server(forwarder.serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    address = make_url(url).set(host="127.0.0.1", port=port, query={})
-    try:
+    async with serving(forwarder.serve) as port:
+        address = make_url(url).set(host="127.0.0.1", port=port, query={})
         yield forwarder, address.render_as_string(hide_password=False)
-    finally:
-        server.close()
-        for task in forwarder.tasks:
-            task.cancel()
-        await asyncio.gather(*forwarder.tasks, return_exceptions=True)
 
 
 def standby(url: str, name: str) -> str:

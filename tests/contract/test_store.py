@@ -15,6 +15,7 @@ from monitor.domain import CostSource, Identity, Stamp
 from monitor.store import Away, Database, budget, leases, observations, partitions, slots
 from tests.e2e.rig import rows
 from tests.facts import NOON, observation
+from tests.serving import serving
 
 
 async def add(database: Database, *new: Any) -> int:
@@ -204,19 +205,14 @@ async def test_a_server_that_lets_everybody_wait_is_left_alone_for_a_while() -> 
         callers.append(writer)
         await reader.read()
 
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    database = Database(f"postgresql://monitor@127.0.0.1:{port}/monitor")
-    for words in ("timeout expired", "a moment ago"):
-        with pytest.raises(Away, match=words):
-            async with database.begin():
-                pass
-    assert len(callers) == 1
-    await database.close()
-    server.close()
-    for writer in callers:
-        writer.close()
-        await writer.wait_closed()
+    async with serving(hang) as port:
+        database = Database(f"postgresql://monitor@127.0.0.1:{port}/monitor")
+        for words in ("timeout expired", "a moment ago"):
+            with pytest.raises(Away, match=words):
+                async with database.begin():
+                    pass
+        assert len(callers) == 1
+        await database.close()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -10,6 +10,7 @@ from monitor.domain import Ending, Outcome, Stamp
 from monitor.wire import Wire
 from tests.certificates import Authority
 from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
+from tests.serving import hang_up, serving
 from tests.wired import DONE, HI, judged, probed, says, watched
 
 ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
@@ -20,23 +21,16 @@ async def tunnelling(status: int = 200) -> AsyncIterator[tuple[str, list[str]]]:
     """A proxy that opens tunnels, or answers with another status; what it was asked."""
     asked: list[str] = []
 
-    serving: set[asyncio.Task[None] | None] = set()
-    writers: list[asyncio.StreamWriter] = []
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        serving.add(asyncio.current_task())
-        writers.append(writer)
-        with suppress(OSError, asyncio.IncompleteReadError):
-            await carry(reader, writer)
-
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(b"HTTP/1.1 %d Said\r\n\r\n" % status)
         if status == 200:
             host, _, port = asked[-1].split(" ")[1].rpartition(":")
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
-            writers.append(far_writer)
-            await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+            try:
+                await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+            finally:
+                await hang_up([far_writer])
         else:
             await pump(reader, writer)
 
@@ -45,15 +39,8 @@ async def tunnelling(status: int = 200) -> AsyncIterator[tuple[str, list[str]]]:
             sink.write(some)
         sink.close()
 
-    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with listener:
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}", asked
-        for writer in writers:  # nothing may be left open when the loop ends
-            writer.close()
-        await asyncio.gather(*(task for task in serving if task), return_exceptions=True)
-        for writer in writers:
-            with suppress(OSError):
-                await writer.wait_closed()
+    async with serving(carry) as port:
+        yield f"http://127.0.0.1:{port}", asked
 
 
 async def test_an_https_target_is_reached_through_a_tunnel(wire: Wire, ours: Authority) -> None:

@@ -26,6 +26,7 @@ from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
 from tests.scripted import LAST, chunk, head, whole
+from tests.serving import serving
 from tests.wired import DONE, HI, says
 
 TOKEN = "xoxb-canary-3f9c1b"
@@ -75,14 +76,13 @@ class Service:
         self.asked += 1
         writer.write(self.answer)
         await writer.drain()
-        writer.close()
 
 
 @asynccontextmanager
 async def turning() -> AsyncIterator[Service]:
     service = Service()
-    async with await asyncio.start_server(service.serve, "127.0.0.1", 0) as server:
-        service.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with serving(service.serve) as port:
+        service.url = f"http://127.0.0.1:{port}"
         yield service
 
 
