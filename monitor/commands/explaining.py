@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from itertools import islice
 
+from monitor.dialects.separation import separated
 from monitor.domain import Dialect, Event, Heard, Reply, Sources, Transcript, Usage
 from monitor.scrub import plain, redact
 
@@ -21,7 +22,7 @@ def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]
     The first and the last events of a stream alone are shown, all texts cut, harmless and
     without our secrets.
     """
-    events, heard = transcript.events, _heard(transcript, dialect)
+    events, heard = transcript.events, _without_tags(_heard(transcript, dialect))
     status = "no response" if transcript.status is None else f"HTTP {transcript.status}"
     media = dict(transcript.headers).get("content-type", "no media type")
     yield f"{transcript.query}: {status}, {plain(media, 60)}, {len(events)} events"
@@ -77,6 +78,15 @@ def _heard(transcript: Transcript, dialect: Dialect) -> list[Heard]:
         if heard[-1].end or heard[-1].error is not None:
             break
     return heard
+
+
+def _without_tags(heard: list[Heard]) -> list[Heard]:
+    """The same, with the thoughts that stand in answer texts as reasoning."""
+    texts = separated(heard)
+    return [
+        replace(said, text=text, reasoning=reasoning, thoughts=None)
+        for said, (text, reasoning) in zip(heard, texts, strict=True)
+    ]
 
 
 def _event(

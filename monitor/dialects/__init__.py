@@ -20,14 +20,16 @@ from monitor.dialects.ollama import OLLAMA
 from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
 from monitor.dialects.ragflow import RAGFLOW
-from monitor.dialects.reasoning_tags import DEFAULT_TAGS, pair
+from monitor.dialects.reasoning_tags import TagSet
 from monitor.dialects.reply import heard, read, unread
 from monitor.dialects.stream_parser import stream_parser
+from monitor.dialects.tag_pairs import DEFAULT_PAIRS, tag_pairs
 from monitor.dialects.vercel_ai import VERCEL_AI
 from monitor.domain import Dialect, Target
 
 __all__ = ["DIALECTS", "dialect_of", "heard", "read", "unread"]
 
+USUAL_TAGS = TagSet(DEFAULT_PAIRS, usual=True)
 DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
     "bali_zero": BALI_ZERO,
     "bali_zero_typed": BALI_ZERO_TYPED,
@@ -56,8 +58,8 @@ def dialect_of(target: Target) -> Dialect:
         known = ", ".join(DIALECTS)
         raise ValueError(f"no dialect is called {target.dialect!r}; known: {known}")
     dialect = entry if isinstance(entry, Dialect) else entry(target.options)
-    names = DEFAULT_TAGS if target.reasoning_tags is None else target.reasoning_tags
-    tags = tuple(pair(tag) for tag in names)
+    given = target.reasoning_tags
+    tags = USUAL_TAGS if given is None else TagSet(tag_pairs(given), usual=False)
     dialect = replace(dialect, stateful=partial(stream_parser, dialect, tags))
     for query in target.queries:
         dialect.ask(query, target)

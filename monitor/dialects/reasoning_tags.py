@@ -1,75 +1,292 @@
 """Thoughts that a server leaves inside the answer text, between tags such as `<think>`.
 
 Only the start of an answer is looked at: an answer may write about such tags later on. Tags may
-be split over any number of events.
+be split over any number of events. Many chat templates open the thoughts themselves, so that
+the answer begins inside them and only their closing tag is seen: all text before it was thoughts.
+
+No text is kept back. It counts as answer text until a tag shows that it is none; the marks of
+`Thoughts` say so for text of earlier events too, so that all text keeps its time of arrival.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-DEFAULT_TAGS = ("think", "thinking", "thought", "thoughts", "reasoning", "[THINK]", "◁think▷")
-_HELD = 200  # characters of white space before an answer that are kept back
+from monitor.dialects.harmony import HarmonyChannels
+from monitor.dialects.tag_pairs import ANSWER_PAIRS, MOST_CHARS, TagPair, details_tag
+from monitor.domain import FROM_START, TextKind, Thoughts
+
+Mark = tuple[int, TextKind]
+Step = Callable[[], bool]  # works on what is undecided; false where it needs more text
+ANSWER, REASONING, MARKUP = TextKind.ANSWER, TextKind.REASONING, TextKind.MARKUP
+_HELD = 200  # characters of white space that may stand before a tag
+_QUOTES = tuple("`'\"«“‘([{")
+_PUNCTUATION = ".,;:!?)]}`'\"»”’"
 
 
-def pair(tag: str) -> tuple[str, str]:
-    """Opening and closing tag: of a name, `<name>`; of an opening tag, itself.
+class TagSet:
+    """The tags that are looked for in the streams of one target."""
 
-    Raises ValueError where the text is neither.
-    """
-    opening = f"<{tag}>" if tag.replace("_", "").replace("-", "").isalnum() else tag
-    if len(opening) < 3 or len(opening) > 50 or opening != opening.strip():
-        raise ValueError(f'reasoning tag {tag!r}: must be a name ("think") or a tag ("[THINK]")')
-    return opening, f"{opening[0]}/{opening[1:]}"
+    def __init__(self, pairs: Sequence[TagPair], *, usual: bool) -> None:
+        """`usual`: the channels of gpt-oss and the `<details>` of Dify are looked for, too."""
+        self.pairs = tuple(pair for pair in pairs if pair.opening)
+        self.usual = usual
+        self.implied = next((pair for pair in pairs if not pair.opening), None)
+        lone = [pair for pair in pairs if pair.kind is REASONING]
+        self.closings = {pair.closing.lower(): pair for pair in lone}
+        tags = {*self.closings, *(pair.opening.lower() for pair in self.pairs)}
+        if usual:
+            tags.add(HarmonyChannels.FINAL)
+        self.tags = tuple(tags)
+        self.longest = max(map(len, tags), default=0)
+        alternatives = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
+        self.search = re.compile(alternatives, re.IGNORECASE | re.ASCII).search
+        self.first_characters = tuple(dict.fromkeys(tag[0] for tag in sorted(tags)))
+
+    def opening(self, text: str) -> tuple[int, str, TextKind] | None:
+        """Length of the tag that opens thoughts here, the tag that will close them, their kind.
+
+        Length 0: there is none. None: more text will show.
+        """
+        start = text[: self.longest].lower()
+        for opening, closing, kind in self.pairs:
+            if start.startswith(opening.lower()):
+                return len(opening), closing, kind
+        if self.usual:
+            length = details_tag(text)
+            if length is None or length:
+                return None if length is None else (length, "</details>", REASONING)
+        undecided = any(pair.opening.lower().startswith(start) for pair in self.pairs)
+        return None if undecided else (0, "", REASONING)
+
+
+def _begun(text: str, tags: Sequence[str]) -> int:
+    """How many characters at the end of the text may be the start of one of the tags."""
+    firsts = "".join({tag[0] for tag in tags})
+    for at in range(max(0, len(text) - MOST_CHARS), len(text)):
+        if text[at] in firsts:
+            end = text[at:].lower()
+            if any(tag.startswith(end) for tag in tags):
+                return len(text) - at
+    return 0
+
+
+def _find(tag: str, text: str) -> int | None:
+    # Lower case of a whole text can be longer than the text: "İ" becomes two characters.
+    found = re.search(re.escape(tag), text, re.IGNORECASE | re.ASCII)
+    return None if found is None else found.start()
 
 
 class ReasoningTags:
-    """Separates the thoughts at the start of one answer from its text."""
+    """Finds the thoughts at the start of one answer."""
 
-    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
-        self._pairs = pairs
-        self._closing: str | None = None  # inside thoughts: what ends them
-        self._held = ""  # text that may belong to a tag
-        self._after = False  # thoughts ended: white space that follows is not answer text yet
-        self.settled = not pairs  # nothing more can change: everything is answer text
+    def __init__(self, tags: TagSet) -> None:
+        self._tags = tags
+        self._step: Step = self._start
+        self._rest = ""  # text that is not decided upon: the last that came, never much
+        self._at = 0  # where it begins, counted from where the text of the event begins
+        self.last_text = ""  # what came before it
+        self._closing, self._kind = "", REASONING
+        self._encloses = False  # `_closing` will end the answer, not thoughts
+        self._before = ""  # the character before the closing tag that was seen
+        self._decided = False  # of the answer within tags: text came that belongs to no tag
+        self._marks: list[Mark] = []
+        self._answered = True
+        self._harmony = HarmonyChannels()
+        self.marked = False  # something was said of the text so far
+        self.watching = False  # only a tag that begins in text to come can tell anything new
+        self.settled = not (tags.pairs or tags.implied)  # nothing more can change
 
-    def split(self, text: str) -> tuple[str, str]:
-        """Answer text and reasoning of the next text, without the tags."""
-        reasoning = ""
-        held, self._held = self._held + text, ""
+    def add(self, text: str) -> Thoughts | None:
+        """What the next text shows of the text so far; None if nothing new."""
+        self._at, self._rest = -len(self._rest), self._rest + text
+        self._marks = []
+        while self._step():
+            pass
+        self.watching = not self._rest and self._step == self._watch
+        if not self._marks:
+            return None
+        self.marked = True
+        return Thoughts(tuple(self._marks), self._answered)
+
+    def _mark(self, kind: TextKind, at: int = 0, *, from_start: bool = False) -> None:
+        self._marks.append((FROM_START if from_start else self._at + at, kind))
+
+    def _take(self, length: int) -> None:
+        if length:
+            self.last_text = self._rest[:length]
+        self._at, self._rest = self._at + length, self._rest[length:]
+
+    def _to(self, step: Step) -> bool:
+        self._step = step
+        self.settled = step == self._nothing
         if self.settled:
-            return held, ""
-        if self._closing is None and not self._after:
-            start = held.lstrip()
-            for opening, closing in self._pairs:
-                if start[: len(opening)].lower() == opening.lower():
-                    self._closing, held = closing, start[len(opening) :]
-                    break
-                if opening.lower().startswith(start.lower()) and len(held) < _HELD:
-                    self._held = held
-                    return "", ""
-            else:
-                self.settled = True
-                return held, ""
-        if self._closing is not None:
-            # Lower case of a whole text can be longer than the text: "İ" becomes two characters.
-            found = re.search(re.escape(self._closing), held, re.IGNORECASE | re.ASCII)
-            if found is None:
-                kept = _begun(held, self._closing)
-                self._held = held[len(held) - kept :]
-                return "", held[: len(held) - kept]
-            reasoning, held = held[: found.start()], held[found.end() :]
-            self._closing, self._after = None, True
-        held = held.lstrip()
-        self.settled = bool(held)
-        return held, reasoning
+            self._rest = ""
+        return True
 
-    def close(self) -> tuple[str, str]:
-        """Answer text and reasoning that were kept back, at the end of the answer."""
-        held, self._held = self._held, ""
-        return ("", held) if self._closing is not None else (held, "")
+    def _nothing(self) -> bool:
+        return False
 
+    def _start(self) -> bool:
+        """White space may stand before the tag that opens thoughts."""
+        return self._opened(first=True)
 
-def _begun(text: str, tag: str) -> int:
-    """How many characters at the end of the text may be the start of the tag."""
-    sizes = range(min(len(tag) - 1, len(text)), 0, -1)
-    return next((n for n in sizes if tag[:n].lower() == text[-n:].lower()), 0)
+    def _after(self) -> bool:
+        """Thoughts have ended: white space is no answer text yet, and more thoughts may follow."""
+        return self._opened(first=False)
+
+    def _opened(self, *, first: bool) -> bool:
+        blank = len(self._rest) - len(self._rest.lstrip())
+        begun = self._rest[blank:]
+        if first and blank > _HELD:
+            return self._begin_answer()
+        if not begun:
+            if not first:
+                self._take(blank)
+            return False
+        if self._tags.usual and HarmonyChannels.may_begin(begun):
+            if not HarmonyChannels.begins(begun):
+                return self._wait(blank, first=first)
+            self._mark(MARKUP, blank, from_start=first)
+            self._answered = False
+            self._take(blank)
+            return self._to(self._channels)
+        if not first and (found := self._enclosed(begun)) is not None:
+            if not found:
+                return self._wait(blank, first=first)
+            self._mark(MARKUP, blank)
+            self._answered = False
+            self._take(blank + found)
+            return True
+        opening = self._tags.opening(begun)
+        if opening is None:
+            return self._wait(blank, first=first)
+        length, closing, kind = opening
+        if length == 0:
+            if first:
+                return self._begin_answer()
+            return self._answer(blank)
+        self._mark(MARKUP, blank, from_start=first)
+        self._answered = False
+        self._take(blank + length)
+        self._closing, self._kind = closing, kind
+        return self._to(self._begin_thoughts)
+
+    def _wait(self, blank: int, *, first: bool) -> bool:
+        """A tag may have begun: until it is whole, its text counts as answer text."""
+        if not first and not self._answered:
+            self._mark(ANSWER, blank)
+            self._answered = True
+        return False
+
+    def _enclosed(self, text: str) -> int | None:
+        """Length of a tag that encloses the answer; 0: perhaps; None: there is none."""
+        start = text[:MOST_CHARS].lower()
+        for opening, closing, _ in ANSWER_PAIRS:
+            if start.startswith(opening.lower()):
+                self._closing = closing
+                self._encloses = True
+                return len(opening)
+            if opening.lower().startswith(start):
+                return 0
+        return None
+
+    def _begin_answer(self) -> bool:
+        """No tag stands at the start."""
+        if implied := self._tags.implied:
+            self._mark(REASONING, from_start=True)
+            self._answered = False
+            self._closing, self._kind = implied.closing, implied.kind
+            return self._to(self._thoughts)
+        return self._to(self._watch)
+
+    def _answer(self, at: int) -> bool:
+        self._mark(ANSWER, at)
+        self._answered = True
+        self._take(at)
+        return self._to(self._until_enclosing if self._encloses else self._nothing)
+
+    def _until_enclosing(self) -> bool:
+        found = _find(self._closing, self._rest)
+        if found is None:
+            decided = len(self._rest) - _begun(self._rest, (self._closing.lower(),))
+            self._decided = self._decided or decided > 0
+            self._take(decided)
+            return False
+        self._mark(MARKUP, found)
+        self._answered = self._decided or found > 0
+        return self._to(self._nothing)
+
+    def _begin_thoughts(self) -> bool:
+        """White space alone between the tags is no thought."""
+        blank = len(self._rest) - len(self._rest.lstrip())
+        rest = self._rest[blank:].lower()
+        closing = self._closing.lower()
+        if rest.startswith(closing):
+            self._take(blank + len(closing))
+            return self._to(self._after)
+        if blank <= _HELD and closing.startswith(rest):
+            return False
+        self._mark(self._kind)
+        return self._to(self._thoughts)
+
+    def _thoughts(self) -> bool:
+        found = _find(self._closing, self._rest)
+        if found is None:
+            self._take(len(self._rest) - _begun(self._rest, (self._closing.lower(),)))
+            return False
+        self._mark(MARKUP, found)
+        self._take(found + len(self._closing))
+        return self._to(self._after)
+
+    def _watch(self) -> bool:
+        """A closing tag without an opening one: everything before it was thoughts."""
+        found = self._tags.search(self._rest)
+        if found is None:
+            self._take(len(self._rest) - _begun(self._rest, self._tags.tags))
+            return False
+        tag = found[0].lower()
+        self._take(found.start())
+        if tag == HarmonyChannels.FINAL:
+            self._mark(REASONING, from_start=True)
+            self._mark(MARKUP)
+            self._answered = False
+            return self._to(self._channels)
+        if tag not in self._tags.closings or self.last_text.endswith(_QUOTES):
+            return self._to(self._nothing)  # the answer writes about tags
+        self._before = self.last_text[-1:]
+        self._mark(REASONING, from_start=True)
+        self._mark(MARKUP)
+        self._answered = False
+        self._take(len(found[0]))
+        return self._to(self._closed)
+
+    def _closed(self) -> bool:
+        """After a closing tag without an opening one: does the sentence go on over it?"""
+        blank = len(self._rest) - len(self._rest.lstrip())
+        if blank == len(self._rest) and blank <= _HELD:
+            return False
+        after = self._rest[blank : blank + 1]
+        goes_on = self._before == " " == self._rest[:blank] and after.islower()
+        ends = self._before not in ("", "\n") and not blank and after in _PUNCTUATION
+        if goes_on or ends:
+            self._mark(ANSWER, from_start=True)
+            self._answered = True
+            return self._to(self._nothing)
+        return self._to(self._after)
+
+    def _channels(self) -> bool:
+        before = self._harmony.kind
+        marks, taken = self._harmony.add(self._rest)
+        ends = [*(at for at, _ in marks), taken]
+        spans = zip([(0, before), *marks], ends, strict=True)
+        self._decided = self._decided or any(
+            kind is ANSWER and end > at for (at, kind), end in spans
+        )
+        begun = self._harmony.kind is ANSWER and taken < len(self._rest)
+        if not marks and (self._decided or begun) != self._answered:
+            marks = [(0, before)]
+        self._answered = self._decided or begun
+        for at, kind in marks:
+            self._mark(kind, at)
+        self._take(taken)
+        return False

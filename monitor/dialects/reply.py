@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from monitor.dialects.counts import MOST_TOKENS, merged, settled
+from monitor.dialects.separation import separated
 from monitor.domain import (
     Claim,
     Counts,
@@ -97,11 +98,18 @@ def unread(transcript: Transcript) -> Reply:
 
 def _pieces(events: Sequence[Event], said: Sequence[Heard]) -> tuple[Piece, ...]:
     """Texts in order of arrival; those before the last replacement are marked as replaced."""
-    last = max((n for n, h in enumerate(said) if h.replaces), default=0)
+    special = [n for n, h in enumerate(said) if h.replaces or h.thoughts]
+    if not special:
+        return tuple(
+            Piece(e.arrived_ns, h.text, h.reasoning, e.read)
+            for e, h in zip(events, said, strict=False)
+            if h.text or h.reasoning
+        )
+    last = max((n for n in special if said[n].replaces), default=0)
     return tuple(
-        Piece(e.arrived_ns, h.text, h.reasoning, e.read, replaced=n < last)
-        for n, (e, h) in enumerate(zip(events, said, strict=False))
-        if h.text or h.reasoning
+        Piece(e.arrived_ns, text, reasoning, e.read, replaced=n < last)
+        for n, (e, (text, reasoning)) in enumerate(zip(events, separated(said), strict=False))
+        if text or reasoning
     )
 
 

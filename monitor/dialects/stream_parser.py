@@ -1,23 +1,25 @@
 """The events of one stream in order: a dialect's reading, and what takes memory of the stream."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
-from monitor.dialects.reasoning_tags import ReasoningTags
+from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.stated_errors import is_keep_alive, may_state_error, stated_error
-from monitor.domain import Dialect, Event, Finish, Heard
+from monitor.domain import FROM_START, Dialect, Event, Finish, Heard, TextKind, Thoughts
 
 ParseEvent = Callable[[Event], Heard]
 NOTHING = Heard()
+ALL_ANSWER = Thoughts(((FROM_START, TextKind.ANSWER),), answered=True)
 
 
-def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEvent:
+def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
     """A fresh parser for one stream. It never raises: what it cannot read is malformed.
 
     Adds to the dialect: keep-alives are nothing, a failure counts wherever the event states it,
-    and thoughts between `tags` at the start of the text are reasoning.
+    and thoughts between `tags` at the start of the text are marked.
     """
     parse, thoughts = dialect.parser(), ReasoningTags(tags)
+    first_characters = tags.first_characters
     general = not dialect.states_errors
 
     def parse_event(event: Event) -> Heard:
@@ -37,12 +39,27 @@ def stream_parser(dialect: Dialect, tags: Sequence[tuple[str, str]]) -> ParseEve
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
         if parsed.replaces:  # the text begins again, and with it the thoughts
-            thoughts = ReasoningTags(tags)
-        if thoughts.settled:
+            again, thoughts = thoughts.marked, ReasoningTags(tags)
+            return _with_thoughts(
+                parsed, thoughts.add(parsed.text) or (ALL_ANSWER if again else None)
+            )
+        text = parsed.text
+        if not text or thoughts.settled:
             return parsed
-        return _without_thoughts(parsed, thoughts)
+        if thoughts.watching:
+            for character in first_characters:
+                if character in text:
+                    break
+            else:
+                thoughts.last_text = text
+                return parsed
+        return _with_thoughts(parsed, thoughts.add(text))
 
     return parse_event
+
+
+def _with_thoughts(parsed: Heard, thoughts: Thoughts | None) -> Heard:
+    return parsed if thoughts is None else replace(parsed, thoughts=thoughts)
 
 
 def _with_error(parsed: Heard, event: Event) -> Heard:
@@ -50,13 +67,3 @@ def _with_error(parsed: Heard, event: Event) -> Heard:
     if error is None and parsed.finish is Finish.ERROR:
         error = "the finish reason is an error"
     return parsed if error is None else replace(parsed, error=error, malformed=False)
-
-
-def _without_thoughts(parsed: Heard, thoughts: ReasoningTags) -> Heard:
-    text, reasoning = thoughts.split(parsed.text) if parsed.text else ("", "")
-    if parsed.end or parsed.error is not None or parsed.finish is not None:
-        last_text, last_reasoning = thoughts.close()
-        text, reasoning = text + last_text, reasoning + last_reasoning
-    if text == parsed.text and not reasoning:
-        return parsed
-    return replace(parsed, text=text, reasoning=parsed.reasoning + reasoning)

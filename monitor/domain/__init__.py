@@ -8,6 +8,7 @@ money is `Decimal` US dollars. Absence is `None` and never zero.
 from monitor.domain.accounts import AccountState, Reading
 from monitor.domain.confidence import confidence_text, log_odds
 from monitor.domain.heard import (
+    FROM_START,
     Claim,
     ClaimKind,
     Counts,
@@ -21,6 +22,8 @@ from monitor.domain.heard import (
     Reply,
     Sources,
     Stamp,
+    TextKind,
+    Thoughts,
     Transcript,
     Usage,
     WireRequest,
@@ -59,6 +62,7 @@ from monitor.domain.watched import Query, Target
 
 __all__ = [
     "ALL",
+    "FROM_START",
     "AccountState",
     "Claim",
     "ClaimKind",
@@ -93,6 +97,8 @@ __all__ = [
     "State",
     "Status",
     "Target",
+    "TextKind",
+    "Thoughts",
     "Timing",
     "Transcript",
     "TryLater",

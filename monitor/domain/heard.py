@@ -124,11 +124,35 @@ class Sources:
     newest_at: datetime | None = None  # date of the newest source
 
 
-@dataclass(slots=True)  # as Event: made for each event of each stream, and changed by nobody
-class Heard:
-    """What one event says, whatever its dialect. Most events say one thing."""
+class TextKind(StrEnum):
+    """What a run of characters in the answer text of a stream is."""
 
-    text: str = ""  # answer text
+    ANSWER = "answer"
+    REASONING = "reasoning"
+    MARKUP = "markup"  # tags of thoughts and the white space around them: neither
+
+
+@dataclass(frozen=True, slots=True)
+class Thoughts:
+    """What an event shows of thoughts that stand inside the answer text.
+
+    Each mark is a place and the kind of all text from there on. Places are counted in characters
+    from where the event's own text begins: negative ones lie in the text of events before. A
+    mark replaces what was known of the text behind its place.
+    """
+
+    marks: tuple[tuple[int, TextKind], ...]
+    answered: bool  # whether any text so far, that of this event included, is answer text
+
+
+FROM_START = -(10**9)  # a place before all text
+
+
+@dataclass(slots=True)  # one an event: to make a frozen one takes five times as long
+class Heard:
+    """What one event says, whatever its dialect. Most events say one thing. Never changed."""
+
+    text: str = ""  # answer text, with what `thoughts` say of it
     reasoning: str = ""
     end: bool = False  # the dialect's own end
     error: str | None = None  # looked at before `end`
@@ -142,6 +166,7 @@ class Heard:
     sources: Sources | None = None
     replaces: bool = False  # `text` takes the place of all answer text before it
     fault: str | None = None  # something odd in the event, named in `Reply.faults`
+    thoughts: Thoughts | None = None
 
 
 @dataclass(frozen=True, slots=True)

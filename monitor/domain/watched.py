@@ -40,6 +40,7 @@ class Target:
     chars_per_token: Decimal = Decimal(4)
     daily_queries: int = 0  # traffic of the service; 0: no traffic meter
     persona: bool = True  # the service answers under another name than its model's
-    reasoning_tags: tuple[str, ...] | None = None  # of thoughts in the text; None: the usual ones
+    # Tags of thoughts in the text, or pairs of an opening and a closing tag; None: the usual ones.
+    reasoning_tags: tuple[str | tuple[str, ...], ...] | None = None
     untrusted: tuple[str, ...] = ()  # claim sources known to lie, e.g. "ai_used"
     options: Mapping[str, Any] = field(default_factory=dict)  # the dialect's own settings

@@ -130,10 +130,14 @@ def targets(
 
 def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Target:
     plain = section.model_dump(exclude={"queries", "headers", "options", "health"})
-    plain |= {k: tuple(v) for k, v in plain.items() if isinstance(v, list)}
+    plain |= {k: _tuple(v) for k, v in plain.items() if isinstance(v, list)}
     queries = tuple(map(_query, section.queries))
     return Target(name=name, queries=queries, headers=headers,
                   options=_floats(section.options), **plain)  # fmt: skip
+
+
+def _tuple(values: list[Any]) -> tuple[Any, ...]:
+    return tuple(_tuple(value) if isinstance(value, list) else value for value in values)
 
 
 def _query(section: QuerySection) -> Query:

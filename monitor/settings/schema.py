@@ -59,7 +59,7 @@ class TargetSection(Section):
     chars_per_token: Decimal = Field(Decimal(4), gt=0, le=20)
     daily_queries: int = Field(0, ge=0)
     persona: bool = True
-    reasoning_tags: list[str] | None = None
+    reasoning_tags: list[str | list[str]] | None = None
     untrusted: list[str] = []
     options: dict[str, Any] = {}
     health: HealthSection = HealthSection()

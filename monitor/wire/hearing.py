@@ -3,7 +3,16 @@
 import sys
 from collections.abc import Callable, Mapping
 
-from monitor.domain import Dialect, Ending, Event, Framing, Heard
+from monitor.domain import (
+    FROM_START,
+    Dialect,
+    Ending,
+    Event,
+    Framing,
+    Heard,
+    TextKind,
+    Thoughts,
+)
 from monitor.wire.caps import (
     EVENT_OVERHEAD_BYTES,
     FREE_BYTES,
@@ -54,6 +63,8 @@ class Hearing:
         self.detail: str | None = None
         self.last_text_ns: int | None = None
         self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
+        self._withdrawn: tuple[bool, int] | None = None  # a first text that was not answer text
+        self._thinking = False  # no answer text has come yet, thoughts in its place have
         self._hear = dialect.parser()
         self._parser: Parser = PARSERS[dialect.framing]()
         self._ends_by_close = dialect.ends_by_close
@@ -113,7 +124,9 @@ class Hearing:
             self._end(Ending.PROTOCOL, _MALFORMED)
         if len(self.events) >= STREAM_EVENTS:
             self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
-        if heard.text:
+        if heard.thoughts is not None:
+            self._take_thoughts(heard.thoughts, stamps)
+        if heard.text and not self._thinking:
             if self.first_text is None:
                 self.first_text = stamps.kernel, stamps.doubt_ns
             self.last_text_ns = event.arrived_ns
@@ -122,6 +135,19 @@ class Hearing:
             self._end(Ending.END)
         elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:
             self._end(Ending.CUT)
+
+    def _take_thoughts(self, thoughts: Thoughts, stamps: Stamps) -> None:
+        """What was taken for answer text may have been thoughts, or the tags around them."""
+        self._thinking = not thoughts.answered
+        place, kind = thoughts.marks[-1]
+        answers = kind is TextKind.ANSWER and place >= 0  # from here on, in the event's own text
+        if thoughts.marks[-1] == (FROM_START, TextKind.ANSWER):  # it was answer text after all
+            self.first_text, self._withdrawn = self.first_text or self._withdrawn, None
+        elif self._thinking or (answers and thoughts.marks[0][0] < 0):
+            self._withdrawn = self.first_text or (stamps.kernel, stamps.doubt_ns)
+            self.first_text, self._chars = None, 0
+        if answers and self.first_text is None:
+            self._chars = -place
 
     def _weigh(self, event: Event, heard: Heard) -> None:
         """Count the memory that an event takes, here and among all streams."""

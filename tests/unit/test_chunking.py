@@ -1,6 +1,8 @@
 """However the bytes of a stream are cut, reply and event of the first token are the same."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.dialects import dialect_of, read
-from monitor.domain import Dialect, Framing, Reply
+from monitor.dialects import DIALECTS, dialect_of, read
+from monitor.dialects.separation import separated
+from monitor.domain import Dialect, Ending, Framing, Reply
 from monitor.wire.hearing import Hearing
 from monitor.wire.plain_text import TextParser
 from monitor.wire.stamps import Stamps
@@ -26,14 +29,22 @@ def spoken(dialect: Dialect, framing: Framing, pieces: list[bytes]) -> tuple[Hea
     hearing = Hearing(dialect, stop_after_chars=None)
     hearing.use(framing)
     for number, piece in enumerate(pieces):
-        hearing.take(piece, Stamps(arrived_ns=number, read=number))
-    hearing.close(Stamps(arrived_ns=len(pieces), read=len(pieces)))
+        hearing.take(piece, Stamps(arrived_ns=number, read=number, doubt_ns=number))
+    hearing.close(Stamps(arrived_ns=len(pieces), read=len(pieces), doubt_ns=len(pieces)))
     events = [(event.name, event.data) for event in hearing.events]
+    came = replace(
+        transcript(events), events=tuple(hearing.events), heard=tuple(hearing.heard),
+        ending=hearing.ending or Ending.EOF, body_complete=True,
+    )  # fmt: skip
+    reply = read(dialect, came)
+    # The stamp that is kept while the stream arrives is that of the first answer text.
+    first = next((piece.arrived_ns for piece in reply.pieces if piece.text), None)
+    assert first == (None if hearing.first_text is None else hearing.first_text[1])
     return hearing, read(dialect, transcript(events))
 
 
 def first_text(hearing: Hearing) -> int | None:
-    return next((n for n, heard in enumerate(hearing.heard) if heard.text), None)
+    return next((n for n, (text, _) in enumerate(separated(hearing.heard)) if text), None)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -54,6 +65,84 @@ def test_any_cut_of_any_transcript_gives_the_same_reply(path: Path, at: list[int
         arrived = parts.events[first].arrived_ns
         before, _ = spoken(dialect, framing, cut(body, at)[:arrived])
         assert first_text(before) is None or before.events[first].arrived_ns == arrived
+
+
+def data(value: object, name: str = "") -> bytes:
+    event = f"event: {name}\n" if name else ""
+    return f"{event}data: {json.dumps(value)}\n\n".encode()
+
+
+# How each dialect writes a piece of text, and its end.
+WRITERS: dict[str, tuple[Callable[[str], bytes], bytes]] = {
+    "bali_zero": (lambda text: data({"text": text}), data({"done": True})),
+    "bali_zero_typed": (
+        lambda text: data({"type": "token", "data": text}),
+        data({"type": "done"}),
+    ),
+    "openai_chat": (
+        lambda text: data({"choices": [{"delta": {"content": text}}]}),
+        data({"choices": [{"delta": {}, "finish_reason": "stop"}]}) + b"data: [DONE]\n\n",
+    ),
+    "openai_responses": (
+        lambda text: data({"type": "response.output_text.delta", "delta": text}),
+        data({"type": "response.completed", "response": {}}),
+    ),
+    "anthropic_messages": (
+        lambda text: data({"type": "content_block_delta",
+                           "delta": {"type": "text_delta", "text": text}}),
+        data({"type": "message_stop"}),
+    ),
+    "ollama": (
+        lambda text: json.dumps({"message": {"content": text}}).encode() + b"\n",
+        b'{"done": true}\n',
+    ),
+    "gemini": (
+        lambda text: data({"candidates": [{"content": {"parts": [{"text": text}]}}]}),
+        data({"candidates": [{"finishReason": "STOP"}]}),
+    ),
+    "cohere": (
+        lambda text: data({"type": "content-delta",
+                           "delta": {"message": {"content": {"text": text}}}}),
+        data({"type": "message-end", "delta": {}}),
+    ),
+    "vercel_ai": (lambda text: data({"type": "text-delta", "delta": text}), b"data: [DONE]\n\n"),
+    "langgraph": (
+        lambda text: data([{"type": "AIMessageChunk", "content": text}, {}], "messages"),
+        b"",
+    ),
+    "dify": (
+        lambda text: data({"event": "message", "answer": text}),
+        data({"event": "message_end"}),
+    ),
+    "ragflow": (
+        lambda text: data({"data": {"answer": text, "final": False}}),
+        data({"data": True}),
+    ),
+    "custom": (lambda text: data({"text": text}), data({"done": True})),
+}  # fmt: skip
+TAGS = st.lists(
+    st.sampled_from([
+        "<think>", "</think>", "<thi", "nk>", "</th", "ink>", "hm", "\n", "Four", "<",
+        "<|channel|>", "analysis", "<answer>", "</answer>", "final",
+        "<|message|>", "<|end|>", "[THINK]", "[/THINK]", "`",
+        "<details>", "<summary>Thinking...</summary>", "</details>",
+    ]), max_size=12,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@settings(max_examples=15)
+@given(texts=TAGS, at=CUTS)
+def test_any_cut_of_thoughts_in_the_text_gives_the_same_reply(
+    name: str, texts: list[str], at: list[int]
+) -> None:
+    write, end = WRITERS[name]
+    dialect = dialect_of(target(name))
+    body = b"".join(map(write, texts)) + end
+    _, expected = spoken(dialect, dialect.framing, [body])
+    hearing, reply = spoken(dialect, dialect.framing, cut(body, at))
+    assert reply == expected
+    assert hearing.ending is not None or name == "gemini"
 
 
 TEXTS = st.lists(st.sampled_from(["a", "ä", "€", "𝄞", "\n", "{", "<think>", "</think>", "\ufeff"]))

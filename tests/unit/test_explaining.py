@@ -45,6 +45,15 @@ def test_of_a_built_in_dialect_it_is_shown_what_each_event_was_read_as() -> None
     ]
 
 
+def test_thoughts_in_the_text_are_shown_as_reasoning() -> None:
+    events = [("", f'{{"text":"{text}"}}') for text in ("hm", "</think>", "Four")]
+    assert lines(events, "bali_zero")[2::2] == [
+        '       read as: reasoning "hm"',
+        "       read as: nothing",
+        '       read as: text "Four"',
+    ]
+
+
 def test_the_rule_that_read_an_event_is_named() -> None:
     rules = [{"when": "a", "text": "a"}, {"text": "b"}]
     shown = lines([("", '{"b":"Hi"}')], **{**WRONG, "rules": rules})

@@ -247,3 +247,13 @@ def test_a_query_asks_directly_as_its_words_or_a_person_say(
 ) -> None:
     target = settings(tmp_path, GOOD.replace('text = "Hi"', query)).targets["rag"]
     assert target.queries[0].identity is direct
+
+
+def test_reasoning_tags_are_names_or_pairs(tmp_path: Path) -> None:
+    def tagged(value: str) -> str:
+        return GOOD.replace("[[targets", f"reasoning_tags = {value}\n[[targets")
+
+    target = settings(tmp_path, tagged('["think", ["", "</think>"]]')).targets["rag"]
+    assert target.reasoning_tags == ("think", ("", "</think>"))
+    [fault] = faults(tmp_path, tagged('[["<a>"]]'))
+    assert "must be an opening and a closing tag" in fault

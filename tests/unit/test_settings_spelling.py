@@ -83,7 +83,7 @@ def of_kind(kind: Any, path: tuple[str | int, ...], *, verbatim: bool = False) -
         inner, *marks = get_args(kind)
         yield from of_kind(inner, path, verbatim=VERBATIM in marks)
     elif origin in (Union, UnionType):
-        (inner,) = (k for k in get_args(kind) if k is not type(None))
+        inner = next(k for k in get_args(kind) if k is not type(None))  # the usual spelling
         yield from of_kind(inner, path, verbatim=verbatim)
     elif origin is dict:
         for name in PATHS[str(path[-1])]:

@@ -1,6 +1,7 @@
 """What takes more than one event of a stream: thoughts in the text, ends, stated errors."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -8,21 +9,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.dialects import dialect_of, read
+from monitor.dialects import USUAL_TAGS, dialect_of, read, separation
 from monitor.dialects.finish import finish
-from monitor.dialects.reasoning_tags import DEFAULT_TAGS, ReasoningTags, pair
+from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.sources import sources
-from monitor.domain import Finish, Sources
+from monitor.dialects.tag_pairs import tag_pairs
+from monitor.domain import Finish, Heard, Sources
 from tests.streams import target, transcript
 
-PAIRS = tuple(pair(tag) for tag in DEFAULT_TAGS)
 
-
-def separated(*texts: str) -> tuple[str, str]:
+def separated(*texts: str, tags: TagSet = USUAL_TAGS) -> tuple[str, str]:
     """Answer text and reasoning of texts that arrive one after the other."""
-    tags = ReasoningTags(PAIRS)
-    parts = [*map(tags.split, texts), tags.close()]
+    parts = by_event(*texts, tags=tags)
     return "".join(text for text, _ in parts), "".join(thought for _, thought in parts)
+
+
+def by_event(*texts: str, tags: TagSet = USUAL_TAGS) -> list[tuple[str, str]]:
+    thoughts = ReasoningTags(tags)
+    return [*joined(Heard(text=text, thoughts=thoughts.add(text)) for text in texts)]
+
+
+def joined(parsed: Iterable[Heard]) -> Iterable[tuple[str, str]]:
+    return separation.separated([*parsed])
+
+
+DIFY_DETAILS = (
+    '<details style="color:gray;background-color: #f8f8f8;padding: 8px;border-radius: 4px;" open>'
+    " <summary> Thinking... </summary>\n"
+)
+WEBUI_DETAILS = '<details type="reasoning" done="true"><summary>Grübelte 5 s</summary>'
+FINAL = "<|channel|>final<|message|>"
+ANALYSIS = "<|channel|>analysis<|message|>"
+LONG = "hm. " * 2000
 
 
 @pytest.mark.parametrize(
@@ -32,32 +50,109 @@ def separated(*texts: str) -> tuple[str, str]:
         ("<think>hm</think>Four.", "Four.", "hm"),
         ("\n<think>\nhm\n</think>\n\nFour. ", "Four. ", "\nhm\n"),
         ("<THINK>hm</Think>Four.", "Four.", "hm"),
-        ("[THINK]hm[/THINK]Four.", "Four.", "hm"),
-        ("◁think▷hm◁/think▷Four.", "Four.", "hm"),
         ("<think></think>Four.", "Four.", ""),
+        ("<think>\n\n</think>\n\nFour.", "Four.", ""),
         ("<think>a</thin> b</think>Four.", "Four.", "a</thin> b"),
         ("<think>never closed", "", "never closed"),
         ("<think>cut </th", "", "cut </th"),
+        ("<think>", "", ""),
+        ("<think>hm</think>\n\n", "", "hm"),
         ("<thi", "<thi", ""),
+        ("<", "<", ""),
         ("< think>Four.", "< think>Four.", ""),
         ("A <think>tag</think>.", "A <think>tag</think>.", ""),
         ("<think>a</think>b<think>c</think>", "b<think>c</think>", "a"),
         ("<b>Four</b>", "<b>Four</b>", ""),
         ("  Four.", "  Four.", ""),
         (" " * 500 + "Four.", " " * 500 + "Four.", ""),
+        # a second block
+        ("<think>a</think><think>b</think>Four.", "Four.", "ab"),
+        ("<think>a</think>\n<thinking>b</thinking>\nFour.", "Four.", "ab"),
+        ("<think>a</think>\n<b>Four</b>", "<b>Four</b>", "a"),
+        ("<think>a</think> <", "<", "a"),
+        # spellings
+        *((f"<{name}>hm</{name}>Four.", "Four.", "hm")
+          for name in ("thinking", "reasoning", "thought", "thoughts", "reflection", "seed:think",
+                       "scratchpad", "antThinking", "longcat_think", "mm:think")),
+        ("[THINK]hm[/THINK]Four.", "Four.", "hm"),
+        ("◁think▷hm◁/think▷Four.", "Four.", "hm"),
+        ("<|begin_of_thought|>hm<|end_of_thought|>Four.", "Four.", "hm"),
+        ("<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>Four.<|end_of_solution|>",
+         "Four.", "hm"),
+        ("<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>Four.<|END_RESPONSE|>",
+         "Four.", "hm"),
+        ("<think>hm</think> <answer>Four.</answer>", "Four.", "hm"),
+        ("<think>hm</think><answer>Four </ans", "Four </ans", "hm"),
+        ("<retrieving>Searching<br/></retrieving><think>hm</think>Four.", "Four.", "hm"),
+        (f"{DIFY_DETAILS}hm\n</details>\n\nFour.", "Four.", "\nhm\n"),
+        (f"{WEBUI_DETAILS}hm</details>Four.", "Four.", "hm"),
+        ("<details><summary>Sources</summary>a</details>", "<details><summary>Sources</summary>"
+         "a</details>", ""),
+        ("<details " + "x" * 500, "<details " + "x" * 500, ""),
+        (f"{ANALYSIS}hm<|end|><|start|>assistant{FINAL}Four.<|return|>", "Four.", "hm"),
+        (f"<|start|>assistant{ANALYSIS}hm<|end|><|start|>assistant<|channel|>commentary to=f "
+         "<|constrain|>json<|message|>{}<|call|><|start|>f to=assistant<|channel|>commentary"
+         f"<|message|>[]<|end|><|start|>assistant{FINAL}Four.", "Four.", "hm{}[]"),
+        (f"{FINAL}Four <", "Four <", ""),
+        ("<|start|>assistant<|message|>Four.<|end|>", "Four.", ""),
+        (f"{ANALYSIS}cut", "", "cut"),
+        # without an opening tag: the chat template has it
+        ("hm\n</think>\n\nFour.", "Four.", "hm\n"),
+        ("hm </think>Four.", "Four.", "hm "),
+        ("hm.</THINK> Four.", "Four.", "hm."),
+        ("</think>Four.", "Four.", ""),
+        ("hm\n</think>", "", "hm\n"),
+        ("hm\n</seed:think>Four.", "Four.", "hm\n"),
+        ("hm<|END_THINKING|><|START_RESPONSE|>Four.", "Four.", "hm"),
+        (f"hm<|end|><|start|>assistant{FINAL}Four.", "Four.", "hm<|end|><|start|>assistant"),
+        ("hm</think><think>more</think>Four.", "Four.", "hmmore"),
+        (f"{LONG}</think>Four.", "Four.", LONG),
+        # an answer that writes about tags
+        ("Close it with `</think>`.", "Close it with `</think>`.", ""),
+        ('Write "</think>" there.', 'Write "</think>" there.', ""),
+        ("The tag </think> ends thoughts.", "The tag </think> ends thoughts.", ""),
+        ("It ends with </think>.", "It ends with </think>.", ""),
+        ("Write <think> first, </think> last.", "Write <think> first, </think> last.", ""),
+        ("a < b, and <", "a < b, and <", ""),
+        ("[1] see [TH", "[1] see [TH", ""),
     ],
-)
+)  # fmt: skip
 def test_thoughts_at_the_start_are_reasoning_however_the_text_is_cut(
     whole: str, text: str, reasoning: str
 ) -> None:
     assert separated(whole) == (text, reasoning)
     assert separated(*whole) == (text, reasoning)
+    third = len(whole) // 3
+    assert separated(whole[:third], whole[third:]) == (text, reasoning)
 
 
-@given(
-    st.lists(st.sampled_from(["<think>", "</think>", "<th", "ink>", "</", " ", "\n", "a", "İ"])),
-    st.data(),
+@pytest.mark.parametrize(
+    ("texts", "answer", "thoughts"),
+    [
+        (["<", "b>Four"], [0, 1], []),
+        ([" ", "Four"], [0, 1], []),
+        (["<", "think>", "hm", "</", "think>", "\n", "<", "b>"], [6, 7], [2]),
+        (["hm", "\n", "</th", "ink>", "\n", "Four"], [5], [0, 1]),
+        (["hm </think>Four"], [0], [0]),
+        (["<think>", "\n", "hm", "</think>", "Four"], [4], [1, 2]),
+        (["<think>", "\n", "</think>", "\n\n", "Four"], [4], []),
+        (["see ", "</think>", " ", "as"], [0, 1, 2, 3], []),
+    ],
 )
+def test_every_text_counts_at_the_event_that_brought_it(
+    texts: list[str], answer: list[int], thoughts: list[int]
+) -> None:
+    parts = by_event(*texts)
+    assert [n for n, (text, _) in enumerate(parts) if text] == answer
+    assert [n for n, (_, reasoning) in enumerate(parts) if reasoning] == thoughts
+
+
+PARTS = ["<think>", "</think>", "<th", "ink>", "</", " ", "\n", "a", "İ", "`", "<|channel|>",
+         "final", "<|message|>", "<details>", "<summary>Thinking</summary>", "</details>",
+         "<answer>", "<|end|>", "[THINK]", "[/", "◁", "<|END_THINKING|>", "</answer>"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(PARTS)), st.data())
 def test_any_cut_of_any_text_gives_the_same(parts: list[str], data: st.DataObject) -> None:
     whole = "".join(parts)
     at = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5)))
@@ -65,18 +160,41 @@ def test_any_cut_of_any_text_gives_the_same(parts: list[str], data: st.DataObjec
     assert separated(*cuts) == separated(whole)
 
 
-@pytest.mark.parametrize("tag", ["", "<>", " x ", "ab ", "x" * 60])
-def test_a_tag_that_is_none_is_refused(tag: str) -> None:
+def test_no_text_is_kept_in_memory() -> None:
+    tags = ReasoningTags(USUAL_TAGS)
+    for text in ["<think>", *["hm < " * 1000] * 50, "</think>", *[" " * 1000] * 50]:
+        tags.add(text)
+    assert len(tags._rest) < 300
+
+
+@pytest.mark.parametrize(
+    "tag", ["", "<>", " x ", "ab ", "x" * 70, ("a",), ("<a>", ""), ("<a>", "</a>", "b")]
+)
+def test_a_tag_that_is_none_is_refused(tag: str | tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="reasoning tag"):
-        pair(tag)
+        tag_pairs([tag])
+
+
+def answered(tags: tuple[str | tuple[str, ...], ...], *texts: str) -> str:
+    events = [*(("", json.dumps({"text": text})) for text in texts), ("", '{"done": true}')]
+    return read(dialect_of(target("bali_zero", reasoning_tags=tags)), transcript(events)).text
 
 
 def test_tags_of_the_target_take_the_place_of_the_usual_ones() -> None:
-    events = [("", json.dumps({"text": "<scratch>a</scratch>b"})), ("", '{"done": true}')]
-    own = dialect_of(target("bali_zero", reasoning_tags=("scratch",)))
-    assert read(own, transcript(events)).text == "b"
-    none = dialect_of(target("bali_zero", reasoning_tags=()))
-    assert read(none, transcript(events)).text == "<scratch>a</scratch>b"
+    scratch = "<scratch>a</scratch>b"
+    assert answered(("scratch",), scratch) == "b"
+    assert answered((("<scratch>", "</scratch>"),), scratch) == "b"
+    assert answered((("((", "))"),), "((a))b") == "b"
+    assert answered(("<|begin_of_thought|>",), "<|begin_of_thought|>a<|end_of_thought|>b") == "b"
+    assert answered((), scratch, "</think>c") == scratch + "</think>c"
+    assert answered(("scratch",), "<think>a</think>b") == "<think>a</think>b"
+
+
+def test_an_answer_that_begins_inside_thoughts_can_be_declared() -> None:
+    implied = (("", "</think>"), ("<think>", "</think>"))
+    assert answered(implied, "a", "</think>", "b") == "b"
+    assert answered(implied, "<think>a", "</think>", "b") == "b"
+    assert answered(implied, "a that never ends") == ""
 
 
 @pytest.mark.parametrize(
