@@ -3,7 +3,7 @@
 Source: https://docs.dify.ai/api-reference
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
@@ -11,6 +11,7 @@ from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
+from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
@@ -28,6 +29,7 @@ from monitor.domain import (
 
 PATH = "v1/chat-messages"
 REPLACED = "answer text replaced by the service"
+_OUTPUTS = ("answer", "text", "output", "result", "response", "content")
 _FAILED = frozenset({"failed", "stopped", "exception"})
 
 
@@ -41,6 +43,36 @@ def ask(query: Query, target: Target) -> WireRequest:
         "response_mode": "streaming",
     }
     return post(endpoint(target, PATH), target, body=body)
+
+
+def parser() -> Callable[[Event], Heard]:
+    """Reads the events of one stream, in order: those of the answer, or else the outputs."""
+    texts, node_error = False, None
+
+    def parse_event(event: Event) -> Heard:
+        nonlocal texts, node_error
+        parsed = hear(event)
+        texts = texts or bool(parsed.text)
+        if "node_finished" in event.data or "workflow_finished" in event.data:
+            said = document(event.data)
+            data = table(said, "data")
+            if said.get("event") == "node_finished":
+                node_error = complaint(data.get("error")) or node_error
+            elif said.get("event") == "workflow_finished" and parsed.error is not None:
+                parsed.error = complaint(data.get("error")) or node_error or parsed.error
+            elif said.get("event") == "workflow_finished" and not texts:
+                parsed.text = _output(table(data, "outputs"))
+                texts = bool(parsed.text)
+        return parsed
+
+    return parse_event
+
+
+def _output(outputs: Mapping[str, Any]) -> str:
+    """The text among the outputs of a workflow: under a usual name, or the only one."""
+    named = next((words(outputs[name]) for name in _OUTPUTS if words(outputs.get(name))), "")
+    others = [words(value) for value in outputs.values()]
+    return named or (others[0] if len(others) == 1 else "")
 
 
 def hear(event: Event) -> Heard:
@@ -67,7 +99,7 @@ def hear(event: Event) -> Heard:
         case "error":
             return Heard(error=complaint({**said}) or "an error without words")
         case None:  # of a gateway before it, perhaps
-            return Heard(error=complaint(said.get("error")))
+            return Heard(error=failure(said))
     return Heard()
 
 
@@ -98,4 +130,6 @@ def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 # A node that fails may have a branch for that: its error is not one of the answer.
-DIFY = Dialect("dify", Framing.SSE, (SSE,), ask, hear, overhear, states_errors=True)
+DIFY = Dialect(
+    "dify", Framing.SSE, (SSE,), ask, hear, overhear, states_errors=True, stateful=parser
+)

@@ -89,8 +89,13 @@ def _rule(
     if not isinstance(cumulative, bool):
         faults.append(f"options.{within}cumulative = {cumulative!r}: must be true or false")
     named = {name: options[name] for name in SINGLE if name in options}
-    if beside is None and named.get("done") == CLOSE:
+    if named.get("done") == CLOSE:
         del named["done"]
+        if beside is not None:
+            faults.append(
+                f'options.{within}done = "close": no rule reads the end of the body; set '
+                'done = "close" beside the rules'
+            )
     own = expressions(named, within)
     when = options.get("when") if beside else None
     return EventRule(
@@ -129,7 +134,7 @@ class EventReader:
             seen = self.seen(event)
             rule = self.rule(seen)
             heard = _heard(rule, seen)
-            if Heard(**heard) == Heard():
+            if not any(heard.values()):
                 return Heard(malformed=self._unreadable(seen))
             if not rule.cumulative:
                 if any_cumulative:

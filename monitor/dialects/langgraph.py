@@ -17,6 +17,7 @@ from monitor.dialects.fields import complaint, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
+from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
@@ -39,6 +40,8 @@ MESSAGES_KEPT = 64  # of one run: their texts and tokens are told apart
 _ANSWERERS = frozenset({"ai", "AIMessageChunk", "AIMessage", "assistant"})
 _RETRIEVED = ("documents", "docs", "context", "sources", "retrieved_docs", "retrieved_documents")
 _TEXTS = ("answer", "output", "result", "text", "content")  # of a chain that yields objects
+_STATE_TEXTS = ("answer", "generation", "final_answer", "output", "response", "result")
+_CUSTOM_TEXTS = ("content", "text", "token", "delta", "chunk", "answer")  # of a node's own events
 
 
 def ask(query: Query, target: Target) -> WireRequest:
@@ -85,13 +88,28 @@ class _Stream:
                 return self._so_far("messages", _answers(value))
             case "values":
                 state = table(value)
-                heard = self._so_far(name, _answers(state.get("messages"), after_question=True))
-                return replace(heard, sources=_retrieved(state))
+                messages = _answers(state.get("messages"), after_question=True)
+                return replace(
+                    self._so_far(name, messages or _state_answer(state)), sources=_retrieved(state)
+                )
+            case "custom":
+                return self._custom(value)
             case "updates":
                 return self._updates(table(value))
             case "data":
                 return self._langserve(value)
-        return Heard()
+        failed = failure(table(value)) if name in ("", "message") else None
+        return Heard(error=failed)  # of a gateway before it, perhaps
+
+    def _custom(self, value: object) -> Heard:
+        """What a node writes: its tokens, perhaps. It counts until messages come."""
+        said = table(value)
+        chunks = [c for c in map(table, said.values()) if c.get("type") in _ANSWERERS]
+        if said.get("type") in _ANSWERERS or chunks:
+            return self._delta("custom", chunks[0] if chunks else said, {})
+        texts = (words(said.get(name)) for name in _CUSTOM_TEXTS)
+        text = value if isinstance(value, str) else next(filter(None, texts), "")
+        return self._delta("custom", {"content": text}, {})
 
     def _chunk(self, value: object) -> Heard:
         """A message chunk and what is known of it; a message that was not streamed comes whole."""
@@ -135,6 +153,7 @@ class _Stream:
         """What the nodes of a step changed in the state."""
         nodes = [table(node) for node in list(value.values())[:MESSAGES_KEPT]]
         messages = [m for node in nodes for m in _answers(node.get("messages"))]
+        messages = messages or [m for node in nodes for m in _state_answer(node)]
         found = next(filter(None, map(_retrieved, nodes)), None)
         return replace(self._so_far("updates", messages), sources=found)
 
@@ -149,7 +168,9 @@ class _Stream:
 
     def _tells(self, kind: str, message: Mapping[str, Any]) -> bool:
         """Whether this kind of event brings the answer: the first kind that had any text does."""
-        if self._told_by is None and (words(message.get("content")) or _reasoning(message)):
+        if self._told_by in (None, "custom") and (
+            words(message.get("content")) or _reasoning(message)
+        ):
             self._told_by = kind
         return self._told_by in (None, kind)
 
@@ -184,6 +205,17 @@ def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str
     first = asked + 1 if after_question else 0
     return [message for message, kind in list(zip(messages, kinds, strict=True))[first:]
             if kind in _ANSWERERS or (kind is None and "content" in message)]  # fmt: skip
+
+
+def _state_answer(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The answer of a state without messages, as a message."""
+    for name in _STATE_TEXTS:
+        value = state.get(name)
+        if value and isinstance(value, str):
+            return [{"id": name, "content": value}]
+        if table(value).get("type") in _ANSWERERS:
+            return [table(value)]
+    return []
 
 
 def _error(value: object) -> str:
@@ -235,4 +267,5 @@ def _sum(usages: list[Usage]) -> Usage:
 LANGGRAPH = Dialect(
     "langgraph", Framing.SSE, (SSE,), ask, lambda event: parser()(event), overhear,
     stateful=parser, takes_empty_events=True, ends_by_close=True,
+    states_errors=True,
 )  # fmt: skip

@@ -4,7 +4,7 @@ The first chunk has a role and no text; usage comes in a last chunk without choi
 error may come inside a good stream; `[DONE]` is the end.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from monitor.dialects.asking import SSE, endpoint, extra, post
@@ -60,7 +60,7 @@ def hear(event: Event) -> Heard:
     if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
         text, reasoning = content, ""  # as in almost every chunk
     else:
-        text = words(content) or words(delta.get("refusal"))
+        text = _text(delta, choice)
         reasoning = _reasoning(delta)
     named = claims(chunk)
     if "provider" in chunk:
@@ -78,6 +78,43 @@ def hear(event: Event) -> Heard:
         claims=named,
         usage=usage(chunk) if may_report(chunk, data) else None,
     )
+
+
+def _text(delta: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
+    """The text of a delta; `text` of the choice is that of completions that are no chat."""
+    return words(delta.get("content")) or words(delta.get("refusal")) or words(choice.get("text"))
+
+
+def parser() -> Callable[[Event], Heard]:
+    """Reads the chunks of one stream, in order.
+
+    Some servers send whole messages in place of deltas: the answer at once, as far as it has come,
+    piece by piece, or once more at the end.
+    """
+    so_far: list[str] = []
+    length = 0
+
+    def parse_event(event: Event) -> Heard:
+        nonlocal so_far, length
+        parsed = hear(event)
+        if parsed.text:
+            so_far.append(parsed.text)
+            length += len(parsed.text)
+        elif '"message"' in event.data:
+            choice = first(document(event.data).get("choices"))
+            if "delta" not in choice:
+                message = table(choice.get("message"))
+                text = words(message.get("content"))
+                if length <= len(text) and text.startswith("".join(so_far)):
+                    parsed.text, so_far = text[length:], [text]
+                else:
+                    parsed.text = text
+                    so_far.append(text)
+                parsed.reasoning = "" if length else _reasoning(message)
+                length += len(parsed.text)
+        return parsed
+
+    return parse_event
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
@@ -139,4 +176,4 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
     return [table(entry) for entry in value] if isinstance(value, list) else []
 
 
-OPENAI_CHAT = Dialect("openai_chat", Framing.SSE, (SSE,), ask, hear, overhear)
+OPENAI_CHAT = Dialect("openai_chat", Framing.SSE, (SSE,), ask, hear, overhear, stateful=parser)

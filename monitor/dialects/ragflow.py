@@ -7,6 +7,7 @@ event may hold the whole answer again, with its citations. Agents send named mes
 Source: https://ragflow.io/docs/http_api_reference
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
 from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
+from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
 from monitor.domain import (
     Dialect,
@@ -32,7 +34,9 @@ from monitor.domain import (
 PATH = "api/v1/chat/completions"
 LAST = "completions"  # of the address of one chat or agent
 END = "[DONE]"
-ERROR = "**ERROR**"  # how an answer begins that is none
+# What follows in an answer is the error that ended it; but not in a list of log levels.
+_ERROR = re.compile(r"\A\s*\*\*ERROR\*\*[: ]*|(?<![-*+.] )\*\*ERROR\*\*: *")
+RETRIEVING = ("<retrieving>", "</retrieving>")
 
 
 def ask(query: Query, target: Target) -> WireRequest:
@@ -56,12 +60,15 @@ class _Stream:
     def __init__(self) -> None:
         self._answer = CumulativeText()
         self._thinking = False
+        self._retrieving = False
 
     def parse_event(self, event: Event) -> Heard:
         if event.data.strip() == END:
             return Heard(end=True)
         said = document(event.data)
         code = said.get("code", said.get("retcode", 0))
+        if "data" not in said and (error := failure(said)):  # of a gateway before it, perhaps
+            return Heard(error=error)
         if code:
             return Heard(error=complaint({**said, "code": code}) or f"code {code}")
         data = said.get("data")
@@ -82,8 +89,16 @@ class _Stream:
         if data.get("running_status"):  # which step of an agent is running
             return Heard()
         answer, found = words(data.get("answer")), _sources(data)
-        if answer.startswith(ERROR):
-            return Heard(error=answer.removeprefix(ERROR).lstrip(": ") or "an error without words")
+        if answer in RETRIEVING:  # notes of its search follow, in events of their own
+            self._retrieving = answer == RETRIEVING[0]
+            return Heard()
+        if self._retrieving and data.get("final") is False:
+            return Heard()
+        if "**" in answer and (failed := _ERROR.search(answer)):
+            text = answer[: failed.start()].rstrip()
+            if data.get("final") is not False:
+                text, _ = self._answer.so_far(text)
+            return Heard(text=text, error=answer[failed.end() :] or "an error without words")
         if data.get("final") is False or {"start_to_think", "end_to_think"} & data.keys():
             return self._delta(data, answer)
         if data.get("final") is True and len(answer) < self._answer.length / 2:
@@ -111,5 +126,12 @@ def _sources(data: Mapping[str, Any]) -> Sources | None:
 
 
 RAGFLOW = Dialect(
-    "ragflow", Framing.SSE, (SSE,), ask, lambda event: parser()(event), overhear, stateful=parser
+    "ragflow",
+    Framing.SSE,
+    (SSE,),
+    ask,
+    lambda event: parser()(event),
+    overhear,
+    stateful=parser,
+    states_errors=True,
 )

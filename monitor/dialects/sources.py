@@ -1,20 +1,51 @@
 """Retrieved sources as RAG servers list them: how many, the best score, the newest date."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from monitor.dialects.fields import table
+from monitor.dialects.fields import money, table
 from monitor.domain import Sources
 
-_SCORES = ("similarity", "score", "relevance_score", "relevance", "similarity_score", "_score",
-           "rerank_score", "confidence", "probability")  # fmt: skip
-_DATES = ("dateLastCrawled", "date_last_crawled", "updated_at", "last_updated", "last_modified",
-          "modified_at", "published_at", "published", "publication_date", "crawled_at",
-          "indexed_at", "created_at", "date", "timestamp")  # fmt: skip
-_INSIDE = ("metadata", "document", "payload", "node", "doc", "chunk")
+# Spellings without anything but letters: `relevance_score` and `relevanceScore` are one.
+_SCORES = frozenset(
+    """
+    similarity score relevancescore relevance relevancy relevancyscore similarityscore
+    rerankscore rerankerscore searchscore matchscore hybridscore semanticscore
+    cosinesimilarity certainty confidence confidencescore probability retrievalscore
+    """.split()  # noqa: SIM905
+)
+_DATES = frozenset(
+    """
+    datelastcrawled lastcrawled crawledat lastcrawledat crawldate updatedat updated
+    lastupdated lastupdatedat updatedate updatetime dateupdated lastmodified lastmodifiedat
+    lastmodifieddate modifiedat modified modifieddate datemodified lastedited lasteditedtime
+    publishedat published publisheddate publishdate publicationdate datepublished pubdate
+    indexedat ingestedat createdat createddate createdate createtime creationdate
+    datecreated documentdate date timestamp
+    """.split()  # noqa: SIM905
+)
+_TEXT_DATES = ("%Y/%m/%d", "%Y.%m.%d", "%Y-%m", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y")
+_INSIDE = (
+    "metadata",
+    "meta",
+    "document",
+    "payload",
+    "node",
+    "doc",
+    "chunk",
+    "properties",
+    "attributes",
+    "_source",
+    "source",
+    "extra_info",
+    "_additional",
+)
 _MOST = 1000  # sources that are looked at
 _EPOCH_MS = 10**11  # seconds would be the year 5138
 _FROM, _UNTIL = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -27,8 +58,9 @@ def sources(found: object) -> Sources | None:
     if not isinstance(found, list):
         return None
     entries = [_flat(entry) for entry in found[:_MOST]]
-    scores = (_number(entry.get(key)) for entry in entries for key in _SCORES)
-    dates = (_date(entry.get(key)) for entry in entries for key in _DATES)
+    named = [(_letters(key), value) for entry in entries for key, value in entry.items()]
+    scores = [_number(value) for key, value in named if key in _SCORES]
+    dates = [_date(value) for key, value in named if key in _DATES]
     return Sources(
         count=len(found),
         best_score=max((score for score in scores if score is not None), default=None),
@@ -54,7 +86,16 @@ def _flat(entry: object) -> Mapping[str, Any]:
     return inner | {key: value for key, value in own.items() if value is not None}
 
 
+@lru_cache(maxsize=256)
+def _letters(key: str) -> str:
+    return "".join(filter(str.isalpha, key[:40])).lower()
+
+
 def _number(value: object) -> float | None:
+    if isinstance(value, str):
+        text = value[:40].strip()
+        amount = money(text.removesuffix("%").rstrip())
+        value = amount / 100 if amount is not None and text.endswith("%") else amount
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
@@ -72,16 +113,30 @@ def _date(value: object) -> datetime | None:
 
 def _instant(value: object) -> datetime | None:
     if isinstance(value, str):
-        try:
-            date = datetime.fromisoformat(value[:40].strip())
-        except ValueError:
-            return None
+        date = _read(value[:40].strip())
+        if date is None:
+            return _instant(int(value)) if value.isdecimal() and len(value) < 14 else None
         try:
             return (date if date.tzinfo else date.replace(tzinfo=UTC)).astimezone(UTC)
         except OverflowError:
             return None
     seconds = _seconds(value)
     return None if seconds is None else datetime(1970, 1, 1, tzinfo=UTC) + timedelta(0, seconds)
+
+
+def _read(text: str) -> datetime | None:
+    """A date as it is usually written."""
+    with suppress(ValueError):
+        return datetime.fromisoformat(text)
+    if text.isdecimal():
+        return None
+    with suppress(ValueError, TypeError, IndexError):
+        if ":" in text:
+            return parsedate_to_datetime(text)
+    for form in _TEXT_DATES:
+        with suppress(ValueError):
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+    return None
 
 
 def _seconds(value: object) -> float | None:

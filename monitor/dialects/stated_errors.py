@@ -6,7 +6,7 @@ chunk, an SSE event named `error`, an SSE field `error:` (llama.cpp), an object 
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from monitor.dialects.fields import complaint, parsed, table
 from monitor.dialects.finish import finish
@@ -15,12 +15,23 @@ from monitor.domain import Event, Finish
 _EVENT_NAMES = frozenset({"error", "exception", "failure", "failed"})
 _ERROR_KEYS = ("error", "errors")
 _KIND_KEYS = ("type", "object", "event", "kind")
-_NOT_OF_THE_REQUEST = frozenset({"type", "role", "name", "tool"})  # a step's status, a tool's
-_KINDS = frozenset({"error", "exception", "failed", "failure"})
+_NOT_OF_THE_REQUEST = frozenset({"role", "name", "tool", "tool_name", "node", "step"})
+_STEP = re.compile(r"tool|step|node|function|task|search|retriev|agent|progress", re.IGNORECASE)
+_KINDS = frozenset({"error", "exception", "failed", "failure", "fail", "errored"})
+_STATUS_KEYS = ("status", "statusCode", "status_code")
+_SUCCESS_KEYS = ("success", "ok", "succeeded", "is_success", "isSuccess", "Success")
+_GOOD = frozenset({"success", "ok", "succeeded", "0", "200", "none", "null", ""})
+_BESIDE_CODE = frozenset({  # keys of an object that is nothing but a code and its words
+    *("code", "Code", "message", "Message", "msg", "detail", "details", "reason", "description"),
+    *("request_id", "requestId", "RequestId", "id", "trace_id", "traceId", "timestamp", "time"),
+    *("status", "success", "data", "path", "param", "error", "type"),
+})  # fmt: skip
 _FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "finish")
 _CONTAINERS = ("choices", "candidates", "delta", "message", "response", "x_groq")
 _UNLESS_NAMED = ("data", "result", "detail")  # of an event of another kind they are its own matter
-_TEXTS = ("error_message", "errorMessage", "error_msg")
+_TEXTS = ("error_message", "errorMessage", "error_msg", "errorText", "error_description")
+_SAID = ("message", "msg", "detail", "error", "reason", "status_msg", "error_msg", "description")
+_MARK = "**ERROR**"  # how RAGFlow begins an answer, or a line of one, that is none
 _EXCEPTION = re.compile(r"(?:[A-Za-z]{0,40}Exception|[A-Za-z]{0,40}StreamError)")
 _MARKED = re.compile(r"\[ERROR\]:?\s*", re.IGNORECASE)
 _DEPTH = 3
@@ -59,6 +70,27 @@ def may_state_error(event: Event) -> bool:
     )
 
 
+def may_state_failure(event: Event) -> bool:
+    """The same for an event without text, which may say so by a status, a code or a flag."""
+    data = event.data
+    return (
+        '"code"' in data
+        or '"status' in data
+        or "uccess" in data
+        or '"ok"' in data
+        or '"base_resp"' in data
+        or '"Code"' in data
+    )
+
+
+def error_text(text: str) -> str | None:
+    """The error that a server writes into its answer; None where the text begins otherwise."""
+    begin = text.lstrip()
+    if not begin.startswith(f"{_MARK}:"):
+        return None
+    return begin[len(_MARK) :].lstrip(": ") or "an error without words"
+
+
 def stated_error(event: Event) -> str | None:
     """The text of a failure the event states; None if it states none.
 
@@ -80,6 +112,11 @@ def stated_error(event: Event) -> str | None:
     return complaint(value) if named else None
 
 
+def failure(document: Mapping[str, Any]) -> str | None:
+    """The failure that an object states; None if it states none."""
+    return _found(document, _DEPTH)
+
+
 def _found(document: Mapping[str, Any], depth: int) -> str | None:
     for key in _ERROR_KEYS:
         if error := _complaint(document.get(key), document):
@@ -87,10 +124,11 @@ def _found(document: Mapping[str, Any], depth: int) -> str | None:
     if error := _exception(document):
         return error
     kinds = [_word(document.get(key)) for key in _KIND_KEYS]
-    if not _NOT_OF_THE_REQUEST & document.keys():
-        kinds.append(_word(document.get("status")))
     if not _KINDS.isdisjoint(kinds):
         return complaint({**document}) or "error"
+    step = _NOT_OF_THE_REQUEST & document.keys() or any(map(_STEP.search, kinds))
+    if not step and (error := _failure(document, named=_is_named(document))):
+        return error
     for key in _FINISH_KEYS:
         if finish(document.get(key)) is Finish.ERROR:
             return f"{key}: {document[key]}"
@@ -125,8 +163,49 @@ def _exception(document: Mapping[str, Any]) -> str | None:
     return next((text for text in map(complaint, texts) if text), None)
 
 
+def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
+    """What a status, a code or a flag says, in the forms of many services.
+
+    `named`: the object says what kind of event it is; a code alone is no failure then.
+    """
+    base = table(document, "base_resp")  # MiniMax
+    if base.get("status_code"):
+        return f"{base['status_code']}: {_reason(base) or 'no reason is given'}"
+    for key in _STATUS_KEYS:
+        value = document.get(key)
+        if _word(value) in _KINDS or (_is_count(value) and 400 <= value < 600):
+            return _reason(document) or f"{key}: {value}"
+    if any(document.get(key) is False for key in _SUCCESS_KEYS):
+        code, reason = document.get("code"), _reason(document) or "no reason is given"
+        return f"{code}: {reason}" if code and isinstance(code, str | int) else reason
+    code = document.get("code", document.get("Code"))
+    if named or not document.keys() <= _BESIDE_CODE or document.get("data"):
+        return None
+    if _is_count(code):
+        if 0 <= code < 300:
+            return None
+    elif not isinstance(code, str) or code.lower() in _GOOD:
+        return None
+    said = next((document[key] for key in (*_SAID, "Message") if document.get(key)), None)
+    if not isinstance(said, str) or said.lower() in _GOOD:
+        return None
+    return f"{code}: {said}"
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _reason(document: Mapping[str, Any]) -> str | None:
+    return next((text for text in (complaint(document.get(key)) for key in _SAID) if text), None)
+
+
 def _word(value: object) -> str:
     return value.lower() if isinstance(value, str) and len(value) < 20 else ""
+
+
+def _is_named(document: Mapping[str, Any]) -> bool:
+    return any(isinstance(document.get(key), str) for key in _KIND_KEYS)
 
 
 def _inner(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -134,8 +213,7 @@ def _inner(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
     A step of an agent that failed (an event called `tool_end` with its `data`) is none.
     """
-    named = any(isinstance(document.get(key), str) for key in _KIND_KEYS)
-    for key in _CONTAINERS if named else (*_CONTAINERS, *_UNLESS_NAMED):
+    for key in _CONTAINERS if _is_named(document) else (*_CONTAINERS, *_UNLESS_NAMED):
         value = document.get(key)
         if isinstance(value, dict):
             yield value

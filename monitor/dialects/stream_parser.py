@@ -4,11 +4,18 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
-from monitor.dialects.stated_errors import is_keep_alive, may_state_error, stated_error
+from monitor.dialects.stated_errors import (
+    error_text,
+    is_keep_alive,
+    may_state_error,
+    may_state_failure,
+    stated_error,
+)
 from monitor.domain import FROM_START, Dialect, Event, Finish, Heard, TextKind, Thoughts
 
 ParseEvent = Callable[[Event], Heard]
 NOTHING = Heard()
+FAILED = "the finish reason is an error"
 ALL_ANSWER = Thoughts(((FROM_START, TextKind.ANSWER),), answered=True)
 
 
@@ -30,12 +37,14 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
             parsed = parse(event)
         except (ValueError, KeyError, TypeError, RecursionError):
             parsed = Heard(malformed=True)
-        if (
-            general
-            and parsed.error is None
-            and (parsed.finish is Finish.ERROR or may_state_error(event))
-        ):
-            parsed = _with_error(parsed, event)
+        if parsed.error is None:
+            if general and (
+                may_state_error(event)
+                or (not (parsed.text or parsed.reasoning) and may_state_failure(event))
+            ):
+                parsed = _with_error(parsed, event)
+            elif parsed.finish is Finish.ERROR:
+                parsed = replace(parsed, error=FAILED)
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
         if parsed.replaces:  # the text begins again, and with it the thoughts
@@ -63,7 +72,7 @@ def _with_thoughts(parsed: Heard, thoughts: Thoughts | None) -> Heard:
 
 
 def _with_error(parsed: Heard, event: Event) -> Heard:
-    error = stated_error(event)
+    error = stated_error(event) or error_text(parsed.text)
     if error is None and parsed.finish is Finish.ERROR:
-        error = "the finish reason is an error"
+        error = FAILED
     return parsed if error is None else replace(parsed, error=error, malformed=False)

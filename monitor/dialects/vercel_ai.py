@@ -15,6 +15,7 @@ from monitor.dialects.fields import complaint, document, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources, together
+from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
@@ -70,6 +71,8 @@ class _Stream:
     def _part(self, part: Mapping[str, Any]) -> Heard:
         """One object of the UI message stream."""
         kind = part.get("type")
+        if not isinstance(kind, str):  # of a gateway before it, perhaps
+            return Heard(error=failure(part))
         metadata = table(part, "messageMetadata")
         match kind:
             case "text-delta" | "text":
@@ -87,7 +90,7 @@ class _Stream:
             case "finish":
                 return Heard(claims=tuple(_claims(metadata)), usage=usage(metadata),
                              finish=finish(part.get("finishReason")) or Finish.STOP)  # fmt: skip
-        if isinstance(kind, str) and kind.startswith("data-") and "source" in kind:
+        if kind.startswith("data-") and "source" in kind:
             return Heard(sources=self._found(_listed(part.get("data"))))
         return Heard()
 
@@ -153,5 +156,5 @@ def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
 
 VERCEL_AI = Dialect(
     "vercel_ai", Framing.SSE, (SSE, LINES), ask, lambda event: parser()(event), overhear,
-    stateful=parser, framings=((LINES, Framing.NDJSON),),
+    stateful=parser, framings=((LINES, Framing.NDJSON),), states_errors=True,
 )  # fmt: skip

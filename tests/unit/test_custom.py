@@ -197,6 +197,7 @@ def test_every_fault_of_the_options_is_named_at_once() -> None:
         ({"rules": [{"when": "["}]}, "options.rules[1].when = '[': "),
         ({"rules": [{}, {"txt": "a"}]}, "options.rules[2].txt: unknown; known: claims, cumulative"),
         ({"rules": [{"usage": {"cost": "a"}}]}, "options.rules[1].usage.cost: unknown; known:"),
+        ({"rules": [{"done": "close"}]}, 'options.rules[1].done = "close": no rule reads the end'),
         ({"rules": [{"usage": "a"}]}, "options.rules[1].usage = 'a': must be a table"),
         ({"rules": [{"text": "from_yaml(a)"}]}, "options.rules[1].text = 'from_yaml(a)': Unknown"),
         ({"framing": "text"}, "options.text: a plain text stream has no events to look at"),

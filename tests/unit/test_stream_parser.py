@@ -14,7 +14,7 @@ from monitor.dialects.finish import finish
 from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.sources import sources
 from monitor.dialects.tag_pairs import tag_pairs
-from monitor.domain import Finish, Heard, Sources
+from monitor.domain import Finish, Heard, Reply, Sources
 from tests.streams import target, transcript
 
 
@@ -266,6 +266,46 @@ def test_finish_reasons_of_all_vendors_are_one_of_six(reason: object, word: Fini
         ("", '{"error_code": 18, "error_msg": "quota"}', "quota"),
         ("", '{"errorMessage": "boom"}', "boom"),
         ("", "[ERROR] upstream died", "upstream died"),
+        # a code, a status or a flag: MiniMax, DashScope and many others
+        (
+            "",
+            '{"base_resp": {"status_code": 1008, "status_msg": "no balance"}}',
+            "1008: no balance",
+        ),
+        (
+            "",
+            '{"choices": null, "base_resp": {"status_code": 1004, "status_msg": "login"}}',
+            "1004: login",
+        ),
+        (
+            "",
+            '{"code": "Throttling", "message": "slow down", "request_id": "1"}',
+            "Throttling: slow down",
+        ),
+        ("", '{"code": 429, "msg": "slow down"}', "429: slow down"),
+        ("", '{"code": -1, "message": "boom", "data": null}', "-1: boom"),
+        ("", '{"success": false, "message": "boom"}', "boom"),
+        ("", '{"success": false, "code": "E7", "msg": "boom", "data": {}}', "E7: boom"),
+        ("", '{"ok": false, "reason": "boom"}', "boom"),
+        ("", '{"success": false}', "no reason is given"),
+        ("", '{"status": "failed", "message": "boom"}', "boom"),
+        ("", '{"status": "FAILED"}', "status: FAILED"),
+        ("", '{"status": 429, "message": "slow down"}', "slow down"),
+        ("", '{"type": "done", "status": "error", "message": "boom"}', "boom"),
+        ("", '{"event": "end", "status": "failed", "reason": "boom"}', "boom"),
+        ("", '{"choices": [{"delta": {"content": "**ERROR**: boom"}}]}', "boom"),
+        ("", '{"base_resp": {"status_code": 0, "status_msg": ""}}', None),
+        ("", '{"code": 0, "message": "success"}', None),
+        ("", '{"code": 200, "message": "ok"}', None),
+        ("", '{"code": "Success", "message": "done"}', None),
+        ("", '{"code": 1, "message": "searching"}', None),
+        ("", '{"success": true, "ok": true}', None),
+        ("", '{"type": "tool", "success": false, "message": "no such file"}', None),
+        ("", '{"type": "tool-output-error", "errorText": "boom"}', None),
+        ("", '{"step": "search", "status": "failed"}', None),
+        ("", '{"type": "data-tool", "status": "error", "message": "boom"}', None),
+        ("", '{"status": "searching", "message": "errors in the index are looked for"}', None),
+        ("", '{"status": 200, "message": "ok"}', None),
     ],
 )
 def test_an_error_counts_wherever_the_stream_states_it(
@@ -273,6 +313,152 @@ def test_an_error_counts_wherever_the_stream_states_it(
 ) -> None:
     reply = read(dialect_of(target("openai_chat")), transcript([(name, data)]))
     assert reply.error == error
+
+
+FAILURES = [
+    ("vercel_ai", "", {"type": "tool-output-error", "toolCallId": "1", "errorText": "x"}, None),
+    ("vercel_ai", "", {"type": "data-tool", "data": {"status": "error", "error": "x"}}, None),
+    ("vercel_ai", "", {"type": "data-status", "status": "error", "message": "x"}, None),
+    ("vercel_ai", "", {"type": "error", "errorText": "x"}, "x"),
+    ("vercel_ai", "", {"error": {"message": "x", "code": 502}}, "502: x"),
+    ("langgraph", "values", {"error": "a node failed", "messages": []}, None),
+    ("langgraph", "messages", [{"type": "tool", "status": "error", "content": "x"}, {}], None),
+    ("langgraph", "updates", {"tools": {"error": "x", "status": "error"}}, None),
+    ("langgraph", "error", {"error": "ValueError", "message": "x"}, "ValueError: x"),
+    ("langgraph", "error|sub", {"error": "ValueError", "message": "x"}, "ValueError: x"),
+    ("langgraph", "", {"detail": "x"}, "x"),
+    ("dify", "", {"event": "node_finished", "data": {"status": "failed", "error": "x"}}, None),
+    ("dify", "", {"code": "too_many_requests", "message": "x", "status": 429}, "x"),
+    ("ragflow", "", {"code": 102, "message": "x", "data": False}, "102: x"),
+    ("ragflow", "", {"detail": "x"}, "x"),
+]
+
+
+@pytest.mark.parametrize(("name", "event", "data", "error"), FAILURES)
+def test_a_step_that_failed_is_no_failed_answer(
+    name: str, event: str, data: object, error: str | None
+) -> None:
+    assert read(dialect_of(target(name)), transcript([(event, json.dumps(data))])).error == error
+
+
+def test_a_finish_reason_of_an_error_is_an_error_whatever_the_dialect() -> None:
+    options = {"path": "/s", "query": {"q": "{query}"}, "text": "t", "done": "close",
+               "finish": "f", "error": "e"}  # fmt: skip
+    reply = read(
+        dialect_of(target("custom", options=options)),
+        transcript([("", '{"t": "Hi", "f": "not_finished"}'), ("", '{"f": "error"}')]),
+    )
+    assert (reply.text, reply.error) == ("Hi", "the finish reason is an error")
+
+
+def spoken(name: str, *events: tuple[str, object], **options: object) -> Reply:
+    named = [(event, json.dumps(data)) for event, data in events]
+    return read(dialect_of(target(name, options=options)), transcript(named))
+
+
+def choice(**fields: object) -> tuple[str, object]:
+    return "", {"choices": [fields]}
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "pieces"),
+    [
+        ([choice(text="Hel"), choice(text="lo")], "Hello", 2),
+        ([choice(message={"content": "Hello"})], "Hello", 1),
+        ([choice(message={"content": "Hel"}), choice(message={"content": "Hello"})], "Hello", 2),
+        ([choice(message={"content": "Hel"}), choice(message={"content": "lo"})], "Hello", 2),
+        ([choice(delta={"content": "Hello"}), choice(message={"content": "Hello"})], "Hello", 1),
+        ([choice(delta={"content": "Hi"}, message={"content": "Hi"}),
+          choice(delta={"content": "!"}, message={"content": "Hi!"}),
+          choice(delta={"content": ""}, message={"content": "Hi!"})], "Hi!", 2),
+    ],
+)  # fmt: skip
+def test_text_outside_of_a_delta_is_text(
+    events: list[tuple[str, object]], text: str, pieces: int
+) -> None:
+    reply = spoken("openai_chat", *events)
+    assert (reply.text, len(reply.pieces)) == (text, pieces)
+
+
+def ragflow(answer: str, **more: object) -> tuple[str, object]:
+    return "", {"code": 0, "data": {"answer": answer, **more}}
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "error"),
+    [
+        ([ragflow("Hi"), ragflow("Hi\n**ERROR**: timeout")], "Hi", "timeout"),
+        ([ragflow("Hi **ERROR**: timeout")], "Hi", "timeout"),
+        ([ragflow("Hi ", final=False), ragflow("\n**ERROR**: timeout", final=False)],
+         "Hi ", "timeout"),
+        ([ragflow("Levels:\n- **ERROR**: bad")], "Levels:\n- **ERROR**: bad", None),
+        ([ragflow("<retrieving>", final=False), ragflow("Searching<br/>" * 9, final=False),
+          ragflow("</retrieving>", final=False), ragflow("Hi", final=False),
+          ragflow("Hi.", final=True)], "Hi.", None),
+    ],
+)  # fmt: skip
+def test_ragflow_notes_of_a_search_and_errors_in_the_answer(
+    events: list[tuple[str, object]], text: str, error: str | None
+) -> None:
+    reply = spoken("ragflow", *events)
+    assert (reply.text, reply.error) == (text, error)
+    assert reply.pieces[0].text.startswith("Hi") or error is None
+
+
+def finished(outputs: object, **more: object) -> tuple[str, object]:
+    data = {"status": "succeeded", "outputs": outputs} | more
+    return "", {"event": "workflow_finished", "data": data}
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "error"),
+    [
+        ([finished({"answer": "Four"})], "Four", None),
+        ([finished({"text": "Four", "n": 4})], "Four", None),
+        ([finished({"verdict": "Four"})], "Four", None),
+        ([finished({"a": "x", "b": "y"})], "", None),
+        ([finished(None)], "", None),
+        ([("", {"event": "text_chunk", "data": {"text": "Four"}}), finished({"text": "Four"})],
+         "Four", None),
+        ([("", {"event": "message", "answer": "Four"}), finished({"answer": "Four"})],
+         "Four", None),
+        ([("", {"event": "node_finished", "data": {"status": "failed", "error": "no key"}}),
+          finished({}, status="failed")], "", "no key"),
+        ([finished({}, status="failed", error="boom")], "", "boom"),
+        ([finished({"answer": "Four"}, status="partial-succeeded")], "Four", None),
+    ],
+)  # fmt: skip
+def test_a_dify_workflow_without_messages_answers_by_its_outputs(
+    events: list[tuple[str, object]], text: str, error: str | None
+) -> None:
+    reply = spoken("dify", *events)
+    assert (reply.text, reply.error) == (text, error)
+
+
+AI = {"type": "AIMessageChunk", "id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("events", "text"),
+    [
+        ([("values", {"question": "q"}), ("values", {"question": "q", "answer": "Four"})], "Four"),
+        ([("values", {"generation": "Fo"}), ("values", {"generation": "Four"})], "Four"),
+        ([("values", {"output": {"type": "ai", "content": "Four"}})], "Four"),
+        ([("updates", {"generate": {"generation": "Four"}})], "Four"),
+        ([("updates", {"retrieve": {"documents": []}}), ("updates", {"g": {"answer": "Four"}})],
+         "Four"),
+        ([("custom", {"token": "Fo"}), ("custom", {"token": "ur"})], "Four"),
+        ([("custom", "Fo"), ("custom", "ur")], "Four"),
+        ([("custom", {"custom_llm_chunk": AI | {"content": "Four"}})], "Four"),
+        ([("custom", {"progress": 3})], ""),
+        ([("messages", [AI | {"content": "Four"}, {}]), ("values", {"answer": "Four"}),
+          ("custom", "a note")], "Four"),
+    ],
+)  # fmt: skip
+def test_a_graph_answers_by_its_state_or_by_what_its_nodes_write(
+    events: list[tuple[str, object]], text: str
+) -> None:
+    assert spoken("langgraph", *events).text == text
 
 
 def test_a_custom_dialect_with_an_error_expression_knows_its_own_errors() -> None:
@@ -320,6 +506,13 @@ def test_keep_alives_are_nothing(data: str) -> None:
          Sources(2, None, datetime(2025, 1, 1, 0, 0, 1, tzinfo=UTC))),
         ([{"date": "2025-06-01T12:00:00+02:00"}],
          Sources(1, None, datetime(2025, 6, 1, 10, tzinfo=UTC))),
+        ([{"score": "0.87"}, {"relevanceScore": "42%"}], Sources(2, 0.87)),
+        ([{"@search.score": 2.5}, {"_score": 1}, {"similarityScore": 0.1}], Sources(3, 2.5)),
+        ([{"updatedAt": "2025-01-01"}, {"meta": {"Last-Modified": "2025-01-02T00:00:00Z"}}],
+         Sources(2, None, datetime(2025, 1, 2, tzinfo=UTC))),
+        *(([{"date": date}], Sources(1, None, datetime(2025, 1, 2, tzinfo=UTC)))
+          for date in ("2025/01/02", "2 January 2025", "Jan 2, 2025", "20250102", "1735776000",
+                       "Thu, 02 Jan 2025 00:00:00 GMT", "2025-01-02T00:00:00Z")),
         (["a title", None], Sources(2)),
         ([{"score": "high", "date": "yesterday"}, {"score": True, "date": -1}], Sources(2)),
         ([{"score": 10**400, "date": "0001-01-01T00:00:00+23:00"}], Sources(1)),
