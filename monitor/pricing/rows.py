@@ -125,7 +125,7 @@ def _tiers(table: _Table) -> Iterator[Tier]:
 
 
 def _rate(value: object) -> Decimal:
-    remedy = 'write dollars in quotes, such as "0.20"'
+    remedy = 'write dollars in quotes as "0.20": digits and a point, without a sign or a unit'
     if not isinstance(value, (str, int, Decimal)) or isinstance(value, bool):
         raise TypeError(remedy)  # a float among them: it is not exact
     try:

@@ -28,7 +28,7 @@ from monitor.settings.environment import (
     environment,
 )
 from monitor.settings.faults import ConfigurationFault, Fault, faults_in
-from monitor.settings.lenient import fields_normalized
+from monitor.settings.lenient import bare, fields_normalized
 from monitor.settings.overlay import document, overlay
 from monitor.settings.schema import File
 from monitor.settings.secret_values import references, secret_values, target_secrets
@@ -65,7 +65,7 @@ class Settings:
 
 def exists() -> bool:
     """Whether there is a configuration file at all."""
-    return Path(os.environ.get("MONITOR_CONFIG", "").strip() or "monitor.toml").exists()
+    return Path(bare(os.environ.get("MONITOR_CONFIG", "")) or "monitor.toml").exists()
 
 
 def load(
@@ -77,7 +77,7 @@ def load(
     """
     variables = {**(os.environ if environ is None else environ), **laid_over}
     found, faults = environment(variables)
-    path = Path(variables.get("MONITOR_CONFIG", "").strip() or "monitor.toml")
+    path = Path(bare(variables.get("MONITOR_CONFIG", "")) or "monitor.toml")
     table, unread = document(path)
     origins = overlay(table, variables, faults)
     faults += unread
@@ -115,7 +115,7 @@ def _redacted(
     faults: Sequence[Fault], table: Mapping[str, Any], variables: Mapping[str, str]
 ) -> list[Fault]:
     """The faults without anything in file or environment that may be a secret."""
-    held = [variables[name].strip() for name in SECRET_VARIABLES if variables.get(name)]
+    held = [bare(variables[name]) for name in SECRET_VARIABLES if variables.get(name)]
     held += [variables[name].strip() for name in references(table) if name in variables]
     held += secret_values(table)
     secrets = [part for whole in held for part in (whole, *secret_parts(whole))]

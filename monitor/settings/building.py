@@ -25,6 +25,8 @@ from monitor.settings.schema import File, QuerySection, TargetSection
 from monitor.settings.secret_values import REFERENCE
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BARE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_COMPUTED = ("content-length", "transfer-encoding", "connection")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 # Limits that a rule has from another section, and would not have from its own.
 _ELSEWHERE: Mapping[str, Mapping[str, str]] = {
@@ -102,13 +104,14 @@ def targets(
     file: File | None, variables: Mapping[str, str], faults: list[Fault]
 ) -> Iterator[tuple[str, Target]]:
     for name, section in (file.targets if file else {}).items():
-        headers = {}
+        headers: dict[str, str] = {}
         for header, template in section.headers.items():
             key = f"targets.{name}.headers.{header}"
-            faults += (
-                Fault(key, None, f"${{{missing}}} is not set in the environment")
-                for missing in sorted(set(REFERENCE.findall(template)) - variables.keys())
-            )
+            faults += (Fault(key, None, remedy) for remedy in _references(template, variables))
+            if header.lower() in map(str.lower, headers):
+                faults.append(Fault(key, None, "stands here twice: remove one"))
+            if header.lower() in _COMPUTED:
+                faults.append(Fault(key, None, "is computed for each request: remove it"))
             value = REFERENCE.sub(lambda m: variables.get(m[1], "").strip(), template).strip()
             if not _HEADER.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
                 remedy = (
@@ -121,11 +124,31 @@ def targets(
         try:
             dialect_of(target)
         except ValueError as error:
-            faults += (
-                Fault(f"targets.{name}.dialect", f'"{section.dialect}"', fault)
-                for fault in str(error).splitlines()
-            )
+            faults += (_dialect_fault(name, section.dialect, line)
+                       for line in str(error).splitlines())  # fmt: skip
         yield name, target
+
+
+def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the variables that a header refers to."""
+    for name in sorted(set(REFERENCE.findall(template))):
+        if name not in variables:
+            yield f"${{{name}}} is not set in the environment"
+        elif not variables[name].strip():
+            yield f"${{{name}}} is empty in the environment"
+    rest = REFERENCE.sub("", template)
+    if "${" in rest:
+        yield "write ${NAME}, with the name of an environment variable"
+    for name in sorted(set(_BARE_REFERENCE.findall(rest)) & variables.keys()):
+        yield f"write ${{{name}}}: without braces the name is sent as it stands"
+
+
+def _dialect_fault(name: str, dialect: str, line: str) -> Fault:
+    """A fault that a dialect found, at its own key where it names one of its options."""
+    key, found, remedy = line.partition(": ")
+    if found and key.startswith("options."):
+        return Fault(f"targets.{name}.{key}", None, remedy)
+    return Fault(f"targets.{name}.dialect", f'"{dialect}"', line)
 
 
 def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Target:

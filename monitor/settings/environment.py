@@ -16,7 +16,7 @@ from pydantic import (
 
 from monitor.addresses import HIDDEN, postgres_fault, secret_parts
 from monitor.settings.faults import Fault, sentence, shown_value
-from monitor.settings.lenient import normalized
+from monitor.settings.lenient import bare, normalized
 from monitor.settings.values import HttpUrl, host_and_port
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -109,9 +109,9 @@ SECRET_VARIABLES = tuple(
 
 def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[Fault]]:
     """The environment, checked; None with every fault where something in it is wrong."""
-    given = {name: normalized(variables[name.upper()].strip(), field.annotation)
+    given = {name: normalized(bare(variables[name.upper()]), field.annotation)
              for name, field in Environment.model_fields.items()
-             if variables.get(name.upper(), "").strip()}  # fmt: skip
+             if bare(variables.get(name.upper(), ""))}  # fmt: skip
     try:
         return Environment.model_validate(given), []
     except ValidationError as error:

@@ -13,9 +13,22 @@ from monitor.scrub import plain
 from monitor.settings.schema import File
 
 _MAY_BE_SECRET = {"headers", "options"}  # no value under these keys is shown
+_NUMBER = 'write a number such as 4 or "0.5": digits and a point, without unit or separators'
+_WHOLE = "write a whole number such as 20000, without unit or separators"
 _REMEDIES = {
     "bool_parsing": "write true or false",
     "bool_type": "write true or false",
+    "decimal_parsing": _NUMBER,
+    "decimal_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": "write a finite number",
+    "int_parsing": _WHOLE,
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "string_type": "write a text in quotes",
+    "string_too_short": "must not be empty",
+    "too_short": "write at least one entry",
     "list_type": 'write a list, such as ["one", "two"]',
     "tuple_type": "write a list, such as [14, 3, 1]",
     "dict_type": "write a table",
@@ -48,13 +61,20 @@ def faults_in(error: ValidationError, origins: Mapping[tuple[str, ...], str]) ->
     """One fault per complaint of pydantic, named by file key or by environment variable."""
     for item in error.errors(include_url=False):
         path = tuple(str(part) for part in item["loc"])
+        name_refused = path[-1:] == ("[key]",)  # pydantic's own mark, after the name
+        path = path[:-1] if name_refused else path
         key = origins.get(path) or ".".join(path) or "monitor.toml"
-        if item["type"] == "extra_forbidden":
+        if name_refused:
+            named = ".".join((*path[:-1], shown_name(path[-1])))
+            yield Fault(origins.get(path) or named, None, sentence(item))
+        elif item["type"] == "extra_forbidden":
             # What stands there, and the key itself, may be a secret in a wrong place.
             remedy = f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
             named = ".".join((*path[:-1], shown_name(path[-1])))
             yield Fault(origins.get(path) or named, None, remedy)
-        elif item["type"] == "missing" or (item["type"] == "too_short" and path == ("targets",)):
+        elif item["type"] == "missing" or (
+            item["type"] == "too_short" and path[-1] in ("targets", "queries")
+        ):
             yield Fault(key, None, _missing(path))
         else:
             yield fault_of(item, key)
@@ -74,6 +94,9 @@ def sentence(item: ErrorDetails) -> str:
     if item["type"] == "literal_error":
         return f"write {item['ctx']['expected']}"
     message = _REMEDIES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
+    message = message.replace("Input should be", "must be")
+    if item["input"] == "" and item["type"] != "string_too_short":
+        message = f"nothing is written here: {message}" if "empty" not in message else message
     return message[:1].lower() + message[1:]
 
 
@@ -88,7 +111,12 @@ def suggestion(key: str, known: Sequence[str]) -> str:
 def _missing(path: tuple[str, ...]) -> str:
     if path == ("targets",):
         return "nothing to watch; add [targets.NAME] with url, dialect and [[targets.NAME.queries]]"
-    return f"missing; add `{path[-1]} = …` under [{'.'.join(path[:-1])}]"
+    if path[0] == "targets" and path[-1] == "queries":
+        return f"missing; add a section [[{'.'.join(path)}]] with id and text for each query"
+    where = f"[{'.'.join(path[:-1])}]"
+    if path[-2:-1] and path[-2].isdigit():  # an entry of a list of sections
+        where = f"[[{'.'.join(path[:-2])}]] number {int(path[-2]) + 1}"
+    return f"missing; add `{path[-1]} = …` under {where}"
 
 
 def known_keys(path: Sequence[str]) -> list[str]:

@@ -22,6 +22,13 @@ _BOOLEANS = {
 }
 
 
+def bare(text: str) -> str:
+    """The value of a variable without blanks and without the quotes that an env file may keep."""
+    text = text.strip()
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1].strip() if quoted else text
+
+
 def normalized(value: Any, kind: Any) -> Any:
     """The value as a field of this type takes it; a value that does not fit comes back as is."""
     origin = get_origin(kind)

@@ -1,12 +1,13 @@
 """The document that is checked: `monitor.toml` with the environment laid over it."""
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from monitor.settings.faults import Fault
+from monitor.settings.faults import Fault, suggestion
 from monitor.settings.schema import File
 
 PREFIX = "MONITOR_"
@@ -43,6 +44,14 @@ def overlay(document: dict[str, Any], variables: Mapping[str, str], faults: list
             faults.append(Fault(name, None, "unknown variable; write MONITOR_<SECTION>__<KEY> with "
                                 "a section of monitor.toml, or unset it"))  # fmt: skip
             continue
+        if path[0] == "targets" and len(path) > 2:
+            known = document.get("targets")
+            known = list(known) if isinstance(known, dict) else []
+            named = _target(path[1], known)
+            if named is None and f"{PREFIX}TARGETS__{name.split('__')[1]}__URL" not in variables:
+                faults.append(Fault(name, None, f"unknown target; {suggestion(path[1], known)}"))
+                continue
+            path = ("targets", named or path[1], *path[2:])
         table: Any = document
         for part in path[:-1]:
             if isinstance(table, dict):
@@ -55,6 +64,14 @@ def overlay(document: dict[str, Any], variables: Mapping[str, str], faults: list
                 Fault(name, None, "points into a value that has no keys; change the file")
             )
     return origins
+
+
+def _target(written: str, known: Sequence[str]) -> str | None:
+    """The target that a variable means: a variable's name can hold no `-` and no `.`."""
+    if written in known:
+        return written
+    same = [name for name in known if re.sub(r"[-.]", "_", name) == written]
+    return same[0] if len(same) == 1 else None
 
 
 def _value(text: str, *, free: bool) -> Any:

@@ -6,16 +6,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from monitor.health import expectation
+from monitor.health import address, expectation
 from monitor.settings.lenient import VERBATIM
 from monitor.settings.values import (
     ClockTime,
     Duration,
     HttpUrl,
+    Interval,
+    ListeningHost,
     Money,
+    Plain,
     ProxyUrl,
     SlugName,
     Zone,
+    http_url,
+    not_blank,
 )
 
 Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
@@ -27,7 +32,7 @@ class Section(BaseModel):
 
 class QuerySection(Section):
     id: SlugName
-    text: Annotated[str, VERBATIM] = Field(min_length=1)  # as it is sent
+    text: Annotated[str, AfterValidator(not_blank), VERBATIM]  # as it is sent
     identity: bool | None = None  # None: as its words say
     prompt_tokens: int | None = Field(None, gt=0)
     stop_after_chars: int | None = Field(None, gt=0)
@@ -36,31 +41,37 @@ class QuerySection(Section):
 class HealthSection(Section):
     """The target's own health page. `url` None: none is read."""
 
-    url: str | None = Field(None, min_length=1)
-    every: Duration = timedelta(minutes=5)
+    url: Plain | None = None
+    every: Interval = timedelta(minutes=5)
     expect: list[Annotated[str, AfterValidator(expectation)]] = []
+
+    @model_validator(mode="after")
+    def _has_a_page(self) -> "HealthSection":
+        if self.url is None and self.model_fields_set:
+            raise ValueError("without url no page is read: add url, or remove the section")
+        return self
 
 
 class TargetSection(Section):
     url: HttpUrl
     dialect: Name
     queries: list[QuerySection] = Field(min_length=1)
-    every: Duration = timedelta(minutes=5)
-    expected_models: list[str] = []
-    fallback_models: list[str] = []
+    every: Interval = timedelta(minutes=5)
+    expected_models: list[Plain] = []
+    fallback_models: list[Plain] = []
     headers: dict[str, str] = {}
-    model: str | None = None
+    model: Plain | None = None
     connect_deadline: Duration = timedelta(seconds=10)
     first_token_deadline: Duration = timedelta(seconds=30)
     stall_deadline: Duration = timedelta(seconds=20)
     deadline: Duration = timedelta(seconds=60)
-    ca_file: str | None = None
+    ca_file: Plain | None = None
     proxy: ProxyUrl | None = None
     chars_per_token: Decimal = Field(Decimal(4), gt=0, le=20)
     daily_queries: int = Field(0, ge=0)
     persona: bool = True
     reasoning_tags: list[str | list[str]] | None = None
-    untrusted: list[str] = []
+    untrusted: list[Plain] = []
     options: dict[str, Any] = {}
     health: HealthSection = HealthSection()
 
@@ -69,10 +80,13 @@ class TargetSection(Section):
         ids = [query.id for query in self.queries]
         for twice in {i for i in ids if ids.count(i) > 1}:
             raise ValueError(f'two queries have the id "{twice}": ids name columns of reports')
-        if self.every < timedelta(seconds=1):
-            raise ValueError("every may be as short as 1s, not shorter")
         if self.first_token_deadline > self.deadline:
             raise ValueError("first_token_deadline is longer than deadline: raise deadline")
+        if self.health.url is not None:
+            try:
+                http_url(address(self.url, self.health.url))
+            except ValueError as error:
+                raise ValueError(f"health.url: {error}") from None
         return self
 
 
@@ -85,12 +99,12 @@ class ProbesSection(Section):
 class TokenizerSection(Section):
     """A model's own tokenizer, in a file. `pattern` None: the usual one of such a file."""
 
-    file: str = Field(min_length=1)
+    file: Plain
     pattern: str | None = Field(None, min_length=1)
 
 
 class AccountsSection(Section):
-    every: Duration = timedelta(minutes=5)
+    every: Interval = timedelta(minutes=5)
 
 
 class SlackSection(Section):
@@ -104,8 +118,8 @@ class DigestSection(Section):
 
 
 class IncidentsSection(Section):
-    remind_after: Duration = timedelta(hours=4)
-    remind_every: Duration = timedelta(days=1)
+    remind_after: Interval = timedelta(hours=4)
+    remind_every: Interval = timedelta(days=1)
 
 
 class MaintenanceSection(Section):
@@ -126,10 +140,18 @@ class StorageSection(Section):
     keep_excerpts: Duration = timedelta(days=7)
     keep_failed_excerpts: Duration = timedelta(days=30)
 
+    @model_validator(mode="after")
+    def _excerpts_end_first(self) -> "StorageSection":
+        for name in ("keep_excerpts", "keep_failed_excerpts"):
+            if name in self.model_fields_set and getattr(self, name) > self.keep_raw:
+                raise ValueError(f"{name} is longer than keep_raw, after which the whole row is "
+                                 "deleted: raise keep_raw")  # fmt: skip
+        return self
+
 
 class MetricsSection(Section):
     port: int | None = Field(None, gt=0, lt=65536)
-    host: str = "0.0.0.0"  # noqa: S104  Fly's scraper comes from outside the machine
+    host: ListeningHost = "0.0.0.0"  # noqa: S104  Fly's scraper comes from outside the machine
 
 
 class File(Section):

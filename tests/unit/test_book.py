@@ -205,11 +205,13 @@ def test_free_and_batch_variants_do_not_take_the_price_of_the_model() -> None:
         ),
         (
             {"input": "cheap", "output": "1"},
-            'prices.m.input = cheap: write dollars in quotes, such as "0.20"',
+            'prices.m.input = cheap: write dollars in quotes as "0.20": digits and a '
+            "point, without a sign or a unit",
         ),
         (
             {"input": 0.2, "output": "1"},
-            'prices.m.input = 0.2: write dollars in quotes, such as "0.20"',
+            'prices.m.input = 0.2: write dollars in quotes as "0.20": digits and a '
+            "point, without a sign or a unit",
         ),
         (
             {"input": "1", "output": "1", "checked": "soon"},

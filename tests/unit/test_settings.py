@@ -48,7 +48,7 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD.replace("dialect =", "evry ="), {},
          'targets.rag.evry: unknown key; did you mean "every"?'),
         (GOOD.replace('url = "https://rag.example.com"', "url = 7"), {},
-         "targets.rag.url = 7: input should be a valid string"),
+         "targets.rag.url = 7: write a text in quotes"),
         (GOOD.replace("https://", "ftp://"), {},
          'targets.rag.url = "ftp://rag.example.com": write a whole address, such as '
          "https://rag.example.com"),
@@ -62,9 +62,9 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD.replace("[[", 'every = "5"\n[['), {},
          'targets.rag.every = "5": write a duration such as "30s", "5m" or "1h30m"'),
         (GOOD.replace("[[", 'every = "200ms"\n[['), {},
-         "targets.rag: every may be as short as 1s, not shorter"),
+         'targets.rag.every = "200ms": must be at least 1s'),
         (GOOD.replace("[targets.rag", "[targets.Rag"), {},
-         'targets.Rag.[key] = "Rag": use 1 to 64 of a-z, 0-9, _ . -'),
+         'targets.Rag: use 1 to 64 of a-z, 0-9, _ . -'),
         (GOOD.replace("bali_zero", "bali_one"), {}, None),
         (GOOD + "[rules.tfft]\n", {}, 'rules.tfft: unknown rule; did you mean "ttft"?'),
         (GOOD + "[rules.ttft]\nlimit = 5\n", {},
@@ -76,8 +76,8 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD + '[rules.ttft]\nmode = "often"\n', {},
          "rules.ttft.mode = \"often\": write 'evidence', 'consecutive' or 'immediate'"),
         (GOOD, {"MONITOR_RULES__TTFT__LIMIT_MS": "soon"},
-         'MONITOR_RULES__TTFT__LIMIT_MS = "soon": input should be a valid number, unable to parse '
-         "string as a number"),
+         'MONITOR_RULES__TTFT__LIMIT_MS = "soon": write a number such as 4 or "0.5": digits and a '
+         "point, without unit or separators"),
         (GOOD, {"MONITOR_COLOUR": "blue"},
          "MONITOR_COLOUR: unknown variable; write MONITOR_<SECTION>__<KEY> with a section of "
          "monitor.toml, or unset it"),
@@ -111,7 +111,7 @@ def test_every_fault_of_the_options_is_a_line_of_its_own(tmp_path: Path) -> None
     text = GOOD.replace('"bali_zero"', '"custom"').replace(
         "[[", '[targets.rag.options]\ntext = "a"\n[['
     )
-    start = 'targets.rag.dialect = "custom": options.'
+    start = "targets.rag.options."
     assert faults(tmp_path, text) == [
         f"{start}query: {{query}} stands nowhere; put it into query, body or path",
         f'{start}done: missing; an expression must find it in the events; or "close", where only '

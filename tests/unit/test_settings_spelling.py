@@ -25,6 +25,8 @@ BASE = """
 [targets.rag]
 url = "https://rag.example.com"
 dialect = "bali_zero"
+[targets.rag.health]
+url = "https://rag.example.com/health"
 [[targets.rag.queries]]
 id = "hi"
 text = "Hi"
