@@ -2,6 +2,8 @@
 
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
 from io import TextIOWrapper
@@ -24,21 +26,33 @@ class Commands(TyperGroup):
     """The commands. An error that a command does not handle itself ends it with a sentence."""
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _sentences():
             result = super().invoke(ctx)
             if sys.stdout is not None:  # None: the shell closed it
                 sys.stdout.flush()
-        except (typer.Abort, BrokenPipeError):
-            raise
-        except Exception as error:
-            if hasattr(error, "exit_code"):  # of typer, which prints it itself
-                raise
-            from monitor.commands.troubles import discard_output, end
-
-            if isinstance(error, OSError):
-                discard_output()
-            end(error)
         return result
+
+    def make_context(self, *args: Any, **more: Any) -> Any:
+        """Parse the arguments, which prints help and version."""
+        with _sentences():
+            return super().make_context(*args, **more)
+
+
+@contextmanager
+def _sentences() -> Iterator[None]:
+    """End the program with a sentence for an error that nothing else handles."""
+    try:
+        yield
+    except (typer.Abort, BrokenPipeError):
+        raise
+    except Exception as error:
+        if hasattr(error, "exit_code"):  # of typer, which prints it itself
+            raise
+        from monitor.commands.troubles import discard_output, end
+
+        if isinstance(error, OSError):
+            discard_output()
+        end(error)
 
 
 app = typer.Typer(
@@ -111,7 +125,10 @@ def probe(
         bool, typer.Option("--explain", help="Print each event and what was found in it.")
     ] = False,
 ) -> None:
-    """Probe now and print what came back. Needs no database unless --store."""
+    """Probe now and print what came back. Needs no database unless --store.
+
+    Ends with status 1 when no probe was answered.
+    """
     from monitor.commands.probe import probe as ask
 
     ask(target, query, count, concurrency, as_lines=as_lines, store=store,

@@ -51,7 +51,8 @@ def capture(
     if not queries:
         ids = ", ".join(item.id for item in chosen.queries)
         stop(f'target "{chosen.name}" has no query "{query}"; known: {ids}', BAD_INPUT)
-    guarded = not yes and any(identity.same(named, model) for model in chosen.expected_models)
+    expected = chosen.expected_models
+    guarded = not yes and (not expected or any(identity.same(named, model) for model in expected))
     if guarded:
         in_database(settings, lambda database: _unsuspected(database, chosen, named))
     if source is not None:
@@ -87,7 +88,14 @@ async def _unsuspected(database: Database, target: Target, model: str) -> None:
 
 
 async def _unsuspicious(connection: Connection, target: Target, model: str) -> None:
-    """End the command while something says that the expected model does not answer."""
+    """End the command while something says that the expected model does not answer.
+
+    Where none is expected, that is the baseline's own model; another's answers are welcome.
+    """
+    if not target.expected_models:
+        state = await identities.state(connection, target.name)
+        if state is not None and not identity.same(state.epoch.model, model):
+            return
     if found := await suspicions(connection, target):
         stop(f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with "
              "--yes", BAD_INPUT)  # fmt: skip
@@ -182,8 +190,10 @@ def _state(state: State, judged: bool) -> Iterator[str]:
         yield (f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
                "model answers is not known")  # fmt: skip
     elif track.doubtful:
-        who = f" of {lead.model}: {lead.lacks}" if lead and lead.nats > DOUBT_NATS else ""
-        yield f"state: SUSPECTED{since}: a change{who}; more answers will decide"
+        what = f"the answers match {state.epoch.model} less well than before"
+        if lead and lead.nats > DOUBT_NATS:
+            what = f"{lead.model} may be answering ({lead.lacks})"
+        yield f"state: SUSPECTED{since}: {what}. The next answers will decide"
     else:
         yield f"state: OK: the answers match {state.epoch.model}"
     yield f"{track.judged} answers compared"

@@ -1,19 +1,24 @@
 """What `monitor check` says of rules that have nothing to look at, and of pages they trust."""
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 
 from monitor import identity
 from monitor.addresses import shown
 from monitor.commands.lines import Line
-from monitor.domain import Unpriced
+from monitor.domain import ALL, Target, Unpriced, lasting
 from monitor.health import statement
+from monitor.identity.counting import SOURCE as TOKEN_COUNT
 from monitor.jobs.health import page_headers
 from monitor.jobs.polling import providers
-from monitor.rules import RULES
+from monitor.rules import RULES, Ttft
 from monitor.settings import Settings
+from monitor.settings.faults import suggestion
+from monitor.store.outbox import Backlog
 from monitor.wire.fetch import fetch
 
 TIMEOUT_S = 10
+_ALWAYS = ("text", TOKEN_COUNT)  # sources that need no claim in the response
 _ABSENT = (401, 403, 404, 405, 410)  # the page is not there for us, however the service is
 
 
@@ -42,11 +47,53 @@ async def page(settings: Settings, name: str) -> Line:
 def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[Line]:
     """A warning for everything that leaves a rule without something to judge."""
     yield from _rules(settings)
+    yield from _limits(settings)
     yield from _models(settings, used)
     yield from _spend(settings, used)
     if settings.environment.heartbeat_url is None:
         yield Line("heartbeat", None, "HEARTBEAT_URL is not set: nobody is told when the worker "
                    "itself stops")  # fmt: skip
+
+
+def untrusted(target: Target, sources: frozenset[str]) -> Iterator[Line]:
+    """A warning for each source in `untrusted` that no stored answer has. None before there are."""
+    known = (*sorted(sources), *_ALWAYS)
+    for source in target.untrusted:
+        if sources and source not in known:
+            yield Line(f"untrusted of {target.name}", None, f'no answer of the last 7 days has the '
+                       f'source "{source}"; {suggestion(source, known)}')  # fmt: skip
+
+
+def delivery(channel: str, waiting: Backlog, *, now: datetime) -> Line:
+    """Whether messages reach people: what waits, and whether the channel refuses everything."""
+    if waiting.broken_since is not None:
+        return Line("delivery", False, f"{channel} has refused everything since "
+                    f"{waiting.broken_since:%Y-%m-%d %H:%M} UTC ({waiting.broken_why}), "
+                    f"{waiting.waiting} messages wait: correct the settings of Slack, then run "
+                    "`monitor test-alert`")  # fmt: skip
+    if waiting.oldest_at is not None:
+        age = lasting(max(now - waiting.oldest_at, timedelta(0)))
+        return Line("delivery", None, f"{waiting.waiting} messages wait, the oldest for {age}: a "
+                    "running worker sends them")  # fmt: skip
+    return Line("delivery", True, f"no message waits for {channel}")
+
+
+def _limits(settings: Settings) -> Iterator[Line]:
+    """Limits that can never be exceeded, and windows that never end."""
+    ttft = settings.rules.get("ttft")
+    for name, target in settings.targets.items():
+        waited_ms = target.first_token_deadline.total_seconds() * 1000
+        if isinstance(ttft, Ttft) and ttft.limit_ms >= waited_ms:
+            yield Line("rule ttft", None, f"limit_ms = {ttft.limit_ms:g} is not below "
+                       f"first_token_deadline of {name} ({waited_ms:g} ms): a slow answer ends as "
+                       "a timeout first. Lower the limit, or raise the deadline")  # fmt: skip
+    for number, window in enumerate(settings.file.maintenance, 1):
+        if len(set(window.days)) == 7 and window.start == window.end:
+            yield Line(f"maintenance {number}", None, f"never ends: rule {window.rule} of target "
+                       f"{window.target} is never sent. Shorten it")  # fmt: skip
+        elif window.rule != ALL and window.rule not in settings.rules:
+            yield Line(f"maintenance {number}", None, f"rule {window.rule} is switched off: remove "
+                       "the window")  # fmt: skip
 
 
 def _rules(settings: Settings) -> Iterator[Line]:

@@ -5,27 +5,38 @@ line; what probing will cost on every model that may answer. Exit 1 with every f
 """
 
 import asyncio
+import os
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from monitor import identity, pricing
 from monitor.addresses import shown
-from monitor.commands import blindness, prompt_sizes, providers
+from monitor.commands import blindness, prompt_sizes, providers, surroundings
 from monitor.commands.detection import coverage, nothing_stored
 from monitor.commands.lines import Line
 from monitor.commands.opening import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.commands.run import told_by
 from monitor.counters import BadTokenizer, counter
 from monitor.dialects import dialect_of
-from monitor.domain import Target, Unpriced, amount_text, usd_text
+from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
 from monitor.embedded import EmbeddedFault
 from monitor.identity.coverage import Coverage
 from monitor.pricing import Amount, Book, Price, Projection
 from monitor.scrub import plain, redact
 from monitor.settings import Settings
-from monitor.store import REVISION, Away, Database, SchemaUnknown, roles, schema
+from monitor.store import (
+    REVISION,
+    Away,
+    Database,
+    SchemaUnknown,
+    observations,
+    outbox,
+    roles,
+    schema,
+)
 from monitor.store.prompt_tokens import sizes
 from monitor.wire.fetch import fetch
 
@@ -45,6 +56,7 @@ def check() -> None:
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
     lines += blindness.warnings(settings, used)
+    lines += surroundings.lines(settings, os.environ)
     lines += _tokenizers(settings, used)
     lines += _budget(settings, book)
     for line in lines:
@@ -60,7 +72,7 @@ def check() -> None:
 def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
     try:
         url, psql = edges.enter_context(database_and_psql(settings))
-    except (EmbeddedFault, SystemExit) as fault:
+    except EmbeddedFault as fault:
         yield Line("database", False, str(fault))
         return
     try:
@@ -73,6 +85,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
     else:
         yield Line("database", True, named(settings, url) + (f"; look inside, while a worker or "
                    f"another command runs: {psql}" if psql else ""))  # fmt: skip
+        yield _kept(settings, psql)
         embedded = settings.environment.database_url is None
         if fits:
             yield Line("schema", True, f"revision {found}")
@@ -86,6 +99,21 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[Line]:
         else:
             yield Line("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
                        "run `monitor migrate`")  # fmt: skip
+
+
+def _kept(settings: Settings, psql: str | None) -> Line:
+    """How long what is stored is kept, and what no probe can bring back."""
+    storage = settings.file.storage
+    dump = re.sub(r"psql(?=['\s]|$)", "pg_dump", psql, count=1) if psql else "pg_dump"
+    return Line("retention", True, f"raw rows {_days(storage.keep_raw)}, excerpts of answers "
+                f"{_days(storage.keep_excerpts)}; roll-ups, incidents and captured baselines for "
+                "ever. A captured baseline cannot be captured again: back the database up with "
+                f"`{dump}`")  # fmt: skip
+
+
+def _days(span: timedelta) -> str:
+    whole = span / timedelta(days=1)
+    return f"{whole:.0f} days" if whole == int(whole) and whole != 1 else lasting(span)
 
 
 async def _revision(url: str) -> str | None:
@@ -118,7 +146,13 @@ async def _detection(settings: Settings, url: str) -> list[Line]:
             async with database.begin() as connection:
                 found = await coverage(connection, target)
                 prompts = await sizes(connection, target.name)
+                sources = await observations.claim_sources(connection, target.name)
             lines += [*_covered(found), *prompt_sizes.lines(target, prompts)]
+            lines += blindness.untrusted(target, sources)
+        channel = told_by(settings.environment).channel
+        async with database.begin() as connection:
+            waiting = await outbox.backlog(connection, channel)
+        lines.append(blindness.delivery(channel, waiting, now=datetime.now(UTC)))
     except Away as away:
         lines.append(Line("database", False, unreachable(settings, url, away)))
     finally:
@@ -162,8 +196,9 @@ def _request(target: Target, settings: Settings) -> Line:
 async def _slack(settings: Settings) -> AsyncIterator[Line]:
     environment = settings.environment
     if environment.slack_bot_token is None and environment.slack_webhook_url is None:
-        yield Line("slack", None, "neither SLACK_WEBHOOK_URL nor SLACK_BOT_TOKEN is set: messages "
-                   "go to the console")  # fmt: skip
+        alone = "SLACK_CHANNEL alone sends nothing; " if environment.slack_channel else ""
+        yield Line("slack", None, f"{alone}neither SLACK_WEBHOOK_URL nor SLACK_BOT_TOKEN is set: "
+                   "messages go to the console")  # fmt: skip
         return
     found = await told_by(environment).check()
     yield Line("slack", found.usable if found.usable is not None else True, found.says)
@@ -216,19 +251,25 @@ def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[Line
 
 def _budget(settings: Settings, book: Book) -> Iterator[Line]:
     """Whether the probes' daily budget lasts a day on which all is well."""
-    now, whole = datetime.now(UTC), Decimal(0)
+    now, whole, rounds = datetime.now(UTC), Decimal(0), Decimal(0)
     for target in settings.targets.values():
         found = pricing.projected(target, book=book, at=now)
         models = (found[model] for model in target.expected_models)
+        rounds += len(target.queries) * Decimal(86_400) / Decimal(target.every.total_seconds())
         whole += max(
             (f.probes.usd for f in models if isinstance(f, Projection)), default=Decimal(0)
         )
+    most = settings.file.probes.max_per_day
+    if rounds > most:
+        yield Line("probe budget", None, f"probes.max_per_day = {most} lasts "
+                   f"{24 * most / rounds:.0f} hours a day ({rounds:.0f} probes are due): raise it, "
+                   "or probe less often")  # fmt: skip
     budget = settings.file.probes.daily_budget_usd
     if whole > budget:
         hours = 24 * budget / whole
-        yield Line("probe budget", None, f"${budget} a day last {hours:.0f} hours on the expected "
-                   f"models alone ({usd_text(whole)}/day): raise probes.daily_budget_usd, ask more "
-                   "rarely, or let queries stop_after_chars")  # fmt: skip
+        yield Line("probe budget", None, f"${budget} a day lasts {hours:.0f} hours on the expected "
+                   f"models alone ({usd_text(whole)}/day): raise probes.daily_budget_usd, probe "
+                   "less often, or set stop_after_chars of the queries")  # fmt: skip
 
 
 def _projection(target: Target, book: Book, budget: Decimal) -> Iterator[str]:

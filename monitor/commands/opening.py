@@ -4,7 +4,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
@@ -64,22 +64,23 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
     """The address of the database: DATABASE_URL, else the embedded one for as long as we run."""
-    with database_and_psql(settings) as (url, _):
+    with ExitStack() as edges:
+        try:
+            url, _ = edges.enter_context(database_and_psql(settings))
+        except EmbeddedFault as fault:
+            stop(str(fault))
         yield url
 
 
 @contextmanager
 def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """The same, with the `psql` line for the embedded one."""
+    """The same, with the `psql` line for the embedded one. Raises EmbeddedFault."""
     given = settings.environment.database_url
     if given is not None:
         yield given.get_secret_value(), None
         return
-    try:
-        with running(settings.environment.monitor_home) as server:
-            yield server.url, server.psql
-    except EmbeddedFault as fault:
-        stop(str(fault))
+    with running(settings.environment.monitor_home) as server:
+        yield server.url, server.psql
 
 
 def named(settings: Settings, url: str) -> str:

@@ -1,6 +1,8 @@
 """Observations for people and for programs: JSON with column names, a table with percentiles."""
 
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +15,10 @@ from monitor.domain import Identity, Observation, Stamp, amount_text
 from monitor.scrub import plain
 
 PERCENTILES = (50, 90, 99)
+COLUMNS = ("query", "probes", "outcome", "ttft p50 ms", "p90", "p99", "max", "total p50",
+           "who answered", "cost USD")  # fmt: skip
+WORDS = ("query", "outcome", "who answered")  # columns that begin at the left
+LEFT_OUT = ("p90", "p99", "total p50", "max", "probes", "cost USD")  # in a narrow terminal, in turn
 
 
 def as_json(observation: Observation) -> str:
@@ -40,26 +46,41 @@ def percentile(values: Sequence[float], share: int) -> float | None:
 def show(observations: Sequence[Observation]) -> None:
     """A row a query: outcomes, TTFT percentiles, who answered, what it cost."""
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    table.add_column("query")
-    table.add_column("probes", justify="right")
-    table.add_column("outcome")
-    for name in ("ttft p50 ms", *(f"p{share}" for share in PERCENTILES[1:]), "max", "total p50"):
-        table.add_column(name, justify="right")
-    table.add_column("who answered")
-    table.add_column("cost USD", justify="right")
     queries = sorted({seen.query for seen in observations})
-    for query in queries:
-        table.add_row(*_row(query, [seen for seen in observations if seen.query == query]))
+    rows = [_row(query, [seen for seen in observations if seen.query == query])
+            for query in queries]  # fmt: skip
     if len(queries) > 1:
-        table.add_section()
-        table.add_row(*_row("all", observations))
+        rows.append(_row("all", observations))
     console = Console(highlight=False)
-    console.print(table)
-    for line in _remarks(observations):
-        console.print(line, markup=False)
+    whole = not console.is_terminal and "COLUMNS" not in os.environ  # a file or a pipe has room
+    for line in (*_lines(rows, sys.maxsize if whole else console.width), *_remarks(observations)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def _lines(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
+    """A table with as many columns as fit, the first left-out ones last in `LEFT_OUT`.
+
+    Where even the fewest do not fit, the figures of each row stand below one another. No word is
+    cut.
+    """
+    left_out = list(LEFT_OUT)
+    for count in range(len(left_out) + 1):
+        table = [[cell for name, cell in zip(COLUMNS, row, strict=True)
+                  if name not in left_out[:count]] for row in (COLUMNS, *rows)]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        if sum(widths) + 2 * (len(widths) - 1) <= width:
+            yield from (_aligned(row, widths, table[0]) for row in table)
+            return
+    for query, *cells in rows:
+        yield query
+        yield from (f"  {name}: {cell}" for name, cell in zip(COLUMNS[1:], cells, strict=True))
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], names: Sequence[str]) -> str:
+    cells = (cell.ljust(width) if name in WORDS else cell.rjust(width)
+             for cell, width, name in zip(row, widths, names, strict=True))  # fmt: skip
+    return "  ".join(cells).rstrip()
 
 
 def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:

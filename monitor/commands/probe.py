@@ -23,7 +23,16 @@ from monitor.commands.opening import (
 from monitor.commands.printing import Done, as_json, progress, show
 from monitor.commands.run import on_the_best_loop
 from monitor.dialects import dialect_of, read
-from monitor.domain import Dialect, Observation, Query, Target, Transcript, Unpriced, usd_text
+from monitor.domain import (
+    Dialect,
+    Observation,
+    Outcome,
+    Query,
+    Target,
+    Transcript,
+    Unpriced,
+    usd_text,
+)
 from monitor.jobs import interpreting
 from monitor.observe import Occasion
 from monitor.settings import Settings
@@ -66,7 +75,7 @@ def probe(
 ) -> None:
     """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
 
-    Interrupted, it tells, and stores, what came back until then.
+    Interrupted, it prints, and stores, what came back until then. Exit 1 when none was answered.
     """
     settings = configuration()
     load = _load(settings, target, query, count, concurrency)
@@ -91,6 +100,8 @@ def probe(
             print(line, file=sys.stderr if as_lines else sys.stdout)
     if status:
         stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
+    if not any(observation.outcome is Outcome.ANSWERED for observation in run.seen):
+        stop(f"none of {len(run.seen)} probes was answered")
 
 
 def _load(

@@ -1,18 +1,26 @@
 """`monitor test-alert`: one real message through the configured channel, and whether it arrived."""
 
 import asyncio
+import sys
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from monitor.commands.opening import configuration, stop
+from monitor.commands.opening import configuration, database_and_psql, stop
 from monitor.commands.run import told_by
 from monitor.domain import ALL, GiveUp, Notice, Sent, Status, TryLater
+from monitor.embedded import EmbeddedFault
 from monitor.messages import render
-from monitor.scrub import redact
+from monitor.notifiers import Console
+from monitor.scrub import plain, redact
+from monitor.settings import Settings
+from monitor.store import Away, Database, SchemaUnknown, outbox, schema
 
 
 def test_alert() -> None:
-    """Send a notice; exit 1 with the channel's reason when it is not taken."""
+    """Send a notice; exit 1 with the channel's reason when it is not taken.
+
+    So without Slack, where the notice is printed and reaches nobody.
+    """
     settings = configuration()
     channel = told_by(settings.environment)
     notice = Notice(
@@ -26,7 +34,39 @@ def test_alert() -> None:
     )
     message = render(notice, runbook_url=settings.file.slack.runbook_url)
     match asyncio.run(channel.send(message)):
+        case Sent() if isinstance(channel, Console):
+            stop("nothing was sent: set SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL")
         case Sent():
             print(f"sent through {channel.channel}")  # noqa: T201
+            _accepted(settings, channel.channel)
         case TryLater(why) | GiveUp(why):
             stop(f"{channel.channel} did not take it: {redact(why, settings.secrets)}")
+
+
+def _accepted(settings: Settings, channel: str) -> None:
+    """A channel that had refused for good takes messages again at once, not at the next recheck.
+
+    An embedded database that was never made is not made for it.
+    """
+    environment = settings.environment
+    if environment.database_url is None and not (environment.monitor_home / "postgres").exists():
+        return
+    try:
+        with database_and_psql(settings) as (url, _):
+            if asyncio.run(_cleared(url, channel)):
+                print("it had refused for good: what waits is sent now")  # noqa: T201
+    except (Away, EmbeddedFault, SchemaUnknown) as trouble:
+        why = plain(redact(str(trouble), settings.secrets))
+        print(f"the database could not be told so: {why}. A channel that refused for good is "  # noqa: T201
+              "tried again within an hour", file=sys.stderr)  # fmt: skip
+
+
+async def _cleared(url: str, channel: str) -> bool:
+    database = Database(url)
+    try:
+        if not schema.fits(await schema.revision(database)):
+            return False
+        async with database.begin() as connection:
+            return await outbox.accepted(connection, channel)
+    finally:
+        await database.close()

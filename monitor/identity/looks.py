@@ -16,6 +16,9 @@ from monitor.identity.tracking import DOUBT_NATS, REMEMBERED, Course, Track, qua
 UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
 CLEAR = 1.1  # nats by which one answer takes a side: three to one
 ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
+_LENGTHS = {"length": "answers", "word length": "words", "sentence length": "sentences",
+            "characters a chunk": "chunks"}  # fmt: skip
+_AMOUNTS = ("bold", "italics", "first person", "spread of chunk lengths")
 _TELLING = 0.8  # standard deviations by which a feature must be off to be named
 _NAMED = 3
 
@@ -189,10 +192,18 @@ def _evidence(rival: Rival, profile: Profile, seen: Features) -> tuple[Evidence,
 def _named(direction: Vector) -> list[str]:
     """The features that are off the most, in words."""
     marks = sorted(zip(direction[SCALARS:], MARKS, strict=True), key=lambda one: -abs(one[0]))
-    return [
-        f"{'more' if off > 0 else 'less'} {name}" for off, name in marks[:_NAMED]
-        if abs(off) >= _TELLING
-    ]  # fmt: skip
+    return [_moved(name, up=off > 0) for off, name in marks[:_NAMED] if abs(off) >= _TELLING]
+
+
+def _moved(name: str, *, up: bool) -> str:
+    """A feature that went up or down: `more commas`, `fewer commas`, `shorter words`."""
+    if name in _LENGTHS:
+        return f"{'longer' if up else 'shorter'} {_LENGTHS[name]}"
+    if name.startswith("ends with"):
+        return f"{'more' if up else 'less'} often {name}"
+    if name in _AMOUNTS:
+        return f"{'more' if up else 'less'} {name}"
+    return f"{'more' if up else 'fewer'} {name}"
 
 
 def _sure(nats: float, profile: Profile) -> float:

@@ -57,10 +57,10 @@ class Course:
             needed = confidence_text(cusum.LIMIT)
             return f"confidence {confidence_text(self.nats)}, {needed} needed"
         if self.spoke < FEWEST:
-            return f"{self.spoke} of {FEWEST} answers"
+            return f"{self.spoke} of the {FEWEST} answers needed match it"
         if len(self.queries) < FEWEST_QUERIES:
-            return f"by answers to one query only, {FEWEST_QUERIES} are needed"
-        return "yet these answers are not like its own either"
+            return f"only answers to one query match it, {FEWEST_QUERIES} queries are needed"
+        return "its captured answers do not match these either"
 
     def after(self, nats: float, query: str, *, vector: Vector, own: Sequence[Vector]) -> "Course":
         """The course after one more answer, seen by the fallback's fingerprint of `own`."""

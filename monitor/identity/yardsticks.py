@@ -207,5 +207,6 @@ def _share(measures: Iterable[Measure]) -> str:
     shares = [100 * (exp(one.off) - 1) for one in measures]
     mean = sum(shares) / len(shares)
     return (
-        f"{len(shares)} answers in a row count {abs(mean):.0f} % {'more' if mean > 0 else 'less'}"
+        f"{len(shares)} answers in a row count {abs(mean):.0f} % "
+        f"{'more' if mean > 0 else 'fewer'} tokens"
     )

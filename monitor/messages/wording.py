@@ -91,6 +91,10 @@ def _seconds(value: float | Decimal) -> str:
     return lasting(timedelta(seconds=float(value)))
 
 
+def _minutes(value: float | Decimal) -> str:
+    return lasting(timedelta(minutes=float(value)))
+
+
 _MONEY = ("spend", "probe_budget")
 _UNITS: Mapping[str, Callable[[float | Decimal], str]] = {
     "ttft": _ms,
@@ -99,4 +103,5 @@ _UNITS: Mapping[str, Callable[[float | Decimal], str]] = {
     "no_data": _seconds,
     "identity_unknown": _share,
     "unpriced": _share,
+    "delivery": _minutes,
 }

@@ -17,6 +17,7 @@ from monitor.notifiers.slack import (
     Answer,
     Blame,
     Refusal,
+    proxy_for,
     reached,
     refused,
     settled,
@@ -35,7 +36,7 @@ class Bot:
     def __init__(
         self, token: str, channel: str, *, base_url: str, timeout_s: int = TIMEOUT_S
     ) -> None:
-        self._into = channel
+        self._into, self._base_url = channel, base_url
         self._client = WebClient(
             token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
         )
@@ -105,7 +106,7 @@ class Bot:
     def _post(self, message: Message, *, thread: str | None = None) -> Answer:
         channel, ts = _place(thread) if thread else (self._into, None)
         content = {name: value for name, value in _content(message).items() if value}
-        return _sent(
+        return self._sent(
             self._client.chat_postMessage,
             channel=channel,
             thread_ts=ts,
@@ -120,7 +121,7 @@ class Bot:
     def _edit(self, reference: str, message: Message) -> Answer:
         channel, ts = _place(reference)
         # Empty blocks and metadata are sent: an edit keeps what it does not name.
-        return _sent(
+        return self._sent(
             self._client.chat_update,
             channel=channel,
             ts=ts,
@@ -130,7 +131,7 @@ class Bot:
 
     def _upload(self, reference: str, picture: bytes, *, title: str) -> Answer:
         channel, ts = _place(reference)
-        return _sent(
+        return self._sent(
             self._client.files_upload_v2,
             channel=channel,
             thread_ts=ts,
@@ -140,13 +141,33 @@ class Bot:
         )
 
     def _identity(self) -> Check | TryLater | Refusal:
-        response = _asked(self._client.auth_test)
+        response = self._asked(self._client.auth_test)
         if not isinstance(response, SlackResponse):
             return response
         scopes = {k.lower(): v for k, v in response.headers.items()}.get("x-oauth-scopes")
         if scopes is not None and SCOPE not in [scope.strip() for scope in scopes.split(",")]:
             return Check(False, f"the bot lacks the scope {SCOPE}")
         return Check(True, plain(f"bot {response.get('user')} of {response.get('team')}"))
+
+    def _sent(self, method: Callable[..., SlackResponse], **arguments: Any) -> Answer:
+        response = self._asked(method, **arguments)
+        if not isinstance(response, SlackResponse):
+            return response
+        channel, ts = response.get("channel"), response.get("ts")
+        return Sent(f"{channel}:{ts}" if channel and ts else None)
+
+    def _asked(
+        self, method: Callable[..., SlackResponse], **arguments: Any
+    ) -> SlackResponse | TryLater | Refusal:
+        self._client.proxy = proxy_for(self._base_url)
+        try:
+            return method(**arguments)
+        except SlackApiError as error:
+            response = error.response
+            word = response.data.get("error") if isinstance(response.data, dict) else None
+            return refused(response.status_code, word, response.headers)
+        except AttributeError:  # the SDK takes any JSON for an object
+            return UNREADABLE
 
 
 def _blames_channel(answer: Answer) -> bool:
@@ -165,24 +186,3 @@ def _content(message: Message) -> dict[str, Any]:
 def _place(reference: str) -> tuple[str, str]:
     channel, _, ts = reference.partition(":")
     return channel, ts
-
-
-def _sent(method: Callable[..., SlackResponse], **arguments: Any) -> Answer:
-    response = _asked(method, **arguments)
-    if not isinstance(response, SlackResponse):
-        return response
-    channel, ts = response.get("channel"), response.get("ts")
-    return Sent(f"{channel}:{ts}" if channel and ts else None)
-
-
-def _asked(
-    method: Callable[..., SlackResponse], **arguments: Any
-) -> SlackResponse | TryLater | Refusal:
-    try:
-        return method(**arguments)
-    except SlackApiError as error:
-        response = error.response
-        word = response.data.get("error") if isinstance(response.data, dict) else None
-        return refused(response.status_code, word, response.headers)
-    except AttributeError:  # the SDK takes any JSON for an object
-        return UNREADABLE

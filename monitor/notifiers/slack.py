@@ -23,6 +23,7 @@ from urllib.error import HTTPError, URLError
 from slack_sdk.errors import SlackRequestError
 
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
+from monitor.environment_proxy import environment_proxy
 from monitor.name_lookup import in_thread
 
 T = TypeVar("T")
@@ -178,12 +179,26 @@ class Calls:
 _calls = Calls()
 
 
+class ProxyFault(ValueError):
+    """The environment names a proxy that cannot be used; the text says which variable."""
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy of the environment for an address of Slack. Raises ProxyFault."""
+    try:
+        return environment_proxy(url)
+    except ValueError as error:
+        raise ProxyFault(str(error)) from None
+
+
 async def reached(call: Callable[[], T]) -> T | TryLater | Refusal:
     """Run one exchange beside the loop. Trouble on the way there and back is a value."""
     try:
         return await _calls.run(partial(_closing, call))
     except InvalidURL:
         return UNUSABLE
+    except ProxyFault as fault:
+        return TryLater(f"Slack cannot be reached: {fault}")
     except HTTPError as error:
         return TryLater(f"Slack answered {error.code}")
     except URLError as error:  # raised before the request was written whole

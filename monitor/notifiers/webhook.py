@@ -4,7 +4,16 @@ from slack_sdk.webhook import WebhookClient
 
 from monitor.domain import Delivery, Message, Sent
 from monitor.notifiers.channel import Check
-from monitor.notifiers.slack import SILENT, TIMEOUT_S, UNREADABLE, Answer, refused, settled, told
+from monitor.notifiers.slack import (
+    SILENT,
+    TIMEOUT_S,
+    UNREADABLE,
+    Answer,
+    proxy_for,
+    refused,
+    settled,
+    told,
+)
 
 
 class Webhook:
@@ -13,6 +22,7 @@ class Webhook:
     channel = "webhook"
 
     def __init__(self, url: str, *, timeout_s: int = TIMEOUT_S) -> None:
+        self._url = url
         self._client = WebhookClient(url, timeout=timeout_s, logger=SILENT, retry_handlers=[])
 
     async def send(
@@ -41,6 +51,7 @@ class Webhook:
         }
         if message.blocks:
             payload["blocks"] = [dict(block) for block in message.blocks]
+        self._client.proxy = proxy_for(self._url)
         reply = self._client.send_dict(payload)
         if reply.status_code != 200:
             return refused(reply.status_code, reply.body, reply.headers)

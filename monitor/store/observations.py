@@ -18,6 +18,7 @@ from sqlalchemy import (
     text,
     tuple_,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -234,6 +235,24 @@ async def discloses(connection: AsyncConnection, target: str, *, most: int = 500
     )
     found: bool | None = await connection.scalar(select(func.bool_or(latest.c.names)))
     return found
+
+
+async def claim_sources(
+    connection: AsyncConnection, target: str, *, most: int = 2_000
+) -> frozenset[str]:
+    """Where the latest answers of the last 7 days name a model: fields, headers and the like."""
+    table = observations.c
+    latest = (
+        select(table.claims)
+        .where(table.target == target, table.started_at > func.now() - timedelta(days=7))
+        .where(table.started_at <= func.now() + AHEAD)
+        .order_by(table.started_at.desc())
+        .limit(most)
+        .subquery()
+    )
+    claim = func.jsonb_array_elements(latest.c.claims, type_=JSONB)
+    found = await connection.scalars(select(claim.op("->>")("source")).distinct())
+    return frozenset(found)
 
 
 async def configurations(

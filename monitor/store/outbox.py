@@ -268,6 +268,17 @@ async def recheck(connection: AsyncConnection, channel: str) -> None:
     )
 
 
+async def accepted(connection: AsyncConnection, channel: str) -> bool:
+    """A channel took a message outside the outbox. Returns whether it had refused for good."""
+    refused = channels.c.broken_since.is_not(None)
+    found = await connection.execute(
+        update(channels)
+        .where(channels.c.channel == channel, refused)
+        .values(paused_until=None, broken_since=None, broken_why=None)
+    )
+    return bool(found.rowcount)
+
+
 # An edit alone notifies nobody. The two clocks may differ: never before the opening.
 _NOTIFIED = text("""
     UPDATE incidents AS i

@@ -10,17 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from monitor import __version__
 from monitor.domain import Target
+from monitor.environment_proxy import environment_proxy, variable_of
 from monitor.wire import tls
 from monitor.wire.trouble import Trouble, reason
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
 
 
@@ -53,9 +51,15 @@ async def fetch(
     its `ca_file`, too. Without one it goes through the environment's proxies, as Slack does;
     loopback is always reached directly.
     """
+    through = ""
+    try:
+        proxy = environment_proxy(url) if target is None else target.proxy
+    except ValueError as error:
+        return Fetched(trouble=str(error))
+    if proxy is not None:
+        through = f" through the proxy ({variable_of(url) if target is None else 'proxy'})"
     try:
         async with asyncio.timeout(timeout_s):
-            proxy = _environment_proxy(url) if target is None else target.proxy
             client = httpx.AsyncClient(
                 headers={**_OURS, **headers},
                 verify=tls.context(target.ca_file if target else None),
@@ -68,28 +72,18 @@ async def fetch(
     except Trouble as trouble:
         return Fetched(trouble=trouble.detail)
     except (TimeoutError, httpx.TimeoutException):
-        return Fetched(trouble=f"no whole reply within {timeout_s:g} s")
+        return Fetched(trouble=f"no whole reply within {timeout_s:g} s{through}")
     except httpx.ProxyError:
-        return Fetched(trouble="the proxy declined: look at its address and credentials")
+        return Fetched(trouble=f"no connection{through}, which declined: check its address and "
+                       "credentials")  # fmt: skip
     except httpx.ConnectError as error:
-        return Fetched(trouble=f"no connection: {_reason(error)}")
+        return Fetched(trouble=f"no connection{through}: {_reason(error)}")
     except httpx.RemoteProtocolError:
         return Fetched(trouble="the reply is not whole HTTP")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
-        return Fetched(trouble="the request is not valid HTTP: look at the address and the key")
+        return Fetched(trouble="the request is not valid HTTP: check the address and the key")
     except httpx.TransportError:
         return Fetched(trouble="the connection was lost")
-
-
-def _environment_proxy(url: str) -> str | None:
-    """What HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY say of this address."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    if host in _LOOPBACK or proxy_bypass(host):
-        return None
-    named = getproxies()
-    found = named.get(parts.scheme) or named.get("all")
-    return found if found is None or "://" in found else f"http://{found}"
 
 
 async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> Fetched:

@@ -243,6 +243,8 @@ def test_no_state_of_monitor_home_ends_a_command_in_a_traceback(tmp_path: Path, 
         if command in ("run", "check", "report", "incidents list", "export"):
             assert ended.status
             assert "MONITOR_HOME" in ended.said
+        if command == "check":
+            assert "FAULT   database: The embedded Postgres cannot use" in ended.out
 
 
 class Full:
@@ -304,6 +306,13 @@ def test_a_full_or_closed_output_ends_no_command_in_a_traceback(
         ends_well(ended)
         if ended.status:
             assert "no space left" in ended.err or "monitor: " in ended.err, ended.err
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "probe --help", "baseline --help"])
+def test_help_on_a_full_disk_is_a_sentence(home: Path, arguments: str) -> None:
+    ended = run(arguments, home=home, stdout=Full())
+    ends_well(ended, failing=True)
+    assert "no space left" in ended.err
 
 
 FILES = (("report", "--html"), ("report", "--png"), ("export", "--out"), ("probe", "--record"))

@@ -77,7 +77,7 @@ CASES = {
         since=NOON - timedelta(minutes=6),
         facts={
             "What moved": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
-            "less emoji); whose they are is not known.",
+            "fewer emoji); whose they are is not known.",
             "TTFT": "1127 ms, before 843 ms",
             "Cost a query": "not known, because the model is not, before $0.000152",
         },

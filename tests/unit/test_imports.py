@@ -23,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "digest",
     ),
     ("observe",),
-    ("name_lookup",),
+    ("name_lookup", "environment_proxy"),
     (
         "settings",
         "wire",

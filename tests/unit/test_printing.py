@@ -44,3 +44,28 @@ def test_a_line_of_json_names_both_ends() -> None:
     line = as_json(changed())
     assert '"cost_usd": null' in line
     assert '"cost_low_usd": "0.000200", "cost_high_usd": "0.001100"' in line
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 160])
+def test_no_terminal_is_too_narrow_for_whole_words(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show([observation(query="opening-a-company"), UNPRICED])
+    said = capsys.readouterr().out
+    for word in ("opening-a-company", "answered", "900.0", "meta-llama/llama-4-scout", "ttft p50"):
+        assert word in said
+    assert "…" not in said
+    if columns >= 100:
+        lines = said.splitlines()
+        assert lines[0].startswith("query")
+        assert all(len(line) <= columns for line in lines)
+
+
+def test_a_file_or_a_pipe_takes_the_whole_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    show([observation()])
+    head = capsys.readouterr().out.splitlines()[0]
+    assert all(name in head for name in ("p90", "p99", "max", "total p50", "cost USD"))

@@ -247,7 +247,7 @@ def test_the_verdict_believes_counts_before_names_that_may_be_echoes(
 def test_the_reason_is_a_sentence() -> None:
     who = judge((), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_answers(*theirs[:3]))
     assert who.reason == (
-        "By token counts, 3 answers in a row count 10 % more than 30 confirmed answers of "
+        "By token counts, 3 answers in a row count 10 % more tokens than 30 confirmed answers of "
         f"{LLAMA} did."
     )
 

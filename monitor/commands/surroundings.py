@@ -1,0 +1,38 @@
+"""What `monitor check` says of the environment: variables nobody reads, proxies, the spool."""
+
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+
+from monitor import environment_proxy
+from monitor.commands.lines import Line
+from monitor.settings import Environment, Settings
+from monitor.settings.secret_values import REFERENCE
+
+_CLOSE = 0.82  # likeness of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
+_SET_BY_OTHERS = "FLY_"
+
+
+def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[Line]:
+    """A warning for everything in the environment that was meant for us and is not used."""
+    yield from _unread(settings, variables)
+    for fault in environment_proxy.faults():
+        yield Line("proxy", None, f"{fault}. Slack, provider accounts, price list and heartbeat "
+                   "are not reached")  # fmt: skip
+
+
+def _unread(settings: Settings, variables: Mapping[str, str]) -> Iterator[Line]:
+    known = [name.upper() for name in Environment.model_fields]
+    wanted = [name for name in known if name not in variables
+              and not name.startswith(_SET_BY_OTHERS)]  # fmt: skip
+    referred = {
+        name
+        for section in settings.file.targets.values()
+        for template in section.headers.values()
+        for name in REFERENCE.findall(template)
+    }
+    for name in sorted(variables.keys() - referred - set(known)):
+        upper = name.upper()
+        if upper.startswith("MONITOR_") and not name.startswith("MONITOR_"):
+            yield Line("environment", None, f"{name} is not read: write it in capitals")
+        elif close := get_close_matches(upper, wanted, n=1, cutoff=_CLOSE):
+            yield Line("environment", None, f"{name} is not read; did you mean {close[0]}?")

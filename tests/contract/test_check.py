@@ -1,0 +1,87 @@
+"""`monitor check` over a real database: what it says of delivery, of `psql`, of stored claims.
+
+The warnings that need no database are in tests/unit/test_check_warnings.py.
+"""
+
+import asyncio
+import re
+import shlex
+import subprocess
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.embedded import running
+from monitor.store import Database, observations
+from tests.contract.cli import run
+from tests.facts import observation
+
+CONFIGURATION = """
+[targets.rag]
+url = "http://127.0.0.1:9"
+dialect = "bali_zero"
+expected_models = ["meta-llama/llama-4-scout"]
+untrusted = ["ai_usde"]
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+"""
+NOTICE = text(
+    "INSERT INTO outbox (id, incident, notice, status, created_at, due_at, attempts) VALUES "
+    "(gen_random_uuid(), NULL, '{}', 'NOTICE', now() - interval '5 minutes', now(), 0)"
+)
+BROKEN = text(
+    "INSERT INTO channels (channel, broken_since, broken_why, paused_until) VALUES "
+    "('webhook', now(), 'Slack refuses: no_team', now() + interval '1 hour')"
+)
+LATELY = datetime.now(UTC) - timedelta(minutes=5)
+SEEN = observation(started_at=LATELY, slot=LATELY)
+WEBHOOK = "http://127.0.0.1:9/services/x"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "monitor.toml").write_text(CONFIGURATION)
+    return tmp_path
+
+
+async def stored(database: Database, work: Callable[[AsyncConnection], Awaitable[object]]) -> None:
+    async with database.begin() as connection:
+        await work(connection)
+
+
+async def test_what_does_not_arrive_is_said(
+    home: Path, database: Database, database_url: str
+) -> None:
+    await stored(
+        database, lambda c: observations.add(c, [observation(started_at=LATELY, slot=LATELY)])
+    )
+    given = {"DATABASE_URL": database_url, "SLACK_WEBHOOK_URL": WEBHOOK}
+    first = await asyncio.to_thread(run, "check", home=home, **given)
+    assert "ok      delivery: no message waits for webhook" in first.out
+    assert 'warning untrusted of rag: no answer of the last 7 days has the source "ai_usde"' in (
+        first.out
+    )
+    await stored(database, lambda c: c.execute(NOTICE))
+    second = await asyncio.to_thread(run, "check", home=home, **given)
+    assert "warning delivery: 1 messages wait, the oldest for 5 min" in second.out
+    await stored(database, lambda c: c.execute(BROKEN))
+    third = await asyncio.to_thread(run, "check", home=home, **given)
+    assert "FAULT   delivery: webhook has refused everything since" in third.out
+    assert third.status == 1
+
+
+def test_the_psql_and_pg_dump_lines_work_as_printed(home: Path) -> None:
+    with running(home / "state"):
+        ended = run("check", home=home, DATABASE_URL=None)
+        lines = {line.split(": ")[0].split()[-1]: line for line in ended.out.splitlines()}
+        psql = lines["database"].rpartition("runs: ")[2]
+        (dump,) = re.findall("`(.*)`", lines["retention"])
+        for line in (f"{psql} -Atc 'SELECT 41 + 1'", f"{dump} --schema-only"):
+            made = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60)
+            assert made.returncode == 0, made.stderr
+            assert "42" in made.stdout or "PostgreSQL database dump" in made.stdout

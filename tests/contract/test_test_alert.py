@@ -1,0 +1,73 @@
+"""`monitor test-alert`: whether a message reaches people, and what its success changes."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from monitor.store import Database, outbox
+from tests.contract.cli import run
+from tests.contract.test_check import BROKEN, CONFIGURATION, stored
+from tests.scripted import scripted, whole
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    (tmp_path / "monitor.toml").write_text(CONFIGURATION)
+    return tmp_path
+
+
+def test_without_slack_nothing_is_sent_and_the_status_says_so(home: Path) -> None:
+    ended = run("test-alert", home=home, DATABASE_URL=None)
+    assert ended.status == 1
+    assert "NOTICE test" in ended.out
+    assert "nothing was sent: set SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL" in (
+        ended.err
+    )
+    assert not (home / "state").exists(), "no database is made for it"
+
+
+async def test_a_channel_that_refused_for_good_is_tried_again_at_once(
+    home: Path, database: Database, database_url: str
+) -> None:
+    await stored(database, lambda c: c.execute(BROKEN))
+    async with scripted(whole(200, b"ok")) as slack:
+        given = {"DATABASE_URL": database_url, "SLACK_WEBHOOK_URL": slack.url}
+        ended = await asyncio.to_thread(run, "test-alert", home=home, **given)
+        again = await asyncio.to_thread(run, "test-alert", home=home, **given)
+    assert ended.out == (
+        "sent through webhook\nit had refused for good: what waits is sent now\n"
+    ), ended.said
+    assert again.out == "sent through webhook\n"
+    async with database.begin() as connection:
+        assert (await outbox.backlog(connection, "webhook")).broken_since is None
+        paused = await connection.scalar(text("SELECT paused_until FROM channels"))
+    assert paused is None
+
+
+async def test_a_refused_message_leaves_the_channel_as_it_was(
+    home: Path, database: Database, database_url: str
+) -> None:
+    await stored(database, lambda c: c.execute(BROKEN))
+    async with scripted(whole(404, b"no_team")) as slack:
+        ended = await asyncio.to_thread(run, "test-alert", home=home, DATABASE_URL=database_url,
+                                        SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
+    assert ended.status == 1
+    async with database.begin() as connection:
+        assert (await outbox.backlog(connection, "webhook")).broken_since is not None
+
+
+@pytest.mark.parametrize("address", ["postgresql://u:s3cretword@127.0.0.1:1/d", None])
+async def test_a_message_that_arrived_is_a_success_whatever_the_database(
+    home: Path, address: str | None
+) -> None:
+    (home / "state").mkdir()
+    (home / "state" / "postgres").write_text("no directory")
+    async with scripted(whole(200, b"ok")) as slack:
+        ended = await asyncio.to_thread(run, "test-alert", home=home, DATABASE_URL=address,
+                                        SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
+    assert ended.status == 0
+    assert ended.out == "sent through webhook\n"
+    assert "tried again within an hour" in ended.err
+    assert "s3cretword" not in ended.err

@@ -1,0 +1,180 @@
+"""`monitor check` warns of everything that leaves a rule without something to judge.
+
+A table: a whole configuration that warns of nothing, and what each single change makes it say.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from monitor import identity, pricing
+from monitor.commands import blindness, check, surroundings
+from monitor.rules import RULES
+from monitor.settings import Settings, load
+from monitor.store.outbox import Backlog
+
+GOOD = """
+[targets.rag]
+url = "https://rag.example.com"
+dialect = "bali_zero"
+daily_queries = 300
+{target}
+expected_models = ["meta-llama/llama-4-scout"]
+fallback_models = ["anthropic/claude-haiku-4-5"]
+[[targets.rag.queries]]
+id = "hi"
+text = "Hi"
+prompt_tokens = 30
+{rest}
+"""
+ENVIRONMENT = {
+    "OPENROUTER_API_KEY": "sk-or-v1-0000",
+    "HEARTBEAT_URL": "https://ping.example.com/x",
+}
+MODELS = ('expected_models = ["meta-llama/llama-4-scout"]\n'
+          'fallback_models = ["anthropic/claude-haiku-4-5"]')  # fmt: skip
+EVERY_DAY = 'days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
+
+
+def settings(tmp_path: Path, *, target: str = "", rest: str = "", models: str = MODELS,
+             without: str = "", **more: str) -> Settings:  # fmt: skip
+    path = tmp_path / "monitor.toml"
+    path.write_text(GOOD.replace(MODELS, models).format(target=target, rest=rest))
+    given = {k: v for k, v in ENVIRONMENT.items() if k != without}
+    return load({"MONITOR_CONFIG": str(path), **given, **more})
+
+
+def said(found: Settings) -> list[str]:
+    book = pricing.book(found.file.prices, same=identity.same)
+    used = check._used(found, book)
+    lines = (*blindness.warnings(found, used), *check._budget(found, book))
+    assert all(line.good is None for line in lines)
+    return [f"{line.what}: {line.says}" for line in lines]
+
+
+def test_a_whole_configuration_warns_of_nothing(tmp_path: Path) -> None:
+    assert said(settings(tmp_path)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        *(({"rest": f"[rules.{name}]\nenabled = false"}, f"rules: switched off: {name}")
+          for name in RULES),
+        ({"without": "OPENROUTER_API_KEY"}, "rule key: no provider key is set "
+         "(OPENROUTER_API_KEY, ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key "
+         "is not noticed"),
+        ({"without": "HEARTBEAT_URL"}, "heartbeat: HEARTBEAT_URL is not set: nobody is told when "
+         "the worker itself stops"),
+        ({"models": MODELS.replace("anthropic/claude-haiku-4-5", "Llama-4-Scout")},
+         "models of rag: meta-llama/llama-4-scout: both expected and fallback, so its answers "
+         "count as expected: remove it from one list"),
+        ({"models": MODELS.partition("\n")[0]}, "models of rag: no fallback_models: a fallback is "
+         "noticed, its price and its writing style are not known beforehand"),
+        ({"models": MODELS.replace("claude-haiku-4-5", "no-such-model-9")},
+         "rule spend: no price for anthropic/no-such-model-9: sums of money are lower bounds; add "
+         '[prices."MODEL"]'),
+        ({"rest": '[prices."mistral-large"]\ninput = "1"\noutput = "2"'},
+         "price of mistral-large: no target declares this model: correct its name, if it is meant "
+         "for one that is declared"),
+        ({"target": 'first_token_deadline = "1s"'}, "rule ttft: limit_ms = 1200 is not below "
+         "first_token_deadline of rag (1000 ms): a slow answer ends as a timeout first. Lower the "
+         "limit, or raise the deadline"),
+        ({"rest": f'[[maintenance]]\n{EVERY_DAY}\nfrom = "00:00"\nto = "00:00"'},
+         "maintenance 1: never ends: rule all of target all is never sent. Shorten it"),
+        ({"target": 'every = "1s"', "rest": "[probes]\ndaily_budget_usd = 100"},
+         "probe budget: probes.max_per_day = 20000 lasts 6 hours a day (86400 probes are due): "
+         "raise it, or probe less often"),
+        ({"rest": '[probes]\ndaily_budget_usd = "0.0001"'}, "probe budget: $0.0001 a day lasts "),
+    ],
+)  # fmt: skip
+def test_each_blind_spot_is_named(tmp_path: Path, change: dict[str, str], warning: str) -> None:
+    found = settings(tmp_path, **change)
+    assert [line for line in said(found) if line.startswith(warning)], said(found)
+
+
+def test_spend_without_traffic_or_key_counts_probes_alone(tmp_path: Path) -> None:
+    found = settings(tmp_path, target="#", without="OPENROUTER_API_KEY",
+                     MONITOR_TARGETS__RAG__DAILY_QUERIES="0")  # fmt: skip
+    assert (
+        "rule spend: daily_queries = 0 for rag and no provider key: only our own probes are "
+        "counted; set one of them"
+    ) in said(found)
+
+
+def test_a_window_for_a_rule_that_is_off_is_named(tmp_path: Path) -> None:
+    window = f'[[maintenance]]\n{EVERY_DAY}\nfrom = "01:00"\nto = "02:00"\nrule = "ttft"\n'
+    found = settings(tmp_path, rest=f"{window}[rules.ttft]\nenabled = false")
+    assert "maintenance 1: rule ttft is switched off: remove the window" in said(found)
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"SLACK_WEBHOOK": "x"}, "SLACK_WEBHOOK is not read; did you mean SLACK_WEBHOOK_URL?"),
+        ({"SLACK_TOKEN": "x"}, "SLACK_TOKEN is not read; did you mean SLACK_BOT_TOKEN?"),
+        ({"HEARTBEATURL": "x"}, "HEARTBEATURL is not read; did you mean HEARTBEAT_URL?"),
+        ({"OPENROUTER_KEY": "x"}, "OPENROUTER_KEY is not read; did you mean OPENROUTER_API_KEY?"),
+        ({"DATABASE_URI": "x"}, "DATABASE_URI is not read; did you mean DATABASE_URL?"),
+        ({"database_url": "x"}, "database_url is not read; did you mean DATABASE_URL?"),
+        ({"monitor_probes__max_per_day": "1"},
+         "monitor_probes__max_per_day is not read: write it in capitals"),
+        ({"SERVICE_KEY": "x", "PATH": "x", "HOME": "x", "FLY_APP_NAME": "x", "LANG": "C"}, None),
+        ({"SLACK_TOKEN": "x", "SLACK_BOT_TOKEN": "y"}, None),
+    ],
+)  # fmt: skip
+def test_a_variable_that_nobody_reads_is_named(
+    tmp_path: Path, variables: dict[str, str], says: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    found = [line.says for line in surroundings.lines(settings(tmp_path), variables)]
+    assert found == ([] if says is None else [says])
+
+
+def test_a_variable_that_a_header_refers_to_is_read(tmp_path: Path) -> None:
+    found = settings(tmp_path, target='headers = { A = "${OPENAI_KEY}" }', OPENAI_KEY="k")
+    assert not list(surroundings.lines(found, {"OPENAI_KEY": "k"}))
+
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "good", "says"),
+    [
+        (Backlog(0, None, None, None), True, "no message waits for bot"),
+        (Backlog(3, NOW - timedelta(minutes=5), None, None), None,
+         "3 messages wait, the oldest for 5 min: a running worker sends them"),
+        (Backlog(3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack refuses: no_team"),
+         False, "bot has refused everything since 2026-11-22 11:00 UTC (Slack refuses: no_team), "
+         "3 messages wait: correct the settings of Slack, then run `monitor test-alert`"),
+    ],
+)  # fmt: skip
+def test_messages_that_do_not_arrive_are_named(
+    waiting: Backlog, good: bool | None, says: str
+) -> None:
+    line = blindness.delivery("bot", waiting, now=NOW)
+    assert (line.good, line.says) == (good, says)
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored", "says"),
+    [
+        ('"model"', ["model", "provider"], None),
+        ('"text", "token count"', ["model"], None),
+        ('"modle"', [], None),
+        ('"modle"', ["model"],
+         'no answer of the last 7 days has the source "modle"; did you mean "model"?'),
+        ('"x"', ["model"], 'no answer of the last 7 days has the source "x"; known here: model, '
+         "text, token count"),
+    ],
+)  # fmt: skip
+def test_an_untrusted_source_that_no_answer_has_is_named(
+    tmp_path: Path, listed: str, stored: list[str], says: str | None
+) -> None:
+    target = settings(tmp_path, target=f"untrusted = [{listed}]").targets["rag"]
+    found = [line.says for line in blindness.untrusted(target, frozenset(stored))]
+    assert found == ([] if says is None else [says])
