@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from monitor.commands.opening import stop
+from monitor.commands.opening import BAD_INPUT, stop
 from monitor.demo.story import play
 from monitor.embedded import EmbeddedFault, running
 from monitor.settings import load
@@ -17,6 +17,8 @@ def demo(*, html: Path | None, keep: bool) -> None:
     """Play the story; exit 0 when it was told to the end."""
     from rich.console import Console
 
+    if html is not None:
+        _writable(html)
     show = Console(highlight=False)
     with ExitStack() as edges:
         home = Path(edges.enter_context(tempfile.TemporaryDirectory(prefix="rag-monitor-")))
@@ -36,3 +38,15 @@ def demo(*, html: Path | None, keep: bool) -> None:
             written(server.url, html, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
             show.print(f"Report written to {html}", markup=False)
     raise SystemExit(status)
+
+
+def _writable(path: Path) -> None:
+    """End the command now, not after a minute, where the page cannot be written."""
+    fresh = not path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        stop(f"--html {path}: {error.strerror}; name a file that can be written", BAD_INPUT)

@@ -22,7 +22,6 @@ class Webhook:
     channel = "webhook"
 
     def __init__(self, url: str, *, timeout_s: int = TIMEOUT_S) -> None:
-        self._url = url
         self._client = WebhookClient(url, timeout=timeout_s, logger=SILENT, retry_handlers=[])
 
     async def send(
@@ -51,7 +50,7 @@ class Webhook:
         }
         if message.blocks:
             payload["blocks"] = [dict(block) for block in message.blocks]
-        self._client.proxy = proxy_for(self._url)
+        self._client.proxy = proxy_for(self._client.url)
         reply = self._client.send_dict(payload)
         if reply.status_code != 200:
             return refused(reply.status_code, reply.body, reply.headers)

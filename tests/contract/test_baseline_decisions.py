@@ -295,6 +295,23 @@ def test_the_expected_model_is_not_captured_while_another_one_may_answer(
     assert "nothing was answered" in other.stderr, "under its own name it may be captured"
 
 
+@pytest.mark.parametrize("rule", ["fallback", "model_changed"])
+def test_a_target_without_expected_models_is_guarded_by_its_baseline(
+    rule: str, run: Any, home: Path, database_url: str
+) -> None:
+    file = home / "monitor.toml"
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(line for line in lines if "expected_models" not in line))
+    prepared(database_url)
+    number = opened(database_url, rule)
+    recorded = str(recorded_file(home, 30))
+    ended = run("capture", "--model", LLAMA, "--from", recorded)
+    assert ended.exit_code == 2, ended.stdout
+    assert f"nothing was captured: incident #{number} ({rule}) is open" in ended.stderr
+    assert run("capture", "--model", HAIKU, "--from", recorded).exit_code == 0, "its own name"
+    assert run("capture", "--model", LLAMA, "--from", recorded, "--yes").exit_code == 0
+
+
 def recorded_file(home: Path, count: int) -> Path:
     """Transcripts of good answers to the first query, as `probe --record` writes them."""
     file = home / "recorded.jsonl"

@@ -6,6 +6,7 @@ The commands come from the program: a new one is tried without being named here.
 import resource
 import socketserver
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -351,3 +352,24 @@ def test_an_export_into_a_device_leaves_the_device(home: Path, database_url: str
     ends_well(run("export", "--out", "/dev/null", home=home, DATABASE_URL=database_url),
               failing=False)  # fmt: skip
     assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", "file", "file/below", "n" * 200])
+def test_a_demo_without_a_usable_folder_ends_in_a_sentence(
+    tmp_path: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / ("n" * 200)).mkdir()  # too long for the address of a socket
+    (tmp_path / ("n" * 200)).chmod(0o600)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / place))
+    ends_well(run("demo", home=tmp_path), failing=True)
+
+
+@pytest.mark.parametrize("page", ["/proc/nowhere/page.html", "folder", "file/page.html"])
+def test_a_demo_whose_page_cannot_be_written_does_not_begin(tmp_path: Path, page: str) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    ended = run("demo", "--html", str(tmp_path / page), home=tmp_path)
+    ends_well(ended, failing=True)
+    assert f"--html {tmp_path / page}: " in ended.err
+    assert not ended.out

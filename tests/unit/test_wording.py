@@ -40,6 +40,7 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     ("spend", Decimal(0), "$0.00"),
     ("down", Decimal("5.000"), "5"),
     ("no_data", 905.0, "15 min"),
+    ("delivery", 15.0, "15 min"),
     ("ttft", float("inf"), "inf"),
     ("spend", Decimal("1E+400"), "1e+400"),
 ])  # fmt: skip
