@@ -189,14 +189,16 @@ def test_each_parameter_of_a_header_is_a_secret(tmp_path: Path) -> None:
         '[rules.ttft]\nenabled = ["S3cretW0rd"]',
         'S3cretW0rd = 1',
         '[rules.S3cretW0rd]',
-        '[targets.rag.options]\npath = "x y?k=S3cretW0rd"\nx = 1',
+        '[targets.rag.options]\npath = ["x?k=S3cretW0rd"]',
         '[targets.rag.options]\nbody = "user S3cretW0rd"',
+        '[targets.rag.options]\nbody = { user = "S3cretW0rd" }\npath = ["x"]\nS3cretW0rd = 1',
     ],
 )  # fmt: skip
 def test_a_fault_shows_nothing_that_may_be_a_secret_in_a_wrong_place(
     tmp_path: Path, wrong: str
 ) -> None:
-    text = f"{wrong}\n{GOOD}" if "=" in wrong.splitlines()[0] else f"{GOOD}\n{wrong}\n"
+    good = GOOD.replace('"bali_zero"', '"openai_chat"\nmodel = "m"')
+    text = f"{wrong}\n{good}" if "=" in wrong.splitlines()[0] else f"{good}\n{wrong}\n"
     found = faults(tmp_path, text)
     assert found
     assert "S3cretW0rd" not in "\n".join(found)
