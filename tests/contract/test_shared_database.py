@@ -15,7 +15,9 @@ import pytest
 from sqlalchemy import make_url
 
 from monitor.store import REVISION, Database, DatabaseBusy, observations, roles, schema
+from tests.contract.cli import run
 from tests.contract.past import TODAY, asked
+from tests.contract.test_every_command import CONFIGURATION
 from tests.contract.test_roles import as_role, plain
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
@@ -197,6 +199,20 @@ def _drop(url: str) -> None:
         for role in ("monitor_reader", "monitor_writer", "modest"):
             admin.execute(f"DROP OWNED BY {role} CASCADE")  # type: ignore[arg-type]
         admin.execute("DROP ROLE monitor_reader, monitor_writer, modest")
+
+
+def test_check_says_what_else_the_reader_may_do(database_url: str, tmp_path: Path) -> None:
+    (tmp_path / "monitor.toml").write_text(CONFIGURATION)
+    url = plain(database_url)
+    assert roles.ensure(database_url) is None
+    assert "role monitor_reader" not in run("check", home=tmp_path, DATABASE_URL=url).said
+    with psycopg.connect(url, autocommit=True) as owner:
+        owner.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
+        try:
+            said = run("check", home=tmp_path, DATABASE_URL=url).said
+        finally:
+            owner.execute("REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC")
+    assert "role monitor_reader: may store large objects: run REVOKE EXECUTE" in said
 
 
 def test_grants_outlive_a_step_down_and_up(database_url: str) -> None:
