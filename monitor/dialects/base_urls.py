@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,7 +49,7 @@ _WHOLE = (
 class _Base:
     """One row of the table."""
 
-    host: str  # the end of the host's name; "" for any
+    host: str  # the host's name, with `*`, or its end; "" for any
     path: tuple[str, ...]  # the last segments; empty: no path at all
     query: str
     dialects: frozenset[str]  # empty: all
@@ -57,7 +58,7 @@ class _Base:
     def fits(self, host: str, have: Sequence[str], query: str, dialect: str) -> bool:
         if self.dialects and dialect not in self.dialects:
             return False
-        if self.host and host != self.host and not host.endswith(f".{self.host}"):
+        if self.host and not (fnmatchcase(host, self.host) or host.endswith(f".{self.host}")):
             return False
         return self.query in query and (_ends(have, self.path) if self.path else not have)
 

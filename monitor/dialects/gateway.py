@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 
-from monitor.dialects.fields import money
+from monitor.dialects.charges import amount
 from monitor.domain import Claim, ClaimKind, Heard, Usage
 
 _ROWS = tomllib.loads(
@@ -36,5 +36,10 @@ def overhear(headers: Mapping[str, str]) -> Heard:
         *(Claim(ClaimKind.HEADER, "id", headers[name]) for name in _IDS if headers.get(name)),
         *(Claim(ClaimKind.HOST, name, headers[name]) for name in _HOSTS if headers.get(name)),
     ]
-    cost = next((usd for name in _CHARGES if (usd := money(headers.get(name)))), None)
-    return Heard(claims=tuple(claims), usage=Usage(cost_usd=cost) if cost else None)
+    stated = [amount(headers[name]) for name in _CHARGES if headers.get(name)]
+    cost = next((one.usd for one in stated if one.usd), None)
+    faults = tuple(one.fault for one in stated if one.fault)
+    charged = cost is not None or faults
+    return Heard(
+        claims=tuple(claims), usage=Usage(cost_usd=cost, faults=faults) if charged else None
+    )

@@ -161,11 +161,15 @@ def test_another_price_is_another_cost_where_the_provider_did_not_charge(
     floor = replace(reported, cost_source=CostSource.ESTIMATED, rates=least)
     charged = replace(reported, cost_usd=Decimal("0.5"), cost_source=CostSource.PROVIDER, rates={})
     cut = replace(charged, cost_source=CostSource.ESTIMATED)
-    more = f'[prices."{HAIKU}"]\ninput = "2"\noutput = "10"\n'
-    derived(series([reported, floor, charged, cut]), more=more)
+    hour = replace(reported, cache_write_tokens=500, rates=RATES | {"cache_write_1h_tokens": "200"})
+    more = (f'[prices."{HAIKU}"]\ninput = "2"\noutput = "10"\n'
+            'cache_write = "4"\ncache_write_1h = "20"\n')  # fmt: skip
+    derived(series([reported, floor, charged, cut, hour]), more=more)
+    # of the last: 500 × 2 + 300 × 4 + 200 × 20 + 200 × 10
     double, half = Decimal("0.004"), Decimal("0.5")
     assert [row[2:] for row in rows(database_url, ROWS)] == [
         (double, "reported"), (double, "estimated"), (half, "provider"), (half, "estimated"),
+        (Decimal("0.0082"), "reported"),
     ]  # fmt: skip
     said_of = "SELECT rates->>'prompt_tokens', rates->>'input' FROM observations ORDER BY slot"
     assert rows(database_url, said_of)[:2] == [(None, "2"), ("at least 1000", "2")]

@@ -63,6 +63,27 @@ def test_a_count_decides_where_the_body_is_not_trusted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("charge", "usd", "faults"),
+    [
+        ("0.0000123", "0.0000123", ()),
+        ("1.23e-05", "0.0000123", ()),
+        ("$0.01", "0.01", ()),
+        ("0.0", None, ()),
+        ("None", None, ()),
+        ("nan", None, ("charge of nan is no amount",)),
+        ("-0.5", None, ("implausible cost_usd: -0.5",)),
+        ("0.01 EUR", None, ("charge of 0.01 EUR is not in USD",)),
+    ],
+)
+def test_a_charge_in_a_header_is_read_like_any_other(
+    charge: str, usd: str | None, faults: tuple[str, ...]
+) -> None:
+    reply = heard({"x-litellm-response-cost": charge}, {"choices": [{"delta": {"content": "Hi"}}]})
+    assert reply.usage.cost_usd == (None if usd is None else Decimal(usd))
+    assert reply.faults == faults
+
+
+@pytest.mark.parametrize(
     "header", ["cf-aig-provider", "x-portkey-provider", "x-portkey-last-used-option-index"]
 )
 def test_where_a_model_ran_is_kept_and_never_weighed(header: str) -> None:
