@@ -357,10 +357,10 @@ def test_alert() -> None:
 
 def _span(text: str) -> timedelta:
     """A duration as the configuration writes it; typer's own words when it is none."""
-    from monitor.settings.values import duration
+    from monitor.settings.values import duration, positive
 
     try:
-        return duration(text)
+        return positive(duration(text))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -181,9 +181,19 @@ async def _target(target: Target) -> Line:
                         target=target)  # fmt: skip
     what, address = f"target {target.name}", shown(target.url)
     if reply.status is None:
-        return Line(what, False, f"url = {address}: {reply.trouble}. Correct the address, or "
-                    "start the service")  # fmt: skip
+        return Line(what, False, f"url = {address}: {reply.trouble}. "
+                    f"{_remedy(target, reply.trouble or '')}")  # fmt: skip
     return Line(what, True, f"{address} answers (HTTP {reply.status})")
+
+
+def _remedy(target: Target, trouble: str) -> str:
+    """What to correct where a target cannot be reached."""
+    key = f"targets.{target.name}"
+    if target.ca_file is not None and trouble.startswith("CA file"):
+        return f"Correct {key}.ca_file"
+    if target.proxy is not None:
+        return f"Correct {key}.proxy or {key}.url, or start the proxy and the service"
+    return "Correct the address, or start the service"
 
 
 def _request(target: Target, settings: Settings) -> Line:

@@ -54,6 +54,9 @@ def show(number: int) -> None:
 def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     """Silence a rule, a target, or both, for a reason and a time."""
     settings = configuration()
+    reason = reason.strip()
+    if not reason:
+        stop("--reason is empty: say why, everybody who looks at the incident reads it", BAD_INPUT)
     rule, target = _known(settings, rule, target)
     until = datetime.now(UTC) + span
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from tempfile import TemporaryFile
 
 from monitor import environment_proxy
 from monitor.commands.lines import Line
@@ -15,9 +16,25 @@ _SET_BY_OTHERS = "FLY_"
 def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[Line]:
     """A warning for everything in the environment that was meant for us and is not used."""
     yield from _unread(settings, variables)
+    yield from _spool(settings.environment)
     for fault in environment_proxy.faults():
         yield Line("proxy", None, f"{fault}. Slack, provider accounts, price list and heartbeat "
                    "are not reached")  # fmt: skip
+
+
+def _spool(environment: Environment) -> Iterator[Line]:
+    """Whether observations can wait on the disk while the database is unavailable."""
+    if environment.database_url is None:
+        return  # the embedded database needs the same folder, and says so
+    folder = environment.monitor_home / "spool"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        yield Line("spool", None, f"MONITOR_HOME = {environment.monitor_home} cannot be written "
+                   f"({error.strerror}): observations that wait for the database are kept in "
+                   "memory alone and lost with the process")  # fmt: skip
 
 
 def _unread(settings: Settings, variables: Mapping[str, str]) -> Iterator[Line]:

@@ -34,7 +34,8 @@ def duration(value: object) -> timedelta:
     raise ValueError('write a duration such as "30s", "5m" or "1h30m"')
 
 
-def _positive(value: timedelta) -> timedelta:
+def positive(value: timedelta) -> timedelta:
+    """The duration itself. Raises ValueError for one of no length."""
     if value <= timedelta(0):
         raise ValueError("must be greater than zero")
     return value
@@ -143,7 +144,7 @@ def _clock(value: object) -> object:
     raise ValueError('write a time of day such as "09:00"')
 
 
-Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(_positive)]
+Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(positive)]
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
 Money = Annotated[
     Decimal, BeforeValidator(_money), Field(gt=0, le=1_000_000_000, allow_inf_nan=False)

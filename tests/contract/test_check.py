@@ -75,6 +75,42 @@ async def test_what_does_not_arrive_is_said(
     assert third.status == 1
 
 
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"MONITOR_HOME": "/proc/nowhere"}, "warning spool: MONITOR_HOME = /proc/nowhere cannot be "
+         "written (No such file or directory): observations that wait for the database are kept in "
+         "memory alone and lost with the process"),
+        ({"MONITOR_TARGETS__RAG__CA_FILE": "/nope.pem"}, "FAULT   target rag: url = "
+         "http://127.0.0.1:9: CA file /nope.pem cannot be used: No such file or directory. Correct "
+         "targets.rag.ca_file"),
+        ({"MONITOR_TARGETS__RAG__PROXY": "http://127.0.0.1:9"}, "FAULT   target rag: url = "
+         "http://127.0.0.1:9: no connection through the proxy (proxy): Connection refused. Correct "
+         "targets.rag.proxy or targets.rag.url, or start the proxy and the service"),
+    ],
+)  # fmt: skip
+def test_a_line_names_the_key_to_correct(home: Path, more: dict[str, str], line: str) -> None:
+    ended = run("check", home=home, **{"DATABASE_URL": "postgresql://u@127.0.0.1:1/d", **more})
+    assert line in ended.out.splitlines(), ended.out
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "sentence"),
+    [
+        ("incidents mute", ("--reason", " "), "--reason is empty"),
+        ("incidents mute", ("--for", "0s"), "must be greater than zero"),
+        ("export", ("--since", "0s"), "must be greater than zero"),
+        ("export", ("--since", "99999999d"), "a duration is at most 36500d"),
+    ],
+)
+def test_an_argument_without_effect_is_refused(
+    home: Path, command: str, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ended = run(command, *arguments, home=home, DATABASE_URL="postgresql://u@127.0.0.1:1/d")
+    assert ended.status == 2
+    assert sentence in ended.err
+
+
 def test_the_psql_and_pg_dump_lines_work_as_printed(home: Path) -> None:
     with running(home / "state"):
         ended = run("check", home=home, DATABASE_URL=None)
