@@ -75,7 +75,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _monitor(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None: ...
 
@@ -86,7 +86,7 @@ def _end(*_: object) -> None:
 
 @app.command()
 def run() -> None:
-    """Be the worker: schedule, probe, evaluate, deliver, until stopped."""
+    """Run the worker: schedule, probe, evaluate, deliver, until stopped."""
     # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
     signal.signal(signal.SIGTERM, _end)
     from monitor.commands.run import run as work
@@ -157,7 +157,7 @@ def report(
     html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write the chart that Slack shows.")] = None,
 ) -> None:
-    """Show what was seen: latency, models, money, incidents."""
+    """Show latency, models, costs and incidents of a span."""
     from monitor.commands.report import report as tell
 
     tell(since, html, png)
@@ -197,7 +197,7 @@ def backtest(
     expected: Annotated[list[str] | None, typer.Option(help="A model that is asked for.")] = None,
     table: Annotated[bool, typer.Option("--table", help="What would have been sent.")] = False,
 ) -> None:
-    """Rows on standard input, or stored ones, through the same rules in virtual time."""
+    """Run rows of standard input, or stored ones, through the same rules in virtual time."""
     from monitor.commands.backtest import backtest as replay
 
     replay(
@@ -217,13 +217,13 @@ def identify(
     query: Annotated[str | None, typer.Option(help="Which canned query was answered.")] = None,
     as_lines: Annotated[bool, typer.Option("--json", help="One verdict a line.")] = False,
 ) -> None:
-    """Say who wrote a text, with the evidence."""
+    """Identify the model that wrote a text, with the evidence."""
     from monitor.commands.identify import identify as judge
 
     judge(source, target=target, query=query, as_lines=as_lines)
 
 
-baselines = typer.Typer(help="How the expected model writes, and what changed.",
+baselines = typer.Typer(help="Captured answers of the expected model, and changes since.",
                         no_args_is_help=True, rich_markup_mode=None)  # fmt: skip
 app.add_typer(baselines, name="baseline")
 
@@ -231,9 +231,12 @@ app.add_typer(baselines, name="baseline")
 @baselines.command("capture")
 def baseline_capture(
     target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
-    model: Annotated[str | None, typer.Option(help="Who answers now; else the expected.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Who answers; default: the expected model.")
+    ] = None,
     count: Annotated[
-        int | None, typer.Option(min=1, max=100, help="Answers to each query; else enough.")
+        int | None,
+        typer.Option(min=1, max=100, help="Answers a query; default: enough."),
     ] = None,
     query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
     source: Annotated[
@@ -246,7 +249,7 @@ def baseline_capture(
         bool, typer.Option("--yes", help="Even while an incident says another model answers.")
     ] = False,
 ) -> None:
-    """Keep answers as a model's own: your word that it answers now."""
+    """Store answers as a model's own: you confirm that it answers now."""
     from monitor.commands.baseline import capture
 
     capture(target, model=model, count=count, query=query, source=source, over_budget=over_budget,
@@ -257,7 +260,7 @@ def baseline_capture(
 def baseline_show(
     target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
 ) -> None:
-    """Show what is known of how models write here, and what is suspected."""
+    """Show the captured answers, what can be detected with them, and the present state."""
     from monitor.commands.baseline import show
 
     show(target)
@@ -291,7 +294,7 @@ def baseline_revert(
 
 
 incidents = typer.Typer(
-    help="What is open, what happened; silence with a reason and an end.",
+    help="Open and past incidents; mutes with a reason and an end.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -333,7 +336,7 @@ def incidents_mute(
     rule: Rule = "all",
     target: Target = "all",
 ) -> None:
-    """Tell nothing of a rule or target for a while. What is still true afterwards is told then."""
+    """Silence notifications for a rule or target. What is still true afterwards is sent then."""
     from monitor.commands.incidents import mute
 
     mute(rule=rule, target=target, reason=reason, span=_span(span))

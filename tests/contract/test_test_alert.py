@@ -58,6 +58,20 @@ async def test_a_refused_message_leaves_the_channel_as_it_was(
         assert (await outbox.backlog(connection, "webhook")).broken_since is not None
 
 
+async def test_a_database_that_takes_no_writes_makes_no_failure_of_it(
+    home: Path, database: Database, database_url: str
+) -> None:
+    await stored(database, lambda c: c.execute(BROKEN))
+    read_only = f"{database_url}{'&' if '?' in database_url else '?'}options="
+    async with scripted(whole(200, b"ok")) as slack:
+        ended = await asyncio.to_thread(
+            run, "test-alert", home=home, SLACK_WEBHOOK_URL=slack.url,
+            DATABASE_URL=f"{read_only}-cdefault_transaction_read_only%3Don",
+        )  # fmt: skip
+    assert ended.status == 0
+    assert "tried again within an hour: " in ended.err
+
+
 @pytest.mark.parametrize("address", ["postgresql://u:s3cretword@127.0.0.1:1/d", None])
 async def test_a_message_that_arrived_is_a_success_whatever_the_database(
     home: Path, address: str | None
