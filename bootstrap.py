@@ -1,7 +1,7 @@
 """Makes `.venv` from the hashed lock when it changed, then becomes the command asked for.
 
 Standard library only: this runs before anything is installed. `./run ARGUMENTS` becomes
-`monitor ARGUMENTS`; `./run test [PYTEST ARGUMENTS]` runs everything that must pass.
+`monitor ARGUMENTS`; `./run test` runs everything that must pass.
 """
 
 import hashlib
@@ -18,7 +18,11 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
 MARK = VENV / "installed.sha256"  # written last: its absence means a half-made environment
-USAGE = "usage: ./run COMMAND  (./run demo, ./run test, ./run --help)"
+USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help names all
+       ./run test             everything that must pass: lint, types, tests; about 7 minutes
+       ./run test --fast      lint, and the tests without process or database; under a minute
+       ./run test --slow      more cases of what ./run test shows with some
+       ./run test ARGUMENTS   pytest with these arguments"""
 
 
 def wanted():
@@ -81,18 +85,21 @@ def become(*command):
     os.execv(command[0], command)
 
 
-def check_everything():
-    os.chdir(ROOT)
-    for step in (
-        ("ruff", "check", "."),
-        ("ruff", "format", "--check", "."),
-        ("mypy",),
-    ):
+LINT = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
+TESTS = {  # Option → steps before the tests, and which tests.
+    (): ((*LINT, ("mypy",)), ("-m", "not slow")),
+    ("--fast",): (LINT, ("tests/unit", "-m", "not slow and not search")),
+    ("--slow",): ((), ("-m", "slow")),
+}
+
+
+def test(steps, which):
+    for step in steps:
         print("run:", *step, file=sys.stderr, flush=True)
         if subprocess.run([BIN / step[0], *step[1:]]).returncode:
             stop(f"{' '.join(step)} failed")
     # Half of the tests wait for something; two at a time wait together.
-    become(str(PYTHON), "-m", "pytest", "--numprocesses=2", "--dist=worksteal")
+    become(str(PYTHON), "-m", "pytest", *which, "--numprocesses=2", "--dist=worksteal")
 
 
 def main(arguments):
@@ -103,10 +110,10 @@ def main(arguments):
         with alone():
             if not ready(digest):
                 set_up(digest)
-    if arguments == ["test"]:
-        check_everything()
     if arguments[0] == "test":
         os.chdir(ROOT)
+        if tuple(arguments[1:]) in TESTS:
+            test(*TESTS[tuple(arguments[1:])])
         become(str(PYTHON), "-m", "pytest", *arguments[1:])
     become(str(PYTHON), "-m", "monitor", *arguments)
 

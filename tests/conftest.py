@@ -29,8 +29,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start the longest test first: two workers then finish together."""
-    items.sort(key=lambda item: "test_litellm" not in item.nodeid)
+    """Start the longest tests first: two workers then finish together."""
+    items.sort(key=lambda item: "tests/e2e" not in item.nodeid)
+    for item in items:
+        if hypothesis.is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker("search")
 
 
 @pytest.fixture(scope="session")

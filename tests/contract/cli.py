@@ -5,7 +5,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,20 +64,33 @@ def run(
     stdout: Any = None,
     **given: str | None,
 ) -> Ended:
-    """Run one command to its end. A variable that is None is unset."""
+    """Run one command with the arguments it needs. A variable that is None is unset."""
+    arguments = (*command.split(), *ARGUMENTS.get(command, ()), *more)
+    return call(arguments, home=home, stdin=stdin, encoding=encoding, stdout=stdout, **given)
+
+
+def call(
+    arguments: Sequence[str],
+    *,
+    home: Path,
+    stdin: str = "",
+    encoding: str = "utf-8",
+    stdout: Any = None,
+    **given: str | None,
+) -> Ended:
+    """Run the program to its end with these arguments."""
     ours = ("MONITOR_", "SLACK_", "OPENROUTER_", "ANTHROPIC_", "OPENAI_", "FLY_", "DATABASE_URL")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     fresh = {"MONITOR_HOME": str(home / "state"), "MONITOR_CONFIG": str(home / "monitor.toml")}
     fresh["OPENROUTER_BASE_URL"] = "http://127.0.0.1:9"
     environ = {k: v for k, v in {**kept, **fresh, **given}.items() if v is not None}
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
-    arguments = ["monitor", *command.split(), *ARGUMENTS.get(command, ()), *more]
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     status, error = 0, None
     with (
         patch.dict(os.environ, environ, clear=True),
-        patch.object(sys, "argv", arguments),
+        patch.object(sys, "argv", ["monitor", *arguments]),
         patch.object(sys, "stdout", out if stdout is None else stdout),
         patch.object(sys, "stderr", err),
         patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()))),

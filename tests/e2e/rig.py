@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from monitor.demo.inbox import Inbox
+from tests.contract.cli import call
 
 T = TypeVar("T")
 
@@ -39,6 +40,14 @@ def command(
         env=environment(home, **given), cwd=home, capture_output=True, text=True,
         timeout=timeout_s, check=False,
     )  # fmt: skip
+
+
+def called(home: Path, *arguments: str, **given: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end within our process, which takes a tenth of the time."""
+    ended = call(arguments, home=home, **given)
+    if ended.error is not None:
+        raise ended.error
+    return subprocess.CompletedProcess(arguments, ended.status, ended.out, ended.err)
 
 
 class Process:

@@ -7,25 +7,25 @@ import pytest
 from monitor.commands.capturing import asked, enough
 from monitor.domain import Query
 from monitor.settings import load
-from tests.e2e.rig import command, configuration, service
+from tests.e2e.rig import called, configuration, service
 from tests.scripted import scripted, whole
 
 
 def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> None:
     with service(pace=0.002) as stage:
         configuration(tmp_path, stage.url)
-        none = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
+        none = called(tmp_path, "baseline", "show", DATABASE_URL=database_url)
         assert none.stdout.startswith(
             "rag: no baseline; capture one with `monitor baseline capture`\nnot detected yet:\n"
             "  no baseline is captured: a fallback is detected only if the response names its model"
         )
-        few = command(tmp_path, "baseline", "capture", "--count", "2", DATABASE_URL=database_url)
+        few = called(tmp_path, "baseline", "capture", "--count", "2", DATABASE_URL=database_url)
         assert few.returncode == 0, few.stderr
         assert few.stdout.endswith(
             "of 25 answers of meta-llama/llama-4-scout are known: nothing is judged by them "
             "before there are more; capture again\n"
         )
-        done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
+        done = called(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
         assert "capture again" not in done.stdout
         assert (
@@ -35,8 +35,8 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
         ) in done.stdout
         stage.play(situation="key_rejected")
         haiku = ("baseline", "capture", "--model", "claude-haiku-4.5", "--count", "15")
-        assert command(tmp_path, *haiku, DATABASE_URL=database_url).returncode == 0
-        shown = command(tmp_path, "baseline", "show", DATABASE_URL=database_url)
+        assert called(tmp_path, *haiku, DATABASE_URL=database_url).returncode == 0
+        shown = called(tmp_path, "baseline", "show", DATABASE_URL=database_url)
     assert "epoch 1 since" in shown.stdout
     assert "a fallback to anthropic/claude-haiku-4-5 is detected by name" in shown.stdout
     assert "not detected yet" not in shown.stdout
@@ -55,7 +55,7 @@ def test_what_cannot_be_done_is_said(
     tmp_path: Path, database_url: str, arguments: tuple[str, ...], words: str
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9", more='[probes]\ndaily_budget_usd = "0.01"')
-    ended = command(tmp_path, "baseline", *arguments, DATABASE_URL=database_url)
+    ended = called(tmp_path, "baseline", *arguments, DATABASE_URL=database_url)
     assert ended.returncode != 0
     assert words in ended.stderr
 

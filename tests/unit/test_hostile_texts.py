@@ -119,6 +119,7 @@ def _known(text: str) -> None:
         pass
 
 
+@pytest.mark.search
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
     function = FUNCTIONS[name]
@@ -134,11 +135,12 @@ def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
     assert not slow
 
 
-@pytest.mark.slow
-def test_no_shape_out_of_the_patterns_own_words_takes_50_ms() -> None:
+@pytest.mark.parametrize("count", [150, pytest.param(3_000, marks=pytest.mark.slow)])
+@pytest.mark.search
+def test_no_shape_out_of_the_patterns_own_words_takes_50_ms(count: int) -> None:
     claimed("I'm Claude, made by Anthropic.")
     slow = {}
-    for text in generated(3_000, seed=12):
+    for text in generated(count, seed=12):
         if cpu_ms(claimed, text) >= LIMIT_MS:
             spent = ordinary_ms(claimed, text)
             if spent >= LIMIT_MS:
