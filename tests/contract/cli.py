@@ -41,6 +41,11 @@ def _leaves(command: Any, path: tuple[str, ...]) -> Iterator[str]:
             yield from _leaves(one, (*path, name))
 
 
+def every_third(names: Sequence[str], number: int, *always: str) -> list[str]:
+    """Some of the names, others for each of three numbers in turn; these always."""
+    return sorted({*names[number % 3 :: 3], *always})
+
+
 @dataclass(frozen=True)
 class Ended:
     """`error` is an exception that left the program, which none should."""

@@ -48,7 +48,7 @@ async def tell(watch: Watch, **changes: Any) -> None:
 
 
 async def until(found: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not found():  # noqa: ASYNC110  a log line wakes nobody
             await asyncio.sleep(0.05)
 

@@ -61,8 +61,8 @@ def played(home, mode, *, acts=QUICK):
 
 
 def gone(home):
-    """Whether the worker has ended, within five seconds."""
-    for _ in range(100):
+    """Whether the worker has ended, within a minute."""
+    for _ in range(1200):
         with suppress(ProcessLookupError):
             os.kill(int((home / "pid").read_text()), 0)
             time.sleep(0.05)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import make_url
 
 from monitor.commands import run as running
-from tests.contract.cli import APART, Ended, commands, run
+from tests.contract.cli import APART, Ended, commands, every_third, run
 from tests.contract.test_roles import plain
 
 COMMANDS = [command for command in commands() if command not in APART]
@@ -171,11 +171,13 @@ STATES = [
 LIVES = {"not migrated", "newer", "half", "reader"}
 
 
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("state", STATES)
 def test_no_state_of_a_database_ends_a_command_in_a_traceback(
-    home: Path, databases: dict[str, str], state: str
+    home: Path, databases: dict[str, str], state: str, every: bool
 ) -> None:
-    for command in COMMANDS:
+    some = every_third(COMMANDS, STATES.index(state), "check", "migrate", "run")
+    for command in COMMANDS if every else some:
         if command == "run" and state in LIVES:
             continue
         ended = run(command, home=home, DATABASE_URL=databases[state], LOG_LEVEL="INFO")

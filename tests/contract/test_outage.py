@@ -25,7 +25,7 @@ STORED = "SELECT count(*) FROM observations"
 
 async def told(screen: io.StringIO, words: str) -> str:
     """The first line printed that holds these words."""
-    for _ in range(200):
+    for _ in range(1200):
         for line in screen.getvalue().splitlines():
             if words in line:
                 return line
@@ -104,7 +104,7 @@ async def test_a_short_outage_is_nobodys_business(
         await spooling.keep(watch, [observation()])
         await asyncio.sleep(0.2)
         await asyncio.to_thread(doors.open)
-        for _ in range(100):
+        for _ in range(1200):
             if not len(watch.spool):
                 break
             await asyncio.sleep(0.05)

@@ -52,7 +52,7 @@ async def test_abort_ends_what_is_under_way_and_nothing_else(wire: Wire) -> None
         target = watched(server.url)
         running = asyncio.create_task(probed(wire, target))
         await server.asked.wait()
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)  # the words arrive, and the rest never does
         wire.abort()
         transcript = await running
         assert (transcript.ending, data(transcript)) == (Ending.ABORTED, [HI])
@@ -68,7 +68,7 @@ async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Wir
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await server.over.wait()
 
 

@@ -57,6 +57,6 @@ def due_in(job: Job) -> timedelta:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():  # noqa: ASYNC110 - nobody tells when jobs are armed
             await asyncio.sleep(0.05)

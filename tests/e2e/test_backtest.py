@@ -1,5 +1,6 @@
 """`monitor backtest` over what is stored, and over rows on standard input, at the same limits."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -7,13 +8,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.store import Database, observations
-from tests.e2e.rig import command, configuration, environment
+from tests.e2e.rig import called, configuration, environment
 from tests.facts import observation
 
 BEGIN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=6)
 
 
-async def slow_rounds(database: Database) -> None:
+async def slow_rounds(url: str) -> None:
     """Six hours of rounds every five minutes: 900 ms for three hours, then 1500 ms."""
     new = []
     for nth in range(72):
@@ -21,16 +22,18 @@ async def slow_rounds(database: Database) -> None:
         for query in ("hi", "who"):
             ttft = 900.0 if nth < 36 else 1500.0
             new.append(observation(query=query, slot=slot, started_at=slot, ttft_ms=ttft))
+    database = Database(url)
     async with database.begin() as connection:
         assert await observations.add(connection, new) == 144
+    await database.close()
 
 
-async def test_stored_observations_tell_what_would_have_been_told(
-    tmp_path: Path, database: Database, database_url: str
+def test_stored_observations_tell_what_would_have_been_told(
+    tmp_path: Path, database_url: str
 ) -> None:
-    await slow_rounds(database)
+    asyncio.run(slow_rounds(database_url))
     configuration(tmp_path, "http://127.0.0.1:9", every="5m")
-    lines = command(tmp_path, "backtest", "--since", "1d", DATABASE_URL=database_url)
+    lines = called(tmp_path, "backtest", "--since", "1d", DATABASE_URL=database_url)
     assert lines.returncode == 0, lines.stderr
     events = [json.loads(line) for line in lines.stdout.splitlines()]
     [fired] = [event for event in events if event["rule"] == "ttft"]
@@ -39,11 +42,11 @@ async def test_stored_observations_tell_what_would_have_been_told(
     begun_at = BEGIN + 36 * timedelta(minutes=5)
     assert begun_at < fired_at < begun_at + timedelta(hours=1)
 
-    table = command(tmp_path, "backtest", "--since", "1d", "--table", DATABASE_URL=database_url)
+    table = called(tmp_path, "backtest", "--since", "1d", "--table", DATABASE_URL=database_url)
     assert " ttft · rag: " in table.stdout
 
-    calmer = command(tmp_path, "backtest", "--since", "1d", "--set", "ttft.limit_ms=2000",
-                     DATABASE_URL=database_url)  # fmt: skip
+    calmer = called(tmp_path, "backtest", "--since", "1d", "--set", "ttft.limit_ms=2000",
+                    DATABASE_URL=database_url)  # fmt: skip
     assert '"ttft"' not in calmer.stdout
 
 

@@ -70,6 +70,6 @@ def test_an_answer_made_to_be_slow_holds_nobody_up(tmp_path: Path, database_url:
                 lambda: Counter(rows(database_url, seen)) >= Counter({("evil",): 3, ("rag",): 3}),
                 60, "answers of both targets",
             )  # fmt: skip
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=30) as page:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=60) as page:
                 assert page.status == 200
             assert process.stop() == 0
