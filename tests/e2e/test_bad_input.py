@@ -178,5 +178,5 @@ def test_a_sound_setting_passes_the_check_with_a_projection(
 def test_a_failed_probe_is_an_observation_and_no_crash(tmp_path: Path) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
     ended = called(tmp_path, "probe", "--json")
-    assert ended.returncode == 0
+    assert ended.returncode == 1
     assert '"outcome": "refused"' in ended.stdout
