@@ -80,8 +80,8 @@ def parsed(parser: SseParser | NdjsonParser, pieces: Iterable[bytes]) -> tuple[E
 def slowly(data: bytes) -> Events:
     """Server-sent events by the letter of our rules, the whole stream at once.
 
-    Beside the rules of browsers: a name without data, a field `error`, and what stands at the end
-    without a blank line are events.
+    Beside the rules of browsers: a name without data, a field `error`, a line that begins with `{`,
+    and what stands at the end without a blank line are events.
     """
     events: Events = []
     name, lines = "", list[str]()
@@ -92,6 +92,8 @@ def slowly(data: bytes) -> Events:
         if not line:
             events += [(name, "\n".join(lines))] if lines or name else []
             name, lines = "", []
+        elif line.startswith("{"):
+            events.append(("", line))
         elif field == "event":
             name = value
         elif field == "error":

@@ -91,7 +91,7 @@ def amount(value: object, currency: object = None) -> StatedAmount:
     written = _WRITTEN.fullmatch(_SIGNED.sub(r"\2\1", text, count=1)) if len(text) < 80 else None
     found = _number(written[2]) if written else None
     if written is None or found is None:
-        stated = any(character.isdigit() for character in text)
+        stated = any(character.isdigit() for character in text[:200])
         return StatedAmount(fault=f"charge of {text[:40]} cannot be read" if stated else None)
     return _in_usd(found, written[1] or written[3] or named)
 
