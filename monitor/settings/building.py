@@ -145,9 +145,11 @@ def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
 
 def _dialect_fault(name: str, dialect: str, line: str) -> Fault:
     """A fault that a dialect found, at its own key where it names one of its options."""
-    key, found, remedy = line.partition(": ")
-    if found and key.startswith("options."):
-        return Fault(f"targets.{name}.{key}", None, remedy)
+    stated, found, remedy = line.partition(": ")
+    if found and stated.startswith("options."):
+        key, _, value = stated.partition(" = ")
+        parts = ".".join(map(shown_name, key.split(".")))
+        return Fault(f"targets.{name}.{parts}", value or None, remedy)
     return Fault(f"targets.{name}.dialect", f'"{dialect}"', line)
 
 
