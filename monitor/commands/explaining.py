@@ -1,10 +1,11 @@
 """What a dialect made of a transcript, event by event: for people who write a configuration."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from decimal import Decimal
 from itertools import islice
+from typing import Any
 
 from monitor.dialects.separation import separated
 from monitor.domain import Dialect, Event, Heard, Reply, Sources, Transcript, Usage
@@ -17,7 +18,8 @@ NOTHING_LINES = 10  # options of which a hint says that they found nothing
 
 
 def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]) -> Iterator[str]:
-    """Lines: each event as it came, what every expression found in it, and what it was read as.
+    """Lines: the head of the response, then each event, what every expression found in it, and
+    what it was read as.
 
     The first and the last events of a stream alone are shown, all texts cut, harmless and
     without our secrets.
@@ -26,6 +28,8 @@ def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]
     status = "no response" if transcript.status is None else f"HTTP {transcript.status}"
     media = dict(transcript.headers).get("content-type", "no media type")
     yield f"{transcript.query}: {status}, {plain(media, 60)}, {len(events)} events"
+    if transcript.status is not None:
+        yield from _head(transcript, dialect, secrets)
     if transcript.body:
         yield f"  no stream; the body begins: {_shown(transcript.body, secrets)}"
     left_out = range(FIRST_EVENTS, max(FIRST_EVENTS, len(events) - LAST_EVENTS))
@@ -65,7 +69,52 @@ def silent_options(transcript: Transcript, dialect: Dialect) -> list[str]:
         for name, text, value in dialect.explain(event):
             key = f"{name} = {json.dumps(text, ensure_ascii=False)}"
             found[key] = found.get(key, False) or value not in (None, False, "", [], {})
-    return [option for option, something in found.items() if not something]
+    in_head = bool(_read_head(transcript, dialect)[0].used)
+    return [
+        option
+        for option, something in found.items()
+        if not something and not (in_head and "_headers" in option)
+    ]
+
+
+class _ReadHeaders(dict[str, str]):
+    """Headers that note which of them were looked up."""
+
+    def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
+        super().__init__(headers)
+        self.used: dict[str, None] = {}
+
+    def get(self, name: str, default: Any = None) -> Any:
+        if name in self:
+            self.used[name] = None
+        return super().get(name, default)
+
+
+def _read_head(transcript: Transcript, dialect: Dialect) -> tuple[_ReadHeaders, Heard]:
+    """The headers of the response and what they were read as."""
+    headers = _ReadHeaders(transcript.headers)
+    try:
+        return headers, dialect.overhear(headers)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return headers, Heard(malformed=True)
+
+
+def _head(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]) -> Iterator[str]:
+    """The status, the headers that say something of the answer, the names of the others."""
+    headers, read_as = _read_head(transcript, dialect)
+    at = "" if transcript.head_ns is None else f"{_since(transcript, transcript.head_ns)}  "
+    yield f"  head. {at}HTTP {transcript.status}"
+    for name in headers.used:
+        yield f"       {_shown(f'{name}: {headers[name]}', secrets)}"
+    if others := ", ".join(name for name in headers if name not in headers.used):
+        yield f"       other headers: {_shown(others, secrets)}"
+    yield f"       read as: {_shown(_read_as(read_as), secrets)}"
+
+
+def _since(transcript: Transcript, at_ns: int) -> str:
+    """Time since the request was sent."""
+    since = transcript.sent_ns if transcript.sent_ns is not None else transcript.started_ns
+    return f"{(at_ns - since) / 1e6:+.1f} ms"
 
 
 def _heard(transcript: Transcript, dialect: Dialect) -> list[Heard]:
@@ -93,8 +142,7 @@ def _event(
     number: int, event: Event, heard: Heard | None, transcript: Transcript, dialect: Dialect,
     secrets: Sequence[str],
 ) -> Iterator[str]:  # fmt: skip
-    since = transcript.sent_ns if transcript.sent_ns is not None else transcript.started_ns
-    yield f"  {number}. {(event.arrived_ns - since) / 1e6:+.1f} ms  {_as_sent(event, secrets)}"
+    yield f"  {number}. {_since(transcript, event.arrived_ns)}  {_as_sent(event, secrets)}"
     if heard is None:
         yield "       after the end: not read"
         return

@@ -22,6 +22,8 @@ def test_each_event_is_shown_with_what_every_expression_found() -> None:
     shown = lines([SURE, ("end", '{"done":true}')], **WRONG)
     assert shown == [
         "hi: HTTP 200, no media type, 2 events",
+        "  head. HTTP 200",
+        "       read as: nothing",
         '  1. +0.0 ms  {"delta":"Sure!"}',
         '       text = "deltas" found nothing',
         '       done = "done" found nothing',
@@ -34,11 +36,40 @@ def test_each_event_is_shown_with_what_every_expression_found() -> None:
     ]
 
 
+def head(dialect: str, headers: dict[str, str], **options: object) -> list[str]:
+    spoken = dialect_of(target(dialect, options=options))
+    came = replace(transcript([SURE], headers), query="hi", status=200, sent_ns=0, head_ns=10**6)
+    return list(explanation(came, spoken, ["sk-secret-1"]))
+
+
+def test_the_head_is_shown_with_the_headers_that_were_used_and_what_they_say() -> None:
+    headers = {"content-type": "text/event-stream", "x-litellm-model-name": "m-2",
+               "x-litellm-response-cost": "0.5", "x-echo": "sk-secret-1"}  # fmt: skip
+    assert head("openai_chat", headers)[:6] == [
+        "hi: HTTP 200, text/event-stream, 1 events",
+        "  head. +1.0 ms  HTTP 200",
+        "       x-litellm-model-name: m-2",
+        "       x-litellm-response-cost: 0.5",
+        "       other headers: content-type, x-echo",
+        "       read as: claims x-litellm-model-name=m-2, usage cost_usd=0.5",
+    ]
+
+
+def test_headers_that_an_expression_finds_are_shown_in_the_head() -> None:
+    shown = head("custom", {"x-model": "m-2"}, **WRONG, model='_headers."x-model"')
+    assert shown[1:4] == [
+        "  head. +1.0 ms  HTTP 200",
+        "       x-model: m-2",
+        "       read as: claims model=m-2",
+    ]
+    assert "_headers" not in shown[-1]
+
+
 def test_of_a_built_in_dialect_it_is_shown_what_each_event_was_read_as() -> None:
     chunk = ('{"model":"m-2","choices":[{"delta":{"content":"Hi"},"finish_reason":"stop"}],'
              '"usage":{"prompt_tokens":3}}')  # fmt: skip
     shown = lines([("", chunk), ("", "[DONE]"), ("", "more")], "openai_chat")
-    assert shown[2::2] == [
+    assert shown[4::2] == [
         '       read as: text "Hi", claims model=m-2, usage prompt_tokens=3, finish "stop"',
         "       read as: end",
         "       after the end: not read",
@@ -47,7 +78,7 @@ def test_of_a_built_in_dialect_it_is_shown_what_each_event_was_read_as() -> None
 
 def test_thoughts_in_the_text_are_shown_as_reasoning() -> None:
     events = [("", f'{{"text":"{text}"}}') for text in ("hm", "</think>", "Four")]
-    assert lines(events, "bali_zero")[2::2] == [
+    assert lines(events, "bali_zero")[4::2] == [
         '       read as: reasoning "hm"',
         "       read as: nothing",
         '       read as: text "Four"',
@@ -57,7 +88,7 @@ def test_thoughts_in_the_text_are_shown_as_reasoning() -> None:
 def test_the_rule_that_read_an_event_is_named() -> None:
     rules = [{"when": "a", "text": "a"}, {"text": "b"}]
     shown = lines([("", '{"b":"Hi"}')], **{**WRONG, "rules": rules})
-    assert shown[2:5] == [
+    assert shown[4:7] == [
         '       rules[2].when = "" found true',
         '       done = "done" found nothing',
         '       text = "b" found "Hi"',
@@ -80,6 +111,8 @@ def test_a_body_that_is_no_stream_is_shown() -> None:
     shown = list(explanation(came, dialect_of(target("ollama")), []))
     assert shown == [
         "hi: HTTP 404, no media type, 0 events",
+        "  head. HTTP 404",
+        "       read as: nothing",
         '  no stream; the body begins: {"detail":"Not Found"}',
     ]
 
