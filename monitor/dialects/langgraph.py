@@ -211,10 +211,11 @@ def _state_answer(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The answer of a state without messages, as a message."""
     for name in _STATE_TEXTS:
         value = state.get(name)
-        if value and isinstance(value, str):
-            return [{"id": name, "content": value}]
         if table(value).get("type") in _ANSWERERS:
             return [table(value)]
+        inner = (words(table(value).get(key)) for key in _TEXTS)
+        if text := words(value) or next(filter(None, inner), ""):
+            return [{"id": name, "content": text}]
     return []
 
 

@@ -26,8 +26,8 @@ def hear(event: Event) -> Heard:
     said = document(event.data)
     message = table(said, "message")
     return Heard(
-        text=words(message.get("content")),
-        reasoning=words(message.get("thinking")),
+        text=words(message.get("content")) or words(said.get("response")),  # of api/generate
+        reasoning=words(message.get("thinking")) or words(said.get("thinking")),
         end=said.get("done") is True,
         finish=finish(said.get("done_reason")),
         error=complaint(said.get("error")),

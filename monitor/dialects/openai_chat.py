@@ -130,7 +130,7 @@ def _reasoning(delta: Mapping[str, Any]) -> str:
 
 def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:
     stated = chunk.get("error")
-    error = complaint(chunk if stated is True and chunk.get("message") else stated)
+    error = None if stated is True else complaint(stated)
     if error is None and event.name == "error":
         error = complaint(chunk)
     if error is None and choice.get("finish_reason") == "error":

@@ -70,7 +70,8 @@ class _Stream:
         if "data" not in said and (error := failure(said)):  # of a gateway before it, perhaps
             return Heard(error=error)
         if code:
-            return Heard(error=complaint({**said, "code": code}) or f"code {code}")
+            reason = said.get("message") or said.get("retmsg")
+            return Heard(error=complaint({"code": code, "message": reason}) or f"code {code}")
         data = said.get("data")
         if data is True:
             return Heard(end=True)

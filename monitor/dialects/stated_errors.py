@@ -5,18 +5,24 @@ chunk, an SSE event named `error`, an SSE field `error:` (llama.cpp), an object 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from monitor.dialects.fields import complaint, parsed, table
+from monitor.dialects.fields import complaint, parsed, table, words
 from monitor.dialects.finish import finish
 from monitor.domain import Event, Finish
 
 _EVENT_NAMES = frozenset({"error", "exception", "failure", "failed"})
-_ERROR_KEYS = ("error", "errors")
+_ERROR_KEYS = ("error", "errors", "Error")
 _KIND_KEYS = ("type", "object", "event", "kind")
 _NOT_OF_THE_REQUEST = frozenset({"role", "name", "tool", "tool_name", "node", "step"})
-_STEP = re.compile(r"tool|step|node|function|task|search|retriev|agent|progress", re.IGNORECASE)
+_TOOL = re.compile(r"tool|function|step|node|call\b", re.IGNORECASE)
+_STEP = re.compile(rf"{_TOOL.pattern}|task|search|retriev|agent|progress", re.IGNORECASE)
+# Kinds of events whose status is that of the whole answer: of others it is their own matter.
+_OF_THE_WHOLE = re.compile(r"done|end\b|final|finish|complet|respon|answer|chat|stream|message")
+    r"done|end\b|final|finish|complet|respon|answer|chat|stream|run\b|message"
+)
+_ENDS_AS_ERROR = re.compile(r".{0,60}[._: -](?:error|exception)", re.IGNORECASE)
 _KINDS = frozenset({"error", "exception", "failed", "failure", "fail", "errored"})
 _STATUS_KEYS = ("status", "statusCode", "status_code")
 _SUCCESS_KEYS = ("success", "ok", "succeeded", "is_success", "isSuccess", "Success")
@@ -24,16 +30,32 @@ _GOOD = frozenset({"success", "ok", "succeeded", "0", "200", "none", "null", ""}
 _BESIDE_CODE = frozenset({  # keys of an object that is nothing but a code and its words
     *("code", "Code", "message", "Message", "msg", "detail", "details", "reason", "description"),
     *("request_id", "requestId", "RequestId", "id", "trace_id", "traceId", "timestamp", "time"),
-    *("status", "success", "data", "path", "param", "error", "type"),
+    *("status", "success", "data", "path", "param", "error", "type", "sid"),
 })  # fmt: skip
 _FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "finish")
-_CONTAINERS = ("choices", "candidates", "delta", "message", "response", "x_groq")
+_CONTAINERS = (
+    "choices",
+    "candidates",
+    "delta",
+    "message",
+    "response",
+    "Response",
+    "header",
+    "x_groq",
+)
 _UNLESS_NAMED = ("data", "result", "detail")  # of an event of another kind they are its own matter
 _TEXTS = ("error_message", "errorMessage", "error_msg", "errorText", "error_description")
 _SAID = ("message", "msg", "detail", "error", "reason", "status_msg", "error_msg", "description")
+_SAID_BY_ERROR = (*_SAID, "faultstring", "data", "content", "text")  # of an object of type error
 _MARK = "**ERROR**"  # how RAGFlow begins an answer, or a line of one, that is none
 _EXCEPTION = re.compile(r"(?:[A-Za-z]{0,40}Exception|[A-Za-z]{0,40}StreamError)")
 _MARKED = re.compile(r"\[ERROR\]:?\s*", re.IGNORECASE)
+_BARE = re.compile(
+    r"\s*(?:error\b|internal server error|bad gateway|service unavailable|gateway time-?out|"
+    r"too many requests|unauthorized|forbidden|upstream (?:connect|request)|\{'error'|"
+    r"traceback \(most recent)",
+    re.IGNORECASE,
+)
 _DEPTH = 3
 _MOST = 8  # objects of a list that are looked at
 _KEEP_ALIVE = re.compile(
@@ -66,7 +88,7 @@ def may_state_error(event: Event) -> bool:
         or "ERROR" in data
         or "FAIL" in data
         or data.startswith('{"detail"')
-        or (event.name != "" and event.name.strip().lower() in _EVENT_NAMES)
+        or (event.name != "" and _names_error(event.name))
     )
 
 
@@ -96,7 +118,7 @@ def stated_error(event: Event) -> str | None:
 
     Worth a call only where `may_state_error`.
     """
-    named = event.name.strip().lower() in _EVENT_NAMES
+    named = _names_error(event.name)
     try:
         value = parsed(event.data)
     except ValueError:
@@ -112,20 +134,32 @@ def stated_error(event: Event) -> str | None:
     return complaint(value) if named else None
 
 
+def bare_error(data: str) -> str | None:
+    """The failure that a text states in an event that should be JSON; None if it states none."""
+    found = _BARE.match(data)
+    return data.strip() if found else None
+
+
+def _names_error(name: str) -> bool:
+    word = name.strip().lower()
+    return word in _EVENT_NAMES or bool(_ENDS_AS_ERROR.fullmatch(word) and not _STEP.search(word))
+
+
 def failure(document: Mapping[str, Any]) -> str | None:
     """The failure that an object states; None if it states none."""
     return _found(document, _DEPTH)
 
 
 def _found(document: Mapping[str, Any], depth: int) -> str | None:
-    for key in _ERROR_KEYS:
+    kinds = [_word(document.get(key)) for key in _KIND_KEYS]
+    for key in () if any(map(_TOOL.search, kinds)) else _ERROR_KEYS:
         if error := _complaint(document.get(key), document):
             return error
     if error := _exception(document):
         return error
-    kinds = [_word(document.get(key)) for key in _KIND_KEYS]
-    if not _KINDS.isdisjoint(kinds):
-        return complaint({**document}) or "error"
+    if any(map(_names_kind, kinds)):
+        said = complaint({**document}) if words(document.get("message")) else None
+        return said or _reason(document, _SAID_BY_ERROR) or "error"
     step = _NOT_OF_THE_REQUEST & document.keys() or any(map(_STEP.search, kinds))
     if not step and (error := _failure(document, named=_is_named(document))):
         return error
@@ -142,8 +176,8 @@ def _found(document: Mapping[str, Any], depth: int) -> str | None:
 def _complaint(value: object, document: Mapping[str, Any]) -> str | None:
     if isinstance(value, list):
         value = next((entry for entry in value if entry), None)
-    if value is True and document.get("message"):
-        value = document
+    if value is True:
+        return complaint(dict(document)) if document.get("message") else _reason(document)
     return complaint(value) if isinstance(value, str | dict) else None
 
 
@@ -171,11 +205,15 @@ def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
     base = table(document, "base_resp")  # MiniMax
     if base.get("status_code"):
         return f"{base['status_code']}: {_reason(base) or 'no reason is given'}"
+    kinds = [_word(document.get(key)) for key in _KIND_KEYS]
+    if named and not any(map(_OF_THE_WHOLE.search, kinds)):
+        return None
     for key in _STATUS_KEYS:
         value = document.get(key)
         if _word(value) in _KINDS or (_is_count(value) and 400 <= value < 600):
             return _reason(document) or f"{key}: {value}"
-    if any(document.get(key) is False for key in _SUCCESS_KEYS):
+    unlike = any(document.get(key) is True for key in ("isError", "is_error", "has_error"))
+    if unlike or any(document.get(key) is False for key in _SUCCESS_KEYS):
         code, reason = document.get("code"), _reason(document) or "no reason is given"
         return f"{code}: {reason}" if code and isinstance(code, str | int) else reason
     code = document.get("code", document.get("Code"))
@@ -196,12 +234,17 @@ def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _reason(document: Mapping[str, Any]) -> str | None:
-    return next((text for text in (complaint(document.get(key)) for key in _SAID) if text), None)
+def _reason(document: Mapping[str, Any], keys: Sequence[str] = _SAID) -> str | None:
+    values = (document.get(key) for key in keys)
+    return next((text for text in map(complaint, values) if text and text != "true"), None)
+
+
+def _names_kind(kind: str) -> bool:
+    return kind in _KINDS or bool(_ENDS_AS_ERROR.fullmatch(kind) and not _STEP.search(kind))
 
 
 def _word(value: object) -> str:
-    return value.lower() if isinstance(value, str) and len(value) < 20 else ""
+    return value.lower() if isinstance(value, str) and len(value) < 40 else ""
 
 
 def _is_named(document: Mapping[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.stated_errors import (
+    bare_error,
     error_text,
     is_keep_alive,
     may_state_error,
@@ -73,6 +74,8 @@ def _with_thoughts(parsed: Heard, thoughts: Thoughts | None) -> Heard:
 
 def _with_error(parsed: Heard, event: Event) -> Heard:
     error = stated_error(event) or error_text(parsed.text)
+    if error is None and parsed.malformed:
+        error = bare_error(event.data)
     if error is None and parsed.finish is Finish.ERROR:
         error = FAILED
     return parsed if error is None else replace(parsed, error=error, malformed=False)

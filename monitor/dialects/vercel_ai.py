@@ -80,7 +80,10 @@ class _Stream:
             case "reasoning-delta" | "reasoning":
                 return Heard(reasoning=_delta(part))
             case "error":
-                return Heard(error=complaint(part.get("errorText")) or complaint({**part}))
+                return Heard(
+                    error=complaint(part.get("errorText") or part.get("error"))
+                    or complaint({**part})
+                )
             case "abort":
                 return Heard(error=f"aborted: {words(part.get('reason')) or 'without a reason'}")
             case "source-url" | "source-document":
