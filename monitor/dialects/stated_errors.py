@@ -20,8 +20,6 @@ _TOOL = re.compile(r"tool|function|step|node|call\b", re.IGNORECASE)
 _STEP = re.compile(rf"{_TOOL.pattern}|task|search|retriev|agent|progress", re.IGNORECASE)
 # Kinds of events whose status is that of the whole answer: of others it is their own matter.
 _OF_THE_WHOLE = re.compile(r"done|end\b|final|finish|complet|respon|answer|chat|stream|message")
-    r"done|end\b|final|finish|complet|respon|answer|chat|stream|run\b|message"
-)
 _ENDS_AS_ERROR = re.compile(r".{0,60}[._: -](?:error|exception)", re.IGNORECASE)
 _KINDS = frozenset({"error", "exception", "failed", "failure", "fail", "errored"})
 _STATUS_KEYS = ("status", "statusCode", "status_code")
