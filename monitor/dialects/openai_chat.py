@@ -48,73 +48,71 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body, headers=WITH_ROUTING)
 
 
-def hear(event: Event) -> Heard:
-    """One chunk: what the first choice adds, and whatever stands beside it."""
-    if event.data.strip() == END:
-        return Heard(end=True)
-    data = event.data
-    chunk = document(data)
-    choice = first(chunk.get("choices"))
-    delta = table(choice.get("delta"))
-    content = delta.get("content")
-    if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
-        text, reasoning = content, ""  # as in almost every chunk
-    else:
-        text = _text(delta, choice)
-        reasoning = _reasoning(delta)
-    named = claims(chunk)
-    if "provider" in chunk:
-        named = (*named, *_host(chunk))
-    if "gateway" in data:
-        named = (*named, *_vercel_gateway(chunk, choice, delta))
-    if ROUTING in chunk:
-        named = (*named, *_routing(table(chunk[ROUTING])))
-    reason = choice.get("finish_reason")
-    return Heard(
-        text=text,
-        reasoning=reasoning,
-        error=_error(event, chunk, choice) if "rror" in data or event.name else None,
-        finish=finish(reason) if reason else None,
-        claims=named,
-        usage=usage(chunk) if may_report(chunk, data) else None,
-    )
-
-
-def _text(delta: Mapping[str, Any], choice: Mapping[str, Any]) -> str:
-    """The text of a delta; `text` of the choice is that of completions that are no chat."""
-    return words(delta.get("content")) or words(delta.get("refusal")) or words(choice.get("text"))
-
-
-def parser() -> Callable[[Event], Heard]:
-    """Reads the chunks of one stream, in order.
+class _Stream:
+    """The chunks of one stream, in order.
 
     Some servers send whole messages in place of deltas: the answer at once, as far as it has come,
     piece by piece, or once more at the end.
     """
-    so_far: list[str] = []
-    length = 0
 
-    def parse_event(event: Event) -> Heard:
-        nonlocal so_far, length
-        parsed = hear(event)
-        if parsed.text:
-            so_far.append(parsed.text)
-            length += len(parsed.text)
-        elif '"message"' in event.data:
-            choice = first(document(event.data).get("choices"))
-            if "delta" not in choice:
-                message = table(choice.get("message"))
-                text = words(message.get("content"))
-                if length <= len(text) and text.startswith("".join(so_far)):
-                    parsed.text, so_far = text[length:], [text]
-                else:
-                    parsed.text = text
-                    so_far.append(text)
-                parsed.reasoning = "" if length else _reasoning(message)
-                length += len(parsed.text)
-        return parsed
+    def __init__(self) -> None:
+        self._came = False  # text came, in deltas or in messages
+        self._so_far: list[str] = []
+        self._length = 0
 
-    return parse_event
+    def parse_event(self, event: Event) -> Heard:
+        """One chunk: what the first choice adds, and whatever stands beside it."""
+        if event.data.strip() == END:
+            return Heard(end=True)
+        data = event.data
+        chunk = document(data)
+        choice = first(chunk.get("choices"))
+        delta = table(choice.get("delta"))
+        content = delta.get("content")
+        if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
+            text, reasoning = content, ""  # as in almost every chunk
+        elif "message" in choice and "delta" not in choice:
+            text, reasoning = self._new(table(choice["message"]))
+        else:
+            # `text` of the choice is that of completions that are no chat.
+            text = words(content) or words(delta.get("refusal")) or words(choice.get("text"))
+            reasoning = _reasoning(delta)
+        if text:
+            self._came = True
+        named = claims(chunk)
+        if "provider" in chunk:
+            named = (*named, *_host(chunk))
+        if "gateway" in data:
+            named = (*named, *_vercel_gateway(chunk, choice, delta))
+        if ROUTING in chunk:
+            named = (*named, *_routing(table(chunk[ROUTING])))
+        reason = choice.get("finish_reason")
+        return Heard(
+            text=text,
+            reasoning=reasoning,
+            error=_error(event, chunk, choice) if "rror" in data or event.name else None,
+            finish=finish(reason) if reason else None,
+            claims=named,
+            usage=usage(chunk) if may_report(chunk, data) else None,
+        )
+
+    def _new(self, message: Mapping[str, Any]) -> tuple[str, str]:
+        """What is new of the text of a message, and of its reasoning."""
+        if self._came and not self._length:
+            return "", ""  # the text came in deltas, and the message repeats it
+        text, reasoning = words(message.get("content")), "" if self._came else _reasoning(message)
+        if self._length <= len(text) and text.startswith("".join(self._so_far)):
+            new, self._so_far = text[self._length :], [text]
+        else:
+            new = text
+            self._so_far.append(text)
+        self._length += len(new)
+        return new, reasoning
+
+
+def parser() -> Callable[[Event], Heard]:
+    """Reads the chunks of one stream, in order."""
+    return _Stream().parse_event
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
@@ -176,4 +174,12 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
     return [table(entry) for entry in value] if isinstance(value, list) else []
 
 
-OPENAI_CHAT = Dialect("openai_chat", Framing.SSE, (SSE,), ask, hear, overhear, stateful=parser)
+OPENAI_CHAT = Dialect(
+    "openai_chat",
+    Framing.SSE,
+    (SSE,),
+    ask,
+    lambda event: parser()(event),
+    overhear,
+    stateful=parser,
+)

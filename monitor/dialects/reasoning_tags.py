@@ -40,7 +40,9 @@ class TagSet:
         self.longest = max(map(len, tags), default=0)
         alternatives = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
         self.search = re.compile(alternatives, re.IGNORECASE | re.ASCII).search
-        self.first_characters = tuple(dict.fromkeys(tag[0] for tag in sorted(tags)))
+        firsts = sorted({tag[0] for tag in tags})
+        # Three at most, for speed: an empty text is in every text, so that all are looked at.
+        self.first_characters = (firsts * 3)[:3] if 0 < len(firsts) <= 3 else ["", "", ""]
 
     def opening(self, text: str) -> tuple[int, str, TextKind] | None:
         """Length of the tag that opens thoughts here, the tag that will close them, their kind.

@@ -27,7 +27,7 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
     and thoughts between `tags` at the start of the text are marked.
     """
     parse, thoughts = dialect.parser(), ReasoningTags(tags)
-    first_characters = tags.first_characters
+    first, second, third = tags.first_characters
     general = not dialect.states_errors
 
     def parse_event(event: Event) -> Heard:
@@ -38,31 +38,25 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
             parsed = parse(event)
         except (ValueError, KeyError, TypeError, RecursionError):
             parsed = Heard(malformed=True)
+        text = parsed.text
         if parsed.error is None:
             if general and (
                 may_state_error(event)
-                or (not (parsed.text or parsed.reasoning) and may_state_failure(event))
+                or (not text and (parsed.malformed or may_state_failure(event)))
             ):
                 parsed = _with_error(parsed, event)
-            elif parsed.finish is Finish.ERROR:
+            elif parsed.finish is not None and parsed.finish is Finish.ERROR:
                 parsed = replace(parsed, error=FAILED)
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
         if parsed.replaces:  # the text begins again, and with it the thoughts
             again, thoughts = thoughts.marked, ReasoningTags(tags)
-            return _with_thoughts(
-                parsed, thoughts.add(parsed.text) or (ALL_ANSWER if again else None)
-            )
-        text = parsed.text
+            return _with_thoughts(parsed, thoughts.add(text) or (ALL_ANSWER if again else None))
         if not text or thoughts.settled:
             return parsed
-        if thoughts.watching:
-            for character in first_characters:
-                if character in text:
-                    break
-            else:
-                thoughts.last_text = text
-                return parsed
+        if thoughts.watching and not (first in text or second in text or third in text):
+            thoughts.last_text = text
+            return parsed
         return _with_thoughts(parsed, thoughts.add(text))
 
     return parse_event

@@ -52,7 +52,7 @@ ANSWER_PAIRS = (
 )
 DETAILS = "<details"
 _DETAILS = re.compile(
-    r"<details(?P<attributes>[^<>]*)>\s*<summary[^<>]*>\s*(?P<title>[^<>]*)</summary>",
+    r"<details(?P<attributes>[^<>]*)>\s*<summary[^<>]*>(?P<title>[^<>]*)</summary>",
     re.IGNORECASE,
 )
 _DETAILS_BEGUN = re.compile(
