@@ -19,6 +19,7 @@ Mark = tuple[int, TextKind]
 Step = Callable[[], bool]  # works on what is undecided; false where it needs more text
 ANSWER, REASONING, MARKUP = TextKind.ANSWER, TextKind.REASONING, TextKind.MARKUP
 _HELD = 200  # characters of white space that may stand before a tag
+_MOST_BLOCKS = 50  # of thoughts, one after the other
 _QUOTES = tuple("`'\"«“‘([{")
 _PUNCTUATION = ".,;:!?)]}`'\"»”’"
 
@@ -39,7 +40,12 @@ class TagSet:
         self.tags = tuple(tags)
         self.longest = max(map(len, tags), default=0)
         alternatives = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
-        self.search = re.compile(alternatives, re.IGNORECASE | re.ASCII).search
+        # A look at two characters comes first: texts of nothing but `<` are cheap, too.
+        begins = (
+            [f"[{re.escape(''.join({tag[at] for tag in tags}))}]" for at in (0, 1)] if tags else []
+        )
+        pattern = f"(?={''.join(begins)})(?:{alternatives})"
+        self.search = re.compile(pattern, re.IGNORECASE | re.ASCII).search
         firsts = sorted({tag[0] for tag in tags})
         # Three at most, for speed: an empty text is in every text, so that all are looked at.
         self.first_characters = (firsts * 3)[:3] if 0 < len(firsts) <= 3 else ["", "", ""]
@@ -89,6 +95,7 @@ class ReasoningTags:
         self.last_text = ""  # what came before it
         self._closing, self._kind = "", REASONING
         self._encloses = False  # `_closing` will end the answer, not thoughts
+        self._blocks = 0
         self._before = ""  # the character before the closing tag that was seen
         self._decided = False  # of the answer within tags: text came that belongs to no tag
         self._marks: list[Mark] = []
@@ -163,7 +170,8 @@ class ReasoningTags:
         if opening is None:
             return self._wait(blank, first=first)
         length, closing, kind = opening
-        if length == 0:
+        self._blocks += 1
+        if length == 0 or self._blocks > _MOST_BLOCKS:
             if first:
                 return self._begin_answer()
             return self._answer(blank)

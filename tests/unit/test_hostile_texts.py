@@ -10,7 +10,8 @@ from uuid import UUID
 
 import pytest
 
-from monitor.dialects import DIALECTS, heard
+from monitor.dialects import DIALECTS, USUAL_TAGS, heard
+from monitor.dialects.reasoning_tags import ReasoningTags
 from monitor.domain import Claim, ClaimKind, Dialect, Ending, Event, Piece, Reply, Transcript
 from monitor.identity import counting, judge, tongue
 from monitor.identity.asked import asks_who
@@ -68,6 +69,14 @@ def fed(reader: SseParser | NdjsonParser | Chunked, text: str) -> None:
             reader.feed(text[at : at + 16_000].encode(errors="replace"))
 
 
+def separate(text: str, *before: str) -> None:
+    """A text at the start of an answer, and behind each of these."""
+    for begin in ("", *before):
+        tags = ReasoningTags(USUAL_TAGS)
+        tags.add(begin + text[: len(text) // 2])
+        tags.add(text[len(text) // 2 :])
+
+
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "claimed": claimed,
     "asks_who": asks_who,
@@ -86,6 +95,7 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "storable": storable,
     "redact": lambda text: redact(text, SECRETS),
     "outcome": refused,
+    "thoughts": lambda text: separate(text, "<think>", "</think>", "<|channel|>"),
     "server-sent events": lambda text: fed(SseParser(), text),
     "lines": lambda text: fed(NdjsonParser(), text),
     "chunks": lambda text: fed(Chunked(), "10;" + text.replace("\n", " ")),
