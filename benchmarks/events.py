@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from monitor.dialects import dialect_of
 from monitor.domain import Query, Target
-from monitor.wire.hearing import Hearing
-from monitor.wire.stamps import Stamps
+from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.stream_reader import StreamReader
 
 EVENTS = 2_000  # of one stream, the cap is 20,000
 CHUNK = (
@@ -69,9 +69,9 @@ def heard(dialect: str, events: list[bytes]) -> Callable[[], int]:
     spoken = dialect_of(target)
 
     def once() -> int:
-        hearing = Hearing(spoken, stop_after_chars=None)
+        hearing = StreamReader(spoken, stop_after_chars=None)
         for number, event in enumerate(events):
-            hearing.take(event, Stamps(arrived_ns=number, kernel=True, read=number))
+            hearing.take(event, ConnectionTimes(arrived_ns=number, kernel=True, read=number))
         return sum(bool(one.text) for one in hearing.heard)
 
     return once

@@ -15,11 +15,11 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from monitor.identity import conformal
-from monitor.identity.features import Answer, Features, features
-from monitor.identity.fingerprint import Vector
-from monitor.identity.profile import Profile, learnt
-from monitor.identity.tracking import Course, Track, quantised
+from monitor.identity.fingerprint import change_detection
+from monitor.identity.fingerprint.features import AnswerFeatures, AnswerText, answer_features
+from monitor.identity.fingerprint.profile import StyleProfile, learn_profile
+from monitor.identity.fingerprint.style_model import Vector
+from monitor.identity.fingerprint.tracker import FallbackEvidence, TrackerState, quantised
 
 LENGTH = 2_016  # probes of a stream: a week of one in five minutes
 KEPT = (5, 20, 50)  # baseline answers to each of five prompts
@@ -32,7 +32,7 @@ class Seen:
 
     query: str
     vector: Vector
-    nats: float
+    log_odds: float
     as_rival: Vector
 
 
@@ -40,7 +40,7 @@ class Seen:
 class Setting:
     """One baseline with the answers left over of the expected model and of its rival."""
 
-    profile: Profile
+    profile: StyleProfile
     good: Sequence[Seen]
     other: Sequence[Seen]
 
@@ -49,67 +49,72 @@ def draws(
     directory: Path, draw: Random, kept: Sequence[int] = KEPT
 ) -> Iterator[tuple[str, Setting]]:
     """Ever new baselines of so many answers a prompt, of each model in turn."""
-    texts: dict[str, dict[str, list[Answer]]] = defaultdict(lambda: defaultdict(list))
+    texts: dict[str, dict[str, list[AnswerText]]] = defaultdict(lambda: defaultdict(list))
     for line in (directory / "repeated.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
-        texts[row["model"]][row["prompt_id"]].append(Answer(row["prompt_id"], row["text"]))
+        texts[row["model"]][row["prompt_id"]].append(AnswerText(row["prompt_id"], row["text"]))
     models = sorted(texts)
     while True:
         for each in kept:
-            for expected, rival in (models, reversed(models)):
+            for expected, candidate in (models, reversed(models)):
                 prompts = draw.sample(sorted(texts[expected]), 5)
                 split = {p: draw.sample(range(len(texts[expected][p])), k=100) for p in prompts}
                 baseline, rest = (
                     {
                         model: [texts[model][p][at] for p in prompts for at in split[p][part]]
-                        for model in (expected, rival)
+                        for model in (expected, candidate)
                     }
                     for part in (slice(each), slice(max(KEPT), None))
                 )
-                profile = learnt(
-                    expected, baseline[expected], {rival: baseline[rival]}, verified_by="operator"
+                profile = learn_profile(
+                    expected,
+                    baseline[expected],
+                    {candidate: baseline[candidate]},
+                    verified_by="operator",
                 )
                 good, other = (
-                    [_seen(profile, features(answer)) for answer in rest[model]]
-                    for model in (expected, rival)
+                    [_seen(profile, answer_features(answer)) for answer in rest[model]]
+                    for model in (expected, candidate)
                 )
                 yield f"{expected} K={each}", Setting(profile, good, other)
 
 
-def _seen(profile: Profile, answer: Features) -> Seen:
+def _seen(profile: StyleProfile, answer: AnswerFeatures) -> Seen:
     vector = quantised(profile.fingerprint.vector(answer))
-    if not profile.rivals:
+    if not profile.candidates:
         return Seen(answer.query, vector, 0.0, ())
-    rival = profile.rivals[0]
-    as_rival = quantised(rival.fingerprint.vector(answer))
-    return Seen(answer.query, vector, rival.contrast.nats(answer).total, as_rival)
+    candidate = profile.candidates[0]
+    as_rival = quantised(candidate.fingerprint.vector(answer))
+    return Seen(answer.query, vector, candidate.contrast.log_odds(answer).total, as_rival)
 
 
-def step(track: Track, course: Course, seen: Seen, setting: Setting, draw: Random) -> Track:
+def step(
+    track: TrackerState, course: FallbackEvidence, seen: Seen, setting: Setting, draw: Random
+) -> TrackerState:
     """One answer followed as the monitor does, by measures taken before."""
     track = track.bet(seen.vector, setting.profile.fingerprint.vectors, draw.random())
-    rivals = setting.profile.rivals
-    own = rivals[0].fingerprint.vectors if rivals else ()
-    course = course.after(seen.nats, seen.query, vector=seen.as_rival, own=own)
+    candidates = setting.profile.candidates
+    own = candidates[0].fingerprint.vectors if candidates else ()
+    course = course.after(seen.log_odds, seen.query, vector=seen.as_rival, own=own)
     return replace(track, courses=(course,))
 
 
 def null(setting: Setting, draw: Random) -> Counter[str]:
     """Alarms of each kind in one stream of good answers."""
     alarms: Counter[str] = Counter()
-    track, course = Track(epoch=1), Course("rival")
+    track, course = TrackerState(epoch=1), FallbackEvidence("rival")
     for _ in range(LENGTH):
         track = step(track, course, draw.choice(setting.good), setting, draw)
         course = track.courses[0]
         if track.standing:
             alarms[track.standing[0]] += 1
-            track, course = replace(track, bets=conformal.NO_BETS), Course("rival")
+            track, course = replace(track, bets=change_detection.NO_BETS), FallbackEvidence("rival")
     return alarms
 
 
 def delay(setting: Setting, draw: Random, *, share: float, known: bool) -> int:
     """Probes from a swap to its alarm; `MOST` where it is missed."""
-    track, course = Track(epoch=1), Course("rival")
+    track, course = TrackerState(epoch=1), FallbackEvidence("rival")
     for nth in range(WARM + MOST):
         swapped = nth >= WARM and draw.random() < share
         seen = draw.choice(setting.other if swapped else setting.good)

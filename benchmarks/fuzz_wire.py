@@ -29,17 +29,17 @@ import h11
 
 from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
 from monitor.dialects import DIALECTS, dialect_of, read
-from monitor.domain import Dialect, Ending, Query, Reply, Target, Transcript, WireRequest
-from monitor.wire import Wire, exchange
-from monitor.wire.body import Chunked
-from monitor.wire.caps import LINE_BYTES, TooLarge
-from monitor.wire.head import encoded, excess, fields, media_type, retry_after_s
-from monitor.wire.hearing import Hearing
-from monitor.wire.instruments import CROWD
-from monitor.wire.ndjson import NdjsonParser
-from monitor.wire.sse import SseParser
-from monitor.wire.stamps import Stamps
-from monitor.wire.trouble import Trouble
+from monitor.domain import Dialect, Ending, ProbeRequest, Query, Reply, Target, Transcript
+from monitor.probing import ProbeClient, exchange
+from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.errors import ProbeError
+from monitor.probing.http_body import ChunkedBody
+from monitor.probing.http_head import encoded, excess, fields, media_type, retry_after_s
+from monitor.probing.limits import LINE_BYTES, TooLarge
+from monitor.probing.ndjson import NdjsonParser
+from monitor.probing.resources import CROWD
+from monitor.probing.sse import SseParser
+from monitor.probing.stream_reader import StreamReader
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SPOKEN = [dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)]
@@ -115,11 +115,11 @@ def check_ndjson(data: bytes, chance: random.Random) -> None:
 
 
 def unchunked(pieces: Iterable[bytes]) -> tuple[bytes, bool] | str:
-    body = Chunked()
+    body = ChunkedBody()
     try:
         return b"".join([body.feed(piece) for piece in pieces]), body.ended
-    except Trouble as trouble:
-        return trouble.detail
+    except ProbeError as error_reason:
+        return error_reason.detail
 
 
 def by_h11(data: bytes) -> bytes | None:
@@ -148,7 +148,10 @@ def check_chunks(data: bytes, chance: random.Random) -> None:
 
 def check_hearing(data: bytes, chance: random.Random) -> None:
     for dialect in SPOKEN:
-        hearing, stamps = Hearing(dialect, stop_after_chars=chance.choice([None, 5])), Stamps()
+        hearing, stamps = (
+            StreamReader(dialect, stop_after_chars=chance.choice([None, 5])),
+            ConnectionTimes(),
+        )
         for piece in cut(data, chance):
             if hearing.ending is None:
                 hearing.take(piece, stamps)
@@ -164,18 +167,18 @@ def check_dialects(data: bytes, chance: random.Random) -> None:
 
 
 def replied(dialect: Dialect, pieces: Iterable[bytes]) -> tuple[Reply, Ending | None, int | None]:
-    hearing, stamps = Hearing(dialect, stop_after_chars=None), Stamps()
+    hearing, stamps = StreamReader(dialect, stop_after_chars=None), ConnectionTimes()
     for piece in pieces:
         if hearing.ending is None:
             hearing.take(piece, stamps)
     hearing.close(stamps)
-    heard = hearing.heard
-    until_end = hearing.events[: len(heard)]  # of what follows, as much came as the read brought
+    received = hearing.heard
+    until_end = hearing.events[: len(received)]  # of what follows, as much came as the read brought
     transcript = Transcript(
         id=UUID(int=0), started_at=NOW, started_ns=0, ended_ns=1, ending=Ending.END,
-        events=tuple(until_end), heard=tuple(heard),
+        events=tuple(until_end), heard=tuple(received),
     )  # fmt: skip
-    first = next((number for number, one in enumerate(heard) if one.text), None)
+    first = next((number for number, one in enumerate(received) if one.text), None)
     return read(dialect, transcript), hearing.ending, first
 
 
@@ -202,13 +205,13 @@ class Exchanges:
         self.crowds = 0
         self._answers: list[list[bytes]] = []  # by the number that is asked for
         self._loop = asyncio.new_event_loop()
-        self._wire = self._loop.run_until_complete(Wire("fuzz").__aenter__())
+        self._wire = self._loop.run_until_complete(ProbeClient("fuzz").__aenter__())
         server = asyncio.start_server(self._answer, "127.0.0.1", 0)
         self._server = self._loop.run_until_complete(server)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked = await reader.readuntil(b"\r\n\r\n")
-        number = int(asked.split(b" ", 2)[1].lstrip(b"/"))
+        requested = await reader.readuntil(b"\r\n\r\n")
+        number = int(requested.split(b" ", 2)[1].lstrip(b"/"))
         with suppress(OSError):
             for piece in self._answers[number]:
                 if writer.transport.is_closing():
@@ -252,7 +255,7 @@ class Exchanges:
         url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         query = Query(id="q", text="")
         target = Target(name="fuzz", url=url, dialect="", queries=(query,), deadline=deadline)
-        request = WireRequest("GET", f"{url}/{number}")
+        request = ProbeRequest("GET", f"{url}/{number}")
         return exchange(
             request, dialect=dialect, target=target, query=query, probe=UUID(int=number),
             http=self._wire,

@@ -9,7 +9,7 @@ import argparse
 import sys
 import time
 
-from monitor.identity.selfid import claimed
+from monitor.identity.self_identification.detector import self_claims
 from tests.hostile_shapes import generated
 
 LIMIT_MS = 50.0
@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--shapes", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    claimed("I'm Claude, made by Anthropic.")
+    self_claims("I'm Claude, made by Anthropic.")
     slowest: list[tuple[float, str]] = []
     for text in generated(options.shapes, seed=options.seed):
         spent = cpu_ms(text)
@@ -37,7 +37,7 @@ def main() -> int:
 def cpu_ms(text: str) -> float:
     """CPU time of one reading."""
     began = time.thread_time()
-    claimed(text)
+    self_claims(text)
     return (time.thread_time() - began) * 1e3
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from monitor.domain import Identity
-from monitor.identity.features import Answer
-from monitor.identity.looks import looked
-from monitor.identity.profile import Profile, TooFew, learnt
-from monitor.identity.tracking import Track
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.match import follow_answer
+from monitor.identity.fingerprint.profile import StyleProfile, TooFewAnswers, learn_profile
+from monitor.identity.fingerprint.tracker import TrackerState
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
@@ -32,7 +32,7 @@ def predictions(directory: Path) -> Iterator[dict[str, Any]]:
     texts = _texts(directory, files | {task["file"] for task in tasks if "file" in task})
     for task in tasks:
         stream = [
-            Answer(query, texts[file, model, query, sample])
+            AnswerText(query, texts[file, model, query, sample])
             for file, model, query, sample in task["stream"]
             if (file, model, query, sample) in texts
         ]
@@ -52,33 +52,35 @@ def _texts(directory: Path, files: Iterable[str]) -> Texts:
     return texts
 
 
-def _profile(task: dict[str, Any], texts: Texts) -> Profile | None:
+def _profile(task: dict[str, Any], texts: Texts) -> StyleProfile | None:
     file, fallback = str(task.get("file")), task.get("fallback")
 
-    def answers(model: str) -> list[Answer]:
+    def answers(model: str) -> list[AnswerText]:
         known = ((q, texts.get((file, model, q, s))) for q, s in task["baseline"])
-        return [Answer(q, text) for q, text in known if text is not None]
+        return [AnswerText(q, text) for q, text in known if text is not None]
 
     others = {fallback: answers(fallback)} if fallback else {}
     try:
-        return learnt(task["expected"], answers(task["expected"]), others, verified_by="operator")
-    except TooFew:
+        return learn_profile(
+            task["expected"], answers(task["expected"]), others, verified_by="operator"
+        )
+    except TooFewAnswers:
         return None
 
 
-def _prediction(profile: Profile | None, stream: list[Answer]) -> dict[str, Any]:
+def _prediction(profile: StyleProfile | None, stream: list[AnswerText]) -> dict[str, Any]:
     """The first alarm; a change may still be named by the probes right after it."""
     alarm: dict[str, Any] = {"alarm_at": None, "named": None}
     if profile is None:
         return alarm
-    track = Track(epoch=profile.epoch)
+    track = TrackerState(epoch=profile.epoch)
     for at, answer in enumerate(stream):
-        track, looks = looked(track, profile, answer, at=BEGUN + at * EVERY)
-        told = looks.identity in (Identity.FALLBACK, Identity.CHANGED)
-        if told and alarm["alarm_at"] is None:
+        track, style_match = follow_answer(track, profile, answer, at=BEGUN + at * EVERY)
+        notified = style_match.identity in (Identity.FALLBACK, Identity.CHANGED)
+        if notified and alarm["alarm_at"] is None:
             alarm["alarm_at"] = at
-        if looks.identity is Identity.FALLBACK:
-            return alarm | {"named": looks.model}
+        if style_match.identity is Identity.FALLBACK:
+            return alarm | {"named": style_match.model}
         if alarm["alarm_at"] is not None and at - alarm["alarm_at"] >= NAMED_WITHIN:
             break
     return alarm

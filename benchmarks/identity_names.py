@@ -8,7 +8,7 @@ import argparse
 import json
 from pathlib import Path
 
-from monitor.identity.names import same
+from monitor.identity.model_names.compare import same
 
 
 def main() -> None:
@@ -23,9 +23,9 @@ def main() -> None:
         right += judged is pair["same_model"]
         false += judged is True and not pair["same_model"]
         if judged is not pair["same_model"]:
-            told = {True: "same", False: "different", None: "cannot tell"}[judged]
+            notified = {True: "same", False: "different", None: "cannot tell"}[judged]
             wanted = "same" if pair["same_model"] else "different"
-            print(f"{pair['requested']} | {pair['returned']}: {told}, should be {wanted}")
+            print(f"{pair['requested']} | {pair['returned']}: {notified}, should be {wanted}")
     print(f"{right} right of {len(pairs)}, {false} false")
 
 

@@ -18,10 +18,10 @@ from statistics import median
 from uuid import UUID
 
 from benchmarks.false_alarms import LENGTH, MOST, WARM, Setting, draws
-from monitor.domain import Identity, Incident, Outcome, Sample, State
-from monitor.identity.tracking import Track
-from monitor.incidents import Policy, advance
-from monitor.rules import ModelChanged, Window
+from monitor.domain import Identity, Incident, Outcome, Sample, VerdictState
+from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.incidents import ReminderPolicy, advance
+from monitor.rules import ModelChangedRule, Window
 
 BEGUN, EVERY = datetime(2026, 3, 2, tzinfo=UTC), timedelta(minutes=5)
 KEPT = 20  # answers captured of each query
@@ -34,8 +34,8 @@ class Watched:
 
     def __init__(self, setting: Setting, draw: Random) -> None:
         self.setting, self.draw = setting, draw
-        self.track, self.window = Track(epoch=1), Window("rag", every=EVERY, queries=1)
-        self.rule, self.asked = ModelChanged(), 0
+        self.track, self.window = TrackerState(epoch=1), Window("rag", every=EVERY, queries=1)
+        self.rule, self.asked = ModelChangedRule(), 0
         self.incident: Incident | None = None
 
     def answered(self, *, changed: bool) -> bool:
@@ -53,8 +53,8 @@ class Watched:
         ))  # fmt: skip
         before = self.incident
         verdict = self.rule.judge(self.window, before, at)
-        self.incident, _ = advance(before, verdict, policy=Policy(), now=at)
-        return verdict.state is State.BREACH and not (before and before.open)
+        self.incident, _ = advance(before, verdict, policy=ReminderPolicy(), now=at)
+        return verdict.state is VerdictState.BREACH and not (before and before.open)
 
 
 def good(setting: Setting, draw: Random) -> int:

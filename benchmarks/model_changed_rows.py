@@ -14,9 +14,9 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from monitor.backtest import Event, replay
-from monitor.commands.backtest import judged_by_name
-from monitor.domain import Status
+from monitor.backtest import BacktestEvent, replay
+from monitor.cli.backtest import judged_by_name
+from monitor.domain import NoticeStatus
 from monitor.rules import RULES
 
 BEGUN = datetime(2026, 3, 2, tzinfo=UTC)
@@ -206,9 +206,9 @@ def score(scenario: Scenario, seed: int) -> Score:
         found.missed = 1
         return found
     answers = [row for row in stream if row["ok"]]
-    told = sum(start <= datetime.fromisoformat(row["ts"]) <= inside[0].at for row in answers)
-    found.answers.append(told)
-    found.late = int(told > (scenario.within or 0))
+    notified = sum(start <= datetime.fromisoformat(row["ts"]) <= inside[0].at for row in answers)
+    found.answers.append(notified)
+    found.late = int(notified > (scenario.within or 0))
     found.repeats = max(0, len(inside) - 1 - scenario.repeats)
     if scenario.change[1] <= scenario.hours - 1:
         ends = [event.at for event in ours if event.event == "resolve"]
@@ -223,7 +223,7 @@ def score(scenario: Scenario, seed: int) -> Score:
     return found
 
 
-def _loud(events: Sequence[Event]) -> int:
+def _loud(events: Sequence[BacktestEvent]) -> int:
     """Openings told aloud while another incident of the target was open: each is one too many."""
     open_: set[str] = set()
     loud = 0
@@ -232,7 +232,7 @@ def _loud(events: Sequence[Event]) -> int:
             continue
         if event.event == "fire":
             notice = event.notice
-            if notice and notice.status is Status.FIRING and not notice.quiet and open_:
+            if notice and notice.status is NoticeStatus.FIRING and not notice.quiet and open_:
                 loud += not any(label.split(" ")[0] in open_ for label in notice.facts)
             open_.add(event.rule)
         elif event.event == "resolve":
@@ -240,7 +240,7 @@ def _loud(events: Sequence[Event]) -> int:
     return loud
 
 
-def _leads(event: Event) -> bool:
+def _leads(event: BacktestEvent) -> bool:
     """Whether a message of `model_changed` goes by the name of `fallback`."""
     notice = event.notice
     return notice is not None and notice.rule == "fallback" and "model_changed" in notice.facts
@@ -261,10 +261,10 @@ def main() -> None:
             setattr(total, name, getattr(total, name) + value)
         answers = sorted(n for each in scores for n in each.answers)
         minutes = sorted(m for each in scores for m in each.minutes_to_resolve)
-        told = f"{median(answers):g}/{answers[-1]}" if answers else "-"
+        notified = f"{median(answers):g}/{answers[-1]}" if answers else "-"
         over = f"{median(minutes):.0f}/{minutes[-1]:.0f}" if minutes else "-"
         print(f"{scenario.name:18} {sums['false']:5} {sums['missed']:5} {sums['late']:5} "
-              f"{sums['repeats']:5} {sums['stuck']:5} {told:>16} {over:>21}")  # fmt: skip
+              f"{sums['repeats']:5} {sums['stuck']:5} {notified:>16} {over:>21}")  # fmt: skip
     goals = (
         ("false openings in healthy months and beside a change", total.false),
         ("changes missed", total.missed),

@@ -31,10 +31,10 @@ from uuid import uuid4
 import psycopg
 
 from benchmarks.seeding import database, plain, roll, seed, tune, vacuum
-from monitor.demo.service import Service
-from monitor.demo.stage import WORKER, environment, worker
-from monitor.embedded import running
-from monitor.store import Database, observations
+from monitor.demo.worker_process import WORKER, environment, worker
+from monitor.embedded_postgres import running
+from monitor.simulator.service import SimulatedService
+from monitor.storage import Database, observations
 from tests.facts import observation
 
 LIMITS_MS = {"24 h": 200, "90 d": 500}
@@ -140,9 +140,9 @@ def page(url: str) -> float:
     """Seconds of `monitor report --since 30d --html`, interpreter and all."""
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
-        told = environment(configuration(home, url, service="http://127.0.0.1:9"))
-        words = [*WORKER[:-1], "report", "--since", "30d", "--html", str(home / "report.html")]
-        return timed(lambda: subprocess.run(words, env=told, check=True, stdout=sys.stderr))
+        notified = environment(configuration(home, url, service="http://127.0.0.1:9"))
+        text = [*WORKER[:-1], "report", "--since", "30d", "--html", str(home / "report.html")]
+        return timed(lambda: subprocess.run(text, env=notified, check=True, stdout=sys.stderr))
 
 
 def configuration(home: Path, url: str, *, service: str) -> dict[str, str]:
@@ -163,9 +163,9 @@ def configuration(home: Path, url: str, *, service: str) -> dict[str, str]:
 async def watching(url: str) -> AsyncIterator[None]:
     """A worker at work on that database: ten simulated services, forty probes a minute."""
     with tempfile.TemporaryDirectory() as directory:
-        async with Service(rate_limited=False) as service:
-            told = configuration(Path(directory), url, service=service.url)
-            async with worker(WORKER, Path(directory), told) as process:
+        async with SimulatedService(rate_limited=False) as service:
+            notified = configuration(Path(directory), url, service=service.url)
+            async with worker(WORKER, Path(directory), notified) as process:
                 await asyncio.sleep(90)  # its first rounds, roll-up and evaluation
                 yield
                 if process.returncode is not None:

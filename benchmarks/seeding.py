@@ -12,13 +12,13 @@ import psycopg
 from sqlalchemy import create_engine, make_url, text
 
 from monitor import identity, pricing
+from monitor.config import Environment
 from monitor.domain import Query, Target
-from monitor.jobs.rolling import roll_up
-from monitor.jobs.watch import Watch
-from monitor.settings import Environment
-from monitor.store import Database
-from monitor.store.engine import address
-from monitor.store.schema import migrate
+from monitor.storage import Database
+from monitor.storage.engine import address
+from monitor.storage.schema import migrate
+from monitor.worker.context import WorkerContext
+from monitor.worker.rollups import roll_up
 
 SEED = Path(__file__).with_name("seed.sql").read_text(encoding="utf-8")
 DENSITY = 10_000_000 / 90  # rows a day where history grows
@@ -100,15 +100,15 @@ async def roll(url: str) -> None:
                               keep_failed_excerpts=timedelta(days=30))  # fmt: skip
     accounts = SimpleNamespace(every=timedelta(minutes=5))
     file = SimpleNamespace(storage=storage, accounts=accounts)
-    watch = SimpleNamespace(
+    context = SimpleNamespace(
         settings=SimpleNamespace(targets=targets, rules={}, file=file, environment=Environment()),
         database=Database(url),
         book=pricing.book({}, same=identity.same),
         worker="w1",
         now=lambda: datetime.now(UTC),
     )
-    await roll_up(cast("Watch", watch))
-    await watch.database.close()
+    await roll_up(cast("WorkerContext", context))
+    await context.database.close()
 
 
 def vacuum(url: str) -> None:

@@ -8,12 +8,12 @@ import argparse
 import json
 from pathlib import Path
 
-from monitor.identity.selfid import claimed
+from monitor.identity.self_identification.detector import self_claims
 
 
 def named(text: str) -> str | None:
     """The one family a text claims; None where it claims none, or several."""
-    families = {claim.family for claim in claimed(text)}
+    families = {claim.family for claim in self_claims(text)}
     return families.pop() if len(families) == 1 else None
 
 

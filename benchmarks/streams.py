@@ -22,9 +22,9 @@ from typing import Any
 from uuid import uuid4
 
 from monitor.dialects import dialect_of, read
-from monitor.domain import ClaimKind, Query, Reply, Target, Transcript, WireRequest
-from monitor.measure import outcome
-from monitor.wire import Wire, exchange
+from monitor.domain import ClaimKind, ProbeRequest, Query, Reply, Target, Transcript
+from monitor.probing import ProbeClient, exchange
+from monitor.probing.timing import outcome
 
 EXPECTED = "expected.jsonl"
 PATIENCE = timedelta(seconds=60)  # a replay takes milliseconds; the machine may be busy
@@ -66,8 +66,8 @@ def _model(replay: Replay) -> str | None:
 
 
 def _first_text_event(replay: Replay) -> int | None:
-    heard = enumerate(replay.transcript.heard)
-    return next((number for number, one in heard if one.text), None)
+    received = enumerate(replay.transcript.heard)
+    return next((number for number, one in received if one.text), None)
 
 
 FIGURES: dict[str, Callable[[Replay], object]] = {
@@ -120,7 +120,7 @@ class Replays:
         """Each recording in turn, over a connection of its own."""
         server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with server, Wire("streams benchmark") as wire:
+        async with server, ProbeClient("streams benchmark") as wire:
             return [await self._probe(wire, url, number) for number in range(len(self._recorded))]
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -139,7 +139,7 @@ class Replays:
             writer.close()
             await writer.wait_closed()
 
-    async def _probe(self, wire: Wire, url: str, number: int) -> Replay:
+    async def _probe(self, wire: ProbeClient, url: str, number: int) -> Replay:
         recording, query = self._recorded[number], Query(id="q", text="")
         target = Target(
             name="replay", url=url, dialect=recording.dialect, queries=(query,), model="any",
@@ -148,7 +148,7 @@ class Replays:
         )  # fmt: skip
         dialect = dialect_of(target)
         transcript = await exchange(
-            WireRequest("GET", f"{url}/{number}"), dialect=dialect, target=target, query=query,
+            ProbeRequest("GET", f"{url}/{number}"), dialect=dialect, target=target, query=query,
             probe=uuid4(), http=wire,
         )  # fmt: skip
         return Replay(transcript, read(dialect, transcript))

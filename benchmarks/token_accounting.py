@@ -16,17 +16,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from monitor.identity.accounting import REMEMBERED, Accounts, accounted
-from monitor.identity.claims import Declared, Side
-from monitor.identity.counting import LEAST, Count, shape
-from monitor.identity.tongue import language
-from monitor.identity.yardsticks import (
+from monitor.identity.claims import ClaimSide, DeclaredModels
+from monitor.identity.fingerprint.language import language
+from monitor.identity.token_counts.calibration import (
     ENOUGH,
     ENOUGH_OF_A_QUERY,
-    Tokenizer,
-    Yardstick,
+    Calibration,
+    TokenizerCalibration,
     proportion,
 )
+from monitor.identity.token_counts.comparison import REMEMBERED, TokenCounts, judge_counts
+from monitor.identity.token_counts.counts import LEAST, TokenCount, shape
 
 AFTER = (3, 4, 6, 12)  # answers
 STREAMS = 200
@@ -45,17 +45,17 @@ def main() -> None:
     rows = [json.loads(line) for line in lines if line.strip()]
     rows = [row for row in rows if row["tokens"] >= LEAST]
     draw = random.Random(given.seed)
-    told: dict[tuple[str, str], list[list[Side]]] = {}
+    notified: dict[tuple[str, str], list[list[ClaimSide]]] = {}
     for _ in range(STREAMS):
         draw.shuffle(rows)
         own = [row for row in rows if row["model"] == given.expected]
         taught = _some_of_each(own) if given.same_prompts else _of_half(own)
         held = _others(rows, taught, same_prompts=given.same_prompts)
-        for kind, yardstick in _yardsticks(rows, taught, given.expected):
+        for kind, calibration in _yardsticks(rows, taught, given.expected):
             for model, stream in _streams(held, given.expected):
-                sides = _sides(stream, yardstick, given.expected)
-                told.setdefault((kind, model), []).append(sides)
-    for (kind, model), streams in sorted(told.items()):
+                sides = _sides(stream, calibration, given.expected)
+                notified.setdefault((kind, model), []).append(sides)
+    for (kind, model), streams in sorted(notified.items()):
         print(f"{kind:10} {model:40} {_figures(streams)}")
 
 
@@ -82,49 +82,53 @@ def _others(rows: Sequence[Row], taught: Sequence[Row], *, same_prompts: bool) -
 
 def _yardsticks(
     rows: Sequence[Row], taught: Sequence[Row], expected: str
-) -> Iterable[tuple[str, Yardstick]]:
+) -> Iterable[tuple[str, Calibration]]:
     learnt = proportion(expected, [_count(row, expected) for row in taught])
     if isinstance(learnt, str):
         print(f"no proportion: {learnt}")
     else:
         yield "proportion", learnt
     if all("exact" in row for row in rows):
-        yield "tokenizer", Tokenizer(expected)
+        yield "tokenizer", TokenizerCalibration(expected)
 
 
-def _streams(held: Sequence[Row], expected: str) -> Iterable[tuple[str, list[Count]]]:
+def _streams(held: Sequence[Row], expected: str) -> Iterable[tuple[str, list[TokenCount]]]:
     for model in sorted({row["model"] for row in held}):
         of = [row for row in held if row["model"] == model]
         if len(of) >= max(AFTER):
             yield model, [_count(row, expected) for row in of[: max(AFTER)]]
 
 
-def _count(row: Row, expected: str) -> Count:
+def _count(row: Row, expected: str) -> TokenCount:
     exact = {expected: row["exact"]} if "exact" in row else {}
-    return Count(row["prompt_id"], row["tokens"], shape(row["text"]), language(row["text"]), exact)
+    return TokenCount(
+        row["prompt_id"], row["tokens"], shape(row["text"]), language(row["text"]), exact
+    )
 
 
-def _sides(stream: Sequence[Count], yardstick: Yardstick, expected: str) -> list[Side]:
+def _sides(
+    stream: Sequence[TokenCount], calibration: Calibration, expected: str
+) -> list[ClaimSide]:
     """What each answer of a stream is taken for, with those before it."""
-    declared = Declared((expected,), ())
+    declared = DeclaredModels((expected,), ())
     sides = []
     for at, now in enumerate(stream):
         earlier = tuple(reversed(stream[max(0, at - REMEMBERED) : at]))
         seen = frozenset((expected, count.query) for count in stream)
-        accounts = Accounts(now, earlier, (yardstick,), seen_to_fit=seen)
-        weighed = accounted(accounts, declared)
-        sides.append(weighed.side if weighed else Side.NEITHER)
+        accounts = TokenCounts(now, earlier, (calibration,), seen_to_fit=seen)
+        weighed = judge_counts(accounts, declared)
+        sides.append(weighed.side if weighed else ClaimSide.NEITHER)
     return sides
 
 
-def _figures(streams: Sequence[Sequence[Side]]) -> str:
+def _figures(streams: Sequence[Sequence[ClaimSide]]) -> str:
     """Streams once told apart after so many answers; answers judged one way or the other."""
     within = [
-        f"{sum(Side.FELL in sides[:after] for sides in streams) / len(streams):6.1%} by {after}"
+        f"{sum(ClaimSide.FELL in sides[:after] for sides in streams) / len(streams):6.1%} by {after}"  # noqa: E501
         for after in AFTER
     ]
     judged = [side for sides in streams for side in sides[min(AFTER) - 1 :]]
-    fell, fits = (sum(s is side for s in judged) for side in (Side.FELL, Side.EXPECTED))
+    fell, fits = (sum(s is side for s in judged) for side in (ClaimSide.FELL, ClaimSide.EXPECTED))
     return f"told apart {', '.join(within)}; of {len(judged)} answers {fell} another's, {fits} fit"
 
 

@@ -47,12 +47,12 @@ def main() -> int:
     with TemporaryDirectory() as home:
         try:
             built = rig(given.truth, Path(home))
-        except Unavailable as why:
-            print(why, file=sys.stderr)
+        except Unavailable as reason:
+            print(reason, file=sys.stderr)
             return 2
         if built.tls is None:
             print("TLS: left out: OpenSSL's headers are not installed", file=sys.stderr)
-        watch = Watch()
+        context = Watch()
         settings = list(_settings(chosen, given.streams, tls=built.tls is not None))
         runs: dict[Setting, list[Figures]] = {setting: [] for setting in settings}
         with busy(given.beside):
@@ -68,7 +68,7 @@ def main() -> int:
         for (client, tls, streams), seen in runs.items()
         if seen
     ]
-    return _told(rows, watch, given)
+    return _told(rows, context, given)
 
 
 def _arguments() -> argparse.Namespace:
@@ -114,8 +114,8 @@ def _measured(
                   ca_file=str(built.certificate) if tls else None)  # fmt: skip
         try:
             ran = _ran(job, others)
-        except (subprocess.SubprocessError, ValueError) as why:
-            print(f"{name}: left out: {why}", file=sys.stderr)
+        except (subprocess.SubprocessError, ValueError) as reason:
+            print(f"{name}: left out: {reason}", file=sys.stderr)
             return None
     one = figures(ran, served.truths(), requests=requests)
     seen = f"p50 {number(one.error_p50_ms)} p99 {number(one.error_p99_ms)} ms"
@@ -143,8 +143,8 @@ def _ran(job: Job, others: dict[str, Path]) -> Ran:
     return told(out)
 
 
-def _told(rows: Sequence[Row], watch: Watch, given: argparse.Namespace) -> int:
-    judged, machine = list(goals(rows)), watch.machine(given.beside)
+def _told(rows: Sequence[Row], context: Watch, given: argparse.Namespace) -> int:
+    judged, machine = list(goals(rows)), context.machine(given.beside)
     text = pages.page(rows, judged, machine)
     print(text)
     if given.markdown:

@@ -7,9 +7,9 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, event
 
-from monitor.store import grants, version_table
-from monitor.store.engine import opened
-from monitor.store.schema import every_table
+from monitor.storage import grants, version_table
+from monitor.storage.engine import opened
+from monitor.storage.schema import every_table
 
 # Partitions of a partitioned table belong to their parent; jobs make and drop them.
 _PARTITION = re.compile(r"_(\d{4}_\d{2}|default)$")

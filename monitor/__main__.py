@@ -1,4 +1,4 @@
-"""The command `monitor`: which verb does what. Each verb's work is in `monitor/commands/`."""
+"""The command `monitor`: which verb does what. Each verb's work is in `monitor/cli/`."""
 
 import signal
 import sys
@@ -48,7 +48,7 @@ def _sentences() -> Iterator[None]:
     except Exception as error:
         if hasattr(error, "exit_code"):  # of typer, which prints it itself
             raise
-        from monitor.commands.troubles import discard_output, end
+        from monitor.cli.command_errors import discard_output, end
 
         if isinstance(error, OSError):
             discard_output()
@@ -89,7 +89,7 @@ def run() -> None:
     """Run the worker: schedule, probe, evaluate, deliver, until stopped."""
     # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
     signal.signal(signal.SIGTERM, _end)
-    from monitor.commands.run import run as work
+    from monitor.cli.run import run as work
 
     work()
 
@@ -102,7 +102,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
 ) -> None:
     """Play a whole incident in about a minute: simulated service, local Slack, real worker."""
-    from monitor.commands.demo import demo as play
+    from monitor.cli.demo import demo as play
 
     play(html=html, keep=keep)
 
@@ -129,7 +129,7 @@ def probe(
 
     Ends with status 1 when no probe was answered.
     """
-    from monitor.commands.probe import probe as ask
+    from monitor.cli.probe import probe as ask
 
     ask(target, query, count, concurrency, as_lines=as_lines, store=store,
         over_budget=over_budget, record=record, explain=explain)  # fmt: skip
@@ -138,7 +138,7 @@ def probe(
 @app.command()
 def check() -> None:
     """Check configuration, database, schema, targets, prices and Slack; project the cost."""
-    from monitor.commands.check import check as inspect
+    from monitor.cli.check import check as inspect
 
     inspect()
 
@@ -146,7 +146,7 @@ def check() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema to the revision this version needs."""
-    from monitor.commands.migrate import migrate as bring
+    from monitor.cli.migrate import migrate as bring
 
     bring()
 
@@ -158,7 +158,7 @@ def report(
     png: Annotated[Path | None, typer.Option(help="Write the chart that Slack shows.")] = None,
 ) -> None:
     """Show latency, models, costs and incidents of a span."""
-    from monitor.commands.report import report as tell
+    from monitor.cli.report import report as tell
 
     tell(since, html, png)
 
@@ -170,7 +170,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A file; else standard output.")] = None,
 ) -> None:
     """Write observations for spreadsheets, programs and data frames."""
-    from monitor.commands.export import export as write
+    from monitor.cli.export import export as write
 
     write(_span(since), form.value, out)
 
@@ -181,7 +181,7 @@ def derive(
     target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
 ) -> None:
     """Derive identity and cost again from what is stored, after rules or prices changed."""
-    from monitor.commands.derive import derive_again
+    from monitor.cli.derive import derive_again
 
     derive_again(since=_span(since), target=target)
 
@@ -198,7 +198,7 @@ def backtest(
     table: Annotated[bool, typer.Option("--table", help="What would have been sent.")] = False,
 ) -> None:
     """Run rows of standard input, or stored ones, through the same rules in virtual time."""
-    from monitor.commands.backtest import backtest as replay
+    from monitor.cli.backtest import backtest as replay
 
     replay(
         None if since is None else _span(since),
@@ -218,7 +218,7 @@ def identify(
     as_lines: Annotated[bool, typer.Option("--json", help="One verdict a line.")] = False,
 ) -> None:
     """Identify the model that wrote a text, with the evidence."""
-    from monitor.commands.identify import identify as judge
+    from monitor.cli.identify import identify as judge
 
     judge(source, target=target, query=query, as_lines=as_lines)
 
@@ -250,10 +250,17 @@ def baseline_capture(
     ] = False,
 ) -> None:
     """Store answers as a model's own: you confirm that it answers now."""
-    from monitor.commands.baseline import capture
+    from monitor.cli.baseline import run_capture
 
-    capture(target, model=model, count=count, query=query, source=source, over_budget=over_budget,
-            yes=yes)  # fmt: skip
+    run_capture(
+        target,
+        model=model,
+        count=count,
+        query=query,
+        source=source,
+        over_budget=over_budget,
+        yes=yes,
+    )
 
 
 @baselines.command("show")
@@ -261,7 +268,7 @@ def baseline_show(
     target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
 ) -> None:
     """Show the captured answers, what can be detected with them, and the present state."""
-    from monitor.commands.baseline import show
+    from monitor.cli.baseline import show
 
     show(target)
 
@@ -275,7 +282,7 @@ def baseline_accept(
     ] = False,
 ) -> None:
     """Accept what answers now as the new baseline; the old one is kept."""
-    from monitor.commands.baseline_accept import accept
+    from monitor.cli.baseline_accept import accept
 
     accept(target, note=note, yes=yes)
 
@@ -288,7 +295,7 @@ def baseline_revert(
     ] = None,
 ) -> None:
     """Go back to the baseline before the one in force; nothing captured is deleted."""
-    from monitor.commands.baseline_accept import revert
+    from monitor.cli.baseline_accept import revert
 
     revert(target, to=to)
 
@@ -316,7 +323,7 @@ def incidents_list(
     only_open: Annotated[bool, typer.Option("--open", help="Only what is open.")] = False,
 ) -> None:
     """List incidents, newest first, and the mutes in force."""
-    from monitor.commands.incidents import listed
+    from monitor.cli.incidents import listed
 
     listed(since=_span(since), only_open=only_open)
 
@@ -324,7 +331,7 @@ def incidents_list(
 @incidents.command("show")
 def incidents_show(number: Annotated[int, typer.Argument(help="Its number.")]) -> None:
     """Show everything known of one incident."""
-    from monitor.commands.incidents import show
+    from monitor.cli.incidents import show
 
     show(number)
 
@@ -337,7 +344,7 @@ def incidents_mute(
     target: Target = "all",
 ) -> None:
     """Silence notifications for a rule or target. What is still true afterwards is sent then."""
-    from monitor.commands.incidents import mute
+    from monitor.cli.incidents import mute
 
     mute(rule=rule, target=target, reason=reason, span=_span(span))
 
@@ -345,7 +352,7 @@ def incidents_mute(
 @incidents.command("unmute")
 def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
     """End a mute."""
-    from monitor.commands.incidents import unmute
+    from monitor.cli.incidents import unmute
 
     unmute(rule=rule, target=target)
 
@@ -353,14 +360,14 @@ def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
 @app.command("test-alert")
 def test_alert() -> None:
     """Send one real message through the configured channel."""
-    from monitor.commands.test_alert import test_alert as send
+    from monitor.cli.test_alert import test_alert as send
 
     send()
 
 
 def _span(text: str) -> timedelta:
     """A duration as the configuration writes it; typer's own words when it is none."""
-    from monitor.settings.values import duration, positive
+    from monitor.config.value_types import duration, positive
 
     try:
         return positive(duration(text))

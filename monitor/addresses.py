@@ -113,9 +113,9 @@ def shown(address: str) -> str:
     name, colon, _ = user.partition(":")
     seen = name if postgres and _ORDINARY_USER.fullmatch(name) else HIDDEN
     who = f"{seen if name else ''}{(colon and postgres and ':' + HIDDEN) or ''}@"
-    asked = "&".join(_shown_parameter(pair, postgres=postgres) for pair in query.split("&"))
+    requested = "&".join(_shown_parameter(pair, postgres=postgres) for pair in query.split("&"))
     path = _path(place, lambda _: HIDDEN)
-    return f"{scheme}://{who if user else ''}{path}{'?' + asked if query else ''}"
+    return f"{scheme}://{who if user else ''}{path}{'?' + requested if query else ''}"
 
 
 def secret_parts(address: str) -> Iterator[str]:

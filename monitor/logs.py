@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from monitor.scrub import redact
+from monitor.redaction import redact
 
 _NOISY = ("httpx", "httpcore", "slack_sdk", "sqlalchemy.engine", "asyncio",
           "alembic.runtime.plugins")  # fmt: skip

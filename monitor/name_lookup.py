@@ -21,14 +21,14 @@ PER_NAME = 2  # lookups of one name at once
 RENEWED_AFTER_S = 5.0  # a lookup that lasts longer is not joined any more, while there is room
 
 
-class Lookup(NamedTuple):
+class NameLookup(NamedTuple):
     """One lookup under way. Whoever asks the same meanwhile gets its result."""
 
     result: Future[Found]
     began_s: float
 
 
-_under_way: dict[tuple[object, ...], list[Lookup]] = {}
+_under_way: dict[tuple[object, ...], list[NameLookup]] = {}
 _lock = threading.RLock()  # a result that is there at once is forgotten at once
 
 
@@ -42,34 +42,34 @@ async def look_up(
     flags: int = 0,
 ) -> Found:
     """The addresses of a name, as `socket.getaddrinfo` gives them. Raises what it raises."""
-    asked = (host, port, family, type, proto, flags)
+    requested = (host, port, family, type, proto, flags)
     with _lock:
-        waiting = _under_way.setdefault(asked, [])
+        waiting = _under_way.setdefault(requested, [])
         if not _joined(waiting):
-            result = in_thread(partial(_found, *asked), name=f"lookup {host!r}")
-            waiting.append(Lookup(result, time.monotonic()))
-            result.add_done_callback(lambda done: _forget(asked, done))
+            result = in_thread(partial(_found, *requested), name=f"lookup {host!r}")
+            waiting.append(NameLookup(result, time.monotonic()))
+            result.add_done_callback(lambda done: _forget(requested, done))
         lookup = waiting[-1]
     return await asyncio.wrap_future(lookup.result)
 
 
-def _found(*asked: Any) -> Found:
-    return list(socket.getaddrinfo(*asked))
+def _found(*requested: Any) -> Found:
+    return list(socket.getaddrinfo(*requested))
 
 
-def _joined(waiting: list[Lookup]) -> bool:
+def _joined(waiting: list[NameLookup]) -> bool:
     """Whether the latest lookup of a name is to be waited for, rather than another begun."""
     if not waiting:
         return False
     return len(waiting) >= PER_NAME or time.monotonic() - waiting[-1].began_s < RENEWED_AFTER_S
 
 
-def _forget(asked: tuple[object, ...], done: Future[Found]) -> None:
+def _forget(requested: tuple[object, ...], done: Future[Found]) -> None:
     with _lock:
-        left = [lookup for lookup in _under_way[asked] if lookup.result is not done]
-        _under_way[asked] = left
+        left = [lookup for lookup in _under_way[requested] if lookup.result is not done]
+        _under_way[requested] = left
         if not left:
-            del _under_way[asked]
+            del _under_way[requested]
 
 
 def in_thread(call: Callable[[], T], *, name: str) -> Future[T]:

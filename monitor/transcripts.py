@@ -6,7 +6,7 @@ from dataclasses import replace
 from pydantic import TypeAdapter
 
 from monitor.domain import Transcript
-from monitor.scrub import redact
+from monitor.redaction import redact
 
 # Headers that name a session or a person rather than a model.
 _PRIVATE = frozenset({"set-cookie", "cookie", "authorization", "x-api-key", "proxy-authorization"})

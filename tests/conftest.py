@@ -10,10 +10,10 @@ import hypothesis
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from monitor.embedded import running
-from monitor.store import Database
-from monitor.store.engine import address
-from monitor.store.schema import migrate
+from monitor.embedded_postgres import running
+from monitor.storage import Database
+from monitor.storage.engine import address
+from monitor.storage.schema import migrate
 
 _numbers = count(1)
 

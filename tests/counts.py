@@ -4,8 +4,8 @@ import random
 import re
 from math import ceil
 
-from monitor.identity.counting import Count, Counter, shape
-from monitor.identity.tongue import language
+from monitor.identity.fingerprint.language import language
+from monitor.identity.token_counts.counts import Counter, TokenCount, shape
 
 _WORDS = [
     "the",
@@ -37,13 +37,13 @@ _WORDS = [
 ]
 
 
-def prose(seed: int, words: int = 120) -> str:
+def prose(seed: int, text: int = 120) -> str:
     """An answer of so many words, the same for the same seed."""
     draw = random.Random(seed)
-    said = [
-        draw.choice(_WORDS) + draw.choice(["", "", "", "", ",", ".", "\n"]) for _ in range(words)
+    reported = [
+        draw.choice(_WORDS) + draw.choice(["", "", "", "", ",", ".", "\n"]) for _ in range(text)
     ]
-    return " ".join(said)
+    return " ".join(reported)
 
 
 def breaking(letters: int) -> Counter:
@@ -59,8 +59,8 @@ def breaking(letters: int) -> Counter:
 
 def count(
     seed: int, counter: Counter, *, query: str = "hi", exact: dict[str, Counter] | None = None
-) -> Count:
+) -> TokenCount:
     """One answer as a service with that tokenizer counts it, a closing token now and then."""
     text = prose(seed)
     own = {model: of(text) for model, of in (exact or {}).items()}
-    return Count(query, counter(text) + seed % 3 // 2, shape(text), language(text), own)
+    return TokenCount(query, counter(text) + seed % 3 // 2, shape(text), language(text), own)

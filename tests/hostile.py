@@ -12,14 +12,14 @@ from uuid import uuid4
 from monitor import identity, pricing
 from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
-from monitor.observe import Occasion, observe
-from monitor.wire import Wire, exchange, quiet
+from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.observe import ProbeOccasion, observe
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, probed, says, watched
 
 
-async def meet(wire: Wire, fault: Fault) -> None:
+async def meet(wire: ProbeClient, fault: Fault) -> None:
     async with scripted(*fault.script) as server:
         transcript = await probed(wire, watched(server.url, **fault.target))
         assert transcript.ending is fault.ending, fault.name
@@ -29,23 +29,25 @@ WIDE = "🙂" + "word " * 47_000  # one wide character makes all of them wide
 AT_ONCE = 4
 
 
-async def interpreted(wire: Wire, url: str, dialect: str) -> None:
+async def interpreted(wire: ProbeClient, url: str, dialect: str) -> None:
     """One probe as the worker sends it, to its observation."""
     query = Query(id="hi", text="Hi")
     target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
     spoken = dialect_of(target)
-    transcript = await exchange(spoken.ask(query, target), dialect=spoken, target=target,
+    transcript = await exchange(spoken.build_request(query, target), dialect=spoken, target=target,
                                 query=query, probe=uuid4(), http=wire, raw=False)  # fmt: skip
     assert transcript.ending in (Ending.END, Ending.TOO_LARGE), transcript.detail
-    occasion = Occasion(
+    occasion = ProbeOccasion(
         target=target, query=query, origin="round", slot=transcript.started_at, region="",
         worker="", config_hash="", secrets=("sk-live-0123456789",),
     )  # fmt: skip
     book = pricing.book({}, same=identity.same)
-    observe(transcript, occasion, dialect=spoken, book=book, standing=identity.Standing())
+    observe(
+        transcript, occasion, dialect=spoken, book=book, self_id_history=identity.SelfIdHistory()
+    )
 
 
-async def oversized(wire: Wire) -> None:
+async def oversized(wire: ProbeClient) -> None:
     """Several streams of the largest texts at once."""
     wide = chunk(says({"text": WIDE}))
     letters = chunk(says({"text": "a"}) * 1_000)
@@ -57,8 +59,8 @@ async def oversized(wire: Wire) -> None:
 
 
 async def main() -> None:
-    async with Wire("hostile") as wire:
-        with quiet():
+    async with ProbeClient("hostile") as wire:
+        with gc_paused():
             await oversized(wire)
         for fault in FAULTS:
             await meet(wire, fault)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from monitor.identity import guards
-from monitor.identity.alternation import either, split
-from monitor.identity.speakers import MAKERS, UNMISTAKABLE
-from monitor.identity.tongues import TONGUES
+from monitor.identity.self_identification import claim_context
+from monitor.identity.self_identification.alternation import either, split
+from monitor.identity.self_identification.phrases import LANGUAGES
+from monitor.identity.self_identification.speakers import MAKERS, UNMISTAKABLE
 
 KIB = 1024
 LARGE = 256 * KIB
@@ -107,10 +107,10 @@ def large(size: int = LARGE) -> dict[str, str]:
 
 def generated(count: int, *, seed: int, size: int = 9_000) -> Iterator[str]:
     """Shapes out of the words that the patterns themselves know, combined at random."""
-    chance, words = random.Random(seed), _vocabulary()
+    chance, text = random.Random(seed), _vocabulary()
     names = ("Claude", "Anthropic", "OpenAI", "Llama 4", "ChatGPT")
     for _ in range(count):
-        unit_words = [chance.choice(words) for _ in range(chance.choice((1, 1, 2, 2, 3, 4, 6)))]
+        unit_words = [chance.choice(text) for _ in range(chance.choice((1, 1, 2, 2, 3, 4, 6)))]
         if chance.random() < 0.5:
             unit_words.insert(chance.randrange(len(unit_words) + 1), chance.choice(names))
         joint = chance.choice((" ", " ", ", ", ". ", "-", " , ", "\n", ""))
@@ -125,9 +125,18 @@ def generated(count: int, *, seed: int, size: int = 9_000) -> Iterator[str]:
 
 def _vocabulary() -> list[str]:
     tables = [
-        phrases for tongue in TONGUES for phrases in astuple(tongue) if isinstance(phrases, str)
+        phrases
+        for language_phrases in LANGUAGES
+        for phrases in astuple(language_phrases)
+        if isinstance(phrases, str)
     ]
-    tables += [guards.GREETINGS, guards.OPENERS, guards.FICTION, guards.REPORTS, guards.CORRECTS]
+    tables += [
+        claim_context.GREETINGS,
+        claim_context.OPENERS,
+        claim_context.FICTION,
+        claim_context.REPORTS,
+        claim_context.CORRECTS,
+    ]
     tables += [*UNMISTAKABLE.values(), *(names for names, _ in MAKERS.values())]
     phrases = {_worded(phrase) for table in tables for phrase in split(either(table))}
     more = (

@@ -48,9 +48,9 @@ def sample(mark: str = ".", **changes: Any) -> Sample:
 def marked(marks: str, *, start: datetime = NOON, every: timedelta = EVERY) -> Iterator[Sample]:
     """Samples of rounds written as marks, two seconds apart within a round."""
     number = 0
-    for order, asked in enumerate(marks.split("|")):
+    for order, requested in enumerate(marks.split("|")):
         slot = start + order * every
-        for query, mark in enumerate(asked):
+        for query, mark in enumerate(requested):
             number += 1
             at = slot + timedelta(seconds=2 * query + 1)
             yield sample(mark, id=UUID(int=number), at=at, round=slot, query=f"q{query}")

@@ -43,8 +43,8 @@ async def _lend(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path
         if code not in _NO_ENCRYPTION:
             break
         writer.write(b"N")
-    words = rest.split(b"\0")
-    untracked = [] if code == _CANCEL else [w for w in words[:-2:2] if w.decode() not in TRACKED]
+    text = rest.split(b"\0")
+    untracked = [] if code == _CANCEL else [w for w in text[:-2:2] if w.decode() not in TRACKED]
     if untracked:
         writer.write(_refusal(f"unsupported startup parameter: {untracked[0].decode()}"))
         return
@@ -100,6 +100,6 @@ async def _message(reader: asyncio.StreamReader) -> bytes:
     return start + await reader.readexactly(size - 4)
 
 
-def _refusal(words: str) -> bytes:
-    fields = f"SFATAL\0VFATAL\0C08P01\0M{words}\0\0".encode()
+def _refusal(text: str) -> bytes:
+    fields = f"SFATAL\0VFATAL\0C08P01\0M{text}\0\0".encode()
     return b"E" + struct.pack("!i", len(fields) + 4) + fields

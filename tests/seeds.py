@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.domain import Identity, Incident, Observation, Outcome, Stamp
-from monitor.store import Database, incidents, observations
+from monitor.domain import Identity, Incident, Observation, Outcome, StampSource
+from monitor.storage import Database, incident_rows, observations
 from tests.facts import HAIKU, LLAMA, observation
 
 QUERIES = {"hi": 600.0, "kbli": 900.0}
@@ -45,7 +45,7 @@ def _one(slot: datetime, query: str, ttft_ms: float, *, ago: int, first: bool) -
     return observation(
         slot=slot, started_at=slot, query=query, ttft_ms=ttft_ms, ttft_any_ms=ttft_ms,
         total_ms=ttft_ms + 600, ttfb_ms=40.0, connect_ms=45.0, dns_ms=2.0, tls_ms=20.0,
-        stamp=Stamp.DEGRADED if ago == LATE and first else Stamp.KERNEL,
+        stamp=StampSource.DEGRADED if ago == LATE and first else StampSource.KERNEL,
         identity=Identity.FALLBACK if fell else Identity.EXPECTED,
         model_detected=HAIKU if fell else LLAMA,
         cost_usd=Decimal("0.00095") if fell else Decimal("0.000141"),
@@ -66,4 +66,4 @@ async def seed(database: Database, *, hours: int, every: timedelta = timedelta(m
             resolved_at=now - timedelta(hours=2), value=0.5, limit=0.1, peak=1.0,
             because="12 of 12 answers fell back.",
         )  # fmt: skip
-        await incidents.save(connection, [fallen], [])
+        await incident_rows.save(connection, [fallen], [])

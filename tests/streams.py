@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from monitor.domain import Ending, Event, Framing, Query, Target, Transcript
+from monitor.domain import Ending, Framing, Query, StreamEvent, Target, Transcript
 
 HI = Query(id="hi", text="Hi & bye? 100%")
 CUSTOM = {"path": "/ask", "query": {"q": "{query}"}, "text": "text", "done": "done"}
@@ -28,7 +28,9 @@ def transcript(
         ended_ns=10**9,
         ending=Ending.END,
         headers=tuple((headers or {}).items()),
-        events=tuple(Event(n * 10**6, data, name, n) for n, (name, data) in enumerate(events)),
+        events=tuple(
+            StreamEvent(n * 10**6, data, name, n) for n, (name, data) in enumerate(events)
+        ),
     )
 
 

@@ -3,11 +3,11 @@
 from functools import cache
 from random import Random
 
-from monitor.demo.situations import Speaker
-from monitor.demo.voices import answer
 from monitor.domain import Query
-from monitor.identity.features import Answer
-from monitor.identity.profile import Profile, learnt
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.profile import StyleProfile, learn_profile
+from monitor.simulator.canned_answers import answer
+from monitor.simulator.situations import SimulatedModel
 
 LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-3-5-haiku-20241022"
 QUERIES = (
@@ -17,19 +17,19 @@ QUERIES = (
 )
 
 
-def said(speaker: Speaker, query: Query, seed: object) -> Answer:
+def said(speaker: SimulatedModel, query: Query, seed: object) -> AnswerText:
     """One answer under the persona's name; a seed always gives the same."""
     chunks = answer(speaker, query.text, draw=Random(f"{query.id}/{seed}"), candour={})
-    return Answer(query.id, "".join(chunks), chunks)
+    return AnswerText(query.id, "".join(chunks), chunks)
 
 
-def answers(speaker: Speaker, each: int, *, seed: str = "baseline") -> list[Answer]:
+def answers(speaker: SimulatedModel, each: int, *, seed: str = "baseline") -> list[AnswerText]:
     """So many answers to each query."""
     return [said(speaker, query, f"{seed}{nth}") for nth in range(each) for query in QUERIES]
 
 
 @cache
-def profile(*, rivals: bool = True, each: int = 10) -> Profile:
+def profile(*, candidates: bool = True, each: int = 10) -> StyleProfile:
     """Llama's looks, and Haiku's beside them."""
-    others = {HAIKU: answers(Speaker.HAIKU, each)} if rivals else {}
-    return learnt(LLAMA, answers(Speaker.LLAMA, each), others, verified_by="operator")
+    others = {HAIKU: answers(SimulatedModel.HAIKU, each)} if candidates else {}
+    return learn_profile(LLAMA, answers(SimulatedModel.LLAMA, each), others, verified_by="operator")

@@ -7,9 +7,9 @@ from typing import Any
 from uuid import uuid4
 
 from monitor.dialects import dialect_of, read
-from monitor.domain import Outcome, Query, Target, Timing, Transcript, WireRequest
-from monitor.measure import outcome, timing
-from monitor.wire import Wire, exchange
+from monitor.domain import Outcome, ProbeRequest, Query, Target, Timing, Transcript
+from monitor.probing import ProbeClient, exchange
+from monitor.probing.timing import outcome, timing
 
 DEADLINES = ("connect_deadline", "first_token_deadline", "stall_deadline", "deadline")
 
@@ -21,17 +21,17 @@ def watched(url: str, dialect: str = "bali_zero", **more: Any) -> Target:
 
 
 async def probed(
-    wire: Wire,
+    wire: ProbeClient,
     target: Target,
     *,
-    request: WireRequest | None = None,
+    request: ProbeRequest | None = None,
     stop_after_chars: int | None = None,
 ) -> Transcript:
     """What one probe of the target leaves behind; `request` in place of the dialect's own."""
     query = Query(id="hi", text="Hi", stop_after_chars=stop_after_chars)
     dialect = dialect_of(target)
     transcript = await exchange(
-        request or dialect.ask(query, target),
+        request or dialect.build_request(query, target),
         dialect=dialect,
         target=target,
         query=query,

@@ -86,8 +86,8 @@ def figures(ran: Ran, truths: Mapping[str, Truth], *, requests: int) -> Figures:
     pairs, unpaired = paired(ran.samples, truths)
     sound = [pair for pair in pairs if not pair.degraded]
     errors = [pair.error_ms for pair in sound]
-    told = [pair.request_ms for pair in sound if pair.request_ms is not None]
-    heard = [pair.token_ms for pair in sound if pair.token_ms is not None]
+    notified = [pair.request_ms for pair in sound if pair.request_ms is not None]
+    received = [pair.token_ms for pair in sound if pair.token_ms is not None]
     flagged = [pair.error_ms for pair in pairs if pair.degraded]
     return Figures(
         requests=requests,
@@ -100,9 +100,9 @@ def figures(ran: Ran, truths: Mapping[str, Truth], *, requests: int) -> Figures:
         beyond_max_ms=percentile([max(p.error_ms - p.late_ms, 0) for p in sound], 1),
         late_max_ms=percentile([pair.late_ms for pair in pairs], 1),
         degraded_max_ms=percentile(flagged, 1),
-        request_p50_ms=percentile(told, 0.5),
-        token_p50_ms=percentile(heard, 0.5),
-        token_p99_ms=percentile(heard, 0.99),
+        request_p50_ms=percentile(notified, 0.5),
+        token_p50_ms=percentile(received, 0.5),
+        token_p99_ms=percentile(received, 0.99),
         cpu_s_per_1000=ran.cpu_s / requests * 1000,
         rss_mib=ran.rss_mib,
         lag_p99_ms=percentile(ran.lag_ms, 0.99),

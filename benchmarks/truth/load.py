@@ -99,6 +99,6 @@ def tell(ran: Ran) -> None:
 
 def told(text: str) -> Ran:
     """What `tell` wrote."""
-    said = json.loads(text)
-    samples = tuple(Sample(**sample) for sample in said.pop("samples"))
-    return Ran(samples=samples, **said | {"lag_ms": tuple(said["lag_ms"])})
+    reported = json.loads(text)
+    samples = tuple(Sample(**sample) for sample in reported.pop("samples"))
+    return Ran(samples=samples, **reported | {"lag_ms": tuple(reported["lag_ms"])})

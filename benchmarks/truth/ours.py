@@ -7,11 +7,11 @@ from uuid import UUID
 
 from benchmarks.truth.load import Job, Ran, Sample, job_given, load, tell
 from monitor import __version__
-from monitor.commands.run import on_the_best_loop
+from monitor.cli.run import run_async
 from monitor.dialects import dialect_of, read
-from monitor.domain import Query, Stamp, Target
-from monitor.measure import timing
-from monitor.wire import Wire, exchange, quiet
+from monitor.domain import Query, StampSource, Target
+from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.timing import timing
 
 
 async def probed(job: Job) -> Ran:
@@ -20,11 +20,11 @@ async def probed(job: Job) -> Ran:
     target = Target(name="truth", url=job.url, dialect="openai_chat", model="truth",
                     queries=(query,), ca_file=job.ca_file)  # fmt: skip
     dialect = dialect_of(target)
-    async with Wire(__version__) as wire:
+    async with ProbeClient(__version__) as wire:
 
         async def ask(id: str) -> Sample:
             transcript = await exchange(
-                dialect.ask(query, target), dialect=dialect, target=target, query=query,
+                dialect.build_request(query, target), dialect=dialect, target=target, query=query,
                 probe=UUID(id), http=wire,
             )  # fmt: skip
             times = timing(transcript, read(dialect, transcript))
@@ -32,10 +32,10 @@ async def probed(job: Job) -> Ran:
                 id=id,
                 ttft_ms=times.ttft_ms,
                 start_ns=transcript.sent_ns,
-                degraded=times.stamp is Stamp.DEGRADED,
+                degraded=times.stamp is StampSource.DEGRADED,
             )
 
-        with quiet():
+        with gc_paused():
             return await load(job, ask)
 
 
@@ -44,4 +44,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    on_the_best_loop(main())
+    run_async(main())

@@ -40,9 +40,9 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
     lines = []
     for row in rows:
         p50, p99 = ratios(row, rows)
-        said = asdict(row)
-        measured = said.pop("figures")
-        lines.append(said | measured | {"times_ours_p50": p50, "times_ours_p99": p99})
+        reported = asdict(row)
+        measured = reported.pop("figures")
+        lines.append(reported | measured | {"times_ours_p50": p50, "times_ours_p99": p99})
     return {
         "machine": asdict(machine),
         "rows": lines,

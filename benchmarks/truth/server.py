@@ -143,8 +143,8 @@ def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
 
 @contextmanager
 def _running(command: tuple[str | Path, ...], port: int) -> Iterator[None]:
-    told = os.environ | {"ARRIVALS": str(Path(command[0]).with_name("arrivals.csv"))}
-    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=told)
+    notified = os.environ | {"ARRIVALS": str(Path(command[0]).with_name("arrivals.csv"))}
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=notified)
     try:
         _await_port(port, child)
         yield

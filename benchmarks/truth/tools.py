@@ -60,9 +60,9 @@ def aiperf(job: Job, out: Path) -> tuple[str, ...]:
 
 def aiperf_samples(out: Path) -> Iterator[Sample]:
     for line in (out / "profile_export.jsonl").read_text().splitlines():
-        said: dict[str, Any] = json.loads(line)
-        ttft = said["metrics"].get("time_to_first_token")
-        yield Sample(id=said["metadata"]["x_request_id"], ttft_ms=ttft and ttft["value"])
+        reported: dict[str, Any] = json.loads(line)
+        ttft = reported["metrics"].get("time_to_first_token")
+        yield Sample(id=reported["metadata"]["x_request_id"], ttft_ms=ttft and ttft["value"])
 
 
 def guidellm(job: Job, out: Path) -> tuple[str, ...]:
@@ -79,8 +79,8 @@ def guidellm(job: Job, out: Path) -> tuple[str, ...]:
 
 def guidellm_samples(out: Path) -> Iterator[Sample]:
     [benchmark] = json.loads((out / "report.json").read_text())["benchmarks"]
-    for said in benchmark["requests"]["successful"]:
-        yield Sample(id=said["response_id"], ttft_ms=said["time_to_first_token_ms"])
+    for reported in benchmark["requests"]["successful"]:
+        yield Sample(id=reported["response_id"], ttft_ms=reported["time_to_first_token_ms"])
 
 
 Command = Callable[[Job, Path], tuple[str, ...]]

@@ -4,28 +4,28 @@ A provider is one file with one class, listed here. Each takes a `get` that spea
 the key, and what stands before the path of the provider's documentation.
 """
 
-from monitor.accounts.anthropic import Anthropic
-from monitor.accounts.openai import OpenAI
-from monitor.accounts.openrouter import OpenRouter, Receipt, price_list
-from monitor.accounts.reading import Account, Answer, Get
-from monitor.domain import AccountState, Reading
+from monitor.accounts.anthropic import AnthropicAccount
+from monitor.accounts.openai import OpenAIAccount
+from monitor.accounts.openrouter import OpenRouterAccount, ProviderReceipt, price_list
+from monitor.accounts.replies import AccountReply, JsonGetter, ProviderAccount
+from monitor.domain import AccountReading, AccountState
 
-ACCOUNTS: dict[str, type[OpenRouter] | type[Anthropic] | type[OpenAI]] = {
-    "openrouter": OpenRouter,  # an ordinary key
-    "anthropic": Anthropic,  # an admin key
-    "openai": OpenAI,  # an admin key
+ACCOUNTS: dict[str, type[OpenRouterAccount] | type[AnthropicAccount] | type[OpenAIAccount]] = {
+    "openrouter": OpenRouterAccount,  # an ordinary key
+    "anthropic": AnthropicAccount,  # an admin key
+    "openai": OpenAIAccount,  # an admin key
 }
 
 __all__ = [
     "ACCOUNTS",
-    "Account",
+    "AccountReading",
+    "AccountReply",
     "AccountState",
-    "Answer",
-    "Anthropic",
-    "Get",
-    "OpenAI",
-    "OpenRouter",
-    "Reading",
-    "Receipt",
+    "AnthropicAccount",
+    "JsonGetter",
+    "OpenAIAccount",
+    "OpenRouterAccount",
+    "ProviderAccount",
+    "ProviderReceipt",
     "price_list",
 ]

@@ -9,36 +9,36 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.buckets import Report, items
-from monitor.accounts.fields import number, usd
-from monitor.accounts.reading import Get, failing
-from monitor.domain import AccountState, Reading
+from monitor.accounts.cost_reports import CostReport, items
+from monitor.accounts.provider_fields import number, usd
+from monitor.accounts.replies import JsonGetter, failing
+from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 
 _CENTS = Decimal(100)
 
 
 @dataclass(frozen=True, slots=True)
-class Anthropic:
+class AnthropicAccount:
     """The account an Anthropic admin key belongs to."""
 
     name: ClassVar[str] = "anthropic"
 
-    get: Get = field(repr=False)
+    get: JsonGetter = field(repr=False)
     key: str = field(repr=False)
     base_url: str = "https://api.anthropic.com/v1"
 
-    async def read(self, at: datetime) -> Reading:
+    async def read(self, at: datetime) -> AccountReading:
         """Today's spend so far; the bucket of a day that is not over has no end yet."""
         midnight = day_of(at)[1]
-        report = Report(
+        report = CostReport(
             provider=self.name,
             url=f"{self.base_url.rstrip('/')}/organizations/cost_report",
             parameters={"starting_at": f"{midnight:%Y-%m-%dT%H:%M:%SZ}", "bucket_width": "1d"},
             headers={"x-api-key": self.key, "anthropic-version": "2023-06-01"},
         )
         found = await items(self.get, report, at=at)
-        if isinstance(found, Reading):
+        if isinstance(found, AccountReading):
             return found
         cents = [number(item.get("amount")) for item in found]
         dollars = all(item.get("currency", "USD") == "USD" for item in found)
@@ -46,4 +46,6 @@ class Anthropic:
         spent = usd(sum(known, Decimal(0)) / _CENTS)
         if not dollars or len(known) < len(cents) or spent is None:
             return failing(self.name, at, "the report holds an amount that is not US dollars")
-        return Reading(provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent)
+        return AccountReading(
+            provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
+        )

@@ -5,26 +5,26 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.buckets import Report, items
-from monitor.accounts.fields import number, table, usd
-from monitor.accounts.reading import Get, failing
-from monitor.domain import AccountState, Reading
+from monitor.accounts.cost_reports import CostReport, items
+from monitor.accounts.provider_fields import number, table, usd
+from monitor.accounts.replies import JsonGetter, failing
+from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAI:
+class OpenAIAccount:
     """The account an OpenAI admin key belongs to."""
 
     name: ClassVar[str] = "openai"
 
-    get: Get = field(repr=False)
+    get: JsonGetter = field(repr=False)
     key: str = field(repr=False)
     base_url: str = "https://api.openai.com/v1"
 
-    async def read(self, at: datetime) -> Reading:
+    async def read(self, at: datetime) -> AccountReading:
         """Today's spend so far."""
-        report = Report(
+        report = CostReport(
             provider=self.name,
             url=f"{self.base_url.rstrip('/')}/organization/costs",
             parameters={
@@ -35,7 +35,7 @@ class OpenAI:
             headers={"Authorization": f"Bearer {self.key}"},
         )
         found = await items(self.get, report, at=at)
-        if isinstance(found, Reading):
+        if isinstance(found, AccountReading):
             return found
         amounts = [table(item.get("amount")) or {} for item in found]
         dollars = all(amount.get("currency", "usd") == "usd" for amount in amounts)
@@ -44,4 +44,6 @@ class OpenAI:
         spent = usd(sum(known, Decimal(0)))
         if not dollars or len(known) < len(values) or spent is None:
             return failing(self.name, at, "the report holds an amount that is not US dollars")
-        return Reading(provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent)
+        return AccountReading(
+            provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
+        )

@@ -10,9 +10,25 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from monitor.accounts.fields import count, instant, number, table, tables, usd, words
-from monitor.accounts.reading import Answer, Get, failing, refusal
-from monitor.domain import AccountState, Claim, ClaimKind, GiveUp, Reading, TryLater, Usage
+from monitor.accounts.provider_fields import (
+    count,
+    instant,
+    number,
+    table,
+    tables,
+    text_of,
+    usd,
+)
+from monitor.accounts.replies import AccountReply, JsonGetter, failing, refusal
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Claim,
+    ClaimKind,
+    GiveUp,
+    TryLater,
+    Usage,
+)
 from monitor.pricing import BadPrices, Price, rows
 
 BASE_URL = "https://openrouter.ai/api/v1"
@@ -29,7 +45,7 @@ _RATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class ProviderReceipt:
     """The provider's own record of one generation: who answered, and for how much."""
 
     claim: Claim
@@ -37,18 +53,18 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenRouter:
+class OpenRouterAccount:
     """The account an ordinary OpenRouter key belongs to."""
 
     name: ClassVar[str] = "openrouter"
 
-    get: Get = field(repr=False)
+    get: JsonGetter = field(repr=False)
     key: str = field(repr=False)
     base_url: str = BASE_URL
 
-    async def read(self, at: datetime) -> Reading:
+    async def read(self, at: datetime) -> AccountReading:
         """How the key stands. Spend through keys of one's own upstream is included."""
-        answer = await self._ask("key")
+        answer = await self._get("key")
         refused = refusal(self.name, answer, at)
         if refused is not None:
             return refused
@@ -57,7 +73,7 @@ class OpenRouter:
             return failing(self.name, at, "the reply is not in the form documented")
         left = number(data.get("limit_remaining"))
         empty = left is not None and left <= 0
-        return Reading(
+        return AccountReading(
             provider=self.name,
             at=at,
             state=AccountState.OUT_OF_CREDIT if empty else AccountState.OK,
@@ -68,36 +84,38 @@ class OpenRouter:
             spent_today_usd=_spent_today(data),
         )
 
-    async def receipt(self, generation: str, at: datetime) -> Receipt | TryLater | GiveUp:
+    async def receipt(self, generation: str, at: datetime) -> ProviderReceipt | TryLater | GiveUp:
         """The record of a generation by its id; it lags behind the answer it is of."""
-        answer = await self._ask("generation", id=generation)
+        answer = await self._get("generation", id=generation)
         if answer.status == 404:
             return TryLater("HTTP 404: not recorded yet", after_s=RECEIPT_LAG_S)
         refused = refusal(self.name, answer, at)
         if refused is not None:
-            why = refused.detail or refused.state.value
+            reason = refused.detail or refused.state.value
             if refused.state is AccountState.REJECTED:
-                return GiveUp(why)
-            return TryLater(why, after_s=refused.retry_after_s)
+                return GiveUp(reason)
+            return TryLater(reason, after_s=refused.retry_after_s)
         data = table((table(answer.json) or {}).get("data")) or {}
-        model = words(data.get("model"))
+        model = text_of(data.get("model"))
         if model is None:
             return GiveUp("the record names no model")
-        return Receipt(Claim(ClaimKind.RECEIPT, "openrouter generation", model), _usage(data))
+        return ProviderReceipt(
+            Claim(ClaimKind.RECEIPT, "openrouter generation", model), _usage(data)
+        )
 
-    async def _ask(self, path: str, **parameters: str) -> Answer:
+    async def _get(self, path: str, **parameters: str) -> AccountReply:
         query = f"?{urlencode(parameters)}" if parameters else ""
         url = f"{self.base_url.rstrip('/')}/{path}{query}"
         return await self.get(url, headers={"Authorization": f"Bearer {self.key}"})
 
 
 async def price_list(
-    get: Get, *, at: datetime, base_url: str = BASE_URL
+    get: JsonGetter, *, at: datetime, base_url: str = BASE_URL
 ) -> tuple[Price, ...] | TryLater:
     """OpenRouter's current prices, one row per model that is priced by tokens. Needs no key."""
     source = f"{base_url.rstrip('/')}/models"
     answer = await get(source, headers={})
-    refused = refusal(OpenRouter.name, answer, at)
+    refused = refusal(OpenRouterAccount.name, answer, at)
     if refused is not None:
         return TryLater(refused.detail or refused.state.value, after_s=refused.retry_after_s)
     models = tables((table(answer.json) or {}).get("data"))
@@ -113,10 +131,15 @@ def _spent_today(data: Mapping[str, Any]) -> Decimal | None:
 
 def _listed(models: list[Mapping[str, Any]], *, source: str, on: date) -> Iterator[Price]:
     for model in models:
-        name, pricing = words(model.get("id")), table(model.get("pricing"))
+        name, pricing = text_of(model.get("id")), table(model.get("pricing"))
         if name is None or pricing is None:
             continue
-        row = {**_rates(pricing), "provider": OpenRouter.name, "source": source, "checked": on}
+        row = {
+            **_rates(pricing),
+            "provider": OpenRouterAccount.name,
+            "source": source,
+            "checked": on,
+        }
         row["tiers"] = [
             {**_rates({**pricing, **tier}), "min_prompt_tokens": tier["min_prompt_tokens"]}
             for tier in tables(pricing.get("overrides")) or ()

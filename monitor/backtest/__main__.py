@@ -5,9 +5,11 @@ import sys
 from collections.abc import Callable, Collection
 from io import TextIOWrapper
 
-from monitor.backtest import BadRow, as_json, replay
+from monitor.backtest.events import as_json
+from monitor.backtest.input_rows import BadBacktestRow
+from monitor.backtest.replay import replay
 from monitor.domain import Identity
-from monitor.identity.names import same
+from monitor.identity.model_names.compare import same
 from monitor.rules import RULES
 
 EXPECTED = "meta-llama/llama-4-scout"
@@ -36,7 +38,7 @@ def main() -> int:
     try:
         for event in replay(sys.stdin, rules, identity=judged_by_name(expected)):
             sys.stdout.write(as_json(event) + "\n")
-    except BadRow as bad:
+    except BadBacktestRow as bad:
         sys.stderr.write(f"{bad}\n")
         return 1
     return 0

@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from monitor.domain import Notice
-from monitor.incidents import Change, Step
+from monitor.incidents import IncidentChange, IncidentStep
 
 _EVENTS = {
-    Change.OPENED: "fire",
-    Change.REOPENED: "fire",
-    Change.GREW: "remind",
-    Change.RESOLVED: "resolve",
+    IncidentChange.OPENED: "fire",
+    IncidentChange.REOPENED: "fire",
+    IncidentChange.GREW: "remind",
+    IncidentChange.RESOLVED: "resolve",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class BacktestEvent:
     """`event` is fire, resolve, warn or remind. `notice`: what is told of it, if anything."""
 
     at: datetime
@@ -31,13 +31,15 @@ class Event:
     query: str = ""  # the canned query it is about, in mode "immediate"; else the whole target
 
 
-def event(step: Step, at: datetime) -> Event | None:
+def event(step: IncidentStep, at: datetime) -> BacktestEvent | None:
     """What a step of the plan means to the person reading; None for mere bookkeeping."""
     incident, notice = step.incident, step.notice
-    if incident is None or step.change is Change.REMINDED:  # a reminder may be of what is left
+    if (
+        incident is None or step.change is IncidentChange.REMINDED
+    ):  # a reminder may be of what is left
         if notice is None:
             return None
-        return Event(
+        return BacktestEvent(
             at=at,
             rule=notice.rule,
             target=notice.scope,
@@ -50,7 +52,7 @@ def event(step: Step, at: datetime) -> Event | None:
         )
     if step.change not in _EVENTS:
         return None
-    return Event(
+    return BacktestEvent(
         at=at,
         rule=incident.rule,
         target=incident.scope,
@@ -63,7 +65,7 @@ def event(step: Step, at: datetime) -> Event | None:
     )
 
 
-def as_json(event: Event) -> str:
+def as_json(event: BacktestEvent) -> str:
     """One line of JSON, as the project promises it."""
     at = event.at.astimezone(UTC).isoformat(timespec="milliseconds")
     return json.dumps(

@@ -12,7 +12,7 @@ from monitor.rules import SLICE
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Ledger:
+class SpendLedger:
     """Sums of today and yesterday in one zone. Time only goes forward."""
 
     def __init__(self, timezone: str, *, looked_back: timedelta, start: datetime) -> None:

@@ -5,21 +5,29 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from monitor.backtest.events import Event, event
-from monitor.backtest.ledger import Ledger
-from monitor.backtest.rows import Row, rows
+from monitor.backtest.events import BacktestEvent, event
+from monitor.backtest.input_rows import BacktestRow, rows
+from monitor.backtest.ledger import SpendLedger
 from monitor.domain import (
     ALL,
     Identity,
     Incident,
+    NoticeStatus,
     Sample,
-    State,
-    Status,
     Verdict,
+    VerdictState,
     incident_key,
 )
-from monitor.incidents import Policy, Silence, plan
-from monitor.rules import OF_TARGETS, DailySpend, Rule, UpperEnd, Window, is_literal, of_query
+from monitor.incidents import ReminderPolicy, Silence, plan
+from monitor.rules import (
+    OF_TARGETS,
+    Rule,
+    SpendRule,
+    SpendUpperBound,
+    Window,
+    is_literal,
+    of_query,
+)
 
 AT_ONCE = (
     "fallback",
@@ -36,11 +44,11 @@ def replay(
     rules: Mapping[str, Rule],
     *,
     identity: Callable[[str], Identity],
-    policy: Policy | None = None,
+    policy: ReminderPolicy | None = None,
     silence: Silence = (),
-) -> Iterator[Event]:
+) -> Iterator[BacktestEvent]:
     """Events for rows of JSON Lines. Raises BadRow, after the events of the rows before it."""
-    playing = Replay(rules, policy=policy or Policy(), silence=silence)
+    playing = Replay(rules, policy=policy or ReminderPolicy(), silence=silence)
     for row in rows(lines, identity):
         yield from playing.take(row)
 
@@ -48,7 +56,9 @@ def replay(
 class Replay:
     """Windows, money and incidents at one instant of virtual time."""
 
-    def __init__(self, rules: Mapping[str, Rule], *, policy: Policy, silence: Silence = ()) -> None:
+    def __init__(
+        self, rules: Mapping[str, Rule], *, policy: ReminderPolicy, silence: Silence = ()
+    ) -> None:
         of_targets = [rules[name] for name in OF_TARGETS if name in rules]
         self._literal = [rule for rule in of_targets if is_literal(rule)]
         others = [rule for rule in of_targets if not is_literal(rule)]
@@ -60,10 +70,10 @@ class Replay:
         self._by_query: dict[tuple[str, str], Window] = {}  # for what is taken literally
         self._incidents: dict[tuple[str, str], Incident] = {}
         self._told: dict[UUID, None] = {}
-        self._ledger: Ledger | None = None
+        self._ledger: SpendLedger | None = None
         self._now: datetime | None = None
 
-    def take(self, row: Row) -> Iterator[Event]:
+    def take(self, row: BacktestRow) -> Iterator[BacktestEvent]:
         """Take one row; rows come in order of time."""
         if self._now is not None and row.at - self._now > _STEP:
             yield from self._wait(row.at)
@@ -83,7 +93,7 @@ class Replay:
                 verdicts += self._missing(row)
         yield from self._settle(verdicts, whole=closed)
 
-    def _missing(self, row: Row) -> list[Verdict]:
+    def _missing(self, row: BacktestRow) -> list[Verdict]:
         """What is to be said of other targets whose rows have stopped while this one's come."""
         silent = [
             window
@@ -92,7 +102,7 @@ class Replay:
         ]
         return [verdict for window in silent for verdict in self._judged(self._a_round, window)]
 
-    def _wait(self, until: datetime) -> Iterator[Event]:
+    def _wait(self, until: datetime) -> Iterator[BacktestEvent]:
         """Let time pass in which no row comes: silence is judged, too."""
         since = self._now = self._now or until
         while until - self._now > _STEP:
@@ -107,13 +117,13 @@ class Replay:
                 verdicts.append(self._judge_spend(self._spend, self._ledger, sliced=False))
             yield from self._settle(verdicts, whole=True)
 
-    def _spent(self, row: Row) -> list[Verdict]:
+    def _spent(self, row: BacktestRow) -> list[Verdict]:
         rule = self._spend
-        if not isinstance(rule, DailySpend):
+        if not isinstance(rule, SpendRule):
             return []
         if self._ledger is None:
             looked_back = timedelta(hours=rule.rate_hours)
-            self._ledger = Ledger(rule.timezone, looked_back=looked_back, start=row.at)
+            self._ledger = SpendLedger(rule.timezone, looked_back=looked_back, start=row.at)
         failed = row.sample is not None and not row.sample.outcome.good
         usd = row.cost_usd or Decimal(0) if failed else row.cost_usd
         ledger = self._ledger
@@ -125,13 +135,13 @@ class Replay:
             *([self._judge_upper_end(rule, ledger)] if ledger.margin_usd else ()),
         ]
 
-    def _judge_spend(self, rule: Rule, ledger: Ledger, *, sliced: bool) -> Verdict:
-        standing = self._incidents.get((rule.name, ALL))
-        return rule.judge(ledger.days(sliced=sliced), standing, self._at)
+    def _judge_spend(self, rule: Rule, ledger: SpendLedger, *, sliced: bool) -> Verdict:
+        latest_incident = self._incidents.get((rule.name, ALL))
+        return rule.judge(ledger.days(sliced=sliced), latest_incident, self._at)
 
-    def _judge_upper_end(self, rule: Rule, ledger: Ledger) -> Verdict:
-        standing = self._incidents.get((rule.name, ALL))
-        return rule.judge(UpperEnd(ledger.days(sliced=False)), standing, self._at)
+    def _judge_upper_end(self, rule: Rule, ledger: SpendLedger) -> Verdict:
+        latest_incident = self._incidents.get((rule.name, ALL))
+        return rule.judge(SpendUpperBound(ledger.days(sliced=False)), latest_incident, self._at)
 
     def _judged(self, rules: Iterable[Rule], window: Window) -> list[Verdict]:
         return [
@@ -147,15 +157,15 @@ class Replay:
         window.add(sample)
         verdicts = []
         for rule in self._literal:
-            standing = self._incidents.get(incident_key(rule.name, target, sample.query))
-            verdict = rule.judge(window, standing, self._at)
+            latest_incident = self._incidents.get(incident_key(rule.name, target, sample.query))
+            verdict = rule.judge(window, latest_incident, self._at)
             verdicts.append(of_query(verdict, sample.query))
         return verdicts
 
-    def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[Event]:
+    def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[BacktestEvent]:
         """Plan, if anything may come of it: between rounds only what turns counts."""
-        told = self._incidents.values()
-        busy = whole and any(i.open or i.told is Status.FIRING for i in told)
+        notified = self._incidents.values()
+        busy = whole and any(i.open or i.told is NoticeStatus.FIRING for i in notified)
         chosen = verdicts if busy else [verdict for verdict in verdicts if self._turns(verdict)]
         if not chosen:
             return
@@ -170,14 +180,18 @@ class Replay:
                 yield found
 
     def _turns(self, verdict: Verdict) -> bool:
-        standing = self._incidents.get(incident_key(verdict.rule, verdict.scope, verdict.query))
-        open_ = standing is not None and standing.open
+        latest_incident = self._incidents.get(
+            incident_key(verdict.rule, verdict.scope, verdict.query)
+        )
+        open_ = latest_incident is not None and latest_incident.open
         match verdict.state:
-            case State.BREACH:
-                return not open_ or (standing is not None and verdict.once != standing.once)
-            case State.OK:
+            case VerdictState.BREACH:
+                return not open_ or (
+                    latest_incident is not None and verdict.once != latest_incident.once
+                )
+            case VerdictState.OK:
                 return open_
-            case State.NOTICE:
+            case VerdictState.NOTICE:
                 return True
             case _:
                 return False

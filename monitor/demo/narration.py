@@ -10,8 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from monitor.demo.acts import TRY, Act
-from monitor.demo.tally import Line
+from monitor.demo.act_summary import ActSummary
+from monitor.demo.scenario import TRY, ScenarioAct
 from monitor.domain import usd_text
 
 _LAST_WORDS = 15  # lines of the worker's log shown when it failed
@@ -26,7 +26,7 @@ def opening(show: Console) -> None:
     )
 
 
-def act(show: Console, number: int, played: Act) -> None:
+def act(show: Console, number: int, played: ScenarioAct) -> None:
     show.rule(f"[bold]{number}. {played.title}")
     show.print(played.tells + "\n")
 
@@ -35,21 +35,21 @@ def message(show: Console, event: Mapping[str, Any]) -> None:
     """A message as it stands in the channel. Its words are foreign: nothing in them is markup."""
     if event["event"] not in _HOW:
         return
-    words = Text(unescape(event["text"]))
+    text = Text(unescape(event["text"]))
     colour = _COLOURS.get(event["text"].partition(" ")[0], "white")
     if event["event"] == "replied":
-        show.print(Text("  ↳ in its thread: ", style="dim") + Text(words.plain.split("\n")[0]))
+        show.print(Text("  ↳ in its thread: ", style="dim") + Text(text.plain.split("\n")[0]))
     else:
-        show.print(Panel(words, title=_HOW[event["event"]], title_align="left", style=colour))
+        show.print(Panel(text, title=_HOW[event["event"]], title_align="left", style=colour))
 
 
-def summary(show: Console, told: Sequence[Line], daily_queries: int) -> None:
+def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -> None:
     """What was stored, by act, and where to look further."""
     table = Table(title="What the worker stored", title_justify="left")
     for heading in ("", "probes", "mean TTFT", "who answered", "USD a query"):
         table.add_column(heading)
     table.add_column(f"USD a day at {daily_queries} queries")
-    for line in told:
+    for line in notified:
         usd = line.usd_a_query
         table.add_row(
             line.called,
@@ -73,7 +73,7 @@ def kept(show: Console, psql: str, *, service: str, control: str) -> None:
     show.print(Text(f"  change it {change}"), soft_wrap=True)
 
 
-def missed(played: Act, missing: Sequence[tuple[str, str]]) -> str:
+def missed(played: ScenarioAct, missing: Sequence[tuple[str, str]]) -> str:
     """The sentence for an act that did not come to its end."""
     after = f"within {played.within_s:.0f} s after “{played.title}”"
     if missing:
@@ -82,8 +82,10 @@ def missed(played: Act, missing: Sequence[tuple[str, str]]) -> str:
     return f"The story breaks off: the worker asked fewer than {played.answers} questions {after}."
 
 
-def failure(show: Console, why: str, log: Path) -> None:
+def failure(show: Console, reason: str, log: Path) -> None:
     """One sentence, and the last the worker said."""
-    show.print(Text(why, style="bold red"))
-    said = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
-    show.print(Text("\n".join(said[-_LAST_WORDS:]), style="dim"), soft_wrap=True)
+    show.print(Text(reason, style="bold red"))
+    reported = (
+        log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    )
+    show.print(Text("\n".join(reported[-_LAST_WORDS:]), style="dim"), soft_wrap=True)

@@ -17,7 +17,8 @@ from typing import Any
 from rich.console import Console
 
 from monitor.demo import narration
-from monitor.demo.acts import (
+from monitor.demo.act_summary import act_summaries
+from monitor.demo.scenario import (
     ACTS,
     BASELINE,
     BASELINE_ANSWERS,
@@ -26,33 +27,40 @@ from monitor.demo.acts import (
     DAILY_QUERIES,
     PROBES,
     TARGET,
-    Act,
+    ScenarioAct,
 )
-from monitor.demo.inbox import Inbox
-from monitor.demo.performance import Pace
-from monitor.demo.play import Play
-from monitor.demo.service import Service
-from monitor.demo.stage import MONITOR, WORKER, Ears, Unfinished, alive, command, worker
-from monitor.demo.tally import lines
+from monitor.demo.worker_process import (
+    MONITOR,
+    WORKER,
+    SlackListener,
+    StoryUnfinished,
+    alive,
+    command,
+    worker,
+)
+from monitor.simulator.service import SimulatedService
+from monitor.simulator.service_state import ServiceState
+from monitor.simulator.slack_server import SlackServer
+from monitor.simulator.stream_player import PlaybackPace
 
 START_S = 60.0  # the first start of a worker makes a database
-HURRIED = Pace(1.0, 0.05)  # first tokens in real time: they are what is judged
+HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are what is judged
 CAPTURE = (*MONITOR, "baseline", "capture", "--over-budget", "--count", f"{BASELINE_ANSWERS}")
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
+class StorySettings:
     """How the story is put on."""
 
-    acts: tuple[Act, ...] = ACTS
+    acts: tuple[ScenarioAct, ...] = ACTS
     command: tuple[str, ...] = WORKER
     baseline: tuple[str, ...] | None = CAPTURE  # None: nobody captured one
-    pace: Pace = HURRIED
+    pace: PlaybackPace = HURRIED
     start_s: float = START_S
 
 
-AS_WRITTEN = Staging()
+AS_WRITTEN = StorySettings()
 
 
 def play(
@@ -62,7 +70,7 @@ def play(
     show: Console,
     query: Ask,
     psql: str,
-    staging: Staging = AS_WRITTEN,
+    staging: StorySettings = AS_WRITTEN,
 ) -> int:
     """Play the whole story in `home`; the exit status of the command.
 
@@ -79,14 +87,16 @@ def play(
 
 
 async def _play(
-    home: Path, *, keep: bool, show: Console, query: Ask, psql: str, put: Staging
+    home: Path, *, keep: bool, show: Console, query: Ask, psql: str, put: StorySettings
 ) -> int:
     if ours := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ours.cancel)
-    ears = Ears(lambda event: narration.message(show, event))
-    service = Service(pace=put.pace, play=Play(candour=CANDOUR), rate_limited=False)
+    listener = SlackListener(lambda event: narration.message(show, event))
+    service = SimulatedService(
+        pace=put.pace, play=ServiceState(candour=CANDOUR), rate_limited=False
+    )
     async with service:
-        with Inbox(seen=ears.hear) as inbox:
+        with SlackServer(seen=listener.hear) as inbox:
             try:
                 settings = _settings(home, service, inbox)
                 narration.opening(show)
@@ -96,28 +106,30 @@ async def _play(
                     ):
                         await _captured(put.baseline, settings)
                 async with worker(put.command, home, settings) as child:
-                    begun = await _acts(put, service, ears=ears, child=child, show=show)
+                    begun = await _acts(put, service, listener=listener, child=child, show=show)
                     rows = await asyncio.to_thread(query, PROBES)
-                    narration.summary(show, lines(begun, rows), DAILY_QUERIES)
+                    narration.summary(show, act_summaries(begun, rows), DAILY_QUERIES)
                     if keep:
                         narration.kept(show, psql, service=service.url, control=service.control_url)
-                        await _until_told()
-            except Unfinished as why:
-                narration.failure(show, str(why), home / "worker.log")
+                        await _until_stopped()
+            except StoryUnfinished as reason:
+                narration.failure(show, str(reason), home / "worker.log")
                 return 1
     return 0
 
 
-async def _captured(words: Sequence[str], settings: Mapping[str, str]) -> None:
+async def _captured(text: Sequence[str], settings: Mapping[str, str]) -> None:
     """Capture how both models write, from a service that answers at once."""
-    async with Service(pace=Pace(0.0, 0.0), play=Play(candour=CANDOUR), rate_limited=False) as two:
+    async with SimulatedService(
+        pace=PlaybackPace(0.0, 0.0), play=ServiceState(candour=CANDOUR), rate_limited=False
+    ) as two:
         there = {**settings, f"MONITOR_TARGETS__{TARGET.upper()}__URL": two.url}
         for situation, model in BASELINE:
             two.situation = situation
-            await command((*words, "--model", model), there)
+            await command((*text, "--model", model), there)
 
 
-def _settings(home: Path, service: Service, inbox: Inbox) -> dict[str, str]:
+def _settings(home: Path, service: SimulatedService, inbox: SlackServer) -> dict[str, str]:
     """Write the worker's configuration; the environment that leads it there."""
     home.mkdir(parents=True, exist_ok=True)
     configuration = home / "monitor.toml"
@@ -134,38 +146,50 @@ def _settings(home: Path, service: Service, inbox: Inbox) -> dict[str, str]:
 
 
 async def _acts(
-    put: Staging, service: Service, *, ears: Ears, child: Process, show: Console
-) -> list[tuple[Act, datetime]]:
+    put: StorySettings,
+    service: SimulatedService,
+    *,
+    listener: SlackListener,
+    child: Process,
+    show: Console,
+) -> list[tuple[ScenarioAct, datetime]]:
     """Play act after act; each with the time it began. Raises Unfinished."""
     begun = []
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):
-            raise Unfinished(f"The worker asked nothing within {put.start_s:.0f} s.")
+            raise StoryUnfinished(f"The worker asked nothing within {put.start_s:.0f} s.")
     for number, act in enumerate(put.acts, 1):
         narration.act(show, number, act)
         service.situation = act.situation
         begun.append((act, datetime.now(UTC)))
-        heard, asked = len(ears.told), service.play.served.total()
-        over = _over(act, service, ears, heard=heard, asked=asked)
+        received, requested = len(listener.told), service.play.served.total()
+        over = _over(act, service, listener, received=received, requested=requested)
         with show.status("The worker asks its canned queries, again and again …"):
             in_time = await alive(child, over, act.within_s)
         if not in_time:
-            missing = ears.missing(act.awaits, since=heard)
-            raise Unfinished(narration.missed(act, missing))
+            missing = listener.missing(act.awaits, since=received)
+            raise StoryUnfinished(narration.missed(act, missing))
     return begun
 
 
-async def _over(act: Act, service: Service, ears: Ears, *, heard: int, asked: int) -> None:
-    await ears.until(act.awaits, since=heard)
-    await _answered(service, asked + act.answers)
+async def _over(
+    act: ScenarioAct,
+    service: SimulatedService,
+    listener: SlackListener,
+    *,
+    received: int,
+    requested: int,
+) -> None:
+    await listener.until(act.awaits, since=received)
+    await _answered(service, requested + act.answers)
 
 
-async def _answered(service: Service, answers: int) -> None:
+async def _answered(service: SimulatedService, answers: int) -> None:
     while service.play.served.total() < answers:  # noqa: ASYNC110  counts send no events
         await asyncio.sleep(0.1)
 
 
-async def _until_told() -> None:
+async def _until_stopped() -> None:
     """Wait for Ctrl-C or SIGTERM: here they are the proper end."""
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

@@ -20,14 +20,14 @@ from monitor.dialects.ollama import OLLAMA
 from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
 from monitor.dialects.ragflow import RAGFLOW
+from monitor.dialects.reader import parse_event, read, unread
 from monitor.dialects.reasoning_tags import TagSet
-from monitor.dialects.reply import heard, read, unread
 from monitor.dialects.stream_parser import stream_parser
 from monitor.dialects.tag_pairs import DEFAULT_PAIRS, tag_pairs
 from monitor.dialects.vercel_ai import VERCEL_AI
 from monitor.domain import Dialect, Target
 
-__all__ = ["DIALECTS", "dialect_of", "heard", "read", "unread"]
+__all__ = ["DIALECTS", "dialect_of", "parse_event", "read", "unread"]
 
 USUAL_TAGS = TagSet(DEFAULT_PAIRS, usual=True)
 DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
@@ -62,5 +62,5 @@ def dialect_of(target: Target) -> Dialect:
     tags = USUAL_TAGS if given is None else TagSet(tag_pairs(given), usual=False)
     dialect = replace(dialect, stateful=partial(stream_parser, dialect, tags))
     for query in target.queries:
-        dialect.ask(query, target)
+        dialect.build_request(query, target)
     return dialect

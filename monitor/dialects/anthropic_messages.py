@@ -4,24 +4,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, model, post
 from monitor.dialects.counts import settled
-from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
-from monitor.dialects.reply import FALLBACK
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
+from monitor.dialects.reader import FALLBACK
+from monitor.dialects.requests import SSE, endpoint, extra, model, post
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
+    StreamEvent,
     Target,
     Usage,
-    WireRequest,
 )
 
 PATH = "v1/messages"
@@ -30,7 +30,7 @@ MOST_TOKENS = 1024  # the API wants a number; option `body` may name another
 THINKING = ("thinking", "redacted_thinking")  # blocks whose text may be withheld
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed message in answer to one user message."""
     body = {
         "model": model(target),
@@ -42,35 +42,41 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body, headers=VERSION)
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One event, by its type; pings and types we do not know say nothing."""
-    said = document(event.data)
-    match said.get("type"):
+    reported = document(event.data)
+    match reported.get("type"):
         case "message_start":
-            return Heard(claims=claims(table(said, "message")), usage=_prompt(said))
+            return ParsedEvent(
+                claims=claims(object_at(reported, "message")), usage=_prompt(reported)
+            )
         case "content_block_start":
-            block = table(said, "content_block")
+            block = object_at(reported, "content_block")
             if block.get("type") == "fallback":
-                return Heard(claims=_served(table(block, "to")))
+                return ParsedEvent(claims=_served(object_at(block, "to")))
             return _block(block)
         case "content_block_delta":
-            return _block(table(said, "delta"))
+            return _block(object_at(reported, "delta"))
         case "message_delta":
-            reason = finish(table(said, "delta").get("stop_reason"))
-            attempt = _last_fallback(table(said, "usage"))
+            reason = finish(object_at(reported, "delta").get("stop_reason"))
+            attempt = _last_fallback(object_at(reported, "usage"))
             counted = usage({"usage": attempt}) if attempt else None
-            return Heard(claims=_served(attempt), usage=counted or usage(said), finish=reason)
+            return ParsedEvent(
+                claims=_served(attempt), usage=counted or usage(reported), finish=reason
+            )
         case "message_stop":
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         case "error":
-            return Heard(error=complaint(said.get("error")) or "an error without words")
-    return Heard()
+            return ParsedEvent(
+                error=error_text_of(reported.get("error")) or "an error without words"
+            )
+    return ParsedEvent()
 
 
-def _block(block: Mapping[str, Any]) -> Heard:
-    return Heard(
-        text=words(block.get("text")),
-        reasoning=words(block.get("thinking")),
+def _block(block: Mapping[str, Any]) -> ParsedEvent:
+    return ParsedEvent(
+        text=text_of(block.get("text")),
+        reasoning=text_of(block.get("thinking")),
         hidden_reasoning=block.get("type") in THINKING,
     )
 
@@ -98,9 +104,11 @@ def _last_fallback(reported: Mapping[str, Any]) -> Mapping[str, Any]:
     found = [
         attempt
         for attempt in (attempts if isinstance(attempts, list) else [])
-        if table(attempt).get("type") == "fallback_message"
+        if object_at(attempt).get("type") == "fallback_message"
     ]
-    return table(found[-1]) if found else {}
+    return object_at(found[-1]) if found else {}
 
 
-ANTHROPIC_MESSAGES = Dialect("anthropic_messages", Framing.SSE, (SSE,), ask, hear, overhear)
+ANTHROPIC_MESSAGES = Dialect(
+    "anthropic_messages", Framing.SSE, (SSE,), build_request, parse_event, parse_headers
+)

@@ -4,17 +4,25 @@ The key goes into the target's headers: `Authorization = "Bearer …"` or `X-API
 Never into the URL, where it would be logged. Texts come stripped of their blanks.
 """
 
-from monitor.dialects.asking import SSE, endpoint, get, known_only, post
 from monitor.dialects.bali_zero import OWN_RATE_BUCKET
-from monitor.dialects.fields import claims, complaint, document, table
+from monitor.dialects.json_fields import claims, document, error_text_of, object_at
+from monitor.dialects.requests import SSE, endpoint, get, known_only, post
 from monitor.dialects.sources import sources
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
+from monitor.domain import (
+    Dialect,
+    Framing,
+    ParsedEvent,
+    ProbeRequest,
+    Query,
+    StreamEvent,
+    Target,
+)
 
 STREAM = "api/v2/bali-zero/chat-stream"
 CHAT = "api/chat/stream"
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """GET of the stream, or with option `method = "POST"` the later chat endpoint."""
     method = known_only(target.options, ("method", "path")).get("method", "GET")
     if method == "GET":
@@ -32,22 +40,24 @@ def ask(query: Query, target: Target) -> WireRequest:
     raise ValueError(f'options.method = {method!r}: write "GET" or "POST"')
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One event, by its type; types we do not know say nothing."""
-    said = document(event.data)
-    data = said.get("data")
-    match said.get("type"):
+    reported = document(event.data)
+    data = reported.get("data")
+    match reported.get("type"):
         case "error":
-            return Heard(error=complaint(data) or "an error without words")
+            return ParsedEvent(error=error_text_of(data) or "an error without words")
         case "done":
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         case "token":
-            return Heard(text=data) if isinstance(data, str) else Heard(malformed=True)
+            return ParsedEvent(text=data) if isinstance(data, str) else ParsedEvent(malformed=True)
         case "sources":
-            return Heard(sources=sources(data if isinstance(data, list) else said.get("sources")))
+            return ParsedEvent(
+                sources=sources(data if isinstance(data, list) else reported.get("sources"))
+            )
         case "metadata":
-            return Heard(claims=claims(table(data)))
-    return Heard()
+            return ParsedEvent(claims=claims(object_at(data)))
+    return ParsedEvent()
 
 
-BALI_ZERO_TYPED = Dialect("bali_zero_typed", Framing.SSE, (SSE,), ask, hear)
+BALI_ZERO_TYPED = Dialect("bali_zero_typed", Framing.SSE, (SSE,), build_request, parse_event)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from monitor.dialects.fields import count, money
+from monitor.dialects.json_fields import count, money
 from monitor.dialects.paths import Path, at
 from monitor.domain import Usage
 

@@ -6,28 +6,28 @@ Source: https://docs.cohere.com/docs/streaming
 from collections.abc import Callable
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, model, post
-from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import document, error_text_of, object_at, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, model, post
 from monitor.dialects.sources import sources, together
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Dialect,
-    Event,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
-    Sources,
+    RetrievedSources,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PATH = "v2/chat"
 MOST_SOURCES = 1000  # that are told apart
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed answer to one user message."""
     body = {
         "model": model(target),
@@ -38,35 +38,35 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body)
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the events of one stream; the sources of all its citations are counted once each."""
     cited: set[str] = set()
-    found: Sources | None = None
+    found: RetrievedSources | None = None
 
-    def parse_event(event: Event) -> Heard:
+    def parse_event(event: StreamEvent) -> ParsedEvent:
         nonlocal found
-        said = document(event.data)
-        delta = table(said, "delta")
-        message = table(delta, "message")
-        match said.get("type"):
+        reported = document(event.data)
+        delta = object_at(reported, "delta")
+        message = object_at(delta, "message")
+        match reported.get("type"):
             case "content-start" | "content-delta":
-                content = table(message, "content")
-                return Heard(text=words(content.get("text")),
-                             reasoning=words(content.get("thinking")))  # fmt: skip
+                content = object_at(message, "content")
+                return ParsedEvent(text=text_of(content.get("text")),
+                             reasoning=text_of(content.get("thinking")))  # fmt: skip
             case "tool-plan-delta":
-                return Heard(reasoning=words(message.get("tool_plan")))
+                return ParsedEvent(reasoning=text_of(message.get("tool_plan")))
             case "citation-start":
                 more = _first_cited(message.get("citations"), cited)
                 found = together(found, sources(more) if more else None)
-                return Heard(sources=found)
+                return ParsedEvent(sources=found)
             case "message-end":
-                return Heard(
+                return ParsedEvent(
                     end=True,
-                    error=complaint(delta.get("error")),
+                    error=error_text_of(delta.get("error")),
                     finish=finish(delta.get("finish_reason")),
-                    usage=usage(said),
+                    usage=usage(reported),
                 )
-        return Heard()
+        return ParsedEvent()
 
     return parse_event
 
@@ -75,9 +75,9 @@ def _first_cited(citations: object, cited: set[str]) -> list[Any]:
     """The sources of these citations that were not cited before."""
     first: list[Any] = []
     for citation in citations if isinstance(citations, list) else [citations]:
-        listed = table(citation).get("sources")
+        listed = object_at(citation).get("sources")
         for source in listed if isinstance(listed, list) else []:
-            known = str(table(source).get("id", source))[:200]
+            known = str(object_at(source).get("id", source))[:200]
             if known not in cited and len(cited) < MOST_SOURCES:
                 cited.add(known)
                 first.append(source)
@@ -85,5 +85,11 @@ def _first_cited(citations: object, cited: set[str]) -> list[Any]:
 
 
 COHERE = Dialect(
-    "cohere", Framing.SSE, (SSE,), ask, lambda event: parser()(event), overhear, stateful=parser
+    "cohere",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    lambda event: parser()(event),
+    parse_headers,
+    stateful=parser,
 )

@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from monitor.dialects.asking import NDJSON, SSE, address, get, known_only, post
 from monitor.dialects.event_rules import (
     CLOSE,
     SINGLE,
@@ -25,17 +24,18 @@ from monitor.dialects.event_rules import (
     table,
     usage,
 )
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.requests import NDJSON, SSE, address, get, known_only, post
 from monitor.dialects.template import asks_query, filled, filled_path
 from monitor.domain import (
     ClaimKind,
     Dialect,
-    Event,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PLAIN = "text/plain"
@@ -64,14 +64,14 @@ def custom(options: Mapping[str, Any]) -> Dialect:
         raise ValueError("\n".join(dict.fromkeys(faults)))
     closed = framing is Framing.TEXT or options.get("done") == CLOSE
     known_errors = framing is Framing.TEXT or "error" in beside.single
-    head = partial(_overhear, beside)
-    asked = partial(_ask, form, media[0])
+    head = partial(_parse_headers, beside)
+    requested = partial(_build_request, form, media[0])
     if framing is Framing.TEXT:
-        return Dialect("custom", framing, media, asked, _plain_text, head,
+        return Dialect("custom", framing, media, requested, _plain_text, head,
                        states_errors=True, ends_by_close=True)  # fmt: skip
     reader = EventReader(rules, beside, prefixes)
     return Dialect(
-        "custom", framing, media, asked, lambda event: reader.parser()(event), head,
+        "custom", framing, media, requested, lambda event: reader.parser()(event), head,
         stateful=reader.parser, takes_empty_events=True, states_errors=known_errors,
         ends_by_close=closed, explain=reader.explain,
     )  # fmt: skip
@@ -139,7 +139,9 @@ def _prefixes(given: object) -> tuple[str, ...]:
     raise ValueError(f'options.prefix = {given!r}: must be text such as "0:", or a list of such')
 
 
-def _ask(form: Mapping[str, Any], accept: str, query: Query, target: Target) -> WireRequest:
+def _build_request(
+    form: Mapping[str, Any], accept: str, query: Query, target: Target
+) -> ProbeRequest:
     parameters = {key: str(value) for key, value in filled(form["query"], query, target).items()}
     url = address(target.url, filled_path(form["path"], query, target), parameters)
     if form["method"] == "GET":
@@ -147,12 +149,12 @@ def _ask(form: Mapping[str, Any], accept: str, query: Query, target: Target) -> 
     return post(url, target, body=filled(form["body"] or {}, query, target), accept=accept)
 
 
-def _plain_text(event: Event) -> Heard:
-    return Heard(text=event.data)
+def _plain_text(event: StreamEvent) -> ParsedEvent:
+    return ParsedEvent(text=event.data)
 
 
-def _overhear(rule: EventRule, headers: Mapping[str, str]) -> Heard:
+def _parse_headers(rule: EventRule, headers: Mapping[str, str]) -> ParsedEvent:
     seen = {"_headers": headers}
     stated = tuple(replace(c, kind=ClaimKind.HEADER) for c in claims(rule, seen))
-    usual = overhear(headers)
-    return Heard(claims=(*stated, *usual.claims), usage=usage(rule, seen) or usual.usage)
+    usual = parse_headers(headers)
+    return ParsedEvent(claims=(*stated, *usual.claims), usage=usage(rule, seen) or usual.usage)

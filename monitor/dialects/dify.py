@@ -6,10 +6,10 @@ Source: https://docs.dify.ai/api-reference
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import complaint, document, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import document, error_text_of, object_at, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.sources import sources
 from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
@@ -18,13 +18,13 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Finish,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PATH = "v1/chat-messages"
@@ -33,7 +33,7 @@ _OUTPUTS = ("answer", "text", "output", "result", "response", "content")
 _FAILED = frozenset({"failed", "stopped", "exception"})
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """One message in a new conversation. `{query}` in option `body` is filled in as well."""
     body = {
         "inputs": {},
@@ -45,81 +45,81 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body)
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the events of one stream, in order: those of the answer, or else the outputs."""
     texts, node_error = False, None
 
-    def parse_event(event: Event) -> Heard:
+    def parse_event_(event: StreamEvent) -> ParsedEvent:
         nonlocal texts, node_error
-        parsed = hear(event)
+        parsed = parse_event(event)
         texts = texts or bool(parsed.text)
         if "node_finished" in event.data or "workflow_finished" in event.data:
-            said = document(event.data)
-            data = table(said, "data")
-            if said.get("event") == "node_finished":
-                node_error = complaint(data.get("error")) or node_error
-            elif said.get("event") == "workflow_finished" and parsed.error is not None:
-                parsed.error = complaint(data.get("error")) or node_error or parsed.error
-            elif said.get("event") == "workflow_finished" and not texts:
-                parsed.text = _output(table(data, "outputs"))
+            reported = document(event.data)
+            data = object_at(reported, "data")
+            if reported.get("event") == "node_finished":
+                node_error = error_text_of(data.get("error")) or node_error
+            elif reported.get("event") == "workflow_finished" and parsed.error is not None:
+                parsed.error = error_text_of(data.get("error")) or node_error or parsed.error
+            elif reported.get("event") == "workflow_finished" and not texts:
+                parsed.text = _output(object_at(data, "outputs"))
                 texts = bool(parsed.text)
         return parsed
 
-    return parse_event
+    return parse_event_
 
 
 def _output(outputs: Mapping[str, Any]) -> str:
     """The text among the outputs of a workflow: under a usual name, or the only one."""
-    named = next((words(outputs[name]) for name in _OUTPUTS if words(outputs.get(name))), "")
-    others = [words(value) for value in outputs.values()]
+    named = next((text_of(outputs[name]) for name in _OUTPUTS if text_of(outputs.get(name))), "")
+    others = [text_of(value) for value in outputs.values()]
     return named or (others[0] if len(others) == 1 else "")
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One event. Thoughts of agents repeat what their messages say, and are skipped."""
     if not event.data.strip():  # `event: ping`
-        return Heard()
-    said = document(event.data)
-    data = table(said, "data")
-    match said.get("event"):
+        return ParsedEvent()
+    reported = document(event.data)
+    data = object_at(reported, "data")
+    match reported.get("event"):
         case "message" | "agent_message":
-            return Heard(text=words(said.get("answer")))
+            return ParsedEvent(text=text_of(reported.get("answer")))
         case "text_chunk":
-            return Heard(text=words(data.get("text")))
+            return ParsedEvent(text=text_of(data.get("text")))
         case "message_replace":
-            return Heard(text=words(said.get("answer")), replaces=True, fault=REPLACED)
+            return ParsedEvent(text=text_of(reported.get("answer")), replaces=True, fault=REPLACED)
         case "text_replace":
-            return Heard(text=words(data.get("text")), replaces=True, fault=REPLACED)
+            return ParsedEvent(text=text_of(data.get("text")), replaces=True, fault=REPLACED)
         case "message_end":
-            return _ended(said)
+            return _ended(reported)
         case "node_finished":
-            return Heard(claims=tuple(_claims(table(data, "process_data"))))
+            return ParsedEvent(claims=tuple(_claims(object_at(data, "process_data"))))
         case "workflow_finished":
             return _workflow_finished(data)
         case "error":
-            return Heard(error=complaint({**said}) or "an error without words")
+            return ParsedEvent(error=error_text_of({**reported}) or "an error without words")
         case None:  # of a gateway before it, perhaps
-            return Heard(error=failure(said))
-    return Heard()
+            return ParsedEvent(error=failure(reported))
+    return ParsedEvent()
 
 
-def _ended(said: Mapping[str, Any]) -> Heard:
-    metadata = table(said, "metadata")
-    listed = metadata.get("retriever_resources", said.get("retriever_resources"))
-    return Heard(
+def _ended(reported: Mapping[str, Any]) -> ParsedEvent:
+    metadata = object_at(reported, "metadata")
+    listed = metadata.get("retriever_resources", reported.get("retriever_resources"))
+    return ParsedEvent(
         end=True,
-        finish=finish(said.get("finish_reason")) or Finish.STOP,
-        usage=usage(said),
+        finish=finish(reported.get("finish_reason")) or Finish.STOP,
+        usage=usage(reported),
         sources=sources(listed),
     )
 
 
-def _workflow_finished(data: Mapping[str, Any]) -> Heard:
+def _workflow_finished(data: Mapping[str, Any]) -> ParsedEvent:
     """The end of a workflow; a chatflow sends `message_end` besides."""
     status = data.get("status")
     if status in _FAILED:
-        return Heard(error=complaint(data.get("error")) or f"the workflow has {status}")
-    return Heard(finish=Finish.STOP)
+        return ParsedEvent(error=error_text_of(data.get("error")) or f"the workflow has {status}")
+    return ParsedEvent(finish=Finish.STOP)
 
 
 def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
@@ -131,5 +131,12 @@ def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
 
 # A node that fails may have a branch for that: its error is not one of the answer.
 DIFY = Dialect(
-    "dify", Framing.SSE, (SSE,), ask, hear, overhear, states_errors=True, stateful=parser
+    "dify",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    parse_event,
+    parse_headers,
+    states_errors=True,
+    stateful=parser,
 )

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ParamSpec, TypeVar
 
-from monitor.dialects.asking import known_only
 from monitor.dialects.charges import amount
 from monitor.dialects.counts import settled
 from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
 from monitor.dialects.expressions import Expression, compiled
-from monitor.dialects.fields import complaint, count, parsed, words
 from monitor.dialects.finish import finish
+from monitor.dialects.json_fields import count, error_text_of, parsed, text_of
+from monitor.dialects.requests import known_only
 from monitor.dialects.sources import sources
-from monitor.domain import Claim, ClaimKind, Counts, Event, Heard, Usage
+from monitor.domain import Claim, ClaimKind, Counts, ParsedEvent, StreamEvent, Usage
 
 CONTENT = ("text", "reasoning", "sources")  # of an event: read by the rule of the event alone
 WHOLE = ("done", "error", "finish", "model", "id")  # of the stream: looked for in every event
@@ -125,26 +125,26 @@ class EventReader:
     beside: EventRule
     prefixes: Sequence[str] = ()
 
-    def parser(self) -> Callable[[Event], Heard]:
+    def parser(self) -> Callable[[StreamEvent], ParsedEvent]:
         """Reads the events of one stream, in order."""
         answer, thoughts = CumulativeText(), CumulativeText()
         any_cumulative = any(rule.cumulative for rule in (*self.rules, self.beside))
 
-        def parse_event(event: Event) -> Heard:
+        def parse_event(event: StreamEvent) -> ParsedEvent:
             seen = self.seen(event)
             rule = self.rule(seen)
-            heard = _heard(rule, seen)
-            if not any(heard.values()):
-                return Heard(malformed=self._unreadable(seen))
+            received = _parsed_event(rule, seen)
+            if not any(received.values()):
+                return ParsedEvent(malformed=self._unreadable(seen))
             if not rule.cumulative:
                 if any_cumulative:
-                    answer.add(heard["text"])
-                    thoughts.add(heard["reasoning"])
+                    answer.add(received["text"])
+                    thoughts.add(received["reasoning"])
             else:
-                heard["text"], replaces = answer.so_far(heard["text"])
-                heard["reasoning"], _ = thoughts.so_far(heard["reasoning"])
-                heard |= {"replaces": replaces, "fault": DISCONTINUED if replaces else None}
-            return Heard(**heard)
+                received["text"], replaces = answer.so_far(received["text"])
+                received["reasoning"], _ = thoughts.so_far(received["reasoning"])
+                received |= {"replaces": replaces, "fault": DISCONTINUED if replaces else None}
+            return ParsedEvent(**received)
 
         return parse_event
 
@@ -153,7 +153,7 @@ class EventReader:
         fitting = (r for r in self.rules if r.when is None or r.when.find(seen))
         return next(fitting, self.beside)
 
-    def seen(self, event: Event) -> Seen:
+    def seen(self, event: StreamEvent) -> Seen:
         """What expressions see of an event."""
         prefix = next((p for p in self.prefixes if event.data.startswith(p)), "")
         try:
@@ -169,7 +169,7 @@ class EventReader:
             return False  # JSON, or a line of another kind
         return bool(seen["_data"].strip() not in ("", "null", "[DONE]"))
 
-    def explain(self, event: Event) -> list[tuple[str, str, object]]:
+    def explain(self, event: StreamEvent) -> list[tuple[str, str, object]]:
         """Each option that looks at the event, its expression, and what that finds."""
         seen = self.seen(event)
         rule = self.rule(seen)
@@ -183,13 +183,13 @@ class EventReader:
         return [*lines, *((name, e.text, e.find(seen)) for name, e in rule.expressions())]
 
 
-def _heard(rule: EventRule, seen: Seen) -> dict[str, Any]:
+def _parsed_event(rule: EventRule, seen: Seen) -> dict[str, Any]:
     found = {name: expression.find(seen) for name, expression in rule.single.items()}
     return {
-        "text": words(found.get("text")),
-        "reasoning": words(found.get("reasoning")),
+        "text": text_of(found.get("text")),
+        "reasoning": text_of(found.get("reasoning")),
         "end": bool(found.get("done")),
-        "error": complaint(found.get("error")),
+        "error": error_text_of(found.get("error")),
         "finish": finish(found.get("finish")),
         "sources": sources(found.get("sources")),
         "claims": tuple(claims(rule, seen)),

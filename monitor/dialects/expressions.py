@@ -14,7 +14,7 @@ import jmespath
 from jmespath import functions, visitor
 from jmespath.exceptions import JMESPathError, JMESPathTypeError
 
-from monitor.dialects.fields import parsed
+from monitor.dialects.json_fields import parsed
 
 REMEDY = "see JMESPath in docs/dialects.md; try it on one event at jmespath.org"
 JSON_CHARS = 256 * 1024  # a longer text is not parsed by `from_json`

@@ -10,7 +10,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from monitor.dialects.asking import (
+from monitor.dialects.base_urls import VERSION, is_whole
+from monitor.dialects.finish import finish
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import document, error_text_of, first, object_at
+from monitor.dialects.requests import (
     SSE,
     address,
     endpoint,
@@ -19,30 +23,26 @@ from monitor.dialects.asking import (
     post,
     with_parameters,
 )
-from monitor.dialects.base_urls import VERSION, is_whole
-from monitor.dialects.fields import complaint, document, first, table
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
 from monitor.dialects.sources import sources
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Finish,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 METHOD = ":streamGenerateContent"
 AS_EVENTS = {"alt": "sse"}  # else the response is one JSON array
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed answer to one user message."""
     body = {"contents": [{"role": "user", "parts": [{"text": query.text}]}], **extra(target)}
     return post(_url(target), target, body=body)
@@ -75,27 +75,27 @@ def _without_query(url: str) -> str:
     return urlunsplit((scheme, host, path.rstrip("/"), "", ""))
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One response object: what its first candidate adds, and whatever stands beside it."""
-    said = document(event.data)
-    candidate = first(said.get("candidates"))
-    parts = table(candidate, "content").get("parts")
-    blocked = _blocked(table(said, "promptFeedback"))
-    return Heard(
+    reported = document(event.data)
+    candidate = first(reported.get("candidates"))
+    parts = object_at(candidate, "content").get("parts")
+    blocked = _blocked(object_at(reported, "promptFeedback"))
+    return ParsedEvent(
         text=_text(parts, thoughts=False),
         reasoning=_text(parts, thoughts=True),
-        error=complaint(said.get("error")) or blocked,
+        error=error_text_of(reported.get("error")) or blocked,
         finish=Finish.CONTENT_FILTER if blocked else finish(candidate.get("finishReason")),
-        claims=tuple(_claims(said)),
-        usage=usage(said),
-        sources=sources(table(candidate, "groundingMetadata").get("groundingChunks")),
+        claims=tuple(_claims(reported)),
+        usage=usage(reported),
+        sources=sources(object_at(candidate, "groundingMetadata").get("groundingChunks")),
     )
 
 
 def _text(parts: object, *, thoughts: bool) -> str:
     if not isinstance(parts, list):
         return ""
-    chosen = (table(part) for part in parts if bool(table(part).get("thought")) is thoughts)
+    chosen = (object_at(part) for part in parts if bool(object_at(part).get("thought")) is thoughts)
     texts = (part.get("text") for part in chosen)
     return "".join(text for text in texts if isinstance(text, str))
 
@@ -105,14 +105,14 @@ def _blocked(feedback: Mapping[str, Any]) -> str | None:
     reason = feedback.get("blockReason")
     if not isinstance(reason, str) or reason.endswith("UNSPECIFIED"):
         return None
-    words = feedback.get("blockReasonMessage")
-    return f"the prompt was blocked: {words if isinstance(words, str) and words else reason}"
+    text = feedback.get("blockReasonMessage")
+    return f"the prompt was blocked: {text if isinstance(text, str) and text else reason}"
 
 
-def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
-    served = said.get("modelVersion")
+def _claims(reported: Mapping[str, Any]) -> Iterator[Claim]:
+    served = reported.get("modelVersion")
     if served and isinstance(served, str):
         yield Claim(ClaimKind.FIELD, "modelVersion", served)
 
 
-GEMINI = Dialect("gemini", Framing.SSE, (SSE,), ask, hear, overhear)
+GEMINI = Dialect("gemini", Framing.SSE, (SSE,), build_request, parse_event, parse_headers)

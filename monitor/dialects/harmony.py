@@ -58,6 +58,6 @@ class HarmonyChannels:
         return marks, taken
 
     def _kind(self) -> TextKind:
-        _, told, channel = self._header.rpartition("|channel|")
-        is_answer = not told or channel.strip().startswith("final")
+        _, notified, channel = self._header.rpartition("|channel|")
+        is_answer = not notified or channel.strip().startswith("final")
         return TextKind.ANSWER if is_answer else TextKind.REASONING

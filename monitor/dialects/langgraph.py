@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
-from monitor.dialects.fields import complaint, parsed, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import error_text_of, object_at, parsed, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.sources import sources
 from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
@@ -24,14 +24,14 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
-    Sources,
+    RetrievedSources,
+    StreamEvent,
     Target,
     Usage,
-    WireRequest,
 )
 
 PLATFORM, LANGSERVE = "platform", "langserve"
@@ -44,7 +44,7 @@ _STATE_TEXTS = ("answer", "generation", "final_answer", "output", "response", "r
 _CUSTOM_TEXTS = ("content", "text", "token", "delta", "chunk", "answer")  # of a node's own events
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A run without a thread, or LangServe's stream. `{query}` in option `body` is filled in."""
     given = filled(extra(target, "server"), query, target)
     server = target.options.get("server", PLATFORM)
@@ -60,7 +60,7 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATHS[server]), target, body={**body, **given})
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the events of one stream, in order."""
     return _Stream().parse_event
 
@@ -72,22 +72,22 @@ class _Stream:
         self._total: Usage | None = None  # of all of them
         self._told_by: str | None = None  # the kind of event that brings the answer's text
 
-    def parse_event(self, event: Event) -> Heard:
+    def parse_event(self, event: StreamEvent) -> ParsedEvent:
         name = event.name.partition("|")[0]  # events of subgraphs name them behind a bar
         if name == "end":
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         if not event.data.strip():
-            return Heard()
+            return ParsedEvent()
         value = parsed(event.data)
         match name:
             case "error":
-                return Heard(error=_error(value))
+                return ParsedEvent(error=_error(value))
             case "messages":
                 return self._chunk(value)
             case "messages/partial" | "messages/complete":
                 return self._so_far("messages", _answers(value))
             case "values":
-                state = table(value)
+                state = object_at(value)
                 messages = _answers(state.get("messages"), after_question=True)
                 return replace(
                     self._so_far(name, messages or _state_answer(state)), sources=_retrieved(state)
@@ -95,81 +95,85 @@ class _Stream:
             case "custom":
                 return self._custom(value)
             case "updates":
-                return self._updates(table(value))
+                return self._updates(object_at(value))
             case "data":
                 return self._langserve(value)
-        failed = failure(table(value)) if name in ("", "message") else None
-        return Heard(error=failed)  # of a gateway before it, perhaps
+        failed = failure(object_at(value)) if name in ("", "message") else None
+        return ParsedEvent(error=failed)  # of a gateway before it, perhaps
 
-    def _custom(self, value: object) -> Heard:
+    def _custom(self, value: object) -> ParsedEvent:
         """What a node writes: its tokens, perhaps. It counts until messages come."""
-        said = table(value)
-        chunks = [c for c in map(table, said.values()) if c.get("type") in _ANSWERERS]
-        if said.get("type") in _ANSWERERS or chunks:
-            return self._delta("custom", chunks[0] if chunks else said, {})
-        texts = (words(said.get(name)) for name in _CUSTOM_TEXTS)
+        reported = object_at(value)
+        chunks = [c for c in map(object_at, reported.values()) if c.get("type") in _ANSWERERS]
+        if reported.get("type") in _ANSWERERS or chunks:
+            return self._delta("custom", chunks[0] if chunks else reported, {})
+        texts = (text_of(reported.get(name)) for name in _CUSTOM_TEXTS)
         text = value if isinstance(value, str) else next(filter(None, texts), "")
         return self._delta("custom", {"content": text}, {})
 
-    def _chunk(self, value: object) -> Heard:
+    def _chunk(self, value: object) -> ParsedEvent:
         """A message chunk and what is known of it; a message that was not streamed comes whole."""
         pair = value if isinstance(value, list) else [value]
         [message] = _answers(pair[:1]) or [{}]
         if not message:
-            return Heard()
-        known = table(pair[1]) if len(pair) > 1 else {}
+            return ParsedEvent()
+        known = object_at(pair[1]) if len(pair) > 1 else {}
         if message.get("type") in ("ai", "AIMessage"):
             return self._so_far("messages", [message], known)
         return self._delta("messages", message, known)
 
-    def _delta(self, kind: str, message: Mapping[str, Any], known: Mapping[str, Any]) -> Heard:
-        if not self._tells(kind, message):
-            return Heard()
+    def _delta(
+        self, kind: str, message: Mapping[str, Any], known: Mapping[str, Any]
+    ) -> ParsedEvent:
+        if not self._is_answer(kind, message):
+            return ParsedEvent()
         part = self._part(message)
-        text, reasoning = words(message.get("content")), _reasoning(message)
+        text, reasoning = text_of(message.get("content")), _reasoning(message)
         self._answer.add(text, part)
         self._thoughts.add(reasoning, part)
         self._count(message, part, add=True)
-        return Heard(text=text, reasoning=reasoning, **self._said([message], known))
+        return ParsedEvent(text=text, reasoning=reasoning, **self._new_text([message], known))
 
     def _so_far(
         self, kind: str, messages: list[Mapping[str, Any]], known: Mapping[str, Any] | None = None
-    ) -> Heard:
+    ) -> ParsedEvent:
         texts, thoughts, replaced = "", "", False
         for number, message in enumerate(messages):
-            if not self._tells(kind, message):
+            if not self._is_answer(kind, message):
                 continue
             part = self._part(message, number)
-            text, replaces = self._answer.so_far(words(message.get("content")), part)
+            text, replaces = self._answer.so_far(text_of(message.get("content")), part)
             reasoning, _ = self._thoughts.so_far(_reasoning(message), part)
             texts, replaced = (text if replaces else texts + text), replaced or replaces
             thoughts += reasoning
             self._count(message, part, add=False)
         fault = DISCONTINUED if replaced else None
-        said = self._said(messages, known or {})
-        return Heard(text=texts, reasoning=thoughts, replaces=replaced, fault=fault, **said)
+        reported = self._new_text(messages, known or {})
+        return ParsedEvent(
+            text=texts, reasoning=thoughts, replaces=replaced, fault=fault, **reported
+        )
 
-    def _updates(self, value: Mapping[str, Any]) -> Heard:
+    def _updates(self, value: Mapping[str, Any]) -> ParsedEvent:
         """What the nodes of a step changed in the state."""
-        nodes = [table(node) for node in list(value.values())[:MESSAGES_KEPT]]
+        nodes = [object_at(node) for node in list(value.values())[:MESSAGES_KEPT]]
         messages = [m for node in nodes for m in _answers(node.get("messages"))]
         messages = messages or [m for node in nodes for m in _state_answer(node)]
         found = next(filter(None, map(_retrieved, nodes)), None)
         return replace(self._so_far("updates", messages), sources=found)
 
-    def _langserve(self, value: object) -> Heard:
+    def _langserve(self, value: object) -> ParsedEvent:
         if isinstance(value, str):
-            return Heard(text=value)
-        said = table(value)
-        if said.get("type") in _ANSWERERS:
-            return self._delta("data", said, {})
-        text = next((words(said[name]) for name in _TEXTS if words(said.get(name))), "")
-        return Heard(text=text, sources=_retrieved(said))
+            return ParsedEvent(text=value)
+        reported = object_at(value)
+        if reported.get("type") in _ANSWERERS:
+            return self._delta("data", reported, {})
+        text = next((text_of(reported[name]) for name in _TEXTS if text_of(reported.get(name))), "")
+        return ParsedEvent(text=text, sources=_retrieved(reported))
 
-    def _tells(self, kind: str, message: Mapping[str, Any]) -> bool:
+    def _is_answer(self, kind: str, message: Mapping[str, Any]) -> bool:
         """Whether this kind of event brings the answer: the first kind that had any text does."""
         if self._told_by in (None, "custom") and (
-            words(message.get("content")) or _reasoning(message)
+            text_of(message.get("content")) or _reasoning(message)
         ):
             self._told_by = kind
         return self._told_by in (None, kind)
@@ -186,8 +190,10 @@ class _Stream:
         )
         self._total = _sum(list(self._usage.values()))
 
-    def _said(self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]) -> dict[str, Any]:
-        about = table(messages[-1], "response_metadata") if messages else {}
+    def _new_text(
+        self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        about = object_at(messages[-1], "response_metadata") if messages else {}
         reason = next((about[n] for n in ("finish_reason", "stop_reason", "done_reason")
                        if about.get(n)), None)  # fmt: skip
         return {
@@ -199,10 +205,10 @@ class _Stream:
 
 def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str, Any]]:
     """The messages of the model among these; of a whole conversation, those of its last answer."""
-    messages = [table(entry) for entry in value] if isinstance(value, list) else []
+    messages = [object_at(entry) for entry in value] if isinstance(value, list) else []
     kinds = [message.get("type") or message.get("role") for message in messages]
-    asked = max((n for n, kind in enumerate(kinds) if kind in ("human", "user")), default=-1)
-    first = asked + 1 if after_question else 0
+    requested = max((n for n, kind in enumerate(kinds) if kind in ("human", "user")), default=-1)
+    first = requested + 1 if after_question else 0
     return [message for message, kind in list(zip(messages, kinds, strict=True))[first:]
             if kind in _ANSWERERS or (kind is None and "content" in message)]  # fmt: skip
 
@@ -211,37 +217,37 @@ def _state_answer(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The answer of a state without messages, as a message."""
     for name in _STATE_TEXTS:
         value = state.get(name)
-        if table(value).get("type") in _ANSWERERS:
-            return [table(value)]
-        inner = (words(table(value).get(key)) for key in _TEXTS)
-        if text := words(value) or next(filter(None, inner), ""):
+        if object_at(value).get("type") in _ANSWERERS:
+            return [object_at(value)]
+        inner = (text_of(object_at(value).get(key)) for key in _TEXTS)
+        if text := text_of(value) or next(filter(None, inner), ""):
             return [{"id": name, "content": text}]
     return []
 
 
 def _error(value: object) -> str:
-    said = table(value)
-    code = said.get("status_code", said.get("error"))
-    named = {**said, "code": code} if said.get("message") else value
-    return complaint(named) or "an error without words"
+    reported = object_at(value)
+    code = reported.get("status_code", reported.get("error"))
+    named = {**reported, "code": code} if reported.get("message") else value
+    return error_text_of(named) or "an error without words"
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
     """Thoughts among the parts of the content, or in a field of their own."""
     content = message.get("content")
-    parts = [table(part) for part in content] if isinstance(content, list) else []
-    thoughts = "".join(words(part.get("thinking") or part.get("reasoning")) for part in parts)
-    return thoughts or words(table(message, "additional_kwargs").get("reasoning_content"))
+    parts = [object_at(part) for part in content] if isinstance(content, list) else []
+    thoughts = "".join(text_of(part.get("thinking") or part.get("reasoning")) for part in parts)
+    return thoughts or text_of(object_at(message, "additional_kwargs").get("reasoning_content"))
 
 
-def _retrieved(state: Mapping[str, Any]) -> Sources | None:
+def _retrieved(state: Mapping[str, Any]) -> RetrievedSources | None:
     found = (sources(state[name]) for name in _RETRIEVED if isinstance(state.get(name), list))
     return next(found, None)
 
 
-def _claims(said: Mapping[str, Any], *names: str) -> Iterator[Claim]:
+def _claims(reported: Mapping[str, Any], *names: str) -> Iterator[Claim]:
     for name in names:
-        value = said.get(name)
+        value = reported.get(name)
         if value and isinstance(value, str):
             yield Claim(ClaimKind.FIELD, name, value)
             return
@@ -266,7 +272,7 @@ def _sum(usages: list[Usage]) -> Usage:
 
 
 LANGGRAPH = Dialect(
-    "langgraph", Framing.SSE, (SSE,), ask, lambda event: parser()(event), overhear,
+    "langgraph", Framing.SSE, (SSE,), build_request, lambda event: parser()(event), parse_headers,
     stateful=parser, takes_empty_events=True, ends_by_close=True,
     states_errors=True,
 )  # fmt: skip

@@ -1,16 +1,24 @@
 """Ollama chat: one JSON object a line, the last with `done` and the counts."""
 
-from monitor.dialects.asking import NDJSON, endpoint, extra, model, post
-from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
+from monitor.dialects.requests import NDJSON, endpoint, extra, model, post
 from monitor.dialects.usage import usage
-from monitor.domain import Dialect, Event, Framing, Heard, Query, Target, WireRequest
+from monitor.domain import (
+    Dialect,
+    Framing,
+    ParsedEvent,
+    ProbeRequest,
+    Query,
+    StreamEvent,
+    Target,
+)
 
 PATH = "api/chat"
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed answer to one user message."""
     body = {
         "model": model(target),
@@ -21,19 +29,20 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body, accept=NDJSON)
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One line. Counts stand in the last; the prompt's is left out when it was cached."""
-    said = document(event.data)
-    message = table(said, "message")
-    return Heard(
-        text=words(message.get("content")) or words(said.get("response")),  # of api/generate
-        reasoning=words(message.get("thinking")) or words(said.get("thinking")),
-        end=said.get("done") is True,
-        finish=finish(said.get("done_reason")),
-        error=complaint(said.get("error")),
-        claims=claims(said),
-        usage=usage(said),
+    reported = document(event.data)
+    message = object_at(reported, "message")
+    return ParsedEvent(
+        text=text_of(message.get("content"))
+        or text_of(reported.get("response")),  # of api/generate
+        reasoning=text_of(message.get("thinking")) or text_of(reported.get("thinking")),
+        end=reported.get("done") is True,
+        finish=finish(reported.get("done_reason")),
+        error=error_text_of(reported.get("error")),
+        claims=claims(reported),
+        usage=usage(reported),
     )
 
 
-OLLAMA = Dialect("ollama", Framing.NDJSON, (NDJSON,), ask, hear, overhear)
+OLLAMA = Dialect("ollama", Framing.NDJSON, (NDJSON,), build_request, parse_event, parse_headers)

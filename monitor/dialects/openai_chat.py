@@ -7,21 +7,28 @@ error may come inside a good stream; `[DONE]` is the end.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import claims, complaint, document, first, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import (
+    claims,
+    document,
+    error_text_of,
+    first,
+    object_at,
+    text_of,
+)
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.usage import may_report, usage
 from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PATH = "v1/chat/completions"
@@ -36,7 +43,7 @@ _PLAIN = frozenset({"role", "content"})  # of a delta
 WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed completion of one user message, usage included. The model may be left out."""
     body = {
         **({"model": target.model} if target.model else {}),
@@ -60,22 +67,22 @@ class _Stream:
         self._so_far: list[str] = []
         self._length = 0
 
-    def parse_event(self, event: Event) -> Heard:
+    def parse_event(self, event: StreamEvent) -> ParsedEvent:
         """One chunk: what the first choice adds, and whatever stands beside it."""
         if event.data.strip() == END:
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         data = event.data
         chunk = document(data)
         choice = first(chunk.get("choices"))
-        delta = table(choice.get("delta"))
+        delta = object_at(choice.get("delta"))
         content = delta.get("content")
         if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
             text, reasoning = content, ""  # as in almost every chunk
         elif "message" in choice and "delta" not in choice:
-            text, reasoning = self._new(table(choice["message"]))
+            text, reasoning = self._new(object_at(choice["message"]))
         else:
             # `text` of the choice is that of completions that are no chat.
-            text = words(content) or words(delta.get("refusal")) or words(choice.get("text"))
+            text = text_of(content) or text_of(delta.get("refusal")) or text_of(choice.get("text"))
             reasoning = _reasoning(delta)
         if text:
             self._came = True
@@ -85,9 +92,9 @@ class _Stream:
         if "gateway" in data:
             named = (*named, *_vercel_gateway(chunk, choice, delta))
         if ROUTING in chunk:
-            named = (*named, *_routing(table(chunk[ROUTING])))
+            named = (*named, *_routing(object_at(chunk[ROUTING])))
         reason = choice.get("finish_reason")
-        return Heard(
+        return ParsedEvent(
             text=text,
             reasoning=reasoning,
             error=_error(event, chunk, choice) if "rror" in data or event.name else None,
@@ -100,7 +107,7 @@ class _Stream:
         """What is new of the text of a message, and of its reasoning."""
         if self._came and not self._length:
             return "", ""  # the text came in deltas, and the message repeats it
-        text, reasoning = words(message.get("content")), "" if self._came else _reasoning(message)
+        text, reasoning = text_of(message.get("content")), "" if self._came else _reasoning(message)
         if self._length <= len(text) and text.startswith("".join(self._so_far)):
             new, self._so_far = text[self._length :], [text]
         else:
@@ -110,7 +117,7 @@ class _Stream:
         return new, reasoning
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the chunks of one stream, in order."""
     return _Stream().parse_event
 
@@ -120,19 +127,19 @@ def _reasoning(delta: Mapping[str, Any]) -> str:
     content = delta.get("content")
     parts = content if isinstance(content, list) else []
     return (
-        words(delta.get("reasoning"))
-        or words(delta.get("reasoning_content"))
-        or "".join(words(table(part).get("thinking")) for part in parts)
+        text_of(delta.get("reasoning"))
+        or text_of(delta.get("reasoning_content"))
+        or "".join(text_of(object_at(part).get("thinking")) for part in parts)
     )
 
 
-def _error(event: Event, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:
+def _error(event: StreamEvent, chunk: Mapping[str, Any], choice: Mapping[str, Any]) -> str | None:
     stated = chunk.get("error")
-    error = None if stated is True else complaint(stated)
+    error = None if stated is True else error_text_of(stated)
     if error is None and event.name == "error":
-        error = complaint(chunk)
+        error = error_text_of(chunk)
     if error is None and choice.get("finish_reason") == "error":
-        error = complaint(choice.get("error")) or "finish_reason: error"
+        error = error_text_of(choice.get("error")) or "finish_reason: error"
     return error
 
 
@@ -152,7 +159,7 @@ def _vercel_gateway(*holders: Mapping[str, Any]) -> Iterator[Claim]:
         for name in VERCEL_METADATA:
             if name not in holder:
                 continue
-            routing = table(holder[name], "gateway", "routing")
+            routing = object_at(holder[name], "gateway", "routing")
             for key, kind in VERCEL_CLAIMS:
                 value = routing.get(key)
                 if value and isinstance(value, str):
@@ -161,7 +168,7 @@ def _vercel_gateway(*holders: Mapping[str, Any]) -> Iterator[Claim]:
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
     """The models OpenRouter says it used: the selected endpoint and the attempt that went well."""
-    endpoints = table(metadata, "endpoints").get("available")
+    endpoints = object_at(metadata, "endpoints").get("available")
     attempts = metadata.get("attempts")
     chosen = [e for e in _tables(endpoints) if e.get("selected") is True]
     well = [a for a in _tables(attempts) if a.get("status") == 200]
@@ -171,15 +178,15 @@ def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 def _tables(value: object) -> list[Mapping[str, Any]]:
-    return [table(entry) for entry in value] if isinstance(value, list) else []
+    return [object_at(entry) for entry in value] if isinstance(value, list) else []
 
 
 OPENAI_CHAT = Dialect(
     "openai_chat",
     Framing.SSE,
     (SSE,),
-    ask,
+    build_request,
     lambda event: parser()(event),
-    overhear,
+    parse_headers,
     stateful=parser,
 )

@@ -3,12 +3,21 @@
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import claims, complaint, document, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.usage import usage
-from monitor.domain import Dialect, Event, Finish, Framing, Heard, Query, Target, WireRequest
+from monitor.domain import (
+    Dialect,
+    Finish,
+    Framing,
+    ParsedEvent,
+    ProbeRequest,
+    Query,
+    StreamEvent,
+    Target,
+)
 
 PATH = "v1/responses"
 TEXT = ("response.output_text.delta", "response.refusal.delta")
@@ -19,7 +28,7 @@ ENDS = ("response.completed", "response.incomplete")  # incomplete: out of token
 FAILURES = ("response.failed", "error")
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """A streamed response to one input, not kept by the provider. The model may be left out."""
     body = {
         **({"model": target.model} if target.model else {}),
@@ -31,35 +40,37 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, PATH), target, body=body)
 
 
-def hear(event: Event) -> Heard:
+def parse_event(event: StreamEvent) -> ParsedEvent:
     """One event, by its type; types we do not know say nothing."""
     if event.data.strip() == "[DONE]":
-        return Heard(end=True)
-    said = document(event.data)
-    kind = said.get("type", event.name)
-    if kind in DELTAS and said.keys().isdisjoint(BESIDE_DELTAS):  # as most events
-        delta = words(said.get("delta"))
-        return Heard(text=delta) if kind in TEXT else Heard(reasoning=delta)
-    response = table(said, "response")
+        return ParsedEvent(end=True)
+    reported = document(event.data)
+    kind = reported.get("type", event.name)
+    if kind in DELTAS and reported.keys().isdisjoint(BESIDE_DELTAS):  # as most events
+        delta = text_of(reported.get("delta"))
+        return ParsedEvent(text=delta) if kind in TEXT else ParsedEvent(reasoning=delta)
+    response = object_at(reported, "response")
     error = None
     if kind in FAILURES:
-        error = complaint(response.get("error") or said.get("error") or said)
-    delta = words(said.get("delta"))
-    return Heard(
+        error = error_text_of(response.get("error") or reported.get("error") or reported)
+    delta = text_of(reported.get("delta"))
+    return ParsedEvent(
         text=delta if kind in TEXT else "",
         reasoning=delta if kind in REASONING else "",
         end=kind in ENDS,
         finish=_finish(response) if kind in ENDS else None,
         error=error,
-        hidden_reasoning=table(said, "item").get("type") == "reasoning",
+        hidden_reasoning=object_at(reported, "item").get("type") == "reasoning",
         claims=claims(response),
-        usage=usage(said),
+        usage=usage(reported),
     )
 
 
 def _finish(response: Mapping[str, Any]) -> Finish | None:
-    reason = table(response, "incomplete_details").get("reason")
+    reason = object_at(response, "incomplete_details").get("reason")
     return finish(reason) or finish(response.get("status"))
 
 
-OPENAI_RESPONSES = Dialect("openai_responses", Framing.SSE, (SSE,), ask, hear, overhear)
+OPENAI_RESPONSES = Dialect(
+    "openai_responses", Framing.SSE, (SSE,), build_request, parse_event, parse_headers
+)

@@ -12,23 +12,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
 from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
-from monitor.dialects.fields import complaint, document, table, words
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import document, error_text_of, object_at, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.sources import sources
 from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
 from monitor.domain import (
     Dialect,
-    Event,
     Finish,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
-    Sources,
+    RetrievedSources,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PATH = "api/v1/chat/completions"
@@ -39,7 +39,7 @@ _ERROR = re.compile(r"\A\s*\*\*ERROR\*\*[: ]*|(?<![-*+.] )\*\*ERROR\*\*: *")
 RETRIEVING = ("<retrieving>", "</retrieving>")
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """One question. Option `body` names chat and session; `{query}` in it is filled in."""
     body = {
         "question": query.text,
@@ -51,7 +51,7 @@ def ask(query: Query, target: Target) -> WireRequest:
     return post(endpoint(target, LAST if one else PATH), target, body=body)
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the events of one stream, in order."""
     return _Stream().parse_event
 
@@ -62,44 +62,48 @@ class _Stream:
         self._thinking = False
         self._retrieving = False
 
-    def parse_event(self, event: Event) -> Heard:
+    def parse_event(self, event: StreamEvent) -> ParsedEvent:
         if event.data.strip() == END:
-            return Heard(end=True)
-        said = document(event.data)
-        code = said.get("code", said.get("retcode", 0))
-        if "data" not in said and (error := failure(said)):  # of a gateway before it, perhaps
-            return Heard(error=error)
+            return ParsedEvent(end=True)
+        reported = document(event.data)
+        code = reported.get("code", reported.get("retcode", 0))
+        if "data" not in reported and (
+            error := failure(reported)
+        ):  # of a gateway before it, perhaps
+            return ParsedEvent(error=error)
         if code:
-            reason = said.get("message") or said.get("retmsg")
-            return Heard(error=complaint({"code": code, "message": reason}) or f"code {code}")
-        data = said.get("data")
+            reason = reported.get("message") or reported.get("retmsg")
+            return ParsedEvent(
+                error=error_text_of({"code": code, "message": reason}) or f"code {code}"
+            )
+        data = reported.get("data")
         if data is True:
-            return Heard(end=True)
-        return self._agent(said) if "event" in said else self._chat(table(data))
+            return ParsedEvent(end=True)
+        return self._agent(reported) if "event" in reported else self._chat(object_at(data))
 
-    def _agent(self, said: Mapping[str, Any]) -> Heard:
-        data = table(said, "data")
-        match said.get("event"):
+    def _agent(self, reported: Mapping[str, Any]) -> ParsedEvent:
+        data = object_at(reported, "data")
+        match reported.get("event"):
             case "message":
-                return self._delta(data, words(data.get("content")))
+                return self._delta(data, text_of(data.get("content")))
             case "message_end":
-                return Heard(sources=_sources(data), finish=Finish.STOP)
-        return Heard()
+                return ParsedEvent(sources=_sources(data), finish=Finish.STOP)
+        return ParsedEvent()
 
-    def _chat(self, data: Mapping[str, Any]) -> Heard:
+    def _chat(self, data: Mapping[str, Any]) -> ParsedEvent:
         if data.get("running_status"):  # which step of an agent is running
-            return Heard()
-        answer, found = words(data.get("answer")), _sources(data)
+            return ParsedEvent()
+        answer, found = text_of(data.get("answer")), _sources(data)
         if answer in RETRIEVING:  # notes of its search follow, in events of their own
             self._retrieving = answer == RETRIEVING[0]
-            return Heard()
+            return ParsedEvent()
         if self._retrieving and data.get("final") is False:
-            return Heard()
+            return ParsedEvent()
         if "**" in answer and (failed := _ERROR.search(answer)):
             text = answer[: failed.start()].rstrip()
             if data.get("final") is not False:
                 text, _ = self._answer.so_far(text)
-            return Heard(text=text, error=answer[failed.end() :] or "an error without words")
+            return ParsedEvent(text=text, error=answer[failed.end() :] or "an error without words")
         if data.get("final") is False or {"start_to_think", "end_to_think"} & data.keys():
             return self._delta(data, answer)
         if data.get("final") is True and len(answer) < self._answer.length / 2:
@@ -107,22 +111,22 @@ class _Stream:
         text, replaces = self._answer.so_far(answer)
         cited = found is not None and found.count > 0  # the answer again, with its citations
         fault = DISCONTINUED if replaces and not cited else None
-        return Heard(text=text, replaces=replaces, fault=fault, sources=found)
+        return ParsedEvent(text=text, replaces=replaces, fault=fault, sources=found)
 
-    def _delta(self, data: Mapping[str, Any], text: str) -> Heard:
+    def _delta(self, data: Mapping[str, Any], text: str) -> ParsedEvent:
         if data.get("start_to_think"):
             self._thinking = True
         if data.get("end_to_think"):
             self._thinking = False
         if self._thinking:
-            return Heard(reasoning=text)
+            return ParsedEvent(reasoning=text)
         self._answer.add(text)
-        return Heard(text=text, sources=_sources(data))
+        return ParsedEvent(text=text, sources=_sources(data))
 
 
-def _sources(data: Mapping[str, Any]) -> Sources | None:
+def _sources(data: Mapping[str, Any]) -> RetrievedSources | None:
     """The chunks that were retrieved: a list, or a table by their numbers."""
-    chunks = table(data, "reference").get("chunks")
+    chunks = object_at(data, "reference").get("chunks")
     return sources(list(chunks.values()) if isinstance(chunks, dict) else chunks)
 
 
@@ -130,9 +134,9 @@ RAGFLOW = Dialect(
     "ragflow",
     Framing.SSE,
     (SSE,),
-    ask,
+    build_request,
     lambda event: parser()(event),
-    overhear,
+    parse_headers,
     stateful=parser,
     states_errors=True,
 )

@@ -3,19 +3,19 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from monitor.domain import Heard, TextKind
+from monitor.domain import ParsedEvent, TextKind
 
 Mark = tuple[int, TextKind]
 
 
-def separated(parsed: Sequence[Heard]) -> Iterator[tuple[str, str]]:
+def separated(parsed: Sequence[ParsedEvent]) -> Iterator[tuple[str, str]]:
     """Answer text and reasoning of each event, in order. Tags are neither."""
     begins = [0, *(n for n, event in enumerate(parsed) if event.replaces and n), len(parsed)]
     for begin, end in pairwise(begins):
         yield from _separated(parsed[begin:end])
 
 
-def _separated(parsed: Sequence[Heard]) -> Iterator[tuple[str, str]]:
+def _separated(parsed: Sequence[ParsedEvent]) -> Iterator[tuple[str, str]]:
     """The same of events none of which but the first replaces the text before it."""
     marks, at = [(0, TextKind.ANSWER)], 0
     for event in parsed:

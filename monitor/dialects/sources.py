@@ -9,8 +9,8 @@ from functools import lru_cache
 from math import isfinite
 from typing import Any
 
-from monitor.dialects.fields import money, table
-from monitor.domain import Sources
+from monitor.dialects.json_fields import money, object_at
+from monitor.domain import RetrievedSources
 
 # Spellings without anything but letters: `relevance_score` and `relevanceScore` are one.
 _SCORES = frozenset(
@@ -51,38 +51,42 @@ _EPOCH_MS = 10**11  # seconds would be the year 5138
 _FROM, _UNTIL = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
-def sources(found: object) -> Sources | None:
+def sources(found: object) -> RetrievedSources | None:
     """The sources of a list, or their number alone; None where it is neither."""
     if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 10**6:
-        return Sources(found)
+        return RetrievedSources(found)
     if not isinstance(found, list):
         return None
     entries = [_flat(entry) for entry in found[:_MOST]]
     named = [(_letters(key), value) for entry in entries for key, value in entry.items()]
     scores = [_number(value) for key, value in named if key in _SCORES]
     dates = [_date(value) for key, value in named if key in _DATES]
-    return Sources(
+    return RetrievedSources(
         count=len(found),
         best_score=max((score for score in scores if score is not None), default=None),
         newest_at=max((date for date in dates if date is not None), default=None),
     )
 
 
-def together(before: Sources | None, more: Sources | None) -> Sources | None:
+def together(
+    before: RetrievedSources | None, more: RetrievedSources | None
+) -> RetrievedSources | None:
     """Sources that a stream lists bit by bit."""
     if before is None or more is None:
         return before or more
     scores = [score for score in (before.best_score, more.best_score) if score is not None]
     dates = [date for date in (before.newest_at, more.newest_at) if date is not None]
-    return Sources(before.count + more.count, max(scores, default=None), max(dates, default=None))
+    return RetrievedSources(
+        before.count + more.count, max(scores, default=None), max(dates, default=None)
+    )
 
 
 def _flat(entry: object) -> Mapping[str, Any]:
     """A source's own fields over those of the objects inside it."""
-    own = table(entry)
+    own = object_at(entry)
     inner: dict[str, Any] = {}
     for key in _INSIDE:
-        inner |= table(own.get(key))
+        inner |= object_at(own.get(key))
     return inner | {key: value for key, value in own.items() if value is not None}
 
 

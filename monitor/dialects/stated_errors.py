@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from monitor.dialects.fields import complaint, parsed, table, words
 from monitor.dialects.finish import finish
-from monitor.domain import Event, Finish
+from monitor.dialects.json_fields import error_text_of, object_at, parsed, text_of
+from monitor.domain import Finish, StreamEvent
 
 _EVENT_NAMES = frozenset({"error", "exception", "failure", "failed"})
 _ERROR_KEYS = ("error", "errors", "Error")
@@ -63,7 +63,7 @@ _KEEP_ALIVE = re.compile(
 _EMPTY = frozenset({"", "null", "[]", "{}", '""'})
 
 
-def is_keep_alive(event: Event) -> bool:
+def is_keep_alive(event: StreamEvent) -> bool:
     """Whether an event that is no JSON says only that the connection lives."""
     data = event.data.strip()
     if (
@@ -75,7 +75,7 @@ def is_keep_alive(event: Event) -> bool:
     return len(data) <= 40 and _KEEP_ALIVE.fullmatch(data) is not None
 
 
-def may_state_error(event: Event) -> bool:
+def may_state_error(event: StreamEvent) -> bool:
     """False for nearly every event of a good stream, at the cost of a few searches."""
     data = event.data
     return (
@@ -90,7 +90,7 @@ def may_state_error(event: Event) -> bool:
     )
 
 
-def may_state_failure(event: Event) -> bool:
+def may_state_failure(event: StreamEvent) -> bool:
     """The same for an event without text, which may say so by a status, a code or a flag."""
     data = event.data
     return (
@@ -111,7 +111,7 @@ def error_text(text: str) -> str | None:
     return begin[len(_MARK) :].lstrip(": ") or "an error without words"
 
 
-def stated_error(event: Event) -> str | None:
+def stated_error(event: StreamEvent) -> str | None:
     """The text of a failure the event states; None if it states none.
 
     Worth a call only where `may_state_error`.
@@ -127,9 +127,9 @@ def stated_error(event: Event) -> str | None:
         return data if named and data else None
     documents = value if isinstance(value, list) else [value]
     for document in documents[:_MOST]:
-        if error := _found(table(document), _DEPTH):
+        if error := _found(object_at(document), _DEPTH):
             return error
-    return complaint(value) if named else None
+    return error_text_of(value) if named else None
 
 
 def bare_error(data: str) -> str | None:
@@ -156,8 +156,8 @@ def _found(document: Mapping[str, Any], depth: int) -> str | None:
     if error := _exception(document):
         return error
     if any(map(_names_kind, kinds)):
-        said = complaint({**document}) if words(document.get("message")) else None
-        return said or _reason(document, _SAID_BY_ERROR) or "error"
+        reported = error_text_of({**document}) if text_of(document.get("message")) else None
+        return reported or _reason(document, _SAID_BY_ERROR) or "error"
     step = _NOT_OF_THE_REQUEST & document.keys() or any(map(_STEP.search, kinds))
     if not step and (error := _failure(document, named=_is_named(document))):
         return error
@@ -175,8 +175,8 @@ def _complaint(value: object, document: Mapping[str, Any]) -> str | None:
     if isinstance(value, list):
         value = next((entry for entry in value if entry), None)
     if value is True:
-        return complaint(dict(document)) if document.get("message") else _reason(document)
-    return complaint(value) if isinstance(value, str | dict) else None
+        return error_text_of(dict(document)) if document.get("message") else _reason(document)
+    return error_text_of(value) if isinstance(value, str | dict) else None
 
 
 def _exception(document: Mapping[str, Any]) -> str | None:
@@ -188,11 +188,11 @@ def _exception(document: Mapping[str, Any]) -> str | None:
     if isinstance(kind, str) and _EXCEPTION.fullmatch(kind):
         return f"{kind}: {document.get('message', '')}"
     if document.keys() == {"detail"}:
-        return complaint(document["detail"])
+        return error_text_of(document["detail"])
     if "type" in document or "event" in document:
         return None
     texts = (document.get(key) for key in _TEXTS)
-    return next((text for text in map(complaint, texts) if text), None)
+    return next((text for text in map(error_text_of, texts) if text), None)
 
 
 def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
@@ -200,7 +200,7 @@ def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
 
     `named`: the object says what kind of event it is; a code alone is no failure then.
     """
-    base = table(document, "base_resp")  # MiniMax
+    base = object_at(document, "base_resp")  # MiniMax
     if base.get("status_code"):
         return f"{base['status_code']}: {_reason(base) or 'no reason is given'}"
     kinds = [_word(document.get(key)) for key in _KIND_KEYS]
@@ -222,10 +222,10 @@ def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
             return None
     elif not isinstance(code, str) or code.lower() in _GOOD:
         return None
-    said = next((document[key] for key in (*_SAID, "Message") if document.get(key)), None)
-    if not isinstance(said, str) or said.lower() in _GOOD:
+    reported = next((document[key] for key in (*_SAID, "Message") if document.get(key)), None)
+    if not isinstance(reported, str) or reported.lower() in _GOOD:
         return None
-    return f"{code}: {said}"
+    return f"{code}: {reported}"
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -234,7 +234,7 @@ def _is_count(value: object) -> TypeGuard[int]:
 
 def _reason(document: Mapping[str, Any], keys: Sequence[str] = _SAID) -> str | None:
     values = (document.get(key) for key in keys)
-    return next((text for text in map(complaint, values) if text and text != "true"), None)
+    return next((text for text in map(error_text_of, values) if text and text != "true"), None)
 
 
 def _names_kind(kind: str) -> bool:

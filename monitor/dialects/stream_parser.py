@@ -12,10 +12,18 @@ from monitor.dialects.stated_errors import (
     may_state_failure,
     stated_error,
 )
-from monitor.domain import FROM_START, Dialect, Event, Finish, Heard, TextKind, Thoughts
+from monitor.domain import (
+    FROM_START,
+    Dialect,
+    Finish,
+    ParsedEvent,
+    StreamEvent,
+    TextKind,
+    Thoughts,
+)
 
-ParseEvent = Callable[[Event], Heard]
-NOTHING = Heard()
+ParseEvent = Callable[[StreamEvent], ParsedEvent]
+NOTHING = ParsedEvent()
 FAILED = "the finish reason is an error"
 ALL_ANSWER = Thoughts(((FROM_START, TextKind.ANSWER),), answered=True)
 
@@ -30,14 +38,14 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
     first, second, third = tags.first_characters
     general = not dialect.states_errors
 
-    def parse_event(event: Event) -> Heard:
+    def parse_event(event: StreamEvent) -> ParsedEvent:
         nonlocal thoughts
         if not event.data and not (event.name and dialect.takes_empty_events):
             return NOTHING
         try:
             parsed = parse(event)
         except (ValueError, KeyError, TypeError, RecursionError):
-            parsed = Heard(malformed=True)
+            parsed = ParsedEvent(malformed=True)
         text = parsed.text
         if parsed.error is None:
             if general and (
@@ -62,11 +70,11 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
     return parse_event
 
 
-def _with_thoughts(parsed: Heard, thoughts: Thoughts | None) -> Heard:
+def _with_thoughts(parsed: ParsedEvent, thoughts: Thoughts | None) -> ParsedEvent:
     return parsed if thoughts is None else replace(parsed, thoughts=thoughts)
 
 
-def _with_error(parsed: Heard, event: Event) -> Heard:
+def _with_error(parsed: ParsedEvent, event: StreamEvent) -> ParsedEvent:
     error = stated_error(event) or error_text(parsed.text)
     if error is None and parsed.malformed:
         error = bare_error(event.data)

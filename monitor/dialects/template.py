@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from monitor.dialects.asking import model
+from monitor.dialects.requests import model
 from monitor.domain import Query, Target
 
 _PLACE = re.compile(r"\{(query|model|id)\}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from monitor.dialects.charges import Charge, charge_in
 from monitor.dialects.counts import settled
-from monitor.dialects.fields import count
+from monitor.dialects.json_fields import count
 from monitor.dialects.paths import Path, at
 from monitor.dialects.paths import path as _path
 from monitor.domain import Counts, Usage

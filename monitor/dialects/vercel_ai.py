@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.asking import SSE, endpoint, extra, post
-from monitor.dialects.fields import complaint, document, parsed, table, words
 from monitor.dialects.finish import finish
-from monitor.dialects.gateway import overhear
+from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.json_fields import document, error_text_of, object_at, parsed, text_of
+from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.sources import sources, together
 from monitor.dialects.stated_errors import failure
 from monitor.dialects.template import filled
@@ -22,14 +22,14 @@ from monitor.domain import (
     Claim,
     ClaimKind,
     Dialect,
-    Event,
     Finish,
     Framing,
-    Heard,
+    ParsedEvent,
+    ProbeRequest,
     Query,
-    Sources,
+    RetrievedSources,
+    StreamEvent,
     Target,
-    WireRequest,
 )
 
 PATH = "api/chat"
@@ -38,7 +38,7 @@ LINES = "text/plain"
 _LINE = re.compile(r"([0-9a-k]):")
 
 
-def ask(query: Query, target: Target) -> WireRequest:
+def build_request(query: Query, target: Target) -> ProbeRequest:
     """One user message as `useChat` sends it, in the form of all versions at once."""
     message = {
         "id": "1",
@@ -52,77 +52,79 @@ def ask(query: Query, target: Target) -> WireRequest:
     )
 
 
-def parser() -> Callable[[Event], Heard]:
+def parser() -> Callable[[StreamEvent], ParsedEvent]:
     """Reads the events or lines of one stream, in order."""
     return _Stream().parse_event
 
 
 class _Stream:
     def __init__(self) -> None:
-        self._sources: Sources | None = None  # each part names one
+        self._sources: RetrievedSources | None = None  # each part names one
 
-    def parse_event(self, event: Event) -> Heard:
+    def parse_event(self, event: StreamEvent) -> ParsedEvent:
         data = event.data.strip()
         if data == END:
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         line = _LINE.match(data)
         return self._line(line[1], parsed(data[2:])) if line else self._part(document(data))
 
-    def _part(self, part: Mapping[str, Any]) -> Heard:
+    def _part(self, part: Mapping[str, Any]) -> ParsedEvent:
         """One object of the UI message stream."""
         kind = part.get("type")
         if not isinstance(kind, str):  # of a gateway before it, perhaps
-            return Heard(error=failure(part))
-        metadata = table(part, "messageMetadata")
+            return ParsedEvent(error=failure(part))
+        metadata = object_at(part, "messageMetadata")
         match kind:
             case "text-delta" | "text":
-                return Heard(text=_delta(part))
+                return ParsedEvent(text=_delta(part))
             case "reasoning-delta" | "reasoning":
-                return Heard(reasoning=_delta(part))
+                return ParsedEvent(reasoning=_delta(part))
             case "error":
-                return Heard(
-                    error=complaint(part.get("errorText") or part.get("error"))
-                    or complaint({**part})
+                return ParsedEvent(
+                    error=error_text_of(part.get("errorText") or part.get("error"))
+                    or error_text_of({**part})
                 )
             case "abort":
-                return Heard(error=f"aborted: {words(part.get('reason')) or 'without a reason'}")
+                return ParsedEvent(
+                    error=f"aborted: {text_of(part.get('reason')) or 'without a reason'}"
+                )
             case "source-url" | "source-document":
-                return Heard(sources=self._found([part]))
+                return ParsedEvent(sources=self._found([part]))
             case "start" | "message-metadata":
-                return Heard(claims=tuple(_claims(metadata)), usage=usage(metadata))
+                return ParsedEvent(claims=tuple(_claims(metadata)), usage=usage(metadata))
             case "finish":
-                return Heard(claims=tuple(_claims(metadata)), usage=usage(metadata),
+                return ParsedEvent(claims=tuple(_claims(metadata)), usage=usage(metadata),
                              finish=finish(part.get("finishReason")) or Finish.STOP)  # fmt: skip
         if kind.startswith("data-") and "source" in kind:
-            return Heard(sources=self._found(_listed(part.get("data"))))
-        return Heard()
+            return ParsedEvent(sources=self._found(_listed(part.get("data"))))
+        return ParsedEvent()
 
-    def _line(self, kind: str, value: Any) -> Heard:
+    def _line(self, kind: str, value: Any) -> ParsedEvent:
         """One line of the data stream."""
         match kind:
             case "0":
-                return Heard(text=words(value))
+                return ParsedEvent(text=text_of(value))
             case "g":
-                return Heard(reasoning=words(value))
+                return ParsedEvent(reasoning=text_of(value))
             case "3":
-                return Heard(error=complaint(value) or "an error without words")
+                return ParsedEvent(error=error_text_of(value) or "an error without words")
             case "h":
-                return Heard(sources=self._found([value]))
+                return ParsedEvent(sources=self._found([value]))
             case "2" | "8":
                 return self._annotations(_tables(value))
             case "d" | "e":
-                said = table(value)
-                return Heard(end=kind == "d", finish=finish(said.get("finishReason")),
-                             usage=usage(said))  # fmt: skip
-        return Heard()
+                reported = object_at(value)
+                return ParsedEvent(end=kind == "d", finish=finish(reported.get("finishReason")),
+                             usage=usage(reported))  # fmt: skip
+        return ParsedEvent()
 
-    def _annotations(self, items: list[Mapping[str, Any]]) -> Heard:
+    def _annotations(self, items: list[Mapping[str, Any]]) -> ParsedEvent:
         """What an application adds to its stream: sources and the model, if it names them."""
         found = [entry for item in items for entry in _of_annotation(item)]
         claims = tuple(claim for item in items for claim in _claims(item))
-        return Heard(sources=self._found(found) if found else None, claims=claims)
+        return ParsedEvent(sources=self._found(found) if found else None, claims=claims)
 
-    def _found(self, more: list[Any]) -> Sources | None:
+    def _found(self, more: list[Any]) -> RetrievedSources | None:
         """All sources so far, with these."""
         self._sources = together(self._sources, sources(more))
         return self._sources
@@ -130,11 +132,11 @@ class _Stream:
 
 def _delta(part: Mapping[str, Any]) -> str:
     """What is new: `delta` in UI messages, other names where a route sends its full stream."""
-    return words(part.get("delta") or part.get("textDelta") or part.get("text"))
+    return text_of(part.get("delta") or part.get("textDelta") or part.get("text"))
 
 
 def _tables(value: object) -> list[Mapping[str, Any]]:
-    return [table(entry) for entry in value] if isinstance(value, list) else [table(value)]
+    return [object_at(entry) for entry in value] if isinstance(value, list) else [object_at(value)]
 
 
 def _of_annotation(item: Mapping[str, Any]) -> list[Any]:
@@ -149,15 +151,22 @@ def _listed(value: object) -> list[Any]:
     return found if isinstance(found, list) else []
 
 
-def _claims(said: Mapping[str, Any]) -> Iterator[Claim]:
+def _claims(reported: Mapping[str, Any]) -> Iterator[Claim]:
     """The model, as far as the application puts it into its metadata."""
     for name in ("model", "modelId"):
-        value = said.get(name)
+        value = reported.get(name)
         if value and isinstance(value, str):
             yield Claim(ClaimKind.FIELD, name, value)
 
 
 VERCEL_AI = Dialect(
-    "vercel_ai", Framing.SSE, (SSE, LINES), ask, lambda event: parser()(event), overhear,
-    stateful=parser, framings=((LINES, Framing.NDJSON),), states_errors=True,
-)  # fmt: skip
+    "vercel_ai",
+    Framing.SSE,
+    (SSE, LINES),
+    build_request,
+    lambda event: parser()(event),
+    parse_headers,
+    stateful=parser,
+    framings=((LINES, Framing.NDJSON),),
+    states_errors=True,
+)

@@ -5,64 +5,65 @@ Nothing here reads a clock, a socket, a database or the environment. Instants na
 money is `Decimal` US dollars. Absence is `None` and never zero.
 """
 
-from monitor.domain.accounts import AccountState, Reading
-from monitor.domain.confidence import confidence_text, log_odds
-from monitor.domain.heard import (
+from monitor.domain.account_reading import AccountReading, AccountState
+from monitor.domain.confidence_text import confidence_text, log_odds
+from monitor.domain.money_text import amount_text, usd_text
+from monitor.domain.observation import (
+    Cost,
+    CostRange,
+    CostSource,
+    Evidence,
+    Identity,
+    IdentityJudgement,
+    Observation,
+    Outcome,
+    Timing,
+    Unpriced,
+)
+from monitor.domain.stream import (
     FROM_START,
     Claim,
     ClaimKind,
     Counts,
     Dialect,
     Ending,
-    Event,
     Finish,
     Framing,
-    Heard,
-    Piece,
+    ParsedEvent,
+    ProbeRequest,
     Reply,
-    Sources,
-    Stamp,
+    RetrievedSources,
+    StampSource,
+    StreamEvent,
+    TextDelta,
     TextKind,
     Thoughts,
     Transcript,
     Usage,
-    WireRequest,
 )
-from monitor.domain.judged import (
+from monitor.domain.targets import Query, Target
+from monitor.domain.time_text import instant, lasting
+from monitor.domain.verdicts import (
     ALL,
     Delivery,
     GiveUp,
     Incident,
     Message,
     Notice,
+    NoticeStatus,
     Sample,
     Sent,
     Spend,
-    State,
-    Status,
     TryLater,
     Verdict,
+    VerdictState,
     incident_key,
 )
-from monitor.domain.money import amount_text, usd_text
-from monitor.domain.observed import (
-    Cost,
-    CostRange,
-    CostSource,
-    Evidence,
-    Identity,
-    Observation,
-    Outcome,
-    Timing,
-    Unpriced,
-    Who,
-)
-from monitor.domain.times import instant, lasting
-from monitor.domain.watched import Query, Target
 
 __all__ = [
     "ALL",
     "FROM_START",
+    "AccountReading",
     "AccountState",
     "Claim",
     "ClaimKind",
@@ -73,30 +74,30 @@ __all__ = [
     "Delivery",
     "Dialect",
     "Ending",
-    "Event",
     "Evidence",
     "Finish",
     "Framing",
     "GiveUp",
-    "Heard",
     "Identity",
+    "IdentityJudgement",
     "Incident",
     "Message",
     "Notice",
+    "NoticeStatus",
     "Observation",
     "Outcome",
-    "Piece",
+    "ParsedEvent",
+    "ProbeRequest",
     "Query",
-    "Reading",
     "Reply",
+    "RetrievedSources",
     "Sample",
     "Sent",
-    "Sources",
     "Spend",
-    "Stamp",
-    "State",
-    "Status",
+    "StampSource",
+    "StreamEvent",
     "Target",
+    "TextDelta",
     "TextKind",
     "Thoughts",
     "Timing",
@@ -105,8 +106,7 @@ __all__ = [
     "Unpriced",
     "Usage",
     "Verdict",
-    "Who",
-    "WireRequest",
+    "VerdictState",
     "amount_text",
     "confidence_text",
     "incident_key",

@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from monitor.domain import Claim, ClaimKind, Evidence
-from monitor.identity.aliases import served_alias
-from monitor.identity.counting import SOURCE
-from monitor.identity.families import FAMILIES, TIERS
-from monitor.identity.names import Name, parse, same
-from monitor.identity.selfid import SelfClaim
-from monitor.scrub import plain
+from monitor.identity.model_names.aliases import served_alias
+from monitor.identity.model_names.compare import ModelName, parse, same
+from monitor.identity.model_names.families import FAMILIES, TIERS
+from monitor.identity.self_identification.detector import SelfClaim
+from monitor.identity.token_counts.counts import SOURCE
+from monitor.redaction import plain
 
-NATS = {
+LOG_ODDS = {
     ClaimKind.RECEIPT: 9.0,
     ClaimKind.ACCOUNTING: 7.0,
     ClaimKind.HEADER: 6.0,
@@ -40,7 +40,7 @@ _SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are given out for any 
 _IDS = frozenset({"id", "x-generation-id"})
 
 
-class Side(StrEnum):
+class ClaimSide(StrEnum):
     EXPECTED = "expected"
     OTHER = "other"
     FELL = "fell"  # a fallback happened, to whom is not said
@@ -49,51 +49,51 @@ class Side(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
+class WeighedClaim:
     """A claim with its weight. `model` is the name as given, where it names one."""
 
     evidence: Evidence
-    side: Side
+    side: ClaimSide
     model: str | None = None
     echo: bool = False  # may be no more than the request repeated
 
 
 @dataclass(frozen=True, slots=True)
-class Declared:
+class DeclaredModels:
     """The models a target is meant to answer with, as its operator wrote them."""
 
     expected: tuple[str, ...]
     fallbacks: tuple[str, ...]
 
-    def side(self, name: str) -> tuple[Side, str]:
+    def side(self, name: str) -> tuple[ClaimSide, str]:
         """For whom a name speaks, and why."""
         ours, theirs = _hits(name, self.expected), _hits(name, self.fallbacks)
         if ours and theirs:
-            return Side.NEITHER, "fits an expected model and a declared fallback"
+            return ClaimSide.NEITHER, "fits an expected model and a declared fallback"
         if ours:
-            return Side.EXPECTED, f"is {ours[0]}"
+            return ClaimSide.EXPECTED, f"is {ours[0]}"
         if theirs:
-            return Side.OTHER, f"is the declared fallback {theirs[0]}"
+            return ClaimSide.OTHER, f"is the declared fallback {theirs[0]}"
         return self._undeclared(name)
 
-    def _undeclared(self, name: str) -> tuple[Side, str]:
+    def _undeclared(self, name: str) -> tuple[ClaimSide, str]:
         parsed = parse(name)
         if parsed.failure:
-            return Side.FAILED, "marks that no model answered"
+            return ClaimSide.FAILED, "marks that no model answered"
         if known := served_alias(name, self.expected):
             if known.renamed:
-                return Side.EXPECTED, f"is {known.alias} by its new name"
+                return ClaimSide.EXPECTED, f"is {known.alias} by its new name"
             moved = f"the provider serves alias {known.alias} with {plain(name, 80)}"
-            return Side.OTHER, f"is another model: {moved}"
+            return ClaimSide.OTHER, f"is another model: {moved}"
         if not parsed.model:
-            return Side.NEITHER, "is no model's name"
+            return ClaimSide.NEITHER, "is no model's name"
         if not self.expected:
-            return Side.NEITHER, "no expected model is configured"
+            return ClaimSide.NEITHER, "no expected model is configured"
         if any(same(name, model) is None for model in self.expected):
-            return Side.NEITHER, "is too vague to compare"
+            return ClaimSide.NEITHER, "is too vague to compare"
         if any(_near(parsed, parse(model)) for model in self.expected):
-            return Side.NEITHER, "is the expected model's name with words nobody knows"
-        return Side.OTHER, "is another model"
+            return ClaimSide.NEITHER, "is the expected model's name with words nobody knows"
+        return ClaimSide.OTHER, "is another model"
 
     def vendors(self, *, expected: bool) -> frozenset[str]:
         """The makers of the expected models, or of the fallbacks."""
@@ -105,19 +105,19 @@ def _hits(name: str, declared: Sequence[str]) -> list[str]:
     return [model for model in declared if same(name, model)]
 
 
-def _near(name: Name, model: Name) -> bool:
+def _near(name: ModelName, model: ModelName) -> bool:
     """Differing only in words of no known meaning, as names of deployments do."""
     if name.family is None or (name.family, name.generation) != (model.family, model.generation):
         return False
-    words = name.tier ^ model.tier
-    return bool(words) and not any(
-        word in TIERS or word in FAMILIES or any(c.isdigit() for c in word) for word in words
+    text = name.tier ^ model.tier
+    return bool(text) and not any(
+        word in TIERS or word in FAMILIES or any(c.isdigit() for c in word) for word in text
     )
 
 
 def weigh(
-    claims: Iterable[Claim], declared: Declared, *, untrusted: Collection[str]
-) -> tuple[Weighed, ...]:
+    claims: Iterable[Claim], declared: DeclaredModels, *, untrusted: Collection[str]
+) -> tuple[WeighedClaim, ...]:
     """All distinct claims, most trusted kinds first; each kind and side counts once."""
     order = list(ClaimKind)
     named_or_shaped = dict.fromkeys(
@@ -127,7 +127,7 @@ def weigh(
     named = any(
         claim.kind is ClaimKind.HEADER
         and claim.source not in {*_ALIASES, *_IDS, *FALLBACK_COUNTS, *untrusted}
-        and declared.side(claim.value)[0] in (Side.EXPECTED, Side.OTHER)
+        and declared.side(claim.value)[0] in (ClaimSide.EXPECTED, ClaimSide.OTHER)
         for claim in distinct
     )
     sides = {
@@ -135,9 +135,9 @@ def weigh(
         for claim in distinct
         if claim.source not in {*_IDS, *FALLBACK_COUNTS, *untrusted}
     }
-    confirmed = Side.EXPECTED in sides and Side.OTHER not in sides
-    weighed: list[Weighed] = []
-    counted: set[tuple[ClaimKind, Side]] = set()
+    confirmed = ClaimSide.EXPECTED in sides and ClaimSide.OTHER not in sides
+    weighed: list[WeighedClaim] = []
+    counted: set[tuple[ClaimKind, ClaimSide]] = set()
     for claim in distinct:
         if claim.source in untrusted:
             one = _weightless(claim, "named untrusted")
@@ -157,20 +157,22 @@ def weigh(
     return tuple(weighed)
 
 
-def _name(claim: Claim, declared: Declared) -> Weighed:
+def _name(claim: Claim, declared: DeclaredModels) -> WeighedClaim:
     name = plain(claim.value, 200)
-    side, why = declared.side(name)
-    cap = NATS.get(claim.kind)
-    if cap is None or side in (Side.NEITHER, Side.FAILED):
-        return replace(_weightless(claim, why), side=side)
-    echo = side is Side.EXPECTED and (claim.kind is ClaimKind.FIELD or claim.source in _ALIASES)
+    side, reason = declared.side(name)
+    cap = LOG_ODDS.get(claim.kind)
+    if cap is None or side in (ClaimSide.NEITHER, ClaimSide.FAILED):
+        return replace(_weightless(claim, reason), side=side)
+    echo = side is ClaimSide.EXPECTED and (
+        claim.kind is ClaimKind.FIELD or claim.source in _ALIASES
+    )
     if claim.source in _ALIASES:
-        cap = NATS[ClaimKind.FIELD]
-    nats = cap if side is Side.OTHER else -(ECHO if echo else cap)
-    return Weighed(_evidence(claim, nats, why=why), side, name, echo)
+        cap = LOG_ODDS[ClaimKind.FIELD]
+    log_odds = cap if side is ClaimSide.OTHER else -(ECHO if echo else cap)
+    return WeighedClaim(_evidence(claim, log_odds, reason=reason), side, name, echo)
 
 
-def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> Weighed:
+def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> WeighedClaim:
     """A gateway's count of fallbacks: a statement about its routing, not about the model.
 
     Where the response names a model, the name decides. Gateways that count fallbacks name the
@@ -182,41 +184,49 @@ def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> Weighed:
         return _weightless(claim, "the gateway fell back; its header names to whom")
     if confirmed:
         return _weightless(claim, "the gateway fell back; the answer names the expected model")
-    return Weighed(_evidence(claim, NATS[ClaimKind.HEADER], why="the gateway fell back"), Side.FELL)
+    return WeighedClaim(
+        _evidence(claim, LOG_ODDS[ClaimKind.HEADER], reason="the gateway fell back"), ClaimSide.FELL
+    )
 
 
-def _shape(claim: Claim, declared: Declared) -> Weighed:
+def _shape(claim: Claim, declared: DeclaredModels) -> WeighedClaim:
     """The shape of an id; it never takes a side, it only adds to one."""
     vendor = next((v for shape, v in _SHAPES.items() if claim.value.startswith(shape)), None)
     ours, theirs = (vendor in declared.vendors(expected=e) for e in (True, False))
     if vendor is None or ours == theirs:
         return _weightless(claim, "ids of this shape tell no models apart")
-    nats = -SHAPE_EXPECTED if ours else SHAPE_OTHER
-    return Weighed(_evidence(claim, nats, why=f"has the shape of {vendor}'s ids"), Side.NEITHER)
+    log_odds = -SHAPE_EXPECTED if ours else SHAPE_OTHER
+    return WeighedClaim(
+        _evidence(claim, log_odds, reason=f"has the shape of {vendor}'s ids"), ClaimSide.NEITHER
+    )
 
 
-def _weightless(claim: Claim, why: str) -> Weighed:
-    return Weighed(_evidence(claim, 0.0, why=why), Side.NEITHER)
+def _weightless(claim: Claim, reason: str) -> WeighedClaim:
+    return WeighedClaim(_evidence(claim, 0.0, reason=reason), ClaimSide.NEITHER)
 
 
-def _evidence(claim: Claim, nats: float, *, why: str) -> Evidence:
-    return Evidence(claim.kind, plain(claim.value, 200), nats, f"{plain(claim.source, 80)}: {why}")
+def _evidence(claim: Claim, log_odds: float, *, reason: str) -> Evidence:
+    return Evidence(
+        claim.kind, plain(claim.value, 200), log_odds, f"{plain(claim.source, 80)}: {reason}"
+    )
 
 
-def spoken(said: Sequence[SelfClaim], declared: Declared, *, persona: bool) -> tuple[Weighed, ...]:
+def weigh_self_claim(
+    reported: Sequence[SelfClaim], declared: DeclaredModels, *, persona: bool
+) -> tuple[WeighedClaim, ...]:
     """What the text says of itself, weighed once; two makers in one text cancel out."""
     ours, theirs = declared.vendors(expected=True), declared.vendors(expected=False)
-    torn = len({claim.maker for claim in said}) > 1
-    weighed: list[Weighed] = []
-    for claim in said:
-        side, nats = Side.NEITHER, 0.0
+    torn = len({claim.maker for claim in reported}) > 1
+    weighed: list[WeighedClaim] = []
+    for claim in reported:
+        side, log_odds = ClaimSide.NEITHER, 0.0
         if not torn and (claim.maker in ours) != (claim.maker in theirs):
-            side = Side.EXPECTED if claim.maker in ours else Side.OTHER
+            side = ClaimSide.EXPECTED if claim.maker in ours else ClaimSide.OTHER
         elif not torn and ours and claim.maker not in ours:
-            side = Side.OTHER
-        if side is not Side.NEITHER and not weighed:
-            nats = SELF_UNDER_PERSONA if persona else SELF
-        nats = -nats if side is Side.EXPECTED else nats
+            side = ClaimSide.OTHER
+        if side is not ClaimSide.NEITHER and not weighed:
+            log_odds = SELF_UNDER_PERSONA if persona else SELF
+        log_odds = -log_odds if side is ClaimSide.EXPECTED else log_odds
         detail = f"text: {plain(claim.text, 120)}"
-        weighed.append(Weighed(Evidence(ClaimKind.SELF, claim.family, nats, detail), side))
+        weighed.append(WeighedClaim(Evidence(ClaimKind.SELF, claim.family, log_odds, detail), side))
     return tuple(weighed)

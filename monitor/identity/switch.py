@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from monitor.domain import Piece
-from monitor.identity.guards import GREETINGS
-from monitor.identity.selfid import claimed
+from monitor.domain import TextDelta
+from monitor.identity.self_identification.claim_context import GREETINGS
+from monitor.identity.self_identification.detector import self_claims
 
 SHORTEST_PAUSE_MS = 200.0  # no other model is asked in less
 OUT_OF_RHYTHM = 5.0  # times the median gap of the stream
@@ -33,16 +33,16 @@ _WORDS = re.compile(r"[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Switch:
+class AnswerSwitch:
     """Where the second answer begins, after which pause, and why it is one."""
 
     first: str
     second: str
     pause_ms: float
-    why: str
+    reason: str
 
 
-def switched(pieces: Sequence[Piece]) -> Switch | None:
+def answer_switch(pieces: Sequence[TextDelta]) -> AnswerSwitch | None:
     """The second answer in a stream of answer text; None if there is none to be seen.
 
     Takes pieces in order of arrival, and looks at the first `PIECES` of them. Streams without
@@ -57,12 +57,12 @@ def switched(pieces: Sequence[Piece]) -> Switch | None:
     for at in sorted(at for at in longest if gaps[at] >= least):
         first = beginning(spoken[: at + 1])
         second = beginning(spoken[at + 1 :])
-        if why := _second_answer(first, second, end=_end(spoken[: at + 1])):
-            return Switch(first, second, gaps[at], why)
+        if reason := _second_answer(first, second, end=_end(spoken[: at + 1])):
+            return AnswerSwitch(first, second, gaps[at], reason)
     return None
 
 
-def beginning(pieces: Iterable[Piece], most: int = 8_000) -> str:
+def beginning(pieces: Iterable[TextDelta], most: int = 8_000) -> str:
     """The beginning of a text in pieces, which may be very long: about so many characters."""
     parts: list[str] = []
     for piece in pieces:
@@ -73,7 +73,7 @@ def beginning(pieces: Iterable[Piece], most: int = 8_000) -> str:
     return "".join(parts)
 
 
-def _end(pieces: Sequence[Piece]) -> str:
+def _end(pieces: Sequence[TextDelta]) -> str:
     """The last characters of a text in pieces, of which none is empty."""
     return "".join(piece.text[-_LAST:] for piece in pieces[-_LAST:])[-_LAST:]
 
@@ -83,14 +83,14 @@ def _second_answer(first: str, second: str, *, end: str) -> str | None:
     first, second = first[:_READ], second[:_READ]
     if len(second.strip()) < SHORTEST_ANSWER:
         return None
-    makers = [{claim.maker for claim in claimed(part)} for part in (first, second)]
+    makers = [{claim.maker for claim in self_claims(part)} for part in (first, second)]
     if all(len(named) == 1 for named in makers) and makers[0] != makers[1]:
         return "the two parts name different makers"
     if _GREETS.match(first) and _GREETS.match(second):
         return "it greets a second time"
     if not (_UNFINISHED.search(end[-1:]) and _BEGINS.match(second)):
         return None
-    if _GREETS.match(second) or claimed(second[:200]):
+    if _GREETS.match(second) or self_claims(second[:200]):
         return "a greeting begins in the middle of a sentence"
     if _opening(first) == _opening(second):
         return "it begins again as it began"

@@ -4,22 +4,22 @@
 muted, and the time go in; rows to write and notices to tell come out.
 """
 
-from monitor.incidents.abandoned import abandoned
-from monitor.incidents.plan import Step, plan
-from monitor.incidents.silence import Maintenance, Mute, Silence, silent
-from monitor.incidents.states import Change, Policy, advance
-from monitor.incidents.stories import CAUSES
+from monitor.incidents.grouping import CAUSES
+from monitor.incidents.orphans import abandoned
+from monitor.incidents.planner import IncidentStep, plan
+from monitor.incidents.silences import MaintenanceWindow, Mute, Silence, is_silenced
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 
 __all__ = [
     "CAUSES",
-    "Change",
-    "Maintenance",
+    "IncidentChange",
+    "IncidentStep",
+    "MaintenanceWindow",
     "Mute",
-    "Policy",
+    "ReminderPolicy",
     "Silence",
-    "Step",
     "abandoned",
     "advance",
+    "is_silenced",
     "plan",
-    "silent",
 ]

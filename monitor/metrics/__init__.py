@@ -13,19 +13,19 @@ from decimal import Decimal
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from monitor.domain import Observation, Outcome, Stamp, Target
+from monitor.domain import Observation, Outcome, StampSource, Target
 from monitor.identity import same
-from monitor.metrics.lag import felt
+from monitor.metrics.http_endpoint import EndpointReply, listening
+from monitor.metrics.loop_lag_gauge import measure_lag
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
-from monitor.metrics.serving import Answer, listening
 
-__all__ = ["Health", "Metrics"]
+__all__ = ["Metrics", "WorkerHealth"]
 
 INTERVALS = 3  # a cycle may be missed and the next one late before `/healthz` fails
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class WorkerHealth:
     """What `/healthz` answers. Delivery that is broken is said, and does not fail it: a deploy
     that brings the mended address must not be held back by the address that is broken.
     """
@@ -62,15 +62,15 @@ class Metrics:
     def observed(self, observation: Observation) -> None:
         """Count one probe of a target that is watched."""
         held, target, outcome = self._held, observation.target, observation.outcome
-        heard = (target, observation.query, "chat", self._model(observation))
+        received = (target, observation.query, "chat", self._model(observation))
         held.probes.labels(target, outcome.value).inc()
         held.success.labels("probed").set(observation.started_at.timestamp())
         if observation.ttft_ms is not None:
             held.stamps.labels(target, observation.stamp.value).inc()
-            if observation.stamp is not Stamp.DEGRADED:
-                held.first_chunk.labels(*heard).observe(observation.ttft_ms / 1000)
+            if observation.stamp is not StampSource.DEGRADED:
+                held.first_chunk.labels(*received).observe(observation.ttft_ms / 1000)
         if observation.total_ms is not None:
-            held.answer.labels(*heard).observe(observation.total_ms / 1000)
+            held.answer.labels(*received).observe(observation.total_ms / 1000)
         if outcome is Outcome.ANSWERED:
             held.answers.labels(target, observation.identity.value).inc()
         low, high = observation.cost_ends
@@ -144,7 +144,7 @@ class Metrics:
         if at is not None:
             self.succeeded("read_out", at)
 
-    def health(self, now: datetime) -> Health:
+    def health(self, now: datetime) -> WorkerHealth:
         """Good while the last good cycle is younger than three of the shortest intervals."""
         shortest = min((t.every for t in self._targets.values()), default=timedelta(minutes=5))
         age = abs(now - self._cycle_at)  # the clock may have been ahead when it was noted
@@ -154,7 +154,7 @@ class Metrics:
                 f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed")  # fmt: skip
         if self._broken is not None:
             says += f"\ndelivery is broken: {self._broken}"
-        return Health(good, says)
+        return WorkerHealth(good, says)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
         """Content type and body for a scraper that accepts this."""
@@ -167,22 +167,22 @@ class Metrics:
 
         Without a port nothing is served. Raises OSError when the port is taken.
         """
-        async with felt(self._held.lag.observe):
+        async with measure_lag(self._held.lag.observe):
             if port is None:
                 yield None
                 return
             async with listening(host, port, self._answer) as bound:
                 yield bound
 
-    def _answer(self, path: str, accept: str) -> Answer:
+    def _answer(self, path: str, accept: str) -> EndpointReply:
         if path == "/metrics":
             content_type, body = self.page(accept)
-            return Answer(200, content_type, body)
+            return EndpointReply(200, content_type, body)
         if path == "/healthz":
             health = self.health(datetime.now(UTC))
             body = f"{'ok' if health.good else 'failing'}: {health.says}\n".encode()
-            return Answer(200 if health.good else 503, "text/plain; charset=utf-8", body)
-        return Answer(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
+            return EndpointReply(200 if health.good else 503, "text/plain; charset=utf-8", body)
+        return EndpointReply(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
 
     def _model(self, observation: Observation) -> str:
         """The configured name of who answered, however the service spells it."""

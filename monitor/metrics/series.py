@@ -17,7 +17,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from monitor.domain import Identity, Outcome, Stamp, Target
+from monitor.domain import Identity, Outcome, StampSource, Target
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every counter's series
 
@@ -32,7 +32,7 @@ STAGES = ("probed", "cycle", "read_out", "heartbeat")
 _HEARD = ("target", "query", "gen_ai_operation_name", "gen_ai_response_model")
 
 
-class Series(NamedTuple):
+class MetricSeries(NamedTuple):
     """Every series, in the order they are shown."""
 
     build: Info
@@ -65,12 +65,12 @@ class Series(NamedTuple):
     database: Gauge
 
 
-def series(registry: CollectorRegistry) -> Series:
+def series(registry: CollectorRegistry) -> MetricSeries:
     """Fresh series in a registry of their own."""
     gauge = partial(Gauge, registry=registry)
     counter = partial(Counter, registry=registry)
     histogram = partial(Histogram, registry=registry)
-    return Series(
+    return MetricSeries(
         build=Info("monitor_build", "What runs, and where.", registry=registry),
         first_chunk=histogram(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
@@ -115,7 +115,7 @@ def series(registry: CollectorRegistry) -> Series:
 
 
 def begin_at_zero(
-    held: Series, targets: Iterable[Target], *, rules: Iterable[str], channel: str
+    held: MetricSeries, targets: Iterable[Target], *, rules: Iterable[str], channel: str
 ) -> None:
     """Show every series whose labels are known before anything happened."""
     for target in targets:
@@ -127,7 +127,7 @@ def begin_at_zero(
             held.probes.labels(target.name, outcome.value)
         for identity in Identity:
             held.answers.labels(target.name, identity.value)
-        for stamp in Stamp:
+        for stamp in StampSource:
             held.stamps.labels(target.name, stamp.value)
         for alone in (
             held.cost,

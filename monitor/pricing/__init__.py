@@ -1,15 +1,15 @@
 """What answers cost: the price book, tokens × price, spend meters and projections. Pure."""
 
-from monitor.pricing.book import Book, book, shipped
+from monitor.pricing.book import PriceBook, book, shipped
 from monitor.pricing.cost import WRITTEN_1H, cost, priced, priced_or_ranged
-from monitor.pricing.day import Slice, SpentDay, spent_day
+from monitor.pricing.forecast import Savings, SpendForecast, projected, savings
 from monitor.pricing.meters import (
-    Account,
-    Amount,
+    AccountSpend,
     DailySpend,
-    Line,
     ProviderDay,
-    Serving,
+    ProviderSpend,
+    ServedAnswers,
+    UsdAmount,
     account_spend,
     daily_spend,
     day_of,
@@ -17,31 +17,31 @@ from monitor.pricing.meters import (
     traffic,
 )
 from monitor.pricing.money import exact, rounded
-from monitor.pricing.price import Price, Rates, Tier
-from monitor.pricing.projection import Projection, Savings, projected, savings
-from monitor.pricing.rows import BadPrices, rows
-from monitor.pricing.stale import Difference, differences, stale
-from monitor.pricing.tokens import Tokens, tokens
+from monitor.pricing.price import Price, PriceRates, PriceTier
+from monitor.pricing.price_checks import PriceDifference, differences, stale
+from monitor.pricing.price_table import BadPrices, rows
+from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day
+from monitor.pricing.tokens import TokenUse, tokens
 
 __all__ = [
     "WRITTEN_1H",
-    "Account",
-    "Amount",
+    "AccountSpend",
     "BadPrices",
-    "Book",
     "DailySpend",
-    "Difference",
-    "Line",
     "Price",
-    "Projection",
+    "PriceBook",
+    "PriceDifference",
+    "PriceRates",
+    "PriceTier",
     "ProviderDay",
-    "Rates",
+    "ProviderSpend",
     "Savings",
-    "Serving",
-    "Slice",
+    "ServedAnswers",
+    "SpendForecast",
+    "SpendSlice",
     "SpentDay",
-    "Tier",
-    "Tokens",
+    "TokenUse",
+    "UsdAmount",
     "account_spend",
     "book",
     "cost",

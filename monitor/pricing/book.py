@@ -13,15 +13,15 @@ from importlib.resources import files
 
 from monitor.domain import Unpriced
 from monitor.pricing.price import Price
+from monitor.pricing.price_table import rows
 from monitor.pricing.published import Same, published, variant
-from monitor.pricing.rows import rows
-from monitor.scrub import plain
+from monitor.redaction import plain
 
 OVERRIDES = "monitor.toml"  # the source of a row that names none
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
+class PriceBook:
     """Lists of prices, most trusted first.
 
     `same` judges two names: True for one model, False for two, None where nobody can tell.
@@ -87,9 +87,9 @@ class Book:
         return first
 
 
-def book(overrides: Mapping[str, object], *, same: Same) -> Book:
+def book(overrides: Mapping[str, object], *, same: Same) -> PriceBook:
     """The book with an operator's `[prices]` on top; raises BadPrices with every fault."""
-    return Book((rows(overrides, source=OVERRIDES), shipped()), same)
+    return PriceBook((rows(overrides, source=OVERRIDES), shipped()), same)
 
 
 def shipped() -> tuple[Price, ...]:

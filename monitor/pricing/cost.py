@@ -5,11 +5,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from monitor.domain import Cost, CostRange, CostSource, Query, Target, Unpriced, Usage
-from monitor.pricing.book import Book
+from monitor.pricing.book import PriceBook
 from monitor.pricing.money import exact
-from monitor.pricing.price import Price, Rates
-from monitor.pricing.tokens import Tokens, tokens
-from monitor.scrub import plain
+from monitor.pricing.price import Price, PriceRates
+from monitor.pricing.tokens import TokenUse, tokens
+from monitor.redaction import plain
 
 _COUNTED = ("prompt_tokens", "answer_tokens")
 WRITTEN_1H = "cache_write_1h_tokens"  # among the rates of a row: of its tokens, those kept an hour
@@ -23,7 +23,7 @@ def priced(
     text: str,
     query: Query,
     target: Target,
-    book: Book,
+    book: PriceBook,
     at: datetime,
     cut: bool,
 ) -> Cost | Unpriced:
@@ -54,7 +54,7 @@ def priced_or_ranged(
     text: str,
     query: Query,
     target: Target,
-    book: Book,
+    book: PriceBook,
     at: datetime,
     cut: bool,
 ) -> Cost | CostRange | Unpriced:
@@ -80,10 +80,10 @@ def priced_or_ranged(
             without.append(declared)
         else:
             costs[declared] = charge
-    return _range(costs, without, why=found.reason) if costs else found
+    return _range(costs, without, cause=found.reason) if costs else found
 
 
-def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> CostRange:
+def _range(costs: Mapping[str, Cost], without: Sequence[str], *, cause: str) -> CostRange:
     highest = max(costs, key=lambda name: costs[name].usd)
     lowest = min(costs, key=lambda name: costs[name].usd)
     high, low = costs[highest], costs[lowest]
@@ -96,16 +96,16 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str], *, why: str) -> Co
     }
     rates |= {name: high.rates[name] for name in _NOTED if name in high.rates}
     if not without:
-        reason = f"{why}: priced as a range, from {lowest} to {highest}"
+        reason = f"{cause}: priced as a range, from {lowest} to {highest}"
         return CostRange(low.usd, high.usd, plain(reason), rates)
     named = ", ".join(without)
     rates["without_price"] = named
     lack = "has" if len(without) == 1 else "have"
-    reason = f"{why}: priced as a range, from zero, because {named} {lack} no price, to {highest}"
+    reason = f"{cause}: priced as a range, from zero, because {named} {lack} no price, to {highest}"
     return CostRange(Decimal(0), high.usd, plain(reason), rates)
 
 
-def cost(used: Tokens, price: Price) -> Cost | Unpriced:
+def cost(used: TokenUse, price: Price) -> Cost | Unpriced:
     """Tokens × price, with everything needed to do the sum again in `rates`."""
     rates = price.rates_for(used.prompt)
     cached = rates.input if rates.cached is None else rates.cached
@@ -141,7 +141,7 @@ def cost(used: Tokens, price: Price) -> Cost | Unpriced:
     return Cost(usd, source, {name: str(value) for name, value in shown.items()})
 
 
-def _written(used: Tokens, rates: Rates) -> Decimal:
+def _written(used: TokenUse, rates: PriceRates) -> Decimal:
     """Tokens written to the cache × their rates, for some minutes and for an hour."""
     minutes = rates.input if rates.cache_write is None else rates.cache_write
     hour = minutes if rates.cache_write_1h is None else rates.cache_write_1h
@@ -149,7 +149,7 @@ def _written(used: Tokens, rates: Rates) -> Decimal:
 
 
 def _list_rates(
-    usage: Usage, model: str | None, *, text: str, query: Query, target: Target, book: Book,
+    usage: Usage, model: str | None, *, text: str, query: Query, target: Target, book: PriceBook,
     at: datetime, cut: bool,
 ) -> Mapping[str, str]:  # fmt: skip
     """The price book's rates beside a provider's own charge; empty where it has none."""

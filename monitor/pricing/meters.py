@@ -24,7 +24,7 @@ _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Amount:
+class UsdAmount:
     """Dollars that are certain, and so much more (`margin_usd`) at most.
 
     Answers of unknown model cost between `usd` and `high_usd`; the margin is 0 where all are
@@ -39,8 +39,8 @@ class Amount:
     def high_usd(self) -> Decimal:
         return self.usd + self.margin_usd
 
-    def __add__(self, other: "Amount") -> "Amount":
-        return Amount(
+    def __add__(self, other: "UsdAmount") -> "UsdAmount":
+        return UsdAmount(
             self.usd + other.usd,
             self.at_least or other.at_least,
             self.margin_usd + other.margin_usd,
@@ -48,15 +48,15 @@ class Amount:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountSpend:
     """What a provider says was spent on one day, and when it said so last."""
 
-    spent: Amount
+    spent: UsdAmount
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class ServedAnswers:
     """Answers of one provider's model among those heard, and what a canned query costs there.
 
     `provider` None: nobody can tell who bills. `mean_usd` None: no price. `mean_high_usd`: on
@@ -81,18 +81,18 @@ class ProviderDay:
     """
 
     provider: str | None
-    probes: Amount = Amount()
-    traffic: Amount = Amount()
-    account: Account | None = None
-    held: Amount = Amount()
+    probes: UsdAmount = UsdAmount()
+    traffic: UsdAmount = UsdAmount()
+    account: AccountSpend | None = None
+    held: UsdAmount = UsdAmount()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ProviderSpend:
     """A provider's share of the day's spend, and which meter it was taken from."""
 
     day: ProviderDay
-    spent: Amount
+    spent: UsdAmount
     meter: Literal["account", "estimate"]
     because: str
 
@@ -101,8 +101,8 @@ class Line:
 class DailySpend:
     """The spend of a day over all providers, and how it was found."""
 
-    total: Amount
-    lines: tuple[Line, ...]
+    total: UsdAmount
+    lines: tuple[ProviderSpend, ...]
 
 
 def fresh_for(every: timedelta) -> timedelta:
@@ -121,44 +121,44 @@ def day_of(at: datetime, zone: tzinfo = UTC) -> tuple[date, datetime, datetime]:
 
 
 def traffic(
-    serving: Iterable[Serving], *, daily_queries: int, span: timedelta, day: timedelta
-) -> dict[str | None, Amount]:
+    serving: Iterable[ServedAnswers], *, daily_queries: int, span: timedelta, day: timedelta
+) -> dict[str | None, UsdAmount]:
     """The service's own spend over a span of the day, by the provider who bills for it.
 
     `serving`: the answers heard in that span, which tell who serves. Queries are taken to
     be spread evenly over the day, and over models as the answers are. If nobody was heard,
     nobody can tell: at least nothing. No queries a day: the meter is off, and empty.
     """
-    spent: dict[str | None, Amount] = {}
+    spent: dict[str | None, UsdAmount] = {}
     for share, amount in traffic_shares(serving, daily_queries=daily_queries, span=span, day=day):
         provider = share.provider if share else None
-        spent[provider] = spent.get(provider, Amount()) + amount
+        spent[provider] = spent.get(provider, UsdAmount()) + amount
     return spent
 
 
 def traffic_shares(
-    serving: Iterable[Serving], *, daily_queries: int, span: timedelta, day: timedelta
-) -> Iterator[tuple[Serving | None, Amount]]:
+    serving: Iterable[ServedAnswers], *, daily_queries: int, span: timedelta, day: timedelta
+) -> Iterator[tuple[ServedAnswers | None, UsdAmount]]:
     """The same by share; a share of None, at least nothing, if nobody was heard."""
-    heard = [share for share in serving if share.answers > 0]
+    received = [share for share in serving if share.answers > 0]
     if daily_queries <= 0 or span <= timedelta(0):
         return
-    if not heard:
-        yield None, Amount(at_least=True)
+    if not received:
+        yield None, UsdAmount(at_least=True)
     queries = Decimal(daily_queries) * (span // _TICK) / (day // _TICK)
-    answers = sum(share.answers for share in heard)
-    for share in heard:
+    answers = sum(share.answers for share in received)
+    for share in received:
         low = rounded((share.mean_usd or Decimal(0)) * queries * share.answers / answers)
         high = low
         if share.mean_high_usd is not None:
             high = rounded(share.mean_high_usd * queries * share.answers / answers)
         at_least = share.at_least or share.mean_usd is None
-        yield share, Amount(low, at_least, high - low)
+        yield share, UsdAmount(low, at_least, high - low)
 
 
 def account_spend(
     readings: Sequence[tuple[datetime, Decimal]], *, starts_at: datetime, ends_at: datetime
-) -> Account | None:
+) -> AccountSpend | None:
     """What an account spent between two instants, from its readings in order of time.
 
     Each reading is dollars since the UTC midnight before it, which is how providers count;
@@ -166,7 +166,7 @@ def account_spend(
     the part before the first reading is not known, the sum says at least. None: no reading
     lies within.
     """
-    total, last = Amount(), None
+    total, last = UsdAmount(), None
     for midnight, of_day in groupby(readings, key=lambda reading: day_of(reading[0])[1]):
         until = [(at, usd) for at, usd in of_day if at < ends_at]
         within = [usd for at, usd in until if at >= starts_at]
@@ -175,9 +175,9 @@ def account_spend(
         before = [usd for at, usd in until if at < starts_at]
         whole = midnight >= starts_at
         base = Decimal(0) if whole else before[-1] if before else within[0]
-        total += Amount(max(within[-1] - base, Decimal(0)), at_least=not whole and not before)
+        total += UsdAmount(max(within[-1] - base, Decimal(0)), at_least=not whole and not before)
         last = until[-1][0]
-    return None if last is None else Account(total, last)
+    return None if last is None else AccountSpend(total, last)
 
 
 def daily_spend(
@@ -189,25 +189,27 @@ def daily_spend(
     stand in `days` once.
     """
     lines = tuple(_line(day, now, fresh_for) for day in days)
-    return DailySpend(sum((line.spent for line in lines), Amount()), lines)
+    return DailySpend(sum((line.spent for line in lines), UsdAmount()), lines)
 
 
-def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> Line:
+def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> ProviderSpend:
     estimate, account = day.probes + day.traffic, day.account
     if account is None:
         because = "probes and traffic"
-        if day.held != Amount():
+        if day.held != UsdAmount():
             because += "; accounts may hold what unknown models cost"
-        spent = Amount(estimate.usd - day.held.usd, estimate.at_least,
+        spent = UsdAmount(estimate.usd - day.held.usd, estimate.at_least,
                        estimate.margin_usd - day.held.margin_usd)  # fmt: skip
-        return Line(day=day, spent=spent, meter="estimate", because=because)
+        return ProviderSpend(day=day, spent=spent, meter="estimate", because=because)
     if now - account.at <= fresh_for:
-        return Line(day=day, spent=account.spent, meter="account", because="the account says so")
+        return ProviderSpend(
+            day=day, spent=account.spent, meter="account", because="the account says so"
+        )
     minutes = (now - account.at) // timedelta(minutes=1)
     because = f"the account was last read {minutes} minutes ago"
     # A frozen account is silence, not thrift: the larger of the two counts, as a floor.
     if account.spent.usd < estimate.usd:
-        spent = Amount(estimate.usd, at_least=True, margin_usd=estimate.margin_usd)
-        return Line(day=day, spent=spent, meter="estimate", because=because)
-    spent = Amount(account.spent.usd, at_least=True)
-    return Line(day=day, spent=spent, meter="account", because=because)
+        spent = UsdAmount(estimate.usd, at_least=True, margin_usd=estimate.margin_usd)
+        return ProviderSpend(day=day, spent=spent, meter="estimate", because=because)
+    spent = UsdAmount(account.spent.usd, at_least=True)
+    return ProviderSpend(day=day, spent=spent, meter="account", because=because)

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class PriceRates:
     """USD per million tokens; `request` is USD per request. None: no rate of its own.
 
     Without `cached` or `cache_write`, prompt tokens read from the cache or written to it cost
@@ -23,15 +23,15 @@ class Rates:
     request: Decimal | None = None
 
 
-RATES = tuple(field.name for field in fields(Rates))
+RATES = tuple(field.name for field in fields(PriceRates))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tier:
+class PriceTier:
     """Other rates for the whole request, from a prompt of so many tokens on."""
 
     min_prompt_tokens: int
-    rates: Rates
+    rates: PriceRates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,20 +43,20 @@ class Price:
     """
 
     model: str
-    rates: Rates
+    rates: PriceRates
     source: str
     provider: str | None = None
     checked: date | None = None
     valid_from: date | None = None
     valid_to: date | None = None
-    tiers: tuple[Tier, ...] = ()
+    tiers: tuple[PriceTier, ...] = ()
 
     def holds(self, day: date) -> bool:
         """Whether this is the price of that UTC day."""
         begun = self.valid_from is None or self.valid_from <= day
         return begun and (self.valid_to is None or day <= self.valid_to)
 
-    def rates_for(self, prompt_tokens: int) -> Rates:
+    def rates_for(self, prompt_tokens: int) -> PriceRates:
         """The rates of a request with a prompt of that size."""
         reached = [t.rates for t in self.tiers if t.min_prompt_tokens <= prompt_tokens]
         return reached[-1] if reached else self.rates

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from monitor.pricing.price import Price, Rates, Tier
+from monitor.pricing.price import Price, PriceRates, PriceTier
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -83,11 +83,11 @@ def _price(rates: "ModelPrice", *, home: str, model: str) -> Price | None:
 
     base = _rates(rates, prompt_tokens=0)
     if base is None and variant(model) == "free" and not vars(rates):
-        base = Rates(input=Decimal(0), output=Decimal(0))
+        base = PriceRates(input=Decimal(0), output=Decimal(0))
     if base is None:
         return None
     tiers = (
-        Tier(min_prompt_tokens=start, rates=dearer)
+        PriceTier(min_prompt_tokens=start, rates=dearer)
         for start in _starts(rates)
         if (dearer := _rates(rates, prompt_tokens=start)) is not None
     )
@@ -106,7 +106,7 @@ def _starts(rates: "ModelPrice") -> list[int]:
     return sorted({t.start + 1 for value in values for t in getattr(value, "tiers", ())})
 
 
-def _rates(rates: "ModelPrice", *, prompt_tokens: int) -> Rates | None:
+def _rates(rates: "ModelPrice", *, prompt_tokens: int) -> PriceRates | None:
     stated = {
         ours: _rate(getattr(rates, theirs), prompt_tokens) for ours, theirs in _COLUMNS.items()
     }
@@ -114,7 +114,7 @@ def _rates(rates: "ModelPrice", *, prompt_tokens: int) -> Rates | None:
     if not {"input", "output"} <= known.keys():
         return None  # priced by the hour, the page or the image
     thousand = rates.requests_kcount
-    return Rates(**known, request=thousand / 1000 if isinstance(thousand, Decimal) else None)
+    return PriceRates(**known, request=thousand / 1000 if isinstance(thousand, Decimal) else None)
 
 
 def _rate(value: "Decimal | TieredPrices | None", prompt_tokens: int) -> Decimal | None:

@@ -9,7 +9,7 @@ LIMIT = 1_000_000_000  # no request holds as many; a count beyond it is a mistak
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
+class TokenUse:
     """Tokens of one request. `cached` and `written`, read from the provider's cache and
     written to it, are parts of `prompt`; `reasoning` is part of `answer`.
 
@@ -30,7 +30,7 @@ class Tokens:
     prompt_at_least: bool = False
 
 
-def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) -> Tokens:
+def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) -> TokenUse:
     """Count a probe's tokens.
 
     `text` is all the model was heard to write, reasoning included. `cut`: the stream was
@@ -39,15 +39,15 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
     """
     prompt, sized = _prompt(query, target)
     reported_prompt, reported_answer = _count(usage.prompt_tokens), _count(usage.answer_tokens)
-    heard = estimate(len(text), target.chars_per_token)
+    received = estimate(len(text), target.chars_per_token)
     if reported_answer is None:
-        answer = heard
+        answer = received
     else:
-        answer = max(reported_answer, heard) if cut else reported_answer
+        answer = max(reported_answer, received) if cut else reported_answer
     known_prompt = reported_prompt is not None
     cached = min(_count(usage.cached_tokens) or 0, reported_prompt or 0)
     written = min(_count(usage.cache_write_tokens) or 0, (reported_prompt or 0) - cached)
-    return Tokens(
+    return TokenUse(
         prompt=prompt if reported_prompt is None else reported_prompt,
         answer=answer,
         cached=cached,
@@ -59,10 +59,10 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
     )
 
 
-def expected(query: Query, target: Target, *, answer: int) -> Tokens:
+def expected(query: Query, target: Target, *, answer: int) -> TokenUse:
     """The tokens a query will use if its answer has so many, before anything is heard."""
     prompt, sized = _prompt(query, target)
-    return Tokens(prompt=prompt, answer=answer, estimated=True, prompt_at_least=not sized)
+    return TokenUse(prompt=prompt, answer=answer, estimated=True, prompt_at_least=not sized)
 
 
 def estimate(characters: int, chars_per_token: Decimal) -> int:

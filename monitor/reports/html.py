@@ -6,10 +6,10 @@ from hashlib import sha256
 from importlib.resources import files
 
 from monitor.domain import lasting
-from monitor.reports import bars, sideways, tables
-from monitor.reports.data import Page, Watched
+from monitor.reports import bar_charts, horizontal_bars, page_tables
 from monitor.reports.markup import Markup, element
-from monitor.reports.scale import ms, share, usd
+from monitor.reports.page_data import ReportPage, TargetReport
+from monitor.reports.scales import ms, share, usd
 from monitor.reports.timeline import timeline
 
 _STYLE = (files(__package__) / "page.css").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ _FOOT = (
 )
 
 
-def html(page: Page) -> str:
+def html_page(page: ReportPage) -> str:
     """The whole page as text, to be written in UTF-8."""
     title = "rag-monitor: " + (", ".join(watched.name for watched in page.targets) or "report")
     head = element(
@@ -41,7 +41,7 @@ def html(page: Page) -> str:
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
-def _parts(page: Page) -> Iterator[Markup]:
+def _parts(page: ReportPage) -> Iterator[Markup]:
     span = f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})"
     yield element("header",
                   element("h1", "How the service answered"),
@@ -52,25 +52,25 @@ def _parts(page: Page) -> Iterator[Markup]:
         yield element("section", *_target(page, watched))
     if not page.targets:
         yield element("p", "No target has been asked in this span.", class_="empty")
-    yield element("section", element("h2", "Money"), bars.spend(page))
-    yield element("section", element("h2", "Incidents"), tables.incidents(page))
+    yield element("section", element("h2", "Money"), bar_charts.spend(page))
+    yield element("section", element("h2", "Incidents"), page_tables.incidents(page))
 
 
-def _target(page: Page, watched: Watched) -> Iterator[Markup]:
+def _target(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:
     yield element("h2", watched.name)
     yield element("ul", *_tiles(page, watched), class_="tiles")
     if watched.health is not None and watched.health.contradiction:
         yield element("p", watched.health.contradiction, class_="remark")
     yield timeline(page, watched)
-    yield tables.queries(watched)
-    yield _pair(bars.model_share(page, watched), bars.histogram(watched))
-    yield _pair(sideways.phases(watched), sideways.costs(watched))
-    yield _pair(_titled("How probes ended", tables.outcomes(watched)),
-                _titled("How well we measured", tables.quality(watched)))  # fmt: skip
-    yield _titled("What the service says of itself", tables.health(watched, page))
+    yield page_tables.queries(watched)
+    yield _pair(bar_charts.model_share(page, watched), bar_charts.histogram(watched))
+    yield _pair(horizontal_bars.phases(watched), horizontal_bars.costs(watched))
+    yield _pair(_titled("How probes ended", page_tables.outcomes(watched)),
+                _titled("How well we measured", page_tables.quality(watched)))  # fmt: skip
+    yield _titled("What the service says of itself", page_tables.health(watched, page))
 
 
-def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
+def _tiles(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:
     """The figures people look for first."""
     limit, fell = watched.limit_ms, watched.fallback_share
     yield _tile("median TTFT", ms(watched.p50_ms), f"p90 {ms(watched.p90_ms)}",
@@ -107,7 +107,7 @@ def _tiles(page: Page, watched: Watched) -> Iterator[Markup]:
 def _tile(name: str, value: str, *beside: str, over: bool) -> Markup:
     """A figure, and beneath it what it is to be compared with, each on a line of its own."""
     return element("li", element("span", name), element("b", value),
-                   *(element("span", words) for words in beside),
+                   *(element("span", text) for text in beside),
                    class_="over" if over else None)  # fmt: skip
 
 

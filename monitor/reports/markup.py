@@ -3,7 +3,7 @@
 from functools import lru_cache
 from html import escape
 
-from monitor.scrub import plain
+from monitor.redaction import plain
 
 LONGEST = 500
 _LONGEST_PATH = 1_000_000  # characters of an attribute: paths are long
@@ -15,7 +15,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def words(value: object, limit: int = LONGEST) -> Markup:
+def safe_text(value: object, limit: int = LONGEST) -> Markup:
     """Any value as harmless text of one line."""
     return value if isinstance(value, Markup) else Markup(_harmless(str(value), limit))
 
@@ -37,7 +37,7 @@ def element(name: str, /, *children: object, **attributes: object) -> Markup:
 
 def joined(*children: object) -> Markup:
     """Children one after another, None left out."""
-    return Markup("".join(words(child) for child in children if child is not None))
+    return Markup("".join(safe_text(child) for child in children if child is not None))
 
 
 def number(value: float) -> str:

@@ -8,10 +8,10 @@ from io import BytesIO
 from itertools import pairwise
 from typing import Any
 
-from monitor.reports.data import Page, Watched
-from monitor.reports.scale import Times, ms, share
+from monitor.redaction import plain
+from monitor.reports.page_data import ReportPage, TargetReport
+from monitor.reports.scales import TimeScale, ms, share
 from monitor.reports.timeline import NAMES, ROLES, queries_of, readable, runs
-from monitor.scrub import plain
 
 WIDTH, HEIGHT = 1200, 630
 _LEFT, _RIGHT, _TOP, _FOOT = 110, 40, 150, 130
@@ -25,16 +25,16 @@ _FILLS = {"expected": "#8794a4", "fallback": "#d55e00", "changed": "#7d3cb5",
           "disputed": "#c77fa6", "unknown": "#333c49"}  # fmt: skip
 
 
-class NoPillow(Exception):
+class PillowMissing(Exception):
     """Pictures cannot be drawn; the sentence says how to change that."""
 
 
-def png(page: Page, watched: Watched) -> bytes:
+def png(page: ReportPage, watched: TargetReport) -> bytes:
     """The picture of one target. Raises NoPillow."""
     try:
         from PIL import Image, ImageDraw
     except ImportError:
-        raise NoPillow("pictures need Pillow: pip install 'rag-monitor[pictures]'") from None
+        raise PillowMissing("pictures need Pillow: pip install 'rag-monitor[pictures]'") from None
     image = Image.new("RGB", (WIDTH, HEIGHT), _PAPER)
     _Picture(ImageDraw.Draw(image), page, watched).draw()
     out = BytesIO()
@@ -45,10 +45,10 @@ def png(page: Page, watched: Watched) -> bytes:
 class _Picture:
     """One drawing in the making."""
 
-    def __init__(self, brush: Any, page: Page, watched: Watched) -> None:
+    def __init__(self, brush: Any, page: ReportPage, watched: TargetReport) -> None:
         self._brush, self._page, self._watched = brush, page, watched
         self._scale, _ = readable(watched)
-        self._times = Times(page.since, page.until, page.zone)
+        self._times = TimeScale(page.since, page.until, page.zone)
         self._foot = HEIGHT - _FOOT
 
     def draw(self) -> None:
@@ -67,14 +67,14 @@ class _Picture:
         end = self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
         most = max(watched.unsure, key=watched.count, default=None)  # there is room for one
         unsure = f" · {NAMES[most]} {share(watched.share_of(most))}" if most else ""
-        said = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
+        reported = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
                 f"{share(watched.fallback_share)}{unsure}")  # fmt: skip
         span = f"{page.clock(page.since)} to {page.clock(page.until)} {page.zone.key}"
         if end + 30 + self._wide(span) <= WIDTH - _RIGHT:
             self._text(WIDTH - _RIGHT, 40, span, anchor="ra")
         else:
-            said += f" · {span}"
-        self._text(_LEFT, 74, said)
+            reported += f" · {span}"
+        self._text(_LEFT, 74, reported)
         left, queries = float(_LEFT), queries_of(watched)
         for place, query in enumerate(queries):
             name, rest = plain(query, _NAME), len(queries) - place
@@ -99,17 +99,17 @@ class _Picture:
 
     def _incidents(self) -> None:
         """Bands, beneath everything else."""
-        told = [item for item in self._page.incidents if item.scope == self._watched.name]
-        for item in told:
+        notified = [item for item in self._page.incidents if item.scope == self._watched.name]
+        for item in notified:
             left, right = self._x(item.began_at), self._x(item.resolved_at or self._page.until)
             box = [(left, _TOP), (max(right, left + 2), self._foot)]
             self._brush.rectangle(box, fill=_BAND)
 
     def _names(self) -> None:
         """Names of incidents over the lines, where they do not lie on each other."""
-        told = [item for item in self._page.incidents if item.scope == self._watched.name]
+        notified = [item for item in self._page.incidents if item.scope == self._watched.name]
         free = 0.0
-        for left, item in sorted(((self._x(i.began_at), i) for i in told), key=lambda b: b[0]):
+        for left, item in sorted(((self._x(i.began_at), i) for i in notified), key=lambda b: b[0]):
             if left > free:
                 name, at = f"#{item.number} {item.rule}", min(left + 5, WIDTH - _RIGHT - 110)
                 free = self._text(at, _TOP + 6, name, size=18, fill=_INK)

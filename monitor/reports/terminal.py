@@ -10,18 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.domain import lasting
-from monitor.reports.data import Page, Told, Watched
-from monitor.reports.scale import day, ms, share, usd
-from monitor.reports.tables import quality_lines, value_of
+from monitor.redaction import plain
+from monitor.reports.page_data import IncidentRow, ReportPage, TargetReport
+from monitor.reports.page_tables import quality_lines, value_of
+from monitor.reports.scales import day, ms, share, usd
 from monitor.reports.timeline import queries_of, readable
-from monitor.scrub import plain
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40  # characters at most, 8 at least; figures beside it need the rest
 _BESIDE = 70
 
 
-def show(page: Page, console: Console | None = None) -> None:
+def show(page: ReportPage, console: Console | None = None) -> None:
     """Print the page, target by target."""
     out = console or Console(highlight=False)
     out.print(Text(f"{page.clock(page.since)} to {page.clock(page.until)} "
@@ -54,7 +54,7 @@ def slots(
     return worst
 
 
-def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]:
+def _target(page: ReportPage, watched: TargetReport, wide: int) -> Iterator[RenderableType]:
     fell, health = watched.fallback_share, watched.health
     over = page.fallback_limit is not None and fell is not None and fell > page.fallback_limit
     yield Text("")
@@ -72,11 +72,11 @@ def _target(page: Page, watched: Watched, wide: int) -> Iterator[RenderableType]
         yield Text(plain(health.contradiction), style="red")
     yield _queries(page, watched, wide)
     yield _models(watched)
-    for name, said in quality_lines(watched.quality):
-        yield Padding(Text(f"{plain(name)}: {said}", style="dim"), (0, 0, 0, 2))
+    for name, reported in quality_lines(watched.quality):
+        yield Padding(Text(f"{plain(name)}: {reported}", style="dim"), (0, 0, 0, 2))
 
 
-def _unsure(page: Page, watched: Watched) -> Iterator[tuple[str, str]]:
+def _unsure(page: ReportPage, watched: TargetReport) -> Iterator[tuple[str, str]]:
     """The share of each identity that the fallback share leaves out, if there is any."""
     for identity in watched.unsure:
         part = watched.share_of(identity) or 0.0
@@ -85,11 +85,11 @@ def _unsure(page: Page, watched: Watched) -> Iterator[tuple[str, str]]:
         yield f" ({watched.count(identity):,} of {watched.answers:,})  ", ""
 
 
-def _limited(words: str, over: bool) -> tuple[str, str]:
-    return words, "bold red" if over else ""
+def _limited(text: str, over: bool) -> tuple[str, str]:
+    return text, "bold red" if over else ""
 
 
-def _queries(page: Page, watched: Watched, wide: int) -> Table:
+def _queries(page: ReportPage, watched: TargetReport, wide: int) -> Table:
     table = _table("query", "TTFT", "median", "p90", "worst",
                    "over limit", "answered", right=5)  # fmt: skip
     table.columns[1].no_wrap = True
@@ -109,7 +109,7 @@ def _queries(page: Page, watched: Watched, wide: int) -> Table:
     return table
 
 
-def _models(watched: Watched) -> Table:
+def _models(watched: TargetReport) -> Table:
     table = _table("who answered", "answers", "share", right=2)
     counts: dict[tuple[str | None, str], int] = {}
     for item in watched.served:
@@ -122,7 +122,7 @@ def _models(watched: Watched) -> Table:
     return table
 
 
-def _spend(page: Page) -> RenderableType:
+def _spend(page: ReportPage) -> RenderableType:
     if not page.spend:
         return Text("no day was reckoned yet", style="dim")
     table = _table("day", "spent", "probes", "traffic", "account", right=4)
@@ -138,17 +138,17 @@ def _spend(page: Page) -> RenderableType:
         table.add_row(day(item.day), Text(whole, style="bold red" if over else ""), *meters)
     drawn = [float(item.total_usd) for item in page.spend]
     top = max([*drawn, float(limit or 0)]) or 1.0
-    said = f"{sparkline(drawn, top=top)}  limit {usd(limit)} a day"
-    return Group(Text(said), table)
+    reported = f"{sparkline(drawn, top=top)}  limit {usd(limit)} a day"
+    return Group(Text(reported), table)
 
 
-def _incidents(page: Page) -> RenderableType:
+def _incidents(page: ReportPage) -> RenderableType:
     if not page.incidents:
         return Text("none", style="dim")
     return Group(*(line for item in page.incidents for line in _incident(page, item)))
 
 
-def _incident(page: Page, item: Told) -> Iterator[RenderableType]:
+def _incident(page: ReportPage, item: IncidentRow) -> Iterator[RenderableType]:
     """When, how bad and why, each on lines of its own: whole, however narrow the terminal."""
     lasted = lasting((item.resolved_at or page.until) - item.began_at)
     yield Text.assemble(
@@ -162,14 +162,14 @@ def _incident(page: Page, item: Told) -> Iterator[RenderableType]:
     yield Padding(_plain(item.sentence), (0, 0, 0, 3))
 
 
-def _cost(item: Told) -> str:
+def _cost(item: IncidentRow) -> str:
     return usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least)
 
 
 def _short(low: Decimal | None, high: Decimal | None) -> str:
     """A meter's two ends, as short as a column of figures must be."""
-    said = usd(low)
-    return said if low is None or usd(high) in (said, "–") else f"{said} – {usd(high)}"
+    reported = usd(low)
+    return reported if low is None or usd(high) in (reported, "–") else f"{reported} – {usd(high)}"
 
 
 def _table(*heads: str, right: int = 0) -> Table:

@@ -4,11 +4,26 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from monitor.reports.data import Judged, Page, Told, TtftPoint, Watched
-from monitor.reports.frame import WIDTH, Key, Plane, box, figure, rule, upright, written
+from monitor.reports.axes import (
+    WIDTH,
+    ChartPlane,
+    LegendKey,
+    box,
+    figure,
+    rule,
+    upright,
+    written,
+)
+from monitor.reports.colours import UNSURE_KEYS, model_roles, query_style
 from monitor.reports.markup import Markup, element
-from monitor.reports.palette import UNSURE_KEYS, cast, query_style
-from monitor.reports.scale import Heights, Times, heights, ms
+from monitor.reports.page_data import (
+    IdentityCounts,
+    IncidentRow,
+    ReportPage,
+    TargetReport,
+    TtftPoint,
+)
+from monitor.reports.scales import TimeScale, ValueScale, heights, ms
 
 HEIGHT, STRIP, APART = 220, 14, 6
 ROLES = (("fallback", "fallback0"), ("changed", "changed"), ("disputed", "disputed"),
@@ -18,20 +33,20 @@ NAMES = {"fallback": "fallback", "changed": "changed", "disputed": "disputed",
 _WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
 
 
-def timeline(page: Page, watched: Watched) -> Markup:
+def timeline(page: ReportPage, watched: TargetReport) -> Markup:
     """The chart people look at first."""
-    told = [i for i in page.incidents if i.scope == watched.name]
+    notified = [i for i in page.incidents if i.scope == watched.name]
     note = f"Median of each step of {_step(watched.step)}; a break in a line is a gap in the data."
     if not watched.tried:
         return figure("Time to first token", label="", plane=None, note=note)
-    times = Times(page.since, page.until, page.zone)
+    times = TimeScale(page.since, page.until, page.zone)
     scale, above = readable(watched)
-    plane = Plane(
+    plane = ChartPlane(
         height=HEIGHT,
         below=2 * (APART + STRIP),
-        shapes=[*_bands(told, page, times), *_strips(watched, times), *_limit(watched, scale),
+        shapes=[*_bands(notified, page, times), *_strips(watched, times), *_limit(watched, scale),
                 *_lines(watched, times, scale), *_columns(watched, page, times)],
-        texts=[*_band_labels(told, page, times), *_limit_label(watched, scale)],
+        texts=[*_band_labels(notified, page, times), *_limit_label(watched, scale)],
         across=[(times.share(at), text) for at, text in times.ticks()],
         up=upright(scale, HEIGHT, ms),
         strips=((HEIGHT + APART + STRIP / 2, "model"),
@@ -39,11 +54,11 @@ def timeline(page: Page, watched: Watched) -> Markup:
     )  # fmt: skip
     if above:
         note += f" {above} of {len(watched.ttft)} medians lie above the chart's upper edge."
-    return figure("Time to first token", label=_spoken(watched, told), plane=plane, note=note,
-                  keys=_keys(watched, told))  # fmt: skip
+    return figure("Time to first token", label=_spoken(watched, notified), plane=plane, note=note,
+                  keys=_keys(watched, notified))  # fmt: skip
 
 
-def readable(watched: Watched) -> tuple[Heights, int]:
+def readable(watched: TargetReport) -> tuple[ValueScale, int]:
     """Room for the limit and for what is usual, and how many medians lie above it.
 
     One monstrous value does not flatten the rest.
@@ -56,7 +71,7 @@ def readable(watched: Watched) -> tuple[Heights, int]:
     return scale, sum(value > scale.top for value in values)
 
 
-def queries_of(watched: Watched) -> list[str]:
+def queries_of(watched: TargetReport) -> list[str]:
     """Queries in the order of their colours."""
     return sorted({point.query for point in watched.ttft})
 
@@ -73,7 +88,7 @@ def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoin
         yield run
 
 
-def _lines(watched: Watched, times: Times, scale: Heights) -> Iterator[Markup]:
+def _lines(watched: TargetReport, times: TimeScale, scale: ValueScale) -> Iterator[Markup]:
     """A line a query; what stands alone between two gaps is a dot, for a line has no room."""
     half = watched.step / 2
     for place, query in enumerate(queries_of(watched)):
@@ -93,19 +108,19 @@ def _lines(watched: Watched, times: Times, scale: Heights) -> Iterator[Markup]:
             yield element("path", d=alone, class_=f"{style} dot")
 
 
-def _limit(watched: Watched, scale: Heights) -> Iterator[Markup]:
+def _limit(watched: TargetReport, scale: ValueScale) -> Iterator[Markup]:
     if watched.limit_ms is not None:
         yield rule(HEIGHT * (1 - scale.share(watched.limit_ms)), "limit")
 
 
-def _limit_label(watched: Watched, scale: Heights) -> Iterator[Markup]:
+def _limit_label(watched: TargetReport, scale: ValueScale) -> Iterator[Markup]:
     if watched.limit_ms is not None:
         y = HEIGHT * (1 - scale.share(watched.limit_ms)) - 4
         yield written(1, y, f"limit {ms(watched.limit_ms)}", style="limit-label", anchor="end")
 
 
-def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
-    for item in told:
+def _bands(notified: Iterable[IncidentRow], page: ReportPage, times: TimeScale) -> Iterator[Markup]:
+    for item in notified:
         left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
         ended = page.clock(item.resolved_at) if item.resolved_at else "still open"
         title = (f"#{item.number} {item.rule}: {page.clock(item.began_at)} – {ended}. "
@@ -114,10 +129,12 @@ def _bands(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
                   style="incident", title=title)  # fmt: skip
 
 
-def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Markup]:
+def _band_labels(
+    notified: Iterable[IncidentRow], page: ReportPage, times: TimeScale
+) -> Iterator[Markup]:
     """Names of bands that have room; a narrow screen has less of it."""
     free, narrow = -1.0, -1.0
-    for item in sorted(told, key=lambda i: i.began_at):
+    for item in sorted(notified, key=lambda i: i.began_at):
         left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
         if right - left < _WIDE_ENOUGH or left < free:
             continue
@@ -126,7 +143,7 @@ def _band_labels(told: Iterable[Told], page: Page, times: Times) -> Iterator[Mar
         yield written(left, 11, f"#{item.number} {item.rule}", style=style)
 
 
-def _strips(watched: Watched, times: Times) -> Iterator[Markup]:
+def _strips(watched: TargetReport, times: TimeScale) -> Iterator[Markup]:
     """Who answered, as bands; beneath them the share of probes that failed."""
     top = HEIGHT + APART
     for whole in _same(watched.judged, watched.step):
@@ -145,9 +162,9 @@ def _strips(watched: Watched, times: Times) -> Iterator[Markup]:
             yield _cell(tried.at, tried.at + watched.step, times, foot - tall, tall, "failed")
 
 
-def _same(steps: Sequence[Judged], step: timedelta) -> Iterator[list[Judged]]:
+def _same(steps: Sequence[IdentityCounts], step: timedelta) -> Iterator[list[IdentityCounts]]:
     """Steps in a row in which one and the same role gave every answer; else one alone."""
-    run: list[Judged] = []
+    run: list[IdentityCounts] = []
     for item in steps:
         if run and not (item.at - run[-1].at <= step and _only(item) == _only(run[-1]) is not None):
             yield run
@@ -157,53 +174,55 @@ def _same(steps: Sequence[Judged], step: timedelta) -> Iterator[list[Judged]]:
         yield run
 
 
-def _only(item: Judged) -> str | None:
+def _only(item: IdentityCounts) -> str | None:
     given = [role for role, _ in ROLES if getattr(item, role)]
     return given[0] if len(given) == 1 else None
 
 
 def _cell(
-    begins: datetime, ends: datetime, times: Times, y: float, tall: float, style: str
+    begins: datetime, ends: datetime, times: TimeScale, y: float, tall: float, style: str
 ) -> Markup:
     left, right = times.share(begins), times.share(ends)
     return box(WIDTH * left, y, width=WIDTH * (right - left), height=tall, style=style)
 
 
-def _columns(watched: Watched, page: Page, times: Times) -> Iterator[Markup]:
+def _columns(watched: TargetReport, page: ReportPage, times: TimeScale) -> Iterator[Markup]:
     """One unseen column a step: whoever points at it reads that step's figures."""
-    said: dict[datetime, list[str]] = defaultdict(list)
+    reported: dict[datetime, list[str]] = defaultdict(list)
     for point in watched.ttft:
-        said[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
+        reported[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
     for judged in watched.judged:
-        said[judged.at] += [f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES
+        reported[judged.at] += [f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES
                             if getattr(judged, role)]  # fmt: skip
     for tried in watched.tried:
         if tried.bad:
-            said[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
-    for at, lines in sorted(said.items()):
+            reported[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
+    for at, lines in sorted(reported.items()):
         title = f"{page.clock(at, step=watched.step)} · " + " · ".join(lines)
         left, right = times.share(at), times.share(at + watched.step)
         yield box(WIDTH * left, 0, width=WIDTH * (right - left), style="column", title=title,
                   height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip
 
 
-def _keys(watched: Watched, told: Sequence[Told]) -> Iterator[Key]:
+def _keys(watched: TargetReport, notified: Sequence[IncidentRow]) -> Iterator[LegendKey]:
     for place, query in enumerate(queries_of(watched)):
-        yield Key(query, query_style(place), "line")
-    models = cast(watched)
+        yield LegendKey(query, query_style(place), "line")
+    models = model_roles(watched)
     named = {"expected": models.expected, "fallback": models.fallback}
     for role, style in ROLES:
         if watched.count(role) and role in UNSURE_KEYS:
             yield UNSURE_KEYS[role]
         elif watched.count(role):
-            yield Key(": ".join((NAMES[role], ", ".join(named[role]))).removesuffix(": "), style)
-    if told:
-        yield Key("incident open", "incident")
+            yield LegendKey(
+                ": ".join((NAMES[role], ", ".join(named[role]))).removesuffix(": "), style
+            )
+    if notified:
+        yield LegendKey("incident open", "incident")
     if any(tried.bad for tried in watched.tried):
-        yield Key("failed probes", "failed")
+        yield LegendKey("failed probes", "failed")
 
 
-def _spoken(watched: Watched, told: Sequence[Told]) -> str:
+def _spoken(watched: TargetReport, notified: Sequence[IncidentRow]) -> str:
     parts = [f"Line chart of the median time to first token of {watched.name} over time."]
     parts += [
         f"{figures.query}: median {ms(figures.p50_ms)}, p90 {ms(figures.p90_ms)}."
@@ -211,7 +230,7 @@ def _spoken(watched: Watched, told: Sequence[Told]) -> str:
     ]
     if watched.limit_ms is not None:
         parts.append(f"The limit is {ms(watched.limit_ms)}.")
-    parts.append(f"{len(told)} incidents in the span.")
+    parts.append(f"{len(notified)} incidents in the span.")
     return " ".join(parts)
 
 

@@ -2,7 +2,7 @@
 
 A rule is a frozen dataclass of its limits with a `name` and a pure `judge`. What it judges
 is the type of its first argument: the last day of a target, the days of spend, the reading
-of an account, the backlog of a channel. `standing` is the latest incident of that rule and
+of an account, the backlog of a channel. `latest_incident` is the latest incident of that rule and
 scope, open or resolved, or None.
 """
 
@@ -11,19 +11,19 @@ from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from monitor.domain import Incident, Verdict
-from monitor.rules.delivery import Backlog, Delivering
-from monitor.rules.down import Down
-from monitor.rules.fallback import Fallback
-from monitor.rules.identity_unknown import IdentityUnknown
-from monitor.rules.key import Credit, Key
-from monitor.rules.literal import is_literal, of_query
-from monitor.rules.model_changed import ModelChanged
-from monitor.rules.no_data import NoData
-from monitor.rules.probe_budget import ProbeBudget, Probing
-from monitor.rules.spend import SLICE, DailySpend, UpperEnd
-from monitor.rules.ttft import Ttft
-from monitor.rules.unpriced import Unpriced
-from monitor.rules.windows import SAMPLES, SPAN, Window
+from monitor.rules.delivery import DeliveryBacklog, DeliveryRule
+from monitor.rules.down import DownRule
+from monitor.rules.fallback import FallbackRule
+from monitor.rules.identity_unknown import IdentityUnknownRule
+from monitor.rules.immediate_mode import is_literal, of_query
+from monitor.rules.key import KeyCredit, KeyRule
+from monitor.rules.model_changed import ModelChangedRule
+from monitor.rules.no_data import NoDataRule
+from monitor.rules.probe_budget import ProbeBudgetRule, ProbeUsage
+from monitor.rules.spend import SLICE, SpendRule, SpendUpperBound
+from monitor.rules.ttft import TtftRule
+from monitor.rules.unpriced import UnpricedRule
+from monitor.rules.window import SAMPLES, SPAN, Window
 
 
 class Rule(Protocol):
@@ -31,21 +31,21 @@ class Rule(Protocol):
 
     name: ClassVar[str]
 
-    def judge(self, judged: Any, standing: Incident | None, now: datetime, /) -> Verdict: ...
+    def judge(self, judged: Any, latest_incident: Incident | None, now: datetime, /) -> Verdict: ...
 
 
 RULES: Mapping[str, type[Rule]] = {
-    "ttft": Ttft,  # a Window
-    "fallback": Fallback,  # a Window
-    "model_changed": ModelChanged,  # a Window
-    "down": Down,  # a Window
-    "no_data": NoData,  # a Window
-    "identity_unknown": IdentityUnknown,  # a Window
-    "unpriced": Unpriced,  # a Window
-    "spend": DailySpend,  # days of Spend, the last of them today's, and their UpperEnd
-    "probe_budget": ProbeBudget,  # Probing: today's probes
-    "key": Key,  # the latest Reading of a provider, and its Credit
-    "delivery": Delivering,  # the Backlog of a channel
+    "ttft": TtftRule,  # a Window
+    "fallback": FallbackRule,  # a Window
+    "model_changed": ModelChangedRule,  # a Window
+    "down": DownRule,  # a Window
+    "no_data": NoDataRule,  # a Window
+    "identity_unknown": IdentityUnknownRule,  # a Window
+    "unpriced": UnpricedRule,  # a Window
+    "spend": SpendRule,  # days of Spend, the last of them today's, and their UpperEnd
+    "probe_budget": ProbeBudgetRule,  # Probing: today's probes
+    "key": KeyRule,  # the latest Reading of a provider, and its Credit
+    "delivery": DeliveryRule,  # the Backlog of a channel
 }
 
 OF_TARGETS = (
@@ -58,22 +58,22 @@ __all__ = [
     "SAMPLES",
     "SLICE",
     "SPAN",
-    "Backlog",
-    "Credit",
-    "DailySpend",
-    "Delivering",
-    "Down",
-    "Fallback",
-    "IdentityUnknown",
-    "Key",
-    "ModelChanged",
-    "NoData",
-    "ProbeBudget",
-    "Probing",
+    "DeliveryBacklog",
+    "DeliveryRule",
+    "DownRule",
+    "FallbackRule",
+    "IdentityUnknownRule",
+    "KeyCredit",
+    "KeyRule",
+    "ModelChangedRule",
+    "NoDataRule",
+    "ProbeBudgetRule",
+    "ProbeUsage",
     "Rule",
-    "Ttft",
-    "Unpriced",
-    "UpperEnd",
+    "SpendRule",
+    "SpendUpperBound",
+    "TtftRule",
+    "UnpricedRule",
     "Window",
     "is_literal",
     "of_query",

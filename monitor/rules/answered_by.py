@@ -22,7 +22,7 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
     whole = of.total()
     if of[Identity.EXPECTED] == whole:
         return None
-    said = {
+    reported = {
         Identity.FALLBACK: f"came from {_fallbacks(counts)}",
         Identity.CHANGED: f"no longer match {expected or 'the expected model'}; model not "
         "identified",
@@ -30,7 +30,7 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
         Identity.UNKNOWN: "name no model; model not identified",
     }
     return ". ".join(
-        f"{of[identity]} of {whole} answers {words}" for identity, words in said.items()
+        f"{of[identity]} of {whole} answers {text}" for identity, text in reported.items()
         if of[identity]
     )  # fmt: skip
 

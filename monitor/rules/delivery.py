@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from monitor.domain import Incident, State, Verdict
-from monitor.rules.limits import positive
+from monitor.domain import Incident, Verdict, VerdictState
+from monitor.rules.limit_checks import positive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
+class DeliveryBacklog:
     """What waits to be told through one channel. `broken_since`: it refused for good then."""
 
     channel: str
@@ -20,7 +20,7 @@ class Backlog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivering:
+class DeliveryRule:
     """Breach when a channel refuses for good, or a message has waited for `late_minutes`.
 
     Told by everything but the channel: `monitor check`, the metrics, the exit status and the
@@ -35,7 +35,9 @@ class Delivering:
     def __post_init__(self) -> None:
         positive(self, "late_minutes")
 
-    def judge(self, backlog: Backlog, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(
+        self, backlog: DeliveryBacklog, latest_incident: Incident | None, now: datetime
+    ) -> Verdict:
         """Judge one channel's outbox."""
         waited = (now - backlog.oldest_at) / timedelta(minutes=1) if backlog.oldest_at else 0.0
         if backlog.broken_since is not None:
@@ -47,11 +49,11 @@ class Delivering:
         else:
             because = f"No message waits for the {backlog.channel}."
         if backlog.broken_since is not None or waited > self.late_minutes:
-            state = State.BREACH
-        elif standing is not None and standing.open and backlog.waiting:
-            state = State.HOLD  # it drains, and is not drained
+            state = VerdictState.BREACH
+        elif latest_incident is not None and latest_incident.open and backlog.waiting:
+            state = VerdictState.HOLD  # it drains, and is not drained
         else:
-            state = State.OK
+            state = VerdictState.OK
         return Verdict(
             rule=self.name,
             scope=backlog.channel,
@@ -59,8 +61,10 @@ class Delivering:
             value=waited,
             limit=self.late_minutes,
             because=because,
-            since=backlog.broken_since or backlog.oldest_at if state is State.BREACH else None,
+            since=backlog.broken_since or backlog.oldest_at
+            if state is VerdictState.BREACH
+            else None,
             recovered=""
-            if state is State.BREACH or standing is None or not standing.open
+            if state is VerdictState.BREACH or latest_incident is None or not latest_incident.open
             else "Messages are delivered again",
         )

@@ -7,18 +7,18 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, State, Verdict
-from monitor.rules.breach import breach_length
+from monitor.domain import Incident, Sample, Verdict, VerdictState
+from monitor.rules.breach_length import breach_length
 from monitor.rules.failures import named
-from monitor.rules.limits import at_least, at_most, between
-from monitor.rules.windows import PATIENCE, TRIED, Window
+from monitor.rules.limit_checks import at_least, at_most, between
+from monitor.rules.window import PATIENCE, TRIED, Window
 
 _ROWS = 60
 _INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Down:
+class DownRule:
     """Breach when `failed` of the last `of` probes failed, over at least two rounds.
 
     A round that hangs counts as two once its failures are an interval (at most two minutes)
@@ -41,30 +41,36 @@ class Down:
         at_least(self, 2, "rounds")
         at_most(self, "failed", of="of")
 
-    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
-        latest = [] if window.silent(now) else self._latest(window, standing)
+        latest = [] if window.silent(now) else self._latest(window, latest_incident)
         shown = latest[: self.of]
         bad = [sample for good, sample in shown if not good]
         enough = self.failed
         begun: datetime | None = None
         if not latest:
-            state = State.NO_DATA
-        elif standing is not None and standing.open:
+            state = VerdictState.NO_DATA
+        elif latest_incident is not None and latest_incident.open:
             over = self._in_a_row(latest, good=True)
-            state = State.OK if over else State.HOLD if latest[0][0] else State.BREACH
-            begun = standing.breach_since
+            state = (
+                VerdictState.OK
+                if over
+                else VerdictState.HOLD
+                if latest[0][0]
+                else VerdictState.BREACH
+            )
+            begun = latest_incident.breach_since
             own = _tried(window, since=begun)
             if latest[0][0]:
                 return self._recovering(window, state, _good(latest), since=_good(own))
             shown = own  # while it lasts it is counted over its own rows
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
-            state, shown = State.BREACH, self._breach(window, standing, shown)
+            state, shown = VerdictState.BREACH, self._breach(window, latest_incident, shown)
         elif self._in_a_row(latest, good=False):
-            state, enough = State.BREACH, min(self.failed, len(bad))
-            shown = self._breach(window, standing, latest[:1])
+            state, enough = VerdictState.BREACH, min(self.failed, len(bad))
+            shown = self._breach(window, latest_incident, latest[:1])
         else:
-            state = State.OK
+            state = VerdictState.OK
         bad = [sample for good, sample in shown if not good]
         if not bad:
             return _none_failed(window.scope, state, len(shown), limit=float(self.failed))
@@ -78,13 +84,13 @@ class Down:
             because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
-            since=begun if state is State.BREACH else None,
+            since=begun if state is VerdictState.BREACH else None,
         )
 
     def _recovering(
         self,
         window: Window,
-        state: State,
+        state: VerdictState,
         shown: Sequence[tuple[bool, Sample]],
         *,
         since: Sequence[tuple[bool, Sample]],
@@ -96,19 +102,21 @@ class Down:
         answers = _none_failed(window.scope, state, len(shown), limit=float(self.failed))
         return replace(answers, recovered="Answers again", since=since[-1][1].at if since else None)
 
-    def _latest(self, window: Window, standing: Incident | None) -> Sequence[tuple[bool, Sample]]:
+    def _latest(
+        self, window: Window, latest_incident: Incident | None
+    ) -> Sequence[tuple[bool, Sample]]:
         """The latest probes that tell something, newest first, as many as may be judged."""
-        since = window.since(standing)
+        since = window.since(latest_incident)
         latest = list(islice(reversed(window.tried), max(self.of, self.good)))
         if latest and latest[-1][1].at <= since:
             return [(good, sample) for good, sample in latest if sample.at > since]
         return latest
 
     def _breach(
-        self, window: Window, standing: Incident | None, proof: Sequence[tuple[bool, Sample]]
+        self, window: Window, latest_incident: Incident | None, proof: Sequence[tuple[bool, Sample]]
     ) -> Sequence[tuple[bool, Sample]]:
         """The proof of a breach with all the failures in a row before it, newest first."""
-        tried = _tried(window, since=window.since(standing) + _INSTANT)
+        tried = _tried(window, since=window.since(latest_incident) + _INSTANT)
         length = breach_length((not good for good, _ in tried), len(proof))
         return tried[: max(length, len(proof))]
 
@@ -142,9 +150,9 @@ def _lasting(bad: Sequence[Sample], window: Window) -> bool:
 
 
 @lru_cache(maxsize=256)  # most verdicts are this one
-def _none_failed(scope: str, state: State, tried: int, *, limit: float) -> Verdict:
+def _none_failed(scope: str, state: VerdictState, tried: int, *, limit: float) -> Verdict:
     return Verdict(
-        rule=Down.name,
+        rule=DownRule.name,
         scope=scope,
         state=state,
         value=0.0 if tried else None,

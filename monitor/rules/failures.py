@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from monitor.domain import Outcome, Sample
 from monitor.error_text import error_text
-from monitor.scrub import plain
+from monitor.redaction import plain
 
 _SHORT = 120  # characters of a service's own words
 _NAMED = 3  # kinds of failure in one sentence
@@ -23,13 +23,13 @@ def named(failed: Sequence[Sample]) -> str:
     outcome. The text is one short line, and foreign: a message must escape it.
     """
     kinds = Counter(_kind(sample) for sample in failed).most_common()
-    said = [
+    reported = [
         _said(kind, [s for s in failed if _kind(s) == kind], count if len(kinds) > 1 else None)
         for kind, count in kinds[:_NAMED]
     ]
     if more := sum(count for _, count in kinds[_NAMED:]):
-        said.append(f"{more} others")
-    return ", ".join(said)
+        reported.append(f"{more} others")
+    return ", ".join(reported)
 
 
 def _said(kind: str, alike: Sequence[Sample], count: int | None) -> str:

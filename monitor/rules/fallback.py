@@ -8,17 +8,17 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, State, Verdict, usd_text
-from monitor.rules.breach import WITHIN_LIMIT
-from monitor.rules.literal import unseen
+from monitor.domain import Incident, Sample, Verdict, VerdictState, usd_text
+from monitor.rules.breach_length import WITHIN_LIMIT
+from monitor.rules.immediate_mode import unseen
 from monitor.rules.shares import ShareLimits, recovering, unjudged
-from monitor.rules.windows import Window
+from monitor.rules.window import Window
 
 _ROWS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fallback(ShareLimits):
+class FallbackRule(ShareLimits):
     """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
 
     A hit is an answer by a fallback. Answers whose model nobody can tell are on neither side.
@@ -28,38 +28,46 @@ class Fallback(ShareLimits):
 
     name: ClassVar[str] = "fallback"
 
-    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         known = window.known
-        fresh = 0 if window.silent(now) else window.stretch(known, standing)
-        open_ = standing is not None and standing.open
-        stored_late = len(known) > 0 and unseen(known.samples[-1], standing)
+        fresh = 0 if window.silent(now) else window.stretch(known, latest_incident)
+        open_ = latest_incident is not None and latest_incident.open
+        stored_late = len(known) > 0 and unseen(known.samples[-1], latest_incident)
         if self.mode == "immediate" and (fresh or (stored_late and not window.silent(now))):
-            n = 1 if open_ else unjudged(known, window, standing, len(known))
+            n = 1 if open_ else unjudged(known, window, latest_incident, len(known))
             n = n if open_ else max(n, known.breach(n, fresh))
-            return self._verdict(window, State.BREACH if known.hits(n) else State.OK, n)
-        if standing is not None and open_:
-            n = self.over(known, fresh, standing)
+            return self._verdict(
+                window, VerdictState.BREACH if known.hits(n) else VerdictState.OK, n
+            )
+        if latest_incident is not None and open_:
+            n = self.over(known, fresh, latest_incident)
             if n:
-                return self._recovering(window, State.OK, n, standing)
+                return self._recovering(window, VerdictState.OK, n, latest_incident)
             # Counted over its own answers: none from before its first fallback.
-            own = known.since(standing.since) if standing.since else 0
+            own = known.since(latest_incident.since) if latest_incident.since else 0
             lately = min(self.of, own or len(known))
             if fresh and known.hits(lately) <= self.limit * lately:
-                return self._recovering(window, State.HOLD, lately, standing)
-            state = State.BREACH if fresh else State.NO_DATA
+                return self._recovering(window, VerdictState.HOLD, lately, latest_incident)
+            state = VerdictState.BREACH if fresh else VerdictState.NO_DATA
             return self._verdict(window, state, own or lately)
         n = self.proven(known, fresh)
         if n:
             n = max(n, known.breach(n, fresh))
-            return self._verdict(window, State.BREACH, n, opening=True)
-        return self._verdict(window, State.OK if fresh else State.NO_DATA, min(self.of, fresh))
+            return self._verdict(window, VerdictState.BREACH, n, opening=True)
+        return self._verdict(
+            window, VerdictState.OK if fresh else VerdictState.NO_DATA, min(self.of, fresh)
+        )
 
-    def _recovering(self, window: Window, state: State, n: int, standing: Incident) -> Verdict:
+    def _recovering(
+        self, window: Window, state: VerdictState, n: int, latest_incident: Incident
+    ) -> Verdict:
         verdict = self._verdict(window, state, n)
-        return recovering(verdict, window.known, standing, recovered=WITHIN_LIMIT)
+        return recovering(verdict, window.known, latest_incident, recovered=WITHIN_LIMIT)
 
-    def _verdict(self, window: Window, state: State, n: int, *, opening: bool = False) -> Verdict:
+    def _verdict(
+        self, window: Window, state: VerdictState, n: int, *, opening: bool = False
+    ) -> Verdict:
         known, literal = window.known, self.mode == "immediate"
         hits = known.hits(n)
         if not hits:
@@ -77,14 +85,14 @@ class Fallback(ShareLimits):
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
             facts=_compared(fallen, known.samples, a_day=window.a_day) if opening else {},
             literal=literal,
-            since=fallen[-1].at if state is State.BREACH else None,
+            since=fallen[-1].at if state is VerdictState.BREACH else None,
         )
 
 
 @lru_cache(maxsize=256)  # most verdicts are this one
-def _none_fell(scope: str, state: State, n: int, *, limit: float, literal: bool) -> Verdict:
+def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal: bool) -> Verdict:
     return Verdict(
-        rule=Fallback.name,
+        rule=FallbackRule.name,
         scope=scope,
         state=state,
         value=0.0 if n else None,
@@ -101,14 +109,16 @@ def _compared(
 ) -> Mapping[str, str]:
     """Who answers instead of whom, how that is known, and what it costs now and before."""
     asked_for = [sample for sample in known if sample.identity.fallback is False]
-    told = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
+    notified = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:
-        told["Cost a query"] = usd_text(now) + (f", before {usd_text(before)}" if before else "")
+        notified["Cost a query"] = usd_text(now) + (
+            f", before {usd_text(before)}" if before else ""
+        )
         if a_day:
             earlier = f", before {usd_text(before * a_day)}" if before else ""
-            told["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
-    return {label: said for label, said in told.items() if said}
+            notified["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
+    return {label: reported for label, reported in notified.items() if reported}
 
 
 def names(samples: Iterable[Sample]) -> str:

@@ -5,11 +5,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import AccountState, Incident, Reading, State, Verdict, usd_text
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Incident,
+    Verdict,
+    VerdictState,
+    usd_text,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Credit:
+class KeyCredit:
     """What is left of a key's limit, and what its account spends in a day."""
 
     provider: str
@@ -19,7 +26,7 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class KeyRule:
     """Breach when a provider rejects its key or the credit is gone, at once.
 
     Notices before that: the key expires within so many days, said once for each of
@@ -37,29 +44,36 @@ class Key:
             if days < 1:
                 raise ValueError(f"expires_days = {days}: write whole days of at least 1")
 
-    def judge(self, judged: Reading | Credit, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(
+        self, judged: AccountReading | KeyCredit, latest_incident: Incident | None, now: datetime
+    ) -> Verdict:
         """Judge the latest reading of one provider's account, or its credit."""
-        if isinstance(judged, Credit):
+        if isinstance(judged, KeyCredit):
             return self._credit(judged, now)
-        said = f"{judged.provider} accepts the key."
-        state, once, recovered = State.OK, None, ""
+        reported = f"{judged.provider} accepts the key."
+        state, once, recovered = VerdictState.OK, None, ""
         match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
-                state, said = State.BREACH, f"{judged.provider}: {judged.detail}."
+                state, reported = VerdictState.BREACH, f"{judged.provider}: {judged.detail}."
             case AccountState.OK:
                 recovered = "Key accepted again"
                 stage = self._stage(judged, now)
-                if stage and not (standing is not None and standing.open):  # which ends first
-                    state, (once, said) = State.NOTICE, stage
+                if stage and not (
+                    latest_incident is not None and latest_incident.open
+                ):  # which ends first
+                    state, (once, reported) = VerdictState.NOTICE, stage
             case _:
-                state, said = State.HOLD, f"{judged.provider} was not read: {judged.detail}."
-        verdict = self._verdict(judged, state, said, once=once)
-        if recovered and standing is not None and standing.open:
-            since = standing.recovering_since or judged.at
+                state, reported = (
+                    VerdictState.HOLD,
+                    f"{judged.provider} was not read: {judged.detail}.",
+                )
+        verdict = self._verdict(judged, state, reported, once=once)
+        if recovered and latest_incident is not None and latest_incident.open:
+            since = latest_incident.recovering_since or judged.at
             return replace(verdict, recovered=recovered, since=since)
         return verdict
 
-    def _stage(self, reading: Reading, now: datetime) -> tuple[str, str] | None:
+    def _stage(self, reading: AccountReading, now: datetime) -> tuple[str, str] | None:
         """The last of the days before its end that the key has reached."""
         if reading.expires_at is None:
             return None
@@ -70,22 +84,27 @@ class Key:
         at = f"{reading.expires_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         hours = max(left // timedelta(hours=1), 0)
         in_ = f"{hours // 24} days" if hours >= 48 else f"{hours} hours"
-        said = f"The key of {reading.provider} expires in {in_}, {at}."
-        return f"expires {at}, {min(reached)} d", said
+        reported = f"The key of {reading.provider} expires in {in_}, {at}."
+        return f"expires {at}, {min(reached)} d", reported
 
-    def _credit(self, credit: Credit, now: datetime) -> Verdict:
+    def _credit(self, credit: KeyCredit, now: datetime) -> Verdict:
         left, day, provider = credit.left_usd, credit.day_usd, credit.provider
         if left >= day:
-            return self._verdict(credit, State.HOLD, f"{usd_text(left)} is left on the key.")
-        said = (
+            return self._verdict(credit, VerdictState.HOLD, f"{usd_text(left)} is left on the key.")
+        reported = (
             f"{usd_text(left)} is left on the key of {provider}, "
             f"which spends {usd_text(day)} a day."
         )
         once = f"credit {now.astimezone(UTC).date()}"
-        return self._verdict(credit, State.NOTICE, said, once=once)
+        return self._verdict(credit, VerdictState.NOTICE, reported, once=once)
 
     def _verdict(
-        self, judged: Reading | Credit, state: State, said: str, *, once: str | None = None
+        self,
+        judged: AccountReading | KeyCredit,
+        state: VerdictState,
+        reported: str,
+        *,
+        once: str | None = None,
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -93,8 +112,8 @@ class Key:
             state=state,
             value=None,
             limit=None,
-            because=said,
+            because=reported,
             facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
             once=once,
-            since=judged.at if state is State.BREACH else None,
+            since=judged.at if state is VerdictState.BREACH else None,
         )

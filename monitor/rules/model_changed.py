@@ -13,25 +13,25 @@ from monitor.domain import (
     Identity,
     Incident,
     Sample,
-    State,
     Verdict,
+    VerdictState,
     amount_text,
     confidence_text,
     log_odds,
 )
-from monitor.rules.answers import Answers
-from monitor.rules.evidence import divergence
+from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.fallback import names
-from monitor.rules.limits import at_least
+from monitor.rules.limit_checks import at_least
 from monitor.rules.shares import ShareLimits, recovering, unjudged
-from monitor.rules.windows import Window
+from monitor.rules.statistics import divergence
+from monitor.rules.window import Window
 
 _ROWS = 60
 _RECOVERED = "Answers match the expected model again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChanged(ShareLimits):
+class ModelChangedRule(ShareLimits):
     """Breach when the change detector has passed its threshold, or `disputed` repeats.
 
     An answer with which the detector recorded that it passed its threshold is a breach, since the
@@ -53,69 +53,73 @@ class ModelChanged(ShareLimits):
         ShareLimits.__post_init__(self)
         at_least(self, 1, "changed")
 
-    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
-        if standing is not None and standing.open:
-            return self._open(window, standing, now)
+        if latest_incident is not None and latest_incident.open:
+            return self._open(window, latest_incident, now)
         unnamed = window.unnamed
-        fresh = 0 if window.silent(now) else self._fresh(unnamed, window, standing)
-        if unnamed.hits(fresh) and (n := self._breach(window, standing, fresh)):
-            began_at = _began_at(unnamed, n, floor=self._floor(window, standing))
+        fresh = 0 if window.silent(now) else self._fresh(unnamed, window, latest_incident)
+        if unnamed.hits(fresh) and (n := self._breach(window, latest_incident, fresh)):
+            began_at = _began_at(unnamed, n, floor=self._floor(window, latest_incident))
             n = max(n, min(unnamed.since(began_at), fresh))
-            return self._breached(window, unnamed, n, State.BREACH, since=began_at)
-        state = State.OK if fresh else State.NO_DATA
+            return self._breached(window, unnamed, n, VerdictState.BREACH, since=began_at)
+        state = VerdictState.OK if fresh else VerdictState.NO_DATA
         return self._calm(window, unnamed, min(self.of, fresh), state)
 
-    def _open(self, window: Window, standing: Incident, now: datetime) -> Verdict:
+    def _open(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
         """Whether an open incident goes on."""
-        if window.baseline_at is not None and window.baseline_at > standing.turned_at:
+        if window.baseline_at is not None and window.baseline_at > latest_incident.turned_at:
             return self._confirmed(window, window.baseline_at)
         compared = window.compared
-        fresh = 0 if window.silent(now) else self._fresh(compared, window, standing)
+        fresh = 0 if window.silent(now) else self._fresh(compared, window, latest_incident)
         if not fresh:
-            return self._calm(window, compared, 0, State.NO_DATA)
+            return self._calm(window, compared, 0, VerdictState.NO_DATA)
         n = 0
         if self.mode != "immediate":
-            n = self.over(compared, fresh, standing)
+            n = self.over(compared, fresh, latest_incident)
         elif not compared.is_hit(1):
             n = 1
         if n:
-            return self._recovering(window, n, State.OK, standing)
-        began_at = standing.since or standing.opened_at
+            return self._recovering(window, n, VerdictState.OK, latest_incident)
+        began_at = latest_incident.since or latest_incident.opened_at
         n = compared.since(began_at)
         lately = min(self.of, n)
         if compared.hits(lately) <= self.limit * lately:
-            return self._recovering(window, lately, State.HOLD, standing)
-        return self._breached(window, compared, n, State.BREACH, since=began_at)
+            return self._recovering(window, lately, VerdictState.HOLD, latest_incident)
+        return self._breached(window, compared, n, VerdictState.BREACH, since=began_at)
 
-    def _recovering(self, window: Window, n: int, state: State, standing: Incident) -> Verdict:
+    def _recovering(
+        self, window: Window, n: int, state: VerdictState, latest_incident: Incident
+    ) -> Verdict:
         verdict = self._calm(window, window.compared, n, state)
-        return recovering(verdict, window.compared, standing, recovered=_RECOVERED)
+        return recovering(verdict, window.compared, latest_incident, recovered=_RECOVERED)
 
-    def _floor(self, window: Window, standing: Incident | None) -> datetime:
+    def _floor(self, window: Window, latest_incident: Incident | None) -> datetime:
         """What came later may be judged."""
-        since = window.since(standing)
+        since = window.since(latest_incident)
         return since if window.baseline_at is None else max(since, window.baseline_at)
 
-    def _fresh(self, answers: Answers, window: Window, standing: Incident | None) -> int:
+    def _fresh(
+        self, answers: AnswerSeries, window: Window, latest_incident: Incident | None
+    ) -> int:
         """How many of the latest answers may be judged: later than the turn and the baseline."""
-        fresh = window.stretch(answers, standing)
+        fresh = window.stretch(answers, latest_incident)
         if window.baseline_at is None:
             return fresh
         return min(fresh, answers.later_than(window.baseline_at))
 
-    def _breach(self, window: Window, standing: Incident | None, fresh: int) -> int:
+    def _breach(self, window: Window, latest_incident: Incident | None, fresh: int) -> int:
         """The stretch of the latest answers that is a breach, back to its first hit; 0: none."""
         answers = window.unnamed
         if self.mode == "immediate":
-            n = unjudged(answers, window, standing, fresh)
+            n = unjudged(answers, window, latest_incident, fresh)
             return max(n, answers.breach(n, fresh)) if answers.hits(n) else 0
         n = self.proven(answers, fresh)
         if not n and self.mode == "evidence":
-            n = _detected(answers, window, standing, fresh) or self._in_a_row(answers, fresh)
+            n = _detected(answers, window, latest_incident, fresh) or self._in_a_row(answers, fresh)
         return answers.breach(n, fresh) if n else 0
 
-    def _in_a_row(self, answers: Answers, fresh: int) -> int:
+    def _in_a_row(self, answers: AnswerSeries, fresh: int) -> int:
         """How many of the latest are `changed`, if enough are and no other before them; else 0."""
         if fresh < self.changed or answers.hits(self.changed) < self.changed:
             return 0
@@ -124,7 +128,7 @@ class ModelChanged(ShareLimits):
         return run if self.changed <= run == sum(changed) else 0
 
     def _breached(
-        self, window: Window, answers: Answers, n: int, state: State, *, since: datetime
+        self, window: Window, answers: AnswerSeries, n: int, state: VerdictState, *, since: datetime
     ) -> Verdict:
         """A breach counted over the latest n answers; `since`: when the first of them came."""
         hits = answers.hit_samples(n)
@@ -145,7 +149,7 @@ class ModelChanged(ShareLimits):
             rows=tuple(sample.id for sample in hits[:_ROWS]),
             facts=_facts(hits, expected),
             literal=self.mode == "immediate",
-            since=since if state is State.BREACH else None,
+            since=since if state is VerdictState.BREACH else None,
         )
 
     def _confidence(self, hits: Sequence[Sample], n: int) -> str:
@@ -155,7 +159,7 @@ class ModelChanged(ShareLimits):
         by_share = n * divergence(len(hits) / n, self.limit)
         return confidence_text(max(by_share, log_odds(sure)))
 
-    def _calm(self, window: Window, answers: Answers, n: int, state: State) -> Verdict:
+    def _calm(self, window: Window, answers: AnswerSeries, n: int, state: VerdictState) -> Verdict:
         """No breach, as the latest n answers say."""
         literal = self.mode == "immediate"
         return _calm(window.scope, state, n, answers.hits(n), limit=self.limit, literal=literal)
@@ -164,7 +168,7 @@ class ModelChanged(ShareLimits):
         return Verdict(
             rule=self.name,
             scope=window.scope,
-            state=State.OK,
+            state=VerdictState.OK,
             value=0.0,
             limit=self.limit,
             because=f"A person confirmed the baseline at {at.astimezone(UTC):%H:%M} UTC.",
@@ -172,9 +176,11 @@ class ModelChanged(ShareLimits):
         )
 
 
-def _detected(answers: Answers, window: Window, standing: Incident | None, fresh: int) -> int:
+def _detected(
+    answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
+) -> int:
     """The stretch back to the latest answer with which the detector passed; 0: none unjudged."""
-    since = window.unjudged(standing)
+    since = window.unjudged(latest_incident)
     for n in range(1, fresh + 1):
         if answers.samples[-n].at <= since:
             break
@@ -183,7 +189,7 @@ def _detected(answers: Answers, window: Window, standing: Incident | None, fresh
     return 0
 
 
-def _began_at(answers: Answers, n: int, *, floor: datetime) -> datetime:
+def _began_at(answers: AnswerSeries, n: int, *, floor: datetime) -> datetime:
     """Start of a breach of the latest n answers: the detector's first suspicion, where known.
 
     A suspicion that is not later than `floor` belongs to what was judged before.
@@ -230,17 +236,17 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
     """What moved, which names are given, and latency and cost of the same queries."""
     if not hits:
         return {}
-    asked = {sample.query for sample in hits}
-    expected = [sample for sample in expected if sample.query in asked]
-    told = {"What moved": hits[0].why, "The response names": names(hits)}
+    requested = {sample.query for sample in hits}
+    expected = [sample for sample in expected if sample.query in requested]
+    notified = {"What moved": hits[0].why, "The response names": names(hits)}
     after, before = _median_ms(hits), _median_ms(expected)
     if after is not None:
-        told["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
+        notified["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
     cost, cost_before = _mean_cost(hits), _mean_cost(expected)
     if cost or cost_before:
-        told["Cost a query"] = cost or "not known, because the model is not"
-        told["Cost a query"] += f", before {cost_before}" if cost_before else ""
-    return {label: said for label, said in told.items() if said}
+        notified["Cost a query"] = cost or "not known, because the model is not"
+        notified["Cost a query"] += f", before {cost_before}" if cost_before else ""
+    return {label: reported for label, reported in notified.items() if reported}
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:
@@ -271,9 +277,11 @@ def _median_ms(samples: Sequence[Sample]) -> float | None:
 
 
 @lru_cache(maxsize=256)  # most verdicts are this one
-def _calm(scope: str, state: State, n: int, hits: int, *, limit: float, literal: bool) -> Verdict:
+def _calm(
+    scope: str, state: VerdictState, n: int, hits: int, *, limit: float, literal: bool
+) -> Verdict:
     return Verdict(
-        rule=ModelChanged.name,
+        rule=ModelChangedRule.name,
         scope=scope,
         state=state,
         value=hits / n if n else None,

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text, usd_text
-from monitor.rules.limits import at_least, positive
+from monitor.domain import ALL, Incident, Spend, Verdict, VerdictState, amount_text, usd_text
+from monitor.rules.limit_checks import at_least, positive
 
 
 @dataclass(frozen=True, slots=True)
-class Probing:
+class ProbeUsage:
     """What our own probes cost on one UTC day so far, and how many there were."""
 
     day: Spend
@@ -18,7 +18,7 @@ class Probing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeBudget:
+class ProbeBudgetRule:
     """Breach when probes reached their budget of the day: probing stops, and says so.
 
     Answers of unknown model count as the most expensive declared one.
@@ -37,17 +37,27 @@ class ProbeBudget:
         positive(self, "limit_usd")
         at_least(self, 1, "limit_probes")
 
-    def judge(self, probing: Probing, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(
+        self, probing: ProbeUsage, latest_incident: Incident | None, now: datetime
+    ) -> Verdict:
         """Judge the probes of today."""
         day, probes = probing.day, probing.probes
         reached = day.high_usd >= self.limit_usd or probes >= self.limit_probes
-        if standing is not None and standing.open and standing.once != f"{day.day}":
-            state = State.OK  # the day it was about is over
+        if (
+            latest_incident is not None
+            and latest_incident.open
+            and latest_incident.once != f"{day.day}"
+        ):
+            state = VerdictState.OK  # the day it was about is over
         elif reached:
-            state = State.BREACH
+            state = VerdictState.BREACH
         else:
-            state = State.HOLD if standing is not None and standing.open else State.OK
-        stopped = reached and state is State.BREACH
+            state = (
+                VerdictState.HOLD
+                if latest_incident is not None and latest_incident.open
+                else VerdictState.OK
+            )
+        stopped = reached and state is VerdictState.BREACH
         pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
         spent = amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)
         return Verdict(

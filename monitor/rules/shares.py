@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Literal
 
 from monitor.domain import Incident, Verdict
-from monitor.rules.answers import Answers
-from monitor.rules.evidence import credible_low, divergence
-from monitor.rules.limits import at_least, between, positive
-from monitor.rules.literal import unseen
-from monitor.rules.windows import Window
+from monitor.rules.answer_series import AnswerSeries
+from monitor.rules.immediate_mode import unseen
+from monitor.rules.limit_checks import at_least, between, positive
+from monitor.rules.statistics import credible_low, divergence
+from monitor.rules.window import Window
 
 _STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256,
               320, 400, 512, 640)  # fmt: skip
@@ -50,7 +50,7 @@ class ShareLimits:
         at_least(self, 1, "hits", "of")
         between(self, 1, _TO_RESOLVE[-1], "answers_to_resolve")
 
-    def proven(self, answers: Answers, fresh: int) -> int:
+    def proven(self, answers: AnswerSeries, fresh: int) -> int:
         """The shortest stretch of the latest answers that proves a breach; 0 if none does.
 
         `fresh`: how many of the latest answers may be judged.
@@ -69,7 +69,7 @@ class ShareLimits:
                 return n
         return 0
 
-    def over(self, answers: Answers, fresh: int, standing: Incident) -> int:
+    def over(self, answers: AnswerSeries, fresh: int, latest_incident: Incident) -> int:
         """The shortest stretch of the latest answers that proves a breach over; 0 if none does."""
         if self.mode == "share":
             settled = fresh >= self.of and answers.hits(self.of) <= self.limit * self.of
@@ -81,12 +81,12 @@ class ShareLimits:
             hits = answers.hits(n)
             if n >= self.answers_to_resolve and hits <= most * n:
                 before = answers.hits(fresh) - hits
-                rate = self._breach_rate(standing, hits=before, of=fresh - n)
+                rate = self._breach_rate(latest_incident, hits=before, of=fresh - n)
                 if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
                     return n
         return 0
 
-    def _usual(self, answers: Answers, fresh: int, n: int) -> bool:
+    def _usual(self, answers: AnswerSeries, fresh: int, n: int) -> bool:
         """Whether the latest n answers may be chance, seeing how the fresh ones before them were.
 
         Half a hit in a hundred answers is taken for granted.
@@ -95,9 +95,9 @@ class ShareLimits:
         rate = (answers.hits(fresh) - answers.hits(n) + 0.5) / (fresh - n + 100)
         return n <= _SHORT and n * divergence(share, rate) < self.evidence_usual
 
-    def _breach_rate(self, standing: Incident, *, hits: int, of: int) -> float:
+    def _breach_rate(self, latest_incident: Incident, *, hits: int, of: int) -> float:
         """The lowest rate the breach credibly had: its opening, and the answers since."""
-        share = float(standing.opening_value or 0) + 1e-9
+        share = float(latest_incident.opening_value or 0) + 1e-9
         opening = next((n for n, fewest in self._proofs() if share * n >= fewest), 0)
         all_hits, all_of = share * opening + hits, opening + of
         rate = credible_low(min(all_hits, all_of), all_of) if all_of else 0.0
@@ -108,23 +108,25 @@ class ShareLimits:
 
 
 def recovering(
-    verdict: Verdict, answers: Answers, standing: Incident, *, recovered: str
+    verdict: Verdict, answers: AnswerSeries, latest_incident: Incident, *, recovered: str
 ) -> Verdict:
     """A verdict on an open incident that is not in breach now, with what is true again since when.
 
     The first recovery counts: while it is not sure to be over, single hits may follow.
     """
-    since = standing.recovering_since or answers.misses_since()
+    since = latest_incident.recovering_since or answers.misses_since()
     return replace(verdict, recovered=recovered, since=since)
 
 
-def unjudged(answers: Answers, window: Window, standing: Incident | None, fresh: int) -> int:
+def unjudged(
+    answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
+) -> int:
     """The stretch back to the latest hit that nobody has judged; 1 if there is none."""
     for n in range(1, fresh + 1):
         sample = answers.samples[-n]
         if sample.at <= window.lately:
             break
-        if answers.is_hit(n) and unseen(sample, standing):
+        if answers.is_hit(n) and unseen(sample, latest_incident):
             return n
     return 1
 
@@ -137,8 +139,8 @@ def _proofs(
     fewest = {}
     for n in _STRETCHES:
         for k in range(max(hits, int(limit * n) + 1), n + 1):
-            nats, nats_half = (n * divergence(k / n, rate) for rate in (limit, limit / 2))
-            if nats >= evidence and nats_half >= evidence_half:
+            log_odds, nats_half = (n * divergence(k / n, rate) for rate in (limit, limit / 2))
+            if log_odds >= evidence and nats_half >= evidence_half:
                 fewest[n] = k
                 break
     return tuple(fewest.items())

@@ -10,8 +10,8 @@ from operator import itemgetter
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, State, Verdict, amount_text, usd_text
-from monitor.rules.limits import at_least, positive, zone
+from monitor.domain import ALL, Incident, Spend, Verdict, VerdictState, amount_text, usd_text
+from monitor.rules.limit_checks import at_least, positive, zone
 
 SLICE = timedelta(minutes=5)
 _AT = itemgetter(0)
@@ -19,7 +19,7 @@ _LOW = 3  # standard errors below the mean rate: what is told early should come 
 
 
 @dataclass(frozen=True, slots=True)
-class UpperEnd:
+class SpendUpperBound:
     """The same days of spend, to be judged by the most they may have cost."""
 
     days: Sequence[Spend]
@@ -35,7 +35,7 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DailySpend:
+class SpendRule:
     """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
 
     Before that a notice, once a day, when even the low side of the last `rate_hours` at this
@@ -61,65 +61,78 @@ class DailySpend:
         zone(self, "timezone")
 
     def judge(
-        self, judged: Sequence[Spend] | UpperEnd, standing: Incident | None, now: datetime
+        self,
+        judged: Sequence[Spend] | SpendUpperBound,
+        latest_incident: Incident | None,
+        now: datetime,
     ) -> Verdict:
         """Judge the latest days in order, the last of them today's; usually yesterday's and it."""
-        if isinstance(judged, UpperEnd):
-            return self._upper_end(judged.days, standing)
-        days, today, told = judged, judged[-1], _day_told(standing)
-        if standing is not None and standing.open and told != f"{today.day}":
-            return self._over_with_the_day(days, told, standing)
+        if isinstance(judged, SpendUpperBound):
+            return self._upper_end(judged.days, latest_incident)
+        days, today, notified = judged, judged[-1], _day_told(latest_incident)
+        if latest_incident is not None and latest_incident.open and notified != f"{today.day}":
+            return self._over_with_the_day(days, notified, latest_incident)
         if today.total_usd > self.limit_usd:
-            return self._over(today, standing)
-        if standing is not None and standing.open:  # a correction: what was told stays told
-            held = self._verdict(State.HOLD, today.total_usd, self._so_far(today))
+            return self._over(today, latest_incident)
+        if (
+            latest_incident is not None and latest_incident.open
+        ):  # a correction: what was told stays told
+            held = self._verdict(VerdictState.HOLD, today.total_usd, self._so_far(today))
             return replace(held, recovered="Corrected to within the limit")
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
-        if late is not None and told != f"{late.day}":
+        if late is not None and notified != f"{late.day}":
             because = f"Rows that came late: {self._so_far(late)}"
-            return self._verdict(State.NOTICE, late.total_usd, because, once=f"{late.day} late")
+            return self._verdict(
+                VerdictState.NOTICE, late.total_usd, because, once=f"{late.day} late"
+            )
         return self._early(today, now) or self._verdict(
-            State.OK, today.total_usd, self._so_far(today)
+            VerdictState.OK, today.total_usd, self._so_far(today)
         )
 
     def _over_with_the_day(
-        self, days: Sequence[Spend], told: str | None, standing: Incident
+        self, days: Sequence[Spend], notified: str | None, latest_incident: Incident
     ) -> Verdict:
-        day = next((day for day in days if f"{day.day}" == told), None)
-        final = standing.value if day is None else day.total_usd
-        ended = f"The day {told} is over"
+        day = next((day for day in days if f"{day.day}" == notified), None)
+        final = latest_incident.value if day is None else day.total_usd
+        ended = f"The day {notified} is over"
         if day is not None and day.high_usd:
             ended += f", at {amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)}"
         elif final:
             ended += f", at {usd_text(final, beside=self.limit_usd)}"
-        return self._verdict(State.OK, final, f"{ended}.")
+        return self._verdict(VerdictState.OK, final, f"{ended}.")
 
-    def _upper_end(self, days: Sequence[Spend], standing: Incident | None) -> Verdict:
+    def _upper_end(self, days: Sequence[Spend], latest_incident: Incident | None) -> Verdict:
         """The notice that a day passed the limit if the most expensive models answered."""
-        known = standing is not None and standing.open
+        known = latest_incident is not None and latest_incident.open
         may_be_over = (
             day for day in reversed(days) if day.total_usd <= self.limit_usd < day.high_usd
         )
         day = None if known else next(may_be_over, None)
         if day is None:
-            return self._verdict(State.HOLD, days[-1].high_usd, self._so_far(days[-1]))
+            return self._verdict(VerdictState.HOLD, days[-1].high_usd, self._so_far(days[-1]))
         because = (
             f"{self._so_far(day)} The model of some answers is unknown: the spend exceeds the "
             "limit if the most expensive declared model gave them."
         )
-        return self._verdict(State.NOTICE, day.high_usd, because, once=f"{day.day} upper end")
+        return self._verdict(
+            VerdictState.NOTICE, day.high_usd, because, once=f"{day.day} upper end"
+        )
 
-    def _over(self, today: Spend, standing: Incident | None) -> Verdict:
+    def _over(self, today: Spend, latest_incident: Incident | None) -> Verdict:
         worst = today.total_usd
-        if standing is not None and standing.peak and _day_told(standing) == f"{today.day}":
-            worst = max(worst, Decimal(standing.peak))
+        if (
+            latest_incident is not None
+            and latest_incident.peak
+            and _day_told(latest_incident) == f"{today.day}"
+        ):
+            worst = max(worst, Decimal(latest_incident.peak))
         times = 1
         while worst > 2 * times * self.limit_usd:
             times *= 2
         because = self._so_far(today) + (f" That is over {times} times it." if times > 1 else "")
         once = f"{today.day} ×{times}"
         since = self._crossed_at(today)
-        return self._verdict(State.BREACH, today.total_usd, because, once=once, since=since)
+        return self._verdict(VerdictState.BREACH, today.total_usd, because, once=once, since=since)
 
     def _crossed_at(self, day: Spend) -> datetime:
         """Start of the slice that crossed the limit; of the day, where no known slice did."""
@@ -157,7 +170,7 @@ class DailySpend:
             f"{crossing:%H:%M} {self.timezone}; it is {self._sum(today)} now."
         )
         once = f"{today.day} at this rate"
-        return self._verdict(State.NOTICE, today.total_usd, because, once=once)
+        return self._verdict(VerdictState.NOTICE, today.total_usd, because, once=once)
 
     def _so_far(self, day: Spend) -> str:
         so_far = f"Spend of {day.day} ({self.timezone}) is {self._sum(day)}"
@@ -175,7 +188,7 @@ class DailySpend:
 
     def _verdict(
         self,
-        state: State,
+        state: VerdictState,
         value: float | Decimal | None,
         because: str,
         *,
@@ -194,5 +207,9 @@ class DailySpend:
         )
 
 
-def _day_told(standing: Incident | None) -> str | None:
-    return standing.once.split()[0] if standing is not None and standing.once else None
+def _day_told(latest_incident: Incident | None) -> str | None:
+    return (
+        latest_incident.once.split()[0]
+        if latest_incident is not None and latest_incident.once
+        else None
+    )

@@ -8,22 +8,22 @@ from math import log
 from statistics import median
 from typing import ClassVar, Literal
 
-from monitor.domain import Incident, Outcome, Sample, State, Verdict, confidence_text
-from monitor.rules.breach import WITHIN_LIMIT, breach_length
-from monitor.rules.evidence import distance_evidence, scatter
-from monitor.rules.limits import at_least, between, positive
-from monitor.rules.literal import unseen
-from monitor.rules.windows import Mean, Round, Window
+from monitor.domain import Incident, Outcome, Sample, Verdict, VerdictState, confidence_text
+from monitor.rules.breach_length import WITHIN_LIMIT, breach_length
+from monitor.rules.immediate_mode import unseen
+from monitor.rules.limit_checks import at_least, between, positive
+from monitor.rules.statistics import distance_evidence, scatter
+from monitor.rules.window import RoundMean, RoundSamples, Window
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
 _SHOWN = 3  # rounds named in a sentence
 _ROWS = 60
 
-_Heard = tuple[Round, Mean]
+_Heard = tuple[RoundSamples, RoundMean]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ttft:
+class TtftRule:
     """Breach when the mean TTFT of rounds exceeds the limit beyond what chance explains.
 
     A query counts for at most `cap` times the limit, a missed first-token deadline for just
@@ -58,54 +58,56 @@ class Ttft:
         between(self, 3, _STRETCHES[-1], "rounds_outright")
         between(self, 1, 100, "cap")
 
-    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         if window.silent(now):
             return self._unknown(window, "There is no fresh round to judge.")
         if self.mode == "immediate":
-            return self._immediate(window, standing)
-        closed = window.closed(window.since(standing))
-        heard = list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
-        if not heard:
+            return self._immediate(window, latest_incident)
+        closed = window.closed(window.since(latest_incident))
+        received = list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
+        if not received:
             return self._unknown(window, "No round is whole yet.")
         judged = self._consecutive if self.mode == "consecutive" else self._evidence
-        return judged(window, standing, heard)
+        return judged(window, latest_incident, received)
 
     def _evidence(
-        self, window: Window, standing: Incident | None, latest: Sequence[_Heard]
+        self, window: Window, latest_incident: Incident | None, latest: Sequence[_Heard]
     ) -> Verdict:
-        open_ = standing is not None and standing.open
+        open_ = latest_incident is not None and latest_incident.open
         over = [mean.capped_ms > self.limit_ms for _, mean in latest[: self.rounds]]
-        if standing is not None and standing.open and over[0]:
-            return self._verdict(window, State.BREACH, self._own(window, standing))
+        if latest_incident is not None and latest_incident.open and over[0]:
+            return self._verdict(window, VerdictState.BREACH, self._own(window, latest_incident))
         if open_ or (len(over) == self.rounds and all(over)):
-            proof = self._proof(window, standing, open_=open_)
+            proof = self._proof(window, latest_incident, open_=open_)
             if proof is not None:
                 stretch, facts = proof
-                if standing is not None and open_:
-                    return self._recovering(window, State.OK, stretch, standing, facts)
-                stretch = self._breach(window, standing, len(stretch))
-                return self._verdict(window, State.BREACH, stretch, facts)
-        if standing is not None and open_:
-            return self._recovering(window, State.HOLD, latest, standing)
-        return self._verdict(window, State.OK, latest)
+                if latest_incident is not None and open_:
+                    return self._recovering(
+                        window, VerdictState.OK, stretch, latest_incident, facts
+                    )
+                stretch = self._breach(window, latest_incident, len(stretch))
+                return self._verdict(window, VerdictState.BREACH, stretch, facts)
+        if latest_incident is not None and open_:
+            return self._recovering(window, VerdictState.HOLD, latest, latest_incident)
+        return self._verdict(window, VerdictState.OK, latest)
 
     def _recovering(
         self,
         window: Window,
-        state: State,
-        heard: Sequence[_Heard],
-        standing: Incident,
+        state: VerdictState,
+        received: Sequence[_Heard],
+        latest_incident: Incident,
         facts: Mapping[str, str] | None = None,
     ) -> Verdict:
         """An open incident whose latest round is within the limit.
 
         While it is not sure to be over, the sentence is about the rounds within the limit only.
         """
-        begun = standing.breach_since - timedelta(microseconds=1)
+        begun = latest_incident.breach_since - timedelta(microseconds=1)
         closed = window.closed(max(window.since(None), begun))
         within = list(takewhile(lambda one: not self._slow(one), self._heard(closed, window)))
-        shown = within[:_SHOWN] if within and state is State.HOLD else heard
+        shown = within[:_SHOWN] if within and state is VerdictState.HOLD else received
         started = (sample.at for round_, _ in within[-1:] for sample in round_.samples)
         return replace(
             self._verdict(window, state, shown, facts),
@@ -113,28 +115,30 @@ class Ttft:
             since=min(started, default=None),
         )
 
-    def _own(self, window: Window, standing: Incident) -> Sequence[_Heard]:
+    def _own(self, window: Window, latest_incident: Incident) -> Sequence[_Heard]:
         """The latest rounds of an open incident: none from before its first slow one."""
-        begun = standing.breach_since - timedelta(microseconds=1)
+        begun = latest_incident.breach_since - timedelta(microseconds=1)
         closed = window.closed(max(window.since(None), begun))
         return list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
 
-    def _breach(self, window: Window, standing: Incident | None, proven: int) -> Sequence[_Heard]:
+    def _breach(
+        self, window: Window, latest_incident: Incident | None, proven: int
+    ) -> Sequence[_Heard]:
         """The rounds that prove a breach with all the slow ones in a row before them."""
-        heard = list(self._heard(window.closed(window.since(standing)), window))
-        return heard[: max(proven, breach_length(map(self._slow, heard), proven))]
+        received = list(self._heard(window.closed(window.since(latest_incident)), window))
+        return received[: max(proven, breach_length(map(self._slow, received), proven))]
 
-    def _slow(self, heard: _Heard) -> bool:
-        ms = heard[1].ms if self.mode == "consecutive" else heard[1].capped_ms
+    def _slow(self, received: _Heard) -> bool:
+        ms = received[1].ms if self.mode == "consecutive" else received[1].capped_ms
         return ms > self.limit_ms
 
     def _proof(
-        self, window: Window, standing: Incident | None, *, open_: bool
+        self, window: Window, latest_incident: Incident | None, *, open_: bool
     ) -> tuple[Sequence[_Heard], Mapping[str, str]] | None:
         """The shortest stretch whose median surely lies over the limit; if open, below it."""
-        closed = window.closed(window.since(standing))
-        heard = list(islice(self._heard(closed, window), _STRETCHES[-1]))
-        off = [log(mean.capped_ms / self.limit_ms) for _, mean in heard]
+        closed = window.closed(window.since(latest_incident))
+        received = list(islice(self._heard(closed, window), _STRETCHES[-1]))
+        off = [log(mean.capped_ms / self.limit_ms) for _, mean in received]
         day = [log(mean.capped_ms) for _, mean in self._heard(window.closed(), window)]
         spread = scatter(
             day, prior=self.scatter, floor=self.scatter_floor, learnt=self.learnt_rounds
@@ -146,60 +150,68 @@ class Ttft:
             needed = self.evidence_first
         for n in (n for n in _STRETCHES if least <= n <= len(off)):
             distance = side * median(off[:n])
-            nats = distance_evidence(distance, values=n, scatter=spread)
-            if distance > 0 and nats >= needed:
-                return heard[:n], {
-                    "Evidence": f"confidence {confidence_text(nats)} in {n} rounds",
+            log_odds = distance_evidence(distance, values=n, scatter=spread)
+            if distance > 0 and log_odds >= needed:
+                return received[:n], {
+                    "Evidence": f"confidence {confidence_text(log_odds)} in {n} rounds",
                     "Scatter": f"{100 * spread:.0f} % from round to round",
                 }
         outright = off[: self.rounds_outright]
         if len(outright) == self.rounds_outright and all(side * each > 0 for each in outright):
             where = "over" if side > 0 else "under"
-            return heard[: len(outright)], {"Evidence": f"{len(outright)} rounds {where} in a row"}
+            return received[: len(outright)], {
+                "Evidence": f"{len(outright)} rounds {where} in a row"
+            }
         return None
 
     def _consecutive(
-        self, window: Window, standing: Incident | None, latest: Sequence[_Heard]
+        self, window: Window, latest_incident: Incident | None, latest: Sequence[_Heard]
     ) -> Verdict:
         latest = latest[: self.rounds]
-        over = [self._slow(heard) for heard in latest]
+        over = [self._slow(received) for received in latest]
         enough = len(over) == self.rounds
         if enough and all(over):
-            if standing is not None and standing.open:
-                return self._verdict(window, State.BREACH, self._own(window, standing))
-            return self._verdict(window, State.BREACH, self._breach(window, standing, self.rounds))
-        if standing is not None and standing.open:
-            state = State.HOLD if any(over) or not enough else State.OK
-            return self._recovering(window, state, latest, standing)
-        return self._verdict(window, State.OK, latest)
+            if latest_incident is not None and latest_incident.open:
+                return self._verdict(
+                    window, VerdictState.BREACH, self._own(window, latest_incident)
+                )
+            return self._verdict(
+                window, VerdictState.BREACH, self._breach(window, latest_incident, self.rounds)
+            )
+        if latest_incident is not None and latest_incident.open:
+            state = VerdictState.HOLD if any(over) or not enough else VerdictState.OK
+            return self._recovering(window, state, latest, latest_incident)
+        return self._verdict(window, VerdictState.OK, latest)
 
-    def _immediate(self, window: Window, standing: Incident | None) -> Verdict:
+    def _immediate(self, window: Window, latest_incident: Incident | None) -> Verdict:
         """The latest probe; or an earlier late one that nobody has judged, unless one stands."""
         readings = (sample for sample in reversed(window.samples) if _timed(sample))
         judged = next(readings, None)
         if judged is None:
             return self._unknown(window, "No probe has a TTFT.")
-        if not (self._late(judged) or (standing is not None and standing.open)):
+        if not (self._late(judged) or (latest_incident is not None and latest_incident.open)):
             since = window.lately
             late = filter(self._late, takewhile(lambda sample: sample.at > since, readings))
-            judged = next((sample for sample in late if unseen(sample, standing)), judged)
+            judged = next((sample for sample in late if unseen(sample, latest_incident)), judged)
         over, value = self._late(judged), judged.ttft_ms
         took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
         return Verdict(
             rule=self.name,
             scope=window.scope,
-            state=State.BREACH if over else State.OK,
+            state=VerdictState.BREACH if over else VerdictState.OK,
             value=value,
             limit=self.limit_ms,
             because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
             rows=(judged.id,),
             literal=True,
-            since=self._late_since(window, standing, judged) if over else None,
+            since=self._late_since(window, latest_incident, judged) if over else None,
         )
 
-    def _late_since(self, window: Window, standing: Incident | None, judged: Sample) -> datetime:
+    def _late_since(
+        self, window: Window, latest_incident: Incident | None, judged: Sample
+    ) -> datetime:
         """When the query was late first of the times in a row that nobody has judged."""
-        floor = window.since(standing)
+        floor = window.since(latest_incident)
         earlier = (
             sample for sample in reversed(window.samples)
             if floor < sample.at < judged.at and sample.query == judged.query and _timed(sample)
@@ -209,7 +221,7 @@ class Ttft:
     def _late(self, sample: Sample) -> bool:
         return sample.ttft_ms is None or sample.ttft_ms > self.limit_ms
 
-    def _heard(self, rounds: Iterable[Round], window: Window) -> Iterator[_Heard]:
+    def _heard(self, rounds: Iterable[RoundSamples], window: Window) -> Iterator[_Heard]:
         """Rounds with enough readings: two, or one where a round has one query."""
         least = min(2, window.queries or 2)
         for round_ in rounds:
@@ -220,12 +232,12 @@ class Ttft:
     def _verdict(
         self,
         window: Window,
-        state: State,
-        heard: Sequence[_Heard],
+        state: VerdictState,
+        received: Sequence[_Heard],
         facts: Mapping[str, str] | None = None,
     ) -> Verdict:
-        value, because = self._summary([mean for _, mean in heard])
-        samples = [sample for round_, _ in heard for sample in round_.samples] if facts else []
+        value, because = self._summary([mean for _, mean in received])
+        samples = [sample for round_, _ in received for sample in round_.samples] if facts else []
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -235,10 +247,10 @@ class Ttft:
             because=because,
             rows=tuple(sample.id for sample in samples[:_ROWS]),
             facts={**facts, **_by_query(samples)} if facts else {},
-            since=self._slow_since(heard) if state is State.BREACH else None,
+            since=self._slow_since(received) if state is VerdictState.BREACH else None,
         )
 
-    def _summary(self, means: Sequence[Mean]) -> tuple[float | None, str]:
+    def _summary(self, means: Sequence[RoundMean]) -> tuple[float | None, str]:
         """The TTFT of the rounds and the sentence; None where most have none, newest first."""
         limit, rounds = f"limit {self.limit_ms:g} ms.", len(means)
         silent = sum(not mean.measured for mean in means)
@@ -253,16 +265,16 @@ class Ttft:
             last = [", ".join(last).replace(" ms,", ",")]
         return value, f"TTFT is {value:.0f} ms, {over}; {limit} Latest first: {', '.join(last)}."
 
-    def _slow_since(self, heard: Sequence[_Heard]) -> datetime | None:
+    def _slow_since(self, received: Sequence[_Heard]) -> datetime | None:
         """Start of the first slow round among those that prove the breach, newest first."""
-        slow = [round_ for round_, mean in filter(self._slow, heard)]
+        slow = [round_ for round_, mean in filter(self._slow, received)]
         return min((sample.at for sample in slow[-1].samples), default=None) if slow else None
 
     def _unknown(self, window: Window, because: str) -> Verdict:
         return Verdict(
             rule=self.name,
             scope=window.scope,
-            state=State.NO_DATA,
+            state=VerdictState.NO_DATA,
             value=None,
             limit=self.limit_ms,
             because=because,
@@ -281,5 +293,5 @@ def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
             taken.setdefault(sample.query, []).append(sample.ttft_ms)
     slowest = sorted(((median(ms), query) for query, ms in taken.items()), reverse=True)
     late = sum(sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN for sample in samples)
-    told = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_SHOWN])}
-    return told | ({"No first token": f"{late} probes"} if late else {})
+    notified = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_SHOWN])}
+    return notified | ({"No first token": f"{late} probes"} if late else {})

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, Sample, State, Verdict
-from monitor.rules.limits import at_least, between
-from monitor.rules.windows import Window
+from monitor.domain import Incident, Outcome, Sample, Verdict, VerdictState
+from monitor.rules.limit_checks import at_least, between
+from monitor.rules.window import Window
 
 _ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unpriced:
+class UnpricedRule:
     """Notice, once a day and model, that answers of a model known by name have no price.
 
     Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
@@ -32,7 +32,7 @@ class Unpriced:
         between(self, 0, 1, "limit")
         at_least(self, 1, "answers")
 
-    def judge(self, window: Window, standing: Incident | None, now: datetime) -> Verdict:
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         of, missing = window.answered, window.unpriced
         day = now.astimezone(UTC).date()
@@ -47,12 +47,16 @@ class Unpriced:
             counts[model] += 1
             newest = model if counts[model] == self.answers else newest
         named = ", ".join(sorted(counts))
-        told = newest is not None and missing > self.limit * of
+        notified = newest is not None and missing > self.limit * of
         ranged = f" {window.ranged} answers of unknown model are priced as a range."
         return Verdict(
             rule=self.name,
             scope=window.scope,
-            state=State.NOTICE if told else State.OK if of else State.NO_DATA,
+            state=VerdictState.NOTICE
+            if notified
+            else VerdictState.OK
+            if of
+            else VerdictState.NO_DATA,
             value=missing / of if of else None,
             limit=self.limit,
             because=f"{missing} of {of} answers of the last day have no price"
@@ -60,8 +64,8 @@ class Unpriced:
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
             facts={model: f"{count} answers" for model, count in counts.most_common(5)},
-            once=f"{day} {newest}" if told else None,
-            since=today[0].at if told else None,
+            once=f"{day} {newest}" if notified else None,
+            since=today[0].at if notified else None,
         )
 
 

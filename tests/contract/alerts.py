@@ -3,15 +3,15 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from monitor.domain import Notice, Status
-from monitor.messages import render, thread_reply
+from monitor.domain import Notice, NoticeStatus
+from monitor.notifications.slack.render import render, thread_reply
 
 TOKEN = "xoxb-canary-3f9c1b"
 SECRET = "canaryA7d2e8"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def notice(status: Status = Status.FIRING, sentence: str = "over 1,200 ms") -> Notice:
+def notice(status: NoticeStatus = NoticeStatus.FIRING, sentence: str = "over 1,200 ms") -> Notice:
     return Notice(
         id=UUID(int=1),
         status=status,
@@ -27,5 +27,5 @@ def notice(status: Status = Status.FIRING, sentence: str = "over 1,200 ms") -> N
 
 
 FIRING = render(notice())
-RESOLVED = render(notice(Status.RESOLVED, "well again"))
-REPLY = thread_reply(notice(Status.RESOLVED, "well again"))
+RESOLVED = render(notice(NoticeStatus.RESOLVED, "well again"))
+REPLY = thread_reply(notice(NoticeStatus.RESOLVED, "well again"))

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from monitor.wire import Wire
+from monitor.probing import ProbeClient
 from tests.certificates import Authority, authority
 
 
@@ -17,8 +17,8 @@ def collected() -> Iterator[None]:
 
 
 @pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with Wire("test") as wire:
+async def wire() -> AsyncIterator[ProbeClient]:
+    async with ProbeClient("test") as wire:
         yield wire
 
 

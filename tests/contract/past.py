@@ -19,11 +19,11 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from monitor import identity, pricing
+from monitor.config import Environment
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
-from monitor.jobs.rolling import roll_up
-from monitor.jobs.watch import Watch
-from monitor.settings import Environment
-from monitor.store import Database, incidents, observations
+from monitor.storage import Database, incident_rows, observations
+from monitor.worker.context import WorkerContext
+from monitor.worker.rollups import roll_up
 from tests.facts import HAIKU, LLAMA, observation
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -106,7 +106,7 @@ async def open_incident(database: Database) -> None:
         first_seen_at=opened - HALF_HOUR,
     )  # fmt: skip
     async with database.begin() as connection:
-        await incidents.save(connection, [incident], [])
+        await incident_rows.save(connection, [incident], [])
         await run(
             connection,
             "INSERT INTO outbox (id, incident, status, notice, due_at, settled_at, result) "
@@ -120,7 +120,7 @@ async def open_incident(database: Database) -> None:
         )
 
 
-def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Watch:
+def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> WorkerContext:
     """What the rolling job needs of a worker, and no more."""
     kept = {"keep_raw": timedelta(days=90), "keep_excerpts": timedelta(days=7),
             "keep_failed_excerpts": timedelta(days=30)}  # fmt: skip
@@ -143,7 +143,7 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Watch:
         settings=settings, database=database, worker="w1", now=lambda: datetime.now(UTC),
         book=pricing.book(prices, same=identity.same),
     )  # fmt: skip
-    return cast("Watch", standing_in)
+    return cast("WorkerContext", standing_in)
 
 
 async def roll(database: Database, zone: str = "UTC", **storage: timedelta) -> None:

@@ -57,16 +57,16 @@ async def provider(
         nonlocal served
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         pairs = (line.split(": ", 1) for line in head[1:] if line)
-        asked = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
-        running.asked.append(asked)
+        requested = Asked(head[0].split(" ")[1], {name.lower(): value for name, value in pairs})
+        running.asked.append(requested)
         chosen = replies[min(served, len(replies) - 1)]
         served += 1
-        said = chosen if isinstance(chosen, bytes) else chosen(asked)
-        for part in [bytes([b]) for b in said] if isinstance(said, Dripped) else [said]:
+        reported = chosen if isinstance(chosen, bytes) else chosen(requested)
+        for part in [bytes([b]) for b in reported] if isinstance(reported, Dripped) else [reported]:
             writer.write(part)
             await writer.drain()
-            await asyncio.sleep(0.02 if isinstance(said, Dripped) else 0)
-        if isinstance(said, Held):
+            await asyncio.sleep(0.02 if isinstance(reported, Dripped) else 0)
+        if isinstance(reported, Held):
             await reader.read()  # until the client hangs up
 
     async with serving(serve, tls=ssl_context) as port:

@@ -12,7 +12,7 @@ from typing import Any
 from uuid import NAMESPACE_OID, UUID, uuid5
 from zoneinfo import ZoneInfo
 
-from monitor.domain import CostSource, Identity, Observation, Stamp
+from monitor.domain import CostSource, Identity, Observation, StampSource
 from tests.contract.past import RAG, asked, failed, fell
 from tests.facts import HAIKU, LLAMA
 
@@ -111,7 +111,7 @@ def _one(number: int, slot: datetime, query: str, **where: Any) -> Observation:
             }
             return asked(slot, query, **ordinary | nothing)
         case 2:
-            return asked(slot, query, **ordinary | {"stamp": Stamp.DEGRADED})
+            return asked(slot, query, **ordinary | {"stamp": StampSource.DEGRADED})
     return asked(slot, query, **ordinary)
 
 

@@ -88,13 +88,13 @@ def parse(received: bytes) -> Heard:
     shape, number, data, texts = "", 0, [], []
     for block in blocks:
         assert block.endswith(b"\n\n"), block
-        letter, said = kind(block[:-2].decode("ascii"))
+        letter, reported = kind(block[:-2].decode("ascii"))
         shape += letter
         number += letter == "t"
-        assert "sequenceNumber" not in said or said["sequenceNumber"] == number, said
-        texts.append(said.get("text", ""))
-        if said:
-            data.append(said)
+        assert "sequenceNumber" not in reported or reported["sequenceNumber"] == number, reported
+        texts.append(reported.get("text", ""))
+        if reported:
+            data.append(reported)
     shape += "" if ended else "x"
     assert STREAM.fullmatch(shape), shape
     return Heard(shape, "".join(texts), number, data)

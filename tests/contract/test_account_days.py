@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.domain import AccountState, Reading
-from monitor.jobs import reckoning, spending
+from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
-from monitor.store import Database, accounts
+from monitor.storage import Database, account_readings
+from monitor.worker import daily_spend, spend_days
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 
@@ -18,9 +18,11 @@ KEYS = [({"OPENROUTER_API_KEY": "canary-key-4712"}, SPENT), ({}, Decimal(0))]
 
 
 async def read(database: Database, at: datetime) -> None:
-    said = Reading(provider="openrouter", at=at, state=AccountState.OK, spent_today_usd=SPENT)
+    reported = AccountReading(
+        provider="openrouter", at=at, state=AccountState.OK, spent_today_usd=SPENT
+    )
     async with database.begin() as connection:
-        await accounts.add(connection, said)
+        await account_readings.add(connection, reported)
 
 
 @pytest.mark.parametrize(("environ", "counted"), KEYS, ids=["our key", "a key that was removed"])
@@ -31,10 +33,10 @@ async def test_of_the_running_day_only_accounts_count_whose_keys_we_hold(
     now = datetime.now(UTC)
     await read(database, now)
     configured = settings(tmp_path, **environ)
-    async with watching(configured, database) as watch:
+    async with watching(configured, database) as context:
         async with database.begin() as connection:
-            _, today = await spending.days(connection, watch, UTC, now)
-        await reckoning.so_far(database, configured, watch.book, now=now)
+            _, today = await spend_days.days(connection, context, UTC, now)
+        await daily_spend.compute_recent_days(database, configured, context.book, now=now)
     assert today.total_usd == counted
     shown = "SELECT coalesce(sum(account_usd), 0) FROM spend_days WHERE day = :day".replace(
         ":day", f"'{now:%Y-%m-%d}'"
@@ -48,6 +50,6 @@ async def test_a_day_that_is_over_keeps_what_an_account_said_of_it(
     now = datetime.now(UTC)
     _, midnight, _ = day_of(now)
     await read(database, midnight - timedelta(minutes=2))
-    async with watching(settings(tmp_path), database) as watch, database.begin() as connection:
-        yesterday, _ = await spending.days(connection, watch, UTC, now)
+    async with watching(settings(tmp_path), database) as context, database.begin() as connection:
+        yesterday, _ = await spend_days.days(connection, context, UTC, now)
     assert yesterday.total_usd == SPENT

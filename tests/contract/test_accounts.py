@@ -13,10 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import ACCOUNTS, AccountState, OpenRouter, Reading, Receipt, price_list
+from monitor.accounts import (
+    ACCOUNTS,
+    AccountReading,
+    AccountState,
+    OpenRouterAccount,
+    ProviderReceipt,
+    price_list,
+)
 from monitor.domain import Claim, ClaimKind, GiveUp, TryLater, Usage
-from monitor.pricing import Price, Rates, Tier
-from monitor.wire.fetch import Fetched, fetch
+from monitor.pricing import Price, PriceRates, PriceTier
+from monitor.probing.fetch import FetchedDocument, fetch
 from tests.contract.provider import Asked, Dripped, Held, provider, reply
 from tests.wired import watched
 
@@ -74,7 +81,7 @@ DOLLARS = {
 GOOD = {"openrouter": {"data": KEY}, "anthropic": CENTS, "openai": DOLLARS}
 
 
-async def read(name: str, *replies: bytes, path: str = "/v1") -> Reading:
+async def read(name: str, *replies: bytes, path: str = "/v1") -> AccountReading:
     async with provider(*replies) as served:
         return await ACCOUNTS[name](get, CANARY, served.address + path).read(NOON)
 
@@ -84,8 +91,8 @@ async def read(name: str, *replies: bytes, path: str = "/v1") -> Reading:
 
 async def test_openrouters_key_tells_state_expiry_credit_and_todays_spend() -> None:
     async with provider(reply(body={"data": KEY})) as served:
-        found = await OpenRouter(get, CANARY, served.address + "/api/v1/").read(NOON)
-    assert found == Reading(
+        found = await OpenRouterAccount(get, CANARY, served.address + "/api/v1/").read(NOON)
+    assert found == AccountReading(
         provider="openrouter",
         at=NOON,
         state=AccountState.OK,
@@ -94,14 +101,14 @@ async def test_openrouters_key_tells_state_expiry_credit_and_todays_spend() -> N
         remaining_usd=Decimal("12.5"),
         spent_today_usd=Decimal("0.1234567"),
     )
-    assert [asked.path for asked in served.asked] == ["/api/v1/key"]
+    assert [requested.path for requested in served.asked] == ["/api/v1/key"]
     assert served.asked[0].headers["authorization"] == f"Bearer {CANARY}"
     assert served.asked[0].headers["accept-encoding"] == "identity"
     assert served.asked[0].headers["user-agent"].startswith("rag-monitor/")
 
 
 @pytest.mark.parametrize(
-    ("said", "attribute", "value"),
+    ("reported", "attribute", "value"),
     [
         ({"limit": None, "limit_remaining": None}, "remaining_usd", None),
         ({"limit": None, "limit_remaining": None}, "state", AccountState.OK),
@@ -122,9 +129,9 @@ async def test_openrouters_key_tells_state_expiry_credit_and_todays_spend() -> N
     ],
 )
 async def test_fields_of_openrouters_key(
-    said: dict[str, object], attribute: str, value: object
+    reported: dict[str, object], attribute: str, value: object
 ) -> None:
-    found = await read("openrouter", reply(body={"data": {**KEY, **said}}))
+    found = await read("openrouter", reply(body={"data": {**KEY, **reported}}))
     assert getattr(found, attribute) == value
 
 
@@ -174,7 +181,7 @@ async def test_a_report_that_does_not_end_is_left(name: str) -> None:
 
     turn = iter(range(1000))
 
-    def new_page(asked: Asked) -> bytes:
+    def new_page(requested: Asked) -> bytes:
         return reply(body={"data": [], "has_more": True, "next_page": f"p{next(turn)}"})
 
     async with provider(new_page) as served:
@@ -286,8 +293,8 @@ async def test_an_amount_that_is_not_dollars_spoils_the_report(
 async def test_a_slow_provider_is_left_in_time(name: str) -> None:
     hasty = partial(fetch, timeout_s=0.2, max_bytes=200_000)
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n"
-    for said in (Held(), Held(head + b"{"), Dripped(head + b" " * 499)):
-        async with provider(said) as served:
+    for reported in (Held(), Held(head + b"{"), Dripped(head + b" " * 499)):
+        async with provider(reported) as served:
             found = await ACCOUNTS[name](hasty, CANARY, served.address).read(NOON)
         assert found.state is AccountState.FAILING
         assert found.detail == "no whole reply within 0.2 s"
@@ -312,15 +319,17 @@ GENERATION = {
 }
 
 
-async def receipt(*replies: bytes, generation: str = "gen-1") -> Receipt | TryLater | GiveUp:
+async def receipt(
+    *replies: bytes, generation: str = "gen-1"
+) -> ProviderReceipt | TryLater | GiveUp:
     async with provider(*replies) as served:
-        return await OpenRouter(get, CANARY, served.address).receipt(generation, NOON)
+        return await OpenRouterAccount(get, CANARY, served.address).receipt(generation, NOON)
 
 
 async def test_a_receipt_names_who_answered_and_the_charge() -> None:
     async with provider(reply(body={"data": GENERATION})) as served:
-        found = await OpenRouter(get, CANARY, served.address).receipt("gen-1 &x=", NOON)
-    assert found == Receipt(
+        found = await OpenRouterAccount(get, CANARY, served.address).receipt("gen-1 &x=", NOON)
+    assert found == ProviderReceipt(
         Claim(ClaimKind.RECEIPT, "openrouter generation", "meta-llama/llama-4-scout"),
         Usage(
             prompt_tokens=27,
@@ -335,13 +344,13 @@ async def test_a_receipt_names_who_answered_and_the_charge() -> None:
 async def test_a_receipt_with_a_key_of_ones_own_holds_the_upstream_cost() -> None:
     own = {**GENERATION, "is_byok": True, "total_cost": 0, "upstream_inference_cost": 0.02}
     found = await receipt(reply(body={"data": own}))
-    assert isinstance(found, Receipt)
+    assert isinstance(found, ProviderReceipt)
     assert found.usage.cost_usd == 0
     assert found.usage.upstream_cost_usd == Decimal("0.02")
 
 
 @pytest.mark.parametrize(
-    ("said", "outcome"),
+    ("reported", "outcome"),
     [
         (reply(404, {}), TryLater("HTTP 404: not recorded yet", after_s=30.0)),
         (reply(429, {}, headers={"Retry-After": "7"}), TryLater("HTTP 429: asked too often", 7.0)),
@@ -351,8 +360,10 @@ async def test_a_receipt_with_a_key_of_ones_own_holds_the_upstream_cost() -> Non
         (reply(200, b"gone"), GiveUp("the record names no model")),
     ],
 )
-async def test_a_receipt_lags_and_may_never_come(said: bytes, outcome: TryLater | GiveUp) -> None:
-    assert await receipt(said) == outcome
+async def test_a_receipt_lags_and_may_never_come(
+    reported: bytes, outcome: TryLater | GiveUp
+) -> None:
+    assert await receipt(reported) == outcome
 
 
 # --- the price list ---
@@ -387,10 +398,10 @@ async def test_the_price_list_is_read_in_dollars_per_million() -> None:
     async with provider(reply(body=MODELS)) as served:
         found = await price_list(get, at=NOON, base_url=served.address + "/api/v1")
     source, day = served.address + "/api/v1/models", NOON.date()
-    rates = Rates(input=Decimal("0.1"), output=Decimal("0.5"), cached=Decimal("0.01"))
-    dearer = Rates(input=Decimal("0.5"), output=Decimal("0.5"), cached=Decimal("0.01"))
-    tier = Tier(min_prompt_tokens=100_001, rates=dearer)
-    scout = Rates(input=Decimal("0.08"), output=Decimal("0.30"), request=Decimal(0))
+    rates = PriceRates(input=Decimal("0.1"), output=Decimal("0.5"), cached=Decimal("0.01"))
+    dearer = PriceRates(input=Decimal("0.5"), output=Decimal("0.5"), cached=Decimal("0.01"))
+    tier = PriceTier(min_prompt_tokens=100_001, rates=dearer)
+    scout = PriceRates(input=Decimal("0.08"), output=Decimal("0.30"), request=Decimal(0))
     assert found == (
         Price(
             model="meta-llama/llama-4-scout",
@@ -432,7 +443,7 @@ async def test_redirects_are_not_followed_so_that_keys_do_not_travel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "trouble"),
+    ("reported", "error_reason"),
     [
         (reply(200, b"[" + b" " * 300_000 + b"]"), "the reply exceeds 200000 bytes"),
         (
@@ -445,16 +456,16 @@ async def test_redirects_are_not_followed_so_that_keys_do_not_travel() -> None:
     ],
 )
 async def test_the_getter_is_bounded_and_tells_trouble_as_a_value(
-    said: bytes, trouble: str
+    reported: bytes, error_reason: str
 ) -> None:
-    async with provider(said) as served:
+    async with provider(reported) as served:
         found = await get(served.address, headers={})
-    assert found.trouble == trouble
+    assert found.error == error_reason
     assert found.json is None
 
 
 @pytest.mark.parametrize(
-    ("url", "trouble"),
+    ("url", "error_reason"),
     [
         ("http://127.0.0.1:1/", "no connection: Connection refused"),
         ("ftp://127.0.0.1/", "the request is not valid HTTP: look at the address and the key"),
@@ -463,15 +474,15 @@ async def test_the_getter_is_bounded_and_tells_trouble_as_a_value(
     ],
 )
 async def test_an_address_that_leads_nowhere_is_trouble_and_no_exception(
-    url: str, trouble: str
+    url: str, error_reason: str
 ) -> None:
-    assert await get(url, headers={}) == Fetched(trouble=trouble)
+    assert await get(url, headers={}) == FetchedDocument(error=error_reason)
 
 
 @pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}é", f"{CANARY}\0"])
 async def test_a_key_no_header_can_hold_is_trouble_without_the_key(key: str) -> None:
     async with provider(reply(body={"data": KEY})) as served:
-        found = await OpenRouter(get, key, served.address).read(NOON)
+        found = await OpenRouterAccount(get, key, served.address).read(NOON)
     assert found.state is AccountState.FAILING
     assert found.detail == "the request is not valid HTTP: look at the address and the key"
 
@@ -494,8 +505,8 @@ async def test_a_certificate_nobody_vouches_for_is_refused(self_signed: ssl.SSLC
     async with provider(reply(200, {}), ssl_context=self_signed) as served:
         found = await get(served.address, headers={"Authorization": CANARY})
     assert found.status is None
-    assert found.trouble is not None
-    assert found.trouble.startswith("no connection: certificate verify failed")
+    assert found.error is not None
+    assert found.error.startswith("no connection: certificate verify failed")
     assert served.asked == []
 
 
@@ -509,8 +520,8 @@ async def test_an_authority_of_ones_own_may_be_named_and_a_useless_one_is_troubl
         useless = watched("http://x", ca_file=str(tmp_path / "none.pem"))
         none = await get(served.address, headers={}, target=useless)
     assert none.status is None
-    assert none.trouble is not None
-    assert "cannot be used: No such file or directory" in none.trouble
+    assert none.error is not None
+    assert "cannot be used: No such file or directory" in none.error
 
 
 # --- secrets ---
@@ -522,20 +533,20 @@ async def test_the_key_appears_in_no_output(
 ) -> None:
     caplog.set_level(logging.INFO)
     echo = {"error": {"message": f"bad key {CANARY}"}, "data": CANARY}
-    said = [
+    reported = [
         *(reply(status, echo, headers={"X-Echo": CANARY}) for status in (200, 401, 402, 429, 500)),
         reply(200, CANARY.encode()),
         reply(302, {}, headers={"Location": f"http://127.0.0.1/{CANARY}"}),
         b"HTTP/1.1 " + CANARY.encode(),
     ]
     shown = []
-    for one in said:
+    for one in reported:
         async with provider(one) as served:
             account = ACCOUNTS[name](get, CANARY, served.address)
             found = await account.read(NOON)
             raw = await get(served.address, headers={"x-api-key": CANARY})
         shown += [repr(account), repr(found), str(asdict(found)), repr(raw)]
-        if isinstance(account, OpenRouter):
+        if isinstance(account, OpenRouterAccount):
             shown.append(repr(await receipt(one, generation="gen-1")))
     captured = capfd.readouterr()
     shown += [caplog.text, captured.out, captured.err]
@@ -544,7 +555,7 @@ async def test_the_key_appears_in_no_output(
 
 @pytest.mark.parametrize("name", ACCOUNTS)
 async def test_an_exception_on_the_way_does_not_show_the_key(name: str) -> None:
-    async def broken(url: str, *, headers: object) -> Fetched:
+    async def broken(url: str, *, headers: object) -> FetchedDocument:
         raise RuntimeError("a bug")
 
     account = ACCOUNTS[name](broken, CANARY, "http://127.0.0.1")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from monitor.domain import Identity
-from monitor.jobs import judging
-from monitor.jobs.watch import Watch
-from monitor.store import Database, observations
-from monitor.store.tables import observations as table
+from monitor.storage import Database, observations
+from monitor.storage.tables import observations as table
+from monitor.worker import evaluation
+from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, LLAMA, observation
@@ -20,21 +20,21 @@ TOLD = "SELECT facts->>'Who answered' FROM incidents WHERE rule = '{}'"
 CHANGED = {"identity": Identity.CHANGED, "model_detected": None}
 
 
-async def seen(watch: Watch, apart: timedelta, *changes: dict[str, Any]) -> None:
+async def seen(context: WorkerContext, apart: timedelta, *changes: dict[str, Any]) -> None:
     """Rounds of two queries, the oldest first and the latest just now."""
     made = []
     for nth, change in enumerate(reversed(changes)):
-        at = watch.now() - nth * apart - timedelta(milliseconds=1)
+        at = context.now() - nth * apart - timedelta(milliseconds=1)
         made += [
             observation(slot=at, started_at=at, query=query, **change) for query in ("hi", "kbli")
         ]
-    async with watch.database.begin() as connection:
+    async with context.database.begin() as connection:
         await observations.add(connection, made)
         await connection.execute(table.update().values(recorded_at=table.c.started_at))
 
 
 @pytest.mark.parametrize(
-    ("identity", "said"),
+    ("identity", "reported"),
     [
         (CHANGED, f"12 of 12 answers no longer match {LLAMA}; model not identified"),
         ({"identity": Identity.UNKNOWN, "model_detected": None},
@@ -43,14 +43,14 @@ async def seen(watch: Watch, apart: timedelta, *changes: dict[str, Any]) -> None
     ],
 )  # fmt: skip
 async def test_a_slow_service_is_reported_with_who_answered(
-    identity: dict[str, Any], said: str | None, database: Database, database_url: str,
+    identity: dict[str, Any], reported: str | None, database: Database, database_url: str,
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         fast, slow = {"ttft_ms": 600.0}, {"ttft_ms": 3000.0} | identity
-        await seen(watch, timedelta(minutes=10), *[fast] * 3, *[slow] * 6)
-        await judging.evaluate(watch)
-        assert rows(database_url, TOLD.format("ttft")) == [(said,)]
+        await seen(context, timedelta(minutes=10), *[fast] * 3, *[slow] * 6)
+        await evaluation.evaluate(context)
+        assert rows(database_url, TOLD.format("ttft")) == [(reported,)]
 
 
 async def test_what_a_message_said_before_is_kept_while_answers_are_counted_again(
@@ -58,25 +58,25 @@ async def test_what_a_message_said_before_is_kept_while_answers_are_counted_agai
 ) -> None:
     evidence = "SELECT facts->>'By query' IS NOT NULL, facts->>'Who answered' FROM incidents " \
                "WHERE rule = 'ttft'"  # fmt: skip
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         slow = {"ttft_ms": 3000.0} | CHANGED
-        await seen(watch, timedelta(minutes=10), *[slow] * 6)
-        await judging.evaluate(watch)
-        await seen(watch, timedelta(minutes=10), {"ttft_ms": 3000.0} | CHANGED)
-        await judging.evaluate(watch)
-    said = f"14 of 14 answers no longer match {LLAMA}; model not identified"
-    assert rows(database_url, evidence) == [(True, said)]
+        await seen(context, timedelta(minutes=10), *[slow] * 6)
+        await evaluation.evaluate(context)
+        await seen(context, timedelta(minutes=10), {"ttft_ms": 3000.0} | CHANGED)
+        await evaluation.evaluate(context)
+    reported = f"14 of 14 answers no longer match {LLAMA}; model not identified"
+    assert rows(database_url, evidence) == [(True, reported)]
 
 
 async def test_an_expensive_day_is_reported_with_who_answered(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         dear = {"cost_usd": Decimal(1)}
         fell = {"identity": Identity.FALLBACK, "model_detected": HAIKU}
         soon = timedelta(milliseconds=100)
-        await seen(watch, soon, dear, dear | CHANGED, dear | CHANGED, dear | fell)
-        await judging.evaluate(watch)
+        await seen(context, soon, dear, dear | CHANGED, dear | CHANGED, dear | fell)
+        await evaluation.evaluate(context)
     assert rows(database_url, TOLD.format("spend")) == [(
         f"2 of 8 answers came from {HAIKU}. 4 of 8 answers no longer match {LLAMA}; "
         "model not identified",

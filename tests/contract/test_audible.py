@@ -15,13 +15,19 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor.demo.inbox import Inbox, Step
-from monitor.domain import Delivery, Message, Sent, State, Verdict
-from monitor.incidents import Policy, plan
-from monitor.jobs import judging, telling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Bot, Check, Console, Notifier, Webhook
-from monitor.store import Database, incidents
+from monitor.domain import Delivery, Message, Sent, Verdict, VerdictState
+from monitor.incidents import ReminderPolicy, plan
+from monitor.notifications import (
+    ChannelCheck,
+    ConsoleNotifier,
+    Notifier,
+    SlackBot,
+    SlackWebhook,
+)
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
+from monitor.storage import Database, incident_rows
+from monitor.worker import delivery_job, evaluation
+from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.marks import NOON
@@ -37,12 +43,17 @@ def verdict(mark: str) -> Verdict:
     rule, once = mark[1:].rstrip("0123456789"), None
     if rule == "spend" and mark[0] == "+":
         once = f"2026-11-23 ×{mark[6:] or 1}"
-    said = "breaks" if mark[0] == "+" else "is well"
+    reported = "breaks" if mark[0] == "+" else "is well"
     value: float | Decimal = Decimal(3) if rule in ("spend", "probe_budget") else 3.0
     return Verdict(
-        rule=rule, scope=SCOPES.get(rule, "rag"), value=value, limit=1.0, once=once,
-        state=State.BREACH if mark[0] == "+" else State.OK, because=f"{rule} {said}.",
-    )  # fmt: skip
+        rule=rule,
+        scope=SCOPES.get(rule, "rag"),
+        value=value,
+        limit=1.0,
+        once=once,
+        state=VerdictState.BREACH if mark[0] == "+" else VerdictState.OK,
+        because=f"{rule} {reported}.",
+    )
 
 
 class Everywhere:
@@ -50,10 +61,10 @@ class Everywhere:
 
     channel = "bot"
 
-    def __init__(self, bot: Inbox, webhook: Inbox) -> None:
+    def __init__(self, bot: SlackServer, webhook: SlackServer) -> None:
         self.bot, self.webhook, self.printed = bot, webhook, io.StringIO()
-        self.first: Notifier = Bot(bot.token, "#alerts", base_url=bot.api_url)
-        self.others = Webhook(webhook.webhook_url), Console(self.printed)
+        self.first: Notifier = SlackBot(bot.token, "#alerts", base_url=bot.api_url)
+        self.others = SlackWebhook(webhook.webhook_url), ConsoleNotifier(self.printed)
 
     async def send(
         self,
@@ -68,7 +79,7 @@ class Everywhere:
             assert isinstance(delivery, Sent)
         return await self.first.send(message, reference=reference, reply=reply, quiet=quiet)
 
-    async def check(self) -> Check:
+    async def check(self) -> ChannelCheck:
         return await self.first.check()
 
     def sounds(self) -> dict[str, list[str]]:
@@ -81,46 +92,46 @@ class Everywhere:
         }
 
 
-def _sounds(inbox: Inbox) -> list[str]:
+def _sounds(inbox: SlackServer) -> list[str]:
     """New messages and broadcast replies, as they read when they came."""
     aloud = [
         (posted.ts, posted.was[0] if posted.was else posted.text)
         for message in inbox.messages
         for posted in (message, *(reply for reply in message.thread if reply.broadcast))
     ]
-    return [html.unescape(said).split("\n")[0] for _, said in sorted(aloud)]
+    return [html.unescape(reported).split("\n")[0] for _, reported in sorted(aloud)]
 
 
 @pytest.fixture
 def side(monkeypatch: pytest.MonkeyPatch) -> Iterator[Everywhere]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Inbox() as bot, Inbox() as webhook:
+    with SlackServer() as bot, SlackServer() as webhook:
         yield Everywhere(bot, webhook)
 
 
 class Telling:
     """A worker's plan and delivery, at times of our choosing."""
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch, self.now = watch, NOON
+    def __init__(self, context: WorkerContext) -> None:
+        self.watch, self.now = context, NOON
 
     async def judge(self, judged: Judged, *, deliver: bool = True) -> None:
         later, marks = judged
         self.now += later
         async with self.watch.database.begin() as connection:
-            latest = await incidents.standing(connection)
+            latest = await incident_rows.latest_incidents(connection)
             found = [verdict(mark) for mark in marks.split()]
-            steps = plan(latest, found, policy=Policy(), now=self.now)
-            await judging._apply(connection, steps, latest)
+            steps = plan(latest, found, policy=ReminderPolicy(), now=self.now)
+            await evaluation._apply(connection, steps, latest)
         if deliver:
-            await telling.deliver(self.watch)
+            await delivery_job.deliver(self.watch)
 
     async def play(self, history: Sequence[Judged]) -> None:
         for judged in history:
             await self.judge(judged)
 
 
-Worker = Callable[[Notifier], AbstractAsyncContextManager[Watch]]
+Worker = Callable[[Notifier], AbstractAsyncContextManager[WorkerContext]]
 
 
 @pytest.fixture
@@ -187,35 +198,35 @@ TABLE: list[tuple[str, list[Judged], Judged, str | None]] = [
 async def test_every_change_for_the_worse_makes_one_sound(
     worker: Worker, side: Everywhere, history: list[Judged], last: Judged, sound: str | None
 ) -> None:
-    async with worker(side) as watch:
-        story = Telling(watch)
-        await story.play(history)
+    async with worker(side) as context:
+        group = Telling(context)
+        await group.play(history)
         before = side.sounds()
-        await story.judge(last)
-    for channel, heard in side.sounds().items():
-        new = [said.split(" · ")[0] for said in heard[len(before[channel]) :]]
+        await group.judge(last)
+    for channel, received in side.sounds().items():
+        new = [reported.split(" · ")[0] for reported in received[len(before[channel]) :]]
         assert (channel, new) == (channel, [sound] if sound else [])
-        assert sum(said.startswith("FIRING #1 ") for said in heard) == 1
+        assert sum(reported.startswith("FIRING #1 ") for reported in received) == 1
 
 
 async def test_what_returns_after_its_end_is_a_new_message_and_edits_follow_it(
     worker: Worker, side: Everywhere
 ) -> None:
     """The old message goes on saying that it was resolved then."""
-    async with worker(side) as watch:
-        await Telling(watch).play([BROKE, (MINUTE, "-ttft"), (MINUTE, "+ttft"), (HOUR, "-ttft")])
+    async with worker(side) as context:
+        await Telling(context).play([BROKE, (MINUTE, "-ttft"), (MINUTE, "+ttft"), (HOUR, "-ttft")])
     first, second = side.bot.messages
     assert first.text.startswith("RESOLVED #1 ttft · rag: Over after 1 min.")
-    assert [said.split(":")[0] for said in second.was] == ["STILL FIRING #1 ttft · rag"]
+    assert [reported.split(":")[0] for reported in second.was] == ["STILL FIRING #1 ttft · rag"]
     assert second.was[0].startswith("STILL FIRING #1 ttft · rag: Came back: ttft breaks.")
     assert second.text.startswith("RESOLVED #1 ttft · rag")
 
 
 async def test_what_is_new_stands_in_the_first_line(worker: Worker, side: Everywhere) -> None:
-    async with worker(side) as watch:
-        await Telling(watch).play(TWO)
-    for heard in side.sounds().values():
-        assert heard[-1].endswith("· rag: fallback breaks. Now also ttft: ttft breaks.")
+    async with worker(side) as context:
+        await Telling(context).play(TWO)
+    for received in side.sounds().values():
+        assert received[-1].endswith("· rag: fallback breaks. Now also ttft: ttft breaks.")
 
 
 HEARD = "SELECT number, told_at IS NOT NULL FROM incidents ORDER BY number"
@@ -224,12 +235,12 @@ HEARD = "SELECT number, told_at IS NOT NULL FROM incidents ORDER BY number"
 async def test_when_it_was_heard_is_stored_for_every_part(
     worker: Worker, side: Everywhere, database_url: str
 ) -> None:
-    async with worker(side) as watch:
-        story = Telling(watch)
-        await story.judge((MINUTE, "+ttft"))
-        await story.judge((MINUTE, "+ttft +down"), deliver=False)
+    async with worker(side) as context:
+        group = Telling(context)
+        await group.judge((MINUTE, "+ttft"))
+        await group.judge((MINUTE, "+ttft +down"), deliver=False)
         assert rows(database_url, HEARD) == [(1, True), (2, False)]
-        await telling.deliver(watch)
+        await delivery_job.deliver(context)
     assert rows(database_url, HEARD) == [(1, True), (2, True)]
     assert rows(database_url, "SELECT bool_and(told_after_s >= detected_after_s) AND "
                 "bool_and(detected_after_s >= 0) FROM report.incidents") == [(True,)]  # fmt: skip
@@ -239,15 +250,15 @@ async def test_a_reply_that_got_lost_is_sent_again_with_its_edit_and_nothing_is_
     worker: Worker, side: Everywhere, database_url: str
 ) -> None:
     """Killed or refused between the edit and the reply: the whole is done again."""
-    async with worker(side) as watch:
-        story = Telling(watch)
-        await story.judge((MINUTE, "+ttft"))
-        side.bot.script([Step(), Step(status=500, body="")])
-        await story.judge((MINUTE, "+ttft +down"))
+    async with worker(side) as context:
+        group = Telling(context)
+        await group.judge((MINUTE, "+ttft"))
+        side.bot.script([SlackReplyStep(), SlackReplyStep(status=500, body="")])
+        await group.judge((MINUTE, "+ttft +down"))
         assert rows(database_url, HEARD) == [(1, True), (2, False)], "an edit is not audible"
-        async with watch.database.begin() as connection:
+        async with context.database.begin() as connection:
             await connection.execute(text("UPDATE outbox SET due_at = now()"))
-        await telling.deliver(watch)
+        await delivery_job.deliver(context)
     [message] = side.bot.messages
     assert [reply.text.split(":")[0] for reply in message.thread] == ["STILL FIRING #1 down · rag"]
     assert rows(database_url, HEARD) == [(1, True), (2, True)]
@@ -258,18 +269,20 @@ async def test_a_worker_killed_while_it_delivers_loses_no_sound(
     worker: Worker, side: Everywhere, database_url: str, killed: str
 ) -> None:
     """At least once: what may have arrived is repeated, and says that it may be a repeat."""
-    async with worker(side) as watch:
-        story = Telling(watch)
-        await story.play([BROKE, (MINUTE, "-ttft")])
-        await story.judge((MINUTE, "+ttft"), deliver=False)
-        item = await telling._leased(watch)
+    async with worker(side) as context:
+        group = Telling(context)
+        await group.play([BROKE, (MINUTE, "-ttft")])
+        await group.judge((MINUTE, "+ttft"), deliver=False)
+        item = await delivery_job._leased(context)
         assert item is not None
         if killed == "after sending":
-            await telling._send(watch, item)
-        async with watch.database.begin() as connection:  # its lease ran out
+            await delivery_job._send(context, item)
+        async with context.database.begin() as connection:  # its lease ran out
             await connection.execute(text("UPDATE outbox SET due_at = now()"))
-        await telling.deliver(watch)
-    for heard in side.sounds().values():
-        returned = [said for said in heard if said.startswith("STILL FIRING #1 ttft")]
+        await delivery_job.deliver(context)
+    for received in side.sounds().values():
+        returned = [
+            reported for reported in received if reported.startswith("STILL FIRING #1 ttft")
+        ]
         assert len(returned) == (2 if killed == "after sending" else 1)
     assert rows(database_url, "SELECT count(*) FROM outbox WHERE settled_at IS NULL") == [(0,)]

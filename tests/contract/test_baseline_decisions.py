@@ -18,16 +18,22 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.__main__ import app
-from monitor.commands import baseline_accept, capturing
-from monitor.commands.baseline import show
-from monitor.commands.check import _covered
-from monitor.commands.detection import coverage, nothing_stored, suspicions
-from monitor.demo.situations import Speaker
+from monitor.cli import baseline_accept, capture
+from monitor.cli.baseline import show
+from monitor.cli.check import _covered
+from monitor.cli.detection import coverage, nothing_stored, suspicions
+from monitor.config import load
 from monitor.domain import ClaimKind, Evidence, Identity, Incident, Target
-from monitor.identity.features import Answer
-from monitor.identity.tracking import Track
-from monitor.settings import load
-from monitor.store import Database, captured, identities, incidents, observations
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.simulator.situations import SimulatedModel
+from monitor.storage import (
+    Database,
+    baseline_answers,
+    fingerprints,
+    incident_rows,
+    observations,
+)
 from monitor.transcripts import scrubbed
 from tests.e2e.rig import environment, rows
 from tests.facts import NOON, observation
@@ -67,37 +73,47 @@ def stored(url: str, work: Callable[[Any], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def by(speaker: Speaker, each: int, *, seed: str) -> dict[str, list[Answer]]:
+def by(speaker: SimulatedModel, each: int, *, seed: str) -> dict[str, list[AnswerText]]:
     return {
         query.id: [said(speaker, query, f"{seed}{nth}") for nth in range(each)] for query in QUERIES
     }
 
 
-async def capture(
-    connection: Any, epoch: identities.Epoch, model: str | None, answers: dict[str, list[Answer]]
+async def run_capture(
+    connection: Any,
+    epoch: fingerprints.BaselineEpoch,
+    model: str | None,
+    answers: dict[str, list[AnswerText]],
 ) -> None:
     word = "operator" if model else None
     for query in QUERIES:
-        await captured.add(
+        await baseline_answers.add(
             connection, epoch, query, answers[query.id], model=model, verified_by=word
         )
 
 
 def prepared(
-    url: str, *, held: Speaker | None = None, profile: bool = True, each: int = 10, text: str = ""
+    url: str,
+    *,
+    held: SimulatedModel | None = None,
+    profile: bool = True,
+    each: int = 10,
+    text: str = "",
 ) -> None:
     """Llama's baseline, Haiku's profile beside it, and answers held since a change."""
 
     async def work(connection: Any) -> None:
-        epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
-        await capture(connection, epoch, LLAMA, by(Speaker.LLAMA, 10, seed="baseline"))
+        epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
+        await run_capture(connection, epoch, LLAMA, by(SimulatedModel.LLAMA, 10, seed="baseline"))
         if profile:
-            await capture(connection, epoch, HAIKU, by(Speaker.HAIKU, 10, seed="baseline"))
+            await run_capture(
+                connection, epoch, HAIKU, by(SimulatedModel.HAIKU, 10, seed="baseline")
+            )
         if held:
             later = by(held, each, seed="held")
             if text:
-                later["hi"] = [Answer("hi", text, (text,))] * each
-            await capture(connection, epoch, None, later)
+                later["hi"] = [AnswerText("hi", text, (text,))] * each
+            await run_capture(connection, epoch, None, later)
 
     stored(url, work)
 
@@ -108,12 +124,12 @@ def opened(url: str, rule: str, *, resolved: bool = False) -> int:
         limit=0.1, because="4 of the last 4 answers (100%) came from another model; limit 10%.",
         resolved_at=NOON + timedelta(minutes=9) if resolved else None,
     )  # fmt: skip
-    numbers = stored(url, lambda connection: incidents.save(connection, [incident], []))
+    numbers = stored(url, lambda connection: incident_rows.save(connection, [incident], []))
     return numbers[incident.key]
 
 
-def followed(url: str, track: Track) -> None:
-    stored(url, lambda c: identities.keep(c, "rag", track, learnt_until=NOON))
+def followed(url: str, track: TrackerState) -> None:
+    stored(url, lambda c: fingerprints.keep(c, "rag", track, learnt_until=NOON))
 
 
 @pytest.fixture
@@ -151,7 +167,7 @@ def on_terminal(home: Path, url: str, *arguments: str, typed: str) -> tuple[int,
 def test_nothing_is_accepted_while_an_incident_says_another_model_answers(
     rule: str, run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA)
+    prepared(database_url, held=SimulatedModel.LLAMA)
     number = opened(database_url, rule)
     ended = run("accept")
     assert ended.exit_code == 2
@@ -166,7 +182,7 @@ def test_nothing_is_accepted_while_an_incident_says_another_model_answers(
 def test_incidents_of_other_rules_and_those_that_are_over_do_not_matter(
     run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA)
+    prepared(database_url, held=SimulatedModel.LLAMA)
     opened(database_url, "fallback", resolved=True)
     opened(database_url, "ttft")
     ended = run("accept")
@@ -177,7 +193,7 @@ def test_incidents_of_other_rules_and_those_that_are_over_do_not_matter(
 def test_answers_of_a_known_fallback_are_not_accepted_unless_a_person_insists(
     run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.HAIKU)
+    prepared(database_url, held=SimulatedModel.HAIKU)
     ended = run("accept")
     assert ended.exit_code == 2
     assert f"of the 30 held answers match the captured answers of {HAIKU}" in ended.stderr
@@ -187,11 +203,11 @@ def test_answers_of_a_known_fallback_are_not_accepted_unless_a_person_insists(
 def test_a_fallback_that_gave_a_part_of_the_answers_is_seen_too(
     run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA, each=12)
+    prepared(database_url, held=SimulatedModel.LLAMA, each=12)
 
     async def mixed(connection: Any) -> None:
-        epoch = (await identities.epochs(connection, "rag"))[0]
-        await capture(connection, epoch, None, by(Speaker.HAIKU, 5, seed="part"))
+        epoch = (await fingerprints.epochs(connection, "rag"))[0]
+        await run_capture(connection, epoch, None, by(SimulatedModel.HAIKU, 5, seed="part"))
 
     stored(database_url, mixed)
     assert f"match the captured answers of {HAIKU}" in run("accept").stderr
@@ -200,7 +216,11 @@ def test_a_fallback_that_gave_a_part_of_the_answers_is_seen_too(
 def test_without_a_terminal_nothing_is_accepted_and_three_answers_are_shown(
     run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA, text="\x1b[31mkey canary-key-4711 \x07 <b>Hello</b>")
+    prepared(
+        database_url,
+        held=SimulatedModel.LLAMA,
+        text="\x1b[31mkey canary-key-4711 \x07 <b>Hello</b>",
+    )
     ended = run("accept")
     assert ended.exit_code == 2
     assert ended.stderr == (
@@ -220,7 +240,7 @@ def test_without_a_terminal_nothing_is_accepted_and_three_answers_are_shown(
 def test_on_a_terminal_a_person_is_asked(
     typed: str, status: int, home: Path, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA)
+    prepared(database_url, held=SimulatedModel.LLAMA)
     ended, printed = on_terminal(home, database_url, "accept", typed=typed)
     assert ended == status, printed
     assert f"Were these answers given by {LLAMA}? [y/N]" in printed
@@ -230,7 +250,7 @@ def test_on_a_terminal_a_person_is_asked(
 def test_an_accept_is_undone_and_a_second_revert_changes_nothing(
     run: Any, database_url: str
 ) -> None:
-    prepared(database_url, held=Speaker.LLAMA)
+    prepared(database_url, held=SimulatedModel.LLAMA)
     kept = "SELECT count(*) FROM identity_answers"
     accepted = run("accept", "--yes", "--note", "new prompt")
     assert accepted.stdout.endswith("To undo this: `monitor baseline revert rag`\n")
@@ -251,14 +271,14 @@ def test_an_accept_is_undone_and_a_second_revert_changes_nothing(
 
 
 def test_what_follows_a_revert_is_judged_by_the_epoch_in_force(run: Any, database_url: str) -> None:
-    prepared(database_url, held=Speaker.LLAMA)
+    prepared(database_url, held=SimulatedModel.LLAMA)
     run("accept", "--yes")
-    followed(database_url, Track(epoch=2, judged=40, bets=(1e6,) * 10))
+    followed(database_url, TrackerState(epoch=2, judged=40, bets=(1e6,) * 10))
     run("revert")
-    state = stored(database_url, lambda connection: identities.state(connection, "rag"))
+    state = stored(database_url, lambda connection: fingerprints.state(connection, "rag"))
     assert state is not None and state.track is not None
     assert (state.epoch.number, state.track.judged, state.track.changed) == (1, 0, False)
-    stored(database_url, lambda connection: identities.begin(
+    stored(database_url, lambda connection: fingerprints.begin(
         connection, "rag", LLAMA, verified_by="operator"))  # fmt: skip
     assert rows(database_url, EPOCHS) == [(1, True), (2, False), (3, True)]
     assert "epoch 1 of rag is in force again" in run("revert").stdout, "the reverted one is not"
@@ -339,13 +359,13 @@ def test_an_incident_that_opens_during_a_capture_stops_it(
     run: Any, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(database_url)
-    real = capturing.from_file
+    real = capture.from_file
 
     def meanwhile(*given: Any) -> Any:
         opened(database_url, "model_changed")
         return real(*given)
 
-    monkeypatch.setattr(capturing, "from_file", meanwhile)
+    monkeypatch.setattr(capture, "from_file", meanwhile)
     ended = run("capture", "--from", str(recorded_file(home, 30)))
     assert ended.exit_code == 2
     assert "nothing was captured: incident #" in ended.stderr
@@ -356,9 +376,9 @@ def test_a_few_captured_answers_clear_no_suspicion(
     count: int, cleared: bool, run: Any, home: Path, database_url: str
 ) -> None:
     prepared(database_url)
-    followed(database_url, Track(epoch=1, judged=40, since=NOON))
+    followed(database_url, TrackerState(epoch=1, judged=40, since=NOON))
     assert run("capture", "--from", str(recorded_file(home, count))).exit_code == 0
-    state = stored(database_url, lambda connection: identities.state(connection, "rag"))
+    state = stored(database_url, lambda connection: fingerprints.state(connection, "rag"))
     assert state is not None and state.track is not None
     assert (state.track.since is None) is cleared
 
@@ -367,8 +387,8 @@ def test_a_few_captured_answers_clear_no_suspicion(
 def test_show_separates_captured_from_held_answers_and_says_changed_in_words(
     database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    prepared(database_url, held=Speaker.HAIKU, each=2, profile=False)
-    followed(database_url, Track(epoch=1, judged=40, bets=(2e6,) * 10, since=NOON))
+    prepared(database_url, held=SimulatedModel.HAIKU, each=2, profile=False)
+    followed(database_url, TrackerState(epoch=1, judged=40, bets=(2e6,) * 10, since=NOON))
     show("rag")
     lines = capsys.readouterr().out.splitlines()
     assert lines[1:4] == [
@@ -393,7 +413,7 @@ def test_show_of_a_healthy_target_says_what_is_detected(
     database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     prepared(database_url)
-    followed(database_url, Track(epoch=1, judged=9))
+    followed(database_url, TrackerState(epoch=1, judged=9))
     show("rag")
     printed = capsys.readouterr().out
     assert f"state: OK: the answers match {LLAMA}" in printed
@@ -439,9 +459,9 @@ def test_check_warns_of_every_way_in_which_a_change_would_go_unseen(database_url
 
 def test_models_that_cannot_be_told_apart_are_named_in_check(database_url: str) -> None:
     async def alike(connection: Any) -> None:
-        epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
-        await capture(connection, epoch, LLAMA, by(Speaker.LLAMA, 10, seed="baseline"))
-        await capture(connection, epoch, HAIKU, by(Speaker.LLAMA, 10, seed="other"))
+        epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
+        await run_capture(connection, epoch, LLAMA, by(SimulatedModel.LLAMA, 10, seed="baseline"))
+        await run_capture(connection, epoch, HAIKU, by(SimulatedModel.LLAMA, 10, seed="other"))
 
     stored(database_url, alike)
     found = stored(database_url, lambda connection: coverage(connection, target()))
@@ -462,14 +482,14 @@ async def test_a_part_of_anothers_message_names_that_one(database: Database) -> 
     key = Incident(rule="key", scope="openrouter", **opened_at)
     part = Incident(rule="fallback", scope="rag", part_of=key.key, **opened_at)
     async with database.begin() as connection:
-        numbers = await incidents.save(connection, [key, part], [])
+        numbers = await incident_rows.save(connection, [key, part], [])
         (sentence,) = await suspicions(connection, target())
     seen = numbers[key.key]  # the number that people saw
     assert f"incident #{seen} (fallback, reported with key) is open" in sentence
 
 
 def test_excerpts_are_of_different_queries_where_there_are_several() -> None:
-    several = [Answer(query, f"{query}{nth}", ()) for nth in range(3) for query in ("a", "b")]
+    several = [AnswerText(query, f"{query}{nth}", ()) for nth in range(3) for query in ("a", "b")]
     assert [a.text for a in baseline_accept._various(several)] == ["a2", "b2", "b1"]
 
 

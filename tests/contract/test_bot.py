@@ -6,10 +6,10 @@ from http.client import HTTPResponse
 
 import pytest
 
-from monitor import notifiers
-from monitor.demo.inbox import Inbox, Step
+from monitor import notifications
 from monitor.domain import Delivery, GiveUp, Sent, TryLater
-from monitor.notifiers import Bot
+from monitor.notifications import SlackBot
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN
 
 
@@ -20,22 +20,24 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox(token=TOKEN, secret=SECRET) as inbox:
+def inbox() -> Iterator[SlackServer]:
+    with SlackServer(token=TOKEN, secret=SECRET) as inbox:
         yield inbox
 
 
 @pytest.fixture
-def bot(inbox: Inbox) -> Bot:
-    return Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
+def bot(inbox: SlackServer) -> SlackBot:
+    return SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
 
 
-async def told(bot: Bot, inbox: Inbox, *steps: Step | str | int) -> Delivery:
+async def told(bot: SlackBot, inbox: SlackServer, *steps: SlackReplyStep | str | int) -> Delivery:
     inbox.script(steps)
     return await bot.send(FIRING)
 
 
-async def test_a_bot_edits_in_place_and_replies_in_the_thread(inbox: Inbox, bot: Bot) -> None:
+async def test_a_bot_edits_in_place_and_replies_in_the_thread(
+    inbox: SlackServer, bot: SlackBot
+) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert opened.reference == f"C000INBOX:{inbox.messages[0].ts}"
@@ -48,7 +50,9 @@ async def test_a_bot_edits_in_place_and_replies_in_the_thread(inbox: Inbox, bot:
     assert [reply.text for reply in posted.thread] == [REPLY.text]
 
 
-async def test_an_edit_as_short_text_takes_the_blocks_away(inbox: Inbox, bot: Bot) -> None:
+async def test_an_edit_as_short_text_takes_the_blocks_away(
+    inbox: SlackServer, bot: SlackBot
+) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     inbox.script(["invalid_blocks"])
@@ -60,7 +64,9 @@ async def test_an_edit_as_short_text_takes_the_blocks_away(inbox: Inbox, bot: Bo
 @pytest.mark.parametrize("word", [
     "message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found",
 ])  # fmt: skip
-async def test_what_cannot_be_edited_is_told_anew(inbox: Inbox, bot: Bot, word: str) -> None:
+async def test_what_cannot_be_edited_is_told_anew(
+    inbox: SlackServer, bot: SlackBot, word: str
+) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     inbox.script([word])
@@ -70,14 +76,16 @@ async def test_what_cannot_be_edited_is_told_anew(inbox: Inbox, bot: Bot, word: 
     assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
 
 
-async def test_a_deleted_message_is_told_anew(inbox: Inbox, bot: Bot) -> None:
+async def test_a_deleted_message_is_told_anew(inbox: SlackServer, bot: SlackBot) -> None:
     assert isinstance(await bot.send(RESOLVED, reference="C000INBOX:1.000001"), Sent)
     assert inbox.requests[0].refused is not None
     assert inbox.requests[0].refused.startswith("message_not_found")
     assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
 
 
-async def test_a_quiet_edit_is_never_a_message_of_its_own(inbox: Inbox, bot: Bot) -> None:
+async def test_a_quiet_edit_is_never_a_message_of_its_own(
+    inbox: SlackServer, bot: SlackBot
+) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert await bot.send(RESOLVED, reference=opened.reference, quiet=True) == opened
@@ -86,21 +94,27 @@ async def test_a_quiet_edit_is_never_a_message_of_its_own(inbox: Inbox, bot: Bot
     assert await bot.send(FIRING, reference=opened.reference, quiet=True) == opened
     assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
     inbox.script([500])
-    trouble = await bot.send(FIRING, reference=opened.reference, quiet=True)
-    assert trouble == TryLater("Slack answered 500")
+    error_reason = await bot.send(FIRING, reference=opened.reference, quiet=True)
+    assert error_reason == TryLater("Slack answered 500")
 
 
-@pytest.mark.parametrize(("fate", "delivery"), [
-    (Step(status=500, body=""), TryLater("Slack answered 500")),
-    (Step(word="ratelimited", retry_after="2"), TryLater("Slack rate limit (HTTP 429)", 2, True)),
-    (Step(word="token_revoked"), GiveUp("Slack refuses: token_revoked", True)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fate", "delivery"),
+    [
+        (SlackReplyStep(status=500, body=""), TryLater("Slack answered 500")),
+        (
+            SlackReplyStep(word="ratelimited", retry_after="2"),
+            TryLater("Slack rate limit (HTTP 429)", 2, True),
+        ),
+        (SlackReplyStep(word="token_revoked"), GiveUp("Slack refuses: token_revoked", True)),
+    ],
+)
 async def test_an_edit_whose_reply_failed_is_repeated_with_it(
-    inbox: Inbox, bot: Bot, fate: Step, delivery: Delivery
+    inbox: SlackServer, bot: SlackBot, fate: SlackReplyStep, delivery: Delivery
 ) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
-    inbox.script([Step(), fate])
+    inbox.script([SlackReplyStep(), fate])
     assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == delivery
     assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
     assert len(inbox.messages[0].thread) == 1
@@ -108,25 +122,25 @@ async def test_an_edit_whose_reply_failed_is_repeated_with_it(
 
 @pytest.mark.parametrize("word", ["thread_not_found", "cannot_reply_to_message"])
 async def test_what_a_thread_does_not_take_is_a_message_of_its_own(
-    inbox: Inbox, bot: Bot, word: str
+    inbox: SlackServer, bot: SlackBot, word: str
 ) -> None:
     """The edit is done, and notified nobody."""
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
-    inbox.script([Step(), word])
+    inbox.script([SlackReplyStep(), word])
     anew = await bot.send(RESOLVED, reference=opened.reference, reply=REPLY)
     assert [posted.text for posted in inbox.messages] == [RESOLVED.text, RESOLVED.text]
     assert anew == Sent(f"C000INBOX:{inbox.messages[1].ts}")
 
 
 async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
-    inbox: Inbox, bot: Bot
+    inbox: SlackServer, bot: SlackBot
 ) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     for reply in (REPLY, None):
         await bot.send(RESOLVED, reference=opened.reference, reply=reply)
-    replies = [(said.text, said.broadcast) for said in inbox.messages[0].thread]
+    replies = [(reported.text, reported.broadcast) for reported in inbox.messages[0].thread]
     assert replies == [(REPLY.text, True), (RESOLVED.text, True)]
     assert "reply_broadcast" not in inbox.messages[0].sent
 
@@ -139,47 +153,47 @@ async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
     ("request_timeout", TryLater("Slack says request_timeout")),
 ])  # fmt: skip
 async def test_trouble_named_in_an_answer_passes(
-    inbox: Inbox, bot: Bot, word: str, delivery: TryLater
+    inbox: SlackServer, bot: SlackBot, word: str, delivery: TryLater
 ) -> None:
     assert await told(bot, inbox, word) == delivery
 
 
 async def test_an_unknown_refusal_is_tried_as_text_before_it_is_believed(
-    inbox: Inbox, bot: Bot
+    inbox: SlackServer, bot: SlackBot
 ) -> None:
     assert isinstance(await told(bot, inbox, "brand_new_rule"), Sent)
     inbox.script(["brand_new_rule"] * 2)
     assert await bot.send(FIRING) == GiveUp("Slack refuses: brand_new_rule", True)
 
 
-async def test_a_wrong_token_is_refused_for_good(inbox: Inbox) -> None:
-    stranger = Bot("xoxb-other", "#alerts", base_url=inbox.api_url)
+async def test_a_wrong_token_is_refused_for_good(inbox: SlackServer) -> None:
+    stranger = SlackBot("xoxb-other", "#alerts", base_url=inbox.api_url)
     assert await stranger.send(FIRING) == GiveUp("Slack refuses: invalid_auth", True)
     check = await stranger.check()
     assert (check.usable, check.says) == (False, "Slack refuses the bot: invalid_auth")
 
 
-async def test_a_bot_is_checked_without_telling_anybody(inbox: Inbox, bot: Bot) -> None:
+async def test_a_bot_is_checked_without_telling_anybody(inbox: SlackServer, bot: SlackBot) -> None:
     check = await bot.check()
     assert (check.usable, check.says) == (True, "bot monitor of Inbox")
     assert inbox.messages == []
 
 
 async def test_a_bot_without_the_scope_is_found_out(
-    inbox: Inbox, bot: Bot, monkeypatch: pytest.MonkeyPatch
+    inbox: SlackServer, bot: SlackBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifiers.bot, "SCOPE", "chat:shout")
+    monkeypatch.setattr(notifications.bot, "SCOPE", "chat:shout")
     check = await bot.check()
     assert (check.usable, check.says) == (False, "the bot lacks the scope chat:shout")
 
 
-async def test_a_check_that_finds_nobody_decides_nothing(inbox: Inbox, bot: Bot) -> None:
+async def test_a_check_that_finds_nobody_decides_nothing(inbox: SlackServer, bot: SlackBot) -> None:
     inbox.script([503])
     check = await bot.check()
     assert (check.usable, check.says) == (None, "Slack answered 503")
 
 
-async def test_a_picture_goes_into_the_thread(inbox: Inbox, bot: Bot) -> None:
+async def test_a_picture_goes_into_the_thread(inbox: SlackServer, bot: SlackBot) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert opened.reference is not None
@@ -188,13 +202,19 @@ async def test_a_picture_goes_into_the_thread(inbox: Inbox, bot: Bot) -> None:
     assert inbox.messages[0].files == [("TTFT", picture)]
 
 
-@pytest.mark.parametrize(("steps", "delivery"), [
-    (["missing_scope"], GiveUp("Slack refuses: missing_scope")),  # messages still go
-    ([Step(), 500], TryLater("Slack answered 500")),
-    ([Step(), Step(), "thread_not_found"], GiveUp("Slack refuses: thread_not_found")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("steps", "delivery"),
+    [
+        (["missing_scope"], GiveUp("Slack refuses: missing_scope")),  # messages still go
+        ([SlackReplyStep(), 500], TryLater("Slack answered 500")),
+        (
+            [SlackReplyStep(), SlackReplyStep(), "thread_not_found"],
+            GiveUp("Slack refuses: thread_not_found"),
+        ),
+    ],
+)
 async def test_a_picture_never_breaks_the_channel(
-    inbox: Inbox, bot: Bot, steps: list[Step | str | int], delivery: Delivery
+    inbox: SlackServer, bot: SlackBot, steps: list[SlackReplyStep | str | int], delivery: Delivery
 ) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
@@ -203,13 +223,15 @@ async def test_a_picture_never_breaks_the_channel(
     assert await bot.attach(opened.reference, b"png", title="TTFT") == delivery
 
 
-async def test_a_refused_picture_leaves_no_connection_open(inbox: Inbox, bot: Bot) -> None:
+async def test_a_refused_picture_leaves_no_connection_open(
+    inbox: SlackServer, bot: SlackBot
+) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert opened.reference is not None
     gc.disable()  # which closes connections too, at a time of its own
     try:
-        inbox.script([Step(), 500])
+        inbox.script([SlackReplyStep(), 500])
         await bot.attach(opened.reference, b"png", title="TTFT")
         left = [one for one in gc.get_objects() if isinstance(one, HTTPResponse)]
     finally:

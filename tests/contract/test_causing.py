@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from monitor.domain import Identity, Outcome
-from monitor.jobs import judging
-from monitor.store import Database, health, observations
-from monitor.store.tables import observations as table
+from monitor.storage import Database, health_readings, observations
+from monitor.storage.tables import observations as table
+from monitor.worker import evaluation
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, observation
@@ -37,26 +37,26 @@ async def fell(database: Database, now: datetime, *, hashes: str = "aaaa", **mor
 
 async def page(database: Database, at: datetime, status: int | None = 200, **facts: Any) -> None:
     async with database.begin() as connection:
-        await health.keep(connection, "rag", PAGE, at=at, http_status=status, healthy=True,
+        await health_readings.keep(connection, "rag", PAGE, at=at, http_status=status, healthy=True,
                           unmet=[], facts=facts)  # fmt: skip
 
 
 async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_cause(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        now = watch.now()
+    async with watching(settings(tmp_path), database) as context:
+        now = context.now()
         await fell(database, now)
         await page(database, now - timedelta(hours=9), version="5.2", region="fra", up=True)
         await page(database, now - timedelta(minutes=40), version="5.3", region="sin", up=False)
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         ago = now - timedelta(minutes=40)
         assert rows(database_url, TOLD) == [(
             "fallback", "its health page changed, as after a deploy: "
             f"version 5.3, before 5.2, region sin, before fra and 1 more, at {ago:%H:%M} UTC",
         )]  # fmt: skip
         await page(database, now + timedelta(minutes=5), version="5.4")
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         assert rows(database_url, TOLD)[0][1].endswith(f"at {ago:%H:%M} UTC"), "that came after it"
 
 
@@ -75,25 +75,25 @@ async def test_what_is_not_known_is_not_told(
     database: Database, database_url: str, tmp_path: Path,
     readings: list[tuple[int, int | None]], hashes: str, cause: str | None,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database) as watch:
-        now = watch.now()
+    async with watching(settings(tmp_path), database) as context:
+        now = context.now()
         await fell(database, now, hashes=hashes)
         for minutes, status in readings:
             await page(database, now - timedelta(minutes=minutes), status)
-        await judging.evaluate(watch)
-    [(rule, told)] = rows(database_url, TOLD)
+        await evaluation.evaluate(context)
+    [(rule, notified)] = rows(database_url, TOLD)
     assert rule == "fallback"
-    assert told is None if cause is None else told.startswith(cause)
+    assert notified is None if cause is None else notified.startswith(cause)
 
 
 async def test_refusals_are_told_in_the_message(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        now = watch.now()
+    async with watching(settings(tmp_path), database) as context:
+        now = context.now()
         await fell(database, now - timedelta(minutes=1))
         await fell(database, now, outcome=Outcome.RATE_LIMITED, ttft_ms=None,
                    identity=Identity.UNKNOWN, model_detected=None)  # fmt: skip
-        await judging.evaluate(watch)
-    told = rows(database_url, "SELECT notice->'facts'->>'Likely cause' FROM outbox")
-    assert told == [("the service is out of its rate: 8 of 16 probes met a 429",)]
+        await evaluation.evaluate(context)
+    notified = rows(database_url, "SELECT notice->'facts'->>'Likely cause' FROM outbox")
+    assert notified == [("the service is out of its rate: 8 of 16 probes met a 429",)]

@@ -11,40 +11,40 @@ from uuid import uuid4
 
 import pytest
 
-from monitor.demo.inbox import Inbox, Step
-from monitor.domain import Delivery, GiveUp, Sent, Status
-from monitor.jobs import charting, telling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Bot, Console, Notifier
-from monitor.store import Database, outbox
+from monitor.domain import Delivery, GiveUp, NoticeStatus, Sent
+from monitor.notifications import ConsoleNotifier, Notifier, SlackBot
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
+from monitor.storage import Database, outbox
+from monitor.worker import charts, delivery_job
+from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.facts import notice
 
 
 @pytest.fixture
-def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlackServer]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with Inbox() as inbox:
+    with SlackServer() as inbox:
         yield inbox
 
 
 @asynccontextmanager
 async def telling_worker(
     database: Database, home: Path, notifier: Notifier
-) -> AsyncIterator[Watch]:
+) -> AsyncIterator[WorkerContext]:
     """A watch with its charting job beside it, as in a worker."""
-    async with watching(settings(home), database, notifier) as watch:
-        charts = asyncio.create_task(charting.attach(watch))
-        yield watch
-        charts.cancel()
+    async with watching(settings(home), database, notifier) as context:
+        made_charts = asyncio.create_task(charts.attach(context))
+        yield context
+        made_charts.cancel()
         with suppress(asyncio.CancelledError):
-            await charts
+            await made_charts
 
 
-async def tell(watch: Watch, **changes: Any) -> None:
-    async with watch.database.begin() as connection:
+async def tell(context: WorkerContext, **changes: Any) -> None:
+    async with context.database.begin() as connection:
         await outbox.add(connection, notice(id=uuid4(), **changes), incident=None)
-    assert await telling.deliver(watch) == 1
+    assert await delivery_job.deliver(context) == 1
 
 
 async def until(found: Callable[[], object]) -> None:
@@ -53,8 +53,8 @@ async def until(found: Callable[[], object]) -> None:
             await asyncio.sleep(0.05)
 
 
-def bot(inbox: Inbox) -> Bot:
-    return Bot(inbox.token, "#alerts", base_url=inbox.api_url)
+def bot(inbox: SlackServer) -> SlackBot:
+    return SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -62,10 +62,10 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 async def test_the_last_hours_follow_the_message_into_its_thread(
-    database: Database, tmp_path: Path, inbox: Inbox
+    database: Database, tmp_path: Path, inbox: SlackServer
 ) -> None:
-    async with telling_worker(database, tmp_path, bot(inbox)) as watch:
-        await tell(watch, number=7)
+    async with telling_worker(database, tmp_path, bot(inbox)) as context:
+        await tell(context, number=7)
         await until(lambda: inbox.messages[0].files)
     [message] = inbox.messages
     [(name, picture)] = message.files
@@ -79,73 +79,73 @@ async def test_the_last_hours_follow_the_message_into_its_thread(
         ({}, Sent("C1:1.0"), 1),
         *[({"rule": rule}, Sent("C1:1.0"), 1) for rule in ("fallback", "spend", "down")],
         ({"rule": "key"}, Sent("C1:1.0"), 0),
-        ({"status": Status.RESOLVED}, Sent("C1:1.0"), 0),
-        ({"status": Status.STILL_FIRING}, Sent("C1:1.0"), 0),
-        ({"status": Status.NOTICE}, Sent("C1:1.0"), 0),
+        ({"status": NoticeStatus.RESOLVED}, Sent("C1:1.0"), 0),
+        ({"status": NoticeStatus.STILL_FIRING}, Sent("C1:1.0"), 0),
+        ({"status": NoticeStatus.NOTICE}, Sent("C1:1.0"), 0),
         ({"quiet": True}, Sent("C1:1.0"), 0),
         ({}, Sent(None), 0),
         ({}, GiveUp("no"), 0),
     ],
 )
 async def test_only_what_just_fired_is_pictured(
-    database: Database, tmp_path: Path, inbox: Inbox, changes: dict[str, Any],
+    database: Database, tmp_path: Path, inbox: SlackServer, changes: dict[str, Any],
     delivery: Delivery, wished: int,
 ) -> None:  # fmt: skip
-    async with watching(settings(tmp_path), database, bot(inbox)) as watch:
-        charting.wish(watch, notice(**changes), delivery)
-        assert watch.charts.qsize() == wished
+    async with watching(settings(tmp_path), database, bot(inbox)) as context:
+        charts.request_chart(context, notice(**changes), delivery)
+        assert context.charts.qsize() == wished
 
 
 async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
-    database: Database, tmp_path: Path, inbox: Inbox
+    database: Database, tmp_path: Path, inbox: SlackServer
 ) -> None:
-    async with watching(settings(tmp_path), database, Console()) as watch:
-        charting.wish(watch, notice(), Sent("C1:1.0"))
-        assert watch.charts.qsize() == 0
-    async with watching(settings(tmp_path), database, bot(inbox)) as watch:
+    async with watching(settings(tmp_path), database, ConsoleNotifier()) as context:
+        charts.request_chart(context, notice(), Sent("C1:1.0"))
+        assert context.charts.qsize() == 0
+    async with watching(settings(tmp_path), database, bot(inbox)) as context:
         for _ in range(20):
-            charting.wish(watch, notice(), Sent("C1:1.0"))
-        assert watch.charts.qsize() == 8
+            charts.request_chart(context, notice(), Sent("C1:1.0"))
+        assert context.charts.qsize() == 8
 
 
 async def test_a_bot_without_the_scope_is_logged_once_and_tells_on(
-    database: Database, tmp_path: Path, inbox: Inbox, caplog: pytest.LogCaptureFixture
+    database: Database, tmp_path: Path, inbox: SlackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
 
     def refused() -> list[str]:
         return [item.refused for item in inbox.requests if item.refused]
 
-    async with telling_worker(database, tmp_path, bot(inbox)) as watch:
-        inbox.script([Step(), "missing_scope", Step(), "missing_scope"])
+    async with telling_worker(database, tmp_path, bot(inbox)) as context:
+        inbox.script([SlackReplyStep(), "missing_scope", SlackReplyStep(), "missing_scope"])
         for number in (1, 2):
-            await tell(watch, number=number)
+            await tell(context, number=number)
             await until(lambda: len(refused()) == number)  # noqa: B023  asked before it changes
     assert [message.files for message in inbox.messages] == [[], []]
     assert complaints(caplog) == ["Slack refuses: missing_scope"]
 
 
 async def test_without_pillow_messages_go_without_pictures(
-    database: Database, tmp_path: Path, inbox: Inbox, caplog: pytest.LogCaptureFixture,
+    database: Database, tmp_path: Path, inbox: SlackServer, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setitem(sys.modules, "PIL", None)
-    async with telling_worker(database, tmp_path, bot(inbox)) as watch:
-        await tell(watch)
+    async with telling_worker(database, tmp_path, bot(inbox)) as context:
+        await tell(context)
         await until(lambda: complaints(caplog))
     assert complaints(caplog) == ["pictures need Pillow: pip install 'rag-monitor[pictures]'"]
     assert len(inbox.requests) == 1
 
 
 async def test_a_chart_that_fails_does_not_end_the_charts(
-    database: Database, tmp_path: Path, inbox: Inbox, caplog: pytest.LogCaptureFixture,
+    database: Database, tmp_path: Path, inbox: SlackServer, caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    async with telling_worker(database, tmp_path, bot(inbox)) as watch:
+    async with telling_worker(database, tmp_path, bot(inbox)) as context:
         with monkeypatch.context() as broken:
-            broken.setattr(charting, "png", lambda *_: 1 // 0)
-            await tell(watch, number=1)
+            broken.setattr(charts, "png", lambda *_: 1 // 0)
+            await tell(context, number=1)
             await until(lambda: complaints(caplog))
-        await tell(watch, number=2)
+        await tell(context, number=2)
         await until(lambda: inbox.messages[1].files)
     assert complaints(caplog) == ["it could not be drawn: ZeroDivisionError"]

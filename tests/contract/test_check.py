@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.embedded import running
-from monitor.store import Database, observations
+from monitor.embedded_postgres import running
+from monitor.storage import Database, observations
 from tests.contract.cli import run
 from tests.facts import observation
 

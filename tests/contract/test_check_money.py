@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from monitor import identity, pricing
-from monitor.commands.check import _budget, _prices, _projection, _used
-from monitor.commands.lines import Line
-from monitor.settings import Settings, load
+from monitor.cli.check import _budget, _prices, _projection, _used
+from monitor.cli.check_line import CheckLine
+from monitor.config import Settings, load
 
 TODAY = datetime.now(UTC).date()
 CONFIGURATION = """
@@ -74,7 +74,7 @@ def test_a_price_read_more_than_sixty_days_ago_is_a_warning(
 ) -> None:
     configured = settings(tmp_path, checked=TODAY - timedelta(days=age))
     book = pricing.book(configured.file.prices, same=identity.same)
-    lines: list[Line] = list(_prices(_used(configured, book)))
+    lines: list[CheckLine] = list(_prices(_used(configured, book)))
     old = [line for line in lines if "look again" in str(line)]
     assert len(old) == (2 if warned else 0)
     assert all(line.good is None for line in old)

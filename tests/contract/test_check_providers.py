@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity, pricing
-from monitor.commands import providers
+from monitor.cli import providers
 from monitor.domain import Unpriced
 from monitor.pricing import Price
 from tests.contract.provider import Dripped, provider, reply
@@ -21,21 +21,21 @@ def price(model: str, **rates: str) -> Price:
     return found
 
 
-async def accounts(home: Path, said: bytes, **keys: str) -> list[str]:
-    async with provider(said) as served:
+async def accounts(home: Path, reported: bytes, **keys: str) -> list[str]:
+    async with provider(reported) as served:
         given = {"OPENROUTER_BASE_URL": served.address, "ANTHROPIC_BASE_URL": served.address}
         environment = settings(home, **given, **keys).environment
         return [str(line) async for line in providers.accounts(environment)]
 
 
-async def prices(home: Path, said: bytes, *used: Price) -> list[str]:
-    async with provider(said) as served:
+async def prices(home: Path, reported: bytes, *used: Price) -> list[str]:
+    async with provider(reported) as served:
         environment = settings(home, OPENROUTER_BASE_URL=served.address).environment
         return [str(line) async for line in providers.prices(used, environment)]
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("reported", "line"),
     [
         (reply(200, {"data": KEY}), "ok      account openrouter: the key is accepted, "
          "$0.1235 spent today (UTC), $12.50 left, expires 2026-12-07 12:00 UTC"),
@@ -49,9 +49,9 @@ async def prices(home: Path, said: bytes, *used: Price) -> list[str]:
     ],
 )  # fmt: skip
 async def test_a_refused_key_is_a_fault_and_a_failing_provider_a_warning(
-    tmp_path: Path, said: bytes, line: str
+    tmp_path: Path, reported: bytes, line: str
 ) -> None:
-    assert await accounts(tmp_path, said, OPENROUTER_API_KEY=CANARY) == [line]
+    assert await accounts(tmp_path, reported, OPENROUTER_API_KEY=CANARY) == [line]
 
 
 async def test_each_key_that_is_set_has_a_line_and_no_other(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("reported", "reason"),
     [
         (reply(503, {}), "HTTP 503"),
         (reply(429, {}), "HTTP 429: asked too often"),
@@ -99,9 +99,9 @@ async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
     ],
 )
 async def test_a_list_that_cannot_be_had_is_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: bytes, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reported: bytes, reason: str
 ) -> None:
-    monkeypatch.setattr(providers, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(providers, "READ_TIMEOUT_S", 0.3)
     haiku = price("anthropic/claude-haiku-4-5", input="1.00", output="5.00")
-    [line] = await prices(tmp_path, said, haiku)
-    assert line == f"ok      price list: OpenRouter's was not compared: {why}"
+    [line] = await prices(tmp_path, reported, haiku)
+    assert line == f"ok      price list: OpenRouter's was not compared: {reason}"

@@ -11,22 +11,22 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain import Identity, Outcome, Sent
-from monitor.jobs import clock, judging, rolling
-from monitor.jobs.clock_history import ClockHistory
-from monitor.jobs.watch import Watch
-from monitor.store import (
+from monitor.storage import (
     Database,
-    budget,
-    cycles,
-    exporting,
+    budget_used,
+    export_rows,
     misdated,
     mutes,
     observations,
     outbox,
     roles,
-    slots,
+    round_slots,
+    rounds,
 )
-from monitor.store import clock as clocks
+from monitor.storage import clock_repair as clocks
+from monitor.worker import clock_check, evaluation, rollups
+from monitor.worker.clock_history import ClockHistory
+from monitor.worker.context import WorkerContext
 from tests.contract.past import watch
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -71,8 +71,8 @@ async def test_an_outage_is_announced_although_good_rows_lie_in_the_future(
     good = [one for nth in range(6) for one in round_at(at + ahead + nth * timedelta(seconds=20))]
     bad = [one for nth in range(3) for one in broken(at - nth * EVERY)]
     await add(database, *good, *bad)
-    async with watching(settings(tmp_path), database) as watch:
-        assert await judging.evaluate(watch)
+    async with watching(settings(tmp_path), database) as context:
+        assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
 
 
@@ -82,9 +82,9 @@ async def test_silence_is_noticed_although_rows_lie_in_the_future(
 ) -> None:
     at = now()
     await add(database, *round_at(at + ahead), *round_at(at - timedelta(hours=2)))
-    async with watching(settings(tmp_path), database) as watch:
-        old = replace(watch, began_s=watch.began_s - 7200)
-        assert await judging.evaluate(old)
+    async with watching(settings(tmp_path), database) as context:
+        old = replace(context, began_s=context.began_s - 7200)
+        assert await evaluation.evaluate(old)
     assert rows(database_url, "SELECT rule FROM incidents") == [("no_data",)]
 
 
@@ -94,11 +94,11 @@ async def test_an_incident_opened_in_the_future_does_not_outlast_it(
 ) -> None:
     at = now()
     await add(database, *(one for nth in range(3) for one in broken(at - nth * EVERY)))
-    async with watching(settings(tmp_path), database) as watch:
-        assert await judging.evaluate(watch)
+    async with watching(settings(tmp_path), database) as context:
+        assert await evaluation.evaluate(context)
         await run(database, "UPDATE incidents SET opened_at = :at, last_breach_at = :at, "
                             "last_told_at = :at", at=at + ahead)  # fmt: skip
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         # However far ahead the clock was: what comes now is later than the incident.
         [[opened_at]] = rows(database_url, "SELECT opened_at FROM incidents")
         assert opened_at <= now()
@@ -107,19 +107,19 @@ async def test_an_incident_opened_in_the_future_does_not_outlast_it(
                             "recorded_at = recorded_at - interval '1 hour'")  # fmt: skip
         await run(database, "UPDATE incidents SET opened_at = opened_at - interval '50 min'")
         await add(database, *(one for nth in range(3) for one in round_at(now() - nth * EVERY)))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     [[resolved_at]] = rows(database_url, "SELECT resolved_at FROM incidents WHERE rule = 'down'")
     assert resolved_at is not None
 
 
 async def test_a_notice_says_so_once(database: Database, database_url: str, tmp_path: Path) -> None:
     await add(database, *round_at(now() + timedelta(hours=3)))
-    async with watching(settings(tmp_path), database) as watch:
-        assert await clock.check(watch, correct=True)
-        assert not await clock.check(watch, correct=False)
-    [[status, said]] = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
+    async with watching(settings(tmp_path), database) as context:
+        assert await clock_check.check(context, correct=True)
+        assert not await clock_check.check(context, correct=False)
+    [[status, reported]] = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
     assert status == "NOTICE"
-    assert said.startswith("Observations are dated up to 2 h in the future. A clock was ahead")
+    assert reported.startswith("Observations are dated up to 2 h in the future. A clock was ahead")
 
 
 async def pass_time(database: Database, span: timedelta) -> None:
@@ -141,12 +141,12 @@ async def test_rows_of_the_future_are_not_judged_when_their_time_comes(
     later = now() + ahead
     await add(database, *(one for nth in range(3)
                           for one in round_at(later - nth * timedelta(seconds=30))))  # fmt: skip
-    async with watching(settings(tmp_path), database) as watch:
-        await clock.check(watch, correct=False)
+    async with watching(settings(tmp_path), database) as context:
+        await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         at = now() - timedelta(minutes=1)
         await add(database, *(one for nth in range(3) for one in broken(at - nth * EVERY)))
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
 
 
@@ -156,13 +156,13 @@ async def test_slots_of_the_future_are_free_when_their_time_comes(
 ) -> None:
     slot = now() + ahead
     async with database.begin() as connection:
-        await slots.claim(connection, "rag", "local", slot, "w1")
+        await round_slots.claim(connection, "rag", "local", slot, "w1")
     await add(database, *round_at(slot))
-    async with watching(settings(tmp_path), database) as watch:
-        await clock.check(watch, correct=False)
+    async with watching(settings(tmp_path), database) as context:
+        await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         async with database.begin() as connection:
-            assert await slots.claim(connection, "rag", "local", slot - ahead, "w1")
+            assert await round_slots.claim(connection, "rag", "local", slot - ahead, "w1")
             assert await observations.add(connection, round_at(slot - ahead)) == 2
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
@@ -171,14 +171,14 @@ async def test_probes_set_aside_count_for_the_budget_of_the_day(
     database: Database, tmp_path: Path
 ) -> None:
     await add(database, *round_at(now() + timedelta(days=2), cost_usd=Decimal("0.25")))
-    async with watching(settings(tmp_path), database) as watch:
-        await clock.check(watch, correct=False)
+    async with watching(settings(tmp_path), database) as context:
+        await clock_check.check(context, correct=False)
         async with database.begin() as connection:
-            spent = await budget.today(connection)
+            spent = await budget_used.today(connection)
     assert (spent.usd, spent.count) == (Decimal("0.50"), 2)
 
 
-async def step_ahead(database: Database, by: timedelta, *seen_by: Watch) -> None:
+async def step_ahead(database: Database, by: timedelta, *seen_by: WorkerContext) -> None:
     """The database's clock jumps ahead: all it holds and all that was seen is so much older."""
     await run(database, "UPDATE misdated_observations SET started_at = started_at - :by, "
               "noticed_at = noticed_at - :by, observation = observation || jsonb_build_object("
@@ -204,17 +204,17 @@ async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
     """
     behind = timedelta(hours=1)
     every_column = "SELECT to_jsonb(o) FROM observations AS o ORDER BY query"
-    async with watching(settings(tmp_path), database) as watch:
-        another = replace(watch, clock=ClockHistory(boot="another machine"))
-        restarted = replace(watch, clock=ClockHistory())
-        await clock.check(another, correct=False)
+    async with watching(settings(tmp_path), database) as context:
+        another = replace(context, clock=ClockHistory(boot="another machine"))
+        restarted = replace(context, clock=ClockHistory())
+        await clock_check.check(another, correct=False)
         await add(database, *round_at(now() + behind - timedelta(minutes=1)))
         before = rows(database_url, every_column)
-        await clock.check(watch, correct=True)
+        await clock_check.check(context, correct=True)
         assert rows(database_url, every_column) == []
-        await step_ahead(database, behind, watch, another)
-        chosen = {"the same": watch, "another": another, "restarted": restarted}[restored_by]
-        await clock.check(chosen, correct=False)
+        await step_ahead(database, behind, context, another)
+        chosen = {"the same": context, "another": another, "restarted": restarted}[restored_by]
+        await clock_check.check(chosen, correct=False)
     instants = {"slot", "started_at", "recorded_at"}
     facts = [{k: v for k, v in row.items() if k not in instants} for [row] in before]
     after = [row for [row] in rows(database_url, every_column)]
@@ -229,13 +229,13 @@ async def test_rows_of_the_future_are_not_restored_by_a_step_they_do_not_belong_
 ) -> None:
     """Set aside before the clock fell behind, and dated later than the step reaches."""
     await add(database, *round_at(now() + timedelta(hours=3)))
-    async with watching(settings(tmp_path), database) as watch:
-        late = replace(watch, clock=ClockHistory(boot="began later"))
-        await clock.check(watch, correct=True)
-        await clock.check(late, correct=True)
-        await step_ahead(database, timedelta(hours=1), watch, late)
-        await clock.check(late, correct=False)  # it began after they were noticed
-        await clock.check(watch, correct=False)  # they are of two hours later still
+    async with watching(settings(tmp_path), database) as context:
+        late = replace(context, clock=ClockHistory(boot="began later"))
+        await clock_check.check(context, correct=True)
+        await clock_check.check(late, correct=True)
+        await step_ahead(database, timedelta(hours=1), context, late)
+        await clock_check.check(late, correct=False)  # it began after they were noticed
+        await clock_check.check(context, correct=False)  # they are of two hours later still
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
 
@@ -245,8 +245,8 @@ async def test_a_worker_that_is_always_a_little_ahead_keeps_its_rows(
     at = now() + timedelta(minutes=1)
     async with database.begin() as connection:
         await observations.add(connection, round_at(at, worker="w7"))
-    async with watching(settings(tmp_path), database) as watch:
-        await clock.check(watch, correct=True)
+    async with watching(settings(tmp_path), database) as context:
+        await clock_check.check(context, correct=True)
     assert rows(database_url, "SELECT count(*) FROM observations") == [(2,)]
 
 
@@ -266,24 +266,24 @@ async def test_a_worker_whose_clock_is_ahead_of_the_databases_is_named(
     at = now() + timedelta(hours=3)
     async with database.begin() as connection:
         await observations.add(connection, [observation(slot=at, started_at=at, worker="w7")])
-    async with watching(settings(tmp_path), database) as watch:
-        assert await clock.check(watch, correct=False)
-    [[said]] = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
-    assert "The clock of worker w7 is ahead of the database's." in said
+    async with watching(settings(tmp_path), database) as context:
+        assert await clock_check.check(context, correct=False)
+    [[reported]] = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
+    assert "The clock of worker w7 is ahead of the database's." in reported
 
 
 async def test_clocks_that_agree_say_nothing_and_change_nothing(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await add(database, *round_at(now()))
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await slots.claim(connection, "rag", "local", now() - EVERY, "w1")
+            await round_slots.claim(connection, "rag", "local", now() - EVERY, "w1")
             await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=now() + timedelta(days=3))  # fmt: skip
             await outbox.add(connection, notice(number=None), incident=None)
             assert await clocks.correct(connection) == 0
-        assert not await clock.check(watch, correct=True)
+        assert not await clock_check.check(context, correct=True)
     assert rows(database_url, "SELECT until > now() + interval '2 days' FROM mutes") == [(True,)]
 
 
@@ -292,9 +292,9 @@ async def test_state_of_the_future_is_set_to_now(
     database: Database, database_url: str, tmp_path: Path, ahead: timedelta
 ) -> None:
     at = now() + ahead
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await slots.claim(connection, "rag", "local", at, "w1")
+            await round_slots.claim(connection, "rag", "local", at, "w1")
             await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=at + timedelta(hours=2))  # fmt: skip
         await run(database, "UPDATE mutes SET muted_at = :at", at=at)
@@ -302,7 +302,7 @@ async def test_state_of_the_future_is_set_to_now(
                             "facts) VALUES ('rag', 'u', :at, :at, '{}', '{}')", at=at)  # fmt: skip
         await run(database, "UPDATE report_state SET hours_until = :at, seen_until = :at, "
                             "days_until = CAST(:at AS date), raw_since = :at", at=at)  # fmt: skip
-        await clock.check(watch, correct=True)
+        await clock_check.check(context, correct=True)
     assert rows(database_url, "SELECT * FROM slots") == []
     held = "SELECT until - now() BETWEEN '1 h 55 min' AND '2 h', muted_at <= now() FROM mutes"
     assert rows(database_url, held) == [(True, True)]
@@ -335,9 +335,9 @@ async def test_a_lease_of_the_future_is_no_sign_of_life(database: Database) -> N
     await run(database, "INSERT INTO leases (name, holder, until, fence) VALUES "
                         "('evaluate', 'gone', now() + interval '730 days', 1)")  # fmt: skip
     async with database.begin() as connection:
-        assert not await cycles.evaluated(connection)
+        assert not await rounds.evaluated(connection)
         await connection.execute(text("UPDATE leases SET until = now() + interval '10 seconds'"))
-        assert await cycles.evaluated(connection)
+        assert await rounds.evaluated(connection)
 
 
 async def test_a_clock_two_years_ahead_deletes_nothing(
@@ -351,11 +351,11 @@ async def test_a_clock_two_years_ahead_deletes_nothing(
                         "days_until = CAST(now() AS date)")  # fmt: skip
     count = "SELECT count(*), count(answer_excerpt) FROM observations"
     standing_in = watch(database)
-    assert await rolling._forget(standing_in) == 0
+    assert await rollups._forget(standing_in) == 0
     assert rows(database_url, count) == [(42, 42)]
     # Rows have come for a week since: it was an absence.
     await add(database, *round_at(now() - timedelta(days=3)))
-    assert await rolling._forget(standing_in) == 40
+    assert await rollups._forget(standing_in) == 40
     assert rows(database_url, count) == [(4, 4)]
 
 
@@ -392,7 +392,7 @@ async def test_a_page_for_backtest_ends_at_now(database: Database) -> None:
 async def test_an_export_ends_at_now(database: Database, database_url: str) -> None:
     at = now()
     await add(database, *round_at(at - EVERY), *round_at(at + timedelta(hours=1)))
-    with exporting.observed(database_url, timedelta(days=1)) as stream:
+    with export_rows.observed(database_url, timedelta(days=1)) as stream:
         assert sum(len(page) for page in stream.pages) == 2
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 from sqlalchemy import make_url, text
 
-from monitor.store import Away, Database, DatabaseBusy, engine, short_waits
-from monitor.store.engine import POOL_SIZE
+from monitor.storage import Database, DatabaseBusy, DatabaseUnavailable, engine, short_waits
+from monitor.storage.engine import POOL_SIZE
 from tests.contract.test_outage import Doors
 from tests.e2e.rig import rows
 from tests.serving import serving
@@ -73,7 +73,7 @@ async def test_our_own_deadline_leaks_none_either(database_url: str) -> None:
     database = Database(database_url, deadline_s=0.3, rest_s=0)
 
     async def too_slow() -> None:
-        with pytest.raises(Away):
+        with pytest.raises(DatabaseUnavailable):
             async with database.begin() as connection:
                 await connection.execute(SLOW)
 
@@ -137,10 +137,10 @@ async def test_what_can_do_without_waits_seconds_for_a_server_that_answers_nothi
     holders = [asyncio.create_task(hold()) for _ in range(POOL_SIZE)]
     async with asyncio.timeout(60):
         await held.wait()
-        with pytest.raises(Away, match="no statement was answered for"):
+        with pytest.raises(DatabaseUnavailable, match="no statement was answered for"):
             await waits()
         monkeypatch.setattr(engine, "SEAT_S", 600)
-        with pytest.raises(Away):  # at once: nothing was answered since
+        with pytest.raises(DatabaseUnavailable):  # at once: nothing was answered since
             await waits()
         again.set()
         await answered.wait()
@@ -166,7 +166,7 @@ async def test_a_connection_that_became_read_only_is_discarded_with_its_pool(
             await connection.execute(text("UPDATE channels SET paused_until = NULL"))
 
     refused = await asyncio.gather(*(write() for _ in range(6)), return_exceptions=True)
-    assert [type(error) for error in refused] == [Away] * 6
+    assert [type(error) for error in refused] == [DatabaseUnavailable] * 6
     await asyncio.to_thread(doors.default_read_only, False)  # those connected are not told
     await write()
     await database.close()
@@ -178,7 +178,7 @@ async def test_a_database_for_writing_is_unavailable_while_it_is_read_only(
     doors = Doors(database_url)
     database, reader = Database(database_url, writes=True), Database(database_url)
     await asyncio.to_thread(doors.read_only, True)
-    with pytest.raises(Away, match="read-only"):
+    with pytest.raises(DatabaseUnavailable, match="read-only"):
         async with database.begin():
             pass
     async with reader.begin() as connection:
@@ -239,7 +239,7 @@ async def test_a_transaction_that_does_nothing_is_ended_and_its_locks_are_free(
                 await waiting.execute(text("UPDATE channels SET paused_until = NULL"))
             await connection.execute(ONE)
 
-    with pytest.raises(Away):
+    with pytest.raises(DatabaseUnavailable):
         await do_nothing_for_long()
     async with one.begin() as connection:
         assert await connection.scalar(ONE) == 1
@@ -261,7 +261,7 @@ async def test_a_server_that_takes_connections_and_says_nothing_costs_no_socket(
         callers.discard(writer)
 
     async def nobody(database: Database) -> None:
-        with pytest.raises(Away):
+        with pytest.raises(DatabaseUnavailable):
             async with database.begin():
                 pass
 
@@ -283,7 +283,7 @@ async def test_a_server_that_takes_connections_and_says_nothing_costs_no_socket(
 
 
 def test_an_address_may_choose_its_schemas() -> None:
-    from monitor.store.session import search_path
+    from monitor.storage.session import search_path
 
     base = make_url("postgresql://u@h/d")
     assert search_path(str(base)) == '"$user", public'

@@ -125,13 +125,13 @@ def test_the_limit_is_shorter_than_what_a_neighbour_may_wait() -> None:
 def test_garbage_of_the_process_is_not_collected_within_limited_work() -> None:
     started: list[str] = []
 
-    def watch(phase: str, info: dict[str, int]) -> None:
+    def context(phase: str, info: dict[str, int]) -> None:
         started.append(phase)
 
     def work() -> int:
         return len([[] for _ in range(20_000)])
 
-    gc.callbacks.append(watch)
+    gc.callbacks.append(context)
     try:
         assert limited(work) == 20_000
         assert started == []
@@ -139,4 +139,4 @@ def test_garbage_of_the_process_is_not_collected_within_limited_work() -> None:
         work()
         assert started
     finally:
-        gc.callbacks.remove(watch)
+        gc.callbacks.remove(context)

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from monitor.domain import Identity
-from monitor.store import Database, roles
+from monitor.storage import Database, roles
 from tests.contract.past import add, asked, roll
 from tests.contract.test_roles import as_role
 from tests.seeds import seed
@@ -130,14 +130,14 @@ def test_every_series_is_exported_and_every_exported_one_is_shown() -> None:
     families = text_string_to_metric_families(metrics().page()[1].decode())
     exported = {sample.name for family in families for sample in family.samples}
     board = dashboard("prometheus")
-    asked = {
+    requested = {
         name for panel in board["panels"] for target in panel["targets"]
         for name in named(target["expr"])
     }  # fmt: skip
-    asked |= {n for v in board["templating"]["list"] for n in named(v["query"])}
-    assert asked - exported == set()
+    requested |= {n for v in board["templating"]["list"] for n in named(v["query"])}
+    assert requested - exported == set()
     plain = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exported}
-    shown = {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked}
+    shown = {re.sub(r"_(bucket|count|sum)$", "", name) for name in requested}
     assert plain - shown == {"monitor_probe_budget_left_probes"}
 
 

@@ -4,19 +4,19 @@ import asyncio
 
 import pytest
 
-from monitor.demo.performance import Pace
-from monitor.demo.service import Service
-from monitor.demo.situations import Situation
+from monitor.simulator.service import SimulatedService
+from monitor.simulator.situations import ServiceSituation
+from monitor.simulator.stream_player import PlaybackPace
 from tests.contract.strict_stream import asking, exchange, get, parse, split
 
-AT_ONCE = Pace(0, 0)
-UNHURRIED = Pace(0, 0.3)  # an answer to KBLI? takes about a second
-STATES = Situation
+AT_ONCE = PlaybackPace(0, 0)
+UNHURRIED = PlaybackPace(0, 0.3)  # an answer to KBLI? takes about a second
+STATES = ServiceSituation
 STREAM = "/bali-zero/chat-stream"
 
 
-def service(situation=Situation.HEALTHY, **options):
-    return Service(situation, **{"pace": AT_ONCE, "rate_limited": False, **options})
+def service(situation=ServiceSituation.HEALTHY, **options):
+    return SimulatedService(situation, **{"pace": AT_ONCE, "rate_limited": False, **options})
 
 
 async def reply(simulated, target, *headers, method="GET", body=b""):
@@ -60,9 +60,9 @@ async def test_a_running_answer_is_finished_by_a_deploy_and_cut_by_a_death(situa
         running = asyncio.create_task(exchange(simulated.url, asking("KBLI?")))
         await asyncio.sleep(0.2)
         simulated.situation = situation
-        heard = parse(await running)
-    assert heard.shape.endswith("ksd" if finished else "x")
-    assert heard.number > 5
+        received = parse(await running)
+    assert received.shape.endswith("ksd" if finished else "x")
+    assert received.number > 5
 
 
 async def test_an_idle_connection_is_closed_by_a_deploy():

@@ -4,28 +4,30 @@ import json
 
 import pytest
 
-from monitor.demo.account import Account
-from monitor.demo.performance import Pace
-from monitor.demo.play import Play
-from monitor.demo.service import Service
-from monitor.demo.situations import Situation
+from monitor.simulator.provider_account import SimulatedAccount
+from monitor.simulator.service import SimulatedService
+from monitor.simulator.service_state import ServiceState
+from monitor.simulator.situations import ServiceSituation
+from monitor.simulator.stream_player import PlaybackPace
 from tests.contract.strict_stream import asking, exchange, get, parse, split
 
-AT_ONCE = Pace(0, 0)
-STATES = Situation
+AT_ONCE = PlaybackPace(0, 0)
+STATES = ServiceSituation
 STREAM, CHAT, KEY = "/bali-zero/chat-stream", "/bali-zero/chat", "/openrouter/api/v1/key"
 
 
-def service(situation=Situation.HEALTHY, **options):
-    return Service(situation, **{"pace": AT_ONCE, "rate_limited": False, **options})
+def service(situation=ServiceSituation.HEALTHY, **options):
+    return SimulatedService(situation, **{"pace": AT_ONCE, "rate_limited": False, **options})
 
 
 async def reply(simulated, target, *headers, method="GET", body=b""):
     return split(await exchange(simulated.url, get(target, *headers, method=method, body=body)))
 
 
-async def ask_in_one_piece(simulated, **said):
-    status, _, body = await reply(simulated, CHAT, method="POST", body=json.dumps(said).encode())
+async def ask_in_one_piece(simulated, **reported):
+    status, _, body = await reply(
+        simulated, CHAT, method="POST", body=json.dumps(reported).encode()
+    )
     return status, json.loads(body)
 
 
@@ -35,10 +37,10 @@ async def test_health_says_healthy_whatever_happens_and_is_not_limited():
             status, headers, body = await reply(simulated, "/health")
     assert status == 200
     assert "x-ratelimit-limit" not in headers
-    told = json.loads(body)
-    assert (told["status"], told["version"]) == ("healthy", "v100-perfect")
-    assert told["postgresql"] is True
-    assert told["ai"] == {"claude_haiku_available": False, "has_ai": False}
+    notified = json.loads(body)
+    assert (notified["status"], notified["version"]) == ("healthy", "v100-perfect")
+    assert notified["postgresql"] is True
+    assert notified["ai"] == {"claude_haiku_available": False, "has_ai": False}
 
 
 @pytest.mark.parametrize(
@@ -68,9 +70,9 @@ async def test_unavailable_is_a_503_and_shows_in_the_warm_up_only():
     detail = b'{"detail":"Intelligent Router not available - Claude AI required"}'
     async with service(STATES.UNAVAILABLE) as simulated:
         assert (await reply(simulated, f"{STREAM}?query=Hi"))[::2] == (503, detail)
-        told = json.loads((await reply(simulated, "/warmup/stats"))[2])
-    assert told["healthy"] is True
-    assert told["services"]["intelligent_router"] is False
+        notified = json.loads((await reply(simulated, "/warmup/stats"))[2])
+    assert notified["healthy"] is True
+    assert notified["services"]["intelligent_router"] is False
 
 
 async def test_the_blocking_endpoint_lies_in_ai_used_and_is_true_in_model_used():
@@ -80,7 +82,7 @@ async def test_the_blocking_endpoint_lies_in_ai_used_and_is_true_in_model_used()
         simulated.situation = STATES.KEY_REJECTED
         haiku = await ask_in_one_piece(simulated, query="KBLI?")
     assert [status for status, _ in (llama, by_design, haiku)] == [200, 200, 200]
-    assert [told["ai_used"] for _, told in (llama, by_design, haiku)] == ["haiku"] * 3
+    assert [notified["ai_used"] for _, notified in (llama, by_design, haiku)] == ["haiku"] * 3
     assert llama[1]["model_used"] == "meta-llama/llama-4-scout"
     assert llama[1]["usage"]["input_tokens"] == 587
     assert (llama[1]["sources"], llama[1]["used_rag"]) == (None, False)
@@ -94,22 +96,22 @@ async def test_the_blocking_endpoint_lies_in_ai_used_and_is_true_in_model_used()
 @pytest.mark.parametrize("body", [b"", b"{", b"[1]", b"{}", b'{"query": 1}'])
 async def test_the_blocking_endpoint_wants_a_query(body):
     async with service() as simulated:
-        status, _, told = await reply(simulated, CHAT, method="POST", body=body)
+        status, _, notified = await reply(simulated, CHAT, method="POST", body=body)
     assert status == 422
-    assert isinstance(json.loads(told)["detail"], list)
+    assert isinstance(json.loads(notified)["detail"], list)
 
 
 async def test_the_blocking_endpoint_fails_with_a_500():
     async with service(STATES.BOTH_REJECTED) as simulated:
-        status, told = await ask_in_one_piece(simulated, query="Hi")
+        status, notified = await ask_in_one_piece(simulated, query="Hi")
     assert status == 500
-    assert told["detail"].startswith("Chat failed: Routing failed: Error code: 401 - {'type'")
+    assert notified["detail"].startswith("Chat failed: Routing failed: Error code: 401 - {'type'")
 
 
 async def test_the_account_is_charged_by_the_expected_model_only_and_rejects_with_the_key():
-    account = Account(expires_at="2025-11-06T22:00:00Z")
+    account = SimulatedAccount(expires_at="2025-11-06T22:00:00Z")
     bearer = "Authorization: Bearer sk-or-demo"
-    async with service(play=Play(account=account)) as simulated:
+    async with service(play=ServiceState(account=account)) as simulated:
         assert (await reply(simulated, KEY))[0] == 401
         before = json.loads((await reply(simulated, KEY, bearer))[2])["data"]
         await exchange(simulated.url, asking("Hi"))

@@ -10,23 +10,23 @@ from random import Random
 
 import pytest
 
-from monitor.demo.performance import Pace, perform
-from monitor.demo.play import Play
-from monitor.demo.script import Asked
-from monitor.demo.service import Service
-from monitor.demo.situations import COURSES, Situation, Speaker
+from monitor.simulator.answer_plan import AnswerRequest
+from monitor.simulator.service import SimulatedService
+from monitor.simulator.service_state import ServiceState
+from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
+from monitor.simulator.stream_player import PlaybackPace, play_stream
 from tests.contract.strict_stream import asking, dechunked, exchange, get, parse, split
 
-AT_ONCE = Pace(0, 0)
+AT_ONCE = PlaybackPace(0, 0)
 NOW = 1762470000.25
-STATES = Situation
-LLAMA, HAIKU = Speaker.LLAMA, Speaker.HAIKU
+STATES = ServiceSituation
+LLAMA, HAIKU = SimulatedModel.LLAMA, SimulatedModel.HAIKU
 IDENTITY = "Who are you? Which AI model are you?"
 
 
-def service(situation=Situation.HEALTHY, **options):
+def service(situation=ServiceSituation.HEALTHY, **options):
     options = {"pace": AT_ONCE, "rate_limited": False, "clock": lambda: NOW, **options}
-    return Service(situation, **options)
+    return SimulatedService(situation, **options)
 
 
 async def test_an_empty_stream_is_these_bytes():
@@ -94,8 +94,8 @@ async def test_an_empty_query_gets_a_real_answer():
 )
 async def test_each_situation_follows_the_grammar(situation, query, shape, served):
     async with service(situation) as simulated:
-        heard = parse(await exchange(simulated.url, asking(query)))
-    assert re.fullmatch(shape.replace(" ", ""), heard.shape), heard.shape
+        received = parse(await exchange(simulated.url, asking(query)))
+    assert re.fullmatch(shape.replace(" ", ""), received.shape), received.shape
     assert set(simulated.play.served) == served
 
 
@@ -118,16 +118,16 @@ async def test_each_situation_follows_the_grammar(situation, query, shape, serve
 )
 async def test_an_error_tells_only_what_the_fallback_said(situation, number, error):
     async with service(situation) as simulated:
-        heard = parse(await exchange(simulated.url, asking("Hi")))
-    told = {"error": error, "done": True, "sequenceNumber": number, "timestamp": NOW}
-    assert heard.data[-1] == told
+        received = parse(await exchange(simulated.url, asking("Hi")))
+    notified = {"error": error, "done": True, "sequenceNumber": number, "timestamp": NOW}
+    assert received.data[-1] == notified
 
 
 async def test_a_switch_appends_a_whole_second_answer_without_a_seam():
     async with service(STATES.SWITCH, seed=1) as simulated:
-        heard = parse(await exchange(simulated.url, asking("Hi")))
-    assert heard.text.startswith("Hey there! 👋 WelcomeGood to hear from you. I'm ZANTARA")
-    assert heard.text.endswith("What can I do for you?")
+        received = parse(await exchange(simulated.url, asking("Hi")))
+    assert received.text.startswith("Hey there! 👋 WelcomeGood to hear from you. I'm ZANTARA")
+    assert received.text.endswith("What can I do for you?")
 
 
 async def test_emoji_travel_as_surrogate_pairs():
@@ -138,42 +138,47 @@ async def test_emoji_travel_as_surrogate_pairs():
 
 
 async def test_nothing_on_the_wire_names_the_model_unless_it_says_so_itself():
-    words = re.compile(rb"llama|meta|haiku|claude|anthropic|openrouter|token|usage|cost", re.I)
+    text = re.compile(rb"llama|meta|haiku|claude|anthropic|openrouter|token|usage|cost", re.I)
     for situation in (STATES.HEALTHY, STATES.KEY_REJECTED):
-        async with service(situation, play=Play(candour={})) as simulated:
+        async with service(situation, play=ServiceState(candour={})) as simulated:
             for query in ("Hi", "Hello there", "KBLI?", IDENTITY):
                 received = await exchange(simulated.url, asking(query))
-                assert not words.search(received), words.search(received)
-    async with service(STATES.KEY_REJECTED, play=Play(candour={HAIKU: 1.0})) as simulated:
-        heard = parse(await exchange(simulated.url, asking(IDENTITY)))
-    assert heard.text.startswith("I'm Claude, an AI created by Anthropic")
+                assert not text.search(received), text.search(received)
+    async with service(STATES.KEY_REJECTED, play=ServiceState(candour={HAIKU: 1.0})) as simulated:
+        parsed = parse(await exchange(simulated.url, asking(IDENTITY)))
+    assert parsed.text.startswith("I'm Claude, an AI created by Anthropic")
 
 
 async def test_a_reconnection_is_acknowledged():
     headers = ("X-Reconnection: true", "X-Continuity-Id: abc-1")
     async with service() as simulated:
-        heard = parse(await exchange(simulated.url, asking("Hi", *headers)))
-    assert heard.shape.startswith("pppct")
-    told = {"type": "continuity_check", "streamId": "abc-1", "sequenceNumber": 0, "timestamp": NOW}
-    assert heard.data[0] == told
+        received = parse(await exchange(simulated.url, asking("Hi", *headers)))
+    assert received.shape.startswith("pppct")
+    notified = {
+        "type": "continuity_check",
+        "streamId": "abc-1",
+        "sequenceNumber": 0,
+        "timestamp": NOW,
+    }
+    assert received.data[0] == notified
 
 
 async def test_numbers_and_duration_agree_with_the_clock():
     async with service(clock=iter(NOW + n for n in range(10_000)).__next__) as simulated:
-        heard = parse(await exchange(simulated.url, asking("Hi")))
-    done, first = heard.data[-1], heard.data[0]
+        received = parse(await exchange(simulated.url, asking("Hi")))
+    done, first = received.data[-1], received.data[0]
     began = done["timestamp"] - done["streamDuration"]
     assert first["timestamp"] - began == 4  # three pings and one text were cut since
-    assert done["sequenceNumber"] == heard.number
+    assert done["sequenceNumber"] == received.number
 
 
 async def test_one_seed_gives_one_answer_and_seeds_differ():
-    async def said(seed):
+    async def reported(seed):
         async with service(seed=seed) as simulated:
             return [parse(await exchange(simulated.url, asking("KBLI?"))).text for _ in "12"]
 
-    assert await said(1) == await said(1)
-    assert len({text for seed in range(6) for text in await said(seed)}) == 12
+    assert await reported(1) == await reported(1)
+    assert len({text for seed in range(6) for text in await reported(seed)}) == 12
 
 
 class Segments:
@@ -191,8 +196,10 @@ class Segments:
 
 async def test_blocks_share_segments_and_are_split_across_them():
     segments = Segments()
-    asked = Asked(query="KBLI?", draw=Random(1), candour={})
-    await perform(segments, COURSES[STATES.HEALTHY], asked=asked, pace=AT_ONCE, clock=lambda: NOW)
+    requested = AnswerRequest(query="KBLI?", draw=Random(1), candour={})
+    await play_stream(
+        segments, COURSES[STATES.HEALTHY], requested=requested, pace=AT_ONCE, clock=lambda: NOW
+    )
     blocks = [written.count(b"\n\n") for written in segments.written]
     assert max(blocks) >= 2
     assert any(not written.endswith(b"\r\n") for written in segments.written)
@@ -200,7 +207,7 @@ async def test_blocks_share_segments_and_are_split_across_them():
 
 
 async def test_an_intermittent_fallback_takes_its_share():
-    async with service(STATES.INTERMITTENT, play=Play(share=0.25)) as simulated:
+    async with service(STATES.INTERMITTENT, play=ServiceState(share=0.25)) as simulated:
         for _ in range(40):
             parse(await exchange(simulated.url, asking("Hi")))
     assert 5 <= simulated.play.served[HAIKU] <= 15
@@ -209,7 +216,7 @@ async def test_an_intermittent_fallback_takes_its_share():
 
 async def test_the_module_serves_as_a_process_and_is_controlled_from_another():
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "monitor.demo.service", "--pace", "0", "--seed", "3",
+        sys.executable, "-m", "monitor.simulator.service", "--pace", "0", "--seed", "3",
         "--situation", "key_rejected", "--no-rate-limit",
         stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2],
     )  # fmt: skip
@@ -220,9 +227,9 @@ async def test_the_module_serves_as_a_process_and_is_controlled_from_another():
         changed = await exchange(control, get("/control", method="POST", body=wanted))
         assert json.loads(split(changed)[2])["situation"] == "healthy"
         await exchange(url, asking("Hi"))
-        told = json.loads(split(await exchange(control, get("/control")))[2])
+        notified = json.loads(split(await exchange(control, get("/control")))[2])
     finally:
         process.terminate()
         await process.wait()
-    assert told["served"] == {"haiku": 1, "llama": 1}
-    assert Counter(told["candour"]) == {"haiku": 1.0}
+    assert notified["served"] == {"haiku": 1, "llama": 1}
+    assert Counter(notified["candour"]) == {"haiku": 1.0}

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from monitor.demo.acts import ACTS, PROBES, TRY
-from monitor.demo.performance import Pace
-from monitor.demo.story import Staging, play
+from monitor.demo.scenario import ACTS, PROBES, TRY
+from monitor.demo.story import StorySettings, play
+from monitor.simulator.stream_player import PlaybackPace
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
@@ -26,11 +26,13 @@ DRIVER = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from monitor.demo.performance import Pace
-from monitor.demo.story import Staging, play
+from monitor.demo.story import StorySettings, play
+from monitor.simulator.stream_player import PlaybackPace
 from tests.contract.test_demo_story import QUICK
 command = (sys.executable, *sys.argv[3:])
-staging = Staging(acts=QUICK, command=command, baseline=None, pace=Pace(0, 0))
+staging = StorySettings(
+    acts=QUICK, command=command, baseline=None, pace=PlaybackPace(0, 0)
+)
 sys.exit(play(Path(sys.argv[1]), keep=sys.argv[2] == "keep", show=Console(width=100),
               query=lambda sql: [], psql="psql -h here", staging=staging))
 """
@@ -39,10 +41,10 @@ sys.exit(play(Path(sys.argv[1]), keep=sys.argv[2] == "keep", show=Console(width=
 def played(home, mode, *, acts=QUICK):
     """Exit status and everything shown."""
     shown = io.StringIO()
-    asked = []
+    requested = []
 
     def query(sql):
-        asked.append(sql)
+        requested.append(sql)
         os.kill(int((home / "pid").read_text()), 0)  # the worker still lives
         return [(datetime.now(UTC), 1100.0, "expected", Decimal("0.000164"))] * 2
 
@@ -52,11 +54,14 @@ def played(home, mode, *, acts=QUICK):
         show=Console(file=shown, width=100),
         query=query,
         psql="psql -h here",
-        staging=Staging(
-            acts=acts, command=(sys.executable, STAND_IN, mode), baseline=None, pace=Pace(0, 0)
+        staging=StorySettings(
+            acts=acts,
+            command=(sys.executable, STAND_IN, mode),
+            baseline=None,
+            pace=PlaybackPace(0, 0),
         ),
     )
-    assert asked == ([] if status else [PROBES])
+    assert requested == ([] if status else [PROBES])
     return status, shown.getvalue()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.commands import derive
+from monitor.cli import derive
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -20,7 +20,7 @@ from monitor.domain import (
     Observation,
     Usage,
 )
-from monitor.store import Database, observations, receipts
+from monitor.storage import Database, observations, receipt_rows
 from tests.e2e.rig import configuration, rows
 from tests.facts import HAIKU, LLAMA, observation
 
@@ -72,21 +72,21 @@ async def _stored(url: str, seen: Sequence[Observation], records: Any) -> None:
     database = Database(url)
     async with database.begin() as connection:
         await observations.add(connection, seen)
-        await receipts.expect(connection, within=timedelta(days=1))
+        await receipt_rows.expect(connection, within=timedelta(days=1))
         for generation, record in records:
-            await receipts.keep(connection, generation, record)
+            await receipt_rows.keep(connection, generation, record)
     await database.close()
 
 
 def test_names_that_are_known_now_are_judged_and_priced(derived: Any, database_url: str) -> None:
-    told = derived(series([said(LLAMA), said("claude-haiku-4.5"), said("claude-haiku-4.5")]))
+    notified = derived(series([said(LLAMA), said("claude-haiku-4.5"), said("claude-haiku-4.5")]))
     llama = (Decimal("0.000176"), "estimated")  # 1000 × $0.08 + 200 × $0.48, the shipped price
     first, second, third = rows(database_url, ROWS)
     assert first[:2] == ("expected", LLAMA)
     assert second == third == ("fallback", "claude-haiku-4.5", Decimal("0.002"), "estimated")
     assert first[2] > 0
     assert first[3] == llama[1]
-    head, *lines = told.splitlines()
+    head, *lines = notified.splitlines()
     assert head == "rag: 3 of 3 observations are judged otherwise now"
     assert lines[:2] == ["  identity: unknown → fallback: 2", "  identity: unknown → expected: 1"]
     assert "  model: model not identified → claude-haiku-4.5: 2" in lines
@@ -108,10 +108,10 @@ ENDS = "SELECT cost_usd, cost_low_usd, cost_high_usd FROM observations ORDER BY 
 def test_answers_of_unknown_model_are_priced_as_a_range(derived: Any, database_url: str) -> None:
     changed = said("", identity=Identity.CHANGED)
     silent = said("", pieces=0, answer_tokens=None)
-    told = derived(series([said(""), changed, silent]), more=PRICES)
+    notified = derived(series([said(""), changed, silent]), more=PRICES)
     ends = (None, Decimal("0.00024"), Decimal("0.002"))  # 1,200 × $0.20; 1,000 × $1 + 200 × $5
     assert rows(database_url, ENDS) == [ends, ends, (None, None, None)]
-    assert told.splitlines()[1:] == [
+    assert notified.splitlines()[1:] == [
         "  cost: none, no one can tell which model answered → range, the model is unknown: 2",
         "  spent on them: $0.00 → between $0.00048 and $0.00400",
     ]
@@ -125,10 +125,10 @@ def test_a_model_that_is_known_now_has_a_cost_and_no_range(derived: Any, databas
     ranged = said(HAIKU, cost_reason="the model is unknown: priced as a range",
                   cost_low_usd=Decimal("0.00024"), cost_high_usd=Decimal("0.002"),
                   rates={"low_input": "0.20"})  # fmt: skip
-    told = derived(series([ranged]), more=PRICES)
+    notified = derived(series([ranged]), more=PRICES)
     assert rows(database_url, ENDS) == [(Decimal("0.002"), None, None)]
     assert rows(database_url, ROWS)[0][3] == "reported", "the range was one of reported tokens"
-    assert "  spent on them: between $0.00024 and $0.00200 → $0.002" in told.splitlines()
+    assert "  spent on them: between $0.00024 and $0.00200 → $0.002" in notified.splitlines()
 
 
 def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) -> None:
@@ -181,8 +181,8 @@ def test_a_model_without_a_price_has_none_and_an_unheard_probe_stays(
     unheard = said("acme/unheard-of-9b", pieces=0, prompt_tokens=None, answer_tokens=None,
                    cost_reason="no answer was heard")  # fmt: skip
     derived(series([said("acme/unheard-of-9b"), unheard]))
-    why = "SELECT cost_usd, cost_reason FROM observations ORDER BY slot"
-    assert rows(database_url, why) == [
+    reason = "SELECT cost_usd, cost_reason FROM observations ORDER BY slot"
+    assert rows(database_url, reason) == [
         (None, "no price for acme/unheard-of-9b"),
         (None, "no answer was heard"),
     ]
@@ -195,7 +195,9 @@ def test_what_only_the_stream_showed_stays_unless_a_receipt_knows_better(
     torn: Any = {"identity": Identity.FALLBACK, "model_detected": HAIKU, "confidence": 0.8,
                  "evidence": (second,), "claims": ()}  # fmt: skip
     known = (Claim(ClaimKind.FIELD, "id", "gen-1"),)
-    record = receipts.Record(Claim(ClaimKind.RECEIPT, "openrouter generation", LLAMA), Usage())
+    record = receipt_rows.ReceiptRecord(
+        Claim(ClaimKind.RECEIPT, "openrouter generation", LLAMA), Usage()
+    )
     seen = series([said("", **torn), said("", **torn | {"claims": known})])
     derived(seen, records=[("gen-1", record)])
     assert [row[:2] for row in rows(database_url, ROWS)] == [
@@ -208,8 +210,8 @@ def test_what_only_the_stream_showed_stays_unless_a_receipt_knows_better(
 
 def test_direct_answers_speak_again_in_their_order(derived: Any, database_url: str) -> None:
     """Three rounds in a row decide, and the third one first: as on the day itself."""
-    asked = said("", query="who", claims=(), evidence=(CLAUDE,))
-    derived(series([asked, asked, asked, asked]))
+    requested = said("", query="who", claims=(), evidence=(CLAUDE,))
+    derived(series([requested, requested, requested, requested]))
     assert [row[0] for row in rows(database_url, ROWS)] == [
         "unknown", "unknown", "fallback", "fallback",
     ]  # fmt: skip
@@ -219,8 +221,8 @@ def test_direct_answers_speak_again_in_their_order(derived: Any, database_url: s
 def test_what_is_older_or_of_another_target_stays(derived: Any, database_url: str) -> None:
     old = NOW - timedelta(days=2)
     other = said(HAIKU, target="gone")
-    told = derived([said(HAIKU, slot=old, started_at=old), other], since=timedelta(days=1))
-    assert told == "rag: 0 of 0 observations are judged otherwise now\n"
+    notified = derived([said(HAIKU, slot=old, started_at=old), other], since=timedelta(days=1))
+    assert notified == "rag: 0 of 0 observations are judged otherwise now\n"
     assert {row[0] for row in rows(database_url, ROWS)} == {"unknown"}
 
 
@@ -229,8 +231,8 @@ def test_many_are_derived_in_batches(
 ) -> None:
     monkeypatch.setattr(derive, "BATCH", 4)
     same_slot = [replace(said(HAIKU, query=f"q{n}"), id=observation().id) for n in range(8)]
-    told = derived([*same_slot, *series([said(SONNET)] * 3)])
-    assert told.startswith("rag: 11 of 11 observations are judged otherwise now\n")
+    notified = derived([*same_slot, *series([said(SONNET)] * 3)])
+    assert notified.startswith("rag: 11 of 11 observations are judged otherwise now\n")
 
 
 def test_an_unknown_target_is_refused_by_name(

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import make_url
 
-from monitor.demo.inbox import Inbox
-from monitor.domain import Stamp
-from monitor.jobs import charting, digesting, reporting, telling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Bot, Notifier
-from monitor.store import Database, roles
-from monitor.store import digesting as read_digest
+from monitor.domain import StampSource
+from monitor.notifications import Notifier, SlackBot
+from monitor.simulator.slack_server import SlackServer
+from monitor.storage import Database, roles
+from monitor.storage import digest_data as read_digest
+from monitor.worker import charts, delivery_job, digest_job, report_page
+from monitor.worker.context import WorkerContext
 from tests.contract.past import (
     EIGHT,
     YESTERDAY,
@@ -44,12 +44,12 @@ class Digester:
         self, now: datetime, notifier: Notifier | None = None, *, deliver: bool = False,
         **environ: str,
     ) -> bool:  # fmt: skip
-        self._patch.setattr(Watch, "now", staticmethod(lambda: now))
+        self._patch.setattr(WorkerContext, "now", staticmethod(lambda: now))
         configured = settings(self._home, **(AT_ONE | environ))
-        async with watching(configured, self.database, notifier) as watch:
-            news = await digesting.digest(watch)
+        async with watching(configured, self.database, notifier) as context:
+            news = await digest_job.digest(context)
             if deliver:
-                await telling.deliver(watch)
+                await delivery_job.deliver(context)
             return news
 
     async def told(self) -> Sequence[dict[str, Any]]:
@@ -107,7 +107,7 @@ async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester:
         digester.database,
         fell(early - timedelta(seconds=1)),  # a moment too old
         asked(early),
-        asked(EIGHT, ttft_ms=9000.0, stamp=Stamp.DEGRADED),
+        asked(EIGHT, ttft_ms=9000.0, stamp=StampSource.DEGRADED),
         asked(EIGHT, "kbli", origin="manual", ttft_ms=9000.0),
     )
     await run_in(
@@ -158,8 +158,8 @@ async def test_switched_off_or_too_late_it_is_not_told(digester: Digester) -> No
 async def test_slack_takes_it(digester: Digester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     await add(digester.database, *yesterday())
-    with Inbox() as inbox:
-        bot = Bot(inbox.token, "#alerts", base_url=inbox.api_url)
+    with SlackServer() as inbox:
+        bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
         assert await digester.run(ONE, bot, deliver=True)
         [message] = inbox.messages
     assert message.text.startswith("NOTICE digest · all: TTFT 1,267 ms of 1,200 ms, ")
@@ -179,9 +179,9 @@ async def test_the_role_that_runs_the_daemon_may_write_it(
     await add(owner, *yesterday())
     digester = Digester(writer, tmp_path, monkeypatch)
     assert await digester.run(ONE)
-    async with watching(settings(tmp_path), writer) as watch:
-        page = await reporting.page(
-            watch.database, watch.settings, length=charting.SPAN, now=watch.now()
+    async with watching(settings(tmp_path), writer) as context:
+        page = await report_page.page(
+            context.database, context.settings, length=charts.SPAN, now=context.now()
         )
     assert page.targets[0].name == "rag", "and what charts are drawn from, too"
     await owner.close()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from monitor.store import Database
+from monitor.storage import Database
 from tests.contract.past import (
     EIGHT,
     TODAY,
@@ -122,9 +122,12 @@ async def test_every_report_column_is_commented_and_explained_on_the_page(
 async def test_latencies_and_money_say_their_unit(database: Database) -> None:
     for view, column, comment in await ask(database, COLUMNS):
         unit = {"_ms": " ms", "_usd": "USD", "_s": ", s"}
-        for suffix, said in unit.items():
+        for suffix, reported in unit.items():
             if column.endswith(suffix):
-                assert said in comment or (suffix == "_usd" and "USD" in comment), (view, column)
+                assert reported in comment or (suffix == "_usd" and "USD" in comment), (
+                    view,
+                    column,
+                )
 
 
 async def test_one_more_day_does_not_change_yesterday(seeded: Database) -> None:

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import OpenRouter, price_list
-from monitor.commands.blindness import page
-from monitor.commands.check import _target
+from monitor.accounts import OpenRouterAccount, price_list
+from monitor.cli.check import _target
+from monitor.cli.check_coverage import page
+from monitor.config import load
 from monitor.domain import Message, Sent
 from monitor.environment_proxy import environment_proxy, faults
-from monitor.notifiers import Bot, Webhook
-from monitor.settings import load
-from monitor.wire import Wire, tls
-from monitor.wire.fetch import fetch
+from monitor.notifications import SlackBot, SlackWebhook
+from monitor.probing import ProbeClient, tls
+from monitor.probing.fetch import fetch
 from tests.certificates import Authority
 from tests.contract.cli import run
 from tests.scripted import Server, scripted, whole
@@ -60,7 +60,7 @@ Asks = Callable[[str, str | None, Path], Awaitable[object]]
 
 
 async def _probe(host: str, proxy: str | None, home: Path) -> object:
-    async with Wire("test") as wire:
+    async with ProbeClient("test") as wire:
         return await probed(wire, watched(f"http://{host}/v1", proxy=proxy))
 
 
@@ -75,7 +75,7 @@ async def _health_page(host: str, proxy: str | None, home: Path) -> object:
 
 
 async def _account(host: str, proxy: str | None, home: Path) -> object:
-    return await OpenRouter(fetch, "key", f"http://{host}").read(datetime.now(UTC))
+    return await OpenRouterAccount(fetch, "key", f"http://{host}").read(datetime.now(UTC))
 
 
 async def _price_list(host: str, proxy: str | None, home: Path) -> object:
@@ -87,11 +87,11 @@ async def _heartbeat(host: str, proxy: str | None, home: Path) -> object:
 
 
 async def _webhook(host: str, proxy: str | None, home: Path) -> object:
-    return await Webhook(f"http://{host}/services/x").send(Message("Hello"))
+    return await SlackWebhook(f"http://{host}/services/x").send(Message("Hello"))
 
 
 async def _bot(host: str, proxy: str | None, home: Path) -> object:
-    return await Bot("xoxb-1", "C1", base_url=f"http://{host}/api").send(Message("Hello"))
+    return await SlackBot("xoxb-1", "C1", base_url=f"http://{host}/api").send(Message("Hello"))
 
 
 OF_TARGETS: dict[str, Asks] = {"probe": _probe, "check": _check, "health page": _health_page}
@@ -109,12 +109,12 @@ async def test_a_proxy_of_the_environment_carries_everything_but_targets(
 ) -> None:
     monkeypatch.setenv(variable, proxy.url)
     await ALL[who](HOST, None, tmp_path)
-    asked = [request.target for request in proxy.requests]
+    requested = [request.target for request in proxy.requests]
     if who in OF_TARGETS:
-        assert asked == []
+        assert requested == []
     else:
-        assert asked
-        assert all(target.startswith(f"http://{HOST}/") for target in asked)
+        assert requested
+        assert all(target.startswith(f"http://{HOST}/") for target in requested)
 
 
 @pytest.mark.parametrize("who", OF_OTHERS)
@@ -133,9 +133,9 @@ async def test_the_proxy_of_a_target_carries_what_is_about_that_target(
     who: str, proxy: Server, tmp_path: Path
 ) -> None:
     await ALL[who](HOST, proxy.url, tmp_path)
-    asked = [request.target for request in proxy.requests]
-    assert bool(asked) is (who in OF_TARGETS)
-    assert all(target.startswith(f"http://{HOST}/") for target in asked)
+    requested = [request.target for request in proxy.requests]
+    assert bool(requested) is (who in OF_TARGETS)
+    assert all(target.startswith(f"http://{HOST}/") for target in requested)
 
 
 UNUSABLE = {
@@ -153,12 +153,12 @@ async def test_an_unusable_proxy_is_named_with_its_variable(
     who: str, address: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", address)
-    said = repr(await OF_OTHERS[who](HOST, None, tmp_path))
-    assert "HTTP_PROXY: " in said
-    assert UNUSABLE[address].partition("'")[0] in said
-    assert "s3cretword" not in said
+    reported = repr(await OF_OTHERS[who](HOST, None, tmp_path))
+    assert "HTTP_PROXY: " in reported
+    assert UNUSABLE[address].partition("'")[0] in reported
+    assert "s3cretword" not in reported
     (fault,) = faults()
-    assert fault in said
+    assert fault in reported
 
 
 async def test_a_proxy_that_cannot_be_reached_is_named(
@@ -166,10 +166,10 @@ async def test_a_proxy_that_cannot_be_reached_is_named(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", "http://u:s3cretword@127.0.0.1:1")
     found = await fetch(f"http://{HOST}/x", headers={})
-    assert found.trouble == "no connection through the proxy (ALL_PROXY): Connection refused"
+    assert found.error == "no connection through the proxy (ALL_PROXY): Connection refused"
     direct = await fetch(f"http://{HOST}/x", headers={},
                          target=watched("http://x", proxy="http://127.0.0.1:1"))  # fmt: skip
-    assert direct.trouble == "no connection through the proxy (proxy): Connection refused"
+    assert direct.error == "no connection through the proxy (proxy): Connection refused"
 
 
 def test_check_names_a_proxy_that_cannot_be_used(
@@ -220,11 +220,13 @@ async def test_slack_and_the_others_trust_the_store_of_the_environment(
     reply = whole(200, b"ok") if who == "webhook" else REPLY
     async with scripted(reply, tls=ours.server("good")) as server:
         asks: dict[str, Callable[[], Awaitable[object]]] = {
-            "webhook": lambda: Webhook(server.url).send(Message("Hello")),
-            "bot": lambda: Bot("xoxb-1", "C1", base_url=f"{server.url}/api").send(Message("Hello")),
-            "account": lambda: OpenRouter(fetch, "key", server.url).read(datetime.now(UTC)),
+            "webhook": lambda: SlackWebhook(server.url).send(Message("Hello")),
+            "bot": lambda: SlackBot("xoxb-1", "C1", base_url=f"{server.url}/api").send(
+                Message("Hello")
+            ),
+            "account": lambda: OpenRouterAccount(fetch, "key", server.url).read(datetime.now(UTC)),
             "heartbeat": lambda: fetch(server.url, headers={}),
-        }  # fmt: skip
+        }
         found = await asyncio.wait_for(asks[who](), 60)
         assert bool(server.requests) is trusted, found
         assert isinstance(found, Sent) is trusted or who in ("account", "heartbeat")

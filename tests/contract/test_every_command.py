@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.commands import run as running
+from monitor.cli import run as running
 from tests.contract.cli import APART, Ended, commands, every_third, run
 from tests.contract.test_roles import plain
 
@@ -35,8 +35,8 @@ text = "Hi"
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """`run` waits for a database that may come back: not here."""
-    monkeypatch.setattr(running, "SCHEMA_PATIENCE_S", 0)
-    monkeypatch.setattr(running, "SERVER_PATIENCE_S", 0)
+    monkeypatch.setattr(running, "SCHEMA_WAIT_S", 0)
+    monkeypatch.setattr(running, "SERVER_WAIT_S", 0)
 
 
 @pytest.fixture(scope="module")
@@ -183,8 +183,8 @@ def test_no_state_of_a_database_ends_a_command_in_a_traceback(
         ended = run(command, home=home, DATABASE_URL=databases[state], LOG_LEVEL="INFO")
         try:
             ends_well(ended)
-        except AssertionError as trouble:
-            raise AssertionError(f"{command}: {trouble}") from None
+        except AssertionError as error_reason:
+            raise AssertionError(f"{command}: {error_reason}") from None
         assert "s3cretword" not in ended.said, command
         if command in ("migrate", "check", "run") and state not in (
             "newer",

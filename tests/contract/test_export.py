@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from monitor.commands import export as command
-from monitor.store import Database
-from monitor.store.exporting import PAGE, observed
+from monitor.cli import export as command
+from monitor.storage import Database
+from monitor.storage.export_rows import PAGE, observed
 from tests.contract.past import EIGHT, TODAY, add, asked, failed
 
 ALL = timedelta(days=400)

@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.embedded import running
-from monitor.jobs import asking, gauging
-from monitor.store import Away, Database
-from monitor.store.schema import migrate
+from monitor.embedded_postgres import running
+from monitor.storage import Database, DatabaseUnavailable
+from monitor.storage.schema import migrate
+from monitor.worker import metric_updates, probe_round
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
@@ -83,21 +83,21 @@ async def test_after_a_failover_and_back_it_writes_at_once(
         other = standby(second.url, str(name))
         async with forwarding(database_url) as (forwarder, url):
             database = Database(url, writes=True)
-            async with watching(settings(tmp_path), database) as watch:
-                await asking.keep(watch, [observation(origin="manual")])
-                await gauging.gauge(watch, watch.metrics)
-                assert value(watch.metrics, "monitor_database_up") == 1
+            async with watching(settings(tmp_path), database) as context:
+                await probe_round.keep(context, [observation(origin="manual")])
+                await metric_updates.update_metrics(context, context.metrics)
+                assert value(context.metrics, "monitor_database_up") == 1
                 forwarder.point_at(other)
                 forwarder.cut()
-                await asking.keep(watch, [observation(origin="manual") for _ in range(3)])
-                assert len(watch.spool) == 3
-                await gauging.gauge(watch, watch.metrics)
-                assert value(watch.metrics, "monitor_database_up") == 0
+                await probe_round.keep(context, [observation(origin="manual") for _ in range(3)])
+                assert len(context.spool) == 3
+                await metric_updates.update_metrics(context, context.metrics)
+                assert value(context.metrics, "monitor_database_up") == 0
                 forwarder.point_at(database_url)  # what is connected to the other stays so
-                await asking.keep(watch, [])
-                assert len(watch.spool) == 0
-                await gauging.gauge(watch, watch.metrics)
-                assert value(watch.metrics, "monitor_database_up") == 1
+                await probe_round.keep(context, [])
+                assert len(context.spool) == 0
+                await metric_updates.update_metrics(context, context.metrics)
+                assert value(context.metrics, "monitor_database_up") == 1
             await database.close()
     assert rows(database_url, STORED) == [(4,)]
 
@@ -111,7 +111,7 @@ async def test_a_server_that_shuts_down_and_comes_back_is_used_at_once(
             pass
         forwarder.point_at("postgresql://monitor@/monitor?host=/nonexistent")
         forwarder.cut()
-        with pytest.raises(Away):
+        with pytest.raises(DatabaseUnavailable):
             async with database.begin():
                 pass
         forwarder.point_at(database_url)

@@ -22,9 +22,17 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain import Incident
-from monitor.jobs import reckoning
-from monitor.store import Database, incidents, observations, reckoned, retention, roles, rollups
-from monitor.store.schema import migrate
+from monitor.storage import (
+    Database,
+    incident_rows,
+    observations,
+    retention,
+    roles,
+    rollup_rows,
+    spend_rows,
+)
+from monitor.storage.schema import migrate
+from monitor.worker import daily_spend
 from tests.contract import scenario as s
 from tests.contract.past import RAG, add, ask, run, watch
 from tests.contract.test_roles import as_role
@@ -99,27 +107,27 @@ async def stored(url: str) -> AsyncIterator[Database]:
     database = Database(url)
     await add(database, *s.rows())
     async with database.begin() as connection:
-        told = rollups.Told(
+        notified = rollup_rows.ReportTarget(
             target="rag", every_s=s.EVERY.total_seconds(), daily_queries=RAG.daily_queries,
             expected_model=LLAMA, fallback_model=HAIKU, expected_usd=s.EXPECTED_USD,
             fallback_usd=s.FALLBACK_USD,
         )  # fmt: skip
-        await rollups.configure(connection, s.ROME.key, [told])
+        await rollup_rows.configure(connection, s.ROME.key, [notified])
         await run(connection, "UPDATE report_targets SET since = :at", at=s.FIRST)
-        for (slot, region), why in s.MISSED.items():
+        for (slot, region), cause in s.MISSED.items():
             await run(
                 connection, "INSERT INTO slots (target, region, slot, worker, finished_at, missed) "
                 "VALUES ('rag', :region, :slot, :worker, :end, :why)", region=region, slot=slot,
-                worker=s.REGIONS[region], end=slot if why else None, why=why,
+                worker=s.REGIONS[region], end=slot if cause else None, reason=cause,
             )  # fmt: skip
-        await incidents.save(connection, [_incident(*row) for row in INCIDENTS], [])
+        await incident_rows.save(connection, [_incident(*row) for row in INCIDENTS], [])
         for who, rule, target, reason, at, until in MUTES:
             await run(
                 connection, "INSERT INTO mutes (muted_by, rule, target, reason, muted_at, until) "
                 "VALUES (:who, :rule, :target, :reason, :at, :until)", who=who, rule=rule,
                 target=target, reason=reason, at=at, until=until,
             )  # fmt: skip
-        for provider, state, why, at, ends, left in (
+        for provider, state, cause, at, ends, left in (
             ("openrouter", "ok", None, s.NOW - s.HOUR, EXPIRES, Decimal("3.25")),
             ("openrouter", "failing", "HTTP 502", s.NOW, None, None),
             ("anthropic", "rejected", "HTTP 401", s.NOW - s.HOUR, None, None),
@@ -127,7 +135,7 @@ async def stored(url: str) -> AsyncIterator[Database]:
             await run(
                 connection, "INSERT INTO account_readings (provider, state, detail, at, "
                 "expires_at, remaining_usd) VALUES (:provider, :state, :why, :at, :ends, :left)",
-                provider=provider, state=state, why=why, at=at, ends=ends, left=left,
+                provider=provider, state=state, reason=cause, at=at, ends=ends, left=left,
             )  # fmt: skip
     yield database
     await database.close()
@@ -148,7 +156,7 @@ async def settle(database: Database) -> None:
     """Roll up what was over at NOW, and reckon its spend, as the worker would have."""
     edges = watch(database, s.ROME.key)
     async with database.begin() as connection:
-        await rollups.notice_late(connection)
+        await rollup_rows.notice_late(connection)
     done = text("SELECT days_until >= :today AND NOT EXISTS (SELECT FROM rollups_due) "
                 "FROM report_state")  # fmt: skip
     over = False
@@ -158,12 +166,14 @@ async def settle(database: Database) -> None:
                 over = (
                     over
                     or await connection.scalar(done, {"today": s.day_of(s.NOW)})
-                    or await rollups.advance(connection) is None
+                    or await rollup_rows.advance(connection) is None
                 )
     async with database.begin() as connection:
-        days = {*await reckoned.stale_days(connection), s.day_of(s.NOW)}
+        days = {*await spend_rows.stale_days(connection), s.day_of(s.NOW)}
         for day in sorted(days):
-            await reckoning.day(connection, edges.settings, edges.book, day, zone=s.ROME, now=s.NOW)
+            await daily_spend.compute_day(
+                connection, edges.settings, edges.book, day, zone=s.ROME, now=s.NOW
+            )
 
 
 async def forget(database: Database) -> None:

@@ -3,11 +3,11 @@
 from datetime import timedelta
 from pathlib import Path
 
-from monitor.demo.service import Service
-from monitor.demo.situations import Situation
-from monitor.health import HealthPage, address
-from monitor.jobs import health
-from monitor.store import Database, leases
+from monitor.health_page import HealthPage, address
+from monitor.simulator.service import SimulatedService
+from monitor.simulator.situations import ServiceSituation
+from monitor.storage import Database, leases
+from monitor.worker import health_polling
 from tests.contract.pages import site
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -24,18 +24,20 @@ async def test_a_constant_is_kept_once_and_a_change_is_kept_as_a_row(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     router = "services.intelligent_router"
-    async with Service() as service:
+    async with SimulatedService() as service:
         configured = settings(tmp_path, service.url)
         target = configured.targets["rag"]
         constant = page(service.url, "/health", "status == 'healthy'")
-        telling = page(service.url, "/warmup/stats", "healthy", router)
-        async with watching(configured, database) as watch:
-            assert await health.read(watch, target, constant)
-            assert await health.read(watch, target, telling)
-            service.situation = Situation.UNAVAILABLE
-            assert not await health.read(watch, target, constant), "healthy whatever happens"
-            assert await health.read(watch, target, telling)
-            assert not await health.read(watch, target, telling)
+        notifying = page(service.url, "/warmup/stats", "healthy", router)
+        async with watching(configured, database) as context:
+            assert await health_polling.read_health_page(context, target, constant)
+            assert await health_polling.read_health_page(context, target, notifying)
+            service.situation = ServiceSituation.UNAVAILABLE
+            assert not await health_polling.read_health_page(context, target, constant), (
+                "healthy whatever happens"
+            )
+            assert await health_polling.read_health_page(context, target, notifying)
+            assert not await health_polling.read_health_page(context, target, notifying)
     assert rows(database_url, READINGS) == [
         (200, True, [], {"status": "healthy"}),
         (200, True, [], {"healthy": True, router: True}),
@@ -49,8 +51,10 @@ async def test_a_page_that_cannot_be_read_cannot_be_judged(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     configured = settings(tmp_path)
-    async with watching(configured, database) as watch:
-        await health.read(watch, configured.targets["rag"], page("http://127.0.0.1:1", "/", "x"))
+    async with watching(configured, database) as context:
+        await health_polling.read_health_page(
+            context, configured.targets["rag"], page("http://127.0.0.1:1", "/", "x")
+        )
     assert rows(database_url, READINGS) == [(None, None, [], {})]
 
 
@@ -59,9 +63,13 @@ async def test_our_keys_stay_ours(database: Database, database_url: str, tmp_pat
         own.body = other.body = b'{"status": "key canary-key-4711 is fine\\u0000"}'
         configured = settings(tmp_path, own.url)
         target = configured.targets["rag"]
-        async with watching(configured, database) as watch:
-            await health.read(watch, target, page(own.url, "/health", "status"))
-            await health.read(watch, target, page(own.url, f"{other.url}/health", "status"))
+        async with watching(configured, database) as context:
+            await health_polling.read_health_page(
+                context, target, page(own.url, "/health", "status")
+            )
+            await health_polling.read_health_page(
+                context, target, page(own.url, f"{other.url}/health", "status")
+            )
         assert "canary-key-4711" in own.asked[0]
         assert "canary-key-4711" not in other.asked[0]
     facts = [fact for *_, fact in rows(database_url, READINGS)]
@@ -77,7 +85,9 @@ async def test_one_worker_reads_a_page(
         async with database.begin() as connection:
             name = f"health rag {read.url}"
             assert await leases.hold(connection, name, holder="w2", span=timedelta(minutes=9))
-        async with watching(configured, database) as watch:
-            assert not await health.read(watch, configured.targets["rag"], read)
+        async with watching(configured, database) as context:
+            assert not await health_polling.read_health_page(
+                context, configured.targets["rag"], read
+            )
         assert served.asked == []
     assert rows(database_url, READINGS) == []

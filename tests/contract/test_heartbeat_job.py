@@ -10,10 +10,10 @@ from uuid import uuid4
 import pytest
 
 from monitor.domain import GiveUp
-from monitor.jobs import gauging, heartbeat
-from monitor.jobs.watch import Watch
 from monitor.metrics import Metrics
-from monitor.store import Database, leases, observations, outbox, slots
+from monitor.storage import Database, leases, observations, outbox, round_slots
+from monitor.worker import heartbeat, metric_updates
+from monitor.worker.context import WorkerContext
 from tests.contract.pages import Site, site
 from tests.contract.test_outage import Doors
 from tests.contract.watching import settings, watching
@@ -26,30 +26,30 @@ SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 @asynccontextmanager
 async def switch(
     database: Database, home: Path, *, evaluated: bool = True, finished: bool = True
-) -> AsyncIterator[tuple[Watch, Metrics, Site]]:
+) -> AsyncIterator[tuple[WorkerContext, Metrics, Site]]:
     """A worker after one round, and the switch it should tell."""
-    async with site() as heard:
-        configured = settings(home, HEARTBEAT_URL=f"{heard.url}/ping/canary-uuid")
+    async with site() as received:
+        configured = settings(home, HEARTBEAT_URL=f"{received.url}/ping/canary-uuid")
         async with database.begin() as connection:
-            await slots.claim(connection, "rag", "local", SLOT, "w1")
+            await round_slots.claim(connection, "rag", "local", SLOT, "w1")
             if finished:
-                await slots.finish(connection, "rag", "local", SLOT)
+                await round_slots.finish(connection, "rag", "local", SLOT)
             if evaluated:
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)
-        async with watching(configured, database) as watch:
-            yield watch, Metrics(configured.targets.values(), rules=("ttft",)), heard
+        async with watching(configured, database) as context:
+            yield context, Metrics(configured.targets.values(), rules=("ttft",)), received
 
 
-async def beat(watch: Watch, metrics: Metrics) -> bool:
-    return await heartbeat.beat(watch, metrics, watch.settings.targets["rag"], SLOT)
+async def beat(context: WorkerContext, metrics: Metrics) -> bool:
+    return await heartbeat.beat(context, metrics, context.settings.targets["rag"], SLOT)
 
 
 async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path: Path) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, heard):
-        assert await beat(watch, metrics)
-    (asked,) = heard.asked
-    assert asked.startswith("GET /ping/canary-uuid HTTP/1.1")
+    async with switch(database, tmp_path) as (context, metrics, received):
+        assert await beat(context, metrics)
+    (requested,) = received.asked
+    assert requested.startswith("GET /ping/canary-uuid HTTP/1.1")
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
     assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") != 0
 
@@ -58,42 +58,42 @@ async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path
 async def test_half_a_cycle_is_not_told(
     database: Database, tmp_path: Path, fault: dict[str, bool]
 ) -> None:
-    async with switch(database, tmp_path, **fault) as (watch, metrics, heard):
-        assert not await beat(watch, metrics)
-    assert heard.asked == []
+    async with switch(database, tmp_path, **fault) as (context, metrics, received):
+        assert not await beat(context, metrics)
+    assert received.asked == []
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") == 0
 
 
 async def test_what_waits_in_the_spool_is_not_stored(database: Database, tmp_path: Path) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, heard):
-        watch.spool.keep([observation()])
-        assert not await beat(watch, metrics)
-        watch.spool.forget(watch.spool.oldest(1))
-        assert await beat(watch, metrics)
-    assert len(heard.asked) == 1
+    async with switch(database, tmp_path) as (context, metrics, received):
+        context.spool.keep([observation()])
+        assert not await beat(context, metrics)
+        context.spool.forget(context.spool.oldest(1))
+        assert await beat(context, metrics)
+    assert len(received.asked) == 1
 
 
 async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
     database: Database, tmp_path: Path
 ) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, heard):
-        assert await beat(watch, metrics)
-        told = notice(id=uuid4(), number=None)
+    async with switch(database, tmp_path) as (context, metrics, received):
+        assert await beat(context, metrics)
+        notified = notice(id=uuid4(), number=None)
         async with database.begin() as connection:
-            await outbox.add(connection, told, incident=None)
-            await outbox.settle(connection, told.id, GiveUp("no_service", channel_broken=True),
-                                watch.notifier.channel)  # fmt: skip
-        assert not await beat(watch, metrics)
-        assert not await beat(watch, metrics)
+            await outbox.add(connection, notified, incident=None)
+            await outbox.settle(connection, notified.id, GiveUp("no_service", channel_broken=True),
+                                context.notifier.channel)  # fmt: skip
+        assert not await beat(context, metrics)
+        assert not await beat(context, metrics)
         seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")
         assert seen, "seeing goes on: a check that gates deploys is not failed by it"
-    assert len(heard.asked) == 1
+    assert len(received.asked) == 1
 
 
 async def test_without_a_switch_the_cycle_is_noted_all_the_same(
     database: Database, tmp_path: Path
 ) -> None:
-    async with switch(database, tmp_path) as (_watch, metrics, _):
+    async with switch(database, tmp_path) as (_context, metrics, _):
         plain = settings(tmp_path)
         async with watching(plain, database) as mute:
             assert not await beat(mute, metrics)
@@ -104,10 +104,10 @@ async def test_without_a_switch_the_cycle_is_noted_all_the_same(
 async def test_a_switch_that_does_not_take_it_is_no_trouble_of_ours(
     database: Database, tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, heard):
-        heard.status = status
-        assert not await beat(watch, metrics)
-    assert "heartbeat not taken" in caplog.text
+    async with switch(database, tmp_path) as (context, metrics, received):
+        received.status = status
+        assert not await beat(context, metrics)
+    assert "heartbeat refused" in caplog.text
     assert "canary-uuid" not in caplog.text
     assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") == 0
 
@@ -115,13 +115,13 @@ async def test_a_switch_that_does_not_take_it_is_no_trouble_of_ours(
 async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
     database: Database, tmp_path: Path
 ) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, heard):
-        away = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
-        async with watching(watch.settings, away) as lost:
+    async with switch(database, tmp_path) as (context, metrics, received):
+        unavailable = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
+        async with watching(context.settings, unavailable) as lost:
             assert not await beat(lost, metrics)
-            await gauging.gauge(lost, metrics)
-        await away.close()
-    assert heard.asked == []
+            await metric_updates.update_metrics(lost, metrics)
+        await unavailable.close()
+    assert received.asked == []
     assert value(metrics, "monitor_database_up") == 0
 
 
@@ -129,22 +129,22 @@ async def test_a_database_that_takes_no_writes_is_not_up(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     doors = Doors(database_url)
-    async with switch(database, tmp_path) as (watch, metrics, _):
+    async with switch(database, tmp_path) as (context, metrics, _):
         await asyncio.to_thread(doors.read_only, True)
-        await gauging.gauge(watch, metrics)
+        await metric_updates.update_metrics(context, metrics)
         assert value(metrics, "monitor_database_up") == 0
         await asyncio.to_thread(doors.read_only, False)
-        await gauging.gauge(watch, metrics)
+        await metric_updates.update_metrics(context, metrics)
         assert value(metrics, "monitor_database_up") == 1
 
 
 async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_path: Path) -> None:
-    async with switch(database, tmp_path) as (watch, metrics, _):
+    async with switch(database, tmp_path) as (context, metrics, _):
         async with database.begin() as connection:
             await outbox.add(connection, notice(id=uuid4(), number=None), incident=None)
             slot = datetime.now(UTC)
             await observations.add(connection, [observation(slot=slot, started_at=slot)])
-        await gauging.gauge(watch, metrics)
+        await metric_updates.update_metrics(context, metrics)
     assert value(metrics, "monitor_database_up") == 1
     assert value(metrics, "monitor_outbox_notices") == 1
     assert value(metrics, "monitor_probe_budget_left_usd") == pytest.approx(0.5 - 0.000007)

@@ -9,13 +9,13 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from monitor.demo.situations import Speaker
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, Observation, Query, Reply, Target
-from monitor.identity.looks import Looks
-from monitor.identity.tracking import Course, Track
-from monitor.jobs import identifying
-from monitor.jobs.identifying import Gallery, burst, capture, follow
-from monitor.store import Database, captured, identities, observations
+from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.fingerprint.tracker import FallbackEvidence, TrackerState
+from monitor.simulator.situations import SimulatedModel
+from monitor.storage import Database, baseline_answers, fingerprints, observations
+from monitor.worker import fingerprinting
+from monitor.worker.fingerprinting import FingerprintCache, burst, capture, follow
 from tests.facts import NOON, observation
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, said
 
@@ -25,28 +25,32 @@ TARGET = Target(
 )  # fmt: skip
 
 
-async def captured_by_hand(database: Database, *speakers: Speaker) -> identities.Epoch:
+async def captured_by_hand(
+    database: Database, *speakers: SimulatedModel
+) -> fingerprints.BaselineEpoch:
     async with database.begin() as connection:
-        epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
+        epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         for speaker in speakers:
-            model = LLAMA if speaker is Speaker.LLAMA else HAIKU
+            model = LLAMA if speaker is SimulatedModel.LLAMA else HAIKU
             for query in QUERIES:
                 own = [answer for answer in answers(speaker, 10) if answer.query == query.id]
-                await captured.add(
+                await baseline_answers.add(
                     connection, epoch, query, own, model=model, verified_by="operator"
                 )
     return epoch
 
 
 async def followed(
-    database: Database, gallery: Gallery, speakers: str, *, seed: str = "stream"
-) -> list[Looks | None]:
+    database: Database, fingerprint_cache: FingerprintCache, speakers: str, *, seed: str = "stream"
+) -> list[StyleMatch | None]:
     seen = []
     for nth, letter in enumerate(speakers):
-        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
         answer = said(speaker, QUERIES[nth % 3], f"{seed}{nth}")
         at = NOON + nth * timedelta(minutes=5)
-        seen.append(await follow(database, gallery, TARGET, answer, observation=uuid4(), at=at))
+        seen.append(
+            await follow(database, fingerprint_cache, TARGET, answer, observation=uuid4(), at=at)
+        )
     return seen
 
 
@@ -56,21 +60,23 @@ async def rows(database: Database, statement: str) -> Sequence[tuple[object, ...
 
 
 def disclosing(model: str, identity: Identity) -> Observation:
-    nats = 5.0 if identity is Identity.FALLBACK else -5.0
-    word = Evidence(ClaimKind.SIBLING, model, nats, "model_used")
+    log_odds = 5.0 if identity is Identity.FALLBACK else -5.0
+    word = Evidence(ClaimKind.SIBLING, model, log_odds, "model_used")
     return observation(identity=identity, model_detected=model, evidence=(word,))
 
 
 async def test_without_a_baseline_nothing_is_followed(database: Database) -> None:
-    assert await followed(database, Gallery(), "L") == [None]
+    assert await followed(database, FingerprintCache(), "L") == [None]
 
 
 async def test_a_silent_fallback_is_named_and_its_evidence_can_be_read_in_sql(
     database: Database,
 ) -> None:
-    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
-    seen = await followed(database, Gallery(), "LLLLHHHH")
-    assert [looks.identity for looks in seen[:4] if looks] == [Identity.EXPECTED] * 4
+    await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
+    seen = await followed(database, FingerprintCache(), "LLLLHHHH")
+    assert [style_match.identity for style_match in seen[:4] if style_match] == [
+        Identity.EXPECTED
+    ] * 4
     assert seen[-1] is not None
     assert (seen[-1].identity, seen[-1].model) == (Identity.FALLBACK, HAIKU)
     (found,) = await rows(
@@ -85,17 +91,21 @@ async def test_a_silent_fallback_is_named_and_its_evidence_can_be_read_in_sql(
 
 
 async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None:
-    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
-    gallery = Gallery()
+    await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
+    fingerprint_cache = FingerprintCache()
     for nth in range(8):
-        letter, restarted = "LLLLHHHH"[nth], Gallery()
+        letter, restarted = "LLLLHHHH"[nth], FingerprintCache()
         answer = said(
-            Speaker.LLAMA if letter == "L" else Speaker.HAIKU, QUERIES[nth % 3], f"s{nth}"
+            SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU,
+            QUERIES[nth % 3],
+            f"s{nth}",
         )
-        gallery = restarted if nth % 2 else gallery
-        looks = await follow(database, gallery, TARGET, answer, observation=uuid4(), at=NOON)
-    assert looks is not None
-    assert looks.identity is Identity.FALLBACK
+        fingerprint_cache = restarted if nth % 2 else fingerprint_cache
+        style_match = await follow(
+            database, fingerprint_cache, TARGET, answer, observation=uuid4(), at=NOON
+        )
+    assert style_match is not None
+    assert style_match.identity is Identity.FALLBACK
     assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(8,)]
     assert await rows(database, "SELECT count(*) FROM identity_evidence") == [(1,)]
 
@@ -103,66 +113,78 @@ async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None
 async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
     database: Database,
 ) -> None:
-    for answer in answers(Speaker.LLAMA, 9):
+    for answer in answers(SimulatedModel.LLAMA, 9):
         seen = disclosing("Llama-4-Scout-17B-16E-Instruct", Identity.EXPECTED)
         await capture(database, TARGET, answer, replace(seen, query=answer.query))
     assert await rows(
         database, "SELECT model, verified_by, count(*) FROM identity_answers GROUP BY 1, 2"
     ) == [(LLAMA, "disclosure", 27)]
-    for answer in answers(Speaker.HAIKU, 4):
+    for answer in answers(SimulatedModel.HAIKU, 4):
         await capture(database, TARGET, answer, disclosing(HAIKU, Identity.FALLBACK))
-    seen = await followed(database, Gallery(), "LLHHHHH")
+    seen = await followed(database, FingerprintCache(), "LLHHHHH")
     assert seen[-1] is not None
     assert seen[-1].model == HAIKU, "learnt from the first incident that was disclosed"
 
 
 async def test_an_echoed_name_confirms_nothing(database: Database) -> None:
     echo = observation(evidence=(Evidence(ClaimKind.FIELD, LLAMA, -1.5, "model"),))
-    await capture(database, TARGET, said(Speaker.LLAMA, QUERIES[0], 1), echo)
+    await capture(database, TARGET, said(SimulatedModel.LLAMA, QUERIES[0], 1), echo)
     assert await rows(database, "SELECT count(*) FROM identity_epochs") == [(0,)]
 
 
 async def test_answers_under_suspicion_are_held_and_can_become_the_baseline(
     database: Database,
 ) -> None:
-    old = await captured_by_hand(database, Speaker.LLAMA)
-    gallery = Gallery()
-    await followed(database, gallery, "L" * 9 + "H" * 16)
+    old = await captured_by_hand(database, SimulatedModel.LLAMA)
+    fingerprint_cache = FingerprintCache()
+    await followed(database, fingerprint_cache, "L" * 9 + "H" * 16)
     nobody = observation(identity=Identity.CHANGED, model_detected=None, evidence=())
-    for answer in answers(Speaker.HAIKU, 9, seed="after"):
+    for answer in answers(SimulatedModel.HAIKU, 9, seed="after"):
         await capture(database, TARGET, answer, nobody)
     async with database.begin() as connection:
-        new = await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="edit")
-        assert await captured.adopt(connection, old, new) == 27
-        await identities.restart(connection, new)
-    seen = await followed(database, gallery, "HHH", seed="later")
-    assert [looks.identity for looks in seen if looks] == [Identity.EXPECTED] * 3
+        new = await fingerprints.begin(
+            connection, "rag", LLAMA, verified_by="operator", note="edit"
+        )
+        assert await baseline_answers.adopt(connection, old, new) == 27
+        await fingerprints.restart(connection, new)
+    seen = await followed(database, fingerprint_cache, "HHH", seed="later")
+    assert [style_match.identity for style_match in seen if style_match] == [Identity.EXPECTED] * 3
     assert await rows(database, "SELECT epoch, note FROM identity_epochs ORDER BY epoch") == [
         (1, ""), (2, "edit"),
     ]  # fmt: skip
 
 
 async def test_held_answers_are_forgotten_when_all_is_well(database: Database) -> None:
-    epoch = await captured_by_hand(database, Speaker.LLAMA)
+    epoch = await captured_by_hand(database, SimulatedModel.LLAMA)
     async with database.begin() as connection:
-        await captured.add(connection, epoch, QUERIES[0], [said(Speaker.HAIKU, QUERIES[0], 1)],
-                           model=None, verified_by=None)  # fmt: skip
-    await capture(database, TARGET, said(Speaker.LLAMA, QUERIES[0], 2), observation(evidence=()))
+        await baseline_answers.add(
+            connection,
+            epoch,
+            QUERIES[0],
+            [said(SimulatedModel.HAIKU, QUERIES[0], 1)],
+            model=None,
+            verified_by=None,
+        )
+    await capture(
+        database, TARGET, said(SimulatedModel.LLAMA, QUERIES[0], 2), observation(evidence=())
+    )
     held = "SELECT count(*) FROM identity_answers WHERE model IS NULL"
     assert await rows(database, held) == [(0,)]
 
 
 async def test_a_query_worded_anew_has_no_baseline(database: Database) -> None:
-    await captured_by_hand(database, Speaker.LLAMA)
+    await captured_by_hand(database, SimulatedModel.LLAMA)
     worded = replace(TARGET, queries=(replace(QUERIES[0], text="Hi!"), *QUERIES[1:]))
-    answer = said(Speaker.LLAMA, QUERIES[0], 1)
-    looks = await follow(database, Gallery(), worded, answer, observation=uuid4(), at=NOON)
-    assert looks is not None
-    assert "20 of 25 answers" in looks.reason
+    answer = said(SimulatedModel.LLAMA, QUERIES[0], 1)
+    style_match = await follow(
+        database, FingerprintCache(), worded, answer, observation=uuid4(), at=NOON
+    )
+    assert style_match is not None
+    assert "20 of 25 answers" in style_match.reason
 
 
 @pytest.mark.parametrize(
-    ("every", "nats", "allowed", "asked"),
+    ("every", "log_odds", "allowed", "requested"),
     [
         (timedelta(minutes=5), 4.0, 9, 4),
         (timedelta(minutes=5), 4.0, 1, 1),  # the budget is used up
@@ -171,12 +193,14 @@ async def test_a_query_worded_anew_has_no_baseline(database: Database) -> None:
     ],
 )
 async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
-    database: Database, every: timedelta, nats: float, allowed: int, asked: int
+    database: Database, every: timedelta, log_odds: float, allowed: int, requested: int
 ) -> None:
-    epoch = await captured_by_hand(database, Speaker.LLAMA)
-    track = Track(epoch=epoch.number, courses=(Course(HAIKU, (nats, 0.0, 0.0)),), since=NOON)
+    epoch = await captured_by_hand(database, SimulatedModel.LLAMA)
+    track = TrackerState(
+        epoch=epoch.number, courses=(FallbackEvidence(HAIKU, (log_odds, 0.0, 0.0)),), since=NOON
+    )
     async with database.begin() as connection:
-        await identities.keep(connection, "rag", track, learnt_until=NOON)
+        await fingerprints.keep(connection, "rag", track, learnt_until=NOON)
     queries: list[Query] = []
 
     async def ask(query: Query) -> bool:
@@ -185,15 +209,15 @@ async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
         queries.append(query)
         return True
 
-    short = timedelta(0) if every > timedelta(minutes=1) else identifying.PAUSE
-    assert await burst(database, replace(TARGET, every=every), ask, pause=short) == asked
-    assert len(queries) == asked
-    assert len({query.id for query in queries}) == min(asked, 3), "queries in turn"
+    short = timedelta(0) if every > timedelta(minutes=1) else fingerprinting.PAUSE
+    assert await burst(database, replace(TARGET, every=every), ask, pause=short) == requested
+    assert len(queries) == requested
+    assert len({query.id for query in queries}) == min(requested, 3), "queries in turn"
 
 
 async def test_state_is_plain_json_of_bounded_size(database: Database) -> None:
-    await captured_by_hand(database, Speaker.LLAMA, Speaker.HAIKU)
-    await followed(database, Gallery(), "L" * 12)
+    await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
+    await followed(database, FingerprintCache(), "L" * 12)
     ((state,),) = await rows(database, "SELECT state FROM identity_states")
     assert len(json.dumps(state)) < 10_000
 
@@ -214,19 +238,23 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
     ]
     async with database.begin() as connection:
         await observations.add(connection, rows_before)
-    changed = Looks(Identity.CHANGED, None, 0.9, reason="By its looks something changed.")
+    changed = StyleMatch(Identity.CHANGED, None, 0.9, reason="By its looks something changed.")
 
-    async def told(host: str | None, looks: Looks | None = changed) -> Looks | None:
+    async def notified(
+        host: str | None, style_match: StyleMatch | None = changed
+    ) -> StyleMatch | None:
         claims = (Claim(ClaimKind.HOST, "provider", host),) if host else ()
-        return await identifying.moved(database, TARGET, Reply(claims=claims), looks)
+        return await fingerprinting.explain_by_host(
+            database, TARGET, Reply(claims=claims), style_match
+        )
 
-    moved = await told("DeepInfra")
+    moved = await notified("DeepInfra")
     assert moved is not None
     assert moved.reason == (
         "By its looks something changed. It came with another host: DeepInfra, before Groq, Lambda."
     )
-    assert await told("Groq") == changed, "it ran there before"
-    assert await told(None) == changed
-    assert await told("DeepInfra", None) is None
+    assert await notified("Groq") == changed, "it ran there before"
+    assert await notified(None) == changed
+    assert await notified("DeepInfra", None) is None
     unknown = replace(changed, identity=Identity.UNKNOWN)
-    assert await told("DeepInfra", unknown) == unknown
+    assert await notified("DeepInfra", unknown) == unknown

@@ -12,14 +12,14 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from monitor.demo.inbox import Inbox, Step
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 
 ask = build_opener(ProxyHandler({})).open
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox() as inbox:
+def inbox() -> Iterator[SlackServer]:
+    with SlackServer() as inbox:
         yield inbox
 
 
@@ -36,13 +36,13 @@ def post(url: str, payload: object, token: str | None = None) -> tuple[int, str]
             return error.code, error.read().decode()
 
 
-def call(inbox: Inbox, method: str, **arguments: object) -> dict[str, Any]:
+def call(inbox: SlackServer, method: str, **arguments: object) -> dict[str, Any]:
     status, answer = post(inbox.api_url + method, arguments, inbox.token)
     assert status == 200
     return dict(json.loads(answer))
 
 
-def test_the_webhook_says_ok_or_why_not(inbox: Inbox) -> None:
+def test_the_webhook_says_ok_or_why_not(inbox: SlackServer) -> None:
     assert post(inbox.webhook_url, {"text": "hello"}) == (200, "ok")
     assert post(inbox.webhook_url, {}) == (400, "no_text")
     assert post(inbox.webhook_url, b"{") == (400, "invalid_payload")
@@ -55,7 +55,7 @@ def test_the_webhook_says_ok_or_why_not(inbox: Inbox) -> None:
     ]
 
 
-def test_the_api_wants_its_token(inbox: Inbox) -> None:
+def test_the_api_wants_its_token(inbox: SlackServer) -> None:
     where = inbox.api_url + "auth.test"
     assert json.loads(post(where, {})[1]) == {"ok": False, "error": "not_authed"}
     assert json.loads(post(where, {}, "wrong")[1]) == {"ok": False, "error": "invalid_auth"}
@@ -63,7 +63,7 @@ def test_the_api_wants_its_token(inbox: Inbox) -> None:
     assert call(inbox, "chat.delete")["error"] == "unknown_method"
 
 
-def test_an_edit_wants_the_id_and_a_message_of_the_bot(inbox: Inbox) -> None:
+def test_an_edit_wants_the_id_and_a_message_of_the_bot(inbox: SlackServer) -> None:
     posted = call(inbox, "chat.postMessage", channel="#alerts", text="one")
     ts = posted["ts"]
     assert (
@@ -81,7 +81,7 @@ def test_an_edit_wants_the_id_and_a_message_of_the_bot(inbox: Inbox) -> None:
     assert (inbox.messages[0].text, inbox.messages[0].was) == ("two", ["one"])
 
 
-def test_an_edit_drops_blocks_and_keeps_metadata_it_does_not_name(inbox: Inbox) -> None:
+def test_an_edit_drops_blocks_and_keeps_metadata_it_does_not_name(inbox: SlackServer) -> None:
     metadata = {"event_type": "a", "event_payload": {"n": 1}}
     content = {"blocks": [{"type": "divider"}], "metadata": metadata}
     posted = call(inbox, "chat.postMessage", channel="#alerts", text="one", **content)
@@ -90,7 +90,7 @@ def test_an_edit_drops_blocks_and_keeps_metadata_it_does_not_name(inbox: Inbox) 
     assert inbox.messages[0].metadata == metadata
 
 
-def test_replies_stand_in_the_thread(inbox: Inbox) -> None:
+def test_replies_stand_in_the_thread(inbox: SlackServer) -> None:
     ts = call(inbox, "chat.postMessage", channel="#alerts", text="one")["ts"]
     call(inbox, "chat.postMessage", channel="#alerts", text="re", thread_ts=ts)
     lost = call(inbox, "chat.postMessage", channel="#alerts", text="re", thread_ts="1.1")
@@ -98,8 +98,8 @@ def test_replies_stand_in_the_thread(inbox: Inbox) -> None:
     assert [reply.text for reply in inbox.messages[0].thread] == ["re"]
 
 
-def test_a_script_is_followed_once(inbox: Inbox) -> None:
-    inbox.script([Step("ratelimited", 429, retry_after="3"), 500, "action_prohibited"])
+def test_a_script_is_followed_once(inbox: SlackServer) -> None:
+    inbox.script([SlackReplyStep("ratelimited", 429, retry_after="3"), 500, "action_prohibited"])
     answers = [post(inbox.webhook_url, {"text": "hello"}) for _ in range(4)]
     assert answers == [
         (429, "ratelimited"),
@@ -110,14 +110,14 @@ def test_a_script_is_followed_once(inbox: Inbox) -> None:
     assert len(inbox.messages) == 1
 
 
-def test_a_cut_connection_has_taken_the_message(inbox: Inbox) -> None:
-    inbox.script([Step(cut=True)])
+def test_a_cut_connection_has_taken_the_message(inbox: SlackServer) -> None:
+    inbox.script([SlackReplyStep(cut=True)])
     with pytest.raises(ConnectionResetError):
         post(inbox.webhook_url, {"text": "hello"})
     assert len(inbox.messages) == 1
 
 
-def test_waiting_ends_when_the_message_comes(inbox: Inbox) -> None:
+def test_waiting_ends_when_the_message_comes(inbox: SlackServer) -> None:
     sender = threading.Timer(0.05, post, (inbox.webhook_url, {"text": "hello"}))
     sender.start()
     found = inbox.wait_for(lambda messages: messages and messages[0].text, timeout_s=60)
@@ -125,14 +125,14 @@ def test_waiting_ends_when_the_message_comes(inbox: Inbox) -> None:
     assert found == "hello"
 
 
-def test_waiting_for_nothing_ends_too(inbox: Inbox) -> None:
+def test_waiting_for_nothing_ends_too(inbox: SlackServer) -> None:
     with pytest.raises(TimeoutError, match=r"not seen within 0\.05 s"):
         inbox.wait_for(lambda messages: messages, timeout_s=0.05)
 
 
 def test_who_watches_sees_every_change() -> None:
     events: list[Mapping[str, Any]] = []
-    with Inbox(seen=events.append) as inbox:
+    with SlackServer(seen=events.append) as inbox:
         posted = call(inbox, "chat.postMessage", channel="#alerts", text="one")
         ts = posted["ts"]
         call(inbox, "chat.update", channel=posted["channel"], ts=ts, text="two")
@@ -145,7 +145,7 @@ def test_who_watches_sees_every_change() -> None:
 
 
 def test_as_a_process_it_prints_each_message_as_a_line() -> None:
-    command = [sys.executable, "-m", "monitor.demo.inbox", "--port", "0"]
+    command = [sys.executable, "-m", "monitor.simulator.slack_server", "--port", "0"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:

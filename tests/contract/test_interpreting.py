@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitor.jobs import asking
-from monitor.jobs.interpreting import EXCEEDED
-from monitor.store import Database
+from monitor.storage import Database
+from monitor.worker import probe_round
+from monitor.worker.interpretation import EXCEEDED
 from tests.contract.test_cpu_limit import ENOUGH_S, exploding
 from tests.contract.test_probe_budget import nothing
 from tests.contract.watching import settings, watching
@@ -23,19 +23,19 @@ SEEN = """SELECT outcome, identity, identity_reason, ttft_ms IS NULL, answer_cha
 
 
 def stream(text: str) -> tuple[bytes, ...]:
-    said = [{"text": text, "sequenceNumber": 1}, {"done": True, "sequenceNumber": 1}]
-    return (head(), *(chunk(f"data: {json.dumps(each)}\n\n".encode()) for each in said), LAST)
+    reported = [{"text": text, "sequenceNumber": 1}, {"done": True, "sequenceNumber": 1}]
+    return (head(), *(chunk(f"data: {json.dumps(each)}\n\n".encode()) for each in reported), LAST)
 
 
 async def observed(database: Database, url: str, home: Path) -> tuple[list[Any], str]:
     """Ask one round with an answer that is hostile; the rows, and the metrics page."""
     async with scripted(*stream(HOSTILE)) as server:
         configured = settings(home, server.url)
-        async with watching(configured, database) as watch:
-            await asking.ask_round(
-                watch, configured.targets["rag"], datetime.now(UTC), between=nothing
+        async with watching(configured, database) as context:
+            await probe_round.run_round(
+                context, configured.targets["rag"], datetime.now(UTC), between=nothing
             )
-            return rows(url, SEEN), watch.metrics.page()[1].decode()
+            return rows(url, SEEN), context.metrics.page()[1].decode()
 
 
 async def test_the_answer_that_hung_the_worker_is_an_ordinary_answer(
@@ -50,11 +50,11 @@ async def test_the_answer_that_hung_the_worker_is_an_ordinary_answer(
 @pytest.mark.parametrize(
     "place",
     [
-        "monitor.identity.verdict.claimed",
-        "monitor.identity.verdict.switched",
-        "monitor.dialects.reply._claims",
-        "monitor.jobs.identifying.answer_of",
-        "monitor.jobs.accounting.counted",
+        "monitor.identity.judge.self_claims",
+        "monitor.identity.judge.answer_switch",
+        "monitor.dialects.reader._claims",
+        "monitor.worker.fingerprinting.answer_of",
+        "monitor.worker.token_counting.counted",
     ],
 )
 async def test_an_interpretation_that_explodes_is_stopped_stored_as_unknown_and_counted(

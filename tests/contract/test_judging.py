@@ -5,10 +5,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from monitor.config import load
 from monitor.domain import Identity, Incident, Outcome
-from monitor.jobs import judging
-from monitor.settings import load
-from monitor.store import Database, incidents, observations
+from monitor.storage import Database, incident_rows, observations
+from monitor.worker import evaluation
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
@@ -20,8 +20,8 @@ OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
 async def test_incidents_of_a_removed_target_end_after_an_hour(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        ago = watch.now() - timedelta(minutes=50)
+    async with watching(settings(tmp_path), database) as context:
+        ago = context.now() - timedelta(minutes=50)
         old = [
             Incident(
                 rule="down", scope=scope, opened_at=ago, last_breach_at=ago, last_told_at=ago,
@@ -30,17 +30,17 @@ async def test_incidents_of_a_removed_target_end_after_an_hour(
             for scope in ("rag", "gone")
         ]  # fmt: skip
         async with database.begin() as connection:
-            await incidents.save(connection, old, ())
-        await judging.evaluate(watch)
+            await incident_rows.save(connection, old, ())
+        await evaluation.evaluate(context)
         assert rows(database_url, OPEN) == [("gone",), ("rag",)]
         async with database.begin() as connection:
             later = text("UPDATE incidents SET last_breach_at = last_breach_at - interval '1 hour'")
             await connection.execute(later)
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == [("rag",)]
-    told = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
-    assert [status for status, _ in told] == ["RESOLVED"]
-    assert told[0][1].endswith(
+    notified = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox")
+    assert [status for status, _ in notified] == ["RESOLVED"]
+    assert notified[0][1].endswith(
         "Target removed from the configuration; closed without a final check."
     )
 
@@ -48,20 +48,22 @@ async def test_incidents_of_a_removed_target_end_after_an_hour(
 async def test_what_the_service_said_when_it_failed_reaches_the_message_of_down(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    said = 'HTTP 401: {"error": {"type": "authentication_error", "message": "invalid x-api-key"}}'
-    async with watching(settings(tmp_path), database) as watch:
-        begun = watch.now() - timedelta(minutes=2)
+    reported = (
+        'HTTP 401: {"error": {"type": "authentication_error", "message": "invalid x-api-key"}}'
+    )
+    async with watching(settings(tmp_path), database) as context:
+        begun = context.now() - timedelta(minutes=2)
         failed = [
             observation(
                 target="rag", query=query, slot=begun + minute * MINUTE,
-                started_at=begun + minute * MINUTE, outcome=Outcome.HTTP_STATUS, error=said,
+                started_at=begun + minute * MINUTE, outcome=Outcome.HTTP_STATUS, error=reported,
                 http_status=401, ttft_ms=None, identity=Identity.UNKNOWN,
             )
             for minute in range(3) for query in ("hi", "kbli")
         ]  # fmt: skip
         async with database.begin() as connection:
             await observations.add(connection, failed)
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
     [(sentence, since, first_seen_at, fired)] = rows(
         database_url,
         "SELECT n.notice->>'sentence', (n.notice->>'since')::timestamptz, i.first_seen_at, "
@@ -94,9 +96,9 @@ async def test_in_mode_immediate_each_query_has_its_own_incident_through_restart
                 at = datetime.now(UTC)
                 new = observation(slot=at, started_at=at, query=query, ttft_ms=ttft_ms)
                 await observations.add(connection, [new])
-        async with watching(configured, database) as watch:
-            await judging.evaluate(watch)
-            await judging.evaluate(watch)
+        async with watching(configured, database) as context:
+            await evaluation.evaluate(context)
+            await evaluation.evaluate(context)
         return rows(database_url, FIRED)
 
     assert await after(("hi", 500), ("kbli", 1300)) == [("kbli", True)]
@@ -104,9 +106,9 @@ async def test_in_mode_immediate_each_query_has_its_own_incident_through_restart
     assert await after(("hi", 1250), ("kbli", 1300)) == [("kbli", True), ("hi", True)]
     assert await after(("hi", 500), ("kbli", 1300)) == [("kbli", True), ("hi", False)]
     assert await after(("hi", 500), ("kbli", 900)) == [("kbli", False), ("hi", False)]
-    told = rows(database_url, "SELECT status, notice->>'scope' FROM outbox ORDER BY sequence")
-    assert [status for status, _ in told] == ["FIRING", "FIRING", "RESOLVED", "RESOLVED"]
-    assert {scope for _, scope in told} == {"rag"}
+    notified = rows(database_url, "SELECT status, notice->>'scope' FROM outbox ORDER BY sequence")
+    assert [status for status, _ in notified] == ["FIRING", "FIRING", "RESOLVED", "RESOLVED"]
+    assert {scope for _, scope in notified} == {"rag"}
 
 
 LITERAL_FALLBACK = """
@@ -130,10 +132,12 @@ async def test_in_mode_immediate_messages_of_a_fallback_name_their_query(
                 observation(slot=at, started_at=at, query="hi"),
                 observation(slot=at, started_at=at, query="kbli", **changes),
             ])  # fmt: skip
-        async with watching(configured, database) as watch:
-            await judging.evaluate(watch)
-    told = rows(database_url, "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence")
-    assert [status for status, _ in told] == ["FIRING", "RESOLVED"]
-    assert told[0][1].startswith("Query kbli: 1 of the last 1 answers")
-    assert "Query kbli: " in told[1][1]
+        async with watching(configured, database) as context:
+            await evaluation.evaluate(context)
+    notified = rows(
+        database_url, "SELECT status, notice->>'sentence' FROM outbox ORDER BY sequence"
+    )
+    assert [status for status, _ in notified] == ["FIRING", "RESOLVED"]
+    assert notified[0][1].startswith("Query kbli: 1 of the last 1 answers")
+    assert "Query kbli: " in notified[1][1]
     assert rows(database_url, "SELECT rule, query FROM report.incidents") == [("fallback", "kbli")]

@@ -16,22 +16,22 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from monitor import store
-from monitor.domain import AccountState, Identity, Reading
-from monitor.jobs import causing, judging
-from monitor.jobs.watch import Watch
-from monitor.store import (
-    Away,
+from monitor import storage
+from monitor.domain import AccountReading, AccountState, Identity
+from monitor.storage import (
     Database,
-    accounts,
-    budget,
-    health,
-    identities,
+    DatabaseUnavailable,
+    account_readings,
+    budget_used,
+    fingerprints,
+    health_readings,
     mutes,
     observations,
     outbox,
-    spending,
+    spend_slices,
 )
+from monitor.worker import cause_lookup, evaluation
+from monitor.worker.context import WorkerContext
 from tests.contract.test_workers import broken_rounds
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -48,19 +48,19 @@ async def trouble_everywhere(database: Database, channel: str) -> None:
     async with database.begin() as connection:
         dear = observation(slot=now, started_at=now, origin="manual", cost_usd=Decimal(5))
         await observations.add(connection, [dear])
-        rejected = Reading(provider="openrouter", at=now, state=AccountState.REJECTED,
+        rejected = AccountReading(provider="openrouter", at=now, state=AccountState.REJECTED,
                            detail="HTTP 401: the key is rejected")  # fmt: skip
-        await accounts.add(connection, rejected)
+        await account_readings.add(connection, rejected)
         broken = text("INSERT INTO channels (channel, broken_since, broken_why) "
                       "VALUES (:channel, now(), 'no_service')")  # fmt: skip
         await connection.execute(broken, {"channel": channel})
 
 
 @asynccontextmanager
-async def troubled(database: Database, home: Path) -> AsyncIterator[Watch]:
-    async with watching(settings(home, OPENROUTER_API_KEY="canary"), database) as watch:
-        await trouble_everywhere(database, watch.notifier.channel)
-        yield watch
+async def troubled(database: Database, home: Path) -> AsyncIterator[WorkerContext]:
+    async with watching(settings(home, OPENROUTER_API_KEY="canary"), database) as context:
+        await trouble_everywhere(database, context.notifier.channel)
+        yield context
 
 
 def fails_by(statement: str) -> Callable[..., Awaitable[Any]]:
@@ -73,47 +73,47 @@ def fails_by(statement: str) -> Callable[..., Awaitable[Any]]:
 
 
 async def test_everything_is_judged(database: Database, database_url: str, tmp_path: Path) -> None:
-    async with troubled(database, tmp_path) as watch:
-        await judging.evaluate(watch)
+    async with troubled(database, tmp_path) as context:
+        await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == EVERY
 
 
 async def test_a_reading_that_cannot_be_read_costs_the_verdict_of_its_own_account(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = accounts._reading
+    read = account_readings._reading
 
-    def of_another_release(row: Any) -> Reading:
+    def of_another_release(row: Any) -> AccountReading:
         return read(row if row["provider"] == "openrouter" else {**row, "state": "banned"})
 
-    monkeypatch.setattr(accounts, "_reading", of_another_release)
+    monkeypatch.setattr(account_readings, "_reading", of_another_release)
     now = datetime.now(UTC)
     keys = {"OPENROUTER_API_KEY": "canary", "ANTHROPIC_ADMIN_KEY": "canary"}
-    async with watching(settings(tmp_path, **keys), database) as watch:
+    async with watching(settings(tmp_path, **keys), database) as context:
         async with database.begin() as connection:
             for provider in ("anthropic", "openrouter"):
-                rejected = Reading(provider=provider, at=now, state=AccountState.REJECTED)
-                await accounts.add(connection, rejected)
-        await judging.evaluate(watch)
+                rejected = AccountReading(provider=provider, at=now, state=AccountState.REJECTED)
+                await account_readings.add(connection, rejected)
+        await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule, target FROM incidents") == [("key", "openrouter")]
 
 
 QUERIES = [
     (observations, "samples", ["down"]),
-    (accounts, "latest", ["key"]),
-    (judging, "days", ["spend"]),
-    (budget, "today", ["probe_budget"]),
+    (account_readings, "latest", ["key"]),
+    (evaluation, "days", ["spend"]),
+    (budget_used, "today", ["probe_budget"]),
     (outbox, "backlog", ["delivery"]),
-    (judging.crediting, "credits", []),
-    (causing, "explained", []),
+    (evaluation.credit, "credits", []),
+    (cause_lookup, "explained", []),
     (mutes, "in_force", []),
-    (identities, "confirmed_at", []),
-    (spending, "by_five_minutes", ["spend"]),
-    (spending, "costs", []),
-    (accounts, "spent", ["spend"]),
+    (fingerprints, "confirmed_at", []),
+    (spend_slices, "by_five_minutes", ["spend"]),
+    (spend_slices, "costs", []),
+    (account_readings, "spent", ["spend"]),
     (observations, "configurations", []),
     (observations, "identities", []),
-    (health, "changes", []),
+    (health_readings, "changes", []),
 ]
 # What holds the incidents themselves: without it there is nothing to compare with or to write.
 SHARED = {"leases", "incidents", "outbox.add"}
@@ -126,9 +126,9 @@ async def test_a_query_that_fails_costs_its_own_verdict(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture, room: ModuleType, query: str, lost: list[str], refusal: str,
 ) -> None:  # fmt: skip
-    async with troubled(database, tmp_path) as watch:
+    async with troubled(database, tmp_path) as context:
         monkeypatch.setattr(room, query, fails_by(refusal))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r not in lost]
     assert "not judged" in caplog.messages
 
@@ -152,13 +152,13 @@ async def test_every_query_that_an_evaluation_awaits_is_one_of_those_that_fail_h
 
         return calls
 
-    async with troubled(database, tmp_path) as watch:
-        for info in iter_modules(store.__path__):
-            room = import_module(f"monitor.store.{info.name}")
+    async with troubled(database, tmp_path) as context:
+        for info in iter_modules(storage.__path__):
+            room = import_module(f"monitor.storage.{info.name}")
             for name, query in vars(room).copy().items():
                 if iscoroutinefunction(query) and query.__module__ == room.__name__:
                     monkeypatch.setattr(room, name, recorded(f"{info.name}.{name}", query))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     named = {f"{room.__name__.rpartition('.')[2]}.{query}" for room, query, _ in QUERIES}
     assert "identities.confirmed_at" in awaited
     shared = {name for name in awaited if name in SHARED or name.split(".")[0] in SHARED}
@@ -170,7 +170,7 @@ async def test_without_the_baselines_model_changed_alone_is_not_judged(
     database: Database, database_url: str, tmp_path: Path, table: str
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
             await observations.add(connection, [
                 observation(slot=at, started_at=at, query=query, identity=Identity.CHANGED,
@@ -179,14 +179,14 @@ async def test_without_the_baselines_model_changed_alone_is_not_judged(
                 for query in ("hi", "kbli")
             ])  # fmt: skip
             await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
-            await identities.begin(connection, "rag", "llama", verified_by="receipt")
+            await fingerprints.begin(connection, "rag", "llama", verified_by="receipt")
             dear = observation(slot=now, started_at=now, origin="manual", cost_usd=Decimal(5))
             await observations.add(connection, [dear])
         async with database.begin() as locking:
             await locking.execute(text(f"LOCK TABLE {table}"))
-            await judging.evaluate(watch)
+            await evaluation.evaluate(context)
         assert rows(database_url, OPEN) == [("probe_budget",), ("spend",), ("ttft",)]
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert ("model_changed",) in rows(database_url, OPEN)
 
 
@@ -194,9 +194,9 @@ async def test_a_query_that_takes_too_long_costs_its_own_verdict_without_a_trace
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    async with troubled(database, tmp_path) as watch:
+    async with troubled(database, tmp_path) as context:
         monkeypatch.setattr(observations, "samples", fails_by(REFUSALS[2]))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r != "down"]
     [record] = [record for record in caplog.records if record.message == "not judged"]
     assert record.exc_info is None
@@ -206,9 +206,9 @@ async def test_a_query_that_takes_too_long_costs_its_own_verdict_without_a_trace
 async def test_a_table_somebody_has_locked_costs_the_verdicts_that_need_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with troubled(database, tmp_path) as watch, database.begin() as locking:
+    async with troubled(database, tmp_path) as context, database.begin() as locking:
         await locking.execute(text("LOCK TABLE account_readings"))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         assert [rule for (rule,) in rows(database_url, OPEN)] == [
             rule for rule in EVERY if rule not in ("key", "spend")
         ]
@@ -222,9 +222,9 @@ async def test_a_rule_that_fails_costs_its_own_verdict(
     def fails(*_: object) -> None:
         raise ZeroDivisionError
 
-    async with troubled(database, tmp_path) as watch:
-        monkeypatch.setattr(type(watch.settings.rules[rule]), "judge", fails)
-        await judging.evaluate(watch)
+    async with troubled(database, tmp_path) as context:
+        monkeypatch.setattr(type(context.settings.rules[rule]), "judge", fails)
+        await evaluation.evaluate(context)
     assert [name for (name,) in rows(database_url, OPEN)] == [r for r in EVERY if r != rule]
 
 
@@ -238,37 +238,37 @@ async def test_one_target_of_several_that_fails_stops_no_other(
             await connection.execute(text(REFUSALS[0]))
         return await real(connection, target, **given)
 
-    async with troubled(database, tmp_path) as watch:
-        rag = watch.settings.targets["rag"]
+    async with troubled(database, tmp_path) as context:
+        rag = context.settings.targets["rag"]
         monkeypatch.setattr(observations, "samples", of)
         from dataclasses import replace
 
-        await judging.evaluate(watch, replace(rag, name="first"), rag)
+        await evaluation.evaluate(context, replace(rag, name="first"), rag)
     assert ("down",) in rows(database_url, OPEN)
 
 
 async def test_an_incident_that_cannot_be_written_costs_itself(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with troubled(database, tmp_path) as watch:
+    async with troubled(database, tmp_path) as context:
         async with database.begin() as connection:
             await connection.execute(text(
                 "ALTER TABLE incidents ADD CONSTRAINT no_spend CHECK (rule <> 'spend')"
             ))  # fmt: skip
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r != "spend"]
-    told = rows(database_url, "SELECT count(*) FROM outbox WHERE notice->>'rule' = 'down'")
-    assert told == [(1,)]
+    notified = rows(database_url, "SELECT count(*) FROM outbox WHERE notice->>'rule' = 'down'")
+    assert notified == [(1,)]
 
 
 async def test_a_connection_lost_meanwhile_ends_the_evaluation_as_an_unavailable_database(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with troubled(database, tmp_path) as watch:
+    async with troubled(database, tmp_path) as context:
         own = "SELECT pg_terminate_backend(pg_backend_pid())"
-        monkeypatch.setattr(judging, "days", fails_by(own))
-        with pytest.raises(Away):
-            await judging.evaluate(watch)
+        monkeypatch.setattr(evaluation, "days", fails_by(own))
+        with pytest.raises(DatabaseUnavailable):
+            await evaluation.evaluate(context)
         monkeypatch.undo()
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == EVERY

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import AccountState, Identity, Incident, Reading
-from monitor.jobs import judging
-from monitor.store import Database, accounts, incidents, observations
+from monitor.domain import AccountReading, AccountState, Identity, Incident
+from monitor.storage import Database, account_readings, incident_rows, observations
+from monitor.worker import evaluation
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
@@ -20,20 +20,20 @@ KEY = "sk-or-canary"
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
-async def told(database: Database, url: str, home: Path, *readings: Reading) -> Any:
+async def told(database: Database, url: str, home: Path, *readings: AccountReading) -> Any:
     """What stands in the outbox after each of the readings was judged twice."""
-    async with watching(settings(home, OPENROUTER_API_KEY=KEY), database) as watch:
+    async with watching(settings(home, OPENROUTER_API_KEY=KEY), database) as context:
         for reading in readings:
             async with database.begin() as connection:
-                await accounts.add(connection, reading)
+                await account_readings.add(connection, reading)
             for _ in range(2):
-                await judging.evaluate(watch)
+                await evaluation.evaluate(context)
     return [row for row in rows(url, TOLD) if "key" in row[1]]
 
 
-def reading(**changes: Any) -> Reading:
+def reading(**changes: Any) -> AccountReading:
     ok: dict[str, Any] = {"provider": "openrouter", "at": NOW, "state": AccountState.OK}
-    return Reading(**ok | changes)
+    return AccountReading(**ok | changes)
 
 
 async def test_a_rejected_key_fires_at_once_and_once(
@@ -42,9 +42,9 @@ async def test_a_rejected_key_fires_at_once_and_once(
     refused = reading(state=AccountState.REJECTED, detail="HTTP 401: the key is rejected")
     failing = reading(at=NOW + timedelta(seconds=1), state=AccountState.FAILING, detail="HTTP 503")
     renewed = reading(at=NOW + timedelta(seconds=2))
-    said = await told(database, database_url, tmp_path, refused, failing, renewed)
-    assert [status for status, _ in said] == ["FIRING", "RESOLVED"]
-    assert said[0][1] == "openrouter: HTTP 401: the key is rejected."
+    reported = await told(database, database_url, tmp_path, refused, failing, renewed)
+    assert [status for status, _ in reported] == ["FIRING", "RESOLVED"]
+    assert reported[0][1] == "openrouter: HTTP 401: the key is rejected."
 
 
 async def test_expiry_and_credit_are_each_said_once(
@@ -61,10 +61,10 @@ async def test_expiry_and_credit_are_each_said_once(
                 remaining_usd=Decimal("1.50"), spent_today_usd=Decimal(0))
         for s in (0, 1)
     ]  # fmt: skip
-    said = await told(database, database_url, tmp_path, *before, *low)
-    assert [status for status, _ in said] == ["NOTICE", "NOTICE"]
-    assert said[0][1].startswith("The key of openrouter expires in 2 days, ")
-    assert said[1][1].startswith("$1.50 is left on the key of openrouter, which spends $")
+    reported = await told(database, database_url, tmp_path, *before, *low)
+    assert [status for status, _ in reported] == ["NOTICE", "NOTICE"]
+    assert reported[0][1].startswith("The key of openrouter expires in 2 days, ")
+    assert reported[1][1].startswith("$1.50 is left on the key of openrouter, which spends $")
 
 
 OPEN = "SELECT rule, target, part_of IS NULL FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
@@ -77,7 +77,7 @@ EXPIRING: dict[str, Any] = {"expires_at": NOW + timedelta(days=2, hours=1)}
 
 async def read(database: Database, **changes: Any) -> None:
     async with database.begin() as connection:
-        await accounts.add(connection, reading(**changes))
+        await account_readings.add(connection, reading(**changes))
 
 
 async def fallbacks(database: Database, count: int = 6) -> None:
@@ -99,15 +99,15 @@ async def test_a_key_of_which_nothing_recent_is_known_mutes_nothing_and_says_not
     database: Database, database_url: str, tmp_path: Path, keys: dict[str, str], age: timedelta
 ) -> None:
     before = settings(tmp_path, OPENROUTER_API_KEY=KEY)
-    async with watching(before, database) as watch:
+    async with watching(before, database) as context:
         await read(database, **REJECTED)
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == [("key", "openrouter", True)]
     async with database.begin() as connection:
         await connection.execute(text("UPDATE account_readings SET at = at - :age"), {"age": age})
     await fallbacks(database)
-    async with watching(settings(tmp_path, **keys), database) as watch:
-        await judging.evaluate(watch)
+    async with watching(settings(tmp_path, **keys), database) as context:
+        await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == [("fallback", "rag", True), ("key", "openrouter", True)]
     newest = rows(database_url, TOLD)[-1]
     assert newest[0] == "FIRING"
@@ -117,16 +117,16 @@ async def test_a_key_of_which_nothing_recent_is_known_mutes_nothing_and_says_not
 async def test_an_incident_of_a_removed_key_closes_and_says_why(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path, OPENROUTER_API_KEY=KEY), database) as watch:
+    async with watching(settings(tmp_path, OPENROUTER_API_KEY=KEY), database) as context:
         await read(database, **REJECTED)
-        await judging.evaluate(watch)
-    async with watching(settings(tmp_path), database) as watch:
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
+    async with watching(settings(tmp_path), database) as context:
+        await evaluation.evaluate(context)
         assert rows(database_url, OPEN) == [("key", "openrouter", True)]
         async with database.begin() as connection:
             later = "UPDATE incidents SET last_breach_at = last_breach_at - interval '6 minutes'"
             await connection.execute(text(later))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == []
     status, sentence = rows(database_url, TOLD)[-1]
     assert status == "RESOLVED"
@@ -142,10 +142,10 @@ async def test_an_incident_of_a_channel_no_longer_used_closes_and_says_why(
         rule="delivery", scope="webhook", opened_at=ago, last_breach_at=ago, last_told_at=ago,
         value=0.0, limit=15.0, because="The webhook has refused for good.",
     )  # fmt: skip
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await incidents.save(connection, [webhook], ())
-        await judging.evaluate(watch)
+            await incident_rows.save(connection, [webhook], ())
+        await evaluation.evaluate(context)
     assert rows(database_url, OPEN) == []
     ended = rows(database_url, "SELECT ended FROM incidents")
     assert ended == [("Channel removed from the configuration; closed without a final check.",)]
@@ -156,6 +156,6 @@ async def test_a_stale_reading_makes_no_notice(
     database: Database, database_url: str, tmp_path: Path, keys: dict[str, str]
 ) -> None:
     await read(database, at=NOW - timedelta(minutes=20 * len(keys)), **EXPIRING)
-    async with watching(settings(tmp_path, **keys), database) as watch:
-        await judging.evaluate(watch)
+    async with watching(settings(tmp_path, **keys), database) as context:
+        await evaluation.evaluate(context)
     assert [row for row in rows(database_url, TOLD) if "key" in row[1]] == []

@@ -11,8 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from monitor.jobs import keeping
-from monitor.store import Database
+from monitor.storage import Database
+from monitor.worker import maintenance
 from tests.contract.past import (
     EIGHT,
     TODAY,
@@ -36,7 +36,7 @@ ROLLED = ("rollups_hourly", "rollups_daily", "answers_hourly", "answers_daily", 
 PROCESS = """
 import asyncio, sys
 from datetime import timedelta
-from monitor.store import Database
+from monitor.storage.engine import Database
 from tests.contract.past import roll
 
 async def main():
@@ -138,7 +138,7 @@ async def twice(prepare: Callable[[], Awaitable[None]]) -> None:
 
 async def test_partitions_are_made_again_without_harm(database: Database) -> None:
     standing_in = watch(database)
-    await twice(lambda: keeping.prepare(standing_in))
+    await twice(lambda: maintenance.prepare(standing_in))
     names = await ask(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{TODAY:%Y_%m}",) in names

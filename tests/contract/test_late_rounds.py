@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor.jobs import asking
-from monitor.notifiers import Console
-from monitor.store import Database, engine, slots
-from monitor.worker import Worker, slot_of
+from monitor.notifications import ConsoleNotifier
+from monitor.storage import Database, engine, round_slots
+from monitor.worker import probe_round
+from monitor.worker.scheduler import Worker, slot_of
 from tests.contract.test_workers import turning
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -31,16 +31,16 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> None:
 async def started(database: Database, home: Path, url: str, *, late: timedelta) -> None:
     """A worker begins so long after its slot was due, and sees to it."""
     configured = settings(home, url, MONITOR_TARGETS__RAG__EVERY="6h")
-    async with watching(configured, database, Console(io.StringIO())) as watch:
-        one = Worker(watch)
-        one._catch_up(watch.settings.targets["rag"], SLOT, late)
+    async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+        one = Worker(context)
+        one._catch_up(context.settings.targets["rag"], SLOT, late)
         await asyncio.gather(*one._late.values())
 
 
 async def claimed(database: Database, slot: datetime) -> None:
     async with database.begin() as connection:
-        assert await slots.claim(connection, "rag", "local", slot, "w9")
-        await slots.finish(connection, "rag", "local", slot)
+        assert await round_slots.claim(connection, "rag", "local", slot, "w9")
+        await round_slots.finish(connection, "rag", "local", slot)
 
 
 async def test_a_slot_nobody_claimed_is_probed_at_once(
@@ -89,12 +89,12 @@ async def test_a_first_start_probes_at_once_however_long_the_interval(
 ) -> None:
     async with turning() as service:
         configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="30d")
-        async with watching(configured, database, Console(io.StringIO())) as watch:
-            life = asyncio.create_task(Worker(watch).live())
+        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            life = asyncio.create_task(Worker(context).live())
             async with asyncio.timeout(60):
                 while service.asked < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            watch.leaving.set()
+            context.leaving.set()
             await life
     assert len(rows(database_url, ASKED)) == 1
 
@@ -104,11 +104,11 @@ async def test_slots_that_passed_during_a_round_are_recorded_as_missed(
 ) -> None:
     async with turning() as service:
         configured = settings(tmp_path, service.url, MONITOR_TARGETS__RAG__EVERY="6h")
-        async with watching(configured, database, Console(io.StringIO())) as watch:
-            one = Worker(watch)
+        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
+            one = Worker(context)
             await claimed(database, SLOT - 3 * EVERY)
             one._last_slot["rag"] = SLOT - 3 * EVERY
-            await one._round(watch.settings.targets["rag"])
+            await one._round(context.settings.targets["rag"])
     reason = "the round before it took too long"
     assert rows(database_url, KNOWN) == [
         (SLOT - 3 * EVERY, "w9", None),
@@ -131,7 +131,7 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
 
     async with turning() as service:
         configured = settings(tmp_path, service.url)
-        async with watching(configured, database, Console(io.StringIO())) as watch:
+        async with watching(configured, database, ConsoleNotifier(io.StringIO())) as context:
             holders = [asyncio.create_task(hold()) for _ in range(engine.POOL_SIZE)]
             await asyncio.sleep(0.5)
 
@@ -139,8 +139,8 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
                 pass
 
             async with asyncio.timeout(60):
-                target = watch.settings.targets["rag"]
-                assert await asking.ask_round(watch, target, SLOT, between=nothing) == 2
-            assert len(watch.spool) == 2
+                target = context.settings.targets["rag"]
+                assert await probe_round.run_round(context, target, SLOT, between=nothing) == 2
+            assert len(context.spool) == 2
             free.set()
             await asyncio.gather(*holders)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor.jobs import holding, judging
-from monitor.store import Database, leases
+from monitor.storage import Database, leases
+from monitor.worker import evaluation, lease_keeper
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import configuration, eventually, rows, service, worker
 
@@ -49,13 +49,15 @@ async def test_what_is_available_is_what_one_would_hold(database: Database) -> N
     assert await available(database, "w1") is None
 
 
-@pytest.mark.parametrize("away", ["13 seconds", "5 minutes", "1 hour", "730 days"])
+@pytest.mark.parametrize("unavailable", ["13 seconds", "5 minutes", "1 hour", "730 days"])
 async def test_a_lease_further_in_the_future_than_its_span_is_expired(
-    database: Database, away: str
+    database: Database, unavailable: str
 ) -> None:
     assert await hold(database, "dead") == 1
     async with database.begin() as connection:
-        await connection.execute(text(f"UPDATE leases SET until = now() + interval '{away}'"))
+        await connection.execute(
+            text(f"UPDATE leases SET until = now() + interval '{unavailable}'")
+        )
     assert await available(database, "w2") == 2
     assert await hold(database, "w2") == 2
     assert await hold(database, "dead") is None
@@ -99,18 +101,21 @@ async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     left = "SELECT until > now() + interval '5 seconds' FROM leases"
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            assert await holding.hold(watch, connection, "roll_up", keep=timedelta(hours=1)) == 1
+            assert (
+                await lease_keeper.hold(context, connection, "roll_up", keep=timedelta(hours=1))
+                == 1
+            )
         for renewed in (True, False):
             async with database.begin() as connection:
                 await connection.execute(text("UPDATE leases SET until = now() + interval '2 s'"))
-            lapsed, due = await holding.renew(watch)
+            lapsed, due = await lease_keeper.renew(context)
             assert (lapsed, due) == (set(), False)
             assert rows(database_url, left) == [(renewed,)]
-            watch.database.leases[watch.worker, "roll_up"] = time.monotonic() - 1
-        await holding.release(watch)
-        lapsed, _ = await holding.renew(watch)
+            context.database.leases[context.worker, "roll_up"] = time.monotonic() - 1
+        await lease_keeper.release(context)
+        lapsed, _ = await lease_keeper.renew(context)
         assert [lease.name for lease in lapsed] == ["roll_up"]
 
 
@@ -120,27 +125,27 @@ async def test_an_evaluation_that_fails_does_not_keep_the_lease(
     async def fails(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(judging, "plan", fails)
-    async with watching(settings(tmp_path), database) as watch:
+    monkeypatch.setattr(evaluation, "plan", fails)
+    async with watching(settings(tmp_path), database) as context:
         with pytest.raises(TypeError):
-            await judging.evaluate(watch)
-        assert not holding.held(watch, "evaluate")
+            await evaluation.evaluate(context)
+        assert not lease_keeper.held(context, "evaluate")
     assert rows(database_url, "SELECT count(*) FROM leases") == [(0,)]
 
 
 async def test_another_that_took_over_meanwhile_stops_what_was_read_before(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = judging._verdicts
+    real = evaluation._verdicts
 
     async def while_it_reads(*given: object) -> object:
         await hold(database, "w2")
         return await real(*given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(judging, "_verdicts", while_it_reads)
-    async with watching(settings(tmp_path), database) as watch:
-        assert not await judging.evaluate(watch)
-        assert not holding.held(watch, "evaluate")
+    monkeypatch.setattr(evaluation, "_verdicts", while_it_reads)
+    async with watching(settings(tmp_path), database) as context:
+        assert not await evaluation.evaluate(context)
+        assert not lease_keeper.held(context, "evaluate")
     assert rows(database_url, HOLDER) == [("w2", 1)]
 
 
@@ -148,8 +153,8 @@ FROZEN = """
 import asyncio, os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from monitor.jobs import judging
-from monitor.store import Database
+from monitor.worker import evaluation as judging
+from monitor.storage.engine import Database
 from tests.contract.watching import settings, watching
 
 async def main():
@@ -191,15 +196,15 @@ async def test_a_worker_frozen_within_its_evaluation_is_replaced(
     assert frozen.stdout is not None
     try:
         assert await asyncio.to_thread(frozen.stdout.readline) == "here\n"
-        async with watching(settings(tmp_path), database) as watch:
+        async with watching(settings(tmp_path), database) as context:
             for _ in range(600):
-                await judging.evaluate(watch)  # waits for no lock, and so raises nothing
+                await evaluation.evaluate(context)  # waits for no lock, and so raises nothing
                 if rows(database_url, HOLDER) == [("w1", 2)]:
                     break
                 await asyncio.sleep(0.1)
             assert rows(database_url, HOLDER) == [("w1", 2)]
             frozen.send_signal(signal.SIGCONT)
-            assert await asyncio.to_thread(frozen.stdout.readline) == "Away\n"
+            assert await asyncio.to_thread(frozen.stdout.readline) == "DatabaseUnavailable\n"
             assert await asyncio.to_thread(frozen.stdout.readline) == "False {}\n"
     finally:
         frozen.kill()

@@ -13,9 +13,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from monitor.commands import run as running_command
-from monitor.embedded import guise, running
-from monitor.embedded.wheel import programs
+from monitor.cli import run as running_command
+from monitor.embedded_postgres import run_as, running
+from monitor.embedded_postgres.binaries import programs
 from tests.contract.cli import commands, run
 from tests.contract.test_every_command import CONFIGURATION, ends_well
 from tests.contract.test_roles import plain
@@ -41,7 +41,7 @@ def server() -> Iterator[int]:
             owner.execute(f"CREATE ROLE app LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
         data, port = home / "postgres", _free_port()
         (data / "pg_hba.conf").write_text(TRUSTED)
-        command = guise.of(data).command(
+        command = run_as.owner_of_data(data).command(
             data, programs().postgres, "-D", str(data), "-k", str(data), "-p", str(port),
             "-c", "listen_addresses=127.0.0.1,::1", "-c", "fsync=off",
         )  # fmt: skip
@@ -72,8 +72,8 @@ def address(port: int, *, password: str | None = PASSWORD, host: str = HOSTS[0],
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(running_command, "SERVER_PATIENCE_S", 0)
-    monkeypatch.setattr(running_command, "SCHEMA_PATIENCE_S", 0)
+    monkeypatch.setattr(running_command, "SERVER_WAIT_S", 0)
+    monkeypatch.setattr(running_command, "SCHEMA_WAIT_S", 0)
     (tmp_path / "monitor.toml").write_text(CONFIGURATION)
     return tmp_path
 

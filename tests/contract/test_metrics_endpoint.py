@@ -27,10 +27,10 @@ async def get(url: str, **headers: str) -> httpx.Response:
         return await client.get(url, headers=headers)
 
 
-async def spoken(port: int, said: bytes) -> bytes:
+async def spoken(port: int, reported: bytes) -> bytes:
     """Everything that comes back for raw bytes."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(said)
+    writer.write(reported)
     reply = await reader.read()
     writer.close()
     return reply
@@ -70,7 +70,7 @@ async def test_health_is_good_until_cycles_stop(held: tuple[Metrics, str, int]) 
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    ("reported", "status"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", b"404"),
         (b"POST /metrics HTTP/1.1\r\n\r\n", b"405"),
@@ -81,9 +81,9 @@ async def test_health_is_good_until_cycles_stop(held: tuple[Metrics, str, int]) 
     ids=["elsewhere", "post", "garbage", "http2", "too long"],
 )
 async def test_strangers_get_a_short_answer(
-    held: tuple[Metrics, str, int], said: bytes, status: bytes
+    held: tuple[Metrics, str, int], reported: bytes, status: bytes
 ) -> None:
-    reply = await spoken(held[2], said)
+    reply = await spoken(held[2], reported)
     assert reply.split(b" ")[1] == status
     assert len(reply) < 400
 

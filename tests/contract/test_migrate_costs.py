@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
-from monitor.store import schema
+from monitor.storage import schema
 from tests.e2e.rig import rows
 
 COLUMNS = ("target, query, model, identity, heard, answered, priced, answered_usd, probes, usd, "

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from monitor.store import REVISION, Database, SchemaUnknown, schema, version_table
+from monitor.storage import REVISION, Database, SchemaUnknown, schema, version_table
 from tests.e2e.rig import rows
 
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
@@ -115,8 +115,8 @@ def test_migrating_twice_at_once_is_migrating_once(empty_url: str) -> None:
     def migrate() -> None:
         try:
             schema.migrate(empty_url)
-        except BaseException as trouble:
-            troubles.append(trouble)
+        except BaseException as error_reason:
+            troubles.append(error_reason)
 
     threads = [threading.Thread(target=migrate) for _ in range(3)]
     for thread in threads:

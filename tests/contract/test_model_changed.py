@@ -9,14 +9,14 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from monitor.demo.situations import Speaker
 from monitor.domain import ClaimKind, Evidence, Identity
-from monitor.identity.looks import Looks
-from monitor.jobs import judging
-from monitor.jobs.watch import Watch
-from monitor.store import Database, captured, identities, observations
-from monitor.store.identities import Epoch
-from monitor.store.tables import observations as table
+from monitor.identity.fingerprint.match import StyleMatch
+from monitor.simulator.situations import SimulatedModel
+from monitor.storage import Database, baseline_answers, fingerprints, observations
+from monitor.storage.fingerprints import BaselineEpoch
+from monitor.storage.tables import observations as table
+from monitor.worker import evaluation
+from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, LLAMA, observation
@@ -44,8 +44,8 @@ MARKS: dict[str, dict[str, Any]] = {
 class Stream:
     """Rounds of two queries stored and judged one after the other, in their own time."""
 
-    def __init__(self, database: Database, url: str, watch: Watch) -> None:
-        self.database, self.url, self.watch = database, url, watch
+    def __init__(self, database: Database, url: str, context: WorkerContext) -> None:
+        self.database, self.url, self.watch = database, url, context
         self.now = datetime.now(UTC) - timedelta(hours=20)
 
     async def answers(self, marks: str, *, first_id: UUID | None = None) -> Sequence[str]:
@@ -61,28 +61,34 @@ class Stream:
                     table.update().where(table.c.id == seen.id).values(recorded_at=self.now)
                 )
             first_id = None
-            await judging.evaluate(self.watch)
+            await evaluation.evaluate(self.watch)
         return await self.told()
 
     async def told(self) -> Sequence[str]:
-        await judging.evaluate(self.watch)
+        await evaluation.evaluate(self.watch)
         return [head for (head,) in rows(self.url, TOLD)]
 
-    async def baseline(self) -> Epoch:
+    async def baseline(self) -> BaselineEpoch:
         """A baseline that a person began long ago."""
         async with self.database.begin() as connection:
-            epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
+            epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         await self.at("UPDATE identity_epochs SET began_at = now() - interval '9 days'")
         return epoch
 
     async def capture(
-        self, epoch: Epoch, model: str, *, verified_by: str = "operator", count: int = 25
+        self, epoch: BaselineEpoch, model: str, *, verified_by: str = "operator", count: int = 25
     ) -> None:
         """Answers captured as a model's now."""
         query = QUERIES[0]
         async with self.database.begin() as connection:
-            await captured.add(connection, epoch, query, [said(Speaker.HAIKU, query, 1)] * count,
-                               model=model, verified_by=verified_by)  # fmt: skip
+            await baseline_answers.add(
+                connection,
+                epoch,
+                query,
+                [said(SimulatedModel.HAIKU, query, 1)] * count,
+                model=model,
+                verified_by=verified_by,
+            )
         await self.at("UPDATE identity_answers SET captured_at = '{now}'")
 
     async def at(self, statement: str) -> None:
@@ -94,9 +100,9 @@ class Stream:
 async def stream(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Stream]:
-    async with watching(settings(tmp_path), database) as watch:
-        one = Stream(database, database_url, watch)
-        monkeypatch.setattr(Watch, "now", staticmethod(lambda: one.now))
+    async with watching(settings(tmp_path), database) as context:
+        one = Stream(database, database_url, context)
+        monkeypatch.setattr(WorkerContext, "now", staticmethod(lambda: one.now))
         yield one
 
 
@@ -125,10 +131,14 @@ async def test_a_change_began_with_the_first_suspicion_that_the_detector_recorde
     suspected_at = stream.now - EVERY
     turned = uuid4()
     async with stream.database.begin() as connection:
-        await identities.note(
-            connection, epoch, Looks(Identity.CHANGED, None, 0.9, reason=WHY), observation=turned,
-            at=stream.now + SECOND, since=suspected_at,
-        )  # fmt: skip
+        await fingerprints.note(
+            connection,
+            epoch,
+            StyleMatch(Identity.CHANGED, None, 0.9, reason=WHY),
+            observation=turned,
+            at=stream.now + SECOND,
+            since=suspected_at,
+        )
     assert await stream.answers("C", first_id=turned) == ["FIRING #1 model_changed"]
     [(because, first, since)] = incidents(stream.url, "opening_because, first_seen_at, since")
     assert (first, since) == (suspected_at, suspected_at)
@@ -160,16 +170,16 @@ async def test_a_name_that_is_found_goes_into_the_same_message(stream: Stream) -
         (1, "model_changed", None, None),
         (2, "fallback", 1, None),
     ]
-    told = await stream.answers("." * 16)
-    assert told[-1] == "RESOLVED #1 fallback"
-    assert [head for head in told if head.startswith("RESOLVED")] == ["RESOLVED #1 fallback"]
-    assert all("#2" not in head for head in told)
+    notified = await stream.answers("." * 16)
+    assert notified[-1] == "RESOLVED #1 fallback"
+    assert [head for head in notified if head.startswith("RESOLVED")] == ["RESOLVED #1 fallback"]
+    assert all("#2" not in head for head in notified)
 
 
 async def test_a_change_beside_a_known_fallback_joins_its_message(stream: Stream) -> None:
     assert await stream.answers("....FFFF") == ["FIRING #1 fallback"]
-    told = await stream.answers("CC")
-    assert {head.split(" ", 1)[1].split(" ")[-1] for head in told} == {"fallback"}
+    notified = await stream.answers("CC")
+    assert {head.split(" ", 1)[1].split(" ")[-1] for head in notified} == {"fallback"}
     assert incidents(stream.url, "rule, part_of") == [("fallback", None), ("model_changed", 1)]
 
 
@@ -177,7 +187,7 @@ async def test_a_new_baseline_that_a_person_accepted_ends_it_at_once(stream: Str
     await stream.baseline()
     await stream.answers("....CCCC")
     async with stream.database.begin() as connection:
-        await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="edit")
+        await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator", note="edit")
     stream.now += SECOND
     await stream.at("UPDATE identity_epochs SET began_at = '{now}' WHERE epoch = 2")
     assert await stream.told() == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
@@ -189,12 +199,12 @@ async def test_a_new_baseline_that_a_person_accepted_ends_it_at_once(stream: Str
 async def test_a_baseline_that_a_person_reverted_to_ends_it_at_once(stream: Stream) -> None:
     first = await stream.baseline()
     async with stream.database.begin() as connection:
-        await identities.begin(connection, "rag", LLAMA, verified_by="operator", note="mistake")
+        await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator", note="mistake")
     await stream.at("UPDATE identity_epochs SET began_at = now() - interval '8 days'")
     await stream.answers("....CCCC")
     stream.now += SECOND
     async with stream.database.begin() as connection:
-        await identities.put_in_force(connection, first)
+        await fingerprints.put_in_force(connection, first)
     await stream.at("UPDATE identity_epochs SET reverted_at = '{now}' WHERE epoch = 2")
     assert await stream.told() == ["FIRING #1 model_changed", "RESOLVED #1 model_changed"]
 

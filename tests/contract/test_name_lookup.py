@@ -14,7 +14,7 @@ import pytest
 
 from monitor import name_lookup
 from monitor.domain import Ending, Outcome
-from monitor.wire import Wire
+from monitor.probing import ProbeClient
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, HI, judged, probed, says, watched
 
@@ -47,7 +47,7 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
 
 
 async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
-    wire: Wire, resolver: Resolver
+    wire: ProbeClient, resolver: Resolver
 ) -> None:
     dead = [
         asyncio.create_task(probed(wire, watched(f"http://n{nth % 4}.dead", connect_deadline=60)))
@@ -68,7 +68,7 @@ async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
 
 
 async def test_a_deadline_that_passes_costs_nobody_else_the_lookup(
-    wire: Wire, resolver: Resolver
+    wire: ProbeClient, resolver: Resolver
 ) -> None:
     impatient = watched("http://n.dead", connect_deadline=0.05)
     waiting = asyncio.create_task(probed(wire, watched("http://n.dead", connect_deadline=60)))

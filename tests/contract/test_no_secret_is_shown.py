@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from monitor.commands import run as running
+from monitor.cli import run as running
 from tests.contract.cli import APART, commands, every_third, run
 from tests.contract.test_every_command import CONFIGURATION
 
@@ -71,8 +71,8 @@ NEEDED = ("check", "probe", "run", "migrate", "test-alert", "report", "incidents
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(running, "SCHEMA_PATIENCE_S", 0)
-    monkeypatch.setattr(running, "SERVER_PATIENCE_S", 0)
+    monkeypatch.setattr(running, "SCHEMA_WAIT_S", 0)
+    monkeypatch.setattr(running, "SERVER_WAIT_S", 0)
 
 
 def forms(secret: str) -> set[str]:
@@ -86,8 +86,10 @@ def forms(secret: str) -> set[str]:
 def test_no_command_shows_the_secret(tmp_path: Path, case: str, every: bool) -> None:
     (tmp_path / "monitor.toml").write_text(CONFIGURATION)
     given = {"DATABASE_URL": f"postgresql://u@{NOWHERE}/d", "LOG_LEVEL": "DEBUG", **WRONG[case]}
-    asked = COMMANDS if case.startswith("pass") else NEEDED
-    for command in asked if every else every_third(asked, list(WRONG).index(case), "check", "run"):
+    requested = COMMANDS if case.startswith("pass") else NEEDED
+    for command in (
+        requested if every else every_third(requested, list(WRONG).index(case), "check", "run")
+    ):
         ended = run(command, home=tmp_path, **given)
         assert ended.error is None, f"{command}: {ended.error!r}"
         shown = ended.said.lower()

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.demo.inbox import Inbox, Step
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
-from monitor.messages import render
-from monitor.notifiers import Bot, Notifier, Webhook, slack
+from monitor.notifications import Notifier, SlackBot, SlackWebhook
+from monitor.notifications.slack import refusals
+from monitor.notifications.slack.render import render
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
 
 
@@ -22,8 +23,8 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox(token=TOKEN, secret=SECRET) as inbox:
+def inbox() -> Iterator[SlackServer]:
+    with SlackServer(token=TOKEN, secret=SECRET) as inbox:
         yield inbox
 
 
@@ -33,10 +34,10 @@ class Side:
 
     name: str
 
-    def notifier(self, inbox: Inbox, *, timeout_s: int = 5) -> Notifier:
+    def notifier(self, inbox: SlackServer, *, timeout_s: int = 5) -> Notifier:
         if self.name == "webhook":
-            return Webhook(inbox.webhook_url, timeout_s=timeout_s)
-        return Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=timeout_s)
+            return SlackWebhook(inbox.webhook_url, timeout_s=timeout_s)
+        return SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=timeout_s)
 
 
 @pytest.fixture(params=["webhook", "bot"])
@@ -44,12 +45,12 @@ def side(request: pytest.FixtureRequest) -> Side:
     return Side(request.param)
 
 
-async def sent(side: Side, inbox: Inbox, *steps: Step | str | int) -> Delivery:
+async def sent(side: Side, inbox: SlackServer, *steps: SlackReplyStep | str | int) -> Delivery:
     inbox.script(steps)
     return await side.notifier(inbox).send(FIRING)
 
 
-async def test_a_message_arrives_whole(side: Side, inbox: Inbox) -> None:
+async def test_a_message_arrives_whole(side: Side, inbox: SlackServer) -> None:
     assert isinstance(await sent(side, inbox), Sent)
     [posted] = inbox.messages
     assert posted.text == FIRING.text
@@ -57,7 +58,7 @@ async def test_a_message_arrives_whole(side: Side, inbox: Inbox) -> None:
     assert [request.refused for request in inbox.requests] == [None]
 
 
-async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: Inbox) -> None:
+async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: SlackServer) -> None:
     await sent(side, inbox)
     wire = inbox.messages[0].sent
     assert wire["unfurl_links"] is False
@@ -66,7 +67,7 @@ async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: Inb
     assert wire["parse"] == "none"
 
 
-@pytest.mark.parametrize(("asked", "after_s"), [
+@pytest.mark.parametrize(("requested", "after_s"), [
     ("3", 3.0),
     ("0", 0.0),
     ("86400", 3600.0),  # an hour is the longest we wait before asking again
@@ -76,39 +77,47 @@ async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: Inb
     (None, None),
 ])  # fmt: skip
 async def test_throttled_means_the_whole_channel_waits(
-    side: Side, inbox: Inbox, asked: str | None, after_s: float | None
+    side: Side, inbox: SlackServer, requested: str | None, after_s: float | None
 ) -> None:
-    step = Step(word="ratelimited", status=429, retry_after=asked)
+    step = SlackReplyStep(word="ratelimited", status=429, retry_after=requested)
     delivery = await sent(side, inbox, step)
     assert delivery == TryLater("Slack rate limit (HTTP 429)", after_s, channel_wide=True)
     assert len(inbox.requests) == 1  # the outbox tries again, nobody else
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-async def test_trouble_at_slack_passes(side: Side, inbox: Inbox, status: int) -> None:
+async def test_trouble_at_slack_passes(side: Side, inbox: SlackServer, status: int) -> None:
     delivery = await sent(side, inbox, status)
     assert delivery == TryLater(f"Slack answered {status}", maybe_sent=status in (502, 504))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 410])
-async def test_a_lasting_status_breaks_the_channel(side: Side, inbox: Inbox, status: int) -> None:
+async def test_a_lasting_status_breaks_the_channel(
+    side: Side, inbox: SlackServer, status: int
+) -> None:
     assert await sent(side, inbox, status) == GiveUp(f"Slack refuses: HTTP {status}", True)
     assert len(inbox.requests) == 1
 
 
-CHANNEL = sorted(word for word, blame in slack._BLAMED.items() if blame is slack.Blame.CHANNEL)
-MESSAGE = sorted(word for word, blame in slack._BLAMED.items() if blame is slack.Blame.MESSAGE)
+CHANNEL = sorted(
+    word for word, blame in refusals._BLAMED.items() if blame is refusals.RefusalBlame.CHANNEL
+)
+MESSAGE = sorted(
+    word for word, blame in refusals._BLAMED.items() if blame is refusals.RefusalBlame.MESSAGE
+)
 
 
 @pytest.mark.parametrize("word", CHANNEL)
-async def test_refused_for_good_breaks_the_channel(side: Side, inbox: Inbox, word: str) -> None:
+async def test_refused_for_good_breaks_the_channel(
+    side: Side, inbox: SlackServer, word: str
+) -> None:
     assert await sent(side, inbox, word) == GiveUp(f"Slack refuses: {word}", True)
     assert len(inbox.requests) == 1
 
 
 @pytest.mark.parametrize("word", MESSAGE)
 async def test_a_disliked_message_is_sent_once_more_as_short_text(
-    side: Side, inbox: Inbox, word: str
+    side: Side, inbox: SlackServer, word: str
 ) -> None:
     assert isinstance(await sent(side, inbox, word), Sent)
     [posted] = inbox.messages
@@ -119,19 +128,19 @@ async def test_a_disliked_message_is_sent_once_more_as_short_text(
 
 @pytest.mark.parametrize("word", MESSAGE)
 async def test_a_message_disliked_twice_is_given_up_and_the_channel_lives(
-    side: Side, inbox: Inbox, word: str
+    side: Side, inbox: SlackServer, word: str
 ) -> None:
     assert await sent(side, inbox, word, word) == GiveUp(f"Slack refuses: {word}")
     assert len(inbox.requests) == 2
 
 
-async def test_patience_asked_at_the_second_try_is_obeyed(side: Side, inbox: Inbox) -> None:
-    slow_down = Step(word="ratelimited", status=429, retry_after="7")
+async def test_patience_asked_at_the_second_try_is_obeyed(side: Side, inbox: SlackServer) -> None:
+    slow_down = SlackReplyStep(word="ratelimited", status=429, retry_after="7")
     delivery = await sent(side, inbox, "invalid_blocks", slow_down)
     assert delivery == TryLater("Slack rate limit (HTTP 429)", 7, channel_wide=True)
 
 
-async def test_oversized_messages_are_cut_to_whole_lines(side: Side, inbox: Inbox) -> None:
+async def test_oversized_messages_are_cut_to_whole_lines(side: Side, inbox: SlackServer) -> None:
     block = {"type": "section", "text": {"type": "plain_text", "text": "x" * 3000}}
     text = "FIRING #42 ttft · nuzantara: s\n" + "y" * 600 + "\n" + "z" * 600
     delivery = await side.notifier(inbox).send(Message(text, (block,) * 5))
@@ -141,7 +150,7 @@ async def test_oversized_messages_are_cut_to_whole_lines(side: Side, inbox: Inbo
     assert inbox.messages[0].text == "FIRING #42 ttft · nuzantara: s\n" + "y" * 600
 
 
-async def test_one_endless_line_is_cut_outside_an_entity(side: Side, inbox: Inbox) -> None:
+async def test_one_endless_line_is_cut_outside_an_entity(side: Side, inbox: SlackServer) -> None:
     delivery = await side.notifier(inbox).send(
         Message("a" * 998 + "&amp;" * 20, ({"type": "unknown"},))
     )
@@ -149,98 +158,104 @@ async def test_one_endless_line_is_cut_outside_an_entity(side: Side, inbox: Inbo
     assert inbox.messages[0].text == "a" * 998
 
 
-async def test_hostile_text_arrives_as_text(side: Side, inbox: Inbox) -> None:
+async def test_hostile_text_arrives_as_text(side: Side, inbox: SlackServer) -> None:
     hostile = render(notice(sentence="<!channel> @here <https://evil.example|x> \u202e\x1b[2J"))
     assert isinstance(await side.notifier(inbox).send(hostile), Sent)
     assert inbox.requests[0].refused is None  # the inbox refuses live markup
     assert "&lt;!channel&gt; @here &lt;https://evil.example|x&gt;" in inbox.messages[0].text
 
 
-async def test_slack_down_is_not_sent(side: Side, inbox: Inbox) -> None:
+async def test_slack_down_is_not_sent(side: Side, inbox: SlackServer) -> None:
     with socket.socket() as idle:
         idle.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{idle.getsockname()[1]}/"
-        gone = Webhook(url) if side.name == "webhook" else Bot(TOKEN, "#alerts", base_url=url)
+        gone = (
+            SlackWebhook(url)
+            if side.name == "webhook"
+            else SlackBot(TOKEN, "#alerts", base_url=url)
+        )
         delivery = await gone.send(FIRING)
     assert isinstance(delivery, TryLater)
-    assert delivery.why == "Slack cannot be reached: ConnectionRefusedError (Connection refused)"
+    assert delivery.reason == "Slack cannot be reached: ConnectionRefusedError (Connection refused)"
     assert not delivery.maybe_sent
 
 
 async def test_a_name_that_does_not_resolve_is_not_sent(side: Side) -> None:
     url = "http://slack.invalid/"
-    lost = Webhook(url) if side.name == "webhook" else Bot(TOKEN, "#alerts", base_url=url)
+    lost = SlackWebhook(url) if side.name == "webhook" else SlackBot(TOKEN, "#alerts", base_url=url)
     delivery = await lost.send(FIRING)
     assert isinstance(delivery, TryLater)
-    assert delivery.why.startswith("Slack cannot be reached: gaierror")
+    assert delivery.reason.startswith("Slack cannot be reached: gaierror")
     assert not delivery.maybe_sent
 
 
-async def test_reset_after_the_body_may_have_been_sent(side: Side, inbox: Inbox) -> None:
-    delivery = await sent(side, inbox, Step(cut=True))
+async def test_reset_after_the_body_may_have_been_sent(side: Side, inbox: SlackServer) -> None:
+    delivery = await sent(side, inbox, SlackReplyStep(cut=True))
     assert isinstance(delivery, TryLater)
     assert delivery.maybe_sent
     assert len(inbox.messages) == 1  # and so it was
 
 
-async def test_ok_that_comes_too_late_may_have_been_sent(side: Side, inbox: Inbox) -> None:
-    inbox.script([Step(late_s=5)])
+async def test_ok_that_comes_too_late_may_have_been_sent(side: Side, inbox: SlackServer) -> None:
+    inbox.script([SlackReplyStep(late_s=5)])
     delivery = await side.notifier(inbox, timeout_s=1).send(FIRING)
     assert isinstance(delivery, TryLater)
-    assert delivery.why == "Slack's answer was lost: TimeoutError"
+    assert delivery.reason == "Slack's answer was lost: TimeoutError"
     assert delivery.maybe_sent
     assert len(inbox.messages) == 1
 
 
 async def test_a_whole_send_has_one_deadline(
-    side: Side, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+    side: Side, inbox: SlackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slack, "DEADLINE_S", 0.2)
-    delivery = await sent(side, inbox, Step(late_s=1))
+    monkeypatch.setattr(refusals, "DEADLINE_S", 0.2)
+    delivery = await sent(side, inbox, SlackReplyStep(late_s=1))
     assert delivery == TryLater("no answer within 0.2 s", maybe_sent=True)
 
 
 @pytest.mark.parametrize("body", ["", "<html>login</html>", "null", "[]", "[1]", "7", '{"ok": 1'])
 async def test_an_answer_that_is_not_slacks_is_a_failure(
-    side: Side, inbox: Inbox, body: str
+    side: Side, inbox: SlackServer, body: str
 ) -> None:
-    delivery = await sent(side, inbox, Step(status=200, body=body))
+    delivery = await sent(side, inbox, SlackReplyStep(status=200, body=body))
     assert isinstance(delivery, TryLater)
     assert delivery.maybe_sent
 
 
-async def test_the_loop_goes_on_while_slack_thinks(side: Side, inbox: Inbox) -> None:
-    inbox.script([Step(late_s=0.3)])
-    telling = asyncio.create_task(side.notifier(inbox).send(FIRING))
+async def test_the_loop_goes_on_while_slack_thinks(side: Side, inbox: SlackServer) -> None:
+    inbox.script([SlackReplyStep(late_s=0.3)])
+    notifying = asyncio.create_task(side.notifier(inbox).send(FIRING))
     ticks = 0
-    while not telling.done():
+    while not notifying.done():
         await asyncio.sleep(0.01)
         ticks += 1
     assert ticks > 10
 
 
 @pytest.mark.parametrize("step", [
-    Step(status=429, word="ratelimited"),
-    Step(status=500, body="{echo}"),
-    Step(status=404, body="{echo}"),
-    Step(status=200, body="{echo}"),
-    Step(status=200, body='{{"ok": false, "error": "{echo}"}}'),
-    Step(word="invalid_auth"),
-    Step(cut=True),
-    Step(late_s=3),
+    SlackReplyStep(status=429, word="ratelimited"),
+    SlackReplyStep(status=500, body="{echo}"),
+    SlackReplyStep(status=404, body="{echo}"),
+    SlackReplyStep(status=200, body="{echo}"),
+    SlackReplyStep(status=200, body='{{"ok": false, "error": "{echo}"}}'),
+    SlackReplyStep(word="invalid_auth"),
+    SlackReplyStep(cut=True),
+    SlackReplyStep(late_s=3),
 ])  # fmt: skip
 async def test_no_error_text_or_log_line_holds_a_secret(
-    side: Side, inbox: Inbox, step: Step, caplog: pytest.LogCaptureFixture
+    side: Side, inbox: SlackServer, step: SlackReplyStep, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     for name in ("slack_sdk", "slack_sdk.web.base_client", "slack_sdk.webhook.client"):
         logging.getLogger(name).setLevel(logging.DEBUG)
     echo = f"{TOKEN} {inbox.webhook_url}"
     body = None if step.body is None else step.body.format(echo=echo)
-    inbox.script([Step(step.word, step.status, body=body, cut=step.cut, late_s=step.late_s)] * 2)
+    inbox.script(
+        [SlackReplyStep(step.word, step.status, body=body, cut=step.cut, late_s=step.late_s)] * 2
+    )
     notifier = side.notifier(inbox, timeout_s=1)
     delivery = await notifier.send(FIRING)
     assert not isinstance(delivery, Sent)
-    for said in (repr(delivery), repr(notifier), repr(vars(notifier)), caplog.text):
-        assert TOKEN not in said
-        assert SECRET not in said
+    for reported in (repr(delivery), repr(notifier), repr(vars(notifier)), caplog.text):
+        assert TOKEN not in reported
+        assert SECRET not in reported

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.jobs import outage, spooling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Console
-from monitor.store import Database
+from monitor.notifications import ConsoleNotifier
+from monitor.storage import Database
+from monitor.worker import outage, spooling
+from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
@@ -23,19 +23,21 @@ from tests.facts import observation
 STORED = "SELECT count(*) FROM observations"
 
 
-async def told(screen: io.StringIO, words: str) -> str:
+async def told(screen: io.StringIO, text: str) -> str:
     """The first line printed that holds these words."""
     for _ in range(1200):
         for line in screen.getvalue().splitlines():
-            if words in line:
+            if text in line:
                 return line
         await asyncio.sleep(0.05)
-    raise AssertionError(f"{words!r} was not told:\n{screen.getvalue()}")
+    raise AssertionError(f"{text!r} was not told:\n{screen.getvalue()}")
 
 
 @asynccontextmanager
-async def minded(watch: Watch, *, grace: timedelta) -> AsyncIterator[None]:
-    job = asyncio.create_task(outage.mind(watch, grace=grace, look=timedelta(milliseconds=50)))
+async def minded(context: WorkerContext, *, grace: timedelta) -> AsyncIterator[None]:
+    job = asyncio.create_task(
+        outage.watch_database(context, grace=grace, look=timedelta(milliseconds=50))
+    )
     yield
     job.cancel()
     with suppress(asyncio.CancelledError):
@@ -77,11 +79,11 @@ async def test_an_outage_is_told_once_from_memory_and_its_end_once(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, Console(screen)) as watch,
-        minded(watch, grace=timedelta(milliseconds=300)),
+        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.close)
-        await spooling.keep(watch, [observation()])
+        await spooling.keep(context, [observation()])
         line = await told(screen, "has been unavailable for")
         await asyncio.sleep(0.3)
         assert line.startswith("NOTICE storage · all: The database has been unavailable for ")
@@ -97,15 +99,15 @@ async def test_a_short_outage_is_nobodys_business(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, Console(screen)) as watch,
-        minded(watch, grace=timedelta(minutes=3)),
+        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        minded(context, grace=timedelta(minutes=3)),
     ):
         await asyncio.to_thread(doors.close)
-        await spooling.keep(watch, [observation()])
+        await spooling.keep(context, [observation()])
         await asyncio.sleep(0.2)
         await asyncio.to_thread(doors.open)
         for _ in range(1200):
-            if not len(watch.spool):
+            if not len(context.spool):
                 break
             await asyncio.sleep(0.05)
     assert screen.getvalue() == ""
@@ -117,11 +119,11 @@ async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()
     async with (
-        watching(settings(tmp_path), database, Console(screen)) as watch,
-        minded(watch, grace=timedelta(milliseconds=300)),
+        watching(settings(tmp_path), database, ConsoleNotifier(screen)) as context,
+        minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.read_only, True)
-        await spooling.keep(watch, [observation()])
+        await spooling.keep(context, [observation()])
         await told(screen, "The database has been unavailable for ")
         await asyncio.to_thread(doors.read_only, False)
         await told(screen, "The database is back after ")
@@ -133,9 +135,9 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
 ) -> None:
     good = [observation(origin="manual") for _ in range(7)]
     bad = observation(origin="manual", cost_usd=Decimal("NaN"))
-    async with watching(settings(tmp_path), database) as watch:
-        await spooling.keep(watch, [*good[:3], bad, *good[3:]])
-        assert len(watch.spool) == 0
+    async with watching(settings(tmp_path), database) as context:
+        await spooling.keep(context, [*good[:3], bad, *good[3:]])
+        assert len(context.spool) == 0
     stored = rows(database_url, "SELECT id FROM observations")
     assert {row[0] for row in stored} == {one.id for one in good}
     refused = [record for record in caplog.records if record.message == "observation rejected"]
@@ -146,7 +148,7 @@ async def test_rounds_that_end_together_store_each_row_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     new = [observation(origin="manual") for _ in range(40)]
-    async with watching(settings(tmp_path), database) as watch:
-        await asyncio.gather(*(spooling.keep(watch, [one]) for one in new))
-        assert len(watch.spool) == 0
+    async with watching(settings(tmp_path), database) as context:
+        await asyncio.gather(*(spooling.keep(context, [one]) for one in new))
+        assert len(context.spool) == 0
     assert rows(database_url, STORED) == [(40,)]

@@ -8,8 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import Delivery, GiveUp, Incident, Notice, Sent, Status, TryLater
-from monitor.store import Database, incidents, outbox
+from monitor.domain import Delivery, GiveUp, Incident, Notice, NoticeStatus, Sent, TryLater
+from monitor.storage import Database, incident_rows, outbox
 from tests.e2e.rig import rows
 from tests.facts import NOON, notice
 
@@ -22,7 +22,7 @@ async def opened(database: Database, rule: str = "ttft") -> int:
         value=2200.0, limit=1200.0, because="slow",
     )  # fmt: skip
     async with database.begin() as connection:
-        numbers = await incidents.save(connection, [incident], [])
+        numbers = await incident_rows.save(connection, [incident], [])
     return numbers[rule, "rag"]
 
 
@@ -33,7 +33,7 @@ async def add(
         return await outbox.add(connection, item, incident=incident, reported=reported)
 
 
-async def lease(database: Database) -> outbox.Leased | None:
+async def lease(database: Database) -> outbox.LeasedNotice | None:
     async with database.begin() as connection:
         return await outbox.lease(connection, CHANNEL)
 
@@ -96,8 +96,8 @@ async def test_what_was_refused_and_not_taken_is_no_repeat(database: Database) -
 
 async def test_order_is_kept_within_an_incident_and_only_there(database: Database) -> None:
     number = await opened(database)
-    fire, resolve = notice(), notice(id=uuid4(), status=Status.RESOLVED)
-    other = notice(id=uuid4(), status=Status.NOTICE)
+    fire, resolve = notice(), notice(id=uuid4(), status=NoticeStatus.RESOLVED)
+    other = notice(id=uuid4(), status=NoticeStatus.NOTICE)
     await add(database, fire, number)
     await add(database, resolve, number)
     await add(database, other)
@@ -240,7 +240,7 @@ async def test_an_hour_of_silence_makes_opening_and_end_one_message(
 ) -> None:
     number = await opened(database)
     fire = notice()
-    over = notice(id=uuid4(), status=Status.RESOLVED, until=NOON + timedelta(hours=1))
+    over = notice(id=uuid4(), status=NoticeStatus.RESOLVED, until=NOON + timedelta(hours=1))
     await add(database, fire, number)
     await add(database, over, number)
     await age(database, created_at="61 minutes")
@@ -264,8 +264,8 @@ async def test_at_most_one_incident_of_a_rule_and_scope_is_open(database: Databa
 async def test_of_digests_that_found_no_channel_only_the_latest_waits(
     database: Database, database_url: str
 ) -> None:
-    days = [notice(id=uuid4(), rule="digest", status=Status.NOTICE) for _ in range(3)]
-    other = notice(id=uuid4(), rule="key", status=Status.NOTICE)
+    days = [notice(id=uuid4(), rule="digest", status=NoticeStatus.NOTICE) for _ in range(3)]
+    other = notice(id=uuid4(), rule="key", status=NoticeStatus.NOTICE)
     for item in (*days, other):
         await add(database, item)
     await age(database, created_at="2 hours")
@@ -279,25 +279,25 @@ async def test_what_was_heard_is_what_the_channel_accepted_aloud(
     database: Database, database_url: str
 ) -> None:
     """An edit alone notifies nobody; a message counts for every incident it reports."""
-    heard = "SELECT told_at IS NOT NULL FROM incidents ORDER BY number"
-    leader, part, other = [await opened(database, rule) for rule in ("ttft", "down", "fallback")]
+    received = "SELECT told_at IS NOT NULL FROM incidents ORDER BY number"
+    primary, part, other = [await opened(database, rule) for rule in ("ttft", "down", "fallback")]
     edit = notice(id=uuid4(), quiet=True)
     later, refused = TryLater("Slack answered 500"), GiveUp("Slack refuses: invalid_blocks")
     for item, delivery in ((edit, Sent("C1:1.1")), (notice(id=uuid4()), later),
                            (notice(id=uuid4()), refused)):  # fmt: skip
-        await add(database, item, leader, leader, part)
+        await add(database, item, primary, primary, part)
         await settle(database, item, delivery)
-    assert rows(database_url, heard) == [(False,)] * 3
+    assert rows(database_url, received) == [(False,)] * 3
     aloud = notice(id=uuid4())
-    await add(database, aloud, leader, leader, part)
+    await add(database, aloud, primary, primary, part)
     await settle(database, aloud, Sent("C1:1.1"))
-    assert rows(database_url, heard) == [(True,), (True,), (False,)]
+    assert rows(database_url, received) == [(True,), (True,), (False,)]
     first = rows(database_url, "SELECT told_at FROM incidents ORDER BY number")
     again = notice(id=uuid4())
-    await add(database, again, leader, leader, part, other)
+    await add(database, again, primary, primary, part, other)
     await settle(database, again, Sent("C1:1.1"))
     assert rows(database_url, "SELECT told_at FROM incidents ORDER BY number")[:2] == first[:2]
-    assert rows(database_url, heard) == [(True,)] * 3
+    assert rows(database_url, received) == [(True,)] * 3
 
 
 async def test_nothing_was_heard_before_it_opened_whatever_the_clocks_say(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.jobs import asking, judging
-from monitor.store import Database
+from monitor.storage import Database
+from monitor.worker import evaluation, probe_round
 from tests.contract.test_probe_budget import nothing
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -17,7 +17,9 @@ SLOTS = "SELECT missed FROM slots ORDER BY slot"
 SEEN = "SELECT outcome, ttft_ms, fallback FROM observations"
 
 
-@pytest.mark.parametrize(("wait_s", "missed"), [(120, asking.BACKING_OFF), (0, "HTTP 429: slowly")])
+@pytest.mark.parametrize(
+    ("wait_s", "missed"), [(120, probe_round.BACKING_OFF), (0, "HTTP 429: slowly")]
+)
 async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_service_allows_it(
     database: Database, database_url: str, tmp_path: Path, wait_s: int, missed: str
 ) -> None:
@@ -26,13 +28,13 @@ async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_ser
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
         assert len(rag.queries) == 2
-        async with watching(configured, database) as watch:
-            asked = [
-                await asking.ask_round(watch, rag, slot + nth * timedelta(minutes=10),
+        async with watching(configured, database) as context:
+            requested = [
+                await probe_round.run_round(context, rag, slot + nth * timedelta(minutes=10),
                                        between=nothing)
                 for nth in range(2)
             ]  # fmt: skip
-        assert server.connections == sum(asked) == (2 if wait_s == 0 else 1)
+        assert server.connections == sum(requested) == (2 if wait_s == 0 else 1)
     assert rows(database_url, SLOTS) == [("HTTP 429: slowly",), (missed,)]
     assert set(rows(database_url, SEEN)) == {("rate_limited", None, None)}, (
         "neither slow nor fallen"
@@ -46,14 +48,14 @@ async def test_an_outage_announced_by_503_is_probed_on_whatever_its_retry_after_
     async with scripted(whole(503, b"closed", ("Retry-After", "3600"))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as watch:
-            asked = [
-                await asking.ask_round(watch, rag, slot + nth * timedelta(minutes=5),
+        async with watching(configured, database) as context:
+            requested = [
+                await probe_round.run_round(context, rag, slot + nth * timedelta(minutes=5),
                                        between=nothing)
                 for nth in range(3)
             ]  # fmt: skip
-            await judging.evaluate(watch, rag)
-    assert asked == [2, 2, 2]
+            await evaluation.evaluate(context, rag)
+    assert requested == [2, 2, 2]
     assert rows(database_url, SLOTS) == [(None,)] * 3
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
 
@@ -66,9 +68,9 @@ async def test_a_service_that_answers_429_for_ever_is_no_data(
         rag = configured.targets["rag"]
         now = datetime.now(UTC)
         async with watching(configured, database) as just_begun:
-            watch = replace(just_begun, began_s=just_begun.began_s - 31 * 60)
-            await asking.ask_round(watch, rag, now, between=nothing)
-            await judging.evaluate(watch)
+            context = replace(just_begun, began_s=just_begun.began_s - 31 * 60)
+            await probe_round.run_round(context, rag, now, between=nothing)
+            await evaluation.evaluate(context)
     ((rule, because),) = rows(database_url, "SELECT rule, because FROM incidents")
     assert rule == "no_data"
     assert because == (
@@ -84,15 +86,15 @@ async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
     async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as watch:
-            await asking.ask_round(watch, rag, datetime.now(UTC), between=nothing)
-            left = watch.patience["rag"] - watch.now()
+        async with watching(configured, database) as context:
+            await probe_round.run_round(context, rag, datetime.now(UTC), between=nothing)
+            left = context.backoff_until["rag"] - context.now()
             assert timedelta(minutes=50) < left <= timedelta(hours=1)
-            watch.patience["rag"] += timedelta(days=365)  # as set by a clock that was wrong
-            asked = await asking.ask_round(
-                watch, rag, datetime.now(UTC) + timedelta(hours=1), between=nothing
+            context.backoff_until["rag"] += timedelta(days=365)  # as set by a clock that was wrong
+            requested = await probe_round.run_round(
+                context, rag, datetime.now(UTC) + timedelta(hours=1), between=nothing
             )
-    assert asked == 1
+    assert requested == 1
 
 
 @pytest.mark.parametrize("wait", ["-5", "Fri, 31 Dec 1999 23:59:59 GMT", "soon", ""])
@@ -102,18 +104,18 @@ async def test_a_retry_after_in_the_past_or_unreadable_costs_no_further_round(
     async with scripted(whole(429, b"slowly", ("Retry-After", wait))) as server:
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
-        async with watching(configured, database) as watch:
+        async with watching(configured, database) as context:
             now = datetime.now(UTC)
-            asked = [await asking.ask_round(watch, rag, now + nth * timedelta(minutes=5),
+            requested = [await probe_round.run_round(context, rag, now + nth * timedelta(minutes=5),
                                             between=nothing) for nth in range(2)]  # fmt: skip
-    assert asked == [1, 1]
+    assert requested == [1, 1]
 
 
 async def test_being_asked_to_wait_for_one_target_spares_no_other(
     database: Database, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        rag = watch.settings.targets["rag"]
-        watch.patience["another"] = datetime.now(UTC) + timedelta(hours=1)
-        why, queries = await asking._admitted(watch, rag, datetime.now(UTC))
-    assert (why, tuple(queries)) == (None, rag.queries)
+    async with watching(settings(tmp_path), database) as context:
+        rag = context.settings.targets["rag"]
+        context.backoff_until["another"] = datetime.now(UTC) + timedelta(hours=1)
+        reason, queries = await probe_round._admitted(context, rag, datetime.now(UTC))
+    assert (reason, tuple(queries)) == (None, rag.queries)

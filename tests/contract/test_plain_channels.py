@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor import notifiers
-from monitor.demo.inbox import Inbox
+from monitor import notifications
 from monitor.domain import GiveUp, Sent, TryLater
-from monitor.messages import render
-from monitor.notifiers import Console, Webhook
+from monitor.notifications import ConsoleNotifier, SlackWebhook
+from monitor.notifications.slack.render import render
+from monitor.simulator.slack_server import SlackServer
 from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN, notice
 
 
@@ -20,29 +20,29 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
-    with Inbox(token=TOKEN, secret=SECRET) as inbox:
+def inbox() -> Iterator[SlackServer]:
+    with SlackServer(token=TOKEN, secret=SECRET) as inbox:
         yield inbox
 
 
-async def test_a_webhook_tells_an_edit_as_a_new_message(inbox: Inbox) -> None:
-    webhook = Webhook(inbox.webhook_url)
+async def test_a_webhook_tells_an_edit_as_a_new_message(inbox: SlackServer) -> None:
+    webhook = SlackWebhook(inbox.webhook_url)
     assert await webhook.send(FIRING) == Sent(None)
     assert await webhook.send(RESOLVED, reference="C000INBOX:1.1", reply=REPLY) == Sent(None)
     assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
     assert inbox.messages[1].thread == []
 
 
-async def test_what_only_edits_is_nothing_to_a_channel_that_cannot(inbox: Inbox) -> None:
+async def test_what_only_edits_is_nothing_to_a_channel_that_cannot(inbox: SlackServer) -> None:
     shown = io.StringIO()
-    assert await Webhook(inbox.webhook_url).send(FIRING, quiet=True) == Sent(None)
-    assert await Console(shown).send(FIRING, quiet=True) == Sent(None)
+    assert await SlackWebhook(inbox.webhook_url).send(FIRING, quiet=True) == Sent(None)
+    assert await ConsoleNotifier(shown).send(FIRING, quiet=True) == Sent(None)
     assert inbox.requests == []
     assert shown.getvalue() == ""
 
 
-async def test_a_webhook_says_that_it_cannot_be_checked(inbox: Inbox) -> None:
-    check = await Webhook(inbox.webhook_url).check()
+async def test_a_webhook_says_that_it_cannot_be_checked(inbox: SlackServer) -> None:
+    check = await SlackWebhook(inbox.webhook_url).check()
     assert check.usable is None
     assert inbox.requests == []
 
@@ -55,12 +55,12 @@ async def test_a_webhook_says_that_it_cannot_be_checked(inbox: Inbox) -> None:
     f"http://127.0.0.1/{SECRET}é",
 ])  # fmt: skip
 async def test_an_unusable_address_is_named_without_showing_it(url: str) -> None:
-    assert await Webhook(url).send(FIRING) == GiveUp("Slack refuses: unusable_address", True)
+    assert await SlackWebhook(url).send(FIRING) == GiveUp("Slack refuses: unusable_address", True)
 
 
 async def test_the_console_says_once_why_it_is_used() -> None:
     shown = io.StringIO()
-    console = Console(shown)
+    console = ConsoleNotifier(shown)
     message = render(notice(sentence="a < b & [red]c[/red] :tada:"))
     assert await console.send(message, reference="x", reply=REPLY) == Sent()
     assert await console.send(FIRING) == Sent()
@@ -72,7 +72,7 @@ async def test_the_console_says_once_why_it_is_used() -> None:
 
 async def test_a_console_that_knows_few_letters_gets_what_it_can_show() -> None:
     shown = io.BytesIO()
-    console = Console(io.TextIOWrapper(shown, encoding="ascii"))
+    console = ConsoleNotifier(io.TextIOWrapper(shown, encoding="ascii"))
     assert await console.send(FIRING) == Sent()
     assert b"FIRING #42 ttft ? nuzantara" in shown.getvalue()
 
@@ -82,7 +82,7 @@ async def test_a_closed_console_is_no_catastrophe() -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    delivery = await Console(Closed()).send(FIRING)
+    delivery = await ConsoleNotifier(Closed()).send(FIRING)
     assert delivery == TryLater("the console cannot be written: BrokenPipeError")
 
 
@@ -93,4 +93,4 @@ async def test_a_closed_console_is_no_catastrophe() -> None:
     ({}, "console"),
 ])  # fmt: skip
 def test_the_best_channel_configured_is_taken(given: dict[str, str], channel: str) -> None:
-    assert notifiers.notifier(**given).channel == channel
+    assert notifications.notifier(**given).channel == channel

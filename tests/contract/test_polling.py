@@ -4,8 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from monitor.jobs import judging, polling
-from monitor.store import Database
+from monitor.storage import Database
+from monitor.worker import account_polling, evaluation
 from tests.contract.provider import provider, reply
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -35,8 +35,8 @@ async def test_each_account_is_read_and_kept_whatever_the_others_say(
         provider(reply(200, COSTS)) as openai,
     ):
         given = keys(openrouter.address, anthropic.address, openai.address)
-        async with watching(settings(tmp_path, **given), database) as watch:
-            assert await polling.poll(watch) == 3
+        async with watching(settings(tmp_path, **given), database) as context:
+            assert await account_polling.poll(context) == 3
     assert rows(database_url, READINGS) == [
         ("openrouter", "ok", "0.500000000000"),
         ("anthropic", "failing", None),
@@ -49,24 +49,24 @@ async def test_who_asks_us_to_wait_is_not_asked_and_the_others_are(
 ) -> None:
     async with provider(THROTTLED) as openrouter, provider(reply(200, CENTS)) as anthropic:
         given = keys(openrouter.address, anthropic.address)
-        async with watching(settings(tmp_path, **given), database) as watch:
-            assert [await polling.poll(watch) for _ in range(3)] == [2, 1, 1]
+        async with watching(settings(tmp_path, **given), database) as context:
+            assert [await account_polling.poll(context) for _ in range(3)] == [2, 1, 1]
     assert (len(openrouter.asked), len(anthropic.asked)) == (1, 3)
 
 
 async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path) -> None:
     async with (
         provider(reply(200, KEY)) as openrouter,
-        watching(settings(tmp_path, **keys(openrouter.address)), database) as watch,
+        watching(settings(tmp_path, **keys(openrouter.address)), database) as context,
     ):
-        other = replace(watch, worker="w2")
-        read = [await polling.poll(one) for one in (watch, other, watch, other)]
+        other = replace(context, worker="w2")
+        read = [await account_polling.poll(one) for one in (context, other, context, other)]
     assert read == [1, 0, 1, 0]
 
 
 async def test_without_a_key_nobody_is_asked(database: Database, tmp_path: Path) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        assert await polling.poll(watch) == 0
+    async with watching(settings(tmp_path), database) as context:
+        assert await account_polling.poll(context) == 0
 
 
 async def test_a_rejected_key_is_told_with_the_reading_that_finds_it(
@@ -75,9 +75,9 @@ async def test_a_rejected_key_is_told_with_the_reading_that_finds_it(
     refused = reply(401, {"error": {"message": "canary-0815 expired"}})
     async with (
         provider(refused) as openrouter,
-        watching(settings(tmp_path, **keys(openrouter.address)), database) as watch,
+        watching(settings(tmp_path, **keys(openrouter.address)), database) as context,
     ):
-        await polling.poll(watch)
-        await judging.evaluate(watch)
-    ((told,),) = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
-    assert told == "openrouter: HTTP 401: the key is rejected: expired, disabled or wrong."
+        await account_polling.poll(context)
+        await evaluation.evaluate(context)
+    ((notified,),) = rows(database_url, "SELECT notice->>'sentence' FROM outbox")
+    assert notified == "openrouter: HTTP 401: the key is rejected: expired, disabled or wrong."

@@ -7,9 +7,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from monitor.store import Database, observations, outbox
-from monitor.store.asking import answer
-from monitor.store.schema import REVISION, migrate, revision
+from monitor.storage import Database, observations, outbox
+from monitor.storage.read_only import read_only_rows
+from monitor.storage.schema import REVISION, migrate, revision
 from tests.facts import observation
 from tests.pooler import pooled
 
@@ -26,7 +26,7 @@ async def test_an_empty_database_is_migrated_used_and_asked(empty_url: str) -> N
                 assert await observations.add(connection, [observation(origin="manual")]) == 1
                 assert not await outbox.lease(connection, "console")
         await database.close()
-        found = await asyncio.to_thread(answer, url, "SELECT count(*) FROM observations")
+        found = await asyncio.to_thread(read_only_rows, url, "SELECT count(*) FROM observations")
         assert found == [(3,)]
 
 

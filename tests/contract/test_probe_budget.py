@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from monitor.domain import Observation
-from monitor.jobs import asking
-from monitor.store import Database, observations
+from monitor.storage import Database, observations
+from monitor.worker import probe_round
 from tests.contract.test_outage import Doors
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -24,7 +24,7 @@ def spending(usd: str, *, at: datetime | None = None) -> Observation:
 
 
 @pytest.mark.parametrize(
-    ("spent", "why"),
+    ("spent", "reason"),
     [
         (["0.49"], None),
         (["0.25", "0.25"], USED_UP),
@@ -34,12 +34,14 @@ def spending(usd: str, *, at: datetime | None = None) -> Observation:
     ],
 )
 async def test_a_worker_that_was_just_started_counts_what_others_spent(
-    database: Database, tmp_path: Path, spent: list[str], why: str | None
+    database: Database, tmp_path: Path, spent: list[str], reason: str | None
 ) -> None:
     async with database.begin() as connection:
         await observations.add(connection, [spending(usd) for usd in spent])
-    async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        assert (await asking._before(watch, watch.settings.targets["rag"]))[0] == why
+    async with watching(settings(tmp_path, **LIMITS), database) as context:
+        assert (await probe_round._budget_and_history(context, context.settings.targets["rag"]))[
+            0
+        ] == reason
 
 
 async def nothing() -> None:
@@ -52,9 +54,9 @@ async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.50")])
     slot = datetime.now(UTC)
-    async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        rag = watch.settings.targets["rag"]
-        assert await asking.ask_round(watch, rag, slot, between=nothing) == 0
+    async with watching(settings(tmp_path, **LIMITS), database) as context:
+        rag = context.settings.targets["rag"]
+        assert await probe_round.run_round(context, rag, slot, between=nothing) == 0
     assert rows(database_url, "SELECT missed FROM slots") == [(USED_UP,)]
 
 
@@ -63,8 +65,10 @@ async def test_it_goes_on_with_the_next_day(database: Database, tmp_path: Path) 
     yesterday = midnight - timedelta(seconds=1)
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.50", at=yesterday)])
-    async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        assert (await asking._before(watch, watch.settings.targets["rag"]))[0] is None
+    async with watching(settings(tmp_path, **LIMITS), database) as context:
+        assert (await probe_round._budget_and_history(context, context.settings.targets["rag"]))[
+            0
+        ] is None
 
 
 async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_it_count(
@@ -73,14 +77,14 @@ async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_i
     doors = Doors(database_url)
     async with database.begin() as connection:
         await observations.add(connection, [spending("0.30")])
-    async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        target = watch.settings.targets["rag"]
-        assert (await asking._before(watch, target))[0] is None
+    async with watching(settings(tmp_path, **LIMITS), database) as context:
+        target = context.settings.targets["rag"]
+        assert (await probe_round._budget_and_history(context, target))[0] is None
         doors.close()
         try:
-            watch.spool.keep([spending("0.19")])
-            assert (await asking._before(watch, target))[0] is None
-            watch.spool.keep([spending("0.01")])
-            assert (await asking._before(watch, target))[0] == USED_UP
+            context.spool.keep([spending("0.19")])
+            assert (await probe_round._budget_and_history(context, target))[0] is None
+            context.spool.keep([spending("0.01")])
+            assert (await probe_round._budget_and_history(context, target))[0] == USED_UP
         finally:
             doors.open()

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.commands import prompt_sizes
+from monitor.cli import prompt_sizes
 from monitor.domain import CostSource, Query
-from monitor.store import Database
-from monitor.store.prompt_tokens import sizes
+from monitor.storage import Database
+from monitor.storage.prompt_tokens import sizes
 from tests.contract.past import RAG, add, asked, run
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monitor.domain import Unpriced
-from monitor.identity.names import same
+from monitor.identity.model_names.compare import same
 from monitor.pricing import Price, book
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 seen = []
 sys.addaudithook(lambda name, args: seen.append(name) if name.startswith(
     ("socket.", "urllib.", "_thread.start", "subprocess.", "os.system")) else None)
-from monitor.pricing import book
+from monitor.pricing.book import book
 prices = book({}, same=lambda one, other: one == other)
 own = prices.price("meta-llama/llama-4-scout", at=datetime(2026, 11, 23, tzinfo=UTC))
 print("own:", own.source, "genai_prices" in sys.modules)

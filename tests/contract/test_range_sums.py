@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from monitor.domain import Identity, Observation
-from monitor.store import Database, observations
+from monitor.storage import Database, observations
 from tests.contract.past import RAG, TODAY, add, ask, asked, fell, one, roll
 
 LOW, HIGH = Decimal("0.000131"), Decimal("0.002467123457")
@@ -80,13 +80,15 @@ def of_traffic(rows: Sequence[Observation], day: datetime) -> tuple[Decimal, Dec
         if row.slot.date() == day.date() and row.outcome == "answered":
             by_slice.setdefault(row.slot, []).append(row)
     low = high = Decimal(0)
-    heard = by_slice[min(by_slice)]
+    received = by_slice[min(by_slice)]
     for nth in range(288):
-        heard = by_slice.get(day + nth * timedelta(minutes=5), heard)
-        queries = Decimal(RAG.daily_queries) / 288 / len(heard)
-        low += sum((queries * (row.cost_usd or row.cost_low_usd or 0) for row in heard), Decimal(0))
+        received = by_slice.get(day + nth * timedelta(minutes=5), received)
+        queries = Decimal(RAG.daily_queries) / 288 / len(received)
+        low += sum(
+            (queries * (row.cost_usd or row.cost_low_usd or 0) for row in received), Decimal(0)
+        )
         high += sum(
-            (queries * (row.cost_usd or row.cost_high_usd or 0) for row in heard), Decimal(0)
+            (queries * (row.cost_usd or row.cost_high_usd or 0) for row in received), Decimal(0)
         )
     return low, high
 

@@ -12,21 +12,29 @@ import pytest
 from sqlalchemy import text
 
 from monitor import identity, pricing
-from monitor.domain import AccountState, Claim, ClaimKind, CostSource, Identity, Reading, Usage
-from monitor.jobs import deriving
-from monitor.jobs import receipts as job
-from monitor.jobs.watch import Watch
-from monitor.store import (
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Claim,
+    ClaimKind,
+    CostSource,
+    Identity,
+    Usage,
+)
+from monitor.storage import (
     Database,
-    accounts,
-    derived,
+    account_readings,
     leases,
     observations,
-    receipts,
+    receipt_rows,
+    rederive,
     retention,
     roles,
-    rollups,
+    rollup_rows,
 )
+from monitor.worker import receipts as job
+from monitor.worker import rederivation
+from monitor.worker.context import WorkerContext
 from tests.contract.provider import Asked, Dripped, Provider, provider, reply
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -55,13 +63,13 @@ def answered(**changes: Any) -> Any:
 @asynccontextmanager
 async def served(
     database: Database, home: Path, *replies: Any
-) -> AsyncIterator[tuple[Watch, Provider]]:
+) -> AsyncIterator[tuple[WorkerContext, Provider]]:
     async with provider(*replies) as account:
         configured = settings(
             home, OPENROUTER_API_KEY=CANARY, OPENROUTER_BASE_URL=account.address + "/api/v1"
         )
-        async with watching(configured, database) as watch:
-            yield watch, account
+        async with watching(configured, database) as context:
+            yield context, account
 
 
 async def store(database: Database, *seen: Any) -> None:
@@ -71,7 +79,7 @@ async def store(database: Database, *seen: Any) -> None:
 
 async def make_due(database: Database) -> None:
     async with database.begin() as connection:
-        await connection.execute(receipts.receipts.update().values(due_at=datetime.now(UTC)))
+        await connection.execute(receipt_rows.receipts.update().values(due_at=datetime.now(UTC)))
 
 
 async def test_a_record_outranks_what_the_answer_said_of_itself(
@@ -80,10 +88,12 @@ async def test_a_record_outranks_what_the_answer_said_of_itself(
     await store(database, answered())
     raw = "SELECT claims, answer_tokens, model_disclosed, recorded_at FROM observations"
     before = rows(database_url, raw)
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
-        assert await job.fetch(watch) == 1
-        assert await job.fetch(watch) == 0, "what is settled is not asked again"
-    assert [asked.path for asked in account.asked] == [f"/api/v1/generation?id={GENERATION}"]
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
+        assert await job.fetch(context) == 1
+        assert await job.fetch(context) == 0, "what is settled is not asked again"
+    assert [requested.path for requested in account.asked] == [
+        f"/api/v1/generation?id={GENERATION}"
+    ]
     assert account.asked[0].headers["authorization"] == f"Bearer {CANARY}"
     assert rows(database_url, WHO) == [
         ("fallback", True, "anthropic/claude-haiku-4.5", Decimal("0.002"), "provider")
@@ -100,8 +110,8 @@ async def test_a_record_that_agrees_makes_sure_and_brings_the_charge(
     await store(database, answered())
     own = {**RECORD, "model": LLAMA, "total_cost": 0, "is_byok": True,
            "upstream_inference_cost": 0.00003}  # fmt: skip
-    async with served(database, tmp_path, reply(body={"data": own})) as (watch, _):
-        assert await job.fetch(watch) == 1
+    async with served(database, tmp_path, reply(body={"data": own})) as (context, _):
+        assert await job.fetch(context) == 1
     assert rows(database_url, WHO) == [("expected", False, LLAMA, Decimal("0.00003"), "provider")]
 
 
@@ -110,8 +120,8 @@ async def test_a_record_without_a_charge_has_its_own_tokens_priced(
 ) -> None:
     await store(database, answered())
     free = {**RECORD, "total_cost": 0, "upstream_inference_cost": 0}
-    async with served(database, tmp_path, reply(body={"data": free})) as (watch, _):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reply(body={"data": free})) as (context, _):
+        await job.fetch(context)
     [(usd, source, rates)] = rows(
         database_url, "SELECT cost_usd, cost_source, rates FROM observations"
     )
@@ -120,7 +130,7 @@ async def test_a_record_without_a_charge_has_its_own_tokens_priced(
 
 
 @pytest.mark.parametrize(
-    ("said", "why", "wait_s"),
+    ("reported", "reason", "wait_s"),
     [
         (reply(404, {}), "HTTP 404: not recorded yet", 30),
         (reply(402, {}), "HTTP 402: the account is out of credit", 30),
@@ -130,14 +140,14 @@ async def test_a_record_without_a_charge_has_its_own_tokens_priced(
     ],
 )
 async def test_what_may_come_later_is_asked_for_later(
-    database: Database, database_url: str, tmp_path: Path, said: bytes, why: str, wait_s: int
+    database: Database, database_url: str, tmp_path: Path, reported: bytes, reason: str, wait_s: int
 ) -> None:
     await store(database, answered())
-    async with served(database, tmp_path, said) as (watch, account):
-        assert await job.fetch(watch) == 0
-        assert await job.fetch(watch) == 0
+    async with served(database, tmp_path, reported) as (context, account):
+        assert await job.fetch(context) == 0
+        assert await job.fetch(context) == 0
     assert len(account.asked) == 1, "not before its time"
-    assert rows(database_url, STATE) == [(1, False, why, None)]
+    assert rows(database_url, STATE) == [(1, False, reason, None)]
     [(due_s,)] = rows(database_url, WAIT)
     assert wait_s - 5 <= due_s <= wait_s
     assert rows(database_url, WHO)[0][0] == "expected"
@@ -148,14 +158,14 @@ async def test_a_record_that_lags_is_found_by_a_later_try(
 ) -> None:
     await store(database, answered())
     lag, record = reply(404, {}), reply(body={"data": RECORD})
-    async with served(database, tmp_path, lag, lag, record) as (watch, _):
-        await job.fetch(watch)
+    async with served(database, tmp_path, lag, lag, record) as (context, _):
+        await job.fetch(context)
         await make_due(database)
-        await job.fetch(watch)
+        await job.fetch(context)
         [(due_s,)] = rows(database_url, WAIT)
         assert 55 <= due_s <= 60, "twice as long after each try"
         await make_due(database)
-        assert await job.fetch(watch) == 1
+        assert await job.fetch(context) == 1
     assert rows(database_url, STATE) == [(3, True, None, "anthropic/claude-haiku-4.5")]
 
 
@@ -163,16 +173,16 @@ async def test_a_record_that_never_comes_is_asked_for_a_few_times_and_no_more(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await store(database, answered())
-    async with served(database, tmp_path, reply(404, {})) as (watch, account):
-        for _ in range(receipts.TRIES + 3):
-            await job.fetch(watch)
+    async with served(database, tmp_path, reply(404, {})) as (context, account):
+        for _ in range(receipt_rows.TRIES + 3):
+            await job.fetch(context)
             await make_due(database)
-    assert len(account.asked) == receipts.TRIES
+    assert len(account.asked) == receipt_rows.TRIES
     assert rows(database_url, STATE) == [(8, True, "HTTP 404: not recorded yet", None)]
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("reported", "reason"),
     [
         (reply(401, {}), "HTTP 401: the key is rejected: expired, disabled or wrong"),
         (reply(200, b"{"), "the record names no model"),
@@ -180,15 +190,15 @@ async def test_a_record_that_never_comes_is_asked_for_a_few_times_and_no_more(
     ],
 )
 async def test_what_will_never_come_is_given_up(
-    database: Database, database_url: str, tmp_path: Path, said: bytes, why: str
+    database: Database, database_url: str, tmp_path: Path, reported: bytes, reason: str
 ) -> None:
     await store(database, answered())
-    async with served(database, tmp_path, said) as (watch, account):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reported) as (context, account):
+        await job.fetch(context)
         await make_due(database)
-        await job.fetch(watch)
+        await job.fetch(context)
     assert len(account.asked) == 1
-    assert rows(database_url, STATE) == [(1, True, why, None)]
+    assert rows(database_url, STATE) == [(1, True, reason, None)]
 
 
 def several(count: int) -> list[Any]:
@@ -206,30 +216,30 @@ async def test_trouble_of_the_provider_ends_the_run_and_a_lag_does_not(
     await store(database, *several(4))
     async with served(
         database, tmp_path, reply(404, {}), reply(429, {}, headers={"Retry-After": "5"})
-    ) as (watch, account):
-        await job.fetch(watch)
+    ) as (context, account):
+        await job.fetch(context)
     assert len(account.asked) == 2
 
 
 async def test_a_slow_provider_holds_nobody_up_for_long(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.jobs.polling.PATIENCE_S", 0.3)
+    monkeypatch.setattr("monitor.worker.account_polling.READ_TIMEOUT_S", 0.3)
     await store(database, *several(3))
     slow = Dripped(reply(body={"data": RECORD}))
-    async with served(database, tmp_path, slow) as (watch, account):
-        await job.fetch(watch)
+    async with served(database, tmp_path, slow) as (context, account):
+        await job.fetch(context)
     assert len(account.asked) == 1
-    why = "SELECT last_error FROM receipts WHERE tries > 0"
-    assert rows(database_url, why) == [("no whole reply within 0.3 s",)]
+    reason = "SELECT last_error FROM receipts WHERE tries > 0"
+    assert rows(database_url, reason) == [("no whole reply within 0.3 s",)]
 
 
 async def test_a_run_asks_for_so_many_and_no_more(database: Database, tmp_path: Path) -> None:
     await store(database, *several(job.MOST + 3))
-    async with served(database, tmp_path, reply(404, {})) as (watch, account):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reply(404, {})) as (context, account):
+        await job.fetch(context)
         assert len(account.asked) == job.MOST
-        await job.fetch(watch)
+        await job.fetch(context)
         assert len(account.asked) == job.MOST + 3
 
 
@@ -237,11 +247,13 @@ async def test_a_rejected_key_is_not_used(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await store(database, answered())
-    said = Reading(provider="openrouter", at=datetime.now(UTC), state=AccountState.REJECTED)
+    reported = AccountReading(
+        provider="openrouter", at=datetime.now(UTC), state=AccountState.REJECTED
+    )
     async with database.begin() as connection:
-        await accounts.add(connection, said)
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
-        assert await job.fetch(watch) == 0
+        await account_readings.add(connection, reported)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
+        assert await job.fetch(context) == 0
     assert account.asked == []
     assert rows(database_url, STATE) == [(0, False, None, None)]
 
@@ -252,11 +264,11 @@ async def test_a_key_of_which_nothing_recent_is_known_is_tried(
     """It was rejected hours ago, and its readings stopped then."""
     await store(database, answered())
     long_ago = datetime.now(UTC) - timedelta(hours=6)
-    said = Reading(provider="openrouter", at=long_ago, state=AccountState.REJECTED)
+    reported = AccountReading(provider="openrouter", at=long_ago, state=AccountState.REJECTED)
     async with database.begin() as connection:
-        await accounts.add(connection, said)
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
-        await job.fetch(watch)
+        await account_readings.add(connection, reported)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
+        await job.fetch(context)
     assert len(account.asked) == 1
 
 
@@ -264,8 +276,8 @@ async def test_one_worker_asks(database: Database, tmp_path: Path) -> None:
     await store(database, answered())
     async with database.begin() as connection:
         await leases.hold(connection, "receipts", holder="w2", span=job.LEASE)
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
-        assert await job.fetch(watch) == 0
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
+        assert await job.fetch(context) == 0
     assert account.asked == []
 
 
@@ -273,8 +285,8 @@ async def test_without_a_key_nobody_is_asked(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await store(database, answered())
-    async with watching(settings(tmp_path), database) as watch:
-        assert await job.fetch(watch) == 0
+    async with watching(settings(tmp_path), database) as context:
+        assert await job.fetch(context) == 0
     assert rows(database_url, STATE) == []
 
 
@@ -290,8 +302,8 @@ async def test_only_ids_of_the_providers_shape_are_asked_for(
     database: Database, tmp_path: Path, claim: Claim
 ) -> None:
     await store(database, answered(claims=(claim,)))
-    async with served(database, tmp_path, reply(404, {})) as (watch, account):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reply(404, {})) as (context, account):
+        await job.fetch(context)
     assert account.asked == []
 
 
@@ -302,8 +314,8 @@ async def test_an_id_given_out_twice_tells_nothing_of_the_second_answer(
     later = first.slot + timedelta(seconds=1)
     second = replace(answered(), slot=later, started_at=later)
     await store(database, second, first)
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, account):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
+        await job.fetch(context)
     assert len(account.asked) == 1
     found = rows(database_url, f"{WHO} ORDER BY slot")
     assert [row[0] for row in found] == [Identity.FALLBACK, Identity.EXPECTED]
@@ -314,9 +326,9 @@ async def test_one_answer_is_asked_for_under_three_ids_at_most(
 ) -> None:
     many = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in range(50))
     await store(database, answered(claims=many))
-    async with served(database, tmp_path, reply(404, {})) as (watch, account):
-        await job.fetch(watch)
-    assert len(account.asked) == receipts.PER_ANSWER
+    async with served(database, tmp_path, reply(404, {})) as (context, account):
+        await job.fetch(context)
+    assert len(account.asked) == receipt_rows.PER_ANSWER
 
 
 async def test_two_records_of_one_answer_contradict_and_add_up(
@@ -325,12 +337,12 @@ async def test_two_records_of_one_answer_contradict_and_add_up(
     both = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in (1, 2))
     await store(database, answered(claims=both))
 
-    def said(asked: Asked) -> bytes:
-        model = LLAMA if asked.path.endswith("gen-1") else HAIKU
+    def reported(requested: Asked) -> bytes:
+        model = LLAMA if requested.path.endswith("gen-1") else HAIKU
         return reply(body={"data": {**RECORD, "model": model}})
 
-    async with served(database, tmp_path, said) as (watch, _):
-        assert await job.fetch(watch) == 2
+    async with served(database, tmp_path, reported) as (context, _):
+        assert await job.fetch(context) == 2
     who, _, _, usd, _ = rows(database_url, WHO)[0]
     assert (who, usd) == ("disputed", Decimal("0.004"))
 
@@ -340,8 +352,8 @@ async def test_what_the_record_names_is_stored_without_our_secrets(
 ) -> None:
     await store(database, answered())
     echoed = {**RECORD, "model": f"x/{CANARY}\u0007"}
-    async with served(database, tmp_path, reply(body={"data": echoed})) as (watch, _):
-        await job.fetch(watch)
+    async with served(database, tmp_path, reply(body={"data": echoed})) as (context, _):
+        await job.fetch(context)
     assert rows(database_url, "SELECT model FROM receipts") == [("x/***",)]
     assert CANARY not in str(rows(database_url, "SELECT o::text FROM observations AS o"))
 
@@ -352,14 +364,14 @@ async def test_an_hour_rolled_up_before_its_receipt_is_rolled_up_again(
     ago = datetime.now(UTC) - timedelta(minutes=100)
     await store(database, answered(slot=ago, started_at=ago))
     async with database.begin() as connection:
-        while await rollups.advance(connection):
+        while await rollup_rows.advance(connection):
             pass
     fell = "SELECT model, usd FROM answers_hourly"
     assert rows(database_url, fell) == [(LLAMA, Decimal("0.000007"))]
-    async with served(database, tmp_path, reply(body={"data": RECORD})) as (watch, _):
-        assert await job.fetch(watch) == 1
+    async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, _):
+        assert await job.fetch(context) == 1
     async with database.begin() as connection:
-        while await rollups.advance(connection):
+        while await rollup_rows.advance(connection):
             pass
     assert rows(database_url, fell) == [("anthropic/claude-haiku-4.5", Decimal("0.002"))]
 
@@ -372,14 +384,16 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
     configured = settings(tmp_path)
     target, book = configured.targets["rag"], pricing.book({}, same=identity.same)
     seen = answered()
-    record = receipts.Record(Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage())
+    record = receipt_rows.ReceiptRecord(
+        Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage()
+    )
     async with database.begin() as connection:
         await connection.execute(text("SET LOCAL ROLE monitor_writer"))
         assert await observations.add(connection, [seen]) == 1
-        assert await receipts.expect(connection, within=job.LATE) == 1
-        [item] = await receipts.due(connection, most=1)
-        await receipts.keep(connection, item.generation, record)
-        stored = await derived.some(connection, [(seen.slot, seen.id)])
-        assert len(await deriving.derive(connection, stored, target, book)) == 1
+        assert await receipt_rows.expect(connection, within=job.LATE) == 1
+        [item] = await receipt_rows.due(connection, most=1)
+        await receipt_rows.keep(connection, item.generation, record)
+        stored = await rederive.some(connection, [(seen.slot, seen.id)])
+        assert len(await rederivation.derive(connection, stored, target, book)) == 1
         await retention.forget_rounds(connection)
     assert rows(database_url, WHO)[0][:2] == ("fallback", True)

@@ -4,9 +4,9 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.jobs import reckoning
-from monitor.jobs.rolling import reckon_today
-from monitor.store import Database, leases
+from monitor.storage import Database, leases
+from monitor.worker import daily_spend
+from monitor.worker.rollups import compute_today
 from tests.contract.past import add, ask, asked, one, roll, watch
 
 TODAY = "SELECT sum(probes_usd), max(known_until) FROM report.spend_daily WHERE day = :day"
@@ -15,7 +15,7 @@ TODAY = "SELECT sum(probes_usd), max(known_until) FROM report.spend_daily WHERE 
 async def test_today_is_reckoned_without_a_roll_up(database: Database) -> None:
     now = datetime.now(UTC)
     await add(database, asked(now, cost_usd=Decimal("0.3")))
-    await reckon_today(watch(database))
+    await compute_today(watch(database))
     spent, until = await one(database, TODAY, day=now.date())
     assert (spent, until >= now) == (Decimal("0.3"), True)
     assert await ask(database, "SELECT * FROM rollups_hourly") == []
@@ -26,7 +26,9 @@ async def test_reckoning_again_replaces_and_never_adds(database: Database) -> No
     await add(database, asked(now, cost_usd=Decimal("0.3")))
     standing_in = watch(database)
     for _ in range(3):
-        await reckoning.so_far(database, standing_in.settings, standing_in.book, now=now)
+        await daily_spend.compute_recent_days(
+            database, standing_in.settings, standing_in.book, now=now
+        )
     assert (await one(database, TODAY, day=now.date()))[0] == Decimal("0.3")
 
 
@@ -36,9 +38,11 @@ async def test_reports_and_workers_reckon_at_once_without_harm(database: Databas
     standing_in = watch(database)
 
     async def page() -> bool:
-        return await reckoning.so_far(database, standing_in.settings, standing_in.book, now=now)
+        return await daily_spend.compute_recent_days(
+            database, standing_in.settings, standing_in.book, now=now
+        )
 
-    await asyncio.gather(page(), roll(database), page(), reckon_today(standing_in), page())
+    await asyncio.gather(page(), roll(database), page(), compute_today(standing_in), page())
     assert (await one(database, TODAY, day=now.date()))[0] == Decimal("0.3")
 
 
@@ -46,7 +50,7 @@ async def test_another_worker_that_rolls_up_reckons_too(database: Database) -> N
     await add(database, asked(datetime.now(UTC)))
     async with database.begin() as connection:
         await leases.hold(connection, "roll_up", holder="w2", span=timedelta(minutes=1))
-    await reckon_today(watch(database))
+    await compute_today(watch(database))
     assert await ask(database, "SELECT * FROM spend_days") == []
 
 
@@ -70,5 +74,5 @@ async def test_a_report_configured_for_another_zone_leaves_the_days_alone(
     await roll(database, "Europe/Rome")
     before = await ask(database, "SELECT * FROM spend_days ORDER BY day, provider")
     here = watch(database)  # UTC
-    assert not await reckoning.so_far(database, here.settings, here.book, now=now)
+    assert not await daily_spend.compute_recent_days(database, here.settings, here.book, now=now)
     assert await ask(database, "SELECT * FROM spend_days ORDER BY day, provider") == before

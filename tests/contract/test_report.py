@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from monitor.jobs import reporting
-from monitor.reports import Page, html
+from monitor.reports import ReportPage, html_page
 from monitor.reports.timeline import runs
-from monitor.store import Database, observations, reports
+from monitor.storage import Database, observations, report_data
+from monitor.worker import report_page
 from tests.contract.watching import settings
 from tests.facts import HAIKU, LLAMA, observation
 from tests.seeds import seed
@@ -21,8 +21,8 @@ from tests.seeds import seed
 TEN = timedelta(minutes=10)
 
 
-async def page(database: Database, home: Path, length: timedelta) -> Page:
-    return await reporting.page(database, settings(home), length=length, now=datetime.now(UTC))
+async def page(database: Database, home: Path, length: timedelta) -> ReportPage:
+    return await report_page.page(database, settings(home), length=length, now=datetime.now(UTC))
 
 
 async def counted(database: Database, statement: str) -> tuple[int, ...]:
@@ -54,7 +54,7 @@ async def test_raw_rows_hours_and_days_tell_the_same_story(
     assert [(q.query, q.probes) for q in rag.queries] == [("hi", probes / 2), ("kbli", probes / 2)]
     assert rag.queries[0].p50_ms == pytest.approx(630, rel=0.02)
     assert dict(rag.outcomes) == {"answered": probes - failed, "timeout_first_token": failed}
-    assert html(found).count("<figure") > 8
+    assert html_page(found).count("<figure") > 8
 
 
 async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
@@ -108,8 +108,13 @@ async def test_incidents_of_the_span_are_listed_with_their_limits(
     database: Database, tmp_path: Path
 ) -> None:
     await seed(database, hours=2)
-    (told,) = (await page(database, tmp_path, timedelta(days=1))).incidents
-    assert (told.rule, told.scope, told.peak, told.limit) == ("fallback", "rag", 1.0, 0.1)
+    (notified,) = (await page(database, tmp_path, timedelta(days=1))).incidents
+    assert (notified.rule, notified.scope, notified.peak, notified.limit) == (
+        "fallback",
+        "rag",
+        1.0,
+        0.1,
+    )
     assert (await page(database, tmp_path, timedelta(hours=1))).incidents == ()
 
 
@@ -138,20 +143,20 @@ async def test_what_its_own_health_page_says_stands_beside_what_probes_say(
             "INSERT INTO health_readings (target, url, at, checked_at, http_status, healthy, "
             "unmet, facts) VALUES ('rag', '/health', now(), now(), 200, true, '{}', :facts)"
         ), {"facts": json.dumps(facts)})  # fmt: skip
-    said = (await page(database, tmp_path, timedelta(days=1))).targets[0].health
-    assert said is not None
-    assert said.healthy is True
-    assert said.contradiction is not None
-    assert "1 of 2 answers fell back" in said.contradiction
-    assert "status is healthy" in said.says
-    assert "error is absent" in said.says
+    reported = (await page(database, tmp_path, timedelta(days=1))).targets[0].health
+    assert reported is not None
+    assert reported.healthy is True
+    assert reported.contradiction is not None
+    assert "1 of 2 answers fell back" in reported.contradiction
+    assert "status is healthy" in reported.says
+    assert "error is absent" in reported.says
 
 
 async def test_an_empty_database_makes_an_honest_page(database: Database, tmp_path: Path) -> None:
     for length in (timedelta(minutes=1), timedelta(days=7), timedelta(days=365)):
         found = await page(database, tmp_path, length)
         assert [t.probes for t in found.targets] == [0]
-        assert "Nothing was seen in this span." in html(found)
+        assert "Nothing was seen in this span." in html_page(found)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +175,7 @@ def test_steps_are_no_finer_than_can_be_read(
     length: timedelta, every: timedelta, step: timedelta
 ) -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    found = reports.span(now, length, every=every, zone=ZoneInfo("UTC"))
+    found = report_data.span(now, length, every=every, zone=ZoneInfo("UTC"))
     assert found.step == step
 
 
@@ -189,6 +194,6 @@ async def test_rounds_longer_than_their_interval_are_steps_of_their_own_length(
 def test_long_spans_begin_at_a_midnight_of_the_zone() -> None:
     now = datetime(2026, 11, 20, 12, tzinfo=UTC)
     rome = ZoneInfo("Europe/Rome")
-    found = reports.span(now, timedelta(days=30), every=TEN, zone=rome)
+    found = report_data.span(now, timedelta(days=30), every=TEN, zone=rome)
     assert found.since == datetime(2026, 10, 20, 22, tzinfo=UTC)
     assert found.parameters["first_day"] == date(2026, 10, 21)

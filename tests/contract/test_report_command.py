@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from monitor import identity, pricing
-from monitor.commands.report import report, written
-from monitor.jobs import reckoning
-from monitor.store import Database, roles
-from monitor.store.engine import address
+from monitor.cli.report import report, written
+from monitor.storage import Database, roles
+from monitor.storage.engine import address
+from monitor.worker import daily_spend
 from tests.contract.past import add, asked, one
 from tests.contract.watching import settings
 from tests.seeds import seed
@@ -45,8 +45,8 @@ def test_a_page_and_a_picture_are_written(
     assert "median TTFT" in page.read_text(encoding="utf-8")
     assert "canary-key-4711" not in page.read_text(encoding="utf-8")
     assert picture.read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(" (")[0] for line in said] == [f"wrote {page}", f"wrote {picture}"]
+    reported = capsys.readouterr().out.splitlines()
+    assert [line.split(" (")[0] for line in reported] == [f"wrote {page}", f"wrote {picture}"]
 
 
 @pytest.mark.usefixtures("seeded")
@@ -59,10 +59,10 @@ def test_everything_a_database_holds_is_one_page(database_url: str, tmp_path: Pa
 @pytest.mark.usefixtures("seeded")
 def test_without_files_there_are_tables(capsys: pytest.CaptureFixture[str]) -> None:
     report("7d", None, None)
-    said = capsys.readouterr().out
-    assert "median TTFT" in said
-    assert "kbli" in said
-    assert "anthropic/claude-haiku-4-5" in said
+    reported = capsys.readouterr().out
+    assert "median TTFT" in reported
+    assert "kbli" in reported
+    assert "anthropic/claude-haiku-4-5" in reported
 
 
 @pytest.mark.usefixtures("seeded")
@@ -110,7 +110,7 @@ def test_spend_is_of_now_though_nobody_rolled_up(
     async def spent() -> tuple[datetime, tuple[object, ...]]:
         database, now = Database(database_url), datetime.now(UTC)
         await add(database, asked(now, cost_usd=Decimal("0.7")))
-        assert await reckoning.so_far(
+        assert await daily_spend.compute_recent_days(
             database, settings(tmp_path), pricing.book({}, same=identity.same), now=now
         )
         found = await one(

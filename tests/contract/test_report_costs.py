@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from monitor.domain import CostSource
-from monitor.store import Database, observations, rollups
+from monitor.storage import Database, observations, rollup_rows
 from tests.contract.past import (
     EIGHT,
     HALF_HOUR,
@@ -211,7 +211,7 @@ async def test_hours_are_right_where_the_clock_steps_by_half_an_hour(
         await roll(database, zone)
     else:
         async with database.begin() as connection:
-            await rollups.configure(connection, zone, [])
+            await rollup_rows.configure(connection, zone, [])
     for view, count in (("ttft_hourly", "probes"), ("fallback_hourly", "heard")):
         found = await ask(database, f"SELECT hour, {count} FROM report.{view} WHERE {count} > 0 "
                           "ORDER BY hour")  # fmt: skip

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.domain import AccountState, Identity, Outcome, Reading, Stamp
-from monitor.store import Database, accounts
+from monitor.domain import AccountReading, AccountState, Identity, Outcome, StampSource
+from monitor.storage import Database, account_readings
 from tests.contract.past import (
     EIGHT,
     HALF_HOUR,
@@ -105,7 +105,7 @@ async def test_latencies_leave_out_probes_by_hand_and_degraded_stamps(
     database: Database, settle: Settle
 ) -> None:
     await add(database, asked(EIGHT), asked(EIGHT, origin="manual", ttft_ms=9000.0),
-              asked(EIGHT + HALF_HOUR, stamp=Stamp.DEGRADED, ttft_ms=8000.0),
+              asked(EIGHT + HALF_HOUR, stamp=StampSource.DEGRADED, ttft_ms=8000.0),
               asked(EIGHT, "kbli", outcome=Outcome.RATE_LIMITED, ttft_ms=None),
               failed(EIGHT, "who"))  # fmt: skip
     await settle()
@@ -229,7 +229,7 @@ async def test_spend_keeps_three_meters_apart(database: Database) -> None:
     await add(database, *yesterday())
     async with database.begin() as connection:
         for hours, usd in ((9, "0.10"), (23.9, "0.25")):
-            await accounts.add(connection, Reading(
+            await account_readings.add(connection, AccountReading(
                 provider="openrouter", at=YESTERDAY + timedelta(hours=hours),
                 state=AccountState.OK, spent_today_usd=Decimal(usd)))  # fmt: skip
     await roll(database)
@@ -357,10 +357,10 @@ async def test_months_outside_the_range_are_not_read(database: Database) -> None
         plan = await run(connection, "EXPLAIN SELECT * FROM report.observations "
                                      "WHERE slot >= '2026-05-03' AND slot < '2026-05-04'"
         )  # fmt: skip
-        words = " ".join(line for (line,) in plan)
-    assert "observations_2026_05" in words
-    assert "observations_2026_04" not in words
-    assert "observations_default" not in words
+        text = " ".join(line for (line,) in plan)
+    assert "observations_2026_05" in text
+    assert "observations_2026_04" not in text
+    assert "observations_default" not in text
 
 
 async def test_a_range_of_hours_reads_no_more_of_the_rollups(database: Database) -> None:
@@ -370,6 +370,6 @@ async def test_a_range_of_hours_reads_no_more_of_the_rollups(database: Database)
         await run(connection, "SET LOCAL enable_seqscan = off")
         plan = await run(connection, "EXPLAIN SELECT * FROM report.ttft_hourly "
                                      "WHERE hour >= now() - interval '24 hours'")  # fmt: skip
-        words = " ".join(line for (line,) in plan)
-    assert "pk_rollups_hourly" in words
-    assert re.search(r"Index Cond: .*hour >= \(now", words)
+        text = " ".join(line for (line,) in plan)
+    assert "pk_rollups_hourly" in text
+    assert re.search(r"Index Cond: .*hour >= \(now", text)

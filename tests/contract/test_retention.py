@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store import Database, partitions, retention
+from monitor.storage import Database, partitions, retention
 from tests.contract.past import TODAY, add, ask, asked, failed, one, roll, run
 
 DAY = timedelta(days=1)

@@ -7,8 +7,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.store import Database, observations, partitions, retention, roles, rollups
-from monitor.store.engine import address
+from monitor.storage import Database, observations, partitions, retention, roles, rollup_rows
+from monitor.storage.engine import address
 from tests.contract.past import TODAY, asked
 
 
@@ -144,14 +144,14 @@ async def test_whatever_else_the_reader_may_do_is_found(granted: str) -> None:
         name = f'"{owner.info.dbname}"'
         async with database.begin() as connection:
             assert await roles.excess(connection) == []
-        for give, take, said in EXCESS:
+        for give, take, reported in EXCESS:
             owner.execute(give.format(name).encode())
             try:
                 async with database.begin() as connection:
                     found = await roles.excess(connection)
             finally:
                 owner.execute(take.format(name).encode())
-            assert said in [may for may, _ in found]
+            assert reported in [may for may, _ in found]
             assert all(remedy for _, remedy in found)
     await database.close()
 
@@ -215,10 +215,10 @@ async def test_the_writer_does_all_the_daemon_does(granted: str) -> None:
     try:
         async with database.begin() as connection:
             assert await observations.add(connection, [asked(TODAY)]) == 1
-            await rollups.configure(connection, "Europe/Rome", [rollups.Told(
+            await rollup_rows.configure(connection, "Europe/Rome", [rollup_rows.ReportTarget(
                 target="rag", every_s=300, daily_queries=0)])  # fmt: skip
-            await rollups.notice_late(connection)
-            while await rollups.advance(connection):
+            await rollup_rows.notice_late(connection)
+            while await rollup_rows.advance(connection):
                 pass
             await retention.set_limit(connection, TODAY - TODAY)
             assert await retention.forget_observations(connection) == 0

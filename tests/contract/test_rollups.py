@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from monitor.store import Database, leases, observations, rollups
+from monitor.storage import Database, leases, observations, rollup_rows
 from tests.contract.past import (
     EIGHT,
     TODAY,
@@ -46,7 +46,7 @@ async def steps(database: Database) -> int:
     count = 0
     while True:
         async with database.begin() as connection:
-            if await rollups.advance(connection) is None:
+            if await rollup_rows.advance(connection) is None:
                 return count
         count += 1
 
@@ -94,18 +94,18 @@ class Killed(Exception):
 
 async def killed(database: Database) -> None:
     async with database.begin() as connection:
-        await rollups.advance(connection)
+        await rollup_rows.advance(connection)
         raise Killed
 
 
 async def test_killed_in_any_step_it_goes_on_and_ends_the_same(database: Database) -> None:
     await add(database, *yesterday())
-    step: rollups.Step | None = "hour"
+    step: rollup_rows.Step | None = "hour"
     while step is not None:
         with pytest.raises(Killed):
             await killed(database)
         async with database.begin() as connection:
-            step = await rollups.advance(connection)
+            step = await rollup_rows.advance(connection)
     reached = await kept(database)
     async with database.begin() as connection:
         for table in EVERYTHING:
@@ -120,13 +120,13 @@ async def test_halfway_views_say_what_they_say_at_the_end(database: Database) ->
     await add(database, *yesterday(), asked(YESTERDAY - timedelta(days=1)))
     question = "SELECT day, query, probes, judged, rounds_missed, ttft_max_ms, ttft_histogram " \
                "FROM report.ttft_daily ORDER BY day, query"  # fmt: skip
-    said = set()
+    reported = set()
     while True:
-        said.add(str(await ask(database, question)))
+        reported.add(str(await ask(database, question)))
         async with database.begin() as connection:
-            if await rollups.advance(connection) is None:
+            if await rollup_rows.advance(connection) is None:
                 break
-    assert len(said) == 1
+    assert len(reported) == 1
 
 
 async def test_two_workers_at_once_are_as_good_as_one(database: Database) -> None:
@@ -154,7 +154,7 @@ async def test_hours_whose_raw_rows_may_be_gone_stay_as_they_are(database: Datab
     await add(database, asked(EIGHT + timedelta(minutes=1)))
     async with database.begin() as connection:
         await run(connection, "UPDATE observations SET recorded_at = now()")
-        assert await rollups.notice_late(connection) == 0
+        assert await rollup_rows.notice_late(connection) == 0
     await steps(database)
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (13,)
 
@@ -167,7 +167,7 @@ async def test_a_new_zone_makes_days_anew_from_hours_alone(database: Database) -
     assert await one(database, days) == (f"{at:%Y-%m-%d}",)
     async with database.begin() as connection:
         await run(connection, "DELETE FROM observations")
-        await rollups.configure(connection, "Europe/Rome", [])
+        await rollup_rows.configure(connection, "Europe/Rome", [])
     assert await one(database, days) == (f"{YESTERDAY:%Y-%m-%d}",), "at once"
     await steps(database)
     assert await one(database, days) == (f"{YESTERDAY:%Y-%m-%d}",), "and when rolled up"

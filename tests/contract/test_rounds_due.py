@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from monitor.store import Database, observations
-from monitor.worker import slot_of
+from monitor.storage import Database, observations
+from monitor.worker.scheduler import slot_of
 from tests.facts import observation
 
 MINUTE, EVERY = timedelta(minutes=1), timedelta(minutes=5)

@@ -9,10 +9,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from monitor.domain import ALL, Identity, Incident, Notice, Status
-from monitor.messages.advice import sql
+from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus
+from monitor.notifications.slack.first_steps import sql
 from monitor.rules import OF_TARGETS, RULES
-from monitor.store import Database, incidents, roles
+from monitor.storage import Database, incident_rows, roles
 from tests.contract.past import TODAY, add, asked, failed, fell, roll
 from tests.contract.test_roles import as_role
 from tests.facts import notice
@@ -40,7 +40,7 @@ async def reader(database: Database, database_url: str) -> Any:
         limit=5.0, because="5 of the last 6 probes failed.",
     )  # fmt: skip
     async with database.begin() as connection:
-        await incidents.save(connection, [down], ())
+        await incident_rows.save(connection, [down], ())
     await roll(database)
     roles.ensure(database_url)
     with as_role(database_url, "monitor_reader") as connection:
@@ -56,7 +56,9 @@ def told(rule: str) -> Iterator[Notice]:
     scope = "rag" if rule in OF_TARGETS else "openrouter" if rule == "key" else ALL
     since = NOW - timedelta(minutes=30)
     yield notice(rule=rule, scope=scope, since=since, at=NOW)
-    yield notice(rule=rule, scope=scope, since=since, until=NOW, at=NOW, status=Status.RESOLVED)
+    yield notice(
+        rule=rule, scope=scope, since=since, until=NOW, at=NOW, status=NoticeStatus.RESOLVED
+    )
 
 
 async def test_the_runbook_shows_what_each_rule_speaks_of(reader: psycopg.Connection[Any]) -> None:

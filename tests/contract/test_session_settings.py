@@ -10,9 +10,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from monitor.jobs import asking, judging, polling, rolling, telling
-from monitor.store import Database
-from monitor.store.asking import answer
+from monitor.storage import Database
+from monitor.storage.read_only import read_only_rows
+from monitor.worker import account_polling, delivery_job, evaluation, probe_round, rollups
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_workers import GOOD, turning
 from tests.contract.watching import settings, watching
@@ -84,14 +84,14 @@ async def test_migration_rounds_evaluation_and_reports_work_whatever_the_default
     async with turning() as service:
         service.answer = GOOD
         given = settings(tmp_path, service.url)
-        async with watching(given, database) as watch:
+        async with watching(given, database) as context:
             slot = datetime.now(UTC).replace(microsecond=0)
             target = given.targets["rag"]
-            assert await asking.ask_round(watch, target, slot, between=nothing) == 2
-            await judging.evaluate(watch)
-            await telling.deliver(watch)
-            await polling.poll(watch)
-            await rolling.roll_up(watch)
+            assert await probe_round.run_round(context, target, slot, between=nothing) == 2
+            await evaluation.evaluate(context)
+            await delivery_job.deliver(context)
+            await account_polling.poll(context)
+            await rollups.roll_up(context)
     await database.close()
     stored = "SELECT count(*) FROM public.observations"
     assert rows(empty_url, stored) == [(2,)]
@@ -125,7 +125,7 @@ async def test_each_transaction_has_our_settings(empty_url: str, level: str) -> 
     spoil(empty_url, level)
     expected = expected_of(empty_url)
     assert await shown(empty_url) == expected
-    errand = dict(zip(NAMES, answer(empty_url, f"SELECT {SHOWN}")[0], strict=True))
+    errand = dict(zip(NAMES, read_only_rows(empty_url, f"SELECT {SHOWN}")[0], strict=True))
     assert errand == expected | {"idle_in_transaction_session_timeout": "1min"}
 
 

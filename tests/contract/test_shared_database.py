@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.store import REVISION, Database, DatabaseBusy, observations, roles, schema
+from monitor.storage import REVISION, Database, DatabaseBusy, observations, roles, schema
 from tests.contract.cli import run
 from tests.contract.past import TODAY, asked
 from tests.contract.test_every_command import CONFIGURATION
@@ -209,10 +209,10 @@ def test_check_says_what_else_the_reader_may_do(database_url: str, tmp_path: Pat
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
         try:
-            said = run("check", home=tmp_path, DATABASE_URL=url).said
+            reported = run("check", home=tmp_path, DATABASE_URL=url).said
         finally:
             owner.execute("REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC")
-    assert "role monitor_reader: may store large objects: run REVOKE EXECUTE" in said
+    assert "role monitor_reader: may store large objects: run REVOKE EXECUTE" in reported
 
 
 def test_grants_outlive_a_step_down_and_up(database_url: str) -> None:

@@ -14,12 +14,12 @@ from uuid import UUID
 import pytest
 
 from monitor.domain import Observation
-from monitor.jobs import asking, spooling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Console
-from monitor.spool import Spool, SpoolFile, records
-from monitor.store import Away, Database
-from monitor.worker import Worker
+from monitor.notifications import ConsoleNotifier
+from monitor.storage import Database, DatabaseUnavailable, spool_records
+from monitor.storage.spool import Spool, SpoolFile
+from monitor.worker import probe_round, spooling
+from monitor.worker.context import WorkerContext
+from monitor.worker.scheduler import Worker
 from tests.contract.test_outage import Doors
 from tests.contract.test_probe_budget import LIMITS, USED_UP, spending
 from tests.contract.watching import settings, watching
@@ -33,9 +33,10 @@ import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
-from monitor.jobs import spooling
-from monitor.spool import Spool, SpoolFile
-from monitor.store import Away, Database
+from monitor.worker import spooling
+from monitor.storage.engine import Database
+from monitor.storage.spool import Spool
+from monitor.storage.spool_file import SpoolFile
 from tests.contract.watching import settings, watching
 from tests.facts import observation
 
@@ -52,8 +53,8 @@ asyncio.run(main())
 """
 
 
-def on_disk(watch: Watch, folder: Path) -> Watch:
-    return replace(watch, spool=Spool(file=SpoolFile(folder)))
+def on_disk(context: WorkerContext, folder: Path) -> WorkerContext:
+    return replace(context, spool=Spool(file=SpoolFile(folder)))
 
 
 def manual(number: int) -> Observation:
@@ -63,7 +64,7 @@ def manual(number: int) -> Observation:
 def waiting(folder: Path) -> list[int]:
     """What the files of a folder hold, whoever they belong to."""
     return [one.id.int for path in folder.glob("*.spool")
-            for one in records.parse(path.read_bytes()).waiting]  # fmt: skip
+            for one in spool_records.parse(path.read_bytes()).waiting]  # fmt: skip
 
 
 def killed(url: str, home: Path) -> None:
@@ -89,8 +90,8 @@ async def test_killed_with_the_database_unavailable_the_next_worker_stores_every
         assert waiting(folder) == [1, 2, 3, 4, 5]
     finally:
         await asyncio.to_thread(doors.open)
-    async with watching(settings(tmp_path), database) as watch:
-        one = on_disk(watch, folder)
+    async with watching(settings(tmp_path), database) as context:
+        one = on_disk(context, folder)
         await spooling.adopt(one)
         assert len(one.spool) == 0
         await spooling.adopt(one)
@@ -106,21 +107,21 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
     file = SpoolFile(folder)
     file.write([(0, spending("0.30")), (1, spending("0.20"))], done=-1, sync=True)
     file.close()
-    async with watching(settings(tmp_path, **LIMITS), database) as watch:
-        one = on_disk(watch, folder)
+    async with watching(settings(tmp_path, **LIMITS), database) as context:
+        one = on_disk(context, folder)
         target = one.settings.targets["rag"]
         await asyncio.to_thread(doors.read_only, True)
         await spooling.adopt(one)
         assert len(one.spool) == 2
-        assert (await asking._before(one, target))[0] == USED_UP
+        assert (await probe_round._budget_and_history(one, target))[0] == USED_UP
         await asyncio.to_thread(doors.read_only, False)
 
 
 async def test_while_the_database_is_well_nothing_stays_in_the_file(
     database: Database, tmp_path: Path
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        one = on_disk(watch, tmp_path / "spool")
+    async with watching(settings(tmp_path), database) as context:
+        one = on_disk(context, tmp_path / "spool")
         for number in range(3):
             await spooling.keep(one, [manual(number)])
             assert waiting(tmp_path / "spool") == []
@@ -133,8 +134,8 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
 ) -> None:
     (tmp_path / "spool").write_text("a file where a folder should be")
     doors = Doors(database_url)
-    async with watching(settings(tmp_path), database) as watch:
-        one = on_disk(watch, tmp_path / "spool")
+    async with watching(settings(tmp_path), database) as context:
+        one = on_disk(context, tmp_path / "spool")
         await asyncio.to_thread(doors.close)
         try:
             for number in range(3):
@@ -143,15 +144,15 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
             await asyncio.to_thread(doors.open)
         assert (len(one.spool), one.spool.on_disk) == (3, False)
         await spooling.keep(one, [])
-    said = [record for record in caplog.records if record.message == "spool is in memory only"]
-    assert len(said) == 1
+    reported = [record for record in caplog.records if record.message == "spool is in memory only"]
+    assert len(reported) == 1
     assert len(rows(database_url, STORED)) == 3
 
 
 async def test_a_disk_that_hangs_delays_nobody_for_long(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.spool.WRITE_S", 0.05)
+    monkeypatch.setattr("monitor.storage.spool.WRITE_S", 0.05)
     goes_on = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -159,8 +160,8 @@ async def test_a_disk_that_hangs_delays_nobody_for_long(
         def write(self, *given: object, **named: object) -> None:
             asyncio.run_coroutine_threadsafe(goes_on.wait(), loop).result(60)
 
-    async with watching(settings(tmp_path), database) as watch:
-        one = replace(watch, spool=Spool(file=Hanging(tmp_path / "spool")))
+    async with watching(settings(tmp_path), database) as context:
+        one = replace(context, spool=Spool(file=Hanging(tmp_path / "spool")))
         await spooling.keep(one, [manual(1)])
         assert not one.spool.on_disk
         goes_on.set()
@@ -171,8 +172,8 @@ async def test_several_workers_share_a_folder_and_an_ended_ones_rows_are_stored_
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     doors, folder = Doors(database_url), tmp_path / "spool"
-    async with watching(settings(tmp_path), database) as watch:
-        first, second = on_disk(watch, folder), on_disk(watch, folder)
+    async with watching(settings(tmp_path), database) as context:
+        first, second = on_disk(context, folder), on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:
             await spooling.keep(first, [manual(1), manual(2)])
@@ -195,15 +196,15 @@ async def test_a_stop_stores_what_waits_although_the_database_was_unavailable_a_
 ) -> None:
     caplog.set_level(logging.INFO)
     doors = Doors(database_url)
-    async with watching(settings(tmp_path), database, Console(io.StringIO())) as watch:
-        one = on_disk(watch, tmp_path / "spool")
+    async with watching(settings(tmp_path), database, ConsoleNotifier(io.StringIO())) as context:
+        one = on_disk(context, tmp_path / "spool")
         life = asyncio.create_task(Worker(one).live())
         async with asyncio.timeout(60):
             while "worker started" not in caplog.messages:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(doors.close)
         await spooling.keep(one, [manual(number) for number in range(1, 8)])
-        one.database._resting = (float("inf"), Away("no answer a moment ago"))
+        one.database._resting = (float("inf"), DatabaseUnavailable("no answer a moment ago"))
         await asyncio.to_thread(doors.open)
         one.leaving.set()
         await life
@@ -217,14 +218,14 @@ async def test_a_stop_says_what_could_not_be_stored_and_leaves_it_on_disk(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     doors, folder = Doors(database_url), tmp_path / "spool"
-    async with watching(settings(tmp_path), database) as watch:
-        one = on_disk(watch, folder)
+    async with watching(settings(tmp_path), database) as context:
+        one = on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:
             await spooling.keep(one, [manual(1), manual(2)])
             await spooling.drain(one, within_s=0.2)
         finally:
             await asyncio.to_thread(doors.open)
-    [said] = [record for record in caplog.records if "not stored" in record.message]
-    assert (said.message, said.count) == ("observations not stored: they wait on disk", 2)
+    [reported] = [record for record in caplog.records if "not stored" in record.message]
+    assert (reported.message, reported.count) == ("observations not stored: they wait on disk", 2)
     assert waiting(folder) == [1, 2]

@@ -11,8 +11,16 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from monitor.domain import CostSource, Identity, Stamp
-from monitor.store import Away, Database, budget, leases, observations, partitions, slots
+from monitor.domain import CostSource, Identity, StampSource
+from monitor.storage import (
+    Database,
+    DatabaseUnavailable,
+    budget_used,
+    leases,
+    observations,
+    partitions,
+    round_slots,
+)
 from tests.e2e.rig import rows
 from tests.facts import NOON, observation
 from tests.serving import serving
@@ -97,7 +105,7 @@ async def test_thirty_thousand_tiny_costs_sum_exactly(
 
 
 async def test_degraded_samples_carry_no_latency_to_judge(database: Database) -> None:
-    await add(database, observation(stamp=Stamp.DEGRADED, started_at=NOON, slot=NOON))
+    await add(database, observation(stamp=StampSource.DEGRADED, started_at=NOON, slot=NOON))
     async with database.begin() as connection:
         await connection.execute(text("UPDATE observations SET recorded_at = started_at"))
         [sample] = await observations.samples(
@@ -129,12 +137,14 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
 async def test_one_of_two_workers_claims_a_slot(database: Database) -> None:
     async def claim(worker: str) -> bool:
         async with database.begin() as connection:
-            return await slots.claim(connection, "rag", "local", NOON, worker)
+            return await round_slots.claim(connection, "rag", "local", NOON, worker)
 
     won = await asyncio.gather(claim("w1"), claim("w2"))
     assert sorted(won) == [False, True]
     async with database.begin() as connection:
-        assert await slots.claim(connection, "rag", "ams", NOON, "w3"), "each region asks itself"
+        assert await round_slots.claim(connection, "rag", "ams", NOON, "w3"), (
+            "each region asks itself"
+        )
 
 
 async def test_a_lease_is_held_by_one_and_taken_over_with_a_higher_fence(
@@ -160,7 +170,7 @@ async def test_the_budget_counts_todays_probes_of_every_worker(database: Databas
               observation(worker="w2", origin="manual", cost_usd=Decimal("0.125")),
               observation(slot=yesterday, started_at=yesterday))  # fmt: skip
     async with database.begin() as connection:
-        spent = await budget.today(connection)
+        spent = await budget_used.today(connection)
     assert (spent.usd, spent.count) == (Decimal("0.375"), 2)
 
 
@@ -179,11 +189,11 @@ async def test_partitions_are_made_once_and_take_the_rows_of_their_month(
 
 async def test_a_dead_address_is_away_and_a_wrong_password_is_final() -> None:
     nobody = Database("postgresql://user:secret@127.0.0.1:1/nothing")
-    with pytest.raises(Away) as away:
+    with pytest.raises(DatabaseUnavailable) as unavailable:
         async with nobody.begin():
             pass
-    assert not away.value.final
-    assert "secret" not in str(away.value)
+    assert not unavailable.value.final
+    assert "secret" not in str(unavailable.value)
     await nobody.close()
 
 
@@ -192,10 +202,10 @@ async def test_a_database_that_is_not_there_is_final(server_url: str) -> None:
 
     url = make_url(server_url).set(database=f"no_{uuid4().hex}")
     nowhere = Database(url.render_as_string(hide_password=False))
-    with pytest.raises(Away) as away:
+    with pytest.raises(DatabaseUnavailable) as unavailable:
         async with nowhere.begin():
             pass
-    assert away.value.final
+    assert unavailable.value.final
     await nowhere.close()
 
 
@@ -208,8 +218,8 @@ async def test_a_server_that_lets_everybody_wait_is_left_alone_for_a_while() -> 
 
     async with serving(hang) as port:
         database = Database(f"postgresql://monitor@127.0.0.1:{port}/monitor")
-        for words in ("timeout expired", "a moment ago"):
-            with pytest.raises(Away, match=words):
+        for message in ("timeout expired", "a moment ago"):
+            with pytest.raises(DatabaseUnavailable, match=message):
                 async with database.begin():
                     pass
         assert len(callers) == 1

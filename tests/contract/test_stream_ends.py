@@ -6,8 +6,8 @@ import pytest
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Finish, Outcome
-from monitor.measure import outcome, timing
-from monitor.wire import Wire
+from monitor.probing import ProbeClient
+from monitor.probing.timing import outcome, timing
 from tests.scripted import LAST, RESET, Pause, Step, chunk, head, scripted
 from tests.wired import probed, watched
 
@@ -46,7 +46,7 @@ DONE = b"data: [DONE]"
     ],
 )  # fmt: skip
 async def test_an_answer_is_whole_with_a_finish_reason_and_a_whole_body(
-    wire: Wire, script: tuple[Step, ...], expected: Outcome, finish: Finish | None
+    wire: ProbeClient, script: tuple[Step, ...], expected: Outcome, finish: Finish | None
 ) -> None:
     async with scripted(*script) as server:
         target = watched(server.url, "openai_chat")
@@ -55,7 +55,7 @@ async def test_an_answer_is_whole_with_a_finish_reason_and_a_whole_body(
     assert (outcome(transcript, reply)[0], reply.finish) == (expected, finish)
 
 
-async def test_ttft_is_taken_on_the_first_text_behind_the_thoughts(wire: Wire) -> None:
+async def test_ttft_is_taken_on_the_first_text_behind_the_thoughts(wire: ProbeClient) -> None:
     texts = ["<thi", "nk>", "hm ", "</think>", "\n\n", "Four."]
     steps = [step for text in texts for step in (chunk(choice(text)), Pause(0.02))]
     async with scripted(head(), *steps, chunk(STOP), LAST) as server:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, read
-from monitor.domain import Outcome, Sources, Target
-from monitor.measure import outcome, timing
-from monitor.wire import Wire
+from monitor.domain import Outcome, RetrievedSources, Target
+from monitor.probing import ProbeClient
+from monitor.probing.timing import outcome, timing
 from tests.scripted import LAST, RESET, Pause, Step, chunk, head, scripted
 from tests.wired import probed, watched
 
@@ -41,7 +41,7 @@ def described(url: str, options: dict[str, Any], dialect: str = "custom") -> Tar
     ],
 )
 async def test_a_close_ends_an_answer_whose_body_is_whole(
-    wire: Wire, script: tuple[Step, ...], expected: Outcome
+    wire: ProbeClient, script: tuple[Step, ...], expected: Outcome
 ) -> None:
     async with scripted(*script) as server:
         target = described(server.url, CLOSES)
@@ -50,7 +50,7 @@ async def test_a_close_ends_an_answer_whose_body_is_whole(
 
 
 @pytest.mark.parametrize("last", [LAST, b""])
-async def test_plain_text_is_read_as_it_arrives(wire: Wire, last: bytes) -> None:
+async def test_plain_text_is_read_as_it_arrives(wire: ProbeClient, last: bytes) -> None:
     euro = "€ five".encode()
     plain = head(200, ("X-Model", "llama-4-scout"), media="text/plain; charset=utf-8")
     script = (plain, Pause(0.05), chunk(euro[:1]), Pause(0.05), chunk(euro[1:]), Pause(0.05),
@@ -78,7 +78,7 @@ async def test_plain_text_is_read_as_it_arrives(wire: Wire, last: bytes) -> None
     ],
 )
 async def test_both_streams_of_the_vercel_ai_sdk_are_told_by_their_media_type(
-    wire: Wire, media: str, body: bytes
+    wire: ProbeClient, media: str, body: bytes
 ) -> None:
     async with scripted(head(media=media), chunk(body), LAST) as server:
         target = described(server.url, {}, "vercel_ai")
@@ -87,7 +87,7 @@ async def test_both_streams_of_the_vercel_ai_sdk_are_told_by_their_media_type(
     assert (reply.text, outcome(transcript, reply)[0]) == ("Hi", Outcome.ANSWERED)
 
 
-async def test_the_worked_example_of_the_document_works(wire: Wire) -> None:
+async def test_the_worked_example_of_the_document_works(wire: ProbeClient) -> None:
     [raw] = re.findall(r"```text\n(event: stage.*?\n\n)```", DOCUMENT, re.DOTALL)
     examples = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
     [grove] = [tomllib.loads(text)["targets"]["grove"] for text in examples if ".grove]" in text]
@@ -96,8 +96,12 @@ async def test_the_worked_example_of_the_document_works(wire: Wire) -> None:
     async with scripted(head(), *steps, LAST) as server:
         target = described(f"{server.url}/v2", grove["options"])
         transcript = await probed(wire, target)
-    [asked] = server.requests
-    assert (asked.method, asked.target, asked.body) == ("POST", "/v2/ask", b'{"q": "Hi"}')
+    [requested] = server.requests
+    assert (requested.method, requested.target, requested.body) == (
+        "POST",
+        "/v2/ask",
+        b'{"q": "Hi"}',
+    )
     reply = read(dialect_of(target), transcript)
     assert outcome(transcript, reply)[0] is Outcome.ANSWERED
     assert reply.text == "Every customer may cancel."
@@ -106,7 +110,7 @@ async def test_the_worked_example_of_the_document_works(wire: Wire) -> None:
     assert (reply.usage.prompt_tokens, reply.usage.answer_tokens) == (612, 7)
     assert str(reply.usage.cost_usd) == "0.000123"
     assert [claim.value for claim in reply.claims] == ["llama-4-scout"]
-    assert isinstance(reply.sources, Sources)
+    assert isinstance(reply.sources, RetrievedSources)
     assert (reply.sources.count, reply.sources.best_score) == (2, 0.81)
     found = timing(transcript, reply)
     [first] = [event for event in transcript.events if event.data == '{"so_far":"Every customer"}']

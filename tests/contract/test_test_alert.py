@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor.store import Database, outbox
+from monitor.storage import Database, outbox
 from tests.contract.cli import run
 from tests.contract.test_check import BROKEN, CONFIGURATION, stored
 from tests.scripted import scripted, whole

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from monitor.domain import Identity, Incident
-from monitor.jobs import asking
-from monitor.store import Database, incidents, observations
-from monitor.store.tables import observations as table
+from monitor.storage import Database, incident_rows, observations
+from monitor.storage.tables import observations as table
+from monitor.worker import probe_round
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, observation
@@ -36,12 +36,12 @@ async def fallen(database: Database, *, open_: bool = True, usd: str = "1") -> d
     async with database.begin() as connection:
         await observations.add(connection, seen)
         await connection.execute(table.update().values(recorded_at=table.c.started_at))
-        await incidents.save(connection, [incident], [])
+        await incident_rows.save(connection, [incident], [])
     return slot
 
 
 @pytest.mark.parametrize(
-    ("changes", "given", "missed", "asked"),
+    ("changes", "given", "missed", "requested"),
     [
         ({}, {}, [None, "thinned out", None, "thinned out"], 1),
         ({"open_": False}, {}, [None] * 4, 2),
@@ -53,13 +53,17 @@ async def fallen(database: Database, *, open_: bool = True, usd: str = "1") -> d
 )
 async def test_every_second_slot_is_left_out_and_marked_and_the_others_ask_one_query(
     database: Database, database_url: str, tmp_path: Path,
-    changes: dict[str, Any], given: dict[str, str], missed: list[str | None], asked: int,
+    changes: dict[str, Any], given: dict[str, str], missed: list[str | None], requested: int,
 ) -> None:  # fmt: skip
     slot = await fallen(database, **changes)
     configured = settings(tmp_path, **given)
     target = configured.targets["rag"]
-    async with watching(configured, database) as watch:
-        admitted = [await asking._admitted(watch, target, slot + n * EVERY) for n in range(4)]
-    assert [why for why, _ in admitted] == missed
-    assert [len(queries) for why, queries in admitted if not why] == [asked] * missed.count(None)
+    async with watching(configured, database) as context:
+        admitted = [
+            await probe_round._admitted(context, target, slot + n * EVERY) for n in range(4)
+        ]
+    assert [reason for reason, _ in admitted] == missed
+    assert [len(queries) for reason, queries in admitted if not reason] == [
+        requested
+    ] * missed.count(None)
     assert [row[0] for row in rows(database_url, SLOTS)] == missed

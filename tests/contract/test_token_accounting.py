@@ -9,14 +9,20 @@ import pytest
 from sqlalchemy import text
 
 from monitor import identity
-from monitor.commands.check import check
+from monitor.cli.check import check
+from monitor.config import Settings, load
 from monitor.domain import ClaimKind, Identity, Observation
-from monitor.identity.counting import Counter
-from monitor.identity.features import Answer
-from monitor.jobs import asking, spooling
-from monitor.jobs.deriving import derive
-from monitor.settings import Settings, load
-from monitor.store import Database, captured, derived, identities, token_counts
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.token_counts.counts import Counter
+from monitor.storage import (
+    Database,
+    baseline_answers,
+    fingerprints,
+    rederive,
+    token_count_rows,
+)
+from monitor.worker import probe_round, spooling
+from monitor.worker.rederivation import derive
 from tests.contract.watching import watching
 from tests.counts import breaking, prose
 from tests.facts import HAIKU, LLAMA
@@ -48,9 +54,9 @@ def settings(home: Path, url: str, more: str = "") -> Settings:
 
 def stream(seed: int, counter: Counter) -> bytes:
     """A completion that discloses nothing but what it took."""
-    said = prose(seed)
-    events = [{"choices": [{"delta": {"content": said}}]}]
-    usage = {"prompt_tokens": 700, "completion_tokens": counter(said)}
+    reported = prose(seed)
+    events = [{"choices": [{"delta": {"content": reported}}]}]
+    usage = {"prompt_tokens": 700, "completion_tokens": counter(reported)}
     lines = [*map(json.dumps, [*events, {"choices": [], "usage": usage}]), "[DONE]"]
     return chunk("".join(f"data: {line}\n\n" for line in lines).encode())
 
@@ -63,23 +69,23 @@ async def probed(
     async with scripted(head(), stream(seed, counter), LAST) as server:
         configured = settings(home, server.url)
         async with watching(configured, database) as opened:
-            watch = replace(opened, counters=counters or {})
-            target = watch.settings.targets["rag"]
-            seen = await asking.probe(
-                watch, target, target.queries[query], slot=watch.now(),
-                history=identity.Standing(),
+            context = replace(opened, counters=counters or {})
+            target = context.settings.targets["rag"]
+            seen = await probe_round.probe(
+                context, target, target.queries[query], slot=context.now(),
+                history=identity.SelfIdHistory(),
             )  # fmt: skip
-            await spooling.keep(watch, [seen])
+            await spooling.keep(context, [seen])
     return seen
 
 
 async def baseline(home: Path, database: Database, answers: int = 30) -> None:
     target = settings(home, "http://127.0.0.1:1").targets["rag"]
     async with database.begin() as connection:
-        epoch = await identities.begin(connection, "rag", LLAMA, verified_by="operator")
+        epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         texts = [prose(n) for n in range(answers)]
-        own = [Answer("hi", said, (), OURS(said)) for said in texts]
-        await captured.add(
+        own = [AnswerText("hi", reported, (), OURS(reported)) for reported in texts]
+        await baseline_answers.add(
             connection, epoch, target.queries[0], own, model=LLAMA, verified_by="operator"
         )
 
@@ -111,13 +117,13 @@ async def test_deriving_again_says_what_was_said_and_what_was_learnt_since(
     assert "0 of 25 confirmed answers" in seen[-1].evidence[0].detail
     await baseline(tmp_path, database)  # the operator captures what was missing
     target = settings(tmp_path, "http://127.0.0.1:1").targets["rag"]
-    async with watching(settings(tmp_path, "http://127.0.0.1:1"), database) as watch:
+    async with watching(settings(tmp_path, "http://127.0.0.1:1"), database) as context:
         for expected in (2, 0):
             async with database.begin() as connection:
-                stored = await derived.following(
+                stored = await rederive.following(
                     connection, "rag", since=seen[0].slot, after=None, most=10
                 )
-                changed = await derive(connection, stored, target, watch.book)
+                changed = await derive(connection, stored, target, context.book)
             assert sum(one.after.who.identity is Identity.FALLBACK for one in changed) == expected
 
 
@@ -153,7 +159,7 @@ async def test_confirmed_answers_keep_their_counts(tmp_path: Path, database: Dat
     await baseline(tmp_path, database, 2)
     async with database.begin() as connection:
         rows = await connection.execute(text("SELECT text, tokens FROM identity_answers"))
-        assert [OURS(said) == tokens for said, tokens in rows] == [True, True]
+        assert [OURS(reported) == tokens for reported, tokens in rows] == [True, True]
 
 
 async def test_a_reverted_baseline_confirms_no_counts(tmp_path: Path, database: Database) -> None:
@@ -161,12 +167,12 @@ async def test_a_reverted_baseline_confirms_no_counts(tmp_path: Path, database: 
     await baseline(tmp_path, database, 5)
     queries = settings(tmp_path, "http://127.0.0.1:1").targets["rag"].queries
     async with database.begin() as connection:
-        accepted = await token_counts.newest(connection, "rag")
-        assert len((await token_counts.confirmed(connection, "rag", queries))[LLAMA]) == 5
-        first = (await identities.epochs(connection, "rag"))[-1]
-        await identities.put_in_force(connection, first)
-        assert len((await token_counts.confirmed(connection, "rag", queries))[LLAMA]) == 3
-        assert await token_counts.newest(connection, "rag") != accepted, "what is cached is old"
+        accepted = await token_count_rows.newest(connection, "rag")
+        assert len((await token_count_rows.confirmed(connection, "rag", queries))[LLAMA]) == 5
+        first = (await fingerprints.epochs(connection, "rag"))[-1]
+        await fingerprints.put_in_force(connection, first)
+        assert len((await token_count_rows.confirmed(connection, "rag", queries))[LLAMA]) == 3
+        assert await token_count_rows.newest(connection, "rag") != accepted, "what is cached is old"
 
 
 def test_check_reads_each_tokenizer(

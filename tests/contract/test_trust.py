@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import OpenRouter
+from monitor.accounts import OpenRouterAccount
 from monitor.domain import AccountState, Ending
-from monitor.jobs import health
-from monitor.store import Database
-from monitor.wire import Wire, tls
-from monitor.wire.fetch import fetch
+from monitor.probing import ProbeClient, tls
+from monitor.probing.fetch import fetch
+from monitor.storage import Database
+from monitor.worker import health_polling
 from tests.certificates import Authority, authority
 from tests.contract.cli import run
 from tests.contract.test_wire_proxies import tunnelling
@@ -76,7 +76,7 @@ async def https(ours: Authority, *script: bytes) -> AsyncIterator[str]:
 async def test_a_probe_trusts_the_system_and_ca_file_besides(
     ours: Authority, trusting: str | None
 ) -> None:
-    async with Wire("test") as wire, https(ours, *ANSWER) as url:
+    async with ProbeClient("test") as wire, https(ours, *ANSWER) as url:
         transcript = await probed(wire, watched(url, ca_file=trusting))
     assert transcript.ending is Ending.END, transcript.detail
 
@@ -84,7 +84,7 @@ async def test_a_probe_trusts_the_system_and_ca_file_besides(
 async def test_a_fetch_for_a_target_trusts_the_same(ours: Authority, trusting: str | None) -> None:
     async with https(ours, JSON) as url:
         found = await fetch(url, headers={}, target=watched(url, ca_file=trusting))
-    assert found.trouble is None
+    assert found.error is None
     assert found.status == 200
 
 
@@ -93,7 +93,7 @@ async def test_an_account_trusts_the_store_of_the_environment(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", ours.ca_file)
     async with https(ours, JSON) as url:
-        reading = await OpenRouter(fetch, "key", url).read(datetime.now(UTC))
+        reading = await OpenRouterAccount(fetch, "key", url).read(datetime.now(UTC))
     assert reading.state is AccountState.OK, reading.detail
 
 
@@ -114,22 +114,22 @@ def test_without_a_store_of_the_system_there_is_one(
 
 
 async def test_a_fetch_for_a_target_goes_through_its_proxy(ours: Authority) -> None:
-    async with tunnelling() as (proxy, asked), https(ours, JSON) as url:
+    async with tunnelling() as (proxy, requested), https(ours, JSON) as url:
         named = proxy.replace("://", "://user:pass%40word@")
         target = watched(url, ca_file=ours.ca_file, proxy=named)
         found = await fetch(url, headers={}, target=target)
-    assert found.status == 200, found.trouble
-    assert asked[0].startswith("CONNECT ")
-    assert "Basic dXNlcjpwYXNzQHdvcmQ=" in asked[0]
+    assert found.status == 200, found.error
+    assert requested[0].startswith("CONNECT ")
+    assert "Basic dXNlcjpwYXNzQHdvcmQ=" in requested[0]
 
 
 async def test_a_proxy_that_declines_is_named_without_its_password() -> None:
     async with tunnelling(407) as (proxy, _):
         target = watched("https://rag.example", proxy=proxy.replace("://", "://user:secret@"))
         found = await fetch("https://rag.example", headers={}, target=target)
-    assert found.trouble is not None
-    assert "proxy" in found.trouble
-    assert "secret" not in found.trouble
+    assert found.error is not None
+    assert "proxy" in found.error
+    assert "secret" not in found.error
 
 
 async def test_a_target_without_proxy_never_uses_one_of_the_environment(
@@ -151,9 +151,9 @@ async def test_accounts_and_heartbeat_go_through_the_proxy_of_the_environment(
         found = await fetch("http://ping.example/x", headers={})
         monkeypatch.setenv("no_proxy", "ping.example")
         direct = await fetch("http://ping.example.invalid/x", headers={}, timeout_s=5)
-        (asked, *_) = proxy.requests
+        (requested, *_) = proxy.requests
     assert found.status == 200
-    assert asked.target == "http://ping.example/x"  # type: ignore[union-attr]
+    assert requested.target == "http://ping.example/x"  # type: ignore[union-attr]
     assert direct is not None
 
 
@@ -175,15 +175,17 @@ text = "Hi"
 async def test_check_and_the_health_job_ask_through_the_proxy(
     tmp_path: Path, database: Database, database_url: str
 ) -> None:
-    from monitor.settings import load
+    from monitor.config import load
 
     async with scripted(JSON) as proxy:
         (tmp_path / "monitor.toml").write_text(CONFIGURATION.format(proxy=proxy.url))
         ended = await asyncio.to_thread(run, "check", home=tmp_path, DATABASE_URL=database_url)
         settings = load({"MONITOR_CONFIG": str(tmp_path / "monitor.toml")})
-        async with watching(settings, database) as watch:
-            assert await health.read(watch, settings.targets["rag"], settings.health["rag"])
-        paths = [asked.target for asked in proxy.requests]  # type: ignore[union-attr]
+        async with watching(settings, database) as context:
+            assert await health_polling.read_health_page(
+                context, settings.targets["rag"], settings.health["rag"]
+            )
+        paths = [requested.target for requested in proxy.requests]  # type: ignore[union-attr]
     assert "ok      target rag: http://rag.invalid/v1 answers (HTTP 200)" in ended.out, ended.said
     assert (
         "ok      request of rag: GET http://rag.invalid/v1/bali-zero/chat-stream?query=Hi\n"

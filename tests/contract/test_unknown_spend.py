@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from monitor.commands.incidents import show
+from monitor.cli.incidents import show
 from monitor.domain import Identity, Incident, Observation
-from monitor.jobs import asking, judging, reckoning, thinning
-from monitor.store import Database, budget, incidents, observations
+from monitor.storage import Database, budget_used, incident_rows, observations
+from monitor.worker import daily_spend, evaluation, probe_round, probe_throttling
 from tests.contract.past import ask, one
 from tests.contract.watching import settings, watching
 from tests.facts import observation
@@ -45,22 +45,22 @@ async def test_a_day_of_unknown_models_is_announced_by_its_upper_end_once(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         await add(database, *(changed(now) for _ in range(50)))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         assert await ask(database, NOTICES) == [], "$2.00 at most: the limit itself is kept"
         await add(database, changed(now))
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
         [(status, _, sentence)] = await ask(database, NOTICES)
         assert status == "NOTICE"
         assert "is between $0.0051 and $2.0400; limit $2.00. The model of some answers" in sentence
         await add(database, changed(now))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
         assert len(await ask(database, NOTICES)) == 1
         await add(database, observation(
             slot=now, started_at=now, origin="manual", cost_usd=Decimal("2.00"),
         ))  # fmt: skip
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     _, (status, _, sentence) = await ask(database, NOTICES)
     assert status == "FIRING"
     assert "is between $2.01 and $4.08; limit $2.00." in sentence
@@ -70,9 +70,9 @@ async def test_the_low_ends_of_a_service_that_never_names_its_model_are_certain(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         await add(database, changed(now, cost_low_usd=Decimal("2.10"), cost_high_usd=Decimal(9)))
-        await judging.evaluate(watch)
+        await evaluation.evaluate(context)
     [(status, _, sentence)] = await ask(database, NOTICES)
     assert (status, "is between $2.10 and $9.00" in sentence) == ("FIRING", True)
 
@@ -83,12 +83,12 @@ async def test_since_is_the_first_row_that_carried_the_sum_over_the_limit(
     now = datetime.now(UTC)
     slot = now.replace(minute=now.minute // 5 * 5, second=0, microsecond=0)
     paid = [slot + timedelta(microseconds=nth) for nth in range(4)]
-    async with watching(settings(tmp_path), database) as watch:
+    async with watching(settings(tmp_path), database) as context:
         await add(database, *(
             observation(slot=slot, started_at=at, origin="manual", cost_usd=Decimal("0.90"))
             for at in paid
         ))  # fmt: skip
-        assert await judging.evaluate(watch)
+        assert await evaluation.evaluate(context)
     [since] = await one(database, "SELECT first_seen_at FROM incidents WHERE rule = 'spend'")
     assert since == paid[2]
 
@@ -98,25 +98,25 @@ async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
     database: Database, tmp_path: Path, count: int, stopped: bool
 ) -> None:
     await add(database, *(changed(datetime.now(UTC)) for _ in range(count)))
-    async with watching(settings(tmp_path), database) as watch:
-        why, _ = await asking._before(watch, watch.settings.targets["rag"])
-        await judging.evaluate(watch)
+    async with watching(settings(tmp_path), database) as context:
+        reason, _ = await probe_round._budget_and_history(context, context.settings.targets["rag"])
+        await evaluation.evaluate(context)
         async with database.begin() as connection:
-            spent = await budget.today(connection)
+            spent = await budget_used.today(connection)
     assert (spent.usd, spent.high_usd) == (count * LOW, count * HIGH)
-    assert (why is not None) is stopped
-    said = "SELECT count(*) FROM incidents WHERE rule = 'probe_budget' AND because LIKE :like"
-    told = await one(database, said, like="13 probes%cost between $0.0013 and $0.5200;%")
-    assert told == (int(stopped),)
+    assert (reason is not None) is stopped
+    reported = "SELECT count(*) FROM incidents WHERE rule = 'probe_budget' AND because LIKE :like"
+    notified = await one(database, reported, like="13 probes%cost between $0.0013 and $0.5200;%")
+    assert notified == (int(stopped),)
 
 
 async def test_waiting_observations_count_by_their_upper_end_too(
     database: Database, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    async with watching(settings(tmp_path), database) as watch:
-        watch.spool.keep([changed(now), observation(slot=now, cost_usd=Decimal("0.01"))])
-        spent = watch.spool.spent(now - timedelta(minutes=1))
+    async with watching(settings(tmp_path), database) as context:
+        context.spool.keep([changed(now), observation(slot=now, cost_usd=Decimal("0.01"))])
+        spent = context.spool.spent(now - timedelta(minutes=1))
     assert (spent.usd, spent.high_usd, spent.count) == (LOW + Decimal("0.01"),
                                                         HIGH + Decimal("0.01"), 2)  # fmt: skip
 
@@ -132,11 +132,13 @@ async def test_rounds_are_thinned_while_a_change_of_model_is_open(
         value=1.0, limit=0.1, because="4 of the last 4 answers do not match.",
     )  # fmt: skip
     async with database.begin() as connection:
-        await incidents.save(connection, [opened], ())
-    async with watching(settings(tmp_path), database) as watch, database.begin() as connection:
-        rag = watch.settings.targets["rag"]
+        await incident_rows.save(connection, [opened], ())
+    async with watching(settings(tmp_path), database) as context, database.begin() as connection:
+        rag = context.settings.targets["rag"]
         rounds = [
-            await thinning.asked(connection, watch, rag, now.replace(minute=0) + n * rag.every)
+            await probe_throttling.queries_of_round(
+                connection, context, rag, now.replace(minute=0) + n * rag.every
+            )
             for n in range(2)
         ]
     assert sorted(len(queries) for queries in rounds) == [0, 1]
@@ -159,10 +161,12 @@ async def test_show_names_both_ends_of_what_ran_up_while_an_incident_was_open(
         resolved_at=hour + timedelta(hours=1),
     )  # fmt: skip
     async with database.begin() as connection:
-        await incidents.save(connection, [opened], ())
+        await incident_rows.save(connection, [opened], ())
     await add(database, *(changed(hour + timedelta(minutes=n)) for n in range(10)))
-    async with watching(settings(tmp_path), database) as watch:
-        await reckoning.so_far(database, watch.settings, watch.book, now=datetime.now(UTC))
+    async with watching(settings(tmp_path), database) as context:
+        await daily_spend.compute_recent_days(
+            database, context.settings, context.book, now=datetime.now(UTC)
+        )
     monkeypatch.setenv("MONITOR_CONFIG", str(tmp_path / "monitor.toml"))
     monkeypatch.setenv("SERVICE_KEY", "canary-key-4711")
     monkeypatch.setenv("DATABASE_URL", database_url)

@@ -2,15 +2,15 @@
 
 import pytest
 
-from monitor.domain import Ending, Stamp, WireRequest
-from monitor.wire import Wire
+from monitor.domain import Ending, ProbeRequest, StampSource
+from monitor.probing import ProbeClient
 from tests.scripted import HALF_CLOSE, HANG, LAST, Pause, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, judged, probed, says, watched
 
 ANSWER = (head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE)), LAST)
 
 
-async def test_every_probe_says_who_asks_and_under_which_id(wire: Wire) -> None:
+async def test_every_probe_says_who_asks_and_under_which_id(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
         transcript = await probed(wire, watched(server.url))
     headers = server.requests[0].headers
@@ -21,7 +21,7 @@ async def test_every_probe_says_who_asks_and_under_which_id(wire: Wire) -> None:
     assert headers["connection"] == "close"
 
 
-async def test_the_targets_headers_win_but_not_over_who_asks(wire: Wire) -> None:
+async def test_the_targets_headers_win_but_not_over_who_asks(wire: ProbeClient) -> None:
     given = {"X-User-ID": "mine", "accept": "*/*", "user-agent": "curl", "ACCEPT-ENCODING": "gzip"}
     async with scripted(*ANSWER) as server:
         await probed(wire, watched(server.url, headers=given))
@@ -30,40 +30,40 @@ async def test_the_targets_headers_win_but_not_over_who_asks(wire: Wire) -> None
     assert (headers["user-agent"], headers["accept-encoding"]) == ("rag-monitor/test", "identity")
 
 
-async def test_a_body_goes_out_with_its_length(wire: Wire) -> None:
+async def test_a_body_goes_out_with_its_length(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
         await probed(wire, watched(server.url, "openai_chat", model="m"))
-    (asked,) = server.requests
-    assert (asked.method, asked.target) == ("POST", "/v1/chat/completions")
-    assert int(asked.headers["content-length"]) == len(asked.body) > 0
+    (requested,) = server.requests
+    assert (requested.method, requested.target) == ("POST", "/v1/chat/completions")
+    assert int(requested.headers["content-length"]) == len(requested.body) > 0
 
 
-async def test_a_request_larger_than_any_buffer_is_sent_whole(wire: Wire) -> None:
+async def test_a_request_larger_than_any_buffer_is_sent_whole(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
-        request = WireRequest("POST", server.url, body=b"x" * 20_000_000)
+        request = ProbeRequest("POST", server.url, body=b"x" * 20_000_000)
         transcript = await probed(wire, watched(server.url), request=request)
     assert transcript.ending is Ending.END
     assert len(server.requests[0].body) == 20_000_000
 
 
-async def test_an_answer_given_before_the_request_was_taken_is_heard(wire: Wire) -> None:
+async def test_an_answer_given_before_the_request_was_taken_is_heard(wire: ProbeClient) -> None:
     async with scripted(whole(413, b"too long"), Pause(0.2), deaf=True) as server:
-        request = WireRequest("POST", server.url, body=b"x" * 20_000_000)
+        request = ProbeRequest("POST", server.url, body=b"x" * 20_000_000)
         target = watched(server.url, first_token_deadline=2)
         transcript = await probed(wire, target, request=request)
     assert (transcript.ending, transcript.status) == (Ending.STATUS, 413)
 
 
-async def test_no_cookie_of_one_answer_rides_on_the_next_request(wire: Wire) -> None:
+async def test_no_cookie_of_one_answer_rides_on_the_next_request(wire: ProbeClient) -> None:
     cookie = head(200, ("Set-Cookie", "session=1; Path=/"))
     async with scripted(cookie, *ANSWER[1:]) as server:
         await probed(wire, watched(server.url))
         await probed(wire, watched(server.url))
-    assert [("cookie" in asked.headers) for asked in server.requests] == [False, False]
+    assert [("cookie" in requested.headers) for requested in server.requests] == [False, False]
     assert server.connections == 2, "no connection is used twice"
 
 
-async def test_redirects_are_not_followed(wire: Wire) -> None:
+async def test_redirects_are_not_followed(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as elsewhere:
         moved = whole(307, b"moved", ("Location", elsewhere.url))
         async with scripted(moved) as server:
@@ -74,14 +74,18 @@ async def test_redirects_are_not_followed(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("location", ["http://[::1", "http://a:b/", "//:0", "http://\xff", "\t"])
-async def test_a_redirect_to_nowhere_is_not_followed_either(wire: Wire, location: str) -> None:
+async def test_a_redirect_to_nowhere_is_not_followed_either(
+    wire: ProbeClient, location: str
+) -> None:
     async with scripted(whole(302, b"", ("Location", location))) as server:
         transcript = await probed(wire, watched(server.url))
     assert (transcript.ending, transcript.status) == (Ending.STATUS, 302)
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "sécrèt-☃", "a\x00b"])
-async def test_a_header_http_cannot_carry_is_refused_and_not_quoted(wire: Wire, value: str) -> None:
+async def test_a_header_http_cannot_carry_is_refused_and_not_quoted(
+    wire: ProbeClient, value: str
+) -> None:
     async with scripted(*ANSWER) as server:
         transcript = await probed(wire, watched(server.url, headers={"X-API-Key": value}))
     assert transcript.ending is Ending.PROTOCOL
@@ -92,12 +96,12 @@ async def test_a_header_http_cannot_carry_is_refused_and_not_quoted(wire: Wire, 
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http:///x", "127.0.0.1:80", "http://[::1"])
-async def test_an_address_that_is_no_url_is_an_ending(wire: Wire, url: str) -> None:
-    transcript = await probed(wire, watched("http://x"), request=WireRequest("GET", url))
+async def test_an_address_that_is_no_url_is_an_ending(wire: ProbeClient, url: str) -> None:
+    transcript = await probed(wire, watched("http://x"), request=ProbeRequest("GET", url))
     assert transcript.ending is Ending.PROTOCOL
 
 
-async def test_stamps_are_in_the_order_things_happen(wire: Wire) -> None:
+async def test_stamps_are_in_the_order_things_happen(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
         transcript = await probed(wire, watched(server.url))
     assert transcript.dns_ns is None, "there was no name to resolve"
@@ -113,11 +117,11 @@ async def test_stamps_are_in_the_order_things_happen(wire: Wire) -> None:
     assert None not in stamps
     assert stamps == sorted(stamps)  # type: ignore[type-var]
     assert data(transcript) == [HI, THERE, DONE]
-    assert transcript.stamp is not Stamp.USER
+    assert transcript.stamp is not StampSource.USER
     assert transcript.lag_ms is not None
 
 
-async def test_events_of_one_segment_share_a_read_and_others_do_not(wire: Wire) -> None:
+async def test_events_of_one_segment_share_a_read_and_others_do_not(wire: ProbeClient) -> None:
     script = (head(), chunk(says(HI) + says(THERE)), Pause(0.05), chunk(says(THERE)), *ANSWER[3:])
     async with scripted(*script) as server:
         transcript = await probed(wire, watched(server.url))
@@ -125,7 +129,7 @@ async def test_events_of_one_segment_share_a_read_and_others_do_not(wire: Wire) 
     assert first == second < third
 
 
-async def test_an_event_arrives_with_the_bytes_that_complete_it(wire: Wire) -> None:
+async def test_an_event_arrives_with_the_bytes_that_complete_it(wire: ProbeClient) -> None:
     event = says(HI)
     script = (head(), chunk(event[:9]), Pause(0.05), chunk(event[9:]), Pause(0.05), *ANSWER[3:])
     async with scripted(*script) as server:
@@ -136,7 +140,7 @@ async def test_an_event_arrives_with_the_bytes_that_complete_it(wire: Wire) -> N
     assert done.arrived_ns - hi.arrived_ns > 20e6
 
 
-async def test_times_a_server_claims_do_not_matter(wire: Wire) -> None:
+async def test_times_a_server_claims_do_not_matter(wire: ProbeClient) -> None:
     liar = {"text": "Hi", "timestamp": -1e18, "sequenceNumber": 10**30}
     async with scripted(head(), chunk(says(liar)), *ANSWER[3:]) as server:
         target = watched(server.url)
@@ -146,7 +150,9 @@ async def test_times_a_server_claims_do_not_matter(wire: Wire) -> None:
     assert 0 < ttft_ms < 5000
 
 
-async def test_what_came_with_the_end_is_kept_and_what_comes_later_is_not(wire: Wire) -> None:
+async def test_what_came_with_the_end_is_kept_and_what_comes_later_is_not(
+    wire: ProbeClient,
+) -> None:
     together = chunk(says(HI, DONE, THERE, DONE))
     async with scripted(head(), together, Pause(0.05), chunk(says(THERE)), HANG) as server:
         transcript = await probed(wire, watched(server.url))
@@ -154,27 +160,27 @@ async def test_what_came_with_the_end_is_kept_and_what_comes_later_is_not(wire: 
     assert data(transcript) == [HI, DONE, THERE, DONE]
 
 
-async def test_enough_is_enough(wire: Wire) -> None:
+async def test_enough_is_enough(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), Pause(0.05), chunk(says(THERE)), HANG) as server:
         transcript = await probed(wire, watched(server.url), stop_after_chars=3)
     assert transcript.ending is Ending.CUT
     assert data(transcript) == [HI, THERE]
 
 
-async def test_an_end_outranks_having_heard_enough(wire: Wire) -> None:
+async def test_an_end_outranks_having_heard_enough(wire: ProbeClient) -> None:
     both = chunk(says({"text": "Hi", "done": True}))
     async with scripted(head(), both) as server:
         transcript = await probed(wire, watched(server.url), stop_after_chars=1)
     assert transcript.ending is Ending.END
 
 
-async def test_a_peer_that_stopped_sending_without_closing_is_at_its_end(wire: Wire) -> None:
+async def test_a_peer_that_stopped_sending_without_closing_is_at_its_end(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), HALF_CLOSE, HANG) as server:
         transcript = await probed(wire, watched(server.url))
     assert transcript.ending is Ending.EOF
 
 
-async def test_lines_of_json_end_with_the_stream_if_not_before(wire: Wire) -> None:
+async def test_lines_of_json_end_with_the_stream_if_not_before(wire: ProbeClient) -> None:
     lines = b'{"message":{"content":"Hi"},"done":false}\n{"message":{"content":""},"done":true}'
     media = "application/x-ndjson"
     async with scripted(head(media=media), chunk(lines), LAST) as server:

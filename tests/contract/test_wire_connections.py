@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from monitor.domain import Ending, Outcome, Stamp
-from monitor.wire import Wire
-from monitor.wire.dialling import Address, first_connected
-from monitor.wire.trouble import Trouble
+from monitor.domain import Ending, Outcome, StampSource
+from monitor.probing import ProbeClient
+from monitor.probing.connect import SocketAddress, first_connected
+from monitor.probing.errors import ProbeError
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, HI, judged, probed, says, watched
 
@@ -23,7 +23,7 @@ def nobody(family: socket.AddressFamily = socket.AF_INET) -> int:
         return port
 
 
-async def test_nobody_listens(wire: Wire) -> None:
+async def test_nobody_listens(wire: ProbeClient) -> None:
     target = watched(f"http://127.0.0.1:{nobody()}")
     transcript = await probed(wire, target)
     assert judged(transcript, target)[0] is Outcome.REFUSED
@@ -33,7 +33,7 @@ async def test_nobody_listens(wire: Wire) -> None:
     assert transcript.sent_ns is None
 
 
-async def test_a_name_that_does_not_exist(wire: Wire) -> None:
+async def test_a_name_that_does_not_exist(wire: ProbeClient) -> None:
     target = watched("http://rag.invalid")
     transcript = await probed(wire, target)
     assert judged(transcript, target)[0] is Outcome.DNS
@@ -42,7 +42,7 @@ async def test_a_name_that_does_not_exist(wire: Wire) -> None:
     assert transcript.dns_ns is None
 
 
-async def test_a_name_is_resolved_and_that_takes_time_too(wire: Wire) -> None:
+async def test_a_name_is_resolved_and_that_takes_time_too(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
         transcript = await probed(wire, watched(f"http://localhost:{server.port}"))
     assert transcript.ending is Ending.END
@@ -51,18 +51,18 @@ async def test_a_name_is_resolved_and_that_takes_time_too(wire: Wire) -> None:
     assert transcript.started_ns < transcript.dns_ns < transcript.connected_ns
 
 
-async def test_the_newer_protocol_is_stamped_as_well(wire: Wire) -> None:
+async def test_the_newer_protocol_is_stamped_as_well(wire: ProbeClient) -> None:
     async with scripted(*ANSWER, host="::1") as server:
         transcript = await probed(wire, watched(server.url))
         assert server.requests[0].headers["host"] == f"[::1]:{server.port}"
     assert transcript.ending is Ending.END
-    assert transcript.stamp is not Stamp.USER
+    assert transcript.stamp is not StampSource.USER
 
 
 async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
     async with scripted(*ANSWER) as server:
-        refusing = Address(socket.AF_INET6, ("::1", server.port, 0, 0))
-        answering = Address(socket.AF_INET, ("127.0.0.1", server.port))
+        refusing = SocketAddress(socket.AF_INET6, ("::1", server.port, 0, 0))
+        answering = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port))
         with await first_connected([refusing, answering], kernel=True) as sock:
             assert sock.family is socket.AF_INET
 
@@ -71,13 +71,13 @@ async def test_an_address_that_is_silent_gives_way_to_the_next() -> None:
     with socket.socket() as full:  # its queue is full: whoever knocks now waits
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        address = Address(socket.AF_INET, full.getsockname())
+        address = SocketAddress(socket.AF_INET, full.getsockname())
         queued = [socket.socket() for _ in range(3)]
         for sock in queued:
             sock.setblocking(False)
             sock.connect_ex(address.sockaddr)
         async with scripted(*ANSWER) as server:
-            answering = Address(socket.AF_INET, ("127.0.0.1", server.port))
+            answering = SocketAddress(socket.AF_INET, ("127.0.0.1", server.port))
             with await first_connected([address, answering], kernel=True) as sock:
                 assert sock.getpeername() == answering.sockaddr
         for sock in queued:
@@ -86,15 +86,15 @@ async def test_an_address_that_is_silent_gives_way_to_the_next() -> None:
 
 async def test_every_refusal_is_named() -> None:
     ports = nobody(), nobody()
-    with pytest.raises(Trouble) as trouble:
+    with pytest.raises(ProbeError) as error_reason:
         await first_connected(
-            [Address(socket.AF_INET, ("127.0.0.1", port)) for port in ports], kernel=True
+            [SocketAddress(socket.AF_INET, ("127.0.0.1", port)) for port in ports], kernel=True
         )
-    assert trouble.value.ending is Ending.REFUSED
-    assert all(f"127.0.0.1:{port}" in trouble.value.detail for port in ports)
+    assert error_reason.value.ending is Ending.REFUSED
+    assert all(f"127.0.0.1:{port}" in error_reason.value.detail for port in ports)
 
 
-async def test_connecting_has_a_deadline_of_its_own(wire: Wire) -> None:
+async def test_connecting_has_a_deadline_of_its_own(wire: ProbeClient) -> None:
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -112,7 +112,7 @@ async def test_connecting_has_a_deadline_of_its_own(wire: Wire) -> None:
 
 @pytest.mark.parametrize("deadlines", [{"connect_deadline": 0.2}, {"deadline": 0.2}])
 async def test_a_name_that_is_resolved_too_slowly(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch, deadlines: dict[str, float]
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch, deadlines: dict[str, float]
 ) -> None:
     """Whichever deadline passes first: the connection never stood, so no token was late."""
     released = threading.Event()

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from monitor.domain import Ending, Stamp
-from monitor.wire import Wire, instruments, reads
-from monitor.wire.turns import Turns
+from monitor.domain import Ending, StampSource
+from monitor.probing import ProbeClient, read_queue, resources
+from monitor.probing.fair_queue import FairQueue
 from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
 from tests.wired import DONE, HI, THERE, data, probed, says, watched
 
@@ -17,11 +17,11 @@ TEXTS = [step for _ in range(5) for step in (Pause(0.02), chunk(says(THERE)))]
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(instruments, "CROWD", 0)
+    monkeypatch.setattr(resources, "CROWD", 0)
 
 
 async def test_between_two_turns_the_loop_looks_at_its_sockets() -> None:
-    turns, loop, order = Turns(), asyncio.get_running_loop(), list[str]()
+    turns, loop, order = FairQueue(), asyncio.get_running_loop(), list[str]()
     mine, theirs = socket.socketpair()
 
     def arrived() -> None:
@@ -46,7 +46,7 @@ async def test_between_two_turns_the_loop_looks_at_its_sockets() -> None:
 
 
 async def test_who_gave_up_waiting_is_passed_over() -> None:
-    turns, loop = Turns(), asyncio.get_running_loop()
+    turns, loop = FairQueue(), asyncio.get_running_loop()
     gone, there = loop.create_future(), loop.create_future()
     turns.join(gone)
     turns.join(there)
@@ -55,7 +55,7 @@ async def test_who_gave_up_waiting_is_passed_over() -> None:
 
 
 @pytest.mark.usefixtures("crowd")
-async def test_texts_worked_on_together_keep_their_own_arrivals(wire: Wire) -> None:
+async def test_texts_worked_on_together_keep_their_own_arrivals(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), *TEXTS, chunk(says(DONE)), LAST) as server:
         transcript = await probed(wire, watched(server.url))
     assert data(transcript) == [HI, *[THERE] * 5, DONE]
@@ -67,9 +67,9 @@ async def test_texts_worked_on_together_keep_their_own_arrivals(wire: Wire) -> N
 
 @pytest.mark.usefixtures("crowd")
 async def test_what_waits_to_be_worked_on_is_no_silence(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "GATHER_S", 0.4)
+    monkeypatch.setattr(read_queue, "GATHER_S", 0.4)
     texts = [step for _ in range(6) for step in (Pause(0.1), chunk(says(THERE)))]
     async with scripted(head(), chunk(says(HI)), *texts, chunk(says(DONE)), LAST) as server:
         transcript = await probed(wire, watched(server.url, stall_deadline=0.2))
@@ -77,7 +77,7 @@ async def test_what_waits_to_be_worked_on_is_no_silence(
 
 
 @pytest.mark.usefixtures("crowd")
-async def test_silence_in_a_crowd_is_silence(wire: Wire) -> None:
+async def test_silence_in_a_crowd_is_silence(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), chunk(says(THERE)), HANG) as server:
         transcript = await probed(wire, watched(server.url, stall_deadline=0.2))
     assert transcript.ending is Ending.STALLED
@@ -86,40 +86,40 @@ async def test_silence_in_a_crowd_is_silence(wire: Wire) -> None:
 
 @pytest.mark.usefixtures("crowd")
 async def test_the_end_of_the_connection_waits_for_nobody(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reads, "GATHER_S", 3600)
+    monkeypatch.setattr(read_queue, "GATHER_S", 3600)
     async with scripted(head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE))) as server:
         transcript = await probed(wire, watched(server.url))
     assert (transcript.ending, data(transcript)) == (Ending.END, [HI, THERE, DONE])
 
 
-async def test_a_flood_is_held_in_the_kernel_not_in_memory(wire: Wire) -> None:
+async def test_a_flood_is_held_in_the_kernel_not_in_memory(wire: ProbeClient) -> None:
     """Whoever works on nothing for a while finds a bounded pile, and then all of it."""
     held: list[int] = []
-    hold = reads.Reads.hold
+    hold = read_queue.ReadQueue.hold
 
-    def counted(self: reads.Reads, read: reads.Read) -> None:
+    def counted(self: read_queue.ReadQueue, read: read_queue.SocketRead) -> None:
         hold(self, read)
         held.append(self._bytes)
 
     flood = Forever(chunk(b": " + b"x" * 8000 + b"\n\n"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reads.Reads, "hold", counted)
+        patch.setattr(read_queue.ReadQueue, "hold", counted)
         patch.setattr(wire.turns, "join", lambda waiter: _later(wire, waiter))
         async with scripted(head(), chunk(says(HI)), flood) as server:
             transcript = await probed(wire, watched(server.url))
     assert transcript.ending is Ending.TOO_LARGE, "4 MiB were taken in all the same"
     assert sum(held) > 0
-    assert max(held) <= reads.HELD_BYTES + 16 * 1024
+    assert max(held) <= read_queue.HELD_BYTES + 16 * 1024
 
 
-def _later(wire: Wire, waiter: asyncio.Future[None]) -> None:
-    asyncio.get_running_loop().call_later(0.005, Turns.join, wire.turns, waiter)
+def _later(wire: ProbeClient, waiter: asyncio.Future[None]) -> None:
+    asyncio.get_running_loop().call_later(0.005, FairQueue.join, wire.turns, waiter)
 
 
 @pytest.mark.usefixtures("crowd")
-async def test_a_first_token_deadline_holds_while_pings_pour_in(wire: Wire) -> None:
+async def test_a_first_token_deadline_holds_while_pings_pour_in(wire: ProbeClient) -> None:
     pings = Forever(chunk(b": ping\n\n"), every_s=0.001)
     began = time.monotonic()
     async with scripted(head(), pings) as server:
@@ -129,11 +129,11 @@ async def test_a_first_token_deadline_holds_while_pings_pour_in(wire: Wire) -> N
 
 
 async def test_a_first_text_behind_what_we_were_slow_to_work_through_is_degraded(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sender may have waited for us, and then the text did not arrive when it could have."""
     monkeypatch.setattr(wire.turns, "join", lambda waiter: _later(wire, waiter))
     junk = chunk(b": " + b"x" * 8000 + b"\n\n")
     async with scripted(head(), *[junk] * 400, chunk(says(HI, DONE)), LAST) as server:
         transcript = await probed(wire, watched(server.url))
-    assert (transcript.ending, transcript.stamp) == (Ending.END, Stamp.DEGRADED)
+    assert (transcript.ending, transcript.stamp) == (Ending.END, StampSource.DEGRADED)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from monitor.domain import Ending, Outcome
-from monitor.wire import Wire
-from monitor.wire.caps import EVENT_BYTES, LINE_BYTES
+from monitor.probing import ProbeClient
+from monitor.probing.limits import EVENT_BYTES, LINE_BYTES
 from tests.scripted import (
     HANG,
     LAST,
@@ -166,7 +166,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-async def test_every_fault_has_its_outcome(wire: Wire, fault: Fault) -> None:
+async def test_every_fault_has_its_outcome(wire: ProbeClient, fault: Fault) -> None:
     async with scripted(*fault.script) as server:
         target = watched(server.url, **fault.target)
         transcript = await probed(wire, target)

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from monitor.domain import Ending, Outcome, Stamp
-from monitor.wire import Wire
+from monitor.domain import Ending, Outcome, StampSource
+from monitor.probing import ProbeClient
 from tests.certificates import Authority
 from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
 from tests.serving import hang_up, serving
@@ -19,13 +19,13 @@ ANSWER = (head(), chunk(says(HI)), chunk(says(DONE)), LAST)
 @asynccontextmanager
 async def tunnelling(status: int = 200) -> AsyncIterator[tuple[str, list[str]]]:
     """A proxy that opens tunnels, or answers with another status; what it was asked."""
-    asked: list[str] = []
+    requested: list[str] = []
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        requested.append((await reader.readuntil(b"\r\n\r\n")).decode())
         writer.write(b"HTTP/1.1 %d Said\r\n\r\n" % status)
         if status == 200:
-            host, _, port = asked[-1].split(" ")[1].rpartition(":")
+            host, _, port = requested[-1].split(" ")[1].rpartition(":")
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
             try:
                 await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
@@ -40,39 +40,46 @@ async def tunnelling(status: int = 200) -> AsyncIterator[tuple[str, list[str]]]:
         sink.close()
 
     async with serving(carry) as port:
-        yield f"http://127.0.0.1:{port}", asked
+        yield f"http://127.0.0.1:{port}", requested
 
 
-async def test_an_https_target_is_reached_through_a_tunnel(wire: Wire, ours: Authority) -> None:
-    async with tunnelling() as (proxy, asked), scripted(*ANSWER, tls=ours.server("good")) as server:
+async def test_an_https_target_is_reached_through_a_tunnel(
+    wire: ProbeClient, ours: Authority
+) -> None:
+    async with (
+        tunnelling() as (proxy, requested),
+        scripted(*ANSWER, tls=ours.server("good")) as server,
+    ):
         proxy = proxy.replace("://", "://user:pass%40word@")
         target = watched(server.url, ca_file=ours.ca_file, proxy=proxy)
         transcript = await probed(wire, target)
     assert transcript.ending is Ending.END
-    assert transcript.stamp is not Stamp.USER
-    assert asked[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
-    assert "Proxy-Authorization: Basic dXNlcjpwYXNzQHdvcmQ=\r\n" in asked[0]
+    assert transcript.stamp is not StampSource.USER
+    assert requested[0].startswith(f"CONNECT 127.0.0.1:{server.port} HTTP/1.1\r\n")
+    assert "Proxy-Authorization: Basic dXNlcjpwYXNzQHdvcmQ=\r\n" in requested[0]
     assert "proxy-authorization" not in server.requests[0].headers
 
 
-async def test_certificates_are_checked_behind_a_proxy_too(wire: Wire, ours: Authority) -> None:
+async def test_certificates_are_checked_behind_a_proxy_too(
+    wire: ProbeClient, ours: Authority
+) -> None:
     async with tunnelling() as (proxy, _), scripted(*ANSWER, tls=ours.server("good")) as server:
         transcript = await probed(wire, watched(server.url, proxy=proxy))
     assert transcript.ending is Ending.TLS
 
 
-async def test_an_http_target_is_asked_for_by_its_absolute_address(wire: Wire) -> None:
+async def test_an_http_target_is_asked_for_by_its_absolute_address(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as proxy:
         target = watched("http://rag.example:8080", proxy=proxy.url)
         transcript = await probed(wire, target)
-        (asked,) = proxy.requests
+        (requested,) = proxy.requests
     assert transcript.ending is Ending.END
-    assert isinstance(asked, Asked)
-    assert asked.target.startswith("http://rag.example:8080/bali-zero/chat-stream?")
-    assert asked.headers["host"] == "rag.example:8080"
+    assert isinstance(requested, Asked)
+    assert requested.target.startswith("http://rag.example:8080/bali-zero/chat-stream?")
+    assert requested.headers["host"] == "rag.example:8080"
 
 
-async def test_a_proxy_that_declines_is_named_without_its_password(wire: Wire) -> None:
+async def test_a_proxy_that_declines_is_named_without_its_password(wire: ProbeClient) -> None:
     async with tunnelling(407) as (proxy, _):
         named = proxy.replace("://", "://user:secret@")
         transcript = await probed(wire, watched("https://rag.example", proxy=named))
@@ -83,7 +90,7 @@ async def test_a_proxy_that_declines_is_named_without_its_password(wire: Wire) -
 
 
 @pytest.mark.parametrize("deadline", ["connect_deadline", "deadline"])
-async def test_a_proxy_that_never_opens_the_tunnel(wire: Wire, deadline: str) -> None:
+async def test_a_proxy_that_never_opens_the_tunnel(wire: ProbeClient, deadline: str) -> None:
     async with scripted(HANG) as proxy:
         target = watched("https://rag.example", proxy=proxy.url, **{deadline: 0.2})
         transcript = await probed(wire, target)
@@ -93,7 +100,7 @@ async def test_a_proxy_that_never_opens_the_tunnel(wire: Wire, deadline: str) ->
     assert transcript.sent_ns is None
 
 
-async def test_a_handshake_that_hangs_behind_a_proxy(wire: Wire) -> None:
+async def test_a_handshake_that_hangs_behind_a_proxy(wire: ProbeClient) -> None:
     async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
         target = watched("https://rag.example", proxy=proxy.url, connect_deadline=0.2)
         transcript = await probed(wire, target)
@@ -101,20 +108,20 @@ async def test_a_handshake_that_hangs_behind_a_proxy(wire: Wire) -> None:
     assert transcript.detail == "tls: the handshake was not finished within 0.2 s"
 
 
-async def test_a_name_that_no_certificate_can_bear(wire: Wire) -> None:
+async def test_a_name_that_no_certificate_can_bear(wire: ProbeClient) -> None:
     async with scripted(b"HTTP/1.1 200 Open\r\n\r\n", HANG) as proxy:
         transcript = await probed(wire, watched("https://.example", proxy=proxy.url))
     assert transcript.ending is Ending.TLS
 
 
 @pytest.mark.parametrize("port", [0, 65536, 99999])
-async def test_a_port_that_does_not_exist(wire: Wire, port: int) -> None:
+async def test_a_port_that_does_not_exist(wire: ProbeClient, port: int) -> None:
     transcript = await probed(wire, watched(f"http://127.0.0.1:{port}"))
     assert transcript.ending is Ending.REFUSED
 
 
 @pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1", "https://127.0.0.1:1", "ftp://x", "x"])
-async def test_other_proxies_are_refused_in_words(wire: Wire, proxy: str) -> None:
+async def test_other_proxies_are_refused_in_words(wire: ProbeClient, proxy: str) -> None:
     transcript = await probed(wire, watched("http://127.0.0.1:1", proxy=proxy))
     assert transcript.ending is Ending.REFUSED
     assert transcript.detail is not None
@@ -122,7 +129,7 @@ async def test_other_proxies_are_refused_in_words(wire: Wire, proxy: str) -> Non
 
 
 async def test_proxies_of_the_environment_are_not_used(
-    wire: Wire, monkeypatch: pytest.MonkeyPatch
+    wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
@@ -131,7 +138,7 @@ async def test_proxies_of_the_environment_are_not_used(
     assert transcript.ending is Ending.END
 
 
-async def test_an_answer_that_is_not_from_the_target_is_a_status(wire: Wire) -> None:
+async def test_an_answer_that_is_not_from_the_target_is_a_status(wire: ProbeClient) -> None:
     async with scripted(whole(502, b"no route")) as proxy:
         transcript = await probed(wire, watched("http://rag.example", proxy=proxy.url))
     assert (transcript.ending, transcript.body) == (Ending.STATUS, "no route")

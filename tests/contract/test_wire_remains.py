@@ -6,7 +6,7 @@ import gc
 import pytest
 
 from monitor.domain import Ending
-from monitor.wire import Wire, quiet
+from monitor.probing import ProbeClient, gc_paused
 from tests.scripted import HANG, LAST, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, probed, says, watched
 
@@ -25,7 +25,7 @@ ANSWER = (head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE)), LAST)
     ],
 )
 async def test_the_start_of_a_body_that_is_no_stream_is_kept(
-    wire: Wire, response: bytes, kept: str | None
+    wire: ProbeClient, response: bytes, kept: str | None
 ) -> None:
     async with scripted(response) as server:
         transcript = await probed(wire, watched(server.url))
@@ -33,7 +33,7 @@ async def test_the_start_of_a_body_that_is_no_stream_is_kept(
     assert transcript.events == ()
 
 
-async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: Wire) -> None:
+async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: ProbeClient) -> None:
     hostile = "<!channel> <https://evil|click> *_~`\x1b[2J\x1b]0;gone\x07\u202egnp.exe\u2028=1+1"
     async with scripted(head(), chunk(says({"text": hostile}, DONE))) as server:
         transcript = await probed(wire, watched(server.url))
@@ -41,13 +41,13 @@ async def test_text_of_a_hostile_service_is_kept_as_it_stood(wire: Wire) -> None
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_being_asked_to_wait_is_noted(wire: Wire, status: int) -> None:
+async def test_being_asked_to_wait_is_noted(wire: ProbeClient, status: int) -> None:
     async with scripted(whole(status, b"", ("Retry-After", "60"))) as server:
         transcript = await probed(wire, watched(server.url))
     assert transcript.retry_after_s == 60.0
 
 
-async def test_abort_ends_what_is_under_way_and_nothing_else(wire: Wire) -> None:
+async def test_abort_ends_what_is_under_way_and_nothing_else(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), HANG) as server:
         target = watched(server.url)
         running = asyncio.create_task(probed(wire, target))
@@ -61,7 +61,7 @@ async def test_abort_ends_what_is_under_way_and_nothing_else(wire: Wire) -> None
     assert transcript.ending is Ending.END
 
 
-async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Wire) -> None:
+async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: ProbeClient) -> None:
     async with scripted(head(), chunk(says(HI)), HANG) as server:
         running = asyncio.create_task(probed(wire, watched(server.url)))
         await server.asked.wait()
@@ -72,22 +72,24 @@ async def test_a_cancelled_probe_is_cancelled_and_leaves_no_connection(wire: Wir
             await server.over.wait()
 
 
-async def test_probes_side_by_side_do_not_mix(wire: Wire) -> None:
+async def test_probes_side_by_side_do_not_mix(wire: ProbeClient) -> None:
     async with scripted(*ANSWER) as server:
         target = watched(server.url)
         transcripts = await asyncio.gather(*(probed(wire, target) for _ in range(50)))
     assert {t.ending for t in transcripts} == {Ending.END}
     assert all(data(t) == [HI, THERE, DONE] for t in transcripts)
-    ids = {asked.headers["x-request-id"] for asked in server.requests}
+    ids = {requested.headers["x-request-id"] for requested in server.requests}
     assert ids == {str(t.id) for t in transcripts}
 
 
-async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(wire: Wire) -> None:
+async def test_a_probe_leaves_no_garbage_that_only_a_collection_would_find(
+    wire: ProbeClient,
+) -> None:
     """In rounds nothing is collected: what a probe ties in knots would pile up."""
     async with scripted(*ANSWER) as server:
         await probed(wire, watched(server.url))
         gc.collect()
-        with quiet():
+        with gc_paused():
             gc.set_debug(gc.DEBUG_SAVEALL)
             await probed(wire, watched(server.url))
             gc.collect()

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 import uvloop
 
-from monitor.domain import Ending, Event, Stamp, Transcript
-from monitor.wire import Wire
-from monitor.wire.clock import Clock
+from monitor.domain import Ending, StampSource, StreamEvent, Transcript
+from monitor.probing import ProbeClient
+from monitor.probing.kernel_clock import KernelClock
 from tests.scripted import LAST, chunk, head
 from tests.wired import DONE, HI, THERE, probed, says, watched
 
@@ -73,7 +73,7 @@ def heard(
             loop.call_soon_threadsafe(time.sleep, STALL_S)
 
         async def ask(url: str) -> Transcript:
-            async with Wire("test", kernel=kernel) as wire:
+            async with ProbeClient("test", kernel=kernel) as wire:
                 return await probed(wire, watched(url, **target))
 
         steps = [stall if step == "stall" else step for step in script]
@@ -88,12 +88,12 @@ def undisturbed(
     """The same, tried again where a busy machine degraded the sample by itself."""
     for _ in range(5):
         transcript, sent_ns = heard(new_loop, *script, kernel=kernel)
-        if transcript.stamp is not Stamp.DEGRADED:
+        if transcript.stamp is not StampSource.DEGRADED:
             break
     return transcript, sent_ns
 
 
-def first_text(transcript: Transcript) -> Event:
+def first_text(transcript: Transcript) -> StreamEvent:
     return transcript.events[0]
 
 
@@ -102,7 +102,7 @@ def test_a_stall_does_not_move_the_stamp_of_a_lone_first_text(new_loop: Loop) ->
     script = (head() + PING, 0.05, "stall", 0.05, chunk(says(HI)), STALL_S, END)
     transcript, sent_ns = undisturbed(new_loop, *script)
     off_ns = first_text(transcript).arrived_ns - sent_ns[1]
-    assert transcript.stamp is Stamp.KERNEL
+    assert transcript.stamp is StampSource.KERNEL
     assert 0 <= off_ns < STALL_S * 1e9 / 4, "read long after, stamped in time"
     assert transcript.lag_ms is not None
     assert transcript.lag_ms > STALL_S * 1e3 / 2
@@ -115,13 +115,13 @@ def test_texts_merged_during_a_stall_are_degraded(new_loop: Loop) -> None:
     transcript, sent_ns = heard(new_loop, *script)
     assert first_text(transcript).read == transcript.events[1].read
     assert first_text(transcript).arrived_ns > sent_ns[2], "the kernel keeps the later stamp"
-    assert transcript.stamp is Stamp.DEGRADED
+    assert transcript.stamp is StampSource.DEGRADED
 
 
 @LOOPS
 def test_a_text_merged_with_a_ping_after_it_is_degraded_too(new_loop: Loop) -> None:
     script = (head(), 0.05, "stall", 0.05, chunk(says(HI)), 0.05, PING, STALL_S, END)
-    assert heard(new_loop, *script)[0].stamp is Stamp.DEGRADED
+    assert heard(new_loop, *script)[0].stamp is StampSource.DEGRADED
 
 
 @LOOPS
@@ -129,27 +129,27 @@ def test_texts_sent_together_are_no_stall_of_ours(new_loop: Loop) -> None:
     together = chunk(says(HI)) + chunk(says(THERE))
     transcript, _ = undisturbed(new_loop, head() + PING, 0.05, together, 0.05, END)
     assert first_text(transcript).read == transcript.events[1].read
-    assert transcript.stamp is Stamp.KERNEL
+    assert transcript.stamp is StampSource.KERNEL
 
 
 @LOOPS
 def test_a_stall_after_the_first_text_leaves_its_stamp_alone(new_loop: Loop) -> None:
     texts = (chunk(says(THERE)), 0.05, chunk(says(THERE)))
     script = (head() + PING, 0.05, chunk(says(HI)), 0.05, "stall", 0.05, *texts, STALL_S, END)
-    assert undisturbed(new_loop, *script)[0].stamp is Stamp.KERNEL
+    assert undisturbed(new_loop, *script)[0].stamp is StampSource.KERNEL
 
 
 @LOOPS
 def test_without_kernel_stamps_a_stall_degrades_every_first_text(new_loop: Loop) -> None:
     script = (head() + PING, 0.05, "stall", 0.05, chunk(says(HI)), STALL_S, END)
-    assert heard(new_loop, *script, kernel=False)[0].stamp is Stamp.DEGRADED
+    assert heard(new_loop, *script, kernel=False)[0].stamp is StampSource.DEGRADED
 
 
 @LOOPS
 def test_without_kernel_stamps_the_reader_stamps(new_loop: Loop) -> None:
     script = (head() + PING, 0.05, chunk(says(HI)), 0.05, END)
     transcript, sent_ns = undisturbed(new_loop, *script, kernel=False)
-    assert transcript.stamp is Stamp.USER
+    assert transcript.stamp is StampSource.USER
     assert first_text(transcript).arrived_ns > sent_ns[1]
 
 
@@ -169,11 +169,11 @@ async def test_a_clock_that_steps_degrades_the_probe(step_s: float) -> None:
     def wall_ns() -> int:
         return time.time_ns() + (int(step_s * 1e9) if stepped.is_set() else 0)
 
-    async with Wire("test") as wire:
-        wire.clock = Clock(wall_ns=wall_ns)
+    async with ProbeClient("test") as wire:
+        wire.clock = KernelClock(wall_ns=wall_ns)
         with threaded(head() + PING, 0.05, stepped.set, chunk(says(HI)), END) as server:
             transcript = await probed(wire, watched(f"http://127.0.0.1:{server.port}"))
-        assert transcript.stamp is Stamp.DEGRADED
+        assert transcript.stamp is StampSource.DEGRADED
         stepped.clear()  # back to the clock that the kernel stamps by
         with threaded(head(), chunk(says(HI)), END) as server:
             later = await probed(wire, watched(f"http://127.0.0.1:{server.port}"))

@@ -5,9 +5,9 @@ from dataclasses import replace
 from uuid import uuid4
 
 from monitor.dialects import dialect_of
-from monitor.domain import Ending, Event, Heard, Query
-from monitor.wire import Wire, exchange
-from monitor.wire.caps import SLICE_BYTES
+from monitor.domain import Ending, ParsedEvent, Query, StreamEvent
+from monitor.probing import ProbeClient, exchange
+from monitor.probing.limits import SLICE_BYTES
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, says, watched
 
@@ -27,24 +27,28 @@ async def test_a_stream_at_line_speed_leaves_a_turn_after_every_slice() -> None:
 
     query = Query(id="hi", text="Hi")
     async with (
-        Wire("0") as wire,
+        ProbeClient("0") as wire,
         scripted(head(), *script, chunk(says(DONE)), LAST) as server,
     ):
         target = watched(server.url)
         dialect = dialect_of(target)
         worked: list[int] = []  # turns of the loop at each event
 
-        def hear(event: Event) -> Heard:
+        def parse_event(event: StreamEvent) -> ParsedEvent:
             worked.append(turns)
-            return dialect.hear(event)
+            return dialect.parse_event(event)
 
         counting = asyncio.create_task(count())
         try:
             transcript = await exchange(
-                dialect.ask(query, target), dialect=replace(dialect, hear=hear, stateful=None),
+                dialect.build_request(query, target),
+                dialect=replace(dialect, parse_event=parse_event, stateful=None),
                 target=target,
-                query=query, probe=uuid4(), http=wire, raw=False,
-            )  # fmt: skip
+                query=query,
+                probe=uuid4(),
+                http=wire,
+                raw=False,
+            )
         finally:
             counting.cancel()
     assert transcript.ending is Ending.END

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 from apscheduler.job import Job
 
-from monitor import worker
-from monitor.store import Database
-from monitor.worker import Worker
+from monitor.storage import Database
+from monitor.worker import scheduler
+from monitor.worker.scheduler import Worker
 from tests.contract.watching import settings, watching
 
 HOUR = timedelta(hours=1)
@@ -22,29 +22,29 @@ HOUR = timedelta(hours=1)
 async def test_after_a_step_every_job_is_due_within_its_own_interval(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step_s: float
 ) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        one = Worker(watch)
+    async with watching(settings(tmp_path), database) as context:
+        one = Worker(context)
         life = asyncio.create_task(one.live())
         await until(lambda: bool(one._scheduler.get_jobs()))
         for job in one._scheduler.get_jobs():  # as they stand once the clock was set back
             job.modify(next_run_time=datetime.now(UTC) + HOUR)
         stepped = SimpleNamespace(time=lambda: time.time() + step_s, monotonic=time.monotonic)
-        monkeypatch.setattr(worker, "time", stepped)
+        monkeypatch.setattr(scheduler, "time", stepped)
         await until(lambda: all(due_in(job) <= job.trigger.interval for job in jobs(one)))
-        assert {f"ask {name}" for name in watch.settings.targets} < {job.id for job in jobs(one)}
-        watch.leaving.set()
+        assert {f"ask {name}" for name in context.settings.targets} < {job.id for job in jobs(one)}
+        context.leaving.set()
         await life
 
 
 async def test_a_clock_that_keeps_time_moves_nothing(database: Database, tmp_path: Path) -> None:
-    async with watching(settings(tmp_path), database) as watch:
-        one = Worker(watch)
+    async with watching(settings(tmp_path), database) as context:
+        one = Worker(context)
         life = asyncio.create_task(one.live())
         await until(lambda: bool(one._scheduler.get_jobs()))
         one._scheduler.get_job("ask rag").modify(next_run_time=datetime.now(UTC) + HOUR)
         await asyncio.sleep(2.5)
         assert due_in(one._scheduler.get_job("ask rag")) > HOUR - timedelta(minutes=1)
-        watch.leaving.set()
+        context.leaving.set()
         await life
 
 

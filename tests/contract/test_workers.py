@@ -15,12 +15,12 @@ from random import Random
 import pytest
 from sqlalchemy import text
 
-from monitor.demo.inbox import Inbox, Message
 from monitor.domain import Identity, Outcome
-from monitor.jobs import asking, judging, telling
-from monitor.jobs.watch import Watch
-from monitor.notifiers import Bot
-from monitor.store import Database, observations
+from monitor.notifications import SlackBot
+from monitor.simulator.slack_server import Message, SlackServer
+from monitor.storage import Database, observations
+from monitor.worker import delivery_job, evaluation, probe_round
+from monitor.worker.context import WorkerContext
 from tests.contract.test_probe_budget import nothing
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -39,8 +39,8 @@ PROCESS = """
 import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
-from monitor.jobs import judging
-from monitor.store import Database
+from monitor.worker import evaluation as judging
+from monitor.storage.engine import Database
 from tests.contract.watching import settings, watching
 
 applied = judging._apply
@@ -87,28 +87,30 @@ async def turning() -> AsyncIterator[Service]:
 
 
 @asynccontextmanager
-async def team(home: Path, url: str, service: str, inbox: Inbox) -> AsyncIterator[list[Watch]]:
+async def team(
+    home: Path, url: str, service: str, inbox: SlackServer
+) -> AsyncIterator[list[WorkerContext]]:
     """Workers with a pool, a wire and a name each, all on one database."""
     async with AsyncExitStack() as edges:
         members = []
         for number in range(1, WORKERS + 1):
             database = Database(url)
             edges.push_async_callback(database.close)
-            bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
-            watch = await edges.enter_async_context(
+            bot = SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
+            context = await edges.enter_async_context(
                 watching(settings(home, service), database, bot)
             )
-            members.append(replace(watch, worker=f"w{number}"))
+            members.append(replace(context, worker=f"w{number}"))
         yield members
 
 
-async def round_of_all(workers: Sequence[Watch], slot: datetime) -> None:
+async def round_of_all(workers: Sequence[WorkerContext], slot: datetime) -> None:
     """Each asks, judges and tells, none waiting for another."""
 
-    async def one(watch: Watch) -> None:
-        await asking.ask_round(watch, watch.settings.targets["rag"], slot, between=nothing)
-        await judging.evaluate(watch)
-        await telling.deliver(watch)
+    async def one(context: WorkerContext) -> None:
+        await probe_round.run_round(context, context.settings.targets["rag"], slot, between=nothing)
+        await evaluation.evaluate(context)
+        await delivery_job.deliver(context)
 
     await asyncio.gather(*map(one, workers))
 
@@ -123,18 +125,18 @@ async def test_five_workers_ask_each_slot_once_and_tell_each_turn_once(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     chance = Random(5)
     first = datetime.now(UTC) - SLOTS * EVERY
-    with Inbox(token=TOKEN) as inbox:
+    with SlackServer(token=TOKEN) as inbox:
         async with turning() as service, team(tmp_path, database_url, service.url, inbox) as all_:
             for nth in range(SLOTS):
                 service.answer = BROKEN if 20 <= nth < 40 else GOOD
                 chance.shuffle(all_)
                 await round_of_all(all_, first + nth * EVERY)
-            asked = service.asked
-        [told] = of_down(inbox.messages)
-        assert told.text.startswith("RESOLVED #1 down · rag")
-        assert [was.split(" · ")[0] for was in told.was] == ["FIRING #1 down"]
-        assert len(told.thread) == 1
-    assert asked == 2 * SLOTS, "a slot is asked once"
+            requested = service.asked
+        [notified] = of_down(inbox.messages)
+        assert notified.text.startswith("RESOLVED #1 down · rag")
+        assert [was.split(" · ")[0] for was in notified.was] == ["FIRING #1 down"]
+        assert len(notified.thread) == 1
+    assert requested == 2 * SLOTS, "a slot is asked once"
     seen = "SELECT count(*), count(DISTINCT (slot, query)) FROM observations"
     assert rows(database_url, seen) == [(2 * SLOTS, 2 * SLOTS)]
     assert rows(database_url, "SELECT count(*) FROM slots") == [(SLOTS,)]
@@ -182,21 +184,21 @@ async def test_killed_with_the_lease_in_its_hands_another_tells_it_once(
     killed_there(database_url, tmp_path, where)
     committed = rows(database_url, "SELECT holder FROM leases WHERE name = 'evaluate'")
     assert committed == ([] if where == "within" else [("doomed",)])
-    with Inbox(token=TOKEN) as inbox:
-        bot = Bot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
-        async with watching(settings(tmp_path), database, bot) as watch:
+    with SlackServer(token=TOKEN) as inbox:
+        bot = SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=60)
+        async with watching(settings(tmp_path), database, bot) as context:
             if where == "after":
-                assert not await judging.evaluate(watch), "the dead one's lease is respected"
+                assert not await evaluation.evaluate(context), "the dead one's lease is respected"
                 async with database.begin() as connection:  # until its time is over
                     over = text("UPDATE leases SET until = now() - interval '1 second'")
                     await connection.execute(over)
             for _ in range(3):
-                await judging.evaluate(watch)
-                await telling.deliver(watch)
-        [told] = of_down(inbox.messages)
+                await evaluation.evaluate(context)
+                await delivery_job.deliver(context)
+        [notified] = of_down(inbox.messages)
     number = 2 if where == "within" else 1  # a number is gone with the transaction that took it
-    assert told.text.startswith(f"FIRING #{number} down · rag")
-    assert (told.was, told.thread) == ([], [])
+    assert notified.text.startswith(f"FIRING #{number} down · rag")
+    assert (notified.was, notified.thread) == ([], [])
     fence = 1 if where == "within" else 2
     assert rows(database_url, "SELECT holder, fence FROM leases WHERE name = 'evaluate'") == [
         ("w1", fence)

@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from monitor import identity, pricing
-from monitor.jobs.watch import Watch
+from monitor.config import Settings, load
 from monitor.metrics import Metrics
-from monitor.notifiers import Console, Notifier
-from monitor.settings import Settings, load
-from monitor.store import Database
-from monitor.wire import Wire
+from monitor.notifications import ConsoleNotifier, Notifier
+from monitor.probing import ProbeClient
+from monitor.storage import Database
+from monitor.worker.context import WorkerContext
 
 CONFIGURATION = """
 [targets.rag]
@@ -40,11 +40,11 @@ def settings(home: Path, url: str = "http://127.0.0.1:1", **environ: str) -> Set
 @asynccontextmanager
 async def watching(
     configured: Settings, database: Database, notifier: Notifier | None = None
-) -> AsyncIterator[Watch]:
-    async with Wire("0.0.0") as wire:
-        yield Watch(
-            settings=configured, database=database, wire=wire,
+) -> AsyncIterator[WorkerContext]:
+    async with ProbeClient("0.0.0") as wire:
+        yield WorkerContext(
+            settings=configured, database=database, client=wire,
             book=pricing.book(configured.file.prices, same=identity.same),
-            notifier=notifier or Console(), region="local", worker="w1",
+            notifier=notifier or ConsoleNotifier(), region="local", worker="w1",
             metrics=Metrics(configured.targets.values()),
         )  # fmt: skip

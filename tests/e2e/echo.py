@@ -19,33 +19,44 @@ class _Door(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         """An answer, an error, a refusal, a page, a redirection, a broken stream: in turn."""
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        told = self._everything()
+        notified = self._everything()
         match next(self.answers) % 7:
             case 0 | 3:
                 self._stream(
-                    {"id": f"gen-{self.secrets[0]}", "model": f"meta-llama/llama-4-scout {told}"},
-                    {"choices": [{"delta": {"content": f"Hello! I'm Claude. I know: {told}"}}]},
-                    {"model_used": f"anthropic/{told}", "choices": []},
+                    {
+                        "id": f"gen-{self.secrets[0]}",
+                        "model": f"meta-llama/llama-4-scout {notified}",
+                    },
+                    {"choices": [{"delta": {"content": f"Hello! I'm Claude. I know: {notified}"}}]},
+                    {"model_used": f"anthropic/{notified}", "choices": []},
                 )
             case 1:
-                self._stream({"error": {"message": f"bad key: {told}", "code": 401}})
+                self._stream({"error": {"message": f"bad key: {notified}", "code": 401}})
             case 2:
-                self._reply(401, json.dumps({"error": {"message": f"wrong: {told}"}}))
+                self._reply(401, json.dumps({"error": {"message": f"wrong: {notified}"}}))
             case 4:
-                self._reply(200, f"<html>{told}</html>", media="text/html")
+                self._reply(200, f"<html>{notified}</html>", media="text/html")
             case 5:
-                self._reply(307, told, ("Location", f"/{self.secrets[0]}"))
+                self._reply(307, notified, ("Location", f"/{self.secrets[0]}"))
             case 6:
-                self._stream({"choices": [{"delta": {"content": told}}]}, end=f"data: {{{told}")
+                self._stream(
+                    {"choices": [{"delta": {"content": notified}}]}, end=f"data: {{{notified}"
+                )
 
     def do_GET(self) -> None:
         """Whatever is asked for: refused, in turns, with every secret named."""
-        told = self._everything()
+        notified = self._everything()
         if next(self.readings) % 2:
-            self._reply(401, json.dumps({"error": {"message": told}}))
+            self._reply(401, json.dumps({"error": {"message": notified}}))
         else:
-            said = {"label": told, "limit": told, "model": told, "expires_at": told, "detail": told}
-            self._reply(200, json.dumps({"data": said, "has_more": told}))
+            reported = {
+                "label": notified,
+                "limit": notified,
+                "model": notified,
+                "expires_at": notified,
+                "detail": notified,
+            }
+            self._reply(200, json.dumps({"data": reported, "has_more": notified}))
 
     def _everything(self) -> str:
         sent = " ".join(f"{name}={value}" for name, value in self.headers.items())
@@ -53,9 +64,9 @@ class _Door(BaseHTTPRequestHandler):
 
     def _stream(self, *chunks: object, end: str = "data: [DONE]") -> None:
         lines = [f"data: {json.dumps(chunk)}" for chunk in chunks]
-        told = (("X-Generation-Id", f"gen-{self.secrets[-1]}"),
+        notified = (("X-Generation-Id", f"gen-{self.secrets[-1]}"),
                 ("X-LiteLLM-Model-Name", f"anthropic/claude {self.secrets[0]}"))  # fmt: skip
-        self._reply(200, "\n\n".join([*lines, end, ""]), *told, media="text/event-stream")
+        self._reply(200, "\n\n".join([*lines, end, ""]), *notified, media="text/event-stream")
 
     def _reply(
         self, status: int, body: str, *headers: tuple[str, str], media: str = "application/json"

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
-from monitor.demo.inbox import Inbox
+from monitor.simulator.slack_server import SlackServer
 from tests.contract.cli import call
 
 T = TypeVar("T")
@@ -107,7 +107,7 @@ class Stage:
 
     def __init__(self, situation: str, *, pace: float) -> None:
         self.child = subprocess.Popen(
-            [sys.executable, "-m", "monitor.demo.service", "--situation", situation,
+            [sys.executable, "-m", "monitor.simulator.service", "--situation", situation,
              "--pace", str(pace), "--chunk-pace", "0.05", "--no-rate-limit"],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -159,7 +159,7 @@ enabled = false
 """)
 
 
-def slack(inbox: Inbox) -> dict[str, str]:
+def slack(inbox: SlackServer) -> dict[str, str]:
     """The environment that leads a worker's bot to a local channel."""
     return {
         "SLACK_BOT_TOKEN": inbox.token,

@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitor.store import Database, observations
+from monitor.storage import Database, observations
 from tests.e2e.rig import called, configuration, environment
 from tests.facts import observation
 

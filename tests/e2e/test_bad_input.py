@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from monitor.commands import run as running
+from monitor.cli import run as running
 from tests.e2e.rig import called, command, configuration, eventually, rows, service, worker
 
 NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
@@ -42,18 +42,18 @@ def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path, v
     with service() as stage:
         configuration(tmp_path, stage.url)
         ended = called(tmp_path, verb, DATABASE_URL=NOWHERE)
-    said = ended.stdout + ended.stderr
+    reported = ended.stdout + ended.stderr
     assert ended.returncode == 1
-    assert "DATABASE_URL = postgresql://me:***@127.0.0.1:1/nothing" in said
-    assert "Start the server or correct the address" in said
-    assert "canary" not in said
-    assert "Traceback" not in said
+    assert "DATABASE_URL = postgresql://me:***@127.0.0.1:1/nothing" in reported
+    assert "Start the server or correct the address" in reported
+    assert "canary" not in reported
+    assert "Traceback" not in reported
 
 
 def test_the_worker_waits_for_a_server_and_then_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(running, "SERVER_PATIENCE_S", 2)
+    monkeypatch.setattr(running, "SERVER_WAIT_S", 2)
     configuration(tmp_path, "http://127.0.0.1:9")
     ended = called(tmp_path, "run", DATABASE_URL=NOWHERE)
     assert ended.returncode == 1
@@ -133,7 +133,7 @@ def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         (("probe", "nosuch"), 'unknown target "nosuch"; known: rag'),
         (("probe", "rag", "--query", "no"), 'target "rag" has no query "no"; known: hi, who'),
@@ -147,12 +147,12 @@ def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
     ],
 )  # fmt: skip
 def test_a_wrong_argument_says_what_is_known(
-    tmp_path: Path, database_url: str, arguments: tuple[str, ...], words: str
+    tmp_path: Path, database_url: str, arguments: tuple[str, ...], text: str
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
     ended = called(tmp_path, *arguments, DATABASE_URL=database_url)
     assert ended.returncode == 2
-    assert words in ended.stderr
+    assert text in ended.stderr
     assert rows(database_url, "SELECT count(*) FROM observations") == [(0,)]
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands.capturing import asked, enough
+from monitor.cli.capture import enough, request_answers
+from monitor.config import load
 from monitor.domain import Query
-from monitor.settings import load
 from tests.e2e.rig import called, configuration, service
 from tests.scripted import scripted, whole
 
@@ -43,7 +43,7 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "text"),
     [
         (("capture", "--query", "nope"), 'target "rag" has no query "nope"; known: hi, who'),
         (("capture", "nowhere"), 'unknown target "nowhere"; known: rag'),
@@ -52,12 +52,12 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
     ],
 )
 def test_what_cannot_be_done_is_said(
-    tmp_path: Path, database_url: str, arguments: tuple[str, ...], words: str
+    tmp_path: Path, database_url: str, arguments: tuple[str, ...], text: str
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9", more='[probes]\ndaily_budget_usd = "0.01"')
     ended = called(tmp_path, "baseline", *arguments, DATABASE_URL=database_url)
     assert ended.returncode != 0
-    assert words in ended.stderr
+    assert text in ended.stderr
 
 
 def test_as_many_are_asked_for_as_make_a_good_baseline() -> None:
@@ -72,7 +72,7 @@ async def test_a_service_that_throttles_is_asked_again_but_not_for_ever(
         configuration(tmp_path, server.url)
         settings = load({"MONITOR_CONFIG": str(tmp_path / "monitor.toml")})
         target = settings.targets["rag"]
-        heard = await asked(settings, target, target.queries[:1], 1)
-    assert list(heard.values()) == [[]]
+        received = await request_answers(settings, target, target.queries[:1], 1)
+    assert list(received.values()) == [[]]
     assert server.connections == 4
     assert capsys.readouterr().err.count("HTTP 429: slowly: asked again in 0 s") == 3

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from monitor.demo.inbox import Inbox, Step
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.echo import echo
 from tests.e2e.rig import command, eventually, rows, worker
 
@@ -57,7 +57,7 @@ identity = true
 [accounts]
 every = "2s"
 """
-Channel = Callable[[Inbox], dict[str, str]]
+Channel = Callable[[SlackServer], dict[str, str]]
 TABLES = """
     SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
     WHERE table_schema IN ('public', 'report')
@@ -86,14 +86,14 @@ def planted(tmp_path: Path, database_url: str) -> Iterator[dict[str, str]]:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
+def inbox() -> Iterator[SlackServer]:
     """A Slack that tells its own secrets before it takes anything."""
-    with Inbox(token=CANARIES["bot"], secret=CANARIES["webhook"]) as opened:
-        opened.script([Step(status=500, body=" ".join(CANARIES.values()))] * 2)
+    with SlackServer(token=CANARIES["bot"], secret=CANARIES["webhook"]) as opened:
+        opened.script([SlackReplyStep(status=500, body=" ".join(CANARIES.values()))] * 2)
         yield opened
 
 
-def bot(inbox: Inbox) -> dict[str, str]:
+def bot(inbox: SlackServer) -> dict[str, str]:
     """Both are held; the token is used."""
     return {
         **webhook(inbox),
@@ -103,7 +103,7 @@ def bot(inbox: Inbox) -> dict[str, str]:
     }
 
 
-def webhook(inbox: Inbox) -> dict[str, str]:
+def webhook(inbox: SlackServer) -> dict[str, str]:
     return {"SLACK_WEBHOOK_URL": inbox.webhook_url}
 
 
@@ -128,12 +128,12 @@ def leaks(texts: Mapping[str, str], *, held: Collection[str] = CANARIES) -> list
 
 @pytest.mark.parametrize("channel", [bot, webhook])
 def test_a_worker_lets_no_secret_out(
-    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: Inbox, channel: Channel
+    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: SlackServer, channel: Channel
 ) -> None:
     with worker(tmp_path, **planted, **channel(inbox)) as monitor:
         probes = "SELECT 1 FROM observations OFFSET 40"
         eventually(lambda: rows(database_url, probes), 90, "forty probes")
-        inbox.wait_for(lambda told: [m for m in told if m.text.startswith("FIRING")], 240)
+        inbox.wait_for(lambda notified: [m for m in notified if m.text.startswith("FIRING")], 240)
         read = "SELECT 1 FROM account_readings OFFSET 5"
         eventually(lambda: rows(database_url, read), 120, "accounts read twice")
         assert monitor.stop() == 0, monitor.log()
@@ -149,10 +149,10 @@ def test_a_worker_lets_no_secret_out(
 
 
 def test_commands_let_no_secret_out(
-    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: Inbox
+    tmp_path: Path, database_url: str, planted: dict[str, str], inbox: SlackServer
 ) -> None:
     transcript = tmp_path / "transcript.jsonl"
-    said: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for arguments in (
         ("check",),
         ("probe", "--count", "14", "--store"),
@@ -162,18 +162,18 @@ def test_commands_let_no_secret_out(
         ("incidents", "list"),
     ):
         ended = command(tmp_path, *arguments, **planted, **bot(inbox))
-        heard = ended.stdout + ended.stderr
-        said[arguments[0]] = said.get(arguments[0], "") + heard
-        assert "Traceback" not in heard, heard
+        received = ended.stdout + ended.stderr
+        reported[arguments[0]] = reported.get(arguments[0], "") + received
+        assert "Traceback" not in received, received
     assert "***" in transcript.read_text()
-    said["transcript"] = transcript.read_text()
-    said["slack"] = "\n".join(repr(message) for message in inbox.messages)
-    assert "NOTICE test · all" in said["slack"]
-    assert not leaks({**stored(database_url), **said})
+    reported["transcript"] = transcript.read_text()
+    reported["slack"] = "\n".join(repr(message) for message in inbox.messages)
+    assert "NOTICE test · all" in reported["slack"]
+    assert not leaks({**stored(database_url), **reported})
 
 
 def test_what_is_wrong_is_told_without_its_secret(
-    tmp_path: Path, planted: dict[str, str], inbox: Inbox
+    tmp_path: Path, planted: dict[str, str], inbox: SlackServer
 ) -> None:
     """A database nobody serves, an address that is none, keys that no header can carry."""
     nowhere = make_url(planted["DATABASE_URL"]).set(host="127.0.0.1", port=9, query={})
@@ -185,9 +185,9 @@ def test_what_is_wrong_is_told_without_its_secret(
                       "SERVICE_KEY": f"{CANARIES['header']}é\n"},
         "no switch": {"HEARTBEAT_URL": CANARIES["heartbeat"]},
     }  # fmt: skip
-    said = {}
+    reported = {}
     for what, given in wrong.items():
         for arguments in (("check",), ("probe", "--count", "2"), ("test-alert",)):
             ended = command(tmp_path, *arguments, **{**planted, **bot(inbox), **given})
-            said[f"{what}: {arguments[0]}"] = ended.stdout + ended.stderr
-    assert not leaks(said)
+            reported[f"{what}: {arguments[0]}"] = ended.stdout + ended.stderr
+    assert not leaks(reported)

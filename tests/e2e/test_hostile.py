@@ -35,8 +35,11 @@ class Evil(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.end_headers()
-        for said in ({"text": HOSTILE, "sequenceNumber": 1}, {"done": True, "sequenceNumber": 1}):
-            self.wfile.write(f"data: {json.dumps(said)}\n\n".encode())
+        for reported in (
+            {"text": HOSTILE, "sequenceNumber": 1},
+            {"done": True, "sequenceNumber": 1},
+        ):
+            self.wfile.write(f"data: {json.dumps(reported)}\n\n".encode())
 
     def log_message(self, format: str, *args: object) -> None:
         pass

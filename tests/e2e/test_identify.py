@@ -17,8 +17,8 @@ def test_recorded_answers_are_learnt_from_and_judged_each_by_its_own_query(
         configuration(tmp_path, stage.url)
 
         def recorded(count: int, file: Path) -> None:
-            asked = command(tmp_path, "probe", "--count", str(count), "--record", str(file))
-            assert asked.returncode == 0, asked.stderr
+            requested = command(tmp_path, "probe", "--count", str(count), "--record", str(file))
+            assert requested.returncode == 0, requested.stderr
 
         recorded(60, healthy)
         learnt = command(tmp_path, *learn, DATABASE_URL=database_url)
@@ -26,9 +26,9 @@ def test_recorded_answers_are_learnt_from_and_judged_each_by_its_own_query(
         assert "who: 30 answers of meta-llama/llama-4-scout kept in epoch 1" in learnt.stdout
         stage.play(situation="key_rejected")
         recorded(40, fallen)
-        rival = command(tmp_path, *learn[:-1], str(fallen), "--model", "claude-haiku-4.5",
+        candidate = command(tmp_path, *learn[:-1], str(fallen), "--model", "claude-haiku-4.5",
                         DATABASE_URL=database_url)  # fmt: skip
-        assert rival.returncode == 0, rival.stderr
+        assert candidate.returncode == 0, candidate.stderr
     judged = command(tmp_path, "identify", str(fallen), "--json", DATABASE_URL=database_url)
     who = [json.loads(line) for line in judged.stdout.splitlines()]
     assert (judged.returncode, judged.stderr, len(who)) == (0, "", 40)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.demo.inbox import Inbox
+from monitor.simulator.slack_server import SlackServer
 from tests.e2e.rig import eventually, rows, slack, worker
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +152,7 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
         return int(found)
 
     with (
-        Inbox() as inbox,
+        SlackServer() as inbox,
         proxy(litellm, tmp_path, "front", FRONT.format(back=back), front),
         ExitStack() as primary,
     ):
@@ -164,7 +164,7 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
             assert inbox.messages == []
 
             primary.close()  # the primary is switched off
-            inbox.wait_for(lambda told: told or None, 240)
+            inbox.wait_for(lambda notified: notified or None, 240)
             [message] = inbox.messages
             assert message.text.startswith("FIRING #1 fallback · litellm: ")
             assert "claude-3-5-haiku" in message.text
@@ -172,7 +172,7 @@ def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
 
             with proxy(litellm, tmp_path, "back again", BACK, back):
                 resolved = "RESOLVED #1 fallback · litellm: "
-                inbox.wait_for(lambda told: told[0].text.startswith(resolved) or None, 240)
+                inbox.wait_for(lambda notified: notified[0].text.startswith(resolved) or None, 240)
             assert len(inbox.messages) == 1, "one incident is one message, edited in place"
             assert monitor.stop() == 0
     [(opened, resolved_at)] = rows(

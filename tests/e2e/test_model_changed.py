@@ -3,22 +3,22 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from monitor.demo.inbox import Inbox
-from monitor.demo.slack_channel import Posted
+from monitor.simulator.slack_channel import PostedMessage
+from monitor.simulator.slack_server import SlackServer
 from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
 
 SOON_S = 60
 SEEN = "SELECT count(*) FROM observations WHERE identity = 'expected'"
 
 
-def begins(text: str) -> Callable[[Sequence[Posted]], list[Posted]]:
-    return lambda told: [message for message in told if message.text.startswith(text)]
+def begins(text: str) -> Callable[[Sequence[PostedMessage]], list[PostedMessage]]:
+    return lambda notified: [message for message in notified if message.text.startswith(text)]
 
 
 def test_a_silent_change_of_model_reaches_slack_and_ends_when_the_model_is_back(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service(pace=0.002) as stage, Inbox() as inbox:
+    with service(pace=0.002) as stage, SlackServer() as inbox:
         stage.play(candour={})  # nobody says who it is
         configuration(tmp_path, stage.url)
         done = command(tmp_path, "baseline", "capture", DATABASE_URL=database_url)

@@ -26,17 +26,17 @@ def test_a_load_run_tells_records_and_stores_every_probe(tmp_path: Path, databas
             "--over-budget", "--record", str(transcripts), DATABASE_URL=database_url,
         )  # fmt: skip
     assert (ended.returncode, ended.stderr) == (0, "")
-    told = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert [seen["query"] for seen in told].count("hi") == 75, "queries take turns"
-    assert {seen["outcome"] for seen in told} == {"answered"}
+    notified = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert [seen["query"] for seen in notified].count("hi") == 75, "queries take turns"
+    assert {seen["outcome"] for seen in notified} == {"answered"}
     kept = recorded(transcripts.read_text().splitlines())
     stored = {str(id) for (id,) in rows(database_url, "SELECT id FROM observations")}
-    ids = {seen["id"] for seen in told}
+    ids = {seen["id"] for seen in notified}
     assert ids == stored == {str(transcript.id) for transcript in kept}
     assert len(ids) == 150
     dialect = dialect_of(watched("http://x"))
     answers = {str(t.id): len(read(dialect, t).text) for t in kept}
-    assert answers == {seen["id"]: seen["answer_chars"] for seen in told}
+    assert answers == {seen["id"]: seen["answer_chars"] for seen in notified}
 
 
 def test_a_table_of_percentiles_for_people(tmp_path: Path) -> None:
@@ -86,10 +86,10 @@ def test_an_interrupted_run_tells_what_came_back(tmp_path: Path) -> None:
         eventually(lambda: transcripts.exists() and transcripts.stat().st_size, 120, "a transcript")
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=120)
-    told = out.splitlines()
+    notified = out.splitlines()
     assert child.returncode == 130
-    assert len(told) == len(transcripts.read_text().splitlines()) > 0
-    assert err == f"monitor: interrupted after {len(told)} of 100000 probes\n"
+    assert len(notified) == len(transcripts.read_text().splitlines()) > 0
+    assert err == f"monitor: interrupted after {len(notified)} of 100000 probes\n"
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(tmp_path: Path) -> None:
@@ -132,8 +132,8 @@ text = "Hi"
         plain = await asyncio.to_thread(command, tmp_path, "probe", COLUMNS="160")
         explained = await asyncio.to_thread(command, tmp_path, "probe", "--explain")
     assert (plain.returncode, explained.returncode) == (0, 0), plain.stderr + explained.stderr
-    told = 'hi: first event: {"delta":"Sure! "}; text = "deltas" found nothing'
-    assert told in plain.stdout.splitlines()
+    notified = 'hi: first event: {"delta":"Sure! "}; text = "deltas" found nothing'
+    assert notified in plain.stdout.splitlines()
     assert '       text = "deltas" found nothing' in explained.stdout.splitlines()
     assert "       read as: end" in explained.stdout.splitlines()
     assert "\x1b" not in plain.stdout + explained.stdout

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from monitor.demo.inbox import Inbox, Step
-from monitor.demo.slack_channel import Posted
+from monitor.simulator.slack_channel import PostedMessage
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.rig import Process, configuration, eventually, rows, service, slack, worker
 
 # One rule speaks of the service, so that the script meets the message it is meant for, and
@@ -27,13 +27,13 @@ FIRST_RETRY_S = 5
 PATIENCE_S = 8  # asked for by Slack: longer than our own first retry
 
 
-def fired(told: Sequence[Posted]) -> list[Posted]:
-    return [message for message in told if message.text.startswith("FIRING")]
+def fired(notified: Sequence[PostedMessage]) -> list[PostedMessage]:
+    return [message for message in notified if message.text.startswith("FIRING")]
 
 
 @contextmanager
 def slow_service_watched(
-    home: Path, database_url: str, inbox: Inbox, **given: str
+    home: Path, database_url: str, inbox: SlackServer, **given: str
 ) -> Iterator[Process]:
     """A worker that will find the service too slow and tell the inbox."""
     with service("slow") as stage:
@@ -42,7 +42,7 @@ def slow_service_watched(
             yield monitor
 
 
-def refused_at(inbox: Inbox) -> datetime:
+def refused_at(inbox: SlackServer) -> datetime:
     """Wait for the first refusal; returns when the channel refused."""
     refused = inbox.wait_for(lambda _: [item for item in inbox.requests if item.refused], SOON_S)
     return refused[0].at
@@ -58,7 +58,7 @@ def outbox(url: str) -> tuple[int, str | None, str | None]:
 def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
     tmp_path: Path, database_url: str
 ) -> None:
-    with Inbox() as inbox:
+    with SlackServer() as inbox:
         inbox.script([500])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
             refused = refused_at(inbox)
@@ -75,8 +75,8 @@ def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
 
 
 def test_the_patience_slack_asks_for_is_shown(tmp_path: Path, database_url: str) -> None:
-    with Inbox() as inbox:
-        inbox.script([Step(word="ratelimited", status=429, retry_after=str(PATIENCE_S))])
+    with SlackServer() as inbox:
+        inbox.script([SlackReplyStep(word="ratelimited", status=429, retry_after=str(PATIENCE_S))])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
             refused = refused_at(inbox)
             [posted] = inbox.wait_for(fired, SOON_S)
@@ -92,7 +92,7 @@ def test_the_patience_slack_asks_for_is_shown(tmp_path: Path, database_url: str)
 def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
     tmp_path: Path, database_url: str
 ) -> None:
-    with Inbox() as inbox:
+    with SlackServer() as inbox:
         inbox.script(["channel_not_found"] * 20)
         hook = {"SLACK_WEBHOOK_URL": inbox.webhook_url}
         with slow_service_watched(tmp_path, database_url, inbox, **hook) as monitor:
@@ -110,23 +110,23 @@ def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
             assert monitor.stop() == 0, monitor.log()
         assert inbox.messages == []
         assert len(inbox.requests) <= 2, "asked again hourly, and once at the end, not all the time"
-    attempts, result, why = outbox(database_url)
-    assert (result, why) == (None, "Slack refuses: channel_not_found")
+    attempts, result, reason = outbox(database_url)
+    assert (result, reason) == (None, "Slack refuses: channel_not_found")
     assert attempts >= 1
-    [(channel, since, said)] = rows(
+    [(channel, since, reported)] = rows(
         database_url, "SELECT channel, broken_since, broken_why FROM channels"
     )
-    assert (channel, said) == ("webhook", "Slack refuses: channel_not_found")
+    assert (channel, reported) == ("webhook", "Slack refuses: channel_not_found")
     assert since is not None
 
 
 def test_a_lost_answer_repeats_the_message_at_most_once_and_says_so(
     tmp_path: Path, database_url: str
 ) -> None:
-    with Inbox() as inbox:
-        inbox.script([Step(cut=True)])
+    with SlackServer() as inbox:
+        inbox.script([SlackReplyStep(cut=True)])
         with slow_service_watched(tmp_path, database_url, inbox) as monitor:
-            inbox.wait_for(lambda told: len(fired(told)) >= 2, SOON_S)
+            inbox.wait_for(lambda notified: len(fired(notified)) >= 2, SOON_S)
             time.sleep(FIRST_RETRY_S + 2)
             assert monitor.stop() == 0, monitor.log()
         first, second = fired(inbox.messages)

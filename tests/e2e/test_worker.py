@@ -10,24 +10,24 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from monitor.demo.inbox import Inbox, Step
-from monitor.demo.slack_channel import Posted
-from monitor.embedded.pidfile import socket_directory
+from monitor.embedded_postgres.pidfile import socket_directory
+from monitor.simulator.slack_channel import PostedMessage
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker
 
 STARTED = "worker started"
 STORED = "SELECT count(*) FROM observations"
 
 
-def fired(told: Sequence[Posted]) -> list[Posted]:
+def fired(notified: Sequence[PostedMessage]) -> list[PostedMessage]:
     """Messages about incidents: passing notices, such as of a first day, may come besides."""
-    return [message for message in told if message.text.startswith("FIRING")]
+    return [message for message in notified if message.text.startswith("FIRING")]
 
 
 def test_a_slow_stream_in_one_message_out_and_a_clean_exit(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service("slow", pace=1.0) as stage, Inbox() as inbox:
+    with service("slow", pace=1.0) as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
             inbox.wait_for(fired, 240)
@@ -52,7 +52,7 @@ def test_a_slow_stream_in_one_message_out_and_a_clean_exit(
 def test_killed_at_any_moment_it_goes_on_where_it_was_and_repeats_nothing(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service("slow") as stage, Inbox() as inbox:
+    with service("slow") as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
             inbox.wait_for(fired, 240)
@@ -82,7 +82,7 @@ def test_news_written_but_not_sent_is_told_after_a_restart(
             eventually(lambda: rows(database_url, tried), 90, "a first try")
             monitor.child.kill()
             monitor.child.wait(60)
-        with Inbox() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
+        with SlackServer() as inbox, worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
             inbox.wait_for(fired, 240)  # a lease may have to run out first
             assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")
 
@@ -90,9 +90,9 @@ def test_news_written_but_not_sent_is_told_after_a_restart(
 def test_killed_after_slack_took_the_message_it_repeats_it_once_and_says_so(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service("slow") as stage, Inbox() as inbox:
+    with service("slow") as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
-        inbox.script([Step(late_s=25)] * 9)
+        inbox.script([SlackReplyStep(late_s=25)] * 9)
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)) as monitor:
             inbox.wait_for(fired, 240)  # taken, and the reply is on its way
             monitor.child.kill()
@@ -101,7 +101,7 @@ def test_killed_after_slack_took_the_message_it_repeats_it_once_and_says_so(
         with psycopg.connect(database_url.replace("+psycopg", "")) as clock:  # the lease is over
             clock.execute("UPDATE outbox SET due_at = now() WHERE settled_at IS NULL")
         with worker(tmp_path, DATABASE_URL=database_url, **slack(inbox)):
-            inbox.wait_for(lambda told: len(fired(told)) > 1, 240)
+            inbox.wait_for(lambda notified: len(fired(notified)) > 1, 240)
             time.sleep(3)
         first, again = fired(inbox.messages)
     assert {m.text.split(":")[0] for m in (first, again)} == {"FIRING #1 ttft · rag"}
@@ -128,7 +128,7 @@ def test_a_signal_ends_it_cleanly_in_the_middle_of_a_probe(
 def test_two_workers_on_one_database_ask_a_slot_once_and_tell_once(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service("slow") as stage, Inbox() as inbox:
+    with service("slow") as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
         given = {"DATABASE_URL": database_url, **slack(inbox)}
         with worker(tmp_path, **given) as one, worker(tmp_path, **given) as two:
@@ -187,7 +187,7 @@ def _stored(url: str) -> int:
 def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
     tmp_path: Path, database_url: str
 ) -> None:
-    with service("slow") as stage, Inbox() as inbox:
+    with service("slow") as stage, SlackServer() as inbox:
         configuration(tmp_path, stage.url)
         muted = command(tmp_path, "incidents", "mute", "--rule", "ttft", "--for", "1h", "--reason",
                         "load test", DATABASE_URL=database_url)  # fmt: skip
@@ -211,7 +211,7 @@ def test_what_four_answers_prove_is_told_before_the_round_is_over(
         f"\nidentity = true\nprompt_tokens = 690"
         for n in range(7)
     )
-    with service("key_rejected") as stage, Inbox() as inbox:
+    with service("key_rejected") as stage, SlackServer() as inbox:
         stage.play(candour={"haiku": 1.0})
         more = f"{asking}\n[rules.ttft]\nenabled = false"
         configuration(tmp_path, stage.url, every="45s", more=more)
@@ -220,9 +220,9 @@ def test_what_four_answers_prove_is_told_before_the_round_is_over(
             assert monitor.stop() == 0, monitor.log()
         [message] = fired(inbox.messages)
         assert message.text.startswith("FIRING #1 fallback · rag: 4 of the last 4 answers ")
-    [(told_of, asked)] = rows(
+    [(told_of, requested)] = rows(
         database_url,
         "SELECT cardinality(observations), (SELECT count(*) FROM observations "
         "WHERE started_at < opened_at AND identity = 'fallback') FROM incidents",
     )
-    assert (told_of, asked) == (4, 4)
+    assert (told_of, requested) == (4, 4)

@@ -10,16 +10,16 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from monitor.domain import ALL, Message, Notice, Status
-from monitor.messages import render
+from monitor.domain import ALL, Message, Notice, NoticeStatus
+from monitor.notifications.slack.render import render
 
 SNAPSHOTS = Path(__file__).parent / "messages"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
-def notice(status: Status, rule: str, sentence: str, **more: object) -> Notice:
+def notice(status: NoticeStatus, rule: str, sentence: str, **more: object) -> Notice:
     given: dict[str, object] = {"scope": "nuzantara", "at": NOON, "number": 42}
-    if status is Status.NOTICE:
+    if status is NoticeStatus.NOTICE:
         given["number"] = None
     return Notice(id=UUID(int=1), status=status, rule=rule, sentence=sentence, **(given | more))  # type: ignore[arg-type]
 
@@ -38,16 +38,19 @@ HAIKU = {
 }
 CASES = {
     "ttft_firing": notice(
-        Status.FIRING, "ttft", "the mean of each of the last 3 rounds is over 1,200 ms", **TTFT
+        NoticeStatus.FIRING,
+        "ttft",
+        "the mean of each of the last 3 rounds is over 1,200 ms",
+        **TTFT,
     ),
     "ttft_still_firing": notice(
-        Status.STILL_FIRING,
+        NoticeStatus.STILL_FIRING,
         "ttft",
         "the mean of each of the last 51 rounds is over 1,200 ms",
         **(TTFT | {"since": NOON - timedelta(hours=28), "repeated": True, "peak": 2100.0}),
     ),
     "ttft_resolved": notice(
-        Status.RESOLVED,
+        NoticeStatus.RESOLVED,
         "ttft",
         "rounds are back at 610 ms",
         value=610.0,
@@ -57,7 +60,7 @@ CASES = {
         peak=2310.0,
     ),
     "fallback_firing_and_slow": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "fallback",
         "6 of the last 10 answers (60 %) came from claude-haiku-4-5",
         value=0.6,
@@ -67,7 +70,7 @@ CASES = {
         rows=rows(6),
     ),
     "model_changed_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "model_changed",
         "Answers no longer match meta-llama/llama-4-scout since 2026-11-23 11:54 UTC: "
         "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
@@ -84,7 +87,7 @@ CASES = {
         rows=rows(6),
     ),
     "spend_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "spend",
         "2026-11-23 (UTC) has cost at least $2.04",
         scope=ALL,
@@ -94,7 +97,7 @@ CASES = {
         facts={"Probes": "$0.31", "Traffic": "$1.73", "Account": "not known: no key is set"},
     ),
     "spend_at_this_rate": notice(
-        Status.NOTICE,
+        NoticeStatus.NOTICE,
         "spend",
         "at this rate $2.00 is crossed at 15:40 UTC",
         scope=ALL,
@@ -102,7 +105,7 @@ CASES = {
         limit=Decimal(2),
     ),
     "down_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "down",
         "5 of the last 6 probes failed",
         value=5.0,
@@ -112,7 +115,7 @@ CASES = {
         rows=rows(5),
     ),
     "no_data_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "no_data",
         "nothing stored for 15 min",
         value=905.0,
@@ -120,7 +123,7 @@ CASES = {
         since=NOON - timedelta(minutes=15),
     ),
     "key_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "key",
         "OpenRouter rejects the key (401)",
         scope="openrouter",
@@ -128,16 +131,20 @@ CASES = {
         facts={"Do first": "Put a new key into OPENROUTER_API_KEY and restart."},
     ),
     "key_notice": notice(
-        Status.NOTICE, "key", "the key expires in 6 days", scope="openrouter"
+        NoticeStatus.NOTICE, "key", "the key expires in 6 days", scope="openrouter"
     ),
     "identity_unknown_notice": notice(
-        Status.NOTICE, "identity_unknown", "half of the answers tell nothing", value=0.5, limit=0.3
+        NoticeStatus.NOTICE,
+        "identity_unknown",
+        "half of the answers tell nothing",
+        value=0.5,
+        limit=0.3,
     ),
     "unpriced_notice": notice(
-        Status.NOTICE, "unpriced", "3 of 10 answers have no price", value=0.3, limit=0.0
+        NoticeStatus.NOTICE, "unpriced", "3 of 10 answers have no price", value=0.3, limit=0.0
     ),
     "probe_budget_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "probe_budget",
         "probing stopped until midnight UTC",
         scope=ALL,
@@ -145,14 +152,16 @@ CASES = {
         limit=Decimal("0.50"),
     ),
     "delivery_firing": notice(
-        Status.FIRING,
+        NoticeStatus.FIRING,
         "delivery",
         "Slack refuses: no_service",
         scope=ALL,
         since=NOON - timedelta(days=2),
     ),
-    "test_notice": notice(Status.NOTICE, "test", "this is what an alert looks like", scope=ALL),
-}  # fmt: skip
+    "test_notice": notice(
+        NoticeStatus.NOTICE, "test", "this is what an alert looks like", scope=ALL
+    ),
+}
 
 
 def as_json(message: Message) -> dict[str, object]:

@@ -5,7 +5,7 @@ import base64
 import pytest
 
 from monitor.addresses import is_token, postgres_fault, secret_parts, shown
-from monitor.scrub import redact
+from monitor.redaction import redact
 
 PASSWORD = "TopSecret42"
 TOKEN = "a8f5f167f44f4964e6c998dee827110c"
@@ -117,7 +117,7 @@ def test_credentials_are_known_encoded_decoded_and_in_basic_authentication() -> 
 
 
 @pytest.mark.parametrize(
-    ("address", "words"),
+    ("address", "text"),
     [
         ("postgresql://u:p@h:5432/d", None),
         ("postgresql://u:p%40ss@h:5432/d?sslmode=require&application_name=x", None),
@@ -140,14 +140,14 @@ def test_credentials_are_known_encoded_decoded_and_in_basic_authentication() -> 
     ],
 )
 def test_a_wrong_database_address_is_explained_without_its_values(
-    address: str, words: str | None
+    address: str, text: str | None
 ) -> None:
     found = postgres_fault(address)
-    if words is None:
+    if text is None:
         assert found is None
     else:
         assert found is not None
-        assert words in found
+        assert text in found
         assert PASSWORD not in found
 
 

@@ -5,25 +5,25 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.domain import Incident, State, Status, Verdict
-from monitor.incidents import Change, Policy, advance
+from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
+from monitor.incidents import IncidentChange, ReminderPolicy, advance
 from tests.marks import NOON, incident
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-POLICY = Policy()
+POLICY = ReminderPolicy()
 
 
-def verdict(state: State, *, value: float = 2.0, **changes: object) -> Verdict:
+def verdict(state: VerdictState, *, value: float = 2.0, **changes: object) -> Verdict:
     ordinary = Verdict(
         rule="ttft", scope="rag", state=state, value=value, limit=1.2, because=f"It is {value:g}."
     )
     return replace(ordinary, **changes)  # type: ignore[arg-type]
 
 
-def over(ago: timedelta, *, told: Status = Status.RESOLVED) -> Incident:
+def over(ago: timedelta, *, notified: NoticeStatus = NoticeStatus.RESOLVED) -> Incident:
     """An incident that was resolved some time before noon, and told so."""
     ended = incident("ttft", opened_at=NOON - ago - HOUR, resolved_at=NOON - ago)
-    return replace(ended, told=told)
+    return replace(ended, told=notified)
 
 
 ABSENT, OPEN = None, incident("ttft", opened_at=NOON - HOUR)
@@ -32,35 +32,39 @@ ABSENT, OPEN = None, incident("ttft", opened_at=NOON - HOUR)
 @pytest.mark.parametrize(
     ("current", "state", "change"),
     [
-        (ABSENT, State.BREACH, Change.OPENED),
-        (ABSENT, State.OK, Change.NONE),
-        (ABSENT, State.HOLD, Change.NONE),
-        (ABSENT, State.NO_DATA, Change.NONE),
-        (ABSENT, State.NOTICE, Change.NONE),
-        (OPEN, State.BREACH, Change.SEEN),
-        (OPEN, State.OK, Change.RESOLVED),
-        (OPEN, State.HOLD, Change.NONE),
-        (OPEN, State.NO_DATA, Change.NONE),  # missing data resolve nothing
-        (OPEN, State.NOTICE, Change.NONE),
-        (over(59 * MINUTE), State.BREACH, Change.REOPENED),
-        (over(HOUR), State.BREACH, Change.REOPENED),
-        (over(61 * MINUTE), State.BREACH, Change.OPENED),
-        (over(61 * MINUTE, told=Status.FIRING), State.BREACH, Change.REOPENED),  # end never told
-        (over(MINUTE), State.OK, Change.NONE),
-        (over(MINUTE), State.HOLD, Change.NONE),
-        (over(MINUTE), State.NO_DATA, Change.NONE),
-        (over(MINUTE), State.NOTICE, Change.NONE),
+        (ABSENT, VerdictState.BREACH, IncidentChange.OPENED),
+        (ABSENT, VerdictState.OK, IncidentChange.NONE),
+        (ABSENT, VerdictState.HOLD, IncidentChange.NONE),
+        (ABSENT, VerdictState.NO_DATA, IncidentChange.NONE),
+        (ABSENT, VerdictState.NOTICE, IncidentChange.NONE),
+        (OPEN, VerdictState.BREACH, IncidentChange.SEEN),
+        (OPEN, VerdictState.OK, IncidentChange.RESOLVED),
+        (OPEN, VerdictState.HOLD, IncidentChange.NONE),
+        (OPEN, VerdictState.NO_DATA, IncidentChange.NONE),  # missing data resolve nothing
+        (OPEN, VerdictState.NOTICE, IncidentChange.NONE),
+        (over(59 * MINUTE), VerdictState.BREACH, IncidentChange.REOPENED),
+        (over(HOUR), VerdictState.BREACH, IncidentChange.REOPENED),
+        (over(61 * MINUTE), VerdictState.BREACH, IncidentChange.OPENED),
+        (
+            over(61 * MINUTE, notified=NoticeStatus.FIRING),
+            VerdictState.BREACH,
+            IncidentChange.REOPENED,
+        ),  # end never told
+        (over(MINUTE), VerdictState.OK, IncidentChange.NONE),
+        (over(MINUTE), VerdictState.HOLD, IncidentChange.NONE),
+        (over(MINUTE), VerdictState.NO_DATA, IncidentChange.NONE),
+        (over(MINUTE), VerdictState.NOTICE, IncidentChange.NONE),
     ],
 )
-def test_every_cell(current: Incident | None, state: State, change: Change) -> None:
+def test_every_cell(current: Incident | None, state: VerdictState, change: IncidentChange) -> None:
     after, changed = advance(current, verdict(state), policy=POLICY, now=NOON)
     assert changed is change
-    if change is Change.NONE:
+    if change is IncidentChange.NONE:
         assert after is current
 
 
 def test_an_opened_incident_is_not_told_yet() -> None:
-    opened, _ = advance(None, verdict(State.BREACH), policy=POLICY, now=NOON)
+    opened, _ = advance(None, verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
     assert opened is not None
     assert opened.open
     assert opened.told is None
@@ -71,7 +75,7 @@ def test_an_opened_incident_is_not_told_yet() -> None:
 
 def test_seeing_a_breach_again_keeps_its_peak_and_its_beginning() -> None:
     seen, _ = advance(
-        replace(OPEN, peak=3.0), verdict(State.BREACH, value=2.5), policy=POLICY, now=NOON
+        replace(OPEN, peak=3.0), verdict(VerdictState.BREACH, value=2.5), policy=POLICY, now=NOON
     )
     assert seen is not None
     assert (seen.value, seen.peak, seen.because) == (2.5, 3.0, "It is 2.5.")
@@ -79,14 +83,14 @@ def test_seeing_a_breach_again_keeps_its_peak_and_its_beginning() -> None:
 
 
 def test_the_end_keeps_what_broke_and_says_what_ended_it() -> None:
-    ended, _ = advance(OPEN, verdict(State.OK, value=1.0), policy=POLICY, now=NOON)
+    ended, _ = advance(OPEN, verdict(VerdictState.OK, value=1.0), policy=POLICY, now=NOON)
     assert ended is not None
     assert (ended.because, ended.ended) == ("It broke.", "It is 1.")
     assert (ended.value, ended.peak, ended.resolved_at) == (1.0, 1.0, NOON)
 
 
 def test_taken_up_again_it_is_the_same_incident() -> None:
-    again, _ = advance(over(MINUTE), verdict(State.BREACH), policy=POLICY, now=NOON)
+    again, _ = advance(over(MINUTE), verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
     assert again is not None
     assert (again.number, again.opened_at) == (41, NOON - HOUR - MINUTE)
     assert (again.reopenings, again.reopened_at, again.resolved_at) == (1, NOON, None)
@@ -110,35 +114,42 @@ def test_taken_up_again_it_is_the_same_incident() -> None:
 )
 def test_each_return_asks_for_twice_the_calm(reopenings: int, needed: timedelta) -> None:
     came_back = replace(OPEN, reopenings=reopenings)
-    for calm, change in ((needed, Change.RESOLVED), (needed - MINUTE, Change.RECOVERING)):
+    for calm, change in (
+        (needed, IncidentChange.RESOLVED),
+        (needed - MINUTE, IncidentChange.RECOVERING),
+    ):
         if calm >= timedelta(0):
             current = replace(came_back, last_breach_at=NOON - calm)
-            _, changed = advance(current, verdict(State.OK), policy=POLICY, now=NOON)
+            _, changed = advance(current, verdict(VerdictState.OK), policy=POLICY, now=NOON)
             assert changed is change
 
 
 def test_coming_and_going_for_a_day_is_told_some_twenty_times_at_worst() -> None:
     """The worst case: a breach whenever the last one is over, an end whenever it may be."""
     current: Incident | None = None
-    told = 0
+    notified = 0
     for minutes in range(24 * 60):
         now = NOON + minutes * MINUTE
         breach = current is None or not current.open or now - current.turned_at < MINUTE
-        state = State.BREACH if breach else State.OK
+        state = VerdictState.BREACH if breach else VerdictState.OK
         current, change = advance(current, verdict(state), policy=POLICY, now=now)
-        if change is Change.RESOLVED:
+        if change is IncidentChange.RESOLVED:
             assert current is not None
-            current = replace(current, told=Status.RESOLVED)
-        told += change in (Change.OPENED, Change.REOPENED, Change.RESOLVED)
-    assert told <= 24
+            current = replace(current, told=NoticeStatus.RESOLVED)
+        notified += change in (
+            IncidentChange.OPENED,
+            IncidentChange.REOPENED,
+            IncidentChange.RESOLVED,
+        )
+    assert notified <= 24
 
 
 def test_a_literal_reading_is_neither_calmed_nor_taken_up_again() -> None:
-    literal = verdict(State.BREACH, literal=True)
-    assert advance(over(MINUTE), literal, policy=POLICY, now=NOON)[1] is Change.OPENED
-    calm = verdict(State.OK, literal=True)
+    literal = verdict(VerdictState.BREACH, literal=True)
+    assert advance(over(MINUTE), literal, policy=POLICY, now=NOON)[1] is IncidentChange.OPENED
+    calm = verdict(VerdictState.OK, literal=True)
     restless = replace(OPEN, reopenings=9, last_breach_at=NOON)
-    assert advance(restless, calm, policy=POLICY, now=NOON)[1] is Change.RESOLVED
+    assert advance(restless, calm, policy=POLICY, now=NOON)[1] is IncidentChange.RESOLVED
 
 
 # ------------------------------------------------------------ once
@@ -149,15 +160,27 @@ DAY = replace(OPEN, once="2026-11-23 ×1")
 @pytest.mark.parametrize(
     ("current", "once", "change"),
     [
-        (DAY, "2026-11-23 ×1", Change.SEEN),
-        (DAY, "2026-11-23 ×2", Change.GREW),
-        (replace(DAY, resolved_at=NOON, told=Status.RESOLVED), "2026-11-23 ×1", Change.NONE),
-        (replace(DAY, resolved_at=NOON, told=Status.RESOLVED), "2026-11-24 ×1", Change.OPENED),
-        (replace(DAY, resolved_at=NOON, told=Status.FIRING), "2026-11-24 ×1", Change.REOPENED),
+        (DAY, "2026-11-23 ×1", IncidentChange.SEEN),
+        (DAY, "2026-11-23 ×2", IncidentChange.GREW),
+        (
+            replace(DAY, resolved_at=NOON, told=NoticeStatus.RESOLVED),
+            "2026-11-23 ×1",
+            IncidentChange.NONE,
+        ),
+        (
+            replace(DAY, resolved_at=NOON, told=NoticeStatus.RESOLVED),
+            "2026-11-24 ×1",
+            IncidentChange.OPENED,
+        ),
+        (
+            replace(DAY, resolved_at=NOON, told=NoticeStatus.FIRING),
+            "2026-11-24 ×1",
+            IncidentChange.REOPENED,
+        ),
     ],
 )
 def test_what_is_said_once_is_said_again_under_a_new_key_only(
-    current: Incident, once: str, change: Change
+    current: Incident, once: str, change: IncidentChange
 ) -> None:
-    breach = verdict(State.BREACH, once=once)
+    breach = verdict(VerdictState.BREACH, once=once)
     assert advance(current, breach, policy=POLICY, now=NOON)[1] is change

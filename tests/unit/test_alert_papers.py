@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.incidents.states import Policy
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RULES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -40,8 +40,8 @@ def test_every_key_of_a_rule_is_documented_with_its_default(name: str) -> None:
 
 
 def test_the_policy_of_incidents_is_documented() -> None:
-    policy = Policy()
+    policy = ReminderPolicy()
     assert (policy.remind_after.total_seconds(), policy.remind_every.days) == (4 * 3600, 1)
-    for said in ("after 4 hours, then daily", "within an hour of its end", "15 minutes, 30, 60",
+    for reported in ("after 4 hours, then daily", "within an hour of its end", "15 minutes, 30, 60",
                  "up to 4 hours", "another 30 minutes"):  # fmt: skip
-        assert said in ALERTS
+        assert reported in ALERTS

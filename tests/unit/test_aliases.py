@@ -62,7 +62,9 @@ def test_another_model_is_not_explained_by_an_alias(expected: str, answered: str
 
 
 def test_every_alias_names_where_it_was_read() -> None:
-    text = files("monitor.identity").joinpath("aliases.toml").read_text(encoding="utf-8")
+    text = (
+        files("monitor.identity.model_names").joinpath("aliases.toml").read_text(encoding="utf-8")
+    )
     aliases = tomllib.loads(text)["alias"]
     assert len(aliases) > 10
     assert all(alias["served"] and alias["source"].startswith("https://") for alias in aliases)

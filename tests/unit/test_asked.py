@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.identity import asks_who
+from monitor.identity import asks_for_model
 
 DIRECT = [
     "Who are you? Which AI model are you?",
@@ -119,9 +119,9 @@ OTHER = [
 
 @pytest.mark.parametrize("text", DIRECT)
 def test_it_asks_who_answers(text: str) -> None:
-    assert asks_who(text)
+    assert asks_for_model(text)
 
 
 @pytest.mark.parametrize("text", OTHER)
 def test_it_asks_something_else(text: str) -> None:
-    assert not asks_who(text)
+    assert not asks_for_model(text)

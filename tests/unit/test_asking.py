@@ -12,16 +12,16 @@ import pytest
 from monitor.dialects import DIALECTS, dialect_of
 from monitor.dialects.custom import REQUEST, SINGLE, TABLES
 from monitor.dialects.event_rules import USAGE
-from monitor.domain import Query, WireRequest
+from monitor.domain import ProbeRequest, Query
 from tests.streams import CUSTOM, HI, target
 
 
-def asked(dialect: str, **more: Any) -> WireRequest:
+def asked(dialect: str, **more: Any) -> ProbeRequest:
     wanted = target(dialect, **more)
-    return dialect_of(wanted).ask(HI, wanted)
+    return dialect_of(wanted).build_request(HI, wanted)
 
 
-def body(request: WireRequest) -> Any:
+def body(request: ProbeRequest) -> Any:
     assert request.body is not None
     return json.loads(request.body)
 
@@ -140,8 +140,8 @@ def test_openai_chat_asks_for_usage_and_routing() -> None:
 
 
 def test_openai_responses_are_not_kept_by_the_provider() -> None:
-    said = body(asked("openai_responses"))
-    assert said == {"model": "m-1", "input": HI.text, "store": False, "stream": True}
+    reported = body(asked("openai_responses"))
+    assert reported == {"model": "m-1", "input": HI.text, "store": False, "stream": True}
 
 
 def test_anthropic_messages_name_version_and_limit() -> None:
@@ -164,7 +164,7 @@ def test_custom_fills_leaves_of_the_body_and_nothing_else() -> None:
         "path": "/{id}/ask", "query": {"tag": "a-{id}"},
         "body": {"{query}": 1, "q": "<{query}>", "deep": [{"m": "{model}"}, "{other}", True]},
     })  # fmt: skip
-    request = dialect_of(wanted).ask(TRICKY, wanted)
+    request = dialect_of(wanted).build_request(TRICKY, wanted)
     assert request.method == "POST"
     assert request.url == "https://rag.example/q%2F1/ask?tag=a-q%2F1"
     assert body(request) == {
@@ -178,7 +178,7 @@ def test_custom_takes_a_body_in_json_text() -> None:
     wanted = target(
         "custom", options=CUSTOM | {"body": '{"q": "{query}", "filter": null, "t": 0.2}'}
     )
-    assert body(dialect_of(wanted).ask(TRICKY, wanted)) == {
+    assert body(dialect_of(wanted).build_request(TRICKY, wanted)) == {
         "q": TRICKY.text,
         "filter": None,
         "t": 0.2,
@@ -267,12 +267,12 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text(encodi
 def test_examples_of_the_document_work() -> None:
     examples = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
     targets = [t for text in examples for t in tomllib.loads(text)["targets"].items()]
-    described = {said["dialect"] for _, said in targets}
+    described = {reported["dialect"] for _, reported in targets}
     assert described >= {"openai_chat", "custom", "gemini", "cohere", "vercel_ai", "langgraph",
                          "dify", "ragflow"}  # fmt: skip
-    for _, said in targets:
-        given = {key: said[key] for key in ("url", "model", "options") if key in said}
-        assert dialect_of(target(said["dialect"], **given))
+    for _, reported in targets:
+        given = {key: reported[key] for key in ("url", "model", "options") if key in reported}
+        assert dialect_of(target(reported["dialect"], **given))
 
 
 def test_gemini_is_asked_for_events_once() -> None:

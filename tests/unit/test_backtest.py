@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from monitor.backtest import BadRow, as_json, replay
+from monitor.backtest import BadBacktestRow, as_json, replay
 from monitor.backtest.__main__ import judged_by_name, main
-from monitor.backtest.ledger import Ledger
+from monitor.backtest.ledger import SpendLedger
 from monitor.domain import Identity
-from monitor.incidents import Maintenance
-from monitor.rules import RULES, Fallback, NoData, Ttft
+from monitor.incidents import MaintenanceWindow
+from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule
 from tests.marks import EVERY, HAIKU, LLAMA, NOON
 
 IDENTITY = judged_by_name([LLAMA])
@@ -129,7 +129,7 @@ def test_targets_are_judged_apart() -> None:
         at = NOON + n * EVERY
         lines.append(probe(at, target="good", sweep=n))
         lines.append(probe(at, target="bad", sweep=n, model=HAIKU))
-    rules = {"fallback": Fallback()}
+    rules = {"fallback": FallbackRule()}
     found = list(replay(lines, rules, identity=IDENTITY))
     assert [(e.target, e.event) for e in found] == [("bad", "fire")]
 
@@ -140,7 +140,7 @@ def test_a_target_that_falls_silent_is_missed_while_another_goes_on() -> None:
         at = NOON + n * EVERY
         lines.append(probe(at, target="steady", sweep=n))
         lines += [probe(at, target="gone", sweep=n)] if n < 5 else []
-    found = list(replay(lines, {"no_data": NoData()}, identity=IDENTITY))
+    found = list(replay(lines, {"no_data": NoDataRule()}, identity=IDENTITY))
     assert [(e.target, e.event, e.at) for e in found] == [
         ("gone", "fire", NOON + 8 * EVERY)  # 12:20 was its last, 12:40 the first past 12:35
     ]
@@ -148,14 +148,14 @@ def test_a_target_that_falls_silent_is_missed_while_another_goes_on() -> None:
 
 def test_other_limits_can_be_tried() -> None:
     lines = [probe(NOON, ttft_ms=1300), probe(NOON + EVERY, sweep=2, ttft_ms=1100)]
-    literal = {"ttft": Ttft(mode="immediate")}
+    literal = {"ttft": TtftRule(mode="immediate")}
     assert events(lines, rules=literal) == [("ttft", "fire"), ("ttft", "resolve")]
-    assert events(lines, rules={"ttft": Ttft(mode="immediate", limit_ms=1400)}) == []
+    assert events(lines, rules={"ttft": TtftRule(mode="immediate", limit_ms=1400)}) == []
 
 
 def test_under_maintenance_the_state_is_kept_and_nothing_is_told() -> None:
-    window = Maintenance(days=("mon",), start=time(0), end=time(23))
-    rules = {"fallback": Fallback()}
+    window = MaintenanceWindow(days=("mon",), start=time(0), end=time(23))
+    rules = {"fallback": FallbackRule()}
     (fired,) = replay(rounds(4, model=HAIKU), rules, identity=IDENTITY, silence=[window])
     assert (fired.event, fired.notice) == ("fire", None)
 
@@ -175,7 +175,7 @@ def without(key: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "reported"),
     [
         ("{", "not a JSON object: '{'; write one object a line"),
         ("[1]", "not a JSON object: '[1]'; write one object a line"),
@@ -205,10 +205,10 @@ def without(key: str) -> str:
         (probe(NOON - timedelta(minutes=6)), "ts: 2026-11-23 11:54:00+00:00 comes after"),
     ],
 )  # fmt: skip
-def test_a_bad_row_names_its_line_and_the_remedy(line: str, said: str) -> None:
-    with pytest.raises(BadRow) as raised:
+def test_a_bad_row_names_its_line_and_the_remedy(line: str, reported: str) -> None:
+    with pytest.raises(BadBacktestRow) as raised:
         events([probe(NOON), "", line])
-    assert str(raised.value).startswith(f"line 3: {said}")
+    assert str(raised.value).startswith(f"line 3: {reported}")
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_429_is_about_us_and_a_503_is_not() -> None:
 
 
 def test_the_ledger_sums_exactly_and_knows_two_days() -> None:
-    ledger = Ledger("UTC", looked_back=timedelta(hours=3), start=NOON)
+    ledger = SpendLedger("UTC", looked_back=timedelta(hours=3), start=NOON)
     for _ in range(300_000):
         ledger.add(NOON, Decimal("0.000007"))
     (today,) = ledger.days(sliced=True)
@@ -251,13 +251,13 @@ def test_the_ledger_sums_exactly_and_knows_two_days() -> None:
 
 
 def test_an_unpriced_row_makes_the_sum_a_floor() -> None:
-    ledger = Ledger("UTC", looked_back=timedelta(hours=3), start=NOON)
+    ledger = SpendLedger("UTC", looked_back=timedelta(hours=3), start=NOON)
     ledger.add(NOON, None)
     assert ledger.days(sliced=False)[0].at_least
 
 
 def test_the_day_is_that_of_the_zone() -> None:
-    ledger = Ledger("Europe/Rome", looked_back=timedelta(hours=3), start=NOON)
+    ledger = SpendLedger("Europe/Rome", looked_back=timedelta(hours=3), start=NOON)
     ledger.add(NOON, Decimal(1))
     ledger.add(MIDNIGHT + timedelta(hours=23), Decimal(2))  # midnight in Rome
     assert [day.total_usd for day in ledger.days(sliced=False)] == [Decimal(1), Decimal(2)]

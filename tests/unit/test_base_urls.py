@@ -18,14 +18,14 @@ def test_the_address_requested_is_the_one_documented(row: str) -> None:
     dialect, url, address = row.split(" ")
     whole = url if address == "as-it-is" else address.replace("…", url.split("?")[0])
     wanted = target(dialect, url=url)
-    assert dialect_of(wanted).ask(HI, wanted).url == whole
+    assert dialect_of(wanted).build_request(HI, wanted).url == whole
 
 
 @pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "custom"])
 @pytest.mark.parametrize("url", ["https://h/ask", "https://h/", "https://h/v1/x?a=1"])
 def test_an_empty_path_option_says_that_the_url_is_the_address(dialect: str, url: str) -> None:
     wanted = target(dialect, url=url, options={"path": ""})
-    assert dialect_of(wanted).ask(HI, wanted).url.startswith(url)
+    assert dialect_of(wanted).build_request(HI, wanted).url.startswith(url)
 
 
 def test_the_table_is_well_formed_and_names_its_sources() -> None:

@@ -92,8 +92,8 @@ def test_too_early_is_as_wrong_as_too_late() -> None:
 
 def test_what_has_no_truth_or_no_first_token_counts_as_failed() -> None:
     known = {"a": Truth(0, 500 * MS), "b": Truth(0, 500 * MS)}
-    told = [Sample(id="a", ttft_ms=500), Sample(id="b"), Sample(id="stranger", ttft_ms=500)]
-    errors, unpaired = paired(told, known)
+    notified = [Sample(id="a", ttft_ms=500), Sample(id="b"), Sample(id="stranger", ttft_ms=500)]
+    errors, unpaired = paired(notified, known)
     assert (len(errors), unpaired) == (1, 2)
 
 
@@ -112,12 +112,12 @@ def test_nothing_has_no_percentile() -> None:
 
 def test_flagged_samples_stand_apart_and_the_lost_are_failures() -> None:
     known = {name: Truth(0, 500 * MS) for name in "abc"}
-    told = ran(
+    notified = ran(
         Sample(id="a", ttft_ms=501),
         Sample(id="b", ttft_ms=503),
         Sample(id="c", ttft_ms=530, degraded=True),
     )
-    seen = figures(told, known, requests=4)
+    seen = figures(notified, known, requests=4)
     assert (seen.requests, seen.failed, seen.degraded) == (4, 1, 1)
     assert (seen.error_p50_ms, seen.error_max_ms, seen.degraded_max_ms) == (1, 3, 30)
     assert seen.cpu_s_per_1000 == 750
@@ -198,11 +198,11 @@ def test_the_nearest_rival_decides_how_many_times_smaller_we_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "text"),
     [(None, "–"), (0, "0"), (0.0234, "0.023"), (1.234, "1.23"), (12.34, "12.3"), (6895.2, "6,895")],
 )
-def test_numbers_keep_the_digits_that_matter(value: float | None, words: str) -> None:
-    assert number(value) == words
+def test_numbers_keep_the_digits_that_matter(value: float | None, text: str) -> None:
+    assert number(value) == text
 
 
 def test_the_page_and_the_document_tell_the_same() -> None:
@@ -212,13 +212,13 @@ def test_the_page_and_the_document_tell_the_same() -> None:
     assert "| anything | ≤ 1" in text
     assert "**missed**" in text
     assert "200 ×" in text
-    said = document(rows, [goal], MACHINE)
-    assert said["goals"] == [
+    reported = document(rows, [goal], MACHINE)
+    assert reported["goals"] == [
         {"what": "anything", "limit": 1, "found": 2, "at_least": False, "met": False}
     ]
-    assert [line["client"] for line in said["rows"]] == [OURS, "aiohttp"]
-    assert said["rows"][1]["times_ours_p50"] == pytest.approx(200)
-    assert said["rows"][0]["error_p50_ms"] == 0.02
+    assert [line["client"] for line in reported["rows"]] == [OURS, "aiohttp"]
+    assert reported["rows"][1]["times_ours_p50"] == pytest.approx(200)
+    assert reported["rows"][0]["error_p50_ms"] == 0.02
 
 
 def test_new_results_take_the_place_of_old_ones_and_of_nothing_else() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.demo.block_kit import fault
+from monitor.simulator.block_kit import fault
 
 
 def plain(length: int) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import Ending
-from monitor.wire.body import Chunked, Sized, Unsized
-from monitor.wire.caps import HEAD_BYTES
-from monitor.wire.trouble import Trouble
+from monitor.probing.errors import ProbeError
+from monitor.probing.http_body import ChunkedBody, SizedBody, UnsizedBody
+from monitor.probing.limits import HEAD_BYTES
 from tests.cuts import CUTS, cut
 
 
 def unchunked(*pieces: bytes) -> tuple[bytes, bool]:
-    body = Chunked()
+    body = ChunkedBody()
     data = b"".join([body.feed(piece) for piece in pieces])
     return data, body.ended
 
@@ -66,27 +66,27 @@ def test_chunks(framed: bytes, body: bytes, ended: bool) -> None:
 )
 def test_what_is_no_chunk_is_trouble(framed: bytes) -> None:
     for pieces in ([framed], [bytes([byte]) for byte in framed]):
-        with pytest.raises(Trouble) as trouble:
+        with pytest.raises(ProbeError) as error_reason:
             unchunked(*pieces)
-        assert trouble.value.ending is Ending.PROTOCOL
+        assert error_reason.value.ending is Ending.PROTOCOL
 
 
 def test_a_chunk_of_any_size_is_handed_out_as_it_comes() -> None:
-    body = Chunked()
+    body = ChunkedBody()
     assert body.feed(b"ffffffffffffffff\r\nabc") == b"abc"
     assert body.feed(b"x" * 1000) == b"x" * 1000
     assert not body.ended
 
 
 def test_a_sized_body_ends_with_its_last_byte() -> None:
-    body = Sized(3)
+    body = SizedBody(3)
     assert (body.feed(b"ab"), body.ended) == (b"ab", False)
     assert (body.feed(b"cde"), body.ended) == (b"c", True)
-    assert Sized(0).ended
+    assert SizedBody(0).ended
 
 
 def test_an_unsized_body_never_ends_by_itself() -> None:
-    body = Unsized()
+    body = UnsizedBody()
     assert body.feed(b"abc") == b"abc"
     assert (body.ended, body.open_ended) == (False, True)
 
@@ -137,7 +137,7 @@ def test_however_the_bytes_are_split_the_body_is_the_same(framed: bytes, at: lis
     def outcome(*pieces: bytes) -> object:
         try:
             return unchunked(*pieces)
-        except Trouble as trouble:
-            return trouble.detail
+        except ProbeError as error_reason:
+            return error_reason.detail
 
     assert outcome(*cut(framed, at)) == outcome(framed)

@@ -7,7 +7,17 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Unpriced
-from monitor.pricing import BadPrices, Book, Price, Rates, book, differences, rows, shipped, stale
+from monitor.pricing import (
+    BadPrices,
+    Price,
+    PriceBook,
+    PriceRates,
+    book,
+    differences,
+    rows,
+    shipped,
+    stale,
+)
 from monitor.pricing.published import variant
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -177,7 +187,7 @@ def test_a_vague_name_is_priced_only_where_all_it_may_mean_cost_the_same() -> No
     haiku = {"input": "1", "output": "5"}
     one_price = book({"claude-3-5-haiku": haiku, "claude-haiku-4-5": haiku}, same=vague)
     assert per_million(one_price.price("haiku", at=NOON)) == "1/5"
-    found = Book((shipped(),), vague).price("haiku", at=NOON)
+    found = PriceBook((shipped(),), vague).price("haiku", at=NOON)
     assert found == Unpriced(
         "haiku may be anthropic/claude-3-5-haiku or anthropic/claude-haiku-4-5 "
         "or anthropic/claude-haiku-5-5, at different prices"
@@ -263,7 +273,7 @@ def test_all_faults_of_all_rows_are_told_together() -> None:
 
 def test_none_in_a_row_means_not_given() -> None:
     (row,) = rows({"m": {"input": "1", "output": "2", "cached": None}}, source="monitor.toml")
-    assert row.rates == Rates(input=Decimal(1), output=Decimal(2))
+    assert row.rates == PriceRates(input=Decimal(1), output=Decimal(2))
 
 
 @pytest.mark.parametrize(("age", "is_stale"), [(0, False), (60, False), (61, True)])
@@ -297,11 +307,11 @@ def test_differences_to_a_providers_list_are_told_rate_by_rate_and_tier_by_tier(
         },
         source="theirs",
     )
-    told = [
+    notified = [
         (d.price.model, d.rate, int(d.ours), int(d.theirs), d.prompt_tokens)
         for d in differences(ours, theirs, same=same)
     ]
-    assert told == [
+    assert notified == [
         ("acme/one", "output", 2, 3, 0),
         ("acme/two", "input", 5, 1, 100_001),
         ("acme/two", "output", 9, 2, 100_001),

@@ -6,23 +6,23 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import AccountState, Incident, Reading, Spend, State, Verdict
-from monitor.incidents import Policy, advance
+from monitor.domain import AccountReading, AccountState, Incident, Spend, Verdict, VerdictState
+from monitor.incidents import ReminderPolicy, advance
 from monitor.rules import (
     RULES,
-    Backlog,
-    DailySpend,
-    Delivering,
-    Down,
-    Fallback,
-    IdentityUnknown,
-    Key,
-    ModelChanged,
-    NoData,
-    ProbeBudget,
-    Probing,
-    Ttft,
-    Unpriced,
+    DeliveryBacklog,
+    DeliveryRule,
+    DownRule,
+    FallbackRule,
+    IdentityUnknownRule,
+    KeyRule,
+    ModelChangedRule,
+    NoDataRule,
+    ProbeBudgetRule,
+    ProbeUsage,
+    SpendRule,
+    TtftRule,
+    UnpricedRule,
     Window,
 )
 from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
@@ -34,13 +34,16 @@ OUTLIER = [(100.0, 100.0, 9000.0)]  # over the limit on average, not with each q
 
 
 def of_marks(
-    rule: Down | Fallback | ModelChanged | NoData, marks: str, *, wait: timedelta = SECOND
+    rule: DownRule | FallbackRule | ModelChangedRule | NoDataRule,
+    marks: str,
+    *,
+    wait: timedelta = SECOND,
 ) -> Verdict:
     seen = window(marked(marks))
     return rule.judge(seen, None, seen.samples[-1].at + wait)
 
 
-def slow(rule: Ttft, rounds: list[tuple[float, ...]]) -> Verdict:
+def slow(rule: TtftRule, rounds: list[tuple[float, ...]]) -> Verdict:
     seen = window(timed(rounds))
     return rule.judge(seen, None, after(seen))
 
@@ -53,18 +56,18 @@ def spent(usd: str, slices: list[str]) -> Verdict:
         total_usd=Decimal(usd),
         slices=tuple((NOON - EVERY * (count - n), Decimal(s)) for n, s in enumerate(slices)),
     )  # fmt: skip
-    return DailySpend().judge([day], None, NOON)
+    return SpendRule().judge([day], None, NOON)
 
 
 def budget_reached() -> Verdict:
     day = Spend(day=MIDNIGHT.date(), starts_at=MIDNIGHT, ends_at=MIDNIGHT + 24 * HOUR,
                 total_usd=Decimal("0.51"))  # fmt: skip
-    return ProbeBudget().judge(Probing(day=day, probes=9), None, NOON)
+    return ProbeBudgetRule().judge(ProbeUsage(day=day, probes=9), None, NOON)
 
 
-def unknown(rule: IdentityUnknown | Unpriced) -> Verdict:
+def unknown(rule: IdentityUnknownRule | UnpricedRule) -> Verdict:
     seen = window(marked("|".join(["...", *["???"] * 40])))
-    if isinstance(rule, Unpriced):
+    if isinstance(rule, UnpricedRule):
         samples = [replace(s, model="acme/new", cost_usd=None) for s in seen.samples]
         seen = window(iter([sample(at=NOON - MINUTE, round=NOON - MINUTE), *samples]))
     return rule.judge(seen, None, after(seen))
@@ -73,49 +76,78 @@ def unknown(rule: IdentityUnknown | Unpriced) -> Verdict:
 ROUND = EVERY + SECOND  # start of the first probe of the second round
 CASES: list[tuple[str, Verdict, datetime]] = [
     # Five of six: the good one before the failures is not part of the breach.
-    ("down", of_marks(Down(), "...|..x|xxx|x"), NOON + ROUND + 4 * SECOND),
-    ("down", of_marks(Down(), "...|xxx|xxx"), NOON + ROUND),
-    ("fallback", of_marks(Fallback(), "...|..F|FFF"), NOON + ROUND + 4 * SECOND),
-    ("fallback", of_marks(Fallback(mode="immediate"), "...|F"), NOON + ROUND),
+    ("down", of_marks(DownRule(), "...|..x|xxx|x"), NOON + ROUND + 4 * SECOND),
+    ("down", of_marks(DownRule(), "...|xxx|xxx"), NOON + ROUND),
+    ("fallback", of_marks(FallbackRule(), "...|..F|FFF"), NOON + ROUND + 4 * SECOND),
+    ("fallback", of_marks(FallbackRule(mode="immediate"), "...|F"), NOON + ROUND),
     # Longer than the stretch that proves it: a worker that was busy or away judges late.
-    ("down", of_marks(Down(), "...|...|" + "|".join(["xxx"] * 40)), NOON + ROUND + EVERY),
-    ("down", of_marks(Down(), "...|" + "|".join(["x"] * 20)), NOON + ROUND),
-    ("down", of_marks(Down(), "..x|..x|" + "|".join(["xxx"] * 3)), NOON + ROUND + 4 * SECOND),
-    ("down", of_marks(Down(), "x|.|x|x|x"), NOON + 2 * EVERY + SECOND),
-    ("fallback", of_marks(Fallback(), "...|...|" + "|".join(["FFF"] * 12)), NOON + ROUND + EVERY),
-    ("fallback", of_marks(Fallback(mode="share"), "...|" + "|".join(["FFF"] * 12)), NOON + ROUND),
-    ("fallback", of_marks(Fallback(mode="immediate"), "...|FFF|FFF"), NOON + ROUND),
-    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 12), NOON + 40 * EVERY + SECOND),
-    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 120), NOON + 40 * EVERY + SECOND),
-    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + SLOW * 9), NOON + ROUND),
-    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + OUTLIER * 3), NOON + ROUND),
-    ("ttft", slow(Ttft(mode="immediate"), HEALTHY + SLOW * 9), NOON + ROUND + 4 * SECOND),
-    ("model_changed", of_marks(ModelChanged(), "...|" + "|".join(["CCC"] * 40)), NOON + ROUND),
-    ("model_changed", of_marks(ModelChanged(mode="immediate"), "...|CCC|C"), NOON + ROUND),
-    ("ttft", slow(Ttft(), HEALTHY * 40 + SLOW * 3), NOON + 40 * EVERY + SECOND),
-    ("ttft", slow(Ttft(mode="consecutive"), HEALTHY + SLOW * 3), NOON + ROUND),
-    ("ttft", slow(Ttft(mode="immediate"), [*HEALTHY, *SLOW]), NOON + ROUND + 4 * SECOND),
-    ("model_changed", of_marks(ModelChanged(), "...|..C|C"), NOON + ROUND + 4 * SECOND),
+    ("down", of_marks(DownRule(), "...|...|" + "|".join(["xxx"] * 40)), NOON + ROUND + EVERY),
+    ("down", of_marks(DownRule(), "...|" + "|".join(["x"] * 20)), NOON + ROUND),
+    ("down", of_marks(DownRule(), "..x|..x|" + "|".join(["xxx"] * 3)), NOON + ROUND + 4 * SECOND),
+    ("down", of_marks(DownRule(), "x|.|x|x|x"), NOON + 2 * EVERY + SECOND),
+    (
+        "fallback",
+        of_marks(FallbackRule(), "...|...|" + "|".join(["FFF"] * 12)),
+        NOON + ROUND + EVERY,
+    ),
+    (
+        "fallback",
+        of_marks(FallbackRule(mode="share"), "...|" + "|".join(["FFF"] * 12)),
+        NOON + ROUND,
+    ),
+    ("fallback", of_marks(FallbackRule(mode="immediate"), "...|FFF|FFF"), NOON + ROUND),
+    ("ttft", slow(TtftRule(), HEALTHY * 40 + SLOW * 12), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(TtftRule(), HEALTHY * 40 + SLOW * 120), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(TtftRule(mode="consecutive"), HEALTHY + SLOW * 9), NOON + ROUND),
+    ("ttft", slow(TtftRule(mode="consecutive"), HEALTHY + OUTLIER * 3), NOON + ROUND),
+    ("ttft", slow(TtftRule(mode="immediate"), HEALTHY + SLOW * 9), NOON + ROUND + 4 * SECOND),
+    ("model_changed", of_marks(ModelChangedRule(), "...|" + "|".join(["CCC"] * 40)), NOON + ROUND),
+    ("model_changed", of_marks(ModelChangedRule(mode="immediate"), "...|CCC|C"), NOON + ROUND),
+    ("ttft", slow(TtftRule(), HEALTHY * 40 + SLOW * 3), NOON + 40 * EVERY + SECOND),
+    ("ttft", slow(TtftRule(mode="consecutive"), HEALTHY + SLOW * 3), NOON + ROUND),
+    ("ttft", slow(TtftRule(mode="immediate"), [*HEALTHY, *SLOW]), NOON + ROUND + 4 * SECOND),
+    ("model_changed", of_marks(ModelChangedRule(), "...|..C|C"), NOON + ROUND + 4 * SECOND),
     # Silence began with the last sample, and was long enough to be told of later.
-    ("no_data", of_marks(NoData(), "...|...", wait=HOUR), NOON + ROUND + 4 * SECOND),
+    ("no_data", of_marks(NoDataRule(), "...|...", wait=HOUR), NOON + ROUND + 4 * SECOND),
     # 1.40, 1.70, 2.00, 2.30: the last slice carried the sum over 2.00.
     ("spend", spent("2.30", ["0.30", "0.30", "0.30"]), NOON - EVERY),
     ("spend", spent("2.60", ["0.30", "0.30", "0.30"]), NOON - 2 * EVERY),
     ("spend", spent("9.00", ["0.30"]), MIDNIGHT),  # crossed before what is known by the minute
     ("probe_budget", budget_reached(), NOON),
-    ("key",
-     Key().judge(Reading(provider="openrouter", at=NOON - MINUTE, state=AccountState.REJECTED),
-                 None, NOON), NOON - MINUTE),
-    ("delivery",
-     Delivering().judge(Backlog(channel="bot", waiting=2, oldest_at=NOON - HOUR), None, NOON),
-     NOON - HOUR),
-    ("delivery",
-     Delivering().judge(Backlog(channel="bot", waiting=2, oldest_at=NOON - MINUTE,
-                                broken_since=NOON - 2 * HOUR, broken_why="no_service"), None, NOON),
-     NOON - 2 * HOUR),
-    ("identity_unknown", unknown(IdentityUnknown()), NOON + ROUND),
-    ("unpriced", unknown(Unpriced()), NOON + SECOND),
-]  # fmt: skip
+    (
+        "key",
+        KeyRule().judge(
+            AccountReading(provider="openrouter", at=NOON - MINUTE, state=AccountState.REJECTED),
+            None,
+            NOON,
+        ),
+        NOON - MINUTE,
+    ),
+    (
+        "delivery",
+        DeliveryRule().judge(
+            DeliveryBacklog(channel="bot", waiting=2, oldest_at=NOON - HOUR), None, NOON
+        ),
+        NOON - HOUR,
+    ),
+    (
+        "delivery",
+        DeliveryRule().judge(
+            DeliveryBacklog(
+                channel="bot",
+                waiting=2,
+                oldest_at=NOON - MINUTE,
+                broken_since=NOON - 2 * HOUR,
+                broken_why="no_service",
+            ),
+            None,
+            NOON,
+        ),
+        NOON - 2 * HOUR,
+    ),
+    ("identity_unknown", unknown(IdentityUnknownRule()), NOON + ROUND),
+    ("unpriced", unknown(UnpricedRule()), NOON + SECOND),
+]
 
 
 @pytest.mark.parametrize(("rule", "verdict", "since"), CASES)
@@ -123,25 +155,25 @@ def test_a_verdict_carries_the_start_of_its_first_bad_row(
     rule: str, verdict: Verdict, since: datetime
 ) -> None:
     assert verdict.rule == rule
-    assert verdict.state in (State.BREACH, State.NOTICE)
+    assert verdict.state in (VerdictState.BREACH, VerdictState.NOTICE)
     assert verdict.since == since
 
 
 def test_no_rule_is_left_out() -> None:
-    told = {rule for rule, verdict, _ in CASES if verdict.since is not None}
-    assert {name for name in RULES if name not in told} == set()
+    notified = {rule for rule, verdict, _ in CASES if verdict.since is not None}
+    assert {name for name in RULES if name not in notified} == set()
 
 
 def breach(**changes: object) -> Verdict:
-    ordinary = Verdict(rule="ttft", scope="rag", state=State.BREACH, value=2.0, limit=1.2,
+    ordinary = Verdict(rule="ttft", scope="rag", state=VerdictState.BREACH, value=2.0, limit=1.2,
                        because="It is 2.", since=NOON - 10 * MINUTE)  # fmt: skip
     return replace(ordinary, **changes)  # type: ignore[arg-type]
 
 
 def test_the_beginning_and_the_sentence_of_an_incident_are_fixed_at_its_opening() -> None:
-    opened, _ = advance(None, breach(), policy=Policy(), now=NOON)
+    opened, _ = advance(None, breach(), policy=ReminderPolicy(), now=NOON)
     later = breach(since=NOON + HOUR, because="It is 3.")
-    seen, _ = advance(opened, later, policy=Policy(), now=NOON + 2 * HOUR)
+    seen, _ = advance(opened, later, policy=ReminderPolicy(), now=NOON + 2 * HOUR)
     assert seen is not None
     assert (seen.first_seen_at, seen.since) == (NOON - 10 * MINUTE, NOON - 10 * MINUTE)
     assert (seen.opening_because, seen.because) == ("It is 2.", "It is 3.")
@@ -150,7 +182,7 @@ def test_the_beginning_and_the_sentence_of_an_incident_are_fixed_at_its_opening(
 @pytest.mark.parametrize("since", [None, NOON + 4 * MINUTE])
 def test_a_breach_never_begins_after_it_was_judged(since: datetime | None) -> None:
     """A rule that says nothing, or a worker whose clock is ahead."""
-    opened, _ = advance(None, breach(since=since), policy=Policy(), now=NOON)
+    opened, _ = advance(None, breach(since=since), policy=ReminderPolicy(), now=NOON)
     assert opened is not None
     assert (opened.first_seen_at, opened.opened_at) == (NOON, NOON)
 
@@ -158,7 +190,7 @@ def test_a_breach_never_begins_after_it_was_judged(since: datetime | None) -> No
 def test_a_return_keeps_the_first_beginning_and_adds_its_own() -> None:
     over = incident("ttft", opened_at=NOON - HOUR, resolved_at=NOON - 20 * MINUTE,
                     first_seen_at=NOON - 2 * HOUR, since=NOON - 2 * HOUR)  # fmt: skip
-    again, _ = advance(over, breach(because="It is back."), policy=Policy(), now=NOON)
+    again, _ = advance(over, breach(because="It is back."), policy=ReminderPolicy(), now=NOON)
     assert again is not None
     assert (again.first_seen_at, again.since) == (NOON - 2 * HOUR, NOON - 10 * MINUTE)
     assert again.opening_because == "It is back."
@@ -167,26 +199,26 @@ def test_a_return_keeps_the_first_beginning_and_adds_its_own() -> None:
 @pytest.mark.parametrize(
     ("rule", "marks", "sentence"),
     [
-        (Down(), "...|...|" + "|".join(["xxx"] * 20), "60 of the last 60 probes failed"),
-        (Fallback(), "...|...|" + "|".join(["FFF"] * 20), "60 of the last 60 answers (100%)"),
+        (DownRule(), "...|...|" + "|".join(["xxx"] * 20), "60 of the last 60 probes failed"),
+        (FallbackRule(), "...|...|" + "|".join(["FFF"] * 20), "60 of the last 60 answers (100%)"),
     ],
 )
 def test_a_first_sentence_counts_the_whole_breach(
-    rule: Down | Fallback, marks: str, sentence: str
+    rule: DownRule | FallbackRule, marks: str, sentence: str
 ) -> None:
     assert of_marks(rule, marks).because.startswith(sentence)
 
 
 def test_a_first_sentence_of_ttft_counts_the_whole_breach() -> None:
-    because = slow(Ttft(), HEALTHY * 40 + SLOW * 12).because
+    because = slow(TtftRule(), HEALTHY * 40 + SLOW * 12).because
     assert because.startswith("TTFT is 2200 ms, the median of 12 rounds")
 
 
 @pytest.mark.parametrize(
-    ("rule", "marks"), [(Down(), "xxx|xxx|xxx|xxx"), (Fallback(), "FFF|FFF|FFF|FFF")]
+    ("rule", "marks"), [(DownRule(), "xxx|xxx|xxx|xxx"), (FallbackRule(), "FFF|FFF|FFF|FFF")]
 )
 def test_a_breach_does_not_reach_back_before_the_end_of_the_last_incident(
-    rule: Down | Fallback, marks: str
+    rule: DownRule | FallbackRule, marks: str
 ) -> None:
     seen = window(marked(marks))
     ended = NOON + ROUND + 3 * SECOND
@@ -197,10 +229,10 @@ def test_a_breach_does_not_reach_back_before_the_end_of_the_last_incident(
 # ------------------------------------------------------------ an open incident's own rows
 
 
-def opened(rule: Down | Fallback | Ttft, seen: Window) -> tuple[Incident, Verdict]:
+def opened(rule: DownRule | FallbackRule | TtftRule, seen: Window) -> tuple[Incident, Verdict]:
     """The incident a window opens, and its opening verdict."""
     verdict = rule.judge(seen, None, after(seen))
-    incident, _ = advance(None, verdict, policy=Policy(), now=after(seen))
+    incident, _ = advance(None, verdict, policy=ReminderPolicy(), now=after(seen))
     assert incident is not None
     assert incident.open
     return incident, verdict
@@ -217,42 +249,45 @@ def opened(rule: Down | Fallback | Ttft, seen: Window) -> tuple[Incident, Verdic
 def test_an_open_fallback_is_counted_over_its_own_answers(
     before: str, after_it: str, fired: str, later: str
 ) -> None:
-    incident, verdict = opened(Fallback(), window(marked(before)))
+    incident, verdict = opened(FallbackRule(), window(marked(before)))
     assert verdict.because.startswith(fired)
     seen = window(marked(before + after_it))
-    now = Fallback().judge(seen, incident, after(seen))
-    assert (now.state, now.because[: len(later)]) == (State.BREACH, later)
+    now = FallbackRule().judge(seen, incident, after(seen))
+    assert (now.state, now.because[: len(later)]) == (VerdictState.BREACH, later)
     assert now.since == incident.since
 
 
 def test_an_open_outage_is_counted_over_its_own_probes_and_its_first_failure_stays() -> None:
-    incident, verdict = opened(Down(), window(marked("...|.xx|xxx")))
+    incident, verdict = opened(DownRule(), window(marked("...|.xx|xxx")))
     assert verdict.because.startswith("5 of the last 6 probes failed")
     first = incident.facts["First failure"]
     seen = window(marked("...|.xx|xxx|x"))
-    now = Down().judge(seen, incident, after(seen))
+    now = DownRule().judge(seen, incident, after(seen))
     assert now.because.startswith("6 of the last 6 probes failed")
     assert now.facts["First failure"] == first
     over = window(marked("...|.xx|xxx|x..|..."))
-    ended = Down().judge(over, incident, after(over))
-    assert (ended.state, ended.because) == (State.OK, "None of the last 5 probes failed.")
+    ended = DownRule().judge(over, incident, after(over))
+    assert (ended.state, ended.because) == (VerdictState.OK, "None of the last 5 probes failed.")
     assert ended.value == 0, "it agrees with the sentence"
 
 
 def test_an_open_ttft_is_described_by_its_own_rounds() -> None:
     rounds = HEALTHY * 40 + SLOW * 3
-    incident, verdict = opened(Ttft(), window(timed(rounds)))
+    incident, verdict = opened(TtftRule(), window(timed(rounds)))
     assert "the median of 3 rounds" in verdict.because
     seen = window(timed([*rounds, *SLOW]))
-    assert "the median of 3 rounds" in Ttft().judge(seen, incident, after(seen)).because
+    assert "the median of 3 rounds" in TtftRule().judge(seen, incident, after(seen)).because
     fresh = replace(incident, since=seen.rounds[-2].samples[0].at)
-    assert "the median of 2 rounds" in Ttft().judge(seen, fresh, after(seen)).because
+    assert "the median of 2 rounds" in TtftRule().judge(seen, fresh, after(seen)).because
 
 
 def test_an_incident_from_before_the_upgrade_goes_on() -> None:
     """Its first bad row is not known: it is counted from its opening."""
-    incident, _ = opened(Down(), window(marked("...|.xx|xxx")))
+    incident, _ = opened(DownRule(), window(marked("...|.xx|xxx")))
     older = replace(incident, since=None, first_seen_at=None, opening_because=None)
     seen = window(marked("...|.xx|xxx|x"))
-    now = Down().judge(seen, older, after(seen))
-    assert (now.state, now.because.split(":")[0]) == (State.BREACH, "1 of the last 1 probes failed")
+    now = DownRule().judge(seen, older, after(seen))
+    assert (now.state, now.because.split(":")[0]) == (
+        VerdictState.BREACH,
+        "1 of the last 1 probes failed",
+    )

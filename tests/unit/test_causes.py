@@ -5,30 +5,32 @@ from datetime import timedelta
 import pytest
 
 from monitor.domain import Verdict
-from monitor.rules import Down, Fallback
-from monitor.rules.causes import Event, explained
+from monitor.rules import DownRule, FallbackRule
+from monitor.rules.likely_cause import CauseEvent, explained
 from tests.marks import NOON, after, incident, marked, window
 
 MINUTE = timedelta(minutes=1)
 BEGUN = NOON + 20 * MINUTE
 
 
-def judged(marks: str, *events: Event, open_since: int | None = None) -> Verdict:
+def judged(marks: str, *events: CauseEvent, open_since: int | None = None) -> Verdict:
     """The verdict of `down` on rounds since noon; by an incident open so many minutes."""
     seen = window(marked(marks))
     now = after(seen)
-    standing = None
+    latest_incident = None
     if open_since is not None:
-        standing = incident("down", opened_at=now - open_since * MINUTE)
-    return explained(Down().judge(seen, standing, now), seen, events, standing, now)
+        latest_incident = incident("down", opened_at=now - open_since * MINUTE)
+    return explained(
+        DownRule().judge(seen, latest_incident, now), seen, events, latest_incident, now
+    )
 
 
-def deploy(minutes: int) -> Event:
-    return Event(NOON + minutes * MINUTE, f"version {minutes}")
+def deploy(minutes: int) -> CauseEvent:
+    return CauseEvent(NOON + minutes * MINUTE, f"version {minutes}")
 
 
 @pytest.mark.parametrize(
-    ("events", "told"),
+    ("events", "notified"),
     [
         ([], None),
         ([deploy(-50)], "version -50, at 11:10 UTC"),
@@ -38,10 +40,10 @@ def deploy(minutes: int) -> Event:
     ],
 )
 def test_the_change_nearest_before_a_breach_is_its_likely_cause(
-    events: list[Event], told: str | None
+    events: list[CauseEvent], notified: str | None
 ) -> None:
     verdict = judged("xxx|xxx", *events)
-    assert verdict.facts.get("Likely cause") == told
+    assert verdict.facts.get("Likely cause") == notified
     assert "First failure" in verdict.facts, "what the rule itself says stays"
 
 
@@ -54,7 +56,7 @@ def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None
 
 
 @pytest.mark.parametrize(
-    ("marks", "told"),
+    ("marks", "notified"),
     [
         ("xxx|xx.|rr.", None),
         ("xxx|xx.|rrr", "the service is out of its rate: 3 of 9 probes met a 429"),
@@ -62,13 +64,13 @@ def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None
         ("rrr|" + "---|" * 13 + "xxx|xxx", None),  # they were long ago
     ],
 )
-def test_probes_refused_with_429_are_a_likely_cause(marks: str, told: str | None) -> None:
-    assert judged(marks).facts.get("Likely cause") == told
+def test_probes_refused_with_429_are_a_likely_cause(marks: str, notified: str | None) -> None:
+    assert judged(marks).facts.get("Likely cause") == notified
 
 
 def test_both_are_told() -> None:
-    told = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
-    assert told == (
+    notified = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
+    assert notified == (
         "the service is out of its rate: 3 of 9 probes met a 429; version 2, at 12:02 UTC"
     )
 
@@ -76,6 +78,6 @@ def test_both_are_told() -> None:
 def test_other_facts_come_first() -> None:
     seen = window(marked("FFF|FFF"))
     now = after(seen)
-    verdict = explained(Fallback().judge(seen, None, now), seen, [deploy(1)], None, now)
+    verdict = explained(FallbackRule().judge(seen, None, now), seen, [deploy(1)], None, now)
     assert list(verdict.facts)[-1] == "Likely cause"
     assert len(verdict.facts) == 3

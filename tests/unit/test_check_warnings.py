@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from monitor import identity, pricing
-from monitor.commands import blindness, check, surroundings
+from monitor.cli import check, check_coverage, surroundings
+from monitor.config import Settings, load
 from monitor.rules import RULES
-from monitor.settings import Settings, load
-from monitor.store.outbox import Backlog
+from monitor.storage.outbox import OutboxBacklog
 
 GOOD = """
 [targets.rag]
@@ -48,7 +48,7 @@ def settings(tmp_path: Path, *, target: str = "", rest: str = "", models: str = 
 def said(found: Settings) -> list[str]:
     book = pricing.book(found.file.prices, same=identity.same)
     used = check._used(found, book)
-    lines = (*blindness.warnings(found, used), *check._budget(found, book))
+    lines = (*check_coverage.warnings(found, used), *check._budget(found, book))
     assert all(line.good is None for line in lines)
     return [f"{line.what}: {line.says}" for line in lines]
 
@@ -145,18 +145,26 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("waiting", "good", "says"),
     [
-        (Backlog(0, None, None, None), True, "no message waits for bot"),
-        (Backlog(3, NOW - timedelta(minutes=5), None, None), None,
-         "3 messages wait, the oldest for 5 min: a running worker sends them"),
-        (Backlog(3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack refuses: no_team"),
-         False, "bot has refused everything since 2026-11-22 11:00 UTC (Slack refuses: no_team), "
-         "3 messages wait: correct the settings of Slack, then run `monitor test-alert`"),
+        (OutboxBacklog(0, None, None, None), True, "no message waits for bot"),
+        (
+            OutboxBacklog(3, NOW - timedelta(minutes=5), None, None),
+            None,
+            "3 messages wait, the oldest for 5 min: a running worker sends them",
+        ),
+        (
+            OutboxBacklog(
+                3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack refuses: no_team"
+            ),
+            False,
+            "bot has refused everything since 2026-11-22 11:00 UTC (Slack refuses: no_team), "
+            "3 messages wait: correct the settings of Slack, then run `monitor test-alert`",
+        ),
     ],
-)  # fmt: skip
+)
 def test_messages_that_do_not_arrive_are_named(
-    waiting: Backlog, good: bool | None, says: str
+    waiting: OutboxBacklog, good: bool | None, says: str
 ) -> None:
-    line = blindness.delivery("bot", waiting, now=NOW)
+    line = check_coverage.delivery("bot", waiting, now=NOW)
     assert (line.good, line.says) == (good, says)
 
 
@@ -176,5 +184,5 @@ def test_an_untrusted_source_that_no_answer_has_is_named(
     tmp_path: Path, listed: str, stored: list[str], says: str | None
 ) -> None:
     target = settings(tmp_path, target=f"untrusted = [{listed}]").targets["rag"]
-    found = [line.says for line in blindness.untrusted(target, frozenset(stored))]
+    found = [line.says for line in check_coverage.untrusted(target, frozenset(stored))]
     assert found == ([] if says is None else [says])

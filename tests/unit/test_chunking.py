@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from monitor.dialects import DIALECTS, dialect_of, read
 from monitor.dialects.separation import separated
 from monitor.domain import Dialect, Ending, Framing, Reply
-from monitor.wire.hearing import Hearing
-from monitor.wire.plain_text import TextParser
-from monitor.wire.stamps import Stamps
+from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.stream_reader import StreamReader
+from monitor.probing.text_parser import TextParser
 from tests.cuts import CUTS, cut
 from tests.streams import target, transcript
 
@@ -24,13 +24,13 @@ RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".n
 PLAIN = {"body": {"q": "{query}"}, "framing": "text"}
 
 
-def spoken(dialect: Dialect, framing: Framing, pieces: list[bytes]) -> tuple[Hearing, Reply]:
+def spoken(dialect: Dialect, framing: Framing, pieces: list[bytes]) -> tuple[StreamReader, Reply]:
     """A body in segments, whole, and what is read of it."""
-    hearing = Hearing(dialect, stop_after_chars=None)
+    hearing = StreamReader(dialect, stop_after_chars=None)
     hearing.use(framing)
     for number, piece in enumerate(pieces):
-        hearing.take(piece, Stamps(arrived_ns=number, read=number, doubt_ns=number))
-    hearing.close(Stamps(arrived_ns=len(pieces), read=len(pieces), doubt_ns=len(pieces)))
+        hearing.take(piece, ConnectionTimes(arrived_ns=number, read=number, doubt_ns=number))
+    hearing.close(ConnectionTimes(arrived_ns=len(pieces), read=len(pieces), doubt_ns=len(pieces)))
     events = [(event.name, event.data) for event in hearing.events]
     came = replace(
         transcript(events), events=tuple(hearing.events), heard=tuple(hearing.heard),
@@ -43,7 +43,7 @@ def spoken(dialect: Dialect, framing: Framing, pieces: list[bytes]) -> tuple[Hea
     return hearing, read(dialect, transcript(events))
 
 
-def first_text(hearing: Hearing) -> int | None:
+def first_text(hearing: StreamReader) -> int | None:
     return next((n for n, (text, _) in enumerate(separated(hearing.heard)) if text), None)
 
 
@@ -165,7 +165,7 @@ def test_bytes_that_are_no_utf8_are_replaced_the_same_however_they_are_cut(
 ) -> None:
     def text(pieces: list[bytes]) -> tuple[str, int]:
         parser = TextParser()
-        found = [said for piece in pieces for said in parser.feed(piece)] + parser.close()
+        found = [reported for piece in pieces for reported in parser.feed(piece)] + parser.close()
         assert all(name == "" and data for name, data in found)
         return "".join(data for _, data in found), parser.malformed
 

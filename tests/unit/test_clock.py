@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.wire.clock import Clock
+from monitor.probing.kernel_clock import KernelClock
 
 S, MS, US = 10**9, 10**6, 10**3
 WALL = 1_700_000_000 * S
@@ -33,8 +33,8 @@ def hands() -> Hands:
 
 
 @pytest.fixture
-def clock(hands: Hands) -> Clock:
-    return Clock(hands.monotonic, hands.wall)
+def clock(hands: Hands) -> KernelClock:
+    return KernelClock(hands.monotonic, hands.wall)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def clock(hands: Hands) -> Clock:
     ],
 )
 def test_a_stamp_is_an_instant_of_the_monotonic_clock(
-    clock: Clock, age_ns: int, arrived_ns: int | None
+    clock: KernelClock, age_ns: int, arrived_ns: int | None
 ) -> None:
     assert clock.arrival(WALL + 100 * S - age_ns, 100 * S) == arrived_ns
     assert clock.steps == (arrived_ns is None)
@@ -60,7 +60,7 @@ def test_a_stamp_is_an_instant_of_the_monotonic_clock(
     ("moved_ns", "steps"), [(0, 0), (500 * US, 0), (500 * US + 1, 1), (-3600 * S, 1)]
 )
 def test_an_offset_that_moved_is_a_step(
-    hands: Hands, clock: Clock, moved_ns: int, steps: int
+    hands: Hands, clock: KernelClock, moved_ns: int, steps: int
 ) -> None:
     hands.ahead_ns += moved_ns
     clock.compare()
@@ -70,7 +70,7 @@ def test_an_offset_that_moved_is_a_step(
     assert clock.arrival(WALL + moved_ns + 100 * S, 100 * S) == 100 * S
 
 
-def test_readings_torn_apart_by_the_scheduler_say_nothing(hands: Hands, clock: Clock) -> None:
+def test_readings_torn_apart_by_the_scheduler_say_nothing(hands: Hands, clock: KernelClock) -> None:
     hands.torn_ns = 30 * MS
     clock.compare()
     assert clock.steps == 0

@@ -2,9 +2,9 @@
 
 import pytest
 
-from monitor.domain import ClaimKind, Evidence, Identity, Who
-from monitor.identity.combining import combined
-from monitor.identity.looks import Looks
+from monitor.domain import ClaimKind, Evidence, Identity, IdentityJudgement
+from monitor.identity.combination import combined
+from monitor.identity.fingerprint.match import StyleMatch
 
 E, F, D, C, U = (Identity.EXPECTED, Identity.FALLBACK, Identity.DISPUTED, Identity.CHANGED,
                  Identity.UNKNOWN)  # fmt: skip
@@ -12,22 +12,24 @@ LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
 MODEL = {E: LLAMA, F: HAIKU, D: LLAMA, C: None, U: None}
 
 
-def told(identity: Identity, kind: ClaimKind = ClaimKind.SIBLING, nats: float = 5.0) -> Who:
+def told(
+    identity: Identity, kind: ClaimKind = ClaimKind.SIBLING, log_odds: float = 5.0
+) -> IdentityJudgement:
     sign = {E: -1, F: 1}.get(identity, 0)
-    word = Evidence(kind, str(MODEL[identity]), sign * nats, "model_used")
-    return Who(identity, MODEL[identity], 0.9, (word,) if sign else (), "It says so.")
+    word = Evidence(kind, str(MODEL[identity]), sign * log_odds, "model_used")
+    return IdentityJudgement(identity, MODEL[identity], 0.9, (word,) if sign else (), "It says so.")
 
 
-def seen(identity: Identity, nats: float = 3.0) -> Looks:
+def seen(identity: Identity, log_odds: float = 3.0) -> StyleMatch:
     sign = {E: -1, F: 1}.get(identity, 0)
-    look = Evidence(ClaimKind.TEXT, str(MODEL[identity]), sign * nats, "hi: wording")
+    look = Evidence(ClaimKind.TEXT, str(MODEL[identity]), sign * log_odds, "hi: wording")
     against = (HAIKU,) if identity is E else ()
-    return Looks(identity, MODEL[identity], 0.95, (look,) if sign else (), "By its looks so.",
+    return StyleMatch(identity, MODEL[identity], 0.95, (look,) if sign else (), "By its looks so.",
                  established=identity in (F, C), against=against)  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("disclosed", "looks", "identity", "model"),
+    ("disclosed", "style_match", "identity", "model"),
     [
         (U, E, E, LLAMA),
         (U, F, F, HAIKU),
@@ -48,9 +50,9 @@ def seen(identity: Identity, nats: float = 3.0) -> Looks:
     ],
 )
 def test_both_in_one(
-    disclosed: Identity, looks: Identity, identity: Identity, model: str | None
+    disclosed: Identity, style_match: Identity, identity: Identity, model: str | None
 ) -> None:
-    who = combined(told(disclosed), seen(looks))
+    who = combined(told(disclosed), seen(style_match))
     assert (who.identity, who.model) == (identity, model)
 
 
@@ -70,21 +72,21 @@ def test_a_receipt_is_never_disputed() -> None:
 
 
 def test_a_weakly_named_fallback_is_disputed_by_answers_clearly_not_its_own() -> None:
-    who = combined(told(F, ClaimKind.FIELD, 4.0), seen(E, nats=4.5))
+    who = combined(told(F, ClaimKind.FIELD, 4.0), seen(E, log_odds=4.5))
     assert who.identity is D
 
 
 def test_another_fallback_by_looks_than_by_name_is_disputed() -> None:
-    other = Looks(F, "openai/gpt-4o", 0.95, (), "By its looks gpt-4o.", established=True)
+    other = StyleMatch(F, "openai/gpt-4o", 0.95, (), "By its looks gpt-4o.", established=True)
     assert combined(told(F), other).identity is D
 
 
 def test_an_answer_that_calls_itself_another_model_is_not_taken_for_the_expected_one() -> None:
     own = Evidence(ClaimKind.SELF, "claude", 1.0, "text: I'm Claude")
-    who = combined(Who(U, None, 0.0, (own,), "Only the text says."), seen(E))
+    who = combined(IdentityJudgement(U, None, 0.0, (own,), "Only the text says."), seen(E))
     assert (who.identity, who.model) == (U, None)
 
 
 def test_why_nothing_is_known_by_looks_is_said() -> None:
-    silent = Looks(U, None, 0.0, reason="By its looks: the baseline has 3 of 25 answers.")
+    silent = StyleMatch(U, None, 0.0, reason="By its looks: the baseline has 3 of 25 answers.")
     assert "3 of 25" in combined(told(U), silent).reason

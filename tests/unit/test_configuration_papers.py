@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from monitor.settings import Environment
-from monitor.settings.faults import known_keys
-from monitor.settings.schema import File
+from monitor.config import Environment
+from monitor.config.config_errors import known_keys
+from monitor.config.file_schema import ConfigFile
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 SECTIONS = {
@@ -37,7 +37,13 @@ def test_every_key_has_a_row_and_every_row_a_key() -> None:
         named = {name for where, name in found if where == heading}
         assert named == set(known_keys(path)) - (TABLES if path == ("targets", "rag") else set())
     elsewhere = {name for where, name in found if where == "Other sections"}
-    sections = set(File.model_fields) - {"targets", "rules", "prices", "tokenizers", "maintenance"}
+    sections = set(ConfigFile.model_fields) - {
+        "targets",
+        "rules",
+        "prices",
+        "tokenizers",
+        "maintenance",
+    }
     keys = {f"{section}.{key}" for section in sections for key in known_keys([section])}
     assert elsewhere - APART == keys
     assert elsewhere >= APART

@@ -7,13 +7,23 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
-from monitor.pricing import Price, Rates, Tier, Tokens, book, cost, exact, priced, tokens
+from monitor.pricing import (
+    Price,
+    PriceRates,
+    PriceTier,
+    TokenUse,
+    book,
+    cost,
+    exact,
+    priced,
+    tokens,
+)
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIZED = Query(id="hi", text="Hi", prompt_tokens=1000)
 UNSIZED = Query(id="kbli", text="KBLI?")
 TARGET = Target(name="t", url="http://t", dialect="d", queries=(SIZED, UNSIZED))
-DOLLAR = Price(model="acme/one", source="s", rates=Rates(input=Decimal(1), output=Decimal(10)))
+DOLLAR = Price(model="acme/one", source="s", rates=PriceRates(input=Decimal(1), output=Decimal(10)))
 UNREPORTED = Usage()
 TEN_LETTERS = "abcdefghij"  # 2.5, so 3 tokens at four characters each
 
@@ -211,8 +221,10 @@ def test_a_price_per_request_is_added_once() -> None:
 
 @pytest.mark.parametrize(("prompt", "usd"), [(100_000, "0.1"), (100_001, "0.200002")])
 def test_a_tier_prices_the_whole_request(prompt: int, usd: str) -> None:
-    dearer = Tier(min_prompt_tokens=100_001, rates=Rates(input=Decimal(2), output=Decimal(20)))
-    found = cost(Tokens(prompt=prompt, answer=0), replace(DOLLAR, tiers=(dearer,)))
+    dearer = PriceTier(
+        min_prompt_tokens=100_001, rates=PriceRates(input=Decimal(2), output=Decimal(20))
+    )
+    found = cost(TokenUse(prompt=prompt, answer=0), replace(DOLLAR, tiers=(dearer,)))
     assert told(found) == (usd, "reported")
 
 
@@ -242,9 +254,9 @@ def test_a_begun_token_counts_whole(characters: int, divisor: str, answer: int) 
 
 def test_three_hundred_thousand_probes_at_seven_millionths_sum_to_the_last_digit() -> None:
     sample = Price(
-        model="llama", source="s", rates=Rates(input=Decimal("0.20"), output=Decimal("0.20"))
+        model="llama", source="s", rates=PriceRates(input=Decimal("0.20"), output=Decimal("0.20"))
     )
-    one = cost(Tokens(prompt=27, answer=8), sample)  # 35 tokens
+    one = cost(TokenUse(prompt=27, answer=8), sample)  # 35 tokens
     assert isinstance(one, Cost)
     assert one.usd == Decimal("0.000007")
     assert sum([one.usd] * 300_000) == Decimal("2.1")
@@ -274,7 +286,7 @@ def test_money_is_rounded_to_twelve_places_or_refused(usd: str, stored: str | No
 
 def test_a_cost_no_column_holds_is_no_cost() -> None:
     dear = Price(
-        model="gold", source="s", rates=Rates(input=Decimal(99_999_999), output=Decimal(1))
+        model="gold", source="s", rates=PriceRates(input=Decimal(99_999_999), output=Decimal(1))
     )
-    found = cost(Tokens(prompt=900_000_000, answer=1), dear)
+    found = cost(TokenUse(prompt=900_000_000, answer=1), dear)
     assert isinstance(found, Unpriced)

@@ -61,8 +61,8 @@ def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_o
 def test_a_range_says_between_which_models_and_shows_its_rates() -> None:
     cost = found()
     assert isinstance(cost, CostRange)
-    why = "no one can tell which model answered"
-    assert cost.reason == f"{why}: priced as a range, from {SCOUT} to {HAIKU}"
+    reason = "no one can tell which model answered"
+    assert cost.reason == f"{reason}: priced as a range, from {SCOUT} to {HAIKU}"
     assert cost.rates == {
         "low_input": "0.20", "low_output": "0.20", "low_model": SCOUT, "low_source": "monitor.toml",
         "high_input": "1", "high_output": "5", "high_model": HAIKU, "high_source": "monitor.toml",
@@ -177,4 +177,4 @@ def test_money_is_formatted_in_one_place_only() -> None:
     private = re.compile(r"\$\{[^{}]*:[^{}]*f\}")  # `${usd:.4f}`
     sources = Path(monitor.__file__).parent.rglob("*.py")
     found = [path.name for path in sources if private.search(path.read_text(encoding="utf-8"))]
-    assert found == ["money.py"]
+    assert found == ["money_text.py"]

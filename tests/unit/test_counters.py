@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.counters import BadTokenizer, counter
+from monitor.tokenizers import BadTokenizer, counter
 
 PIECES = [bytes([byte]) for byte in range(256)] + [b"he", b"ll", b"hell", b"hello", b" w", b"12"]
 
@@ -48,7 +48,7 @@ def test_mistrals_file_brings_its_own_pattern_and_more_than_is_used(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "reason"),
     [
         (None, "No such file"),
         ("", "it is empty"),
@@ -58,12 +58,12 @@ def test_mistrals_file_brings_its_own_pattern_and_more_than_is_used(tmp_path: Pa
     ],
 )
 def test_what_is_no_tokenizer_is_refused_with_a_reason(
-    tmp_path: Path, content: str | None, why: str
+    tmp_path: Path, content: str | None, reason: str
 ) -> None:
     file = tmp_path / "tokenizer.model"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(BadTokenizer, match=why):
+    with pytest.raises(BadTokenizer, match=reason):
         counter(str(file))
 
 

@@ -6,23 +6,23 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import AccountState, Reading
-from monitor.jobs.crediting import day_spend
+from monitor.domain import AccountReading, AccountState
+from monitor.worker.credit import day_spend
 from tests.marks import NOON
 
 HOUR = timedelta(hours=1)
 
 
-def spend(said: Sequence[tuple[float, str]]) -> Decimal | None:
-    """`said`: hours before noon, and what was spent since that UTC midnight."""
-    spent = [(NOON - hours * HOUR, Decimal(usd)) for hours, usd in said]
-    reading = Reading(provider="openrouter", at=spent[-1][0], state=AccountState.OK,
+def spend(reported: Sequence[tuple[float, str]]) -> Decimal | None:
+    """`reported`: hours before noon, and what was spent since that UTC midnight."""
+    spent = [(NOON - hours * HOUR, Decimal(usd)) for hours, usd in reported]
+    reading = AccountReading(provider="openrouter", at=spent[-1][0], state=AccountState.OK,
                       spent_today_usd=spent[-1][1])  # fmt: skip
     return day_spend(spent, reading, NOON)
 
 
 @pytest.mark.parametrize(
-    ("said", "usd"),
+    ("reported", "usd"),
     [
         ([(25, "1.00"), (13, "4.00"), (0.1, "0.50")], "3.50"),  # 3 of yesterday and today's
         ([(24, "1.00"), (13, "4.00"), (0.1, "0.50")], "3.50"),  # the first counts from there on
@@ -31,9 +31,9 @@ def spend(said: Sequence[tuple[float, str]]) -> Decimal | None:
     ],
 )
 def test_a_days_spend_is_that_of_the_last_24_hours_else_todays_rate(
-    said: list[tuple[float, str]], usd: str
+    reported: list[tuple[float, str]], usd: str
 ) -> None:
-    assert spend(said) == Decimal(usd)
+    assert spend(reported) == Decimal(usd)
 
 
 def test_a_day_just_begun_tells_nothing() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from monitor.dialects import dialect_of, read
 from monitor.dialects.expressions import compiled
-from monitor.dialects.fields import parsed
-from monitor.domain import Ending, Finish, Outcome, Reply, Sources
-from monitor.measure import outcome
+from monitor.dialects.json_fields import parsed
+from monitor.domain import Ending, Finish, Outcome, Reply, RetrievedSources
+from monitor.probing.timing import outcome
 from tests.streams import target, transcript
 
 ASKS = {"path": "/ask", "query": {"q": "{query}"}}
@@ -35,32 +35,32 @@ def refused(options: Mapping[str, Any]) -> list[str]:
 
 
 def test_of_cumulative_text_what_is_new_counts() -> None:
-    said = reply(SO_FAR, '{"a":"Hi"}', '{"a":"Hi"}', '{"a":""}', '{"a":"Hi there"}', '{"d":1}')
-    assert [piece.text for piece in said.pieces] == ["Hi", " there"]
-    assert (said.text, said.ended, said.faults) == ("Hi there", True, ())
+    reported = reply(SO_FAR, '{"a":"Hi"}', '{"a":"Hi"}', '{"a":""}', '{"a":"Hi there"}', '{"d":1}')
+    assert [piece.text for piece in reported.pieces] == ["Hi", " there"]
+    assert (reported.text, reported.ended, reported.faults) == ("Hi there", True, ())
 
 
 def test_a_text_that_does_not_continue_takes_the_place_of_what_came_before() -> None:
-    said = reply(SO_FAR, '{"a":"Hi"}', '{"a":"Good day"}', '{"a":"Good day to you"}', '{"d":1}')
-    assert said.text == "Good day to you"
-    assert [(p.text, p.replaced, p.read) for p in said.pieces] == [
+    reported = reply(SO_FAR, '{"a":"Hi"}', '{"a":"Good day"}', '{"a":"Good day to you"}', '{"d":1}')
+    assert reported.text == "Good day to you"
+    assert [(p.text, p.replaced, p.read) for p in reported.pieces] == [
         ("Hi", True, 0),  # the first token came here
         ("Good day", False, 1),
         (" to you", False, 2),
     ]
-    assert said.faults == ("text that does not continue the text before it: 1",)
+    assert reported.faults == ("text that does not continue the text before it: 1",)
 
 
 def test_thoughts_of_a_text_that_begins_again_are_thoughts_again() -> None:
-    said = reply(SO_FAR, '{"a":"<think>x</think>Hi"}', '{"a":"<think>y</think>Ho"}', '{"d":1}')
-    assert said.text == "Ho"
-    assert [piece.reasoning for piece in said.final_pieces] == ["y"]
+    reported = reply(SO_FAR, '{"a":"<think>x</think>Hi"}', '{"a":"<think>y</think>Ho"}', '{"d":1}')
+    assert reported.text == "Ho"
+    assert [piece.reasoning for piece in reported.final_pieces] == ["y"]
 
 
 def test_cumulative_words_that_are_no_json_are_not_malformed() -> None:
     options = SO_FAR | {"text": "_event == 'say' && _data", "done": "_event == 'end'"}
-    said = reply(options, ("say", "Hi"), ("say", "Hi"), ("say", "Hi there"), ("end", ""))
-    assert (said.text, said.malformed) == ("Hi there", 0)
+    reported = reply(options, ("say", "Hi"), ("say", "Hi"), ("say", "Hi there"), ("end", ""))
+    assert (reported.text, reported.malformed) == ("Hi there", 0)
 
 
 RULES = ASKS | {
@@ -78,7 +78,7 @@ RULES = ASKS | {
 
 
 def test_the_first_rule_that_fits_reads_the_event() -> None:
-    said = reply(
+    reported = reply(
         RULES,
         '{"type":"status","fallback":"not the answer","model":"m-2"}',
         '{"type":"thought","v":"hm","fallback":"no"}',
@@ -87,23 +87,23 @@ def test_the_first_rule_that_fits_reads_the_event() -> None:
         '{"type":"again","v":"Hi there!"}',
         '{"type":"bye","v":"length","docs":[{"score":0.5}],"fallback":"no"}',
     )
-    assert (said.text, said.ended, said.finish) == ("Hi there!", True, Finish.LENGTH)
-    assert "".join(piece.reasoning for piece in said.pieces) == "hm"
-    assert [claim.value for claim in said.claims] == ["m-2"]
-    assert said.usage.answer_tokens == 2
-    assert said.sources == Sources(1, 0.5)
+    assert (reported.text, reported.ended, reported.finish) == ("Hi there!", True, Finish.LENGTH)
+    assert "".join(piece.reasoning for piece in reported.pieces) == "hm"
+    assert [claim.value for claim in reported.claims] == ["m-2"]
+    assert reported.usage.answer_tokens == 2
+    assert reported.sources == RetrievedSources(1, 0.5)
 
 
 def test_an_end_beside_the_rules_holds_in_every_event() -> None:
     options = RULES | {"rules": [{"text": "v"}]}  # without `when`: every event
-    said = reply(options, '{"v":"Hi","fallback":"no"}', "[DONE]")
-    assert (said.text, said.ended) == ("Hi", True)
+    reported = reply(options, '{"v":"Hi","fallback":"no"}', "[DONE]")
+    assert (reported.text, reported.ended) == ("Hi", True)
 
 
 def test_text_and_end_may_stand_in_rules_alone() -> None:
     rules = [{"when": "t", "text": "t"}, {"when": "e", "done": "e"}]
-    said = reply(ASKS | {"rules": rules}, '{"t":"Hi"}', '{"e":true}')
-    assert (said.text, said.ended) == ("Hi", True)
+    reported = reply(ASKS | {"rules": rules}, '{"t":"Hi"}', '{"e":true}')
+    assert (reported.text, reported.ended) == ("Hi", True)
 
 
 LINES = ASKS | {
@@ -116,10 +116,10 @@ LINES = ASKS | {
 
 
 def test_a_prefix_is_cut_off_and_lines_of_other_kinds_are_not_malformed() -> None:
-    said = reply(LINES, "f:{}", '0:"Hel"', "whatever", '0:"lo"', '0:{"not":"text"}',
+    reported = reply(LINES, "f:{}", '0:"Hel"', "whatever", '0:"lo"', '0:{"not":"text"}',
                  'd:{"usage":{"n":2}}')  # fmt: skip
-    assert (said.text, said.ended, said.malformed) == ("Hello", True, 0)
-    assert said.usage.answer_tokens == 2
+    assert (reported.text, reported.ended, reported.malformed) == ("Hello", True, 0)
+    assert reported.usage.answer_tokens == 2
 
 
 def test_a_prefix_line_that_cannot_be_read_is_malformed() -> None:
@@ -134,8 +134,8 @@ def test_the_longest_prefix_is_cut_off() -> None:
 def test_json_inside_a_text_is_read_and_what_is_none_is_nothing() -> None:
     options = ASKS | {"text": "from_json(from_json(v).w).x", "done": "from_json(v)"}
     inner = json.dumps({"w": json.dumps({"x": "Hi"})})
-    said = reply(options, json.dumps({"v": inner}))
-    assert (said.text, said.ended) == ("Hi", True)
+    reported = reply(options, json.dumps({"v": inner}))
+    assert (reported.text, reported.ended) == ("Hi", True)
     for wrong in ('{"v":"{"}', '{"v":7}', '{"v":null}', json.dumps({"v": "[" * 300_000})):
         assert (reply(options, wrong).text, reply(options, wrong).ended) == ("", False)
 
@@ -246,12 +246,12 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
 
 def test_the_described_lines_are_read_as_described() -> None:
     [text] = [example for example in EXAMPLES if "[targets.prefixed]" in example]
-    said = reply(
+    reported = reply(
         tomllib.loads(text)["targets"]["prefixed"]["options"],
         '8:[{"type":"sources","data":{"nodes":[{"score":0.8},{"score":0.5}]}}]',
         '0:"Hel"',
         '0:"lo"',
         'd:{"finishReason":"stop"}',
     )
-    assert (said.text, said.ended, said.finish) == ("Hello", True, Finish.STOP)
-    assert said.sources == Sources(2, 0.8)
+    assert (reported.text, reported.ended, reported.finish) == ("Hello", True, Finish.STOP)
+    assert reported.sources == RetrievedSources(2, 0.8)

@@ -6,19 +6,19 @@ from statistics import mean
 
 import pytest
 
-from monitor.demo.blocking import chat
-from monitor.demo.play import Caches
-from monitor.demo.script import Asked, Says, Wait, script
-from monitor.demo.situations import COURSES, Situation, Speaker
-from monitor.demo.voices import answer, sources
+from monitor.simulator.answer_plan import AnswerRequest, BlockKind, WaitKind, script
+from monitor.simulator.canned_answers import answer, sources
+from monitor.simulator.chat_endpoint import chat
+from monitor.simulator.service_state import ServiceCaches
+from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
 
 LIVE = ("Hi", "KBLI?", "Hello there")
 IDENTITY = "Who are you? Which AI model are you?"
-STATES = Situation
+STATES = ServiceSituation
 
 
 def asked(query, seed, **more):
-    return Asked(query=query, draw=Random(seed), candour={}, **more)
+    return AnswerRequest(query=query, draw=Random(seed), candour={}, **more)
 
 
 def first_text_ms(situation, query, **more):
@@ -30,7 +30,7 @@ def silence_s(situation, one):
     silence = 0.0
     for beat in script(COURSES[situation], one):
         silence += beat.after_s
-        if beat.says is Says.TEXT:
+        if beat.says is BlockKind.TEXT:
             break
     return silence
 
@@ -67,15 +67,15 @@ def test_a_round_means_1001_ms_when_healthy_and_2197_ms_under_the_fallback():
 def test_a_hang_is_waited_out_in_real_time_whatever_the_pace():
     beats = list(script(COURSES[STATES.HANG], asked("Hi", 1)))
     hang = next(beat for beat in beats if beat.after_s > 1)
-    assert (hang.wait, hang.says) == (Wait.HANG, Says.KEEPALIVE)
+    assert (hang.wait, hang.says) == (WaitKind.HANG, BlockKind.KEEPALIVE)
     assert hang.after_s > 1800
 
 
 def test_a_keepalive_precedes_a_text_only_after_more_than_fifteen_silent_seconds():
     for situation in (STATES.THROTTLED, STATES.STALL):
         beats = list(script(COURSES[situation], asked("KBLI?", 1)))
-        early = [b for b, after in pairwise(beats) if after.says is Says.TEXT]
-        waited = [beat.after_s for beat in early if beat.says is Says.KEEPALIVE]
+        early = [b for b, after in pairwise(beats) if after.says is BlockKind.TEXT]
+        waited = [beat.after_s for beat in early if beat.says is BlockKind.KEEPALIVE]
         assert len(waited) == (situation is STATES.STALL)
         assert all(18 < silence < 18.1 for silence in waited)
 
@@ -86,7 +86,7 @@ def test_a_known_user_waits_for_the_third_ping():
 
 
 def test_a_cold_process_loses_time_once():
-    caches = Caches()
+    caches = ServiceCaches()
     assert caches.lost_s("KBLI?") == 0
     caches.restart()
     lost = [caches.lost_s(query) for query in ("KBLI?", "KBLI?", "Hello there", "Hi")]
@@ -95,7 +95,8 @@ def test_a_cold_process_loses_time_once():
 
 @pytest.mark.parametrize("query", [*LIVE, IDENTITY, "Explain in your own words what a guide is."])
 @pytest.mark.parametrize(
-    ("speaker", "chunk_characters"), [(Speaker.LLAMA, (3.6, 5)), (Speaker.HAIKU, (6, 10))]
+    ("speaker", "chunk_characters"),
+    [(SimulatedModel.LLAMA, (3.6, 5)), (SimulatedModel.HAIKU, (6, 10))],
 )
 def test_each_voice_has_many_answers_in_chunks_of_its_own_size(query, speaker, chunk_characters):
     answers = [answer(speaker, query, draw=Random(seed), candour={}) for seed in range(60)]
@@ -110,26 +111,29 @@ def test_the_expected_model_is_the_longer_and_more_decorated_one(query):
     def texts(speaker):
         return ["".join(answer(speaker, query, draw=Random(s), candour={})) for s in range(40)]
 
-    llama, haiku = texts(Speaker.LLAMA), texts(Speaker.HAIKU)
+    llama, haiku = texts(SimulatedModel.LLAMA), texts(SimulatedModel.HAIKU)
     assert mean(map(len, llama)) > 1.5 * mean(map(len, haiku))
     assert all("**" in text for text in llama)
     assert not any("**" in text or "#" in text for text in haiku)
 
 
 @pytest.mark.parametrize(
-    ("speaker", "words"),
-    [(Speaker.LLAMA, "I'm Llama, a large"), (Speaker.HAIKU, "I'm Claude, an AI created by")],
+    ("speaker", "text"),
+    [
+        (SimulatedModel.LLAMA, "I'm Llama, a large"),
+        (SimulatedModel.HAIKU, "I'm Claude, an AI created by"),
+    ],
 )
-def test_candour_is_the_share_of_identity_answers_that_name_the_model(speaker, words):
-    said = [
+def test_candour_is_the_share_of_identity_answers_that_name_the_model(speaker, text):
+    reported = [
         "".join(answer(speaker, IDENTITY, draw=Random(seed), candour={speaker: 0.25}))
         for seed in range(200)
     ]
-    assert 30 <= sum(text.startswith(words) for text in said) <= 70
+    assert 30 <= sum(text_.startswith(text) for text_ in reported) <= 70
 
 
 def test_candour_concerns_direct_questions_only():
-    chunks = answer(Speaker.HAIKU, "Hi", draw=Random(1), candour={Speaker.HAIKU: 1.0})
+    chunks = answer(SimulatedModel.HAIKU, "Hi", draw=Random(1), candour={SimulatedModel.HAIKU: 1.0})
     assert "Claude" not in "".join(chunks)
 
 

@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.demo.acts import ACTS
+from monitor.demo.act_summary import ActSummary, act_summaries
 from monitor.demo.narration import missed
-from monitor.demo.tally import Line, lines
+from monitor.demo.scenario import ACTS
 
 NOON = datetime(2025, 11, 6, 12, tzinfo=UTC)
 
@@ -23,10 +23,10 @@ def test_a_probe_belongs_to_the_act_it_was_started_in():
         (at(10), 1100.0, "expected", Decimal("0.002")),
         (at(20), None, "unknown", None),
     ]
-    assert lines(begun, rows) == [
-        Line("healthy", 2, 1000.0, Counter(expected=2), Decimal("0.0015")),
-        Line("key rejected", 2, 2000.0, Counter(fallback=1, unknown=1), Decimal("0.003")),
-        Line("key replaced", 0, None, Counter(), None),
+    assert act_summaries(begun, rows) == [
+        ActSummary("healthy", 2, 1000.0, Counter(expected=2), Decimal("0.0015")),
+        ActSummary("key rejected", 2, 2000.0, Counter(fallback=1, unknown=1), Decimal("0.003")),
+        ActSummary("key replaced", 0, None, Counter(), None),
     ]
 
 

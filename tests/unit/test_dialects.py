@@ -10,9 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.dialects import DIALECTS, dialect_of, heard, read
-from monitor.domain import Claim, ClaimKind, Event, Framing, Reply, Sources, Usage
-from monitor.scrub import storable
+from monitor.dialects import DIALECTS, dialect_of, parse_event, read
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Framing,
+    Reply,
+    RetrievedSources,
+    StreamEvent,
+    Usage,
+)
+from monitor.redaction import storable
 from tests.streams import CUSTOM, split, target, transcript
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
@@ -94,8 +102,8 @@ def test_nothing_heard_is_no_end() -> None:
 
 
 def test_error_text_is_one_harmless_line() -> None:
-    said = json.dumps({"error": "\x1b[31mbad\x00\n\u202enews" + "!" * 5000, "done": True})
-    error = read(dialect_of(target("bali_zero")), transcript([("", said)])).error
+    reported = json.dumps({"error": "\x1b[31mbad\x00\n\u202enews" + "!" * 5000, "done": True})
+    error = read(dialect_of(target("bali_zero")), transcript([("", reported)])).error
     assert error is not None
     assert error.startswith("bad news!!")
     assert len(error) == 2000
@@ -192,11 +200,11 @@ def test_head_cost_of_zero_is_not_a_cost() -> None:
 @pytest.mark.parametrize("name", [name for name in DIALECTS if name != "custom"])
 def test_unknown_events_and_keys_are_skipped(name: str) -> None:
     dialect = dialect_of(target(name))
-    said = heard(
-        dialect, Event(0, '{"type":"tomorrow","delta":7,"choices":{},"message":[]}', "new")
+    reported = parse_event(
+        dialect, StreamEvent(0, '{"type":"tomorrow","delta":7,"choices":{},"message":[]}', "new")
     )
-    assert not said.malformed
-    assert (said.text, said.end, said.error) == ("", False, None)
+    assert not reported.malformed
+    assert (reported.text, reported.end, reported.error) == ("", False, None)
 
 
 NAMES = """
@@ -270,14 +278,16 @@ def test_custom_expression_that_does_not_fit_an_event_finds_nothing() -> None:
 
 def test_many_sources_and_many_deltas_take_time_in_proportion() -> None:
     lines = [("", 'h:{"score":0.5}')] * 20_000
-    assert read(dialect_of(target("vercel_ai")), transcript(lines)).sources == Sources(20_000, 0.5)
+    assert read(dialect_of(target("vercel_ai")), transcript(lines)).sources == RetrievedSources(
+        20_000, 0.5
+    )
     chunk = '[{"type":"AIMessageChunk","id":"1","content":"0123456789"},{}]'
     whole = read(dialect_of(target("langgraph")), transcript([("messages", chunk)] * 20_000))
     assert len(whole.text) == 200_000
 
 
 @pytest.mark.parametrize(
-    ("type_", "said"),
+    ("type_", "reported"),
     [
         ("text-delta", {"textDelta": "Hi"}),
         ("text-delta", {"text": "Hi"}),
@@ -285,9 +295,9 @@ def test_many_sources_and_many_deltas_take_time_in_proportion() -> None:
     ],
 )
 def test_routes_of_the_vercel_ai_sdk_may_send_their_full_stream(
-    type_: str, said: dict[str, str]
+    type_: str, reported: dict[str, str]
 ) -> None:
-    event = json.dumps({"type": type_, **said})
+    event = json.dumps({"type": type_, **reported})
     assert read(dialect_of(target("vercel_ai")), transcript([("", event)])).text == "Hi"
 
 

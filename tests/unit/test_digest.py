@@ -8,10 +8,18 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor import digest
-from monitor.digest import Day, Figures, Latency, Own, Saving, Served, Told
-from monitor.domain import Identity, Notice, Status
-from monitor.messages import render
+from monitor.domain import Identity, Notice, NoticeStatus
+from monitor.incidents import digest
+from monitor.incidents.digest import (
+    DigestAnswers,
+    DigestDay,
+    DigestFigures,
+    DigestIncident,
+    DigestLatency,
+    DigestMonitor,
+    DigestSaving,
+)
+from monitor.notifications.slack.render import render
 from tests.facts import HAIKU, LLAMA
 
 ROME = ZoneInfo("Europe/Rome")
@@ -19,29 +27,55 @@ NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 TODAY = date(2026, 11, 23)
 YESTERDAY = TODAY - timedelta(days=1)
 
-WELL = Figures(
-    latencies=[Latency(target="rag", rounds=288, probes=864, over=12, mean_ms=843, p95_ms=1410)],
-    served=[Served(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=836),
-            Served(target="rag", model=HAIKU, identity=Identity.FALLBACK, answers=28)],
-    yesterday=Day(day=YESTERDAY, total_usd=Decimal("0.41"), probes_usd=Decimal("0.05"),
-                  traffic_usd=Decimal("0.36"), account_usd=None, at_least=False),
-    today=Day(day=TODAY, total_usd=Decimal("0.12"), probes_usd=Decimal("0.02"),
-              traffic_usd=Decimal("0.1"), account_usd=Decimal("0.11"), at_least=True),
-    saving=Saving(probes_usd=Decimal("0.0123"), traffic_usd=Decimal("1.1")),
+WELL = DigestFigures(
+    latencies=[
+        DigestLatency(target="rag", rounds=288, probes=864, over=12, mean_ms=843, p95_ms=1410)
+    ],
+    served=[
+        DigestAnswers(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=836),
+        DigestAnswers(target="rag", model=HAIKU, identity=Identity.FALLBACK, answers=28),
+    ],
+    yesterday=DigestDay(
+        day=YESTERDAY,
+        total_usd=Decimal("0.41"),
+        probes_usd=Decimal("0.05"),
+        traffic_usd=Decimal("0.36"),
+        account_usd=None,
+        at_least=False,
+    ),
+    today=DigestDay(
+        day=TODAY,
+        total_usd=Decimal("0.12"),
+        probes_usd=Decimal("0.02"),
+        traffic_usd=Decimal("0.1"),
+        account_usd=Decimal("0.11"),
+        at_least=True,
+    ),
+    saving=DigestSaving(probes_usd=Decimal("0.0123"), traffic_usd=Decimal("1.1")),
     incidents=[],
-    own=Own(probes=864, degraded=9, rounds_expected=288, rounds_missed=2,
-            budget_used_usd=Decimal("0.02"), waiting=1, lost=0, broken_why=None),
-    limit_ms=1200.0, limit_usd=Decimal(2), budget_usd=Decimal("0.5"),
-)  # fmt: skip
+    own=DigestMonitor(
+        probes=864,
+        degraded=9,
+        rounds_expected=288,
+        rounds_missed=2,
+        budget_used_usd=Decimal("0.02"),
+        waiting=1,
+        lost=0,
+        broken_why=None,
+    ),
+    limit_ms=1200.0,
+    limit_usd=Decimal(2),
+    budget_usd=Decimal("0.5"),
+)
 
 
 def told(**changes: object) -> Notice:
     return digest.notice(TODAY, replace(WELL, **changes), at=NINE)  # type: ignore[arg-type]
 
 
-def incident(number: int, opened_h: float, resolved_h: float | None = None) -> Told:
+def incident(number: int, opened_h: float, resolved_h: float | None = None) -> DigestIncident:
     """Hours before the digest."""
-    return Told(
+    return DigestIncident(
         number=number, rule="ttft", scope="rag", opened_at=NINE - timedelta(hours=opened_h),
         resolved_at=None if resolved_h is None else NINE - timedelta(hours=resolved_h),
     )  # fmt: skip
@@ -102,7 +136,7 @@ def test_the_first_line_tells_all_that_has_a_limit() -> None:
 
 def test_the_facts_of_an_ordinary_day() -> None:
     notice = told()
-    assert notice.status is Status.NOTICE
+    assert notice.status is NoticeStatus.NOTICE
     assert notice.number is None
     assert dict(notice.facts) == {
         "TTFT": "mean of 288 rounds 843 ms of 1,200 ms, p95 1,410 ms, 12 of 864 probes over",
@@ -122,9 +156,9 @@ def test_the_facts_of_an_ordinary_day() -> None:
 
 def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
     notice = told(served=[
-        Served(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=44),
-        Served(target="rag", model=None, identity=Identity.CHANGED, answers=75),
-        Served(target="rag", model=LLAMA, identity=Identity.DISPUTED, answers=1),
+        DigestAnswers(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=44),
+        DigestAnswers(target="rag", model=None, identity=Identity.CHANGED, answers=75),
+        DigestAnswers(target="rag", model=LLAMA, identity=Identity.DISPUTED, answers=1),
     ])  # fmt: skip
     assert "fallback 0 %, changed 62.5 %, disputed 0.8 %, spent" in notice.sentence
     assert notice.facts["Models"] == (
@@ -137,11 +171,24 @@ def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
 
 def test_what_nobody_knows_is_said_and_never_zero() -> None:
     nothing = told(
-        latencies=[Latency(target="rag")], served=[], yesterday=None, today=None,
-        saving=Saving(probes_usd=None, traffic_usd=None), limit_ms=None, limit_usd=None,
-        own=Own(probes=0, degraded=0, rounds_expected=None, rounds_missed=None, lost=2, waiting=0,
-                budget_used_usd=Decimal(0), broken_why="Slack refuses: no_service"),
-    )  # fmt: skip
+        latencies=[DigestLatency(target="rag")],
+        served=[],
+        yesterday=None,
+        today=None,
+        saving=DigestSaving(probes_usd=None, traffic_usd=None),
+        limit_ms=None,
+        limit_usd=None,
+        own=DigestMonitor(
+            probes=0,
+            degraded=0,
+            rounds_expected=None,
+            rounds_missed=None,
+            lost=2,
+            waiting=0,
+            budget_used_usd=Decimal(0),
+            broken_why="Slack refuses: no_service",
+        ),
+    )
     assert nothing.sentence == (
         "TTFT not known, fallback not known, spent not known, no incident open."
     )
@@ -171,13 +218,13 @@ def test_an_open_incident_that_is_not_in_breach_now_is_recovering() -> None:
 
 
 def test_a_fallback_that_is_cheaper_saved_less_than_nothing() -> None:
-    notice = told(saving=Saving(probes_usd=Decimal("-0.01"), traffic_usd=None))
+    notice = told(saving=DigestSaving(probes_usd=Decimal("-0.01"), traffic_usd=None))
     assert notice.facts["Saved against all-fallback"] == "-$0.01 on yesterday's probes"
 
 
 def test_of_several_targets_the_slowest_leads() -> None:
-    fast = Latency(target="fast", rounds=1, probes=1, over=0, mean_ms=200, p95_ms=200)
-    notice = told(latencies=[fast, *WELL.latencies, Latency(target="silent")])
+    fast = DigestLatency(target="fast", rounds=1, probes=1, over=0, mean_ms=200, p95_ms=200)
+    notice = told(latencies=[fast, *WELL.latencies, DigestLatency(target="silent")])
     assert notice.sentence.startswith("TTFT 843 ms of 1,200 ms (rag, the slowest), ")
     assert [label for label in notice.facts if label.startswith("TTFT")] == [
         "TTFT rag", "TTFT fast", "TTFT silent",
@@ -185,14 +232,14 @@ def test_of_several_targets_the_slowest_leads() -> None:
 
 
 def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> None:
-    many = [Latency(target=f"t{n}", rounds=1, probes=1, over=0, mean_ms=n, p95_ms=n)
+    many = [DigestLatency(target=f"t{n}", rounds=1, probes=1, over=0, mean_ms=n, p95_ms=n)
             for n in range(20)]  # fmt: skip
     notice = told(latencies=many)
     assert len(notice.facts) == 4 * 2 + 1 + 7
     assert "Faster targets" in notice.facts
-    said = render(notice).text
-    assert "more facts" not in said
-    assert "Delivery: " in said
+    reported = render(notice).text
+    assert "more facts" not in reported
+    assert "Delivery: " in reported
 
 
 def test_unknown_models_leave_the_spend_between_two_ends() -> None:
@@ -203,11 +250,13 @@ def test_unknown_models_leave_the_spend_between_two_ends() -> None:
     )  # fmt: skip
     own = replace(WELL.own, budget_margin_usd=Decimal("0.13"))
     saving = replace(WELL.saving, left_out=12)
-    said = told(yesterday=day, own=own, saving=saving)
-    assert "spent between $0.41 and $2.10 of $2.00 on 2026-11-22" in said.sentence
-    assert said.facts["Spend yesterday"] == (
+    reported = told(yesterday=day, own=own, saving=saving)
+    assert "spent between $0.41 and $2.10 of $2.00 on 2026-11-22" in reported.sentence
+    assert reported.facts["Spend yesterday"] == (
         "between $0.41 and $2.10 of $2.00; meters: probes between $0.05 and $0.50, "
         "traffic between $0.36 and $1.60, account not known"
     )
-    assert "probe budget today between $0.02 and $0.15 of $0.50" in said.facts["Own health"]
-    assert said.facts["Saved against all-fallback"].endswith("; 12 answers without a cost left out")
+    assert "probe budget today between $0.02 and $0.15 of $0.50" in reported.facts["Own health"]
+    assert reported.facts["Saved against all-fallback"].endswith(
+        "; 12 answers without a cost left out"
+    )

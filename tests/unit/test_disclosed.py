@@ -3,7 +3,7 @@
 import pytest
 
 from monitor.domain import Claim, ClaimKind
-from monitor.observe import _disclosed
+from monitor.probing.observe import _disclosed
 
 SERVED = Claim(ClaimKind.SIBLING, "model_used", "llama-4-scout")
 CONSTANT = Claim(ClaimKind.SIBLING, "ai_used", "haiku")

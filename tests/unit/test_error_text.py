@@ -7,7 +7,7 @@ import pytest
 
 from monitor.domain import Ending, Outcome
 from monitor.error_text import error_text
-from monitor.measure import outcome
+from monitor.probing.timing import outcome
 from tests.unit.test_measure import reply, transcript
 
 KEY = "invalid x-api-key"
@@ -90,8 +90,8 @@ def test_what_holds_no_message_is_kept_as_it_is(body: str, text: str) -> None:
 
 def test_a_long_message_is_bounded_and_one_line() -> None:
     body = json.dumps({"error": {"message": "no\n\x1b[2J credit " * 500}})
-    words = outcome(transcript(Ending.STATUS, status=402, body=body), reply())[1]
-    assert words is not None
-    assert words.startswith("HTTP 402: no credit no")
-    assert len(words) <= 1000
-    assert "\x1b" not in words
+    text = outcome(transcript(Ending.STATUS, status=402, body=body), reply())[1]
+    assert text is not None
+    assert text.startswith("HTTP 402: no credit no")
+    assert len(text) <= 1000
+    assert "\x1b" not in text

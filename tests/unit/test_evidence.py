@@ -4,11 +4,11 @@ from math import isclose, log
 
 import pytest
 
-from monitor.rules.evidence import credible_low, distance_evidence, divergence, scatter
+from monitor.rules.statistics import credible_low, distance_evidence, divergence, scatter
 
 
 @pytest.mark.parametrize(
-    ("share", "expected", "nats"),
+    ("share", "expected", "log_odds"),
     [
         (0.1, 0.1, 0.0),
         (1.0, 0.1, log(10)),  # four of four at 10 %: 9.2 nats
@@ -16,8 +16,10 @@ from monitor.rules.evidence import credible_low, distance_evidence, divergence, 
         (0.5, 0.1, 0.5 * log(5) + 0.5 * log(5 / 9)),
     ],
 )
-def test_divergence_is_what_each_answer_brings(share: float, expected: float, nats: float) -> None:
-    assert isclose(divergence(share, expected), nats, abs_tol=1e-12)
+def test_divergence_is_what_each_answer_brings(
+    share: float, expected: float, log_odds: float
+) -> None:
+    assert isclose(divergence(share, expected), log_odds, abs_tol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.commands.explaining import FIRST_EVENTS, LAST_EVENTS, explanation, hint
+from monitor.cli.explain import FIRST_EVENTS, LAST_EVENTS, explanation, hint
 from monitor.dialects import dialect_of, read
 from tests.streams import target, transcript
 
@@ -118,7 +118,7 @@ def test_a_body_that_is_no_stream_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "options", "said"),
+    ("dialect", "options", "reported"),
     [
         ("custom", WRONG, 'first event: {"delta":"Sure!"}; text = "deltas" found nothing'),
         ("bali_zero", {}, 'first event: {"delta":"Sure!"}; bali_zero found no answer text'),
@@ -126,8 +126,8 @@ def test_a_body_that_is_no_stream_is_shown() -> None:
     ],
 )
 def test_an_answer_without_text_says_what_was_looked_for(
-    dialect: str, options: dict[str, object], said: str | None
+    dialect: str, options: dict[str, object], reported: str | None
 ) -> None:
     spoken = dialect_of(target(dialect, options=options))
     came = transcript([SURE, ("", '{"done":true}')])
-    assert hint(came, read(spoken, came), spoken, []) == said
+    assert hint(came, read(spoken, came), spoken, []) == reported

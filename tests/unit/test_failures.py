@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from monitor.domain import Outcome, Sample
-from monitor.messages import render
-from monitor.rules import Down
+from monitor.notifications.slack.render import render
+from monitor.rules import DownRule
 from monitor.rules.failures import named
 from tests.marks import after, marked, sample, window
 from tests.unit.notices import CASES
@@ -24,7 +24,7 @@ def failed(*kinds: tuple[int, Outcome, str | None]) -> list[Sample]:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "said"),
+    ("kinds", "reported"),
     [
         ([(5, STATUS, "HTTP 500")], "HTTP 500"),
         ([(5, STATUS, 'HTTP 401: {"error":"bad key"}')], "HTTP 401: bad key"),
@@ -73,9 +73,9 @@ def failed(*kinds: tuple[int, Outcome, str | None]) -> list[Sample]:
     ],
 )  # fmt: skip
 def test_failures_are_named_by_what_was_said(
-    kinds: list[tuple[int, Outcome, str | None]], said: str
+    kinds: list[tuple[int, Outcome, str | None]], reported: str
 ) -> None:
-    assert named(failed(*kinds)) == said
+    assert named(failed(*kinds)) == reported
 
 
 def test_the_message_of_down_says_what_the_service_said() -> None:
@@ -83,22 +83,22 @@ def test_the_message_of_down_says_what_the_service_said() -> None:
              error='HTTP 401: {"error": {"message": "invalid x-api-key"}}')
              for s in marked("...|.xx|xxx")]  # fmt: skip
     seen = window(iter(marks))
-    verdict = Down().judge(seen, None, after(seen))
+    verdict = DownRule().judge(seen, None, after(seen))
     assert verdict.because == "5 of the last 6 probes failed: HTTP 401: invalid x-api-key."
 
 
 def test_foreign_words_are_one_line_and_escaped_in_a_message() -> None:
     hostile = "<!channel> *x* \u202e\x1b[2J <https://evil.example|click>\nHTTP 200"
-    said = named(failed((5, STATUS, f"HTTP 500: {hostile}")))
-    assert "\n" not in said
-    text = render(replace(CASES["down_firing"], sentence=said)).text
+    reported = named(failed((5, STATUS, f"HTTP 500: {hostile}")))
+    assert "\n" not in reported
+    text = render(replace(CASES["down_firing"], sentence=reported)).text
     assert "<" not in text
     assert "\u202e" not in text
 
 
 @pytest.mark.parametrize("unit", ['"message":"', '"message": ', "<title>", "HTTP 500: ", "0a", '"'])
 def test_hostile_words_cost_nothing(unit: str) -> None:
-    words = failed((5, STATUS, "HTTP 500: " + unit * 20_000), (5, EVENT, unit * 20_000))
+    text = failed((5, STATUS, "HTTP 500: " + unit * 20_000), (5, EVENT, unit * 20_000))
     before = time.process_time()
-    named(words)
+    named(text)
     assert time.process_time() - before < 1

@@ -2,18 +2,18 @@
 
 import pytest
 
-from monitor.identity.features import MARKS, SHAPE, Answer, features
-from monitor.identity.tongue import language, unfit, usual_language
+from monitor.identity.fingerprint.features import MARKS, SHAPE, AnswerText, answer_features
+from monitor.identity.fingerprint.language import language, unsuitable, usual_language
 
 LONG = "The office is open from nine to five, and you can bring your papers with you."
 
 
 def marks(text: str, chunks: tuple[str, ...] = ()) -> dict[str, float | None]:
-    return dict(zip(MARKS, features(Answer("q", text, chunks)).marks, strict=True))
+    return dict(zip(MARKS, answer_features(AnswerText("q", text, chunks)).marks, strict=True))
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
-    assert features(Answer("q", "Hi")).grams == (27996, 106388)
+    assert answer_features(AnswerText("q", "Hi")).grams == (27996, 106388)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_the_usual_language_is_that_of_most_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "reason"),
     [
         ("x" * 39, "fewer than 40 characters"),
         ("x" * 40, None),
@@ -70,10 +70,13 @@ def test_the_usual_language_is_that_of_most_answers() -> None:
         (LONG, None),
     ],
 )
-def test_an_answer_without_a_manner_is_not_judged(text: str, why: str | None) -> None:
-    found = unfit(text, usual="english", refusing=False)
-    assert found is None if why is None else why in (found or "")
+def test_an_answer_without_a_manner_is_not_judged(text: str, reason: str | None) -> None:
+    found = unsuitable(text, usual="english", refusing=False)
+    assert found is None if reason is None else reason in (found or "")
 
 
 def test_refusals_are_judged_where_the_baseline_refuses_too() -> None:
-    assert unfit("I'm sorry, but I can't help with that today.", usual=None, refusing=True) is None
+    assert (
+        unsuitable("I'm sorry, but I can't help with that today.", usual=None, refusing=True)
+        is None
+    )

@@ -10,43 +10,54 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.demo.situations import Speaker
 from monitor.domain import ClaimKind, Identity
-from monitor.identity import conformal, cusum
-from monitor.identity.features import Answer, features
-from monitor.identity.fingerprint import Fingerprint
-from monitor.identity.looks import Looks, looked
-from monitor.identity.profile import TooFew, learnt
-from monitor.identity.separability import Contrast, area, excess
-from monitor.identity.tracking import BURST, CHANGED_AT, QUARANTINE, SIZE, Course, Track, quantised
+from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint.classifier import ModelClassifier, area, excess
+from monitor.identity.fingerprint.features import AnswerText, answer_features
+from monitor.identity.fingerprint.match import StyleMatch, follow_answer
+from monitor.identity.fingerprint.profile import TooFewAnswers, learn_profile
+from monitor.identity.fingerprint.style_model import Fingerprint
+from monitor.identity.fingerprint.tracker import (
+    BURST,
+    CHANGED_AT,
+    QUARANTINE,
+    SIZE,
+    FallbackEvidence,
+    TrackerState,
+    quantised,
+)
+from monitor.simulator.situations import SimulatedModel
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, profile, said
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def followed(
-    speakers: str, *, rivals: bool = True, track: Track | None = None
-) -> tuple[Track, list[Looks]]:
+    speakers: str, *, candidates: bool = True, track: TrackerState | None = None
+) -> tuple[TrackerState, list[StyleMatch]]:
     """Follow answers by L(lama) and H(aiku), queries in turn."""
-    known, seen = profile(rivals=rivals), []
-    track = track or Track(epoch=1)
+    known, seen = profile(candidates=candidates), []
+    track = track or TrackerState(epoch=1)
     for nth, letter in enumerate(speakers):
-        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
         answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
-        track, looks = looked(track, known, answer, at=AT)
-        seen.append(looks)
+        track, style_match = follow_answer(track, known, answer, at=AT)
+        seen.append(style_match)
     return track, seen
 
 
 def test_two_voices_are_told_apart_and_one_voice_is_not() -> None:
-    llama, haiku = ([features(a) for a in answers(s, 10)] for s in (Speaker.LLAMA, Speaker.HAIKU))
-    again = [features(a) for a in answers(Speaker.LLAMA, 10, seed="other")]
-    assert Contrast(llama, haiku).separability > 0.95
-    assert Contrast(llama, again).separability < 0.85
+    llama, haiku = (
+        [answer_features(a) for a in answers(s, 10)]
+        for s in (SimulatedModel.LLAMA, SimulatedModel.HAIKU)
+    )
+    again = [answer_features(a) for a in answers(SimulatedModel.LLAMA, 10, seed="other")]
+    assert ModelClassifier(llama, haiku).separability > 0.95
+    assert ModelClassifier(llama, again).separability < 0.85
 
 
 @pytest.mark.parametrize(
-    ("ratios", "nats"),
+    ("ratios", "log_odds"),
     [
         ([0.02] * 40, 0.0),  # easily told apart: nothing is taken off
         ([0.02] * 39 + [30.0], 0.41805),  # one answer of forty: the mean is 0.77, its error 0.75
@@ -56,21 +67,26 @@ def test_two_voices_are_told_apart_and_one_voice_is_not() -> None:
         ([0.5, 1.5] * 200, 0.0247),  # with more answers it is less
     ],
 )
-def test_what_is_taken_off_covers_the_luck_of_few_answers(ratios: list[float], nats: float) -> None:
-    assert excess(ratios) == pytest.approx(nats, abs=1e-4)
+def test_what_is_taken_off_covers_the_luck_of_few_answers(
+    ratios: list[float], log_odds: float
+) -> None:
+    assert excess(ratios) == pytest.approx(log_odds, abs=1e-4)
 
 
 def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> None:
-    llama, haiku = ([features(a) for a in answers(s, 10)] for s in (Speaker.LLAMA, Speaker.HAIKU))
-    contrast = Contrast(llama, haiku)
+    llama, haiku = (
+        [answer_features(a) for a in answers(s, 10)]
+        for s in (SimulatedModel.LLAMA, SimulatedModel.HAIKU)
+    )
+    contrast = ModelClassifier(llama, haiku)
     for answer in (*llama, *haiku):
-        assert abs(contrast.nats(answer).total) <= math.log(31) + 1e-9
+        assert abs(contrast.log_odds(answer).total) <= math.log(31) + 1e-9
 
 
 def test_models_never_asked_the_same_are_not_compared() -> None:
-    llama = [features(a) for a in answers(Speaker.LLAMA, 10)]
+    llama = [answer_features(a) for a in answers(SimulatedModel.LLAMA, 10)]
     with pytest.raises(ValueError, match="same canned queries"):
-        Contrast(llama, [replace(each, query="other") for each in llama])
+        ModelClassifier(llama, [replace(each, query="other") for each in llama])
 
 
 @pytest.mark.parametrize(
@@ -82,8 +98,8 @@ def test_area(low: list[float], high: list[float], chance: float) -> None:
 
 def test_learnt_answers_lie_as_far_as_new_ones() -> None:
     """Otherwise few answers would raise alarms, or none ever."""
-    known = Fingerprint([features(a) for a in answers(Speaker.LLAMA, 10)])
-    new = [known.vector(features(a)) for a in answers(Speaker.LLAMA, 40, seed="new")]
+    known = Fingerprint([answer_features(a) for a in answers(SimulatedModel.LLAMA, 10)])
+    new = [known.vector(answer_features(a)) for a in answers(SimulatedModel.LLAMA, 40, seed="new")]
     for scalar in range(3):
         old = [vector[scalar] for vector in known.vectors]
         assert 0.35 < area(old, [vector[scalar] for vector in new]) < 0.65
@@ -106,17 +122,21 @@ def test_some_answers_by_a_fallback_reach_the_limit_as_all_would() -> None:
 
 
 def test_bets_on_even_ranks_neither_win_nor_lose_on_average() -> None:
-    draw, heard, rounds = Random(7), 100, 20_000
+    draw, received, rounds = Random(7), 100, 20_000
     won = 0.0
     for _ in range(rounds):
-        ranks = [(draw.randrange(heard + 1) + draw.random()) / (heard + 1)] * conformal.VIEWS
-        won += conformal.evidence(conformal.wagered(conformal.NO_BETS, ranks, heard=heard))
+        ranks = [
+            (draw.randrange(received + 1) + draw.random()) / (received + 1)
+        ] * change_detection.VIEWS
+        won += change_detection.evidence(
+            change_detection.wagered(change_detection.NO_BETS, ranks, received=received)
+        )
     assert won / rounds <= 1.0
 
 
 def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> None:
     _, seen = followed("LLLLLLHHHH")
-    assert [looks.identity for looks in seen[:6]] == [Identity.EXPECTED] * 6
+    assert [style_match.identity for style_match in seen[:6]] == [Identity.EXPECTED] * 6
     last = seen[-1]
     assert (last.identity, last.model, last.established) == (Identity.FALLBACK, HAIKU, True)
     assert {item.kind for item in last.evidence} == {ClaimKind.TEXT, ClaimKind.CHUNKS}
@@ -124,76 +144,84 @@ def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> No
 
 
 def test_answers_to_one_query_alone_name_nobody() -> None:
-    track, known = Track(epoch=1), profile()
+    track, known = TrackerState(epoch=1), profile()
     for nth in range(12):
-        track, looks = looked(track, known, said(Speaker.HAIKU, QUERIES[1], nth), at=AT)
-        assert looks.identity is not Identity.FALLBACK
+        track, style_match = follow_answer(
+            track, known, said(SimulatedModel.HAIKU, QUERIES[1], nth), at=AT
+        )
+        assert style_match.identity is not Identity.FALLBACK
 
 
 def test_each_answer_keeps_its_own_author_while_a_fallback_gives_some() -> None:
     _, seen = followed("LLL" + "HHHHHH" + "LLL")
-    assert [looks.identity for looks in seen[-3:]] == [Identity.EXPECTED] * 3
+    assert [style_match.identity for style_match in seen[-3:]] == [Identity.EXPECTED] * 3
 
 
 def test_an_unknown_model_is_a_change_and_has_no_name() -> None:
-    track, seen = followed("L" * 12 + "H" * 20, rivals=False)
+    track, seen = followed("L" * 12 + "H" * 20, candidates=False)
     assert track.changed
     assert (seen[-1].identity, seen[-1].model) == (Identity.CHANGED, None)
     assert "differs in" in seen[-1].evidence[0].detail
 
 
 def test_the_old_model_returns() -> None:
-    track, _ = followed("L" * 12 + "H" * 20, rivals=False)
-    known = profile(rivals=False)
+    track, _ = followed("L" * 12 + "H" * 20, candidates=False)
+    known = profile(candidates=False)
     for nth in range(20):
-        answer = said(Speaker.LLAMA, QUERIES[nth % 3], f"back{nth}")
-        track, looks = looked(track, known, answer, at=AT)
-    assert looks.identity is Identity.EXPECTED
+        answer = said(SimulatedModel.LLAMA, QUERIES[nth % 3], f"back{nth}")
+        track, style_match = follow_answer(track, known, answer, at=AT)
+    assert style_match.identity is Identity.EXPECTED
     assert track.since is None
 
 
 def test_a_fallback_that_cannot_be_told_apart_is_never_named() -> None:
-    twin = {HAIKU: answers(Speaker.LLAMA, 10, seed="twin")}
-    known = learnt(LLAMA, answers(Speaker.LLAMA, 10), twin)
-    assert not known.rivals
-    _, looks = looked(Track(epoch=1), known, said(Speaker.LLAMA, QUERIES[0], "x"), at=AT)
-    assert looks.identity is Identity.UNKNOWN
-    assert "cannot be told apart by text" in looks.reason
+    twin = {HAIKU: answers(SimulatedModel.LLAMA, 10, seed="twin")}
+    known = learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 10), twin)
+    assert not known.candidates
+    _, style_match = follow_answer(
+        TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
+    )
+    assert style_match.identity is Identity.UNKNOWN
+    assert "cannot be told apart by text" in style_match.reason
 
 
 def test_a_baseline_needs_twenty_five_answers() -> None:
-    with pytest.raises(TooFew, match="24 of 25"):
-        learnt(LLAMA, answers(Speaker.LLAMA, 8), {})
+    with pytest.raises(TooFewAnswers, match="24 of 25"):
+        learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 8), {})
 
 
 def test_a_baseline_nobody_confirmed_makes_nothing_surer_than_four_fifths() -> None:
     known = replace(profile(), verified_by=None)
-    _, looks = looked(Track(epoch=1), known, said(Speaker.LLAMA, QUERIES[0], "x"), at=AT)
-    assert looks.identity is Identity.EXPECTED
-    assert looks.confidence <= 0.8
+    _, style_match = follow_answer(
+        TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
+    )
+    assert style_match.identity is Identity.EXPECTED
+    assert style_match.confidence <= 0.8
 
 
 def test_an_answer_further_off_than_a_small_baseline_ever_was_is_nobodys() -> None:
-    known = profile(rivals=False)
+    known = profile(candidates=False)
     assert known.fingerprint.count < 50, "too few for a rank of one in fifty"
-    strange = Answer(QUERIES[0], "**Certainly!** — let us delve: \n1. one;\n2. two; and so forth.")
-    _, looks = looked(Track(epoch=1), known, strange, at=AT)
-    assert (looks.identity, looks.model) == (Identity.UNKNOWN, None)
+    strange = AnswerText(
+        QUERIES[0], "**Certainly!** — let us delve: \n1. one;\n2. two; and so forth."
+    )
+    _, style_match = follow_answer(TrackerState(epoch=1), known, strange, at=AT)
+    assert (style_match.identity, style_match.model) == (Identity.UNKNOWN, None)
 
 
 def test_an_answer_repeated_word_for_word_says_nothing_new() -> None:
-    known, answer = profile(), said(Speaker.LLAMA, QUERIES[1], "cached")
-    track, _ = looked(Track(epoch=1), known, answer, at=AT)
-    again, looks = looked(track, known, answer, at=AT)
+    known, answer = profile(), said(SimulatedModel.LLAMA, QUERIES[1], "cached")
+    track, _ = follow_answer(TrackerState(epoch=1), known, answer, at=AT)
+    again, style_match = follow_answer(track, known, answer, at=AT)
     assert again == track
-    assert "as a cache would" in looks.reason
+    assert "as a cache would" in style_match.reason
 
 
 def test_suspicion_asks_for_four_more_probes_and_not_for_five() -> None:
-    doubtful = Track(epoch=1, courses=(Course(HAIKU, (4.0, 1.0, 0.5)),), since=AT)
+    doubtful = TrackerState(epoch=1, courses=(FallbackEvidence(HAIKU, (4.0, 1.0, 0.5)),), since=AT)
     assert doubtful.wants_more
     assert not replace(doubtful, extra=BURST).wants_more
-    assert not replace(doubtful, courses=(Course(HAIKU, (3.0, 1.0, 0.5)),)).wants_more
+    assert not replace(doubtful, courses=(FallbackEvidence(HAIKU, (3.0, 1.0, 0.5)),)).wants_more
 
 
 def test_new_answers_wait_before_others_are_ranked_against_them() -> None:
@@ -203,12 +231,13 @@ def test_new_answers_wait_before_others_are_ranked_against_them() -> None:
 
 def test_a_restart_neither_forgets_nor_repeats() -> None:
     whole, _ = followed("L" * 15 + "H" * 3)
-    kept, known = Track(epoch=1), profile()
+    kept, known = TrackerState(epoch=1), profile()
     for nth, letter in enumerate("L" * 15 + "H" * 3):
-        speaker = Speaker.LLAMA if letter == "L" else Speaker.HAIKU
+        speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
         answer = said(speaker, QUERIES[nth % 3], f"stream{nth}")
-        kept, _ = looked(Track.from_json(json.loads(json.dumps(kept.to_json()))), known, answer,
-                         at=AT)  # fmt: skip
+        kept, _ = follow_answer(
+            TrackerState.from_json(json.loads(json.dumps(kept.to_json()))), known, answer, at=AT
+        )
     assert kept == whole
 
 
@@ -224,20 +253,25 @@ def test_a_track_survives_as_json(
     bet: float,
     extra: int,
 ) -> None:
-    track = Track(
-        epoch=3, accepted=accepted, waiting=waiting, extra=extra, since=AT,
-        bets=(bet,) * len(conformal.NO_BETS), courses=(Course(HAIKU, (1.5, 0.5, 0.0), ("hi",), 1),),
-    )  # fmt: skip
-    assert Track.from_json(json.loads(json.dumps(track.to_json()))) == track
+    track = TrackerState(
+        epoch=3,
+        accepted=accepted,
+        waiting=waiting,
+        extra=extra,
+        since=AT,
+        bets=(bet,) * len(change_detection.NO_BETS),
+        courses=(FallbackEvidence(HAIKU, (1.5, 0.5, 0.0), ("hi",), 1),),
+    )
+    assert TrackerState.from_json(json.loads(json.dumps(track.to_json()))) == track
 
 
 def test_good_answers_raise_no_alarm() -> None:
     """A few hundred, seeded; `python -m benchmarks.false_alarms` measures the promise itself."""
     known, draw, alarms = profile(), Random(3), 0
-    track = Track(epoch=1)
+    track = TrackerState(epoch=1)
     vectors = [
-        quantised(known.fingerprint.vector(features(a)))
-        for a in answers(Speaker.LLAMA, 20, seed="null")
+        quantised(known.fingerprint.vector(answer_features(a)))
+        for a in answers(SimulatedModel.LLAMA, 20, seed="null")
     ]
     for _ in range(400):
         track = track.bet(draw.choice(vectors), known.fingerprint.vectors, draw.random())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, read
-from monitor.domain import Identity, Reply, Who
+from monitor.domain import Identity, IdentityJudgement, Reply
 from monitor.identity import judge
 from monitor.identity.claims import FALLBACK_COUNTS
 from tests.streams import target, transcript
@@ -28,7 +28,7 @@ def heard(headers: dict[str, str], *chunks: dict[str, Any]) -> Reply:
     return read(dialect_of(target("openai_chat")), transcript(events, headers))
 
 
-def who(headers: dict[str, str], *chunks: dict[str, Any]) -> Who:
+def who(headers: dict[str, str], *chunks: dict[str, Any]) -> IdentityJudgement:
     claims = heard(headers, *chunks).claims
     return judge(claims, expected=[EXPECTED], fallbacks=["anthropic/claude-haiku-4-5"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from monitor.health import HealthPage, address, expectation, statement
+from monitor.health_page import HealthPage, address, expectation, statement
 
 FINE = {"status": "healthy", "services": {"router": True, "db": False}, "error": None, "n": 7}
 

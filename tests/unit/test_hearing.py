@@ -6,50 +6,54 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 
-from monitor.domain import Dialect, Ending, Event, Framing, Heard, WireRequest
-from monitor.wire.caps import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES
-from monitor.wire.hearing import Hearing
-from monitor.wire.memory import Memory
-from monitor.wire.stamps import Stamps
+from monitor.domain import Dialect, Ending, Framing, ParsedEvent, ProbeRequest, StreamEvent
+from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.limits import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES
+from monitor.probing.stream_memory import StreamMemory
+from monitor.probing.stream_reader import StreamReader
 from tests.cuts import CUTS, cut
 
 
-def hear(event: Event) -> Heard:
+def hear(event: StreamEvent) -> ParsedEvent:
     """`t:` is text, `r:` reasoning, `e:` an error, `.` the end, `!` text and end at once."""
-    kind, _, said = event.data.partition(":")
+    kind, _, reported = event.data.partition(":")
     match kind:
         case "t":
-            return Heard(text=said)
+            return ParsedEvent(text=reported)
         case "r":
-            return Heard(reasoning=said)
+            return ParsedEvent(reasoning=reported)
         case "e":
-            return Heard(error=said)
+            return ParsedEvent(error=reported)
         case ".":
-            return Heard(end=True)
+            return ParsedEvent(end=True)
         case "!":
-            return Heard(text="end", end=True)
+            return ParsedEvent(text="end", end=True)
         case "?":
-            raise KeyError(said)
-    return Heard(malformed=kind == "bad")
+            raise KeyError(reported)
+    return ParsedEvent(malformed=kind == "bad")
 
 
-def crowd(size: int, memory: Memory) -> Hearing:
+def crowd(size: int, memory: StreamMemory) -> StreamReader:
     """A stream that holds so many texts of a thousand characters."""
-    hearing = Hearing(TOY, stop_after_chars=None, memory=memory, raw=False)
-    stamps = Stamps(arrived_ns=1, read=1)
+    hearing = StreamReader(TOY, stop_after_chars=None, memory=memory, raw=False)
+    stamps = ConnectionTimes(arrived_ns=1, read=1)
     for _ in range(size):
         hearing.take(b"data:t:" + b"a" * 1000 + b"\n\n", stamps)
     return hearing
 
 
-TOY = Dialect("toy", Framing.SSE, ("text/event-stream",), lambda q, t: WireRequest("GET", ""), hear)
+TOY = Dialect(
+    "toy", Framing.SSE, ("text/event-stream",), lambda q, t: ProbeRequest("GET", ""), hear
+)
 
 
-def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = None) -> Hearing:
+def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = None) -> StreamReader:
     """Each read is events by their data, in words; reads are a second apart."""
-    hearing = Hearing(dialect, stop_after_chars=stop_after_chars)
+    hearing = StreamReader(dialect, stop_after_chars=stop_after_chars)
     for number, read in enumerate(reads, start=1):
-        stamps = Stamps(arrived_ns=number * 10**9, read=number, doubt_ns=number, kernel=True)
+        stamps = ConnectionTimes(
+            arrived_ns=number * 10**9, read=number, doubt_ns=number, kernel=True
+        )
         hearing.take("".join(f"data:{data}\n\n" for data in read.split()).encode(), stamps)
     return hearing
 
@@ -88,7 +92,7 @@ def test_endings(reads: tuple[str, ...], ending: Ending | None) -> None:
 def test_so_many_events_and_no_more(
     monkeypatch: pytest.MonkeyPatch, reads: tuple[str, ...], ending: Ending | None
 ) -> None:
-    monkeypatch.setattr("monitor.wire.hearing.STREAM_EVENTS", 5)
+    monkeypatch.setattr("monitor.probing.stream_reader.STREAM_EVENTS", 5)
     assert heard(*reads).ending is ending
 
 
@@ -125,11 +129,11 @@ def test_events_keep_their_read_and_its_arrival() -> None:
 def test_every_event_is_heard_once() -> None:
     times: list[str] = []
 
-    def once(event: Event) -> Heard:
+    def once(event: StreamEvent) -> ParsedEvent:
         times.append(event.data)
         return hear(event)
 
-    heard("t:a t:b", ". t:c", dialect=replace(TOY, hear=once))
+    heard("t:a t:b", ". t:c", dialect=replace(TOY, parse_event=once))
     assert times == ["t:a", "t:b", "."]
 
 
@@ -149,30 +153,30 @@ def test_enough_is_counted_in_characters_of_answer_text(
 
 
 def test_a_stream_at_its_cap_is_the_longest() -> None:
-    hearing, comment = Hearing(TOY, stop_after_chars=None), b":" + b"x" * 1022 + b"\n"
+    hearing, comment = StreamReader(TOY, stop_after_chars=None), b":" + b"x" * 1022 + b"\n"
     for _ in range(STREAM_BYTES // 1024):
-        hearing.take(comment, Stamps())
+        hearing.take(comment, ConnectionTimes())
     assert hearing.ending is None
-    hearing.take(b":", Stamps())
+    hearing.take(b":", ConnectionTimes())
     assert hearing.ending is Ending.TOO_LARGE
 
 
 def test_events_before_a_giant_line_are_heard() -> None:
-    hearing = Hearing(TOY, stop_after_chars=None)
-    hearing.take(b"data:t:a\n\n" + b"x" * (LINE_BYTES + 1), Stamps(kernel=True))
+    hearing = StreamReader(TOY, stop_after_chars=None)
+    hearing.take(b"data:t:a\n\n" + b"x" * (LINE_BYTES + 1), ConnectionTimes(kernel=True))
     assert hearing.ending is Ending.TOO_LARGE
     assert hearing.first_text == (True, 0)
 
 
 @pytest.mark.parametrize("data", ["[" * 100_000, "9" * 5000, "\ud800".encode("utf-8", "replace")])
 def test_a_dialect_that_stumbles_does_not_end_the_probe(data: str | bytes) -> None:
-    def decode(event: Event) -> Heard:
+    def decode(event: StreamEvent) -> ParsedEvent:
         json.loads(event.data)
         raise AssertionError("this is JSON after all")
 
-    hearing = Hearing(replace(TOY, hear=decode), stop_after_chars=None)
-    said = data.encode() if isinstance(data, str) else data
-    hearing.take(b"data:" + said + b"\n\n", Stamps())
+    hearing = StreamReader(replace(TOY, parse_event=decode), stop_after_chars=None)
+    reported = data.encode() if isinstance(data, str) else data
+    hearing.take(b"data:" + reported + b"\n\n", ConnectionTimes())
     assert (len(hearing.events), hearing.ending) == (1, None)
 
 
@@ -184,9 +188,9 @@ LAST_BYTE = STREAM.index(b"data:t:first") + len(b"data:t:first\n\n") - 1
 
 @given(CUTS)
 def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: list[int]) -> None:
-    hearing, taken, segment = Hearing(TOY, stop_after_chars=None), 0, None
+    hearing, taken, segment = StreamReader(TOY, stop_after_chars=None), 0, None
     for number, piece in enumerate(cut(STREAM, at)):
-        hearing.take(piece, Stamps(arrived_ns=number, read=number, doubt_ns=number))
+        hearing.take(piece, ConnectionTimes(arrived_ns=number, read=number, doubt_ns=number))
         if taken <= LAST_BYTE < taken + len(piece):
             segment = number
         taken += len(piece)
@@ -196,7 +200,7 @@ def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: l
 
 
 def test_streams_that_hold_much_together_are_cut_and_small_ones_are_not() -> None:
-    memory = Memory()
+    memory = StreamMemory()
     streams = [crowd(4_000, memory) for _ in range(8)]
     ends = [stream.ending for stream in streams]
     assert ends == [None] * 6 + [Ending.TOO_LARGE] * 2
@@ -209,10 +213,10 @@ def test_streams_that_hold_much_together_are_cut_and_small_ones_are_not() -> Non
 
 
 def test_without_raw_data_the_same_is_heard() -> None:
-    kept, dropped = (Hearing(TOY, stop_after_chars=None, raw=raw) for raw in (True, False))
+    kept, dropped = (StreamReader(TOY, stop_after_chars=None, raw=raw) for raw in (True, False))
     for hearing in (kept, dropped):
         hearing.take(
-            b"data:t:a\n\ndata:r:b\n\ndata:.\n\ndata:t:c\n\n", Stamps(arrived_ns=1, read=1)
+            b"data:t:a\n\ndata:r:b\n\ndata:.\n\ndata:t:c\n\n", ConnectionTimes(arrived_ns=1, read=1)
         )
     assert kept.heard == dropped.heard
     assert [event.data for event in kept.events] == ["t:a", "r:b", ".", "t:c"]

@@ -4,21 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitor.jobs.heartbeat import seeing, telling
-from monitor.rules import Backlog, Delivering
-from monitor.store.cycles import Round
+from monitor.rules import DeliveryBacklog, DeliveryRule
+from monitor.storage.rounds import ClaimedRound
+from monitor.worker.heartbeat import seeing, telling
 
 SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BEFORE = SLOT - timedelta(minutes=5)
 
 
 def one(slot: datetime = SLOT, worker: str = "us", *, finished: bool = True,
-        missed: str | None = None) -> Round:  # fmt: skip
-    return Round(slot, worker, finished, missed)
+        missed: str | None = None) -> ClaimedRound:  # fmt: skip
+    return ClaimedRound(slot, worker, finished, missed)
 
 
 @pytest.mark.parametrize(
-    ("rounds", "evaluated", "spooled", "why"),
+    ("rounds", "evaluated", "spooled", "reason"),
     [
         ([one()], True, 0, None),
         ([], True, 0, "nobody claimed the round"),
@@ -37,21 +37,21 @@ def one(slot: datetime = SLOT, worker: str = "us", *, finished: bool = True,
     ],
 )  # fmt: skip
 def test_a_cycle_is_whole_or_the_reason_is_named(
-    rounds: list[Round], evaluated: bool, spooled: int, why: str | None
+    rounds: list[ClaimedRound], evaluated: bool, spooled: int, reason: str | None
 ) -> None:
-    assert seeing(rounds, slot=SLOT, worker="us", evaluated=evaluated, spooled=spooled) == why
+    assert seeing(rounds, slot=SLOT, worker="us", evaluated=evaluated, spooled=spooled) == reason
 
 
 @pytest.mark.parametrize(
     ("backlog", "silent"),
     [
-        (Backlog(channel="bot"), False),
-        (Backlog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=15)), False),
-        (Backlog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=16)), True),
-        (Backlog(channel="bot", broken_since=SLOT, broken_why="no_service"), True),
+        (DeliveryBacklog(channel="bot"), False),
+        (DeliveryBacklog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=15)), False),
+        (DeliveryBacklog(channel="bot", waiting=1, oldest_at=SLOT - timedelta(minutes=16)), True),
+        (DeliveryBacklog(channel="bot", broken_since=SLOT, broken_why="no_service"), True),
     ],
 )
 def test_a_channel_that_is_stuck_or_refuses_for_good_withholds_it(
-    backlog: Backlog, silent: bool
+    backlog: DeliveryBacklog, silent: bool
 ) -> None:
-    assert (telling(backlog, Delivering(), SLOT) is not None) is silent
+    assert (telling(backlog, DeliveryRule(), SLOT) is not None) is silent

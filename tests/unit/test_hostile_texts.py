@@ -10,22 +10,33 @@ from uuid import UUID
 
 import pytest
 
-from monitor.dialects import DIALECTS, USUAL_TAGS, heard
+from monitor.dialects import DIALECTS, USUAL_TAGS, parse_event
 from monitor.dialects.reasoning_tags import ReasoningTags
-from monitor.domain import Claim, ClaimKind, Dialect, Ending, Event, Piece, Reply, Transcript
-from monitor.identity import counting, judge, tongue
-from monitor.identity.asked import asks_who
-from monitor.identity.features import Answer, features
-from monitor.identity.names import parse, same
-from monitor.identity.selfid import claimed
-from monitor.identity.switch import switched
-from monitor.measure import outcome
-from monitor.scrub import plain, redact, storable
-from monitor.wire.body import Chunked
-from monitor.wire.caps import TooLarge
-from monitor.wire.ndjson import NdjsonParser
-from monitor.wire.sse import SseParser
-from monitor.wire.trouble import Trouble
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Dialect,
+    Ending,
+    Reply,
+    StreamEvent,
+    TextDelta,
+    Transcript,
+)
+from monitor.identity import judge
+from monitor.identity.fingerprint import language
+from monitor.identity.fingerprint.features import AnswerText, answer_features
+from monitor.identity.model_names.compare import parse, same
+from monitor.identity.self_identification.detector import self_claims
+from monitor.identity.self_identification.direct_question import asks_for_model
+from monitor.identity.switch import answer_switch
+from monitor.identity.token_counts import counts
+from monitor.probing.errors import ProbeError
+from monitor.probing.http_body import ChunkedBody
+from monitor.probing.limits import TooLarge
+from monitor.probing.ndjson import NdjsonParser
+from monitor.probing.sse import SseParser
+from monitor.probing.timing import outcome
+from monitor.redaction import plain, redact, storable
 from tests.hostile_shapes import generated, large
 
 LIMIT_MS = 50
@@ -37,17 +48,17 @@ KNOWN_MS = 7.0  # CPU time of all its words on an ordinary core
 SECRETS = ("Bearer sk-live-0123456789", "hunter2-hunter2")
 
 
-def pieces(text: str, size: int = 100) -> list[Piece]:
+def pieces(text: str, size: int = 100) -> list[TextDelta]:
     """The text as it streams, with a pause in the middle."""
     cuts = range(0, len(text), size)
     half = len(text) // 2
-    return [Piece(at * 1_000_000 + (at > half) * 10**12, text[at : at + size]) for at in cuts]
+    return [TextDelta(at * 1_000_000 + (at > half) * 10**12, text[at : at + size]) for at in cuts]
 
 
 def test_the_answer_that_hung_the_worker_is_read_at_once() -> None:
     text = "also " * 40 + "zzz I'm Claude, made by Anthropic."
-    assert cpu_ms(claimed, text) < 1_000
-    assert not claimed(text)
+    assert cpu_ms(self_claims, text) < 1_000
+    assert not self_claims(text)
 
 
 def judged(text: str) -> object:
@@ -63,8 +74,8 @@ def refused(text: str) -> object:
     return outcome(transcript, Reply())
 
 
-def fed(reader: SseParser | NdjsonParser | Chunked, text: str) -> None:
-    with suppress(TooLarge, Trouble):
+def fed(reader: SseParser | NdjsonParser | ChunkedBody, text: str) -> None:
+    with suppress(TooLarge, ProbeError):
         for at in range(0, len(text), 16_000):
             reader.feed(text[at : at + 16_000].encode(errors="replace"))
 
@@ -78,19 +89,19 @@ def separate(text: str, *before: str) -> None:
 
 
 FUNCTIONS: dict[str, Callable[[str], Any]] = {
-    "claimed": claimed,
-    "asks_who": asks_who,
+    "claimed": self_claims,
+    "asks_who": asks_for_model,
     "parse": parse,
     "same": lambda text: same(text, "claude-3-5-haiku"),
-    "switched": lambda text: switched(pieces(text)),
+    "switched": lambda text: answer_switch(pieces(text)),
     "judge": judged,
-    "features": lambda text: features(
-        Answer("hi", text, tuple(text[at : at + 5] for at in range(0, len(text), 5)))
+    "features": lambda text: answer_features(
+        AnswerText("hi", text, tuple(text[at : at + 5] for at in range(0, len(text), 5)))
     ),
-    "language": tongue.language,
-    "refuses": tongue.refuses,
-    "unfit": lambda text: tongue.unfit(text, usual="english", refusing=False),
-    "token shape": counting.shape,
+    "language": language.language,
+    "refuses": language.refuses,
+    "unfit": lambda text: language.unsuitable(text, usual="english", refusing=False),
+    "token shape": counts.shape,
     "plain": plain,
     "storable": storable,
     "redact": lambda text: redact(text, SECRETS),
@@ -98,9 +109,9 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "thoughts": lambda text: separate(text, "<think>", "</think>", "<|channel|>"),
     "server-sent events": lambda text: fed(SseParser(), text),
     "lines": lambda text: fed(NdjsonParser(), text),
-    "chunks": lambda text: fed(Chunked(), "10;" + text.replace("\n", " ")),
+    "chunks": lambda text: fed(ChunkedBody(), "10;" + text.replace("\n", " ")),
     **{
-        f"dialect {name}": lambda text, dialect=dialect: heard(dialect, Event(0, text))
+        f"dialect {name}": lambda text, dialect=dialect: parse_event(dialect, StreamEvent(0, text))
         for name, dialect in DIALECTS.items()
         if isinstance(dialect, Dialect)
     },
@@ -148,11 +159,11 @@ def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
 @pytest.mark.parametrize("count", [150, pytest.param(3_000, marks=pytest.mark.slow)])
 @pytest.mark.search
 def test_no_shape_out_of_the_patterns_own_words_takes_50_ms(count: int) -> None:
-    claimed("I'm Claude, made by Anthropic.")
+    self_claims("I'm Claude, made by Anthropic.")
     slow = {}
     for text in generated(count, seed=12):
-        if cpu_ms(claimed, text) >= LIMIT_MS:
-            spent = ordinary_ms(claimed, text)
+        if cpu_ms(self_claims, text) >= LIMIT_MS:
+            spent = ordinary_ms(self_claims, text)
             if spent >= LIMIT_MS:
                 slow[text[:120]] = round(spent)
     assert not slow

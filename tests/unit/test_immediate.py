@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from monitor.backtest import replay
-from monitor.domain import State
-from monitor.rules import Fallback, Ttft, Window
+from monitor.domain import VerdictState
+from monitor.rules import FallbackRule, TtftRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, incident, sample
 from tests.unit.test_backtest import IDENTITY, probe
 
 LITERAL: dict[str, Any] = {
-    "ttft": Ttft(mode="immediate"), "fallback": Fallback(mode="immediate"),
+    "ttft": TtftRule(mode="immediate"), "fallback": FallbackRule(mode="immediate"),
 }  # fmt: skip
 
 
@@ -71,11 +71,11 @@ def test_a_query_that_always_falls_back_fires_once() -> None:
 
 @pytest.mark.parametrize(
     ("stored_s", "state"),
-    [(9, State.OK), (11, State.BREACH)],  # the incident ended in second 10
+    [(9, VerdictState.OK), (11, VerdictState.BREACH)],  # the incident ended in second 10
     ids=["stored before the end, so it was judged", "stored after it"],
 )
 def test_a_probe_under_way_when_the_incident_ended_is_judged_once_it_is_stored(
-    stored_s: int, state: State
+    stored_s: int, state: VerdictState
 ) -> None:
     ended = replace(
         incident("ttft", opened_at=NOON - EVERY), resolved_at=NOON + timedelta(seconds=10)
@@ -86,6 +86,6 @@ def test_a_probe_under_way_when_the_incident_ended_is_judged_once_it_is_stored(
                   recorded_at=NOON + timedelta(seconds=7))  # fmt: skip
     seen = Window.of([late, good], scope="rag", every=EVERY, queries=1)
     now = NOON + timedelta(seconds=20)
-    assert Ttft(mode="immediate").judge(seen, ended, now).state is state
+    assert TtftRule(mode="immediate").judge(seen, ended, now).state is state
     already = replace(ended, rows=(late.id,))
-    assert Ttft(mode="immediate").judge(seen, already, now).state is State.OK
+    assert TtftRule(mode="immediate").judge(seen, already, now).state is VerdictState.OK

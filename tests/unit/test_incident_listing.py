@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from monitor.commands.incidents import _lines, _whole
-from monitor.domain import Incident, State, Status, Verdict
-from monitor.incidents import Policy, plan
-from monitor.messages import render
-from monitor.reports import data, tables, terminal
+from monitor.cli.incidents import _lines, _whole
+from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
+from monitor.incidents import ReminderPolicy, plan
+from monitor.notifications.slack.render import render
+from monitor.reports import page_data, page_tables, terminal
 from tests.marks import NOON
 from tests.pages import page
 
@@ -22,13 +22,13 @@ FIRED, LATER = (
 )
 
 
-def judged(state: State, because: str) -> Verdict:
+def judged(state: VerdictState, because: str) -> Verdict:
     return Verdict(rule="down", scope="rag", state=state, value=5.0, limit=5.0, because=because,
                    since=NOON - 21 * SECOND)  # fmt: skip
 
 
-def told(incident: Incident) -> data.Told:
-    return data.Told(
+def told(incident: Incident) -> page_data.IncidentRow:
+    return page_data.IncidentRow(
         number=1, rule="down", scope="rag", opened_at=incident.opened_at,
         resolved_at=incident.resolved_at, peak=5.0, limit=5.0, because=incident.because,
         cost_usd=None, cost_at_least=False, first_seen_at=incident.first_seen_at,
@@ -42,16 +42,20 @@ def life() -> tuple[Incident, Incident, str]:
     latest: dict[tuple[str, str], Incident] = {}
     messages, seen = [], []
     for after, state, because in (
-        (0, State.BREACH, FIRED), (10, State.BREACH, LATER), (20, State.OK, "None failed."),
-    ):  # fmt: skip
+        (0, VerdictState.BREACH, FIRED),
+        (10, VerdictState.BREACH, LATER),
+        (20, VerdictState.OK, "None failed."),
+    ):
         now = NOON + after * SECOND
-        for step in plan(latest.values(), [judged(state, because)], policy=Policy(), now=now):
+        for step in plan(
+            latest.values(), [judged(state, because)], policy=ReminderPolicy(), now=now
+        ):
             assert step.incident is not None
             latest[step.incident.key] = replace(step.incident, number=1)
             if step.notice is not None:
                 messages.append(render(step.notice).text)
         seen.append(latest["down", "rag"])
-    assert messages[0].startswith(f"{Status.FIRING} down · rag: {FIRED}\n")
+    assert messages[0].startswith(f"{NoticeStatus.FIRING} down · rag: {FIRED}\n")
     assert "Since: 11:59 UTC (21 s)" in messages[0]
     return seen[1], seen[2], messages[-1]
 
@@ -63,7 +67,7 @@ def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> 
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
     shown = replace(page(), incidents=(told(over),))
-    assert "41 s" in str(tables.incidents(shown))
+    assert "41 s" in str(page_tables.incidents(shown))
     out = io.StringIO()
     terminal.show(shown, Console(file=out, width=100))
     assert "lasted 41 s" in out.getvalue()
@@ -79,7 +83,7 @@ def test_an_open_incident_shows_what_it_fired_with_and_how_it_is_now(
     assert "  first seen: 2026-11-23 11:59:39 UTC" in whole
     assert f"  latest: {LATER}" in whole
     assert f"{FIRED} Now: {LATER}" in str(
-        tables.incidents(replace(page(), incidents=(told(still_open),)))
+        page_tables.incidents(replace(page(), incidents=(told(still_open),)))
     )
 
 

@@ -8,15 +8,30 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from monitor.domain import Incident, Notice, State, Status, Verdict
-from monitor.incidents import Change, Mute, Policy, Step, plan, silent
+from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
+from monitor.incidents import (
+    IncidentChange,
+    IncidentStep,
+    Mute,
+    ReminderPolicy,
+    is_silenced,
+    plan,
+)
 from tests.marks import NOON
 
 MINUTE = timedelta(minutes=1)
-POLICY = Policy()
+POLICY = ReminderPolicy()
 KEYS = [("ttft", "rag"), ("fallback", "rag"), ("down", "rag"), ("ttft", "other"),
         ("key", "openrouter"), ("spend", "all"), ("no_data", "rag")]  # fmt: skip
-STATES = st.sampled_from([State.BREACH, State.BREACH, State.OK, State.HOLD, State.NO_DATA])
+STATES = st.sampled_from(
+    [
+        VerdictState.BREACH,
+        VerdictState.BREACH,
+        VerdictState.OK,
+        VerdictState.HOLD,
+        VerdictState.NO_DATA,
+    ]
+)
 
 
 class Telling(RuleBasedStateMachine):
@@ -36,7 +51,7 @@ class Telling(RuleBasedStateMachine):
         waited=st.sampled_from([1, 5, 20, 61, 300]),
         value=st.floats(0, 10),
     )
-    def judge(self, judged: dict[tuple[str, str], State], waited: int, value: float) -> None:
+    def judge(self, judged: dict[tuple[str, str], VerdictState], waited: int, value: float) -> None:
         self.now += waited * MINUTE
         self.apply(self.verdict(key, state, value) for key, state in judged.items())
 
@@ -46,9 +61,9 @@ class Telling(RuleBasedStateMachine):
             Mute(rule=key[0], scope=key[1], until=self.now + span * MINUTE, reason="test")
         )
 
-    def verdict(self, key: tuple[str, str], state: State, value: float) -> Verdict:
+    def verdict(self, key: tuple[str, str], state: VerdictState, value: float) -> Verdict:
         once = None
-        if key[0] == "spend" and state is State.BREACH:
+        if key[0] == "spend" and state is VerdictState.BREACH:
             today = self.now.date()
             self.worst[today] = max(value, self.worst.get(today, 0.0))  # a doubling stays said
             once = f"{today} ×{1 if self.worst[today] < 5 else 2}"
@@ -62,44 +77,44 @@ class Telling(RuleBasedStateMachine):
         again = plan(self.latest.values(), found, silence=self.mutes, policy=POLICY, now=self.now)
         assert [step.notice for step in again if step.notice] == []  # told once
 
-    def write(self, steps: list[Step]) -> None:
+    def write(self, steps: list[IncidentStep]) -> None:
         for step in steps:
             incident = step.incident
             assert incident is not None
             before = self.latest.get(incident.key)
             if incident.number is None:
                 assert before is None or not before.open  # never two open of one rule and scope
-                assert step.change is Change.OPENED
+                assert step.change is IncidentChange.OPENED
                 self.numbers += 1
                 incident = replace(incident, number=self.numbers)
             if incident.part_of:
-                leader = self.latest[incident.part_of]
-                incident = replace(incident, announced_as=leader.announced_as or leader.number)
+                primary = self.latest[incident.part_of]
+                incident = replace(incident, announced_as=primary.announced_as or primary.number)
             self.latest[incident.key] = incident
             if step.notice is not None:
                 number = step.notice.number or incident.number
-                self.hear(replace(step.notice, number=number), leader=incident)
+                self.hear(replace(step.notice, number=number), primary=incident)
 
-    def hear(self, notice: Notice, *, leader: Incident) -> None:
-        assert not silent(self.mutes, leader.rule, leader.scope, now=self.now)
+    def hear(self, notice: Notice, *, primary: Incident) -> None:
+        assert not is_silenced(self.mutes, primary.rule, primary.scope, now=self.now)
         assert notice.number is not None
-        heard = self.channel.setdefault(notice.number, [])
-        assert notice.id not in {earlier.id for earlier in heard}
-        if notice.status is Status.FIRING and not notice.quiet:
-            assert not heard  # a number fires once
+        received = self.channel.setdefault(notice.number, [])
+        assert notice.id not in {earlier.id for earlier in received}
+        if notice.status is NoticeStatus.FIRING and not notice.quiet:
+            assert not received  # a number fires once
         else:  # reminders, corrections and ends are of what was told to fire, and so are returns
-            assert heard
-            assert notice.worse or heard[-1].status is not Status.RESOLVED
-        heard.append(notice)
+            assert received
+            assert notice.worse or received[-1].status is not NoticeStatus.RESOLVED
+        received.append(notice)
 
     @invariant()
     def what_is_open_and_not_muted_is_known(self) -> None:
         for incident in self.latest.values():
-            leader = self.latest[incident.part_of] if incident.part_of else incident
-            if incident.told is Status.FIRING and incident.open:
-                number = leader.announced_as or leader.number
+            primary = self.latest[incident.part_of] if incident.part_of else incident
+            if incident.told is NoticeStatus.FIRING and incident.open:
+                number = primary.announced_as or primary.number
                 assert number is not None
-                assert self.channel[number][-1].status is not Status.RESOLVED
+                assert self.channel[number][-1].status is not NoticeStatus.RESOLVED
 
     @invariant()
     def nobody_is_told_of_by_somebody_who_is_told_of_by_another(self) -> None:
@@ -112,10 +127,10 @@ class Telling(RuleBasedStateMachine):
         self.mutes = []
         for _ in range(3):
             self.now += 300 * MINUTE
-            self.apply(self.verdict(key, State.OK, 0.0) for key in KEYS)
+            self.apply(self.verdict(key, VerdictState.OK, 0.0) for key in KEYS)
         assert not any(incident.open for incident in self.latest.values())
-        for heard in self.channel.values():
-            assert heard[-1].status is Status.RESOLVED
+        for received in self.channel.values():
+            assert received[-1].status is NoticeStatus.RESOLVED
 
 
 Telling.TestCase.settings = settings(

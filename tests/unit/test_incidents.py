@@ -7,29 +7,29 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Incident, Notice, State, Status, Verdict
-from monitor.incidents import Mute, Policy, Silence, Step, abandoned, plan
+from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
+from monitor.incidents import IncidentStep, Mute, ReminderPolicy, Silence, abandoned, plan
 from tests.marks import NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-POLICY = Policy()
-FIRING, STILL, RESOLVED = Status.FIRING, Status.STILL_FIRING, Status.RESOLVED
+POLICY = ReminderPolicy()
+FIRING, STILL, RESOLVED = NoticeStatus.FIRING, NoticeStatus.STILL_FIRING, NoticeStatus.RESOLVED
 
 
-def verdict(rule: str, state: State, *, scope: str = "rag", **changes: object) -> Verdict:
-    said = "breaks" if state is State.BREACH else "is well"
+def verdict(rule: str, state: VerdictState, *, scope: str = "rag", **changes: object) -> Verdict:
+    reported = "breaks" if state is VerdictState.BREACH else "is well"
     ordinary = Verdict(
-        rule=rule, scope=scope, state=state, value=2.0, limit=1.2, because=f"{rule} {said}."
+        rule=rule, scope=scope, state=state, value=2.0, limit=1.2, because=f"{rule} {reported}."
     )
     return replace(ordinary, **changes)  # type: ignore[arg-type]
 
 
 def breach(rule: str, **changes: object) -> Verdict:
-    return verdict(rule, State.BREACH, **changes)  # type: ignore[arg-type]
+    return verdict(rule, VerdictState.BREACH, **changes)  # type: ignore[arg-type]
 
 
 def well(rule: str, **changes: object) -> Verdict:
-    return verdict(rule, State.OK, **changes)  # type: ignore[arg-type]
+    return verdict(rule, VerdictState.OK, **changes)  # type: ignore[arg-type]
 
 
 class Story:
@@ -49,7 +49,7 @@ class Story:
                      now=self.now)  # fmt: skip
         return list(self.apply(steps))
 
-    def apply(self, steps: Iterable[Step]) -> Iterable[Notice]:
+    def apply(self, steps: Iterable[IncidentStep]) -> Iterable[Notice]:
         for step in steps:
             incident, number = step.incident, None
             if incident is not None:
@@ -57,8 +57,10 @@ class Story:
                     self.numbers += 1
                     incident = replace(incident, number=self.numbers)
                 if incident.part_of:
-                    leader = self.incidents[incident.part_of]
-                    incident = replace(incident, announced_as=leader.announced_as or leader.number)
+                    primary = self.incidents[incident.part_of]
+                    incident = replace(
+                        incident, announced_as=primary.announced_as or primary.number
+                    )
                 self.incidents[incident.key] = incident
                 number = incident.number
             if step.notice is not None and step.notice.id not in self.seen:
@@ -74,63 +76,63 @@ def heads(notices: Iterable[Notice]) -> list[str]:
 
 
 def test_a_breach_is_told_once_and_its_end_with_its_length() -> None:
-    story = Story()
-    (fired,) = story.judge(breach("ttft"))
+    group = Story()
+    (fired,) = group.judge(breach("ttft"))
     assert (fired.status, fired.number, fired.sentence) == (FIRING, 41, "ttft breaks.")
-    assert (fired.value, fired.limit, fired.since) == (2.0, 1.2, story.now)
-    assert story.judge(breach("ttft", value=3.0)) == []
-    (ended,) = story.judge(well("ttft", value=1.0), later=2 * HOUR)
+    assert (fired.value, fired.limit, fired.since) == (2.0, 1.2, group.now)
+    assert group.judge(breach("ttft", value=3.0)) == []
+    (ended,) = group.judge(well("ttft", value=1.0), later=2 * HOUR)
     assert (ended.status, ended.number) == (RESOLVED, 41)
     assert ended.sentence == "Over after 2 h 1 min. ttft is well."
-    assert (ended.value, ended.peak, ended.until) == (1.0, 3.0, story.now)
-    assert story.judge(well("ttft")) == []
+    assert (ended.value, ended.peak, ended.until) == (1.0, 3.0, group.now)
+    assert group.judge(well("ttft")) == []
 
 
 def test_a_reminder_comes_after_four_hours_and_then_daily() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    told = [
+    group = Story()
+    group.judge(breach("ttft"))
+    notified = [
         (notice.status, quarter / 4)
         for quarter in range(1, 4 * 60)
-        for notice in story.judge(breach("ttft"), later=15 * MINUTE)
+        for notice in group.judge(breach("ttft"), later=15 * MINUTE)
     ]
-    assert told == [(STILL, 4), (STILL, 28), (STILL, 52)]
+    assert notified == [(STILL, 4), (STILL, 28), (STILL, 52)]
 
 
 def test_after_a_long_absence_it_is_reminded_of_once_it_was_seen_to_be_still_true() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    nothing = verdict("ttft", State.NO_DATA)
-    assert story.judge(nothing, later=72 * HOUR) == []
-    assert story.judge(later=MINUTE) == [], "another target's turn"
-    (reminder,) = story.judge(breach("ttft"), later=MINUTE)
+    group = Story()
+    group.judge(breach("ttft"))
+    nothing = verdict("ttft", VerdictState.NO_DATA)
+    assert group.judge(nothing, later=72 * HOUR) == []
+    assert group.judge(later=MINUTE) == [], "another target's turn"
+    (reminder,) = group.judge(breach("ttft"), later=MINUTE)
     assert (reminder.status, reminder.number, reminder.since) == (STILL, 41, NOON + MINUTE)
-    assert story.judge(breach("ttft"), later=23 * HOUR) == []
+    assert group.judge(breach("ttft"), later=23 * HOUR) == []
 
 
 def test_after_a_long_absence_what_is_well_is_over_and_nothing_else_is_told() -> None:
-    story = Story()
-    story.judge(breach("ttft"), breach("fallback"))
-    silence = [verdict(rule, State.NO_DATA) for rule in ("ttft", "fallback")]
-    assert story.judge(*silence, later=72 * HOUR) == []
-    (ended,) = story.judge(well("ttft"), well("fallback"))
+    group = Story()
+    group.judge(breach("ttft"), breach("fallback"))
+    silence = [verdict(rule, VerdictState.NO_DATA) for rule in ("ttft", "fallback")]
+    assert group.judge(*silence, later=72 * HOUR) == []
+    (ended,) = group.judge(well("ttft"), well("fallback"))
     assert ended.status is RESOLVED
     assert ended.sentence.startswith("Over after 3 d 0 h.")
-    assert story.judge(well("ttft"), well("fallback")) == []
+    assert group.judge(well("ttft"), well("fallback")) == []
 
 
 # ------------------------------------------------------------ one cause, one message
 
 
 def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
-    story = Story()
-    assert heads(story.judge(breach("fallback"))) == ["FIRING #41 fallback"]
-    (joined,) = story.judge(breach("fallback"), breach("ttft"))
+    group = Story()
+    assert heads(group.judge(breach("fallback"))) == ["FIRING #41 fallback"]
+    (joined,) = group.judge(breach("fallback"), breach("ttft"))
     assert heads([joined]) == ["STILL FIRING #41 fallback"]
     assert joined.sentence == "fallback breaks. Now also ttft: ttft breaks."
     assert joined.facts["ttft"] == "ttft breaks. Since 12:02 UTC, 0 s."
-    assert story.incidents["ttft", "rag"].part_of == ("fallback", "rag")
-    assert story.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
+    assert group.incidents["ttft", "rag"].part_of == ("fallback", "rag")
+    assert group.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
 
 
 @pytest.mark.parametrize(
@@ -141,30 +143,30 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
      ("probe_budget", "no_data")],
 )  # fmt: skip
 def test_found_together_the_cause_leads(cause: str, symptom: str) -> None:
-    story = Story()
+    group = Story()
     scopes = {"key": "openrouter", "spend": "all", "probe_budget": "all"}
     found = [breach(rule, scope=scopes.get(rule, "rag")) for rule in (symptom, cause)]
-    (notice,) = story.judge(*found)
+    (notice,) = group.judge(*found)
     assert (notice.rule, notice.number) == (cause, 41)
     assert any(label.startswith(symptom) for label in notice.facts)
 
 
 def test_a_change_that_gets_a_name_stays_one_message_with_one_number_and_one_end() -> None:
-    story = Story()
-    assert heads(story.judge(breach("model_changed"))) == ["FIRING #41 model_changed"]
-    (named,) = story.judge(breach("model_changed"), breach("fallback"))
+    group = Story()
+    assert heads(group.judge(breach("model_changed"))) == ["FIRING #41 model_changed"]
+    (named,) = group.judge(breach("model_changed"), breach("fallback"))
     assert heads([named])[0].endswith("#41 fallback")
     assert "model_changed" in named.facts
-    assert story.incidents["fallback", "rag"].part_of == ("model_changed", "rag")
-    assert story.judge(breach("model_changed"), breach("fallback"), later=2 * HOUR) == []
-    (ended,) = story.judge(well("model_changed"), well("fallback"))
+    assert group.incidents["fallback", "rag"].part_of == ("model_changed", "rag")
+    assert group.judge(breach("model_changed"), breach("fallback"), later=2 * HOUR) == []
+    (ended,) = group.judge(well("model_changed"), well("fallback"))
     assert heads([ended]) == ["RESOLVED #41 fallback"]
 
 
 def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    (joined,) = story.judge(breach("key", scope="openrouter"))
+    group = Story()
+    group.judge(breach("ttft"))
+    (joined,) = group.judge(breach("key", scope="openrouter"))
     assert heads([joined]) == ["STILL FIRING #41 key"]
     (symptom,) = (fact for label, fact in joined.facts.items() if label.startswith("ttft"))
     assert symptom.startswith("ttft breaks.")
@@ -175,256 +177,260 @@ def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
     [("down", "no_data"), ("fallback", "spend"), ("ttft", "spend"), ("key", "down")],
 )
 def test_what_does_not_follow_is_told_by_itself(first: str, second: str) -> None:
-    story = Story()
-    assert heads(story.judge(breach(first))) == [f"FIRING #41 {first}"]
-    assert heads(story.judge(breach(second))) == [f"FIRING #42 {second}"]
+    group = Story()
+    assert heads(group.judge(breach(first))) == [f"FIRING #41 {first}"]
+    assert heads(group.judge(breach(second))) == [f"FIRING #42 {second}"]
 
 
 def test_another_target_is_another_story() -> None:
-    story = Story()
-    story.judge(breach("fallback"))
-    assert heads(story.judge(breach("ttft", scope="other"))) == ["FIRING #42 ttft"]
+    group = Story()
+    group.judge(breach("fallback"))
+    assert heads(group.judge(breach("ttft", scope="other"))) == ["FIRING #42 ttft"]
 
 
 def test_a_part_that_ends_first_corrects_the_message_in_silence() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    (corrected,) = story.judge(well("ttft"), later=30 * MINUTE)
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    (corrected,) = group.judge(well("ttft"), later=30 * MINUTE)
     assert heads([corrected]) == ["FIRING #41 fallback (quiet)"]
     assert corrected.facts["ttft"] == ("Over after 30 min, 12:01 UTC to 12:31 UTC. ttft is well.")
-    (ended,) = story.judge(well("fallback"), later=10 * MINUTE)
+    (ended,) = group.judge(well("fallback"), later=10 * MINUTE)
     assert heads([ended]) == ["RESOLVED #41 fallback"]
     assert ended.facts["ttft"].startswith("Over after 30 min")
 
 
 def test_what_outlives_its_cause_turns_the_message_and_is_told_before_long() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    (turned,) = story.judge(well("fallback"), breach("ttft"), later=HOUR)
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    (turned,) = group.judge(well("fallback"), breach("ttft"), later=HOUR)
     assert heads([turned]) == ["FIRING #41 ttft (quiet)"]
     assert turned.facts["fallback"].startswith("Over after 1 h 0 min")
-    assert story.judge(breach("ttft"), later=29 * MINUTE) == []
-    assert heads(story.judge(breach("ttft"), later=MINUTE)) == ["STILL FIRING #41 ttft"]
-    assert story.judge(breach("ttft"), later=23 * HOUR) == []
-    (ended,) = story.judge(well("ttft"), later=MINUTE)
+    assert group.judge(breach("ttft"), later=29 * MINUTE) == []
+    assert heads(group.judge(breach("ttft"), later=MINUTE)) == ["STILL FIRING #41 ttft"]
+    assert group.judge(breach("ttft"), later=23 * HOUR) == []
+    (ended,) = group.judge(well("ttft"), later=MINUTE)
     assert heads([ended]) == ["RESOLVED #41 fallback"]
     assert ended.sentence == (
         "Over after 1 d 0 h. fallback 1 h 0 min: fallback is well; ttft 1 d 0 h: ttft is well."
     )
-    assert (ended.since, ended.until) == (NOON + MINUTE, story.now)
+    assert (ended.since, ended.until) == (NOON + MINUTE, group.now)
     assert ended.facts["ttft"].startswith("Over after 1 d 0 h")
 
 
 def test_a_cause_that_comes_back_while_its_symptom_lasts_is_the_same_story() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    story.judge(well("fallback"), later=HOUR)
-    (returned,) = story.judge(breach("fallback"))
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    group.judge(well("fallback"), later=HOUR)
+    (returned,) = group.judge(breach("fallback"))
     assert heads([returned]) == ["STILL FIRING #41 fallback"]
     assert returned.sentence == "Came back: fallback breaks."
-    assert story.incidents["fallback", "rag"].reopenings == 1
+    assert group.incidents["fallback", "rag"].reopenings == 1
 
 
 def test_it_is_said_aloud_that_it_came_back_after_its_end_was_said_aloud() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    story.judge(well("fallback"), later=HOUR)
-    assert heads(story.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
-    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    group.judge(well("fallback"), later=HOUR)
+    assert heads(group.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
+    assert heads(group.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
 
 
 def test_what_comes_back_soon_is_taken_up_under_its_number() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    assert heads(story.judge(well("ttft"))) == ["RESOLVED #41 ttft"]
-    (again,) = story.judge(breach("ttft"), later=HOUR)
+    group = Story()
+    group.judge(breach("ttft"))
+    assert heads(group.judge(well("ttft"))) == ["RESOLVED #41 ttft"]
+    (again,) = group.judge(breach("ttft"), later=HOUR)
     assert heads([again]) == ["STILL FIRING #41 ttft"]
     assert again.facts["Came back"] == "once"
-    assert again.since == story.now, "since it came back, not across the time it was well"
-    assert story.judge(well("ttft")) == []  # it must stay calm for a while now
-    assert heads(story.judge(well("ttft"), later=15 * MINUTE)) == ["RESOLVED #41 ttft"]
-    assert heads(story.judge(breach("ttft"), later=61 * MINUTE)) == ["FIRING #42 ttft"]
+    assert again.since == group.now, "since it came back, not across the time it was well"
+    assert group.judge(well("ttft")) == []  # it must stay calm for a while now
+    assert heads(group.judge(well("ttft"), later=15 * MINUTE)) == ["RESOLVED #41 ttft"]
+    assert heads(group.judge(breach("ttft"), later=61 * MINUTE)) == ["FIRING #42 ttft"]
 
 
 def test_a_symptom_that_comes_back_alone_keeps_the_number_it_was_announced_with() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    story.judge(well("fallback"), well("ttft"), later=HOUR)
-    (returned,) = story.judge(breach("ttft"), later=MINUTE)
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    group.judge(well("fallback"), well("ttft"), later=HOUR)
+    (returned,) = group.judge(breach("ttft"), later=MINUTE)
     assert heads([returned]) == ["STILL FIRING #41 ttft"]
-    assert story.incidents["ttft", "rag"].part_of is None
-    assert story.incidents["ttft", "rag"].number == 42  # its row
-    assert heads(story.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
+    assert group.incidents["ttft", "rag"].part_of is None
+    assert group.incidents["ttft", "rag"].number == 42  # its row
+    assert heads(group.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
 
 
 def test_a_cause_that_joined_and_comes_back_alone_keeps_the_number_people_saw() -> None:
     """The channel saw `#1 fallback`; the row of the fallback is the second."""
-    story = Story()
-    story.judge(breach("ttft"))
-    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
-    assert heads(story.judge(well("ttft"), well("fallback"))) == ["RESOLVED #41 fallback"]
-    assert heads(story.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
-    assert heads(story.judge(breach("ttft"))) == ["STILL FIRING #41 fallback"]
-    assert heads(story.judge(breach("down"))) == ["STILL FIRING #41 down"]
-    story.judge(well("down"), well("ttft"), well("fallback"), later=5 * HOUR)
-    assert heads(story.judge(breach("fallback"), later=2 * HOUR)) == ["FIRING #44 fallback"]
+    group = Story()
+    group.judge(breach("ttft"))
+    assert heads(group.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
+    assert heads(group.judge(well("ttft"), well("fallback"))) == ["RESOLVED #41 fallback"]
+    assert heads(group.judge(breach("fallback"))) == ["STILL FIRING #41 fallback"]
+    assert heads(group.judge(breach("ttft"))) == ["STILL FIRING #41 fallback"]
+    assert heads(group.judge(breach("down"))) == ["STILL FIRING #41 down"]
+    group.judge(well("down"), well("ttft"), well("fallback"), later=5 * HOUR)
+    assert heads(group.judge(breach("fallback"), later=2 * HOUR)) == ["FIRING #44 fallback"]
 
 
 def test_what_was_announced_under_one_number_is_one_message_again() -> None:
     """`key` and `down` are told apart by themselves; here people know both as #41."""
-    story = Story()
-    story.judge(breach("ttft"))
-    story.judge(breach("down"))
-    story.judge(breach("key", scope="openrouter"))
-    story.judge(well("ttft"), well("down"), well("key", scope="openrouter"))
-    assert heads(story.judge(breach("down"))) == ["STILL FIRING #41 down"]
-    assert heads(story.judge(breach("key", scope="openrouter"))) == ["STILL FIRING #41 key"]
+    group = Story()
+    group.judge(breach("ttft"))
+    group.judge(breach("down"))
+    group.judge(breach("key", scope="openrouter"))
+    group.judge(well("ttft"), well("down"), well("key", scope="openrouter"))
+    assert heads(group.judge(breach("down"))) == ["STILL FIRING #41 down"]
+    assert heads(group.judge(breach("key", scope="openrouter"))) == ["STILL FIRING #41 key"]
 
 
 def test_a_return_under_a_mute_is_said_when_the_mute_ends() -> None:
-    story = Story()
-    story.judge(breach("fallback"), breach("ttft"))
-    story.judge(well("fallback"), later=HOUR)
-    story.mute(HOUR)
-    assert story.judge(breach("fallback")) == []
-    assert heads(story.judge(breach("fallback"), later=HOUR)) == ["STILL FIRING #41 fallback"]
-    assert story.judge(breach("fallback")) == []
+    group = Story()
+    group.judge(breach("fallback"), breach("ttft"))
+    group.judge(well("fallback"), later=HOUR)
+    group.mute(HOUR)
+    assert group.judge(breach("fallback")) == []
+    assert heads(group.judge(breach("fallback"), later=HOUR)) == ["STILL FIRING #41 fallback"]
+    assert group.judge(breach("fallback")) == []
 
 
 # ------------------------------------------------------------ mutes
 
 
 def test_what_is_still_true_when_the_mute_ends_is_told_then() -> None:
-    story = Story()
-    story.mute(HOUR)
-    assert story.judge(breach("ttft")) == []
-    (told,) = story.judge(breach("ttft"), later=HOUR)
-    assert heads([told]) == ["FIRING #41 ttft"]
-    assert told.since == NOON + MINUTE  # since it broke, not since the mute ended
+    group = Story()
+    group.mute(HOUR)
+    assert group.judge(breach("ttft")) == []
+    (notified,) = group.judge(breach("ttft"), later=HOUR)
+    assert heads([notified]) == ["FIRING #41 ttft"]
+    assert notified.since == NOON + MINUTE  # since it broke, not since the mute ended
 
 
 def test_what_was_over_before_the_mute_ended_is_not_told() -> None:
-    story = Story()
-    story.mute(HOUR)
-    story.judge(breach("ttft"))
-    story.judge(well("ttft"))
-    assert story.judge(well("ttft"), later=HOUR) == []
-    assert not story.incidents["ttft", "rag"].open  # the row is there all the same
+    group = Story()
+    group.mute(HOUR)
+    group.judge(breach("ttft"))
+    group.judge(well("ttft"))
+    assert group.judge(well("ttft"), later=HOUR) == []
+    assert not group.incidents["ttft", "rag"].open  # the row is there all the same
 
 
 def test_a_mute_loses_no_end_of_what_was_told() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    story.mute(HOUR)
-    assert story.judge(well("ttft")) == []
-    assert heads(story.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
+    group = Story()
+    group.judge(breach("ttft"))
+    group.mute(HOUR)
+    assert group.judge(well("ttft")) == []
+    assert heads(group.judge(well("ttft"), later=HOUR)) == ["RESOLVED #41 ttft"]
 
 
 def test_an_end_and_a_new_breach_within_a_mute_are_one_incident() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    story.mute(5 * HOUR)
-    story.judge(well("ttft"))
-    assert story.judge(breach("ttft"), later=3 * HOUR) == []
-    assert story.incidents["ttft", "rag"].number == 41
-    assert heads(story.judge(breach("ttft"), later=3 * HOUR)) == ["STILL FIRING #41 ttft"]
+    group = Story()
+    group.judge(breach("ttft"))
+    group.mute(5 * HOUR)
+    group.judge(well("ttft"))
+    assert group.judge(breach("ttft"), later=3 * HOUR) == []
+    assert group.incidents["ttft", "rag"].number == 41
+    assert heads(group.judge(breach("ttft"), later=3 * HOUR)) == ["STILL FIRING #41 ttft"]
 
 
 def test_a_muted_cause_does_not_silence_its_symptom() -> None:
-    story = Story()
-    story.mute(HOUR, rule="fallback")
-    assert heads(story.judge(breach("fallback"), breach("ttft"))) == ["FIRING #42 ttft"]
-    (joined,) = story.judge(breach("fallback"), breach("ttft"), later=HOUR)
+    group = Story()
+    group.mute(HOUR, rule="fallback")
+    assert heads(group.judge(breach("fallback"), breach("ttft"))) == ["FIRING #42 ttft"]
+    (joined,) = group.judge(breach("fallback"), breach("ttft"), later=HOUR)
     assert heads([joined]) == ["STILL FIRING #42 fallback"]
     assert "ttft" in joined.facts
 
 
 def test_no_reminder_comes_under_a_mute_and_an_overdue_one_comes_after_it() -> None:
-    story = Story()
-    story.judge(breach("ttft"))
-    story.mute(6 * HOUR)
-    assert story.judge(breach("ttft"), later=5 * HOUR) == []
-    assert heads(story.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
+    group = Story()
+    group.judge(breach("ttft"))
+    group.mute(6 * HOUR)
+    assert group.judge(breach("ttft"), later=5 * HOUR) == []
+    assert heads(group.judge(breach("ttft"), later=HOUR)) == ["STILL FIRING #41 ttft"]
 
 
 # ------------------------------------------------------------ once, and notices
 
 
-def spent(state: State, usd: str, once: str | None = None) -> Verdict:
+def spent(state: VerdictState, usd: str, once: str | None = None) -> Verdict:
     return verdict("spend", state, scope="all", value=Decimal(usd), once=once)
 
 
 def test_spend_is_told_once_at_each_doubling_and_ends_in_silence() -> None:
-    story = Story()
-    assert heads(story.judge(spent(State.BREACH, "2.01", "23 ×1"))) == ["FIRING #41 spend"]
-    assert story.judge(spent(State.BREACH, "3.99", "23 ×1"), later=5 * HOUR) == []  # no reminder
-    assert heads(story.judge(spent(State.BREACH, "4.01", "23 ×2"))) == ["STILL FIRING #41 spend"]
-    (ended,) = story.judge(spent(State.OK, "4.50"), later=HOUR)
+    group = Story()
+    assert heads(group.judge(spent(VerdictState.BREACH, "2.01", "23 ×1"))) == ["FIRING #41 spend"]
+    assert (
+        group.judge(spent(VerdictState.BREACH, "3.99", "23 ×1"), later=5 * HOUR) == []
+    )  # no reminder
+    assert heads(group.judge(spent(VerdictState.BREACH, "4.01", "23 ×2"))) == [
+        "STILL FIRING #41 spend"
+    ]
+    (ended,) = group.judge(spent(VerdictState.OK, "4.50"), later=HOUR)
     assert heads([ended]) == ["RESOLVED #41 spend (quiet)"]
-    assert heads(story.judge(spent(State.BREACH, "2.01", "24 ×1"))) == ["FIRING #42 spend"]
+    assert heads(group.judge(spent(VerdictState.BREACH, "2.01", "24 ×1"))) == ["FIRING #42 spend"]
 
 
 def test_a_doubling_under_a_mute_is_told_when_it_ends() -> None:
-    story = Story()
-    story.judge(spent(State.BREACH, "2.01", "23 ×1"))
-    story.mute(HOUR)
-    assert story.judge(spent(State.BREACH, "4.01", "23 ×2")) == []
-    (told,) = story.judge(spent(State.BREACH, "4.10", "23 ×2"), later=HOUR)
-    assert (told.status, told.value) == (STILL, Decimal("4.10"))
+    group = Story()
+    group.judge(spent(VerdictState.BREACH, "2.01", "23 ×1"))
+    group.mute(HOUR)
+    assert group.judge(spent(VerdictState.BREACH, "4.01", "23 ×2")) == []
+    (notified,) = group.judge(spent(VerdictState.BREACH, "4.10", "23 ×2"), later=HOUR)
+    assert (notified.status, notified.value) == (STILL, Decimal("4.10"))
 
 
 def test_a_notice_is_told_once_per_key_and_has_no_number() -> None:
-    story = Story()
-    early = verdict("spend", State.NOTICE, scope="all", once="23 at this rate")
-    (told,) = story.judge(early)
-    assert (told.status, told.number) == (Status.NOTICE, None)
-    assert story.judge(replace(early, because="Later.")) == []
-    assert len(story.judge(replace(early, once="24 at this rate"))) == 1
-    assert story.incidents == {}
+    group = Story()
+    early = verdict("spend", VerdictState.NOTICE, scope="all", once="23 at this rate")
+    (notified,) = group.judge(early)
+    assert (notified.status, notified.number) == (NoticeStatus.NOTICE, None)
+    assert group.judge(replace(early, because="Later.")) == []
+    assert len(group.judge(replace(early, once="24 at this rate"))) == 1
+    assert group.incidents == {}
 
 
 def test_a_notice_waits_for_the_end_of_a_mute() -> None:
-    story = Story()
-    story.mute(HOUR)
-    early = verdict("spend", State.NOTICE, scope="all", once="23 at this rate")
-    assert story.judge(early) == []
-    assert len(story.judge(early, later=HOUR)) == 1
+    group = Story()
+    group.mute(HOUR)
+    early = verdict("spend", VerdictState.NOTICE, scope="all", once="23 at this rate")
+    assert group.judge(early) == []
+    assert len(group.judge(early, later=HOUR)) == 1
 
 
 def test_planning_again_tells_nothing_new() -> None:
-    story = Story()
+    group = Story()
     found = (breach("fallback"), breach("ttft"), breach("down", scope="other"))
-    story.judge(*found)
-    again = plan(story.incidents.values(), found, policy=POLICY, now=story.now)
+    group.judge(*found)
+    again = plan(group.incidents.values(), found, policy=POLICY, now=group.now)
     assert [step.notice for step in again if step.notice] == []
 
 
 def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
-    def told(now: datetime) -> list[object]:
+    def notified(now: datetime) -> list[object]:
         steps = plan((), [breach("ttft")], policy=POLICY, now=now)
         return [step.notice.id for step in steps if step.notice]
 
-    assert told(NOON) == told(NOON)
-    assert told(NOON) != told(NOON + HOUR)  # another incident, another notice
+    assert notified(NOON) == notified(NOON)
+    assert notified(NOON) != notified(NOON + HOUR)  # another incident, another notice
 
 
-def ended(story: Story, **changes: object) -> list[Notice]:
+def ended(group: Story, **changes: object) -> list[Notice]:
     """What is told once the verdicts on incidents nobody judges are in."""
     configured: dict[str, object] = {
         "rules": {"ttft", "key", "delivery"},
         "scopes": {"ttft": {"rag"}, "fallback": {"rag"}, "key": {"openai"}, "delivery": {"slack"}},
     }
-    story.now += HOUR
-    found = abandoned(story.incidents.values(), now=story.now, **configured | changes)  # type: ignore[arg-type]
-    return story.judge(*found)
+    group.now += HOUR
+    found = abandoned(group.incidents.values(), now=group.now, **configured | changes)  # type: ignore[arg-type]
+    return group.judge(*found)
 
 
 def test_an_incident_of_a_target_that_left_the_configuration_ends_and_says_so() -> None:
-    story = Story()
-    story.judge(breach("ttft", scope="old"), breach("ttft"))
-    (told,) = ended(story)
-    assert (told.status, told.scope) == (RESOLVED, "old")
-    assert told.sentence.endswith(
+    group = Story()
+    group.judge(breach("ttft", scope="old"), breach("ttft"))
+    (notified,) = ended(group)
+    assert (notified.status, notified.scope) == (RESOLVED, "old")
+    assert notified.sentence.endswith(
         "Target removed from the configuration; closed without a final check."
     )
 
@@ -436,20 +442,20 @@ def test_an_incident_of_a_target_that_left_the_configuration_ends_and_says_so() 
 def test_an_incident_of_a_key_or_channel_that_left_ends_and_says_so(
     rule: str, scope: str, what: str
 ) -> None:
-    story = Story()
-    story.judge(breach(rule, scope=scope))
-    story.now -= HOUR - timedelta(minutes=4)
-    assert ended(story) == []
-    story.now -= HOUR - timedelta(minutes=1)
-    (told,) = ended(story)
-    assert (told.status, told.rule, told.scope) == (RESOLVED, rule, scope)
-    assert told.sentence.endswith(
+    group = Story()
+    group.judge(breach(rule, scope=scope))
+    group.now -= HOUR - timedelta(minutes=4)
+    assert ended(group) == []
+    group.now -= HOUR - timedelta(minutes=1)
+    (notified,) = ended(group)
+    assert (notified.status, notified.rule, notified.scope) == (RESOLVED, rule, scope)
+    assert notified.sentence.endswith(
         f"{what} removed from the configuration; closed without a final check."
     )
 
 
 @pytest.mark.parametrize(
-    ("query", "scopes", "why"),
+    ("query", "scopes", "reason"),
     [
         ("hi", {"rag/kbli"}, "Query removed from the configuration"),
         ("hi", {"other/hi"}, "Target removed from the configuration"),
@@ -458,69 +464,71 @@ def test_an_incident_of_a_key_or_channel_that_left_ends_and_says_so(
     ],
 )
 def test_what_mode_immediate_judges_no_more_ends_and_says_why(
-    query: str, scopes: set[str], why: str
+    query: str, scopes: set[str], reason: str
 ) -> None:
-    story = Story()
-    story.judge(replace(breach("ttft"), query=query))
-    (told,) = ended(story, scopes={"ttft": scopes})
-    assert told.sentence.endswith(f"{why}; closed without a final check.")
+    group = Story()
+    group.judge(replace(breach("ttft"), query=query))
+    (notified,) = ended(group, scopes={"ttft": scopes})
+    assert notified.sentence.endswith(f"{reason}; closed without a final check.")
 
 
 def test_two_queries_of_one_target_are_two_incidents_with_messages_of_their_own() -> None:
-    story = Story()
+    group = Story()
     both = [replace(breach("ttft"), query=query) for query in ("hi", "kbli")]
-    told = story.judge(*both)
-    assert [(notice.status, notice.rule, notice.scope) for notice in told] == [
-        (Status.FIRING, "ttft", "rag")
+    notified = group.judge(*both)
+    assert [(notice.status, notice.rule, notice.scope) for notice in notified] == [
+        (NoticeStatus.FIRING, "ttft", "rag")
     ] * 2
-    assert len({notice.id for notice in told}) == 2
-    assert story.judge(*both) == []
+    assert len({notice.id for notice in notified}) == 2
+    assert group.judge(*both) == []
 
 
 def test_a_stale_key_is_the_cause_of_nothing_new() -> None:
-    story = Story()
-    story.judge(breach("key", scope="openrouter"))
+    group = Story()
+    group.judge(breach("key", scope="openrouter"))
     stale = {("key", "openrouter")}
-    steps = plan(story.incidents.values(), [breach("fallback")], policy=POLICY, stale=stale,
-                 now=story.now)  # fmt: skip
-    (told,) = [step.notice for step in steps if step.notice]
-    assert (told.rule, told.scope) == ("fallback", "rag")
+    steps = plan(group.incidents.values(), [breach("fallback")], policy=POLICY, stale=stale,
+                 now=group.now)  # fmt: skip
+    (notified,) = [step.notice for step in steps if step.notice]
+    assert (notified.rule, notified.scope) == ("fallback", "rag")
     (kept,) = [step.incident for step in steps if step.incident]
     assert kept.part_of is None
 
 
 def test_an_incident_of_a_rule_that_was_switched_off_ends_too() -> None:
-    story = Story()
-    story.judge(breach("fallback"))
-    (told,) = ended(story)
-    assert told.sentence.endswith("Rule fallback is switched off; closed without a final check.")
+    group = Story()
+    group.judge(breach("fallback"))
+    (notified,) = ended(group)
+    assert notified.sentence.endswith(
+        "Rule fallback is switched off; closed without a final check."
+    )
 
 
 def test_nothing_is_given_up_while_another_configuration_may_still_judge_it() -> None:
-    story = Story()
-    story.judge(breach("ttft", scope="old"))
-    story.now -= HOUR / 2
-    assert ended(story) == []
+    group = Story()
+    group.judge(breach("ttft", scope="old"))
+    group.now -= HOUR / 2
+    assert ended(group) == []
 
 
 def test_a_ttft_of_timeouts_alone_beside_an_announced_outage_makes_no_sound() -> None:
-    story = Story()
-    story.judge(breach("down"))
-    [joined] = story.judge(breach("down"), breach("ttft", value=None))
+    group = Story()
+    group.judge(breach("down"))
+    [joined] = group.judge(breach("down"), breach("ttft", value=None))
     assert (joined.status, joined.rule, joined.quiet) == (FIRING, "down", True)
-    [slow] = story.judge(well("down"), breach("fallback"))
+    [slow] = group.judge(well("down"), breach("fallback"))
     assert not slow.quiet, "a new symptom is audible"
 
 
 def test_a_slow_ttft_beside_an_announced_outage_is_audible() -> None:
-    story = Story()
-    story.judge(breach("down"))
-    [joined] = story.judge(breach("down"), breach("ttft", value=2400.0))
+    group = Story()
+    group.judge(breach("down"))
+    [joined] = group.judge(breach("down"), breach("ttft", value=2400.0))
     assert (joined.status, joined.quiet) == (STILL, False)
 
 
 def test_an_outage_that_joins_a_ttft_of_timeouts_is_audible() -> None:
-    story = Story()
-    story.judge(breach("ttft", value=None))
-    [joined] = story.judge(breach("ttft", value=None), breach("down"))
+    group = Story()
+    group.judge(breach("ttft", value=None))
+    [joined] = group.judge(breach("ttft", value=None), breach("down"))
     assert (joined.status, joined.rule, joined.quiet) == (STILL, "down", False)

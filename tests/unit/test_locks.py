@@ -22,15 +22,17 @@ def locked(file: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(
-    ("file", "asked"),
+    ("file", "requested"),
     [
         ("requirements.lock", named(sum(EXTRAS.values(), PROJECT["dependencies"]))),
         ("requirements-worker.lock", named(PROJECT["dependencies"] + EXTRAS["pictures"])),
     ],
 )
-def test_a_lock_holds_what_was_asked_for_each_with_its_hashes(file: str, asked: set[str]) -> None:
+def test_a_lock_holds_what_was_asked_for_each_with_its_hashes(
+    file: str, requested: set[str]
+) -> None:
     held = locked(file)
-    assert asked <= set(held)
+    assert requested <= set(held)
     assert all("--hash=sha256:" in block for block in held.values())
     assert not re.search(r"https?://|file:|--index|--find-links", "".join(held.values()))
 

@@ -26,16 +26,16 @@ def begun() -> Iterator[StringIO]:
 
 
 def test_hostile_text_is_one_harmless_line() -> None:
-    said = 'a\nb\r\x1b[31m\x7f\x9b\u202e\u2028\ud800"\\'
+    reported = 'a\nb\r\x1b[31m\x7f\x9b\u202e\u2028\ud800"\\'
     with begun() as written:
-        logging.getLogger("monitor.x").warning(said, extra={"why": said})
+        logging.getLogger("monitor.x").warning(reported, extra={"why": reported})
     err = written.getvalue()
     assert err.count("\n") == 1
     assert err.endswith("\n")
     assert err[:-1].isascii()
     assert err[:-1].isprintable()
     line = json.loads(err)
-    assert (line["event"], line["why"], line["level"]) == (said, said, "warning")
+    assert (line["event"], line["why"], line["level"]) == (reported, reported, "warning")
 
 
 def test_no_secret_gets_out_by_words_facts_or_exceptions() -> None:

@@ -9,8 +9,17 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain import Ending, Outcome, Piece, Reply, Stamp, Timing, Transcript, Usage
-from monitor.measure import INSTRUMENT, outcome, timing
+from monitor.domain import (
+    Ending,
+    Outcome,
+    Reply,
+    StampSource,
+    TextDelta,
+    Timing,
+    Transcript,
+    Usage,
+)
+from monitor.probing.timing import INSTRUMENT, outcome, timing
 
 MS = 1_000_000
 NOTHING = Usage()
@@ -20,7 +29,7 @@ def transcript(ending: Ending = Ending.END, **more: Any) -> Transcript:
     """Begun at 0 ms, connected at 20, asked at 100, head at 150."""
     stamps: dict[str, Any] = {
         "dns_ns": 5 * MS, "connected_ns": 20 * MS, "sent_ns": 100 * MS, "head_ns": 150 * MS,
-        "status": 200, "stamp": Stamp.KERNEL,
+        "status": 200, "stamp": StampSource.KERNEL,
     }  # fmt: skip
     return Transcript(
         id=UUID(int=1),
@@ -39,21 +48,21 @@ def reply(
 
     `t` is text, `r` reasoning, `.` nothing.
     """
-    said = {"t": {"text": "word"}, "r": {"reasoning": "hm"}}
-    pieces = tuple(Piece(at * 100 * MS, read=at, **said[mark])
-                   for at, mark in enumerate(marks, start=2) if mark in said)  # fmt: skip
+    reported = {"t": {"text": "word"}, "r": {"reasoning": "hm"}}
+    pieces = tuple(TextDelta(at * 100 * MS, read=at, **reported[mark])
+                   for at, mark in enumerate(marks, start=2) if mark in reported)  # fmt: skip
     return Reply(pieces=pieces, error=error, ended=ended, usage=usage)
 
 
 def bursts(first_ms: int, gap_ms: int, *sizes: int) -> Reply:
     """Texts in reads of the given sizes, the first so long after the request, then with a gap."""
-    pieces = (Piece((100 + first_ms + n * gap_ms) * MS, "word", read=n)
+    pieces = (TextDelta((100 + first_ms + n * gap_ms) * MS, "word", read=n)
               for n, size in enumerate(sizes) for _ in range(size))  # fmt: skip
     return Reply(pieces=tuple(pieces), ended=True)
 
 
 @pytest.mark.parametrize(
-    ("ending", "status", "heard", "expected", "has_ttft"),
+    ("ending", "status", "received", "expected", "has_ttft"),
     [
         (Ending.END, 200, reply("tt"), Outcome.ANSWERED, True),
         (Ending.CUT, 200, reply("tt", ended=False), Outcome.ANSWERED, True),
@@ -88,26 +97,26 @@ def bursts(first_ms: int, gap_ms: int, *sizes: int) -> Reply:
     ],
 )
 def test_outcome_follows_the_table(
-    ending: Ending, status: int | None, heard: Reply, expected: Outcome, has_ttft: bool
+    ending: Ending, status: int | None, received: Reply, expected: Outcome, has_ttft: bool
 ) -> None:
     seen = transcript(ending, status=status)
-    kind, words = outcome(seen, heard)
+    kind, text = outcome(seen, received)
     assert kind is expected
-    assert (words is None) is (expected is Outcome.ANSWERED)
-    measured = timing(seen, heard)
+    assert (text is None) is (expected is Outcome.ANSWERED)
+    measured = timing(seen, received)
     assert (measured.ttft_ms is not None) is has_ttft
     assert (measured.total_ms is not None) is has_ttft
 
 
 def test_every_ending_has_an_outcome_with_words() -> None:
     for ending in Ending:
-        kind, words = outcome(transcript(ending, status=None), reply(ended=False))
+        kind, text = outcome(transcript(ending, status=None), reply(ended=False))
         assert isinstance(kind, Outcome)
-        assert words
+        assert text
 
 
 @pytest.mark.parametrize(
-    ("seen", "heard", "words"),
+    ("seen", "received", "text"),
     [
         (transcript(), reply(error="Error code: 529"), "Error code: 529"),
         (transcript(Ending.EOF), reply(ended=False), "the connection ended before the stream did"),
@@ -127,8 +136,8 @@ def test_every_ending_has_an_outcome_with_words() -> None:
         ),
     ],
 )
-def test_words_say_why(seen: Transcript, heard: Reply, words: str) -> None:
-    assert outcome(seen, heard)[1] == words
+def test_words_say_why(seen: Transcript, received: Reply, text: str) -> None:
+    assert outcome(seen, received)[1] == text
 
 
 def test_latencies_count_from_the_last_byte_of_the_request() -> None:
@@ -144,7 +153,7 @@ def test_latencies_count_from_the_last_byte_of_the_request() -> None:
         ttft_any_ms=100,
         total_ms=500,
         tpot_ms=100,  # 200 ms between first and last, three tokens of text
-        stamp=Stamp.KERNEL,
+        stamp=StampSource.KERNEL,
     )
 
 
@@ -196,31 +205,31 @@ def test_time_per_output_token_is_unknown_where_reasoning_was_withheld_and_not_c
 
 
 @pytest.mark.parametrize(
-    ("heard", "stamp"),
+    ("received", "stamp"),
     [
-        (bursts(300, 0, 1), Stamp.KERNEL),  # short and honest
-        (bursts(300, 0, 4), Stamp.KERNEL),
-        (bursts(300, 0, 5), Stamp.DEGRADED),  # five texts, one read
-        (bursts(300, 5, 1, 4), Stamp.KERNEL),  # the first came by itself
-        (bursts(1000, 5, 4, 4, 4, 4), Stamp.DEGRADED),  # out of a buffer
-        (bursts(1000, 5, 4, 4, 4, 3), Stamp.KERNEL),  # fifteen texts say nothing
-        (bursts(1000, 5, 4, 4, 4, 3, 1), Stamp.KERNEL),  # sixteen, in more reads
-        (bursts(1000, 5, 40, 6), Stamp.DEGRADED),
-        (bursts(9000, 15, *[1] * 40), Stamp.KERNEL),  # slow to begin, then steady
-        (bursts(900, 100, 8, 8), Stamp.KERNEL),  # nine tenths exactly
-        (bursts(901, 100, 8, 8), Stamp.DEGRADED),
-        (bursts(-1, 5, 1, 1), Stamp.DEGRADED),  # before the request: the clock stepped
-        (bursts(100, -20, 1, 1), Stamp.DEGRADED),
-        (reply(), Stamp.KERNEL),
+        (bursts(300, 0, 1), StampSource.KERNEL),  # short and honest
+        (bursts(300, 0, 4), StampSource.KERNEL),
+        (bursts(300, 0, 5), StampSource.DEGRADED),  # five texts, one read
+        (bursts(300, 5, 1, 4), StampSource.KERNEL),  # the first came by itself
+        (bursts(1000, 5, 4, 4, 4, 4), StampSource.DEGRADED),  # out of a buffer
+        (bursts(1000, 5, 4, 4, 4, 3), StampSource.KERNEL),  # fifteen texts say nothing
+        (bursts(1000, 5, 4, 4, 4, 3, 1), StampSource.KERNEL),  # sixteen, in more reads
+        (bursts(1000, 5, 40, 6), StampSource.DEGRADED),
+        (bursts(9000, 15, *[1] * 40), StampSource.KERNEL),  # slow to begin, then steady
+        (bursts(900, 100, 8, 8), StampSource.KERNEL),  # nine tenths exactly
+        (bursts(901, 100, 8, 8), StampSource.DEGRADED),
+        (bursts(-1, 5, 1, 1), StampSource.DEGRADED),  # before the request: the clock stepped
+        (bursts(100, -20, 1, 1), StampSource.DEGRADED),
+        (reply(), StampSource.KERNEL),
     ],
 )
-def test_stamp_is_degraded_where_text_was_held_back(heard: Reply, stamp: Stamp) -> None:
-    assert timing(transcript(), heard).stamp is stamp
+def test_stamp_is_degraded_where_text_was_held_back(received: Reply, stamp: StampSource) -> None:
+    assert timing(transcript(), received).stamp is stamp
 
 
 def test_stamp_of_the_exchange_is_never_made_better() -> None:
-    assert timing(transcript(stamp=Stamp.USER), reply("tt")).stamp is Stamp.USER
-    assert timing(transcript(stamp=Stamp.DEGRADED), reply("tt")).stamp is Stamp.DEGRADED
+    assert timing(transcript(stamp=StampSource.USER), reply("tt")).stamp is StampSource.USER
+    assert timing(transcript(stamp=StampSource.DEGRADED), reply("tt")).stamp is StampSource.DEGRADED
 
 
 def test_the_version_of_the_definitions_is_explained() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.demo.block_kit import fault, texts
-from monitor.domain import Notice, Status
-from monitor.messages import TEXT, render, thread_reply
-from monitor.messages.advice import ADVICE
+from monitor.domain import Notice, NoticeStatus
+from monitor.notifications.slack.first_steps import ADVICE
+from monitor.notifications.slack.render import TEXT, render, thread_reply
+from monitor.simulator.block_kit import fault, texts
 from tests.unit.notices import CASES, NOON, SNAPSHOTS, as_json, notice, rows
 
 
@@ -52,8 +52,8 @@ def test_resolved_says_duration_peak_and_number() -> None:
 
 def test_all_that_the_blocks_say_stands_in_the_text_too() -> None:
     message = render(CASES["fallback_firing_and_slow"])
-    for label, said in CASES["fallback_firing_and_slow"].facts.items():
-        assert f"\n{label}: {said}" in message.text
+    for label, reported in CASES["fallback_firing_and_slow"].facts.items():
+        assert f"\n{label}: {reported}" in message.text
     for block_text in texts(list(message.blocks)):
         for line in block_text.split("\n"):
             bare = line.strip("*`🔴🟠🟢🔵 ")
@@ -114,7 +114,12 @@ HOSTILE = [
 @pytest.mark.parametrize("text", HOSTILE)
 def test_foreign_text_cannot_mention_link_format_or_forge(text: str) -> None:
     hostile = notice(
-        Status.FIRING, text, text, scope=text, facts={text: text, "Long": text * 20}, rows=rows(1)
+        NoticeStatus.FIRING,
+        text,
+        text,
+        scope=text,
+        facts={text: text, "Long": text * 20},
+        rows=rows(1),
     )
     for message in (render(hostile), thread_reply(hostile)):
         assert fault({"text": message.text, "blocks": list(message.blocks)}) is None
@@ -127,7 +132,7 @@ def test_foreign_text_cannot_mention_link_format_or_forge(text: str) -> None:
 
 
 def test_code_cannot_be_left() -> None:
-    sly = notice(Status.FIRING, "ttft", "s", scope="a`b```c", facts={"Says": "x` *y* `z"})
+    sly = notice(NoticeStatus.FIRING, "ttft", "s", scope="a`b```c", facts={"Says": "x` *y* `z"})
     inside = list(texts(list(render(sly).blocks)))
     assert "*Says*\n`x' *y* 'z`" in inside
     [query] = [text for text in inside if text.startswith("```")]
@@ -136,7 +141,7 @@ def test_code_cannot_be_left() -> None:
 
 
 def test_sql_holds_the_scope_as_a_literal() -> None:
-    sly = notice(Status.FIRING, "ttft", "s", scope="it's")
+    sly = notice(NoticeStatus.FIRING, "ttft", "s", scope="it's")
     assert "WHERE target = 'it''s' AND started_at BETWEEN" in render(sly).text
 
 
@@ -146,7 +151,7 @@ instants = st.timedeltas(timedelta(days=-9_000), timedelta(days=9_000)).map(NOON
 notices = st.builds(
     Notice,
     id=st.uuids(),
-    status=st.sampled_from(Status),
+    status=st.sampled_from(NoticeStatus),
     rule=anything | st.sampled_from(sorted(ADVICE)),
     scope=anything,
     sentence=anything,
@@ -165,20 +170,20 @@ notices = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(notices, st.none() | st.just("https://example.com/runbook.md"))
-def test_any_notice_stays_within_every_limit(told: Notice, runbook_url: str | None) -> None:
-    for message in (render(told, runbook_url=runbook_url), thread_reply(told)):
+def test_any_notice_stays_within_every_limit(notified: Notice, runbook_url: str | None) -> None:
+    for message in (render(notified, runbook_url=runbook_url), thread_reply(notified)):
         payload = json.loads(json.dumps(as_json(message), allow_nan=False))
         assert fault(payload | {"text": message.text}) is None
         assert len(message.text) <= TEXT
         assert sum(map(len, texts(payload["blocks"]))) < 9_000
-        assert message.text.split("\n")[0].startswith(told.status)
+        assert message.text.split("\n")[0].startswith(notified.status)
 
 
 def test_facts_without_room_are_counted() -> None:
     many = notice(
-        Status.NOTICE, "digest", "s", facts=dict.fromkeys(string.ascii_letters, "&" * 300)
+        NoticeStatus.NOTICE, "digest", "s", facts=dict.fromkeys(string.ascii_letters, "&" * 300)
     )
     message = render(many)
-    told = len(re.findall(r"^[A-Za-z]: &amp;", message.text, re.MULTILINE))
-    assert f"… and {52 - told} more facts" in message.text
+    notified = len(re.findall(r"^[A-Za-z]: &amp;", message.text, re.MULTILINE))
+    assert f"… and {52 - notified} more facts" in message.text
     assert "… and 36 more facts" in list(texts(list(message.blocks)))

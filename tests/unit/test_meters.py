@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.pricing import (
-    Account,
-    Amount,
+    AccountSpend,
     ProviderDay,
-    Serving,
+    ServedAnswers,
+    UsdAmount,
     account_spend,
     daily_spend,
     day_of,
@@ -23,20 +23,20 @@ DAY = timedelta(days=1)
 HALF = timedelta(hours=12)
 
 
-def usd(text: str, *, at_least: bool = False) -> Amount:
-    return Amount(Decimal(text), at_least)
+def usd(text: str, *, at_least: bool = False) -> UsdAmount:
+    return UsdAmount(Decimal(text), at_least)
 
 
-def says(text: str, *, minutes_ago: int = 5) -> Account:
-    return Account(usd(text), NOON - timedelta(minutes=minutes_ago))
+def says(text: str, *, minutes_ago: int = 5) -> AccountSpend:
+    return AccountSpend(usd(text), NOON - timedelta(minutes=minutes_ago))
 
 
-def llama(answers: int, mean: str | None = "0.0002") -> Serving:
-    return Serving("openrouter", answers, None if mean is None else Decimal(mean))
+def llama(answers: int, mean: str | None = "0.0002") -> ServedAnswers:
+    return ServedAnswers("openrouter", answers, None if mean is None else Decimal(mean))
 
 
-def haiku(answers: int, mean: str | None = "0.0020") -> Serving:
-    return Serving("anthropic", answers, None if mean is None else Decimal(mean))
+def haiku(answers: int, mean: str | None = "0.0020") -> ServedAnswers:
+    return ServedAnswers("anthropic", answers, None if mean is None else Decimal(mean))
 
 
 def at(text: str) -> datetime:
@@ -57,13 +57,13 @@ def at(text: str) -> datetime:
             [llama(5), haiku(5, None)],
             {"openrouter": usd("0.05"), "anthropic": usd("0", at_least=True)},
         ),
-        ([Serving(None, 1, None)], {None: usd("0", at_least=True)}),
+        ([ServedAnswers(None, 1, None)], {None: usd("0", at_least=True)}),
         ([llama(0)], {None: usd("0", at_least=True)}),  # nobody was heard, nobody can tell
         ([], {None: usd("0", at_least=True)}),
     ],
 )
 def test_traffic_is_spread_over_models_as_the_answers_are(
-    serving: list[Serving], spent: dict[str | None, Amount]
+    serving: list[ServedAnswers], spent: dict[str | None, UsdAmount]
 ) -> None:
     assert traffic(serving, daily_queries=1000, span=HALF, day=DAY) == spent
 
@@ -106,22 +106,22 @@ def test_a_known_account_stands_for_its_provider_and_is_not_added_to_it() -> Non
 def test_an_account_gone_quiet_under_a_fallback_is_never_good_news() -> None:
     """A key of OpenRouter is known, none of Anthropic; at six the service falls back."""
 
-    def spend(*, hours_fallen: int) -> Amount:
+    def spend(*, hours_fallen: int) -> UsdAmount:
         healthy, fallen = timedelta(hours=12 - hours_fallen), timedelta(hours=hours_fallen)
         by_llama = traffic([llama(10)], daily_queries=1000, span=healthy, day=DAY)
         by_haiku = traffic([haiku(10)], daily_queries=1000, span=fallen, day=DAY)
-        account = by_llama["openrouter"] if healthy else Amount()
+        account = by_llama["openrouter"] if healthy else UsdAmount()
         return daily_spend(
             [
                 ProviderDay(
                     provider="openrouter",
-                    traffic=by_llama.get("openrouter", Amount()),
-                    account=Account(account, NOON),
+                    traffic=by_llama.get("openrouter", UsdAmount()),
+                    account=AccountSpend(account, NOON),
                 ),
                 ProviderDay(
                     provider="anthropic",
-                    probes=usd("0.01") if hours_fallen else Amount(),
-                    traffic=by_haiku.get("anthropic", Amount()),
+                    probes=usd("0.01") if hours_fallen else UsdAmount(),
+                    traffic=by_haiku.get("anthropic", UsdAmount()),
                 ),
             ],
             now=NOON,
@@ -142,7 +142,7 @@ def test_an_account_gone_quiet_under_a_fallback_is_never_good_news() -> None:
     ],
 )
 def test_a_frozen_account_counts_only_if_it_is_the_larger_figure(
-    account: Account | None, spent: Amount, meter: str
+    account: AccountSpend | None, spent: UsdAmount, meter: str
 ) -> None:
     day = ProviderDay(
         provider="openrouter", probes=usd("0.10"), traffic=usd("0.50"), account=account
@@ -210,7 +210,7 @@ BALI = (at("2026-11-22T16:00+00:00"), at("2026-11-23T16:00+00:00"))  # the 23rd 
 def test_an_accounts_utc_counter_is_read_for_a_day_in_any_zone(
     bounds: tuple[datetime, datetime],
     readings: list[tuple[str, str]],
-    spent: Amount | None,
+    spent: UsdAmount | None,
 ) -> None:
     found = account_spend(
         [(at(when), Decimal(figure)) for when, figure in readings],
@@ -230,7 +230,7 @@ def test_an_account_is_as_old_as_its_last_reading_within_the_day() -> None:
         starts_at=TODAY[0],
         ends_at=TODAY[1],
     )
-    assert found == Account(usd("1"), at("2026-11-23T11:30+00:00"))
+    assert found == AccountSpend(usd("1"), at("2026-11-23T11:30+00:00"))
 
 
 # --- days ---

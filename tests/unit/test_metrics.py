@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.domain import Identity, Outcome, Query, Stamp, Target
+from monitor.domain import Identity, Outcome, Query, StampSource, Target
 from monitor.metrics import Metrics
 from tests.facts import HAIKU, LLAMA, observation
 
@@ -53,7 +53,7 @@ def test_the_buckets_are_those_of_the_conventions_and_the_limit() -> None:
 
 def test_degraded_samples_are_counted_and_not_judged() -> None:
     held = metrics()
-    held.observed(observation(stamp=Stamp.DEGRADED))
+    held.observed(observation(stamp=StampSource.DEGRADED))
     assert ttft(held, "_count") == 0
     assert value(held, "monitor_samples_total", target="rag", stamp="degraded") == 1
 

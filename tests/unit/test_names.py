@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.identity.names import parse, same
-from monitor.identity.spelling import Date
+from monitor.identity.model_names.compare import parse, same
+from monitor.identity.model_names.spelling import ReleaseDate
 
 SAMPLES = Path(__file__).parent / "samples" / "model_names.jsonl"
 PAIRS = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]
@@ -22,36 +22,70 @@ def test_names_mean_the_same_model_or_another() -> None:
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("us.anthropic.claude-3-5-haiku-20241022-v1:0",
-         {"vendor": "anthropic", "family": "claude", "generation": "3.5",
-          "tier": {"haiku"}, "date": Date(24, 10, 22)}),
+        (
+            "us.anthropic.claude-3-5-haiku-20241022-v1:0",
+            {
+                "vendor": "anthropic",
+                "family": "claude",
+                "generation": "3.5",
+                "tier": {"haiku"},
+                "date": ReleaseDate(24, 10, 22),
+            },
+        ),
         ("Claude Haiku 4.5", {"family": "claude", "generation": "4.5", "tier": {"haiku"}}),
         ("claude-opus-4-0", {"family": "claude", "generation": "4", "tier": {"opus"}}),
-        ("meta-llama/Llama-4-Scout-17B-16E-Instruct",
-         {"vendor": "meta", "family": "llama", "generation": "4", "tier": {"scout"},
-          "size": "17b", "experts": "16e"}),
-        ("accounts/fireworks/models/llama-v3p1-8b-instruct",
-         {"family": "llama", "generation": "3.1", "size": "8b", "tier": set()}),
-        ("Qwen3-30B-A3B-FP8",
-         {"family": "qwen", "generation": "3", "size": "30b", "active": "a3b"}),
+        (
+            "meta-llama/Llama-4-Scout-17B-16E-Instruct",
+            {
+                "vendor": "meta",
+                "family": "llama",
+                "generation": "4",
+                "tier": {"scout"},
+                "size": "17b",
+                "experts": "16e",
+            },
+        ),
+        (
+            "accounts/fireworks/models/llama-v3p1-8b-instruct",
+            {"family": "llama", "generation": "3.1", "size": "8b", "tier": set()},
+        ),
+        (
+            "Qwen3-30B-A3B-FP8",
+            {"family": "qwen", "generation": "3", "size": "30b", "active": "a3b"},
+        ),
         ("gpt-35-turbo", {"family": "gpt", "generation": "3.5", "tier": {"turbo"}}),
-        ("gpt-4o-mini-2024-07-18",
-         {"family": "gpt", "generation": "4o", "tier": {"mini"}, "date": Date(24, 7, 18)}),
+        (
+            "gpt-4o-mini-2024-07-18",
+            {"family": "gpt", "generation": "4o", "tier": {"mini"}, "date": ReleaseDate(24, 7, 18)},
+        ),
         ("openai/o3-mini-high", {"family": "o", "generation": "3", "tier": {"mini"}}),
-        ("deepseek-chat-v3-0324",
-         {"family": "deepseek", "generation": "3", "tier": {"chat"}, "date": Date(None, 3, 24)}),
+        (
+            "deepseek-chat-v3-0324",
+            {
+                "family": "deepseek",
+                "generation": "3",
+                "tier": {"chat"},
+                "date": ReleaseDate(None, 3, 24),
+            },
+        ),
         ("deepseek-reasoner", {"family": "deepseek", "generation": None, "tier": {"r"}}),
-        ("deepseek-r1-distill-llama-70b",
-         {"family": "deepseek", "generation": "1", "size": "70b",
-          "tier": {"r", "distill", "llama"}}),
-        ("mistral-small-2503", {"family": "mistral", "date": Date(25, 3, None)}),
-        ("command-r-plus-08-2024", {"family": "command", "date": Date(24, 8, None)}),
-        ("gemini-2.5-flash-preview-05-20", {"family": "gemini", "date": Date(None, 5, 20)}),
+        (
+            "deepseek-r1-distill-llama-70b",
+            {
+                "family": "deepseek",
+                "generation": "1",
+                "size": "70b",
+                "tier": {"r", "distill", "llama"},
+            },
+        ),
+        ("mistral-small-2503", {"family": "mistral", "date": ReleaseDate(25, 3, None)}),
+        ("command-r-plus-08-2024", {"family": "command", "date": ReleaseDate(24, 8, None)}),
+        ("gemini-2.5-flash-preview-05-20", {"family": "gemini", "date": ReleaseDate(None, 5, 20)}),
         ("gemini-1.5-pro-002", {"family": "gemini", "revision": "002"}),
         ("mixtral-8x7b-32768", {"family": "mixtral", "size": "8x7b", "context": "32768"}),
         ("acme/falconer-9", {"vendor": "acme", "family": None, "tier": {"falconer"}}),
     ],
-)  # fmt: skip
+)
 def test_a_name_falls_into_its_parts(name: str, parts: dict[str, object]) -> None:
     parsed = parse(name)
     assert {part: getattr(parsed, part) for part in parts} == parts

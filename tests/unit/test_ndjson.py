@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.wire.caps import LINE_BYTES, TooLarge
-from monitor.wire.ndjson import NdjsonParser
+from monitor.probing.limits import LINE_BYTES, TooLarge
+from monitor.probing.ndjson import NdjsonParser
 from tests.cuts import CUTS, cut
 
 

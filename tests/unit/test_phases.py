@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from monitor.domain import Query, Target
-from monitor.worker import phase, start_delays, worth_asking_late
+from monitor.worker.scheduler import phase, start_delays, worth_probing_late
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 
@@ -69,7 +69,7 @@ def test_rounds_at_the_start_are_spread_over_seconds_and_one_begins_at_once(
 
 
 @pytest.mark.parametrize(
-    ("every", "late", "asked"),
+    ("every", "late", "requested"),
     [
         (MINUTE, timedelta(0), True),
         (MINUTE, 30 * SECOND, True),
@@ -80,6 +80,6 @@ def test_rounds_at_the_start_are_spread_over_seconds_and_one_begins_at_once(
     ],
 )
 def test_a_late_round_leaves_half_an_interval_or_five_minutes_to_the_next(
-    every: timedelta, late: timedelta, asked: bool
+    every: timedelta, late: timedelta, requested: bool
 ) -> None:
-    assert worth_asking_late(late, every) is asked
+    assert worth_probing_late(late, every) is requested

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.commands.printing import as_json, show
+from monitor.cli.output import as_json, show
 from monitor.domain import Identity, Observation
 from tests.facts import observation
 
@@ -52,12 +52,12 @@ def test_no_terminal_is_too_narrow_for_whole_words(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     show([observation(query="opening-a-company"), UNPRICED])
-    said = capsys.readouterr().out
+    reported = capsys.readouterr().out
     for word in ("opening-a-company", "answered", "900.0", "meta-llama/llama-4-scout", "ttft p50"):
-        assert word in said
-    assert "…" not in said
+        assert word in reported
+    assert "…" not in reported
     if columns >= 100:
-        lines = said.splitlines()
+        lines = reported.splitlines()
         assert lines[0].startswith("query")
         assert all(len(line) <= columns for line in lines)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from monitor.commands.printing import _row
+from monitor.cli.output import _row
 from monitor.domain import Identity
 from tests.facts import HAIKU, LLAMA, observation
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Query, Target, Unpriced
-from monitor.pricing import Amount, Projection, Savings, book, projected, savings
+from monitor.pricing import Savings, SpendForecast, UsdAmount, book, projected, savings
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HI = Query(id="hi", text="Hi", prompt_tokens=600)
@@ -28,13 +28,13 @@ BOOK = book(
 )
 
 
-def usd(text: str, *, at_least: bool = False) -> Amount:
-    return Amount(Decimal(text), at_least)
+def usd(text: str, *, at_least: bool = False) -> UsdAmount:
+    return UsdAmount(Decimal(text), at_least)
 
 
-def projection(target: Target, model: str = "acme/cheap", **heard: int) -> Projection:
-    found = projected(target, book=BOOK, at=NOON, answer_tokens=heard)[model]
-    assert isinstance(found, Projection)
+def projection(target: Target, model: str = "acme/cheap", **received: int) -> SpendForecast:
+    found = projected(target, book=BOOK, at=NOON, answer_tokens=received)[model]
+    assert isinstance(found, SpendForecast)
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from monitor.dialects import dialect_of, read
 from monitor.domain import Cost, Framing, Identity, Query
 from monitor.identity import judge
-from monitor.identity.names import same
+from monitor.identity.model_names.compare import same
 from monitor.pricing import book, priced
 from tests.streams import split, target, transcript
 

@@ -8,7 +8,7 @@ from weakref import ref
 
 import pytest
 
-from monitor.wire import quiet
+from monitor.probing import gc_paused
 
 
 class Knot:
@@ -30,7 +30,7 @@ def _collecting() -> Iterator[None]:
 
 
 def test_garbage_waits_for_the_end_of_the_round() -> None:
-    with quiet():
+    with gc_paused():
         assert not gc.isenabled()
         garbage = litter()
         assert garbage() is not None
@@ -38,8 +38,8 @@ def test_garbage_waits_for_the_end_of_the_round() -> None:
 
 
 def test_rounds_inside_rounds_collect_nothing() -> None:
-    with quiet():
-        with quiet():
+    with gc_paused():
+        with gc_paused():
             garbage = litter()
         assert not gc.isenabled()
         assert garbage() is not None
@@ -47,7 +47,7 @@ def test_rounds_inside_rounds_collect_nothing() -> None:
 
 
 def test_of_overlapping_rounds_the_last_one_collects() -> None:
-    first, second = quiet(), quiet()
+    first, second = gc_paused(), gc_paused()
     first.__enter__()
     second.__enter__()
     garbage = litter()
@@ -59,17 +59,17 @@ def test_of_overlapping_rounds_the_last_one_collects() -> None:
 
 
 def test_a_round_that_fails_is_over_too() -> None:
-    with pytest.raises(ZeroDivisionError), quiet():
+    with pytest.raises(ZeroDivisionError), gc_paused():
         _ = 1 / 0
 
 
 def test_rounds_in_threads_do_not_lose_count() -> None:
     def rounds() -> None:
         for _ in range(20):
-            with quiet():
+            with gc_paused():
                 pass
 
-    with quiet():
+    with gc_paused():
         threads = [threading.Thread(target=rounds) for _ in range(4)]
         for thread in threads:
             thread.start()
@@ -79,10 +79,10 @@ def test_rounds_in_threads_do_not_lose_count() -> None:
 
 
 def test_rounds_that_never_all_end_do_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("monitor.wire.quiet"), "CROWD", 0)
-    with quiet():
+    monkeypatch.setattr(importlib.import_module("monitor.probing.gc_pause"), "CROWD", 0)
+    with gc_paused():
         garbage = litter()
-        with quiet():
+        with gc_paused():
             pass
         assert garbage() is None
 
@@ -90,7 +90,7 @@ def test_rounds_that_never_all_end_do_not_fill_memory(monkeypatch: pytest.Monkey
 def test_who_does_not_collect_at_all_is_left_alone() -> None:
     gc.disable()
     try:
-        with quiet():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, read
-from monitor.domain import Reply, Sources
+from monitor.domain import Reply, RetrievedSources
 from tests.streams import target, transcript
 
 ASKS = {"body": {"q": "{query}"}}
@@ -34,14 +34,18 @@ def test_anythingllm() -> None:
                   "answer_tokens": "metrics.completion_tokens"},
     }  # fmt: skip
     chunk = {"id": "u", "type": "textResponseChunk", "sources": [], "close": False, "error": False}
-    said = reply(
+    reported = reply(
         options, chunk | {"textResponse": "Hel"}, chunk | {"textResponse": "lo"},
         {"id": "u", "type": "finalizeResponseStream", "close": True, "error": False,
          "sources": [{"title": "a", "score": 0.7}],
          "metrics": {"prompt_tokens": 90, "completion_tokens": 2, "model": "llama3"}},
     )  # fmt: skip
-    assert (said.text, said.ended, said.sources) == ("Hello", True, Sources(1, 0.7))
-    assert (said.usage.prompt_tokens, [c.value for c in said.claims]) == (90, ["llama3"])
+    assert (reported.text, reported.ended, reported.sources) == (
+        "Hello",
+        True,
+        RetrievedSources(1, 0.7),
+    )
+    assert (reported.usage.prompt_tokens, [c.value for c in reported.claims]) == (90, ["llama3"])
     failed = reply(
         options, {"type": "abort", "textResponse": None, "close": True, "error": "no key"}
     )
@@ -55,14 +59,14 @@ def test_flowise() -> None:
         "done": "event == 'end'",
         "sources": "event == 'sourceDocuments' && data",
     }
-    said = reply(
+    reported = reply(
         options, {"event": "start", "data": ""}, ("heartbeat", ""),
         {"event": "sourceDocuments", "data": [{"pageContent": "a", "metadata": {"score": 0.4}}]},
         {"event": "token", "data": "Hel"}, {"event": "token", "data": "lo"},
         {"event": "metadata", "data": {"chatId": "c"}}, {"event": "end", "data": "[DONE]"},
     )  # fmt: skip
-    assert (said.text, said.ended, said.malformed) == ("Hello", True, 0)
-    assert said.sources == Sources(1, 0.4)
+    assert (reported.text, reported.ended, reported.malformed) == ("Hello", True, 0)
+    assert reported.sources == RetrievedSources(1, 0.4)
     assert reply(options, {"event": "error", "data": "boom"}).error == "boom"
 
 
@@ -73,7 +77,7 @@ def test_ag_ui() -> None:
         "error": "type == 'RUN_ERROR' && message",
         "done": "type == 'RUN_FINISHED'",
     }
-    said = reply(
+    reported = reply(
         options, {"type": "RUN_STARTED", "threadId": "t", "runId": "r"},
         {"type": "THINKING_TEXT_MESSAGE_CONTENT", "delta": "hm"},
         {"type": "TEXT_MESSAGE_START", "messageId": "m", "role": "assistant"},
@@ -82,7 +86,7 @@ def test_ag_ui() -> None:
         {"type": "TEXT_MESSAGE_END", "messageId": "m"},
         {"type": "RUN_FINISHED", "threadId": "t", "runId": "r"},
     )  # fmt: skip
-    assert (said.text, said.ended, said.pieces[0].reasoning) == ("Hi", True, "hm")
+    assert (reported.text, reported.ended, reported.pieces[0].reasoning) == ("Hi", True, "hm")
     assert reply(options, {"type": "RUN_ERROR", "message": "boom"}).error == "boom"
 
 
@@ -107,9 +111,9 @@ def test_a2a() -> None:
         found = {"artifactId": "1", "parts": [{"kind": "text", "text": text}, {"kind": "data"}]}
         return {"result": {"kind": "artifact-update", "append": True, "artifact": found}}
 
-    said = reply(options, status("working", final=False, text="Searching"), artifact("Hel"),
+    reported = reply(options, status("working", final=False, text="Searching"), artifact("Hel"),
                  artifact("lo"), status("completed", final=True, text=""))  # fmt: skip
-    assert (said.text, said.ended, said.error) == ("Hello", True, None)
+    assert (reported.text, reported.ended, reported.error) == ("Hello", True, None)
     failed = reply(options, status("failed", final=True, text="no model"))
     assert failed.error == "no model"
 
@@ -124,7 +128,7 @@ def test_onyx_packets() -> None:
         "sources": "obj.type == 'message_start' && obj.final_documents || `null`",
         "done": "obj.type == 'stop'",
     }
-    said = reply(
+    reported = reply(
         options, {"user_message_id": 1, "reserved_assistant_message_id": 2},
         {"ind": 0, "obj": {"type": "reasoning_delta", "reasoning": "hm"}},
         {"ind": 1, "obj": {"type": "message_start", "content": "", "final_documents":
@@ -132,9 +136,9 @@ def test_onyx_packets() -> None:
         {"ind": 1, "obj": {"type": "message_delta", "content": "Hello"}},
         {"ind": 1, "obj": {"type": "section_end"}}, {"ind": 2, "obj": {"type": "stop"}},
     )  # fmt: skip
-    assert (said.text, said.ended) == ("Hello", True)
-    assert said.sources is not None
-    assert (said.sources.count, said.sources.best_score) == (1, 0.9)
+    assert (reported.text, reported.ended) == ("Hello", True)
+    assert reported.sources is not None
+    assert (reported.sources.count, reported.sources.best_score) == (1, 0.9)
 
 
 def test_onyx_as_it_was() -> None:
@@ -145,9 +149,9 @@ def test_onyx_as_it_was() -> None:
         "error": "error",
         "done": "close",
     }
-    said = reply(options, {"top_documents": [{"score": 0.3}]}, {"answer_piece": "Hel"},
+    reported = reply(options, {"top_documents": [{"score": 0.3}]}, {"answer_piece": "Hel"},
                  {"answer_piece": "lo"}, {"answer_piece": None}, {"citations": []})  # fmt: skip
-    assert (said.text, said.sources) == ("Hello", Sources(1, 0.3))
+    assert (reported.text, reported.sources) == ("Hello", RetrievedSources(1, 0.3))
 
 
 def test_tgi() -> None:
@@ -159,21 +163,21 @@ def test_tgi() -> None:
     }
     last = {"generated_text": "Hello", "details": {"finish_reason": "eos_token",
                                                    "generated_tokens": 3}}  # fmt: skip
-    said = reply(
+    reported = reply(
         options,
         {"index": 1, "token": {"text": "Hello", "special": False}, "generated_text": None},
         {"index": 2, "token": {"text": "</s>", "special": True}} | last,
     )
-    assert (said.text, said.ended, said.finish) == ("Hello", True, "stop")
-    assert said.usage.answer_tokens == 3
+    assert (reported.text, reported.ended, reported.finish) == ("Hello", True, "stop")
+    assert reported.usage.answer_tokens == 3
     assert reply(options, {"error": "overloaded", "error_type": "overloaded"}).error == "overloaded"
 
 
 def test_langserve() -> None:
     options = {"text": "_event == 'data' && (_json || content)", "done": "_event == 'end'"}
-    said = reply(options, ("metadata", {"run_id": "r"}), ("data", '"Hel"'),
+    reported = reply(options, ("metadata", {"run_id": "r"}), ("data", '"Hel"'),
                  ("data", {"content": "lo", "type": "AIMessageChunk"}), ("end", ""))  # fmt: skip
-    assert (said.text, said.ended) == ("Hello", True)
+    assert (reported.text, reported.ended) == ("Hello", True)
     failed = reply(options, ("error", {"status_code": 500, "message": "Internal Server Error"}))
     assert failed.error == "Internal Server Error"
 
@@ -187,28 +191,36 @@ def test_create_llama() -> None:
         "sources": "_prefix == '8:' && _json[?type == 'sources'] | [0].data.nodes",
         "done": "close",
     }
-    said = reply(options, '8:[{"type":"events","data":{"title":"Retrieving"}}]',
+    reported = reply(options, '8:[{"type":"events","data":{"title":"Retrieving"}}]',
                  '8:[{"type":"sources","data":{"nodes":[{"id":"1","score":0.8}]}}]',
                  '0:"Hel"', *['e:{"x":1}'] * 30, '0:"lo"')  # fmt: skip
-    assert (said.text, said.malformed, said.sources) == ("Hello", 0, Sources(1, 0.8))
+    assert (reported.text, reported.malformed, reported.sources) == (
+        "Hello",
+        0,
+        RetrievedSources(1, 0.8),
+    )
     assert reply(options, '3:"boom"').error == "boom"
 
 
 @pytest.mark.parametrize("text", ['{"a":1}', "42", "null", "ping", " ", "error: none"])
 def test_plain_text_is_text_whatever_it_looks_like(text: str) -> None:
-    said = reply({"framing": "text", "model": '_headers."x-model"'}, "Hi ", text)
-    assert (said.text, said.error, said.malformed) == (f"Hi {text}", None, 0)
+    reported = reply({"framing": "text", "model": '_headers."x-model"'}, "Hi ", text)
+    assert (reported.text, reported.error, reported.malformed) == (f"Hi {text}", None, 0)
 
 
 def test_ragflow_and_langgraph_partials() -> None:
     ragflow = {"text": "data.answer", "done": "data == `true`", "error": "code != `0` && message",
                "cumulative": True}  # fmt: skip
     parts = ({"code": 0, "data": {"answer": text}} for text in ("I am", "I am here"))
-    said = reply(ragflow, *parts, {"code": 0, "data": True})
-    assert (said.text, said.ended) == ("I am here", True)
+    reported = reply(ragflow, *parts, {"code": 0, "data": True})
+    assert (reported.text, reported.ended) == ("I am here", True)
     assert reply(ragflow, {"code": 102, "message": "no chat"}).error == "no chat"
     graph = {"text": "_event == 'messages/partial' && _json[0].content", "done": "close",
              "cumulative": True}  # fmt: skip
-    said = reply(graph, ("metadata", {"run_id": "r"}), ("messages/partial", [{"content": "Hello"}]),
-                 ("messages/partial", [{"content": "Hello, how"}]))  # fmt: skip
-    assert said.text == "Hello, how"
+    reported = reply(
+        graph,
+        ("metadata", {"run_id": "r"}),
+        ("messages/partial", [{"content": "Hello"}]),
+        ("messages/partial", [{"content": "Hello, how"}]),
+    )
+    assert reported.text == "Hello, how"

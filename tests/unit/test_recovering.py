@@ -5,19 +5,26 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.commands.incidents import _lines, _whole
-from monitor.domain import AccountState, Incident, Reading, State, Status, Verdict
-from monitor.incidents import Policy, plan
-from monitor.messages import render
+from monitor.cli.incidents import _lines, _whole
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Incident,
+    NoticeStatus,
+    Verdict,
+    VerdictState,
+)
+from monitor.incidents import ReminderPolicy, plan
+from monitor.notifications.slack.render import render
 from monitor.rules import (
-    Backlog,
-    Delivering,
-    Down,
-    Fallback,
-    Key,
-    ModelChanged,
-    NoData,
-    Ttft,
+    DeliveryBacklog,
+    DeliveryRule,
+    DownRule,
+    FallbackRule,
+    KeyRule,
+    ModelChangedRule,
+    NoDataRule,
+    TtftRule,
 )
 from tests.marks import NOON, after, incident, marked, timed, window
 
@@ -31,7 +38,7 @@ class Story:
         self.now = NOON
         self.incidents: dict[tuple[str, str], Incident] = {}
 
-    def judge(self, later: timedelta, **states: State) -> list[tuple[str, str]]:
+    def judge(self, later: timedelta, **states: VerdictState) -> list[tuple[str, str]]:
         """Judge rules a while later; status and text of each audible message."""
         self.now += later
         verdicts = [
@@ -40,7 +47,7 @@ class Story:
             for rule, state in states.items()
         ]  # fmt: skip
         messages = []
-        for step in plan(self.incidents.values(), verdicts, policy=Policy(), now=self.now):
+        for step in plan(self.incidents.values(), verdicts, policy=ReminderPolicy(), now=self.now):
             assert step.incident is not None
             number = step.incident.number or len(self.incidents) + 1
             self.incidents[step.incident.key] = replace(step.incident, number=number)
@@ -52,11 +59,11 @@ class Story:
 
 def in_its_calm(rule: str) -> Story:
     """A rule that came back once, and is well again: it stays open for 15 minutes."""
-    story = Story()
-    for state in (State.BREACH, State.OK, State.BREACH):
-        story.judge(MINUTE, **{rule: state})
-    story.judge(MINUTE, **{rule: State.OK})
-    return story
+    group = Story()
+    for state in (VerdictState.BREACH, VerdictState.OK, VerdictState.BREACH):
+        group.judge(MINUTE, **{rule: state})
+    group.judge(MINUTE, **{rule: VerdictState.OK})
+    return group
 
 
 @pytest.mark.parametrize(
@@ -67,8 +74,8 @@ def in_its_calm(rule: str) -> Story:
 def test_what_joins_an_incident_in_its_calm_leads_with_its_own_first_step(
     rule: str, joins: str
 ) -> None:
-    story = in_its_calm(rule)
-    ((leads, text),) = story.judge(MINUTE, **{joins: State.BREACH, rule: State.OK})
+    group = in_its_calm(rule)
+    ((leads, text),) = group.judge(MINUTE, **{joins: VerdictState.BREACH, rule: VerdictState.OK})
     first = text.splitlines()[0]
     assert leads == joins
     assert first.startswith(f"STILL FIRING #1 {joins} · rag: {joins} breach.")
@@ -78,21 +85,25 @@ def test_what_joins_an_incident_in_its_calm_leads_with_its_own_first_step(
 
 
 def test_a_return_after_a_message_said_that_it_recovers_is_audible_once() -> None:
-    story = in_its_calm("down")
-    story.judge(MINUTE, fallback=State.BREACH, down=State.OK)
-    ((leads, text),) = story.judge(MINUTE, down=State.BREACH, fallback=State.BREACH)
+    group = in_its_calm("down")
+    group.judge(MINUTE, fallback=VerdictState.BREACH, down=VerdictState.OK)
+    ((leads, text),) = group.judge(MINUTE, down=VerdictState.BREACH, fallback=VerdictState.BREACH)
     assert leads == "down"
     assert "Came back: down breach." in text
-    assert story.judge(MINUTE, down=State.OK) == story.judge(MINUTE, down=State.BREACH) == []
+    assert (
+        group.judge(MINUTE, down=VerdictState.OK)
+        == group.judge(MINUTE, down=VerdictState.BREACH)
+        == []
+    )
 
 
 def test_a_reminder_in_the_calm_says_how_it_is_now() -> None:
-    story = in_its_calm("down")
-    story.incidents = {
-        key: replace(one, reopenings=5) for key, one in story.incidents.items()
+    group = in_its_calm("down")
+    group.incidents = {
+        key: replace(one, reopenings=5) for key, one in group.incidents.items()
     }  # four hours of calm
-    story.judge(timedelta(hours=3), down=State.BREACH)
-    ((_, text),) = story.judge(timedelta(hours=2), down=State.OK)
+    group.judge(timedelta(hours=3), down=VerdictState.BREACH)
+    ((_, text),) = group.judge(timedelta(hours=2), down=VerdictState.OK)
     assert text.startswith("STILL FIRING #1 down · rag: Within the limit again since 17:04 UTC: ")
     assert "The incident stays open until this has lasted." in text
     assert "down breach" not in text.splitlines()[0]
@@ -106,13 +117,13 @@ def test_incidents_show_and_list_say_how_it_is_now_beside_the_sentence_it_fired_
 
 
 def test_the_end_and_a_new_breach_clear_the_recovery() -> None:
-    story = in_its_calm("down")
-    assert story.incidents["down", "rag"].recovering_since == NOON + 4 * MINUTE
-    story.judge(MINUTE, down=State.BREACH)
-    assert story.incidents["down", "rag"].in_breach
-    story.judge(timedelta(hours=1), down=State.OK)
-    assert story.incidents["down", "rag"].recovering_since is None
-    assert story.incidents["down", "rag"].told is Status.RESOLVED
+    group = in_its_calm("down")
+    assert group.incidents["down", "rag"].recovering_since == NOON + 4 * MINUTE
+    group.judge(MINUTE, down=VerdictState.BREACH)
+    assert group.incidents["down", "rag"].in_breach
+    group.judge(timedelta(hours=1), down=VerdictState.OK)
+    assert group.incidents["down", "rag"].recovering_since is None
+    assert group.incidents["down", "rag"].told is NoticeStatus.RESOLVED
 
 
 # ------------------------------------------------------------ what the rules say
@@ -121,31 +132,41 @@ def test_the_end_and_a_new_breach_clear_the_recovery() -> None:
 @pytest.mark.parametrize(
     ("rule", "marks", "recovered", "because"),
     [
-        (Down(), "xxx|xxx|xx.|...|.", "Answers again", "None of the last 5 probes failed."),
-        (Down(), "xxx|xxx|xx.", "Answers again", "None of the last 1 probes failed."),
-        (Fallback(), "FFF|FFF|FF.|...|...|...|...|...|...|...|...|...", "Within the limit again",
-         "None of the last "),
-        (ModelChanged(), "CCC|CCC|CC.|...|...|...|...|...|...|...|...|...",
-         "Answers match the expected model again", " answers match the expected model."),
+        (DownRule(), "xxx|xxx|xx.|...|.", "Answers again", "None of the last 5 probes failed."),
+        (DownRule(), "xxx|xxx|xx.", "Answers again", "None of the last 1 probes failed."),
+        (
+            FallbackRule(),
+            "FFF|FFF|FF.|...|...|...|...|...|...|...|...|...",
+            "Within the limit again",
+            "None of the last ",
+        ),
+        (
+            ModelChangedRule(),
+            "CCC|CCC|CC.|...|...|...|...|...|...|...|...|...",
+            "Answers match the expected model again",
+            " answers match the expected model.",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_rule_says_what_is_true_again_since_its_first_good_row(
-    rule: Down | Fallback | ModelChanged, marks: str, recovered: str, because: str
+    rule: DownRule | FallbackRule | ModelChangedRule, marks: str, recovered: str, because: str
 ) -> None:
     seen = window(marked(marks))
     open_ = incident(rule.name)
     verdict = rule.judge(seen, open_, after(seen))
     good = [sample.at for sample in seen.samples]
-    assert verdict.state in (State.OK, State.HOLD)
+    assert verdict.state in (VerdictState.OK, VerdictState.HOLD)
     assert verdict.recovered == recovered
     assert because in verdict.because
     assert verdict.since == good[8]
 
 
-@pytest.mark.parametrize(("within", "state"), [(1, State.HOLD), (5, State.OK)])
-def test_ttft_is_within_the_limit_since_its_first_quick_round(within: int, state: State) -> None:
+@pytest.mark.parametrize(("within", "state"), [(1, VerdictState.HOLD), (5, VerdictState.OK)])
+def test_ttft_is_within_the_limit_since_its_first_quick_round(
+    within: int, state: VerdictState
+) -> None:
     seen = window(timed([[3000.0] * 3] * 3 + [[400.0] * 3] * within))
-    verdict = Ttft().judge(seen, incident("ttft"), after(seen))
+    verdict = TtftRule().judge(seen, incident("ttft"), after(seen))
     assert verdict.state is state
     assert verdict.recovered == "Within the limit again"
     assert verdict.because.startswith("TTFT is 400 ms")
@@ -155,14 +176,14 @@ def test_ttft_is_within_the_limit_since_its_first_quick_round(within: int, state
 def test_samples_a_key_and_a_channel_say_what_is_true_again() -> None:
     seen = window(marked("...|...|..."))
     silent = incident("no_data", opened_at=NOON + MINUTE)
-    verdict = NoData().judge(seen, silent, after(seen))
+    verdict = NoDataRule().judge(seen, silent, after(seen))
     assert verdict.recovered == "Probes give samples again"
     assert verdict.since == NOON + timedelta(minutes=5, seconds=1)
 
-    reading = Reading(provider="openrouter", at=NOON, state=AccountState.OK, detail="")
-    verdict = Key().judge(reading, incident("key"), NOON)
+    reading = AccountReading(provider="openrouter", at=NOON, state=AccountState.OK, detail="")
+    verdict = KeyRule().judge(reading, incident("key"), NOON)
     assert (verdict.recovered, verdict.since) == ("Key accepted again", NOON)
 
-    drained = Backlog(channel="console")
-    verdict = Delivering().judge(drained, incident("delivery"), NOON)
+    drained = DeliveryBacklog(channel="console")
+    verdict = DeliveryRule().judge(drained, incident("delivery"), NOON)
     assert verdict.recovered == "Messages are delivered again"

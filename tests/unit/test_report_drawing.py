@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.domain import lasting
-from monitor.reports import bars, data, sideways
-from monitor.reports.palette import cast
-from monitor.reports.scale import Times, heights, ms, share, usd
-from monitor.reports.spread import bins
-from monitor.reports.tables import value_of
+from monitor.reports import bar_charts, horizontal_bars, page_data
+from monitor.reports.colours import model_roles
+from monitor.reports.histogram import bins
+from monitor.reports.page_tables import value_of
+from monitor.reports.scales import TimeScale, heights, ms, share, usd
 from monitor.reports.timeline import runs, timeline
 from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, SINCE, page, point, served, watched
 
@@ -43,13 +43,13 @@ def test_ticks_are_round_and_hold_the_greatest_value(top: float, ticks: tuple[fl
 )
 def test_time_ticks_are_round_on_the_clock_of_the_zone(span: timedelta, labels: str) -> None:
     noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    found = [label for _, label in Times(noon, noon + span, ZoneInfo("UTC")).ticks(8)]
+    found = [label for _, label in TimeScale(noon, noon + span, ZoneInfo("UTC")).ticks(8)]
     assert found == [label.replace("_", " ") for label in labels.split()]
 
 
 def test_days_begin_at_midnight_of_the_zone_also_when_the_clock_changes() -> None:
     since = datetime(2026, 10, 23, 22, tzinfo=UTC)  # midnight in Rome, in summer time
-    ticks = Times(since, since + timedelta(days=4), ROME).ticks(5)
+    ticks = TimeScale(since, since + timedelta(days=4), ROME).ticks(5)
     assert [at.hour for at, _ in ticks] == [22, 22, 23, 23]
     assert [label for _, label in ticks] == ["Oct 24", "Oct 25", "Oct 26", "Oct 27"]
 
@@ -153,7 +153,9 @@ def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, floa
 def test_marks_are_the_limit_doubled_and_halved(
     samples: tuple[float, ...], marks: list[str]
 ) -> None:
-    drawn = bars.histogram(watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0)))
+    drawn = bar_charts.histogram(
+        watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0))
+    )
     shown = re.findall(r'class="tick[^"]*" text-anchor="(?:start|middle|end)">([^<]+ ms)<', drawn)
     assert shown[: len(marks)] == marks
     assert ("limit 1,200 ms" in drawn) is ("1,200 ms" in marks)
@@ -167,15 +169,23 @@ def test_empty_bars_between_samples_are_kept() -> None:
 
 
 def test_a_model_keeps_the_role_it_mostly_had() -> None:
-    roles = cast(watched(served=(served(0, LLAMA, "expected", 9), served(1, LLAMA, "disputed", 1),
-                                 served(0, HAIKU, "fallback", 1), served(0, "x/y", "changed", 1),
-                                 served(0, None, "unknown", 1))))  # fmt: skip
+    roles = model_roles(
+        watched(
+            served=(
+                served(0, LLAMA, "expected", 9),
+                served(1, LLAMA, "disputed", 1),
+                served(0, HAIKU, "fallback", 1),
+                served(0, "x/y", "changed", 1),
+                served(0, None, "unknown", 1),
+            )
+        )
+    )
     assert [roles.style(m) for m in (LLAMA, HAIKU, "x/y", None)] == [
         "expected0", "fallback0", "changed", "unknown"]  # fmt: skip
 
 
 def test_spend_stacks_its_meters_up_to_the_sum() -> None:
-    drawn = bars.spend(page())
+    drawn = bar_charts.spend(page())
     # $2.50 is the top of 150 pixels; the second day: 0.80 account, 0.30 probes, 1.20 traffic.
     bar = r'<rect x="5[\d.]+" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: float(pixels) for pixels, style in re.findall(bar, drawn)}
@@ -185,7 +195,7 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 
 def test_what_has_no_price_has_no_bar() -> None:
-    drawn = sideways.costs(watched())
+    drawn = horizontal_bars.costs(watched())
     assert "– · hi · model not identified" in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
@@ -193,15 +203,21 @@ def test_what_has_no_price_has_no_bar() -> None:
 def test_charts_without_data_say_so() -> None:
     bare = watched(ttft=(), judged=(), tried=(), served=(), bins=(), queries=(), costs=())
     empty = page(targets=(bare,), spend=())
-    for drawn in (timeline(empty, bare), bars.model_share(empty, bare), bars.histogram(bare),
-                  bars.spend(empty), sideways.phases(bare), sideways.costs(bare)):  # fmt: skip
+    for drawn in (
+        timeline(empty, bare),
+        bar_charts.model_share(empty, bare),
+        bar_charts.histogram(bare),
+        bar_charts.spend(empty),
+        horizontal_bars.phases(bare),
+        horizontal_bars.costs(bare),
+    ):
         assert "<svg" not in drawn
         assert 'class="empty"' in drawn
 
 
-def ranged() -> data.DaySpend:
+def ranged() -> page_data.DaySpend:
     """$0.40 for certain, all of it traffic, and $2.10 at most."""
-    return data.DaySpend(
+    return page_data.DaySpend(
         day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=None, traffic_usd=Decimal("0.40"),
         account_usd=None, at_least=False, total_high_usd=Decimal("2.10"),
         traffic_high_usd=Decimal("2.10"),
@@ -216,7 +232,7 @@ def test_money_between_two_ends_is_written_with_both() -> None:
 
 
 def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() -> None:
-    drawn = bars.spend(page(spend=(ranged(),)))
+    drawn = bar_charts.spend(page(spend=(ranged(),)))
     bar = r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: (float(y), float(pixels)) for y, pixels, style in re.findall(bar, drawn)}
     # $2.50 is the top of 150 pixels: $0.40 from below, and $1.70 above it.
@@ -226,8 +242,8 @@ def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() ->
 
 
 def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
-    cost = data.QueryCost(query="hi", model=None, answers=3, mean_usd=Decimal("0.0002"),
+    cost = page_data.QueryCost(query="hi", model=None, answers=3, mean_usd=Decimal("0.0002"),
                           mean_high_usd=Decimal("0.0011"))  # fmt: skip
-    drawn = sideways.costs(watched(costs=(cost,)))
+    drawn = horizontal_bars.costs(watched(costs=(cost,)))
     assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
     assert drawn.count('height="16"') == 2

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from monitor.reports import data, html, picture, png
-from monitor.reports.markup import Markup, element, words
+from monitor.reports import html_page, page_data, picture, png
+from monitor.reports.markup import Markup, element, safe_text
 from monitor.reports.picture import dashes
 from monitor.reports.terminal import show, slots, sparkline
 from tests.pages import HOUR, SINCE, changed_page, figures, page, point, served, watched
@@ -24,7 +24,7 @@ VOID = {"meta", "br", "hr"}
 
 def hostile_page() -> Any:
     """A page on which every foreign text tries to break out."""
-    told = tuple(
+    notified = tuple(
         replace(item, rule=HOSTILE, because=HOSTILE, opening_because=HOSTILE)
         for item in page().incidents
     )
@@ -37,8 +37,8 @@ def hostile_page() -> Any:
         outcomes=((HOSTILE, 1),),
         health=replace(watched().health, says=HOSTILE, contradiction=HOSTILE),
     )
-    own = replace(told[0], scope=HOSTILE)
-    return page(targets=(bad,), incidents=(own, *told), version=HOSTILE)
+    own = replace(notified[0], scope=HOSTILE)
+    return page(targets=(bad,), incidents=(own, *notified), version=HOSTILE)
 
 
 class Reader(HTMLParser):
@@ -73,7 +73,7 @@ def read(text: str) -> Reader:
 
 
 def test_foreign_text_stays_text_wherever_it_stands() -> None:
-    reader = read(html(hostile_page()))
+    reader = read(html_page(hostile_page()))
     assert not reader.seen & {"script", "img", "iframe", "object", "link", "a", "form"}
     assert not {name for name in reader.attributes if name.startswith("on")}
     assert reader.text.count("<script>alert(1)</script>") > 10
@@ -82,14 +82,14 @@ def test_foreign_text_stays_text_wherever_it_stands() -> None:
 
 
 def test_nothing_is_loaded_and_nothing_runs() -> None:
-    text = html(page())
+    text = html_page(page())
     assert not re.search(r"(?:https?:)?//|@import|javascript:|<script|<link", text)
     assert set(re.findall(r"url\(([^)]*)\)", text)) == {"#hatch"}
     assert "style" not in read(text).attributes, "the policy would drop it"
 
 
 def test_the_policy_admits_the_one_stylesheet_and_nothing_else() -> None:
-    text = html(page())
+    text = html_page(page())
     (style,) = re.findall(r"<style>(.*?)</style>", text, re.DOTALL)
     digest = b64encode(sha256(style.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
@@ -99,21 +99,21 @@ def test_the_policy_admits_the_one_stylesheet_and_nothing_else() -> None:
 
 
 def test_every_chart_has_words_for_those_who_cannot_see_it() -> None:
-    charts = re.findall(r'<svg[^>]*role="img"[^>]*aria-label="([^"]+)"', html(page()))
+    charts = re.findall(r'<svg[^>]*role="img"[^>]*aria-label="([^"]+)"', html_page(page()))
     assert len(charts) == 6
     assert all(len(label) > 20 for label in charts)
-    assert html(page()).startswith('<!doctype html>\n<html lang="en">')
+    assert html_page(page()).startswith('<!doctype html>\n<html lang="en">')
 
 
 def test_a_page_without_anything_is_still_a_page() -> None:
-    reader = read(html(page(targets=(), incidents=(), spend=())))
+    reader = read(html_page(page(targets=(), incidents=(), spend=())))
     assert "No target has been asked in this span." in reader.text
     assert "No incident was open in this span." in reader.text
 
 
 def test_text_is_escaped_once() -> None:
-    assert words("a & <b>") == "a &amp; &lt;b&gt;"
-    assert words(Markup("<b>")) == "<b>"
+    assert safe_text("a & <b>") == "a &amp; &lt;b&gt;"
+    assert safe_text(Markup("<b>")) == "<b>"
     assert element("p", "a & b", title='"x"') == '<p title="&quot;x&quot;">a &amp; b</p>'
     assert element("rect", x=1.0, y=None, class_="a") == '<rect x="1" class="a"></rect>'
 
@@ -152,7 +152,7 @@ def test_a_change_is_never_hidden_behind_a_fallback_share_of_nothing() -> None:
     headline = next(line for line in out.getvalue().splitlines() if "median TTFT" in line)
     assert "fallback 0 % (0 of 44 identified)  changed 63 % (75 of 119)" in headline
     assert "model not identified (changed)" in out.getvalue()
-    shown = read(html(changed_page())).text
+    shown = read(html_page(changed_page())).text
     assert "0 of 44 identified" in shown
     assert "63 % changed" in shown
     assert "no longer match the expected model63 %75 of 119 answers" in shown
@@ -161,7 +161,7 @@ def test_a_change_is_never_hidden_behind_a_fallback_share_of_nothing() -> None:
 
 
 def test_every_identity_has_a_colour_of_its_own() -> None:
-    text = html(changed_page())
+    text = html_page(changed_page())
     for role in ("expected0", "changed", "disputed", "unknown"):
         assert re.search(rf'<rect [^>]*class="{role}"', text), role
     fills = dict(re.findall(r"\.(expected0|fallback0|changed|disputed) \{ fill: ([^;]+); \}", text))
@@ -183,11 +183,11 @@ def test_the_picture_shows_a_change_in_its_own_colour() -> None:
 
 def test_the_terminal_says_why_in_whole_words_at_eighty_columns() -> None:
     out, because = StringIO(), "12 of 12 answers came from anthropic/claude-haiku-4-5; limit 10 %"
-    told = tuple(replace(item, because=because) for item in page().incidents)
-    show(page(incidents=told), Console(file=out, width=80, highlight=False))
+    notified = tuple(replace(item, because=because) for item in page().incidents)
+    show(page(incidents=notified), Console(file=out, width=80, highlight=False))
     lines = [line.rstrip() for line in out.getvalue().splitlines()]
     assert max(len(line) for line in lines) <= 80
-    assert lines.count(f"   {because}") == len(told)
+    assert lines.count(f"   {because}") == len(notified)
 
 
 def test_the_picture_is_of_the_size_slack_shows() -> None:
@@ -214,7 +214,7 @@ def test_names_too_many_or_too_long_stay_inside_the_picture() -> None:
 
 def test_without_pillow_the_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(picture.NoPillow, match=r"pip install 'rag-monitor\[pictures\]'"):
+    with pytest.raises(picture.PillowMissing, match=r"pip install 'rag-monitor\[pictures\]'"):
         png(page(), watched())
 
 
@@ -237,7 +237,7 @@ def contrast(one: str, other: str) -> float:
 
 @pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
 def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> None:
-    text = html(page())
+    text = html_page(page())
     block = re.findall(r":root \{(.*?)\}", text, re.DOTALL)[theme]
     colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
     papers = [colours.pop("paper"), colours.pop("raised")]
@@ -254,7 +254,7 @@ def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> 
 
 
 def test_every_report_names_both_ends_of_what_unknown_models_cost() -> None:
-    day = data.DaySpend(
+    day = page_data.DaySpend(
         day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=Decimal("0.10"),
         traffic_usd=Decimal("0.30"), account_usd=None, at_least=False,
         total_high_usd=Decimal("2.10"), probes_high_usd=Decimal("0.60"),
@@ -268,6 +268,6 @@ def test_every_report_names_both_ends_of_what_unknown_models_cost() -> None:
     assert "between $0.40 and $2.10" in line
     assert "$0.10 – $0.60" in line and "$0.30 – $1.50" in line
     assert "cost between $0.40 and $1.10" in out.getvalue()
-    written = html(shown)
+    written = html_page(shown)
     assert "<b>between $0.40 and $2.10</b>" in written
     assert "between $0.40 and $1.10" in written

@@ -5,33 +5,33 @@ from typing import Any
 
 import pytest
 
-from monitor.domain import State
-from monitor.rules import Backlog, Delivering
+from monitor.domain import VerdictState
+from monitor.rules import DeliveryBacklog, DeliveryRule
 from tests.marks import NOON, incident
 
 OPEN = incident("delivery", scope="webhook")
 
 
-def backlog(**changes: Any) -> Backlog:
-    return Backlog(channel="webhook", **changes)
+def backlog(**changes: Any) -> DeliveryBacklog:
+    return DeliveryBacklog(channel="webhook", **changes)
 
 
 @pytest.mark.parametrize(
     ("waited", "state"),
     [
-        (timedelta(minutes=15), State.OK),
-        (timedelta(minutes=15, seconds=1), State.BREACH),
+        (timedelta(minutes=15), VerdictState.OK),
+        (timedelta(minutes=15, seconds=1), VerdictState.BREACH),
     ],
 )
-def test_a_message_may_wait_a_quarter_of_an_hour(waited: timedelta, state: State) -> None:
+def test_a_message_may_wait_a_quarter_of_an_hour(waited: timedelta, state: VerdictState) -> None:
     waiting = backlog(waiting=2, oldest_at=NOON - waited)
-    assert Delivering().judge(waiting, None, NOON).state is state
+    assert DeliveryRule().judge(waiting, None, NOON).state is state
 
 
 def test_a_refusal_for_good_is_a_breach_at_once() -> None:
     broken = backlog(broken_since=NOON - timedelta(minutes=1), broken_why="channel_not_found")
-    verdict = Delivering().judge(broken, None, NOON)
-    assert verdict.state is State.BREACH
+    verdict = DeliveryRule().judge(broken, None, NOON)
+    assert verdict.state is VerdictState.BREACH
     assert verdict.scope == "webhook"
     assert verdict.because == (
         "The webhook has refused for good since 2026-11-23 11:59 UTC: channel_not_found."
@@ -39,12 +39,15 @@ def test_a_refusal_for_good_is_a_breach_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("waiting", "state"), [(backlog(waiting=1, oldest_at=NOON), State.HOLD), (backlog(), State.OK)]
+    ("waiting", "state"),
+    [(backlog(waiting=1, oldest_at=NOON), VerdictState.HOLD), (backlog(), VerdictState.OK)],
 )
-def test_it_is_over_when_nothing_waits_any_more(waiting: Backlog, state: State) -> None:
-    assert Delivering().judge(waiting, OPEN, NOON).state is state
+def test_it_is_over_when_nothing_waits_any_more(
+    waiting: DeliveryBacklog, state: VerdictState
+) -> None:
+    assert DeliveryRule().judge(waiting, OPEN, NOON).state is state
 
 
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="late_minutes = 0: write a number above 0"):
-        Delivering(late_minutes=0)
+        DeliveryRule(late_minutes=0)

@@ -4,40 +4,41 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.domain import State
-from monitor.rules import Down
+from monitor.domain import VerdictState
+from monitor.rules import DownRule
 from tests.marks import NOON, after, incident, marked, window
 
 
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("...|...", State.OK),
-        ("...|xxx", State.OK),  # one lost round of our own network
-        ("...|xxx|x", State.OK),
-        ("...|xxx|xx", State.BREACH),
-        (".xx|xxx", State.BREACH),  # 5 of 6
-        ("x.x|xx.", State.OK),  # 4 of 6
-        ("xxx|xx.", State.BREACH),  # the last was good, and five of six were not
-        ("xxxxxx", State.OK),  # one round only
-        ("xxx|rrr|xx", State.BREACH),  # 429 is about us: on neither side
-        ("xxx|---|x..", State.OK),
-        ("TTT|TT", State.BREACH),
-        ("...|FFF", State.OK),  # somebody answered
-        ("---", State.NO_DATA),
+        ("...|...", VerdictState.OK),
+        ("...|xxx", VerdictState.OK),  # one lost round of our own network
+        ("...|xxx|x", VerdictState.OK),
+        ("...|xxx|xx", VerdictState.BREACH),
+        (".xx|xxx", VerdictState.BREACH),  # 5 of 6
+        ("x.x|xx.", VerdictState.OK),  # 4 of 6
+        ("xxx|xx.", VerdictState.BREACH),  # the last was good, and five of six were not
+        ("xxxxxx", VerdictState.OK),  # one round only
+        ("xxx|rrr|xx", VerdictState.BREACH),  # 429 is about us: on neither side
+        ("xxx|---|x..", VerdictState.OK),
+        ("TTT|TT", VerdictState.BREACH),
+        ("...|FFF", VerdictState.OK),  # somebody answered
+        ("---", VerdictState.NO_DATA),
     ],
 )
-def test_five_of_six_failed_over_two_rounds(marks: str, state: State) -> None:
+def test_five_of_six_failed_over_two_rounds(marks: str, state: VerdictState) -> None:
     seen = window(marked(marks))
-    assert Down().judge(seen, None, after(seen)).state is state
+    assert DownRule().judge(seen, None, after(seen)).state is state
 
 
 @pytest.mark.parametrize(
-    ("marks", "state"), [("x|x", State.OK), ("x|x|x", State.BREACH), ("x|x|.|x", State.OK)]
+    ("marks", "state"),
+    [("x|x", VerdictState.OK), ("x|x|x", VerdictState.BREACH), ("x|x|.|x", VerdictState.OK)],
 )
-def test_a_target_of_one_query_is_down_after_three_rounds(marks: str, state: State) -> None:
+def test_a_target_of_one_query_is_down_after_three_rounds(marks: str, state: VerdictState) -> None:
     seen = window(marked(marks), queries=1)
-    assert Down().judge(seen, None, after(seen)).state is state
+    assert DownRule().judge(seen, None, after(seen)).state is state
 
 
 @pytest.mark.parametrize(
@@ -48,60 +49,62 @@ def test_the_limit_shown_is_the_one_that_was_reached(
     marks: str, queries: int, value: int, limit: int
 ) -> None:
     seen = window(marked(marks), queries=queries)
-    verdict = Down().judge(seen, None, after(seen))
+    verdict = DownRule().judge(seen, None, after(seen))
     assert (verdict.value, verdict.limit) == (value, limit)
 
 
 @pytest.mark.parametrize(
     ("later", "state"),
     [
-        ("", State.NO_DATA),
-        ("x", State.BREACH),
-        (".", State.HOLD),
-        ("...|.", State.HOLD),
-        ("...|..", State.OK),
-        ("...|.x", State.BREACH),
-        ("x..|...", State.OK),
-        ("..x|..", State.HOLD),
-        ("rrr|---", State.NO_DATA),  # nothing was heard that speaks for an end
+        ("", VerdictState.NO_DATA),
+        ("x", VerdictState.BREACH),
+        (".", VerdictState.HOLD),
+        ("...|.", VerdictState.HOLD),
+        ("...|..", VerdictState.OK),
+        ("...|.x", VerdictState.BREACH),
+        ("x..|...", VerdictState.OK),
+        ("..x|..", VerdictState.HOLD),
+        ("rrr|---", VerdictState.NO_DATA),  # nothing was heard that speaks for an end
     ],
 )
-def test_it_is_up_again_after_five_good_probes(later: str, state: State) -> None:
+def test_it_is_up_again_after_five_good_probes(later: str, state: VerdictState) -> None:
     opening = list(marked("xxx|xx"))
     later_samples = marked(later, start=NOON + timedelta(minutes=10)) if later else ()
     seen = window(iter([*opening, *later_samples]))
-    standing = incident("down", opened_at=opening[-1].at)
-    assert Down().judge(seen, standing, after(seen)).state is state
+    latest_incident = incident("down", opened_at=opening[-1].at)
+    assert DownRule().judge(seen, latest_incident, after(seen)).state is state
 
 
 def test_a_target_of_one_query_is_up_again_after_three_rounds() -> None:
-    standing = incident("down", opened_at=NOON - timedelta(minutes=1))
-    for marks, state in ((".|.", State.HOLD), (".|.|.", State.OK)):
+    latest_incident = incident("down", opened_at=NOON - timedelta(minutes=1))
+    for marks, state in ((".|.", VerdictState.HOLD), (".|.|.", VerdictState.OK)):
         seen = window(marked(marks), queries=1)
-        assert Down().judge(seen, standing, after(seen)).state is state
+        assert DownRule().judge(seen, latest_incident, after(seen)).state is state
 
 
 def test_after_a_gap_only_fresh_probes_count() -> None:
     seen = window(iter([*marked("xxx"), *marked("xx", start=NOON + timedelta(hours=1))]))
-    assert Down().judge(seen, None, after(seen)).state is State.OK
+    assert DownRule().judge(seen, None, after(seen)).state is VerdictState.OK
 
 
 def test_the_sentence_counts_the_ways_it_failed() -> None:
     seen = window(marked("xxx|xT"))
-    verdict = Down().judge(seen, None, after(seen))
+    verdict = DownRule().judge(seen, None, after(seen))
     assert verdict.because == "5 of the last 5 probes failed: 4 refused, 1 timeout_first_token."
     assert verdict.facts == {"First failure": "12:00:01 UTC"}
     assert [row.int for row in verdict.rows] == [5, 4, 3, 2, 1]
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "reported"),
     [
         ({"failed": 7}, "failed = 7: write at most of, which is 6"),
         ({"of": 0}, "of = 0: write a number between 1 and 50"),
         ({"rounds": 1}, "rounds = 1: write a number of at least 2"),
     ],
 )
-def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, int], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
-        Down(**limits)
+def test_a_senseless_limit_is_refused_with_its_remedy(
+    limits: dict[str, int], reported: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{reported}$"):
+        DownRule(**limits)

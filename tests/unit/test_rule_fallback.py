@@ -8,14 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain import Incident, State
-from monitor.rules import Fallback, Window
+from monitor.domain import Incident, VerdictState
+from monitor.rules import FallbackRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 
 
-def judged(marks: str, standing: Incident | None = None, **limits: object) -> State:
+def judged(marks: str, latest_incident: Incident | None = None, **limits: object) -> VerdictState:
     seen = window(marked(marks))
-    return Fallback(**limits).judge(seen, standing, after(seen)).state  # type: ignore[arg-type]
+    return FallbackRule(**limits).judge(seen, latest_incident, after(seen)).state  # type: ignore[arg-type]
 
 
 def rounds(marks: str) -> str:
@@ -26,31 +26,31 @@ def rounds(marks: str) -> str:
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("FFF", State.OK),
-        ("FFFF", State.BREACH),
-        ("?F?F?F?F", State.BREACH),  # nobody can tell: on neither side
-        ("xFxFxFxF", State.BREACH),  # and so do probes without an answer
-        (".FFF", State.OK),
-        (".FFFF", State.BREACH),
-        ("FFF.FF", State.BREACH),  # 5 of 6
-        ("FF.FF.", State.OK),  # 4 of 6
-        ("FF..FF.F.F", State.BREACH),  # 6 of 10
-        ("FF..FF.F..", State.OK),  # 5 of 10
-        ("." * 30, State.OK),
-        ("???", State.NO_DATA),
-        ("xxx", State.NO_DATA),
+        ("FFF", VerdictState.OK),
+        ("FFFF", VerdictState.BREACH),
+        ("?F?F?F?F", VerdictState.BREACH),  # nobody can tell: on neither side
+        ("xFxFxFxF", VerdictState.BREACH),  # and so do probes without an answer
+        (".FFF", VerdictState.OK),
+        (".FFFF", VerdictState.BREACH),
+        ("FFF.FF", VerdictState.BREACH),  # 5 of 6
+        ("FF.FF.", VerdictState.OK),  # 4 of 6
+        ("FF..FF.F.F", VerdictState.BREACH),  # 6 of 10
+        ("FF..FF.F..", VerdictState.OK),  # 5 of 10
+        ("." * 30, VerdictState.OK),
+        ("???", VerdictState.NO_DATA),
+        ("xxx", VerdictState.NO_DATA),
     ],
 )
 def test_a_breach_is_a_share_over_the_limit_that_chance_does_not_explain(
-    marks: str, state: State
+    marks: str, state: VerdictState
 ) -> None:
     assert judged(rounds(marks)) is state
 
 
 def test_a_larger_stretch_needs_a_smaller_share() -> None:
     every_fifth = rounds("F...." * 20)
-    assert judged(every_fifth) is State.BREACH
-    assert judged(rounds("F........." * 20)) is State.OK  # 10 % is the limit, not over it
+    assert judged(every_fifth) is VerdictState.BREACH
+    assert judged(rounds("F........." * 20)) is VerdictState.OK  # 10 % is the limit, not over it
 
 
 STRAYS = ("F" + "." * 39) * 10  # one answer in forty is taken for the fallback's
@@ -59,20 +59,22 @@ STRAYS = ("F" + "." * 39) * 10  # one answer in forty is taken for the fallback'
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("." * 400 + "FFFF", State.BREACH),
-        (STRAYS + "FFFF", State.OK),  # once in months this is chance
-        (STRAYS + "FFFFF", State.BREACH),
-        (STRAYS + "FFF.FF", State.OK),
-        (STRAYS + "FFF.FFF", State.BREACH),  # 6 of 8
+        ("." * 400 + "FFFF", VerdictState.BREACH),
+        (STRAYS + "FFFF", VerdictState.OK),  # once in months this is chance
+        (STRAYS + "FFFFF", VerdictState.BREACH),
+        (STRAYS + "FFF.FF", VerdictState.OK),
+        (STRAYS + "FFF.FFF", VerdictState.BREACH),  # 6 of 8
     ],
 )
-def test_where_strays_are_usual_a_short_stretch_must_be_stronger(marks: str, state: State) -> None:
+def test_where_strays_are_usual_a_short_stretch_must_be_stronger(
+    marks: str, state: VerdictState
+) -> None:
     assert judged(rounds(marks)) is state
 
 
 def test_the_sentence_says_how_many_of_how_many_and_who_answered() -> None:
     seen = window(marked(rounds("." * 12 + "FFFF")))
-    verdict = Fallback().judge(seen, None, after(seen))
+    verdict = FallbackRule().judge(seen, None, after(seen))
     assert verdict.because == f"4 of the last 4 answers (100%) came from {HAIKU}; limit 10%."
     assert verdict.value == 1.0
     assert verdict.facts["Answers"] == HAIKU
@@ -90,14 +92,14 @@ def test_the_facts_say_how_it_is_known_and_what_a_day_costs() -> None:
         for n, mark in enumerate("....FFFF")
     ]
     seen = Window.of(samples, scope="rag", every=EVERY, queries=8, a_day=1_000)
-    facts = Fallback().judge(seen, None, after(seen)).facts
+    facts = FallbackRule().judge(seen, None, after(seen)).facts
     assert facts["Evidence"] == "A header names it."
     assert facts["Cost a day"] == "$2.00, before $0.50, for 1,000 queries"
 
 
 def test_the_facts_compare_what_a_query_costs() -> None:
     seen = window(marked(rounds("...FFFF")))
-    assert Fallback().judge(seen, None, after(seen)).facts["Cost a query"] == (
+    assert FallbackRule().judge(seen, None, after(seen)).facts["Cost a query"] == (
         "$0.000007, before $0.000007"
     )
 
@@ -110,54 +112,56 @@ FULL = "FFFF"
 @pytest.mark.parametrize(
     ("later", "state"),
     [
-        ("FFF", State.BREACH),
-        ("...", State.BREACH),  # 4 of the last 7
-        ("." * 14, State.BREACH),
-        ("." * 15, State.OK),
-        ("." * 14 + "F", State.BREACH),
-        ("F" + "." * 15, State.OK),
-        ("?" * 30, State.NO_DATA),  # nothing was heard that speaks for an end
-        ("x" * 30, State.NO_DATA),
+        ("FFF", VerdictState.BREACH),
+        ("...", VerdictState.BREACH),  # 4 of the last 7
+        ("." * 14, VerdictState.BREACH),
+        ("." * 15, VerdictState.OK),
+        ("." * 14 + "F", VerdictState.BREACH),
+        ("F" + "." * 15, VerdictState.OK),
+        ("?" * 30, VerdictState.NO_DATA),  # nothing was heard that speaks for an end
+        ("x" * 30, VerdictState.NO_DATA),
     ],
 )
-def test_a_full_fallback_is_over_after_fifteen_good_answers(later: str, state: State) -> None:
+def test_a_full_fallback_is_over_after_fifteen_good_answers(
+    later: str, state: VerdictState
+) -> None:
     opening = list(marked(rounds(FULL)))
     opened_at = opening[-1].at
     samples = [*opening, *marked(rounds(later), start=NOON + timedelta(minutes=10))]
     seen = window(iter(samples))
-    standing = incident("fallback", opened_at=opened_at, opening_value=1.0)
-    assert Fallback().judge(seen, standing, after(seen)).state is state
+    latest_incident = incident("fallback", opened_at=opened_at, opening_value=1.0)
+    assert FallbackRule().judge(seen, latest_incident, after(seen)).state is state
 
 
 def test_a_partial_fallback_needs_more_to_be_over() -> None:
     """Fifteen good answers in a row are nothing unusual where one in seven fell back."""
     before = rounds("F......" * 12)
     opened_at = NOON + timedelta(minutes=5 * 27, seconds=4)
-    standing = incident("fallback", opened_at=opened_at, opening_value=12 / 64)
-    assert judged(before + "|" + rounds("." * 15), standing) is not State.OK
-    assert judged(before + "|" + rounds("." * 48), standing) is State.OK
+    latest_incident = incident("fallback", opened_at=opened_at, opening_value=12 / 64)
+    assert judged(before + "|" + rounds("." * 15), latest_incident) is not VerdictState.OK
+    assert judged(before + "|" + rounds("." * 48), latest_incident) is VerdictState.OK
 
 
 def test_after_its_end_only_later_answers_count() -> None:
-    standing = incident("fallback", resolved_at=NOON + timedelta(minutes=10, seconds=30))
-    assert judged(rounds("FFFFFFFFF"), standing) is State.NO_DATA
-    assert judged(rounds("FFFFFFFFF" + "FFF"), standing) is State.OK
-    assert judged(rounds("FFFFFFFFF" + "FFFF"), standing) is State.BREACH
+    latest_incident = incident("fallback", resolved_at=NOON + timedelta(minutes=10, seconds=30))
+    assert judged(rounds("FFFFFFFFF"), latest_incident) is VerdictState.NO_DATA
+    assert judged(rounds("FFFFFFFFF" + "FFF"), latest_incident) is VerdictState.OK
+    assert judged(rounds("FFFFFFFFF" + "FFFF"), latest_incident) is VerdictState.BREACH
 
 
 def test_after_a_gap_only_fresh_answers_count() -> None:
     early = list(marked("FFF"))
     late = list(marked("F..", start=NOON + timedelta(hours=3)))
     seen = window(iter([*early, *late]))
-    assert Fallback().judge(seen, None, after(seen)).state is State.OK
+    assert FallbackRule().judge(seen, None, after(seen)).state is VerdictState.OK
 
 
 def test_silence_resolves_nothing() -> None:
     seen = window(marked(rounds("." * 30)))
-    standing = incident("fallback", opened_at=NOON - timedelta(hours=1))
-    assert Fallback().judge(seen, standing, after(seen)).state is State.OK
+    latest_incident = incident("fallback", opened_at=NOON - timedelta(hours=1))
+    assert FallbackRule().judge(seen, latest_incident, after(seen)).state is VerdictState.OK
     later = after(seen) + timedelta(minutes=16)
-    assert Fallback().judge(seen, standing, later).state is State.NO_DATA
+    assert FallbackRule().judge(seen, latest_incident, later).state is VerdictState.NO_DATA
 
 
 # ------------------------------------------------------------ other readings
@@ -166,48 +170,48 @@ def test_silence_resolves_nothing() -> None:
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("...", State.OK),
-        ("..F", State.BREACH),
-        (".F.", State.BREACH),  # judged by nobody before the good one came
-        ("F..|...|...|...|...", State.OK),  # too long ago to be news
-        ("..?", State.OK),
+        ("...", VerdictState.OK),
+        ("..F", VerdictState.BREACH),
+        (".F.", VerdictState.BREACH),  # judged by nobody before the good one came
+        ("F..|...|...|...|...", VerdictState.OK),  # too long ago to be news
+        ("..?", VerdictState.OK),
     ],
 )
-def test_immediate_takes_each_answer_literally(marks: str, state: State) -> None:
+def test_immediate_takes_each_answer_literally(marks: str, state: VerdictState) -> None:
     assert judged(marks, mode="immediate") is state
 
 
 def test_immediate_is_over_with_the_next_answer_and_tells_nothing_twice() -> None:
     fired = incident("fallback", opened_at=NOON + timedelta(seconds=4))
     over = replace(fired, resolved_at=NOON + timedelta(seconds=6))
-    assert judged(".F", fired, mode="immediate") is State.NO_DATA  # nothing new
-    assert judged(".F.", fired, mode="immediate") is State.OK
-    assert judged(".F.", over, mode="immediate") is State.NO_DATA
-    assert judged(".F.|F..", over, mode="immediate") is State.BREACH
+    assert judged(".F", fired, mode="immediate") is VerdictState.NO_DATA  # nothing new
+    assert judged(".F.", fired, mode="immediate") is VerdictState.OK
+    assert judged(".F.", over, mode="immediate") is VerdictState.NO_DATA
+    assert judged(".F.|F..", over, mode="immediate") is VerdictState.BREACH
 
 
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("." * 18 + "FF", State.OK),  # 2 of 20 is the limit
-        ("." * 17 + "FFF", State.BREACH),
-        ("FFF" + "." * 20, State.OK),  # they left the last 20
-        ("FF", State.OK),  # three at least
+        ("." * 18 + "FF", VerdictState.OK),  # 2 of 20 is the limit
+        ("." * 17 + "FFF", VerdictState.BREACH),
+        ("FFF" + "." * 20, VerdictState.OK),  # they left the last 20
+        ("FF", VerdictState.OK),  # three at least
     ],
 )
-def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: State) -> None:
+def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: VerdictState) -> None:
     assert judged(rounds(marks), mode="share") is state
 
 
 def test_share_is_over_once_twenty_later_answers_are_within_the_limit() -> None:
-    standing = incident("fallback", opened_at=NOON - timedelta(minutes=1))
-    assert judged(rounds("." * 19), standing, mode="share") is State.HOLD
-    assert judged(rounds("." * 18 + "FF"), standing, mode="share") is State.OK
-    assert judged(rounds("." * 17 + "FFF"), standing, mode="share") is State.BREACH
+    latest_incident = incident("fallback", opened_at=NOON - timedelta(minutes=1))
+    assert judged(rounds("." * 19), latest_incident, mode="share") is VerdictState.HOLD
+    assert judged(rounds("." * 18 + "FF"), latest_incident, mode="share") is VerdictState.OK
+    assert judged(rounds("." * 17 + "FFF"), latest_incident, mode="share") is VerdictState.BREACH
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "reported"),
     [
         ({"limit": 0}, "limit = 0: write a number between 0.001 and 0.9"),
         ({"hits": 0}, "hits = 0: write a number of at least 1"),
@@ -215,6 +219,8 @@ def test_share_is_over_once_twenty_later_answers_are_within_the_limit() -> None:
         ({"answers_to_resolve": 500}, "answers_to_resolve = 500: write a number between 1 and 200"),
     ],
 )
-def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
-        Fallback(**limits)  # type: ignore[arg-type]
+def test_a_senseless_limit_is_refused_with_its_remedy(
+    limits: dict[str, float], reported: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{reported}$"):
+        FallbackRule(**limits)  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.domain import State
-from monitor.rules import IdentityUnknown
+from monitor.domain import VerdictState
+from monitor.rules import IdentityUnknownRule
 from tests.marks import after, marked, window
 
 
@@ -14,22 +14,25 @@ def rounds(marks: str) -> str:
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("?" * 99, State.NO_DATA),  # too few to speak of a day
-        ("?" * 100, State.NOTICE),
-        ("?." * 60, State.OK),  # half is not most
-        ("?." * 60 + "???", State.NOTICE),
-        ("." * 120, State.OK),
-        ("x" * 200 + "." * 100, State.OK),  # probes without an answer disclose nothing, rightly
+        ("?" * 99, VerdictState.NO_DATA),  # too few to speak of a day
+        ("?" * 100, VerdictState.NOTICE),
+        ("?." * 60, VerdictState.OK),  # half is not most
+        ("?." * 60 + "???", VerdictState.NOTICE),
+        ("." * 120, VerdictState.OK),
+        (
+            "x" * 200 + "." * 100,
+            VerdictState.OK,
+        ),  # probes without an answer disclose nothing, rightly
     ],
 )
-def test_most_answers_unknown_is_a_notice(marks: str, state: State) -> None:
+def test_most_answers_unknown_is_a_notice(marks: str, state: VerdictState) -> None:
     seen = window(marked(rounds(marks)))
-    assert IdentityUnknown().judge(seen, None, after(seen)).state is state
+    assert IdentityUnknownRule().judge(seen, None, after(seen)).state is state
 
 
 def test_it_is_said_once_a_week_with_the_latest_rows() -> None:
     seen = window(marked(rounds("?" * 120)))
-    verdict = IdentityUnknown().judge(seen, None, after(seen))
+    verdict = IdentityUnknownRule().judge(seen, None, after(seen))
     assert verdict.once == "2026-W48"
     assert verdict.because == (
         "The model could not be identified for 120 of 120 answers in the last 24 h."
@@ -40,4 +43,4 @@ def test_it_is_said_once_a_week_with_the_latest_rows() -> None:
 
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="limit = 2: write a number between 0 and 1"):
-        IdentityUnknown(limit=2)
+        IdentityUnknownRule(limit=2)

@@ -7,37 +7,40 @@ from typing import Any
 
 import pytest
 
-from monitor.domain import AccountState, Reading, State
-from monitor.rules import Credit, Key
+from monitor.domain import AccountReading, AccountState, VerdictState
+from monitor.rules import KeyCredit, KeyRule
 from tests.marks import NOON, incident
 
 
-def reading(state: AccountState = AccountState.OK, **changes: Any) -> Reading:
-    return Reading(provider="openrouter", at=NOON, state=state, **changes)
+def reading(state: AccountState = AccountState.OK, **changes: Any) -> AccountReading:
+    return AccountReading(provider="openrouter", at=NOON, state=state, **changes)
 
 
 @pytest.mark.parametrize(
     ("account", "state"),
     [
-        (AccountState.OK, State.OK),
-        (AccountState.REJECTED, State.BREACH),  # at once: this is a statement, not a sample
-        (AccountState.OUT_OF_CREDIT, State.BREACH),
-        (AccountState.THROTTLED, State.HOLD),  # about us
-        (AccountState.FAILING, State.HOLD),  # about the way there
+        (AccountState.OK, VerdictState.OK),
+        (AccountState.REJECTED, VerdictState.BREACH),  # at once: this is a statement, not a sample
+        (AccountState.OUT_OF_CREDIT, VerdictState.BREACH),
+        (AccountState.THROTTLED, VerdictState.HOLD),  # about us
+        (AccountState.FAILING, VerdictState.HOLD),  # about the way there
     ],
 )
-def test_only_a_refusal_is_about_the_key(account: AccountState, state: State) -> None:
-    verdict = Key().judge(reading(account, detail="HTTP 401: the key is rejected"), None, NOON)
+def test_only_a_refusal_is_about_the_key(account: AccountState, state: VerdictState) -> None:
+    verdict = KeyRule().judge(reading(account, detail="HTTP 401: the key is rejected"), None, NOON)
     assert (verdict.state, verdict.scope) == (state, "openrouter")
 
 
 def test_a_rejected_key_is_told_in_the_words_of_the_reading() -> None:
     rejected = reading(AccountState.REJECTED, detail="HTTP 401: the key is rejected")
-    assert Key().judge(rejected, None, NOON).because == "openrouter: HTTP 401: the key is rejected."
+    assert (
+        KeyRule().judge(rejected, None, NOON).because
+        == "openrouter: HTTP 401: the key is rejected."
+    )
 
 
 @pytest.mark.parametrize(
-    ("left", "once", "said"),
+    ("left", "once", "reported"),
     [
         (timedelta(days=14, seconds=1), None, "openrouter accepts the key."),
         (timedelta(days=14), "expires 2026-12-07 12:00 UTC, 14 d",
@@ -53,26 +56,26 @@ def test_a_rejected_key_is_told_in_the_words_of_the_reading() -> None:
     ],
 )  # fmt: skip
 def test_an_expiring_key_is_a_notice_at_14_days_at_3_and_at_1(
-    left: timedelta, once: str | None, said: str
+    left: timedelta, once: str | None, reported: str
 ) -> None:
-    verdict = Key().judge(reading(expires_at=NOON + left), None, NOON)
-    assert (verdict.once, verdict.because) == (once, said)
-    assert verdict.state is (State.NOTICE if once else State.OK)
+    verdict = KeyRule().judge(reading(expires_at=NOON + left), None, NOON)
+    assert (verdict.once, verdict.because) == (once, reported)
+    assert verdict.state is (VerdictState.NOTICE if once else VerdictState.OK)
 
 
 def test_each_stage_is_said_once_however_often_it_is_judged() -> None:
     ends = NOON + timedelta(days=20)
     hours = [NOON + timedelta(hours=hour) for hour in range(20 * 24)]
-    verdicts = [Key().judge(reading(expires_at=ends), None, now) for now in hours]
+    verdicts = [KeyRule().judge(reading(expires_at=ends), None, now) for now in hours]
     assert len({verdict.once for verdict in verdicts if verdict.once}) == 3
 
 
 def test_a_refusal_that_is_over_ends_before_an_expiry_is_said() -> None:
     soon = reading(expires_at=NOON + timedelta(days=2))
     refused = incident("key", scope="openrouter")
-    assert Key().judge(soon, refused, NOON).state is State.OK
+    assert KeyRule().judge(soon, refused, NOON).state is VerdictState.OK
     over = replace(refused, resolved_at=NOON)
-    assert Key().judge(soon, over, NOON).state is State.NOTICE
+    assert KeyRule().judge(soon, over, NOON).state is VerdictState.NOTICE
 
 
 @pytest.mark.parametrize(
@@ -86,21 +89,21 @@ def test_a_refusal_that_is_over_ends_before_an_expiry_is_said() -> None:
 def test_less_credit_than_a_days_spend_is_a_notice_once_a_day(
     left: str, day: str, once: str | None
 ) -> None:
-    credit = Credit(provider="openrouter", at=NOON, left_usd=Decimal(left), day_usd=Decimal(day))
-    verdict = Key().judge(credit, None, NOON)
+    credit = KeyCredit(provider="openrouter", at=NOON, left_usd=Decimal(left), day_usd=Decimal(day))
+    verdict = KeyRule().judge(credit, None, NOON)
     assert verdict.once == once
-    assert verdict.state is (State.NOTICE if once else State.HOLD)
+    assert verdict.state is (VerdictState.NOTICE if once else VerdictState.HOLD)
     if once:
-        said = "$1.99 is left on the key of openrouter, which spends $2.00 a day."
-        assert verdict.because == said
+        reported = "$1.99 is left on the key of openrouter, which spends $2.00 a day."
+        assert verdict.because == reported
 
 
 def test_credit_never_ends_a_refusal() -> None:
-    rich = Credit(provider="openrouter", at=NOON, left_usd=Decimal(9), day_usd=Decimal(1))
+    rich = KeyCredit(provider="openrouter", at=NOON, left_usd=Decimal(9), day_usd=Decimal(1))
     refused = incident("key", scope="openrouter")
-    assert Key().judge(rich, refused, NOON).state is State.HOLD
+    assert KeyRule().judge(rich, refused, NOON).state is VerdictState.HOLD
 
 
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="expires_days = 0: write whole days of at least 1"):
-        Key(expires_days=(14, 0))
+        KeyRule(expires_days=(14, 0))

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from monitor.domain import Incident, State, Verdict
-from monitor.incidents import Policy, advance
-from monitor.rules import Fallback, ModelChanged, Window
+from monitor.domain import Incident, Verdict, VerdictState
+from monitor.incidents import ReminderPolicy, advance
+from monitor.rules import FallbackRule, ModelChangedRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 
 
@@ -19,40 +19,40 @@ def rounds(marks: str) -> str:
     return "|".join(marks[i : i + 3] for i in range(0, len(marks), 3))
 
 
-def verdict(marks: str, standing: Incident | None = None, **limits: object) -> Verdict:
+def verdict(marks: str, latest_incident: Incident | None = None, **limits: object) -> Verdict:
     seen = window(marked(rounds(marks)))
-    return ModelChanged(**limits).judge(seen, standing, after(seen))  # type: ignore[arg-type]
+    return ModelChangedRule(**limits).judge(seen, latest_incident, after(seen))  # type: ignore[arg-type]
 
 
-def judged(marks: str, standing: Incident | None = None, **limits: object) -> State:
-    return verdict(marks, standing, **limits).state
+def judged(marks: str, latest_incident: Incident | None = None, **limits: object) -> VerdictState:
+    return verdict(marks, latest_incident, **limits).state
 
 
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("." * 30, State.OK),
-        ("." * 30 + "C", State.OK),  # one alone may be the detector's false alarm
-        ("." * 30 + "CC", State.BREACH),
-        ("." * 30 + "C?C", State.BREACH),  # nobody can tell: on neither side
-        ("." * 30 + "CxC", State.BREACH),  # nor do probes without an answer
-        ("." * 30 + "C.C", State.OK),
-        ("." * 30 + "CFC", State.BREACH),  # a name between them ends nothing
-        ("." * 30 + "DD", State.OK),
-        ("." * 30 + "DDD", State.OK),
-        ("." * 30 + "DDDD", State.BREACH),  # as four fallbacks are
-        ("." * 30 + "D.DDDD", State.BREACH),
-        ("." * 30 + "DC", State.OK),
-        ("." * 30 + "C.C.C.C.C.C.C", State.BREACH),  # 7 of 16
-        ("." * 30 + "F" * 30, State.OK),  # that is known by name
-        ("." * 30 + "?" * 30, State.OK),
-        ("???", State.NO_DATA),
-        ("xxx", State.NO_DATA),
-        ("FFF", State.NO_DATA),  # none of them can be compared
+        ("." * 30, VerdictState.OK),
+        ("." * 30 + "C", VerdictState.OK),  # one alone may be the detector's false alarm
+        ("." * 30 + "CC", VerdictState.BREACH),
+        ("." * 30 + "C?C", VerdictState.BREACH),  # nobody can tell: on neither side
+        ("." * 30 + "CxC", VerdictState.BREACH),  # nor do probes without an answer
+        ("." * 30 + "C.C", VerdictState.OK),
+        ("." * 30 + "CFC", VerdictState.BREACH),  # a name between them ends nothing
+        ("." * 30 + "DD", VerdictState.OK),
+        ("." * 30 + "DDD", VerdictState.OK),
+        ("." * 30 + "DDDD", VerdictState.BREACH),  # as four fallbacks are
+        ("." * 30 + "D.DDDD", VerdictState.BREACH),
+        ("." * 30 + "DC", VerdictState.OK),
+        ("." * 30 + "C.C.C.C.C.C.C", VerdictState.BREACH),  # 7 of 16
+        ("." * 30 + "F" * 30, VerdictState.OK),  # that is known by name
+        ("." * 30 + "?" * 30, VerdictState.OK),
+        ("???", VerdictState.NO_DATA),
+        ("xxx", VerdictState.NO_DATA),
+        ("FFF", VerdictState.NO_DATA),  # none of them can be compared
     ],
 )
 def test_it_opens_on_changed_answers_in_a_row_or_on_a_proven_share(
-    marks: str, state: State
+    marks: str, state: VerdictState
 ) -> None:
     assert judged(marks) is state
 
@@ -60,18 +60,18 @@ def test_it_opens_on_changed_answers_in_a_row_or_on_a_proven_share(
 @pytest.mark.parametrize(
     ("later", "state"),
     [
-        ("", State.BREACH),
-        ("..", State.BREACH),  # judged by nobody before the good ones came
-        ("." * 15, State.OK),  # too long ago to be news
+        ("", VerdictState.BREACH),
+        ("..", VerdictState.BREACH),  # judged by nobody before the good ones came
+        ("." * 15, VerdictState.OK),  # too long ago to be news
     ],
 )
-def test_the_detectors_own_record_is_enough(later: str, state: State) -> None:
+def test_the_detectors_own_record_is_enough(later: str, state: VerdictState) -> None:
     samples = list(marked(rounds("." * 29 + "C" + later)))
     samples[29] = replace(samples[29], change_detected=True)
     seen = window(iter(samples))
-    found = ModelChanged().judge(seen, None, after(seen))
+    found = ModelChangedRule().judge(seen, None, after(seen))
     assert found.state is state
-    if state is State.BREACH:
+    if state is VerdictState.BREACH:
         assert found.since == samples[29].at
 
 
@@ -83,17 +83,17 @@ def test_a_detected_change_began_with_the_detectors_first_suspicion() -> None:
     samples[34] = replace(samples[34], change_detected=True, change_since=samples[30].at,
                           cost_low_usd=Decimal("0.02"), cost_high_usd=Decimal("0.04"))  # fmt: skip
     seen = window(iter(samples))
-    found = ModelChanged().judge(seen, None, after(seen))
+    found = ModelChangedRule().judge(seen, None, after(seen))
     assert found.since == samples[30].at
     assert found.because.startswith(
         f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) "
         "to 3 queries differ (confidence > 99.9 %)."
     )
     assert [row.int for row in found.rows] == [35, 34, 33, 32, 31]
-    opened, _ = advance(None, found, policy=Policy(), now=after(seen))
+    opened, _ = advance(None, found, policy=ReminderPolicy(), now=after(seen))
     soon = after(seen) + timedelta(seconds=1)
     seen = window(iter([*samples, sample("C", at=soon, round=NOON + 11 * EVERY)]))
-    later = ModelChanged().judge(seen, opened, after(seen))
+    later = ModelChangedRule().judge(seen, opened, after(seen))
     assert "6 of 6 answers (100%) to 3 queries differ" in later.because
 
 
@@ -105,24 +105,24 @@ def test_a_suspicion_from_before_the_end_of_the_last_incident_is_no_part_of_the_
     samples[34] = replace(samples[34], change_detected=True, change_since=samples[30].at)
     over = incident("model_changed", opened_at=NOON, resolved_at=samples[ended].at)
     seen = window(iter(samples))
-    assert ModelChanged().judge(seen, over, after(seen)).since == samples[34].at
+    assert ModelChangedRule().judge(seen, over, after(seen)).since == samples[34].at
 
 
 def test_where_changed_answers_are_strays_more_than_two_are_needed() -> None:
-    assert judged("C" + "." * 29 + "CC") is State.OK
-    assert judged("C" + "." * 29 + "CCCC") is State.BREACH
+    assert judged("C" + "." * 29 + "CC") is VerdictState.OK
+    assert judged("C" + "." * 29 + "CCCC") is VerdictState.BREACH
 
 
 def test_rare_changed_answers_in_good_months_open_nothing() -> None:
-    assert judged(("." * 19 + "C") * 40) is State.OK
-    assert judged(("." * 39 + "D") * 20) is State.OK
+    assert judged(("." * 19 + "C") * 40) is VerdictState.OK
+    assert judged(("." * 39 + "D") * 20) is VerdictState.OK
 
 
 @pytest.mark.parametrize("marks", ["." * 30 + "C" * 12, "." * 30 + "F" * 12, "." * 30 + "?" * 12])
 def test_answers_by_nobody_known_never_count_for_fallback(marks: str) -> None:
     seen = window(marked(rounds(marks)))
-    expected = State.BREACH if "F" in marks else State.OK
-    assert Fallback().judge(seen, None, after(seen)).state is expected
+    expected = VerdictState.BREACH if "F" in marks else VerdictState.OK
+    assert FallbackRule().judge(seen, None, after(seen)).state is expected
 
 
 def test_the_sentence_says_whose_answers_no_longer_match_and_since_when() -> None:
@@ -146,7 +146,7 @@ def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
         for n, mark in enumerate("....CC")
     ]
     seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
-    assert ModelChanged().judge(seen, None, after(seen)).facts == {
+    assert ModelChangedRule().judge(seen, None, after(seen)).facts == {
         "What moved": "It differs in more bold.",
         "TTFT": "1127 ms, before 843 ms",
         "Cost a query": "not known, because the model is not, before $0.000152",
@@ -154,21 +154,21 @@ def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "said"),
+    ("confidence", "reported"),
     [
         (0.99, "1 of 1 answer (100%) to 1 query differs (confidence 99.0 %)."),
         (None, "1 of 1 answer (100%) to 1 query differs (confidence 91 %)."),  # by the share alone
     ],
 )
-def test_a_single_answer_says_how_sure_the_detector_is(confidence: float, said: str) -> None:
+def test_a_single_answer_says_how_sure_the_detector_is(confidence: float, reported: str) -> None:
     samples = list(marked(rounds("." * 29 + "C")))
     samples[29] = replace(samples[29], change_detected=True, confidence=confidence)
     seen = window(iter(samples))
-    assert said in ModelChanged().judge(seen, None, after(seen)).because
+    assert reported in ModelChangedRule().judge(seen, None, after(seen)).because
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "reported"),
     [
         # Only the expected model is declared: its own price says nothing of another's.
         ("0.000152", "0.000152", "not known, because the model is not, before $0.000152"),
@@ -176,7 +176,7 @@ def test_a_single_answer_says_how_sure_the_detector_is(confidence: float, said: 
     ],
 )
 def test_the_cost_of_an_unknown_model_is_a_range_or_not_known(
-    low: str, high: str, said: str
+    low: str, high: str, reported: str
 ) -> None:
     ends = {"cost_low_usd": Decimal(low), "cost_high_usd": Decimal(high)}
     samples = [
@@ -185,7 +185,7 @@ def test_the_cost_of_an_unknown_model_is_a_range_or_not_known(
         for n, mark in enumerate("....CC")
     ]  # fmt: skip
     seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
-    assert ModelChanged().judge(seen, None, after(seen)).facts["Cost a query"] == said
+    assert ModelChangedRule().judge(seen, None, after(seen)).facts["Cost a query"] == reported
 
 
 def test_latency_is_compared_over_the_same_queries() -> None:
@@ -197,7 +197,7 @@ def test_latency_is_compared_over_the_same_queries() -> None:
         )
     ]  # fmt: skip
     seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
-    facts = ModelChanged().judge(seen, None, after(seen)).facts
+    facts = ModelChangedRule().judge(seen, None, after(seen)).facts
     assert facts["TTFT"] == "1500 ms, before 1300 ms"
 
 
@@ -219,28 +219,28 @@ def opened(**changes: Any) -> Incident:
 @pytest.mark.parametrize(
     ("later", "state"),
     [
-        ("CCC", State.BREACH),
-        ("...", State.BREACH),
-        ("." * 14, State.BREACH),
-        ("." * 15, State.OK),
-        ("." * 14 + "C", State.BREACH),
-        ("." * 14 + "D", State.BREACH),
-        ("C" + "." * 15, State.OK),
-        ("F" * 30, State.BREACH),  # a name was found: still not the expected model
-        ("F" * 9 + "." * 15, State.OK),
-        ("?" * 30, State.NO_DATA),
-        ("x" * 30, State.NO_DATA),
+        ("CCC", VerdictState.BREACH),
+        ("...", VerdictState.BREACH),
+        ("." * 14, VerdictState.BREACH),
+        ("." * 15, VerdictState.OK),
+        ("." * 14 + "C", VerdictState.BREACH),
+        ("." * 14 + "D", VerdictState.BREACH),
+        ("C" + "." * 15, VerdictState.OK),
+        ("F" * 30, VerdictState.BREACH),  # a name was found: still not the expected model
+        ("F" * 9 + "." * 15, VerdictState.OK),
+        ("?" * 30, VerdictState.NO_DATA),
+        ("x" * 30, VerdictState.NO_DATA),
     ],
 )
-def test_it_is_over_after_fifteen_answers_that_match_again(later: str, state: State) -> None:
+def test_it_is_over_after_fifteen_answers_that_match_again(later: str, state: VerdictState) -> None:
     assert judged("." * 30 + "CC" + later, opened()) is state
 
 
 def test_a_partial_change_needs_more_to_be_over() -> None:
-    standing = opened(opening_value=0.3)
+    latest_incident = opened(opening_value=0.3)
     before = "." * 30 + "CC" + ".....C." * 12
-    assert judged(before + "." * 15, standing) is not State.OK
-    assert judged(before + "." * 60, standing) is State.OK
+    assert judged(before + "." * 15, latest_incident) is not VerdictState.OK
+    assert judged(before + "." * 60, latest_incident) is VerdictState.OK
 
 
 def test_while_it_is_open_the_share_is_counted_from_the_first_changed_answer() -> None:
@@ -262,32 +262,34 @@ def test_a_baseline_that_a_person_confirmed_ends_it_at_once() -> None:
     samples = list(marked(rounds("." * 30 + "CCCC")))
     at = samples[-1].at + timedelta(seconds=1)
     seen = Window.of(samples, scope="rag", every=EVERY, queries=3, baseline_at=at)
-    found = ModelChanged().judge(seen, opened(), after(seen))
-    assert (found.state, found.literal) == (State.OK, True)
+    found = ModelChangedRule().judge(seen, opened(), after(seen))
+    assert (found.state, found.literal) == (VerdictState.OK, True)
     assert found.because == "A person confirmed the baseline at 12:55 UTC."
     resolved = opened(resolved_at=at)
-    assert ModelChanged().judge(seen, resolved, after(seen)).state is State.NO_DATA
-    assert ModelChanged().judge(seen, None, after(seen)).state is State.NO_DATA
+    assert ModelChangedRule().judge(seen, resolved, after(seen)).state is VerdictState.NO_DATA
+    assert ModelChangedRule().judge(seen, None, after(seen)).state is VerdictState.NO_DATA
 
 
 def test_a_baseline_older_than_the_incident_ends_nothing() -> None:
     samples = marked(rounds("." * 30 + "CCCC"))
     seen = Window.of(samples, scope="rag", every=EVERY, queries=3, baseline_at=NOON)
-    assert ModelChanged().judge(seen, opened(), after(seen)).state is State.BREACH
+    assert ModelChangedRule().judge(seen, opened(), after(seen)).state is VerdictState.BREACH
 
 
 def test_after_its_end_only_later_answers_count() -> None:
-    standing = incident("model_changed", resolved_at=NOON + timedelta(minutes=10, seconds=30))
-    assert judged("CCCCCCCCC", standing) is State.NO_DATA
-    assert judged("CCCCCCCCC" + "C", standing) is State.OK
-    assert judged("CCCCCCCCC" + "CC", standing) is State.BREACH
+    latest_incident = incident(
+        "model_changed", resolved_at=NOON + timedelta(minutes=10, seconds=30)
+    )
+    assert judged("CCCCCCCCC", latest_incident) is VerdictState.NO_DATA
+    assert judged("CCCCCCCCC" + "C", latest_incident) is VerdictState.OK
+    assert judged("CCCCCCCCC" + "CC", latest_incident) is VerdictState.BREACH
 
 
 def test_after_a_gap_only_fresh_answers_count() -> None:
     early = list(marked("..C"))
     late = list(marked("C..", start=NOON + timedelta(hours=3)))
     seen = window(iter([*early, *late]))
-    assert ModelChanged().judge(seen, None, after(seen)).state is State.OK
+    assert ModelChangedRule().judge(seen, None, after(seen)).state is VerdictState.OK
 
 
 # ------------------------------------------------------------ other readings
@@ -296,47 +298,49 @@ def test_after_a_gap_only_fresh_answers_count() -> None:
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("...", State.OK),
-        ("..C", State.BREACH),
-        ("..D", State.BREACH),
-        (".C.", State.BREACH),  # judged by nobody before the good one came
-        ("..F", State.OK),
-        ("..?", State.OK),
+        ("...", VerdictState.OK),
+        ("..C", VerdictState.BREACH),
+        ("..D", VerdictState.BREACH),
+        (".C.", VerdictState.BREACH),  # judged by nobody before the good one came
+        ("..F", VerdictState.OK),
+        ("..?", VerdictState.OK),
     ],
 )
-def test_immediate_takes_each_answer_literally(marks: str, state: State) -> None:
+def test_immediate_takes_each_answer_literally(marks: str, state: VerdictState) -> None:
     assert judged(marks, mode="immediate") is state
 
 
 def test_immediate_is_over_with_the_next_answer_that_matches() -> None:
     fired = incident("model_changed", opened_at=NOON + timedelta(seconds=4))
     over = replace(fired, resolved_at=NOON + timedelta(seconds=6))
-    assert judged(".C", fired, mode="immediate") is State.NO_DATA  # nothing new
-    assert judged(".C.", fired, mode="immediate") is State.OK
-    assert judged(".C.", over, mode="immediate") is State.NO_DATA
-    assert judged(".C." + "C..", over, mode="immediate") is State.BREACH
+    assert judged(".C", fired, mode="immediate") is VerdictState.NO_DATA  # nothing new
+    assert judged(".C.", fired, mode="immediate") is VerdictState.OK
+    assert judged(".C.", over, mode="immediate") is VerdictState.NO_DATA
+    assert judged(".C." + "C..", over, mode="immediate") is VerdictState.BREACH
 
 
 @pytest.mark.parametrize(
     ("marks", "state"),
     [
-        ("." * 18 + "CC", State.OK),  # 2 of 20 is the limit
-        ("." * 17 + "CCC", State.BREACH),
-        ("CCC" + "." * 20, State.OK),
+        ("." * 18 + "CC", VerdictState.OK),  # 2 of 20 is the limit
+        ("." * 17 + "CCC", VerdictState.BREACH),
+        ("CCC" + "." * 20, VerdictState.OK),
     ],
 )
-def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: State) -> None:
+def test_share_is_more_than_the_limit_of_the_last_twenty(marks: str, state: VerdictState) -> None:
     assert judged(marks, mode="share") is state
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "reported"),
     [
         ({"limit": 0}, "limit = 0: write a number between 0.001 and 0.9"),
         ({"changed": 0}, "changed = 0: write a number of at least 1"),
         ({"answers_to_resolve": 500}, "answers_to_resolve = 500: write a number between 1 and 200"),
     ],
 )
-def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
-        ModelChanged(**limits)  # type: ignore[arg-type]
+def test_a_senseless_limit_is_refused_with_its_remedy(
+    limits: dict[str, float], reported: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{reported}$"):
+        ModelChangedRule(**limits)  # type: ignore[arg-type]

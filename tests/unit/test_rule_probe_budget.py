@@ -6,17 +6,17 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Incident, Spend, State
-from monitor.rules import ProbeBudget, Probing
+from monitor.domain import Incident, Spend, VerdictState
+from monitor.rules import ProbeBudgetRule, ProbeUsage
 from tests.marks import NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
 TODAY, YESTERDAY = "2026-11-23", "2026-11-22"
 
 
-def probing(usd: str, probes: int = 864) -> Probing:
+def probing(usd: str, probes: int = 864) -> ProbeUsage:
     ends_at = MIDNIGHT + timedelta(days=1)
-    return Probing(
+    return ProbeUsage(
         Spend(day=NOON.date(), starts_at=MIDNIGHT, ends_at=ends_at, total_usd=Decimal(usd)), probes
     )
 
@@ -24,18 +24,18 @@ def probing(usd: str, probes: int = 864) -> Probing:
 @pytest.mark.parametrize(
     ("usd", "probes", "state"),
     [
-        ("0.499999", 864, State.OK),
-        ("0.50", 864, State.BREACH),  # reached: probing stops
-        ("0.01", 19_999, State.OK),
-        ("0.01", 20_000, State.BREACH),
+        ("0.499999", 864, VerdictState.OK),
+        ("0.50", 864, VerdictState.BREACH),  # reached: probing stops
+        ("0.01", 19_999, VerdictState.OK),
+        ("0.01", 20_000, VerdictState.BREACH),
     ],
 )
-def test_a_reached_budget_is_a_breach(usd: str, probes: int, state: State) -> None:
-    assert ProbeBudget().judge(probing(usd, probes), None, NOON).state is state
+def test_a_reached_budget_is_a_breach(usd: str, probes: int, state: VerdictState) -> None:
+    assert ProbeBudgetRule().judge(probing(usd, probes), None, NOON).state is state
 
 
 def test_the_sentence_says_until_when_probing_pauses() -> None:
-    verdict = ProbeBudget().judge(probing("0.51"), None, NOON)
+    verdict = ProbeBudgetRule().judge(probing("0.51"), None, NOON)
     assert verdict.because == (
         "864 probes of 2026-11-23 cost $0.51; budget $0.50, 20000 probes. "
         "Probing pauses until 00:00 UTC."
@@ -46,28 +46,28 @@ def test_the_sentence_says_until_when_probing_pauses() -> None:
 @pytest.mark.parametrize(
     ("once", "usd", "state"),
     [
-        (TODAY, "0.60", State.BREACH),
-        (TODAY, "0.40", State.HOLD),  # a raised budget does not unsay it
-        (YESTERDAY, "0.00", State.OK),
-        (YESTERDAY, "0.60", State.OK),  # ends the old day's first
+        (TODAY, "0.60", VerdictState.BREACH),
+        (TODAY, "0.40", VerdictState.HOLD),  # a raised budget does not unsay it
+        (YESTERDAY, "0.00", VerdictState.OK),
+        (YESTERDAY, "0.60", VerdictState.OK),  # ends the old day's first
     ],
 )
-def test_the_incident_ends_with_its_day(once: str, usd: str, state: State) -> None:
-    standing: Incident = incident("probe_budget", scope="all", once=once)
-    assert ProbeBudget().judge(probing(usd), standing, NOON).state is state
+def test_the_incident_ends_with_its_day(once: str, usd: str, state: VerdictState) -> None:
+    latest_incident: Incident = incident("probe_budget", scope="all", once=once)
+    assert ProbeBudgetRule().judge(probing(usd), latest_incident, NOON).state is state
 
 
 def test_a_senseless_limit_is_refused_with_its_remedy() -> None:
     with pytest.raises(ValueError, match="limit_usd = 0: write a number above 0"):
-        ProbeBudget(limit_usd=Decimal(0))
+        ProbeBudgetRule(limit_usd=Decimal(0))
 
 
 def test_answers_of_unknown_model_count_as_the_most_expensive_declared_one() -> None:
     seen = probing("0.10")
-    verdict = ProbeBudget().judge(
+    verdict = ProbeBudgetRule().judge(
         replace(seen, day=replace(seen.day, margin_usd=Decimal("0.40"))), None, NOON
     )
-    assert (verdict.state, verdict.value) == (State.BREACH, Decimal("0.50"))
+    assert (verdict.state, verdict.value) == (VerdictState.BREACH, Decimal("0.50"))
     assert verdict.because.startswith(
         "864 probes of 2026-11-23 cost between $0.10 and $0.50; budget $0.50"
     )

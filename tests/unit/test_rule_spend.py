@@ -5,8 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from monitor.domain import Incident, Spend, State, Verdict
-from monitor.rules import DailySpend, UpperEnd
+from monitor.domain import Incident, Spend, Verdict, VerdictState
+from monitor.rules import SpendRule, SpendUpperBound
 from tests.marks import NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
@@ -36,35 +36,37 @@ def told(once: str, **changes: object) -> Incident:
 @pytest.mark.parametrize(
     ("usd", "state", "once"),
     [
-        ("0", State.OK, None),
-        ("2.00", State.OK, None),  # the limit itself is not over it
-        ("2.000000000001", State.BREACH, "2026-11-23 ×1"),
-        ("4.00", State.BREACH, "2026-11-23 ×1"),
-        ("4.01", State.BREACH, "2026-11-23 ×2"),
-        ("8.01", State.BREACH, "2026-11-23 ×4"),
-        ("20", State.BREACH, "2026-11-23 ×8"),
+        ("0", VerdictState.OK, None),
+        ("2.00", VerdictState.OK, None),  # the limit itself is not over it
+        ("2.000000000001", VerdictState.BREACH, "2026-11-23 ×1"),
+        ("4.00", VerdictState.BREACH, "2026-11-23 ×1"),
+        ("4.01", VerdictState.BREACH, "2026-11-23 ×2"),
+        ("8.01", VerdictState.BREACH, "2026-11-23 ×4"),
+        ("20", VerdictState.BREACH, "2026-11-23 ×8"),
     ],
 )
-def test_a_day_is_over_its_limit_by_the_exact_sum(usd: str, state: State, once: str | None) -> None:
-    verdict = DailySpend().judge([day(usd)], None, NOON)
+def test_a_day_is_over_its_limit_by_the_exact_sum(
+    usd: str, state: VerdictState, once: str | None
+) -> None:
+    verdict = SpendRule().judge([day(usd)], None, NOON)
     assert (verdict.state, verdict.once) == (state, once)
     assert verdict.scope == "all"
 
 
 @pytest.mark.parametrize(
-    ("usd", "said"),
+    ("usd", "reported"),
     [
         ("2.03", "Spend of 2026-11-23 (UTC) is $2.03; limit $2.00."),
         ("2.002845", "Spend of 2026-11-23 (UTC) is $2.003; limit $2.00."),
         ("4.50", "Spend of 2026-11-23 (UTC) is $4.50; limit $2.00. That is over 2 times it."),
     ],
 )
-def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, said: str) -> None:
-    assert DailySpend().judge([day(usd)], None, NOON).because == said
+def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, reported: str) -> None:
+    assert SpendRule().judge([day(usd)], None, NOON).because == reported
 
 
 @pytest.mark.parametrize(
-    ("usd", "limit", "said"),
+    ("usd", "limit", "reported"),
     [
         ("0.001", "0.004", "is $0.001; limit $0.004."),  # neither reads as zero
         ("0.004002", "0.004", "is $0.004002; limit $0.004."),
@@ -72,52 +74,57 @@ def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, said: str) -> N
     ],
 )
 def test_small_amounts_and_limits_have_the_digits_they_need(
-    usd: str, limit: str, said: str
+    usd: str, limit: str, reported: str
 ) -> None:
-    verdict = DailySpend(limit_usd=Decimal(limit)).judge([day(usd)], None, NOON)
-    assert verdict.because.endswith(said)
+    verdict = SpendRule(limit_usd=Decimal(limit)).judge([day(usd)], None, NOON)
+    assert verdict.because.endswith(reported)
 
 
 def test_a_sum_with_something_unpriced_says_at_least() -> None:
-    verdict = DailySpend().judge([day("2.50", at_least=True)], None, NOON)
+    verdict = SpendRule().judge([day("2.50", at_least=True)], None, NOON)
     assert verdict.because.startswith("Spend of 2026-11-23 (UTC) is at least $2.50")
 
 
 def test_the_incident_of_a_day_ends_with_the_day() -> None:
-    standing = told("2026-11-22 ×1", value=Decimal("2.20"))
-    verdict = DailySpend().judge([day("2.31", ago=1), day("0.01")], standing, NOON)
-    assert verdict.state is State.OK
+    latest_incident = told("2026-11-22 ×1", value=Decimal("2.20"))
+    verdict = SpendRule().judge([day("2.31", ago=1), day("0.01")], latest_incident, NOON)
+    assert verdict.state is VerdictState.OK
     assert verdict.because == "The day 2026-11-22 is over, at $2.31."
     assert verdict.value == Decimal("2.31")
 
 
 def test_the_new_day_is_not_judged_by_the_incident_of_the_old_one() -> None:
-    standing = told("2026-11-22 ×1")
-    assert DailySpend().judge([day("9")], standing, NOON).state is State.OK  # ends it first
+    latest_incident = told("2026-11-22 ×1")
+    assert (
+        SpendRule().judge([day("9")], latest_incident, NOON).state is VerdictState.OK
+    )  # ends it first
     ended = told("2026-11-22 ×1", resolved_at=NOON)
-    assert DailySpend().judge([day("9")], ended, NOON).state is State.BREACH
+    assert SpendRule().judge([day("9")], ended, NOON).state is VerdictState.BREACH
 
 
 def test_a_correction_below_the_limit_takes_nothing_back() -> None:
-    standing = told("2026-11-23 ×1")
-    verdict = DailySpend().judge([day("1.99")], standing, NOON)
-    assert (verdict.state, verdict.recovered) == (State.HOLD, "Corrected to within the limit")
+    latest_incident = told("2026-11-23 ×1")
+    verdict = SpendRule().judge([day("1.99")], latest_incident, NOON)
+    assert (verdict.state, verdict.recovered) == (
+        VerdictState.HOLD,
+        "Corrected to within the limit",
+    )
 
 
 def test_a_correction_does_not_make_a_doubling_new_again() -> None:
-    standing = told("2026-11-23 ×2", peak=Decimal("4.10"))
-    assert DailySpend().judge([day("3.90")], standing, NOON).once == "2026-11-23 ×2"
+    latest_incident = told("2026-11-23 ×2", peak=Decimal("4.10"))
+    assert SpendRule().judge([day("3.90")], latest_incident, NOON).once == "2026-11-23 ×2"
 
 
 def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
     days = [day("2.10", ago=1), day("0.10")]
-    verdict = DailySpend().judge(days, None, NOON)
-    assert (verdict.state, verdict.once) == (State.NOTICE, "2026-11-22 late")
+    verdict = SpendRule().judge(days, None, NOON)
+    assert (verdict.state, verdict.once) == (VerdictState.NOTICE, "2026-11-22 late")
     assert verdict.because == (
         "Rows that came late: Spend of 2026-11-22 (UTC) is $2.10; limit $2.00."
     )
     ended = told("2026-11-22 ×1", resolved_at=MIDNIGHT)
-    assert DailySpend().judge(days, ended, NOON).state is State.OK  # told in time
+    assert SpendRule().judge(days, ended, NOON).state is VerdictState.OK  # told in time
 
 
 # ------------------------------------------------------------ the early notice
@@ -125,8 +132,8 @@ def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
 
 def test_a_steady_rate_tells_when_the_limit_will_be_crossed() -> None:
     """$0.03 each five minutes leave $0.90 for 30 slices: two hours and a half."""
-    verdict = DailySpend().judge([day("1.10", slices=["0.03"] * 24)], None, NOON)
-    assert (verdict.state, verdict.once) == (State.NOTICE, "2026-11-23 at this rate")
+    verdict = SpendRule().judge([day("1.10", slices=["0.03"] * 24)], None, NOON)
+    assert (verdict.state, verdict.once) == (VerdictState.NOTICE, "2026-11-23 at this rate")
     assert verdict.because == (
         "At this rate the spend of 2026-11-23 crosses $2.00 at 14:30 UTC; it is $1.10 now."
     )
@@ -135,16 +142,16 @@ def test_a_steady_rate_tells_when_the_limit_will_be_crossed() -> None:
 @pytest.mark.parametrize(
     ("usd", "slices", "state"),
     [
-        ("1.10", ["0.03"] * 11, State.OK),  # not yet a rate
-        ("1.10", ["0.03"] * 12, State.NOTICE),
-        ("0.55", ["0.01"] * 24, State.OK),  # 144 slices at $0.01 are $1.44
-        ("0.57", ["0.01"] * 24, State.NOTICE),
-        ("0.57", ["0.02", "0.00"] * 12, State.OK),  # as much, but not surely
-        ("1.99", ["0.00"] * 24, State.OK),
+        ("1.10", ["0.03"] * 11, VerdictState.OK),  # not yet a rate
+        ("1.10", ["0.03"] * 12, VerdictState.NOTICE),
+        ("0.55", ["0.01"] * 24, VerdictState.OK),  # 144 slices at $0.01 are $1.44
+        ("0.57", ["0.01"] * 24, VerdictState.NOTICE),
+        ("0.57", ["0.02", "0.00"] * 12, VerdictState.OK),  # as much, but not surely
+        ("1.99", ["0.00"] * 24, VerdictState.OK),
     ],
 )
-def test_the_notice_asks_for_a_sure_rate(usd: str, slices: list[str], state: State) -> None:
-    assert DailySpend().judge([day(usd, slices=slices)], None, NOON).state is state
+def test_the_notice_asks_for_a_sure_rate(usd: str, slices: list[str], state: VerdictState) -> None:
+    assert SpendRule().judge([day(usd, slices=slices)], None, NOON).state is state
 
 
 def test_the_slice_under_way_and_old_ones_are_no_part_of_the_rate() -> None:
@@ -155,15 +162,15 @@ def test_the_slice_under_way_and_old_ones_are_no_part_of_the_rate() -> None:
         day=spent.day, starts_at=spent.starts_at, ends_at=spent.ends_at,
         total_usd=spent.total_usd, slices=(old, *spent.slices, running),
     )  # fmt: skip
-    assert DailySpend().judge([seen], None, NOON).state is State.OK
+    assert SpendRule().judge([seen], None, NOON).state is VerdictState.OK
 
 
 def test_the_crossing_is_told_in_the_wall_time_of_the_zone() -> None:
-    rule = DailySpend(timezone="Europe/Rome")
+    rule = SpendRule(timezone="Europe/Rome")
     assert "14:30 UTC" not in (
-        said := rule.judge([day("1.10", slices=["0.03"] * 24)], None, NOON).because
+        reported := rule.judge([day("1.10", slices=["0.03"] * 24)], None, NOON).because
     )
-    assert "15:30 Europe/Rome" in said
+    assert "15:30 Europe/Rome" in reported
 
 
 def test_a_day_of_23_hours_leaves_less_time() -> None:
@@ -171,32 +178,34 @@ def test_a_day_of_23_hours_leaves_less_time() -> None:
     starts_at = datetime(2026, 3, 28, 23, tzinfo=UTC)
     now = starts_at + timedelta(hours=12)
     slices = tuple((now - timedelta(minutes=5) * n, Decimal("0.01")) for n in range(24, 0, -1))
-    for left, state in (("0.67", State.OK), ("0.69", State.NOTICE)):
+    for left, state in (("0.67", VerdictState.OK), ("0.69", VerdictState.NOTICE)):
         short = Spend(
             day=datetime(2026, 3, 29, tzinfo=UTC).date(), starts_at=starts_at,
             ends_at=starts_at + timedelta(hours=23), total_usd=Decimal(left), slices=slices,
         )  # fmt: skip
-        assert DailySpend(timezone="Europe/Rome").judge([short], None, now).state is state
+        assert SpendRule(timezone="Europe/Rome").judge([short], None, now).state is state
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "reported"),
     [
         ({"limit_usd": Decimal(0)}, "limit_usd = 0: write a number above 0"),
         ({"timezone": "Rome"}, "timezone = 'Rome': write a zone such as \"UTC\" or"),
         ({"rate_slices": 1}, "rate_slices = 1: write a number of at least 2"),
     ],
 )
-def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, object], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}"):
-        DailySpend(**limits)  # type: ignore[arg-type]
+def test_a_senseless_limit_is_refused_with_its_remedy(
+    limits: dict[str, object], reported: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{reported}"):
+        SpendRule(**limits)  # type: ignore[arg-type]
 
 
 # --- the upper end: answers of unknown model ---
 
 
-def upper(*days: Spend, standing: Incident | None = None) -> Verdict:
-    return DailySpend().judge(UpperEnd(days), standing, NOON)
+def upper(*days: Spend, latest_incident: Incident | None = None) -> Verdict:
+    return SpendRule().judge(SpendUpperBound(days), latest_incident, NOON)
 
 
 def ranged(low: str, high: str, **changes: object) -> Spend:
@@ -206,17 +215,19 @@ def ranged(low: str, high: str, **changes: object) -> Spend:
 @pytest.mark.parametrize(
     ("low", "high", "state"),
     [
-        ("0.40", "2.00", State.HOLD),  # the limit itself is not over it
-        ("0.40", "2.000000000001", State.NOTICE),
-        ("2.00", "2.10", State.NOTICE),
-        ("2.000000000001", "2.10", State.HOLD),  # certain: the incident says it
-        ("0.40", "0.40", State.HOLD),
+        ("0.40", "2.00", VerdictState.HOLD),  # the limit itself is not over it
+        ("0.40", "2.000000000001", VerdictState.NOTICE),
+        ("2.00", "2.10", VerdictState.NOTICE),
+        ("2.000000000001", "2.10", VerdictState.HOLD),  # certain: the incident says it
+        ("0.40", "0.40", VerdictState.HOLD),
     ],
 )
-def test_only_the_upper_end_over_the_limit_is_a_notice(low: str, high: str, state: State) -> None:
+def test_only_the_upper_end_over_the_limit_is_a_notice(
+    low: str, high: str, state: VerdictState
+) -> None:
     verdict = upper(ranged(low, high))
     assert verdict.state is state
-    assert (verdict.once == "2026-11-23 upper end") is (state is State.NOTICE)
+    assert (verdict.once == "2026-11-23 upper end") is (state is VerdictState.NOTICE)
 
 
 def test_the_notice_says_between_which_ends_the_spend_lies() -> None:
@@ -230,8 +241,8 @@ def test_the_notice_says_between_which_ends_the_spend_lies() -> None:
 
 
 def test_an_upper_end_with_something_unpriced_is_at_least_that() -> None:
-    said = upper(ranged("0.40", "2.10", at_least=True)).because
-    assert "between $0.40 and at least $2.10" in said
+    reported = upper(ranged("0.40", "2.10", at_least=True)).because
+    assert "between $0.40 and at least $2.10" in reported
 
 
 def test_an_upper_end_just_over_the_limit_shows_its_digits() -> None:
@@ -245,20 +256,21 @@ def test_yesterday_is_said_as_yesterdays_and_today_comes_first() -> None:
 
 
 def test_while_the_incident_is_open_there_is_no_notice_beside_it() -> None:
-    assert upper(ranged("1.90", "2.10"), standing=told("2026-11-23 ×1")).state is State.HOLD
+    assert (
+        upper(ranged("1.90", "2.10"), latest_incident=told("2026-11-23 ×1")).state
+        is VerdictState.HOLD
+    )
 
 
 def test_the_upper_end_moves_no_verdict_on_what_is_certain() -> None:
     for usd in ("0", "2.00", "2.000000000001", "4.01"):
         with_margin, without = ranged(usd, "99"), day(usd)
-        one, other = (DailySpend().judge([each], None, NOON) for each in (with_margin, without))
+        one, other = (SpendRule().judge([each], None, NOON) for each in (with_margin, without))
         assert (one.state, one.value, one.once) == (other.state, other.value, other.once)
 
 
 def test_a_certain_breach_and_its_end_say_both_ends() -> None:
-    verdict = DailySpend().judge([ranged("2.50", "9.10")], None, NOON)
+    verdict = SpendRule().judge([ranged("2.50", "9.10")], None, NOON)
     assert verdict.because.startswith("Spend of 2026-11-23 (UTC) is between $2.50 and $9.10;")
-    over = DailySpend().judge(
-        [ranged("2.50", "9.10", ago=1), day("0")], told("2026-11-22 ×1"), NOON
-    )
+    over = SpendRule().judge([ranged("2.50", "9.10", ago=1), day("0")], told("2026-11-22 ×1"), NOON)
     assert over.because == "The day 2026-11-22 is over, at between $2.50 and $9.10."

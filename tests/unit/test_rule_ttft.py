@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.domain import Incident, Outcome, State
-from monitor.rules import Ttft
+from monitor.domain import Incident, Outcome, VerdictState
+from monitor.rules import TtftRule
 from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
 
 HEALTHY = (519.0, 1301.0, 1182.0)  # mean 1001, although one query is always over 1200
@@ -20,47 +20,52 @@ def over(ms: float) -> tuple[float, float, float]:
 
 
 def judged(
-    rounds: Sequence[tuple[float | None, ...]], standing: Incident | None = None, **limits: object
-) -> State:
+    rounds: Sequence[tuple[float | None, ...]],
+    latest_incident: Incident | None = None,
+    **limits: object,
+) -> VerdictState:
     seen = window(timed(rounds))
-    return Ttft(**limits).judge(seen, standing, after(seen)).state  # type: ignore[arg-type]
+    return TtftRule(**limits).judge(seen, latest_incident, after(seen)).state  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("rounds", "state"),
     [
-        (DAY, State.OK),
-        ([*DAY, SLOW], State.OK),
-        ([*DAY, SLOW, SLOW], State.OK),
-        ([*DAY, SLOW, SLOW, SLOW], State.BREACH),
-        ([*DAY, SLOW, HEALTHY, SLOW, SLOW], State.OK),  # the last three each, not most of them
-        ([*DAY, SLOW, SLOW, over(1200)], State.OK),  # the limit itself is not over it
-        ([*DAY, *[over(1500)] * 3], State.OK),  # the median of 5 rounds: 7.9 nats
-        ([*DAY, *[over(1500)] * 4], State.BREACH),  # the median of 7 rounds: 11.1 nats
-        ([*DAY, *[over(1210)] * 23], State.OK),
-        ([*DAY, *[over(1210)] * 24], State.BREACH),  # two hours over it, however little
+        (DAY, VerdictState.OK),
+        ([*DAY, SLOW], VerdictState.OK),
+        ([*DAY, SLOW, SLOW], VerdictState.OK),
+        ([*DAY, SLOW, SLOW, SLOW], VerdictState.BREACH),
+        (
+            [*DAY, SLOW, HEALTHY, SLOW, SLOW],
+            VerdictState.OK,
+        ),  # the last three each, not most of them
+        ([*DAY, SLOW, SLOW, over(1200)], VerdictState.OK),  # the limit itself is not over it
+        ([*DAY, *[over(1500)] * 3], VerdictState.OK),  # the median of 5 rounds: 7.9 nats
+        ([*DAY, *[over(1500)] * 4], VerdictState.BREACH),  # the median of 7 rounds: 11.1 nats
+        ([*DAY, *[over(1210)] * 23], VerdictState.OK),
+        ([*DAY, *[over(1210)] * 24], VerdictState.BREACH),  # two hours over it, however little
     ],
 )
 def test_a_breach_is_three_rounds_over_the_limit_and_evidence(
-    rounds: Sequence[tuple[float | None, ...]], state: State
+    rounds: Sequence[tuple[float | None, ...]], state: VerdictState
 ) -> None:
     assert judged(rounds) is state
 
 
 def test_a_query_that_is_always_over_the_limit_is_no_breach_while_the_mean_is_not() -> None:
-    assert judged([HEALTHY] * 100) is State.OK
+    assert judged([HEALTHY] * 100) is VerdictState.OK
 
 
 def test_one_query_counts_for_twice_the_limit_at_most() -> None:
     spike = (500.0, 9000.0, 600.0)  # capped mean 1167
-    assert judged([*DAY, *[spike] * 30]) is State.OK
+    assert judged([*DAY, *[spike] * 30]) is VerdictState.OK
 
 
 def test_a_missed_first_token_deadline_counts_as_the_cap() -> None:
     slots = "|".join(["..."] * 30 + ["TTT"] * 3)
     seen = window(marked(slots))
-    verdict = Ttft().judge(seen, None, after(seen))
-    assert verdict.state is State.BREACH
+    verdict = TtftRule().judge(seen, None, after(seen))
+    assert verdict.state is VerdictState.BREACH
     assert verdict.value is None, "2400 ms is the cap and no measurement"
     assert verdict.because == "No first token in 3 rounds; limit 1200 ms."
     assert verdict.facts["No first token"] == "9 probes"
@@ -71,13 +76,13 @@ def test_a_missed_first_token_deadline_counts_as_the_cap() -> None:
     [(2200, 3), (1500, 7)],  # an empty database must not mean hours of silence
 )
 def test_a_new_monitor_tells_of_a_steadily_slow_service_soon(ms: int, rounds_needed: int) -> None:
-    assert judged([over(ms)] * (rounds_needed - 1)) is State.OK
-    assert judged([over(ms)] * rounds_needed) is State.BREACH
+    assert judged([over(ms)] * (rounds_needed - 1)) is VerdictState.OK
+    assert judged([over(ms)] * rounds_needed) is VerdictState.BREACH
 
 
 def test_a_new_monitor_does_not_take_three_unlucky_rounds_for_a_slow_service() -> None:
     unlucky = [over(1450), over(1290), over(1700)]
-    assert judged(unlucky) is State.OK
+    assert judged(unlucky) is VerdictState.OK
 
 
 # ------------------------------------------------------------ which rounds count
@@ -85,46 +90,51 @@ def test_a_new_monitor_does_not_take_three_unlucky_rounds_for_a_slow_service() -
 
 def test_a_round_in_progress_is_not_judged() -> None:
     unfinished = [*DAY, SLOW, SLOW, (2200.0, 2200.0)]
-    assert judged(unfinished) is State.OK
-    assert judged([*unfinished, SLOW]) is State.BREACH  # the next one began: it counts with two
+    assert judged(unfinished) is VerdictState.OK
+    assert (
+        judged([*unfinished, SLOW]) is VerdictState.BREACH
+    )  # the next one began: it counts with two
 
 
 @pytest.mark.parametrize(
     ("incomplete", "state"),
     [
-        ((2200.0, 2200.0, None), State.BREACH),
-        ((2200.0, None, None), State.OK),  # one reading is no round
+        ((2200.0, 2200.0, None), VerdictState.BREACH),
+        ((2200.0, None, None), VerdictState.OK),  # one reading is no round
     ],
 )
 def test_a_round_counts_with_two_readings(
-    incomplete: tuple[float | None, ...], state: State
+    incomplete: tuple[float | None, ...], state: VerdictState
 ) -> None:
     assert judged([*DAY, SLOW, SLOW, incomplete]) is state
 
 
 def test_a_target_of_one_query_is_judged_by_it() -> None:
     seen = window(timed([(1000.0,)] * 30 + [(2200.0,)] * 3), queries=1)
-    assert Ttft().judge(seen, None, after(seen)).state is State.BREACH
+    assert TtftRule().judge(seen, None, after(seen)).state is VerdictState.BREACH
 
 
 def test_after_a_gap_only_fresh_rounds_count() -> None:
     before = list(timed([*DAY, SLOW, SLOW]))
     late = before[-1].round + timedelta(hours=2)
-    assert judged([*DAY, SLOW, SLOW, SLOW]) is State.BREACH
-    for fresh, state in ((1, State.OK), (2, State.OK), (3, State.BREACH)):
+    assert judged([*DAY, SLOW, SLOW, SLOW]) is VerdictState.BREACH
+    for fresh, state in ((1, VerdictState.OK), (2, VerdictState.OK), (3, VerdictState.BREACH)):
         seen = window(iter([*before, *timed([SLOW] * fresh, start=late)]))
-        assert Ttft().judge(seen, None, after(seen)).state is state
+        assert TtftRule().judge(seen, None, after(seen)).state is state
 
 
 def test_silence_is_no_verdict() -> None:
     seen = window(timed(DAY))
-    assert Ttft().judge(seen, None, after(seen) + timedelta(minutes=16)).state is State.NO_DATA
+    assert (
+        TtftRule().judge(seen, None, after(seen) + timedelta(minutes=16)).state
+        is VerdictState.NO_DATA
+    )
 
 
 def test_nothing_is_known_before_the_first_round() -> None:
     seen = window(iter(()))
-    assert Ttft().judge(seen, None, NOON).state is State.NO_DATA
-    assert judged([(2200.0,)]) is State.NO_DATA  # a first round in progress
+    assert TtftRule().judge(seen, None, NOON).state is VerdictState.NO_DATA
+    assert judged([(2200.0,)]) is VerdictState.NO_DATA  # a first round in progress
 
 
 # ------------------------------------------------------------ resolution
@@ -133,19 +143,19 @@ def test_nothing_is_known_before_the_first_round() -> None:
 @pytest.mark.parametrize(
     ("later", "state"),
     [
-        ([], State.NO_DATA),
-        ([SLOW], State.BREACH),
-        ([HEALTHY], State.HOLD),
-        ([HEALTHY] * 3, State.HOLD),
-        ([HEALTHY] * 4, State.OK),
-        ([HEALTHY] * 4 + [SLOW], State.BREACH),
-        ([over(1190)] * 23, State.HOLD),
-        ([over(1190)] * 24, State.OK),  # hardly under it, but for two hours
-        ([(None, None, None)] * 10, State.NO_DATA),  # degraded samples prove nothing
+        ([], VerdictState.NO_DATA),
+        ([SLOW], VerdictState.BREACH),
+        ([HEALTHY], VerdictState.HOLD),
+        ([HEALTHY] * 3, VerdictState.HOLD),
+        ([HEALTHY] * 4, VerdictState.OK),
+        ([HEALTHY] * 4 + [SLOW], VerdictState.BREACH),
+        ([over(1190)] * 23, VerdictState.HOLD),
+        ([over(1190)] * 24, VerdictState.OK),  # hardly under it, but for two hours
+        ([(None, None, None)] * 10, VerdictState.NO_DATA),  # degraded samples prove nothing
     ],
 )
 def test_a_breach_is_over_on_mirrored_evidence(
-    later: Sequence[tuple[float | None, ...]], state: State
+    later: Sequence[tuple[float | None, ...]], state: VerdictState
 ) -> None:
     before = [*DAY, SLOW, SLOW, SLOW]
     opened_at = NOON + (len(before) - 1) * EVERY + timedelta(seconds=10)
@@ -155,8 +165,8 @@ def test_a_breach_is_over_on_mirrored_evidence(
 def test_after_its_end_the_evidence_begins_anew() -> None:
     slow = [*DAY, SLOW, SLOW, SLOW]
     resolved = incident("ttft", resolved_at=NOON + (len(slow) - 2) * EVERY + timedelta(seconds=9))
-    assert judged(slow, resolved) is State.OK
-    assert judged([*slow, SLOW, SLOW], resolved) is State.BREACH
+    assert judged(slow, resolved) is VerdictState.OK
+    assert judged([*slow, SLOW, SLOW], resolved) is VerdictState.BREACH
 
 
 # ------------------------------------------------------------ what is said
@@ -164,7 +174,7 @@ def test_after_its_end_the_evidence_begins_anew() -> None:
 
 def test_the_sentence_holds_value_limit_and_latest_rounds() -> None:
     seen = window(timed([*DAY, over(2190), over(2105), over(2231)]))
-    verdict = Ttft().judge(seen, None, after(seen))
+    verdict = TtftRule().judge(seen, None, after(seen))
     assert verdict.because == (
         "TTFT is 2190 ms, the median of 3 rounds; limit 1200 ms. Latest first: 2231, 2105, 2190 ms."
     )
@@ -176,7 +186,7 @@ def test_the_sentence_holds_value_limit_and_latest_rounds() -> None:
 def test_the_facts_tell_whether_one_query_is_slow_or_all_are() -> None:
     one = (519.0, 5200.0, 2182.0)
     seen = window(timed([*DAY, *[one] * 4]))
-    verdict = Ttft().judge(seen, None, after(seen))
+    verdict = TtftRule().judge(seen, None, after(seen))
     assert verdict.facts["By query"] == "q1 5200 ms, q2 2182 ms, q0 519 ms"
 
 
@@ -184,17 +194,18 @@ def test_the_facts_tell_whether_one_query_is_slow_or_all_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ttft_ms", "state"), [(1200.0, State.OK), (1200.1, State.BREACH), (None, State.NO_DATA)]
+    ("ttft_ms", "state"),
+    [(1200.0, VerdictState.OK), (1200.1, VerdictState.BREACH), (None, VerdictState.NO_DATA)],
 )
-def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: State) -> None:
+def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: VerdictState) -> None:
     seen = window(iter([sample(ttft_ms=ttft_ms)]))
-    verdict = Ttft(mode="immediate").judge(seen, None, after(seen))
+    verdict = TtftRule(mode="immediate").judge(seen, None, after(seen))
     assert verdict.state is state
-    assert verdict.literal is (state is not State.NO_DATA)
+    assert verdict.literal is (state is not VerdictState.NO_DATA)
 
 
 @pytest.mark.parametrize(
-    ("rounds", "standing", "late"),
+    ("rounds", "latest_incident", "late"),
     [
         ([(1000, 1300, 900)], None, 1300),  # nobody has judged it yet
         ([(1000, 1300, 900)], "open", None),  # the end of what stands
@@ -204,45 +215,45 @@ def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: Stat
     ],
 )
 def test_immediate_forgets_no_late_probe_and_tells_none_twice(
-    rounds: list[tuple[float | None, ...]], standing: str | None, late: float | None
+    rounds: list[tuple[float | None, ...]], latest_incident: str | None, late: float | None
 ) -> None:
     opened = incident("ttft", opened_at=NOON + timedelta(seconds=4))
     ended = replace(opened, resolved_at=NOON + timedelta(seconds=6))
     seen = window(timed(rounds))
-    latest = {"open": opened, "over": ended}.get(standing or "")
-    verdict = Ttft(mode="immediate").judge(seen, latest, after(seen))
-    assert verdict.state is (State.BREACH if late else State.OK)
+    latest = {"open": opened, "over": ended}.get(latest_incident or "")
+    verdict = TtftRule(mode="immediate").judge(seen, latest, after(seen))
+    assert verdict.state is (VerdictState.BREACH if late else VerdictState.OK)
     assert verdict.value == (late or 900)
 
 
 def test_immediate_takes_a_missed_deadline_for_late() -> None:
     seen = window(iter([sample("T")]))
     assert sample("T").outcome is Outcome.TIMEOUT_FIRST_TOKEN
-    assert Ttft(mode="immediate").judge(seen, None, after(seen)).state is State.BREACH
+    assert TtftRule(mode="immediate").judge(seen, None, after(seen)).state is VerdictState.BREACH
 
 
 @pytest.mark.parametrize(
     ("rounds", "state"),
     [
-        ([over(1201)] * 2, State.OK),
-        ([over(1201)] * 3, State.BREACH),
-        ([over(1201), over(1200), over(1201)], State.OK),
+        ([over(1201)] * 2, VerdictState.OK),
+        ([over(1201)] * 3, VerdictState.BREACH),
+        ([over(1201), over(1200), over(1201)], VerdictState.OK),
     ],
 )
 def test_consecutive_is_three_rounds_in_a_row(
-    rounds: Sequence[tuple[float | None, ...]], state: State
+    rounds: Sequence[tuple[float | None, ...]], state: VerdictState
 ) -> None:
     assert judged(rounds, mode="consecutive") is state
 
 
 def test_consecutive_is_over_after_as_many_good_rounds() -> None:
-    standing = incident("ttft", opened_at=NOON - timedelta(minutes=1))
-    assert judged([over(1200)] * 2, standing, mode="consecutive") is State.HOLD
-    assert judged([over(1200)] * 3, standing, mode="consecutive") is State.OK
+    latest_incident = incident("ttft", opened_at=NOON - timedelta(minutes=1))
+    assert judged([over(1200)] * 2, latest_incident, mode="consecutive") is VerdictState.HOLD
+    assert judged([over(1200)] * 3, latest_incident, mode="consecutive") is VerdictState.OK
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("limits", "reported"),
     [
         ({"limit_ms": 0}, "limit_ms = 0: write a number above 0"),
         ({"limit_ms": float("nan")}, "limit_ms = nan: write a number above 0"),
@@ -250,9 +261,11 @@ def test_consecutive_is_over_after_as_many_good_rounds() -> None:
         ({"cap": 0.5}, "cap = 0.5: write a number between 1 and 100"),
     ],
 )
-def test_a_senseless_limit_is_refused_with_its_remedy(limits: dict[str, float], said: str) -> None:
-    with pytest.raises(ValueError, match=f"^{said}$"):
-        Ttft(**limits)  # type: ignore[arg-type]
+def test_a_senseless_limit_is_refused_with_its_remedy(
+    limits: dict[str, float], reported: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{reported}$"):
+        TtftRule(**limits)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -276,5 +289,5 @@ def test_rounds_without_a_first_token_have_no_ttft(
         )
     ]  # fmt: skip
     seen = window(iter(samples))
-    verdict = Ttft().judge(seen, None, after(seen))
-    assert (verdict.state, verdict.value, verdict.because) == (State.BREACH, value, sentence)
+    verdict = TtftRule().judge(seen, None, after(seen))
+    assert (verdict.state, verdict.value, verdict.because) == (VerdictState.BREACH, value, sentence)

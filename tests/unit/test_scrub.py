@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.scrub import plain, redact, storable, stored_bytes
+from monitor.redaction import plain, redact, storable, stored_bytes
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b[]m;\x9b\x07\\\0\ud83d\ude00\u202e \n…"))
 KEY = 'sk-or/v1+ä"9\\z'
@@ -113,8 +113,8 @@ def test_secrets_have_six_characters_or_more(secret: str, safe: str) -> None:
 
 
 def test_credential_of_a_header_value_is_a_secret_and_its_scheme_is_not() -> None:
-    said = "Bearer tokens: got s3cr3t-key and Bearer s3cr3t-key"
-    assert redact(said, ["Bearer s3cr3t-key"]) == "Bearer tokens: got *** and ***"
+    reported = "Bearer tokens: got s3cr3t-key and Bearer s3cr3t-key"
+    assert redact(reported, ["Bearer s3cr3t-key"]) == "Bearer tokens: got *** and ***"
 
 
 def test_secret_that_is_no_unicode_does_not_raise() -> None:

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.identity.families import FAMILIES
-from monitor.identity.selfid import claimed
-from monitor.identity.speakers import MAKERS, NAMES, UNMISTAKABLE
+from monitor.identity.model_names.families import FAMILIES
+from monitor.identity.self_identification.detector import self_claims
+from monitor.identity.self_identification.speakers import MAKERS, NAMES, UNMISTAKABLE
 
 SAMPLES = Path(__file__).parent / "samples" / "self_claims.jsonl"
 SENTENCES = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]
 
 
 def named(text: str) -> set[str]:
-    return {claim.family for claim in claimed(text)}
+    return {claim.family for claim in self_claims(text)}
 
 
 def test_no_family_is_read_that_was_not_claimed() -> None:
@@ -70,7 +70,7 @@ def test_what_surrounds_a_claim_counts(text: str, families: set[str]) -> None:
 
 
 def test_a_claim_tells_family_maker_and_words() -> None:
-    (claim,) = claimed("Hi! I was trained by the team at OpenAI to help.")
+    (claim,) = self_claims("Hi! I was trained by the team at OpenAI to help.")
     assert (claim.family, claim.maker) == ("gpt", "openai")
     assert claim.text == "I was trained by the team at OpenAI"
 
@@ -83,7 +83,7 @@ def test_every_speaker_is_a_known_family_of_its_maker() -> None:
 
 @given(text=st.text(max_size=500))
 def test_no_text_is_an_error(text: str) -> None:
-    assert all(claim.family in FAMILIES for claim in claimed(text))
+    assert all(claim.family in FAMILIES for claim in self_claims(text))
 
 
 @pytest.mark.parametrize(
@@ -97,4 +97,4 @@ def test_no_text_is_an_error(text: str) -> None:
     ],
 )
 def test_long_texts_are_read_to_their_end(text: str) -> None:
-    assert {claim.family for claim in claimed(text)} <= {"claude"}
+    assert {claim.family for claim in self_claims(text)} <= {"claude"}

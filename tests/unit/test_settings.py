@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.rules import ProbeBudget, Ttft
-from monitor.settings import ConfigurationFault, Settings, load
+from monitor.config import ConfigErrors, Settings, load
+from monitor.rules import ProbeBudgetRule, TtftRule
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,7 +28,7 @@ def settings(tmp_path: Path, text: str, **environ: str) -> Settings:
 
 
 def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
-    with pytest.raises(ConfigurationFault) as raised:
+    with pytest.raises(ConfigErrors) as raised:
         settings(tmp_path, text, **environ)
     return [str(fault) for fault in raised.value.faults]
 
@@ -41,7 +41,7 @@ def test_the_shipped_file_is_sound() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "environ", "words"),
+    ("text", "environ", "message"),
     [
         ("", {}, "targets: nothing to watch; add [targets.NAME] with url, dialect and "
          "[[targets.NAME.queries]]"),
@@ -97,14 +97,14 @@ def test_the_shipped_file_is_sound() -> None:
     ],
 )  # fmt: skip
 def test_a_fault_names_key_value_and_remedy(
-    tmp_path: Path, text: str, environ: dict[str, str], words: str | None
+    tmp_path: Path, text: str, environ: dict[str, str], message: str | None
 ) -> None:
     found = faults(tmp_path, text, **environ)
-    if words is None:
+    if message is None:
         assert found[0].startswith('targets.rag.dialect = "bali_one"')
         assert "bali_zero" in found[0]
     else:
-        assert words in found
+        assert message in found
 
 
 def test_every_fault_of_the_options_is_a_line_of_its_own(tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_or_no_toml_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationFault, match="no such file; name the configuration"):
+    with pytest.raises(ConfigErrors, match="no such file; name the configuration"):
         load({"MONITOR_CONFIG": str(tmp_path / "nowhere.toml")})
     assert "is not TOML" in faults(tmp_path, "targets = [")[0]
 
@@ -136,7 +136,7 @@ def test_a_variable_lies_over_the_file_and_money_stays_exact(tmp_path: Path) -> 
     loaded = settings(
         tmp_path, text, MONITOR_RULES__TTFT__LIMIT_MS="1500", MONITOR_TARGETS__RAG__EVERY="1s"
     )
-    assert isinstance(rule := loaded.rules["ttft"], Ttft)
+    assert isinstance(rule := loaded.rules["ttft"], TtftRule)
     assert rule.limit_ms == 1500
     assert loaded.targets["rag"].every == timedelta(seconds=1)
     assert loaded.file.probes.daily_budget_usd == Decimal("0.1")
@@ -144,7 +144,7 @@ def test_a_variable_lies_over_the_file_and_money_stays_exact(tmp_path: Path) -> 
 
 def test_probing_stops_where_it_says_it_stops(tmp_path: Path) -> None:
     loaded = settings(tmp_path, GOOD + '[probes]\ndaily_budget_usd = "0.25"\nmax_per_day = 9\n')
-    assert isinstance(rule := loaded.rules["probe_budget"], ProbeBudget)
+    assert isinstance(rule := loaded.rules["probe_budget"], ProbeBudgetRule)
     assert (rule.limit_usd, rule.limit_probes) == (Decimal("0.25"), 9)
 
 

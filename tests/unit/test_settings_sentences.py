@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.settings import ConfigurationFault, Settings, load
+from monitor.config import ConfigErrors, Settings, load
 
 BASE = """
 [targets.my-rag]
@@ -36,7 +36,7 @@ def settings(tmp_path: Path, target: str = "", rest: str = "", **environ: str) -
 
 
 def refused(tmp_path: Path, target: str = "", rest: str = "", **environ: str) -> list[str]:
-    with pytest.raises(ConfigurationFault) as raised:
+    with pytest.raises(ConfigErrors) as raised:
         settings(tmp_path, target, rest, **environ)
     return [str(fault).removeprefix("targets.my-rag.") for fault in raised.value.faults]
 

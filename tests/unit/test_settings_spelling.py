@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import pytest
 from pydantic import BaseModel
 
+from monitor.config import ConfigErrors, Environment, Settings, load
+from monitor.config.file_schema import ConfigFile
+from monitor.config.spelling_fixes import VERBATIM
 from monitor.rules import RULES
-from monitor.settings import ConfigurationFault, Environment, Settings, load
-from monitor.settings.lenient import VERBATIM
-from monitor.settings.schema import File
 
 BASE = """
 [targets.rag]
@@ -108,7 +108,7 @@ def rule_keys() -> Iterator[Key]:
             yield from of_kind(hints[field.name], ("rules", name, field.name))
 
 
-KEYS = [*keys(File), *rule_keys()]
+KEYS = [*keys(ConfigFile), *rule_keys()]
 NAMES = [key.file_key for key in KEYS]
 
 
@@ -187,7 +187,7 @@ def sample(tmp_path: Path, key: Key) -> tuple[Any, Any]:
     for value in samples(key):
         try:
             found = got(loaded(tmp_path, key, value), key)
-        except ConfigurationFault:
+        except ConfigErrors:
             continue
         if found != before:
             return value, found
@@ -219,11 +219,11 @@ def test_a_boolean_is_understood_in_every_usual_spelling_or_refused(
                 found = got(loaded(tmp_path, key, spelling, by=by), key)
                 assert found is meaning, (by, spelling)
         for spelling in NEITHER:
-            with pytest.raises(ConfigurationFault) as raised:
+            with pytest.raises(ConfigErrors) as raised:
                 loaded(tmp_path, key, spelling, by=by)
-            told = str(raised.value)
-            assert "write true or false" in told
-            assert str(key.variable if by == "environment" else key.file_key) in told
+            notified = str(raised.value)
+            assert "write true or false" in notified
+            assert str(key.variable if by == "environment" else key.file_key) in notified
     for plain, meaning in ((True, True), (False, False), (1, True), (0, False)):
         assert got(loaded(tmp_path, key, plain), key) is meaning
 
@@ -250,14 +250,14 @@ def test_case_changes_nothing_or_is_refused(tmp_path: Path, key: Key) -> None:
     value, expected = sample(tmp_path, key)
     for by in ways(key):
         for spelling in (str(value).upper(), str(value).lower(), str(value).title()):
-            told = ""
+            notified = ""
             try:
                 found = got(loaded(tmp_path, key, spelling, by=by), key)
-            except ConfigurationFault as fault:
-                told = str(fault)
-            if told:
+            except ConfigErrors as fault:
+                notified = str(fault)
+            if notified:
                 last = next(part for part in reversed(key.path) if isinstance(part, str))
-                assert last in told or (key.variable or last) in told
+                assert last in notified or (key.variable or last) in notified
             else:
                 assert found == expected, (by, spelling)
 
@@ -267,7 +267,7 @@ def test_case_changes_nothing_or_is_refused(tmp_path: Path, key: Key) -> None:
 )
 def test_a_boolean_is_no_number(tmp_path: Path, key: Key) -> None:
     for by in ways(key):
-        with pytest.raises(ConfigurationFault):
+        with pytest.raises(ConfigErrors):
             loaded(tmp_path, key, "true" if by == "environment" else True, by=by)
 
 
@@ -308,7 +308,7 @@ def test_a_limit_that_stands_elsewhere_is_not_ignored(
 ) -> None:
     path = tmp_path / "monitor.toml"
     path.write_text(f"{BASE}[rules.probe_budget]\n{key} = 5\n")
-    with pytest.raises(ConfigurationFault, match=f"rules.probe_budget.{key}: set {remedy}"):
+    with pytest.raises(ConfigErrors, match=f"rules.probe_budget.{key}: set {remedy}"):
         load({"MONITOR_CONFIG": str(path)})
 
 
@@ -324,7 +324,7 @@ def test_a_maintenance_window_names_what_exists(
 ) -> None:
     path = tmp_path / "monitor.toml"
     path.write_text(f'{BASE}{key} = "{value}"\n')
-    with pytest.raises(ConfigurationFault, match=f'maintenance.0.{key} = "{value}": ') as raised:
+    with pytest.raises(ConfigErrors, match=f'maintenance.0.{key} = "{value}": ') as raised:
         load({"MONITOR_CONFIG": str(path)})
     assert remedy in str(raised.value)
     for known in ("all", *(("RAG ", "openrouter", "bot") if key == "target" else ("Ttft",))):
@@ -334,5 +334,5 @@ def test_a_maintenance_window_names_what_exists(
 
 def test_the_keys_of_the_schema_are_all_walked() -> None:
     sections = {key.path[0] for key in KEYS}
-    assert sections | {"prices"} == set(File.model_fields)
+    assert sections | {"prices"} == set(ConfigFile.model_fields)
     assert len(KEYS) > 90

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from monitor.incidents import Maintenance, Mute, silent
+from monitor.incidents import MaintenanceWindow, Mute, is_silenced
 from tests.marks import NOON
 
 HOUR = timedelta(hours=1)
@@ -21,21 +21,21 @@ HOUR = timedelta(hours=1)
 )
 def test_a_mute_is_of_one_rule_and_one_target(rule: str, scope: str, covered: bool) -> None:
     mute = Mute(rule="ttft", scope="rag", until=NOON, reason="being mended")
-    assert silent([mute], rule, scope, now=NOON - HOUR) is covered
+    assert is_silenced([mute], rule, scope, now=NOON - HOUR) is covered
 
 
 def test_a_mute_of_all_covers_everything() -> None:
     mute = Mute(until=NOON, reason="moving house")
-    assert silent([mute], "key", "openrouter", now=NOON - HOUR)
+    assert is_silenced([mute], "key", "openrouter", now=NOON - HOUR)
 
 
 @pytest.mark.parametrize(("seconds", "covered"), [(-1, True), (0, False), (1, False)])
 def test_a_mute_ends_when_it_says(seconds: int, covered: bool) -> None:
     mute = Mute(until=NOON, reason="being mended")
-    assert silent([mute], "ttft", "rag", now=NOON + timedelta(seconds=seconds)) is covered
+    assert is_silenced([mute], "ttft", "rag", now=NOON + timedelta(seconds=seconds)) is covered
 
 
-ROME = Maintenance(days=("sun",), start=time(2), end=time(4), timezone="Europe/Rome")
+ROME = MaintenanceWindow(days=("sun",), start=time(2), end=time(4), timezone="Europe/Rome")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ ROME = Maintenance(days=("sun",), start=time(2), end=time(4), timezone="Europe/R
     ],
 )
 def test_a_window_comes_again_in_the_wall_time_of_its_zone(at: datetime, covered: bool) -> None:
-    assert silent([ROME], "ttft", "rag", now=at) is covered
+    assert is_silenced([ROME], "ttft", "rag", now=at) is covered
 
 
 @pytest.mark.parametrize(
@@ -71,12 +71,12 @@ def test_a_window_comes_again_in_the_wall_time_of_its_zone(at: datetime, covered
 def test_a_window_that_ends_before_it_starts_lasts_into_the_next_day(
     at: datetime, covered: bool
 ) -> None:
-    night = Maintenance(days=("sun",), start=time(22), end=time(2))
-    assert silent([night], "ttft", "rag", now=at) is covered
+    night = MaintenanceWindow(days=("sun",), start=time(22), end=time(2))
+    assert is_silenced([night], "ttft", "rag", now=at) is covered
 
 
 def test_a_window_may_be_of_one_rule_and_target() -> None:
-    window = Maintenance(days=("mon",), start=time(0), end=time(0), rule="ttft", scope="rag")
-    assert silent([window], "ttft", "rag", now=NOON)
-    assert not silent([window], "ttft", "other", now=NOON)
-    assert not silent([window], "down", "rag", now=NOON)
+    window = MaintenanceWindow(days=("mon",), start=time(0), end=time(0), rule="ttft", scope="rag")
+    assert is_silenced([window], "ttft", "rag", now=NOON)
+    assert not is_silenced([window], "ttft", "other", now=NOON)
+    assert not is_silenced([window], "down", "rag", now=NOON)

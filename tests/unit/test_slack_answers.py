@@ -6,8 +6,14 @@ import threading
 import pytest
 
 from monitor.domain import TryLater
-from monitor.notifiers import slack
-from monitor.notifiers.slack import _BLAMED, Blame, Calls, Refusal, refused
+from monitor.notifications.slack import refusals
+from monitor.notifications.slack.refusals import (
+    _BLAMED,
+    Calls,
+    RefusalBlame,
+    SlackRefusal,
+    refused,
+)
 
 
 def test_the_table_of_refusals_holds_what_matters() -> None:
@@ -15,32 +21,39 @@ def test_the_table_of_refusals_holds_what_matters() -> None:
         "account_inactive", "action_prohibited", "channel_is_archived", "channel_not_found",
         "invalid_auth", "invalid_token", "is_archived", "missing_scope", "no_service",
         "not_in_channel", "restricted_action", "token_revoked",
-    } <= _blamed(Blame.CHANNEL)  # fmt: skip
+    } <= _blamed(RefusalBlame.CHANNEL)  # fmt: skip
     assert {
         "invalid_blocks", "invalid_payload", "msg_blocks_too_long", "no_text",
-    } <= _blamed(Blame.MESSAGE)  # fmt: skip
+    } <= _blamed(RefusalBlame.MESSAGE)  # fmt: skip
 
 
-def _blamed(blame: Blame) -> set[str]:
+def _blamed(blame: RefusalBlame) -> set[str]:
     return {word for word, of in _BLAMED.items() if of is blame}
 
 
-@pytest.mark.parametrize(("status", "word", "judged"), [
-    (404, " no_service\n", Refusal("no_service", Blame.CHANNEL)),
-    (400, "invalid_token", Refusal("invalid_token", Blame.CHANNEL)),  # the word outweighs 400
-    (400, "brand_new", Refusal("brand_new", Blame.MESSAGE)),
-    (403, "brand_new", Refusal("brand_new", Blame.CHANNEL)),
-    (403, "<b>No</b> xoxb-1", Refusal("HTTP 403", Blame.CHANNEL)),
-    (413, "", Refusal("HTTP 413", Blame.MESSAGE)),
-    (200, "brand_new", Refusal("brand_new", Blame.UNKNOWN)),
-    (200, None, TryLater("Slack answered 200, but not in its language", maybe_sent=True)),
-    (302, "", TryLater("Slack answered 302, but not in its language", maybe_sent=True)),
-    (500, "rollup_error", TryLater("Slack says rollup_error")),
-    (500, "no_service", TryLater("Slack answered 500")),  # trouble outweighs the word
-    (429, "no_service", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "word", "judged"),
+    [
+        (404, " no_service\n", SlackRefusal("no_service", RefusalBlame.CHANNEL)),
+        (
+            400,
+            "invalid_token",
+            SlackRefusal("invalid_token", RefusalBlame.CHANNEL),
+        ),  # the word outweighs 400
+        (400, "brand_new", SlackRefusal("brand_new", RefusalBlame.MESSAGE)),
+        (403, "brand_new", SlackRefusal("brand_new", RefusalBlame.CHANNEL)),
+        (403, "<b>No</b> xoxb-1", SlackRefusal("HTTP 403", RefusalBlame.CHANNEL)),
+        (413, "", SlackRefusal("HTTP 413", RefusalBlame.MESSAGE)),
+        (200, "brand_new", SlackRefusal("brand_new", RefusalBlame.UNKNOWN)),
+        (200, None, TryLater("Slack answered 200, but not in its language", maybe_sent=True)),
+        (302, "", TryLater("Slack answered 302, but not in its language", maybe_sent=True)),
+        (500, "rollup_error", TryLater("Slack says rollup_error")),
+        (500, "no_service", TryLater("Slack answered 500")),  # trouble outweighs the word
+        (429, "no_service", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
+    ],
+)
 def test_status_and_word_together_decide(
-    status: int, word: object, judged: TryLater | Refusal
+    status: int, word: object, judged: TryLater | SlackRefusal
 ) -> None:
     assert refused(status, word, {}) == judged
 
@@ -48,7 +61,7 @@ def test_status_and_word_together_decide(
 async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(slack, "FREE_WITHIN_S", 0.0)
+    monkeypatch.setattr(refusals, "FREE_WITHIN_S", 0.0)
     answers, calls = threading.Event(), Calls(most=2)
     hanging = [asyncio.create_task(calls.run(answers.wait)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -58,5 +71,5 @@ async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     assert isinstance(await calls.run(answers.is_set), TryLater)
     answers.set()
     assert await hanging[1] is True
-    monkeypatch.setattr(slack, "FREE_WITHIN_S", 60.0)
+    monkeypatch.setattr(refusals, "FREE_WITHIN_S", 60.0)
     assert await calls.run(answers.is_set) is True

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.pricing import Account, Amount, Slice, spent_day
-from monitor.pricing.hours import SpentHour, spent_hours
+from monitor.pricing import AccountSpend, SpendSlice, UsdAmount, spent_day
+from monitor.pricing.spend_hours import SpentHour, spent_hours
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -12,15 +12,15 @@ QUERIES = {"rag": 48}  # two an hour
 BILLS = {"llama": "openrouter", "haiku": "anthropic"}.get
 
 
-def heard(hours: float, model: str | None, usd: str, unpriced: int = 0) -> Slice:
-    return Slice(
+def heard(hours: float, model: str | None, usd: str, unpriced: int = 0) -> SpendSlice:
+    return SpendSlice(
         target="rag", starts_at=MIDNIGHT + timedelta(hours=hours), model=model,
         probes_usd=Decimal(usd), answers=1, unpriced=unpriced,
         mean_usd=Decimal(usd) if not unpriced else None,
     )  # fmt: skip
 
 
-def hours(slices: list[Slice], until: float) -> list[SpentHour]:
+def hours(slices: list[SpendSlice], until: float) -> list[SpentHour]:
     return spent_hours(slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY,
                        now=MIDNIGHT + timedelta(hours=until), daily_queries=QUERIES,
                        provider_of=BILLS)  # fmt: skip
@@ -56,23 +56,30 @@ def test_what_has_no_price_makes_its_hour_at_least() -> None:
     assert [hour.spent.at_least for hour in found] == [True, True]
 
 
-def ranged(hours: float, low: str, high: str, unpriced: int = 0) -> Slice:
+def ranged(hours: float, low: str, high: str, unpriced: int = 0) -> SpendSlice:
     """One answer of unknown model."""
-    return Slice(
+    return SpendSlice(
         target="rag", starts_at=MIDNIGHT + timedelta(hours=hours), model=None,
         probes_usd=Decimal(low), answers=1, unpriced=unpriced, mean_usd=Decimal(low),
         high_usd=Decimal(high), mean_high_usd=Decimal(high),
     )  # fmt: skip
 
 
-def spent(slices: list[Slice], *, accounts: dict[str, str], minutes_ago: int = 5) -> Amount:
+def spent(slices: list[SpendSlice], *, accounts: dict[str, str], minutes_ago: int = 5) -> UsdAmount:
     """The day's sum with what accounts said so many minutes before its end."""
-    said = MIDNIGHT + DAY - timedelta(minutes=minutes_ago)
+    reported = MIDNIGHT + DAY - timedelta(minutes=minutes_ago)
     day = spent_day(
-        slices, starts_at=MIDNIGHT, ends_at=MIDNIGHT + DAY, now=MIDNIGHT + DAY, daily_queries={},
-        provider_of=BILLS, billers={"rag": {"openrouter", "anthropic"}},
-        accounts={name: Account(Amount(Decimal(usd)), said) for name, usd in accounts.items()},
-    )  # fmt: skip
+        slices,
+        starts_at=MIDNIGHT,
+        ends_at=MIDNIGHT + DAY,
+        now=MIDNIGHT + DAY,
+        daily_queries={},
+        provider_of=BILLS,
+        billers={"rag": {"openrouter", "anthropic"}},
+        accounts={
+            name: AccountSpend(UsdAmount(Decimal(usd)), reported) for name, usd in accounts.items()
+        },
+    )
     return day.spend.total
 
 
@@ -87,7 +94,7 @@ def test_hours_hold_both_ends() -> None:
 
 def test_without_accounts_unknown_models_cost_between_both_ends() -> None:
     slices = [heard(0, "llama", "0.25"), ranged(1, "0.15", "1.85")]
-    assert spent(slices, accounts={}) == Amount(Decimal("0.40"), False, Decimal("1.70"))
+    assert spent(slices, accounts={}) == UsdAmount(Decimal("0.40"), False, Decimal("1.70"))
 
 
 def test_an_account_may_hold_what_an_unknown_model_cost_so_only_its_high_end_counts() -> None:
@@ -99,11 +106,11 @@ def test_an_account_may_hold_what_an_unknown_model_cost_so_only_its_high_end_cou
 def test_accounts_of_all_declared_providers_hold_everything() -> None:
     slices = [ranged(1, "0.15", "1.85")]
     both = {"openrouter": "0.50", "anthropic": "0.30"}
-    assert spent(slices, accounts=both) == Amount(Decimal("0.80"))
+    assert spent(slices, accounts=both) == UsdAmount(Decimal("0.80"))
     stale = spent(slices, accounts=both, minutes_ago=60)
     assert (stale.usd, stale.high_usd) == (Decimal("0.80"), Decimal("2.65"))
 
 
 def test_a_range_that_leaves_a_model_out_makes_the_sum_at_least() -> None:
     total = spent([ranged(1, "0.15", "1.85", unpriced=1)], accounts={})
-    assert total == Amount(Decimal("0.15"), True, Decimal("1.70"))
+    assert total == UsdAmount(Decimal("0.15"), True, Decimal("1.70"))

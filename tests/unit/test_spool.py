@@ -1,6 +1,6 @@
 """The spool: bounded in count and bytes, oldest lost first, whoever empties it."""
 
-from monitor.spool import Spool
+from monitor.storage.spool import Spool
 from tests.facts import observation
 
 

@@ -5,8 +5,8 @@ import pytest
 from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 
-from monitor.store.engine import Away, DatabaseBusy, unavailable
-from monitor.store.sqlstate import Meaning, meaning
+from monitor.storage.engine import DatabaseBusy, DatabaseUnavailable, unavailable
+from monitor.storage.sqlstate import Meaning, meaning
 
 STATES = {
     Meaning.LOST: "08000 08001 08003 08004 08006 08P01 25006 25P03 57P01 57P02 57P03 57P04 57P05 "
@@ -33,7 +33,11 @@ def test_a_state_means(state: str, expected: Meaning) -> None:
     found = unavailable(error(state))
     assert (found is None) == (expected is Meaning.BUG)
     assert isinstance(found, DatabaseBusy) == (expected is Meaning.BUSY)
-    assert isinstance(found, Away) and found.final if expected is Meaning.WRONG_ADDRESS else True
+    assert (
+        isinstance(found, DatabaseUnavailable) and found.final
+        if expected is Meaning.WRONG_ADDRESS
+        else True
+    )
 
 
 def test_every_state_psycopg_knows_has_a_meaning() -> None:
@@ -44,7 +48,7 @@ def test_every_state_psycopg_knows_has_a_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "words", "expected"),
+    ("kind", "text", "expected"),
     [
         (psycopg.OperationalError, "server closed the connection unexpectedly", Meaning.LOST),
         (psycopg.OperationalError, "connection timeout expired", Meaning.LOST),
@@ -55,8 +59,8 @@ def test_every_state_psycopg_knows_has_a_meaning() -> None:
     ],
 )
 def test_without_a_state_the_words_count(
-    kind: type[psycopg.Error], words: str, expected: Meaning
+    kind: type[psycopg.Error], text: str, expected: Meaning
 ) -> None:
-    raised = DBAPIError.instance("SELECT 1", None, kind(words), psycopg.Error)
+    raised = DBAPIError.instance("SELECT 1", None, kind(text), psycopg.Error)
     assert isinstance(raised, DBAPIError)
     assert meaning(raised) is expected

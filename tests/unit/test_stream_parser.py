@@ -14,7 +14,7 @@ from monitor.dialects.finish import finish
 from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.sources import sources
 from monitor.dialects.tag_pairs import tag_pairs
-from monitor.domain import Finish, Heard, Reply, Sources
+from monitor.domain import Finish, ParsedEvent, Reply, RetrievedSources
 from tests.streams import target, transcript
 
 
@@ -26,10 +26,10 @@ def separated(*texts: str, tags: TagSet = USUAL_TAGS) -> tuple[str, str]:
 
 def by_event(*texts: str, tags: TagSet = USUAL_TAGS) -> list[tuple[str, str]]:
     thoughts = ReasoningTags(tags)
-    return [*joined(Heard(text=text, thoughts=thoughts.add(text)) for text in texts)]
+    return [*joined(ParsedEvent(text=text, thoughts=thoughts.add(text)) for text in texts)]
 
 
-def joined(parsed: Iterable[Heard]) -> Iterable[tuple[str, str]]:
+def joined(parsed: Iterable[ParsedEvent]) -> Iterable[tuple[str, str]]:
     return separation.separated([*parsed])
 
 
@@ -518,30 +518,55 @@ def test_keep_alives_are_nothing(data: str) -> None:
 @pytest.mark.parametrize(
     ("found", "listed"),
     [
-        ([], Sources(0)),
-        (3, Sources(3)),
-        ([{"score": Decimal("0.5")}, {"similarity": 0.25}], Sources(2, 0.5)),
-        ([{"metadata": {"score": 1, "date": "2025-01-02"}}],
-         Sources(1, 1.0, datetime(2025, 1, 2, tzinfo=UTC))),
-        ([{"updated_at": 1735689600}, {"updated_at": 1735689600000 + 1000}],
-         Sources(2, None, datetime(2025, 1, 1, 0, 0, 1, tzinfo=UTC))),
-        ([{"date": "2025-06-01T12:00:00+02:00"}],
-         Sources(1, None, datetime(2025, 6, 1, 10, tzinfo=UTC))),
-        ([{"score": "0.87"}, {"relevanceScore": "42%"}], Sources(2, 0.87)),
-        ([{"@search.score": 2.5}, {"_score": 1}, {"similarityScore": 0.1}], Sources(3, 2.5)),
-        ([{"updatedAt": "2025-01-01"}, {"meta": {"Last-Modified": "2025-01-02T00:00:00Z"}}],
-         Sources(2, None, datetime(2025, 1, 2, tzinfo=UTC))),
-        *(([{"date": date}], Sources(1, None, datetime(2025, 1, 2, tzinfo=UTC)))
-          for date in ("2025/01/02", "2 January 2025", "Jan 2, 2025", "20250102", "1735776000",
-                       "Thu, 02 Jan 2025 00:00:00 GMT", "2025-01-02T00:00:00Z")),
-        (["a title", None], Sources(2)),
-        ([{"score": "high", "date": "yesterday"}, {"score": True, "date": -1}], Sources(2)),
-        ([{"score": 10**400, "date": "0001-01-01T00:00:00+23:00"}], Sources(1)),
+        ([], RetrievedSources(0)),
+        (3, RetrievedSources(3)),
+        ([{"score": Decimal("0.5")}, {"similarity": 0.25}], RetrievedSources(2, 0.5)),
+        (
+            [{"metadata": {"score": 1, "date": "2025-01-02"}}],
+            RetrievedSources(1, 1.0, datetime(2025, 1, 2, tzinfo=UTC)),
+        ),
+        (
+            [{"updated_at": 1735689600}, {"updated_at": 1735689600000 + 1000}],
+            RetrievedSources(2, None, datetime(2025, 1, 1, 0, 0, 1, tzinfo=UTC)),
+        ),
+        (
+            [{"date": "2025-06-01T12:00:00+02:00"}],
+            RetrievedSources(1, None, datetime(2025, 6, 1, 10, tzinfo=UTC)),
+        ),
+        ([{"score": "0.87"}, {"relevanceScore": "42%"}], RetrievedSources(2, 0.87)),
+        (
+            [{"@search.score": 2.5}, {"_score": 1}, {"similarityScore": 0.1}],
+            RetrievedSources(3, 2.5),
+        ),
+        (
+            [{"updatedAt": "2025-01-01"}, {"meta": {"Last-Modified": "2025-01-02T00:00:00Z"}}],
+            RetrievedSources(2, None, datetime(2025, 1, 2, tzinfo=UTC)),
+        ),
+        *(
+            ([{"date": date}], RetrievedSources(1, None, datetime(2025, 1, 2, tzinfo=UTC)))
+            for date in (
+                "2025/01/02",
+                "2 January 2025",
+                "Jan 2, 2025",
+                "20250102",
+                "1735776000",
+                "Thu, 02 Jan 2025 00:00:00 GMT",
+                "2025-01-02T00:00:00Z",
+            )
+        ),
+        (["a title", None], RetrievedSources(2)),
+        (
+            [{"score": "high", "date": "yesterday"}, {"score": True, "date": -1}],
+            RetrievedSources(2),
+        ),
+        ([{"score": 10**400, "date": "0001-01-01T00:00:00+23:00"}], RetrievedSources(1)),
         (True, None),
         (-1, None),
         ("a", None),
         (None, None),
     ],
-)  # fmt: skip
-def test_sources_are_counted_scored_and_dated(found: object, listed: Sources | None) -> None:
+)
+def test_sources_are_counted_scored_and_dated(
+    found: object, listed: RetrievedSources | None
+) -> None:
     assert sources(found) == listed

@@ -2,20 +2,20 @@
 
 import pytest
 
-from monitor.domain import Piece
-from monitor.identity.switch import switched
+from monitor.domain import TextDelta
+from monitor.identity.switch import answer_switch
 
 MS = 1_000_000
 
 
-def stream(*parts: str, pause_ms: float, gap_ms: float = 20) -> list[Piece]:
+def stream(*parts: str, pause_ms: float, gap_ms: float = 20) -> list[TextDelta]:
     """Parts split at `|`, a gap between pieces and a pause between parts."""
     pieces, at = [], 0.0
     for number, part in enumerate(parts):
         at += pause_ms - gap_ms if number else 0
         for text in part.split("|"):
             at += gap_ms
-            pieces.append(Piece(int(at * MS), text))
+            pieces.append(TextDelta(int(at * MS), text))
     return pieces
 
 
@@ -24,11 +24,11 @@ ZANTARA = "Hello!| I'm ZANTARA|, your assistant| for Bali Zero|. How can| I help
 
 
 def test_an_answer_cut_short_and_another_appended_are_two() -> None:
-    found = switched(stream(WELCOME, ZANTARA, pause_ms=900))
+    found = answer_switch(stream(WELCOME, ZANTARA, pause_ms=900))
     assert found is not None
     assert (found.first, found.second[:19]) == ("Hey there! 👋 Welcome", "Hello! I'm ZANTARA,")
     assert found.pause_ms == pytest.approx(900)
-    assert found.why == "it greets a second time"
+    assert found.reason == "it greets a second time"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_answer_cut_short_and_another_appended_are_two() -> None:
     ],
 )
 def test_a_new_beginning_after_a_pause_is_a_second_answer(first: str, second: str) -> None:
-    assert switched(stream(first, second, pause_ms=900)) is not None
+    assert answer_switch(stream(first, second, pause_ms=900)) is not None
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_new_beginning_after_a_pause_is_a_second_answer(first: str, second: st
     ],
 )
 def test_an_ordinary_stall_is_none(first: str, second: str) -> None:
-    assert switched(stream(first, second, pause_ms=900)) is None
+    assert answer_switch(stream(first, second, pause_ms=900)) is None
 
 
 @pytest.mark.parametrize(
@@ -78,16 +78,18 @@ def test_an_ordinary_stall_is_none(first: str, second: str) -> None:
     ],
 )
 def test_the_pause_must_be_out_of_rhythm(pause_ms: float, gap_ms: float, seen: bool) -> None:
-    found = switched(stream(WELCOME, ZANTARA, pause_ms=pause_ms, gap_ms=gap_ms))
+    found = answer_switch(stream(WELCOME, ZANTARA, pause_ms=pause_ms, gap_ms=gap_ms))
     assert (found is not None) is seen
 
 
 def test_streams_without_blanks_show_only_what_needs_none() -> None:
     glued = "A|KITAS|is|a|limited|stay"
-    assert switched(stream(glued, "Processing|takes|five|working|days", pause_ms=900)) is None
-    assert switched(stream("Hey|there|Welcome|friend", "Hello!|I'm|ZANTARA|.How", pause_ms=900))
+    assert answer_switch(stream(glued, "Processing|takes|five|working|days", pause_ms=900)) is None
+    assert answer_switch(
+        stream("Hey|there|Welcome|friend", "Hello!|I'm|ZANTARA|.How", pause_ms=900)
+    )
 
 
-@pytest.mark.parametrize("pieces", [[], [Piece(0, "Hello")], [Piece(0, "Hello")] * 9])
-def test_a_stream_without_rhythm_shows_nothing(pieces: list[Piece]) -> None:
-    assert switched(pieces) is None
+@pytest.mark.parametrize("pieces", [[], [TextDelta(0, "Hello")], [TextDelta(0, "Hello")] * 9])
+def test_a_stream_without_rhythm_shows_nothing(pieces: list[TextDelta]) -> None:
+    assert answer_switch(pieces) is None

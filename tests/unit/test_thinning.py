@@ -8,24 +8,24 @@ from itertools import pairwise
 import pytest
 
 from monitor.domain import Query, Sample, Target
-from monitor.jobs.heartbeat import seeing
-from monitor.jobs.thinning import THINNED, Pace, pace, patience, turn
-from monitor.rules import NoData
-from monitor.store.cycles import Round
+from monitor.rules import NoDataRule
+from monitor.storage.rounds import ClaimedRound
+from monitor.worker.heartbeat import seeing
+from monitor.worker.probe_throttling import THINNED, ProbePace, allowed_silence, pace, turn
 from tests.marks import EVERY, NOON, marked
 
 MINUTE = timedelta(minutes=1)
 
 
 def target(every: timedelta = EVERY, queries: int = 4) -> Target:
-    asked = tuple(Query(id=f"q{number}", text="Hi") for number in range(queries))
-    return Target(name="rag", url="http://x", dialect="bali_zero", queries=asked, every=every)
+    requested = tuple(Query(id=f"q{number}", text="Hi") for number in range(queries))
+    return Target(name="rag", url="http://x", dialect="bali_zero", queries=requested, every=every)
 
 
 def thinned(
     marks: str, *, every: timedelta = EVERY, usd: str = "0.003", intervals: int = 3,
     left_usd: str = "0.50", left: timedelta = timedelta(days=1), queries: int = 4,
-) -> Pace:  # fmt: skip
+) -> ProbePace:  # fmt: skip
     """The pace after these, of four queries; fallbacks cost `usd`."""
     watched = target(every, queries)
     latest = [
@@ -33,16 +33,21 @@ def thinned(
         for s in marked(marks, every=every)
     ]
     return pace(
-        watched, latest, patience=patience(watched, NoData(intervals=intervals)),
+        watched, latest, wait_s=allowed_silence(watched, NoDataRule(intervals=intervals)),
         left_usd=Decimal(left_usd), left=left,
     )  # fmt: skip
 
 
-FULL, HALF, LEAN, LEAN_HALF = Pace(), Pace(2), Pace(1, lean=True), Pace(2, lean=True)
+FULL, HALF, LEAN, LEAN_HALF = (
+    ProbePace(),
+    ProbePace(2),
+    ProbePace(1, lean=True),
+    ProbePace(2, lean=True),
+)
 
 
 @pytest.mark.parametrize(
-    ("marks", "asked"),
+    ("marks", "requested"),
     [
         ("FFFF|FFFF|FFFF", LEAN_HALF),  # 288 rounds of $0.012 are $3.46 a day
         ("FFFF|FFFF|....", FULL),  # it may be over: now every round counts
@@ -53,12 +58,12 @@ FULL, HALF, LEAN, LEAN_HALF = Pace(), Pace(2), Pace(1, lean=True), Pace(2, lean=
         ("....|....", FULL),
     ],
 )
-def test_rounds_thin_out_while_the_newest_fell_back(marks: str, asked: Pace) -> None:
-    assert thinned(marks) == asked
+def test_rounds_thin_out_while_the_newest_fell_back(marks: str, requested: ProbePace) -> None:
+    assert thinned(marks) == requested
 
 
 @pytest.mark.parametrize(
-    ("usd", "asked"),
+    ("usd", "requested"),
     [
         ("0.00043", FULL),  # 1152 answers a day: $0.495
         ("0.00044", HALF),  # $0.507
@@ -67,12 +72,12 @@ def test_rounds_thin_out_while_the_newest_fell_back(marks: str, asked: Pace) -> 
         ("0.1", LEAN_HALF),  # even this is too dear, and no rule allows less
     ],
 )
-def test_the_densest_pace_that_lasts_the_day_is_taken(usd: str, asked: Pace) -> None:
-    assert thinned("FFFF|FFFF", usd=usd) == asked
+def test_the_densest_pace_that_lasts_the_day_is_taken(usd: str, requested: ProbePace) -> None:
+    assert thinned("FFFF|FFFF", usd=usd) == requested
 
 
 @pytest.mark.parametrize(
-    ("left_usd", "hours", "asked"),
+    ("left_usd", "hours", "requested"),
     [
         ("0.15", 1, FULL),  # 12 rounds of $0.012 are $0.144
         ("0.10", 1, HALF),
@@ -82,9 +87,9 @@ def test_the_densest_pace_that_lasts_the_day_is_taken(usd: str, asked: Pace) -> 
     ],
 )
 def test_what_is_left_is_spread_over_what_is_left_of_the_day(
-    left_usd: str, hours: int, asked: Pace
+    left_usd: str, hours: int, requested: ProbePace
 ) -> None:
-    assert thinned("FFFF|FFFF", left_usd=left_usd, left=timedelta(hours=hours)) == asked
+    assert thinned("FFFF|FFFF", left_usd=left_usd, left=timedelta(hours=hours)) == requested
 
 
 def test_a_target_of_one_query_has_no_leaner_round() -> None:
@@ -94,14 +99,14 @@ def test_a_target_of_one_query_has_no_leaner_round() -> None:
 @pytest.mark.parametrize("began", [0, 100, 200])
 def test_somebody_watches_all_day_however_dear_the_fallback_is(began: int) -> None:
     usd, good, budget = Decimal("0.003"), Decimal("0.0001"), Decimal("0.50")
-    watched, spent, asked = target(), Decimal(0), list[int]()
+    watched, spent, requested = target(), Decimal(0), list[int]()
     samples: list[Sample] = []
     for slot in range(288):
         at = NOON + slot * EVERY
         latest = [s for s in samples if s.at > at - timedelta(hours=1)]
-        chosen = Pace()
+        chosen = ProbePace()
         if slot > began + 3:  # the incident is open
-            chosen = pace(watched, latest, patience=patience(watched, NoData()),
+            chosen = pace(watched, latest, wait_s=allowed_silence(watched, NoDataRule()),
                           left_usd=budget - spent, left=(288 - slot) * EVERY)  # fmt: skip
         if slot % chosen.one_of:
             continue
@@ -110,10 +115,10 @@ def test_somebody_watches_all_day_however_dear_the_fallback_is(began: int) -> No
         round_ = list(marked(("F" if fell else ".") * (1 if chosen.lean else 4), start=at))
         samples += [replace(s, cost_usd=price) for s in round_]
         spent += price * len(round_)
-        asked.append(slot)
+        requested.append(slot)
     assert spent <= budget + usd * 4
-    assert asked[-1] >= 286
-    assert all(later - earlier <= 2 for earlier, later in pairwise(asked))
+    assert requested[-1] >= 286
+    assert all(later - earlier <= 2 for earlier, later in pairwise(requested))
 
 
 def test_queries_whose_answers_tell_who_answers_take_turns() -> None:
@@ -124,7 +129,7 @@ def test_queries_whose_answers_tell_who_answers_take_turns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("every", "intervals", "asked"),
+    ("every", "intervals", "requested"),
     [
         (timedelta(seconds=1), 3, 1),  # who asks so often wants to know at once
         (timedelta(seconds=59), 3, 1),
@@ -136,21 +141,21 @@ def test_queries_whose_answers_tell_who_answers_take_turns() -> None:
         (60 * MINUTE, 3, 2),
     ],
 )
-def test_no_rule_takes_it_for_silence(every: timedelta, intervals: int, asked: int) -> None:
-    assert thinned("FFFF|FFFF", every=every, intervals=intervals, usd="0.1").one_of == asked
+def test_no_rule_takes_it_for_silence(every: timedelta, intervals: int, requested: int) -> None:
+    assert thinned("FFFF|FFFF", every=every, intervals=intervals, usd="0.1").one_of == requested
 
 
 def test_without_a_rule_of_silence_the_gap_of_a_window_counts() -> None:
-    assert patience(target(), None) == 15 * MINUTE
-    assert patience(target(), NoData(intervals=2, least_s=0)) == 10 * MINUTE
-    assert patience(target(timedelta(seconds=10)), NoData()) == 2 * MINUTE
+    assert allowed_silence(target(), None) == 15 * MINUTE
+    assert allowed_silence(target(), NoDataRule(intervals=2, least_s=0)) == 10 * MINUTE
+    assert allowed_silence(target(timedelta(seconds=10)), NoDataRule()) == 2 * MINUTE
 
 
 def test_a_round_left_out_on_purpose_withholds_no_heartbeat() -> None:
-    left_out = Round(NOON, "w1", finished=True, missed=THINNED)
-    for missed, why in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
-        said = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
-        assert said == (why and f"the round was not asked whole: {why}")
+    left_out = ClaimedRound(NOON, "w1", finished=True, missed=THINNED)
+    for missed, reason in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
+        reported = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
+        assert reported == (reason and f"the round was not asked whole: {reason}")
 
 
 def test_rounds_of_unknown_models_thin_out_by_what_they_may_cost() -> None:
@@ -158,9 +163,14 @@ def test_rounds_of_unknown_models_thin_out_by_what_they_may_cost() -> None:
     ends = {"cost_usd": None, "cost_low_usd": Decimal("0.0002"), "cost_high_usd": Decimal("0.003")}
     latest = [replace(s, **ends) for s in marked("CCCC|CCCC|CCCC")]  # type: ignore[arg-type]
 
-    def chosen(seen: list[Sample]) -> Pace:
-        return pace(watched, seen, patience=patience(watched, NoData()), left_usd=Decimal("0.50"),
-                    left=timedelta(days=1))  # fmt: skip
+    def chosen(seen: list[Sample]) -> ProbePace:
+        return pace(
+            watched,
+            seen,
+            wait_s=allowed_silence(watched, NoDataRule()),
+            left_usd=Decimal("0.50"),
+            left=timedelta(days=1),
+        )
 
     assert chosen(latest) == LEAN_HALF
     back = [*latest, *marked("....", start=NOON + 3 * EVERY)]

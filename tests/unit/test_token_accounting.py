@@ -5,38 +5,60 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.domain import Claim, ClaimKind, Evidence, Identity, Piece, Reply, Usage
+from monitor.domain import Claim, ClaimKind, Evidence, Identity, Reply, TextDelta, Usage
 from monitor.identity import judge
-from monitor.identity.accounting import Accounts, accounted, fitting, learnt, yardsticks
-from monitor.identity.claims import Declared, Side, Weighed
-from monitor.identity.counting import Count, claim, counted, recounted, rule_of_thumb, shape
-from monitor.identity.yardsticks import CAP, Proportion, Tokenizer, proportion
+from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
+from monitor.identity.token_counts.calibration import (
+    CAP,
+    RatioCalibration,
+    TokenizerCalibration,
+    proportion,
+)
+from monitor.identity.token_counts.comparison import (
+    TokenCounts,
+    calibrations_from,
+    fitting,
+    judge_counts,
+    yardsticks,
+)
+from monitor.identity.token_counts.counts import (
+    TokenCount,
+    claim,
+    counted,
+    recounted,
+    rule_of_thumb,
+    shape,
+)
 from tests.counts import breaking, count, prose
 from tests.facts import HAIKU, LLAMA
 
 OURS, THEIRS = breaking(5), breaking(4)
 CONFIRMED = [count(n, OURS) for n in range(30)]
-DECLARED = Declared((LLAMA,), (HAIKU,))
+DECLARED = DeclaredModels((LLAMA,), (HAIKU,))
 EXACT = {LLAMA: OURS}
 
 
-def by_file(*counts: Count, seen: bool = True) -> Accounts:
+def by_file(*counts: TokenCount, seen: bool = True) -> TokenCounts:
     """Counts, newest last, measured by the expected model's own tokenizer."""
     *earlier, now = counts
     fitted = frozenset({(LLAMA, "hi")} if seen else ())
-    found, missing = yardsticks(learnt([LLAMA, HAIKU], {}), now.exact, {m for m, _ in fitted})
-    return Accounts(now, earlier[::-1], found, missing, fitted)
+    found, missing = yardsticks(
+        calibrations_from([LLAMA, HAIKU], {}), now.exact, {m for m, _ in fitted}
+    )
+    return TokenCounts(now, earlier[::-1], found, missing, fitted)
 
 
-def by_answers(*counts: Count, confirmed: dict[str, Sequence[Count]] | None = None) -> Accounts:
+def by_answers(
+    *counts: TokenCount, confirmed: dict[str, Sequence[TokenCount]] | None = None
+) -> TokenCounts:
     """The same, measured by what confirmed answers teach."""
     *earlier, now = counts
-    known = learnt([LLAMA, HAIKU], confirmed or {LLAMA: CONFIRMED})
-    return Accounts(now, earlier[::-1], *yardsticks(known, (), ()))
+    known = calibrations_from([LLAMA, HAIKU], confirmed or {LLAMA: CONFIRMED})
+    return TokenCounts(now, earlier[::-1], *yardsticks(known, (), ()))
 
 
-def weighed(accounts: Accounts, declared: Declared = DECLARED) -> Weighed:
-    found = accounted(accounts, declared)
+def weighed(accounts: TokenCounts, declared: DeclaredModels = DECLARED) -> WeighedClaim:
+    found = judge_counts(accounts, declared)
     assert found is not None
     return found
 
@@ -49,9 +71,9 @@ theirs = [count(n, THEIRS, exact=EXACT) for n in range(200, 212)]
 def test_another_tokenizer_is_told_with_the_third_answer(measured: object) -> None:
     assert callable(measured)
     two, three = weighed(measured(*theirs[:2])), weighed(measured(*theirs[:3]))
-    assert (two.evidence.nats, two.side) == (0.0, Side.NEITHER)
+    assert (two.evidence.nats, two.side) == (0.0, ClaimSide.NEITHER)
     assert "2 of 3 answers" in two.evidence.detail
-    assert (three.evidence.nats, three.side) == (CAP, Side.FELL)
+    assert (three.evidence.nats, three.side) == (CAP, ClaimSide.FELL)
     assert "3 answers in a row count" in three.evidence.detail
     assert "% more" in three.evidence.detail
 
@@ -60,7 +82,7 @@ def test_another_tokenizer_is_told_with_the_third_answer(measured: object) -> No
 def test_a_fit_speaks_for_the_expected_model_and_is_not_firm(measured: object) -> None:
     assert callable(measured)
     found = weighed(measured(*ours[:3]))
-    assert found.side is Side.EXPECTED
+    assert found.side is ClaimSide.EXPECTED
     assert -CAP <= found.evidence.nats <= -1
     assert found.echo
 
@@ -97,35 +119,37 @@ def test_a_service_that_edits_its_answers_to_some_queries_fits_the_others() -> N
     assert seen == {(LLAMA, "hi")}
     for n in range(3, len(turns) + 1):
         accounts = replace(by_file(*turns[:n]), seen_to_fit=seen)
-        assert weighed(accounts).side is not Side.FELL
-    assert weighed(by_file(*turns, *theirs[:3])).side is Side.FELL
+        assert weighed(accounts).side is not ClaimSide.FELL
+    assert weighed(by_file(*turns, *theirs[:3])).side is ClaimSide.FELL
 
 
 def test_answers_are_the_yardstick_until_the_tokenizer_was_seen_to_fit() -> None:
-    known = learnt([LLAMA], {LLAMA: CONFIRMED})
+    known = calibrations_from([LLAMA], {LLAMA: CONFIRMED})
     assert yardsticks(known, {LLAMA}, ())[0] == (known[LLAMA],)
-    assert yardsticks(known, {LLAMA}, {LLAMA})[0] == (Tokenizer(LLAMA),)
-    assert yardsticks(learnt([LLAMA], {}), {LLAMA}, ())[0] == (Tokenizer(LLAMA),)
+    assert yardsticks(known, {LLAMA}, {LLAMA})[0] == (TokenizerCalibration(LLAMA),)
+    assert yardsticks(calibrations_from([LLAMA], {}), {LLAMA}, ())[0] == (
+        TokenizerCalibration(LLAMA),
+    )
 
 
 def test_the_fallback_whose_own_counts_fit_is_named() -> None:
     confirmed = {LLAMA: CONFIRMED, HAIKU: [count(n, THEIRS) for n in range(40, 70)]}
     found = weighed(by_answers(*theirs[:3], confirmed=confirmed))
-    assert (found.side, found.model) == (Side.OTHER, HAIKU)
+    assert (found.side, found.model) == (ClaimSide.OTHER, HAIKU)
     stranger = [count(n, breaking(3)) for n in range(300, 303)]
-    assert weighed(by_answers(*stranger, confirmed=confirmed)).side is Side.FELL
+    assert weighed(by_answers(*stranger, confirmed=confirmed)).side is ClaimSide.FELL
 
 
 def test_a_fallback_that_may_count_alike_makes_a_fit_say_nothing() -> None:
-    kin = Declared((LLAMA,), ("meta-llama/llama-4-maverick",))
+    kin = DeclaredModels((LLAMA,), ("meta-llama/llama-4-maverick",))
     found = weighed(by_file(*ours[:5]), kin)
     assert found.evidence.nats == 0
     assert "may fit meta-llama/llama-4-maverick as well" in found.evidence.detail
-    assert weighed(by_file(*theirs[:5]), kin).side is Side.FELL
+    assert weighed(by_file(*theirs[:5]), kin).side is ClaimSide.FELL
 
 
 def test_with_two_expected_models_both_must_be_measured_to_call_it_another() -> None:
-    both = Declared((LLAMA, "qwen/qwen3-14b"), (HAIKU,))
+    both = DeclaredModels((LLAMA, "qwen/qwen3-14b"), (HAIKU,))
     assert weighed(by_file(*theirs[:5]), both).evidence.nats == 0
 
 
@@ -142,7 +166,8 @@ def test_estimates_are_no_tokenizers(tokens_of: object, rule: str) -> None:
     assert callable(tokens_of)
     texts = [prose(n, 80 + n) + " é" * n for n in range(30)]
     made = [
-        Count("hi", tokens_of(text), shape(text), "english", {LLAMA: OURS(text)}) for text in texts
+        TokenCount("hi", tokens_of(text), shape(text), "english", {LLAMA: OURS(text)})
+        for text in texts
     ]
     assert rule in str(rule_of_thumb(made))
     assert rule in str(proportion(LLAMA, made))
@@ -163,7 +188,7 @@ def test_a_query_nobody_confirmed_answers_to_is_measured_only_where_many_others_
     elsewhere = [replace(one, query="new") for one in theirs[:3]]
     assert weighed(by_answers(*elsewhere)).evidence.nats == 0
     many = [count(n, OURS, query=f"q{n}") for n in range(30)]
-    assert weighed(by_answers(*elsewhere, confirmed={LLAMA: many})).side is Side.FELL
+    assert weighed(by_answers(*elsewhere, confirmed={LLAMA: many})).side is ClaimSide.FELL
 
 
 def test_answers_unlike_those_learnt_from_are_not_measured() -> None:
@@ -171,8 +196,8 @@ def test_answers_unlike_those_learnt_from_are_not_measured() -> None:
     untold = [replace(one, language=None) for one in theirs[:3]]
     listed = [replace(c, shape=c.shape._replace(marks=c.shape.marks + 60)) for c in theirs[:3]]
     for unlike in (italian, untold, listed):
-        assert weighed(by_answers(*unlike)).side is Side.NEITHER
-        assert weighed(by_file(*unlike)).side is Side.FELL  # a tokenizer counts every language
+        assert weighed(by_answers(*unlike)).side is ClaimSide.NEITHER
+        assert weighed(by_file(*unlike)).side is ClaimSide.FELL  # a tokenizer counts every language
 
 
 def test_symbols_take_tokens_of_their_own() -> None:
@@ -194,13 +219,13 @@ def test_a_count_of_more_than_the_text_is_no_count_of_it() -> None:
 
 def test_what_a_reply_discloses_is_counted_only_where_it_is_the_texts() -> None:
     text = prose(1)
-    reply = Reply(pieces=(Piece(0, text=text),), usage=Usage(answer_tokens=150), ended=True)
+    reply = Reply(pieces=(TextDelta(0, text=text),), usage=Usage(answer_tokens=150), ended=True)
     found = counted(reply, "hi", EXACT)
-    assert found == Count("hi", 150, shape(text), "english", {LLAMA: OURS(text)})
+    assert found == TokenCount("hi", 150, shape(text), "english", {LLAMA: OURS(text)})
     thought = replace(reply, usage=Usage(answer_tokens=150, reasoning_tokens=20))
     silent = replace(reply, usage=Usage())
     short = replace(reply, usage=Usage(answer_tokens=49))
-    aloud = replace(reply, pieces=(Piece(0, reasoning="Hm"), *reply.pieces))
+    aloud = replace(reply, pieces=(TextDelta(0, reasoning="Hm"), *reply.pieces))
     assert [counted(one, "hi", {}) for one in (thought, silent, short, aloud)] == [None] * 4
 
 
@@ -215,7 +240,7 @@ def test_a_count_survives_as_a_claim_without_its_text() -> None:
 
 def test_left_out_medians_are_those_of_the_others() -> None:
     learnt_of = proportion(LLAMA, CONFIRMED)
-    assert isinstance(learnt_of, Proportion)
+    assert isinstance(learnt_of, RatioCalibration)
     assert 0.015 <= learnt_of.centres["hi"].spread < 0.05
     assert learnt_of.answers == 30
 
@@ -237,7 +262,7 @@ HEADER = Claim(ClaimKind.HEADER, "x-model", LLAMA)
     ],
 )
 def test_the_verdict_believes_counts_before_names_that_may_be_echoes(
-    claims: tuple[Claim, ...], accounts: Accounts, identity: Identity, model: str | None
+    claims: tuple[Claim, ...], accounts: TokenCounts, identity: Identity, model: str | None
 ) -> None:
     who = judge(claims, expected=(LLAMA,), fallbacks=(HAIKU,), accounts=accounts)
     assert (who.identity, who.model) == (identity, model)

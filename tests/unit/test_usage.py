@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, read
-from monitor.dialects.fields import parsed
+from monitor.dialects.json_fields import parsed
 from monitor.dialects.usage import usage
 from monitor.domain import Usage
 from tests.streams import CUSTOM, target, transcript
@@ -234,11 +234,11 @@ def test_negative_and_huge_charges_are_dropped_and_named(charge: str, fault: str
 
 def anthropic(start: str, *deltas: str) -> Usage:
     """The usage of a message of Anthropic's format."""
-    said = [f'{{"type":"message_start","message":{{"usage":{{{start}}}}}}}',
+    reported = [f'{{"type":"message_start","message":{{"usage":{{{start}}}}}}}',
             *(f'{{"type":"message_delta","usage":{{{delta}}}}}' for delta in deltas),
             '{"type":"message_stop"}']  # fmt: skip
     dialect = dialect_of(target("anthropic_messages"))
-    return read(dialect, transcript([("", one) for one in said])).usage
+    return read(dialect, transcript([("", one) for one in reported])).usage
 
 
 CACHED = '"input_tokens":10,"cache_read_input_tokens":8,"cache_creation_input_tokens":4'

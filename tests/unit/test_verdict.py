@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.domain import Claim, ClaimKind, Evidence, Identity, Piece, Who
-from monitor.identity import Standing, judge, recalled
+from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
+from monitor.identity import SelfIdHistory, judge, self_id_history
 from tests.unit.test_switch import WELCOME, ZANTARA, stream
 
 SCOUT = "meta-llama/llama-4-scout"
@@ -16,19 +16,19 @@ HAIKU = "anthropic/claude-3-5-haiku-20241022"
 KINDS = {kind.value: kind for kind in ClaimKind}
 
 
-def claims(*told: str) -> list[Claim]:
+def claims(*notified: str) -> list[Claim]:
     """`kind source=value`, as in `field model=gpt-4o`."""
-    parted = (text.split(" ", 1) for text in told)
+    parted = (text.split(" ", 1) for text in notified)
     return [Claim(KINDS[kind], *rest.split("=", 1)) for kind, rest in parted]
 
 
-def who(*told: str, text: str = "", **options: Any) -> Who:
-    given = {"expected": [SCOUT], "fallbacks": [HAIKU], "pieces": [Piece(0, text)], **options}
-    return judge(claims(*told), **given)
+def who(*notified: str, text: str = "", **options: Any) -> IdentityJudgement:
+    given = {"expected": [SCOUT], "fallbacks": [HAIKU], "pieces": [TextDelta(0, text)], **options}
+    return judge(claims(*notified), **given)
 
 
 @pytest.mark.parametrize(
-    ("told", "identity", "model"),
+    ("notified", "identity", "model"),
     [
         ([], "unknown", None),
         # one name
@@ -105,13 +105,13 @@ def who(*told: str, text: str = "", **options: Any) -> Who:
          "claude-3-5-haiku"),
     ],
 )  # fmt: skip
-def test_what_is_disclosed_decides(told: list[str], identity: str, model: str | None) -> None:
-    judged = who(*told)
+def test_what_is_disclosed_decides(notified: list[str], identity: str, model: str | None) -> None:
+    judged = who(*notified)
     assert (judged.identity.value, judged.model) == (identity, model), judged
 
 
 @pytest.mark.parametrize(
-    ("told", "nats"),
+    ("notified", "log_odds"),
     [
         ("receipt r=claude-3-5-haiku", 9),
         ("accounting a=claude-3-5-haiku", 7),
@@ -128,8 +128,8 @@ def test_what_is_disclosed_decides(told: list[str], identity: str, model: str | 
         ("field model=haiku", 0),
     ],
 )
-def test_each_kind_has_its_weight(told: str, nats: float) -> None:
-    assert [item.nats for item in who(told).evidence] == [nats]
+def test_each_kind_has_its_weight(notified: str, log_odds: float) -> None:
+    assert [item.nats for item in who(notified).evidence] == [log_odds]
 
 
 def test_one_kind_counts_once_and_all_of_it_is_shown() -> None:
@@ -173,13 +173,13 @@ GPT = "I am ChatGPT, made by OpenAI."
 PERSONA = "I'm ZANTARA, your assistant for Bali Zero."
 
 
-def standing(marks: str) -> Standing:
+def standing(marks: str) -> SelfIdHistory:
     """Earlier direct answers, newest first: c(laude), l(lama), g(pt)."""
-    return Standing(tuple({"c": "claude", "l": "llama", "g": "gpt"}[mark] for mark in marks))
+    return SelfIdHistory(tuple({"c": "claude", "l": "llama", "g": "gpt"}[mark] for mark in marks))
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "before", "identity", "model"),
+    ("text", "requested", "before", "identity", "model"),
     [
         (CLAUDE, False, "cccc", "unknown", None),  # said unasked
         (CLAUDE, True, "", "unknown", None),
@@ -195,21 +195,23 @@ def standing(marks: str) -> Standing:
     ],
 )
 def test_a_self_identification_needs_three_direct_rounds(
-    text: str, asked: bool, before: str, identity: str, model: str | None
+    text: str, requested: bool, before: str, identity: str, model: str | None
 ) -> None:
-    judged = who(text=text, asked=asked, standing=standing(before))
+    judged = who(text=text, requested=requested, self_id_history=standing(before))
     assert (judged.identity.value, judged.model) == (identity, model)
     assert judged.confidence <= 0.8
 
 
-@pytest.mark.parametrize(("persona", "nats"), [(True, 1), (False, 3)])
-def test_a_persona_takes_weight_from_what_a_text_says(persona: bool, nats: float) -> None:
-    assert [item.nats for item in who(text=CLAUDE, persona=persona).evidence] == [nats]
-    assert [item.nats for item in who(text=LLAMA, persona=persona).evidence] == [-nats]
+@pytest.mark.parametrize(("persona", "log_odds"), [(True, 1), (False, 3)])
+def test_a_persona_takes_weight_from_what_a_text_says(persona: bool, log_odds: float) -> None:
+    assert [item.nats for item in who(text=CLAUDE, persona=persona).evidence] == [log_odds]
+    assert [item.nats for item in who(text=LLAMA, persona=persona).evidence] == [-log_odds]
 
 
 def test_something_against_it_stops_a_self_identification() -> None:
-    judged = who("field model=llama-4-scout", text=CLAUDE, asked=True, standing=standing("cc"))
+    judged = who(
+        "field model=llama-4-scout", text=CLAUDE, requested=True, self_id_history=standing("cc")
+    )
     assert judged.identity is Identity.EXPECTED
     assert judged.confidence < 0.7
     bare = who("field model=llama-4-scout", text=CLAUDE, persona=False)
@@ -217,19 +219,19 @@ def test_something_against_it_stops_a_self_identification() -> None:
 
 
 def test_the_text_can_be_named_untrusted() -> None:
-    judged = who(text=CLAUDE, asked=True, standing=standing("cc"), untrusted=["text"])
+    judged = who(text=CLAUDE, requested=True, self_id_history=standing("cc"), untrusted=["text"])
     assert (judged.identity, judged.evidence) == (Identity.UNKNOWN, ())
 
 
 def test_standing_is_recalled_from_stored_evidence() -> None:
     answers: Sequence[Sequence[Evidence]] = [
-        who(text=text, asked=True).evidence for text in (CLAUDE, PERSONA, CLAUDE, LLAMA)
+        who(text=text, requested=True).evidence for text in (CLAUDE, PERSONA, CLAUDE, LLAMA)
     ]
-    assert recalled(answers) == standing("ccl")
+    assert self_id_history(answers) == standing("ccl")
 
 
 @pytest.mark.parametrize(
-    ("told", "fallbacks", "identity", "model"),
+    ("notified", "fallbacks", "identity", "model"),
     [
         ([], [HAIKU], "fallback", HAIKU),
         ([], [HAIKU, "gpt-4o"], "fallback", None),  # which of them nobody can tell
@@ -239,10 +241,10 @@ def test_standing_is_recalled_from_stored_evidence() -> None:
     ],
 )
 def test_a_second_answer_in_the_stream_is_a_fallback(
-    told: list[str], fallbacks: list[str], identity: str, model: str | None
+    notified: list[str], fallbacks: list[str], identity: str, model: str | None
 ) -> None:
     pieces = stream(WELCOME, ZANTARA, pause_ms=900)
-    judged = who(*told, pieces=pieces, fallbacks=fallbacks)
+    judged = who(*notified, pieces=pieces, fallbacks=fallbacks)
     assert (judged.identity.value, judged.model) == (identity, model)
     (item,) = [item for item in judged.evidence if item.kind is ClaimKind.CHUNKS]
     assert item.nats == 3
@@ -255,7 +257,7 @@ def test_the_second_answer_names_its_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "confidence"),
+    ("notified", "confidence"),
     [
         ("field model=claude-3-5-haiku", 0.982),  # 4 nats
         ("header ngrok-aig-model=claude-3-5-haiku", 0.9975),  # 6
@@ -263,8 +265,8 @@ def test_the_second_answer_names_its_model() -> None:
         ("field model=haiku", 0.0),
     ],
 )
-def test_confidence_follows_from_the_nats(told: str, confidence: float) -> None:
-    assert who(told).confidence == confidence
+def test_confidence_follows_from_the_nats(notified: str, confidence: float) -> None:
+    assert who(notified).confidence == confidence
 
 
 def test_the_reason_is_a_sentence_for_a_person() -> None:
@@ -291,9 +293,11 @@ ANY_CLAIM = st.builds(
 )
 
 
-@given(told=st.lists(ANY_CLAIM, max_size=5), text=st.text(max_size=80))
-def test_no_claim_is_an_error_and_confidence_is_a_probability(told: list[Claim], text: str) -> None:
-    judged = judge(told, expected=[SCOUT], fallbacks=[HAIKU], pieces=[Piece(0, text)])
+@given(notified=st.lists(ANY_CLAIM, max_size=5), text=st.text(max_size=80))
+def test_no_claim_is_an_error_and_confidence_is_a_probability(
+    notified: list[Claim], text: str
+) -> None:
+    judged = judge(notified, expected=[SCOUT], fallbacks=[HAIKU], pieces=[TextDelta(0, text)])
     assert 0 <= judged.confidence <= 1
     assert judged.identity is not Identity.CHANGED
     if judged.identity in (Identity.EXPECTED, Identity.UNKNOWN):

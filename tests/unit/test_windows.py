@@ -7,15 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.rules import OF_TARGETS, RULES, SAMPLES, SPAN, Window
-from monitor.rules.windows import KNOWN, ROUNDS
+from monitor.rules.window import KNOWN, ROUNDS
 from tests.marks import EVERY, NOON, after, incident, marked, sample, window
 
 MARKS = st.lists(st.text(".F?CDxT-r", min_size=1, max_size=3), min_size=1, max_size=60)
 
 
-@given(rounds=MARKS, standing=st.booleans())
+@given(rounds=MARKS, latest_incident=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_a_window_built_anew_judges_as_one_that_grew(rounds: list[str], standing: bool) -> None:
+def test_a_window_built_anew_judges_as_one_that_grew(
+    rounds: list[str], latest_incident: bool
+) -> None:
     """A restart changes nothing: every rule sees the same rows in the same light."""
     samples = list(marked("|".join(rounds)))
     grown = Window("rag", every=EVERY, queries=3)
@@ -26,7 +28,7 @@ def test_a_window_built_anew_judges_as_one_that_grew(rounds: list[str], standing
     anew = window(iter(samples))
     for name in OF_TARGETS:
         rule = RULES[name]()
-        open_ = incident(name, opened_at=NOON + timedelta(minutes=12)) if standing else None
+        open_ = incident(name, opened_at=NOON + timedelta(minutes=12)) if latest_incident else None
         now = after(grown)
         assert rule.judge(anew, open_, now) == rule.judge(grown, open_, now)
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import lasting
-from monitor.messages.wording import amount, code, escaped
+from monitor.notifications.slack.escaping import amount, code, escaped
 
 
 @pytest.mark.parametrize(("text", "limit", "cut"), [
@@ -31,7 +31,7 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     assert code("a`b", 10) == "`a'b`"
 
 
-@pytest.mark.parametrize(("rule", "value", "said"), [
+@pytest.mark.parametrize(("rule", "value", "reported"), [
     ("ttft", 1840.4, "1,840 ms"),
     ("fallback", 0.6, "60 %"),
     ("fallback", 0.125, "12.5 %"),
@@ -44,12 +44,12 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     ("ttft", float("inf"), "inf"),
     ("spend", Decimal("1E+400"), "1e+400"),
 ])  # fmt: skip
-def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, said: str) -> None:
-    assert amount(rule, value) == said
+def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, reported: str) -> None:
+    assert amount(rule, value) == reported
 
 
 @pytest.mark.parametrize(
-    ("value", "limit", "said"),
+    ("value", "limit", "reported"),
     [
         ("2.0004", "2.00", "$2.0004"),  # over the limit, and seen to be
         ("2.0412", "2.00", "$2.04"),
@@ -60,12 +60,12 @@ def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, said: str
     ],
 )
 def test_an_amount_of_money_shows_on_which_side_of_its_limit_it_lies(
-    value: str, limit: str, said: str
+    value: str, limit: str, reported: str
 ) -> None:
-    assert amount("spend", Decimal(value), limit=Decimal(limit)) == said
+    assert amount("spend", Decimal(value), limit=Decimal(limit)) == reported
 
 
-@pytest.mark.parametrize(("seconds", "said"), [
+@pytest.mark.parametrize(("seconds", "reported"), [
     (-5, "0 s"),
     (59, "59 s"),
     (60, "1 min"),
@@ -73,5 +73,5 @@ def test_an_amount_of_money_shows_on_which_side_of_its_limit_it_lies(
     (86_399, "23 h 59 min"),
     (90_000, "1 d 1 h"),
 ])  # fmt: skip
-def test_durations_show_two_units(seconds: int, said: str) -> None:
-    assert lasting(timedelta(seconds=seconds)) == said
+def test_durations_show_two_units(seconds: int, reported: str) -> None:
+    assert lasting(timedelta(seconds=seconds)) == reported

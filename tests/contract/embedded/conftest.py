@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.embedded import running
+from monitor.embedded_postgres import running
 from tests.contract.embedded.owners import query
 
 

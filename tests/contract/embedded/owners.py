@@ -26,7 +26,8 @@ _SCRIPT = """
 import json, sys
 from pathlib import Path
 {first}
-from monitor.embedded import EmbeddedFault, running
+from monitor.embedded_postgres import running
+from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
 def say(**facts):
     print(json.dumps(facts), flush=True)
 try:
@@ -39,7 +40,7 @@ try:
             import psycopg
             with psycopg.connect(server.url.replace("+psycopg", "")) as still:
                 say(after=still.execute("SELECT 1").fetchone()[0])
-except EmbeddedFault as fault:
+except EmbeddedPostgresError as fault:
     say(fault=str(fault))
 """
 
@@ -52,7 +53,7 @@ if "bounded" not in sys.argv:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], "bounded"])
 """
 # What other systems than Linux do.
-WATCHED = "import monitor.embedded.guise\nmonitor.embedded.guise.TIE = 'watch'"
+WATCHED = "import monitor.embedded_postgres.run_as\nmonitor.embedded_postgres.run_as.TIE = 'watch'"
 
 
 @dataclass
@@ -65,8 +66,8 @@ class Owner:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line, f"the owner ended with status {self.process.wait()}"
-        said: dict[str, Any] = json.loads(line)
-        return said
+        reported: dict[str, Any] = json.loads(line)
+        return reported
 
     def dies_of(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

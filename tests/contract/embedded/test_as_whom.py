@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.embedded import running
-from monitor.embedded.wheel import programs
+from monitor.embedded_postgres import running
+from monitor.embedded_postgres.binaries import programs
 from tests.contract.embedded.owners import (
     LINUX,
     PATHS,
@@ -53,7 +53,7 @@ def python_for(uid: int) -> str:
     """An interpreter that an ordinary user can run, with our packages."""
     same = f"python3.{sys.version_info.minor}"
     for python in (sys.executable, shutil.which(same, path=os.defpath)):
-        if python and can(uid, python, "-c", "import monitor.embedded, psycopg"):
+        if python and can(uid, python, "-c", "import monitor.embedded_postgres, psycopg"):
             return python
     pytest.skip(f"no {same} with our packages that uid {uid} can reach")
 
@@ -77,12 +77,12 @@ def test_root_runs_it_in_a_user_namespace_and_keeps_the_files(home: Path) -> Non
 
 def test_without_namespaces_root_runs_it_as_somebody_else(reachable: Path) -> None:
     with owner(reachable, first=WITHOUT_NAMESPACES) as process:
-        said = process.hears()
+        reported = process.hears()
         (uid,) = owners_below(reachable / "postgres")
         assert uid != 0
-        assert Path(f"/proc/{said['pid']}").stat().st_uid == uid
-        assert user_namespace(said["pid"]) == user_namespace(os.getpid())
-        query(said["url"], "CREATE TABLE kept AS SELECT 42 AS n")
+        assert Path(f"/proc/{reported['pid']}").stat().st_uid == uid
+        assert user_namespace(reported["pid"]) == user_namespace(os.getpid())
+        query(reported["url"], "CREATE TABLE kept AS SELECT 42 AS n")
         process.dies_of(signal.SIGKILL)
         assert soon(lambda: not programs_in(reachable))
     with running(reachable) as server:  # with namespaces: their owner decides
@@ -100,12 +100,12 @@ def test_without_namespaces_the_owner_of_a_closed_parent_serves(reachable: Path)
 
 def test_root_that_may_be_nobody_else_is_told_why(empty: Path) -> None:
     with owner(empty, first=WITHOUT_NAMESPACES) as process:
-        said = process.hears()["fault"]
-    assert said.startswith(
+        reported = process.hears()["fault"]
+    assert reported.startswith(
         f"Postgres refuses to run as root, and nobody else can be had for {empty}/postgres "
         "(in a user namespace: Operation not permitted; as uid "
     )
-    assert said.endswith(
+    assert reported.endswith(
         "Permission denied): give MONITOR_HOME a directory that others can reach, "
         "start as an ordinary user, or set DATABASE_URL."
     )
@@ -128,10 +128,10 @@ def test_ordinary_user_runs_it_as_himself(reachable: Path, uid: int) -> None:
     os.chown(reachable, uid, uid)
     for end in (signal.SIGKILL, signal.SIGTERM):
         with owner(reachable, python=python, user=uid, group=uid, extra_groups=()) as process:
-            said = process.hears()
-            assert said["owned"]
-            assert Path(f"/proc/{said['pid']}").stat().st_uid == uid
-            query(said["url"], "SELECT 1")
+            reported = process.hears()
+            assert reported["owned"]
+            assert Path(f"/proc/{reported['pid']}").stat().st_uid == uid
+            query(reported["url"], "SELECT 1")
             process.dies_of(end)
             assert soon(lambda: not programs_in(reachable))
     assert owners_below(reachable) == {uid}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.embedded import EmbeddedFault, running
-from monitor.embedded.wheel import programs
+from monitor.embedded_postgres import EmbeddedPostgresError, running
+from monitor.embedded_postgres.binaries import programs
 from tests.contract.embedded.owners import LINUX, kept, owner, programs_in
 
 # A file system of our own on the home, gone with the process.
@@ -27,7 +27,7 @@ must(libc.mount(b"none", sys.argv[1].encode(), b"tmpfs", {flags}, b"size=8m"))
 
 
 def fault(home: Path) -> str:
-    with pytest.raises(EmbeddedFault) as raised:
+    with pytest.raises(EmbeddedPostgresError) as raised:
         running(home).__enter__()
     assert not programs_in(home)
     return str(raised.value)
@@ -78,10 +78,10 @@ def test_machine_without_the_wheel_is_told_to_bring_a_database(
 def test_server_that_dies_at_start_is_quoted(copy: Path) -> None:
     with (copy / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_thing = 1\n")
-    said = fault(copy)
-    assert said.startswith(f"The embedded Postgres did not start on {copy}/postgres, saying “")
-    assert 'unrecognized configuration parameter "no_such_thing"' in said
-    assert said.endswith("”: mend that, or set DATABASE_URL.")
+    reported = fault(copy)
+    assert reported.startswith(f"The embedded Postgres did not start on {copy}/postgres, saying “")
+    assert 'unrecognized configuration parameter "no_such_thing"' in reported
+    assert reported.endswith("”: mend that, or set DATABASE_URL.")
 
 
 def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -94,18 +94,18 @@ def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "words"),
+    ("flags", "text"),
     [("0", "No space left on device"), ("1", "Read-only file system")],
     ids=["full", "read-only"],
 )
-def test_full_or_read_only_disk_is_told(empty: Path, flags: str, words: str) -> None:
+def test_full_or_read_only_disk_is_told(empty: Path, flags: str, text: str) -> None:
     if not LINUX or os.geteuid():
         pytest.skip("mounting takes root on Linux")
     empty.parent.mkdir(exist_ok=True)
     with owner(empty, first=MOUNTED.format(flags=flags)) as process:
-        said = process.hears()
-    if "skip" in said:
-        pytest.skip(f"mounting is refused here: {said['skip']}")
-    assert words in said["fault"]
-    assert str(empty) in said["fault"]
-    assert said["fault"].endswith("or set DATABASE_URL.")
+        reported = process.hears()
+    if "skip" in reported:
+        pytest.skip(f"mounting is refused here: {reported['skip']}")
+    assert text in reported["fault"]
+    assert str(empty) in reported["fault"]
+    assert reported["fault"].endswith("or set DATABASE_URL.")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.embedded import EmbeddedFault, guise, running
-from monitor.embedded.wheel import programs
+from monitor.embedded_postgres import EmbeddedPostgresError, run_as, running
+from monitor.embedded_postgres.binaries import programs
 from tests.contract.embedded.owners import kept, owner, programs_in, query, soon, typed
 
 
@@ -42,9 +42,9 @@ def test_another_process_joins_and_takes_over_after_the_owner(home: Path) -> Non
 def test_three_at_once_on_an_empty_directory_share_one_server(empty: Path) -> None:
     with ExitStack() as started:
         processes = [started.enter_context(owner(empty)) for _ in range(3)]
-        said = [process.hears() for process in processes]
-    assert sorted(facts["owned"] for facts in said) == [False, False, True]
-    assert len({facts["pid"] for facts in said}) == 1
+        reported = [process.hears() for process in processes]
+    assert sorted(facts["owned"] for facts in reported) == [False, False, True]
+    assert len({facts["pid"] for facts in reported}) == 1
     assert not programs_in(empty)
 
 
@@ -74,14 +74,14 @@ def test_lock_file_without_a_process_is_no_obstacle(home: Path, text: str) -> No
 
 def test_server_started_by_hand_is_neither_joined_nor_disturbed(home: Path, empty: Path) -> None:
     data, elsewhere = home / "postgres", empty.parent
-    command = guise.of(data).command(data, programs().postgres, "-D", str(data), "-k",
+    command = run_as.owner_of_data(data).command(data, programs().postgres, "-D", str(data), "-k",
                                      str(elsewhere), "-c", "listen_addresses=")  # fmt: skip
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as by_hand:
         url = f"postgresql+psycopg://monitor@/monitor?host={elsewhere}"
         try:
             assert soon(lambda: (elsewhere / ".s.PGSQL.5432").exists())
             assert soon(lambda: "ready" in (data / "postmaster.pid").read_text())
-            with pytest.raises(EmbeddedFault, match=r"shared memory block.* still in use"):
+            with pytest.raises(EmbeddedPostgresError, match=r"shared memory block.* still in use"):
                 running(home).__enter__()
             assert kept(url) == 42
         finally:
@@ -91,13 +91,13 @@ def test_server_started_by_hand_is_neither_joined_nor_disturbed(home: Path, empt
 def test_owner_that_hangs_without_a_server_is_told(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.embedded.server._START_DEADLINE_S", 0.1)
+    monkeypatch.setattr("monitor.embedded_postgres.server._START_DEADLINE_S", 0.1)
     with owner(home) as process:
         pid = process.hears()["pid"]
         process.process.send_signal(signal.SIGSTOP)
         subprocess.run(["kill", "-9", str(pid)], check=True)
         assert soon(lambda: not programs_in(home))
-        with pytest.raises(EmbeddedFault) as fault:
+        with pytest.raises(EmbeddedPostgresError) as fault:
             running(home).__enter__()
         process.process.send_signal(signal.SIGCONT)
     assert str(fault.value) == (
@@ -121,7 +121,7 @@ def test_long_path_has_its_socket_in_a_short_private_place(
             assert joined.pid == server.pid
     assert not list(empty.parent.glob("monitor-*"))
     place.mkdir(mode=0o755)
-    with pytest.raises(EmbeddedFault, match="open to others or theirs: remove it"):
+    with pytest.raises(EmbeddedPostgresError, match="open to others or theirs: remove it"):
         running(deep).__enter__()
 
 
@@ -133,6 +133,6 @@ def test_path_may_hold_what_urls_shells_and_settings_make_something_of(
     home.rename(odd)
     with running(odd) as server:
         assert kept(server.url) == 42
-        said = typed(f"{server.psql} -Atc 'TABLE kept'")
+        reported = typed(f"{server.psql} -Atc 'TABLE kept'")
     odd.rename(home)
-    assert said == "42\n"
+    assert reported == "42\n"

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 import sqlalchemy
 
-from monitor.embedded import Embedded, child, launch, running
-from monitor.embedded.wheel import programs
+from monitor.embedded_postgres import EmbeddedPostgres, launch, process, running
+from monitor.embedded_postgres.binaries import programs
 from tests.contract.embedded.owners import (
     LINUX,
     WATCHED,
@@ -92,8 +92,8 @@ def test_only_the_wheels_programs_run_and_it_is_never_imported(
 
 def test_the_line_for_a_person_opens_the_database(home: Path) -> None:
     with running(home) as server:
-        said = typed(f"{server.psql} -Atc 'TABLE kept'")
-    assert said == "42\n"
+        reported = typed(f"{server.psql} -Atc 'TABLE kept'")
+    assert reported == "42\n"
 
 
 def test_nothing_stays_behind_after_an_exception(home: Path) -> None:
@@ -155,7 +155,7 @@ def test_ctrl_c_reaches_the_owner_and_not_the_server(home: Path, first: str) -> 
 
 def test_server_outlives_the_thread_that_asked_for_it(home: Path) -> None:
     with ExitStack() as held:
-        servers: list[Embedded] = []
+        servers: list[EmbeddedPostgres] = []
         asking = threading.Thread(target=lambda: servers.append(held.enter_context(running(home))))
         asking.start()
         asking.join()
@@ -167,8 +167,8 @@ def test_server_outlives_the_thread_that_asked_for_it(home: Path) -> None:
 def test_server_that_does_not_listen_is_ended_all_the_same(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patience = [(number, 0.1) for number, _ in child._STOPPING[:-1]]
-    monkeypatch.setattr(child, "_STOPPING", (*patience, child._STOPPING[-1]))
+    wait_s = [(number, 0.1) for number, _ in process._STOPPING[:-1]]
+    monkeypatch.setattr(process, "_STOPPING", (*wait_s, process._STOPPING[-1]))
     with running(home) as server:
         query(server.url, "UPDATE kept SET n = 43")
         os.kill(server.pid, signal.SIGSTOP)
@@ -211,8 +211,8 @@ def test_program_is_not_started_for_a_parent_that_has_gone(tmp_path: Path) -> No
     touch = shutil.which("touch")
     if not LINUX or touch is None:
         pytest.skip("only Linux ties processes")
-    words = ["self", "0", "0", "kernel", "1", "0", str(tmp_path), touch, "started"]
-    done = subprocess.run([sys.executable, launch.__file__, *words], capture_output=True)
+    text = ["self", "0", "0", "kernel", "1", "0", str(tmp_path), touch, "started"]
+    done = subprocess.run([sys.executable, launch.__file__, *text], capture_output=True)
     assert (done.returncode, done.stderr) == (1, b"the parent is gone\n")
     assert not (tmp_path / "started").exists()
 
@@ -220,7 +220,7 @@ def test_program_is_not_started_for_a_parent_that_has_gone(tmp_path: Path) -> No
 def test_log_stays_small_and_keeps_the_last_words(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(child, "_LOG_LIMIT_BYTES", 20_000)
+    monkeypatch.setattr(process, "_LOG_LIMIT_BYTES", 20_000)
     log = home / "postgres.log"
     with running(home) as server:
         for round_ in range(300):

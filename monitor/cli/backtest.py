@@ -1,0 +1,145 @@
+"""`monitor backtest`: rows in, events out: the same rules and incidents, in virtual time."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from monitor.backtest import (
+    BacktestEvent,
+    BacktestRow,
+    BadBacktestRow,
+    Replay,
+    as_json,
+    replay,
+)
+from monitor.cli.startup import BAD_INPUT, database_url, stop, unreachable
+from monitor.config import ConfigErrors, Settings, exists, load
+from monitor.domain import Identity, Sample
+from monitor.identity import same
+from monitor.incidents import ReminderPolicy
+from monitor.rules import RULES, Rule
+from monitor.storage import Database, DatabaseUnavailable, observations
+
+DEFAULT_EXPECTED = ("meta-llama/llama-4-scout",)
+
+
+def backtest(
+    since: timedelta | None, *, changes: Collection[str], expected: Collection[str], table: bool
+) -> None:
+    """Replay standard input, or the stored observations of the time since; print every event.
+
+    `changes` are limits to try, written `ttft.limit_ms=900`. Exit 2 names a bad row by line.
+    """
+    settings = _with(changes, required=since is not None)
+    rules: Mapping[str, Rule] = settings.rules if settings else _defaults(changes)
+    out = _tabled if table else _lined
+    try:
+        if since is not None and settings is not None:
+            out(_stored(settings, rules, since))
+        else:
+            named = tuple(expected) or _expected(settings)
+            out(replay(sys.stdin, rules, identity=judged_by_name(named)))
+    except BadBacktestRow as bad:
+        stop(str(bad), BAD_INPUT)
+
+
+def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
+    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
+
+    def identity(model: str) -> Identity:
+        agreements = [same(model, name) for name in expected]
+        if True in agreements:
+            return Identity.EXPECTED
+        return Identity.FALLBACK if False in agreements else Identity.UNKNOWN
+
+    return identity
+
+
+def _with(changes: Collection[str], *, required: bool) -> Settings | None:
+    """The configuration with other limits; None where none is needed and none is there."""
+    if not required and not exists():
+        return None
+    laid = {f"MONITOR_RULES__{rule}__{key}".upper(): value
+            for rule, key, value in map(_change, changes)}  # fmt: skip
+    try:
+        return load(laid_over=laid)
+    except ConfigErrors as fault:
+        stop("\n".join(str(item) for item in fault.faults), BAD_INPUT)
+
+
+def _change(text: str) -> tuple[str, str, str]:
+    path, found, value = text.partition("=")
+    rule, dot, key = path.partition(".")
+    if not (found and dot and rule in RULES):
+        stop(f'--set {text}: write RULE.KEY=VALUE, such as "ttft.limit_ms=900"', BAD_INPUT)
+    return rule, key, value
+
+
+def _defaults(changes: Collection[str]) -> Mapping[str, Rule]:
+    if changes:
+        stop("--set needs a monitor.toml to lay the change over", BAD_INPUT)
+    return {name: rule() for name, rule in RULES.items()}
+
+
+def _expected(settings: Settings | None) -> Collection[str]:
+    targets = settings.targets.values() if settings else ()
+    return {model for target in targets for model in target.expected_models} or DEFAULT_EXPECTED
+
+
+def _stored(
+    settings: Settings, rules: Mapping[str, Rule], since: timedelta
+) -> Iterator[BacktestEvent]:
+    """Events of the stored observations, read in pages, oldest first."""
+    section = settings.file.incidents
+    policy = ReminderPolicy(remind_after=section.remind_after, remind_every=section.remind_every)
+    playing = Replay(rules, policy=policy)
+    with database_url(settings) as url, asyncio.Runner() as runner:
+        now = datetime.now(UTC)
+        pages = _pages(url, now - since, now)
+        while True:
+            try:
+                page = runner.run(anext(pages, None))
+            except DatabaseUnavailable as unavailable:
+                stop(unreachable(settings, url, unavailable))
+            if page is None:
+                return
+            for row in page:
+                yield from playing.take(row)
+
+
+async def _pages(url: str, since: datetime, until: datetime) -> AsyncIterator[list[BacktestRow]]:
+    database = Database(url)
+    try:
+        after = None
+        while True:
+            async with database.begin() as connection:
+                found = await observations.page(connection, since=since, until=until, after=after)
+            if not found:
+                return
+            after = found[-1][1]
+            yield [_row(target, item) for target, item in found]
+    finally:
+        await database.close()
+
+
+def _row(target: str, sample: Sample) -> BacktestRow:
+    if sample.cost_ends is None:
+        return BacktestRow(sample.at, target, None, sample)
+    low, high = sample.cost_ends
+    return BacktestRow(sample.at, target, low, sample, high - low)
+
+
+def _lined(events: Iterable[BacktestEvent]) -> None:
+    for event in events:
+        sys.stdout.write(as_json(event) + "\n")
+
+
+def _tabled(events: Iterable[BacktestEvent]) -> None:
+    """What would have been sent, a line a message."""
+    for event in events:
+        if event.notice is not None and not event.notice.quiet:
+            sys.stdout.write(
+                f"{event.at:%Y-%m-%d %H:%M} UTC  {event.notice.status:12} {event.rule} · "
+                f"{event.target}: {event.notice.sentence}\n"
+            )

@@ -1,0 +1,266 @@
+"""`monitor baseline capture` and `show`: the answers that a target's are compared with."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from monitor import identity, pricing
+from monitor.cli import capture
+from monitor.cli.detection import coverage, sentences, suspicions
+from monitor.cli.startup import BAD_INPUT, FAILED, configuration, database_url, stop
+from monitor.cli.startup import unreachable as out_of_reach
+from monitor.config import Settings
+from monitor.domain import Query, Target, Unpriced, usd_text
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
+from monitor.identity.fingerprint.tracker import DOUBT_LOG_ODDS
+from monitor.storage import (
+    Connection,
+    Database,
+    DatabaseUnavailable,
+    SchemaUnknown,
+    baseline_answers,
+    fingerprints,
+    schema,
+)
+from monitor.storage.baseline_answers import AnswerCount
+from monitor.storage.fingerprints import BaselineEpoch, BaselineState
+
+Result = TypeVar("Result")
+
+
+def run_capture(
+    target: str | None,
+    *,
+    model: str | None,
+    count: int | None,
+    query: str | None,
+    source: Path | None,
+    over_budget: bool,
+    yes: bool = False,
+) -> None:
+    """Keep `count` answers to each canned query, or those of a file, as this model's.
+
+    Running it is a person's word that the model answers; the first expected one if none is named.
+    Without a `count`, as many as make a good baseline. While an incident says that another model
+    answers, nothing is captured in the expected model's name without `yes`, from wherever the
+    answers come.
+    """
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+    named = _declared(chosen, model) if model else next(iter(chosen.expected_models), None)
+    if named is None:
+        stop(f'target "{chosen.name}" has no expected_models: say --model', BAD_INPUT)
+    queries = [item for item in chosen.queries if query in (None, item.id)]
+    if not queries:
+        ids = ", ".join(item.id for item in chosen.queries)
+        stop(f'target "{chosen.name}" has no query "{query}"; known: {ids}', BAD_INPUT)
+    expected = chosen.expected_models
+    guarded = not yes and (not expected or any(identity.same(named, model) for model in expected))
+    if guarded:
+        in_database(settings, lambda database: _unsuspected(database, chosen, named))
+    if source is not None:
+        received = capture.from_file(settings, chosen, queries, source)
+    else:
+        each = count or capture.enough(queries)
+        if not over_budget:
+            _within_budget(settings, chosen, each * len(queries))
+        received = asyncio.run(capture.request_answers(settings, chosen, queries, each))
+    if not any(received.values()):
+        stop("nothing was answered: no baseline was captured")
+    epoch, known = in_database(
+        settings, lambda database: _kept(database, chosen, named, received, guarded=guarded)
+    )
+    for item, answers in received.items():
+        print_line(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
+    needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
+    if known < needed:
+        print_line(
+            f"{known} of {needed} answers of {named} are known: nothing is judged by them before "
+            "there are more; capture again"
+        )
+        return
+    print_line("\n".join(in_database(settings, lambda database: _detected(database, chosen))))
+
+
+async def _detected(database: Database, target: Target) -> list[str]:
+    async with database.begin() as connection:
+        return list(sentences(await coverage(connection, target)))
+
+
+async def _unsuspected(database: Database, target: Target, model: str) -> None:
+    async with database.begin() as connection:
+        await _unsuspicious(connection, target, model)
+
+
+async def _unsuspicious(connection: Connection, target: Target, model: str) -> None:
+    """End the command while something says that the expected model does not answer.
+
+    Where none is expected, that is the baseline's own model; another's answers are welcome.
+    """
+    if not target.expected_models:
+        state = await fingerprints.state(connection, target.name)
+        if state is not None and not identity.same(state.epoch.model, model):
+            return
+    if found := await suspicions(connection, target):
+        stop(f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with "
+             "--yes", BAD_INPUT)  # fmt: skip
+
+
+async def _kept(
+    database: Database,
+    target: Target,
+    model: str,
+    received: Mapping[Query, Sequence[AnswerText]],
+    *,
+    guarded: bool,
+) -> tuple[BaselineEpoch, int]:
+    """Add to the baseline in force; an expected model that is not its own begins the next.
+
+    `guarded`: not if an incident was opened while the answers came. Fewer answers of the
+    baseline's own model than `ENOUGH_ANSWERS` leave a suspicion as it is.
+
+    Returns the epoch, and how many answers of the model it now has.
+    """
+    expected = next((m for m in target.expected_models if identity.same(m, model)), None)
+    async with database.begin() as connection:
+        if guarded:
+            await _unsuspicious(connection, target, model)
+        found = await fingerprints.epochs(connection, target.name)
+        epoch = found[0] if found else None
+        if epoch is None and target.expected_models and expected is None:
+            stop(f"capture the baseline of {target.expected_models[0]} first", BAD_INPUT)
+        if epoch is None or (expected and identity.same(epoch.model, model) is False):
+            epoch = await fingerprints.begin(connection, target.name, model, verified_by="operator")
+        for query, answers in received.items():
+            await baseline_answers.add(
+                connection, epoch, query, answers, model=model, verified_by="operator"
+            )
+        few = sum(map(len, received.values())) < ENOUGH_ANSWERS
+        state = await fingerprints.state(connection, target.name)
+        suspected = state is not None and state.track is not None and state.track.since
+        if not (suspected and few and identity.same(epoch.model, model)):
+            await fingerprints.restart(connection, epoch)
+        counts = await baseline_answers.counts(connection, epoch)
+    return epoch, sum(count.answers for count in counts if count.model == model)
+
+
+def show(target: str | None) -> None:
+    """What is kept of each model, what can be told apart, and what is suspected."""
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+    print_line("\n".join(in_database(settings, lambda database: _shown(database, chosen))))
+
+
+async def _shown(database: Database, target: Target) -> list[str]:
+    async with database.begin() as connection:
+        state = await fingerprints.state(connection, target.name)
+        counts = await baseline_answers.counts(connection, state.epoch) if state else []
+        found = await coverage(connection, target)
+    if state is None:
+        return [f"{target.name}: no baseline; capture one with `monitor baseline capture`",
+                *sentences(found)]  # fmt: skip
+    epoch = state.epoch
+    note = f" ({epoch.note})" if epoch.note else ""
+    return [
+        f"{target.name}: epoch {epoch.number} since {epoch.began_at:%Y-%m-%d %H:%M} UTC, "
+        f"{epoch.model}, confirmed by {epoch.verified_by}{note}",
+        *_answers(counts),
+        *_state(state, found.profile is not None),
+        *sentences(found),
+    ]
+
+
+def _answers(counts: Sequence[AnswerCount]) -> Iterator[str]:
+    """Captured answers by model, then those held until a person says whose they are."""
+    yield "captured answers:"
+    for count in counts:
+        if count.model is not None:
+            yield f"  {count.query}: {count.answers} answers of {count.model}"
+    held = [count for count in counts if count.model is None]
+    if held:
+        whole = sum(count.answers for count in held)
+        yield (f"held answers, model not identified ({whole} of {ENOUGH_ANSWERS} that "
+               "`accept` needs):")  # fmt: skip
+        yield from (f"  {count.query}: {count.answers} answers" for count in held)
+
+
+def _state(state: BaselineState, judged: bool) -> Iterator[str]:
+    """What the answers since the capture say."""
+    track = state.track
+    if not judged or track is None or not track.judged:
+        yield "state: no answer was compared with this baseline yet"
+        return
+    lead = track.leading
+    settled = track.standing
+    since = f" since {track.since:%Y-%m-%d %H:%M} UTC" if track.since else ""
+    if settled is not None and settled[1] is not None:
+        yield f"state: FALLBACK{since}: the answers match {settled[1]}"
+    elif settled is not None:
+        yield (f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
+               "model answers is not known")  # fmt: skip
+    elif track.doubtful:
+        what = f"the answers match {state.epoch.model} less well than before"
+        if lead and lead.nats > DOUBT_LOG_ODDS:
+            what = f"{lead.model} may be answering ({lead.lacks})"
+        yield f"state: SUSPECTED{since}: {what}. The next answers will decide"
+    else:
+        yield f"state: OK: the answers match {state.epoch.model}"
+    yield f"{track.judged} answers compared"
+
+
+def chosen_target(settings: Settings, name: str | None) -> Target:
+    known = sorted(settings.targets)
+    if name is None and len(known) > 1:
+        stop(f"which target? known: {', '.join(known)}", BAD_INPUT)
+    if (name or known[0]) not in settings.targets:
+        stop(f'unknown target "{name}"; known: {", ".join(known)}', BAD_INPUT)
+    return settings.targets[name or known[0]]
+
+
+def _declared(target: Target, model: str) -> str:
+    """The name as the configuration spells it, so that one model has one name."""
+    declared = (*target.expected_models, *target.fallback_models)
+    return next((name for name in declared if identity.same(name, model)), model)
+
+
+def _within_budget(settings: Settings, target: Target, count: int) -> None:
+    book = pricing.book(settings.file.prices, same=identity.same)
+    forecast = pricing.projected(target, book=book, at=datetime.now(UTC))
+    priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
+    worst = max((item.query.usd for item in priced), default=Decimal(0)) * count
+    if worst > settings.file.probes.daily_budget_usd:
+        stop(f"{count} probes could cost {usd_text(worst)}, more than the daily probe budget of "
+             f"${settings.file.probes.daily_budget_usd} (probes.daily_budget_usd); repeat with "
+             "--over-budget to run them", BAD_INPUT)  # fmt: skip
+
+
+def in_database(
+    settings: Settings, work: Callable[[Database], Coroutine[Any, Any, Result]]
+) -> Result:
+    with database_url(settings) as url:
+        if settings.environment.database_url is None:
+            schema.migrate(url)
+
+        async def run() -> Result:
+            async with AsyncExitStack() as edges:
+                database = Database(url)
+                edges.push_async_callback(database.close)
+                if not schema.fits(await schema.revision(database)):
+                    stop("the schema is too old: run `monitor migrate` first")
+                return await work(database)
+
+        try:
+            return asyncio.run(run())
+        except DatabaseUnavailable as unavailable:
+            stop(out_of_reach(settings, url, unavailable), FAILED)
+        except SchemaUnknown as unknown:
+            stop(str(unknown), BAD_INPUT)
+
+
+def print_line(text: str) -> None:
+    print(text)  # noqa: T201

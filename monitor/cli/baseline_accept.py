@@ -1,0 +1,176 @@
+"""`monitor baseline accept` and `revert`: a person's decision on what the baseline is.
+
+Accepting the answers of a fallback would blind the monitor to it, so `accept` shows what it
+would take, asks, and refuses where something says that another model answers.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.cli.baseline import chosen_target, in_database, print_line
+from monitor.cli.detection import suspicions
+from monitor.cli.startup import BAD_INPUT, configuration, stop
+from monitor.domain import Target
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS
+from monitor.identity.fingerprint.resemblance import resembling
+from monitor.redaction import plain, redact
+from monitor.storage import Connection, Database, baseline_answers, fingerprints
+from monitor.storage.fingerprints import BaselineEpoch
+from monitor.worker.fingerprinting import profiled
+
+EXCERPTS, EXCERPT = 3, 200  # answers shown, and characters of each
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineCandidate:
+    """What would become the baseline. `objections`: one sentence each, empty: none."""
+
+    epoch: BaselineEpoch
+    answers: Sequence[AnswerText]
+    objections: Sequence[str]
+
+
+def accept(target: str | None, *, note: str, yes: bool) -> None:
+    """Make the answers held since a change the baseline of a new epoch; the old one is kept.
+
+    Exit status 2 and nothing done: an objection, or nobody to ask, without `yes`.
+    """
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+
+    async def read(database: Database) -> BaselineCandidate:
+        async with database.begin() as connection:
+            return await _candidate(connection, chosen)
+
+    async def adopt(database: Database) -> tuple[BaselineEpoch, int]:
+        async with database.begin() as connection:
+            await fingerprints.all_epochs(connection, chosen.name, lock=True)
+            now = await _candidate(connection, chosen)
+            if now.epoch != shown.epoch or (now.objections and not yes):
+                stop("nothing was accepted: the baseline or an incident changed meanwhile. Run "
+                     "the command again")  # fmt: skip
+            new = await fingerprints.begin(
+                connection, chosen.name, now.epoch.model, verified_by="operator", note=note
+            )
+            adopted = await baseline_answers.adopt(connection, now.epoch, new)
+            if adopted < ENOUGH_ANSWERS:  # the worker released held answers in this instant
+                stop("nothing was accepted: the change is over, no answers are held any more")
+            await fingerprints.restart(connection, new)
+            return new, adopted
+
+    shown = in_database(settings, read)
+    print_line(
+        f"{chosen.name}: {len(shown.answers)} answers held since the change would become the "
+        f"baseline of {shown.epoch.model}. {EXCERPTS} of them:"
+    )
+    for answer in _various(shown.answers):
+        print_line(f"  {answer.query}: {plain(redact(answer.text, settings.secrets), EXCERPT)}")
+    if not yes:
+        _permitted(shown)
+    epoch, adopted = in_database(settings, adopt)
+    print_line(f"epoch {epoch.number} of {chosen.name}: {adopted} answers are the baseline of "
+        f"{epoch.model}. To undo this: `monitor baseline revert {chosen.name}`")  # fmt: skip
+
+
+async def _candidate(connection: Connection, target: Target) -> BaselineCandidate:
+    found = await fingerprints.epochs(connection, target.name)
+    if not found:
+        stop(f'target "{target.name}" has no baseline: `monitor baseline capture` first')
+    epoch = found[0]
+    held = await baseline_answers.held(connection, epoch)
+    if len(held) < ENOUGH_ANSWERS:
+        stop(f"{len(held)} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
+             "probes")  # fmt: skip
+    objections = await suspicions(connection, target)
+    known = await baseline_answers.answers(connection, epoch, target.queries)
+    profile, _ = profiled(epoch, known)
+    if profile is not None:
+        objections += [
+            f"{count} of the {len(held)} held answers match the captured answers of {model}"
+            for model, count in resembling(profile, held).items()
+        ]
+    return BaselineCandidate(epoch, held, objections)
+
+
+def _permitted(shown: BaselineCandidate) -> None:
+    """Return if a person agrees; ends the command if not."""
+    if shown.objections:
+        listed = "".join(f"\n  - {sentence}" for sentence in shown.objections)
+        stop(f"nothing was accepted:{listed}\nThe monitor would take that model for "
+             f"{shown.epoch.model} from now on. If the service was changed on purpose, repeat "
+             "with --yes", BAD_INPUT)  # fmt: skip
+    if not sys.stdin.isatty():
+        stop("nothing was accepted: there is no terminal to ask on. Read the answers above, then "
+             "repeat with --yes", BAD_INPUT)  # fmt: skip
+    try:
+        answer = input(f"Were these answers given by {shown.epoch.model}? [y/N] ")
+    except EOFError:
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
+        stop("nothing was accepted")
+
+
+def _various(answers: Sequence[AnswerText]) -> Sequence[AnswerText]:
+    """A few of the answers, the latest ones, to different queries where there are several."""
+    latest_first = list(reversed(answers))
+    first_of = list({answer.query: answer for answer in answers}.values())
+    others = [answer for answer in latest_first if answer not in first_of]
+    return [*first_of, *others][:EXCERPTS]
+
+
+def revert(target: str | None, *, to: int | None) -> None:
+    """Put the epoch before the one in force, or epoch `to`, in force again.
+
+    Nothing captured is deleted. Without `to` a second call changes nothing.
+    """
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+
+    async def turn(database: Database) -> str:
+        async with database.begin() as connection:
+            known = await fingerprints.all_epochs(connection, chosen.name, lock=True)
+            in_force = next((epoch for epoch in known if epoch.reverted_at is None), None)
+            if in_force is None:
+                stop(f'target "{chosen.name}" has no baseline: `monitor baseline capture` first')
+            wanted = _wanted(known, in_force, to, chosen.name)
+            if wanted is None or wanted.number == in_force.number:
+                return _nothing_to_do(known, in_force, chosen.name)
+            await fingerprints.put_in_force(connection, wanted)
+            await fingerprints.restart(connection, wanted)
+            return (f"epoch {wanted.number} of {chosen.name} is in force again "
+                    f"({wanted.model}, captured {wanted.began_at:%Y-%m-%d %H:%M} UTC) instead of "
+                    f"epoch {in_force.number}. Answers are judged from the start again. To undo "
+                    f"this: `monitor baseline revert {chosen.name} --to {in_force.number}`"
+                    )  # fmt: skip
+
+    print_line(in_database(settings, turn))
+
+
+def _wanted(
+    known: Sequence[BaselineEpoch], in_force: BaselineEpoch, to: int | None, target: str
+) -> BaselineEpoch | None:
+    """The epoch to put in force; None where the latest one is reverted already."""
+    if to is not None:
+        found = next((epoch for epoch in known if epoch.number == to), None)
+        if found is None:
+            numbers = ", ".join(str(epoch.number) for epoch in reversed(known))
+            stop(f'target "{target}" has no epoch {to}; known: {numbers}', BAD_INPUT)
+        return found
+    if known[0].reverted_at is not None:
+        return None
+    earlier = [epoch for epoch in known if epoch.reverted_at is None and epoch != in_force]
+    if not earlier:
+        stop(f"epoch {in_force.number} is the first baseline of {target}: there is no earlier one "
+             "to go back to", BAD_INPUT)  # fmt: skip
+    return earlier[0]
+
+
+def _nothing_to_do(known: Sequence[BaselineEpoch], in_force: BaselineEpoch, target: str) -> str:
+    reported = f"epoch {in_force.number} of {target} is in force already: nothing to do"
+    if (latest := known[0]).reverted_at is not None:
+        reported += (f". Epoch {latest.number} was reverted at {latest.reverted_at:%Y-%m-%d %H:%M} "
+                 f"UTC; `monitor baseline revert {target} --to {latest.number}` puts it in force"
+                 )  # fmt: skip
+    return reported

@@ -1,0 +1,336 @@
+"""`monitor check`: everything that can be known before the first paid probe.
+
+Configuration, database, schema, targets, prices, Slack and provider accounts, each with one
+line; what probing will cost on every model that may answer. Exit 1 with every fault listed.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from monitor import identity, pricing
+from monitor.addresses import shown
+from monitor.cli import check_coverage, prompt_sizes, providers, surroundings
+from monitor.cli.check_line import CheckLine
+from monitor.cli.detection import coverage, nothing_stored
+from monitor.cli.run import notifier_from_environment
+from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
+from monitor.config import Settings
+from monitor.dialects import dialect_of
+from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
+from monitor.embedded_postgres import EmbeddedPostgresError
+from monitor.identity.fingerprint.coverage import DetectionCoverage
+from monitor.pricing import Price, PriceBook, SpendForecast, UsdAmount
+from monitor.probing.fetch import fetch
+from monitor.redaction import plain, redact
+from monitor.storage import (
+    REVISION,
+    Database,
+    DatabaseUnavailable,
+    SchemaUnknown,
+    observations,
+    outbox,
+    roles,
+    schema,
+)
+from monitor.storage.prompt_tokens import sizes
+from monitor.tokenizers import BadTokenizer, counter
+
+MOST_CHARS = 300  # of an address: it may hold the whole text of a query
+
+
+def check() -> None:
+    """Print a line for each thing looked at, then the projected spend; exit 1 on any fault."""
+    settings = configuration()
+    lines = [CheckLine("configuration", True, f"{settings.environment.monitor_config}, "
+                  f"{len(settings.targets)} target(s), hash {settings.config_hash}")]  # fmt: skip
+    with ExitStack() as edges:
+        lines += _database(settings, edges)
+        lines += asyncio.run(_outside(settings))
+    book = pricing.book(settings.file.prices, same=identity.same)
+    used = _used(settings, book)
+    lines += _prices(used)
+    lines += asyncio.run(_listed(used, settings))
+    lines += check_coverage.warnings(settings, used)
+    lines += surroundings.lines(settings, os.environ)
+    lines += _tokenizers(settings, used)
+    lines += _budget(settings, book)
+    for line in lines:
+        print(line)  # noqa: T201
+    for target in settings.targets.values():
+        for sentence in _projection(target, book, settings.file.probes.daily_budget_usd):
+            print(sentence)  # noqa: T201
+    faults = sum(line.good is False for line in lines)
+    if faults:
+        raise SystemExit(FAILED)
+
+
+def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
+    try:
+        url, psql = edges.enter_context(database_and_psql(settings))
+    except EmbeddedPostgresError as fault:
+        yield CheckLine("database", False, str(fault))
+        return
+    try:
+        found = asyncio.run(_revision(url))
+        fits = schema.fits(found)
+    except DatabaseUnavailable as unavailable:
+        yield CheckLine("database", False, unreachable(settings, url, unavailable))
+    except SchemaUnknown as unknown:
+        yield CheckLine("schema", False, str(unknown))
+    else:
+        yield CheckLine(
+            "database",
+            True,
+            named(settings, url)
+            + (f"; look inside, while a worker or another command runs: {psql}" if psql else ""),
+        )
+        yield _kept(settings, psql)
+        embedded = settings.environment.database_url is None
+        if fits:
+            yield CheckLine("schema", True, f"revision {found}")
+            yield from asyncio.run(_reader(settings, url))
+            yield from asyncio.run(_detection(settings, url))
+        elif embedded:
+            yield CheckLine(
+                "schema", True, f"revision {found or 'none'}; `monitor run` migrates it"
+            )
+            for target in settings.targets.values():
+                yield from _covered(nothing_stored(target))
+                yield from prompt_sizes.lines(target, {})
+        else:
+            yield CheckLine("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
+                       "run `monitor migrate`")  # fmt: skip
+
+
+def _kept(settings: Settings, psql: str | None) -> CheckLine:
+    """How long what is stored is kept, and what no probe can bring back."""
+    storage = settings.file.storage
+    dump = re.sub(r"psql(?=['\s]|$)", "pg_dump", psql, count=1) if psql else "pg_dump"
+    return CheckLine("retention", True, f"raw rows {_days(storage.keep_raw)}, excerpts of answers "
+                f"{_days(storage.keep_excerpts)}; roll-ups, incidents and captured baselines for "
+                "ever. A captured baseline cannot be captured again: back the database up with "
+                f"`{dump}`")  # fmt: skip
+
+
+def _days(span: timedelta) -> str:
+    whole = span / timedelta(days=1)
+    return f"{whole:.0f} days" if whole == int(whole) and whole != 1 else lasting(span)
+
+
+async def _revision(url: str) -> str | None:
+    database = Database(url)
+    try:
+        return await schema.revision(database)
+    finally:
+        await database.close()
+
+
+async def _reader(settings: Settings, url: str) -> list[CheckLine]:
+    """Whether monitor_reader can do no more than read: `migrate` cannot take everything away."""
+    database = Database(url)
+    try:
+        async with database.begin() as connection:
+            found = await roles.excess(connection)
+    except DatabaseUnavailable as unavailable:
+        return [CheckLine("database", False, unreachable(settings, url, unavailable))]
+    finally:
+        await database.close()
+    return [CheckLine("role monitor_reader", None, f"{may}: run {remedy}") for may, remedy in found]
+
+
+async def _detection(settings: Settings, url: str) -> list[CheckLine]:
+    """What cannot be detected of each target's model yet, and how large its prompts are."""
+    database = Database(url)
+    lines = []
+    try:
+        for target in settings.targets.values():
+            async with database.begin() as connection:
+                found = await coverage(connection, target)
+                prompts = await sizes(connection, target.name)
+                sources = await observations.claim_sources(connection, target.name)
+            lines += [*_covered(found), *prompt_sizes.lines(target, prompts)]
+            lines += check_coverage.untrusted(target, sources)
+        channel = notifier_from_environment(settings.environment).channel
+        async with database.begin() as connection:
+            waiting = await outbox.backlog(connection, channel)
+        lines.append(check_coverage.delivery(channel, waiting, now=datetime.now(UTC)))
+    except DatabaseUnavailable as unavailable:
+        lines.append(CheckLine("database", False, unreachable(settings, url, unavailable)))
+    finally:
+        await database.close()
+    return lines
+
+
+def _covered(found: DetectionCoverage) -> list[CheckLine]:
+    what = f"detection of {found.target.name}"
+    gaps = [CheckLine(what, None, gap) for gap in found.gaps()]
+    return gaps or [CheckLine(what, True, "; ".join(found.detected()))]
+
+
+async def _outside(settings: Settings) -> list[CheckLine]:
+    lines = [await _target(target) for target in settings.targets.values()]
+    lines += [_request(target, settings) for target in settings.targets.values()]
+    lines += [await check_coverage.page(settings, name) for name in settings.health]
+    lines += [line async for line in _slack(settings)]
+    lines += [line async for line in providers.accounts(settings.environment)]
+    return lines
+
+
+async def _target(target: Target) -> CheckLine:
+    """Whether anything answers at the address. Asks no model, so it costs nothing."""
+    reply = await fetch(target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(),
+                        target=target)  # fmt: skip
+    what, address = f"target {target.name}", shown(target.url)
+    if reply.status is None:
+        return CheckLine(what, False, f"url = {address}: {reply.error}. "
+                    f"{_remedy(target, reply.error or '')}")  # fmt: skip
+    return CheckLine(what, True, f"{address} answers (HTTP {reply.status})")
+
+
+def _remedy(target: Target, error_reason: str) -> str:
+    """What to correct where a target cannot be reached."""
+    key = f"targets.{target.name}"
+    if target.ca_file is not None and error_reason.startswith("CA file"):
+        return f"Correct {key}.ca_file"
+    if target.proxy is not None:
+        return f"Correct {key}.proxy or {key}.url, or start the proxy and the service"
+    return "Correct the address, or start the service"
+
+
+def _request(target: Target, settings: Settings) -> CheckLine:
+    """What probes request. The dialect builds it from `url`, and a wrong guess can be seen here."""
+    request = dialect_of(target).build_request(target.queries[0], target)
+    address = plain(redact(shown(request.url), settings.secrets), MOST_CHARS)
+    return CheckLine(f"request of {target.name}", True, f"{request.method} {address}")
+
+
+async def _slack(settings: Settings) -> AsyncIterator[CheckLine]:
+    environment = settings.environment
+    if environment.slack_bot_token is None and environment.slack_webhook_url is None:
+        alone = "SLACK_CHANNEL alone sends nothing; " if environment.slack_channel else ""
+        yield CheckLine(
+            "slack",
+            None,
+            f"{alone}neither SLACK_WEBHOOK_URL nor SLACK_BOT_TOKEN is set: "
+            "messages go to the console",
+        )
+        return
+    found = await notifier_from_environment(environment).check()
+    yield CheckLine("slack", found.usable if found.usable is not None else True, found.says)
+
+
+def _used(settings: Settings, book: PriceBook) -> Mapping[str, Price | Unpriced]:
+    """The price of each model that may answer, by the name it is declared under."""
+    now = datetime.now(UTC)
+    targets = settings.targets.values()
+    models = [m for target in targets for m in (*target.expected_models, *target.fallback_models)]
+    return {model: book.price(model, at=now) for model in models}
+
+
+def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[CheckLine]:
+    for model, price in used.items():
+        if isinstance(price, Unpriced):
+            yield CheckLine(f"price of {model}", None, price.reason)
+        else:
+            rates = price.rates
+            yield CheckLine(
+                f"price of {model}",
+                True,
+                f"${rates.input}/${rates.output} per million tokens in/out ({price.source})",
+            )
+    for price in pricing.stale(_known(used), on=datetime.now(UTC).date()):
+        yield CheckLine(
+            f"price of {price.model}",
+            None,
+            f"read on {price.checked}, more than 60 days ago: look again and date it",
+        )
+
+
+def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
+    """Each price once, whatever names lead to it."""
+    return list(dict.fromkeys(p for p in used.values() if isinstance(p, Price)))
+
+
+async def _listed(used: Mapping[str, Price | Unpriced], settings: Settings) -> list[CheckLine]:
+    return [line async for line in providers.prices(_known(used), settings.environment)]
+
+
+def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
+    """Whether each tokenizer can be read, and is any target's model's."""
+    for model, section in settings.file.tokenizers.items():
+        what = f"tokenizer of {model}"
+        if not any(identity.same(model, declared) for declared in used):
+            yield CheckLine(what, False, "no target declares this model: correct its name")
+            continue
+        try:
+            counter(section.file, pattern=section.pattern)
+        except BadTokenizer as reason:
+            yield CheckLine(what, False, str(reason))
+        else:
+            yield CheckLine(what, True, section.file)
+
+
+def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
+    """Whether the probes' daily budget lasts a day on which all is well."""
+    now, whole, rounds = datetime.now(UTC), Decimal(0), Decimal(0)
+    for target in settings.targets.values():
+        found = pricing.projected(target, book=book, at=now)
+        models = (found[model] for model in target.expected_models)
+        rounds += len(target.queries) * Decimal(86_400) / Decimal(target.every.total_seconds())
+        whole += max(
+            (f.probes.usd for f in models if isinstance(f, SpendForecast)), default=Decimal(0)
+        )
+    most = settings.file.probes.max_per_day
+    if rounds > most:
+        yield CheckLine("probe budget", None, f"probes.max_per_day = {most} lasts "
+                   f"{24 * most / rounds:.0f} hours a day ({rounds:.0f} probes are due): raise it, "
+                   "or probe less often")  # fmt: skip
+    budget = settings.file.probes.daily_budget_usd
+    if whole > budget:
+        hours = 24 * budget / whole
+        yield CheckLine(
+            "probe budget",
+            None,
+            f"${budget} a day lasts {hours:.0f} hours on the expected "
+            f"models alone ({usd_text(whole)}/day): raise probes.daily_budget_usd, probe "
+            "less often, or set stop_after_chars of the queries",
+        )
+
+
+def _projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
+    """What probing and traffic will cost, on the expected model and on each fallback."""
+    yield f"projected spend of {target.name} (a month is 30 days):"
+    for model, forecast in pricing.projected(target, book=book, at=datetime.now(UTC)).items():
+        role = "expected" if model in target.expected_models else "fallback"
+        if isinstance(forecast, Unpriced):
+            yield f"  {role} {model}: {forecast.reason}"
+            continue
+        held = f"; the probe budget stops probes at ${budget}/day"
+        yield f"  {role} {model}: {_spend(forecast)}{held * (forecast.probes.usd > budget)}"
+    yield from _unknown(target, book)
+
+
+def _unknown(target: Target, book: PriceBook) -> Iterator[str]:
+    """What an answer of unknown model is taken to cost."""
+    found = pricing.projected(target, book=book, at=datetime.now(UTC)).values()
+    priced = [item.query.usd for item in found if isinstance(item, SpendForecast)]
+    if priced:
+        cost = amount_text(min(priced), max(priced))
+        yield f"  model unknown: {cost} an answer"
+
+
+def _spend(forecast: SpendForecast) -> str:
+    probes, traffic = _usd(forecast.probes), _usd(forecast.traffic)
+    return (
+        f"probes {probes}/day + traffic {traffic}/day = {_usd(forecast.per_day)}/day, "
+        f"{_usd(forecast.per_month)}/month"
+    )
+
+
+def _usd(amount: UsdAmount) -> str:
+    return f"{'at least ' if amount.at_least else ''}{usd_text(amount.usd)}"

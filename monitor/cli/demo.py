@@ -1,0 +1,52 @@
+"""`monitor demo`: the whole incident, played with the real worker on a database of its own."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from monitor.cli.startup import BAD_INPUT, stop
+from monitor.config import load
+from monitor.demo.story import play
+from monitor.embedded_postgres import EmbeddedPostgresError, running
+from monitor.storage.read_only import read_only_rows
+
+
+def demo(*, html: Path | None, keep: bool) -> None:
+    """Play the story; exit 0 when it was told to the end."""
+    from rich.console import Console
+
+    if html is not None:
+        _writable(html)
+    show = Console(highlight=False)
+    with ExitStack() as edges:
+        home = Path(edges.enter_context(tempfile.TemporaryDirectory(prefix="rag-monitor-")))
+        home.chmod(0o711)  # a server that had to change its user must reach its data inside
+        try:
+            server = edges.enter_context(running(home))
+        except EmbeddedPostgresError as fault:
+            stop(str(fault))
+
+        def query(statement: str) -> Sequence[tuple[Any, ...]]:
+            return read_only_rows(server.url, statement)
+
+        status = play(home, keep=keep, show=show, query=query, psql=server.psql)
+        if status == 0 and html is not None:
+            from monitor.cli.report import written
+
+            written(server.url, html, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
+            show.print(f"Report written to {html}", markup=False)
+    raise SystemExit(status)
+
+
+def _writable(path: Path) -> None:
+    """End the command now, not after a minute, where the page cannot be written."""
+    fresh = not path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if fresh:
+            path.unlink()
+    except OSError as error:
+        stop(f"--html {path}: {error.strerror}; name a file that can be written", BAD_INPUT)

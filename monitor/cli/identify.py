@@ -1,0 +1,176 @@
+"""`monitor identify`: a text or recorded transcripts in, who answered with the evidence out.
+
+Input is plain text (one answer), or JSON Lines: transcripts as `monitor probe --record` writes
+them, or objects with `text` and, where it is known, `query`. Looks are compared with the
+target's baseline where the query is known, from the line or by `--query`; answers are then
+followed in order.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from monitor import identity
+from monitor.cli.baseline import chosen_target, in_database
+from monitor.cli.startup import BAD_INPUT, configuration, stop
+from monitor.config import Settings
+from monitor.cpu_limit import CpuLimitExceeded, limited
+from monitor.dialects import dialect_of, read
+from monitor.domain import (
+    Identity,
+    IdentityJudgement,
+    Query,
+    Reply,
+    Target,
+    TextDelta,
+    confidence_text,
+)
+from monitor.identity.combination import combined
+from monitor.identity.fingerprint.match import StyleMatch, follow_answer
+from monitor.identity.fingerprint.profile import StyleProfile
+from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.redaction import plain
+from monitor.storage import Database, baseline_answers, fingerprints
+from monitor.transcripts import recorded
+from monitor.worker.fingerprinting import answer_of, profiled
+from monitor.worker.interpretation import EXCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerToIdentify:
+    """One answer and what it answers, as far as anybody says."""
+
+    reply: Reply
+    query: Query | None
+
+
+def identify(source: Path | None, *, target: str | None, query: str | None, as_lines: bool) -> None:
+    """Print one judgement for each answer in a file, or on standard input."""
+    settings = configuration()
+    chosen = chosen_target(settings, target)
+    try:
+        text = source.read_text(encoding="utf-8") if source else sys.stdin.read()
+        received = list(_parsed_answers(text, chosen, _query(chosen, query)))
+    except (OSError, ValueError) as fault:
+        stop(f"{source or 'standard input'}: {fault}", BAD_INPUT)
+    if not received:
+        stop("there is no answer in it", BAD_INPUT)
+    known = any(item.query for item in received)
+    if not known and len(chosen.queries) > 1:
+        known_ids = ", ".join(item.id for item in chosen.queries)
+        print("nobody says which canned query was answered: looks cannot be compared; "  # noqa: T201
+              f"say --query with one of {known_ids}", file=sys.stderr)  # fmt: skip
+    for who in _judged(settings, chosen, received, _profile(settings, chosen) if known else None):
+        print(json.dumps(asdict(who)) if as_lines else _shown(who))  # noqa: T201
+
+
+def _query(target: Target, name: str | None) -> Query | None:
+    """The canned query of that id. Raises ValueError naming those there are."""
+    if name is None:
+        return None
+    for query in target.queries:
+        if query.id == name:
+            return query
+    known = ", ".join(query.id for query in target.queries)
+    raise ValueError(f'target "{target.name}" has no query "{name}"; known: {known}')
+
+
+def _parsed_answers(text: str, target: Target, query: Query | None) -> Iterator[AnswerToIdentify]:
+    lines = [line for line in text.splitlines() if line.strip()]
+    first = _object(lines[0]) if lines else None
+    if first is None:
+        if text.strip():
+            yield AnswerToIdentify(
+                Reply(pieces=(TextDelta(0, text=text.strip()),), ended=True), query
+            )
+    elif "text" in first:
+        for number, line in enumerate(lines, 1):
+            match _object(line):
+                case {"text": str(message), **rest}:
+                    named = rest.get("query")
+                case _:
+                    raise ValueError(f'line {number} has no "text"')
+            own = _query(target, named) if isinstance(named, str) else query
+            yield AnswerToIdentify(Reply(pieces=(TextDelta(0, text=message),), ended=True), own)
+    else:
+        dialect = dialect_of(target)
+        for transcript in recorded(lines):
+            own = query or _query(target, transcript.query)
+            yield AnswerToIdentify(read(dialect, transcript), own)
+
+
+def _object(line: str) -> dict[str, object] | None:
+    try:
+        reported = json.loads(line)
+    except ValueError:
+        return None
+    return reported if isinstance(reported, dict) else None
+
+
+def _profile(settings: Settings, target: Target) -> StyleProfile | None:
+    async def load(database: Database) -> StyleProfile | None:
+        async with database.begin() as connection:
+            state = await fingerprints.state(connection, target.name)
+            if state is None:
+                return None
+            answers = await baseline_answers.answers(connection, state.epoch, target.queries)
+        return profiled(state.epoch, answers)[0]
+
+    return in_database(settings, load)
+
+
+def _judged(
+    settings: Settings,
+    target: Target,
+    received: Sequence[AnswerToIdentify],
+    profile: StyleProfile | None,
+) -> Iterator[IdentityJudgement]:
+    identity.prepare()
+    track = TrackerState(epoch=profile.epoch if profile else 0)
+    for item in received:
+        try:
+            style_match: StyleMatch | None = None
+            if profile and item.query:
+                answer = answer_of(item.query, item.reply, settings.secrets)
+                track, style_match = limited(
+                    follow_answer, track, profile, answer, at=datetime.now(UTC)
+                )
+            yield combined(limited(_disclosed, target, item), style_match)
+        except CpuLimitExceeded:
+            yield IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), EXCEEDED)
+
+
+def _disclosed(target: Target, item: AnswerToIdentify) -> IdentityJudgement:
+    return identity.judge(
+        item.reply.claims,
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=item.reply.final_pieces,
+        requested=bool(item.query and item.query.identity),
+        persona=target.persona,
+    )
+
+
+def _weight(log_odds: float) -> str:
+    """What one item says alone, at even odds."""
+    if not log_odds:
+        return "no weight"
+    side = "another model" if log_odds > 0 else "the expected model"
+    return f"{confidence_text(abs(log_odds))} for {side}"
+
+
+def _shown(who: IdentityJudgement) -> str:
+    model = who.model or "model not identified"
+    lines = [
+        f"{who.identity}: {model}, confidence {who.confidence:.2f}",
+        f"  {plain(who.reason)}",
+    ]
+    lines += [
+        f"  {item.kind} {plain(item.claim, 80)} {_weight(item.nats)}: {plain(item.detail)}"
+        for item in who.evidence
+    ]
+    return "\n".join(lines)

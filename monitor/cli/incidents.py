@@ -1,0 +1,182 @@
+"""`monitor incidents`: what is open, what happened; silence with a reason and an end."""
+
+import asyncio
+import getpass
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.config import CHANNELS, PROVIDERS, Settings
+from monitor.domain import ALL, Incident, amount_text, lasting
+from monitor.rules import RULES
+from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, mutes
+from monitor.storage.mutes import MuteInForce
+
+T = TypeVar("T")
+
+
+def listed(*, since: timedelta, only_open: bool) -> None:
+    """Print incidents, newest first, and the mutes in force."""
+    settings = configuration()
+
+    async def both(connection: Connection) -> tuple[Sequence[Incident], Sequence[MuteInForce]]:
+        return (
+            await incident_rows.history(connection, since=since),
+            await mutes.in_force(connection),
+        )
+
+    found, silenced = _query_database(settings, both)
+    shown = [incident for incident in found if incident.open or not only_open]
+    for line in _lines(shown, silenced):
+        print(line)  # noqa: T201
+
+
+def show(number: int) -> None:
+    """Print everything known of one incident."""
+    settings = configuration()
+
+    async def one(
+        connection: Connection,
+    ) -> tuple[Incident | None, incident_rows.IncidentCost | None]:
+        return (
+            await incident_rows.numbered(connection, number),
+            await incident_rows.cost(connection, number),
+        )
+
+    incident, cost = _query_database(settings, one)
+    if incident is None:
+        stop(f"there is no incident #{number}; `monitor incidents list` shows what there is",
+             BAD_INPUT)  # fmt: skip
+    for line in _whole(incident, cost):
+        print(line)  # noqa: T201
+
+
+def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
+    """Silence a rule, a target, or both, for a reason and a time."""
+    settings = configuration()
+    reason = reason.strip()
+    if not reason:
+        stop("--reason is empty: say why, everybody who looks at the incident reads it", BAD_INPUT)
+    rule, target = _known(settings, rule, target)
+    until = datetime.now(UTC) + span
+
+    async def add(connection: Connection) -> int:
+        return await mutes.add(
+            connection, rule=rule, target=target, reason=reason, muted_by=_person(), until=until
+        )
+
+    _query_database(settings, add)
+    print(f"muted {rule} · {target} until {until:%Y-%m-%d %H:%M} UTC: {reason}")  # noqa: T201
+
+
+def unmute(*, rule: str, target: str) -> None:
+    """End the mutes of exactly that rule and target."""
+    settings = configuration()
+    rule, target = rule.strip().lower(), target.strip().lower()  # may be a removed target's
+
+    async def end(connection: Connection) -> int:
+        return await mutes.end(connection, rule=rule, target=target)
+
+    count = _query_database(settings, end)
+    if not count:
+        stop(f"{rule} · {target} is not muted; `monitor incidents` lists what is", BAD_INPUT)
+    print(f"unmuted {rule} · {target}")  # noqa: T201
+
+
+def _query_database(settings: Settings, question: Callable[[Connection], Awaitable[T]]) -> T:
+    async def ask(url: str) -> T:
+        database = Database(url)
+        try:
+            async with database.begin() as connection:
+                return await question(connection)
+        finally:
+            await database.close()
+
+    with database_url(settings) as url:
+        try:
+            return asyncio.run(ask(url))
+        except DatabaseUnavailable as unavailable:
+            stop(unreachable(settings, url, unavailable))
+
+
+def _known(settings: Settings, rule: str, target: str) -> tuple[str, str]:
+    """Both names as they are stored; ends the command where one of them means nothing."""
+    rule, target = rule.strip().lower(), target.strip().lower()
+    if rule not in (ALL, *RULES):
+        stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
+    known = (ALL, *settings.targets, *PROVIDERS, *CHANNELS)
+    if target not in known:
+        stop(f'unknown target "{target}"; known: {", ".join(known)}', BAD_INPUT)
+    return rule, target
+
+
+def _person() -> str:
+    with suppress(OSError, KeyError):
+        return getpass.getuser()
+    return "somebody"
+
+
+def _lines(found: Sequence[Incident], silenced: Sequence[MuteInForce]) -> Iterator[str]:
+    if not found:
+        yield "no incident"
+    for incident in found:
+        part = f" (part of {incident.part_of[0]})" if incident.part_of else ""
+        if incident.announced_as not in (None, incident.number):
+            part += f" (announced as #{incident.announced_as})"
+        yield (
+            f"#{incident.number} {_state(incident)} {_subject(incident)}{part} "
+            f"{_times(incident)}: {incident.opening_because or incident.because}"
+            + (f" Now: {incident.recovering_reason}" if incident.recovering_reason else "")
+        )
+    for item in silenced:
+        yield (
+            f"muted {item.rule} · {item.target} until {item.until:%Y-%m-%d %H:%M} UTC "
+            f"by {item.muted_by}: {item.reason}"
+        )
+
+
+def _whole(incident: Incident, cost: incident_rows.IncidentCost | None = None) -> Iterator[str]:
+    yield from _lines([incident], [])
+    notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
+    for label, value in (
+        ("query", incident.query or None),
+        ("first seen", f"{incident.began_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("opened", f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("notified", notified),
+        ("latest", incident.current_reason),
+        ("value", incident.value),
+        ("peak", incident.peak),
+        ("limit", incident.limit),
+        ("ended by", incident.ended),
+        ("told", incident.told),
+        ("reminders", incident.reminders or None),
+        ("came back", incident.reopenings or None),
+    ):
+        if value is not None:
+            yield f"  {label}: {value}"
+    if cost is not None:
+        between = amount_text(cost.usd, cost.high_usd, at_least=cost.at_least)
+        yield f"  cost while open: {between}"
+    yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
+    if incident.rows:
+        yield "  observations: " + ", ".join(map(str, incident.rows))
+
+
+def _subject(incident: Incident) -> str:
+    """Rule and scope, and in mode "immediate" the canned query."""
+    query = f" · {incident.query}" if incident.query else ""
+    return f"{incident.rule} · {incident.scope}{query}"
+
+
+def _state(incident: Incident) -> str:
+    return "OPEN" if incident.open else "resolved"
+
+
+def _times(incident: Incident) -> str:
+    """From the first bad row, as in messages and reports."""
+    began = f"{incident.began_at:%Y-%m-%d %H:%M} UTC"
+    if incident.resolved_at is None:
+        return f"since {began}"
+    return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"

@@ -1,0 +1,258 @@
+"""`monitor probe`: ask now and print; a bounded load run when asked for more than one."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+from monitor import __version__, identity, pricing
+from monitor.cli.explain import explanation, hint
+from monitor.cli.output import ProgressCallback, as_json, progress, show
+from monitor.cli.run import run_async
+from monitor.cli.startup import (
+    BAD_INPUT,
+    configuration,
+    database_url,
+    private_file,
+    stop,
+    unreachable,
+)
+from monitor.config import Settings
+from monitor.dialects import dialect_of, read
+from monitor.domain import (
+    Dialect,
+    Observation,
+    Outcome,
+    Query,
+    Target,
+    Transcript,
+    Unpriced,
+    usd_text,
+)
+from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.observe import ProbeOccasion
+from monitor.storage import Database, DatabaseUnavailable, SchemaUnknown, observations, schema
+from monitor.transcripts import scrubbed
+from monitor.worker import interpretation
+
+BATCH = 200
+FEW = 20  # probes whose events are kept, to say why an answer has no text
+EXPLAINED = 5  # probes of a run that --explain prints
+INTERRUPTED = 130  # as a shell says it
+
+Keep = Callable[[Transcript], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeLoad:
+    """A bounded run: which queries, how many probes in all, how many at once."""
+
+    target: Target
+    queries: Sequence[Query]
+    count: int
+    concurrency: int
+
+    def turn(self, nth: int) -> Query:
+        return self.queries[nth % len(self.queries)]
+
+
+def probe(
+    target: str | None,
+    query: str | None,
+    count: int | None,
+    concurrency: int,
+    *,
+    as_lines: bool,
+    store: bool,
+    over_budget: bool,
+    record: Path | None,
+    explain: bool = False,
+) -> None:
+    """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
+
+    Interrupted, it prints, and stores, what came back until then. Exit 1 when none was answered.
+    """
+    settings = configuration()
+    load = _load(settings, target, query, count, concurrency)
+    if not over_budget:
+        _within_budget(settings, load)
+    identity.prepare()  # before anything is measured
+    with _recording(record, settings.secrets) as keep:
+        raw = record is not None or explain or load.count <= FEW
+        run = _Run(settings, load, keep, raw=raw, explain=explain)
+        try:
+            _probe_all(run, store=store)
+            status = 0
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+    if as_lines:
+        for observation in run.seen:
+            print(as_json(observation))  # noqa: T201
+    else:
+        show(run.seen)
+    if explain or not as_lines:
+        for line in run.remarks():
+            print(line, file=sys.stderr if as_lines else sys.stdout)
+    if status:
+        stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
+    if not any(observation.outcome is Outcome.ANSWERED for observation in run.seen):
+        stop(f"none of {len(run.seen)} probes was answered")
+
+
+def _load(
+    settings: Settings, target: str | None, query: str | None, count: int | None, concurrency: int
+) -> ProbeLoad:
+    known = sorted(settings.targets)
+    if target is None and len(known) > 1:
+        stop(f"which target? known: {', '.join(known)}", BAD_INPUT)
+    name = target or known[0]
+    if name not in settings.targets:
+        stop(f'unknown target "{name}"; known: {", ".join(known)}', BAD_INPUT)
+    chosen = settings.targets[name]
+    queries = [item for item in chosen.queries if query in (None, item.id)]
+    if not queries:
+        ids = ", ".join(item.id for item in chosen.queries)
+        stop(f'target "{name}" has no query "{query}"; known: {ids}', BAD_INPUT)
+    total = count if count is not None else len(queries)
+    return ProbeLoad(target=chosen, queries=queries, count=total, concurrency=concurrency)
+
+
+def _within_budget(settings: Settings, load: ProbeLoad) -> None:
+    """Refuse a run that could cost more than the probes' daily budget, naming the figure."""
+    book = pricing.book(settings.file.prices, same=identity.same)
+    forecast = pricing.projected(load.target, book=book, at=datetime.now(UTC))
+    priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
+    dearest = max((item.query.usd for item in priced), default=Decimal(0))
+    worst, budget = dearest * load.count, settings.file.probes.daily_budget_usd
+    if worst > budget:
+        stop(
+            f"{load.count} probes could cost {usd_text(worst)}, more than the daily probe "
+            f"budget of ${budget} (probes.daily_budget_usd); repeat with --over-budget to run them",
+            BAD_INPUT,
+        )
+
+
+@contextmanager
+def _recording(path: Path | None, secrets: Sequence[str]) -> Iterator[Keep]:
+    """Transcripts written as they come, to a file that is opened before anything is paid for."""
+    if path is None:
+        yield lambda transcript: None
+        return
+    with ExitStack() as edges:
+        try:
+            file = edges.enter_context(private_file(path))
+        except OSError as error:
+            stop(f"--record {path}: {error.strerror}; name a file that can be written", BAD_INPUT)
+        yield lambda transcript: file.write(scrubbed([transcript], secrets).encode())
+
+
+def _probe_all(run: "_Run", *, store: bool) -> None:
+    settings = run.settings
+    if not store:
+        _probe_and_store(run, url=None)
+        return
+    with database_url(settings) as url:
+        if settings.environment.database_url is None:
+            schema.migrate(url)
+        _probe_and_store(run, url=url)
+
+
+def _probe_and_store(run: "_Run", *, url: str | None) -> None:
+    async def main() -> None:
+        async with AsyncExitStack() as edges:
+            database = None
+            if url is not None:
+                database = Database(url)
+                edges.push_async_callback(database.close)
+                await _ready(database, run.settings, url)
+            wire = await edges.enter_async_context(ProbeClient(__version__))
+            try:
+                with progress(run.load.count) as done, gc_paused():
+                    await run.ask(wire, done)
+            finally:
+                if database is not None:
+                    await _stored(database, run.seen)
+
+    run_async(main())
+
+
+class _Run:
+    """Probes in flight, at most `concurrency` of them; results in the order they ended."""
+
+    def __init__(
+        self, settings: Settings, load: ProbeLoad, keep: Keep, *, raw: bool, explain: bool = False
+    ) -> None:
+        self.seen: list[Observation] = []
+        self._explain = explain
+        self._kept: list[Transcript] = []  # with their events, to be explained
+        self.settings, self.load = settings, load
+        self._keep = keep
+        self._raw = raw
+        self._book = pricing.book(settings.file.prices, same=identity.same)
+        self._turns = iter(range(load.count))
+
+    async def ask(self, wire: ProbeClient, done: ProgressCallback) -> None:
+        lanes = min(self.load.concurrency, self.load.count)
+        await asyncio.gather(*(self._lane(wire, done) for _ in range(lanes)))
+
+    async def _lane(self, wire: ProbeClient, done: ProgressCallback) -> None:
+        target = self.load.target
+        dialect = dialect_of(target)
+        for nth in self._turns:
+            query = self.load.turn(nth)
+            transcript = await exchange(
+                dialect.build_request(query, target), dialect=dialect, target=target, query=query,
+                probe=uuid4(), http=wire, raw=self._raw,
+            )  # fmt: skip
+            self.seen.append(self._observed(transcript, query, dialect))
+            self._keep(transcript)
+            if self._raw and len(self._kept) < FEW:
+                self._kept.append(transcript)
+            done()
+
+    def remarks(self) -> Iterator[str]:
+        """What each event was read as, if asked for; else why answers without text have none."""
+        dialect, secrets = dialect_of(self.load.target), self.settings.secrets
+        if self._explain:
+            for transcript in self._kept[:EXPLAINED]:
+                yield from explanation(transcript, dialect, secrets)
+            return
+        hints = ((t.query, hint(t, read(dialect, t), dialect, secrets)) for t in self._kept)
+        yield from dict.fromkeys(f"{query}: {reported}" for query, reported in hints if reported)
+
+    def _observed(self, transcript: Transcript, query: Query, dialect: Dialect) -> Observation:
+        environment = self.settings.environment
+        occasion = ProbeOccasion(
+            target=self.load.target,
+            query=query,
+            origin="manual",
+            slot=transcript.started_at,
+            region=environment.fly_region,
+            worker="by hand",
+            config_hash=self.settings.config_hash,
+            excerpt_chars=self.settings.file.storage.excerpt_chars,
+            secrets=self.settings.secrets,
+        )
+        return interpretation.observed(transcript, occasion, dialect=dialect, book=self._book)
+
+
+async def _ready(database: Database, settings: Settings, url: str) -> None:
+    try:
+        found = await schema.revision(database)
+        if not schema.fits(found):
+            stop(f"the database is at revision {found or 'none'}: run `monitor migrate` first")
+    except DatabaseUnavailable as unavailable:
+        stop(unreachable(settings, url, unavailable))
+    except SchemaUnknown as unknown:
+        stop(str(unknown))
+
+
+async def _stored(database: Database, seen: Sequence[Observation]) -> None:
+    for start in range(0, len(seen), BATCH):
+        async with database.begin() as connection:
+            await observations.add(connection, seen[start : start + BATCH])

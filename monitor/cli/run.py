@@ -1,0 +1,196 @@
+"""`monitor run`: the worker, from configuration to a clean end."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+from monitor import __version__, identity, logs, pricing
+from monitor.cli.startup import configuration, database_url, stop, unreachable
+from monitor.config import Environment, Settings
+from monitor.metrics import Metrics
+from monitor.name_lookup import looking_up_names
+from monitor.notifications import Notifier, notifier
+from monitor.probing import ProbeClient
+from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
+from monitor.storage.spool import Spool, SpoolFile
+from monitor.tokenizers import BadTokenizer, Counter, counter
+from monitor.worker.context import WorkerContext
+from monitor.worker.scheduler import Worker
+
+SCHEMA_WAIT_S = 120  # a release command may still be migrating
+SERVER_WAIT_S = 30  # a database that is failing over comes back in this time, or not at all
+
+
+def run() -> None:
+    """Schedule, probe, evaluate, deliver, until SIGINT or SIGTERM."""
+    settings = configuration()
+    logs.begin(settings.environment.log_level, settings.secrets)
+    with database_url(settings) as url:
+        run_async(work(settings, url))
+
+
+def run_async(main: Coroutine[Any, Any, None]) -> None:
+    """uvloop where it is installed: a tenth less CPU, nothing else changes."""
+    kind: type[asyncio.AbstractEventLoop]
+    try:
+        from uvloop import Loop
+
+        kind = Loop
+    except ImportError:
+        kind = asyncio.SelectorEventLoop
+    with asyncio.Runner(loop_factory=looking_up_names(kind)) as runner:
+        runner.run(main)
+
+
+async def work(settings: Settings, url: str) -> None:
+    """Open every edge, wait for the schema, live, close in reverse. A signal ends each of them."""
+    database, leaving = Database(url, writes=True), asyncio.Event()
+    try:
+        if not await _ready(database, settings, url, leaving):
+            return
+        async with AsyncExitStack() as edges:
+            wire = await edges.enter_async_context(ProbeClient(__version__))
+            context = worker_context(settings, database, wire, leaving)
+            await _serve_metrics(edges, context)
+            await Worker(context).live()
+    finally:
+        await database.close()
+
+
+async def _ready(database: Database, settings: Settings, url: str, leaving: asyncio.Event) -> bool:
+    """Wait for the schema; False when a signal came first, which sets `leaving`."""
+    loop, scope = asyncio.get_running_loop(), asyncio.timeout(None)
+
+    def leave() -> None:
+        if not leaving.is_set():
+            leaving.set()
+            scope.reschedule(loop.time())
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leave)
+    try:
+        async with scope:
+            await _wait_for_schema(database, settings, url)
+    except TimeoutError:
+        if not leaving.is_set():
+            raise
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, leaving.set)
+    if leaving.is_set():
+        logging.getLogger(__name__).info("worker stopped before it started")
+    return not leaving.is_set()
+
+
+async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext) -> None:
+    served = context.settings.file.metrics
+    try:
+        await edges.enter_async_context(context.metrics.serving(served.host, served.port))
+    except OSError as error:
+        stop(f"metrics.port = {served.port}: {error.strerror}; choose another, or leave it out")
+
+
+def worker_context(
+    settings: Settings, database: Database, wire: ProbeClient, leaving: asyncio.Event
+) -> WorkerContext:
+    """The worker's edges in one piece."""
+    environment = settings.environment
+    notifier = notifier_from_environment(environment)
+    return WorkerContext(
+        settings=settings,
+        database=database,
+        client=wire,
+        book=pricing.book(settings.file.prices, same=identity.same),
+        notifier=notifier,
+        metrics=Metrics(
+            settings.targets.values(),
+            rules=settings.rules,
+            channel=notifier.channel,
+            version=__version__,
+            region=environment.fly_region,
+            config_hash=settings.config_hash,
+        ),
+        region=environment.fly_region,
+        worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
+        counters=_counters(settings),
+        leaving=leaving,
+        spool=Spool(file=SpoolFile(environment.monitor_home / "spool")),
+    )
+
+
+def _counters(settings: Settings) -> dict[str, Counter]:
+    """The tokenizers that can be read; the worker goes on without the others, saying so."""
+    found: dict[str, Counter] = {}
+    for model, section in settings.file.tokenizers.items():
+        try:
+            found[model] = counter(section.file, pattern=section.pattern)
+        except BadTokenizer as reason:
+            logs.say(f"tokenizers.{model}: {reason}; its token counts are not compared")
+    return found
+
+
+async def _wait_for_schema(database: Database, settings: Settings, url: str) -> None:
+    begun, reported = time.monotonic(), False
+    while True:
+        try:
+            found = await schema.revision(database)
+            if schema.fits(found):
+                return
+            if settings.environment.database_url is None:
+                await _migrate_apart(url)  # ours alone: nobody else will
+                continue
+            limit = SCHEMA_WAIT_S
+            reason = (
+                f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
+                "run `monitor migrate`"
+            )
+        except SchemaUnknown as unknown:
+            stop(str(unknown))
+        except DatabaseUnavailable as unavailable:
+            limit, reason = SERVER_WAIT_S, unreachable(settings, url, unavailable)
+            if unavailable.final:
+                stop(reason)
+        if time.monotonic() - begun > limit:
+            stop(reason)
+        if not reported:
+            logs.say(f"waiting up to {limit} s: {reason}")
+            reported = True
+        await asyncio.sleep(1)
+
+
+async def _migrate_apart(url: str) -> None:
+    """Migrate in a process of its own: what that needs is larger than the whole worker."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "migrate",
+        env={**os.environ, "DATABASE_URL": url},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        reported, _ = await child.communicate()
+    except asyncio.CancelledError:
+        child.terminate()
+        await child.wait()
+        raise
+    text = reported.decode(errors="replace").strip()
+    if child.returncode:
+        stop(text)
+    logging.getLogger(__name__).info("migrated", extra={"said": text})
+
+
+def notifier_from_environment(environment: Environment) -> Notifier:
+    """The channel that is configured; the console where none is."""
+    webhook, token = environment.slack_webhook_url, environment.slack_bot_token
+    return notifier(
+        webhook_url=webhook.get_secret_value() if webhook else None,
+        bot_token=token.get_secret_value() if token else None,
+        channel=environment.slack_channel,
+        api_base_url=environment.slack_api_base_url,
+    )

@@ -1,0 +1,99 @@
+"""What every command does first: read the configuration, find the database, or say why not."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO, NoReturn
+
+from monitor.addresses import shown
+from monitor.config import ConfigErrors, Settings, load
+from monitor.embedded_postgres import EmbeddedPostgresError, running
+from monitor.redaction import plain, redact
+
+BAD_INPUT = 2  # exit status: nothing was done, the caller must mend something
+FAILED = 1
+
+
+_held: list[str] = []
+
+
+def secrets_held() -> tuple[str, ...]:
+    """The secrets of the configuration that this process read; none before it did."""
+    return tuple(_held)
+
+
+def stop(sentence: str, status: int = FAILED) -> NoReturn:
+    """End with one message on standard error."""
+    print(f"monitor: {sentence}", file=sys.stderr)  # noqa: T201
+    raise SystemExit(status)
+
+
+def configuration() -> Settings:
+    """The whole configuration; ends the command with every fault, one a line, if there is one."""
+    try:
+        settings = load()
+    except ConfigErrors as fault:
+        listed = "\n".join(f"  {item}" for item in fault.faults)
+        count = len(fault.faults)
+        stop(f"{count} configuration fault{'s' if count > 1 else ''}:\n{listed}", BAD_INPUT)
+    _held[:] = settings.secrets
+    return settings
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BinaryIO]:
+    """A file for what only its owner may read: answers of a service, say.
+
+    Raises OSError, which names the path, also for what cannot be written later.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):  # not a terminal, a pipe or /dev/null
+                os.fchmod(descriptor, 0o600)
+            yield file
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+@contextmanager
+def database_url(settings: Settings) -> Iterator[str]:
+    """The address of the database: DATABASE_URL, else the embedded one for as long as we run."""
+    with ExitStack() as edges:
+        try:
+            url, _ = edges.enter_context(database_and_psql(settings))
+        except EmbeddedPostgresError as fault:
+            stop(str(fault))
+        yield url
+
+
+@contextmanager
+def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
+    """The same, with the `psql` line for the embedded one. Raises EmbeddedFault."""
+    given = settings.environment.database_url
+    if given is not None:
+        yield given.get_secret_value(), None
+        return
+    with running(settings.environment.monitor_home) as server:
+        yield server.url, server.psql
+
+
+def named(settings: Settings, url: str) -> str:
+    """How to speak of the database in a message, without any secret of its address."""
+    if settings.environment.database_url is None:
+        return f"embedded database in MONITOR_HOME = {settings.environment.monitor_home}"
+    return f"DATABASE_URL = {shown(url)}"
+
+
+def unreachable(settings: Settings, url: str, cause: object) -> str:
+    """The sentence for a database that does not serve us."""
+    reason = plain(redact(str(cause), settings.secrets))
+    return (
+        f"{named(settings, url)}: {reason}. Start the server or correct the address; "
+        "without DATABASE_URL an embedded database is used"
+    )

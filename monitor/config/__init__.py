@@ -1,0 +1,135 @@
+"""Environment and `monitor.toml`, read once, checked whole, frozen.
+
+Everything wrong is reported together; each fault names key, value and remedy. Any key
+of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from monitor.addresses import secret_parts
+from monitor.config.compile import health_pages, price_faults, rules, silence_faults, targets
+from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
+from monitor.config.environment import (
+    CHANNELS,
+    PROVIDERS,
+    SECRET_VARIABLES,
+    Environment,
+    environment,
+)
+from monitor.config.file_schema import ConfigFile
+from monitor.config.overlay import document, overlay
+from monitor.config.secret_values import references, secret_values, target_secrets
+from monitor.config.spelling_fixes import bare, fields_normalized
+from monitor.domain import Target
+from monitor.health_page import HealthPage
+from monitor.redaction import redact
+from monitor.rules import ProbeBudgetRule, Rule
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+__all__ = [
+    "CHANNELS",
+    "PROVIDERS",
+    "ConfigError",
+    "ConfigErrors",
+    "Environment",
+    "Settings",
+    "exists",
+    "load",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration. `config_hash` changes whenever what is watched or judged does."""
+
+    environment: Environment
+    file: ConfigFile
+    targets: Mapping[str, Target]
+    rules: Mapping[str, Rule]
+    health: Mapping[str, HealthPage]  # by target
+    config_hash: str
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
+
+
+def exists() -> bool:
+    """Whether there is a configuration file at all."""
+    return Path(bare(os.environ.get("MONITOR_CONFIG", "")) or "monitor.toml").exists()
+
+
+def load(
+    environ: Mapping[str, str] | None = None, *, laid_over: Mapping[str, str] = NOTHING
+) -> Settings:
+    """Read and check everything; raises ConfigurationFault with every fault found.
+
+    `laid_over` are further `MONITOR_…` variables, which win: limits to try.
+    """
+    variables = {**(os.environ if environ is None else environ), **laid_over}
+    found, faults = environment(variables)
+    path = Path(bare(variables.get("MONITOR_CONFIG", "")) or "monitor.toml")
+    table, unread = document(path)
+    origins = overlay(table, variables, faults)
+    faults += unread
+    file = None
+    if not unread:
+        try:
+            file = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
+        except ValidationError as error:
+            faults += faults_in(error, origins)
+    judged_by = dict(rules(table, origins, faults))
+    watched = dict(targets(file, variables, faults))
+    faults += silence_faults(file)
+    faults += price_faults(table)
+    if faults or file is None or found is None:
+        raise ConfigErrors(_redacted(faults, table, variables))
+    return Settings(
+        environment=found,
+        file=file,
+        targets=watched,
+        rules=_with_budget(judged_by, file),
+        health=dict(health_pages(file)),
+        config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
+        secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
+    )
+
+
+def _of_proxies(variables: Mapping[str, str]) -> Iterator[str]:
+    """Credentials of the proxies of the environment, which accounts, heartbeat and Slack use."""
+    for name, value in variables.items():
+        if name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
+            yield from secret_parts(value if "://" in value else f"http://{value}")
+
+
+def _redacted(
+    faults: Sequence[ConfigError], table: Mapping[str, Any], variables: Mapping[str, str]
+) -> list[ConfigError]:
+    """The faults without anything in file or environment that may be a secret."""
+    held = [bare(variables[name]) for name in SECRET_VARIABLES if variables.get(name)]
+    held += [variables[name].strip() for name in references(table) if name in variables]
+    held += secret_values(table)
+    secrets = [part for whole in held for part in (whole, *secret_parts(whole))]
+    return [
+        ConfigError(f.key, f.value and redact(f.value, secrets), redact(f.remedy, secrets))
+        for f in faults
+    ]
+
+
+def _with_budget(judged_by: Mapping[str, Rule], file: ConfigFile) -> Mapping[str, Rule]:
+    """The limits at which probing stops are the limits at which it says so."""
+    rule = judged_by.get("probe_budget")
+    if not isinstance(rule, ProbeBudgetRule):
+        return judged_by
+    probes = file.probes
+    limits = replace(rule, limit_usd=probes.daily_budget_usd, limit_probes=probes.max_per_day)
+    return {**judged_by, "probe_budget": limits}

@@ -1,0 +1,195 @@
+"""From checked sections to the domain's words: rules, prices and targets."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from monitor.addresses import shown_name
+from monitor.config.config_errors import ConfigError, fault_of, shown_value, suggestion
+from monitor.config.environment import CHANNELS, PROVIDERS
+from monitor.config.file_schema import ConfigFile, QuerySection, TargetSection
+from monitor.config.overlay import Origins
+from monitor.config.secret_values import REFERENCE
+from monitor.config.spelling_fixes import fields_normalized, normalized
+from monitor.dialects import dialect_of
+from monitor.domain import ALL, Query, Target
+from monitor.health_page import HealthPage, address
+from monitor.identity import asks_for_model
+from monitor.pricing import BadPrices
+from monitor.pricing import rows as price_rows
+from monitor.pricing.book import OVERRIDES
+from monitor.rules import RULES, Rule
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BARE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
+_COMPUTED = ("content-length", "transfer-encoding", "connection")
+_HEADER_VALUE = re.compile(r"[\t -~]*")
+# Limits that a rule has from another section, and would not have from its own.
+_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
+    "probe_budget": {
+        "limit_usd": "probes.daily_budget_usd",
+        "limit_probes": "probes.max_per_day",
+    },
+}
+
+
+def rules(
+    document: Mapping[str, Any], origins: Origins, faults: list[ConfigError]
+) -> Iterator[tuple[str, Rule]]:
+    sections = document.get("rules", {})
+    if not isinstance(sections, dict):
+        return
+    for unknown in sorted(sections.keys() - RULES.keys()):
+        remedy = f"unknown rule; {suggestion(unknown, sorted(RULES))}"
+        faults.append(ConfigError(f"rules.{shown_name(unknown)}", None, remedy))
+    for name, rule in RULES.items():
+        section = sections.get(name, {})
+        if not isinstance(section, dict):
+            faults.append(ConfigError(f"rules.{name}", None, f"write a table, [rules.{name}]"))
+        else:
+            enabled = normalized(section.get("enabled", True), bool)
+            if not isinstance(enabled, bool):
+                faults.append(
+                    ConfigError(
+                        _rule_key(name, ("enabled",), origins),
+                        shown_value(enabled),
+                        "write true or false",
+                    )
+                )
+            values = {key: value for key, value in section.items() if key != "enabled"}
+            known = {field.name for field in fields(rule)}  # type: ignore[arg-type]
+            for key in sorted(values.keys() - known):
+                remedy = f"unknown key; {suggestion(key, sorted({*known, 'enabled'}))}"
+                faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
+            for key in sorted(values.keys() & _ELSEWHERE.get(name, {}).keys()):
+                remedy = f"set {_ELSEWHERE[name][key]} instead, which probing obeys, too"
+                faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
+            fitting = {key: value for key, value in values.items() if key in known}
+            try:
+                built = TypeAdapter(rule).validate_python(fields_normalized(fitting, rule))
+                if enabled:
+                    yield name, built
+            except ValidationError as error:
+                for item in error.errors(include_url=False):
+                    path = tuple(str(part) for part in item["loc"])
+                    faults.append(fault_of(item, _rule_key(name, path, origins)))
+
+
+def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
+    """How a person finds the key: by its variable, else by its place in the file."""
+    return origins.get(("rules", name, *path)) or ".".join(("rules", name, *path))
+
+
+def silence_faults(file: ConfigFile | None) -> Iterator[ConfigError]:
+    """A maintenance window for something that does not exist would silence nothing."""
+    for number, window in enumerate(file.maintenance if file else ()):
+        scopes = (ALL, *file.targets, *PROVIDERS, *CHANNELS) if file else ()
+        for key, name, known in (("target", window.target, scopes),
+                                 ("rule", window.rule, (ALL, *RULES))):  # fmt: skip
+            if name not in known:
+                remedy = f"unknown {key}; {suggestion(name, known)}"
+                yield ConfigError(f"maintenance.{number}.{key}", shown_value(name), remedy)
+
+
+def price_faults(document: Mapping[str, Any]) -> Iterator[ConfigError]:
+    tables = document.get("prices", {})
+    try:
+        price_rows(tables if isinstance(tables, dict) else {}, source=OVERRIDES)
+    except BadPrices as bad:
+        for sentence in bad.faults:
+            key, _, remedy = sentence.partition(": ")
+            yield ConfigError(key, None, remedy)
+
+
+def targets(
+    file: ConfigFile | None, variables: Mapping[str, str], faults: list[ConfigError]
+) -> Iterator[tuple[str, Target]]:
+    for name, section in (file.targets if file else {}).items():
+        headers: dict[str, str] = {}
+        for header, template in section.headers.items():
+            key = f"targets.{name}.headers.{header}"
+            faults += (
+                ConfigError(key, None, remedy) for remedy in _references(template, variables)
+            )
+            if header.lower() in map(str.lower, headers):
+                faults.append(ConfigError(key, None, "stands here twice: remove one"))
+            if header.lower() in _COMPUTED:
+                faults.append(ConfigError(key, None, "is computed for each request: remove it"))
+            value = REFERENCE.sub(lambda m: variables.get(m[1], "").strip(), template).strip()
+            if not _HEADER.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
+                remedy = (
+                    "HTTP cannot carry this header: write its name in letters, digits and -, "
+                    "its value in printable ASCII"
+                )
+                faults.append(ConfigError(key, None, remedy))
+            headers[header] = value
+        target = _target(name, section, headers)
+        try:
+            dialect_of(target)
+        except ValueError as error:
+            faults += (_dialect_fault(name, section.dialect, line)
+                       for line in str(error).splitlines())  # fmt: skip
+        yield name, target
+
+
+def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the variables that a header refers to."""
+    for name in sorted(set(REFERENCE.findall(template))):
+        if name not in variables:
+            yield f"${{{name}}} is not set in the environment"
+        elif not variables[name].strip():
+            yield f"${{{name}}} is empty in the environment"
+    rest = REFERENCE.sub("", template)
+    if "${" in rest:
+        yield "write ${NAME}, with the name of an environment variable"
+    for name in sorted(set(_BARE_REFERENCE.findall(rest)) & variables.keys()):
+        yield f"write ${{{name}}}: without braces the name is sent as it stands"
+
+
+def _dialect_fault(name: str, dialect: str, line: str) -> ConfigError:
+    """A fault that a dialect found, at its own key where it names one of its options."""
+    stated, found, remedy = line.partition(": ")
+    if found and stated.startswith("options."):
+        key, _, value = stated.partition(" = ")
+        parts = ".".join(map(shown_name, key.split(".")))
+        return ConfigError(f"targets.{name}.{parts}", value or None, remedy)
+    return ConfigError(f"targets.{name}.dialect", f'"{dialect}"', line)
+
+
+def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Target:
+    plain = section.model_dump(exclude={"queries", "headers", "options", "health"})
+    plain |= {k: _tuple(v) for k, v in plain.items() if isinstance(v, list)}
+    queries = tuple(map(_query, section.queries))
+    return Target(name=name, queries=queries, headers=headers,
+                  options=_floats(section.options), **plain)  # fmt: skip
+
+
+def _tuple(values: list[Any]) -> tuple[Any, ...]:
+    return tuple(_tuple(value) if isinstance(value, list) else value for value in values)
+
+
+def _query(section: QuerySection) -> Query:
+    direct = asks_for_model(section.text) if section.identity is None else section.identity
+    return Query(**section.model_dump() | {"identity": direct})
+
+
+def _floats(value: Any) -> Any:
+    """Options travel into JSON bodies, which know no Decimal."""
+    if isinstance(value, dict):
+        return {k: _floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_floats(v) for v in value]
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def health_pages(file: ConfigFile) -> Iterator[tuple[str, HealthPage]]:
+    """The health page of each target that has one."""
+    for name, section in file.targets.items():
+        page = section.health
+        if page.url is not None:
+            whole = address(section.url, page.url)
+            yield name, HealthPage(url=whole, every=page.every, expect=tuple(page.expect))

@@ -1,0 +1,272 @@
+"""Reading a transcript: one dialect folded over its events, up to the first end."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import fields, replace
+from decimal import Decimal
+from typing import Any
+
+from monitor.dialects.counts import MOST_TOKENS, merged, settled
+from monitor.dialects.separation import separated
+from monitor.domain import (
+    Claim,
+    Counts,
+    Dialect,
+    Ending,
+    Finish,
+    ParsedEvent,
+    Reply,
+    RetrievedSources,
+    StreamEvent,
+    TextDelta,
+    Transcript,
+    Usage,
+)
+from monitor.redaction import plain
+
+FALLBACK = "fallback"  # source of a claim that another model took over within one response
+MOST_USD = Decimal(10_000)
+MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
+MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
+A_DAY_S = 86_400.0
+_NO_EXTRAS = ("", "[DONE]")  # gateways add their own end to that of the dialect
+_FIGURES = tuple(field.name for field in fields(Usage) if field.compare)
+_PARTS = {
+    "reasoning_tokens": "answer_tokens",
+    "cached_tokens": "prompt_tokens",
+    "cache_write_tokens": "prompt_tokens",
+    "cache_write_1h_tokens": "cache_write_tokens",
+}
+_MONEY = frozenset({"cost_usd", "upstream_cost_usd"})
+
+
+def parse_event(dialect: Dialect, event: StreamEvent) -> ParsedEvent:
+    """What one event says by itself; `malformed` where it cannot be read. Never raises."""
+    return _parsed(dialect.parser(), event)
+
+
+def _parsed(parse: Callable[[StreamEvent], ParsedEvent], event: StreamEvent) -> ParsedEvent:
+    try:
+        return parse(event)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ParsedEvent(malformed=True)
+
+
+def read(dialect: Dialect, transcript: Transcript) -> Reply:
+    """What a transcript says in its dialect. Never raises, whatever a server sent.
+
+    The first error or end closes the reply; events after it are only counted. `pieces` are
+    in order of arrival, `claims` in order of appearance, each once. Figures that cannot be
+    true are dropped and named in `faults`.
+    """
+    events, reported = transcript.events, _parsed_events(dialect, transcript)
+    last = reported[-1] if reported else ParsedEvent()
+    head = _parsed_headers(dialect, transcript)
+    spoken = any(h.text for h in reported)
+    usage, doubts = _plausible(_merged((head, *reported)), spoken)
+    malformed = sum(h.malformed for h in reported)
+    extras = sum(e.data.strip() not in _NO_EXTRAS for e in events[len(reported) :])
+    oddities = (*_named(reported), *_counted(malformed=malformed, extras=extras))
+    faults = (*_numbering(reported), *doubts, *_clock(reported, transcript), *oddities)
+    return Reply(
+        pieces=_text_deltas(events, reported),
+        claims=_claims((head, *reported)),
+        usage=usage,
+        error=None if last.error is None else plain(last.error, MOST_CHARS),
+        ended=_closing(last) or _ended_by_close(dialect, transcript),
+        malformed=malformed,
+        sources=_sources(dialect, reported, last),
+        finish=_finish(reported),
+        extras=extras,
+        hidden_reasoning=any(h.hidden_reasoning for h in reported),
+        faults=tuple(plain(fault, 100) for fault in faults),
+    )  # fmt: skip
+
+
+def unread(transcript: Transcript) -> Reply:
+    """The texts of a transcript and how they ended, without any work on what they say."""
+    reported = transcript.heard
+    last = reported[-1] if reported else ParsedEvent()
+    return Reply(
+        pieces=_text_deltas(transcript.events, reported),
+        error=None if last.error is None else plain(last.error, MOST_CHARS),
+        ended=_closing(last),
+        finish=_finish(reported),
+        hidden_reasoning=any(h.hidden_reasoning for h in reported),
+    )  # fmt: skip
+
+
+def _text_deltas(
+    events: Sequence[StreamEvent], reported: Sequence[ParsedEvent]
+) -> tuple[TextDelta, ...]:
+    """Texts in order of arrival; those before the last replacement are marked as replaced."""
+    special = [n for n, h in enumerate(reported) if h.replaces or h.thoughts]
+    if not special:
+        return tuple(
+            TextDelta(e.arrived_ns, h.text, h.reasoning, e.read)
+            for e, h in zip(events, reported, strict=False)
+            if h.text or h.reasoning
+        )
+    last = max((n for n in special if reported[n].replaces), default=0)
+    return tuple(
+        TextDelta(e.arrived_ns, text, reasoning, e.read, replaced=n < last)
+        for n, (e, (text, reasoning)) in enumerate(zip(events, separated(reported), strict=False))
+        if text or reasoning
+    )
+
+
+def _ended_by_close(dialect: Dialect, transcript: Transcript) -> bool:
+    """Whether the whole body, which is all there is for an end in some protocols, has come."""
+    return dialect.ends_by_close and transcript.ending is Ending.EOF and transcript.body_complete
+
+
+def _named(reported: Sequence[ParsedEvent]) -> Iterator[str]:
+    """What events state to be odd, and how often."""
+    for fault, times in Counter(h.fault for h in reported if h.fault).items():
+        yield f"{fault}: {times}"
+
+
+def _sources(
+    dialect: Dialect, reported: Sequence[ParsedEvent], last: ParsedEvent
+) -> RetrievedSources | None:
+    """The last list counts, for servers repeat and complete it."""
+    listed = next((h.sources for h in reversed(reported) if h.sources), None)
+    return RetrievedSources(0) if listed is None and dialect.lists_sources and last.end else listed
+
+
+def _finish(reported: Sequence[ParsedEvent]) -> Finish | None:
+    return next((h.finish for h in reversed(reported) if h.finish), None)
+
+
+def _closing(reported: ParsedEvent) -> bool:
+    return reported.end or reported.error is not None
+
+
+def _parsed_events(dialect: Dialect, transcript: Transcript) -> Sequence[ParsedEvent]:
+    """What each event says up to the first end; what was heard on arrival is not read again."""
+    known = transcript.heard
+    whole = len(known) == len(transcript.events) or (bool(known) and _closing(known[-1]))
+    return known if whole else list(_until_end(dialect, transcript.events))
+
+
+def _until_end(dialect: Dialect, events: Iterable[StreamEvent]) -> Iterator[ParsedEvent]:
+    parse = dialect.parser()
+    for event in events:
+        reported = _parsed(parse, event)
+        yield reported
+        if _closing(reported):
+            return
+
+
+def _parsed_headers(dialect: Dialect, transcript: Transcript) -> ParsedEvent:
+    try:
+        return dialect.parse_headers(dict(transcript.headers))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ParsedEvent(malformed=True)
+
+
+def _claims(reported: Iterable[ParsedEvent]) -> tuple[Claim, ...]:
+    """Each once: most events of a stream claim what the one before them did.
+
+    Of several fallbacks within one response, the last one gave the answer.
+    """
+    same = {
+        id(claim): claim for h in reported for claim in h.claims
+    }  # cheap, and most are the same
+    raw = dict.fromkeys(same.values())
+    taken_over = [claim for claim in raw if claim.source == FALLBACK]
+    for earlier in taken_over[:-1]:
+        del raw[earlier]
+    kept: dict[Claim, None] = {}
+    values: dict[str, int] = {}
+    for claim in raw:
+        if values.get(claim.source, 0) >= MOST_VALUES:
+            continue
+        shown = replace(claim, value=plain(claim.value, 200))
+        if shown not in kept:
+            kept[shown] = None
+            values[claim.source] = values.get(claim.source, 0) + 1
+    return tuple(kept)
+
+
+def _merged(stated: Iterable[ParsedEvent]) -> Usage:
+    """Usage field by field: what is said later wins over what was said before.
+
+    Counts are merged before they are settled: a vendor may state a prompt without its cached
+    tokens in one event, and the cached tokens in another.
+    """
+    known: dict[str, Any] = {}
+    counts: Counts | None = None
+    of_charge: tuple[str, ...] = ()
+    for usage in (h.usage for h in stated if h.usage):
+        faults = usage.faults
+        if usage.counts is None:
+            reported = _reported(usage)
+            known |= reported
+            if not reported.keys() <= _MONEY:
+                counts = None
+        else:
+            counts = merged(counts, usage.counts)
+            known |= {name: usd for name in _MONEY if (usd := getattr(usage, name)) is not None}
+            if faults:
+                of_tokens = settled(usage.counts).faults
+                faults = tuple(fault for fault in faults if fault not in of_tokens)
+        if faults or usage.cost_usd is not None or usage.upstream_cost_usd is not None:
+            of_charge = faults
+    counted = Usage() if counts is None else settled(counts)
+    return Usage(**known | _reported(counted), faults=(*counted.faults, *of_charge))
+
+
+def _reported(usage: Usage) -> dict[str, Any]:
+    values = ((name, getattr(usage, name)) for name in _FIGURES)
+    return {name: value for name, value in values if value is not None}
+
+
+def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
+    """Usage without what cannot be true, and a fault for each figure dropped."""
+    figures = _reported(usage)
+    faults = list(usage.faults)
+
+    def drop(name: str, reason: str = "") -> None:
+        faults.append(f"implausible {name}: {figures.pop(name)}{reason}")
+
+    for name, value in list(figures.items()):
+        most = MOST_USD if isinstance(value, Decimal) else MOST_TOKENS
+        if not 0 <= value <= most:
+            drop(name)
+    for name in ("prompt_tokens", "answer_tokens"):
+        if spoken and figures.get(name) == 0:
+            drop(name, " beside an answer")
+    for part, whole in _PARTS.items():
+        if part in figures and whole in figures and figures[part] > figures[whole]:
+            drop(part, f" of {figures[whole]}")
+    return Usage(**figures), faults
+
+
+def _numbering(reported: Sequence[ParsedEvent]) -> Iterator[str]:
+    """Texts are numbered from 1 without a gap, and the end repeats the last number."""
+    texts = [h.number for h in reported if h.number is not None and not _closing(h)]
+    for expected, number in enumerate(texts, start=1):
+        if number != expected:
+            yield f"gap in the numbering: {number} where {expected} was due"
+            break
+    end = reported[-1] if reported else ParsedEvent()
+    if _closing(end) and end.number is not None and end.number != (texts[-1] if texts else 0):
+        yield f"the end says {end.number} texts, {len(texts)} came"
+
+
+def _counted(*, malformed: int, extras: int) -> Iterator[str]:
+    """What was passed over, lest a stream that is half broken look whole."""
+    if malformed:
+        yield f"malformed events: {malformed}"
+    if extras:
+        yield f"events after the end: {extras}"
+
+
+def _clock(reported: Sequence[ParsedEvent], transcript: Transcript) -> Iterator[str]:
+    """The server's clock is never used for timing; one that is days off is pointed out."""
+    now = transcript.started_at.timestamp()
+    for at in (h.server_at_s for h in reported if h.server_at_s is not None):
+        if abs(at - now) > A_DAY_S:
+            yield f"implausible timestamp: {at:.0f}"
+            return

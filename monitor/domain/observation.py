@@ -1,0 +1,191 @@
+"""What was observed: outcome, identity, latencies and cost of one probe."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from monitor.domain.stream import Claim, ClaimKind, Finish, StampSource
+
+
+class Outcome(StrEnum):
+    ANSWERED = "answered"
+    EMPTY = "empty"
+    ERROR_EVENT = "error_event"
+    TRUNCATED = "truncated"
+    TIMEOUT_FIRST_TOKEN = "timeout_first_token"
+    STALLED = "stalled"
+    DEADLINE = "deadline"
+    TOO_LARGE = "too_large"
+    HTTP_STATUS = "http_status"
+    UNAVAILABLE = "unavailable"
+    RATE_LIMITED = "rate_limited"
+    CONTENT_TYPE = "content_type"
+    PROTOCOL = "protocol"
+    REFUSED = "refused"
+    CONNECT = "connect"
+    DNS = "dns"
+    TLS = "tls"
+    ABORTED = "aborted"
+
+    @property
+    def good(self) -> bool | None:
+        """True, False, or None where the outcome is about us and counts as neither."""
+        if self in (Outcome.RATE_LIMITED, Outcome.ABORTED):
+            return None
+        return self is Outcome.ANSWERED
+
+
+class Identity(StrEnum):
+    EXPECTED = "expected"
+    FALLBACK = "fallback"
+    DISPUTED = "disputed"
+    CHANGED = "changed"
+    UNKNOWN = "unknown"
+
+    @property
+    def fallback(self) -> bool | None:
+        """True or False where somebody is known to have answered, else None."""
+        return {Identity.FALLBACK: True, Identity.EXPECTED: False}.get(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One reason to believe a model answered; `nats` > 0 speaks for a fallback."""
+
+    kind: ClaimKind
+    claim: str
+    nats: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityJudgement:
+    """The judgement of identity. `model` None: nobody can tell."""
+
+    identity: Identity
+    model: str | None
+    confidence: float  # 0..1
+    evidence: tuple[Evidence, ...] = ()
+    reason: str = ""  # one sentence, for a person
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Latencies in ms; None means not measurable."""
+
+    dns_ms: float | None = None
+    connect_ms: float | None = None
+    tls_ms: float | None = None
+    ttfb_ms: float | None = None
+    ttft_ms: float | None = None
+    ttft_any_ms: float | None = None
+    total_ms: float | None = None
+    tpot_ms: float | None = None
+    stamp: StampSource = StampSource.USER
+
+
+class CostSource(StrEnum):
+    PROVIDER = "provider"  # the provider's own charge
+    REPORTED = "reported"  # reported tokens × price book
+    ESTIMATED = "estimated"  # estimated tokens × price book
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one probe cost. `rates` are those in force, USD per million tokens, as text: the list
+    price beside a charge of the provider's own.
+    """
+
+    usd: Decimal
+    source: CostSource
+    rates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CostRange:
+    """What an answer of unknown model cost: `low` on the cheapest declared model, `high` on the
+    most expensive one that has a price.
+
+    `reason` says so in one sentence. `rates` are those of both ends, with the prefixes `low_`
+    and `high_`; key `without_price` names declared models that have no price: then `low` is zero.
+    """
+
+    low: Decimal
+    high: Decimal
+    reason: str
+    rates: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpriced:
+    """Nobody can say what it cost. Stored as NULL: a silent zero blinds the spend rule."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One probe as it is stored: the column names of table `observations`."""
+
+    id: UUID
+    target: str
+    query: str
+    origin: str  # round | manual | burst
+    region: str
+    worker: str
+    slot: datetime
+    started_at: datetime
+    outcome: Outcome
+    error: str | None
+    http_status: int | None
+    dialect: str
+    instrument: int  # raised whenever a definition of what is measured changes
+    config_hash: str
+    stamp: StampSource
+    lag_ms: float | None
+    dns_ms: float | None
+    connect_ms: float | None
+    tls_ms: float | None
+    ttfb_ms: float | None
+    ttft_ms: float | None
+    ttft_any_ms: float | None
+    total_ms: float | None
+    tpot_ms: float | None
+    pieces: int
+    chunk_lengths: tuple[int, ...]
+    answer_chars: int
+    answer_sha256: str | None
+    answer_excerpt: str | None
+    prompt_tokens: int | None
+    answer_tokens: int | None
+    reasoning_tokens: int | None
+    cached_tokens: int | None
+    cache_write_tokens: int | None
+    model_disclosed: str | None
+    model_detected: str | None
+    identity: Identity
+    confidence: float
+    evidence: tuple[Evidence, ...]
+    claims: tuple[Claim, ...]
+    cost_usd: Decimal | None
+    cost_source: CostSource | None
+    cost_reason: str | None  # why there is no price, or only a range
+    rates: Mapping[str, str]
+    identity_reason: str = ""  # the judgement in one sentence
+    faults: tuple[str, ...] = ()
+    cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
+    cost_high_usd: Decimal | None = None
+    finish: Finish | None = None  # why the answer ended
+    source_count: int | None = None  # None: the protocol lists no sources
+    source_best_score: float | None = None
+    source_newest_at: datetime | None = None
+
+    @property
+    def cost_ends(self) -> tuple[Decimal, Decimal]:
+        """The least and the most it cost as far as known: equal where the model is."""
+        if self.cost_usd is not None:
+            return self.cost_usd, self.cost_usd
+        return self.cost_low_usd or Decimal(0), self.cost_high_usd or Decimal(0)

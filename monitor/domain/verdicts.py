@@ -1,0 +1,241 @@
+"""What is judged and told: windows, verdicts, incidents, notices and their delivery."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from uuid import UUID
+
+from monitor.domain.observation import Identity, Outcome
+
+ALL = "all"  # the scope of rules over everything
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """The part of an observation that rules look at, in order of `at`.
+
+    `round` is the slot: all samples of one round share it. `ttft_ms` is None unless a
+    latency rule may judge it (degraded, aborted and rate-limited samples may not be).
+    """
+
+    id: UUID
+    at: datetime
+    round: datetime
+    query: str
+    outcome: Outcome
+    ttft_ms: float | None
+    identity: Identity
+    model: str | None
+    cost_usd: Decimal | None
+    why: str = ""  # the judgement on `identity` in one sentence
+    change_detected: bool = False  # the change detector recorded that it passed its threshold
+    change_since: datetime | None = None  # where this answer made it pass: its first suspicion
+    error: str | None = None  # why it failed, one line without our secrets; may be foreign text
+    cost_low_usd: Decimal | None = None  # the range, where `cost_usd` is None and there is one
+    cost_high_usd: Decimal | None = None
+    recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
+    confidence: float | None = None  # of `identity`, 0 to 1; None: not stated
+
+    @property
+    def cost_ends(self) -> tuple[Decimal, Decimal] | None:
+        """The least and the most it cost: equal where the model is known; None: no price."""
+        if self.cost_usd is not None:
+            return self.cost_usd, self.cost_usd
+        if self.cost_low_usd is None or self.cost_high_usd is None:
+            return None
+        return self.cost_low_usd, self.cost_high_usd
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """Money of one day so far in one zone. `at_least`: something in it has no price.
+
+    `total_usd` is certain; answers of unknown model may have cost up to `margin_usd` more.
+    """
+
+    day: date
+    starts_at: datetime
+    ends_at: datetime
+    total_usd: Decimal
+    at_least: bool = False
+    slices: tuple[
+        tuple[datetime, Decimal], ...
+    ] = ()  # recent spend by five minutes, in order of time
+    margin_usd: Decimal = Decimal(0)
+
+    @property
+    def high_usd(self) -> Decimal:
+        """The most the day may have cost."""
+        return self.total_usd + self.margin_usd
+
+
+class VerdictState(StrEnum):
+    BREACH = "breach"
+    OK = "ok"  # enough is known, and all is well: an open incident may resolve
+    HOLD = "hold"  # between the two: nothing changes
+    NO_DATA = "no_data"  # nothing changes either; `no_data` watches for silence
+    NOTICE = "notice"  # nothing is broken, yet it should be said, once per `Verdict.once`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A rule's judgement, with the sentence that explains it and the rows that prove it."""
+
+    rule: str
+    scope: str  # a target's name, a provider's, or `all`
+    state: VerdictState
+    value: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+    rows: tuple[UUID, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
+    once: str | None = None  # say at most once per such key (a day, a doubling)
+    literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
+    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
+    # Start of the first bad row among those that prove a breach, or of the first good row of a
+    # recovery; None: when it was judged.
+    since: datetime | None = None
+    recovered: str = ""  # of an open incident that is not in breach now: what is true again
+
+
+def incident_key(rule: str, scope: str, query: str = "") -> tuple[str, str]:
+    """What at most one open incident has: its rule, and its scope or one query of it."""
+    return rule, f"{scope}/{query}" if query else scope
+
+
+class NoticeStatus(StrEnum):
+    """The first word of every message."""
+
+    FIRING = "FIRING"
+    STILL_FIRING = "STILL FIRING"
+    RESOLVED = "RESOLVED"
+    NOTICE = "NOTICE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """One breach from opening to resolution. At most one is open per rule and scope."""
+
+    rule: str
+    scope: str
+    opened_at: datetime
+    last_breach_at: datetime
+    last_told_at: datetime
+    value: float | Decimal | None
+    limit: float | Decimal | None
+    because: str
+    peak: float | Decimal | None = None
+    opening_value: float | Decimal | None = None
+    number: int | None = None  # given by the database
+    resolved_at: datetime | None = None
+    reminders: int = 0
+    rows: tuple[UUID, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+    once: str | None = None
+    told: NoticeStatus | None = (
+        NoticeStatus.FIRING
+    )  # what the channel believes; None: it knows nothing
+    part_of: tuple[str, str] | None = None  # rule and scope of the one whose message tells of this
+    reopened_at: datetime | None = None
+    reopenings: int = 0
+    ended: str | None = None  # the judgement that ended it, in one sentence
+    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
+    first_seen_at: datetime | None = None  # first bad row, fixed at opening; None: not known
+    since: datetime | None = None  # first bad row of the opening or of the latest return
+    opening_because: str | None = None  # the sentence it fired with, or came back with
+    told_at: datetime | None = None  # when a channel first accepted an audible message of it
+    announced_as: int | None = None  # the number its messages carry, where it is not its own
+    recovering_since: datetime | None = None  # open, but not in breach since; None: in breach
+    recovering_reason: str | None = None  # how it is meanwhile, in one sentence
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Rule, and scope with query: what at most one open incident has."""
+        return incident_key(self.rule, self.scope, self.query)
+
+    @property
+    def open(self) -> bool:
+        return self.resolved_at is None
+
+    @property
+    def in_breach(self) -> bool:
+        """Whether it is true now: open, and no later judgement contradicts it."""
+        return self.open and self.recovering_since is None
+
+    @property
+    def current_reason(self) -> str:
+        """The latest judgement in one sentence, be it of the breach or of the recovery."""
+        return self.recovering_reason or self.because
+
+    @property
+    def began_at(self) -> datetime:
+        """Start of the breach, by its first bad row where that is known."""
+        return self.first_seen_at or self.opened_at
+
+    @property
+    def breach_since(self) -> datetime:
+        """Start of the breach as it stands: of the opening, or of the latest return."""
+        return self.since or self.reopened_at or self.opened_at
+
+    @property
+    def turned_at(self) -> datetime:
+        """When it last opened, opened again or resolved: what is older was judged before."""
+        return self.resolved_at or self.reopened_at or self.opened_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What is to be told, in the domain's words; a notifier's medium decides the look."""
+
+    id: UUID
+    status: NoticeStatus
+    rule: str
+    scope: str
+    sentence: str
+    at: datetime
+    number: int | None = None
+    value: float | Decimal | None = None
+    limit: float | Decimal | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+    rows: tuple[UUID, ...] = ()
+    repeated: bool = False  # an earlier try may have arrived
+    peak: float | Decimal | None = None  # worst value while open
+    quiet: bool = False  # edit what stands, where the channel can; never a message of its own
+    worse: bool = False  # an announced incident came back, grew, or something joined it
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A notice as a channel shows it. `text` alone must be enough to understand it."""
+
+    text: str
+    blocks: tuple[Mapping[str, object], ...] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """Accepted. `reference` is what edits the message later, where the channel can."""
+
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TryLater:
+    reason: str
+    after_s: float | None = None
+    channel_wide: bool = False  # the channel as a whole must wait, not this message only
+    maybe_sent: bool = False  # the channel may have taken it all the same
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    reason: str
+    channel_broken: bool = False  # nothing will be taken until somebody mends the channel
+
+
+Delivery = Sent | TryLater | GiveUp

@@ -1,0 +1,138 @@
+"""As whom the server's programs run: Postgres refuses to be root."""
+
+import os
+import pwd
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from monitor.embedded_postgres import launch
+from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
+
+TIE = "kernel" if sys.platform == "linux" else "watch"
+_ACCOUNTS = ("postgres", "nobody")  # for want of a better one, the first that exists
+_ONE_SHOT_DEADLINE_S = 120.0
+
+
+class RunAsRefused(Exception):
+    """The machine does not let us be that, or nothing of ours can be reached as that."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunAs:
+    """Somebody to be; `launch` says what each way of being means."""
+
+    how: Literal["self", "namespace", "user"]
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        return "in a user namespace" if self.how == "namespace" else f"as uid {self.uid}"
+
+    @property
+    def files_uid(self) -> int:
+        """Who owns its files, seen from outside."""
+        return self.uid if self.how == "user" else os.geteuid()
+
+    def adopt(self, path: Path) -> None:
+        """Make it theirs, seen from outside."""
+        if self.how == "user":
+            os.chown(path, self.uid, self.gid)
+
+    def command(self, where: Path, program: Path, *arguments: str, stale: int = 0) -> list[str]:
+        """The command line that becomes `program`, in `where`, tied to this process."""
+        text = (self.how, self.uid, self.gid, TIE, os.getpid(), stale, where, program)
+        start = [sys.executable, "-I", "-S", launch.__file__]
+        return [*start, *map(str, text), *arguments]
+
+    def run(self, where: Path, program: Path, *arguments: str, says: str = "") -> None:
+        """Run a program to its end. Raises Refused, or EmbeddedFault with its last words."""
+        try:
+            done = subprocess.run(
+                self.command(where, program, *arguments),
+                input=says,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=_ONE_SHOT_DEADLINE_S,
+                start_new_session=True,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise EmbeddedPostgresError(
+                f"{program.name} did not end within {error.timeout:.0f} s in {where}: "
+                "look at the disk, or set DATABASE_URL."
+            ) from error
+        if done.returncode == launch.REFUSED:
+            raise RunAsRefused(f"{self}: {done.stdout.strip()}")
+        if done.returncode:
+            raise EmbeddedPostgresError(
+                f"{program.name} failed in {where}, saying “{last_words(done.stdout)}”: "
+                "mend that, or set DATABASE_URL."
+            )
+
+
+def last_words(text: str) -> str:
+    """The last lines of a program, in one."""
+    return " / ".join(line.strip() for line in text.splitlines()[-4:] if line.strip())
+
+
+def owner_of_data(directory: Path) -> RunAs:
+    """Who may serve data that exist: their owner, since Postgres serves nobody else's."""
+    us, owner = os.geteuid(), directory.stat()
+    if us:
+        return RunAs("self", us, os.getegid())
+    if owner.st_uid:
+        return RunAs("user", owner.st_uid, owner.st_gid)
+    return _namespace()
+
+
+def makers(directory: Path) -> Iterator[RunAs]:
+    """Who may make a directory's data, best first. Its owner, where it exists, goes first."""
+    us = os.geteuid()
+    if us:
+        if not _named(us):  # initdb wants a name; the server does not
+            yield _namespace()
+        yield RunAs("self", us, os.getegid())
+        return
+    here = next(path for path in (directory, *directory.parents) if path.exists())
+    owners = [(path.stat().st_uid, path.stat().st_gid) for path in (here, *here.parents)]
+    if here == directory and owners[0][0]:
+        yield RunAs("user", *owners[0])
+        return
+    yield _namespace()
+    for uid, gid in owners:
+        if uid:
+            yield RunAs("user", uid, gid)
+            break
+    other = _other()
+    yield RunAs("user", other.pw_uid, other.pw_gid)
+
+
+def _namespace() -> RunAs:
+    other = _other()
+    return RunAs("namespace", other.pw_uid, other.pw_gid)
+
+
+def _named(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _other() -> pwd.struct_passwd:
+    for name in _ACCOUNTS:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise EmbeddedPostgresError(
+        "Postgres refuses to run as root, and there is no account `nobody` to run it as: "
+        "add one, start as an ordinary user, or set DATABASE_URL."
+    )

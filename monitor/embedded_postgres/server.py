@@ -1,0 +1,181 @@
+"""Own the server of a directory, or join it.
+
+Two locks make both exact, however processes die. The owner alone holds HOME/postgres.lock: while
+somebody else holds it there is a server to join, or soon will be. The server's processes inherit
+a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still going down,
+and once we have it, whatever process id a lock file names is no server of ours.
+"""
+
+import fcntl
+import os
+import shlex
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+from monitor.embedded_postgres import cluster, launch, run_as
+from monitor.embedded_postgres.binaries import PostgresBinaries
+from monitor.embedded_postgres.embedded_server import EmbeddedPostgres, EmbeddedPostgresError
+from monitor.embedded_postgres.pidfile import (
+    LiveServer,
+    live,
+    open_socket_directory,
+    stale_pid,
+)
+from monitor.embedded_postgres.process import PostgresProcess
+from monitor.embedded_postgres.run_as import RunAs
+from monitor.embedded_postgres.supervisor import Supervisor
+
+_START_DEADLINE_S = 60.0
+_LEFTOVER_DEADLINE_S = 30.0
+_SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "30",
+    "shared_buffers": "16MB",
+    "huge_pages": "off",
+    "io_method": "sync",  # no I/O workers
+    "max_logical_replication_workers": "0",
+    "autovacuum_max_workers": "1",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "min_wal_size": "32MB",
+    "max_wal_size": "128MB",
+    "jit": "off",
+    "log_checkpoints": "off",
+}
+
+
+@contextmanager
+def serving(home: Path, programs: PostgresBinaries) -> Iterator[EmbeddedPostgres]:
+    """A server on `home/postgres`: ours, stopped at the end, or somebody else's, left alone."""
+    home = home.resolve()
+    directory = (home / "postgres").resolve()
+    with ExitStack() as ours:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+            joined = _own_or_join(home / "postgres.lock", directory, ours)
+            server = joined or _start(home, directory, programs, ours)
+        except OSError as error:
+            raise EmbeddedPostgresError(
+                f"The embedded Postgres cannot use {error.filename or directory} "
+                f"({error.strerror}): give MONITOR_HOME a directory this user can write to, "
+                "or set DATABASE_URL."
+            ) from error
+        yield EmbeddedPostgres(
+            url=f"postgresql+psycopg://monitor@/monitor?host={quote(str(server.sockets))}",
+            psql=shlex.join(
+                [
+                    str(programs.psql or "psql"),
+                    "-h",
+                    str(server.sockets),
+                    "-U",
+                    "monitor",
+                    "monitor",
+                ]
+            ),
+            pid=server.pid,
+            owned=joined is None,
+        )
+
+
+def _own_or_join(lock: Path, directory: Path, ours: ExitStack) -> LiveServer | None:
+    """Take the owner's lock, or else find the server of who has it."""
+    deadline = time.monotonic() + _START_DEADLINE_S
+    while _locked(lock, ours) is None:
+        if found := live(directory):
+            return found
+        if time.monotonic() > deadline:
+            raise EmbeddedPostgresError(
+                f"Another process has held {lock} for {_START_DEADLINE_S:.0f} s and no server "
+                f"answers on {directory}: end that process."
+            )
+        time.sleep(0.02)
+    return None
+
+
+def _start(home: Path, directory: Path, programs: PostgresBinaries, ours: ExitStack) -> LiveServer:
+    """Start the server. It ends when `ours` is closed, and not before."""
+    cluster.ensure(directory, programs)
+    server_is = run_as.owner_of_data(directory)
+    sockets = open_socket_directory(directory, server_is)
+    if sockets != directory:
+        ours.callback(shutil.rmtree, sockets, ignore_errors=True)
+    place = str(sockets).replace('"', '""')
+    settings = _SETTINGS | {"unix_socket_directories": f'"{place}"'}
+    begin = partial(_begin, home, directory, programs, server_is, settings)
+    ours.callback(Supervisor(begin).stop)
+    if found := live(directory):
+        return found
+    raise EmbeddedPostgresError(
+        f"The embedded Postgres on {directory} ended as soon as it had started."
+    )
+
+
+def _begin(
+    home: Path,
+    directory: Path,
+    programs: PostgresBinaries,
+    server_is: RunAs,
+    settings: Mapping[str, str],
+) -> PostgresProcess:
+    """A server process that accepts connections."""
+    with ExitStack() as inherited:
+        lock = _claimed(directory, inherited)
+        command = server_is.command(
+            directory,
+            programs.postgres,
+            "-D",
+            str(directory),
+            *(f"--{name}={value}" for name, value in settings.items()),
+            stale=stale_pid(directory),
+        )
+        child = PostgresProcess(command, log=home / "postgres.log", inherits=(lock,))
+    deadline = time.monotonic() + _START_DEADLINE_S
+    while child.runs and time.monotonic() < deadline:
+        if live(directory):
+            return child
+        time.sleep(0.005)
+    child.stop()
+    if child.status == launch.REFUSED:
+        raise EmbeddedPostgresError(
+            f"The data in {directory} can be served {server_is} only, which is refused here "
+            f"({child.last_words}): `chown -R` the directory to somebody who can reach it, "
+            "or set DATABASE_URL."
+        )
+    raise EmbeddedPostgresError(
+        f"The embedded Postgres did not start on {directory}, saying “{child.last_words}”: "
+        "mend that, or set DATABASE_URL."
+    )
+
+
+def _claimed(directory: Path, inherited: ExitStack) -> int:
+    """The lock that the server inherits, once no earlier server has it."""
+    deadline = time.monotonic() + _LEFTOVER_DEADLINE_S
+    while (lock := _locked(directory / "PG_VERSION", inherited)) is None:
+        if time.monotonic() > deadline:
+            raise EmbeddedPostgresError(
+                f"An earlier server on {directory} (process {stale_pid(directory)}) "
+                "does not end: end it."
+            )
+        time.sleep(0.02)
+    return lock
+
+
+def _locked(path: Path, held: ExitStack) -> int | None:
+    """Lock a file until `held` is closed; None if somebody else has it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return None
+    except OSError:
+        os.close(file)
+        raise
+    held.callback(os.close, file)
+    return file

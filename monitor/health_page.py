@@ -1,0 +1,127 @@
+"""What a service's own health page says, judged against what was expected of it. Pure.
+
+Expectations are JMESPath expressions over the page's JSON; one is met when it finds anything
+but nothing, `false` or an empty value.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urljoin
+
+import jmespath
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
+
+from monitor.redaction import plain
+
+REMEDY = "write a JMESPath expression such as status == 'healthy'"
+LONGEST = 200  # characters of a fact
+STATUS = "HTTP 200"  # what is expected of every page
+
+# Kinds of expression whose parts look at the whole document, too.
+_FROM_THE_ROOT = frozenset(
+    ("comparator", "and_expression", "or_expression", "not_expression", "function_expression")
+)
+
+Said = str | bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthPage:
+    """A page to read: its whole address, how often, and the expressions it should meet."""
+
+    url: str
+    every: timedelta
+    expect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthStatement:
+    """What one reading said. `healthy` None: it cannot be judged.
+
+    `facts` are the fields the expectations look at, where they are text, true, false or
+    nothing: figures change all the time and say nothing new.
+    """
+
+    http_status: int | None
+    healthy: bool | None
+    unmet: tuple[str, ...] = ()
+    facts: Mapping[str, Said] = field(default_factory=dict)
+
+
+def expectation(text: str) -> str:
+    """The expression itself, if it is one. Raises ValueError with the remedy."""
+    try:
+        expression = jmespath.compile(text)
+        with suppress(JMESPathTypeError):
+            expression.search({})
+    except JMESPathError as error:
+        raise ValueError(f"{' '.join(str(error).split())}; {REMEDY}") from None
+    return text
+
+
+def address(target_url: str, url: str) -> str:
+    """The whole address of a page given as a path, from the host's root, or as it is."""
+    return urljoin(f"{target_url}/", url)
+
+
+def statement(page: HealthPage, *, http_status: int | None, document: Any) -> HealthStatement:
+    """Judge one reading. `document`: the body's JSON; None where it is none.
+
+    Any other status than 200 is a page that says it is not healthy. Without an answer, or
+    without the JSON that the expectations ask for, nobody can tell.
+    """
+    if http_status is None or (document is None and page.expect and http_status == 200):
+        return HealthStatement(http_status=http_status, healthy=None)
+    unmet = [text for text in page.expect if not _met(text, document)]
+    if http_status != 200:
+        unmet.insert(0, STATUS)
+    facts = {
+        name: value
+        for text in page.expect
+        for path in _paths(jmespath.compile(text).parsed)
+        for name, value in [(path, _fact(jmespath.search(path, document)))]
+        if value is not _FIGURE
+    }
+    return HealthStatement(
+        http_status=http_status, healthy=not unmet, unmet=tuple(unmet), facts=facts
+    )
+
+
+def _met(text: str, document: Any) -> bool:
+    try:
+        found = jmespath.search(text, document)
+    except (JMESPathError, TypeError, ArithmeticError, RecursionError):
+        return False
+    return found is not None and found is not False and found not in ("", [], {})
+
+
+def _paths(node: Mapping[str, Any]) -> Iterator[str]:
+    """The plain paths an expression looks at: `services.router`, not what is computed."""
+    path = _path(node)
+    if path is not None:
+        yield path
+        return
+    if node["type"] in _FROM_THE_ROOT:
+        for child in node["children"]:
+            yield from _paths(child)
+
+
+def _path(node: Mapping[str, Any]) -> str | None:
+    if node["type"] == "field":
+        return f'"{node["value"]}"' if not node["value"].isidentifier() else str(node["value"])
+    if node["type"] == "subexpression":
+        parts = [_path(child) for child in node["children"]]
+        return ".".join(part for part in parts if part) if all(parts) else None
+    return None
+
+
+_FIGURE = object()
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, str):
+        return plain(value, LONGEST)
+    return value if value is None or isinstance(value, bool) else _FIGURE

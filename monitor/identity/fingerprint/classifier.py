@@ -1,0 +1,245 @@
+"""Two models told apart by their answers, and how well that can be done at all.
+
+Learnt from answers to the same canned queries by both, and judged on answers held out: what
+cannot be told apart there is not told apart later either.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from monitor.identity.fingerprint.features import STYLE, AnswerFeatures
+
+ENOUGH = 0.85  # area under the curve below which nobody is named
+MOST_LOG_ODDS = 5.0  # a single answer never says more
+_FOLDS = 5
+_HALF = 0.5  # of an answer, added to every count
+_MARK_FARTHEST = 3.0
+_RIDGE = 0.002
+
+Scores = tuple[float, float, float]  # wording, manners, chunk shape
+
+
+@dataclass(frozen=True, slots=True)
+class LogOdds:
+    """Log-likelihood of the fallback over the expected model, split by what it rests on."""
+
+    text: float
+    chunks: float
+
+    @property
+    def total(self) -> float:
+        return self.text + self.chunks
+
+
+class ModelClassifier:
+    """Expected against fallback. `separability` in 0..1 is measured on answers held out.
+
+    Raises ValueError where the two were never asked the same.
+    """
+
+    def __init__(
+        self, expected: Sequence[AnswerFeatures], fallback: Sequence[AnswerFeatures]
+    ) -> None:
+        shared = {one.query for one in expected} & {other.query for other in fallback}
+        ours = [answer for answer in expected if answer.query in shared]
+        theirs = [answer for answer in fallback if answer.query in shared]
+        if min(len(ours), len(theirs)) < _FOLDS:
+            raise ValueError("too few answers of both models to the same canned queries")
+        held_out = _held_out(ours, theirs)
+        self._weights = _logistic(*held_out)
+        ours_out, theirs_out = ([self._weights.of(s) for s in side] for side in held_out)
+        self.separability = area(ours_out, theirs_out)
+        self.cap = min(MOST_LOG_ODDS, math.log1p(min(len(ours), len(theirs))))
+        ratios = [math.exp(max(-self.cap, min(self.cap, log_odds))) for log_odds in ours_out]
+        self._excess = excess(ratios)
+        self._voices = _Voices(ours, theirs)
+
+    @property
+    def telling(self) -> bool:
+        return self.separability >= ENOUGH
+
+    def log_odds(self, answer: AnswerFeatures) -> LogOdds:
+        """What one answer says, capped by how many answers could have contradicted it."""
+        scores = self._voices.scores(answer)
+        total = self._weights.of(scores) - self._excess
+        shape = self._weights.part(scores, 2)
+        scale = min(1.0, self.cap / abs(total)) if total else 1.0
+        return LogOdds((total - shape) * scale, shape * scale)
+
+    def pulls(self, answer: AnswerFeatures) -> tuple[float, ...]:
+        """How strongly each mark speaks for the fallback, in the order of `MARKS`."""
+        return self._voices.pulls(answer)
+
+
+def excess(ratios: Sequence[float]) -> float:
+    """Nats to take off every answer, so that the expected model's ratios average one or less.
+
+    The mean of a few answers is uncertain, and a promise must not rest on luck: it is taken
+    one standard error above what was found. Between models that are easily told apart this
+    is nothing, for both are far below one.
+    """
+    mean = sum(ratios) / len(ratios)
+    squares = sum((ratio - mean) ** 2 for ratio in ratios)
+    error = math.sqrt(squares / (len(ratios) - 1) / len(ratios))
+    return max(0.0, math.log(mean + error))
+
+
+def area(low: Sequence[float], high: Sequence[float]) -> float:
+    """The chance that one of `high` lies above one of `low`; 0.5 is no better than a coin."""
+    ranked = sorted(low)
+    above = sum(bisect_left(ranked, each) + bisect_right(ranked, each) for each in high)
+    return above / 2 / len(low) / len(high)
+
+
+class _Voices:
+    """Log-odds of grams, and of marks as if each were normally distributed."""
+
+    def __init__(self, ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]) -> None:
+        self._odds = _gram_odds(ours, theirs)
+        self._marks = [
+            _mark_odds([row.marks[at] for row in ours], [row.marks[at] for row in theirs])
+            for at in range(len(ours[0].marks))
+        ]
+
+    def scores(self, answer: AnswerFeatures) -> Scores:
+        odds = self._odds
+        wording = sum(odds.get(gram, 0.0) for gram in answer.grams)
+        pulls = self.pulls(answer)
+        parts = sum(pulls[: len(STYLE)]), sum(pulls[len(STYLE) :])
+        return (wording / math.sqrt(len(answer.grams) + 1), *parts)
+
+    def pulls(self, answer: AnswerFeatures) -> tuple[float, ...]:
+        return tuple(
+            slope * max(-reach, min(reach, mark - middle)) if mark is not None else 0.0
+            for mark, (slope, middle, reach) in zip(answer.marks, self._marks, strict=True)
+        )
+
+
+def _gram_odds(
+    ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]
+) -> dict[int, float]:
+    """Grams whose odds differ by more than chance, with their log-odds."""
+    here = Counter(gram for answer in ours for gram in answer.grams)
+    there = Counter(gram for answer in theirs for gram in answer.grams)
+    base = math.log((len(ours) + 2 * _HALF) / (len(theirs) + 2 * _HALF))
+    notifying = {}
+    for gram in here.keys() | there.keys():
+        few, many = here[gram] + _HALF, there[gram] + _HALF
+        odds = math.log(many / few) + base
+        if few + many > 2 and odds * odds > 1 / few + 1 / many:
+            notifying[gram] = odds
+    return notifying
+
+
+def _mark_odds(
+    ours: Sequence[float | None], theirs: Sequence[float | None]
+) -> tuple[float, float, float]:
+    """Slope, middle and reach of one mark; a slope of 0 where it cannot tell."""
+    here = [mark for mark in ours if mark is not None]
+    there = [mark for mark in theirs if mark is not None]
+    if len(here) < _FOLDS or len(there) < _FOLDS:
+        return 0.0, 0.0, 0.0
+    low, high = sum(here) / len(here), sum(there) / len(there)
+    squares = sum((m - low) ** 2 for m in here) + sum((m - high) ** 2 for m in there)
+    variance = squares / (len(here) + len(there) - 1) + 0.0025
+    return (high - low) / variance, (low + high) / 2, _MARK_FARTHEST * math.sqrt(variance)
+
+
+def _held_out(
+    ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]
+) -> tuple[list[Scores], list[Scores]]:
+    """Scores of every answer by voices that never heard it."""
+    sides = _folds(ours), _folds(theirs)
+    scores: tuple[list[Scores], list[Scores]] = ([], [])
+    for fold in range(_FOLDS):
+        kept = [
+            [answer for answer, own in zip(rows, folds, strict=True) if own != fold]
+            for rows, folds in zip((ours, theirs), sides, strict=True)
+        ]
+        if not all(kept):
+            continue
+        voices = _Voices(*kept)
+        for rows, folds, out in zip((ours, theirs), sides, scores, strict=True):
+            out += [
+                voices.scores(answer)
+                for answer, own in zip(rows, folds, strict=True)
+                if own == fold
+            ]
+    return scores
+
+
+def _folds(rows: Sequence[AnswerFeatures]) -> list[int]:
+    """Which fold each answer is held out in: every query in every fold, where it has enough.
+
+    Queries of one answer each are held out as a whole, in the same fold on both sides.
+    """
+    order = {query: at for at, query in enumerate(sorted({row.query for row in rows}))}
+    turn: Counter[str] = Counter()
+    folds = []
+    for row in rows:
+        folds.append((order[row.query] + turn[row.query]) % _FOLDS)
+        turn[row.query] += 1
+    return folds
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Turns scores into nats."""
+
+    bias: float
+    slopes: tuple[float, ...]
+
+    def of(self, scores: Scores) -> float:
+        return self.bias + sum(w * s for w, s in zip(self.slopes, scores, strict=True))
+
+    def part(self, scores: Scores, at: int) -> float:
+        return self.slopes[at] * scores[at]
+
+
+def _logistic(ours: Sequence[Scores], theirs: Sequence[Scores]) -> _Weights:
+    """Fit the odds of held-out scores, both sides weighing the same (Newton's method)."""
+    scales = [
+        math.sqrt(sum(row[at] ** 2 for row in (*ours, *theirs)) / (len(ours) + len(theirs))) or 1.0
+        for at in range(3)
+    ]
+    rows = [
+        ((1.0, *(s / scale for s, scale in zip(row, scales, strict=True))), label, 0.5 / len(side))
+        for label, side in enumerate((ours, theirs))
+        for row in side
+    ]
+    weights = [0.0] * 4
+    for _ in range(25):
+        slope = [-_RIDGE * w if at else 0.0 for at, w in enumerate(weights)]
+        curve = [[(_RIDGE if i else 1e-9) if i == j else 0.0 for j in range(4)] for i in range(4)]
+        for x, label, weight in rows:
+            odds = max(-30.0, min(30.0, sum(w * f for w, f in zip(weights, x, strict=True))))
+            chance = 1 / (1 + math.exp(-odds))
+            for i in range(4):
+                slope[i] += weight * (label - chance) * x[i]
+                for j in range(4):
+                    curve[i][j] += weight * chance * (1 - chance) * x[i] * x[j]
+        steps = _solved(curve, slope)
+        weights = [w + step for w, step in zip(weights, steps, strict=True)]
+        if max(map(abs, steps)) < 1e-6:
+            break
+    slopes = tuple(w / scale for w, scale in zip(weights[1:], scales, strict=True))
+    return _Weights(weights[0], slopes)
+
+
+def _solved(matrix: list[list[float]], vector: list[float]) -> list[float]:
+    """The solution of a small positive definite system, by elimination."""
+    rows = [[*row, value] for row, value in zip(matrix, vector, strict=True)]
+    size = len(rows)
+    for at in range(size):
+        pivot = rows[at][at]
+        for below in range(at + 1, size):
+            factor = rows[below][at] / pivot
+            rows[below] = [b - factor * a for a, b in zip(rows[at], rows[below], strict=True)]
+    solution = [0.0] * size
+    for at in reversed(range(size)):
+        known = sum(rows[at][other] * solution[other] for other in range(at + 1, size))
+        solution[at] = (rows[at][size] - known) / rows[at][at]
+    return solution

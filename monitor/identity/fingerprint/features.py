@@ -1,0 +1,148 @@
+"""What a fingerprint looks at: the wording of an answer, its manners, the shape of its chunks.
+
+Hashes and the order of the marks are stable over processes and machines: stored numbers
+mean something only together with `VERSION`.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from zlib import crc32
+
+VERSION = 1  # raised whenever the same answer would give other numbers
+SPACE = 1 << 18  # grams are hashed into so many places
+LOOKED_AT = 400  # characters of wording: openings tell most, and later ones dilute them
+STYLED = 32_000  # characters of which the marks of style are taken, but for the length
+SHAPED = 2_000  # chunks whose shape is taken
+FEW_CHUNKS = 8  # fewer have no shape
+_RUN = 4  # characters of a gram
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]")
+_BLANKS = re.compile(r"[ \t]+")
+_NUMBERED = re.compile(r"\s*\d+[.)]\s")
+_ITALIC = re.compile(r"(?<!\*)\*[^*\s][^*\n]*\*(?!\*)")
+_CONTRACTED = re.compile(r"\w['’](?:t|re|ve|ll|m|s|d)\b")
+_SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+_EMOJI = re.compile("[\U0001f300-\U0001faff\u2600-\u27bf]")
+_CURLY = re.compile("[“”’]")
+_FIRST_PERSON = frozenset(("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’ll"))
+_TRAILING = re.compile(r"[ \t]\n")
+
+STYLE = (
+    "length", "words", "paragraphs", "word length", "bullets", "numbered lines", "headings",
+    "bold", "italics", "em dashes", "en dashes", "exclamation marks", "question marks", "colons",
+    "semicolons", "commas", "quotation marks", "curly quotes", "apostrophes", "parentheses",
+    "emoji", "code blocks", "ends with a question", "ends with an exclamation", "contractions",
+    "first person", "sentence length", "line breaks", "blanks before line breaks",
+)  # fmt: skip
+SHAPE = (
+    "characters a chunk", "spread of chunk lengths", "chunks of one to four characters",
+    "chunks beginning with a blank", "chunks of one word",
+)  # fmt: skip
+MARKS = (*STYLE, *SHAPE)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerText:
+    """An answer to a canned query. `chunks` is empty where nobody kept them.
+
+    `tokens`: what the service says the text took; None where it says nothing.
+    """
+
+    query: str
+    text: str
+    chunks: tuple[str, ...] = ()
+    tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFeatures:
+    """`grams` are distinct hashes of wording; `marks` stand in the order of `MARKS`.
+
+    A mark is None where it cannot be measured.
+    """
+
+    query: str
+    grams: tuple[int, ...]
+    marks: tuple[float | None, ...]
+
+
+def answer_features(answer: AnswerText) -> AnswerFeatures:
+    """The features of one answer."""
+    return AnswerFeatures(
+        answer.query, _grams(answer.text), _style(answer.text) + shape(answer.chunks)
+    )
+
+
+def _grams(text: str) -> tuple[int, ...]:
+    seen = text[:LOOKED_AT]
+    message = [word.lower() for word in _WORD.findall(seen)]
+    found = {"w" + word for word in message}
+    found.update(f"b{one} {two}" for one, two in pairwise(message))
+    found.update("o" + " ".join(message[:count]) for count in range(1, 5))
+    line = _BLANKS.sub(" ", seen)
+    found.update(line[at : at + _RUN] for at in range(len(line) - _RUN + 1))
+    return tuple(sorted({crc32(gram.encode("utf-8", "replace")) % SPACE for gram in found}))
+
+
+def _style(text: str) -> tuple[float | None, ...]:
+    length, text = len(text), text[:STYLED]
+    size, lines, message = max(1, len(text)), text.split("\n"), text.split()
+    count, rows = max(1, len(message)), len(lines)
+
+    def per_hundred(characters: str) -> float:
+        return 100 * sum(text.count(each) for each in characters) / size
+
+    end = text.rstrip()[-1:]
+    return (
+        math.log1p(length),
+        math.log1p(len(message)),
+        math.log1p(text.count("\n\n")),
+        size / count / 6,
+        sum(line.lstrip()[:2] in ("- ", "* ", "• ") for line in lines) / rows,
+        sum(bool(_NUMBERED.match(line)) for line in lines) / rows,
+        sum(line.startswith("#") for line in lines) / rows,
+        math.log1p(text.count("**") / 2),
+        math.log1p(len(_ITALIC.findall(text))),
+        per_hundred("—"),
+        per_hundred("–"),
+        per_hundred("!"),
+        per_hundred("?"),
+        per_hundred(":"),
+        per_hundred(";"),
+        per_hundred(","),
+        per_hundred('"“”'),
+        float(bool(_CURLY.search(text))),
+        per_hundred("'’"),
+        per_hundred("("),
+        float(bool(_EMOJI.search(text))),
+        float("```" in text),
+        float(end == "?"),
+        float(end == "!"),
+        100 * len(_CONTRACTED.findall(text)) / count,
+        100
+        * sum(word in ("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’ll") for word in message)
+        / count,
+        math.log1p(count / max(1, len(_SENTENCE_END.findall(text)))),
+        100 * text.count("\n") / size,
+        float(bool(_TRAILING.search(text))),
+    )
+
+
+def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
+    """How a stream was cut. The first chunk is left out: it is often cut by other rules."""
+    inner = [chunk for chunk in chunks[1 : SHAPED + 1] if chunk]
+    if len(inner) < FEW_CHUNKS:
+        return (None,) * len(SHAPE)
+    count = len(inner)
+    mean = sum(map(len, inner)) / count
+    spread = math.sqrt(sum((len(chunk) - mean) ** 2 for chunk in inner) / count)
+    return (
+        math.log(mean),
+        spread / mean,
+        sum(len(chunk) <= 4 for chunk in inner) / count,
+        sum(chunk[0] == " " for chunk in inner) / count,
+        sum(len(chunk[:STYLED].split()) == 1 for chunk in inner) / count,
+    )

@@ -1,0 +1,259 @@
+"""One more answer looked at: who it looks like, how sure that is, and which features say so."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import exp
+from zlib import crc32
+
+from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
+from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint.features import (
+    MARKS,
+    STYLE,
+    AnswerFeatures,
+    AnswerText,
+    answer_features,
+)
+from monitor.identity.fingerprint.language import unsuitable
+from monitor.identity.fingerprint.profile import FallbackProfile, StyleProfile, wording
+from monitor.identity.fingerprint.style_model import SCALARS, Vector
+from monitor.identity.fingerprint.tracker import (
+    DOUBT_LOG_ODDS,
+    REMEMBERED,
+    FallbackEvidence,
+    TrackerState,
+    quantised,
+)
+
+UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
+CLEAR = 1.1  # nats by which one answer takes a side: three to one
+ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
+_LENGTHS = {"length": "answers", "word length": "words", "sentence length": "sentences",
+            "characters a chunk": "chunks"}  # fmt: skip
+_AMOUNTS = ("bold", "italics", "first person", "spread of chunk lengths")
+_TELLING = 0.8  # standard deviations by which a feature must be off to be named
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StyleMatch:
+    """The judgement of one answer by its looks. `doubtful`: a few more probes would tell."""
+
+    identity: Identity
+    model: str | None
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+    reason: str = ""
+    established: bool = False  # a fallback or a change is settled, not merely this answer odd
+    doubtful: bool = False
+    against: tuple[str, ...] = ()  # fallbacks this answer clearly is not by
+
+
+def follow_answer(
+    track: TrackerState,
+    profile: StyleProfile,
+    answer: AnswerText,
+    *,
+    at: datetime,
+    extra: bool = False,
+) -> tuple[TrackerState, StyleMatch]:
+    """Follow a target by one more answer; `extra`: it was asked in a burst.
+
+    Answers that say nothing leave the track as it was, but for the count of extra probes.
+    """
+    track = replace(track, extra=track.extra + extra)
+    if reason := _abstention(track, profile, answer):
+        settled = track.standing is not None
+        return track, StyleMatch(Identity.UNKNOWN, None, 0.0, reason=f"Writing style: {reason}.",
+                            established=settled, doubtful=track.doubtful)  # fmt: skip
+    seen = answer_features(answer)
+    vector = quantised(profile.fingerprint.vector(seen))
+    tie = crc32(f"{track.judged}/{wording(answer)}".encode()) / 2**32
+    received = tuple(map(quantised, profile.fingerprint.vectors))
+    track = track.bet(vector, received, tie)
+    track = replace(track, courses=tuple(
+        _course(track, candidate, seen) for candidate in profile.candidates
+    ))  # fmt: skip
+    suspected = track.doubtful or not track.calm()
+    since = (track.since or at) if suspected else None
+    track = replace(track, since=since, extra=track.extra if since else 0)
+    style_match = _judged(track, profile, seen, vector)
+    if style_match.identity is Identity.EXPECTED:
+        track = replace(track, wordings=(*track.wordings, wording(answer))[-REMEMBERED:])
+    return track, style_match
+
+
+def _abstention(track: TrackerState, profile: StyleProfile, answer: AnswerText) -> str | None:
+    if answer.query not in profile.fingerprint.queries and not profile.fingerprint.general:
+        return f"the baseline has no answers to query {answer.query}"
+    if reason := unsuitable(answer.text, usual=profile.language, refusing=profile.refusing):
+        return reason
+    if answer.query not in profile.repetitive and wording(answer) in track.wordings:
+        return "the answer repeats an earlier one word for word, as a cache would"
+    return None
+
+
+def _course(
+    track: TrackerState, candidate: FallbackProfile, seen: AnswerFeatures
+) -> FallbackEvidence:
+    before = next(
+        (c for c in track.courses if c.model == candidate.model), FallbackEvidence(candidate.model)
+    )
+    return evidence_after(before, candidate, seen)
+
+
+def evidence_after(
+    before: FallbackEvidence, candidate: FallbackProfile, seen: AnswerFeatures
+) -> FallbackEvidence:
+    """The evidence for one fallback after one more answer."""
+    log_odds = candidate.contrast.log_odds(seen).total
+    vector = quantised(candidate.fingerprint.vector(seen)) if log_odds > 0 else ()
+    return before.after(log_odds, seen.query, vector=vector, own=candidate.fingerprint.vectors)
+
+
+def _judged(
+    track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, vector: Vector
+) -> StyleMatch:
+    lead = track.leading
+    if lead and lead.established:
+        return _by_course(track, profile, seen, lead)
+    if track.changed:
+        return _changed(track, profile)
+    return _ordinary(track, profile, seen, vector)
+
+
+def _by_course(
+    track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, lead: FallbackEvidence
+) -> StyleMatch:
+    """A fallback has taken over all answers or some: whose is this one?"""
+    candidate = next(candidate for candidate in profile.candidates if candidate.model == lead.model)
+    evidence = _evidence(candidate, profile, seen)
+    log_odds = sum(item.nats for item in evidence)
+    whole = lead.sums[0] >= cusum.LIMIT
+    if log_odds > CLEAR or (whole and log_odds > -CLEAR):
+        sure = _sure(max(log_odds, CLEAR), profile)
+        notified = (
+            f"Writing style matches {lead.model} in {lead.spoke} answers to "
+            f"{len(lead.queries)} or more queries (confidence {confidence_text(lead.nats)})"
+        )
+        return StyleMatch(
+            Identity.FALLBACK, lead.model, sure, evidence, notified + ".", established=True
+        )
+    if log_odds < -CLEAR:
+        notified = f"Writing style matches {profile.model}, while {lead.model} gives other answers"
+        return StyleMatch(Identity.EXPECTED, profile.model, _sure(-log_odds, profile), evidence,
+                     notified + ".", established=True, against=(lead.model,))  # fmt: skip
+    notified = f"Writing style clearly matches neither {profile.model} nor {lead.model}"
+    return StyleMatch(Identity.UNKNOWN, None, 0.0, evidence, notified + ".", established=True)
+
+
+def _changed(track: TrackerState, profile: StyleProfile) -> StyleMatch:
+    off = ", ".join(_named(track.directions[-1])) or "wording"
+    detail = f"since the baseline of epoch {profile.epoch} it differs in {off}"
+    evidence = (Evidence(ClaimKind.TEXT, "changed", round(track.surprise(), 2), detail),)
+    reason = (
+        f"The answers no longer look like {profile.model}'s ({off}); whose they are is not known"
+    )
+    if profile.indistinguishable:
+        reasons = "; ".join(
+            f"{model}: {reason}" for model, reason in profile.indistinguishable.items()
+        )
+        reason = f"{reason} ({reasons})"
+    sure = min(0.99 if profile.verified_by else UNVERIFIED, 1 - 1 / max(2.0, track.change))
+    return StyleMatch(
+        Identity.CHANGED, None, round(sure, 4), evidence, reason + ".", established=True
+    )
+
+
+def _ordinary(
+    track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, vector: Vector
+) -> StyleMatch:
+    """Nothing is settled: the answer counts as expected where it looks so, else as nobody's."""
+    evidence = [
+        item for candidate in profile.candidates for item in _evidence(candidate, profile, seen)
+    ]
+    by_rival = [candidate.contrast.log_odds(seen).total for candidate in profile.candidates]
+    scores = sorted(change_detection.overall(each) for each in profile.fingerprint.vectors)
+    score = change_detection.overall(vector)
+    further = sum(each >= score for each in scores)
+    odd = not further or (further + 1) / (len(scores) + 1) < ODD
+    if profile.indistinguishable and not profile.candidates:
+        model, reason = next(iter(profile.indistinguishable.items()))
+        return StyleMatch(
+            Identity.UNKNOWN,
+            None,
+            0.0,
+            (),
+            f"Writing style: {profile.model} or {model}; {reason}.",
+            doubtful=track.doubtful,
+        )
+    against = tuple(
+        candidate.model
+        for candidate, log_odds in zip(profile.candidates, by_rival, strict=True)
+        if log_odds < -CLEAR
+    )
+    clear = len(against) == len(profile.candidates)
+    if clear and not odd and not (track.doubtful and not by_rival):
+        sure = min((_sure(-log_odds, profile) for log_odds in by_rival), default=UNVERIFIED)
+        if not evidence:
+            detail = (
+                f"{seen.query}: {further} of {len(scores)} answers of the baseline lie further off"
+            )
+            evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
+        return StyleMatch(Identity.EXPECTED, profile.model, sure, tuple(evidence),
+                     f"Writing style matches {profile.model}, as in the baseline.",
+                     doubtful=track.doubtful, against=against)  # fmt: skip
+    reason = "this answer alone matches no known model"
+    if (lead := track.leading) and lead.nats > DOUBT_LOG_ODDS:
+        reason = f"{lead.model} is suspected, {lead.lacks}"
+    return StyleMatch(Identity.UNKNOWN, None, 0.0, tuple(evidence), f"Writing style: {reason}.",
+                 doubtful=track.doubtful)  # fmt: skip
+
+
+def _evidence(
+    candidate: FallbackProfile, profile: StyleProfile, seen: AnswerFeatures
+) -> tuple[Evidence, ...]:
+    """What one answer says between the expected model and a fallback, for a person."""
+    log_odds = candidate.contrast.log_odds(seen)
+    claim = candidate.model if log_odds.total > 0 else profile.model
+    sure = (
+        f"separability {candidate.contrast.separability:.2f} on {profile.fingerprint.count} and "
+        f"{candidate.answers} answers"
+    )
+    pulls = candidate.contrast.pulls(seen)
+    kinds = (
+        (ClaimKind.TEXT, log_odds.text, pulls[: len(STYLE)]),
+        (ClaimKind.CHUNKS, log_odds.chunks, pulls[len(STYLE) :]),
+    )
+    found = []
+    for kind, part, own in kinds:
+        names = MARKS[: len(STYLE)] if kind is ClaimKind.TEXT else MARKS[len(STYLE) :]
+        sided = sorted(((pull * part, name) for pull, name in zip(own, names, strict=True)))
+        reported = [name for strength, name in reversed(sided) if strength > 0][:_NAMED]
+        if kind is ClaimKind.TEXT:
+            reported = ["wording", *reported]
+        if abs(part) >= 0.05:
+            found.append(Evidence(kind, claim, round(part, 2),
+                                  f"{seen.query}: {', '.join(reported)}; {sure}"))  # fmt: skip
+    return tuple(found)
+
+
+def _named(direction: Vector) -> list[str]:
+    """The features that are off the most, in words."""
+    marks = sorted(zip(direction[SCALARS:], MARKS, strict=True), key=lambda one: -abs(one[0]))
+    return [_moved(name, up=off > 0) for off, name in marks[:_NAMED] if abs(off) >= _TELLING]
+
+
+def _moved(name: str, *, up: bool) -> str:
+    """A feature that went up or down: `more commas`, `fewer commas`, `shorter words`."""
+    if name in _LENGTHS:
+        return f"{'longer' if up else 'shorter'} {_LENGTHS[name]}"
+    if name.startswith("ends with"):
+        return f"{'more' if up else 'less'} often {name}"
+    if name in _AMOUNTS:
+        return f"{'more' if up else 'less'} {name}"
+    return f"{'more' if up else 'fewer'} {name}"
+
+
+def _sure(log_odds: float, profile: StyleProfile) -> float:
+    return round(min(1 / (1 + exp(-log_odds)), 1.0 if profile.verified_by else UNVERIFIED), 4)

@@ -1,0 +1,121 @@
+"""What is known of a target's models by their looks: the baseline, and who might replace it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from zlib import crc32
+
+from monitor.identity.fingerprint.classifier import ModelClassifier
+from monitor.identity.fingerprint.features import VERSION, AnswerText, answer_features
+from monitor.identity.fingerprint.language import refuses, usual_language
+from monitor.identity.fingerprint.style_model import Fingerprint
+
+ENOUGH_ANSWERS = 25  # of the baseline; fewer make no promise
+ENOUGH_OF_A_RIVAL = 10
+MOST_A_QUERY = 50  # answers learnt, the latest ones
+_REFUSALS = 0.2  # share of learnt answers that makes refusing usual
+
+
+@dataclass(frozen=True, slots=True)
+class FallbackProfile:
+    """A fallback whose answers are known and can be told from the expected model's."""
+
+    model: str
+    contrast: ModelClassifier
+    fingerprint: Fingerprint
+    answers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleProfile:
+    """The looks of one epoch. `mistakable` says for each other fallback why it is not judged.
+
+    `verified_by` None: nobody confirmed who gave the baseline's answers.
+    """
+
+    model: str
+    epoch: int
+    fingerprint: Fingerprint
+    candidates: tuple[FallbackProfile, ...] = ()
+    indistinguishable: Mapping[str, str]
+    language: str | None
+    refusing: bool
+    repetitive: frozenset[str]  # queries that are often answered in the very same words
+    verified_by: str | None = None
+    version: int = VERSION
+
+
+class TooFewAnswers(ValueError):
+    """There is no baseline yet; the sentence says what is missing."""
+
+
+def learn_profile(
+    model: str,
+    answers: Sequence[AnswerText],
+    others: Mapping[str, Sequence[AnswerText]],
+    *,
+    epoch: int = 1,
+    verified_by: str | None = None,
+) -> StyleProfile:
+    """Learn the looks of the expected model and of its fallbacks from their answers, oldest first.
+
+    Raises TooFew for a baseline that is too small to judge by.
+    """
+    kept = _latest(answers)
+    if len(kept) < ENOUGH_ANSWERS:
+        raise TooFewAnswers(f"the baseline has {len(kept)} of {ENOUGH_ANSWERS} answers")
+    baseline = [answer_features(answer) for answer in kept]
+    candidates, mistakable = [], {}
+    for other, theirs in others.items():
+        received = [answer_features(answer) for answer in _latest(theirs)]
+        if len(received) < ENOUGH_OF_A_RIVAL:
+            mistakable[other] = f"{len(received)} of {ENOUGH_OF_A_RIVAL} answers of it are known"
+            continue
+        try:
+            contrast = ModelClassifier(baseline, received)
+        except ValueError as reason:
+            mistakable[other] = str(reason)
+            continue
+        if contrast.telling:
+            candidates.append(
+                FallbackProfile(other, contrast, Fingerprint(received), len(received))
+            )
+        else:
+            mistakable[other] = (
+                f"the two cannot be told apart by text (separability {contrast.separability:.2f})"
+            )
+    texts = [answer.text for answer in kept]
+    return StyleProfile(
+        model=model,
+        epoch=epoch,
+        fingerprint=Fingerprint(baseline),
+        candidates=tuple(candidates),
+        indistinguishable=mistakable,
+        language=usual_language(texts),
+        refusing=sum(map(refuses, texts)) > _REFUSALS * len(texts),
+        repetitive=_repetitive(kept),
+        verified_by=verified_by,
+    )
+
+
+def wording(answer: AnswerText) -> int:
+    """A number that answers of the very same words to the same query share."""
+    return crc32(f"{answer.query}\0{answer.text}".encode("utf-8", "replace"))
+
+
+def _latest(answers: Sequence[AnswerText]) -> list[AnswerText]:
+    """At most so many of each query, in order of query and time."""
+    by_query: dict[str, list[AnswerText]] = {}
+    for answer in answers:
+        by_query.setdefault(answer.query, []).append(answer)
+    return [answer for query in sorted(by_query) for answer in by_query[query][-MOST_A_QUERY:]]
+
+
+def _repetitive(answers: Sequence[AnswerText]) -> frozenset[str]:
+    seen: dict[str, set[int]] = {}
+    twice = set()
+    for answer in answers:
+        known = seen.setdefault(answer.query, set())
+        if (text := wording(answer)) in known:
+            twice.add(answer.query)
+        known.add(text)
+    return frozenset(twice)

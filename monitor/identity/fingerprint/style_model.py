@@ -1,0 +1,220 @@
+"""How far an answer lies from what one model was heard to say: a fingerprint learnt from answers.
+
+Every distance is measured as if one other answer had not been learnt: those learnt from lie
+exactly as far as new ones do, however few there are. That is what makes ranks honest.
+"""
+
+import math
+from array import array
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from monitor.identity.fingerprint.features import MARKS, SPACE, AnswerFeatures
+
+Vector = tuple[float, ...]  # spread of manners, strangeness, omissions; then one figure a mark
+
+SCALARS = 3
+FARTHEST = 8.0  # standard deviations a scalar can be off
+_MARK_FARTHEST = 4.0
+_SHRINK = 1.0  # answers' worth of all queries in the mean of one
+_SCALAR_SHRINK = 2.0
+_FEW = 10  # degrees of freedom that make a spread
+_A_FEW = 4  # answers to a query that have something in common
+_BACKED = 2.0  # answers' worth of all queries in the wording of one
+
+
+@dataclass(frozen=True, slots=True)
+class _Means:
+    """Sums of some figures over answers, so that any one can be taken out again."""
+
+    sums: Vector
+    count: int
+
+    @classmethod
+    def of(cls, rows: Sequence[Vector]) -> Self:
+        return cls(tuple(map(sum, zip(*rows, strict=True))), len(rows))
+
+    def without(self, row: Vector | None) -> "_Means":
+        if row is None:
+            return self
+        return _Means(tuple(a - b for a, b in zip(self.sums, row, strict=True)), self.count - 1)
+
+
+class Fingerprint:
+    """What one model's answers to the canned queries look like. Immutable once learnt.
+
+    `vectors` are the distances of the answers it was learnt from, in their order. Needs two
+    answers at least.
+    """
+
+    def __init__(self, answers: Sequence[AnswerFeatures]) -> None:
+        self._learnt = tuple(answers)
+        self._of: dict[str, list[int]] = defaultdict(list)
+        for at, answer in enumerate(answers):
+            self._of[answer.query].append(at)
+        self._pool = array("H", bytes(2 * SPACE))
+        self._heard = {query: array("H", bytes(2 * SPACE)) for query in self._of}
+        for answer in answers:
+            received, pool = self._heard[answer.query], self._pool
+            for gram in answer.grams:
+                received[gram] += 1
+                pool[gram] += 1
+        self._common = {query: _common(received, len(self._of[query]))
+                        for query, received in self._heard.items()
+                        if len(self._of[query]) >= _A_FEW}  # fmt: skip
+        self._common_anywhere = _common(self._pool, len(self._learnt))
+        self._usual = _usual([answer.marks for answer in answers])
+        self._marks = [self._filled(answer.marks) for answer in answers]
+        self._mark_means = _Means.of(self._marks)
+        self._mark_means_of = self._grouped(self._marks)
+        self._mark_spread = self._spread(self._marks, rounding=True)
+        raw = [self._raw(answer, at) for at, answer in enumerate(answers)]
+        self._scalars = [row[:SCALARS] for row in raw]
+        self._scalar_means = _Means.of(self._scalars)
+        self._scalar_means_of = self._grouped(self._scalars)
+        self._scalar_spread = self._spread(self._scalars, rounding=False)
+        self.vectors: tuple[Vector, ...] = tuple(
+            self._standard(row, self._learnt[at].query, at) for at, row in enumerate(raw)
+        )
+
+    @property
+    def queries(self) -> frozenset[str]:
+        return frozenset(self._of)
+
+    @property
+    def count(self) -> int:
+        return len(self._learnt)
+
+    @property
+    def general(self) -> bool:
+        """Learnt from one answer each of many queries: it judges answers to any query."""
+        return len(self._of) == len(self._learnt) >= _FEW
+
+    def vector(self, answer: AnswerFeatures) -> Vector:
+        """How far a new answer lies, in standard deviations of the learnt ones."""
+        of = self._of.get(answer.query) or range(len(self._learnt))
+        left_out = of[sum(answer.grams) % len(of)]
+        return self._standard(self._raw(answer, left_out), answer.query, left_out)
+
+    def _raw(self, answer: AnswerFeatures, left_out: int) -> Vector:
+        """Unscaled scalars, scaled marks, with one learnt answer left out."""
+        gone = frozenset(self._learnt[left_out].grams)
+        same = self._learnt[left_out].query == answer.query
+        strange = self._strangeness(answer, gone, same=same)
+        omitted = self._omissions(answer, gone, same=same)
+        z = self._manners(answer, left_out)
+        spread = math.sqrt(sum(min(9.0, each * each) for each in z) / len(z))
+        return (spread, strange, omitted, *z)
+
+    def _strangeness(self, answer: AnswerFeatures, gone: Collection[int], *, same: bool) -> float:
+        """Mean surprise at the grams of an answer."""
+        received, pool = self._heard.get(answer.query), self._pool
+        everything = len(self._learnt) - 1
+        here = len(self._of.get(answer.query, ())) - same
+        surprise = 0.0
+        for gram in answer.grams:
+            out = gram in gone
+            often = (pool[gram] - out + 0.1) / (everything + 1)
+            known = received[gram] - (out and same) if received is not None else 0
+            surprise -= math.log((known + _BACKED * often) / (here + _BACKED))
+        return surprise / max(1, len(answer.grams))
+
+    def _omissions(self, answer: AnswerFeatures, gone: Collection[int], *, same: bool) -> float:
+        """The share of grams that most answers have, and this one has not.
+
+        Most answers to the same query, where there are a few, else most answers to any.
+        """
+        common = self._common.get(answer.query)
+        if common is None:
+            received, common, size, out = self._pool, self._common_anywhere, len(self._learnt), True
+        else:
+            received, size, out = self._heard[answer.query], len(self._of[answer.query]), same
+        reported = frozenset(answer.grams)
+        usual = missing = 0
+        for gram in common:
+            if 2 * (received[gram] - (out and gram in gone)) >= size - out:
+                usual += 1
+                missing += gram not in reported
+        return missing / max(1, usual)
+
+    def _manners(self, answer: AnswerFeatures, left_out: int) -> Vector:
+        gone = self._marks[left_out]
+        everywhere = self._mark_means.without(gone)
+        same = self._learnt[left_out].query == answer.query
+        here = self._mark_means_of.get(answer.query)
+        here = here and here.without(gone if same else None)
+        mean = _shrunk(here, everywhere, _SHRINK)
+        return tuple(
+            max(-_MARK_FARTHEST, min(_MARK_FARTHEST, (mark - usual) / spread))
+            if mark is not None
+            else 0.0
+            for mark, usual, spread in zip(answer.marks, mean, self._mark_spread, strict=True)
+        )
+
+    def _standard(self, raw: Vector, query: str, left_out: int) -> Vector:
+        gone = self._scalars[left_out]
+        everywhere = self._scalar_means.without(gone)
+        same = self._learnt[left_out].query == query
+        here = self._scalar_means_of.get(query)
+        here = here and here.without(gone if same else None)
+        mean = _shrunk(here, everywhere, _SCALAR_SHRINK)
+        scaled = (
+            max(-FARTHEST, min(FARTHEST, (figure - usual) / spread))
+            for figure, usual, spread in zip(raw[:SCALARS], mean, self._scalar_spread, strict=True)
+        )
+        return (*scaled, *raw[SCALARS:])
+
+    def _filled(self, marks: Sequence[float | None]) -> Vector:
+        return tuple(
+            usual if mark is None else mark for mark, usual in zip(marks, self._usual, strict=True)
+        )
+
+    def _grouped(self, rows: Sequence[Vector]) -> dict[str, _Means]:
+        return {query: _Means.of([rows[at] for at in of]) for query, of in self._of.items()}
+
+    def _spread(self, rows: Sequence[Vector], *, rounding: bool) -> Vector:
+        """Standard deviations within queries; over all answers where queries have one each.
+
+        `rounding` keeps marks that hardly ever vary from becoming infinitely telling.
+        """
+        groups: list[list[int]] = list(self._of.values())
+        if sum(len(of) - 1 for of in groups) < _FEW:
+            groups = [list(range(len(rows)))]
+        free = max(1, sum(len(of) - 1 for of in groups))
+        spreads = []
+        for column in zip(*rows, strict=True):
+            squares = 0.0
+            for of in groups:
+                mean = sum(column[at] for at in of) / len(of)
+                squares += sum((column[at] - mean) ** 2 for at in of)
+            usual = sum(column) / len(column)
+            floor = 0.1 * abs(usual) + 0.05 if rounding else 1e-4
+            spreads.append(math.sqrt(squares / free + floor * floor))
+        return tuple(spreads)
+
+
+def _common(received: Sequence[int], answers: int) -> tuple[int, ...]:
+    """Grams that about half of the answers have, or more."""
+    return tuple(gram for gram, count in enumerate(received) if count and 2 * count >= answers - 1)
+
+
+def _shrunk(here: _Means | None, everywhere: _Means, weight: float) -> Vector:
+    """The mean of one query, drawn towards that of all."""
+    wide = [total / everywhere.count for total in everywhere.sums]
+    if here is None:
+        return tuple(wide)
+    return tuple(
+        (total + weight * usual) / (here.count + weight)
+        for total, usual in zip(here.sums, wide, strict=True)
+    )
+
+
+def _usual(rows: Sequence[Sequence[float | None]]) -> Vector:
+    """The mean of each mark over the answers that have it; 0 for a mark nobody has."""
+    means = []
+    for at in range(len(MARKS)):
+        known = [mark for row in rows if (mark := row[at]) is not None]
+        means.append(sum(known) / len(known) if known else 0.0)
+    return tuple(means)

@@ -1,0 +1,222 @@
+"""Token accounting: do the disclosed token counts fit the expected model's tokenizer?
+
+Few things are as hard to get wrong by accident: a gateway may repeat the name that was
+asked for, and bills what the model that answered counted.
+
+Source: docs/identity.md#token-accounting
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from monitor.domain import ClaimKind, Evidence
+from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
+from monitor.identity.model_names.compare import parse, same
+from monitor.identity.token_counts.calibration import (
+    CAP,
+    FEWEST,
+    Calibration,
+    CountMeasure,
+    RatioCalibration,
+    TokenizerCalibration,
+    proportion,
+)
+from monitor.identity.token_counts.counts import SOURCE, TokenCount, rule_of_thumb
+
+REMEMBERED = 11  # answers before this one that may speak with it
+_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, and remembering
+_OTHER = "another tokenizer"
+
+
+Fitted = tuple[str, str]  # a model and a query
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The counts of this answer and of those before it, newest first, and what to measure with.
+
+    `seen_to_fit`: models whose tokenizer was once seen to fit this target's answers to a query.
+    Until then a misfit may as well mean that the service changes its texts after counting.
+    """
+
+    now: TokenCount | None = None
+    earlier: Sequence[TokenCount] = ()
+    calibrations: Sequence[Calibration] = ()
+    missing: Sequence[str] = ()  # why there are no others
+    seen_to_fit: frozenset[Fitted] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """One yardstick laid to the latest answers. `log_odds` > 0: another tokenizer counted them."""
+
+    calibration: Calibration
+    counts: tuple[TokenCount, ...]
+    measures: tuple[CountMeasure, ...]
+    log_odds: float
+
+
+def judge_counts(accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim | None:
+    """What the counts say of this answer; None where it came without one."""
+    if accounts.now is None:
+        return None
+    latest = (accounts.now, *accounts.earlier)
+    ours = [y for y in accounts.calibrations if _among(y.model, declared.expected)]
+    if reason := _reason_without_meaning(latest) or ("" if ours else _lacking(accounts)):
+        return _silent(accounts, reason)
+    readings = [r for y in ours if (r := _read(y, _comparable(accounts, y)))]
+    if len(readings) < len(ours):
+        return _silent(
+            accounts, "it is no count of this text alone, or of an answer unlike those known"
+        )
+    closest = min(readings, key=lambda reading: reading.log_odds)
+    if closest.log_odds >= CAP and len(ours) == len(declared.expected):
+        return _misfit(closest, accounts, declared)
+    if closest.log_odds <= _FITTING and closest.calibration.fits(closest.measures):
+        return _fit(closest, accounts, declared)
+    text = closest.calibration.words(closest.measures)
+    return _silent(accounts, f"{text}, which tells nothing yet")
+
+
+def calibrations_from(
+    models: Sequence[str], confirmed: Mapping[str, Sequence[TokenCount]]
+) -> dict[str, RatioCalibration | str]:
+    """What the counts beside each declared model's confirmed answers teach, or why nothing."""
+    return {
+        model: proportion(
+            model, next((of for name, of in confirmed.items() if same(name, model)), ())
+        )
+        for model in models
+    }
+
+
+def yardsticks(
+    known: Mapping[str, RatioCalibration | str], exact: Collection[str], seen: Collection[str]
+) -> tuple[tuple[Calibration, ...], tuple[str, ...]]:
+    """A yardstick for each declared model that has one, and why the others have none.
+
+    `exact`: models whose own tokenizer counted, which is the better yardstick once it was
+    `seen` to fit, or where there is no other.
+    """
+
+    def best(model: str, made: RatioCalibration | str) -> Calibration | str:
+        own = model in exact and (model in seen or isinstance(made, str))
+        return TokenizerCalibration(model) if own else made
+
+    found = [best(model, made) for model, made in known.items()]
+    return (
+        tuple(made for made in found if not isinstance(made, str)),
+        tuple(made for made in found if isinstance(made, str)),
+    )
+
+
+def fitting(accounts: TokenCounts) -> frozenset[Fitted]:
+    """Tokenizers that fit the latest answers beyond doubt, each with its query."""
+    latest = (accounts.now, *accounts.earlier) if accounts.now else ()
+    if not latest or _reason_without_meaning(latest):
+        return frozenset()
+    readings = (_read(TokenizerCalibration(model), latest) for model in latest[0].exact)
+    return frozenset(
+        (reading.calibration.model, count.query)
+        for reading in readings
+        if reading
+        and reading.log_odds <= _BEYOND_DOUBT
+        and reading.calibration.fits(reading.measures)
+        for count in reading.counts
+    )
+
+
+def _comparable(accounts: TokenCounts, calibration: Calibration) -> Sequence[TokenCount]:
+    """The latest counts; where a tokenizer is known to fit this query, of such queries only."""
+    now, seen = accounts.now, accounts.seen_to_fit
+    earlier = accounts.earlier
+    if (
+        now
+        and isinstance(calibration, TokenizerCalibration)
+        and (calibration.model, now.query) in seen
+    ):
+        earlier = [count for count in earlier if (calibration.model, count.query) in seen]
+    return (now, *earlier) if now else ()
+
+
+def _reason_without_meaning(latest: Sequence[TokenCount]) -> str | None:
+    """Why these counts say nothing, whatever they are measured with."""
+    if len(latest) < FEWEST:
+        return f"{len(latest)} of {FEWEST} answers came with their counts"
+    rule = rule_of_thumb(latest[:FEWEST])
+    return f"the service counts {rule}, not tokens" if rule else None
+
+
+def _lacking(accounts: TokenCounts) -> str:
+    return next(iter(accounts.missing), "there is nothing to measure the count with")
+
+
+def _read(calibration: Calibration, latest: Sequence[TokenCount]) -> _Reading | None:
+    """What a yardstick says of this answer together with those before it.
+
+    None where it does not reach this answer, or too few before it; others are passed over. A
+    misfit is read over as many answers as tell most, but this one must be off itself.
+    """
+    reached = [(count, made) for count in latest if (made := calibration.measure(count))]
+    if len(reached) < FEWEST or reached[0][0] is not latest[0]:
+        return None
+    counts, measures = map(tuple, zip(*reached, strict=True))
+    lengths = range(FEWEST, len(measures) + 1)
+    if calibration.log_odds(measures[:1]) > 0:
+        n = max(lengths, key=lambda n: calibration.log_odds(measures[:n]))
+        log_odds = max(0.0, calibration.log_odds(measures[:n]))
+    else:
+        n = FEWEST
+        log_odds = min(0.0, calibration.log_odds(measures[:n]))
+    return _Reading(calibration, counts[:n], measures[:n], log_odds)
+
+
+def _misfit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim:
+    """Another tokenizer counted: the fallback's whose yardstick fits, if one does."""
+    calibration = closest.calibration
+    text = calibration.words(closest.measures)
+    fitted = accounts.now and (calibration.model, accounts.now.query) in accounts.seen_to_fit
+    if isinstance(calibration, TokenizerCalibration) and not fitted:
+        reason = f"{text}, and they never fitted: the service may edit its texts"
+        return _silent(accounts, reason)
+    theirs = [y for y in accounts.calibrations if _among(y.model, declared.fallbacks)]
+    fit = [y.model for y in theirs if _fits(y, closest.counts)]
+    if len(fit) == 1:
+        reason = f"{text}, and as many as {fit[0]}"
+        return WeighedClaim(_evidence(fit[0], CAP, reason=reason), ClaimSide.OTHER, fit[0])
+    return WeighedClaim(_evidence(_OTHER, CAP, reason=text), ClaimSide.FELL)
+
+
+def _fit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim:
+    """The expected model's tokenizer fits; other models may have the same, or one as frugal."""
+    model, span = closest.calibration.model, closest.counts
+    known = {y.model: y for y in accounts.calibrations}
+    for fallback in declared.fallbacks:
+        theirs = known.get(fallback)
+        alike = _fits(theirs, span) if theirs else parse(fallback).vendor == parse(model).vendor
+        if alike:
+            reason = f"the counts fit {model}, and may fit {fallback} as well"
+            return _silent(accounts, reason)
+    log_odds = max(-CAP, closest.log_odds)
+    reason = f"{len(span)} answers in a row took as many tokens as they take {model}"
+    return WeighedClaim(
+        _evidence(model, log_odds, reason=reason), ClaimSide.EXPECTED, model, echo=True
+    )
+
+
+def _fits(calibration: Calibration, span: Sequence[TokenCount]) -> bool:
+    measures = [m for count in span if (m := calibration.measure(count)) is not None]
+    return len(measures) == len(span) and calibration.fits(measures)
+
+
+def _among(model: str, names: Sequence[str]) -> bool:
+    return any(same(model, name) for name in names)
+
+
+def _silent(accounts: TokenCounts, reason: str) -> WeighedClaim:
+    tokens = f"{accounts.now.tokens} tokens" if accounts.now else ""
+    return WeighedClaim(_evidence(tokens, 0.0, reason=reason), ClaimSide.NEITHER)
+
+
+def _evidence(claim: str, log_odds: float, *, reason: str) -> Evidence:
+    return Evidence(ClaimKind.ACCOUNTING, claim, log_odds, f"{SOURCE}: {reason}")

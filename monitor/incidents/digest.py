@@ -1,0 +1,230 @@
+"""The daily digest: how the last 24 hours were, in one notice a day, good news included. Pure.
+
+Latencies are ms, shares 0 to 1, days those of the spend rule's zone. Absence is None.
+
+Source: docs/alerts.md#digest
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from decimal import Decimal
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from monitor.domain import ALL, Identity, Notice, NoticeStatus, amount_text, usd_text
+from monitor.incidents.digest_figures import (
+    DigestAnswers,
+    DigestDay,
+    DigestFigures,
+    DigestIncident,
+    DigestLatency,
+    DigestMonitor,
+    DigestSaving,
+)
+
+__all__ = [
+    "RULE",
+    "SPAN",
+    "DigestAnswers",
+    "DigestDay",
+    "DigestFigures",
+    "DigestIncident",
+    "DigestLatency",
+    "DigestMonitor",
+    "DigestSaving",
+    "due",
+    "key",
+    "notice",
+]
+
+RULE = "digest"
+SPAN = timedelta(days=1)
+LATEST = timedelta(hours=12)  # told so late, if nobody was there at its hour; not later
+# Identities on neither side of the fallback share.
+UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
+_TARGETS = 4  # with two facts each; a message holds 16
+_NAMES = 4  # models, or incidents of one kind, named in a line
+_NOT_KNOWN, _UNMEASURED = "not known", "no probe"
+
+
+def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | None:
+    """The zone's day whose digest is to be told now, and its hour; None when none is."""
+    today = now.astimezone(zone).date()
+    for day in (today, today - timedelta(days=1)):
+        hour = datetime.combine(day, at, zone).astimezone(UTC)
+        if hour <= now < hour + LATEST:
+            return day, hour
+    return None
+
+
+def key(day: date) -> UUID:
+    """The notice's id: one a day, whoever writes it and however often."""
+    return uuid5(NAMESPACE_OID, f"{RULE}|{day}")
+
+
+def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
+    """The digest of a day as it is told."""
+    return Notice(
+        id=key(day), status=NoticeStatus.NOTICE, rule=RULE, scope=ALL, at=at,
+        sentence=f"{', '.join(_headlines(figures))}.", facts=dict(_facts(figures, at - SPAN)),
+    )  # fmt: skip
+
+
+def _headlines(figures: DigestFigures) -> Iterator[str]:
+    """What is true against each limit: TTFT of the slowest, fallback of all, money, trouble."""
+    slowest = max(figures.latencies, key=lambda item: item.mean_ms or 0.0)
+    whose = f" ({slowest.target}, the slowest)" if len(figures.latencies) > 1 else ""
+    yield f"TTFT {_against(slowest.mean_ms, figures.limit_ms)}{whose}"
+    fell = _answers(figures.served, Identity.FALLBACK)
+    known = fell + _answers(figures.served, Identity.EXPECTED)
+    yield f"fallback {_share(fell, known) if known else _NOT_KNOWN}"
+    for identity in UNSURE:  # on neither side of that share, and never hidden behind it
+        if count := _answers(figures.served, identity):
+            yield f"{identity} {_share(count, sum(item.answers for item in figures.served))}"
+    spent = figures.yesterday
+    yield f"spent {_spent(spent, figures.limit_usd)}" + (f" on {spent.day}" if spent else "")
+    opened = sum(item.resolved_at is None for item in figures.incidents)
+    yield "no incident open" if not opened else _count(opened, "incident") + " open"
+
+
+def _facts(figures: DigestFigures, since: datetime) -> Iterator[tuple[str, str]]:
+    several = len(figures.latencies) > 1
+    slowest_first = sorted(figures.latencies, key=lambda item: -(item.mean_ms or 0.0))
+    for item in slowest_first[:_TARGETS]:
+        whose = f" {item.target}" if several else ""
+        yield f"TTFT{whose}", _latency(item, figures.limit_ms)
+        yield f"Models{whose}", _models([s for s in figures.served if s.target == item.target])
+    if further := slowest_first[_TARGETS:]:
+        yield "Faster targets", ", ".join(item.target for item in further)
+    yield "Answers", _identities(figures.served)
+    yield "Spend yesterday", _day(figures.yesterday, figures.limit_usd)
+    yield "Spend today so far", _day(figures.today, figures.limit_usd)
+    yield "Saved against all-fallback", _saving(figures.saving)
+    yield "Incidents", _incidents(figures.incidents, since)
+    yield "Own health", _own(figures.own, figures.budget_usd)
+    yield "Delivery", _delivery(figures.own)
+
+
+def _latency(item: DigestLatency, limit_ms: float | None) -> str:
+    if not item.probes:
+        return "nothing measured"
+    reported = f"mean of {_count(item.rounds, 'round')} {_against(item.mean_ms, limit_ms)}"
+    reported += f", p95 {_ms(item.p95_ms)}"
+    if item.over is not None:
+        reported += f", {item.over:,} of {_count(item.probes, 'probe')} over"
+    return reported
+
+
+def _models(served: Sequence[DigestAnswers]) -> str:
+    """Shares of everything heard, most first."""
+    received = sum(item.answers for item in served)
+    most_first = sorted(served, key=lambda item: -item.answers)
+    reported = [f"{_model(item)} {_share(item.answers, received)}" for item in most_first[:_NAMES]]
+    if rest := sum(item.answers for item in most_first[_NAMES:]):
+        reported.append(f"others {_share(rest, received)}")
+    return ", ".join(reported) or "nobody answered"
+
+
+def _identities(served: Sequence[DigestAnswers]) -> str:
+    """The share of each identity of everything answered."""
+    whole = sum(item.answers for item in served)
+    if not whole:
+        return "none"
+    return ", ".join(f"{identity} {_share(_answers(served, identity), whole)}"
+                     for identity in (Identity.EXPECTED, Identity.FALLBACK, *UNSURE))  # fmt: skip
+
+
+def _model(item: DigestAnswers) -> str:
+    name = item.model or "not identified"
+    return name if item.identity is Identity.EXPECTED else f"{name} ({item.identity})"
+
+
+def _answers(served: Sequence[DigestAnswers], identity: Identity) -> int:
+    return sum(item.answers for item in served if item.identity is identity)
+
+
+def _spent(day: DigestDay | None, limit_usd: Decimal | None) -> str:
+    if day is None:
+        return _NOT_KNOWN
+    limit = "" if limit_usd is None else f" of {usd_text(limit_usd)}"
+    return _between(day.total_usd, day.margin_usd, at_least=day.at_least) + limit
+
+
+def _day(day: DigestDay | None, limit_usd: Decimal | None) -> str:
+    """The day's spend, and the meters: ours, the service's traffic, what providers say."""
+    if day is None:
+        return _NOT_KNOWN
+    account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
+    probes = _between(day.probes_usd, day.probes_margin_usd)
+    traffic = _between(day.traffic_usd, day.traffic_margin_usd)
+    return (f"{_spent(day, limit_usd)}; meters: probes {probes}, "
+            f"traffic {traffic}, account {account}")  # fmt: skip
+
+
+def _saving(saving: DigestSaving) -> str:
+    """Yesterday's: today has hardly begun."""
+    if saving.probes_usd is None:
+        return _NOT_KNOWN
+    reported = f"{usd_text(saving.probes_usd)} on yesterday's probes"
+    if saving.traffic_usd is not None:
+        reported += f", {usd_text(saving.traffic_usd)} a day at the service's own queries"
+    if saving.left_out:
+        reported += f"; {_count(saving.left_out, 'answer')} without a cost left out"
+    return reported
+
+
+def _incidents(notified: Sequence[DigestIncident], since: datetime) -> str:
+    kinds = {
+        "opened": [item for item in notified if item.opened_at >= since],
+        "resolved": [item for item in notified if item.resolved_at is not None],
+        "open": [item for item in notified if item.resolved_at is None],
+    }
+    return "; ".join(f"{kind} {_named(items)}" for kind, items in kinds.items())
+
+
+def _named(items: Sequence[DigestIncident]) -> str:
+    if not items:
+        return "none"
+    names = [_name(item) for item in items[:_NAMES]]
+    more = f" and {len(items) - _NAMES} more" if len(items) > _NAMES else ""
+    return f"{len(items)} ({', '.join(names)}{more})"
+
+
+def _name(notified: DigestIncident) -> str:
+    since = notified.recovering_since
+    recovering = f", recovering since {since.astimezone(UTC):%H:%M} UTC" if since else ""
+    return f"#{notified.number} {notified.rule} · {notified.scope}{recovering}"
+
+
+def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
+    missed = f"rounds missed {_NOT_KNOWN}"
+    if own.rounds_expected and own.rounds_missed is not None:
+        missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
+    degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
+    used = _between(own.budget_used_usd, own.budget_margin_usd)
+    budget = f"probe budget today {used} of {usd_text(budget_usd)}"
+    return f"{missed}, {degraded}, {budget}"
+
+
+def _delivery(own: DigestMonitor) -> str:
+    reported = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} given up"
+    return f"{reported}, refused for good: {own.broken_why}" if own.broken_why else reported
+
+
+def _against(value_ms: float | None, limit_ms: float | None) -> str:
+    return _ms(value_ms) + ("" if limit_ms is None else f" of {limit_ms:,.0f} ms")
+
+
+def _ms(value: float | None) -> str:
+    return _NOT_KNOWN if value is None else f"{value:,.0f} ms"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
+
+
+def _between(usd: Decimal, margin_usd: Decimal, *, at_least: bool = False) -> str:
+    return amount_text(usd, usd + margin_usd, at_least=at_least)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")

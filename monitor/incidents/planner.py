@@ -1,0 +1,221 @@
+"""The plan of one evaluation: which rows change and what is told, over every scope at once.
+
+First the verdicts are taken in, then what the channel believes is brought in line with what
+is true. An opening is FIRING, once for each number. What joins, comes back or grows, and a
+reminder, are STILL FIRING under the same number; all of these, and an end, are audible. A mere
+correction is quiet. Under a mute only the verdicts are taken in; the difference waits, and
+what is over by then and never was reported is not reported.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
+from monitor.incidents.grouping import (
+    IncidentGroup,
+    Key,
+    adds_nothing,
+    group_of,
+    incident_groups,
+    rank,
+)
+from monitor.incidents.notices import group_notice, passing_notice
+from monitor.incidents.silences import Silence, is_silenced
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentStep:
+    """A row to write and a notice to tell, in one transaction, in the order planned.
+
+    `incident` None: a notice that has no incident; a store keeps one of each notice id.
+    `notice` None: nothing is told. A new incident has no number yet: its notice takes the
+    number the store gives it, and `part_of` names its leader, whose step came before.
+    """
+
+    incident: Incident | None
+    change: IncidentChange
+    notice: Notice | None = None
+    reported: tuple[Key, ...] = ()  # the incidents the notice reports
+
+
+def plan(
+    latest_incident: Iterable[Incident],
+    verdicts: Iterable[Verdict],
+    *,
+    silence: Silence = (),
+    policy: ReminderPolicy,
+    stale: Collection[Key] = (),
+    now: datetime,
+) -> list[IncidentStep]:
+    """Steps for verdicts, given the latest incident of each rule and scope, open or resolved.
+
+    `stale`: open incidents of which nothing recent is known; they are the cause of nothing new.
+    """
+    draft = _Draft(latest_incident, silence=tuple(silence), policy=policy, now=now)
+    draft.stale = stale
+    passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
+    draft.begin_notifying()
+    for group in incident_groups(draft.incidents):
+        draft.regroup(group)
+    return [*draft.steps(), *map(draft.passing, filter(draft.may_notify, passing))]
+
+
+class _Draft:
+    """Incidents as they will be, and what will be told, while one plan is made."""
+
+    def __init__(
+        self,
+        latest_incident: Iterable[Incident],
+        *,
+        silence: Silence,
+        policy: ReminderPolicy,
+        now: datetime,
+    ) -> None:
+        self.before = {incident.key: incident for incident in latest_incident}
+        self.incidents = dict(self.before)
+        self.known: set[Key] = set()  # what was just judged, on more than silence
+        self.changes: dict[Key, IncidentChange] = {}
+        self.notices: dict[Key, Notice] = {}
+        self.reported: dict[Key, tuple[Key, ...]] = {}
+        self.joined: set[Key] = set()  # incidents the channel did not know of
+        self.unheard: set[Key] = set()  # joined a message that says it already
+        self.stale: Collection[Key] = ()
+        self.silence, self.policy, self.now = silence, policy, now
+
+    def may_notify(self, of: Incident | Verdict) -> bool:
+        return not is_silenced(self.silence, of.rule, of.scope, now=self.now)
+
+    def take_in(self, verdict: Verdict) -> bool:
+        """Advance the incident a verdict is about; False for a notice, which has none."""
+        if verdict.state is VerdictState.NOTICE:
+            return False
+        key = incident_key(verdict.rule, verdict.scope, verdict.query)
+        if verdict.state is not VerdictState.NO_DATA:
+            self.known.add(key)
+        before = self.incidents.get(key)
+        after, change = advance(before, verdict, policy=self.policy, now=self.now)
+        if after is not None and after is not before:
+            self.incidents[key], self.changes[key] = after, change
+        return True
+
+    def begin_notifying(self) -> None:
+        """Let what is open and unknown to the channel lead a story, or join one."""
+        untold = (
+            i for i in self.incidents.values() if i.in_breach and i.told is not NoticeStatus.FIRING
+        )
+        # What people know by a number keeps it: it leads what is new.
+        for incident in sorted(untold, key=lambda i: (i.told is None, rank(i))):
+            if self.may_notify(incident):
+                notified = [
+                    s for s in incident_groups(self.incidents) if self.may_notify(s.primary)
+                ]
+                group = group_of(incident, notified, stale=self.stale)
+                if group is not None and adds_nothing(incident, group):
+                    self.unheard.add(incident.key)
+                else:
+                    self.joined.add(incident.key)
+                if group is None:
+                    self.put(replace(incident, told=NoticeStatus.FIRING, part_of=None))
+                else:
+                    self.put(replace(incident, told=NoticeStatus.FIRING, part_of=group.primary.key,
+                                     announced_as=group.number))  # fmt: skip
+
+    def regroup(self, group: IncidentGroup) -> None:
+        """Tell what the channel does not know of a story, once and in the right voice."""
+        primary = group.primary
+        news = tuple(i.key for i in group.members if self.is_news(i, primary))
+        if not self.may_notify(primary):
+            self.leave_for_later(group)
+        elif group.over:
+            quiet = all(member.once for member in group.members)
+            self.notify(group, NoticeStatus.RESOLVED, quiet=quiet)
+            for member in group.members:
+                self.put(replace(member, told=NoticeStatus.RESOLVED))
+        elif news:
+            self.put(replace(primary, last_told_at=self.now))
+            announced = self.announced(primary)
+            self.notify(
+                group, NoticeStatus.STILL_FIRING if announced else NoticeStatus.FIRING, news=news
+            )
+        elif not group.headline.once and self.now >= self.due(group) and self.still_true(group):
+            reminded = replace(primary, last_told_at=self.now, reminders=primary.reminders + 1)
+            self.put(reminded)
+            self.changes[primary.key] = IncidentChange.REMINDED
+            self.notify(replace(group, primary=reminded), NoticeStatus.STILL_FIRING)
+        elif any(self.is_correction(member) for member in group.members):
+            self.notify(group, NoticeStatus.FIRING, quiet=True)
+
+    def is_correction(self, member: Incident) -> bool:
+        """Whether the message must be brought up to date, without a sound."""
+        return self.changes.get(member.key) is IncidentChange.RESOLVED or member.key in self.unheard
+
+    def due(self, group: IncidentGroup) -> datetime:
+        """When a story is to be told again; sooner once its leader is over and a part is not."""
+        primary, policy = group.primary, self.policy
+        if primary.resolved_at is not None and primary.last_told_at <= primary.resolved_at:
+            return primary.resolved_at + policy.lingering
+        return primary.last_told_at + (
+            policy.remind_every if primary.reminders else policy.remind_after
+        )
+
+    def still_true(self, group: IncidentGroup) -> bool:
+        """Whether it was seen to be: who comes back from an absence looks first, then reminds."""
+        return any(member.open and member.key in self.known for member in group.members)
+
+    def grew(self, incident: Incident) -> bool:
+        """Whether it is to be said again: a new day, or twice as much."""
+        before = self.before.get(incident.key)
+        return before is not None and incident.open and incident.once != before.once
+
+    def is_news(self, incident: Incident, primary: Incident) -> bool:
+        """Whether it is new to the channel, grew, or came back since the last audible message."""
+        returned_at = incident.reopened_at if incident.open else None
+        returned = returned_at is not None and returned_at > primary.last_told_at
+        relapsed = self.relapsed(incident, primary)
+        return incident.key in self.joined or self.grew(incident) or returned or relapsed
+
+    def relapsed(self, incident: Incident, primary: Incident) -> bool:
+        """Whether it is in breach again after a message said that it was recovering."""
+        before = self.before.get(incident.key)
+        since = before.recovering_since if before is not None else None
+        return since is not None and since <= primary.last_told_at and incident.in_breach
+
+    def announced(self, primary: Incident) -> bool:
+        """Whether people have read the number before: it fires once."""
+        before = self.before.get(primary.key)
+        opened = self.changes.get(primary.key) is IncidentChange.OPENED
+        return not opened and before is not None and before.told is not None
+
+    def leave_for_later(self, group: IncidentGroup) -> None:
+        for member in group.members:
+            if self.grew(member):
+                self.put(replace(member, once=self.before[member.key].once))
+
+    def put(self, incident: Incident) -> None:
+        self.incidents[incident.key] = incident
+
+    def notify(
+        self,
+        group: IncidentGroup,
+        status: NoticeStatus,
+        *,
+        quiet: bool = False,
+        news: tuple[Key, ...] = (),
+    ) -> None:
+        key = group.primary.key
+        self.notices[key] = group_notice(group, status, now=self.now, quiet=quiet, news=news)
+        self.reported[key] = tuple(member.key for member in group.members)
+
+    def passing(self, verdict: Verdict) -> IncidentStep:
+        return IncidentStep(None, IncidentChange.NONE, passing_notice(verdict, now=self.now))
+
+    def steps(self) -> Iterable[IncidentStep]:
+        """Leaders first, for their parts refer to them."""
+        for key, incident in sorted(self.incidents.items(), key=lambda item: bool(item[1].part_of)):
+            if incident is not self.before.get(key) or key in self.notices:
+                change = self.changes.get(key, IncidentChange.NONE)
+                yield IncidentStep(
+                    incident, change, self.notices.get(key), self.reported.get(key, ())
+                )

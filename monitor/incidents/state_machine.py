@@ -1,0 +1,168 @@
+"""The life of one incident: what a verdict makes of it. One `match`, every cell tested."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, instant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReminderPolicy:
+    """How often one speaks of the same thing.
+
+    A breach that comes back within `taken_up_within` of its end is the same incident again,
+    and must then stay calm before it ends: `calm` after the first return, twice as long after
+    each further one, `calm_at_most` at most. So an incident that comes and goes for a day is
+    told of some twenty times at worst.
+    """
+
+    remind_after: timedelta = timedelta(hours=4)
+    remind_every: timedelta = timedelta(days=1)
+    taken_up_within: timedelta = timedelta(hours=1)
+    calm: timedelta = timedelta(minutes=15)
+    calm_at_most: timedelta = timedelta(hours=4)
+    lingering: timedelta = timedelta(minutes=30)  # before what outlives its cause is told alone
+
+    def calm_needed(self, incident: Incident) -> timedelta:
+        """How long no breach may have been seen before the incident ends."""
+        if incident.reopenings == 0:
+            return timedelta(0)
+        doubled = self.calm * (1 << min(incident.reopenings - 1, 16))
+        return min(doubled, self.calm_at_most)
+
+
+class IncidentChange(StrEnum):
+    OPENED = "opened"
+    REOPENED = "reopened"  # the same story goes on
+    SEEN = "seen"  # still in breach
+    GREW = "grew"  # still in breach, and to be said again: a doubling
+    RECOVERING = "recovering"  # no longer in breach, and not yet sure to be over
+    RESOLVED = "resolved"
+    REMINDED = "reminded"
+    NONE = "none"
+
+
+def advance(
+    current: Incident | None, verdict: Verdict, *, policy: ReminderPolicy, now: datetime
+) -> tuple[Incident | None, IncidentChange]:
+    """What becomes of the latest incident of a rule and scope, and what changed."""
+    match current, verdict.state:
+        case None, VerdictState.BREACH:
+            return _opened(verdict, now), IncidentChange.OPENED
+        case Incident(resolved_at=None, once=once), VerdictState.BREACH:
+            change = IncidentChange.SEEN if verdict.once in (None, once) else IncidentChange.GREW
+            return _seen(current, verdict, now=now), change
+        case Incident(resolved_at=None), VerdictState.OK if _calm(
+            current, verdict, policy=policy, now=now
+        ):
+            return _resolved(current, verdict, now=now), IncidentChange.RESOLVED
+        case Incident(resolved_at=None), (VerdictState.OK | VerdictState.HOLD) if _recovered(
+            verdict
+        ):
+            change = IncidentChange.RECOVERING if current.in_breach else IncidentChange.SEEN
+            return _recovering(current, verdict, now=now), change
+        case Incident(once=str(once)), VerdictState.BREACH if once == verdict.once:
+            return current, IncidentChange.NONE  # said before, and over
+        case Incident(), VerdictState.BREACH if _goes_on(current, verdict, policy=policy, now=now):
+            return _reopened(current, verdict, now=now), IncidentChange.REOPENED
+        case Incident(), VerdictState.BREACH:
+            return _opened(verdict, now), IncidentChange.OPENED
+        case _:
+            return current, IncidentChange.NONE
+
+
+def _calm(incident: Incident, verdict: Verdict, *, policy: ReminderPolicy, now: datetime) -> bool:
+    return verdict.literal or now - incident.last_breach_at >= policy.calm_needed(incident)
+
+
+def _recovered(verdict: Verdict) -> str:
+    """What is true again; empty where the rule does not know."""
+    return verdict.recovered or (
+        "Within the limit again" if verdict.state is VerdictState.OK else ""
+    )
+
+
+def _goes_on(
+    incident: Incident, verdict: Verdict, *, policy: ReminderPolicy, now: datetime
+) -> bool:
+    if incident.told is NoticeStatus.FIRING:  # its end was not told: to the channel it never ended
+        return True
+    once_or_literal = verdict.literal or verdict.once is not None
+    return not once_or_literal and now - incident.turned_at <= policy.taken_up_within
+
+
+def _since(verdict: Verdict, now: datetime) -> datetime:
+    """Start of the breach: never after it was judged, whatever the clock of a row says."""
+    return min(verdict.since or now, now)
+
+
+def _opened(verdict: Verdict, now: datetime) -> Incident:
+    return Incident(
+        rule=verdict.rule,
+        scope=verdict.scope,
+        opened_at=now,
+        last_breach_at=now,
+        last_told_at=now,
+        value=verdict.value,
+        limit=verdict.limit,
+        because=verdict.because,
+        peak=verdict.value,
+        opening_value=verdict.value,
+        rows=verdict.rows,
+        facts=verdict.facts,
+        once=verdict.once,
+        query=verdict.query,
+        told=None,
+        first_seen_at=_since(verdict, now),
+        since=_since(verdict, now),
+        opening_because=verdict.because,
+    )
+
+
+def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    values = [value for value in (incident.peak, verdict.value) if value is not None]
+    return replace(
+        incident,
+        last_breach_at=now,
+        value=verdict.value,
+        limit=verdict.limit,
+        because=verdict.because,
+        peak=max(values, key=float, default=None),
+        rows=verdict.rows or incident.rows,
+        facts=verdict.facts or incident.facts,
+        once=verdict.once or incident.once,
+        recovering_since=None,
+        recovering_reason=None,
+    )
+
+
+def _recovering(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    """Still open, though not in breach now: the breach's own sentence is kept beside it."""
+    since = min(verdict.since or incident.recovering_since or now, now)
+    reason = f"{_recovered(verdict)} since {instant(since, now=now)}: {verdict.because}"
+    return replace(incident, value=verdict.value, recovering_since=since, recovering_reason=reason)
+
+
+def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    return replace(
+        _seen(incident, verdict, now=now),
+        resolved_at=None,
+        ended=None,
+        reopened_at=now,
+        reopenings=incident.reopenings + 1,
+        opening_value=verdict.value,
+        since=_since(verdict, now),
+        opening_because=verdict.because,
+    )
+
+
+def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    return replace(
+        incident,
+        resolved_at=now,
+        value=verdict.value,
+        ended=verdict.because,
+        recovering_since=None,
+        recovering_reason=None,
+    )

@@ -1,0 +1,82 @@
+"""A web server for two small pages: GET and HEAD, one request a connection, everything bounded."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+
+HEAD_BYTES = 8 * 1024
+PATIENCE_S = 5.0
+AT_ONCE = 32  # connections; more are closed unheard
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointReply:
+    status: int
+    content_type: str
+    body: bytes
+
+
+Ask = Callable[[str, str], EndpointReply]  # path, what is accepted
+
+
+@asynccontextmanager
+async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
+    """Serve while the body runs; yields the port, which is a free one for port 0."""
+    open_now: set[asyncio.StreamWriter] = set()
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
+        try:
+            if len(open_now) <= AT_ONCE:
+                async with asyncio.timeout(PATIENCE_S):
+                    writer.write(_written(await _read(reader), answer))
+                    await writer.drain()
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+            pass  # a client that went away, or never asked
+        finally:
+            open_now.discard(writer)
+            writer.close()
+
+    server = await asyncio.start_server(converse, host, port, limit=HEAD_BYTES)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for writer in tuple(open_now):
+            writer.close()
+        with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
+            async with asyncio.timeout(1.0):
+                await server.wait_closed()
+
+
+async def _read(reader: asyncio.StreamReader) -> list[str] | None:
+    """The lines of a request head; None for what is too long to be one of ours."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.LimitOverrunError:
+        return None
+    return head.decode("latin-1").split("\r\n")
+
+
+def _written(head: list[str] | None, answer: Ask) -> bytes:
+    text = head[0].split(" ") if head else []
+    if head is None or len(text) != 3 or not text[2].startswith("HTTP/1."):
+        return _whole(EndpointReply(400, "text/plain; charset=utf-8", b"not a request\n"))
+    method, target, _ = text
+    if method not in ("GET", "HEAD"):
+        return _whole(EndpointReply(405, "text/plain; charset=utf-8", b"GET or HEAD\n"))
+    fields = dict(line.lower().split(":", 1) for line in head[1:] if ":" in line)
+    return _whole(answer(target.partition("?")[0], fields.get("accept", "").strip()),
+                  bodiless=method == "HEAD")  # fmt: skip
+
+
+def _whole(reply: EndpointReply, *, bodiless: bool = False) -> bytes:
+    head = (
+        f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+        f"content-type: {reply.content_type}\r\n"
+        f"content-length: {len(reply.body)}\r\n"
+        "cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("latin-1") + (b"" if bodiless else reply.body)

@@ -1,0 +1,160 @@
+"""Tables of prices, as written in TOML, turned into rows of the price book.
+
+The data file and the `[prices]` section of `monitor.toml` have the same shape:
+
+    [prices."meta-llama/llama-4-scout"]
+    input = "0.20"                # USD per million tokens; quoted, or a TOML number
+    output = "0.20"
+    # cached, reasoning, cache_write, cache_write_1h: USD per million tokens; request: USD
+    # provider: who bills; source, checked: where and when it was read
+    # valid_from, valid_to: UTC days, both included
+    # tiers = [{ min_prompt_tokens = 100001, input = "0.50", output = "2.50" }]
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import TypeVar
+
+from monitor.pricing.money import LIMIT
+from monitor.pricing.price import RATES, Price, PriceRates, PriceTier
+
+_COLUMNS = (*RATES, "provider", "source", "checked", "valid_from", "valid_to", "tiers")
+_TIER_COLUMNS = ("min_prompt_tokens", *RATES)
+
+T = TypeVar("T")
+
+
+class BadPrices(ValueError):
+    """Every fault of a set of price tables, all at once; each names key, value and remedy."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(faults))
+
+
+def rows(tables: Mapping[str, object], *, source: str | None = None) -> tuple[Price, ...]:
+    """Prices by model; a list of tables under one model holds its dated rows.
+
+    `source` stands for rows that name none. None as a value means: not given.
+    Raises BadPrices.
+    """
+    faults: list[str] = []
+    read = [
+        _price(_Table(f"prices.{model}", table, _COLUMNS, faults), model, source=source)
+        for model, found in tables.items()
+        for table in (found if isinstance(found, (list, tuple)) else [found])
+    ]
+    if faults:
+        raise BadPrices(faults)
+    return tuple(price for price in read if price is not None)
+
+
+class _Table:
+    """One table being read: what it gives, and where its faults are gathered."""
+
+    def __init__(
+        self, key: str, table: object, columns: tuple[str, ...], faults: list[str]
+    ) -> None:
+        self.key, self.faults = key, faults
+        self.given: dict[str, object] = {}
+        if not isinstance(table, Mapping):
+            faults.append(f"{key}: must be a table with input and output")
+            return
+        self.given = {str(name): value for name, value in table.items() if value is not None}
+        for name in sorted(self.given.keys() - set(columns)):
+            self.faults.append(f"{key}.{name}: unknown key; known here: {', '.join(columns)}")
+
+    def refuse(self, name: str, remedy: str) -> None:
+        shown = f" = {self.given[name]}" if name in self.given else ""
+        self.faults.append(f"{self.key}.{name}{shown}: {remedy}")
+
+    def read(self, name: str, kind: Callable[[object], T]) -> T | None:
+        if name not in self.given:
+            return None
+        try:
+            return kind(self.given[name])
+        except (TypeError, ValueError) as error:
+            self.refuse(name, str(error))
+            return None
+
+
+def _price(table: _Table, model: str, *, source: str | None) -> Price | None:
+    rates = _rates(table)
+    source = table.read("source", _text) or source
+    begin, end = table.read("valid_from", _day), table.read("valid_to", _day)
+    if begin and end and end < begin:
+        table.refuse("valid_to", "lies before valid_from; swap them")
+    if source is None:
+        table.refuse("source", "missing; name where the price was read")
+    tiers = tuple(_tiers(table))
+    if rates is None or source is None:
+        return None
+    return Price(
+        model=model,
+        rates=rates,
+        source=source,
+        provider=table.read("provider", _text),
+        checked=table.read("checked", _day),
+        valid_from=begin,
+        valid_to=end,
+        tiers=tiers,
+    )
+
+
+def _rates(table: _Table) -> PriceRates | None:
+    for name in ("input", "output"):
+        if name in table.given:
+            continue
+        table.refuse(name, "missing; write USD per million tokens")
+    read = {name: table.read(name, _rate) for name in RATES}
+    known = {name: rate for name, rate in read.items() if rate is not None}
+    return PriceRates(**known) if {"input", "output"} <= known.keys() else None
+
+
+def _tiers(table: _Table) -> Iterator[PriceTier]:
+    floor = 0
+    for number, given in enumerate(table.read("tiers", _tables) or ()):
+        tier = _Table(f"{table.key}.tiers.{number}", given, _TIER_COLUMNS, table.faults)
+        rates, start = _rates(tier), tier.given.get("min_prompt_tokens")
+        if type(start) is not int or start <= floor:
+            tier.refuse("min_prompt_tokens", "write whole tokens, rising from tier to tier")
+        elif rates is not None:
+            floor = start
+            yield PriceTier(min_prompt_tokens=start, rates=rates)
+
+
+def _rate(value: object) -> Decimal:
+    remedy = 'write dollars in quotes as "0.20": digits and a point, without a sign or a unit'
+    if not isinstance(value, (str, int, Decimal)) or isinstance(value, bool):
+        raise TypeError(remedy)  # a float among them: it is not exact
+    try:
+        rate = Decimal(value)
+    except InvalidOperation:
+        raise ValueError(remedy) from None
+    if not rate.is_finite() or not 0 <= rate < LIMIT:
+        raise ValueError("must be a finite amount, zero or more")
+    return rate
+
+
+def _day(value: object) -> date:
+    if isinstance(value, str):
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValueError("write a day such as 2026-11-22") from None
+    if not isinstance(value, date) or isinstance(value, datetime):
+        raise TypeError("write a day such as 2026-11-22")
+    return value
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be a text that is not empty")
+    return value.strip()
+
+
+def _tables(value: object) -> list[object]:
+    if not isinstance(value, (list, tuple)):
+        raise TypeError("must be a list of tables")
+    return list(value)

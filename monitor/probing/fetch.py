@@ -1,0 +1,124 @@
+"""One small JSON document by GET: for accounts, health pages and the like, never for probes.
+
+Bounded in time and size, certificates verified, redirects not followed (keys must not
+travel), nothing decompressed. What a request or a reply held never reaches an error text.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NoReturn
+
+import httpx
+
+from monitor import __version__
+from monitor.domain import Target
+from monitor.environment_proxy import environment_proxy, variable_of
+from monitor.probing import tls
+from monitor.probing.errors import ProbeError, reason
+
+_OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedDocument:
+    """What came back. `trouble` says why there is no whole reply; `status` may stand beside it.
+
+    `json` is None where the body is no JSON; its numbers with a point are Decimal. Header
+    names are in lower case.
+    """
+
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    json: Any = field(default=None, repr=False)
+    text: str = field(default="", repr=False)
+    error: str | None = None
+
+
+async def fetch(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout_s: float = 10,
+    max_bytes: int = 1_048_576,
+    target: Target | None = None,
+) -> FetchedDocument:
+    """Get a document; expected trouble is a value, and nothing is tried twice.
+
+    With a `target` it goes the way its probes go: through the target's proxy or none, trusting
+    its `ca_file`, too. Without one it goes through the environment's proxies, as Slack does;
+    loopback is always reached directly.
+    """
+    through = ""
+    try:
+        proxy = environment_proxy(url) if target is None else target.proxy
+    except ValueError as error:
+        return FetchedDocument(error=str(error))
+    if proxy is not None:
+        through = f" through the proxy ({variable_of(url) if target is None else 'proxy'})"
+    try:
+        async with asyncio.timeout(timeout_s):
+            client = httpx.AsyncClient(
+                headers={**_OURS, **headers},
+                verify=tls.context(target.ca_file if target else None),
+                trust_env=False,
+                proxy=proxy,
+                follow_redirects=False,
+                timeout=timeout_s,
+            )
+            return await _fetched(client, url, max_bytes)
+    except ProbeError as error_reason:
+        return FetchedDocument(error=error_reason.detail)
+    except (TimeoutError, httpx.TimeoutException):
+        return FetchedDocument(error=f"no whole reply within {timeout_s:g} s{through}")
+    except httpx.ProxyError:
+        return FetchedDocument(
+            error=f"no connection{through}, which declined: check its address and credentials"
+        )
+    except httpx.ConnectError as error:
+        return FetchedDocument(error=f"no connection{through}: {_reason(error)}")
+    except httpx.RemoteProtocolError:
+        return FetchedDocument(error="the reply is not whole HTTP")
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
+        return FetchedDocument(error="the request is not valid HTTP: check the address and the key")
+    except httpx.TransportError:
+        return FetchedDocument(error="the connection was lost")
+
+
+async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> FetchedDocument:
+    async with client, client.stream("GET", url) as reply:
+        status, got = reply.status_code, {k.lower(): v for k, v in reply.headers.items()}
+        if got.get("content-encoding", "identity") != "identity":
+            return FetchedDocument(
+                status, got, error="the reply is compressed, which was not asked for"
+            )
+        body = bytearray()
+        async for piece in reply.aiter_raw():
+            body += piece
+            if len(body) > max_bytes:
+                return FetchedDocument(status, got, error=f"the reply exceeds {max_bytes} bytes")
+    text = body.decode("utf-8", "replace")
+    return FetchedDocument(status, got, _json(text), text)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_number)
+    except (ValueError, ArithmeticError, RecursionError):
+        return None
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and the infinities are not JSON
+
+
+def _reason(error: BaseException) -> str:
+    """The system's or OpenSSL's own words, found below the wrappers of libraries."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return reason(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "the address cannot be reached"

@@ -1,0 +1,242 @@
+"""Transcript in, observation out: the reading, the timing, the identity and the price of a probe.
+
+Pure: whatever is not in the transcript comes as an argument.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import islice
+
+from monitor import identity, pricing
+from monitor.dialects import read
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Cost,
+    CostRange,
+    Dialect,
+    Ending,
+    Identity,
+    IdentityJudgement,
+    Observation,
+    Query,
+    Reply,
+    Target,
+    Transcript,
+    Unpriced,
+    Usage,
+)
+from monitor.identity.claims import FALLBACK_COUNTS
+from monitor.identity.combination import combined
+from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.token_counts import counts
+from monitor.identity.token_counts.comparison import TokenCounts
+from monitor.probing import timing
+from monitor.redaction import plain, redact, stored_bytes
+
+CHUNKS = 4_000  # lengths of texts that are stored
+EXCERPT = 2_000  # characters of an answer that may ever be stored
+EXCERPTED = 40_000  # characters that they are taken from: more than `plain` looks at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOccasion:
+    """Why, where and under which configuration a probe was sent."""
+
+    target: Target
+    query: Query
+    origin: str  # round | burst | manual
+    slot: datetime
+    region: str
+    worker: str
+    config_hash: str
+    excerpt_chars: int = 200
+    secrets: Sequence[str] = ()
+
+
+def observe(
+    transcript: Transcript,
+    occasion: ProbeOccasion,
+    *,
+    dialect: Dialect,
+    book: pricing.PriceBook,
+    self_id_history: identity.SelfIdHistory,
+    style_match: StyleMatch | None = None,
+    accounts: TokenCounts | None = None,
+    reply: Reply | None = None,
+    uninterpreted: str | None = None,
+) -> Observation:
+    """Everything one probe says.
+
+    `reply`: the transcript as it was already read. `uninterpreted`: why nobody is to look at
+    what the reply says; its times and tokens count, its model is unknown for that reason.
+
+    `self_id_history` is what earlier direct questions were answered, `style_match` whom the answer
+    resembles, where a baseline is known, `accounts` its token count and those before it.
+    """
+    target, query = occasion.target, occasion.query
+    reply = read(dialect, transcript) if reply is None else reply
+    outcome, error = timing.outcome(transcript, reply)
+    timings = timing.timing(transcript, reply)
+    claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
+    if uninterpreted is None:
+        disclosed = _who(replace(reply, claims=claims), occasion, self_id_history, accounts)
+        who = _redacted(combined(disclosed, style_match), occasion.secrets)
+    else:
+        who = IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), uninterpreted)
+    if accounts and accounts.now:
+        claims = (*claims, counts.claim(accounts.now))
+    cut = transcript.ending is Ending.CUT or not timing.complete(transcript, reply)
+    text = reply.text
+    written = _all_text(reply, text)
+    cost = _cost(reply, who, occasion, book, transcript, text=written, cut=cut)
+    counted = pricing.tokens(reply.usage, text=written, query=query, target=target, cut=cut)
+    received = bool(reply.pieces)
+    return Observation(
+        id=transcript.id,
+        target=target.name,
+        query=query.id,
+        origin=occasion.origin,
+        region=occasion.region,
+        worker=occasion.worker,
+        slot=occasion.slot,
+        started_at=transcript.started_at,
+        outcome=outcome,
+        error=None if error is None else plain(redact(error, occasion.secrets)),
+        http_status=transcript.status,
+        dialect=dialect.name,
+        instrument=timing.INSTRUMENT,
+        config_hash=occasion.config_hash,
+        stamp=timings.stamp,
+        lag_ms=transcript.lag_ms,
+        dns_ms=timings.dns_ms,
+        connect_ms=timings.connect_ms,
+        tls_ms=timings.tls_ms,
+        ttfb_ms=timings.ttfb_ms,
+        ttft_ms=timings.ttft_ms,
+        ttft_any_ms=timings.ttft_any_ms,
+        total_ms=timings.total_ms,
+        tpot_ms=timings.tpot_ms,
+        pieces=sum(1 for piece in reply.pieces if piece.text),
+        chunk_lengths=tuple(islice((len(p.text) for p in reply.pieces if p.text), CHUNKS)),
+        answer_chars=len(text),
+        answer_sha256=hashlib.sha256(stored_bytes(text)).hexdigest() if text else None,
+        answer_excerpt=_excerpt(text, occasion),
+        prompt_tokens=counted.prompt if received else reply.usage.prompt_tokens,
+        answer_tokens=counted.answer if received else reply.usage.answer_tokens,
+        reasoning_tokens=reply.usage.reasoning_tokens,
+        cached_tokens=reply.usage.cached_tokens,
+        cache_write_tokens=reply.usage.cache_write_tokens,
+        model_disclosed=_disclosed(claims, untrusted=target.untrusted),
+        model_detected=who.model,
+        identity=who.identity,
+        confidence=who.confidence,
+        identity_reason=plain(who.reason),
+        evidence=who.evidence,
+        claims=claims,
+        cost_usd=cost.usd if isinstance(cost, Cost) else None,
+        cost_source=cost.source if isinstance(cost, Cost) else None,
+        cost_reason=None if isinstance(cost, Cost) else cost.reason,
+        rates={} if isinstance(cost, Unpriced) else cost.rates,
+        faults=reply.faults,
+        cost_low_usd=cost.low if isinstance(cost, CostRange) else None,
+        finish=reply.finish,
+        source_count=reply.sources.count if reply.sources else None,
+        source_best_score=reply.sources.best_score if reply.sources else None,
+        source_newest_at=reply.sources.newest_at if reply.sources else None,
+        cost_high_usd=cost.high if isinstance(cost, CostRange) else None,
+    )
+
+
+def _who(
+    reply: Reply,
+    occasion: ProbeOccasion,
+    self_id_history: identity.SelfIdHistory,
+    accounts: TokenCounts | None,
+) -> IdentityJudgement:
+    target = occasion.target
+    return identity.judge(
+        reply.claims,
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=reply.final_pieces,
+        requested=occasion.query.identity,
+        persona=target.persona,
+        self_id_history=self_id_history,
+        accounts=accounts,
+    )
+
+
+def _cost(
+    reply: Reply,
+    who: IdentityJudgement,
+    occasion: ProbeOccasion,
+    book: pricing.PriceBook,
+    transcript: Transcript,
+    *,
+    text: str,
+    cut: bool,
+) -> Cost | CostRange | Unpriced:
+    if not reply.pieces and reply.usage == Usage():
+        return Unpriced("no answer was heard")
+    return pricing.priced_or_ranged(
+        reply.usage,
+        model=who.model,
+        judged=who.identity.fallback is not None,
+        text=text,
+        query=occasion.query,
+        target=occasion.target,
+        book=book,
+        at=transcript.started_at,
+        cut=cut,
+    )
+
+
+def _all_text(reply: Reply, text: str) -> str:
+    """The answer's text and its reasoning; the text itself where there is none."""
+    if not any(piece.reasoning for piece in reply.pieces):
+        return text
+    return "".join(piece.text + piece.reasoning for piece in reply.final_pieces)
+
+
+def _excerpt(text: str, occasion: ProbeOccasion) -> str | None:
+    if not text or not occasion.excerpt_chars:
+        return None
+    beginning = text[:EXCERPTED]  # redacting all of a very long answer takes too long
+    return plain(redact(beginning, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
+
+
+# Gateways name deployments and groups of their own here, not models.
+_NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group"}) | FALLBACK_COUNTS
+
+
+def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | None:
+    """The name the response itself gives, the most trusted kind first; constants give none."""
+    silent = _NO_NAMES.union(untrusted)
+    named = {claim.kind: claim.value for claim in reversed(claims) if claim.source not in silent}
+    for kind in (ClaimKind.HEADER, ClaimKind.SIBLING, ClaimKind.FIELD):
+        if kind in named:
+            return plain(named[kind], 200)
+    return None
+
+
+def _redacted(who: IdentityJudgement, secrets: Sequence[str]) -> IdentityJudgement:
+    """The judgement without our secrets, should the service have sent one back as a name."""
+    if not secrets:
+        return who
+    return replace(
+        who,
+        model=None if who.model is None else redact(who.model, secrets),
+        reason=redact(who.reason, secrets),
+        evidence=tuple(
+            replace(item, claim=redact(item.claim, secrets), detail=redact(item.detail, secrets))
+            for item in who.evidence
+        ),
+    )
+
+
+def _safe(claim: Claim, secrets: Sequence[str]) -> Claim:
+    return replace(claim, value=plain(redact(claim.value, secrets)))

@@ -1,0 +1,184 @@
+"""What is heard of a stream while it arrives: its events, its first text, and its end."""
+
+import sys
+from collections.abc import Callable, Mapping
+
+from monitor.domain import (
+    FROM_START,
+    Dialect,
+    Ending,
+    Framing,
+    ParsedEvent,
+    StreamEvent,
+    TextKind,
+    Thoughts,
+)
+from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.limits import (
+    EVENT_OVERHEAD_BYTES,
+    FREE_BYTES,
+    HELD_BYTES,
+    MALFORMED_EVENTS,
+    STREAM_BYTES,
+    STREAM_EVENTS,
+    TooLarge,
+)
+from monitor.probing.ndjson import NdjsonParser
+from monitor.probing.sse import SseParser
+from monitor.probing.stream_memory import StreamMemory
+from monitor.probing.text_parser import TextParser
+
+Parser = SseParser | NdjsonParser | TextParser
+PARSERS: Mapping[Framing, Callable[[], Parser]] = {
+    Framing.SSE: SseParser,
+    Framing.NDJSON: NdjsonParser,
+    Framing.TEXT: TextParser,
+}
+
+_TOGETHER = f"all streams together hold more than {HELD_BYTES} bytes"
+EXTRA_CHARS = 20
+_SHORT = 200  # characters of a claim; shorter ones tend to be one and the same
+_MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
+
+
+class StreamReader:
+    """Listens to one stream in its dialect.
+
+    `ending` is None while there is more to hear. What came with the read that brought the
+    dialect's end is kept as events, and no longer heard. `raw`: events keep their data; else
+    only what the dialect heard of them is kept.
+    """
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        *,
+        stop_after_chars: int | None,
+        memory: StreamMemory | None = None,
+        raw: bool = True,
+    ) -> None:
+        self.events: list[StreamEvent] = []
+        self.heard: list[ParsedEvent] = []  # of events, up to the end
+        self.ending: Ending | None = None
+        self.detail: str | None = None
+        self.last_text_ns: int | None = None
+        self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
+        self._withdrawn: tuple[bool, int] | None = None  # a first text that was not answer text
+        self._thinking = False  # no answer text has come yet, thoughts in its place have
+        self._hear = dialect.parser()
+        self._parser: Parser = PARSERS[dialect.framing]()
+        self._ends_by_close = dialect.ends_by_close
+        self._stop_after_chars = stop_after_chars
+        self._bytes = 0
+        self._chars = 0
+        self._malformed = 0
+        self._raw = raw
+        self._memory = StreamMemory() if memory is None else memory
+        self._held = 0  # bytes of memory
+        self._counted = 0  # of them, among those of all streams
+
+    def use(self, framing: Framing) -> None:
+        """Cut the body into events so. Called before the first byte of the body, if at all."""
+        self._parser = PARSERS[framing]()
+
+    def take(self, piece: bytes, stamps: ConnectionTimes) -> None:
+        """Take in what a read brought; afterwards `ending` may be set."""
+        self._bytes += len(piece)
+        try:
+            self._add(self._parser.feed(piece), stamps)
+        except TooLarge as cap:
+            self._add(cap.events, stamps)
+            self._end(Ending.TOO_LARGE, str(cap))
+        if self._bytes > STREAM_BYTES:
+            self._end(Ending.TOO_LARGE, f"the stream is longer than {STREAM_BYTES} bytes")
+        if self._malformed + self._parser.malformed > MALFORMED_EVENTS:
+            self._end(Ending.PROTOCOL, _MALFORMED)
+
+    def close(self, stamps: ConnectionTimes) -> None:
+        """The body came whole: take what stood at its end."""
+        try:
+            self._add(self._parser.close(), stamps)
+        except TooLarge as cap:
+            self._end(Ending.TOO_LARGE, str(cap))
+        if self._ends_by_close:
+            self._end(Ending.END)
+
+    def _add(self, found: list[tuple[str, str]], stamps: ConnectionTimes) -> None:
+        for name, data in found:
+            event = StreamEvent(stamps.arrived_ns, data, name, stamps.read)
+            extra = self.ending is not None
+            if not extra:
+                self._receive(event, stamps)
+            # Of what follows the end its start is kept: it tells `[DONE]` from more answer.
+            if not self._raw:
+                start = data[: EXTRA_CHARS * extra]
+                event = StreamEvent(stamps.arrived_ns, start, name, stamps.read)
+            self.events.append(event)
+
+    def _receive(self, event: StreamEvent, stamps: ConnectionTimes) -> None:
+        received = self._parse(event)
+        self.heard.append(received)
+        self._weigh(event, received)
+        self._malformed += received.malformed
+        if self._malformed > MALFORMED_EVENTS:  # however the bytes were cut: before what follows
+            self._end(Ending.PROTOCOL, _MALFORMED)
+        if len(self.events) >= STREAM_EVENTS:
+            self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
+        if received.thoughts is not None:
+            self._take_thoughts(received.thoughts, stamps)
+        if received.text and not self._thinking:
+            if self.first_text is None:
+                self.first_text = stamps.kernel, stamps.doubt_ns
+            self.last_text_ns = event.arrived_ns
+            self._chars = len(received.text) + (0 if received.replaces else self._chars)
+        if received.error is not None or received.end:
+            self._end(Ending.END)
+        elif self._stop_after_chars is not None and self._chars >= self._stop_after_chars:
+            self._end(Ending.CUT)
+
+    def _take_thoughts(self, thoughts: Thoughts, stamps: ConnectionTimes) -> None:
+        """What was taken for answer text may have been thoughts, or the tags around them."""
+        self._thinking = not thoughts.answered
+        place, kind = thoughts.marks[-1]
+        answers = kind is TextKind.ANSWER and place >= 0  # from here on, in the event's own text
+        if thoughts.marks[-1] == (FROM_START, TextKind.ANSWER):  # it was answer text after all
+            self.first_text, self._withdrawn = self.first_text or self._withdrawn, None
+        elif self._thinking or (answers and thoughts.marks[0][0] < 0):
+            self._withdrawn = self.first_text or (stamps.kernel, stamps.doubt_ns)
+            self.first_text, self._chars = None, 0
+        if answers and self.first_text is None:
+            self._chars = -place
+
+    def _weigh(self, event: StreamEvent, received: ParsedEvent) -> None:
+        """Count the memory that an event takes, here and among all streams."""
+        self._held += EVENT_OVERHEAD_BYTES + sys.getsizeof(received.text)
+        if received.reasoning or received.error:
+            self._held += sys.getsizeof(received.reasoning) + sys.getsizeof(received.error)
+        if self._raw:
+            self._held += sys.getsizeof(event.data)
+        for claim in received.claims:
+            if len(claim.value) > _SHORT:
+                self._held += len(claim.value)
+        more = self._held - FREE_BYTES - self._counted
+        if more > 0:
+            self._counted += more
+            self._memory.held += more
+            if self._memory.held > HELD_BYTES:
+                self._end(Ending.TOO_LARGE, _TOGETHER)
+
+    def release(self) -> None:
+        """What was held is no longer counted. Called once, when the exchange is over."""
+        self._memory.held -= self._counted
+        self._counted = 0
+
+    def _parse(self, event: StreamEvent) -> ParsedEvent:
+        """What the event says. A dialect that stumbles over it must not end the probe."""
+        try:
+            return self._hear(event)
+        except Exception:
+            return ParsedEvent(malformed=True)
+
+    def _end(self, ending: Ending, detail: str | None = None) -> None:
+        """The first reason to stop is the one that counts."""
+        if self.ending is None:
+            self.ending, self.detail = ending, detail

@@ -1,0 +1,178 @@
+"""Charts of bars: who answered each day, what each day cost by meter, how TTFT is spread."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, timedelta
+from math import log2
+
+from monitor.reports.axes import WIDTH, ChartPlane, LegendKey, box, figure, rule, upright
+from monitor.reports.colours import UNSURE_KEYS, model_roles
+from monitor.reports.histogram import AN_OCTAVE, UNLIMITED_MS
+from monitor.reports.markup import Markup, element
+from monitor.reports.page_data import (
+    IDENTITIES,
+    DaySpend,
+    LatencyBin,
+    ModelAnswers,
+    ReportPage,
+    TargetReport,
+)
+from monitor.reports.scales import ValueScale, day, heights, ms, share, usd
+
+HEIGHT = 150
+_FULL = 0.82  # of a bar's room
+_MOST_LABELS = 10
+_ROLES = {"expected": LegendKey("expected model", "expected0"), **UNSURE_KEYS,
+          "fallback": LegendKey("fallback", "fallback0")}  # fmt: skip
+METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
+
+
+def model_share(page: ReportPage, watched: TargetReport) -> Markup:
+    """Who answered, day by day, as shares of all answers."""
+    title = "Who answered"
+    note = "Share of each day's answers by model and by how it was identified."
+    days = _days(page)
+    by_day: dict[date, list[ModelAnswers]] = defaultdict(list)
+    for item in watched.served:
+        by_day[item.day].append(item)
+    if not by_day:
+        return figure(title, label="", plane=None, note=note)
+    roles, shapes = model_roles(watched), []
+    for place, on in enumerate(days):
+        whole, done = sum(item.answers for item in by_day[on]), 0.0
+        for item in sorted(by_day[on], key=roles.order):
+            tall = HEIGHT * item.answers / whole
+            name = item.model or "model not identified"
+            reported = (f"{day(on)}: {name}, {item.identity}, {item.answers} of {whole} answers "
+                    f"({share(item.answers / whole)})")  # fmt: skip
+            style = roles.style(item.model, item.identity)
+            shapes.append(_bar(place, len(days), done, tall, style=style, title=reported))
+            done += tall
+    plane = ChartPlane(
+        height=HEIGHT,
+        shapes=shapes,
+        across=_across(days),
+        up=upright(ValueScale(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share),
+    )
+    shares = ", ".join(f"{share(watched.share_of(identity))} {identity}" for identity in IDENTITIES)
+    spoken = (f"Stacked bars by day. Of all {watched.answers} answers of {watched.name} in the "
+              f"span: {shares}.")  # fmt: skip
+    return figure(title, label=spoken, plane=plane, keys=roles.keys(), note=note)
+
+
+def spend(page: ReportPage) -> Markup:
+    """Dollars a day by meter, against the limit."""
+    title = "Spend per day"
+    note = (
+        "A provider's account where it is known, else our probes and the estimated traffic. "
+        "Hatched: as much more it may be, where the model of answers is unknown."
+    )
+    if not page.spend:
+        return figure(title, label="", plane=None, note=note, empty="No day was reckoned yet.")
+    days, found = _days(page), {item.day: item for item in page.spend}
+    limit = page.spend_limit_usd
+    top = max([item.high_usd for item in page.spend] + ([limit] if limit else []))
+    scale = heights(float(top) * 1.08)
+    shapes = [shape for place, on in enumerate(days) if on in found
+              for shape in _metered(found[on], place, len(days), scale)]  # fmt: skip
+    keys = [*_meter_keys(page.spend)]
+    if limit is not None:
+        shapes.append(rule(HEIGHT * (1 - scale.share(float(limit))), "limit"))
+        keys.append(LegendKey(f"limit {usd(limit)} a day", "limit", "line"))
+    plane = ChartPlane(height=HEIGHT, shapes=shapes, across=_across(days),
+                  up=upright(scale, HEIGHT, usd))  # fmt: skip
+    reported = ", ".join(f"{day(item.day)} {_whole(item)}"
+                     for item in page.spend[-7:])  # fmt: skip
+    return figure(title, label=f"Bars of spend by day, the latest: {reported}.", plane=plane,
+                  keys=keys, note=note)  # fmt: skip
+
+
+def _metered(item: DaySpend, place: int, of: int, scale: ValueScale) -> Iterator[Markup]:
+    """One day's bar: what each meter added, from the bottom up; the sum is what is judged."""
+    reported = f"{day(item.day)}: {_whole(item)} in all"
+    amounts = [(name, style, getattr(item, f"{name}_usd")) for name, style in METERS]
+    reported += "".join(f" · {name} {usd(amount)}" for name, _, amount in amounts if amount)
+    above = 0.0
+    for _, style, amount in amounts:
+        if amount:
+            tall = HEIGHT * scale.share(float(amount))
+            yield _bar(place, of, HEIGHT - above - tall, tall, style=style, title=reported)
+            above += tall
+    more = HEIGHT * scale.share(float(item.high_usd)) - above
+    if item.high_usd > item.total_usd and more > 0:
+        yield _bar(place, of, HEIGHT - above - more, more, style="unknown", title=reported)
+
+
+def _whole(item: DaySpend) -> str:
+    return usd(item.total_usd, high=item.high_usd, at_least=item.at_least)
+
+
+def _meter_keys(spent: Sequence[DaySpend]) -> Iterator[LegendKey]:
+    for name, style in METERS:
+        if any(getattr(item, f"{name}_usd") for item in spent):
+            yield LegendKey(name, style)
+    if any(item.high_usd > item.total_usd for item in spent):
+        yield LegendKey("at most, of unknown models", "unknown")
+
+
+def histogram(watched: TargetReport) -> Markup:
+    """How TTFT is spread, on octaves around the limit: the limit is an edge between bars."""
+    title = "How TTFT is spread"
+    note = "Samples by TTFT; the scale doubles from mark to mark. Degraded samples are left out."
+    bins = watched.bins
+    if not any(item.samples for item in bins):
+        return figure(title, label="", plane=None, note=note)
+    scale = heights(max(item.samples for item in bins))
+    shapes = [shape for place, item in enumerate(bins)
+              for shape in _spread(item, place, len(bins), scale)]  # fmt: skip
+    edges = [item.low_ms for item in bins] + [bins[-1].high_ms]
+    keys = [key for role, key in _ROLES.items() if any(getattr(item, role) for item in bins)]
+    mark = round(-AN_OCTAVE * log2(edges[0] / (watched.limit_ms or UNLIMITED_MS)))
+    if watched.limit_ms is not None and 0 <= mark <= len(bins):
+        at = WIDTH * mark / len(bins)
+        shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
+        keys.append(LegendKey(f"limit {ms(watched.limit_ms)}", "limit", "line"))
+    across = [(place / len(bins), ms(edge)) for place, edge in enumerate(edges)
+              if (place - mark) % AN_OCTAVE == 0]  # fmt: skip
+    plane = ChartPlane(height=HEIGHT, shapes=shapes, across=across,
+                  up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"))  # fmt: skip
+    spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."
+    return figure(title, label=spoken, plane=plane, keys=keys, note=note)
+
+
+def _spread(item: LatencyBin, place: int, of: int, scale: ValueScale) -> Iterator[Markup]:
+    reported = (
+        f"{ms(item.low_ms)} – {ms(item.high_ms)}: {item.samples} samples "
+        f"({', '.join(f'{getattr(item, role)} {role}' for role in IDENTITIES)})"
+    )
+    above = 0.0
+    for role, key in _ROLES.items():
+        if count := getattr(item, role):
+            tall = HEIGHT * scale.share(count)
+            yield _bar(place, of, HEIGHT - above - tall, tall, style=key.style, title=reported,
+                       full=0.94)  # fmt: skip
+            above += tall
+
+
+def _bar(
+    place: int, of: int, y: float, tall: float, *, style: str, title: str, full: float = _FULL
+) -> Markup:  # fmt: skip
+    room = WIDTH / of
+    return box(place * room + room * (1 - full) / 2, y, width=room * full, height=tall, style=style,
+               title=title)  # fmt: skip
+
+
+def _days(page: ReportPage) -> list[date]:
+    """Every day of the span, those without data too."""
+    first, last = page.since.astimezone(page.zone).date(), _last_day(page.until, page)
+    return [first + timedelta(days=k) for k in range((last - first).days + 1)]
+
+
+def _last_day(until: datetime, page: ReportPage) -> date:
+    return (until - timedelta(microseconds=1)).astimezone(page.zone).date()
+
+
+def _across(days: Sequence[date]) -> list[tuple[float, str]]:
+    every = -(-len(days) // _MOST_LABELS)
+    return [((place + 0.5) / len(days), f"{on:%b} {on.day}")
+            for place, on in enumerate(days) if place % every == 0]  # fmt: skip

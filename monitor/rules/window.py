@@ -1,0 +1,286 @@
+"""What the rules of a target look at: its last day, bounded, appended in order of time.
+
+The same window is built from rows of the database and, row by row, from a replay. It
+remembers no judgement: whoever builds it again from the same rows judges the same.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from statistics import fmean
+from typing import Self
+
+from monitor.domain import Identity, Incident, Outcome, Sample
+from monitor.rules.answer_series import AnswerSeries
+
+SPAN = timedelta(days=1)
+SAMPLES = 2000  # more than a day of three queries every five minutes
+ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the next
+KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
+MISSED = 3  # so many intervals without a sample are a gap
+PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
+DEADLINE = timedelta(minutes=1)  # of one probe, where nobody says it
+HUNG = timedelta(minutes=10)  # what a probe that hung may have taken, where nobody says it
+MARGIN = timedelta(seconds=30)  # to connect, to store, to be late
+TRIED = 50  # probes that say something: the longest stretch `down` looks at
+
+_SPACINGS = 9
+_LEAST_MS = 0.1  # no light is faster, and zero has no logarithm
+_WIDTHS = 12
+_HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcome.CONNECT)
+
+
+@dataclass(frozen=True, slots=True)
+class RoundMean:
+    """A round's mean TTFT over `readings` queries, as it was and with each query capped.
+
+    `missed`: how many of them gave no first token in time. They count as the cap.
+    """
+
+    readings: int
+    missed: int
+    ms: float
+    capped_ms: float
+
+    @property
+    def measured(self) -> bool:
+        """Whether any query has a TTFT: the mean of none is the cap, and no measurement."""
+        return self.missed < self.readings
+
+
+class RoundSamples:
+    """The samples of one slot, as far as they have come."""
+
+    __slots__ = ("_cap_ms", "_mean", "asked", "last_at", "samples", "slot")
+
+    def __init__(self, sample: Sample) -> None:
+        self.slot = sample.round
+        self.samples: list[Sample] = []
+        self.asked: set[str] = set()
+        self.add(sample)
+
+    def add(self, sample: Sample) -> None:
+        self.samples.append(sample)
+        self.asked.add(sample.query)
+        self.last_at = sample.at
+        self._cap_ms: float | None = None
+
+    def mean(self, cap_ms: float) -> RoundMean | None:
+        """None without a TTFT. No first token in time counts as the cap."""
+        if cap_ms != self._cap_ms:  # rules ask for the same mean again and again
+            latencies = [
+                cap_ms if sample.ttft_ms is None else sample.ttft_ms
+                for sample in self.samples
+                if sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
+            ]
+            capped = [min(max(ms, _LEAST_MS), cap_ms) for ms in latencies]
+            self._cap_ms = cap_ms
+            missed = len(latencies) - sum(s.ttft_ms is not None for s in self.samples)
+            self._mean = (
+                RoundMean(len(latencies), missed, fmean(latencies), fmean(capped))
+                if latencies
+                else None
+            )
+        return self._mean
+
+
+class Window:
+    """The last day of one target.
+
+    `every` and `queries` are what the target is asked; where nobody can say, they are learnt
+    from the rows. `deadline` is the longest that one probe may take: the time a probe is under
+    way is no gap. `watched_since` is when whoever judges began to watch: silence before it
+    was ours. Samples are added in order of `at`.
+    """
+
+    def __init__(
+        self,
+        scope: str,
+        *,
+        every: timedelta | None = None,
+        queries: int | None = None,
+        deadline: timedelta | None = None,
+        watched_since: datetime | None = None,
+        a_day: int | None = None,
+        baseline_at: datetime | None = None,
+    ) -> None:
+        self.scope = scope
+        self.a_day = a_day  # queries the service answers, or we ask; None: nobody can say
+        self.watched_since = watched_since
+        self.baseline_at = baseline_at  # when a person last said what the expected answers are
+        self.samples: deque[Sample] = deque()
+        self.rounds: deque[RoundSamples] = deque()
+        self.known = AnswerSeries(KNOWN)  # fresh, whose model is known; a hit is a fallback
+        self.unnamed = AnswerSeries(KNOWN)  # expected or by nobody known; a hit is by nobody known
+        self.compared = AnswerSeries(KNOWN)  # known, changed or disputed; all but expected are hits
+        self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
+        self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
+        self.pace = every  # from one round to the next, as asked or as they come if slower
+        self.queries = queries  # a whole round asks
+        self.ended_at: datetime | None = None  # when the last probe that says something was over
+        self._deadline = deadline or DEADLINE
+        self._hung = HUNG if deadline is None else timedelta(0)
+        self._every, self._asked = every, queries
+        self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
+        self._floor = datetime.min.replace(tzinfo=UTC)  # what came by then is old, or before a gap
+        self._gap_at = self._floor
+
+    @classmethod
+    def of(
+        cls,
+        samples: Iterable[Sample],
+        *,
+        scope: str,
+        every: timedelta,
+        queries: int,
+        deadline: timedelta | None = None,
+        watched_since: datetime | None = None,
+        a_day: int | None = None,
+        baseline_at: datetime | None = None,
+    ) -> Self:
+        """The window of a live target, from its rows of the last day in order of `at`."""
+        window = cls(
+            scope,
+            every=every,
+            queries=queries,
+            deadline=deadline,
+            watched_since=watched_since,
+            a_day=a_day,
+            baseline_at=baseline_at,
+        )
+        for sample in samples:
+            window.add(sample)
+        return window
+
+    @property
+    def silence(self) -> timedelta | None:
+        """The silence that is a gap; None while nobody can tell the pace."""
+        return None if self.pace is None else max(MISSED * self.pace, PATIENCE, self.probe_time)
+
+    @property
+    def probe_time(self) -> timedelta:
+        """How long after one probe the next may be over: an interval and its deadline."""
+        hung = self._hung if self.tried and self.tried[-1][1].outcome in _HANGS else timedelta(0)
+        return (self.pace or timedelta(0)) + self._deadline + MARGIN + hung
+
+    def silent(self, now: datetime) -> bool:
+        """Whether what is known is too old to say anything about `now`."""
+        if self.ended_at is None:
+            return True
+        silence = now - self.ended_at
+        return silence > PATIENCE and self.silence is not None and silence > self.silence
+
+    def add(self, sample: Sample) -> bool:
+        """Append a sample and forget what has grown too old; True when it closed a round.
+
+        It did if it made the round whole, or began the next one after one that was not.
+        """
+        good = sample.outcome.good
+        if good is not None:
+            self._learn_pace(sample)
+            self.tried.append((good, sample))
+        closed = self._place(sample)
+        self.samples.append(sample)
+        self._count(sample, 1)
+        if good:
+            self._identify(sample)
+        start = sample.at - SPAN
+        self._floor = max(start, self._gap_at)
+        for answers in (self.known, self.unnamed, self.compared):
+            answers.forget(start)
+        while len(self.samples) > SAMPLES or self.samples[0].at < start:
+            self._count(self.samples.popleft(), -1)
+        while len(self.rounds) > ROUNDS or self.rounds[0].last_at < start:
+            self.rounds.popleft()
+        return closed
+
+    def since(self, latest_incident: Incident | None) -> datetime:
+        """What came later may be judged: it is of this day, past the gap and past the turn."""
+        return (
+            self._floor if latest_incident is None else max(self._floor, latest_incident.turned_at)
+        )
+
+    @property
+    def lately(self) -> datetime:
+        """What came earlier is too old to be news to whoever takes each sample literally."""
+        lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
+        return max(self._floor, lately)
+
+    def unjudged(self, latest_incident: Incident | None) -> datetime:
+        """What came later is new, and past the turn: it may have been seen by nobody."""
+        return max(self.since(latest_incident), self.lately)
+
+    def stretch(self, answers: AnswerSeries, latest_incident: Incident | None) -> int:
+        """How many of the latest answers may be judged: all of them, or since the turn."""
+        return answers.later_than(latest_incident.turned_at if latest_incident else None)
+
+    def closed(self, since: datetime | None = None) -> Iterator[RoundSamples]:
+        """Rounds that are whole, or over, and came later; newest first."""
+        for round_ in reversed(self.rounds):
+            if since is not None and round_.last_at <= since:
+                return
+            if round_ is not self.rounds[-1] or self._whole(round_):
+                yield round_
+
+    def _whole(self, round_: RoundSamples) -> bool:
+        return self.queries is not None and len(round_.asked) >= self.queries
+
+    def _learn_pace(self, sample: Sample) -> None:
+        """Notice a gap before this sample, and how far apart rounds begin.
+
+        A gap is time in which no probe was under way. It is counted from the end of the probe
+        before: rounds that our own deadlines stretch are no gap, however short the interval.
+        """
+        before = self.tried[-1][1] if self.tried else sample
+        gap = sample.at - (self.ended_at or sample.at)
+        if sample.outcome in _HANGS:  # `at` may be its end
+            gap -= self._hung
+        if self.silence is not None and gap > self.silence:
+            self._gap_at = before.at
+            for answers in (self.known, self.unnamed, self.compared):
+                answers.clear()
+        ended = min(max(sample.recorded_at or sample.at, sample.at), sample.at + self._deadline)
+        self.ended_at = max(self.ended_at or ended, ended)
+        if sample.round <= before.round:
+            return
+        self._spacings.append(sample.round - before.round)
+        usual = sorted(self._spacings)[len(self._spacings) // 2]
+        self.pace = usual if self._every is None else max(usual, self._every)
+
+    def _place(self, sample: Sample) -> bool:
+        newest = self.rounds[-1] if self.rounds else None
+        was_whole = newest is None or self._whole(newest)
+        for later, round_ in enumerate(reversed(self.rounds)):
+            if round_.slot == sample.round:
+                round_.add(sample)
+                return round_ is newest and not was_whole and self._whole(round_)
+            if round_.slot < sample.round:
+                self.rounds.insert(len(self.rounds) - later, RoundSamples(sample))
+                break
+        else:
+            self.rounds.appendleft(RoundSamples(sample))
+        if self._asked is None and newest is not None:
+            latest = islice(reversed(self.rounds), 1, _WIDTHS)
+            self.queries = max(len(round_.asked) for round_ in latest)
+        return not was_whole or self._whole(self.rounds[-1])
+
+    def _identify(self, sample: Sample) -> None:
+        """Put a good answer to those it is counted with; what is unknown is counted nowhere."""
+        identity = sample.identity
+        if identity is Identity.UNKNOWN:
+            return
+        expected, fell = identity is Identity.EXPECTED, identity is Identity.FALLBACK
+        self.compared.add(sample, hit=not expected)
+        if expected or fell:
+            self.known.add(sample, hit=fell)
+        if not fell:
+            self.unnamed.add(sample, hit=not expected)
+
+    def _count(self, sample: Sample, by: int) -> None:
+        if sample.outcome is Outcome.ANSWERED:
+            self.answered += by
+            self.unknown += by * (sample.identity is Identity.UNKNOWN)
+            self.unpriced += by * (sample.model is not None and sample.cost_ends is None)
+            self.ranged += by * (sample.cost_high_usd is not None)

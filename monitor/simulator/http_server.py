@@ -1,0 +1,119 @@
+"""A loopback port that can refuse connections, and conversations held through it."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from monitor.simulator.http_messages import (
+    HttpReply,
+    HttpRequest,
+    MalformedRequest,
+    read_request,
+    whole,
+)
+
+Answer = Callable[[HttpRequest, asyncio.StreamWriter], Awaitable[bool]]
+
+
+class SimulatorServer:
+    """Accepts connections on one port while open; keeps the port its own while shut.
+
+    `answer` writes one whole reply and says whether the connection may live on. It is
+    cancelled as soon as the client hangs up.
+    """
+
+    def __init__(self, answer: Answer, port: int = 0) -> None:
+        self._answer = answer
+        self._kept = _bound(port)  # never listens: connections to it are refused
+        self.port: int = self._kept.getsockname()[1]
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._conversations: set[asyncio.Task[None]] = set()
+        self._idle: set[asyncio.StreamWriter] = set()  # of those that wait for a request
+
+    def open(self) -> None:
+        """Accept from now on: whoever connects next is let in."""
+        if self._listener is None:
+            self._listener = _bound(self.port)
+            self._listener.listen(1024)
+            self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener))
+
+    def shut(self) -> None:
+        """Refuse from now on; answers under way are finished."""
+        if self._listener is not None and self._accepting is not None:
+            self._accepting.cancel()
+            self._listener.close()
+            self._listener = self._accepting = None
+        for writer in self._idle:
+            writer.close()
+
+    def close_connections(self) -> None:
+        """End every conversation where it stands, as the death of the process would."""
+        for conversation in self._conversations:
+            conversation.cancel()
+
+    async def aclose(self) -> None:
+        self.shut()
+        self.close_connections()
+        await asyncio.gather(*self._conversations, return_exceptions=True)
+        self._kept.close()
+
+    async def _accept(self, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            connection, _ = await loop.sock_accept(listener)
+            conversation = loop.create_task(self._converse(connection))
+            self._conversations.add(conversation)
+            conversation.add_done_callback(self._conversations.discard)
+
+    async def _converse(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        peer = writer.get_extra_info("peername")[0]
+        ahead: bytes | None = b""
+        try:
+            while ahead is not None and self._listener is not None:
+                self._idle.add(writer)
+                request = await read_request(reader, ahead, peer)
+                self._idle.discard(writer)
+                ahead = None if request is None else await self._reply(request, reader, writer)
+        except MalformedRequest:
+            invalid = HttpReply(400, b"Invalid HTTP request received.", "text/plain; charset=utf-8")
+            writer.write(whole(invalid, {"connection": "close"}))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # the client is gone
+        finally:
+            self._idle.discard(writer)
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def _reply(
+        self, request: HttpRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes | None:
+        """Answer while listening: bytes already read of the next request; None is the end."""
+        answering = asyncio.ensure_future(self._answer(request, writer))
+        listening = asyncio.ensure_future(reader.read(1))
+        try:
+            await asyncio.wait((answering, listening), return_when=asyncio.FIRST_COMPLETED)
+            ahead = await listening if listening.done() else b""
+            if listening.done() and not ahead:
+                return None
+            lives_on = await answering
+            await writer.drain()
+            if listening.done() and not ahead:
+                ahead = await listening
+            return ahead if lives_on and request.keep_alive else None
+        finally:
+            for task in (answering, listening):
+                task.cancel()
+            await asyncio.gather(answering, listening, return_exceptions=True)
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # beside the one kept
+    bound.setblocking(False)
+    bound.bind(("127.0.0.1", port))
+    return bound

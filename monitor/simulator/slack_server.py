@@ -1,0 +1,248 @@
+"""A Slack of our own on loopback: takes what Slack takes, refuses what Slack refuses.
+
+Incoming webhook and Web API for tests and the demo. As a process, `python -m
+monitor.simulator.slack_server --port N`, it prints every message as one line of JSON.
+"""
+
+import argparse
+import json
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.message import Message
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self, TypeVar
+from urllib.parse import parse_qsl
+
+from monitor.simulator.slack_channel import (
+    WEBHOOK_STATUS,
+    PostedMessage,
+    SlackChannel,
+    SlackRefused,
+    SlackRequest,
+)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class SlackReplyStep:
+    """How one request is met. Without `word` or `body` it is taken as usual.
+
+    `late_s` passes before the reply; `cut` resets the connection instead of replying.
+    """
+
+    word: str | None = None
+    status: int | None = None
+    retry_after: str | None = None
+    body: str | None = None
+    late_s: float = 0
+    cut: bool = False
+
+
+class SlackServer:
+    """A channel behind a server; use it with `with`. The token and the address are secrets."""
+
+    def __init__(
+        self,
+        *,
+        token: str = "xoxb-inbox",  # noqa: S107  not a secret: the inbox is on loopback
+        secret: str = "XXXX",  # noqa: S107
+        channel: str = "#alerts",
+        seen: Callable[[Mapping[str, Any]], None] = lambda event: None,
+        port: int = 0,
+    ) -> None:
+        self.token = token
+        self.requests: list[SlackRequest] = []
+        self._hook = f"/services/T000/B000/{secret}"
+        self._channel = SlackChannel(channel, seen)
+        self._script: deque[SlackReplyStep] = deque()
+        self._changed = threading.Condition()
+        self.closing = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Door, self))
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *ending: object) -> None:
+        self.closing.set()
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def webhook_url(self) -> str:
+        return self.url + self._hook
+
+    @property
+    def api_url(self) -> str:
+        return self.url + "/api/"
+
+    @property
+    def messages(self) -> list[PostedMessage]:
+        """What stands in the channel, oldest first, each with its edits and its thread."""
+        with self._changed:
+            return list(self._channel.messages)
+
+    def script(self, steps: Iterable[SlackReplyStep | str | int]) -> None:
+        """Decide how the next requests are met: a step, a word of Slack's, or a status."""
+        for step in steps:
+            if isinstance(step, str):
+                step = SlackReplyStep(word=step)
+            elif isinstance(step, int):
+                step = SlackReplyStep(status=step, body=HTTPStatus(step).phrase)
+            self._script.append(step)
+
+    def wait_for(
+        self, found: Callable[[list[PostedMessage]], T | None], timeout_s: float = 10
+    ) -> T:
+        """Wait until `found` sees something in the messages, and return it."""
+        until = time.monotonic() + timeout_s
+        with self._changed:
+            while not (seen := found(list(self._channel.messages))):
+                if not self._changed.wait(until - time.monotonic()):
+                    raise TimeoutError(f"not seen within {timeout_s} s")
+            return seen
+
+    def step(self) -> SlackReplyStep:
+        """Take the next step of the script."""
+        with self._changed:
+            return self._script.popleft() if self._script else SlackReplyStep()
+
+    def take(self, path: str, body: bytes, *, headers: Message, step: SlackReplyStep) -> object:
+        """Do what a request asks, unless the step refuses it; raises `SlackRefused`."""
+        payload: dict[str, Any] = {}
+        refused: str | None = None
+        with self._changed:
+            try:
+                if not path.startswith("/upload/"):
+                    payload = _payload(body, headers.get("Content-Type", ""))
+                if step.word or step.body is not None:
+                    raise SlackRefused(step.word or "scripted", "scripted")
+                return self._route(path, payload, body=body, headers=headers)
+            except SlackRefused as no:
+                refused = f"{no.word}: {no.reason}"
+                raise
+            finally:
+                self.requests.append(SlackRequest(path, payload, refused, datetime.now(UTC)))
+                self._changed.notify_all()
+
+    def _route(
+        self, path: str, payload: dict[str, Any], *, body: bytes, headers: Message
+    ) -> object:
+        if path == self._hook:
+            self._channel.add(payload, via="webhook")
+            return "ok"
+        if path.startswith("/upload/v1/"):
+            self._channel.fill(path.rpartition("/")[2], body)
+            return f"OK - {len(body)}"
+        if not path.startswith("/api/"):
+            raise SlackRefused("no_service", path)
+        authorization = headers.get("Authorization")
+        if authorization != f"Bearer {self.token}":
+            raise SlackRefused("invalid_auth" if authorization else "not_authed")
+        answer = self._channel.call(path.removeprefix("/api/"), payload)
+        if "upload_url" in answer:
+            answer["upload_url"] = self.url + answer["upload_url"]
+        return answer
+
+
+def _payload(body: bytes, content_type: str) -> dict[str, Any]:
+    """Read JSON or a form; raises `SlackRefused`."""
+    if not body or "json" not in content_type:
+        return dict(parse_qsl(body.decode()))
+    try:
+        payload = json.loads(body)
+    except ValueError as error:
+        raise SlackRefused("invalid_payload", "not JSON") from error
+    if not isinstance(payload, dict):
+        raise SlackRefused("invalid_payload", "not a JSON object")
+    return payload
+
+
+class _Door(BaseHTTPRequestHandler):
+    """One connection of the inbox."""
+
+    def __init__(self, inbox: SlackServer, *connection: Any) -> None:
+        self.inbox = inbox
+        super().__init__(*connection)
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        step = self.inbox.step()
+        try:
+            answer = self.inbox.take(self.path, body, headers=self.headers, step=step)
+            status = step.status or 200
+        except SlackRefused as no:
+            status, answer = self._refusal(no, step)
+        self.inbox.closing.wait(step.late_s)
+        if step.cut:
+            # Linger 0 turns the close into a reset.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            return
+        with suppress(ConnectionError):  # the caller may have given up waiting
+            self._reply(status, answer, step)
+
+    def _refusal(self, no: SlackRefused, step: SlackReplyStep) -> tuple[int, object]:
+        if step.body is not None:
+            return step.status or 200, step.body
+        if self.path.startswith("/api/"):
+            return step.status or 200, {"ok": False, "error": no.word}
+        return step.status or WEBHOOK_STATUS.get(no.word, 400), no.word
+
+    def _reply(self, status: int, answer: object, step: SlackReplyStep) -> None:
+        text = answer if isinstance(answer, str) else json.dumps(answer)
+        self.send_response(status)
+        self.send_header("Content-Type", "text/html" if text is answer else "application/json")
+        self.send_header("x-oauth-scopes", "chat:write,files:write")
+        if step.retry_after is not None:
+            self.send_header("Retry-After", step.retry_after)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Say nothing: requests are kept in `SlackServer.requests`."""
+
+
+def main() -> None:
+    """Run until a signal comes; the addresses to use go to standard error."""
+    options = argparse.ArgumentParser(description="A Slack of our own on loopback.")
+    options.add_argument("--port", type=int, default=0)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+
+    def show(event: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+    with SlackServer(port=options.parse_args().port, seen=show) as inbox:
+        sys.stderr.write(
+            f"SLACK_WEBHOOK_URL={inbox.webhook_url}\n"
+            f"SLACK_API_BASE_URL={inbox.api_url} SLACK_BOT_TOKEN={inbox.token}"
+            " SLACK_CHANNEL=#alerts\n"
+        )
+        sys.stderr.flush()
+        stop.wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Postgres: the only room that knows SQL. Rows do not leave it; domain types do."""
+
+from monitor.storage.engine import (
+    Connection,
+    Database,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    explained,
+    limit_statements,
+    lost,
+    short_waits,
+    unavailable,
+)
+from monitor.storage.schema import REVISION, SchemaUnknown
+
+__all__ = [
+    "REVISION",
+    "Connection",
+    "Database",
+    "DatabaseBusy",
+    "DatabaseUnavailable",
+    "SchemaUnknown",
+    "explained",
+    "limit_statements",
+    "lost",
+    "short_waits",
+    "unavailable",
+]

@@ -1,0 +1,275 @@
+"""Connections with deadlines on both sides: a frozen server must not freeze us.
+
+They work behind a pooler that lends a server connection for one transaction only.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from sqlalchemy import Connection as SyncConnection
+from sqlalchemy import Engine, NullPool, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from monitor.storage.pool import ConnectionPool, ConnectionUnusable, dial
+from monitor.storage.session import preamble
+from monitor.storage.sqlstate import Meaning, meaning
+
+Connection = AsyncConnection  # what the functions of this room take
+
+POOL_SIZE = 3
+
+SEAT_S = 3.0  # for a free connection within `short_waits`, while no statement is answered
+_SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
+
+_LONG_S = 1  # who refuses sooner may be asked again at once
+
+
+@contextmanager
+def short_waits() -> Iterator[None]:
+    """For work that can go on without a database, such as a probe.
+
+    Within, a server that answers no statement while every connection is in use counts as
+    unavailable after `SEAT_S` seconds: a frozen server holds whoever asked it for much longer.
+    """
+    token = _SHORT_WAITS.set(True)
+    try:
+        yield
+    finally:
+        _SHORT_WAITS.reset(token)
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot serve us now. The sentence holds no secret.
+
+    `final`: waiting will not help, the address itself is wrong.
+    """
+
+    def __init__(self, reason: str, *, final: bool = False) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """The server is well, but a lock or a time limit stopped this transaction: try it again."""
+
+
+class Database:
+    """A small pool; `begin` is the only way in.
+
+    A server that let somebody wait is not asked again for `rest_s`: with a frozen one a round
+    of probes would otherwise wait at every step, and be late. With `writes` a server that
+    takes no writes counts as unavailable from the first statement on.
+    """
+
+    def __init__(
+        self, url: str, *, deadline_s: float = 15, rest_s: float = 15, writes: bool = False
+    ) -> None:
+        self.deadline_s = deadline_s
+        self._rest_s = rest_s
+        self._writes = writes
+        # By holder and name: until when (monotonic) the lease is renewed.
+        self.leases: dict[tuple[str, str], float] = {}
+        self._resting: tuple[float, DatabaseUnavailable] | None = None  # until when, and why
+        self._answered_at = time.monotonic()  # when the server last ended a statement
+        self._gave_up_at = 0.0  # when somebody last waited in vain for a free connection
+        self._preamble = preamble(url, statement_timeout_s=10)
+        self.engine: AsyncEngine = create_async_engine(
+            address(url),
+            poolclass=NullPool,
+            isolation_level=_ISOLATION,
+            connect_args={**_CONNECTING, "async_creator_fn": dial},
+        )
+        self._pool = ConnectionPool(self.engine, size=POOL_SIZE)
+        event.listen(self.engine.sync_engine, "after_cursor_execute", self._answered)
+
+    @asynccontextmanager
+    async def begin(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """One transaction; commits at the end. Raises Away when the server cannot serve us.
+
+        The deadline begins with a free connection: to wait for others of our own is no fault
+        of the server. Do not begin one within another: that can wait for ever.
+        """
+        self._rest()
+        await self._take_seat()
+        async with self._pool.seat() as seat:
+            self._rest()
+            began, limit_s = time.monotonic(), deadline_s or self.deadline_s
+            try:
+                async with asyncio.timeout(limit_s) as limit:
+                    connection = await seat.begun(self._preamble, writes=self._writes)
+                    try:
+                        yield connection
+                    except Exception:
+                        await connection.rollback()
+                        raise
+                    await connection.commit()
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                raise self._mark_unavailable(
+                    DatabaseUnavailable(f"no answer within {limit_s:g} s"), began
+                ) from None
+            except ConnectionUnusable as error:
+                raise self._mark_unavailable(DatabaseUnavailable(f"{error}"), began) from None
+            except DBAPIError as error:
+                no_database = unavailable(error)
+                if no_database is None:
+                    raise
+                if meaning(error) is Meaning.LOST:
+                    await self._pool.discard()
+                answered = getattr(error.orig, "sqlstate", None) is not None
+                raise (
+                    no_database if answered else self._mark_unavailable(no_database, began)
+                ) from None
+
+    async def _take_seat(self) -> None:
+        """Wait for a free connection. Raises Away within `short_waits` where the server is silent.
+
+        Once somebody gave up, nobody waits before the server has answered a statement again.
+        """
+        if not _SHORT_WAITS.get():
+            await self._pool.take_seat()
+            return
+        asked_at = time.monotonic()
+
+        def give_up_at() -> float:
+            silent = self._gave_up_at > self._answered_at
+            return asked_at if silent else max(asked_at, self._answered_at) + SEAT_S
+
+        try:
+            await self._pool.take_seat(give_up_at)
+        except TimeoutError:
+            self._gave_up_at = time.monotonic()
+            raise DatabaseUnavailable(f"no statement was answered for {SEAT_S:g} s") from None
+
+    def _rest(self) -> None:
+        if self._resting is not None and time.monotonic() < self._resting[0]:
+            raise self._resting[1]
+
+    def _answered(self, *_: object) -> None:
+        self._answered_at = time.monotonic()
+
+    def retry_now(self) -> None:
+        """Ask the server again at the next `begin`, however recently it did not answer."""
+        self._resting = None
+
+    def _mark_unavailable(
+        self, unavailable: DatabaseUnavailable, began: float
+    ) -> DatabaseUnavailable:
+        """The trouble; and a rest, where the server said nothing to anybody for a while."""
+        now = time.monotonic()
+        if now - max(began, self._answered_at) > _LONG_S:
+            self._resting = (
+                now + self._rest_s,
+                DatabaseUnavailable(f"{unavailable} a moment ago", final=unavailable.final),
+            )
+        return unavailable
+
+    async def close(self) -> None:
+        await self._pool.discard()
+        await self.engine.dispose()
+
+
+def address(url: str) -> str:
+    """Any Postgres address, as SQLAlchemy and psycopg 3 want it."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
+
+
+def opened(url: str, *, statement_timeout_s: int = 10, idle_s: int = 60) -> Engine:
+    """An engine for one errand: a connection of its own, closed after use.
+
+    `idle_s`: how long its transaction may wait for us, who may wait for a person's pipe.
+    """
+    engine = create_engine(
+        address(url), poolclass=NullPool, isolation_level=_ISOLATION, connect_args=_CONNECTING
+    )
+    settings = preamble(url, statement_timeout_s=statement_timeout_s, idle_s=idle_s)
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: SyncConnection) -> None:
+        connection.exec_driver_sql(settings)
+
+    return engine
+
+
+_ISOLATION = "READ COMMITTED"  # sent with each BEGIN: a default of the server does not count
+
+# Nothing that a transaction pooler refuses or forgets: no prepared statements, and no `options`,
+# which PgBouncer does not let through. Source: pgbouncer.org, ignore_startup_parameters
+_CONNECTING: Mapping[str, Any] = {
+    "connect_timeout": 3,
+    "prepare_threshold": None,
+    "tcp_user_timeout": 10_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "application_name": "rag-monitor",
+    "client_encoding": "UTF8",
+}
+
+
+async def limit_statements(
+    connection: AsyncConnection, *, lock_s: float, statement_s: float
+) -> None:
+    """Shorten what statements of this transaction may wait for a lock, and take in all."""
+    limits = {"lock": f"{lock_s * 1000:.0f}", "statement": f"{statement_s * 1000:.0f}"}
+    await connection.execute(_LIMITS, limits)
+
+
+_LIMITS = text("SELECT set_config('lock_timeout', :lock, true), "
+               "set_config('statement_timeout', :statement, true)")  # fmt: skip
+
+
+def lost(error: Exception) -> bool:
+    """Whether the connection is gone with an error, so that its transaction cannot go on."""
+    return isinstance(error, DBAPIError) and meaning(error) is Meaning.LOST
+
+
+def unavailable(error: Exception) -> DatabaseUnavailable | None:
+    """The server cannot serve us, or None when the statement itself is at fault."""
+    if not isinstance(error, DBAPIError):
+        return None
+    message = str(error.orig).strip()
+    reason = message.splitlines()[0][:200] if message else "no answer"
+    match meaning(error):
+        case Meaning.BUG:
+            return None
+        case Meaning.BUSY:
+            return DatabaseBusy(reason)
+        case kind:
+            return DatabaseUnavailable(reason, final=kind is Meaning.WRONG_ADDRESS)
+
+
+def explained(error: Exception) -> str | None:
+    """What an error of the database means for a person, with the remedy; None for any other."""
+    if not isinstance(error, DBAPIError):
+        return None
+    state, lines = getattr(error.orig, "sqlstate", None), str(error.orig).strip().splitlines()
+    message = lines[0][:200] if lines else "no reason was given"
+    remedy = next((_REMEDIES[state[:n]] for n in (5, 2) if state and state[:n] in _REMEDIES), None)
+    code = f" (SQLSTATE {state})" if state else ""
+    return f"the database refused a statement{code}: {message}. {remedy or _ANY_REMEDY}"
+
+
+_MIGRATE = "Run `monitor migrate`, or point DATABASE_URL at a database of rag-monitor"
+_ANY_REMEDY = "Check DATABASE_URL and the server's log"
+_REMEDIES = {
+    "42P01": _MIGRATE,  # undefined table
+    "42703": _MIGRATE,  # undefined column
+    "42883": _MIGRATE,  # undefined function
+    "42809": _MIGRATE,  # wrong object type
+    "42804": _MIGRATE,  # datatype mismatch
+    "3F": _MIGRATE,  # invalid schema name
+    "42501": "Log in as monitor_writer, or as the owner of the schema; reports need monitor_reader",
+    "25006": "Point DATABASE_URL at a server that takes writes",
+    "22": "The database's encoding must be UTF8",
+    "0A": "PostgreSQL 15 or newer is needed",
+    "42704": "PostgreSQL 15 or newer is needed",
+    "42601": "PostgreSQL 15 or newer is needed",
+}

@@ -1,0 +1,216 @@
+"""Fingerprints in the database: epochs, where following stands, what was found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.identity.fingerprint.features import VERSION
+from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, StyleProfile
+from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.storage.identity_tables import (
+    identity_answers,
+    identity_epochs,
+    identity_evidence,
+    identity_profiles,
+    identity_states,
+)
+
+_OPERATOR = "operator"
+_CAPTURE = timedelta(hours=1)  # the answers of one capture come within it
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEpoch:
+    """A baseline: whose, and by whose word."""
+
+    target: str
+    number: int
+    model: str
+    verified_by: str
+    note: str
+    began_at: datetime
+    reverted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineState:
+    """Where following a target stands; `track` None: nothing was followed in this epoch yet."""
+
+    epoch: BaselineEpoch
+    learnt_until: datetime | None
+    track: TrackerState | None
+
+
+async def epochs(connection: AsyncConnection, target: str) -> Sequence[BaselineEpoch]:
+    """The target's baselines that are not reverted, the one in force first."""
+    return [epoch for epoch in await all_epochs(connection, target) if epoch.reverted_at is None]
+
+
+async def all_epochs(
+    connection: AsyncConnection, target: str, *, lock: bool = False
+) -> Sequence[BaselineEpoch]:
+    """The target's baselines, reverted ones included, the latest first.
+
+    With `lock` nobody else reverts one until the transaction ends.
+    """
+    table = identity_epochs.c
+    rows = select(identity_epochs).where(table.target == target).order_by(table.epoch.desc())
+    rows = rows.with_for_update() if lock else rows
+    return [_epoch(row) for row in (await connection.execute(rows)).mappings()]
+
+
+async def put_in_force(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
+    """Make an earlier or a reverted epoch the one in force; those above it are reverted.
+
+    No captured answer is moved or deleted.
+    """
+    table = identity_epochs.c
+    above = (table.target == epoch.target, table.epoch > epoch.number, table.reverted_at.is_(None))
+    await connection.execute(
+        update(identity_epochs).where(*above).values(reverted_at=func.clock_timestamp())
+    )
+    itself = (table.target == epoch.target, table.epoch == epoch.number)
+    await connection.execute(update(identity_epochs).where(*itself).values(reverted_at=None))
+
+
+async def begin(
+    connection: AsyncConnection, target: str, model: str, *, verified_by: str, note: str = ""
+) -> BaselineEpoch:
+    """Begin the next epoch. Two who begin at once cannot both have it: the key forbids it."""
+    latest = select(func.coalesce(func.max(identity_epochs.c.epoch), 0) + 1).where(
+        identity_epochs.c.target == target
+    )
+    new = insert(identity_epochs).values(
+        target=target, epoch=latest.scalar_subquery(), model=model, verified_by=verified_by,
+        note=note,
+    )  # fmt: skip
+    row = (await connection.execute(new.returning(identity_epochs))).mappings().one()
+    return _epoch(row)
+
+
+def _epoch(row: Mapping[Any, Any]) -> BaselineEpoch:
+    return BaselineEpoch(row["target"], row["epoch"], row["model"], row["verified_by"], row["note"],
+                 row["began_at"], row["reverted_at"])  # fmt: skip
+
+
+async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
+    """When a person last said which answers are the expected model's; None: nobody did.
+
+    By beginning or accepting the epoch in force, by reverting a later one, or by capturing
+    `ENOUGH_ANSWERS` answers of its model at once: a single answer proves nothing.
+    """
+    found = await all_epochs(connection, target)
+    epoch = next((epoch for epoch in found if epoch.reverted_at is None), None)
+    if epoch is None:
+        return None
+    table = identity_answers.c
+    latest = await connection.scalars(
+        select(table.captured_at).where(
+            table.target == target, table.epoch == epoch.number, table.model == epoch.model,
+            table.verified_by == _OPERATOR,
+        ).order_by(table.captured_at.desc()).limit(ENOUGH_ANSWERS)
+    )  # fmt: skip
+    captured = latest.all()
+    enough = len(captured) == ENOUGH_ANSWERS and captured[0] - captured[-1] <= _CAPTURE
+    captured_at = captured[0] if enough else None
+    began_at = epoch.began_at if epoch.verified_by == _OPERATOR else None
+    instants = [captured_at, began_at, *(each.reverted_at for each in found)]
+    return max((at for at in instants if at is not None), default=None)
+
+
+async def state(
+    connection: AsyncConnection, target: str, *, lock: bool = False
+) -> BaselineState | None:
+    """Where following stands in the epoch in force; None without any baseline.
+
+    With `lock` nobody else changes it until the transaction ends.
+    """
+    found = await epochs(connection, target)
+    if not found:
+        return None
+    table = identity_states.c
+    row = select(table.learnt_until, table.state).where(
+        table.target == target, table.epoch == found[0].number
+    )
+    kept = (await connection.execute(row.with_for_update() if lock else row)).one_or_none()
+    if kept is None:
+        return BaselineState(found[0], None, None)
+    current = kept.state["version"] == VERSION
+    return BaselineState(
+        found[0], kept.learnt_until, TrackerState.from_json(kept.state) if current else None
+    )
+
+
+async def keep(
+    connection: AsyncConnection, target: str, track: TrackerState, *, learnt_until: datetime
+) -> None:
+    """Write down where following stands."""
+    row = {"target": target, "epoch": track.epoch, "learnt_until": learnt_until,
+           "state": track.to_json()}  # fmt: skip
+    new = insert(identity_states).values(row)
+    changes = {name: new.excluded[name] for name in ("epoch", "learnt_until", "state")}
+    await connection.execute(new.on_conflict_do_update(
+        index_elements=["target"], set_=changes | {"updated_at": func.now()}
+    ))  # fmt: skip
+
+
+async def restart(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
+    """Follow anew, by fingerprints learnt from every answer captured until now."""
+    now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
+    await keep(connection, epoch.target, TrackerState(epoch=epoch.number), learnt_until=now)
+
+
+async def learnt(
+    connection: AsyncConnection,
+    epoch: BaselineEpoch,
+    profile: StyleProfile,
+    others: Mapping[str, int],
+) -> None:
+    """Write down how well each fallback can be told apart. `others`: answers known of each."""
+    known = {candidate.model: candidate.contrast.separability for candidate in profile.candidates}
+    for model, count in others.items():
+        row = {
+            "target": epoch.target, "epoch": epoch.number, "fallback": model,
+            "feature_version": VERSION, "answers": profile.fingerprint.count,
+            "fallback_answers": count, "separability": known.get(model),
+            "refusal": profile.indistinguishable.get(model),
+        }  # fmt: skip
+        new = insert(identity_profiles).values(row)
+        changes = {name: new.excluded[name] for name in list(row)[3:]}
+        await connection.execute(new.on_conflict_do_update(
+            index_elements=["target", "epoch", "fallback"],
+            set_=changes | {"learnt_at": func.now()},
+        ))  # fmt: skip
+
+
+async def note(
+    connection: AsyncConnection,
+    epoch: BaselineEpoch,
+    style_match: StyleMatch,
+    *,
+    observation: UUID,
+    at: datetime,
+    since: datetime | None,
+) -> None:
+    """Write down that the judgement by looks turned, with what turned it."""
+    await connection.execute(
+        insert(identity_evidence).values(
+            target=epoch.target,
+            epoch=epoch.number,
+            at=at,
+            observation=observation,
+            identity=style_match.identity,
+            model=style_match.model,
+            confidence=style_match.confidence,
+            since=since,
+            reason=style_match.reason,
+            evidence=[asdict(item) for item in style_match.evidence],
+        )
+    )

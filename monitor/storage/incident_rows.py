@@ -1,0 +1,194 @@
+"""Incidents as rows: what stands open, what stood last, and what each step made of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import RowMapping, Select, func, or_, select, text, update
+from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Incident, NoticeStatus, incident_key
+from monitor.storage.tables import incidents
+
+# Rules whose values are money: exact. All others are measured, and binary.
+_MONEY = frozenset({"spend", "probe_budget"})
+
+Key = tuple[str, str]
+
+
+async def latest_incidents(connection: AsyncConnection) -> tuple[Incident, ...]:
+    """The latest incident of every rule and scope, open or resolved; parts name their leader."""
+    latest = (
+        _whole()
+        .ext(distinct_on(incidents.c.rule, incidents.c.target, incidents.c.query))
+        .order_by(
+            incidents.c.rule,
+            incidents.c.target,
+            incidents.c.query,
+            incidents.c.opened_at.desc(),
+        )
+    )
+    rows = (await connection.execute(latest)).mappings()
+    return tuple(sorted((_incident(row) for row in rows), key=lambda i: i.number or 0))
+
+
+async def history(
+    connection: AsyncConnection, *, since: timedelta, most: int = 100
+) -> Sequence[Incident]:
+    """Incidents open now or opened lately, newest first."""
+    lately = (
+        _whole()
+        .where(or_(incidents.c.resolved_at.is_(None), incidents.c.opened_at > func.now() - since))
+        .order_by(incidents.c.opened_at.desc(), incidents.c.number.desc())
+        .limit(most)
+    )
+    return tuple(_incident(row) for row in (await connection.execute(lately)).mappings())
+
+
+async def numbered(connection: AsyncConnection, number: int) -> Incident | None:
+    """One incident by its number."""
+    one = await connection.execute(_whole().where(incidents.c.number == number))
+    row = one.mappings().one_or_none()
+    return _incident(row) if row else None
+
+
+async def open_ones(
+    connection: AsyncConnection, target: str, rules: Iterable[str]
+) -> Sequence[Incident]:
+    """The open incidents of these rules for one target, the oldest first."""
+    wanted = _whole().where(
+        incidents.c.resolved_at.is_(None),
+        incidents.c.target == target,
+        incidents.c.rule.in_(list(rules)),
+    )
+    rows = (await connection.execute(wanted.order_by(incidents.c.number))).mappings()
+    return tuple(_incident(row) for row in rows)
+
+
+class IncidentCost(NamedTuple):
+    """What probes and traffic cost while an incident was open."""
+
+    usd: Decimal
+    high_usd: Decimal
+    at_least: bool
+
+
+async def cost(connection: AsyncConnection, number: int) -> IncidentCost | None:
+    """What ran up while it was open, from hours computed so far; None: nothing is known."""
+    found = text("SELECT cost_usd, cost_high_usd, cost_at_least FROM report.incidents "
+                 "WHERE number = :number AND cost_usd IS NOT NULL")  # fmt: skip
+    row = (await connection.execute(found, {"number": number})).one_or_none()
+    return IncidentCost(*row) if row else None
+
+
+def _whole() -> Select[Any]:
+    primary = incidents.alias("leader")
+    return select(
+        incidents,
+        primary.c.rule.label("leader_rule"),
+        primary.c.target.label("leader_scope"),
+        primary.c.query.label("leader_query"),
+    ).outerjoin(primary, primary.c.number == incidents.c.part_of)
+
+
+async def save(
+    connection: AsyncConnection, changed: Iterable[Incident], known: Iterable[Incident]
+) -> Mapping[Key, int]:
+    """Write incidents as they are now, leaders first; returns the number of each.
+
+    A new one gets its number here. A part is announced under the number of its leader's
+    messages. The partial unique index refuses a second open incident of one rule and scope,
+    whatever another worker believes.
+    """
+    known = tuple(known)
+    numbers = {item.key: item.number for item in known if item.number is not None}
+    announced = {item.key: item.announced_as for item in known}
+    for incident in sorted(changed, key=lambda item: item.part_of is not None):
+        primary = numbers.get(incident.part_of) if incident.part_of else None
+        if incident.part_of:
+            announced[incident.key] = announced.get(incident.part_of) or primary
+        else:
+            announced[incident.key] = incident.announced_as
+        values = _row(incident) | {"part_of": primary, "announced_as": announced[incident.key]}
+        if incident.number is None:
+            new = insert(incidents).values(values).returning(incidents.c.number)
+            numbers[incident.key] = (await connection.execute(new)).scalar_one()
+        else:
+            await connection.execute(
+                update(incidents).where(incidents.c.number == incident.number).values(values)
+            )
+            numbers[incident.key] = incident.number
+    return numbers
+
+
+def _row(incident: Incident) -> dict[str, Any]:
+    return {
+        "rule": incident.rule,
+        "target": incident.scope,
+        "query": incident.query,
+        "opened_at": incident.opened_at,
+        "resolved_at": incident.resolved_at,
+        "last_breach_at": incident.last_breach_at,
+        "last_told_at": incident.last_told_at,
+        "value": incident.value,
+        "opening_value": incident.opening_value,
+        "peak": incident.peak,
+        "limit_value": incident.limit,
+        "because": incident.because,
+        "observations": list(incident.rows),
+        "facts": dict(incident.facts),
+        "reminders": incident.reminders,
+        "once": incident.once,
+        "ended": incident.ended,
+        "told": incident.told.value if incident.told else None,
+        "reopened_at": incident.reopened_at,
+        "reopenings": incident.reopenings,
+        "first_seen_at": incident.first_seen_at,
+        "since": incident.since,
+        "opening_because": incident.opening_because,
+        "recovering_since": incident.recovering_since,
+        "recovering_reason": incident.recovering_reason,
+    }
+
+
+def _incident(row: RowMapping) -> Incident:
+    exact = row["rule"] in _MONEY
+
+    def number(value: Decimal | None) -> Decimal | float | None:
+        return value if exact or value is None else float(value)
+
+    return Incident(
+        rule=row["rule"],
+        scope=row["target"],
+        query=row["query"],
+        opened_at=row["opened_at"],
+        resolved_at=row["resolved_at"],
+        last_breach_at=row["last_breach_at"],
+        last_told_at=row["last_told_at"],
+        value=number(row["value"]),
+        opening_value=number(row["opening_value"]),
+        peak=number(row["peak"]),
+        limit=number(row["limit_value"]),
+        because=row["because"],
+        rows=tuple(row["observations"]),
+        facts=row["facts"],
+        reminders=row["reminders"],
+        once=row["once"],
+        ended=row["ended"],
+        told=NoticeStatus(row["told"]) if row["told"] else None,
+        part_of=incident_key(row["leader_rule"], row["leader_scope"], row["leader_query"])
+        if row["part_of"]
+        else None,
+        reopened_at=row["reopened_at"],
+        reopenings=row["reopenings"],
+        first_seen_at=row["first_seen_at"],
+        since=row["since"],
+        opening_because=row["opening_because"],
+        recovering_since=row["recovering_since"],
+        recovering_reason=row["recovering_reason"],
+        told_at=row["told_at"],
+        announced_as=row["announced_as"],
+        number=row["number"],
+    )

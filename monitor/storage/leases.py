@@ -1,0 +1,112 @@
+"""Leases: work that one worker does at a time, taken over soon after its holder dies.
+
+A lease lasts `SPAN`, and a holder that lives renews it every `RENEWED_EVERY`. Expiry goes by the
+database's clock. The fencing number rises whenever the holder changes. Nobody waits for a row
+that somebody has locked: a suspended worker would hold up all others.
+"""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, INTERVAL, TEXT
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+SPAN = timedelta(seconds=12)
+RENEWED_EVERY = timedelta(seconds=4)  # a renewal may fail once
+
+
+async def hold(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    holder: str,
+    span: timedelta = SPAN,
+    longest: timedelta | None = None,
+) -> int | None:
+    """Take or keep the lease; returns its fencing number, or None while another holds it.
+
+    The row stays locked until the transaction ends, so work done in the same transaction
+    cannot overlap with another holder's. A lease that ends later than `longest` from now (by
+    default the span) was written by a wrong clock and counts as expired.
+    """
+    values = {"name": name, "holder": holder, "span": span, "longest": longest or span}
+    fence: int | None = await connection.scalar(_HOLD, values)
+    return fence
+
+
+async def available(
+    connection: AsyncConnection,
+    name: str,
+    *,
+    holder: str,
+    longest: timedelta = SPAN,
+) -> int | None:
+    """The fencing number that `hold` would return now, or None; nothing is locked."""
+    values = {"name": name, "holder": holder, "longest": longest}
+    fence: int | None = await connection.scalar(_AVAILABLE, values)
+    return fence
+
+
+async def renew(connection: AsyncConnection, names: Collection[str], *, holder: str) -> None:
+    """Prolong the leases that are still the holder's."""
+    await connection.execute(_RENEW, {"names": list(names), "holder": holder, "span": SPAN})
+
+
+async def release(connection: AsyncConnection, names: Collection[str], *, holder: str) -> None:
+    """Let another worker take the holder's leases at once."""
+    await connection.execute(_RENEW, {"names": list(names), "holder": holder, "span": timedelta(0)})
+
+
+class LapsedLease(NamedTuple):
+    """A lease that nobody holds any more."""
+
+    name: str
+    until: datetime
+
+
+async def lapsed(connection: AsyncConnection) -> set[LapsedLease]:
+    """The leases whose time is over, or further away than any can be."""
+    return {LapsedLease(*row) for row in await connection.execute(_LAPSED)}
+
+
+_FREE = """(
+    holder = :holder OR until <= clock_timestamp() OR until > clock_timestamp() + :longest
+)"""
+
+
+_TYPES = (bindparam("span", type_=INTERVAL), bindparam("longest", type_=INTERVAL))
+_HOLD = text(f"""
+    WITH held AS (
+        UPDATE leases
+        SET holder = :holder, until = clock_timestamp() + :span,
+            fence = fence + CASE WHEN holder = :holder THEN 0 ELSE 1 END
+        WHERE name IN (
+            SELECT name FROM leases WHERE name = :name AND {_FREE} FOR UPDATE SKIP LOCKED
+        )
+        RETURNING fence
+    ), made AS (
+        INSERT INTO leases (name, holder, until, fence)
+        SELECT :name, :holder, clock_timestamp() + :span, 1
+        WHERE NOT EXISTS (SELECT FROM leases WHERE name = :name)
+        ON CONFLICT DO NOTHING RETURNING fence
+    )
+    SELECT fence FROM held UNION ALL SELECT fence FROM made
+""").bindparams(*_TYPES)  # noqa: S608  a condition of ours
+_AVAILABLE = text(f"""
+    SELECT CASE WHEN name IS NULL THEN 1
+        WHEN {_FREE} THEN fence + CASE WHEN holder = :holder THEN 0 ELSE 1 END END
+    FROM (SELECT) AS one LEFT JOIN leases ON name = :name
+""").bindparams(_TYPES[1])  # noqa: S608  a condition of ours
+_RENEW = text("""
+    UPDATE leases SET until = clock_timestamp() + :span
+    WHERE name IN (
+        SELECT name FROM leases
+        WHERE holder = :holder AND name = ANY(:names) FOR UPDATE SKIP LOCKED
+    )
+""").bindparams(_TYPES[0], bindparam("names", type_=ARRAY(TEXT)))
+_LAPSED = text("""
+    SELECT name, until FROM leases
+    WHERE until <= clock_timestamp() OR until > clock_timestamp() + interval '1 hour'
+""")

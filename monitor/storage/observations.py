@@ -1,0 +1,308 @@
+"""Observations: added once, never changed; and the windows that rules look at."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    TIMESTAMP,
+    ColumnElement,
+    RowMapping,
+    Select,
+    func,
+    literal_column,
+    select,
+    text,
+    tuple_,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import (
+    ClaimKind,
+    Evidence,
+    Identity,
+    Observation,
+    Outcome,
+    Sample,
+    StampSource,
+)
+from monitor.storage.engine import Database
+from monitor.storage.tables import observations
+
+_DERIVED = {"fallback", "recorded_at"}  # by the database
+_EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
+# A name that the response itself gives and that is trusted to say who answered.
+_NAMING: ColumnElement[str] = literal_column(
+    """'$[*] ? (@.kind == "receipt" || @.kind == "header" || @.kind == "sibling" """
+    """|| @.kind == "field") ? (@.nats != 0)'"""
+)
+
+_BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
+
+Rejected = tuple[Observation, str]  # and why
+AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
+SKEW = timedelta(minutes=5)  # rows of a worker's clock further ahead than this are not judged
+
+
+async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
+    """Store observations; those already stored, or asked by another worker, are dropped.
+
+    Returns how many were stored. Safe to repeat after an unknown commit.
+    """
+    if not new:
+        return 0
+    rows = json.dumps([row(observation) for observation in new], default=str)
+    return len((await connection.execute(_ADD, {"rows": rows})).all())
+
+
+async def add_or_reject(
+    database: Database, new: Sequence[Observation]
+) -> tuple[int, Sequence[Rejected]]:
+    """Store observations; how many were, and those the database will never take, with why.
+
+    One bad row costs itself and holds up no other. Raises Away, and whatever is no fault of
+    a row.
+    """
+    try:
+        async with database.begin() as connection:
+            return await add(connection, new), ()
+    except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None) or ""
+        if not state.startswith(_BAD_ROW):
+            raise
+        if len(new) == 1:
+            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+            return 0, [(new[0], constraint or f"SQLSTATE {state}")]
+    halves = [await add_or_reject(database, half) for half in (new[::2], new[1::2])]
+    return sum(stored for stored, _ in halves), [item for _, bad in halves for item in bad]
+
+
+# One statement whatever the number of rows: compiling a row of values each costs five times
+# as much. Numbers travel as text and stay exact.
+_ADDED = ", ".join(c.name for c in observations.columns if c.name not in _DERIVED)
+_ADD = text(
+    f"INSERT INTO observations ({_ADDED}) "  # noqa: S608  names of columns only
+    f"SELECT {_ADDED} FROM jsonb_populate_recordset(NULL::observations, CAST(:rows AS jsonb)) "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
+
+
+def row(observation: Observation) -> dict[str, Any]:
+    """An observation as JSON takes it: dump it with `default=str`, so that numbers stay exact."""
+    values = {field.name: getattr(observation, field.name) for field in fields(observation)}
+    values["evidence"] = [asdict(item) for item in observation.evidence]
+    values["claims"] = [asdict(item) for item in observation.claims]
+    values["rates"] = dict(observation.rates)
+    return values
+
+
+_DETECTED: ColumnElement[bool] = literal_column(
+    """identity = 'changed' AND jsonb_path_exists(evidence, '$[*] ? (@.claim == "changed")')"""
+).label("change_detected")
+# The record of the turn is one row: the answer with which the detector passed has it, no later one.
+_CHANGED_SINCE: ColumnElement[datetime] = literal_column(
+    """CASE WHEN observations.identity = 'changed' THEN (
+        SELECT min(turn.since) FROM identity_evidence turn
+        WHERE turn.target = observations.target AND turn.observation = observations.id
+          AND turn.identity = 'changed') END""",
+    TIMESTAMP(timezone=True),
+).label("change_since")
+_SAMPLE = (
+    observations.c.id,
+    observations.c.started_at,
+    observations.c.recorded_at,
+    observations.c.slot,
+    observations.c.query,
+    observations.c.outcome,
+    observations.c.ttft_ms,
+    observations.c.stamp,
+    observations.c.identity,
+    observations.c.identity_reason,
+    observations.c.confidence,
+    observations.c.model_detected,
+    observations.c.cost_usd,
+    observations.c.cost_low_usd,
+    observations.c.cost_high_usd,
+    _DETECTED,
+    _CHANGED_SINCE,
+    observations.c.error,
+)
+
+
+async def samples(
+    connection: AsyncConnection, target: str, *, since: datetime, until: datetime, most: int
+) -> tuple[Sample, ...]:
+    """The latest observations of a target by schedule or burst, oldest first.
+
+    `until` is now: what is dated later was written while a clock was ahead, and is not judged.
+    Rows that waited in the spool, or whose probe took long, count at the time they started.
+    """
+    started_at = observations.c.started_at
+    latest = _judged(target).where(started_at >= since, started_at <= until + AHEAD)
+    rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
+    return tuple(_sample(row) for row in reversed(rows.mappings().all()))
+
+
+async def page(
+    connection: AsyncConnection, *, since: datetime, until: datetime, after: Sample | None,
+    most: int = 5_000,
+) -> Sequence[tuple[str, Sample]]:  # fmt: skip
+    """The next observations by schedule or burst after a sample, oldest first, with targets.
+
+    `until` is now.
+    """
+    table = observations.c
+    where = [table.started_at >= since, table.slot >= since, table.origin != "manual"]
+    where += [table.started_at <= until + AHEAD, table.slot <= until + AHEAD]
+    if after is not None:
+        where.append(tuple_(table.started_at, table.id) > tuple_(after.at, after.id))
+    next_ones = (
+        select(*_SAMPLE, table.target)
+        .where(*where)
+        .order_by(table.started_at, table.id)
+        .limit(most)
+    )
+    rows = (await connection.execute(next_ones)).mappings()
+    return [(row["target"], _sample(row)) for row in rows]
+
+
+async def direct_answers(
+    connection: AsyncConnection, target: str, queries: Collection[str], *, until: datetime,
+    most: int = 100,
+) -> Sequence[tuple[Evidence, ...]]:  # fmt: skip
+    """The evidence of the latest answers to queries that ask who answers, newest first.
+
+    `until` is now.
+    """
+    table = observations.c
+    latest = (
+        select(table.evidence)
+        .where(table.target == target, table.query.in_(queries), table.origin != "manual")
+        .where(table.outcome == Outcome.ANSWERED.value, table.started_at <= until + AHEAD)
+        .order_by(table.started_at.desc())
+        .limit(most)
+    )
+    found = await connection.scalars(latest)
+    return [tuple(_EVIDENCE.validate_python(item) for item in items) for items in found]
+
+
+async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> Sequence[str]:
+    """Where the expected model ran of late, as its answers said; the most usual first."""
+    table = observations.c
+    latest = (
+        select(table.claims)
+        .where(table.target == target, table.identity == Identity.EXPECTED.value)
+        .where(table.slot <= func.now() + AHEAD)
+        .order_by(table.slot.desc())
+        .limit(most)
+        .subquery()
+    )
+    claim = select(func.jsonb_array_elements(latest.c.claims).label("claim")).subquery().c.claim
+    host = claim.op("->>")(literal_column("'value'")).label("host")
+    reported = (
+        select(host)
+        .where(claim.op("->>")("kind") == ClaimKind.HOST.value)
+        .group_by("host")
+        .order_by(func.count().desc(), "host")
+    )
+    return list(await connection.scalars(reported))
+
+
+async def identities(
+    connection: AsyncConnection, *, since: datetime
+) -> Mapping[str, Mapping[tuple[Identity, str | None], int]]:
+    """How many whole answers of rounds from then to now each target gave, by identity and model."""
+    table = observations.c
+    counted = (
+        select(table.target, table.identity, table.model_detected, func.count())
+        .where(table.slot >= since, table.slot <= func.now() + AHEAD, table.origin != "manual")
+        .where(table.outcome == Outcome.ANSWERED.value)
+        .group_by(table.target, table.identity, table.model_detected)
+    )
+    found: dict[str, dict[tuple[Identity, str | None], int]] = {}
+    for target, identity, model, count in await connection.execute(counted):
+        found.setdefault(target, {})[Identity(identity), model] = count
+    return found
+
+
+async def discloses(connection: AsyncConnection, target: str, *, most: int = 500) -> bool | None:
+    """Whether any of the latest answers names its model in a way that counts; None: no answer."""
+    table = observations.c
+    latest = (
+        select(func.jsonb_path_exists(table.evidence, _NAMING).label("names"))
+        .where(table.target == target, table.pieces > 0)
+        .where(table.started_at <= func.now() + AHEAD)
+        .order_by(table.started_at.desc())
+        .limit(most)
+        .subquery()
+    )
+    found: bool | None = await connection.scalar(select(func.bool_or(latest.c.names)))
+    return found
+
+
+async def claim_sources(
+    connection: AsyncConnection, target: str, *, most: int = 2_000
+) -> frozenset[str]:
+    """Where the latest answers of the last 7 days name a model: fields, headers and the like."""
+    table = observations.c
+    latest = (
+        select(table.claims)
+        .where(table.target == target, table.started_at > func.now() - timedelta(days=7))
+        .where(table.started_at <= func.now() + AHEAD)
+        .order_by(table.started_at.desc())
+        .limit(most)
+        .subquery()
+    )
+    claim = func.jsonb_array_elements(latest.c.claims, type_=JSONB)
+    found = await connection.scalars(select(claim.op("->>")("source")).distinct())
+    return frozenset(found)
+
+
+async def configurations(
+    connection: AsyncConnection, target: str, *, since: datetime, until: datetime
+) -> Sequence[datetime]:
+    """When each configuration seen in between was first in force, oldest first."""
+    table = observations.c
+    seen = (
+        select(func.min(table.started_at).label("at"))
+        .where(table.target == target, table.slot >= since, table.origin != "manual")
+        .where(table.started_at <= until + AHEAD)
+        .group_by(table.config_hash)
+        .order_by("at")
+    )
+    return list(await connection.scalars(seen))
+
+
+def _judged(target: str) -> Select[Any]:
+    return select(*_SAMPLE).where(
+        observations.c.target == target,
+        observations.c.origin != "manual",
+        observations.c.started_at < observations.c.recorded_at + SKEW,
+    )
+
+
+def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
+    return Sample(
+        id=row["id"],
+        at=row["started_at"],
+        round=row["slot"],
+        query=row["query"],
+        outcome=Outcome(row["outcome"]),
+        ttft_ms=None if row["stamp"] == StampSource.DEGRADED else row["ttft_ms"],
+        identity=Identity(row["identity"]),
+        model=row["model_detected"],
+        cost_usd=row["cost_usd"],
+        cost_low_usd=row["cost_low_usd"],
+        cost_high_usd=row["cost_high_usd"],
+        why=row["identity_reason"],
+        confidence=row["confidence"],
+        change_detected=row["change_detected"],
+        change_since=row["change_since"],
+        error=row["error"],
+        recorded_at=row["recorded_at"],
+    )

@@ -1,0 +1,301 @@
+"""The outbox: news written with the transition it tells of, leased, sent, settled.
+
+Delivery is at least once and in order per incident: a notice is due only when every
+earlier notice of its incident is settled. Times go by the database's clock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    and_,
+    case,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
+from monitor.storage.tables import channels, outbox
+
+LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
+FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
+PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
+ENOUGH = 10  # tries, which take 40 minutes: before them no notice is dead
+RECHECK = timedelta(hours=1)  # of a channel that refused for good, and the longest wait
+LONGEST_PAUSE = RECHECK + timedelta(minutes=1)  # a later end was written by a clock ahead
+STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
+DIGEST = "digest"  # the rule of a day's digest: only the latest waits for a channel
+
+_NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
+
+
+@dataclass(frozen=True, slots=True)
+class LeasedNotice:
+    """A notice to send now. `reference` edits the incident's message, where there is one.
+
+    There is none after a message that announced the end: what comes back is a new message.
+    """
+
+    notice: Notice
+    incident: int | None
+    reference: str | None
+
+
+async def add(
+    connection: AsyncConnection,
+    notice: Notice,
+    *,
+    incident: int | None,
+    reported: Sequence[int] = (),
+) -> bool:
+    """Write news; False when the same news, by its id, was written before.
+
+    `reported`: numbers of the incidents it reports, if more or others than `incident`.
+    """
+    row = {
+        "id": notice.id,
+        "incident": incident,
+        "incidents": list(reported),
+        "status": notice.status.value,
+        "notice": _NOTICE.dump_python(notice, mode="json"),
+        "due_at": func.now(),
+    }
+    statement = insert(outbox).values(row).on_conflict_do_nothing().returning(outbox.c.id)
+    return await connection.scalar(statement) is not None
+
+
+async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | None:
+    """Take the first due notice; it falls due again if we die before settling it.
+
+    None when nothing is due, or while the channel asked for patience or is broken.
+    """
+    paused = channels.c.paused_until
+    waiting = exists().where(
+        channels.c.channel == channel, paused > func.now(), paused <= func.now() + LONGEST_PAUSE
+    )
+    if await connection.scalar(select(waiting)):
+        return None
+    await _merge_stale(connection)
+    earlier = outbox.alias("earlier")
+    blocked = exists().where(
+        earlier.c.incident == outbox.c.incident,
+        earlier.c.sequence < outbox.c.sequence,
+        earlier.c.settled_at.is_(None),
+    )
+    due = (
+        select(outbox.c.id)
+        .where(outbox.c.settled_at.is_(None), ~blocked)
+        .where(or_(outbox.c.due_at <= func.now(), outbox.c.due_at > func.now() + LONGEST_PAUSE))
+        .order_by(outbox.c.sequence)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    taken = await connection.execute(
+        update(outbox)
+        .where(outbox.c.id.in_(due.scalar_subquery()))
+        .values(
+            attempts=outbox.c.attempts + 1,
+            due_at=func.now() + LEASE,
+            # Tried and never settled: whoever had it died, perhaps after the channel took it.
+            maybe_sent=or_(
+                outbox.c.maybe_sent, and_(outbox.c.attempts > 0, outbox.c.last_error.is_(None))
+            ),
+        )
+        .returning(outbox.c.incident, outbox.c.notice, outbox.c.maybe_sent)
+    )
+    row = taken.one_or_none()
+    if row is None:
+        return None
+    notice = _NOTICE.validate_python(row.notice | {"repeated": row.maybe_sent})
+    reference = await _reference(connection, row.incident, channel, quiet=notice.quiet)
+    return LeasedNotice(notice, row.incident, reference)
+
+
+async def _reference(
+    connection: AsyncConnection, incident: int | None, channel: str, *, quiet: bool
+) -> str | None:
+    if incident is None:
+        return None
+    sent = (
+        select(outbox.c.reference, outbox.c.status)
+        .where(outbox.c.incident == incident, outbox.c.channel == channel)
+        .where(outbox.c.reference.is_not(None))
+        .order_by(outbox.c.sequence.desc())
+        .limit(1)
+    )
+    latest = (await connection.execute(sent)).one_or_none()
+    if latest is None or (latest.status == NoticeStatus.RESOLVED.value and not quiet):
+        return None
+    reference: str = latest.reference
+    return reference
+
+
+async def _merge_stale(connection: AsyncConnection) -> None:
+    """Drop what was never told and is over: the resolution tells both times, the latest digest
+    makes those before it old.
+    """
+    later = outbox.alias("later")
+    resolved = exists().where(
+        later.c.incident == outbox.c.incident,
+        later.c.sequence > outbox.c.sequence,
+        later.c.status == NoticeStatus.RESOLVED.value,
+        later.c.settled_at.is_(None),
+    )
+    superseded = exists().where(
+        _about(later) == DIGEST,
+        later.c.sequence > outbox.c.sequence,
+        later.c.settled_at.is_(None),
+    )
+    await connection.execute(
+        update(outbox)
+        .where(
+            outbox.c.settled_at.is_(None),
+            outbox.c.status != NoticeStatus.RESOLVED.value,
+            outbox.c.created_at < func.now() - STALE,
+            outbox.c.due_at <= func.now(),
+            or_(resolved, and_(_about(outbox) == DIGEST, superseded)),
+        )
+        .values(settled_at=func.now(), result="merged")
+    )
+
+
+def _about(rows: FromClause) -> ColumnElement[str]:
+    """The rule a notice is about."""
+    rule: ColumnElement[str] = rows.c.notice["rule"].as_string()
+    return rule
+
+
+async def due(connection: AsyncConnection) -> bool:
+    """Whether a notice may be due; `lease` knows for certain."""
+    waiting = exists().where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now())
+    return bool(await connection.scalar(select(waiting)))
+
+
+class OutboxBacklog(NamedTuple):
+    """What waits to be told through one channel. `broken_since`: it refused for good then."""
+
+    waiting: int
+    oldest_at: datetime | None
+    broken_since: datetime | None
+    broken_why: str | None
+
+
+async def backlog(connection: AsyncConnection, channel: str) -> OutboxBacklog:
+    """How much waits, since when, and whether the channel takes anything at all."""
+    waiting = select(func.count(), func.min(outbox.c.created_at)).where(
+        outbox.c.settled_at.is_(None)
+    )
+    count, oldest_at = (await connection.execute(waiting)).one()
+    state = select(channels.c.broken_since, channels.c.broken_why).where(
+        channels.c.channel == channel
+    )
+    broken = (await connection.execute(state)).one_or_none()
+    return OutboxBacklog(count, oldest_at, *(broken or (None, None)))
+
+
+async def settle(
+    connection: AsyncConnection, notice: UUID, delivery: Delivery, channel: str
+) -> None:
+    """Write down how a send went."""
+    row = outbox.c.id == notice
+    match delivery:
+        case Sent(reference):
+            await connection.execute(
+                update(outbox)
+                .where(row)
+                .values(settled_at=func.now(), result="sent", channel=channel,
+                        reference=reference, last_error=None)
+            )  # fmt: skip
+            await connection.execute(_NOTIFIED, {"notice": notice})
+            await _mark(connection, channel, paused_until=None, broken_since=None,
+                        broken_why=None, last_sent_at=func.now())  # fmt: skip
+        case TryLater(reason, after_s, channel_wide, maybe_sent):
+            pause = None
+            if after_s is not None:
+                pause = func.now() + min(timedelta(seconds=after_s), RECHECK)
+            # A clock that was set ahead for a while makes no notice old.
+            too_old = and_(outbox.c.created_at < func.now() - PATIENCE, outbox.c.attempts >= ENOUGH)
+            next_try = await connection.scalar(
+                update(outbox)
+                .where(row)
+                .values(
+                    due_at=pause if pause is not None else func.now() + _backoff(),
+                    last_error=reason,
+                    maybe_sent=or_(outbox.c.maybe_sent, literal(maybe_sent)),
+                    settled_at=case((too_old, func.now())),
+                    result=case((too_old, "dead")),
+                )
+                .returning(outbox.c.due_at)
+            )
+            if channel_wide:  # for every worker, and after a restart
+                await _mark(connection, channel, paused_until=next_try)
+        case GiveUp(reason, channel_broken=True):
+            await connection.execute(
+                update(outbox).where(row).values(due_at=func.now(), last_error=reason)
+            )
+            since = func.coalesce(channels.c.broken_since, func.now())
+            await _mark(connection, channel, paused_until=func.now() + RECHECK,
+                        broken_since=since, broken_why=reason)  # fmt: skip
+        case GiveUp(reason):
+            await connection.execute(
+                update(outbox)
+                .where(row)
+                .values(settled_at=func.now(), result="dead", last_error=reason)
+            )
+
+
+async def recheck(connection: AsyncConnection, channel: str) -> None:
+    """Try a channel that refused for good again now: whoever restarts the worker may have fixed it.
+
+    It stays marked as broken until it takes a message.
+    """
+    refused = channels.c.broken_since.is_not(None)
+    await connection.execute(
+        update(channels).where(channels.c.channel == channel, refused).values(paused_until=None)
+    )
+
+
+async def accepted(connection: AsyncConnection, channel: str) -> bool:
+    """A channel took a message outside the outbox. Returns whether it had refused for good."""
+    refused = channels.c.broken_since.is_not(None)
+    found = await connection.execute(
+        update(channels)
+        .where(channels.c.channel == channel, refused)
+        .values(paused_until=None, broken_since=None, broken_why=None)
+    )
+    return bool(found.rowcount)
+
+
+# An edit alone notifies nobody. The two clocks may differ: never before the opening.
+_NOTIFIED = text("""
+    UPDATE incidents AS i
+    SET told_at = greatest(now(), i.opened_at)
+    FROM outbox AS o
+    WHERE o.id = :notice AND i.told_at IS NULL
+        AND NOT coalesce((o.notice ->> 'quiet')::boolean, false)
+        AND i.number = ANY (CASE o.incidents WHEN '{}' THEN ARRAY[o.incident] ELSE o.incidents END)
+""")
+
+
+def _backoff() -> object:
+    doubled = FIRST_RETRY_S * func.power(2, func.least(outbox.c.attempts - 1, 10))
+    return func.least(doubled, LONGEST_RETRY_S) * text("interval '1 second'")
+
+
+async def _mark(connection: AsyncConnection, channel: str, **values: object) -> None:
+    new = insert(channels).values(channel=channel)
+    await connection.execute(new.on_conflict_do_nothing())
+    await connection.execute(update(channels).where(channels.c.channel == channel).values(**values))

@@ -1,0 +1,198 @@
+"""Server connections, counted: never more than a few are open, whatever is cancelled.
+
+SQLAlchemy's own pool loses count when a task is cancelled while it connects: the connection
+then lives until the garbage collector finds it, and a round of probes pauses the collector.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from psycopg import AsyncConnection as Driver
+from psycopg.pq import TransactionStatus
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from monitor.storage.sqlstate import Meaning, meaning
+
+OPEN_S = 10.0  # for a server that accepts a connection and then says nothing
+_DIALLED: ContextVar[list[Driver[Any]]] = ContextVar("dialled")  # by the task that connects
+
+
+class ConnectionUnusable(Exception):
+    """A connection was made and cannot be used; the sentence says why."""
+
+
+@dataclass(slots=True)
+class ServerConnection:
+    """One open server connection. `generation`: of the pool, when it was opened."""
+
+    connection: AsyncConnection
+    driver: Driver[Any]
+    generation: int
+
+    @property
+    def idle(self) -> bool:
+        return self.driver.info.transaction_status is TransactionStatus.IDLE
+
+    async def end(self) -> None:
+        """Close it at once. Nothing is said to the server, so nothing waits for it."""
+        self.driver.pgconn.finish()
+        with suppress(Exception):
+            await self.connection.invalidate()
+        with suppress(Exception):
+            await self.connection.close()
+
+
+class ConnectionSeat:
+    """The right to one server connection; it is held until that connection is idle or closed."""
+
+    def __init__(self, pool: "ConnectionPool") -> None:
+        self._pool = pool
+        self._session: ServerConnection | None = None
+        self._opening: asyncio.Task[ServerConnection] | None = None
+
+    async def begun(self, preamble: str, *, writes: bool) -> AsyncConnection:
+        """A connection in a new transaction. Raises Unusable where one that `writes` cannot.
+
+        A kept connection that turns out to be unusable is discarded with all others, and a
+        new one is opened in its place.
+        """
+        while True:
+            kept = self._pool.kept()
+            self._session = kept or await self._opened()
+            connection = self._session.connection
+            try:
+                row = (await connection.exec_driver_sql(preamble)).one()
+                if writes and row[0] == "on":  # after a failover the server may be a standby
+                    raise ConnectionUnusable("the server is read-only")
+            except (DBAPIError, ConnectionUnusable) as error:
+                lost = isinstance(error, ConnectionUnusable) or meaning(error) is Meaning.LOST
+                if lost:
+                    await self._pool.discard()
+                if not kept or not lost:
+                    raise
+                await self._session.end()
+            else:
+                return connection
+
+    async def _opened(self) -> ServerConnection:
+        """A new connection. Opening is never cancelled: it goes on and is closed afterwards."""
+        self._opening = asyncio.create_task(self._pool.open())
+        session = await asyncio.shield(self._opening)
+        self._opening = None
+        return session
+
+    async def leave(self) -> None:
+        """Keep the connection if its transaction is over, else close it; give the seat back."""
+        if self._opening is not None:
+            self._opening.add_done_callback(self._pool.abandoned)
+            return
+        try:
+            if self._session is not None and not self._pool.keep(self._session):
+                await self._session.end()
+        finally:
+            self._pool.vacate()
+
+
+class ConnectionPool:
+    """At most `size` connections to one server, kept open between transactions."""
+
+    def __init__(self, engine: AsyncEngine, *, size: int) -> None:
+        self._engine = engine
+        self._seats = asyncio.Semaphore(size)
+        self._kept: list[ServerConnection] = []
+        self._generation = 0
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def take_seat(self, give_up_at: Callable[[], float] | None = None) -> None:
+        """Wait for a seat, as long as it takes: that others are at work is no fault.
+
+        `give_up_at`: until when (monotonic), asked again each time that passes. Raises
+        TimeoutError.
+        """
+        while give_up_at is not None and self._seats.locked():
+            left_s = give_up_at() - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left_s):
+                    await self._seats.acquire()
+                    return
+        await self._seats.acquire()
+
+    @asynccontextmanager
+    async def seat(self) -> AsyncIterator[ConnectionSeat]:
+        """The seat just taken; it is given back at the end."""
+        seat = ConnectionSeat(self)
+        try:
+            yield seat
+        finally:
+            await seat.leave()
+
+    async def open(self) -> ServerConnection:
+        """Connect. Raises DBAPIError or Unusable."""
+        connection, generation = self._engine.connect(), self._generation
+        drivers: list[Driver[Any]] = []
+        _DIALLED.set(drivers)
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await connection.start()
+        except TimeoutError:
+            for driver in drivers:
+                driver.pgconn.finish()
+            raise ConnectionUnusable(f"no answer within {OPEN_S} s of connecting") from None
+        return ServerConnection(connection, drivers[-1], generation)
+
+    def kept(self) -> ServerConnection | None:
+        """A connection that is open already, the last one used first."""
+        return self._kept.pop() if self._kept else None
+
+    def keep(self, session: ServerConnection) -> bool:
+        """Keep a connection for the next transaction; False where it is not fit for one."""
+        fit = session.generation == self._generation and session.idle
+        if fit:
+            self._kept.append(session)
+        return fit
+
+    async def discard(self) -> None:
+        """Let no connection that is open now be used again; those at work end afterwards."""
+        self._generation += 1
+        while self._kept:
+            await self._kept.pop().end()
+
+    def vacate(self) -> None:
+        self._seats.release()
+
+    def abandoned(self, opening: asyncio.Task[ServerConnection]) -> None:
+        """Close what was opened for somebody who no longer waits, and give the seat back."""
+        if not opening.cancelled() and opening.exception() is None:
+            ending = asyncio.ensure_future(opening.result().end())
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
+        self.vacate()
+
+
+async def dial(*arguments: Any, **options: Any) -> Driver[Any]:
+    """Connect by psycopg, which ends by its own timeout and loses the socket when cancelled."""
+    connecting = asyncio.create_task(_connected(*arguments, **options))
+    try:
+        driver = await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        with suppress(Exception):
+            (await connecting).pgconn.finish()
+        raise
+    _DIALLED.get().append(driver)
+    return driver
+
+
+async def _connected(*arguments: Any, **options: Any) -> Driver[Any]:
+    try:
+        return await Driver.connect(*arguments, **options)
+    except Exception as error:
+        # psycopg's frame holds the socket, and the error the frame: a cycle.
+        raise error.with_traceback(None) from None

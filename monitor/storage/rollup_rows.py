@@ -1,0 +1,201 @@
+"""Rollups: finished hours and days computed from raw rows, whole or not at all, and never added to.
+
+Each step is one transaction and leaves everything true: views read what is rolled up from
+here, and the rest from raw rows. Killed anywhere, the next step goes on.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from sqlalchemy import TextClause, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from monitor.storage import spend_rows
+from monitor.storage.report_tables import report_targets
+
+Step = Literal["late hour", "hour", "day"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportTarget:
+    """What reports must know of a target. Models and costs None: nobody says."""
+
+    target: str
+    every_s: float
+    daily_queries: int
+    expected_model: str | None = None
+    fallback_model: str | None = None
+    expected_usd: Decimal | None = None
+    fallback_usd: Decimal | None = None
+
+
+async def configure(
+    connection: AsyncConnection, zone: str, targets: Sequence[ReportTarget]
+) -> None:
+    """Tell reports the zone of the day and what is watched. A new zone makes days anew.
+
+    Hours are hours of the zone. Where the new one's begin at another minute, those that raw
+    rows still tell of are made anew, too; older ones stay, and belong to the day they began in.
+    """
+    for notified in targets:
+        new = insert(report_targets).values(asdict(notified))
+        changes = {name: new.excluded[name] for name in asdict(notified) if name != "target"}
+        await connection.execute(new.on_conflict_do_update(index_elements=["target"], set_=changes))
+    old = await connection.scalar(text("SELECT zone FROM report_state FOR UPDATE"))
+    if old == zone:
+        return
+    zones = {"old": old, "new": zone}
+    again = _NEW_DAYS + (_NEW_HOURS if await connection.scalar(_HOURS_MOVED, zones) else ())
+    for statement in again:
+        await connection.execute(statement)
+    await connection.execute(text("UPDATE report_state SET zone = :new"), {"new": zone})
+    for statement in _TOMORROW:  # the old zone's today
+        await connection.execute(statement)
+
+
+async def notice_late(connection: AsyncConnection) -> int:
+    """Queue the finished hours that rows were recorded for since we looked last; how many."""
+    return len((await connection.execute(_NOTICE_LATE)).all())
+
+
+async def advance(connection: AsyncConnection) -> Step | None:
+    """Compute the next hour or day that is due; None when nothing is."""
+    due = (await connection.execute(_DUE)).one()
+    if due.late is not None:
+        await _compute(connection, _HOUR, due.late)
+        await connection.execute(_LATE_DONE, {"at": due.late})
+        if due.day_was_rolled_up and due.late_day_ends:
+            await _compute(connection, _DAY, due.late_day)
+        await spend_rows.mark_stale(connection, due.late_day, due.late)
+        return "late hour"
+    if due.next_hour is not None and due.next_hour < due.this_hour:
+        await _compute(connection, _HOUR, due.next_hour)
+        await connection.execute(_HOUR_DONE, {"at": due.next_hour})
+        return "hour"
+    if due.next_day < due.this_day:
+        await _compute(connection, _DAY, due.next_day)
+        await connection.execute(_DAY_DONE, {"at": due.next_day})
+        return "day"
+    return None
+
+
+async def _compute(
+    connection: AsyncConnection, statements: Iterable[TextClause], at: datetime | date
+) -> None:
+    values: dict[str, datetime | date] = {"at": at}
+    if isinstance(at, datetime):
+        values["until"] = await connection.scalar(_HOUR_END, values)
+    for statement in statements:
+        await connection.execute(statement, values)
+
+
+async def answer_tokens(connection: AsyncConnection, target: str) -> dict[str, int]:
+    """Mean tokens of a whole answer to each query over the last week, as far as rolled up."""
+    means = await connection.execute(_ANSWER_TOKENS, {"target": target})
+    return {row.query: row.tokens for row in means}
+
+
+# Days are made of hours, so a new zone costs no raw rows.
+_NEW_DAYS = (
+    text("UPDATE report_state SET days_until = '-infinity'"),
+    text("DELETE FROM rollups_daily"),
+    text("DELETE FROM answers_daily"),
+    text("DELETE FROM models_daily"),
+)
+_NEW_HOURS = (
+    text("DELETE FROM rollups_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
+    text("DELETE FROM answers_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
+    text("DELETE FROM models_hourly WHERE hour >= (SELECT raw_since FROM report_state)"),
+    text("DELETE FROM rollups_due"),
+    text("UPDATE report_state SET hours_until = raw_since"),
+)
+
+_TOMORROW = (
+    text("DELETE FROM spend_days WHERE day > "
+         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
+    text("DELETE FROM spend_target_days WHERE day > "
+         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
+)  # fmt: skip
+
+# Twice a year a clock may step by half an hour: no day of the raw rows may differ.
+_HOURS_MOVED = text("""
+    SELECT EXISTS (
+        SELECT FROM report_state AS s, generate_series(
+            greatest(s.raw_since, now() - interval '1 year'), now(), interval '12 hours'
+        ) AS g (at)
+        WHERE report.hour_of(g.at, :old) <> report.hour_of(g.at, :new)
+    )
+""")
+
+# A transaction that began before we looked may commit after it, yet never as late as this.
+_NOTICE_LATE = text("""
+    WITH state AS MATERIALIZED (
+        SELECT * FROM report_state FOR UPDATE
+    ), looked AS (
+        UPDATE report_state SET seen_until = now()
+    )
+    INSERT INTO rollups_due (hour)
+    SELECT DISTINCT report.hour_of(o.slot, (SELECT zone FROM state))
+    FROM observations AS o
+    WHERE o.recorded_at >= (SELECT least(seen_until, now()) - interval '10 minutes' FROM state)
+        AND o.slot < (SELECT hours_until FROM state)
+        AND o.slot >= (SELECT raw_since FROM state)
+    ON CONFLICT DO NOTHING RETURNING hour
+""")
+
+# A round begins up to five minutes after its slot, so an hour is over five minutes later.
+# Where nothing was watched for a week, the next row tells where to go on.
+_DUE = text("""
+    SELECT
+        d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
+        (d.late AT TIME ZONE s.zone)::date < s.days_until AS day_was_rolled_up,
+        NOT EXISTS (SELECT FROM rollups_due AS r WHERE r.hour > d.late
+            AND (r.hour AT TIME ZONE s.zone)::date = (d.late AT TIME ZONE s.zone)::date
+        ) AS late_day_ends,
+        report.hour_of(now() - interval '5 minutes', s.zone) AS this_hour,
+        CASE WHEN EXISTS (SELECT FROM rollups_hourly AS r
+                WHERE r.hour >= s.hours_until - interval '7 days' AND r.probes > 0)
+            THEN s.hours_until
+            ELSE (SELECT report.hour_of(min(o.slot), s.zone) FROM observations AS o
+                WHERE o.slot >= s.hours_until)
+        END AS next_hour,
+        (now() AT TIME ZONE s.zone)::date AS this_day,
+        CASE WHEN s.days_until > '-infinity' THEN s.days_until
+            ELSE coalesce((SELECT (min(r.hour) AT TIME ZONE s.zone)::date FROM rollups_hourly AS r),
+                (now() AT TIME ZONE s.zone)::date) END AS next_day
+    FROM report_state AS s, (SELECT min(hour) AS late FROM rollups_due) AS d
+    FOR UPDATE OF s
+""")
+_LATE_DONE = text("DELETE FROM rollups_due WHERE hour = :at")
+_HOUR_DONE = text("UPDATE report_state SET hours_until = report.hour_end(:at, zone)")
+_DAY_DONE = text("UPDATE report_state SET days_until = CAST(:at AS date) + 1")
+
+_HOUR_END = text("SELECT report.hour_end(:at, zone) FROM report_state")
+
+_HOUR = (
+    text("DELETE FROM rollups_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO rollups_hourly SELECT * FROM report.ttft_hours(:at, :until)"),
+    text("DELETE FROM answers_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO answers_hourly SELECT * FROM report.answers_hours(:at, :until)"),
+    text("DELETE FROM models_hourly WHERE hour >= :at AND hour < :until"),
+    text("INSERT INTO models_hourly SELECT * FROM report.models_hours(:at, :until)"),
+)
+_DAY = (
+    text("DELETE FROM rollups_daily WHERE day = :at"),
+    text("INSERT INTO rollups_daily SELECT * FROM report.ttft_days(:at, CAST(:at AS date) + 1)"),
+    text("DELETE FROM answers_daily WHERE day = :at"),
+    text("INSERT INTO answers_daily SELECT * FROM report.answers_days(:at, CAST(:at AS date) + 1)"),
+    text("DELETE FROM models_daily WHERE day = :at"),
+    text("INSERT INTO models_daily SELECT * FROM report.models_days(:at, CAST(:at AS date) + 1)"),
+)
+_ANSWER_TOKENS = text("""
+    SELECT query, round(sum(answer_tokens)::numeric / sum(counted))::int AS tokens
+    FROM answers_daily
+    WHERE target = :target AND counted > 0
+        AND day >= (SELECT (now() AT TIME ZONE zone)::date - 7 FROM report_state)
+    GROUP BY query
+""")

@@ -1,0 +1,171 @@
+"""Observations that wait for Postgres: bounded, in order, dropped oldest first, and on disk.
+
+While they wait in memory they are also in a file under MONITOR_HOME, which a worker that was
+killed leaves to the next one. Where the disk refuses, they wait in memory alone.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from monitor.domain import Observation
+from monitor.storage.budget_used import ProbesSpent
+from monitor.storage.spool_file import SpoolFile, leave
+
+__all__ = ["Spool", "SpoolFile"]
+
+log = logging.getLogger(__name__)
+
+_ROW = 3_000  # bytes of an observation without its texts and chunk lengths, roughly
+_A_CHARACTER, _A_LENGTH = 2, 8
+WRITE_S = 5.0  # a disk that needs longer delays no probe
+RETRY_S = 30.0  # a disk that refused is tried again after this
+
+
+class Spool:
+    """At most `most` observations of about `most_bytes`; `dropped` counts those lost to it.
+
+    Rounds of several targets fill it at once; whoever empties it holds `emptying`. Without a
+    file they wait in memory alone. `disk_error`: why they do at present, although there is one.
+    """
+
+    def __init__(
+        self, most: int = 5_000, most_bytes: int = 16 << 20, *, file: SpoolFile | None = None
+    ) -> None:
+        self.dropped = 0
+        self.emptying = asyncio.Lock()
+        self.disk_error: str | None = None
+        self._kept: deque[tuple[int, Observation]] = deque()
+        self._next = 0
+        self._bytes = 0
+        self._most, self._most_bytes = most, most_bytes
+        self._file = file
+        self._writing = asyncio.Lock()
+        self._retry_at = 0.0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether what waits outlives this process."""
+        return self._file is not None and self.disk_error is None
+
+    def keep(self, observations: Sequence[Observation]) -> int:
+        """Append observations; returns how many of the oldest were dropped for them."""
+        before = self.dropped
+        for observation in observations:
+            self._kept.append((self._next, observation))
+            self._next += 1
+            self._bytes += _weight(observation)
+            while len(self._kept) > self._most or self._bytes > self._most_bytes:
+                self._drop()
+                self.dropped += 1
+        return self.dropped - before
+
+    def oldest(self, count: int) -> list[Observation]:
+        return [self._kept[i][1] for i in range(min(count, len(self._kept)))]
+
+    def spent(self, since: datetime) -> ProbesSpent:
+        """How many probes of slots since then wait, and what they cost, as far as known."""
+        held = [observation for _, observation in self._kept if observation.slot >= since]
+        ends = [item.cost_ends for item in held]
+        low = sum((usd for usd, _ in ends), Decimal(0))
+        high = sum((usd for _, usd in ends), Decimal(0))
+        return ProbesSpent(low, len(held), high - low)
+
+    def forget(self, stored: Sequence[Observation]) -> None:
+        """Let go of what was stored; some of it may have been dropped in the meantime."""
+        ids = {observation.id for observation in stored}
+        while self._kept and self._kept[0][1].id in ids:
+            self._drop()
+
+    def _drop(self) -> None:
+        self._bytes -= _weight(self._kept.popleft()[1])
+
+    async def save(self, *, sync: bool = False) -> None:
+        """Bring the file up to date, in a thread. A disk that refuses or hangs is no failure.
+
+        Afterwards what waits outlives this process; with `sync`, the machine as well.
+        """
+        if self._file is None or time.monotonic() < self._retry_at:
+            return
+        writing = asyncio.create_task(self._save(self._file, sync))
+        await asyncio.wait({writing}, timeout=WRITE_S)  # cancels nothing that was begun
+        if not writing.done():
+            self._failed(f"no answer within {WRITE_S:g} s")
+
+    async def _save(self, file: SpoolFile, sync: bool) -> None:
+        if self._writing.locked() and self.disk_error is not None:
+            return  # the disk still hangs
+        async with self._writing:
+            new = [item for item in self._kept if item[0] > file.newest]
+            done = (self._kept[0][0] if self._kept else self._next) - 1
+            try:
+                await asyncio.to_thread(file.write, new, done=done, sync=sync)
+            except OSError as error:
+                self._failed(error.strerror or str(error))
+            except Exception:
+                log.exception("spool file not written")
+                self._failed("internal error")
+            else:
+                self._works()
+
+    async def adopt(self) -> int:
+        """Take over what waits in the files of processes that ended; returns how many."""
+        if self._file is None:
+            return 0
+        before = self._next
+        for path in await asyncio.to_thread(self._file.others):
+            await self._adopt(self._file, path)
+        return self._next - before
+
+    async def _adopt(self, file: SpoolFile, path: Path) -> None:
+        """Take over one file. It is deleted only once its contents are in our own."""
+        try:
+            taken = await asyncio.to_thread(file.take, path)
+        except OSError as error:
+            log.warning("spool file not read", extra={"file": path.name, "reason": str(error)})
+            return
+        if taken is None:
+            return
+        held, contents = taken
+        known = {observation.id for _, observation in self._kept}
+        dropped = self.keep([one for one in contents.waiting if one.id not in known])
+        log.log(
+            logging.ERROR if contents.damaged or dropped else logging.INFO, "spool file taken over",
+            extra={"file": path.name, "count": len(contents.waiting), "dropped": dropped,
+                   "damaged": contents.damaged, "torn": contents.torn},
+        )  # fmt: skip
+        await self.save(sync=True)
+        await asyncio.to_thread(leave, held, delete=self.on_disk)
+
+    def close(self) -> None:
+        """Let go of the file; what waits in it is there for the next worker."""
+        if self._file is not None:
+            self._file.close()
+
+    def _failed(self, reason: str) -> None:
+        self._retry_at = time.monotonic() + RETRY_S
+        if self.disk_error is None:
+            log.error("spool is in memory only", extra={"reason": reason})
+        self.disk_error = reason
+
+    def _works(self) -> None:
+        if self.disk_error is not None:
+            log.info("spool is on disk again")
+        self.disk_error, self._retry_at = None, 0.0
+
+
+def _weight(observation: Observation) -> int:
+    """Bytes it holds, roughly: long answers have thousands of chunks."""
+    texts = [observation.answer_excerpt, observation.error, observation.identity_reason]
+    texts += [claim.value for claim in observation.claims]
+    texts += [item.detail for item in observation.evidence]
+    characters = sum(len(text) for text in texts if text)
+    return _ROW + _A_CHARACTER * characters + _A_LENGTH * len(observation.chunk_lengths)

@@ -1,0 +1,100 @@
+"""The clock job: a clock that was wrong blinds nobody afterwards, and somebody hears of it.
+
+Runs when the worker starts, when the clock steps, and every minute, because another worker's
+clock may be the one that was wrong.
+"""
+
+import logging
+from datetime import timedelta
+from uuid import NAMESPACE_URL, uuid5
+
+from monitor.domain import ALL, Notice, NoticeStatus
+from monitor.storage import clock_repair, misdated, observations, outbox
+from monitor.worker.context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+RULE = "clock"
+WORTH_SAYING = timedelta(minutes=1)
+
+
+async def check(context: WorkerContext, *, correct: bool) -> bool:
+    """Look for rows of the future; True when there is a notice to send. Raises Away.
+
+    They are set aside, and restored where it turns out that the clock was behind. With `correct`
+    state written in the future is set to now in any case; else only where there are such rows.
+    """
+    history = context.clock
+    async with context.database.begin() as connection:
+        now = await clock_repair.now(connection)
+        if history.seen is None and history.boot is not None:
+            kept = await misdated.clock_reading(connection, history.boot)
+            if kept is not None:  # of a worker before us, or beside us, on this machine
+                history.seen, history.since = (kept.at, kept.steady_s), kept.since
+        step = history.look(now)
+        if history.boot is not None and history.seen and history.since:
+            reading = misdated.ClockReading(*history.seen, history.since)
+            await misdated.keep_clock_reading(connection, history.boot, reading)
+        restored = 0
+        if step is not None and step.by > observations.AHEAD:
+            restored = await misdated.restore(connection, since=step.since, until=step.until,
+                                              step=step.by)  # fmt: skip
+        found = await clock_repair.furthest(connection, context.settings.targets)
+        if found is None and not correct and not restored:
+            return False
+        aside = await misdated.set_aside(connection, worker=context.worker, now=context.now())
+        corrected = await clock_repair.correct(connection)
+        notice = _notice(context, found, aside) if found is not None else None
+        news = notice is not None and await outbox.add(connection, notice, incident=None)
+    if aside:
+        log.warning("observations of the future set aside", extra={"rows": aside})
+    if restored:
+        log.warning("observations set aside by a clock that was behind restored",
+                    extra={"rows": restored})  # fmt: skip
+    if corrected:
+        log.warning("state of the future set to now", extra={"rows": corrected})
+    if found is not None and news:
+        facts = {"target": found.target, "until": found.started_at, "worker": found.worker}
+        log.warning("observations of the future", extra=facts)
+    return news
+
+
+def _notice(
+    context: WorkerContext, found: clock_repair.MisdatedObservation, aside: int
+) -> Notice | None:
+    """One notice for each time the clock was wrong; once a day while it still is."""
+    ahead = found.started_at - found.now
+    if ahead < WORTH_SAYING:
+        return None
+    over = found.recorded_at > found.now
+    which = found.recorded_at if over else f"{found.worker} {found.now:%Y-%m-%d}"
+    sentence = (
+        f"Observations are dated up to {_span(ahead)} in the future. "
+        + ("A clock was ahead when they were stored, or is behind now. " if over else
+           f"The clock of worker {found.worker} is ahead of the database's. ")
+        + ("They were set aside: no rule judges them, and no report counts them." if aside else
+           "They are not judged before that time.")
+    )  # fmt: skip
+    return Notice(
+        id=uuid5(NAMESPACE_URL, f"clock {which}"),
+        status=NoticeStatus.NOTICE,
+        rule=RULE,
+        scope=ALL,
+        sentence=sentence,
+        at=found.now,
+        facts={
+            "Latest": f"{found.started_at:%Y-%m-%d %H:%M:%S} UTC, {found.target}",
+            "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
+            "Worker": found.worker,
+            **({"Set aside": f"{aside} observations"} if aside else {}),
+            "Do first": "Check the time synchronisation (NTP) of the worker's and the database's "
+                        "machine.",
+        },
+    )  # fmt: skip
+
+
+def _span(span: timedelta) -> str:
+    for length, unit in ((timedelta(days=2), "days"), (timedelta(hours=2), "h")):
+        if span >= length:
+            return f"{span // (timedelta(days=1) if unit == 'days' else timedelta(hours=1))} {unit}"
+    return f"{span // timedelta(minutes=1)} min"

@@ -1,0 +1,161 @@
+"""The reckoning job: what a day has cost so far, from raw rows, kept for reports to show.
+
+The running day is reckoned far more often than hours are rolled up, and once more before a
+page is drawn: a report does not lag behind the rows there are.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from monitor.accounts import ACCOUNTS
+from monitor.config import Settings
+from monitor.domain import Target
+from monitor.pricing import PriceBook, SpendSlice, account_spend, day_of, fresh_for, spent_day
+from monitor.pricing.meters import AccountSpend, ProviderSpend
+from monitor.pricing.spend_hours import spent_hours
+from monitor.storage import (
+    Connection,
+    Database,
+    account_readings,
+    report_data,
+    spend_rows,
+    spend_slices,
+)
+from monitor.worker.account_polling import providers
+
+Said = Callable[[str], str | None]
+
+
+def zone_of(settings: Settings) -> ZoneInfo:
+    """The zone in which the spend rule counts its days: everything else counts likewise."""
+    return ZoneInfo(getattr(settings.rules.get("spend"), "timezone", "UTC"))
+
+
+def latest(now: datetime, zone: ZoneInfo) -> tuple[date, date]:
+    """Yesterday, which late rows may still change, and today."""
+    today, starts_at, _ = day_of(now, zone)
+    yesterday, _, _ = day_of(starts_at - timedelta(hours=1), zone)
+    return yesterday, today
+
+
+async def compute_recent_days(
+    database: Database, settings: Settings, book: PriceBook, *, now: datetime
+) -> bool:
+    """Bring today, and yesterday unless it is known to its end, up to now. Raises Away.
+
+    False where our role may only read, or the worker counts days in another zone than we would.
+    """
+    zone = zone_of(settings)
+    async with database.begin() as connection:
+        if not await spend_rows.may_keep(connection) or await report_data.zone(connection) != zone:
+            return False
+    yesterday, today = latest(now, zone)
+    _, midnight, _ = day_of(now, zone)
+    async with database.begin() as connection:
+        over = await spend_rows.known_until(connection, yesterday) == midnight
+    for on in (today,) if over else (yesterday, today):
+        async with database.begin() as connection:
+            await compute_day(connection, settings, book, on, zone=zone, now=now)
+    return True
+
+
+async def compute_day(
+    connection: Connection, settings: Settings, book: PriceBook, on: date, *,
+    zone: ZoneInfo, now: datetime,
+) -> None:  # fmt: skip
+    """Reckon one day anew, up to its end or to now, and replace all that is kept of it."""
+    await spend_rows.alone(connection)
+    _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
+    begins_at = await spend_rows.begins_at(connection, on)
+    starts_at, length = begins_at or midnight, ends_at - midnight
+    rows = await spend_slices.by_five_minutes(connection, since=starts_at, until=ends_at)
+    received = [SpendSlice(**item._asdict()) for item in rows]
+    queries = {target.name: target.daily_queries for target in settings.targets.values()}
+
+    @cache  # asked for every five minutes of every target
+    def provider_of(model: str) -> str | None:
+        return book.provider(model, at=starts_at)
+
+    found = spent_day(
+        received, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
+        provider_of=provider_of,
+        accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
+        fresh_for=fresh_for(settings.file.accounts.every),
+        billers=billers(settings.targets.values(), provider_of), length=length,
+    )  # fmt: skip
+    hours = spent_hours(received, starts_at=starts_at, ends_at=ends_at, now=now,
+                        daily_queries=queries, provider_of=provider_of, zone=zone,
+                        length=length)  # fmt: skip
+    await spend_rows.keep(
+        connection, on, starts_at=starts_at, ends_at=ends_at, until=min(now, ends_at),
+        zone=zone.key, begins_at=begins_at,
+        hours=[
+            spend_rows.SpendHourRow(hour=h.starts_at, until=h.until, target=h.target, model=h.model,
+                             provider=h.provider, meter=h.meter, usd=h.spent.usd,
+                             at_least=h.spent.at_least, margin_usd=h.spent.margin_usd)
+            for h in hours
+        ],
+        providers=_rows(found.spend.lines, received, provider_of),
+    )  # fmt: skip
+
+
+def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
+    """Who bills for the declared models of each target; None among them: nobody can tell."""
+    return {
+        target.name: {provider_of(m) for m in (*target.expected_models, *target.fallback_models)}
+        for target in targets
+    }
+
+
+async def account_days(
+    connection: Connection, settings: Settings, starts_at: datetime, ends_at: datetime, *,
+    now: datetime,
+) -> dict[str, AccountSpend]:  # fmt: skip
+    """What each provider says was spent on a day.
+
+    Of a running day only those whose keys we hold: the last word of another says nothing of the
+    rest of it. A day that is over keeps what was said of it.
+    """
+    held = providers(settings.environment)
+    known = {}
+    for provider in ACCOUNTS:
+        if provider not in held and now < ends_at:
+            continue
+        readings = await account_readings.spent(
+            connection, provider, since=starts_at - timedelta(days=1)
+        )
+        spent = account_spend(readings, starts_at=starts_at, ends_at=ends_at)
+        if spent is not None:
+            known[provider] = spent
+    return known
+
+
+def _rows(
+    lines: Sequence[ProviderSpend], received: Sequence[SpendSlice], provider_of: Said
+) -> list[spend_rows.SpendDayRow]:
+    """A row a provider; one that says so where nothing was spent at all."""
+    unpriced: dict[str | None, int] = {}
+    for item in received:
+        provider = provider_of(item.model) if item.model else None
+        unpriced[provider] = unpriced.get(provider, 0) + item.unpriced
+    return [_row(line, unpriced) for line in lines] or [spend_rows.NOTHING]
+
+
+def _row(line: ProviderSpend, unpriced: dict[str | None, int]) -> spend_rows.SpendDayRow:
+    spent = line.day
+    return spend_rows.SpendDayRow(
+        provider=spent.provider,
+        probes_usd=spent.probes.usd,
+        traffic_usd=spent.traffic.usd,
+        unpriced=unpriced.get(spent.provider, 0),
+        account_usd=spent.account.spent.usd if spent.account else None,
+        spent_usd=line.spent.usd,
+        at_least=line.spent.at_least,
+        meter=line.meter,
+        because=line.because,
+        probes_margin_usd=spent.probes.margin_usd,
+        traffic_margin_usd=spent.traffic.margin_usd,
+        spent_margin_usd=line.spent.margin_usd,
+    )

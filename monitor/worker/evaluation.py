@@ -1,0 +1,293 @@
+"""The evaluation job: windows out of the database, verdicts, steps, all in one transaction.
+
+One worker at a time: the lease row is locked while the steps and their notices are written, and
+its fencing number tells whether another worker took over meanwhile. So two workers never tell the
+same story, and one that is suspended while it reads holds up nobody.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from monitor.domain import ALL, AccountReading, Incident, Spend, Target, Verdict
+from monitor.incidents import IncidentChange, IncidentStep, ReminderPolicy, abandoned, plan
+from monitor.pricing import day_of
+from monitor.rules import (
+    OF_TARGETS,
+    DeliveryBacklog,
+    ProbeUsage,
+    Rule,
+    SpendRule,
+    SpendUpperBound,
+    is_literal,
+)
+from monitor.storage import (
+    Connection,
+    account_readings,
+    budget_used,
+    clock_repair,
+    incident_rows,
+    leases,
+    limit_statements,
+    observations,
+    outbox,
+)
+from monitor.worker import (
+    account_polling,
+    active_silences,
+    answered_by_fact,
+    credit,
+    lease_keeper,
+    target_verdicts,
+)
+from monitor.worker.context import WorkerContext
+from monitor.worker.isolation import isolated
+from monitor.worker.spend_days import days, since_the_row
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well the lease lapses
+LEASE_TRIES = 5
+DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
+
+Subject = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]
+
+
+async def evaluate(context: WorkerContext, *seen: Target) -> bool:
+    """Judge once: of targets those just seen, or all; True when there is news to tell.
+
+    In the middle of a round, too: of a round under way no rule judges the mean.
+    """
+    async with context.evaluating:  # within a process they queue here, not for the lease's row
+        now = context.now()
+        async with context.database.begin(deadline_s=DEADLINE_S) as connection:
+            await limit_statements(connection, lock_s=1, statement_s=5)
+            fence = await leases.available(
+                connection, "evaluate", holder=context.worker, longest=LEASE
+            )
+            if fence is None:
+                lease_keeper.forget(context, "evaluate")
+                return False
+            latest = await incident_rows.latest_incidents(connection)
+            if any(incident.turned_at > now + observations.AHEAD for incident in latest):
+                # else nothing would be later than their turn
+                await isolated(connection, "clock", partial(clock_repair.correct, connection))
+                latest = await incident_rows.latest_incidents(connection)
+            latest_incident = {incident.key: incident for incident in latest}
+            readings, unread = await _readings(connection, context, now)
+            verdicts = await _verdicts(connection, context, latest_incident, readings, now, seen)
+            silence = await active_silences.silence(connection, context)
+            policy = _policy(context)
+            # That a reading could not be fetched says nothing of its age.
+            known = {("key", name) for name in (*(r.provider for r in readings), *unread)}
+            stale = {key for key in latest_incident if key[0] == "key" and key not in known}
+            steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
+            if await _held(connection, context) != fence:
+                return False  # another worker took over while we read
+            news = await _apply(connection, steps, latest)
+    for step in steps:
+        if step.incident is not None and step.change not in (
+            IncidentChange.SEEN,
+            IncidentChange.NONE,
+        ):
+            facts = {"rule": step.incident.rule, "target": step.incident.scope}
+            facts["why"] = step.incident.ended or step.incident.current_reason
+            log.info(f"incident {step.change}", extra=facts)
+    return news
+
+
+async def _readings(
+    connection: Connection, context: WorkerContext, now: datetime
+) -> tuple[list[AccountReading], set[str]]:
+    """The fresh reading of each account whose key we hold, and whose could not be fetched."""
+    readings: list[AccountReading] = []
+    unread = set()
+    for provider in account_polling.providers(context.settings.environment):
+        latest = partial(account_readings.latest, connection, provider)
+        read = await isolated(connection, f"account {provider}", latest)
+        if read is None:
+            unread.add(provider)
+        readings += account_polling.fresh(read or (), context.settings, now)
+    return readings, unread
+
+
+async def _held(connection: Connection, context: WorkerContext) -> int | None:
+    """Take the lease and lock its row, now that nothing slow follows; its fencing number.
+
+    The lease keeper locks the row for an instant, so one try is not enough.
+    """
+    for _ in range(LEASE_TRIES):
+        fence = await lease_keeper.hold(context, connection, "evaluate", keep=LEASE)
+        if fence is not None:
+            return fence
+        await asyncio.sleep(0.05)
+    return None
+
+
+async def _verdicts(
+    connection: Connection,
+    context: WorkerContext,
+    latest_incident: target_verdicts.Standing,
+    readings: Sequence[AccountReading],
+    now: datetime,
+    seen: Collection[Target],
+) -> list[Verdict]:
+    """Every rule's judgement of everything it judges; what fails costs its own verdict alone."""
+    rules = context.settings.rules
+
+    def judged(name: str, scope: str, facts: object) -> list[Verdict]:
+        verdict = target_verdicts.judged(
+            rules.get(name), facts, latest_incident.get((name, scope)), now
+        )
+        return [verdict] if verdict else []
+
+    async def spend() -> list[Verdict]:
+        spent = await days(connection, context, _zone(rules.get("spend")), now)
+        found = []
+        of_days = [*judged("spend", ALL, spent), *judged("spend", ALL, SpendUpperBound(spent))]
+        rule = rules.get("spend")
+        if of_days and isinstance(rule, SpendRule):
+            since = partial(
+                since_the_row,
+                connection,
+                of_days[0],
+                rule,
+                spent[-1],
+                latest_incident.get(("spend", ALL)),
+            )
+            of_days[0] = await isolated(connection, "since of spend", since) or of_days[0]
+        for verdict in of_days:
+            added = partial(
+                answered_by_fact.expensive, connection, verdict, context.settings.targets.values(),
+                latest_incident.get(("spend", ALL)), since=spent[-1].starts_at,
+            )  # fmt: skip
+            found.append(await isolated(connection, "answers of spend", added) or verdict)
+        return found
+
+    async def probe_budget() -> list[Verdict]:
+        return judged("probe_budget", ALL, await _probing(connection, now))
+
+    async def delivery() -> list[Verdict]:
+        return judged("delivery", context.notifier.channel, await _backlog(connection, context))
+
+    async def key(reading: AccountReading) -> list[Verdict]:
+        return judged("key", reading.provider, reading)
+
+    async def credits(reading: AccountReading) -> list[Verdict]:
+        found = await credit.credits(connection, [reading], now)
+        return [verdict for one in found for verdict in judged("key", one.provider, one)]
+
+    overall: list[Subject] = [
+        ("spend", spend),
+        ("probe_budget", probe_budget),
+        *((f"key {reading.provider}", partial(key, reading)) for reading in readings),
+        *((f"credit {reading.provider}", partial(credits, reading)) for reading in readings),
+        ("delivery", delivery),
+    ]
+    chosen = seen or tuple(context.settings.targets.values())
+    last = [
+        verdict for subject in overall for verdict in await isolated(connection, *subject) or ()
+    ]
+    read = partial(target_verdicts.confirmed, connection, chosen)
+    confirmed = await isolated(connection, "baselines", read)
+    judge_target = partial(
+        target_verdicts.of_target, connection, context, latest_incident, now, confirmed=confirmed
+    )
+    of_targets: list[Subject] = [
+        (f"target {target.name}", partial(judge_target, target)) for target in chosen
+    ]
+    first: list[Verdict] = []
+    began = time.monotonic()
+    for subject in of_targets:
+        if time.monotonic() - began > READING_S:
+            log.warning("not judged", extra={"subject": subject[0], "why": "no time left"})
+        else:
+            first += await isolated(connection, *subject) or ()
+    targets = context.settings.targets
+    by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
+    scopes: dict[str, Collection[str]] = {
+        name: by_query if is_literal(rules.get(name)) else targets for name in OF_TARGETS
+    }
+    scopes["key"] = account_polling.providers(context.settings.environment)
+    scopes["delivery"] = {context.notifier.channel}
+    gone = abandoned(latest_incident.values(), rules=rules, scopes=scopes, now=now)
+    return [*first, *last, *gone]
+
+
+def _zone(spend: Rule | None) -> ZoneInfo:
+    return ZoneInfo(spend.timezone if isinstance(spend, SpendRule) else "UTC")
+
+
+async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBacklog:
+    channel = context.notifier.channel
+    found = await outbox.backlog(connection, channel)
+    return DeliveryBacklog(channel=channel, **found._asdict())
+
+
+async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
+    """The probes of the UTC day: the day the budget is counted by."""
+    spent = await budget_used.today(connection)
+    day, starts_at, ends_at = day_of(now)
+    total = Spend(day=day, starts_at=starts_at, ends_at=ends_at, total_usd=spent.usd,
+                  margin_usd=spent.margin_usd)  # fmt: skip
+    return ProbeUsage(day=total, probes=spent.count)
+
+
+def _policy(context: WorkerContext) -> ReminderPolicy:
+    section = context.settings.file.incidents
+    return ReminderPolicy(remind_after=section.remind_after, remind_every=section.remind_every)
+
+
+async def _apply(
+    connection: Connection, steps: Sequence[IncidentStep], latest: Sequence[Incident]
+) -> bool:
+    """Write all steps; where one of them cannot be written, the others without it."""
+    written = await isolated(connection, "incidents", partial(_written, connection, steps, latest))
+    if written is not None:
+        return written.news
+    news, known = False, list(latest)
+    for step in sorted(steps, key=lambda step: bool(step.incident and step.incident.part_of)):
+        what = f"incident {step.incident.key}" if step.incident else "notice"
+        one = await isolated(connection, what, partial(_written, connection, [step], known))
+        if one is not None:
+            news = one.news or news
+            if step.incident is not None:
+                number = one.numbers[step.incident.key]
+                known.append(replace(step.incident, number=number))
+    return news
+
+
+class WrittenSteps(NamedTuple):
+    """What was written. `news`: somebody is to be notified."""
+
+    news: bool
+    numbers: Mapping[tuple[str, str], int]
+
+
+async def _written(
+    connection: Connection, steps: Sequence[IncidentStep], latest: Sequence[Incident]
+) -> WrittenSteps:
+    """Write rows and notices; a new incident's notice takes the number the store gives.
+
+    A notice is queued under the number it announces: messages of one number stay in order.
+    """
+    changed = [step.incident for step in steps if step.incident is not None]
+    numbers = await incident_rows.save(connection, changed, latest)
+    news = False
+    for step in steps:
+        if step.notice is None:
+            continue
+        number = step.notice.number
+        if number is None and step.incident is not None:
+            number = numbers[step.incident.key]
+        notice = replace(step.notice, number=number)
+        reported = [numbers[key] for key in step.reported if key in numbers]
+        added = await outbox.add(connection, notice, incident=number, reported=reported)
+        news = added or news
+    return WrittenSteps(news, numbers)

@@ -1,0 +1,114 @@
+"""The heartbeat job: after each round, is the whole chain alive? Only then an outside
+dead-man's switch is told; when it hears nothing for a while, it calls somebody.
+
+The facts come from the database, not from what jobs believe of themselves: the round was
+probed and stored whole, somebody evaluates, and the channel takes what is to be told.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain import Target, VerdictState
+from monitor.metrics import Metrics
+from monitor.probing.fetch import fetch
+from monitor.rules import DeliveryBacklog, DeliveryRule
+from monitor.storage import DatabaseUnavailable, outbox, rounds
+from monitor.worker.context import WorkerContext
+from monitor.worker.probe_throttling import THINNED
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ChainHealth:
+    """How the chain stands; None is well. `seeing`: until evaluated; `telling`: delivery."""
+
+    seeing: str | None
+    telling: str | None
+
+
+async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: datetime) -> bool:
+    """Note the cycle of a round and tell the switch if all is well; True when it was told.
+
+    Never raises for trouble and holds nobody up: it runs after the round and beside the rest.
+    """
+    pulse = await _chain_health(context, target, slot)
+    if pulse.seeing is None:
+        metrics.cycle(target.name, context.now())
+    url = context.settings.environment.heartbeat_url
+    reason = pulse.seeing or pulse.telling
+    if reason is not None:
+        if url is not None:
+            log.warning("heartbeat withheld", extra={"target": target.name, "why": reason})
+        return False
+    if url is None:
+        return False
+    reply = await fetch(url.get_secret_value(), headers={}, timeout_s=PATIENCE_S)
+    taken = reply.error is None and reply.status is not None and 200 <= reply.status < 300
+    if taken:
+        metrics.succeeded("heartbeat", context.now())
+    else:
+        log.warning("heartbeat refused", extra={"status": reply.status, "why": reply.error})
+    return taken
+
+
+async def _chain_health(context: WorkerContext, target: Target, slot: datetime) -> ChainHealth:
+    try:
+        async with context.database.begin() as connection:
+            found_rounds = await rounds.rounds(
+                connection, target.name, context.region, at=(slot - target.every, slot)
+            )
+            evaluated = await rounds.evaluated(connection)
+            found = await outbox.backlog(connection, context.notifier.channel)
+    except DatabaseUnavailable as unavailable:
+        return ChainHealth(f"the database is away: {unavailable}", None)
+    backlog = DeliveryBacklog(channel=context.notifier.channel, **found._asdict())
+    return ChainHealth(
+        seeing(found_rounds, slot=slot, worker=context.worker, evaluated=evaluated,
+               spooled=len(context.spool)),
+        telling(backlog, _rule(context), context.now()),
+    )  # fmt: skip
+
+
+def seeing(
+    rounds: Sequence[rounds.ClaimedRound],
+    *,
+    slot: datetime,
+    worker: str,
+    evaluated: bool,
+    spooled: int,
+) -> str | None:
+    """What is wrong with the way from probe to verdict; None if nothing is.
+
+    A round another worker asks may still run: the one before it has to be whole then.
+    """
+    own = next((item for item in rounds if item.slot == slot), None)
+    if own is None:
+        return "nobody claimed the round"
+    judged = own if own.worker == worker or own.finished else _before(rounds, slot)
+    if judged is None or not judged.finished:
+        return "the round was not finished"
+    if judged.missed not in (None, THINNED):
+        return f"the round was not asked whole: {judged.missed}"
+    if spooled:
+        return f"{spooled} observations wait for the database"
+    return None if evaluated else "nobody evaluates"
+
+
+def telling(backlog: DeliveryBacklog, rule: DeliveryRule, now: datetime) -> str | None:
+    """What is wrong with delivery, in the words of its rule; None if nothing is."""
+    verdict = rule.judge(backlog, None, now)
+    return verdict.because if verdict.state is VerdictState.BREACH else None
+
+
+def _before(rounds: Sequence[rounds.ClaimedRound], slot: datetime) -> rounds.ClaimedRound | None:
+    return next((item for item in rounds if item.slot < slot), None)
+
+
+def _rule(context: WorkerContext) -> DeliveryRule:
+    rule = context.settings.rules.get("delivery")
+    return rule if isinstance(rule, DeliveryRule) else DeliveryRule()

@@ -1,0 +1,64 @@
+"""The lease keeper: renews the leases of this worker while it lives, and releases them at its end.
+
+Jobs say how long a lease is to be renewed after they last took it: one whose job no longer
+succeeds lapses, and another worker takes over.
+"""
+
+import time
+from datetime import timedelta
+
+from monitor.storage import Connection, leases, outbox
+from monitor.worker.context import WorkerContext
+
+RELEASE_S = 5  # at the end of the worker: the platform does not wait for long
+
+
+async def hold(
+    context: WorkerContext, connection: Connection, name: str, *, keep: timedelta
+) -> int | None:
+    """Take or keep a lease, and have it renewed for `keep`; None while another holds it.
+
+    Earlier versions of the worker held it for up to `keep` at once: that is respected.
+    """
+    fence = await leases.hold(connection, name, holder=context.worker, longest=keep)
+    if fence is None:
+        forget(context, name)
+    else:
+        context.database.leases[context.worker, name] = time.monotonic() + keep.total_seconds()
+    return fence
+
+
+def held(context: WorkerContext, name: str) -> bool:
+    """Whether this worker held the lease when it last tried."""
+    return (context.worker, name) in context.database.leases
+
+
+def forget(context: WorkerContext, name: str) -> None:
+    """Stop renewing a lease that another worker holds."""
+    context.database.leases.pop((context.worker, name), None)
+
+
+async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
+    """Renew what is ours; the leases that nobody holds, and whether notices wait to be sent.
+
+    Raises Away.
+    """
+    now = time.monotonic()
+    ours = [name for name in _ours(context) if context.database.leases[context.worker, name] > now]
+    async with context.database.begin() as connection:
+        if ours:
+            await leases.renew(connection, ours, holder=context.worker)
+        return await leases.lapsed(connection), await outbox.due(connection)
+
+
+async def release(context: WorkerContext) -> None:
+    """Let go of every lease, so that a successor need not wait for their end. Raises Away."""
+    if ours := _ours(context):
+        async with context.database.begin(deadline_s=RELEASE_S) as connection:
+            await leases.release(connection, ours, holder=context.worker)
+        for name in ours:
+            forget(context, name)
+
+
+def _ours(context: WorkerContext) -> list[str]:
+    return [name for holder, name in context.database.leases if holder == context.worker]

@@ -1,0 +1,132 @@
+"""Thinning out: while a fallback is known, as many probes as its end is to be seen by.
+
+A fallback may cost many times what the expected model costs, and the probes that see it pay
+for it. Once it was told nothing is news until it ends. What is left of the day's budget is
+spread over what is left of the day: rounds are left out, and then rounds ask one query only,
+until one is answered as expected. No rule takes their absence for silence.
+
+Source: docs/prices.md#thinning-out
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from monitor.domain import Identity, Query, Sample, Target
+from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule
+from monitor.rules.window import MISSED, PATIENCE
+from monitor.storage import Connection, budget_used, incident_rows, observations
+from monitor.worker.context import WorkerContext
+
+THINNED = "thinned out"
+CHANGES = (FallbackRule.name, ModelChangedRule.name)  # another model answers, and may cost more
+RECENT = timedelta(hours=1)  # what its answers cost and tell
+SHORTEST = timedelta(minutes=1)  # who asks more often wants news more than money
+_LATEST = 200
+_DAY = timedelta(days=1)
+_EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePace:
+    """One round of `one_of` is asked; `lean`: with one query instead of all."""
+
+    one_of: int = 1
+    lean: bool = False
+
+
+def pace(
+    target: Target,
+    latest: Sequence[Sample],
+    *,
+    wait_s: timedelta,
+    left_usd: Decimal,
+    left: timedelta,
+) -> ProbePace:
+    """The densest pace that what is left of the day's budget pays for to the day's end.
+
+    `latest`: the samples of the last hour. `patience`: the silence that is taken for
+    blindness; one interval of it is kept free. Where even the sparsest pace costs more, it is
+    that one.
+    """
+    paid = [
+        s.cost_ends[1]
+        for s in latest
+        if s.cost_ends is not None and (s.identity.fallback or s.cost_usd is None)
+    ]
+    if target.every < SHORTEST or not paid or not _fell(latest):
+        return ProbePace()
+    answer = sum(paid, Decimal(0)) / len(paid)
+    whole = len(target.queries)
+    sparsest = max(1, wait_s // target.every - 1)
+    for queries in (whole, 1):
+        for one_of in range(1, sparsest + 1):
+            rounds = max(1, left // (target.every * one_of))
+            if answer * rounds * queries <= left_usd:
+                return ProbePace(one_of, lean=queries < whole)
+    return ProbePace(sparsest, lean=whole > 1)
+
+
+def _fell(latest: Sequence[Sample]) -> bool:
+    """Whether the newest round fell back or changed. One that did not is no time to wait."""
+    newest = max(sample.round for sample in latest)
+    return any(
+        sample.identity.fallback or sample.identity is Identity.CHANGED
+        for sample in latest
+        if sample.round == newest
+    )
+
+
+def allowed_silence(target: Target, rule: NoDataRule | None) -> timedelta:
+    """The silence that rules take for blindness: `no_data`'s, or a gap in the window."""
+    gap = max(MISSED * target.every, PATIENCE)
+    if rule is None:
+        return gap
+    return min(gap, max(rule.intervals * target.every, timedelta(seconds=rule.least_s)))
+
+
+async def queries_of_round(
+    connection: Connection, context: WorkerContext, target: Target, slot: datetime
+) -> Sequence[Query]:
+    """The queries of this slot's round; none: it is left out.
+
+    Every worker and region leaves out the same.
+    """
+    rule = context.settings.rules.get("fallback")
+    probes = context.settings.file.probes
+    if not probes.thin_out or not isinstance(rule, FallbackRule) or target.every < SHORTEST:
+        return target.queries
+    fallen = await _fallen(connection)
+    if target.name not in fallen:
+        return target.queries
+    now = context.now()
+    latest = await observations.samples(
+        connection, target.name, since=now - RECENT, until=now, most=_LATEST
+    )
+    spent = await budget_used.today(connection)
+    silence = context.settings.rules.get("no_data")
+    chosen = pace(
+        target,
+        latest,
+        wait_s=allowed_silence(target, silence if isinstance(silence, NoDataRule) else None),
+        left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
+        left=_DAY - (now - _EPOCH) % _DAY,
+    )
+    nth, rest = divmod((slot - _EPOCH) // target.every, chosen.one_of)
+    if rest:
+        return ()
+    return (turn(target, latest, nth),) if chosen.lean else target.queries
+
+
+def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
+    """Whose turn it is in a round of one query, among those whose answers tell who answers."""
+    notifying = {sample.query for sample in latest if sample.identity.fallback is not None}
+    queries = [query for query in target.queries if query.id in notifying] or target.queries
+    return queries[nth % len(queries)]
+
+
+async def _fallen(connection: Connection) -> set[str]:
+    """The targets whose change of model is open; they share what is left of the budget."""
+    latest_incident = await incident_rows.latest_incidents(connection)
+    return {item.scope for item in latest_incident if item.rule in CHANGES and item.open}

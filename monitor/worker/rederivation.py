@@ -1,0 +1,247 @@
+"""Deriving: who answered and for how much, judged again from what was stored.
+
+Raw facts stay. What only the live stream showed (a second answer, a fingerprint) cannot be
+looked at again: where it decided, and no receipt knows better, the judgement stands.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from monitor import identity, pricing
+from monitor.cpu_limit import CpuLimitExceeded, limited
+from monitor.domain import (
+    ClaimKind,
+    Cost,
+    CostRange,
+    CostSource,
+    Evidence,
+    Identity,
+    IdentityJudgement,
+    Outcome,
+    Query,
+    Target,
+    TextDelta,
+    Unpriced,
+    Usage,
+)
+from monitor.pricing import PriceBook
+from monitor.redaction import plain
+from monitor.storage import Connection, rederive
+from monitor.storage.rederive import DerivedJudgement, StoredObservation
+from monitor.worker.token_counting import StoredCounts
+
+REMEMBERED = 40  # direct answers that may speak for a later one
+_OF_THE_STREAM = frozenset({ClaimKind.TEXT, ClaimKind.CHUNKS, ClaimKind.TIMING})
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedJudgement:
+    """A judgement that is another one now."""
+
+    before: DerivedJudgement
+    after: DerivedJudgement
+
+
+async def derive(
+    connection: Connection, stored: Sequence[StoredObservation], target: Target, book: PriceBook
+) -> list[ChangedJudgement]:
+    """Judge observations of one target again, oldest first, and write those that change.
+
+    They were read in the same transaction, which holds their locks.
+    """
+    if not stored:
+        return []
+    identity.prepare()
+    direct = [query.id for query in target.queries if query.identity]
+    reported: deque[Sequence[Evidence]] = deque(maxlen=REMEMBERED)
+    reported += await rederive.said_before(
+        connection, target.name, direct, at=stored[0].started_at, most=REMEMBERED
+    )
+    books = await StoredCounts.opened(connection, target, at=stored[0].started_at)
+    new = []
+    for item in stored:
+        self_id_history = identity.self_id_history(reported)
+        made = _within_limit(
+            item, target, book, self_id_history=self_id_history, accounts=books.of(item)
+        )
+        new.append((item, made))
+        received = item.outcome is Outcome.ANSWERED and item.origin != "manual"
+        if received and item.query in direct:
+            reported.appendleft(made.who.evidence)
+    changed = [(item, made) for item, made in new if made != item.stands]
+    await rederive.rewrite(connection, [(item.key, made) for item, made in changed])
+    return [ChangedJudgement(item.stands, made) for item, made in changed]
+
+
+def _within_limit(
+    stored: StoredObservation,
+    target: Target,
+    book: PriceBook,
+    *,
+    self_id_history: identity.SelfIdHistory,
+    accounts: identity.TokenCounts | None,
+) -> DerivedJudgement:
+    """A new judgement; the one that stands where judging exceeds the limit of CPU time."""
+    try:
+        return limited(
+            judged, stored, target, book, self_id_history=self_id_history, accounts=accounts
+        )
+    except CpuLimitExceeded:
+        return stored.stands
+
+
+def judged(
+    stored: StoredObservation,
+    target: Target,
+    book: PriceBook,
+    *,
+    self_id_history: identity.SelfIdHistory,
+    accounts: identity.TokenCounts | None = None,
+) -> DerivedJudgement:
+    """The judgement of stored facts by the rules, names and prices of now."""
+    query = _query(stored, target)
+    requested = query is not None and query.identity
+    who = _who(
+        stored, target, requested=requested, self_id_history=self_id_history, accounts=accounts
+    )
+    cost = _recorded_cost(stored, target, book) or _cost(stored, who, target, book)
+    return DerivedJudgement(who, cost)
+
+
+def _query(stored: StoredObservation, target: Target) -> Query | None:
+    return next((query for query in target.queries if query.id == stored.query), None)
+
+
+def _who(
+    stored: StoredObservation,
+    target: Target,
+    *,
+    requested: bool,
+    self_id_history: identity.SelfIdHistory,
+    accounts: identity.TokenCounts | None,
+) -> IdentityJudgement:
+    stands = stored.stands.who
+    streamed = tuple(item for item in stands.evidence if item.kind in _OF_THE_STREAM)
+    by_stream = any(item.nats for item in streamed) or stands.identity is Identity.CHANGED
+    if by_stream and not stored.receipts:
+        return stands
+    who = identity.judge(
+        (*stored.claims, *(record.claim for record in stored.receipts)),
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=(TextDelta(0, text=_said(stored)),),
+        requested=requested,
+        persona=target.persona,
+        self_id_history=self_id_history,
+        accounts=accounts,
+    )
+    return replace(who, evidence=(*who.evidence, *streamed), reason=plain(who.reason))
+
+
+def _said(stored: StoredObservation) -> str:
+    """What is kept of the answer: its start for some days, and what it said of itself."""
+    received = stored.answer_excerpt or ""
+    own = [
+        item.detail.removeprefix("text: ")
+        for item in stored.stands.who.evidence
+        if item.kind is ClaimKind.SELF
+    ]
+    return "\n".join([received, *(f"{text}." for text in own if text not in received)])
+
+
+def _recorded_cost(
+    stored: StoredObservation, target: Target, book: PriceBook
+) -> Cost | Unpriced | None:
+    """The cost by the provider's records; None where they do not tell it."""
+    costs = [
+        _priced(record.usage, record.claim.value, stored, target, book, judged=True)
+        for record in stored.receipts
+        if _tells_cost(record.usage)
+    ]
+    if not costs or len(costs) < len(stored.receipts):
+        return None
+    known = [cost for cost in costs if isinstance(cost, Cost)]  # a record names its model
+    if len(known) < len(costs):
+        return next(cost for cost in costs if isinstance(cost, Unpriced))
+    source = max((cost.source for cost in known), key=list(CostSource).index)
+    return Cost(sum((cost.usd for cost in known), Decimal(0)), source, known[0].rates)
+
+
+def _tells_cost(usage: Usage) -> bool:
+    charged = bool(usage.cost_usd or usage.upstream_cost_usd)
+    return charged or None not in (usage.prompt_tokens, usage.answer_tokens)
+
+
+def _cost(
+    stored: StoredObservation, who: IdentityJudgement, target: Target, book: PriceBook
+) -> Cost | CostRange | Unpriced:
+    """Tokens as they were priced × the price of now; a provider's charge stays what it is."""
+    stands = stored.stands.cost
+    charged = isinstance(stands, Cost) and not stands.rates  # of a stream whole or cut
+    if charged or not stored.pieces or None in (stored.prompt_tokens, stored.answer_tokens):
+        return stands
+    counted = Usage(
+        prompt_tokens=stored.prompt_tokens,
+        answer_tokens=stored.answer_tokens,
+        reasoning_tokens=stored.reasoning_tokens,
+        cached_tokens=stored.cached_tokens,
+        cache_write_tokens=stored.cache_write_tokens,
+        cache_write_1h_tokens=_written_1h(stands),
+    )
+    # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
+    estimated = not _reported(stands)
+    return _priced(
+        counted, who.model, stored, target, book,
+        judged=who.identity.fallback is not None, estimated=estimated,
+    )  # fmt: skip
+
+
+def _written_1h(stands: Cost | CostRange | Unpriced) -> int | None:
+    """Tokens kept in the cache for an hour, which a row notes where it was priced by them."""
+    noted = "" if isinstance(stands, Unpriced) else stands.rates.get(pricing.WRITTEN_1H, "")
+    return int(noted) if noted.isdecimal() else None
+
+
+def _reported(stands: Cost | CostRange | Unpriced) -> bool:
+    """Whether the service reported the tokens: a range notes them only where it estimated."""
+    if isinstance(stands, CostRange):
+        return "answer_tokens" not in stands.rates
+    return isinstance(stands, Cost) and stands.source is CostSource.REPORTED
+
+
+def _priced(
+    usage: Usage,
+    model: str | None,
+    stored: StoredObservation,
+    target: Target,
+    book: PriceBook,
+    *,
+    judged: bool,
+    estimated: bool = False,
+) -> Cost | CostRange | Unpriced:
+    query = _query(stored, target) or Query(id=stored.query, text="")
+    cost = pricing.priced_or_ranged(
+        usage, model=model, judged=judged, text="", query=query, target=target, book=book,
+        at=stored.started_at, cut=estimated,
+    )  # fmt: skip
+    if isinstance(cost, Unpriced) or not cost.rates:
+        return cost
+    stands = stored.stands.cost
+    if isinstance(stands, (Cost, CostRange)):
+        floor = stands.rates.get("prompt_tokens", "").startswith("at least")
+    else:
+        floor = query.prompt_tokens is None
+    if estimated and floor:
+        return replace(
+            cost, rates={**cost.rates, "prompt_tokens": f"at least {usage.prompt_tokens}"}
+        )
+    if stored.receipts:  # the row's own counts are others
+        counted = {
+            "prompt_tokens": f"{usage.prompt_tokens}",
+            "answer_tokens": f"{usage.answer_tokens}",
+        }
+        return replace(cost, rates={**cost.rates, **counted})
+    return cost

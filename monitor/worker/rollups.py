@@ -1,0 +1,163 @@
+"""The rolling job: hours and days computed once they are over, spend reckoned, old rows let go.
+
+Every step is a transaction of its own under one lease, and each leaves reports right: the job
+may be killed anywhere, and late rows make it compute their hour and day again.
+"""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import date, timedelta
+
+from monitor.domain import Target
+from monitor.pricing import SpendForecast, projected
+from monitor.storage import Connection, misdated, retention, rollup_rows, spend_rows
+from monitor.worker import daily_spend, lease_keeper
+from monitor.worker.context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=2)
+STRETCH_S = 1.0  # far below any deadline, and many times what a step takes
+
+
+class _Busy(Exception):
+    """Another worker rolls up."""
+
+
+async def roll_up(context: WorkerContext) -> None:
+    """Roll up what is over, reckon its spend, forget what is old. One worker at a time."""
+    zone = daily_spend.zone_of(context.settings)
+    try:
+        async with _turn(context) as connection:
+            await rollup_rows.configure(
+                connection, zone.key, await _describe_targets(connection, context)
+            )
+        async with _turn(context) as connection:
+            late = await rollup_rows.notice_late(connection)
+        steps = 0
+        while taken := await _steps(context):
+            steps += taken
+        await _compute_spend(context)
+        gone = await _forget(context)
+    except _Busy:
+        return
+    log.info("rolled up", extra={"late_hours": late, "steps": steps, "forgotten": gone})
+
+
+@asynccontextmanager
+async def _turn(context: WorkerContext) -> AsyncIterator[Connection]:
+    """A transaction that holds the lease to its end, so that no two workers' steps overlap."""
+    async with context.database.begin() as connection:
+        held = await lease_keeper.hold(context, connection, "roll_up", keep=LEASE)
+        if held is None:
+            raise _Busy
+        yield connection
+
+
+async def _steps(context: WorkerContext) -> int:
+    """As many hours and days as fit a short transaction; how many."""
+    taken, begun = 0, time.monotonic()
+    async with _turn(context) as connection:
+        while time.monotonic() - begun < STRETCH_S and await rollup_rows.advance(connection):
+            taken += 1
+    return taken
+
+
+async def _describe_targets(
+    connection: Connection, context: WorkerContext
+) -> list[rollup_rows.ReportTarget]:
+    return [
+        await _report_target(connection, context, target)
+        for target in context.settings.targets.values()
+    ]
+
+
+async def _report_target(
+    connection: Connection, context: WorkerContext, target: Target
+) -> rollup_rows.ReportTarget:
+    """A target as reports must know it, its query priced at what answers have been like."""
+    tokens = await rollup_rows.answer_tokens(connection, target.name)
+    forecast = projected(target, book=context.book, at=context.now(), answer_tokens=tokens)
+    costs = {model: f.query.usd for model, f in forecast.items() if isinstance(f, SpendForecast)}
+    expected = next(iter(target.expected_models), None)
+    fallback = next(iter(target.fallback_models), None)
+    return rollup_rows.ReportTarget(
+        target=target.name,
+        every_s=target.every.total_seconds(),
+        daily_queries=target.daily_queries,
+        expected_model=expected,
+        fallback_model=fallback,
+        expected_usd=costs.get(expected) if expected else None,
+        fallback_usd=costs.get(fallback) if fallback else None,
+    )
+
+
+async def _compute_spend(context: WorkerContext) -> None:
+    """The spend of every day whose rollups say otherwise, of yesterday, and of today so far.
+
+    All of them, before raw rows go: afterwards nobody could tell any more.
+    """
+    zone, now = daily_spend.zone_of(context.settings), context.now()
+    waiting, done = set(daily_spend.latest(now, zone)), set[date]()
+    while waiting:
+        for day in sorted(waiting):
+            async with _turn(context) as connection:
+                await daily_spend.compute_day(
+                    connection, context.settings, context.book, day, zone=zone, now=now
+                )
+        done |= waiting
+        async with _turn(context) as connection:
+            waiting = {*await spend_rows.stale_days(connection)} - done
+
+
+async def compute_today(context: WorkerContext) -> None:
+    """The spend of the running day so far. One worker at a time."""
+    zone, now = daily_spend.zone_of(context.settings), context.now()
+    _, today = daily_spend.latest(now, zone)
+    try:
+        async with _turn(context) as connection:
+            await daily_spend.compute_day(
+                connection, context.settings, context.book, today, zone=zone, now=now
+            )
+    except _Busy:
+        return
+
+
+async def _forget(context: WorkerContext) -> int:
+    """Retention: months first, then rows in batches, then excerpts; returns rows forgotten."""
+    keep = context.settings.file.storage
+    async with _turn(context) as connection:
+        if not await retention.clock_agrees(connection):
+            log.debug("nothing deleted: no observations of the week before the last day")
+            return 0
+    async with _turn(context) as connection:
+        await retention.set_limit(connection, keep.keep_raw)
+    async with _turn(context) as connection:
+        if dropped := await retention.drop_months(connection):
+            log.info("months dropped", extra={"partitions": dropped})
+
+    async with _turn(context) as connection:
+        await misdated.forget(connection, keep.keep_excerpts)
+
+    async def excerpts(connection: Connection) -> int:
+        return await retention.forget_excerpts(
+            connection, good=keep.keep_excerpts, failed=keep.keep_failed_excerpts
+        )
+
+    return (
+        await _batches(context, retention.forget_observations)
+        + await _batches(context, retention.forget_rounds)
+        + await _batches(context, excerpts)
+    )
+
+
+async def _batches(context: WorkerContext, forget: Callable[[Connection], Awaitable[int]]) -> int:
+    total = 0
+    while True:
+        async with _turn(context) as connection:
+            gone = await forget(connection)
+        total += gone
+        if gone < retention.BATCH:
+            return total

@@ -1,0 +1,363 @@
+"""The worker: schedule, signals, drain. The schedule is configuration; state is Postgres."""
+
+import asyncio
+import logging
+import signal
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from hashlib import sha256
+
+from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from monitor import identity
+from monitor.domain import Query, Target
+from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
+from monitor.worker import (
+    account_polling,
+    charts,
+    clock_check,
+    delivery_job,
+    digest_job,
+    evaluation,
+    fingerprinting,
+    health_polling,
+    heartbeat,
+    lease_keeper,
+    maintenance,
+    metric_updates,
+    outage,
+    probe_round,
+    receipts,
+    rollups,
+    spooling,
+)
+from monitor.worker.context import WorkerContext
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the platform allows
+LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
+CLOCK_STEP_S = 2.0
+MOST_SKIPPED = 500  # slots of a target that wait to be recorded as missed
+GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as short
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+WITHIN = timedelta(minutes=5)  # of its slot every round begins
+LATE_WITHIN = timedelta(seconds=15)  # of the start all late rounds begin
+
+
+def slot_of(now: datetime, every: timedelta) -> datetime:
+    """The round an instant belongs to: rounds are aligned to the wall clock."""
+    return EPOCH + (now - EPOCH) // every * every
+
+
+def _job_of(lease: str) -> str:
+    """The scheduled job that works under a lease."""
+    if lease.startswith("health "):
+        return " ".join(lease.split(" ")[:2])
+    return lease.replace("_", " ")
+
+
+def phase(target: Target) -> timedelta:
+    """How long after its slot a target's round begins: a share of the interval by its name alone.
+
+    So that targets on one backend do not begin together, and none moves when another is added or
+    removed. Slots stay as they are: workers agree on them. Source: docs/configuration.md#phases
+    """
+    digest = sha256(target.name.encode()).digest()
+    share = int.from_bytes(digest[:4]) / 2**32
+    return min(target.every, WITHIN) * share
+
+
+def start_delays(targets: Iterable[Target]) -> dict[str, timedelta]:
+    """How long each target's round waits when a worker starts: evenly spread, the first begins at
+    once.
+    """
+    order = sorted(targets, key=phase)
+    return {
+        target.name: min(target.every / 4, LATE_WITHIN) * place / len(order)
+        for place, target in enumerate(order)
+    }
+
+
+def worth_probing_late(late: timedelta, every: timedelta) -> bool:
+    """Whether a round that begins so late is far enough from the next: half an interval, or
+    five minutes.
+    """
+    return every - late >= min(every / 2, WITHIN)
+
+
+class Worker:
+    """One worker's life: jobs armed, signals heard, everything in flight drained."""
+
+    def __init__(self, context: WorkerContext) -> None:
+        self.watch = context
+        self.news = asyncio.Event()  # something was written that somebody should hear of
+        self.missed = 0
+        self._judged_at = time.monotonic()
+        self._bursts: dict[str, asyncio.Task[None]] = {}
+        self._late: dict[str, asyncio.Task[None]] = {}
+        self._last_slot: dict[str, datetime] = {}  # asked, by target
+        self._skipped: dict[str, deque[datetime]] = {}  # slots to be recorded as missed
+        self._flight: set[asyncio.Task[object]] = set()
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._scheduler.add_listener(
+            self._note, EVENT_JOB_ERROR | EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES
+        )
+
+    async def live(self) -> None:
+        """Run until told to stop, then drain. Never raises for a job's trouble."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.watch.leaving.set)
+        await self._run(maintenance.prepare(self.watch))
+        identity.prepare()
+        await self._run(spooling.adopt(self.watch))
+        await self._run(delivery_job.recheck(self.watch))
+        await self._run(self._check_clock(correct=True))
+        self._arm()
+        self._scheduler.start()
+        sides = (
+            self._deliver(), self._keep_leases(), self._watch_clock(), charts.attach(self.watch),
+            outage.watch_database(self.watch),
+        )  # fmt: skip
+        side = [asyncio.create_task(work) for work in sides]
+        targets = sorted(self.watch.settings.targets)
+        log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
+        await self.watch.leaving.wait()
+        log.info("worker stopping")
+        stopping = time.monotonic()
+        self._scheduler.pause()
+        self.watch.client.abort()
+        for burst in self._bursts.values():
+            burst.cancel()
+        if self._flight:
+            await asyncio.wait(self._flight, timeout=DRAIN_S)
+        for task in side:
+            task.cancel()
+        await asyncio.gather(*side, return_exceptions=True)
+        left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
+        await spooling.drain(self.watch, within_s=left_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._run(delivery_job.deliver(self.watch))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._run(lease_keeper.release(self.watch))
+        self._scheduler.shutdown(wait=False)
+        log.info("worker stopped")
+
+    def _arm(self) -> None:
+        """(Re)schedule every job from now on. After a clock step old run times mean nothing."""
+        self._scheduler.remove_all_jobs()
+        self._last_slot.clear()
+        now = datetime.now(UTC)
+        for target in self.watch.settings.targets.values():
+            delay = phase(target)
+            slot = slot_of(now - delay, target.every)
+            first = slot + delay + target.every
+            self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
+            self._catch_up(target, slot, now - slot - delay)
+        every = self.watch.settings.file.accounts.every
+        self._every(every, self._accounts, "accounts", now)
+        for name, page in self.watch.settings.health.items():
+            job = partial(
+                health_polling.read_health_page, self.watch, self.watch.settings.targets[name], page
+            )
+            self._every(page.every, job, f"health {name}", now)
+        gauge = partial(metric_updates.update_metrics, self.watch, self.watch.metrics)
+        self._every(timedelta(seconds=15), gauge, "gauge", now)
+        self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
+        fetch = partial(receipts.fetch, self.watch)
+        self._every(timedelta(seconds=30), fetch, "receipts", now)
+        self._every(timedelta(minutes=1), self._digest, "digest", now)
+        self._every(timedelta(minutes=1), partial(spooling.adopt, self.watch), "spool", now)
+        look = partial(self._check_clock, correct=False)
+        self._every(timedelta(minutes=1), look, "clock", now + timedelta(seconds=20))
+        roll_up = partial(rollups.roll_up, self.watch)
+        self._every(timedelta(minutes=5), roll_up, "roll up", now)
+        reckon = partial(rollups.compute_today, self.watch)
+        self._every(timedelta(seconds=30), reckon, "reckon", now + timedelta(seconds=15))
+        self._every(timedelta(hours=1), partial(maintenance.prepare, self.watch), "keep", now)
+
+    def _every(
+        self, span: timedelta, job: Callable[[], Awaitable[object]], name: str, first: datetime
+    ) -> None:
+        self._scheduler.add_job(
+            self._run_job,
+            IntervalTrigger(seconds=int(span.total_seconds()), start_date=first, timezone=UTC),
+            args=[job],
+            id=name,
+            name=name,
+            next_run_time=first,
+            misfire_grace_time=max(1, int(span.total_seconds())),
+            coalesce=True,
+            max_instances=1,
+        )
+
+    async def _run_job(self, job: Callable[[], Awaitable[object]]) -> None:
+        await self._run(job())
+
+    async def _run(self, work: Awaitable[object]) -> None:
+        """One piece of work that stands alone: its failure is logged and stops nobody else."""
+        task = asyncio.ensure_future(work)
+        self._flight.add(task)
+        try:
+            await asyncio.shield(task)
+        except DatabaseBusy as busy:
+            log.warning("database busy", extra={"why": str(busy)})
+        except DatabaseUnavailable as unavailable:
+            log.warning("database unavailable", extra={"why": str(unavailable)})
+        except Exception:
+            log.exception("job failed")
+        finally:
+            self._flight.discard(task)
+
+    def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
+        """See to the slot that is under way, which a restart may have left to nobody."""
+        if target.name not in self._late:
+            wait = start_delays(self.watch.settings.targets.values())[target.name]
+            task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
+            self._late[target.name] = task
+            task.add_done_callback(lambda _: self._late.pop(target.name, None))
+
+    async def _late_round(
+        self, target: Target, slot: datetime, late: timedelta, wait: timedelta
+    ) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait.total_seconds()):
+                await self.watch.leaving.wait()
+        if self.watch.leaving.is_set():
+            return
+        if worth_probing_late(late, target.every):
+            await self._run(self._probe_round_now(target, slot, late=True))
+        else:
+            await self._run(probe_round.note_missed(self.watch, target, slot))
+
+    async def _round(self, target: Target) -> None:
+        if target.name in self._late:  # it began at the start and takes long
+            self.missed += 1
+            self.watch.metrics.skipped()
+            return
+        now = datetime.now(UTC) - phase(target)
+        slot = slot_of(now, target.every)
+        skipped = self._skipped.setdefault(target.name, deque(maxlen=MOST_SKIPPED))
+        before = self._last_slot.get(target.name, slot)
+        gap = max((slot - before) // target.every - 1, 0)
+        first = max(gap - MOST_SKIPPED, 0) + 1
+        skipped.extend(before + target.every * nth for nth in range(first, gap + 1))
+        self._last_slot[target.name] = slot
+        await self._probe_round_now(target, slot)
+        await self._run(self._note_skipped(target, skipped))
+
+    async def _note_skipped(self, target: Target, skipped: deque[datetime]) -> None:
+        """Record the slots that passed while a round was still under way, oldest first."""
+        while skipped:
+            await probe_round.note_missed(
+                self.watch, target, skipped[0], reason=probe_round.STILL_ASKING
+            )
+            skipped.popleft()
+
+    async def _probe_round_now(self, target: Target, slot: datetime, *, late: bool = False) -> None:
+        between = partial(self._glance, target)
+        requested = await probe_round.run_round(self.watch, target, slot, between=between)
+        if requested:
+            await self._evaluate(target)
+            self._look_closer(target)
+        if requested or not late:  # a start alone is no sign of life
+            await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
+
+    def _look_closer(self, target: Target) -> None:
+        """Begin a burst where something is suspected, one at a time for each target."""
+        if target.name not in self._bursts:
+            burst = asyncio.create_task(self._burst(target))
+            self._bursts[target.name] = burst
+            burst.add_done_callback(lambda _: self._bursts.pop(target.name, None))
+
+    async def _burst(self, target: Target) -> None:
+        async def ask(query: Query) -> bool:
+            more = await probe_round.probe_again(self.watch, target, query)
+            await self._evaluate(target)
+            return more
+
+        try:
+            await fingerprinting.burst(self.watch.database, target, ask)
+        except Exception:
+            log.exception("burst failed", extra={"target": target.name})
+
+    async def _glance(self, target: Target) -> None:
+        """Judge within a round, so that what four answers prove is told after the fourth."""
+        if time.monotonic() - self._judged_at >= GLANCE_S:
+            await self._run(self._evaluate(target))
+
+    async def _evaluate(self, *seen: Target) -> None:
+        """Judge the targets just seen, or all of them; what is over all targets every time."""
+        news = await evaluation.evaluate(self.watch, *seen)
+        self._judged_at = time.monotonic()
+        if news:
+            self.news.set()
+
+    async def _accounts(self) -> None:
+        if await account_polling.poll(self.watch):
+            await self._evaluate()
+
+    async def _check_clock(self, *, correct: bool) -> None:
+        if await clock_check.check(self.watch, correct=correct):
+            self.news.set()
+
+    async def _digest(self) -> None:
+        if await digest_job.digest(self.watch):
+            self.news.set()
+
+    async def _deliver(self) -> None:
+        """Deliver when something is due: at once after news, else as the outbox says."""
+        while True:
+            self.news.clear()
+            await self._run(delivery_job.deliver(self.watch))
+            with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
+                async with asyncio.timeout(30):  # the lease keeper looks more often
+                    await self.news.wait()
+
+    async def _keep_leases(self) -> None:
+        """Renew what is ours; run at once the jobs whose lease somebody left behind."""
+        seen: set[leases.LapsedLease] = set()
+        while True:
+            try:
+                lapsed, due = await lease_keeper.renew(self.watch)
+            except DatabaseUnavailable as unavailable:
+                log.debug("leases not renewed", extra={"why": str(unavailable)})
+            except Exception:
+                log.exception("job failed")
+            else:
+                for job in sorted({_job_of(lease.name) for lease in lapsed - seen}):
+                    if self._scheduler.get_job(job):
+                        self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
+                seen = lapsed
+                if due:
+                    self.news.set()
+            await asyncio.sleep(leases.RENEWED_EVERY.total_seconds())
+
+    async def _watch_clock(self) -> None:
+        """Notice a stepped clock or a suspended machine; the scheduler would sleep through it."""
+        while True:
+            wall, steady = time.time(), time.monotonic()
+            await asyncio.sleep(1)
+            step = (time.time() - wall) - (time.monotonic() - steady)
+            if abs(step) > CLOCK_STEP_S:
+                log.warning("clock stepped", extra={"by_s": round(step, 1)})
+                self.watch.client.abort()
+                self.watch.backoff_until.clear()
+                self._arm()
+                await self._run(self._check_clock(correct=True))
+
+    def _note(self, event: JobEvent) -> None:
+        self.missed += 1
+        self.watch.metrics.skipped()
+        log.debug("run skipped", extra={"job": event.job_id, "event_code": event.code})
