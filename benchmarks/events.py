@@ -13,8 +13,8 @@ from decimal import Decimal
 
 from monitor.dialects import dialect_of
 from monitor.domain import Query, Target
-from monitor.probing.connection_times import ConnectionTimes
 from monitor.probing.stream_reader import StreamReader
+from monitor.probing.timestamped_socket import ConnectionTimes
 
 EVENTS = 2_000  # of one stream, the cap is 20,000
 CHUNK = (

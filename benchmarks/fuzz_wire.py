@@ -31,15 +31,19 @@ from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
 from monitor.dialects import DIALECTS, dialect_of, read
 from monitor.domain import Dialect, Ending, ProbeRequest, Query, Reply, Target, Transcript
 from monitor.probing import ProbeClient, exchange
-from monitor.probing.connection_times import ConnectionTimes
-from monitor.probing.errors import ProbeError
-from monitor.probing.http_body import ChunkedBody
-from monitor.probing.http_head import encoded, excess, fields, media_type, retry_after_s
-from monitor.probing.limits import LINE_BYTES, TooLarge
-from monitor.probing.ndjson import NdjsonParser
+from monitor.probing.http_message import (
+    ChunkedBody,
+    encoded,
+    excess,
+    fields,
+    media_type,
+    retry_after_s,
+)
+from monitor.probing.limits import LINE_BYTES, ProbeError, TooLarge
 from monitor.probing.resources import CROWD
-from monitor.probing.sse import SseParser
+from monitor.probing.stream_parsers import NdjsonParser, SseParser
 from monitor.probing.stream_reader import StreamReader
+from monitor.probing.timestamped_socket import ConnectionTimes
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 SPOKEN = [dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)]

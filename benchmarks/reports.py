@@ -31,7 +31,7 @@ from uuid import uuid4
 import psycopg
 
 from benchmarks.seeding import database, plain, roll, seed, tune, vacuum
-from monitor.demo.worker_process import WORKER, environment, worker
+from monitor.demo.scenario import WORKER, environment, worker
 from monitor.embedded_postgres import running
 from monitor.simulator.service import SimulatedService
 from monitor.storage import Database, observations

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.identity.claims import ClaimSide, DeclaredModels
-from monitor.identity.fingerprint.language import language
+from monitor.identity.fingerprint.features import language
 from monitor.identity.token_counts.calibration import (
     ENOUGH,
     ENOUGH_OF_A_QUERY,

@@ -7,7 +7,7 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection, event
 
-from monitor.storage import grants, version_table
+from monitor.storage import schema
 from monitor.storage.engine import opened
 from monitor.storage.schema import every_table
 
@@ -27,21 +27,21 @@ def _in_schema(schema: str, statement: str) -> str:
 
 
 def _run(connection: Connection) -> None:
-    schema = version_table.schema_of(connection)
-    if schema != "public":
+    schema_name = schema.schema_of(connection)
+    if schema_name != "public":
 
         @event.listens_for(connection, "before_cursor_execute", retval=True)
         def _(*args: Any) -> tuple[str, Any]:
-            return _in_schema(schema, args[2]), args[3]
+            return _in_schema(schema_name, args[2]), args[3]
 
     context.configure(
         connection=connection,
         target_metadata=every_table(),
-        version_table=version_table.NAME,
+        version_table=schema.NAME,
         include_name=_ours,
         compare_server_default=False,
     )
-    with context.begin_transaction(), grants.kept(connection):
+    with context.begin_transaction(), schema.kept(connection):
         context.run_migrations()
 
 
@@ -50,6 +50,6 @@ if given is not None:
     _run(given)
 else:
     engine = opened(os.environ["DATABASE_URL"], statement_timeout_s=300)
-    version_table.prepare(engine)
+    schema.prepare(engine)
     with engine.begin() as connection:
         _run(connection)

@@ -48,7 +48,7 @@ def _sentences() -> Iterator[None]:
     except Exception as error:
         if hasattr(error, "exit_code"):  # of typer, which prints it itself
             raise
-        from monitor.cli.command_errors import discard_output, end
+        from monitor.cli.startup import discard_output, end
 
         if isinstance(error, OSError):
             discard_output()
@@ -367,7 +367,7 @@ def test_alert() -> None:
 
 def _span(text: str) -> timedelta:
     """A duration as the configuration writes it; typer's own words when it is none."""
-    from monitor.config.value_types import duration, positive
+    from monitor.config.file_schema import duration, positive
 
     try:
         return positive(duration(text))

@@ -4,7 +4,7 @@ import random
 import re
 from math import ceil
 
-from monitor.identity.fingerprint.language import language
+from monitor.identity.fingerprint.features import language
 from monitor.identity.token_counts.counts import Counter, TokenCount, shape
 
 _WORDS = [

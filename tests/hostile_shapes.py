@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import astuple
 
 from monitor.identity.self_identification import claim_context
-from monitor.identity.self_identification.alternation import either, split
-from monitor.identity.self_identification.phrases import LANGUAGES
-from monitor.identity.self_identification.speakers import MAKERS, UNMISTAKABLE
+from monitor.identity.self_identification.phrases import LANGUAGES, either, split
+from monitor.identity.self_identification.sentences import MAKERS, UNMISTAKABLE
 
 KIB = 1024
 LARGE = 256 * KIB

@@ -6,7 +6,7 @@ from random import Random
 from monitor.domain import Query
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.profile import StyleProfile, learn_profile
-from monitor.simulator.canned_answers import answer
+from monitor.simulator.answer_plan import answer
 from monitor.simulator.situations import SimulatedModel
 
 LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-3-5-haiku-20241022"

@@ -9,9 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.cost_reports import CostReport, items
-from monitor.accounts.provider_fields import number, usd
-from monitor.accounts.replies import JsonGetter, failing
+from monitor.accounts.replies import CostReport, JsonGetter, failing, items, number, usd
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 

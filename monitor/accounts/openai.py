@@ -5,9 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.cost_reports import CostReport, items
-from monitor.accounts.provider_fields import number, table, usd
-from monitor.accounts.replies import JsonGetter, failing
+from monitor.accounts.replies import CostReport, JsonGetter, failing, items, number, table, usd
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 

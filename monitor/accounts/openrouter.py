@@ -10,16 +10,19 @@ from decimal import Decimal
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
-from monitor.accounts.provider_fields import (
+from monitor.accounts.replies import (
+    AccountReply,
+    JsonGetter,
     count,
+    failing,
     instant,
     number,
+    refusal,
     table,
     tables,
     text_of,
     usd,
 )
-from monitor.accounts.replies import AccountReply, JsonGetter, failing, refusal
 from monitor.domain import (
     AccountReading,
     AccountState,

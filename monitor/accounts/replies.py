@@ -1,11 +1,66 @@
-"""The ways in which an account may not have said anything of itself."""
+"""Fields of a provider's JSON, taken with suspicion: whatever is not what it should be is None."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Protocol
+from urllib.parse import urlencode
 
 from monitor.domain import AccountReading, AccountState
+from monitor.pricing import exact
+
+
+def table(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
+
+
+def tables(value: object) -> list[Mapping[str, Any]] | None:
+    """A list of tables, whole or not at all."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return None
+    return value
+
+
+def text_of(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def number(value: object) -> Decimal | None:
+    """A finite number, given as one or as decimal text."""
+    if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
+        return None
+    try:
+        read = Decimal(value)
+    except (InvalidOperation, ValueError):
+        return None
+    return read if read.is_finite() else None
+
+
+def usd(value: object) -> Decimal | None:
+    """An amount of money that can be: finite, not negative, storable."""
+    read = number(value)
+    return None if read is None else exact(read)
+
+
+def count(value: object) -> int | None:
+    """A whole number, not negative."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def instant(value: object) -> datetime | None:
+    """An ISO 8601 instant; one without a zone is taken as UTC, as providers mean it."""
+    if not isinstance(value, str):
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+# The ways in which an account may not have said anything of itself.
 
 
 class AccountReply(Protocol):
@@ -80,3 +135,58 @@ def retry_after_s(header: str | None, at: datetime) -> float | None:
 
 def _until(header: str, at: datetime) -> float:
     return (parsedate_to_datetime(header) - at).total_seconds()
+
+
+# Cost reports in daily buckets, page after page: how Anthropic and OpenAI both tell them.
+
+
+MOST_PAGES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostReport:
+    """A paged report to be asked for. `headers` hold the key."""
+
+    provider: str
+    url: str
+    parameters: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
+
+
+async def items(
+    get: JsonGetter, report: CostReport, *, at: datetime
+) -> list[Mapping[str, Any]] | AccountReading:
+    """Every result of every bucket, or the reading that tells why they cannot be had.
+
+    A reply that merely lacks its list is no empty report: it would read as nothing spent.
+    """
+    found: list[Mapping[str, Any]] = []
+    page: dict[str, str] = {}
+    for _ in range(MOST_PAGES):
+        url = f"{report.url}?{urlencode({**report.parameters, **page})}"
+        answer = await get(url, headers=report.headers)
+        refused = refusal(report.provider, answer, at)
+        if refused is not None:
+            return refused
+        body = table(answer.json) or {}
+        results = _results(body)
+        if results is None or type(body.get("has_more")) is not bool:
+            return failing(report.provider, at, "the report is not in the form documented")
+        found += results
+        if not body["has_more"]:
+            return found
+        following = text_of(body.get("next_page"))
+        if following is None or following == page.get("page"):
+            break
+        page = {"page": following}
+    return failing(report.provider, at, "the report does not end")
+
+
+def _results(body: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
+    buckets = tables(body.get("data"))
+    if buckets is None:
+        return None
+    found = [tables(bucket.get("results")) for bucket in buckets]
+    if None in found:
+        return None
+    return [item for results in found for item in results or ()]

@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-from monitor.backtest.events import BacktestEvent, event
+from monitor.backtest.events import BacktestEvent, SpendLedger, event
 from monitor.backtest.input_rows import BacktestRow, rows
-from monitor.backtest.ledger import SpendLedger
 from monitor.domain import (
     ALL,
     Identity,

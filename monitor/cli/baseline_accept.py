@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitor.cli.baseline import chosen_target, in_database, print_line
-from monitor.cli.detection import suspicions
+from monitor.cli.check_details import suspicions
 from monitor.cli.startup import BAD_INPUT, configuration, stop
 from monitor.domain import Target
 from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.match import resembling
 from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS
-from monitor.identity.fingerprint.resemblance import resembling
 from monitor.redaction import plain, redact
 from monitor.storage import Connection, Database, baseline_answers, fingerprints
 from monitor.storage.fingerprints import BaselineEpoch

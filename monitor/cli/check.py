@@ -13,20 +13,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from monitor import identity, pricing
-from monitor.addresses import shown
-from monitor.cli import check_coverage, prompt_sizes, providers, surroundings
-from monitor.cli.check_line import CheckLine
-from monitor.cli.detection import coverage, nothing_stored
+from monitor.cli import check_details, surroundings
+from monitor.cli.check_details import CheckLine, coverage, nothing_stored
 from monitor.cli.run import notifier_from_environment
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.config import Settings
 from monitor.dialects import dialect_of
 from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
 from monitor.embedded_postgres import EmbeddedPostgresError
-from monitor.identity.fingerprint.coverage import DetectionCoverage
+from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.pricing import Price, PriceBook, SpendForecast, UsdAmount
 from monitor.probing.fetch import fetch
-from monitor.redaction import plain, redact
+from monitor.redaction import plain, redact, shown
 from monitor.storage import (
     REVISION,
     Database,
@@ -34,10 +32,9 @@ from monitor.storage import (
     SchemaUnknown,
     observations,
     outbox,
-    roles,
     schema,
 )
-from monitor.storage.prompt_tokens import sizes
+from monitor.storage.baseline_answers import sizes
 from monitor.tokenizers import BadTokenizer, counter
 
 MOST_CHARS = 300  # of an address: it may hold the whole text of a query
@@ -55,7 +52,7 @@ def check() -> None:
     used = _used(settings, book)
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
-    lines += check_coverage.warnings(settings, used)
+    lines += check_details.warnings(settings, used)
     lines += surroundings.lines(settings, os.environ)
     lines += _tokenizers(settings, used)
     lines += _budget(settings, book)
@@ -101,7 +98,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
             )
             for target in settings.targets.values():
                 yield from _covered(nothing_stored(target))
-                yield from prompt_sizes.lines(target, {})
+                yield from check_details.lines(target, {})
         else:
             yield CheckLine("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
                        "run `monitor migrate`")  # fmt: skip
@@ -135,7 +132,7 @@ async def _reader(settings: Settings, url: str) -> list[CheckLine]:
     database = Database(url)
     try:
         async with database.begin() as connection:
-            found = await roles.excess(connection)
+            found = await schema.excess(connection)
     except DatabaseUnavailable as unavailable:
         return [CheckLine("database", False, unreachable(settings, url, unavailable))]
     finally:
@@ -153,12 +150,12 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 found = await coverage(connection, target)
                 prompts = await sizes(connection, target.name)
                 sources = await observations.claim_sources(connection, target.name)
-            lines += [*_covered(found), *prompt_sizes.lines(target, prompts)]
-            lines += check_coverage.untrusted(target, sources)
+            lines += [*_covered(found), *check_details.lines(target, prompts)]
+            lines += check_details.untrusted(target, sources)
         channel = notifier_from_environment(settings.environment).channel
         async with database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)
-        lines.append(check_coverage.delivery(channel, waiting, now=datetime.now(UTC)))
+        lines.append(check_details.delivery(channel, waiting, now=datetime.now(UTC)))
     except DatabaseUnavailable as unavailable:
         lines.append(CheckLine("database", False, unreachable(settings, url, unavailable)))
     finally:
@@ -175,9 +172,9 @@ def _covered(found: DetectionCoverage) -> list[CheckLine]:
 async def _outside(settings: Settings) -> list[CheckLine]:
     lines = [await _target(target) for target in settings.targets.values()]
     lines += [_request(target, settings) for target in settings.targets.values()]
-    lines += [await check_coverage.page(settings, name) for name in settings.health]
+    lines += [await check_details.page(settings, name) for name in settings.health]
     lines += [line async for line in _slack(settings)]
-    lines += [line async for line in providers.accounts(settings.environment)]
+    lines += [line async for line in check_details.accounts(settings.environment)]
     return lines
 
 
@@ -257,7 +254,7 @@ def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
 
 
 async def _listed(used: Mapping[str, Price | Unpriced], settings: Settings) -> list[CheckLine]:
-    return [line async for line in providers.prices(_known(used), settings.environment)]
+    return [line async for line in check_details.prices(_known(used), settings.environment)]
 
 
 def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:

@@ -10,7 +10,7 @@ from monitor.cli.startup import BAD_INPUT, stop
 from monitor.config import load
 from monitor.demo.story import play
 from monitor.embedded_postgres import EmbeddedPostgresError, running
-from monitor.storage.read_only import read_only_rows
+from monitor.storage.export_rows import read_only_rows
 
 
 def demo(*, html: Path | None, keep: bool) -> None:

@@ -28,15 +28,15 @@ from monitor.domain import (
     TextDelta,
     confidence_text,
 )
-from monitor.identity.combination import combined
 from monitor.identity.fingerprint.match import StyleMatch, follow_answer
 from monitor.identity.fingerprint.profile import StyleProfile
 from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.identity.judge import combined
 from monitor.redaction import plain
 from monitor.storage import Database, baseline_answers, fingerprints
 from monitor.transcripts import recorded
 from monitor.worker.fingerprinting import answer_of, profiled
-from monitor.worker.interpretation import EXCEEDED
+from monitor.worker.probe_round import EXCEEDED
 
 
 @dataclass(frozen=True, slots=True)

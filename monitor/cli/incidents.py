@@ -11,8 +11,8 @@ from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, un
 from monitor.config import CHANNELS, PROVIDERS, Settings
 from monitor.domain import ALL, Incident, amount_text, lasting
 from monitor.rules import RULES
-from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, mutes
-from monitor.storage.mutes import MuteInForce
+from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows
+from monitor.storage.incident_rows import MuteInForce
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def listed(*, since: timedelta, only_open: bool) -> None:
     async def both(connection: Connection) -> tuple[Sequence[Incident], Sequence[MuteInForce]]:
         return (
             await incident_rows.history(connection, since=since),
-            await mutes.in_force(connection),
+            await incident_rows.in_force(connection),
         )
 
     found, silenced = _query_database(settings, both)
@@ -63,7 +63,7 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     until = datetime.now(UTC) + span
 
     async def add(connection: Connection) -> int:
-        return await mutes.add(
+        return await incident_rows.add(
             connection, rule=rule, target=target, reason=reason, muted_by=_person(), until=until
         )
 
@@ -77,7 +77,7 @@ def unmute(*, rule: str, target: str) -> None:
     rule, target = rule.strip().lower(), target.strip().lower()  # may be a removed target's
 
     async def end(connection: Connection) -> int:
-        return await mutes.end(connection, rule=rule, target=target)
+        return await incident_rows.end(connection, rule=rule, target=target)
 
     count = _query_database(settings, end)
     if not count:

@@ -1,7 +1,7 @@
 """`monitor migrate`: the schema to its head, under a lock."""
 
 from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.storage import REVISION, DatabaseBusy, DatabaseUnavailable, SchemaUnknown, roles
+from monitor.storage import REVISION, DatabaseBusy, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.schema import migrate as bring
 
 
@@ -11,7 +11,7 @@ def migrate() -> None:
     with database_url(settings) as url:
         try:
             bring(url)
-            left_to_do = roles.ensure(url)
+            left_to_do = schema.ensure(url)
         except DatabaseBusy as busy:
             stop(f"the schema is in use: {busy}. Another migration runs, or a session left a "
                  "transaction open: wait for it, or end it with pg_terminate_backend(), and "

@@ -38,7 +38,7 @@ from monitor.probing import ProbeClient, exchange, gc_paused
 from monitor.probing.observe import ProbeOccasion
 from monitor.storage import Database, DatabaseUnavailable, SchemaUnknown, observations, schema
 from monitor.transcripts import scrubbed
-from monitor.worker import interpretation
+from monitor.worker import probe_round
 
 BATCH = 200
 FEW = 20  # probes whose events are kept, to say why an answer has no text
@@ -238,7 +238,7 @@ class _Run:
             excerpt_chars=self.settings.file.storage.excerpt_chars,
             secrets=self.settings.secrets,
         )
-        return interpretation.observed(transcript, occasion, dialect=dialect, book=self._book)
+        return probe_round.observed(transcript, occasion, dialect=dialect, book=self._book)
 
 
 async def _ready(database: Database, settings: Settings, url: str) -> None:

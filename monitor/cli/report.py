@@ -17,7 +17,7 @@ from monitor.cli.startup import (
     unreachable,
 )
 from monitor.config import Settings
-from monitor.config.value_types import Duration
+from monitor.config.file_schema import Duration
 from monitor.reports import PillowMissing, ReportPage, html_page, png
 from monitor.reports.terminal import show
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema

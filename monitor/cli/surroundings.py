@@ -5,9 +5,9 @@ from difflib import get_close_matches
 from tempfile import TemporaryFile
 
 from monitor import environment_proxy
-from monitor.cli.check_line import CheckLine
+from monitor.cli.check_details import CheckLine
 from monitor.config import Environment, Settings
-from monitor.config.secret_values import REFERENCE
+from monitor.config.environment import REFERENCE
 
 _CLOSE = 0.82  # likeness of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
 _SET_BY_OTHERS = "FLY_"

@@ -5,9 +5,8 @@ import sys
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from monitor.cli.command_errors import sentence
 from monitor.cli.run import notifier_from_environment
-from monitor.cli.startup import configuration, database_and_psql, stop
+from monitor.cli.startup import configuration, database_and_psql, sentence, stop
 from monitor.config import Settings
 from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Sent, TryLater
 from monitor.notifications import ConsoleNotifier

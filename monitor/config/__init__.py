@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.addresses import secret_parts
 from monitor.config.compile import health_pages, price_faults, rules, silence_faults, targets
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
@@ -23,14 +22,16 @@ from monitor.config.environment import (
     SECRET_VARIABLES,
     Environment,
     environment,
+    references,
+    secret_values,
+    target_secrets,
 )
 from monitor.config.file_schema import ConfigFile
 from monitor.config.overlay import document, overlay
-from monitor.config.secret_values import references, secret_values, target_secrets
 from monitor.config.spelling_fixes import bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage
-from monitor.redaction import redact
+from monitor.redaction import redact, secret_parts
 from monitor.rules import ProbeBudgetRule, Rule
 
 NOTHING: Mapping[str, str] = MappingProxyType({})

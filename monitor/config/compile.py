@@ -8,12 +8,10 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor.addresses import shown_name
 from monitor.config.config_errors import ConfigError, fault_of, shown_value, suggestion
-from monitor.config.environment import CHANNELS, PROVIDERS
+from monitor.config.environment import CHANNELS, PROVIDERS, REFERENCE
 from monitor.config.file_schema import ConfigFile, QuerySection, TargetSection
 from monitor.config.overlay import Origins
-from monitor.config.secret_values import REFERENCE
 from monitor.config.spelling_fixes import fields_normalized, normalized
 from monitor.dialects import dialect_of
 from monitor.domain import ALL, Query, Target
@@ -22,6 +20,7 @@ from monitor.identity import asks_for_model
 from monitor.pricing import BadPrices
 from monitor.pricing import rows as price_rows
 from monitor.pricing.book import OVERRIDES
+from monitor.redaction import shown_name
 from monitor.rules import RULES, Rule
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -8,9 +8,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from monitor.addresses import HIDDEN, shown, shown_name
 from monitor.config.file_schema import ConfigFile
-from monitor.redaction import plain
+from monitor.redaction import HIDDEN, plain, shown, shown_name
 
 _MAY_BE_SECRET = {"headers", "options"}  # no value under these keys is shown
 _NUMBER = 'write a number such as 4 or "0.5": digits and a point, without unit or separators'

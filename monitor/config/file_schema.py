@@ -1,27 +1,168 @@
-"""The shape of `monitor.toml`: sections, keys, defaults and their bounds."""
+"""Kinds of value a person writes in `monitor.toml`: durations, money, names, URLs."""
 
+import re
 from datetime import time, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from monitor.config.spelling_fixes import VERBATIM
-from monitor.config.value_types import (
-    ClockTime,
-    Duration,
-    HttpUrl,
-    Interval,
-    ListeningHost,
-    Money,
-    Plain,
-    ProxyUrl,
-    SlugName,
-    Zone,
-    http_url,
-    not_blank,
-)
 from monitor.health_page import address, expectation
+
+MONEY_REMEDY = 'write dollars as "0.50": digits and a point, without a sign or a unit'
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
+_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
+_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
+_LONGEST = timedelta(days=36_500)
+_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+
+
+def duration(value: object) -> timedelta:
+    """`30s`, `5m`, `1h30m`; a bare number is refused, for nobody knows its unit."""
+    if isinstance(value, timedelta):
+        return value
+    if isinstance(value, str):
+        written = "".join(value.split()).lower()
+        parts = _DURATION.findall(written)
+        if parts and "".join(n + u for n, u in parts) == written:
+            seconds = sum(float(n) * _SECONDS[u] for n, u in parts)
+            if seconds > _LONGEST.total_seconds():
+                raise ValueError(f"a duration is at most {_LONGEST.days}d")
+            return timedelta(seconds=seconds)
+    raise ValueError('write a duration such as "30s", "5m" or "1h30m"')
+
+
+def positive(value: timedelta) -> timedelta:
+    """The duration itself. Raises ValueError for one of no length."""
+    if value <= timedelta(0):
+        raise ValueError("must be greater than zero")
+    return value
+
+
+def _at_least_a_second(value: timedelta) -> timedelta:
+    if value < timedelta(seconds=1):
+        raise ValueError("must be at least 1s")
+    return value
+
+
+def _money(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            Decimal(value)
+        except InvalidOperation:
+            raise ValueError(MONEY_REMEDY) from None
+    return value
+
+
+def _no_reference(value: str) -> str:
+    """The value, in which nothing looks as if it were replaced: only headers are."""
+    if "${" in value:
+        raise ValueError(
+            "${NAME} is replaced in headers only: write the value out, or set the key by its "
+            "variable, MONITOR_<SECTION>__<KEY>"
+        )
+    return value
+
+
+def not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def _listening_host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise ValueError('write an address or a host name without port, such as "127.0.0.1"')
+    return value
+
+
+def _name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("use 1 to 64 of a-z, 0-9, _ . -")
+    return value
+
+
+def host_and_port(value: str) -> SplitResult:
+    """The parts of a whole http(s) address. Raises ValueError, without the value."""
+    remedy = "write a whole address, such as https://rag.example.com"
+    _no_reference(value)
+    try:
+        parts = urlsplit(value)
+        port = parts.port  # raises for one that is no number
+    except ValueError:
+        raise ValueError(f"the address cannot be read; {remedy}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(remedy)
+    if port == 0:
+        raise ValueError("there is no port 0")
+    if _BLANK.search(value):
+        raise ValueError("an address holds no blanks or control characters: write them as %20")
+    return parts
+
+
+def _proxy_url(value: str) -> str:
+    form = "write a proxy as http://proxy:3128 or http://user:password@proxy:3128"
+    scheme, found, _ = value.partition("://")
+    if not found or scheme.lower() != "http":
+        raise ValueError(f"only proxies at http:// addresses are supported: {form}")
+    parts = host_and_port(value)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ValueError(f"the address of a proxy ends after the port: {form}")
+    return value.rstrip("/")
+
+
+def http_url(value: str) -> str:
+    parts = host_and_port(value)
+    if parts.username or parts.password:
+        raise ValueError("an address holds no credentials: put them into headers")
+    if (parts.hostname or "").startswith("169.254.") or parts.hostname == (
+        "metadata.google.internal"
+    ):
+        raise ValueError("a cloud metadata address is never a target")
+    return value.rstrip("/")
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        same = (zone for zone in available_timezones() if zone.lower() == value.lower())
+        found = next(same, None)
+        if found is None:
+            raise ValueError('write a zone of the tz database, such as "Europe/Rome"') from None
+        return found
+    return value
+
+
+def _clock(value: object) -> object:
+    if isinstance(value, time):
+        return value
+    if isinstance(value, str) and (match := _CLOCK.fullmatch(value.strip())):
+        return time(int(match[1]), int(match[2]))
+    raise ValueError('write a time of day such as "09:00"')
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(positive)]
+Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
+Money = Annotated[
+    Decimal, BeforeValidator(_money), Field(gt=0, le=1_000_000_000, allow_inf_nan=False)
+]
+Plain = Annotated[str, AfterValidator(not_blank), AfterValidator(_no_reference)]
+ListeningHost = Annotated[str, AfterValidator(_listening_host)]
+SlugName = Annotated[str, AfterValidator(_name)]
+ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
+Zone = Annotated[str, AfterValidator(_zone)]
+ClockTime = Annotated[time, BeforeValidator(_clock)]
+
+
+# The shape of `monitor.toml`: sections, keys, defaults and their bounds.
+
 
 Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
 

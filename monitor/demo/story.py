@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from monitor.demo import narration
-from monitor.demo.act_summary import act_summaries
+from monitor.demo.narration import act_summaries
 from monitor.demo.scenario import (
     ACTS,
     BASELINE,
@@ -25,23 +25,21 @@ from monitor.demo.scenario import (
     CANDOUR,
     CONFIGURATION,
     DAILY_QUERIES,
+    MONITOR,
     PROBES,
     TARGET,
-    ScenarioAct,
-)
-from monitor.demo.worker_process import (
-    MONITOR,
     WORKER,
+    ScenarioAct,
     SlackListener,
     StoryUnfinished,
     alive,
     command,
     worker,
 )
+from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.slack_server import SlackServer
-from monitor.simulator.stream_player import PlaybackPace
 
 START_S = 60.0  # the first start of a worker makes a database
 HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are what is judged

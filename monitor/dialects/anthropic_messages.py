@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.dialects.counts import settled
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers
 from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
 from monitor.dialects.reader import FALLBACK
+from monitor.dialects.reported_usage import settled
 from monitor.dialects.requests import SSE, endpoint, extra, model, post
 from monitor.dialects.usage import usage
 from monitor.domain import (

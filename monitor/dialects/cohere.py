@@ -6,11 +6,9 @@ Source: https://docs.cohere.com/docs/streaming
 from collections.abc import Callable
 from typing import Any
 
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers, sources, together
 from monitor.dialects.json_fields import document, error_text_of, object_at, text_of
 from monitor.dialects.requests import SSE, endpoint, extra, model, post
-from monitor.dialects.sources import sources, together
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Dialect,

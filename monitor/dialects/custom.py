@@ -1,17 +1,14 @@
-"""Any other streaming service, described in options: a request, and JMESPath expressions.
-
-Expressions look at the JSON object of one event. Beside its own fields they see `_event`
-(the SSE name), `_data` (the data as text), `_json` (the data parsed, if it is no object) and
-`_prefix` (the prefix that was cut off). In the response head they see `_headers` alone, names
-in lower case.
-"""
+"""Requests from a template: `{query}`, `{model}` and `{id}` put into texts, never into JSON."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
+from monitor.dialects.answer_metadata import parse_headers
 from monitor.dialects.event_rules import (
     CLOSE,
     SINGLE,
@@ -24,9 +21,7 @@ from monitor.dialects.event_rules import (
     table,
     usage,
 )
-from monitor.dialects.gateway_headers import parse_headers
-from monitor.dialects.requests import NDJSON, SSE, address, get, known_only, post
-from monitor.dialects.template import asks_query, filled, filled_path
+from monitor.dialects.requests import NDJSON, SSE, address, get, known_only, model, post
 from monitor.domain import (
     ClaimKind,
     Dialect,
@@ -37,6 +32,54 @@ from monitor.domain import (
     StreamEvent,
     Target,
 )
+
+_PLACE = re.compile(r"\{(query|model|id)\}")
+
+
+def filled(template: Any, query: Query, target: Target) -> Any:
+    """A copy of a JSON-like value with the places in its texts filled, once, keys untouched.
+
+    What is put in is never looked at again, so a query may contain `{model}`. Raises
+    ValueError if `{model}` is wanted and the target names none.
+    """
+    if isinstance(template, str):
+        return _PLACE.sub(lambda place: _value(place[1], query, target), template)
+    if isinstance(template, Mapping):
+        return {key: filled(value, query, target) for key, value in template.items()}
+    if isinstance(template, list | tuple):
+        return [filled(value, query, target) for value in template]
+    return template
+
+
+def filled_path(template: str, query: Query, target: Target) -> str:
+    """A path with its places filled and percent-encoded: they cannot add a segment."""
+    return _PLACE.sub(lambda place: quote(_value(place[1], query, target), safe=""), template)
+
+
+def asks_query(*templates: Any) -> bool:
+    """Whether `{query}` stands anywhere in the texts of the templates."""
+    return any(
+        "{query}" in template
+        if isinstance(template, str)
+        else asks_query(*(template.values() if isinstance(template, Mapping) else template))
+        for template in templates
+        if isinstance(template, str | Mapping | list | tuple)
+    )
+
+
+def _value(place: str, query: Query, target: Target) -> str:
+    if place == "model":
+        return model(target)
+    return query.text if place == "query" else query.id
+
+
+# Any other streaming service, described in options: a request, and JMESPath expressions.
+#
+# Expressions look at the JSON object of one event. Beside its own fields they see `_event`
+# (the SSE name), `_data` (the data as text), `_json` (the data parsed, if it is no object) and
+# `_prefix` (the prefix that was cut off). In the response head they see `_headers` alone, names
+# in lower case.
+
 
 PLAIN = "text/plain"
 REQUEST = ("method", "path", "query", "body", "framing", "media_types")

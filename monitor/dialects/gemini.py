@@ -10,20 +10,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
-from monitor.dialects.base_urls import VERSION, is_whole
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers, sources
 from monitor.dialects.json_fields import document, error_text_of, first, object_at
 from monitor.dialects.requests import (
     SSE,
+    VERSION,
     address,
     endpoint,
     extra,
+    is_whole,
     model,
     post,
     with_parameters,
 )
-from monitor.dialects.sources import sources
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers, sources
+from monitor.dialects.answer_text import DISCONTINUED, CumulativeText
+from monitor.dialects.custom import filled
 from monitor.dialects.json_fields import error_text_of, object_at, parsed, text_of
 from monitor.dialects.requests import SSE, endpoint, extra, post
-from monitor.dialects.sources import sources
 from monitor.dialects.stated_errors import failure
-from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,

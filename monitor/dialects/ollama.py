@@ -1,7 +1,6 @@
 """Ollama chat: one JSON object a line, the last with `done` and the counts."""
 
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers
 from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
 from monitor.dialects.requests import NDJSON, endpoint, extra, model, post
 from monitor.dialects.usage import usage

@@ -7,8 +7,7 @@ error may come inside a good stream; `[DONE]` is the end.
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers
 from monitor.dialects.json_fields import (
     claims,
     document,

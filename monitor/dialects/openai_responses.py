@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers
 from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
 from monitor.dialects.requests import SSE, endpoint, extra, post
 from monitor.dialects.usage import usage

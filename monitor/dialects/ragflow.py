@@ -12,13 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from monitor.dialects.cumulative import DISCONTINUED, CumulativeText
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import parse_headers, sources
+from monitor.dialects.answer_text import DISCONTINUED, CumulativeText
+from monitor.dialects.custom import filled
 from monitor.dialects.json_fields import document, error_text_of, object_at, text_of
 from monitor.dialects.requests import SSE, endpoint, extra, post
-from monitor.dialects.sources import sources
 from monitor.dialects.stated_errors import failure
-from monitor.dialects.template import filled
 from monitor.domain import (
     Dialect,
     Finish,

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
 
-from monitor.dialects.counts import MOST_TOKENS, merged, settled
+from monitor.dialects.reported_usage import MOST_TOKENS, merged, settled
 from monitor.dialects.separation import separated
 from monitor.domain import (
     Claim,

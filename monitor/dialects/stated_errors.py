@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
 
-from monitor.dialects.finish import finish
+from monitor.dialects.answer_metadata import finish
 from monitor.dialects.json_fields import error_text_of, object_at, parsed, text_of
 from monitor.domain import Finish, StreamEvent
 

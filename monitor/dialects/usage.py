@@ -11,11 +11,10 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
-from monitor.dialects.charges import Charge, charge_in
-from monitor.dialects.counts import settled
 from monitor.dialects.json_fields import count
-from monitor.dialects.paths import Path, at
-from monitor.dialects.paths import path as _path
+from monitor.dialects.reported_usage import Charge, charge_in, settled
+from monitor.dialects.requests import Path, at
+from monitor.dialects.requests import path as _path
 from monitor.domain import Counts, Usage
 
 FIGURES = ("prompt", "answer", "total", "reasoning", "cached", "written", "written_1h")

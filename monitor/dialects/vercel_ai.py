@@ -10,13 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from monitor.dialects.finish import finish
-from monitor.dialects.gateway_headers import parse_headers
+from monitor.dialects.answer_metadata import finish, parse_headers, sources, together
+from monitor.dialects.custom import filled
 from monitor.dialects.json_fields import document, error_text_of, object_at, parsed, text_of
 from monitor.dialects.requests import SSE, endpoint, extra, post
-from monitor.dialects.sources import sources, together
 from monitor.dialects.stated_errors import failure
-from monitor.dialects.template import filled
 from monitor.dialects.usage import usage
 from monitor.domain import (
     Claim,

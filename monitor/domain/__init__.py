@@ -5,10 +5,9 @@ Nothing here reads a clock, a socket, a database or the environment. Instants na
 money is `Decimal` US dollars. Absence is `None` and never zero.
 """
 
-from monitor.domain.account_reading import AccountReading, AccountState
-from monitor.domain.confidence_text import confidence_text, log_odds
-from monitor.domain.money_text import amount_text, usd_text
 from monitor.domain.observation import (
+    AccountReading,
+    AccountState,
     Cost,
     CostRange,
     CostSource,
@@ -42,7 +41,14 @@ from monitor.domain.stream import (
     Usage,
 )
 from monitor.domain.targets import Query, Target
-from monitor.domain.time_text import instant, lasting
+from monitor.domain.text_formats import (
+    amount_text,
+    confidence_text,
+    instant,
+    lasting,
+    log_odds,
+    usd_text,
+)
 from monitor.domain.verdicts import (
     ALL,
     Delivery,

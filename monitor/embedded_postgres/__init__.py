@@ -33,8 +33,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.embedded_postgres.binaries import programs
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgres, EmbeddedPostgresError
+from monitor.embedded_postgres.binaries import EmbeddedPostgres, EmbeddedPostgresError, programs
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running"]
 

@@ -1,11 +1,26 @@
-"""Where the server's programs lie: in the wheel, found without importing it."""
+"""What others see of the embedded server."""
 
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedPostgres:
+    """A server that accepts connections."""
+
+    url: str  # for SQLAlchemy
+    psql: str  # what a person types to look inside, quoted for a shell
+    pid: int
+    owned: bool  # False: another process owns it; we joined
+
+
+class EmbeddedPostgresError(Exception):
+    """There is no embedded server: one sentence on what, where, and how to mend it."""
+
+
+# Where the server's programs lie: in the wheel, found without importing it.
 
 
 @dataclass(frozen=True, slots=True)

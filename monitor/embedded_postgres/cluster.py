@@ -5,8 +5,7 @@ import tempfile
 from pathlib import Path
 
 from monitor.embedded_postgres import run_as
-from monitor.embedded_postgres.binaries import PostgresBinaries
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
+from monitor.embedded_postgres.binaries import EmbeddedPostgresError, PostgresBinaries
 from monitor.embedded_postgres.run_as import RunAs, RunAsRefused
 
 _INITDB = (

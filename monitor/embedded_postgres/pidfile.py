@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
+from monitor.embedded_postgres.binaries import EmbeddedPostgresError
 from monitor.embedded_postgres.run_as import RunAs
 
 _SOCKET = ".s.PGSQL.5432"

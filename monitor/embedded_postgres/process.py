@@ -1,17 +1,19 @@
 """The server as our child: kept by a thread of its own, its words kept in a small log."""
 
+import logging
 import os
 import signal
 import subprocess
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Lock, Thread
 from typing import BinaryIO, cast
 
+from monitor.embedded_postgres.binaries import EmbeddedPostgresError
 from monitor.embedded_postgres.run_as import last_words
 
 _LOG_LIMIT_BYTES = 1_000_000
@@ -106,3 +108,45 @@ class PostgresProcess:
                     full = file.tell() > _LOG_LIMIT_BYTES
                 if full:
                     log.write_bytes(b"".join(self._lines))
+
+
+# Keeps the server running: should it die under us, it is started anew on the same data.
+
+
+log = logging.getLogger(__name__)
+
+_PACE_S = 1.0  # between two starts: one that dies at once must not be started in a whirl
+
+
+class Supervisor:
+    """A server that `begin` starts, and starts again until `stop`. Raises what `begin` raises."""
+
+    def __init__(self, begin: Callable[[], PostgresProcess]) -> None:
+        self._begin = begin
+        self._leaving = Event()
+        self._turn = Lock()  # of starting and stopping
+        self._child = begin()
+        self._thread = Thread(target=self._mind, name="embedded-postgres-keeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the server, for good."""
+        self._leaving.set()
+        with self._turn:
+            self._child.stop()
+        self._thread.join()
+
+    def _mind(self) -> None:
+        while True:
+            self._child.wait()
+            with self._turn:
+                if self._leaving.is_set():
+                    return
+                reported = self._child.last_words
+                log.error("embedded server ended, started anew", extra={"said": reported})
+                try:
+                    self._child = self._begin()
+                except (EmbeddedPostgresError, OSError) as fault:
+                    log.error("embedded server not started", extra={"why": str(fault)})
+            if self._leaving.wait(_PACE_S):
+                return

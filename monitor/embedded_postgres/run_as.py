@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from monitor.embedded_postgres import launch
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgresError
+from monitor.embedded_postgres.binaries import EmbeddedPostgresError
 
 TIE = "kernel" if sys.platform == "linux" else "watch"
 _ACCOUNTS = ("postgres", "nobody")  # for want of a better one, the first that exists

@@ -18,17 +18,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from monitor.embedded_postgres import cluster, launch, run_as
-from monitor.embedded_postgres.binaries import PostgresBinaries
-from monitor.embedded_postgres.embedded_server import EmbeddedPostgres, EmbeddedPostgresError
+from monitor.embedded_postgres.binaries import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    PostgresBinaries,
+)
 from monitor.embedded_postgres.pidfile import (
     LiveServer,
     live,
     open_socket_directory,
     stale_pid,
 )
-from monitor.embedded_postgres.process import PostgresProcess
+from monitor.embedded_postgres.process import PostgresProcess, Supervisor
 from monitor.embedded_postgres.run_as import RunAs
-from monitor.embedded_postgres.supervisor import Supervisor
 
 _START_DEADLINE_S = 60.0
 _LEFTOVER_DEADLINE_S = 30.0

@@ -4,22 +4,24 @@ Source: docs/identity.md#verdict
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import exp
 
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
 from monitor.identity.claims import (
+    AnswerSwitch,
     ClaimSide,
     DeclaredModels,
     WeighedClaim,
+    answer_switch,
+    beginning,
     weigh,
     weigh_self_claim,
 )
-from monitor.identity.model_names.compare import parse
+from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.model_names.compare import parse, same
 from monitor.identity.model_names.families import FAMILIES
-from monitor.identity.self_identification.detector import self_claims
-from monitor.identity.self_identification.history import ROUNDS, SelfIdHistory
-from monitor.identity.switch import AnswerSwitch, answer_switch, beginning
+from monitor.identity.self_identification.detector import ROUNDS, SelfIdHistory, self_claims
 from monitor.identity.token_counts.comparison import TokenCounts, judge_counts
 from monitor.identity.token_counts.counts import SOURCE
 
@@ -253,3 +255,97 @@ def _unknown(facts: _Facts) -> IdentityJudgement:
 def _sure(log_odds: float) -> float:
     """Confidence from log-odds, at even prior odds: how often is the rules' business."""
     return 1 / (1 + exp(-abs(log_odds)))
+
+
+# What a response discloses and what its answer looks like, in one judgement.
+#
+# A record we fetched decides alone. Where nothing is disclosed the looks decide; where both
+# speak and contradict each other both are shown and neither is believed.
+
+
+_ORDER = list(ClaimKind)
+
+
+def combined(disclosed: IdentityJudgement, style_match: StyleMatch | None) -> IdentityJudgement:
+    """One judgement of both. `style_match` None: no answer, or no baseline to compare it with."""
+    if style_match is None:
+        return disclosed
+    both = replace(disclosed, evidence=_sorted(disclosed.evidence, style_match.evidence))
+    if style_match.identity is Identity.UNKNOWN:
+        silent = disclosed.identity is Identity.UNKNOWN
+        return replace(both, reason=_joined(disclosed, style_match)) if silent else both
+    if disclosed.identity is Identity.DISPUTED or _received(disclosed):
+        return replace(both, reason=_joined(disclosed, style_match))
+    match disclosed.identity:
+        case Identity.EXPECTED:
+            return _said_expected(both, style_match)
+        case Identity.FALLBACK:
+            return _said_fallback(both, style_match)
+        case _:
+            return _said_nothing(both, style_match)
+
+
+def _said_nothing(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
+    """Nothing disclosed: the looks decide, unless the answer's own word speaks against them."""
+    own = sum(item.nats for item in who.evidence if item.kind is ClaimKind.SELF)
+    if style_match.identity is Identity.EXPECTED and own > 0:
+        reason = "It looks like the expected model and says it is another"
+        return IdentityJudgement(Identity.UNKNOWN, None, 0.0, who.evidence, f"{reason}.")
+    return IdentityJudgement(
+        style_match.identity,
+        style_match.model,
+        style_match.confidence,
+        who.evidence,
+        style_match.reason,
+    )
+
+
+def _said_expected(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
+    if style_match.identity is Identity.EXPECTED:
+        return replace(who, confidence=max(who.confidence, style_match.confidence))
+    reason = f"The response names {who.model}; {_lowered(style_match.reason)}"
+    if style_match.identity is Identity.FALLBACK:
+        return replace(who, identity=Identity.DISPUTED, confidence=_TORN, reason=reason)
+    reason = f"{reason} A model update, another host or an edited prompt look like this."
+    return IdentityJudgement(
+        Identity.CHANGED, who.model, style_match.confidence, who.evidence, reason
+    )
+
+
+def _said_fallback(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
+    """A named fallback is contradicted by another one, or by answers clearly not its own."""
+    if style_match.identity is Identity.CHANGED:
+        return who
+    if style_match.identity is Identity.FALLBACK:
+        agreed = who.model is None or same(who.model, style_match.model or "") is not False
+        if agreed:
+            sure = max(who.confidence, style_match.confidence)
+            return replace(who, model=who.model or style_match.model, confidence=sure)
+    elif not _contradicted(who, style_match):
+        return who
+    reason = f"{who.reason} {style_match.reason}"
+    return replace(who, identity=Identity.DISPUTED, confidence=_TORN, reason=reason)
+
+
+def _contradicted(who: IdentityJudgement, style_match: StyleMatch) -> bool:
+    """The answer speaks more strongly against the named fallback than the name speaks for it."""
+    candidates = style_match.against
+    known = any(who.model is not None and same(who.model, candidate) for candidate in candidates)
+    return known and sum(item.nats for item in who.evidence) <= 0
+
+
+def _received(who: IdentityJudgement) -> bool:
+    return any(item.kind is ClaimKind.RECEIPT and item.nats for item in who.evidence)
+
+
+def _joined(disclosed: IdentityJudgement, style_match: StyleMatch) -> str:
+    return f"{disclosed.reason} {style_match.reason}".strip()
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _sorted(*sides: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
+    items = [item for side in sides for item in side]
+    return tuple(sorted(items, key=lambda item: _ORDER.index(item.kind)))

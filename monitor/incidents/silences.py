@@ -1,12 +1,12 @@
 """When nothing is told: mutes by a person, and maintenance windows that come again."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL
+from monitor.domain import ALL, Incident, Verdict, VerdictState
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -62,3 +62,60 @@ Silence = Iterable[Mute | MaintenanceWindow]
 def is_silenced(silence: Silence, rule: str, scope: str, *, now: datetime) -> bool:
     """Whether nothing may be told of a rule and scope now."""
     return any(one.covers(rule, scope, now=now) for one in silence)
+
+
+# Incidents nobody judges any more: what they are about left the configuration.
+
+
+ABANDONED = timedelta(hours=1)  # no deployment has two configurations side by side for so long
+REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and tells
+
+_WHAT = {"key": "Provider key", "delivery": "Channel"}  # of other rules the scope is a target
+
+
+def abandoned(
+    latest_incident: Iterable[Incident],
+    *,
+    rules: Collection[str],
+    scopes: Mapping[str, Collection[str]],
+    now: datetime,
+) -> Iterator[Verdict]:
+    """The end of each open incident that no verdict will ever reach, and why.
+
+    `scopes`: of each rule that judges something configured, the names in the configuration:
+    targets (`target/query` where each query is judged), providers, channels. Whether all is
+    well again is not known, and not said.
+    """
+    for incident in latest_incident:
+        if not incident.open:
+            continue
+        what, span = _WHAT.get(incident.rule, "Target"), ABANDONED
+        if incident.rule not in rules:
+            reason = f"Rule {incident.rule} is switched off"
+        elif incident.rule in scopes and incident.key[1] not in scopes[incident.rule]:
+            reason = _removed(incident, what, scopes[incident.rule])
+            span = REMOVED_ACCOUNT if incident.rule in _WHAT else ABANDONED
+        else:
+            continue
+        if now - incident.last_breach_at < span:
+            continue
+        yield Verdict(
+            rule=incident.rule,
+            scope=incident.scope,
+            state=VerdictState.OK,
+            value=incident.value,
+            limit=incident.limit,
+            because=f"{reason}; closed without a final check.",
+            query=incident.query,
+            literal=True,
+        )
+
+
+def _removed(incident: Incident, what: str, scopes: Collection[str]) -> str:
+    if incident.query and incident.scope in scopes:
+        return "Mode immediate is switched off"
+    if any(scope.startswith(f"{incident.scope}/") for scope in scopes):
+        if not incident.query:
+            return "Mode immediate judges each query by itself"
+        what = "Query"
+    return f"{what} removed from the configuration"

@@ -15,8 +15,7 @@ from prometheus_client.exposition import choose_encoder
 
 from monitor.domain import Observation, Outcome, StampSource, Target
 from monitor.identity import same
-from monitor.metrics.http_endpoint import EndpointReply, listening
-from monitor.metrics.loop_lag_gauge import measure_lag
+from monitor.metrics.http_endpoint import EndpointReply, listening, measure_lag
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
 
 __all__ = ["Metrics", "WorkerHealth"]

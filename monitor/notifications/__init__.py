@@ -5,11 +5,9 @@ A notifier's only wisdom is which failures are final; when to try again is the o
 
 from slack_sdk import WebClient
 
-from monitor.notifications.console import ConsoleNotifier
-from monitor.notifications.notifier import ChannelCheck, Notifier
+from monitor.notifications.notifier import ChannelCheck, ConsoleNotifier, Notifier
 from monitor.notifications.slack.bot import SlackBot
-from monitor.notifications.slack.refusals import DEADLINE_S
-from monitor.notifications.slack.webhook import SlackWebhook
+from monitor.notifications.slack.webhook import DEADLINE_S, SlackWebhook
 
 __all__ = [
     "DEADLINE_S",

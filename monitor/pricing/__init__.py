@@ -18,8 +18,8 @@ from monitor.pricing.meters import (
 )
 from monitor.pricing.money import exact, rounded
 from monitor.pricing.price import Price, PriceRates, PriceTier
-from monitor.pricing.price_checks import PriceDifference, differences, stale
 from monitor.pricing.price_table import BadPrices, rows
+from monitor.pricing.published import PriceDifference, differences, stale
 from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day
 from monitor.pricing.tokens import TokenUse, tokens
 

@@ -4,8 +4,7 @@ The only user of httpx. The kernel stamps what the sockets receive; httpx and ht
 the request over streams of ours; a bounded parser and the dialect listen while it arrives.
 """
 
-from monitor.probing.client import ProbeClient
-from monitor.probing.exchange import exchange
-from monitor.probing.gc_pause import gc_paused
+from monitor.probing.client import ProbeClient, exchange
+from monitor.probing.loop_lag import gc_paused
 
 __all__ = ["ProbeClient", "exchange", "gc_paused"]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from monitor.domain import Ending
 from monitor.name_lookup import look_up
-from monitor.probing.errors import ProbeError, reason
+from monitor.probing.limits import ProbeError, reason
 from monitor.probing.timestamped_socket import enable_kernel_timestamps
 
 HEAD_START_S = 0.25  # what an address gets before the next is tried beside it (RFC 8305)

@@ -17,7 +17,7 @@ from monitor import __version__
 from monitor.domain import Target
 from monitor.environment_proxy import environment_proxy, variable_of
 from monitor.probing import tls
-from monitor.probing.errors import ProbeError, reason
+from monitor.probing.limits import ProbeError, reason
 
 _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
 

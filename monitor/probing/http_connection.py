@@ -12,9 +12,8 @@ import httpcore
 import httpx
 
 from monitor.domain import Ending
-from monitor.probing.errors import ProbeError
-from monitor.probing.http_body import ChunkedBody, HttpBody, SizedBody, UnsizedBody
-from monitor.probing.limits import HEAD_BYTES
+from monitor.probing.http_message import ChunkedBody, HttpBody, SizedBody, UnsizedBody
+from monitor.probing.limits import HEAD_BYTES, ProbeError
 
 READ_BYTES = 64 * 1024
 Fields = list[tuple[bytes, bytes]]

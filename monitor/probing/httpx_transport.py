@@ -3,8 +3,8 @@
 import httpx
 
 from monitor.domain import Ending
-from monitor.probing.errors import ProbeError
 from monitor.probing.http_connection import ProbeConnection
+from monitor.probing.limits import ProbeError
 from monitor.probing.network_backend import NetworkBackend
 from monitor.probing.proxy import proxied
 from monitor.probing.tls import context

@@ -8,11 +8,10 @@ import httpcore
 
 from monitor.domain import Ending
 from monitor.probing.connect import first_connected, literal, resolved
-from monitor.probing.connection_times import ConnectionTimes
-from monitor.probing.errors import ProbeError
+from monitor.probing.limits import ProbeError
 from monitor.probing.proxy import HttpProxy, tunnelled
 from monitor.probing.resources import ProbeResources
-from monitor.probing.timestamped_socket import TimestampedStream
+from monitor.probing.timestamped_socket import ConnectionTimes, TimestampedStream
 
 
 @dataclass(slots=True)

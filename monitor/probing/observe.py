@@ -29,8 +29,8 @@ from monitor.domain import (
     Usage,
 )
 from monitor.identity.claims import FALLBACK_COUNTS
-from monitor.identity.combination import combined
 from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.judge import combined
 from monitor.identity.token_counts import counts
 from monitor.identity.token_counts.comparison import TokenCounts
 from monitor.probing import timing

@@ -7,9 +7,7 @@ from uuid import UUID
 import h11
 
 from monitor.domain import Dialect, Ending, Query, StampSource, Target, Transcript
-from monitor.probing.connection_times import ConnectionTimes
-from monitor.probing.errors import ProbeError, reason
-from monitor.probing.http_head import (
+from monitor.probing.http_message import (
     Fields,
     encoded,
     excess,
@@ -17,9 +15,10 @@ from monitor.probing.http_head import (
     media_type,
     retry_after_s,
 )
-from monitor.probing.limits import BODY_BYTES, BODY_CHARS
+from monitor.probing.limits import BODY_BYTES, BODY_CHARS, ProbeError, reason
 from monitor.probing.resources import ProbeResources
 from monitor.probing.stream_reader import StreamReader
+from monitor.probing.timestamped_socket import ConnectionTimes
 
 DOUBT_NS = 5_000_000  # a first token that may be off by more is no measurement
 DETAIL_CHARS = 300

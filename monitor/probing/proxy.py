@@ -12,8 +12,8 @@ import httpcore
 import httpx
 
 from monitor.domain import Ending
-from monitor.probing.errors import ProbeError
 from monitor.probing.http_connection import ProbeConnection
+from monitor.probing.limits import ProbeError
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,111 @@
-"""What exchanges share: who we say we are, clock, pulse and turns, and who is under way."""
+"""The wall clock held against the monotonic clock: the kernel stamps with the former.
 
-from collections.abc import Iterator
+Between steps the two run exactly apart (slewing moves both alike), so one carefully
+measured offset turns every stamp into a reading of the monotonic clock, and a moved offset
+is a stepped clock.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from monitor.domain import Ending
 from monitor.probing.deadline import ProbeDeadline
-from monitor.probing.fair_queue import FairQueue
-from monitor.probing.kernel_clock import KernelClock
+from monitor.probing.limits import StreamMemory
 from monitor.probing.loop_lag import LoopLagMonitor
-from monitor.probing.stream_memory import StreamMemory
+
+STEP_NS = 500_000  # an offset that moved by more is a step, not noise
+OLDEST_NS = 60_000_000_000  # no segment waits longer than a whole probe lasts
+CLOSE_NS = 20_000  # two readings this close were not torn apart by the scheduler
+
+
+class KernelClock:
+    """Tells when a kernel stamp was by the monotonic clock, and counts the steps it sees."""
+
+    def __init__(
+        self,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.steps = 0
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
+        self._offset_ns = self._measured()[0]
+
+    def compare(self) -> None:
+        """Measure the offset again; count a step if it moved."""
+        offset, torn = self._measured()
+        if torn > CLOSE_NS:
+            return  # the scheduler came between: this says nothing
+        if abs(offset - self._offset_ns) > STEP_NS:
+            self.steps += 1
+        self._offset_ns = offset
+
+    def arrival(self, stamp_ns: int, now_ns: int) -> int | None:
+        """A kernel stamp as a monotonic instant, not after `now_ns`.
+
+        None, and a step counted, where the stamp's age cannot be: negative or over a minute.
+        """
+        age = now_ns - (stamp_ns - self._offset_ns)
+        if not -STEP_NS <= age <= OLDEST_NS:
+            self.steps += 1
+            return None
+        return now_ns - max(age, 0)
+
+    def _measured(self) -> tuple[int, int]:
+        tries = []
+        for _ in range(5):
+            before = self._monotonic_ns()
+            wall = self._wall_ns()
+            after = self._monotonic_ns()
+            tries.append((after - before, wall - (before + after) // 2))
+            if after - before <= CLOSE_NS:
+                break
+        torn, offset = min(tries)
+        return offset, torn
+
+
+# Whose turn it is: taking bytes in is cheap and never waits, working through them is dear.
+#
+# In every turn of the loop one stream is worked on. Between two turns the loop takes in what
+# has arrived on all of them, so that no stamp waits for more than one stream's work.
+
+
+class FairQueue:
+    """A queue of streams that have something to work on, each waiting on a future."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._serving = False
+
+    def join(self, waiter: asyncio.Future[None]) -> None:
+        """Settle the future when its turn comes, in the order of joining."""
+        self._waiting.append(waiter)
+        if not self._serving:
+            self._serving = True
+            asyncio.get_running_loop().call_soon(self._next)
+
+    async def wait_turn(self) -> None:
+        """Wait in line."""
+        waiter = asyncio.get_running_loop().create_future()
+        self.join(waiter)
+        await waiter
+
+    def _next(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():  # it may have been cancelled while it waited
+                waiter.set_result(None)
+                break
+        self._serving = bool(self._waiting)
+        if self._serving:  # after the work just allowed, and after another look at the sockets
+            asyncio.get_running_loop().call_soon(self._next)
+
+
+# What exchanges share: who we say we are, clock, pulse and turns, and who is under way.
+
 
 CROWD = 100  # probes at once, beyond which work is gathered
 

@@ -13,7 +13,6 @@ from monitor.domain import (
     TextKind,
     Thoughts,
 )
-from monitor.probing.connection_times import ConnectionTimes
 from monitor.probing.limits import (
     EVENT_OVERHEAD_BYTES,
     FREE_BYTES,
@@ -21,12 +20,11 @@ from monitor.probing.limits import (
     MALFORMED_EVENTS,
     STREAM_BYTES,
     STREAM_EVENTS,
+    StreamMemory,
     TooLarge,
 )
-from monitor.probing.ndjson import NdjsonParser
-from monitor.probing.sse import SseParser
-from monitor.probing.stream_memory import StreamMemory
-from monitor.probing.text_parser import TextParser
+from monitor.probing.stream_parsers import NdjsonParser, SseParser, TextParser
+from monitor.probing.timestamped_socket import ConnectionTimes
 
 Parser = SseParser | NdjsonParser | TextParser
 PARSERS: Mapping[Framing, Callable[[], Parser]] = {

@@ -1,27 +1,137 @@
-"""Stamped sockets: a network stream for httpcore that knows when its bytes arrived.
-
-The loop's reader callback takes bytes with `recvmsg` together with the kernel's receive
-stamp (`SO_TIMESTAMPNS`), so arrival does not depend on how busy the loop is. When we come
-late the kernel may have merged segments, and keeps the later stamp; the kernel's count of
-segments (`TCP_INFO`) tells, and the pulse bounds how far off the stamp can be.
-"""
+"""What one probe's connection knows of time and of how far it got."""
 
 import asyncio
 import socket
 import struct
 import sys
 import time
+from collections import deque
+from dataclasses import dataclass
 from ssl import SSLContext
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpcore
 
 from monitor.domain import Ending
-from monitor.probing.connection_times import ConnectionTimes, EnoughReceived
-from monitor.probing.errors import reason
-from monitor.probing.read_queue import ReadQueue, SocketRead
+from monitor.probing.limits import reason
 from monitor.probing.resources import ProbeResources
 from monitor.probing.tls import TlsStream
+
+
+@dataclass(slots=True)
+class ConnectionTimes:
+    """Written by the connection, read by the exchange. All instants are monotonic.
+
+    `stage` is how the exchange ends if the connection fails now. What is sent before stage
+    PROTOCOL belongs to the connection and not to the request. `arrived_ns`, `read`,
+    `doubt_ns` and `kernel` belong to the read whose bytes were handed out last; `doubt_ns`
+    is how much earlier some of them may have arrived. `unheard_ns` is when the oldest read
+    arrived that is not handed out yet.
+    """
+
+    stage: Ending = Ending.DNS
+    tunnelling: bool = False  # a proxy was asked for a tunnel and has not answered
+    dns_ns: int | None = None
+    connected_ns: int | None = None
+    tls_ns: int | None = None
+    sent_ns: int | None = None
+    sending_ns: int = 0  # how long the last send() took: the true start may be that much later
+    arrived_ns: int = 0
+    read: int = 0
+    doubt_ns: int = 0
+    kernel: bool = False
+    late_ns: int = 0  # the longest that bytes waited for us, as far as the kernel tells
+    unheard_ns: int | None = None
+    spoken: bool = False  # the first text came: no arrival of later bytes is urgent
+    enough: bool = False  # no further read is wanted
+
+
+class EnoughReceived(Exception):
+    """Everything worth hearing was heard, and all that was read is used up."""
+
+
+# What was read of one stream and is not worked on yet, and whoever waits to work on it.
+
+
+HELD_BYTES = 64 * 1024  # beyond these the kernel holds the rest
+HELD_READS = 64
+GATHER_S = 0.1  # in a crowd, how long reads that nobody is in a hurry for wait for others
+
+
+class SocketRead(NamedTuple):
+    """Bytes with their arrival, and how much earlier some of them may have arrived."""
+
+    data: bytes
+    arrived_ns: int
+    doubt_ns: int
+    kernel: bool
+
+
+class ReadQueue:
+    """A queue of reads, stamped when they were made and handed out when their turn comes."""
+
+    def __init__(self, stamps: ConnectionTimes, http: ProbeResources) -> None:
+        self._stamps = stamps
+        self._http = http
+        self._held: deque[SocketRead] = deque()
+        self._bytes = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._in_line = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def full(self) -> bool:
+        return self._bytes > HELD_BYTES or len(self._held) > HELD_READS
+
+    def hold(self, read: SocketRead) -> None:
+        """Keep a read, and have it worked on: at once, or with others where nothing is urgent."""
+        if not self._held:
+            self._stamps.unheard_ns = read.arrived_ns
+        self._held.append(read)
+        self._bytes += len(read.data)
+        if self._waiter is None or self._in_line:
+            return
+        if self.full or not (self._stamps.spoken and self._http.crowded):
+            self.call()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.call)
+
+    def call(self) -> None:
+        """Whoever waits gets in line."""
+        if self._waiter is not None and not self._in_line:
+            self._in_line = True
+            self._http.turns.join(self._waiter)
+
+    async def called(self) -> None:
+        """Wait for a turn."""
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter, self._in_line = None, False
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+
+    def take(self) -> bytes | None:
+        """The oldest read's bytes, of which the stamps then speak; None where none is held."""
+        if not self._held:
+            return None
+        stamps = self._stamps
+        data, stamps.arrived_ns, stamps.doubt_ns, stamps.kernel = self._held.popleft()
+        stamps.read += 1
+        stamps.unheard_ns = self._held[0].arrived_ns if self._held else None
+        self._bytes -= len(data)
+        return data
+
+
+# Stamped sockets: a network stream for httpcore that knows when its bytes arrived.
+#
+# The loop's reader callback takes bytes with `recvmsg` together with the kernel's receive
+# stamp (`SO_TIMESTAMPNS`), so arrival does not depend on how busy the loop is. When we come
+# late the kernel may have merged segments, and keeps the later stamp; the kernel's count of
+# segments (`TCP_INFO`) tells, and the pulse bounds how far off the stamp can be.
+
 
 READ_BYTES = 16 * 1024
 PAUSE_NS = 200_000  # a read that took this long was interrupted, and may hold what came meanwhile

@@ -13,7 +13,7 @@ import httpcore
 import httpx
 
 from monitor.domain import Ending
-from monitor.probing.errors import ProbeError, reason
+from monitor.probing.limits import ProbeError, reason
 
 RECORD_BYTES = 16 * 1024
 

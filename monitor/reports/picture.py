@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Any
 
 from monitor.redaction import plain
+from monitor.reports.axes import TimeScale, ms, share
 from monitor.reports.page_data import ReportPage, TargetReport
-from monitor.reports.scales import TimeScale, ms, share
 from monitor.reports.timeline import NAMES, ROLES, queries_of, readable, runs
 
 WIDTH, HEIGHT = 1200, 630

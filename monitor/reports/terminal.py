@@ -11,9 +11,9 @@ from rich.text import Text
 
 from monitor.domain import lasting
 from monitor.redaction import plain
+from monitor.reports.axes import day, ms, share, usd
+from monitor.reports.html import quality_lines, value_of
 from monitor.reports.page_data import IncidentRow, ReportPage, TargetReport
-from monitor.reports.page_tables import quality_lines, value_of
-from monitor.reports.scales import day, ms, share, usd
 from monitor.reports.timeline import queries_of, readable
 
 _BARS = "▁▂▃▄▅▆▇█"

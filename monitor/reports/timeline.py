@@ -8,22 +8,28 @@ from monitor.reports.axes import (
     WIDTH,
     ChartPlane,
     LegendKey,
+    Markup,
+    TimeScale,
+    ValueScale,
     box,
+    element,
     figure,
+    heights,
+    ms,
     rule,
     upright,
     written,
 )
-from monitor.reports.colours import UNSURE_KEYS, model_roles, query_style
-from monitor.reports.markup import Markup, element
 from monitor.reports.page_data import (
+    UNSURE_KEYS,
     IdentityCounts,
     IncidentRow,
     ReportPage,
     TargetReport,
     TtftPoint,
+    model_roles,
+    query_style,
 )
-from monitor.reports.scales import TimeScale, ValueScale, heights, ms
 
 HEIGHT, STRIP, APART = 220, 14, 6
 ROLES = (("fallback", "fallback0"), ("changed", "changed"), ("disputed", "disputed"),

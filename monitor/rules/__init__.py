@@ -15,8 +15,8 @@ from monitor.rules.delivery import DeliveryBacklog, DeliveryRule
 from monitor.rules.down import DownRule
 from monitor.rules.fallback import FallbackRule
 from monitor.rules.identity_unknown import IdentityUnknownRule
-from monitor.rules.immediate_mode import is_literal, of_query
 from monitor.rules.key import KeyCredit, KeyRule
+from monitor.rules.limit_checks import is_literal, of_query
 from monitor.rules.model_changed import ModelChangedRule
 from monitor.rules.no_data import NoDataRule
 from monitor.rules.probe_budget import ProbeBudgetRule, ProbeUsage

@@ -8,10 +8,9 @@ from itertools import islice, takewhile
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, Verdict, VerdictState
-from monitor.rules.breach_length import breach_length
-from monitor.rules.failures import named
+from monitor.rules.explanations import named
 from monitor.rules.limit_checks import at_least, at_most, between
-from monitor.rules.window import PATIENCE, TRIED, Window
+from monitor.rules.window import PATIENCE, TRIED, Window, breach_length
 
 _ROWS = 60
 _INSTANT = timedelta(microseconds=1)

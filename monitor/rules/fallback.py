@@ -9,10 +9,9 @@ from functools import lru_cache
 from typing import ClassVar
 
 from monitor.domain import Incident, Sample, Verdict, VerdictState, usd_text
-from monitor.rules.breach_length import WITHIN_LIMIT
-from monitor.rules.immediate_mode import unseen
-from monitor.rules.shares import ShareLimits, recovering, unjudged
-from monitor.rules.window import Window
+from monitor.rules.limit_checks import unseen
+from monitor.rules.statistics import ShareLimits, recovering, unjudged
+from monitor.rules.window import WITHIN_LIMIT, Window
 
 _ROWS = 60
 

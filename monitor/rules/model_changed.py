@@ -19,12 +19,10 @@ from monitor.domain import (
     confidence_text,
     log_odds,
 )
-from monitor.rules.answer_series import AnswerSeries
 from monitor.rules.fallback import names
 from monitor.rules.limit_checks import at_least
-from monitor.rules.shares import ShareLimits, recovering, unjudged
-from monitor.rules.statistics import divergence
-from monitor.rules.window import Window
+from monitor.rules.statistics import ShareLimits, divergence, recovering, unjudged
+from monitor.rules.window import AnswerSeries, Window
 
 _ROWS = 60
 _RECOVERED = "Answers match the expected model again"

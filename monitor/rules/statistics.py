@@ -1,9 +1,16 @@
 """How strongly counts and medians speak, in nats: 7 nats are odds of 1000 to 1."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 from math import log, sqrt
 from statistics import median
+from typing import Literal
+
+from monitor.domain import Incident, Verdict
+from monitor.rules.limit_checks import at_least, between, positive, unseen
+from monitor.rules.window import AnswerSeries, Window
 
 MEDIAN_PRICE = 1.57  # a median needs that many times the values a mean needs, π/2
 NORMAL_MAD = 1.4826  # standard deviation of a normal spread, per median absolute deviation
@@ -40,3 +47,140 @@ def scatter(values: Sequence[float], *, prior: float, floor: float, learnt: int)
     else:
         squares = len(steps) * (NORMAL_MAD * median(steps)) ** 2 / 2
     return max(floor, sqrt((prior * prior + squares) / (1 + len(steps))))
+
+
+# Evidence that a share of the answers lies over a limit, and that it no longer does.
+
+
+_STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256,
+              320, 400, 512, 640)  # fmt: skip
+_TO_RESOLVE: Sequence[int] = (*range(3, 48, 3), *range(48, 96, 6), 96, 112, 128, 160, 200)
+_SURELY_OVER = 1.5  # times the limit: no breach is taken to have been smaller
+_NEARLY_ALL = 0.95
+_SHORT = 24  # answers: in longer stretches chance has no say
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareLimits:
+    """Limits of a rule that judges a share of the answers.
+
+    Some stretch of the latest answers must hold `hits` hits, speak with `evidence` nats
+    against a rate of `limit`, and with `evidence_half` nats against half of it. A short one
+    must speak with `evidence_usual` nats against the rate before it, too: where strays are
+    usual, four in a row may be chance. It is over when a later stretch, at half the limit
+    or less, speaks with `evidence_to_resolve` nats against the lowest rate the breach
+    credibly had. `mode` "share" asks for more than `limit` of the latest `of` answers
+    instead, "immediate" for one.
+    """
+
+    limit: float = 0.10
+    mode: Literal["evidence", "share", "immediate"] = "evidence"
+    hits: int = 3
+    evidence: float = 3.5
+    evidence_half: float = 10.0
+    evidence_usual: float = 17.0
+    answers_to_resolve: int = 15
+    evidence_to_resolve: float = 6.5
+    of: int = 20
+
+    def __post_init__(self) -> None:
+        between(self, 0.001, 0.9, "limit")
+        positive(self, "evidence", "evidence_half", "evidence_to_resolve")
+        at_least(self, 0, "evidence_usual")
+        at_least(self, 1, "hits", "of")
+        between(self, 1, _TO_RESOLVE[-1], "answers_to_resolve")
+
+    def proven(self, answers: AnswerSeries, fresh: int) -> int:
+        """The shortest stretch of the latest answers that proves a breach; 0 if none does.
+
+        `fresh`: how many of the latest answers may be judged.
+        """
+        hits = answers.hits(fresh)
+        if hits < self.hits:
+            return 0
+        if self.mode == "share":
+            n = min(self.of, fresh)
+            enough = answers.hits(n) >= self.hits and answers.hits(n) > self.limit * self.of
+            return n if enough else 0
+        for n, needed in self._proofs():
+            if n > fresh or needed > hits:
+                break
+            if answers.hits(n) >= needed and not self._usual(answers, fresh, n):
+                return n
+        return 0
+
+    def over(self, answers: AnswerSeries, fresh: int, latest_incident: Incident) -> int:
+        """The shortest stretch of the latest answers that proves a breach over; 0 if none does."""
+        if self.mode == "share":
+            settled = fresh >= self.of and answers.hits(self.of) <= self.limit * self.of
+            return self.of if settled else 0
+        most = self.limit / 2
+        for n in _TO_RESOLVE:
+            if n > fresh:
+                break
+            hits = answers.hits(n)
+            if n >= self.answers_to_resolve and hits <= most * n:
+                before = answers.hits(fresh) - hits
+                rate = self._breach_rate(latest_incident, hits=before, of=fresh - n)
+                if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
+                    return n
+        return 0
+
+    def _usual(self, answers: AnswerSeries, fresh: int, n: int) -> bool:
+        """Whether the latest n answers may be chance, seeing how the fresh ones before them were.
+
+        Half a hit in a hundred answers is taken for granted.
+        """
+        share = answers.hits(n) / n
+        rate = (answers.hits(fresh) - answers.hits(n) + 0.5) / (fresh - n + 100)
+        return n <= _SHORT and n * divergence(share, rate) < self.evidence_usual
+
+    def _breach_rate(self, latest_incident: Incident, *, hits: int, of: int) -> float:
+        """The lowest rate the breach credibly had: its opening, and the answers since."""
+        share = float(latest_incident.opening_value or 0) + 1e-9
+        opening = next((n for n, fewest in self._proofs() if share * n >= fewest), 0)
+        all_hits, all_of = share * opening + hits, opening + of
+        rate = credible_low(min(all_hits, all_of), all_of) if all_of else 0.0
+        return min(max(rate, _SURELY_OVER * self.limit), _NEARLY_ALL)
+
+    def _proofs(self) -> Sequence[tuple[int, int]]:
+        return _proofs(self.limit, self.hits, self.evidence, self.evidence_half)
+
+
+def recovering(
+    verdict: Verdict, answers: AnswerSeries, latest_incident: Incident, *, recovered: str
+) -> Verdict:
+    """A verdict on an open incident that is not in breach now, with what is true again since when.
+
+    The first recovery counts: while it is not sure to be over, single hits may follow.
+    """
+    since = latest_incident.recovering_since or answers.misses_since()
+    return replace(verdict, recovered=recovered, since=since)
+
+
+def unjudged(
+    answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
+) -> int:
+    """The stretch back to the latest hit that nobody has judged; 1 if there is none."""
+    for n in range(1, fresh + 1):
+        sample = answers.samples[-n]
+        if sample.at <= window.lately:
+            break
+        if answers.is_hit(n) and unseen(sample, latest_incident):
+            return n
+    return 1
+
+
+@lru_cache(maxsize=16)
+def _proofs(
+    limit: float, hits: int, evidence: float, evidence_half: float
+) -> Sequence[tuple[int, int]]:
+    """Stretches, and the fewest hits in each that prove a breach."""
+    fewest = {}
+    for n in _STRETCHES:
+        for k in range(max(hits, int(limit * n) + 1), n + 1):
+            log_odds, nats_half = (n * divergence(k / n, rate) for rate in (limit, limit / 2))
+            if log_odds >= evidence and nats_half >= evidence_half:
+                fewest[n] = k
+                break
+    return tuple(fewest.items())

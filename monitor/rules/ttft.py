@@ -9,11 +9,9 @@ from statistics import median
 from typing import ClassVar, Literal
 
 from monitor.domain import Incident, Outcome, Sample, Verdict, VerdictState, confidence_text
-from monitor.rules.breach_length import WITHIN_LIMIT, breach_length
-from monitor.rules.immediate_mode import unseen
-from monitor.rules.limit_checks import at_least, between, positive
+from monitor.rules.limit_checks import at_least, between, positive, unseen
 from monitor.rules.statistics import distance_evidence, scatter
-from monitor.rules.window import RoundMean, RoundSamples, Window
+from monitor.rules.window import WITHIN_LIMIT, RoundMean, RoundSamples, Window, breach_length
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
 _SHOWN = 3  # rounds named in a sentence

@@ -1,19 +1,106 @@
-"""What the rules of a target look at: its last day, bounded, appended in order of time.
+"""How far back a breach reaches: further than the stretch that proves it."""
 
-The same window is built from rows of the database and, row by row, from a replay. It
-remembers no judgement: whoever builds it again from the same rows judges the same.
-"""
-
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from operator import attrgetter
 from statistics import fmean
 from typing import Self
 
 from monitor.domain import Identity, Incident, Outcome, Sample
-from monitor.rules.answer_series import AnswerSeries
+
+WITHIN_LIMIT = "Within the limit again"  # what is true of a share or a latency that recovers
+
+
+def breach_length(hits: Iterable[bool], proven: int) -> int:
+    """How many of the latest belong to a breach, back to its first hit; 0 without a hit.
+
+    `hits`: newest first. `proven`: how many of the latest prove the breach; misses among them
+    belong to it. Further back it goes on over hits in a row and ends before the first miss.
+    """
+    length = 0
+    for nth, hit in enumerate(hits, 1):
+        if hit:
+            length = nth
+        elif nth >= proven:
+            break
+    return length
+
+
+# Answers that count for a rule, oldest first, with a running count of the hits among them.
+
+
+_AT = attrgetter("at")
+
+
+class AnswerSeries:
+    """At most `most` fresh answers; what a hit is, whoever adds them decides."""
+
+    __slots__ = ("_counts", "_most", "samples")
+
+    def __init__(self, most: int) -> None:
+        self.samples: list[Sample] = []
+        self._counts: list[int] = [0]  # hits among the samples so far, one more than samples
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def add(self, sample: Sample, *, hit: bool) -> None:
+        self.samples.append(sample)
+        self._counts.append(self._counts[-1] + hit)
+
+    def forget(self, start: datetime) -> None:
+        """Drop what is older than `start`, and what is more than `most`."""
+        samples = self.samples
+        while samples and (len(samples) > self._most or samples[0].at < start):
+            del samples[0], self._counts[0]
+
+    def clear(self) -> None:
+        self.samples.clear()
+        self._counts = [0]
+
+    def hits(self, n: int) -> int:
+        """Hits among the latest n; n is at most the number of answers."""
+        return self._counts[-1] - self._counts[-1 - n]
+
+    def is_hit(self, nth: int) -> bool:
+        """Whether the nth latest answer is a hit; 1 is the newest."""
+        return self._counts[-nth] > self._counts[-1 - nth]
+
+    def breach(self, proven: int, fresh: int) -> int:
+        """How many of the latest are one breach: `breach_length` within the latest `fresh`."""
+        return breach_length(map(self.is_hit, range(1, fresh + 1)), proven)
+
+    def hit_samples(self, n: int) -> list[Sample]:
+        """The hits among the latest n, newest first."""
+        return [self.samples[-nth] for nth in range(1, n + 1) if self.is_hit(nth)]
+
+    def misses_since(self) -> datetime | None:
+        """When the answers without a hit up to the newest began; None: the newest is a hit."""
+        latest = len(self.samples) + 1
+        nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
+        return self.samples[1 - nth].at if nth > 1 else None
+
+    def later_than(self, at: datetime | None) -> int:
+        """How many of the latest came after an instant; all of them for None."""
+        if at is None or not self.samples or at < self.samples[0].at:
+            return len(self.samples)
+        return len(self.samples) - bisect_right(self.samples, at, key=_AT)
+
+    def since(self, at: datetime) -> int:
+        """How many of the latest came at an instant or later."""
+        return len(self.samples) - bisect_left(self.samples, at, key=_AT)
+
+
+# What the rules of a target look at: its last day, bounded, appended in order of time.
+#
+# The same window is built from rows of the database and, row by row, from a replay. It
+# remembers no judgement: whoever builds it again from the same rows judges the same.
+
 
 SPAN = timedelta(days=1)
 SAMPLES = 2000  # more than a day of three queries every five minutes

@@ -1,20 +1,110 @@
-"""What one answer of the simulated service puts on its stream, block by block.
+"""How the two simulated models speak: when they begin, what they say, in which pieces.
 
-A script is a run of beats: a silence and the block that ends it. Pure: the silences are
-planned here and waited out elsewhere, numbers and times are filled in when a block is cut.
-
-Grammar: pings, [continuity], (keepalive? text)*, then keepalive, [sources], done; or an error.
+Everything is drawn from a random stream given by the caller, so that one seed gives one
+answer. Figures are those the service's operators measured.
 """
 
+import asyncio
 import json
-from collections.abc import Iterator, Mapping
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cache
+from importlib import resources
 from random import Random
 from typing import Any
 
-from monitor.simulator.canned_answers import answer, first_token_s, gap_s, sources
+from monitor.simulator.http_server import LAST_CHUNK, http_chunk
 from monitor.simulator.situations import AnswerCourse, SimulatedModel
+
+GREETINGS = frozenset({"hi", "hello", "hey", "ciao"})
+FIRST_TOKEN_S = {"hi": 0.519, "kbli": 1.301, "hello there": 1.182}
+_USUAL_FIRST_TOKEN_S = 1.0
+_TIMES = {
+    SimulatedModel.LLAMA: 1.0,
+    SimulatedModel.HAIKU: 2.195,
+}  # mean of the three: 1001 and 2197 ms
+_SCATTER = 0.1
+_PER_CHARACTER_S = {SimulatedModel.LLAMA: 0.00277, SimulatedModel.HAIKU: 0.00452}
+_TOKEN = re.compile(r"'[a-z]+| ?[^\W\d_]{1,14}|\d{1,3}| ?[^\w\s']{1,4}\n*|\n+|_|'|\s")
+_TOKENS_A_CHUNK = {SimulatedModel.LLAMA: (1,), SimulatedModel.HAIKU: (1, 2, 2)}
+
+
+def first_token_s(speaker: SimulatedModel, query: str, draw: Random) -> float:
+    """Seconds from the request until the model's first chunk, lognormal around the mean."""
+    usual = FIRST_TOKEN_S.get(_bare(query), _USUAL_FIRST_TOKEN_S)
+    return usual * _TIMES[speaker] * draw.lognormvariate(0.0, _SCATTER)
+
+
+def gap_s(speaker: SimulatedModel, chunk: str, draw: Random) -> float:
+    """Seconds a model takes for one chunk after its first."""
+    return len(chunk) * _PER_CHARACTER_S[speaker] * draw.lognormvariate(0.0, 3 * _SCATTER)
+
+
+def answer(
+    speaker: SimulatedModel, query: str, *, draw: Random, candour: Mapping[SimulatedModel, float]
+) -> tuple[str, ...]:
+    """The chunks of one whole answer.
+
+    `candour` is the share, per model, of direct questions of identity that are answered
+    with the model's own name instead of the persona's.
+    """
+    about = topic(query)
+    if about == "identity" and draw.random() < candour.get(speaker, 0.0):
+        about = "candid"
+    text = "".join(draw.choice(variants) for variants in _book()[speaker][about]["parts"])
+    return chunks(speaker, text, draw)
+
+
+def chunks(speaker: SimulatedModel, text: str, draw: Random) -> tuple[str, ...]:
+    """Cut a text as the model's provider would: nothing is lost between the chunks."""
+    tokens, cut = _TOKEN.findall(text), []
+    while tokens:
+        size = draw.choice(_TOKENS_A_CHUNK[speaker])
+        cut.append("".join(tokens[:size]))
+        del tokens[:size]
+    return tuple(cut)
+
+
+def sources(query: str) -> list[dict[str, Any]]:
+    """What the search finds for a query, best first, at most three; it is always the same."""
+    found = _book()["sources"].get(topic(query), [])
+    return [{**entry, "dateLastCrawled": entry.get("dateLastCrawled")} for entry in found]
+
+
+def topic(query: str) -> str:
+    """The part of the answer book a query is answered from."""
+    bare = _bare(query)
+    if bare in GREETINGS:
+        return "greeting"
+    if bare == "hello there":
+        return "hello"
+    if "kbli" in bare:
+        return "kbli"
+    return "identity" if any(text in bare for text in _IDENTITY) else "other"
+
+
+_IDENTITY = ("who are you", "your name", "which ai model", "what ai model", "about yourself")
+
+
+def _bare(query: str) -> str:
+    return query.strip().strip("?!.,").lower()
+
+
+@cache
+def _book() -> dict[str, Any]:
+    return tomllib.loads(resources.files(__package__).joinpath("answers.toml").read_text("utf-8"))
+
+
+# What one answer of the simulated service puts on its stream, block by block.
+#
+# A script is a run of beats: a silence and the block that ends it. Pure: the silences are
+# planned here and waited out elsewhere, numbers and times are filled in when a block is cut.
+#
+# Grammar: pings, [continuity], (keepalive? text)*, then keepalive, [sources], done; or an error.
+
 
 SILENT_S = 15.0  # a chunk that comes later than this is preceded by a keepalive
 SEARCH_S = 0.02  # the search for sources, from its cache
@@ -130,3 +220,71 @@ def block(step: StreamStep, number: int, *, now_s: float, began_s: float) -> byt
 
 def _data(reported: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(reported, separators=(",", ":")).encode("ascii") + b"\n\n"
+
+
+# One answer played onto a connection: silences waited out, blocks cut into segments.
+
+
+_JOINED, _SPLIT = 0.2, 0.1  # shares of text blocks that share a segment, or take two
+_SPLIT_S = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class PlaybackPace:
+    """Factors on the waits for models and on the gaps between chunks; 0 is at once.
+
+    A model that hangs does so in real time.
+    """
+
+    calls: float = 1.0
+    chunks: float = 1.0
+
+    def of(self, step: StreamStep) -> float:
+        """Seconds to wait before a beat."""
+        factors = {WaitKind.CALL: self.calls, WaitKind.CHUNK: self.chunks, WaitKind.HANG: 1.0}
+        return step.after_s * factors[step.wait]
+
+
+REAL_TIME = PlaybackPace()
+
+
+async def play_stream(
+    writer: asyncio.StreamWriter,
+    course: AnswerCourse,
+    *,
+    requested: AnswerRequest,
+    pace: PlaybackPace,
+    clock: Callable[[], float],
+) -> int:
+    """Write the body of one answer; the number of characters of answer text written.
+
+    The body is ended properly unless the process is to die. Beats keep to times planned
+    from the start, so that small delays do not add up.
+    """
+    loop = asyncio.get_running_loop()
+    began_s, due, number, characters, held = clock(), loop.time(), 0, 0, b""
+    for step in script(course, requested):
+        due += pace.of(step)
+        await asyncio.sleep(max(0.0, due - loop.time()))
+        if step.says is BlockKind.DEATH:
+            writer.write(held)
+            break
+        if step.says is BlockKind.TEXT:
+            number, characters = number + 1, characters + len(step.text)
+        framed = held + http_chunk(block(step, number, now_s=clock(), began_s=began_s))
+        held = b""
+        fate = requested.draw.random() if step.says is BlockKind.TEXT and number > 1 else 1.0
+        if fate < _JOINED:
+            held = framed
+            continue
+        if fate < _JOINED + _SPLIT:
+            cut = requested.draw.randrange(1, len(framed))
+            writer.write(framed[:cut])
+            await asyncio.sleep(_SPLIT_S * pace.chunks)
+            framed = framed[cut:]
+        writer.write(framed)
+        await writer.drain()
+    else:
+        writer.write(LAST_CHUNK)
+    await writer.drain()
+    return characters

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from decimal import Decimal
 
-from monitor.simulator.http_messages import HttpReply, HttpRequest, json_reply
+from monitor.simulator.http_server import HttpReply, HttpRequest, json_reply
 from monitor.simulator.situations import ServiceSituation
 
 BASE = "/openrouter/api/v1"

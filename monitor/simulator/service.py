@@ -15,13 +15,18 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Self
 
-from monitor.simulator import chat_endpoint, provider_account, service_pages
-from monitor.simulator.answer_plan import AnswerRequest
-from monitor.simulator.http_messages import HttpReply, HttpRequest, head, json_reply, whole
-from monitor.simulator.http_server import SimulatorServer
+from monitor.simulator import provider_account, service_pages
+from monitor.simulator.answer_plan import REAL_TIME, AnswerRequest, PlaybackPace, play_stream
+from monitor.simulator.http_server import (
+    HttpReply,
+    HttpRequest,
+    SimulatorServer,
+    head,
+    json_reply,
+    whole,
+)
 from monitor.simulator.service_state import ServiceCaches, ServiceState
 from monitor.simulator.situations import AnswerCourse, ServiceSituation
-from monitor.simulator.stream_player import REAL_TIME, PlaybackPace, play_stream
 
 _STREAM_HEAD = {
     "content-type": "text/event-stream; charset=utf-8",
@@ -112,7 +117,7 @@ class SimulatedService:
         refusal, extra = self._limit.admit(request, self._clock())
         reply = refusal or service_pages.page(request, self._situation)
         if reply is None and request.path == service_pages.CHAT:
-            reply = chat_endpoint.body_fault(request.body)
+            reply = service_pages.body_fault(request.body)
         if reply is not None:
             return _send(writer, request, reply, extra)
         self._requests += 1
@@ -123,7 +128,7 @@ class SimulatedService:
             return await self._stream(writer, course, requested=requested, extra=extra)
         reported = json.loads(request.body)
         requested = self._asked(request, reported, draw)
-        reply, took_s = chat_endpoint.chat(reported, course, requested)
+        reply, took_s = service_pages.chat(reported, course, requested)
         await asyncio.sleep(took_s * (1.0 if course.silent_s else self._pace.calls))
         self.play.answered(course, len(reply.body))
         return not course.dies and _send(writer, request, reply, extra)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-from monitor.simulator.canned_answers import topic
+from monitor.simulator.answer_plan import topic
 from monitor.simulator.provider_account import SimulatedAccount
 from monitor.simulator.situations import (
     COURSES,

@@ -1,19 +1,28 @@
 """Captured answers: what fingerprints are learnt from, and what is held until somebody knows."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import delete, func, literal, select, update
+from pydantic import TypeAdapter
+from sqlalchemy import ScalarSelect, delete, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Query
-from monitor.identity.fingerprint.features import AnswerText
+from monitor.domain import Claim, Outcome, Query
+from monitor.identity.fingerprint.features import AnswerText, language
+from monitor.identity.token_counts.comparison import Fitted
+from monitor.identity.token_counts.counts import LEAST, TokenCount, recounted, shape
 from monitor.redaction import storable
-from monitor.storage.fingerprints import BaselineEpoch
-from monitor.storage.identity_tables import identity_answers
+from monitor.storage.fingerprints import (
+    BaselineEpoch,
+    identity_answers,
+    identity_epochs,
+    identity_tokenizers,
+)
+from monitor.storage.tables import observations
 
 MOST = 50  # answers kept of each model and query
 
@@ -153,3 +162,117 @@ async def release(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
     await connection.execute(delete(identity_answers).where(
         table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None)
     ))  # fmt: skip
+
+
+# Token counts in the database: beside confirmed answers, and among the claims of probes.
+
+
+_CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])
+FRESH = timedelta(hours=6)  # older answers do not speak with one of now
+_COUNTED = [{"kind": "accounting"}]
+
+
+async def confirmed(
+    connection: AsyncConnection, target: str, queries: Collection[Query]
+) -> dict[str, list[TokenCount]]:
+    """The counts beside the answers of the baseline in force, by model, oldest first."""
+    table = identity_answers.c
+    kept = (
+        select(table.model, table.query, table.text, table.tokens)
+        .where(table.target == target, table.epoch == _in_force(target))
+        .where(table.model.is_not(None), table.tokens >= LEAST)
+        .where(table.prompt_sha256.in_([prompt(query) for query in queries]))
+        .order_by(table.id)
+    )
+    found: dict[str, list[TokenCount]] = {}
+    for row in await connection.execute(kept):
+        count = TokenCount(row.query, row.tokens, shape(row.text), language(row.text))
+        found.setdefault(row.model, []).append(count)
+    return found
+
+
+def _in_force(target: str) -> ScalarSelect[int]:
+    """The number of the target's baseline in force: the highest that is not reverted."""
+    table = identity_epochs.c
+    numbers = select(func.max(table.epoch))
+    return numbers.where(table.target == target, table.reverted_at.is_(None)).scalar_subquery()
+
+
+async def newest(connection: AsyncConnection, target: str) -> tuple[int, int]:
+    """What changes whenever `confirmed` finds others: its epoch, and its newest row."""
+    table = identity_answers.c
+    latest = (
+        select(table.epoch, func.max(table.id))
+        .where(table.target == target, table.epoch == _in_force(target))
+        .where(table.model.is_not(None), table.tokens >= LEAST)
+        .group_by(table.epoch)
+    )
+    row = (await connection.execute(latest)).one_or_none()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+async def before(
+    connection: AsyncConnection, target: str, *, at: datetime, most: int
+) -> Sequence[TokenCount]:
+    """The counts of the answers before an instant, newest first."""
+    table = observations.c
+    latest = (
+        select(table.query, table.claims)
+        .where(table.target == target, table.started_at < at, table.started_at >= at - FRESH)
+        .where(table.outcome == Outcome.ANSWERED.value, table.origin != "manual")
+        .where(table.claims.contains(_COUNTED))
+        .order_by(table.started_at.desc())
+        .limit(most)
+    )
+    rows = await connection.execute(latest)
+    counts = (recounted(_CLAIMS.validate_python(row.claims), row.query) for row in rows)
+    return [count for count in counts if count]
+
+
+async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[Fitted]:
+    """Models whose tokenizer once fitted this target's counts, and for which query."""
+    table = identity_tokenizers.c
+    found = select(table.model, table.query).where(table.target == target)
+    return frozenset((row.model, row.query) for row in await connection.execute(found))
+
+
+async def fits(connection: AsyncConnection, target: str, found: Iterable[Fitted]) -> None:
+    """Write down for which queries these models' tokenizers fit. Safe to repeat."""
+    rows = [{"target": target, "model": model, "query": query} for model, query in found]
+    if rows:
+        await connection.execute(insert(identity_tokenizers).on_conflict_do_nothing(), rows)
+
+
+# How large prompts really are: what streams and the provider's records say of them.
+
+
+LOOK_BACK = timedelta(days=7)
+
+
+class PromptSizes(NamedTuple):
+    """Prompt tokens of one query, means of the last week. None: nothing says so."""
+
+    reported: int | None
+    reports: int
+    recorded: int | None
+    records: int
+
+
+async def sizes(connection: AsyncConnection, target: str) -> Mapping[str, PromptSizes]:
+    """By query id: as streams reported them, and as the provider's receipts recorded them."""
+    rows = await connection.execute(text(_SIZES), {"target": target, "back": LOOK_BACK})
+    return {row.query: PromptSizes(*row[1:]) for row in rows}
+
+
+_SIZES = """
+    SELECT o.query,
+        round(avg(o.prompt_tokens) FILTER (WHERE o.cost_source = 'reported'))::integer AS reported,
+        count(o.prompt_tokens) FILTER (WHERE o.cost_source = 'reported')::integer AS reports,
+        round(avg(r.prompt_tokens))::integer AS recorded,
+        count(r.prompt_tokens)::integer AS records
+    FROM observations AS o
+    LEFT JOIN receipts AS r
+        ON r.observation = o.id AND r.slot = o.slot AND r.model IS NOT NULL
+    WHERE o.target = :target AND o.slot >= now() - CAST(:back AS interval)
+    GROUP BY o.query
+"""

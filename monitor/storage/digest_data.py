@@ -17,7 +17,7 @@ from monitor.incidents.digest import (
     DigestMonitor,
     DigestSaving,
 )
-from monitor.storage import budget_used
+from monitor.storage import spend_rows
 from monitor.storage.outbox import backlog
 from monitor.storage.tables import outbox
 
@@ -153,7 +153,7 @@ async def own(
     rounds = (await _rows(connection, _ROUNDS, **span)).one()
     probes = (await _rows(connection, _PROBES, **span)).one()
     waiting = await backlog(connection, channel)
-    used = await budget_used.today(connection)
+    used = await spend_rows.today(connection)
     lost: int = (await _rows(connection, _LOST, since=since)).scalar_one()
     return DigestMonitor(
         **rounds._mapping, **probes._mapping, budget_used_usd=used.usd,

@@ -15,9 +15,14 @@ from sqlalchemy import Engine, NullPool, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from monitor.storage.pool import ConnectionPool, ConnectionUnusable, dial
-from monitor.storage.session import preamble
-from monitor.storage.sqlstate import Meaning, meaning
+from monitor.storage.pool import (
+    ConnectionPool,
+    ConnectionUnusable,
+    Meaning,
+    dial,
+    meaning,
+    preamble,
+)
 
 Connection = AsyncConnection  # what the functions of this room take
 

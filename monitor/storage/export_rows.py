@@ -1,4 +1,4 @@
-"""Observations as people may see them, streamed: one page of memory, however long the history."""
+"""One question in SQL, for places that are no worker: the demo's summary, a person's command."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -9,7 +9,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.storage.engine import opened, unavailable
-from monitor.storage.observations import AHEAD
+from monitor.storage.observations import PARTITIONS_AHEAD
+
+
+def read_only_rows(url: str, statement: str) -> Sequence[tuple[Any, ...]]:
+    """Rows of a read-only statement."""
+    with opened(url).connect() as connection:
+        connection.execute(text("SET TRANSACTION READ ONLY"))
+        return [tuple(row) for row in connection.execute(text(statement))]
+
+
+# Observations as people may see them, streamed: one page of memory, however long the history.
+
 
 PAGE = 1000  # rows fetched at once
 LONGEST_S = 3600  # of one statement: the history of a year
@@ -36,7 +47,7 @@ def observed(url: str, since: timedelta) -> Iterator[ExportStream]:
             columns = connection.execute(_COLUMNS).all()
             options = {"stream_results": True, "yield_per": PAGE}
             found = connection.execute(
-                _ROWS, {"since": since, "ahead": AHEAD}, execution_options=options
+                _ROWS, {"since": since, "ahead": PARTITIONS_AHEAD}, execution_options=options
             )
             with closing(found):  # the reader may leave it half read
                 pages = ([tuple(row) for row in page] for page in found.partitions(PAGE))

@@ -1,7 +1,7 @@
 """Incidents as rows: what stands open, what stood last, and what each step made of it."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Incident, NoticeStatus, incident_key
-from monitor.storage.tables import incidents
+from monitor.storage.tables import incidents, mutes
 
 # Rules whose values are money: exact. All others are measured, and binary.
 _MONEY = frozenset({"spend", "probe_budget"})
@@ -192,3 +192,51 @@ def _incident(row: RowMapping) -> Incident:
         announced_as=row["announced_as"],
         number=row["number"],
     )
+
+
+# Mutes: who silenced what, why, until when. Ended, never deleted.
+
+
+class MuteInForce(NamedTuple):
+    """A mute in force."""
+
+    id: int
+    rule: str
+    target: str
+    reason: str
+    muted_by: str
+    until: datetime
+
+
+async def in_force(connection: AsyncConnection) -> Sequence[MuteInForce]:
+    """Mutes that have not ended, oldest first."""
+    columns = (getattr(mutes.c, name) for name in MuteInForce._fields)
+    now = select(*columns).where(mutes.c.until > func.now()).order_by(mutes.c.id)
+    return [MuteInForce(*row) for row in await connection.execute(now)]
+
+
+async def add(
+    connection: AsyncConnection,
+    *,
+    rule: str,
+    target: str,
+    reason: str,
+    muted_by: str,
+    until: datetime,
+) -> int:
+    """Silence a rule and scope, or all of either; returns the mute's id."""
+    new = insert(mutes).values(
+        rule=rule, target=target, reason=reason, muted_by=muted_by, until=until
+    )
+    number: int = (await connection.execute(new.returning(mutes.c.id))).scalar_one()
+    return number
+
+
+async def end(connection: AsyncConnection, *, rule: str, target: str) -> int:
+    """End the mutes of exactly that rule and scope; returns how many there were."""
+    ended = (
+        update(mutes)
+        .where(mutes.c.rule == rule, mutes.c.target == target, mutes.c.until > func.now())
+        .values(until=func.now())
+    )
+    return len((await connection.execute(ended.returning(mutes.c.id))).all())

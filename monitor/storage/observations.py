@@ -1,9 +1,9 @@
-"""Observations: added once, never changed; and the windows that rules look at."""
+"""Month partitions of the observations, made ahead of time."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -34,6 +34,35 @@ from monitor.domain import (
 from monitor.storage.engine import Database
 from monitor.storage.tables import observations
 
+AHEAD = 2  # months besides the running one
+
+
+def months(today: date, ahead: int = AHEAD) -> list[tuple[date, date]]:
+    """First days of the month before, the running one and those ahead, each with its end."""
+    first = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
+    spans = []
+    for _ in range(ahead + 2):
+        following = (first + timedelta(days=31)).replace(day=1)
+        spans.append((first, following))
+        first = following
+    return spans
+
+
+async def ensure(connection: AsyncConnection, today: date) -> list[str]:
+    """Make what is missing; returns the names of those made. May be killed anywhere.
+
+    Rows that came before their month was made move into it.
+    """
+    made = []
+    for first, _ in months(today):
+        if await connection.scalar(text("SELECT make_month(:first)"), {"first": first}):
+            made.append(f"observations_{first:%Y_%m}")
+    return made
+
+
+# Observations: added once, never changed; and the windows that rules look at.
+
+
 _DERIVED = {"fallback", "recorded_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 # A name that the response itself gives and that is trusted to say who answered.
@@ -45,7 +74,7 @@ _NAMING: ColumnElement[str] = literal_column(
 _BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
 
 Rejected = tuple[Observation, str]  # and why
-AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
+PARTITIONS_AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
 SKEW = timedelta(minutes=5)  # rows of a worker's clock further ahead than this are not judged
 
 
@@ -143,7 +172,7 @@ async def samples(
     Rows that waited in the spool, or whose probe took long, count at the time they started.
     """
     started_at = observations.c.started_at
-    latest = _judged(target).where(started_at >= since, started_at <= until + AHEAD)
+    latest = _judged(target).where(started_at >= since, started_at <= until + PARTITIONS_AHEAD)
     rows = await connection.execute(latest.order_by(observations.c.started_at.desc()).limit(most))
     return tuple(_sample(row) for row in reversed(rows.mappings().all()))
 
@@ -158,7 +187,10 @@ async def page(
     """
     table = observations.c
     where = [table.started_at >= since, table.slot >= since, table.origin != "manual"]
-    where += [table.started_at <= until + AHEAD, table.slot <= until + AHEAD]
+    where += [
+        table.started_at <= until + PARTITIONS_AHEAD,
+        table.slot <= until + PARTITIONS_AHEAD,
+    ]
     if after is not None:
         where.append(tuple_(table.started_at, table.id) > tuple_(after.at, after.id))
     next_ones = (
@@ -183,7 +215,9 @@ async def direct_answers(
     latest = (
         select(table.evidence)
         .where(table.target == target, table.query.in_(queries), table.origin != "manual")
-        .where(table.outcome == Outcome.ANSWERED.value, table.started_at <= until + AHEAD)
+        .where(
+            table.outcome == Outcome.ANSWERED.value, table.started_at <= until + PARTITIONS_AHEAD
+        )
         .order_by(table.started_at.desc())
         .limit(most)
     )
@@ -197,7 +231,7 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
     latest = (
         select(table.claims)
         .where(table.target == target, table.identity == Identity.EXPECTED.value)
-        .where(table.slot <= func.now() + AHEAD)
+        .where(table.slot <= func.now() + PARTITIONS_AHEAD)
         .order_by(table.slot.desc())
         .limit(most)
         .subquery()
@@ -220,7 +254,11 @@ async def identities(
     table = observations.c
     counted = (
         select(table.target, table.identity, table.model_detected, func.count())
-        .where(table.slot >= since, table.slot <= func.now() + AHEAD, table.origin != "manual")
+        .where(
+            table.slot >= since,
+            table.slot <= func.now() + PARTITIONS_AHEAD,
+            table.origin != "manual",
+        )
         .where(table.outcome == Outcome.ANSWERED.value)
         .group_by(table.target, table.identity, table.model_detected)
     )
@@ -236,7 +274,7 @@ async def discloses(connection: AsyncConnection, target: str, *, most: int = 500
     latest = (
         select(func.jsonb_path_exists(table.evidence, _NAMING).label("names"))
         .where(table.target == target, table.pieces > 0)
-        .where(table.started_at <= func.now() + AHEAD)
+        .where(table.started_at <= func.now() + PARTITIONS_AHEAD)
         .order_by(table.started_at.desc())
         .limit(most)
         .subquery()
@@ -253,7 +291,7 @@ async def claim_sources(
     latest = (
         select(table.claims)
         .where(table.target == target, table.started_at > func.now() - timedelta(days=7))
-        .where(table.started_at <= func.now() + AHEAD)
+        .where(table.started_at <= func.now() + PARTITIONS_AHEAD)
         .order_by(table.started_at.desc())
         .limit(most)
         .subquery()
@@ -271,7 +309,7 @@ async def configurations(
     seen = (
         select(func.min(table.started_at).label("at"))
         .where(table.target == target, table.slot >= since, table.origin != "manual")
-        .where(table.started_at <= until + AHEAD)
+        .where(table.started_at <= until + PARTITIONS_AHEAD)
         .group_by(table.config_hash)
         .order_by("at")
     )

@@ -1,23 +1,150 @@
-"""Server connections, counted: never more than a few are open, whatever is cancelled.
+"""What an error of Postgres means for us, by its SQLSTATE.
 
-SQLAlchemy's own pool loses count when a task is cancelled while it connects: the connection
-then lives until the garbage collector finds it, and a round of probes pauses the collector.
+Source: www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from psycopg import AsyncConnection as Driver
 from psycopg.pq import TransactionStatus
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from monitor.storage.sqlstate import Meaning, meaning
+
+class Meaning(Enum):
+    """What to do about an error. Everything but a bug is expected trouble."""
+
+    BUG = "the statement or its data are at fault: raise it"
+    BUSY = "a lock, a deadlock or a time limit: the server is well, try again later"
+    UNAVAILABLE = "the server cannot serve us now"
+    LOST = "the same, and no connection that is open to it may be used again"
+    WRONG_ADDRESS = "waiting will not help: the address or the log-in is wrong"
+
+
+# The longest prefix counts. What stands nowhere is a bug.
+_MEANINGS = {
+    "08": Meaning.LOST,  # connection exception; poolers report a lost server as 08P01
+    "25006": Meaning.LOST,  # read-only transaction: after a failover the server is a standby
+    "25P03": Meaning.LOST,  # idle_in_transaction_session_timeout: we were suspended
+    "25P04": Meaning.LOST,  # transaction_timeout
+    "28": Meaning.WRONG_ADDRESS,  # invalid authorization
+    "3D": Meaning.WRONG_ADDRESS,  # no such database
+    "40": Meaning.BUSY,  # rolled back: serialization, deadlock, conflict with recovery
+    "40002": Meaning.BUG,  # integrity constraint violation
+    "53": Meaning.UNAVAILABLE,  # disk full, out of memory, too many connections
+    "55006": Meaning.BUSY,  # object in use
+    "55P03": Meaning.BUSY,  # lock not available
+    "57": Meaning.UNAVAILABLE,  # operator intervention
+    "57014": Meaning.BUSY,  # query canceled: statement_timeout
+    "57P": Meaning.LOST,  # shutting down, crashed, starting up, database dropped, idle too long
+    "58": Meaning.LOST,  # system error outside Postgres itself
+    "F0": Meaning.LOST,  # its configuration file is at fault
+    "XX": Meaning.LOST,  # internal error, data corrupted
+}
+# A refused log-in carries no SQLSTATE through libpq: only its words tell it from silence.
+_WRONG_ADDRESS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "does not exist",
+    "invalid connection option",
+)
+
+
+def meaning(error: DBAPIError) -> Meaning:
+    """What an error of the server, or of the connection to it, means."""
+    state: str | None = getattr(error.orig, "sqlstate", None)
+    if state is None:
+        if not isinstance(error, OperationalError | InterfaceError):
+            return Meaning.BUG
+        text = str(error.orig)
+        wrong = any(sign in text for sign in _WRONG_ADDRESS)
+        return Meaning.WRONG_ADDRESS if wrong else Meaning.LOST
+    known = (_MEANINGS.get(state[:length]) for length in (5, 3, 2))
+    return next((found for found in known if found is not None), Meaning.BUG)
+
+
+# What each transaction sets for itself: a pooler's session is not ours to set.
+#
+# A database, a role or a user can change the default of every setting here, and some of them
+# change what a value means: each transaction therefore brings its own. Not pinned are
+# `default_transaction_read_only`, which tells that nothing can be written, and what only
+# changes speed.
+
+
+IDLE_IN_TRANSACTION_S = 10  # below 20 s: a suspended worker's locks delay nobody for longer
+
+# Values are ours and hold no quote.
+_PINNED = {
+    "timezone": "UTC",
+    "datestyle": "ISO, MDY",  # psycopg reads no other
+    "intervalstyle": "postgres",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "lc_numeric": "C",
+    "lc_monetary": "C",
+    "lc_time": "C",
+    "row_security": "on",
+}
+# Unknown to older servers.
+_PINNED_WHERE_KNOWN = {
+    "restrict_nonsystem_relation_kind": "",
+    "transaction_timeout": "0",
+}
+_SEARCH_PATH = '"$user", public'
+
+
+def preamble(url: str, *, statement_timeout_s: int, idle_s: int = IDLE_IN_TRANSACTION_S) -> str:
+    """The first statement of every transaction; its row says whether it may write (`on`, `off`)."""
+    settings = _PINNED | {
+        "statement_timeout": f"{statement_timeout_s}s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": f"{idle_s}s",
+        "search_path": search_path(url),
+    }
+    each = [f"set_config('{name}', {_literal(value)}, true)" for name, value in settings.items()]
+    each += [
+        f"CASE WHEN current_setting('{name}', true) IS NOT NULL "
+        f"THEN set_config('{name}', '{value}', true) END"
+        for name, value in _PINNED_WHERE_KNOWN.items()
+    ]
+    return f"SELECT current_setting('transaction_read_only'), {', '.join(each)}"
+
+
+def search_path(url: str) -> str:
+    """The schemas an address asks for by `options=-csearch_path=...`; else Postgres' default."""
+    options = make_url(url).query.get("options", "")
+    text = " ".join(options) if isinstance(options, tuple) else options
+    found = _SEARCH_PATH
+    for word in re.split(r"(?<!\\)\s+", text.replace("-c ", "-c")):
+        name, _, value = word.removeprefix("--").removeprefix("-c").partition("=")
+        if name.replace("-", "_").lower() == "search_path" and value:
+            found = re.sub(r"\\(.)", r"\1", value)
+    return found
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+# Server connections, counted: never more than a few are open, whatever is cancelled.
+#
+# SQLAlchemy's own pool loses count when a task is cancelled while it connects: the connection
+# then lives until the garbage collector finds it, and a round of probes pauses the collector.
+
 
 OPEN_S = 10.0  # for a server that accepts a connection and then says nothing
 _DIALLED: ContextVar[list[Driver[Any]]] = ContextVar("dialled")  # by the task that connects

@@ -1,21 +1,157 @@
-"""The schema's revision: migrating it, waiting for it, refusing one we do not know.
-
-Revisions are named `rMAJOR_SERIAL`. Within one major, migrations only expand: older code
-runs on a newer serial, which is what a rollback or a deploy's overlap needs.
+"""The table that names the revision, ours alone: another Alembic application may share the
+database. It lies in the first schema of the search path, `public` unless the address names another.
 """
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, MetaData, Row, text
+from sqlalchemy import Connection, Engine, MetaData, Row, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.storage import version_table
 from monitor.storage.engine import Database, DatabaseBusy, opened, unavailable
-from monitor.storage.lock_holders import end_readers, lock_holders
+from monitor.storage.leases import end_readers, lock_holders
+
+NAME = "monitor_alembic_version"
+_BEFORE = "alembic_version"  # Alembic's default, ours until r1_0022
+
+# Errors of those who do the same at the same time: a table's row type may be there before it.
+_RACES = ("23505", "42P07", "42P01", "42P06", "42710")
+
+_SCHEMA = text("SELECT quote_ident(current_schema())")
+_WANTED = text("SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), "
+               "',', 1)))")  # fmt: skip
+EXISTS = text("SELECT to_regclass(quote_ident(current_schema()) || '.' || :name) IS NOT NULL")
+# Another application's table of that name may belong to a role that lets us not look.
+READABLE = text("SELECT coalesce(has_table_privilege(to_regclass("
+                "quote_ident(current_schema()) || '.' || :name), 'SELECT'), false)")  # fmt: skip
+_OURS_BEFORE = text(
+    "SELECT to_regclass(quote_ident(current_schema()) || '.observations') IS NOT NULL "
+    "AND EXISTS (SELECT FROM alembic_version WHERE version_num ~ '^r[0-9]+_[0-9]+$')"
+)
+FOUND = text("SELECT version_num FROM monitor_alembic_version")
+FOUND_BEFORE = text(
+    "SELECT version_num FROM alembic_version WHERE version_num ~ '^r[0-9]+_[0-9]+$' "
+    "AND to_regclass(quote_ident(current_schema()) || '.observations') IS NOT NULL"
+)
+
+
+def schema_of(connection: Connection) -> str:
+    """The schema that tables are made in, quoted where it must be."""
+    found: str = connection.scalar(_SCHEMA) or "public"
+    return found
+
+
+def prepare(engine: Engine) -> None:
+    """Have our table, and its schema: that of an earlier version renamed, else a new one."""
+    for _ in range(5):
+        try:
+            with engine.begin() as connection:
+                _prepare(connection)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) not in _RACES:
+                raise
+        else:
+            return
+
+
+def _prepare(connection: Connection) -> None:
+    if connection.scalar(_SCHEMA) is None:
+        connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {connection.scalar(_WANTED)}")
+    if connection.scalar(EXISTS, {"name": NAME}):
+        return
+    if connection.scalar(READABLE, {"name": _BEFORE}) and connection.scalar(_OURS_BEFORE):
+        connection.exec_driver_sql(f"ALTER TABLE {_BEFORE} RENAME TO {NAME}")
+        connection.exec_driver_sql(
+            f"ALTER TABLE {NAME} RENAME CONSTRAINT {_BEFORE}_pkc TO {NAME}_pkc"
+        )
+    else:
+        connection.exec_driver_sql(
+            f"CREATE TABLE {NAME} (version_num varchar(32) NOT NULL, "
+            f"CONSTRAINT {NAME}_pkc PRIMARY KEY (version_num))"
+        )
+
+
+def lock(connection: Connection, *, wait_s: float, each_s: float) -> None:
+    """Wait until no other migration runs, and for any further lock `each_s`.
+
+    Only the owner may take this lock; readers go on.
+    """
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait_s * 1000:.0f}ms'")
+    connection.exec_driver_sql(f"LOCK TABLE {NAME} IN EXCLUSIVE MODE")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{each_s * 1000:.0f}ms'")
+
+
+# Grants outlive a migration: a view that is dropped and made again keeps who may read it.
+
+
+# One row for each grant on a table, a view, a column or a function, as SQL to repeat it.
+_GRANTS = text("""
+WITH ours AS (
+    SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('report', current_schema())
+),
+named AS (
+    SELECT format('%s ON %I.%I', a.privilege_type, n.nspname, c.relname) AS what,
+        a.grantee, a.is_grantable, c.relowner AS owner
+    FROM pg_class AS c JOIN ours ON ours.oid = c.relnamespace
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+    WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relacl IS NOT NULL
+    UNION ALL
+    SELECT format('%s (%I) ON %I.%I', a.privilege_type, t.attname, n.nspname, c.relname),
+        a.grantee, a.is_grantable, c.relowner
+    FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid
+    JOIN ours ON ours.oid = c.relnamespace
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    CROSS JOIN LATERAL aclexplode(t.attacl) AS a
+    WHERE t.attacl IS NOT NULL AND NOT t.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm')
+    UNION ALL
+    SELECT format('%s ON FUNCTION %I.%I(%s)', a.privilege_type, n.nspname, p.proname,
+            pg_get_function_identity_arguments(p.oid)),
+        a.grantee, a.is_grantable, p.proowner
+    FROM pg_proc AS p JOIN ours ON ours.oid = p.pronamespace
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+    WHERE p.proacl IS NOT NULL
+)
+SELECT format('GRANT %s TO %s%s', what,
+    CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+    CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+FROM named WHERE grantee <> owner
+""")
+
+
+@contextmanager
+def kept(connection: Connection) -> Iterator[None]:
+    """Give back what the body took away by making something anew; nothing where it is gone."""
+    before = set(connection.scalars(_GRANTS))
+    yield
+    for grant in sorted(before - set(connection.scalars(_GRANTS))):
+        connection.execute(_CHOSEN, {"grant": grant})
+        connection.exec_driver_sql(_GRANT_WHERE_THERE)
+
+
+# In a block of its own: an object that is gone for good must not end the migration.
+_CHOSEN = text("SELECT set_config('monitor.grant', :grant, true)")
+_GRANT_WHERE_THERE = """
+DO $$ BEGIN
+    EXECUTE current_setting('monitor.grant');
+EXCEPTION WHEN undefined_table OR undefined_column OR undefined_function OR invalid_schema_name THEN
+    NULL;
+END $$
+"""
+
+
+# The schema's revision: migrating it, waiting for it, refusing one we do not know.
+#
+# Revisions are named `rMAJOR_SERIAL`. Within one major, migrations only expand: older code
+# runs on a newer serial, which is what a rollback or a deploy's overlap needs.
+
 
 REVISION = "r1_0027"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
@@ -55,8 +191,8 @@ async def revision(database: Database) -> str | None:
             notified: str | None = await connection.scalar(text("SELECT report.revision()"))
             return notified
         for name, seen, which in (
-            (version_table.NAME, version_table.EXISTS, version_table.FOUND),
-            ("alembic_version", version_table.READABLE, version_table.FOUND_BEFORE),
+            (NAME, EXISTS, FOUND),
+            ("alembic_version", READABLE, FOUND_BEFORE),
         ):
             if await connection.scalar(seen, {"name": name}):
                 found: str | None = await connection.scalar(which)
@@ -119,13 +255,13 @@ def migrate(
     try:
         with engine.connect() as connection:
             _suits(connection.execute(_SERVER).one())
-        version_table.prepare(engine)
+        prepare(engine)
         until = time.monotonic() + wait_s
         while True:
             try:
                 with engine.begin() as connection:
                     left = max(until - time.monotonic(), 0.1)
-                    version_table.lock(connection, wait_s=left, each_s=min(try_s, left))
+                    lock(connection, wait_s=left, each_s=min(try_s, left))
                     config.attributes["connection"] = connection
                     backwards = to == "base" or to.startswith("-")
                     (command.downgrade if backwards else command.upgrade)(config, to)
@@ -159,3 +295,57 @@ def _busy(engine: Engine, error: DBAPIError) -> DatabaseBusy:
     message = str(error.orig).strip().splitlines()[0]
     held = "; ".join(map(str, lock_holders(engine)))
     return DatabaseBusy(f"{message}; locks are held by {held}" if held else message)
+
+
+# Roles: who runs the daemon and who reads reports, each allowed that and nothing else.
+
+
+ROLES = ("monitor_writer", "monitor_reader")
+_MAY_CREATE = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
+_MISSING = text("SELECT name FROM unnest(CAST(:names AS text[])) AS name "
+                "WHERE to_regrole(name) IS NULL")  # fmt: skip
+_DENIED = "42501"
+
+
+def ensure(url: str) -> str | None:
+    """Make the roles where we may, and grant them what they need; None when all is done.
+
+    Else returns the SQL that somebody who may is to run. Safe to repeat, and to be repeated
+    after every migration. Raises Away when the server cannot be reached.
+    """
+    engine = opened(url)
+    try:
+        with engine.begin() as connection:
+            schema_name = schema_of(connection)
+            create, grant = (_body(name, schema_name) for name in ("roles_create", "roles_grant"))
+            if connection.scalar(_MAY_CREATE):
+                connection.exec_driver_sql(create)
+            elif connection.scalars(_MISSING, {"names": list(ROLES)}).all():
+                return create + grant
+            connection.exec_driver_sql(grant)
+    except DBAPIError as error:
+        if no_database := unavailable(error):
+            raise no_database from None
+        if getattr(error.orig, "sqlstate", None) != _DENIED:
+            raise
+        return create + grant
+    finally:
+        engine.dispose()
+    return None
+
+
+async def excess(connection: AsyncConnection) -> Sequence[tuple[str, str]]:
+    """What monitor_reader may besides reading, each with the SQL that takes it away."""
+    found = await connection.execute(text(_read("roles_excess")))
+    return [(row[0], row[1]) for row in found]
+
+
+def _body(name: str, schema: str) -> str:
+    """The SQL for our schema and our tables: others may be in the database as well."""
+    body = _read(name)
+    tables = ", ".join(sorted(f"'{table}'" for table in every_table().tables))
+    return body.replace("{schema}", schema).replace("{tables}", tables)
+
+
+def _read(name: str) -> str:
+    return files("monitor.storage").joinpath(f"{name}.sql").read_text(encoding="utf-8")

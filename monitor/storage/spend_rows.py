@@ -1,16 +1,137 @@
-"""Spend as reports show it: by hour, provider and meter, and by day as the spend rule judges it."""
+"""What our own probes cost and how many there were, today in UTC: counted, never remembered."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import and_, delete, or_, text, update
+from sqlalchemy import and_, case, delete, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.storage.report_tables import spend_days, spend_hourly, spend_target_days
+from monitor.storage.tables import observations
+
+
+@dataclass(frozen=True, slots=True)
+class ProbesSpent:
+    """What so many probes cost for certain, and `margin_usd` more at most."""
+
+    usd: Decimal
+    count: int
+    margin_usd: Decimal = Decimal(0)
+
+    @property
+    def high_usd(self) -> Decimal:
+        """What counts against the budget: no unknown model evades it."""
+        return self.usd + self.margin_usd
+
+    def __add__(self, more: "ProbesSpent") -> "ProbesSpent":
+        return ProbesSpent(
+            self.usd + more.usd, self.count + more.count, self.margin_usd + more.margin_usd
+        )
+
+
+async def today(connection: AsyncConnection) -> ProbesSpent:
+    """Sum and count of every probe of the UTC day, whoever sent it."""
+    midnight, next_midnight = (
+        text(f"date_trunc('day', now() + interval '{days} days', 'UTC')") for days in (0, 1)
+    )
+    table = observations.c
+    low = func.sum(func.coalesce(table.cost_usd, table.cost_low_usd))
+    margin = func.sum(table.cost_high_usd - table.cost_low_usd)
+    total = select(
+        func.coalesce(low, Decimal(0)).label("usd"),
+        func.coalesce(margin, Decimal(0)).label("margin_usd"),
+        func.count().label("probes"),
+    ).where(observations.c.slot >= midnight, observations.c.slot < next_midnight)
+    row = (await connection.execute(total)).one()
+    aside = (await connection.execute(_ASIDE)).one()
+    return ProbesSpent(row.usd, row.probes, row.margin_usd) + ProbesSpent(*aside)
+
+
+# Set aside because a clock was wrong, and paid for all the same: see `misdated`.
+_ASIDE = text("""
+    SELECT coalesce(sum(coalesce(cost, low)), 0), count(*), coalesce(sum(high - low), 0)
+    FROM (
+        SELECT (observation->>'cost_usd')::numeric AS cost,
+            (observation->>'cost_low_usd')::numeric AS low,
+            (observation->>'cost_high_usd')::numeric AS high
+        FROM misdated_observations WHERE noticed_at >= date_trunc('day', now(), 'UTC')
+    ) AS aside
+""")
+
+
+# What was heard and paid for, by five minutes, target and model: the raw matter of spend.
+
+
+class SpendSliceRow(NamedTuple):
+    """One row of the sum; the fields of `monitor.pricing.SpendSlice`, in its order.
+
+    `high_usd` None: the rows have exact costs, or none at all.
+    """
+
+    target: str
+    starts_at: datetime
+    model: str | None
+    probes_usd: Decimal
+    answers: int
+    unpriced: int
+    mean_usd: Decimal | None
+    high_usd: Decimal | None
+    mean_high_usd: Decimal | None
+
+
+async def by_five_minutes(
+    connection: AsyncConnection, *, since: datetime, until: datetime
+) -> Sequence[SpendSliceRow]:
+    """Sums of every probe whose round lies between two instants, late rows included."""
+    table = observations.c
+    begins = func.date_bin(
+        literal_column("interval '5 minutes'"),
+        table.slot,
+        literal_column("'2000-01-01'::timestamptz"),
+    )
+    answered = table.outcome == "answered"
+    ranged = table.cost_high_usd.is_not(None)
+    low = func.coalesce(table.cost_usd, table.cost_low_usd)
+    without_price = case(
+        (ranged, table.rates.has_key("without_price")), else_=table.cost_usd.is_(None)
+    )
+    summed = (
+        select(
+            table.target,
+            begins.label("starts_at"),
+            table.model_detected,
+            func.coalesce(func.sum(low), Decimal(0)),
+            func.count().filter(answered),
+            func.count().filter(table.pieces > 0, without_price),
+            func.avg(low).filter(answered),
+            func.sum(table.cost_high_usd),
+            func.avg(table.cost_high_usd).filter(answered),
+        )
+        .where(table.slot >= since, table.slot < until)
+        .group_by(table.target, begins, table.model_detected, ranged)
+    )
+    return [SpendSliceRow(*row) for row in await connection.execute(summed)]
+
+
+async def costs(
+    connection: AsyncConnection, *, since: datetime, until: datetime
+) -> Sequence[tuple[datetime, Decimal]]:
+    """Start and certain cost in USD of every probe whose round lies between, in order of start."""
+    table = observations.c
+    usd = func.coalesce(table.cost_usd, table.cost_low_usd)
+    each = (
+        select(table.started_at, usd)
+        .where(table.slot >= since, table.slot < until, usd > 0)
+        .order_by(table.started_at)
+    )
+    return [(row[0], row[1]) for row in await connection.execute(each)]
+
+
+# Spend as reports show it: by hour, provider and meter, and by day as the spend rule judges it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from monitor.domain import Observation
-from monitor.storage.budget_used import ProbesSpent
+from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool_file import SpoolFile, leave
 
 __all__ = ["Spool", "SpoolFile"]

@@ -1,21 +1,119 @@
-"""Spool files: each process appends to its own, and takes over those of processes that ended.
+"""The format of a spool file: one record a line, each with its length and checksum.
 
-Everything here blocks and may raise OSError: call it in a thread, one call at a time.
+`+` records hold an observation, `-` records say up to which sequence number everything was
+stored or dropped. Sequence numbers rise. A record begins with a line feed and holds no other,
+so that reading goes on at the next record after damaged bytes.
 """
 
 import fcntl
+import json
 import os
+import re
 import stat
+import zlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
 
 from monitor.domain import Observation
-from monitor.storage import spool_records
-from monitor.storage.spool_records import SpoolContents
+from monitor.storage.observations import row
+
+_HEAD = re.compile(rb"\n([+-]) ([0-9a-f]{16}) ([0-9a-f]{8}) ([0-9a-f]{8}) ")
+_HEAD_BYTES = 38
+_OBSERVATION: TypeAdapter[Observation] = TypeAdapter(Observation)
+# A file may have been written by an older version: what it did not know is unknown.
+_ABSENT: Mapping[str, None] = {f.name: None for f in fields(Observation) if f.default is MISSING}
+
+
+def waiting(sequence: int, observation: Observation) -> bytes:
+    """The record of an observation that waits."""
+    return _record(b"+", sequence, json.dumps(row(observation), default=str).encode("ascii"))
+
+
+def done(sequence: int) -> bytes:
+    """The record that nothing up to this sequence number waits any more."""
+    return _record(b"-", sequence, b"")
+
+
+def _record(kind: bytes, sequence: int, payload: bytes) -> bytes:
+    sealed = b"%s %016x %08x " % (kind, sequence, len(payload))
+    return b"\n%s%08x %s" % (sealed, _checksum(sealed, payload), payload)
+
+
+def _checksum(sealed: bytes, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(sealed))
+
+
+@dataclass(slots=True)
+class SpoolContents:
+    """What a file holds: what waits, in order, and how many stretches could not be read.
+
+    `torn`: the end could not be read either, as after a write that was interrupted.
+    """
+
+    waiting: list[Observation] = field(default_factory=list)
+    damaged: int = 0
+    torn: bool = False
+
+
+def parse(data: bytes) -> SpoolContents:
+    """Read a file, whole or torn anywhere."""
+    found: dict[int, bytes] = {}
+    newest, stored, position, contents = -1, -1, 0, SpoolContents()
+    while position < len(data):
+        record = _read(data, position)
+        if record is None:
+            following = data.find(b"\n", position + 1)
+            contents.torn = following < 0
+            contents.damaged += not contents.torn
+            position = len(data) if contents.torn else following
+            continue
+        kind, sequence, payload = record
+        position += _HEAD_BYTES + len(payload)
+        if kind == b"-":
+            stored = max(stored, sequence)
+        elif sequence > newest:  # a write that was repeated after an error counts once
+            newest = sequence
+            found[sequence] = payload
+    for sequence, payload in found.items():
+        if sequence > stored:
+            observation = _observation(payload)
+            if observation is None:
+                contents.damaged += 1
+            else:
+                contents.waiting.append(observation)
+    return contents
+
+
+def _read(data: bytes, position: int) -> tuple[bytes, int, bytes] | None:
+    head = _HEAD.match(data, position)
+    if head is None:
+        return None
+    payload = data[head.end() : head.end() + int(head[3], 16)]
+    sealed = data[head.start() + 1 : head.start(4)]
+    if len(payload) != int(head[3], 16) or _checksum(sealed, payload) != int(head[4], 16):
+        return None
+    return head[1], int(head[2], 16), payload
+
+
+def _observation(payload: bytes) -> Observation | None:
+    try:
+        written: dict[str, Any] = json.loads(payload)
+        return _OBSERVATION.validate_python({**_ABSENT, **written})
+    except (ValueError, TypeError):
+        return None
+
+
+# Spool files: each process appends to its own, and takes over those of processes that ended.
+#
+# Everything here blocks and may raise OSError: call it in a thread, one call at a time.
+
 
 _GARBAGE = 1 << 20  # bytes of records no longer needed that a file may hold, besides as many
 Held = tuple[Path, int]  # a file and its descriptor, which holds the lock
@@ -67,13 +165,13 @@ class SpoolFile:
         if self._size > 2 * live + _GARBAGE:
             self._begin_another()
 
-    def _write(self, new: Sequence[tuple[int, Observation]], done: int, sync: bool) -> None:
-        while self._starts and self._starts[0][0] <= done:
+    def _write(self, new: Sequence[tuple[int, Observation]], finished: int, sync: bool) -> None:
+        while self._starts and self._starts[0][0] <= finished:
             self._starts.popleft()
         data, starts = b"", []
         for number, observation in new:
             starts.append((number, self._size + len(data)))
-            data += spool_records.waiting(number, observation)
+            data += waiting(number, observation)
         if data and self._held is None:
             self._held = _created(self.folder)
         if self._held is None:
@@ -84,9 +182,9 @@ class SpoolFile:
                 os.ftruncate(fd, 0)
                 self._size = 0
             return
-        if done > self._done:
-            data += spool_records.done(done) if self._size else b""
-            self._done = done
+        if finished > self._done:
+            data += done(finished) if self._size else b""
+            self._done = finished
         if data:
             self._unsynced = True
             _append(fd, data, self._size)
@@ -115,7 +213,7 @@ class SpoolFile:
         if fd is None:
             return None
         try:
-            return TakenSpoolFile((path, fd), spool_records.parse(path.read_bytes()))
+            return TakenSpoolFile((path, fd), parse(path.read_bytes()))
         except OSError:
             os.close(fd)
             raise

@@ -4,13 +4,17 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from urllib.parse import urlsplit
 
-from monitor.accounts import ACCOUNTS, ProviderAccount
+from monitor.accounts import ACCOUNTS, OpenRouterAccount, ProviderAccount, ProviderReceipt
+from monitor.accounts.openrouter import RECEIPT_LAG_S
 from monitor.config import Environment, Settings
-from monitor.domain import AccountReading, AccountState
+from monitor.domain import AccountReading, AccountState, Claim, GiveUp, Target, TryLater
+from monitor.health_page import HealthPage, statement
 from monitor.probing.fetch import fetch
-from monitor.storage import account_readings
-from monitor.worker import lease_keeper
+from monitor.redaction import plain, redact, shown, storable
+from monitor.storage import account_readings, receipt_rows, rederive
+from monitor.worker import lease_keeper, rederivation
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -96,3 +100,130 @@ def configured(environment: Environment) -> Iterator[ProviderAccount]:
         if key is not None:
             get = partial(fetch, timeout_s=READ_TIMEOUT_S)
             yield ACCOUNTS[name](get, key.get_secret_value(), base_url)
+
+
+# The receipts job: fetch the provider's own records of answers, and let them decide.
+#
+# A record lags behind its answer, and one that is nobody's never comes: each is asked for a few
+# times, ever more rarely, one after another. Trouble that is not a lag is about the provider or
+# about us, so the rest waits as well.
+
+
+MOST = 20  # records a run
+RECEIPT_LATE = timedelta(hours=2)  # an answer found later than this is asked for no more
+LEASE = timedelta(minutes=10)  # longer than a run in which every request is slow
+
+
+async def fetch_receipts(context: WorkerContext) -> int:
+    """Fetch what is due, and derive its observations again; returns how many changed.
+
+    One worker at a time. Raises Away.
+    """
+    held = configured(context.settings.environment)
+    account = next((one for one in held if isinstance(one, OpenRouterAccount)), None)
+    if account is None:
+        return 0
+    changed = 0
+    for item in await _due(context):
+        if context.leaving.is_set():
+            break
+        answer = await account.receipt(item.generation, context.now())
+        changed += await _settled(context, item, answer)
+        if isinstance(answer, TryLater) and answer.after_s != RECEIPT_LAG_S:
+            log.warning("receipts deferred", extra={"why": answer.reason})
+            break
+    return changed
+
+
+async def _due(context: WorkerContext) -> list[receipt_rows.DueReceipt]:
+    """What to ask for now; nothing while another worker asks, or the key is rejected."""
+    async with context.database.begin() as connection:
+        held = await lease_keeper.hold(context, connection, "receipts", keep=LEASE)
+        if held is None:
+            return []
+        await receipt_rows.expect(connection, within=RECEIPT_LATE)
+        read = await account_readings.latest(connection)
+        for reading in fresh(read, context.settings, context.now()):
+            if (
+                reading.provider == OpenRouterAccount.name
+                and reading.state is AccountState.REJECTED
+            ):
+                return []
+        return list(await receipt_rows.due(connection, most=MOST))
+
+
+async def _settled(
+    context: WorkerContext,
+    item: receipt_rows.DueReceipt,
+    answer: ProviderReceipt | TryLater | GiveUp,
+) -> int:
+    """Write down one answer, and what follows from it, in one transaction."""
+    async with context.database.begin() as connection:
+        match answer:
+            case TryLater(reason, after_s):
+                await receipt_rows.postpone(
+                    connection, item.generation, reason=reason, after_s=after_s
+                )
+                return 0
+            case GiveUp(reason):
+                await receipt_rows.give_up(connection, item.generation, reason=reason)
+                return 0
+        reported = plain(redact(answer.claim.value, context.settings.secrets))
+        claim = Claim(answer.claim.kind, answer.claim.source, reported)
+        await receipt_rows.keep(
+            connection, item.generation, receipt_rows.ReceiptRecord(claim, answer.usage)
+        )
+        target = context.settings.targets.get(item.target)
+        if target is None:
+            return 0
+        stored = await rederive.some(connection, [(item.slot, item.observation)])
+        changed = await rederivation.derive(connection, stored, target, context.book)
+    facts = {"observation": item.observation, "target": item.target, "model": reported}
+    log.info("receipt", extra=facts | {"changed": bool(changed)})
+    return len(changed)
+
+
+# The health job: read what a target says of its own health, judge it, keep what changed.
+
+
+PATIENCE_S = 10
+
+
+async def read_health_page(context: WorkerContext, target: Target, page: HealthPage) -> bool:
+    """Read one page once; True when it says something new. Raises Away.
+
+    One worker reads a page: two that see it differently would tell of changes all day.
+    """
+    url = shown(page.url)  # of a token in the address nothing is stored
+    async with context.database.begin() as connection:
+        span, name = 2 * page.every, f"health {target.name} {url}"
+        taken_over = not lease_keeper.held(context, name)
+        if await lease_keeper.hold(context, connection, name, keep=span) is None:
+            return False
+        age = page.every / 2
+        if taken_over and await account_readings.checked_since(connection, target.name, url, age):
+            return False  # the worker before us read it: restarts do not multiply requests
+    reply = await fetch(page.url, headers=page_headers(target, page), timeout_s=PATIENCE_S,
+                        target=target)  # fmt: skip
+    reported = statement(page, http_status=reply.status, document=reply.json)
+    facts = {
+        name: storable(redact(value, context.settings.secrets)) if isinstance(value, str) else value
+        for name, value in reported.facts.items()
+    }
+    async with context.database.begin() as connection:
+        changed = await account_readings.keep(
+            connection, target.name, url, at=context.now(), http_status=reported.http_status,
+            healthy=reported.healthy, unmet=reported.unmet, facts=facts,
+        )  # fmt: skip
+    if changed:
+        log.info("health page changed", extra={"target": target.name, "url": url,
+                                               "healthy": reported.healthy, "unmet": reported.unmet,
+                                               "why": reply.error})  # fmt: skip
+    return changed
+
+
+def page_headers(target: Target, page: HealthPage) -> dict[str, str]:
+    """The target's own headers, which may hold keys, for pages of the same place alone."""
+    there, here = urlsplit(page.url), urlsplit(target.url)
+    same = (there.scheme, there.netloc) == (here.scheme, here.netloc)
+    return dict(target.headers) if same else {}

@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
 from monitor.domain import ALL, Notice, NoticeStatus
-from monitor.storage import clock_repair, misdated, observations, outbox
+from monitor.storage import clock_repair, observations, outbox
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -28,21 +28,21 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
     async with context.database.begin() as connection:
         now = await clock_repair.now(connection)
         if history.seen is None and history.boot is not None:
-            kept = await misdated.clock_reading(connection, history.boot)
+            kept = await clock_repair.clock_reading(connection, history.boot)
             if kept is not None:  # of a worker before us, or beside us, on this machine
                 history.seen, history.since = (kept.at, kept.steady_s), kept.since
         step = history.look(now)
         if history.boot is not None and history.seen and history.since:
-            reading = misdated.ClockReading(*history.seen, history.since)
-            await misdated.keep_clock_reading(connection, history.boot, reading)
+            reading = clock_repair.ClockReading(*history.seen, history.since)
+            await clock_repair.keep_clock_reading(connection, history.boot, reading)
         restored = 0
-        if step is not None and step.by > observations.AHEAD:
-            restored = await misdated.restore(connection, since=step.since, until=step.until,
+        if step is not None and step.by > observations.PARTITIONS_AHEAD:
+            restored = await clock_repair.restore(connection, since=step.since, until=step.until,
                                               step=step.by)  # fmt: skip
         found = await clock_repair.furthest(connection, context.settings.targets)
         if found is None and not correct and not restored:
             return False
-        aside = await misdated.set_aside(connection, worker=context.worker, now=context.now())
+        aside = await clock_repair.set_aside(connection, worker=context.worker, now=context.now())
         corrected = await clock_repair.correct(connection)
         notice = _notice(context, found, aside) if found is not None else None
         news = notice is not None and await outbox.add(connection, notice, incident=None)

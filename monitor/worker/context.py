@@ -14,7 +14,7 @@ from monitor.notifications import Notifier
 from monitor.pricing import PriceBook
 from monitor.probing import ProbeClient
 from monitor.storage import Database
-from monitor.storage.budget_used import ProbesSpent
+from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.clock_history import ClockHistory
 from monitor.worker.fingerprinting import FingerprintCache

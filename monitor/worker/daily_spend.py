@@ -5,25 +5,30 @@ page is drawn: a report does not lag behind the rows there are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import replace
+from datetime import date, datetime, timedelta, tzinfo
+from decimal import Decimal
 from functools import cache
 from zoneinfo import ZoneInfo
 
 from monitor.accounts import ACCOUNTS
 from monitor.config import Settings
-from monitor.domain import Target
+from monitor.domain import (
+    AccountReading,
+    AccountState,
+    Incident,
+    Spend,
+    Target,
+    Verdict,
+    VerdictState,
+)
 from monitor.pricing import PriceBook, SpendSlice, account_spend, day_of, fresh_for, spent_day
 from monitor.pricing.meters import AccountSpend, ProviderSpend
-from monitor.pricing.spend_hours import spent_hours
-from monitor.storage import (
-    Connection,
-    Database,
-    account_readings,
-    report_data,
-    spend_rows,
-    spend_slices,
-)
+from monitor.pricing.spend_day import spent_hours
+from monitor.rules import SLICE, KeyCredit, SpendRule
+from monitor.storage import Connection, Database, account_readings, report_data, spend_rows
 from monitor.worker.account_polling import providers
+from monitor.worker.context import WorkerContext
 
 Said = Callable[[str], str | None]
 
@@ -70,7 +75,7 @@ async def compute_day(
     _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
     begins_at = await spend_rows.begins_at(connection, on)
     starts_at, length = begins_at or midnight, ends_at - midnight
-    rows = await spend_slices.by_five_minutes(connection, since=starts_at, until=ends_at)
+    rows = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
     received = [SpendSlice(**item._asdict()) for item in rows]
     queries = {target.name: target.daily_queries for target in settings.targets.values()}
 
@@ -159,3 +164,114 @@ def _row(line: ProviderSpend, unpriced: dict[str | None, int]) -> spend_rows.Spe
         traffic_margin_usd=spent.traffic.margin_usd,
         spent_margin_usd=line.spent.margin_usd,
     )
+
+
+# The days of spend that the spend rule judges: yesterday's and today's, over every provider.
+
+
+async def days(
+    connection: Connection, context: WorkerContext, zone: tzinfo, now: datetime
+) -> Sequence[Spend]:
+    """Yesterday, which late rows may still change, and today."""
+    _, today, _ = day_of(now, zone)
+    return [
+        await _day(connection, context, zone, at, now) for at in (today - timedelta(hours=1), now)
+    ]
+
+
+async def _day(
+    connection: Connection, context: WorkerContext, zone: tzinfo, at: datetime, now: datetime
+) -> Spend:
+    day, starts_at, ends_at = day_of(at, zone)
+    received = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
+    known = await account_days(connection, context.settings, starts_at, ends_at, now=now)
+    targets = context.settings.targets.values()
+
+    @cache
+    def provider_of(model: str) -> str | None:
+        return context.book.provider(model, at=at)
+
+    found = spent_day(
+        [SpendSlice(**item._asdict()) for item in received],
+        starts_at=starts_at,
+        ends_at=ends_at,
+        now=now,
+        daily_queries={t.name: t.daily_queries for t in targets},
+        provider_of=provider_of,
+        accounts=known,
+        fresh_for=fresh_for(context.settings.file.accounts.every),
+        billers=billers(targets, provider_of),
+    )
+    total = found.spend.total
+    return Spend(
+        day=day,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        total_usd=total.usd,
+        at_least=total.at_least,
+        margin_usd=total.margin_usd,
+        slices=found.slices,
+    )
+
+
+async def since_the_row(
+    connection: Connection, verdict: Verdict, rule: SpendRule, today: Spend,
+    before: Incident | None,
+) -> Verdict:  # fmt: skip
+    """A breach that opens, with the start of the first row that carried the sum over the limit.
+
+    The rule knows the five minutes only. Traffic counts beside the probes, in proportion.
+    """
+    if verdict.state is not VerdictState.BREACH or (before is not None and before.open):
+        return verdict
+    crossing = rule.crossing(today)
+    if crossing is None:
+        return verdict
+    rows = await spend_rows.costs(connection, since=crossing.at, until=crossing.at + SLICE)
+    probes_usd, so_far = sum(usd for _, usd in rows), Decimal(0)
+    for at, usd in rows:
+        so_far += usd
+        if so_far * crossing.usd > crossing.left_usd * probes_usd:
+            return replace(verdict, since=max(at, today.starts_at))
+    return verdict
+
+
+# What accounts have left and spend in a day: what the rule `key` judges besides a reading.
+
+
+DAY = timedelta(days=1)
+LEAST = timedelta(hours=1)  # of a day, before it is taken to go on like this
+
+
+async def credits(
+    connection: Connection, readings: Sequence[AccountReading], now: datetime
+) -> Sequence[KeyCredit]:
+    """The credit of each account that says what is left, and of which a day's spend is known."""
+    found = []
+    for reading in readings:
+        if reading.state is not AccountState.OK or reading.remaining_usd is None:
+            continue
+        # A day more: what was spent by the start tells how much of its UTC day came later.
+        spent = await account_readings.spent(connection, reading.provider, since=now - 2 * DAY)
+        day = day_spend(spent, reading, now)
+        if day is not None:
+            found.append(KeyCredit(provider=reading.provider, at=reading.at,
+                                left_usd=reading.remaining_usd, day_usd=day))  # fmt: skip
+    return found
+
+
+def day_spend(
+    spent: Sequence[tuple[datetime, Decimal]], reading: AccountReading, now: datetime
+) -> Decimal | None:
+    """What an account spends in a day; None while nobody can tell.
+
+    `spent`: since UTC midnight, each time it was read, oldest first. The last 24 hours as the
+    readings tell; where they do not reach back as far, today at its rate so far.
+    """
+    known = account_spend(spent, starts_at=now - DAY, ends_at=now)
+    if known is not None and spent[0][0] <= now - DAY:
+        return known.spent.usd
+    gone = reading.at - day_of(reading.at)[1]
+    if gone < LEAST or reading.spent_today_usd is None:
+        return None
+    return reading.spent_today_usd * Decimal(DAY.total_seconds()) / Decimal(gone.total_seconds())

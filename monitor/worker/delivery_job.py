@@ -1,20 +1,114 @@
-"""The delivery job: lease due notices, send each, write down how it went.
+"""The charting job: the last hours as a picture, put into the thread of what was just told.
 
-No transaction is open while Slack is spoken to. A crash between send and settle repeats a
-message: loss would be worse.
+Best effort, beside delivery: a short queue lies between the two, so that no message waits for
+its picture and none fails with it.
 """
 
+import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
+from datetime import timedelta
+from functools import partial
 
-from monitor.domain import Delivery, GiveUp, Sent, TryLater
+from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
+from monitor.incidents import MaintenanceWindow, Mute, Silence
+from monitor.notifications import SlackBot
 from monitor.notifications.slack.render import render, thread_reply
 from monitor.redaction import redact
-from monitor.storage import DatabaseUnavailable, outbox
-from monitor.worker import charts
+from monitor.reports import PillowMissing, ReportPage, png
+from monitor.reports.page_data import TargetReport
+from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
+from monitor.worker import report_page
 from monitor.worker.context import WorkerContext
+from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
+
+PICTURED = frozenset({"ttft", "fallback", "model_changed", "spend", "down"})
+SPAN = timedelta(hours=6)
+
+
+def request_chart(context: WorkerContext, notice: Notice, delivery: Delivery) -> None:
+    """Note that a message should have its chart; forget it where too many wait already."""
+    notified = isinstance(delivery, Sent) and delivery.reference
+    aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
+    if notified and aloud and notice.rule in PICTURED and isinstance(context.notifier, SlackBot):
+        with suppress(asyncio.QueueFull):
+            context.charts.put_nowait((notice, notified))
+
+
+async def attach(context: WorkerContext) -> None:
+    """Draw and attach what is wished for, until cancelled. The same trouble is logged once."""
+    known: set[str] = set()
+    while True:
+        notice, reference = await context.charts.get()
+        reason = await _trouble(context, notice, reference)
+        if reason is not None and reason not in known:
+            known.add(reason)
+            log.warning("chart not attached", extra={"notice": notice.id, "why": reason})
+
+
+async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> str | None:
+    """Attach one chart; returns what kept it from its place, None if nothing did."""
+    try:
+        delivery = await _attached(context, notice, reference)
+    except DatabaseUnavailable:
+        return "the database is away"
+    except PillowMissing as missing:
+        return str(missing)
+    except Exception as bug:
+        log.debug("chart failed", exc_info=True)
+        return f"it could not be drawn: {type(bug).__name__}"
+    return None if isinstance(delivery, Sent) else delivery.reason
+
+
+async def _attached(context: WorkerContext, notice: Notice, reference: str) -> Delivery:
+    if not isinstance(context.notifier, SlackBot):
+        return GiveUp("only a bot attaches pictures")
+    page = await report_page.page(
+        context.database, context.settings, length=SPAN, now=context.now()
+    )
+    shown = _target(page, notice.scope)
+    picture = await asyncio.to_thread(png, page, shown)
+    hours = SPAN // timedelta(hours=1)
+    title = f"#{notice.number} {notice.rule} · {shown.name}, the last {hours} h"
+    return await context.notifier.attach(reference, picture, title=title)
+
+
+def _target(page: ReportPage, scope: str) -> TargetReport:
+    """The target told of; for what is over all, the first that was asked."""
+    named = [item for item in page.targets if item.name == scope]
+    requested = [item for item in page.targets if item.ttft]
+    return (named or requested or list(page.targets))[0]
+
+
+# What holds notices back now: mutes by people, and maintenance windows of the configuration.
+
+
+async def silence(connection: Connection, context: WorkerContext) -> Silence:
+    """What holds notices back. Where mutes cannot be read, people are notified rather than not."""
+    in_force = (
+        await isolated(connection, "mutes", partial(incident_rows.in_force, connection)) or ()
+    )
+    by_people = [
+        Mute(until=muted.until, reason=muted.reason, rule=muted.rule, scope=muted.target)
+        for muted in in_force
+    ]
+    windows = [
+        MaintenanceWindow(
+            days=tuple(window.days), start=window.start, end=window.end,
+            timezone=window.timezone, reason=window.reason, rule=window.rule, scope=window.target,
+        )
+        for window in context.settings.file.maintenance
+    ]  # fmt: skip
+    return [*by_people, *windows]
+
+
+# The delivery job: lease due notices, send each, write down how it went.
+#
+# No transaction is open while Slack is spoken to. A crash between send and settle repeats a
+# message: loss would be worse.
 
 
 async def deliver(context: WorkerContext) -> int:
@@ -26,7 +120,7 @@ async def deliver(context: WorkerContext) -> int:
             async with context.database.begin() as connection:
                 await outbox.settle(connection, item.notice.id, delivery, context.notifier.channel)
             _log(item, delivery)
-            charts.request_chart(context, item.notice, delivery)
+            request_chart(context, item.notice, delivery)
             sent += isinstance(delivery, Sent)
     except DatabaseUnavailable as unavailable:
         log.warning("outbox delivery blocked", extra={"why": str(unavailable)})

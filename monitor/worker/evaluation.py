@@ -30,25 +30,24 @@ from monitor.rules import (
 from monitor.storage import (
     Connection,
     account_readings,
-    budget_used,
     clock_repair,
     incident_rows,
     leases,
     limit_statements,
     observations,
     outbox,
+    spend_rows,
 )
 from monitor.worker import (
     account_polling,
-    active_silences,
-    answered_by_fact,
-    credit,
+    daily_spend,
+    delivery_job,
     lease_keeper,
     target_verdicts,
 )
 from monitor.worker.context import WorkerContext
-from monitor.worker.isolation import isolated
-from monitor.worker.spend_days import days, since_the_row
+from monitor.worker.daily_spend import days, since_the_row
+from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
 
@@ -75,14 +74,14 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
                 lease_keeper.forget(context, "evaluate")
                 return False
             latest = await incident_rows.latest_incidents(connection)
-            if any(incident.turned_at > now + observations.AHEAD for incident in latest):
+            if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):
                 # else nothing would be later than their turn
                 await isolated(connection, "clock", partial(clock_repair.correct, connection))
                 latest = await incident_rows.latest_incidents(connection)
             latest_incident = {incident.key: incident for incident in latest}
             readings, unread = await _readings(connection, context, now)
             verdicts = await _verdicts(connection, context, latest_incident, readings, now, seen)
-            silence = await active_silences.silence(connection, context)
+            silence = await delivery_job.silence(connection, context)
             policy = _policy(context)
             # That a reading could not be fetched says nothing of its age.
             known = {("key", name) for name in (*(r.provider for r in readings), *unread)}
@@ -164,7 +163,7 @@ async def _verdicts(
             of_days[0] = await isolated(connection, "since of spend", since) or of_days[0]
         for verdict in of_days:
             added = partial(
-                answered_by_fact.expensive, connection, verdict, context.settings.targets.values(),
+                target_verdicts.expensive, connection, verdict, context.settings.targets.values(),
                 latest_incident.get(("spend", ALL)), since=spent[-1].starts_at,
             )  # fmt: skip
             found.append(await isolated(connection, "answers of spend", added) or verdict)
@@ -180,7 +179,7 @@ async def _verdicts(
         return judged("key", reading.provider, reading)
 
     async def credits(reading: AccountReading) -> list[Verdict]:
-        found = await credit.credits(connection, [reading], now)
+        found = await daily_spend.credits(connection, [reading], now)
         return [verdict for one in found for verdict in judged("key", one.provider, one)]
 
     overall: list[Subject] = [
@@ -232,7 +231,7 @@ async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBa
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
     """The probes of the UTC day: the day the budget is counted by."""
-    spent = await budget_used.today(connection)
+    spent = await spend_rows.today(connection)
     day, starts_at, ends_at = day_of(now)
     total = Spend(day=day, starts_at=starts_at, ends_at=ends_at, total_usd=spent.usd,
                   margin_usd=spent.margin_usd)  # fmt: skip

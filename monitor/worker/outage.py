@@ -1,23 +1,95 @@
-"""The outage job: a database that stays away is told of straight from memory.
-
-Without the database nothing is judged and no notice can be written, so these two messages
-alone do not go through the outbox: once an outage, and once when it is over. Each worker
-speaks for itself.
-"""
+"""The spool job: store observations, oldest first; what cannot be stored waits on disk."""
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import uuid4
 
-from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Sent
+from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Observation, Sent
 from monitor.notifications.slack.render import render
-from monitor.storage import DatabaseUnavailable
+from monitor.storage import DatabaseUnavailable, observations
 from monitor.worker.context import WorkerContext
-from monitor.worker.spooling import keep
 
 log = logging.getLogger(__name__)
+
+DRAIN = 200  # observations a transaction, when the spool empties
+AGAIN_S = 0.5  # between two tries while the worker stops
+
+
+async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
+    """Store observations, those of the spool first; with the database unavailable, spool them.
+
+    They are in the spool's file before the database is asked, so that a kill loses none, and on
+    the disk before this returns while they wait.
+    """
+    dropped = context.spool.keep(new)
+    if dropped:
+        facts = {"count": dropped, "total": context.spool.dropped}
+        log.error("observations dropped: the spool is full", extra=facts)
+    await context.spool.save()
+    async with context.spool.emptying:
+        try:
+            while waiting := context.spool.oldest(DRAIN):
+                stored, rejected = await observations.add_or_reject(context.database, waiting)
+                context.spool.forget(waiting)
+                _note(context, rejected, there=len(waiting) - stored - len(rejected))
+        except DatabaseUnavailable as unavailable:
+            log.warning(
+                "observations spooled", extra=_waiting(context) | {"reason": str(unavailable)}
+            )
+        finally:
+            await context.spool.save(sync=len(context.spool) > 0)
+
+
+def _note(context: WorkerContext, rejected: Sequence[observations.Rejected], *, there: int) -> None:
+    for observation, reason in rejected:
+        context.metrics.rejected()
+        log.error("observation rejected", extra={"id": observation.id, "why": reason})
+    if there:
+        log.info("observations already there", extra={"count": there})
+
+
+async def adopt(context: WorkerContext) -> None:
+    """Store what workers that ended left on the disk."""
+    if await context.spool.adopt():
+        await keep(context, [])
+
+
+async def drain(context: WorkerContext, *, within_s: float) -> None:
+    """Store what waits before the worker ends, however recently the database did not answer.
+
+    Logs what could not be stored, and whether it waits on disk for the next worker.
+    """
+    try:
+        async with asyncio.timeout(within_s):
+            while len(context.spool):
+                context.database.retry_now()
+                await keep(context, [])
+                if len(context.spool):
+                    await asyncio.sleep(AGAIN_S)
+    except TimeoutError:
+        pass
+    except Exception:
+        log.exception("spool not drained")
+    await context.spool.save(sync=True)
+    if len(context.spool):
+        kept = "they wait on disk" if context.spool.on_disk else "they are lost"
+        log.error(f"observations not stored: {kept}", extra=_waiting(context))
+    context.spool.close()
+
+
+def _waiting(context: WorkerContext) -> dict[str, object]:
+    return {"count": len(context.spool), "on_disk": context.spool.on_disk}
+
+
+# The outage job: a database that stays away is told of straight from memory.
+#
+# Without the database nothing is judged and no notice can be written, so these two messages
+# alone do not go through the outbox: once an outage, and once when it is over. Each worker
+# speaks for itself.
+
 
 GRACE = timedelta(minutes=3)  # a restart or failover is over by then
 LOOK = timedelta(seconds=15)
@@ -105,3 +177,14 @@ def _notice(
 def _minutes(span: timedelta) -> str:
     whole = span // timedelta(minutes=1)
     return f"{whole} min" if whole else f"{span // timedelta(seconds=1)} s"
+
+
+# The keeping job: partitions ahead of the rows that will need them.
+
+
+async def prepare(context: WorkerContext) -> None:
+    """Make the partitions of the coming months."""
+    async with context.database.begin() as connection:
+        made = await observations.ensure(connection, context.now().date())
+    if made:
+        log.info("partitions made", extra={"partitions": made})

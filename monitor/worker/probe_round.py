@@ -1,4 +1,10 @@
-"""The probe job: claim a slot, ask its canned queries one after another, store what came back."""
+"""Answers interpreted within a limit of CPU time: what takes longer is stored as unknown.
+
+Every function involved is linear and reads a bounded part of an answer; the limit is for the
+mistake nobody has found yet. It is enforced on the event loop, step by step.
+
+Source: docs/adr/0010-limit-on-interpretation.md
+"""
 
 import asyncio
 import logging
@@ -8,24 +14,56 @@ from decimal import Decimal
 from uuid import uuid4
 
 from monitor import identity
-from monitor.cpu_limit import CpuLimitExceeded, limited
-from monitor.dialects import dialect_of, read
-from monitor.domain import Ending, Observation, Outcome, Query, Target, Transcript
+from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, limited
+from monitor.dialects import dialect_of, read, unread
+from monitor.domain import Dialect, Ending, Observation, Outcome, Query, Target, Transcript
 from monitor.identity.fingerprint.features import AnswerText
+from monitor.pricing import PriceBook
 from monitor.probing import exchange, gc_paused
-from monitor.probing.http_head import LONGEST_WAIT_S
+from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.probing.observe import ProbeOccasion, observe
 from monitor.probing.timing import outcome
-from monitor.storage import (
-    DatabaseUnavailable,
-    budget_used,
-    observations,
-    round_slots,
-    short_waits,
-)
-from monitor.worker import fingerprinting, interpretation, probe_throttling, token_counting
+from monitor.storage import DatabaseUnavailable, observations, rounds, short_waits, spend_rows
+from monitor.worker import fingerprinting, probe_throttling, token_counting
 from monitor.worker.context import WorkerContext
-from monitor.worker.spooling import keep
+from monitor.worker.outage import keep
+
+EXCEEDED = (
+    f"Interpreting the answer took more than {LIMIT_S * 1000:.0f} ms of CPU time and was stopped; "
+    "the model was not identified."
+)
+
+
+def observed(
+    transcript: Transcript, occasion: ProbeOccasion, *, dialect: Dialect, book: PriceBook
+) -> Observation:
+    """One probe's observation, without fingerprint, token counts and earlier answers."""
+    identity.prepare()
+    try:
+        return limited(
+            observe,
+            transcript,
+            occasion,
+            dialect=dialect,
+            book=book,
+            self_id_history=identity.SelfIdHistory(),
+        )
+    except CpuLimitExceeded:
+        return uninterpreted(transcript, occasion, dialect=dialect, book=book)
+
+
+def uninterpreted(
+    transcript: Transcript, occasion: ProbeOccasion, *, dialect: Dialect, book: PriceBook
+) -> Observation:
+    """The observation of an answer whose interpretation exceeded the limit."""
+    return observe(
+        transcript, occasion, dialect=dialect, book=book, self_id_history=identity.SelfIdHistory(),
+        reply=unread(transcript), uninterpreted=EXCEEDED,
+    )  # fmt: skip
+
+
+# The probe job: claim a slot, ask its canned queries one after another, store what came back.
+
 
 LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor learnt from
 
@@ -94,7 +132,7 @@ async def _admitted(
     queries: Sequence[Query] = target.queries
     try:
         async with context.database.begin(deadline_s=BEFORE_S) as connection:
-            if not await round_slots.claim(
+            if not await rounds.claim(
                 connection, target.name, context.region, slot, context.worker
             ):
                 return TAKEN, ()
@@ -102,9 +140,7 @@ async def _admitted(
                 queries = await probe_throttling.queries_of_round(connection, context, target, slot)
                 missed = None if queries else probe_throttling.THINNED
             if missed:
-                await round_slots.finish(
-                    connection, target.name, context.region, slot, missed=missed
-                )
+                await rounds.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
         log.warning("slot not claimed", extra={"target": target.name, "why": str(unavailable)})
     return missed, queries
@@ -121,7 +157,7 @@ async def note_missed(
 ) -> None:
     """Record that nobody probed a slot, where the target was probed before. Raises Away."""
     async with context.database.begin() as connection:
-        if await round_slots.miss(
+        if await rounds.miss(
             connection, target.name, context.region, slot, worker=context.worker, reason=reason
         ):
             facts = {"target": target.name, "slot": slot, "why": reason}
@@ -140,7 +176,7 @@ async def _budget_and_history(
     midnight = context.now().replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         async with context.database.begin(deadline_s=BEFORE_S) as connection:
-            spent = await budget_used.today(connection)
+            spent = await spend_rows.today(connection)
             direct = [query.id for query in target.queries if query.identity]
             history = identity.self_id_history(
                 await observations.direct_answers(
@@ -150,7 +186,7 @@ async def _budget_and_history(
         context.spent.clear()
         context.spent[midnight] = spent
     except DatabaseUnavailable:
-        spent = context.spent.get(midnight, budget_used.ProbesSpent(Decimal(0), 0))
+        spent = context.spent.get(midnight, spend_rows.ProbesSpent(Decimal(0), 0))
     spent += context.spool.spent(midnight)
     if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily budget of probes is used up", history
@@ -198,9 +234,7 @@ async def probe(
     except CpuLimitExceeded:
         log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
         context.metrics.interpretation_stopped(target.name)
-        return interpretation.uninterpreted(
-            transcript, occasion, dialect=dialect, book=context.book
-        )
+        return uninterpreted(transcript, occasion, dialect=dialect, book=context.book)
     if answer is not None:
         await fingerprinting.capture(context.database, target, answer, seen)
     return seen
@@ -268,6 +302,6 @@ async def _finish(
 ) -> None:
     try:
         async with context.database.begin() as connection:
-            await round_slots.finish(connection, target.name, context.region, slot, missed=missed)
+            await rounds.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
         log.warning("round not marked", extra={"target": target.name, "why": str(unavailable)})

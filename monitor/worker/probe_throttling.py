@@ -16,7 +16,7 @@ from decimal import Decimal
 from monitor.domain import Identity, Query, Sample, Target
 from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule
 from monitor.rules.window import MISSED, PATIENCE
-from monitor.storage import Connection, budget_used, incident_rows, observations
+from monitor.storage import Connection, incident_rows, observations, spend_rows
 from monitor.worker.context import WorkerContext
 
 THINNED = "thinned out"
@@ -104,7 +104,7 @@ async def queries_of_round(
     latest = await observations.samples(
         connection, target.name, since=now - RECENT, until=now, most=_LATEST
     )
-    spent = await budget_used.today(connection)
+    spent = await spend_rows.today(connection)
     silence = context.settings.rules.get("no_data")
     chosen = pace(
         target,

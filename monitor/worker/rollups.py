@@ -12,7 +12,7 @@ from datetime import date, timedelta
 
 from monitor.domain import Target
 from monitor.pricing import SpendForecast, projected
-from monitor.storage import Connection, misdated, retention, rollup_rows, spend_rows
+from monitor.storage import Connection, clock_repair, rollup_rows, spend_rows
 from monitor.worker import daily_spend, lease_keeper
 from monitor.worker.context import WorkerContext
 
@@ -129,26 +129,26 @@ async def _forget(context: WorkerContext) -> int:
     """Retention: months first, then rows in batches, then excerpts; returns rows forgotten."""
     keep = context.settings.file.storage
     async with _turn(context) as connection:
-        if not await retention.clock_agrees(connection):
+        if not await rollup_rows.clock_agrees(connection):
             log.debug("nothing deleted: no observations of the week before the last day")
             return 0
     async with _turn(context) as connection:
-        await retention.set_limit(connection, keep.keep_raw)
+        await rollup_rows.set_limit(connection, keep.keep_raw)
     async with _turn(context) as connection:
-        if dropped := await retention.drop_months(connection):
+        if dropped := await rollup_rows.drop_months(connection):
             log.info("months dropped", extra={"partitions": dropped})
 
     async with _turn(context) as connection:
-        await misdated.forget(connection, keep.keep_excerpts)
+        await clock_repair.forget(connection, keep.keep_excerpts)
 
     async def excerpts(connection: Connection) -> int:
-        return await retention.forget_excerpts(
+        return await rollup_rows.forget_excerpts(
             connection, good=keep.keep_excerpts, failed=keep.keep_failed_excerpts
         )
 
     return (
-        await _batches(context, retention.forget_observations)
-        + await _batches(context, retention.forget_rounds)
+        await _batches(context, rollup_rows.forget_observations)
+        + await _batches(context, rollup_rows.forget_rounds)
         + await _batches(context, excerpts)
     )
 
@@ -159,5 +159,5 @@ async def _batches(context: WorkerContext, forget: Callable[[Connection], Awaita
         async with _turn(context) as connection:
             gone = await forget(connection)
         total += gone
-        if gone < retention.BATCH:
+        if gone < rollup_rows.BATCH:
             return total

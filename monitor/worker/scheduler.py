@@ -20,22 +20,16 @@ from monitor.domain import Query, Target
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.worker import (
     account_polling,
-    charts,
     clock_check,
     delivery_job,
-    digest_job,
     evaluation,
     fingerprinting,
-    health_polling,
     heartbeat,
     lease_keeper,
-    maintenance,
-    metric_updates,
     outage,
     probe_round,
-    receipts,
+    report_page,
     rollups,
-    spooling,
 )
 from monitor.worker.context import WorkerContext
 
@@ -117,17 +111,20 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.watch.leaving.set)
-        await self._run(maintenance.prepare(self.watch))
+        await self._run(outage.prepare(self.watch))
         identity.prepare()
-        await self._run(spooling.adopt(self.watch))
+        await self._run(outage.adopt(self.watch))
         await self._run(delivery_job.recheck(self.watch))
         await self._run(self._check_clock(correct=True))
         self._arm()
         self._scheduler.start()
         sides = (
-            self._deliver(), self._keep_leases(), self._watch_clock(), charts.attach(self.watch),
+            self._deliver(),
+            self._keep_leases(),
+            self._watch_clock(),
+            delivery_job.attach(self.watch),
             outage.watch_database(self.watch),
-        )  # fmt: skip
+        )
         side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.watch.settings.targets)
         log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
@@ -144,7 +141,7 @@ class Worker:
             task.cancel()
         await asyncio.gather(*side, return_exceptions=True)
         left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
-        await spooling.drain(self.watch, within_s=left_s)
+        await outage.drain(self.watch, within_s=left_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
                 await self._run(delivery_job.deliver(self.watch))
@@ -169,23 +166,26 @@ class Worker:
         self._every(every, self._accounts, "accounts", now)
         for name, page in self.watch.settings.health.items():
             job = partial(
-                health_polling.read_health_page, self.watch, self.watch.settings.targets[name], page
+                account_polling.read_health_page,
+                self.watch,
+                self.watch.settings.targets[name],
+                page,
             )
             self._every(page.every, job, f"health {name}", now)
-        gauge = partial(metric_updates.update_metrics, self.watch, self.watch.metrics)
+        gauge = partial(heartbeat.update_metrics, self.watch, self.watch.metrics)
         self._every(timedelta(seconds=15), gauge, "gauge", now)
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
-        fetch = partial(receipts.fetch, self.watch)
+        fetch = partial(account_polling.fetch_receipts, self.watch)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
-        self._every(timedelta(minutes=1), partial(spooling.adopt, self.watch), "spool", now)
+        self._every(timedelta(minutes=1), partial(outage.adopt, self.watch), "spool", now)
         look = partial(self._check_clock, correct=False)
         self._every(timedelta(minutes=1), look, "clock", now + timedelta(seconds=20))
         roll_up = partial(rollups.roll_up, self.watch)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
         reckon = partial(rollups.compute_today, self.watch)
         self._every(timedelta(seconds=30), reckon, "reckon", now + timedelta(seconds=15))
-        self._every(timedelta(hours=1), partial(maintenance.prepare, self.watch), "keep", now)
+        self._every(timedelta(hours=1), partial(outage.prepare, self.watch), "keep", now)
 
     def _every(
         self, span: timedelta, job: Callable[[], Awaitable[object]], name: str, first: datetime
@@ -313,7 +313,7 @@ class Worker:
             self.news.set()
 
     async def _digest(self) -> None:
-        if await digest_job.digest(self.watch):
+        if await report_page.digest(self.watch):
             self.news.set()
 
     async def _deliver(self) -> None:

@@ -1,18 +1,160 @@
-"""What the rules say of one target: its window of samples, and a verdict for each rule."""
+"""Work that stands alone: what fails costs one subject's verdict and no other."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
-from monitor.domain import Incident, Sample, Target, Verdict, incident_key
+from monitor.domain import Incident, Outcome, Sample, Target, Verdict, VerdictState, incident_key
+from monitor.redaction import plain
 from monitor.rules import OF_TARGETS, SAMPLES, SPAN, Rule, Window, is_literal, of_query
-from monitor.storage import Connection, fingerprints, observations
-from monitor.worker import answered_by_fact, cause_lookup
+from monitor.rules.explanations import BEFORE, EXPLAINED, FACT, CauseEvent, answered_by
+from monitor.rules.explanations import explained as by_events
+from monitor.storage import (
+    Connection,
+    account_readings,
+    fingerprints,
+    lost,
+    observations,
+    unavailable,
+)
+from monitor.storage.account_readings import HealthChange
 from monitor.worker.context import WorkerContext
-from monitor.worker.isolation import isolated
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def isolated(
+    connection: Connection, subject: str, work: Callable[[], Awaitable[T]]
+) -> T | None:
+    """What came of one subject's queries and rules; None where they failed: undone and logged."""
+    try:
+        async with connection.begin_nested():
+            return await work()
+    except Exception as error:
+        if lost(error):
+            raise
+        if busy := unavailable(error):
+            log.warning("not judged", extra={"subject": subject, "why": str(busy)})
+        else:
+            log.exception("not judged", extra={"subject": subject})
+        return None
+
+
+# What changed around a target before it broke: its health pages, and our own configuration.
+
+
+_DEPLOYED = re.compile(r"version|release|revision|commit|build|sha", re.IGNORECASE)  # told first
+_FACTS, _CHARS = 2, 40  # of one change, and of each name and value in it
+
+
+async def explained(
+    connection: Connection, verdict: Verdict, window: Window, latest_incident: Incident | None,
+    now: datetime,
+) -> Verdict:  # fmt: skip
+    """A breach with its likely cause, where what is stored shows one; any other as it is."""
+    if verdict.state is not VerdictState.BREACH or verdict.rule not in EXPLAINED:
+        return verdict
+    begun = (
+        latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
+    )
+    since = begun - BEFORE
+    events = [
+        CauseEvent(change.at, what)
+        for change in await account_readings.changes(connection, window.scope, since=since)
+        for what in _health_change(change)
+    ]
+    in_force = await observations.configurations(connection, window.scope, since=since, until=now)
+    events += [CauseEvent(at, "our own configuration changed") for at in in_force[1:]]
+    return by_events(verdict, window, events, latest_incident, now)
+
+
+def _health_change(change: HealthChange) -> Iterator[str]:
+    """What a health page says now, against before; the first differences of many."""
+    if change.status != change.status_before:
+        yield f"its health page answers {_status(change.status)}, " \
+              f"before {_status(change.status_before)}"  # fmt: skip
+        return
+    names = [n for n, v in change.facts.items() if change.facts_before.get(n) != v]
+    names.sort(key=lambda name: (not _DEPLOYED.search(name), name))
+    notified = ", ".join(
+        f"{plain(name, _CHARS)} {_value(change.facts[name])}, "
+        f"before {_value(change.facts_before.get(name))}"
+        for name in names[:_FACTS]
+    )
+    more = f" and {len(names) - _FACTS} more" if len(names) > _FACTS else ""
+    if notified:
+        yield f"its health page changed, as after a deploy: {notified}{more}"
+
+
+def _status(status: int | None) -> str:
+    return "nothing" if status is None else str(status)
+
+
+def _value(value: object) -> str:
+    return "nothing" if value is None else plain(str(value), _CHARS)
+
+
+# Who answered, as a fact of incidents about speed and money.
+
+
+_TARGETS = 3  # named in a message about the whole day
+
+
+def slow(verdict: Verdict, window: Window, target: Target, before: Incident | None) -> Verdict:
+    """A breach of `ttft` with who gave the answers since it began; any other as it is."""
+    if verdict.rule != "ttft" or verdict.state is not VerdictState.BREACH:
+        return verdict
+    open_ = before is not None and before.open
+    began_at = before.since or before.opened_at if before is not None and open_ else verdict.since
+    counts = Counter(
+        (sample.identity, sample.model) for sample in window.samples
+        if sample.outcome is Outcome.ANSWERED and (began_at is None or sample.at >= began_at)
+    )  # fmt: skip
+    return _with(verdict, answered_by(counts, expected=_expected(target)), before)
+
+
+async def expensive(
+    connection: Connection,
+    verdict: Verdict,
+    targets: Collection[Target],
+    before: Incident | None,
+    *,
+    since: datetime,
+) -> Verdict:
+    """A breach of `spend` with who gave the day's answers, whenever a message is due."""
+    announced = before is not None and before.open and before.once == verdict.once
+    if verdict.rule != "spend" or verdict.state is not VerdictState.BREACH or announced:
+        return verdict
+    counts = await observations.identities(connection, since=since)
+    reported = []
+    for target in targets:
+        sentence = answered_by(counts.get(target.name, {}), expected=_expected(target))
+        if sentence is not None:
+            reported.append(f"{target.name}: {sentence}" if len(targets) > 1 else sentence)
+    return _with(verdict, ". ".join(reported[:_TARGETS]) or None, before)
+
+
+def _expected(target: Target) -> str | None:
+    return next(iter(target.expected_models), None)
+
+
+def _with(verdict: Verdict, sentence: str | None, before: Incident | None) -> Verdict:
+    """The verdict with this fact, and with those its open incident has already."""
+    if sentence is None:
+        return verdict
+    facts = before.facts if before is not None and before.open else {}
+    return replace(verdict, facts={**facts, **verdict.facts, FACT: sentence})
+
+
+# What the rules say of one target: its window of samples, and a verdict for each rule.
+
 
 Standing = Mapping[tuple[str, str], Incident]  # the latest incidents, by key
 
@@ -70,8 +212,8 @@ async def _explained(
     connection: Connection, verdict: Verdict, window: Window, target: Target,
     before: Incident | None, now: datetime,
 ) -> Verdict:  # fmt: skip
-    verdict = await cause_lookup.explained(connection, verdict, window, before, now)
-    return answered_by_fact.slow(verdict, window, target, before)
+    verdict = await explained(connection, verdict, window, before, now)
+    return slow(verdict, window, target, before)
 
 
 def _windows(

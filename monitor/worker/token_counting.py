@@ -19,7 +19,7 @@ from monitor.identity.token_counts.comparison import (
     yardsticks,
 )
 from monitor.identity.token_counts.counts import Counter, TokenCount, counted, recounted
-from monitor.storage import Connection, Database, DatabaseUnavailable, token_count_rows
+from monitor.storage import Connection, Database, DatabaseUnavailable, baseline_answers
 from monitor.storage.rederive import StoredObservation
 
 log = logging.getLogger(__name__)
@@ -55,11 +55,11 @@ async def accounts(
         return None
     try:
         async with database.begin() as connection:
-            earlier = await token_count_rows.before(connection, target.name, at=at, most=REMEMBERED)
+            earlier = await baseline_answers.before(connection, target.name, at=at, most=REMEMBERED)
             held = await _learnt(connection, known, target)
-            seen = await token_count_rows.seen_to_fit(connection, target.name)
+            seen = await baseline_answers.seen_to_fit(connection, target.name)
             made = _accounts(now, earlier, held, seen)
-            await token_count_rows.fits(connection, target.name, fitting(made) - seen)
+            await baseline_answers.fits(connection, target.name, fitting(made) - seen)
     except DatabaseUnavailable as unavailable:
         log.warning(
             "token counts not compared", extra={"target": target.name, "why": str(unavailable)}
@@ -86,10 +86,10 @@ async def _learnt(
     connection: Connection, known: dict[str, ConfirmedCounts], target: Target
 ) -> Learnt:
     """What confirmed answers teach; learnt again only when there are others."""
-    key = (await token_count_rows.newest(connection, target.name), target.queries)
+    key = (await baseline_answers.newest(connection, target.name), target.queries)
     held = known.get(target.name)
     if held is None or held.key != key:
-        confirmed = await token_count_rows.confirmed(connection, target.name, target.queries)
+        confirmed = await baseline_answers.confirmed(connection, target.name, target.queries)
         held = known[target.name] = ConfirmedCounts(
             key, calibrations_from(_declared(target), confirmed)
         )
@@ -117,9 +117,9 @@ class StoredCounts:
         cls, connection: Connection, target: Target, *, at: datetime
     ) -> "StoredCounts":
         """What observations from this instant on are measured with, by what is known now."""
-        before = await token_count_rows.before(connection, target.name, at=at, most=REMEMBERED)
+        before = await baseline_answers.before(connection, target.name, at=at, most=REMEMBERED)
         held = await _learnt(connection, {}, target)
-        seen = await token_count_rows.seen_to_fit(connection, target.name)
+        seen = await baseline_answers.seen_to_fit(connection, target.name)
         return cls(held, seen, deque(((at, count) for count in before), REMEMBERED))
 
     def of(self, stored: StoredObservation) -> TokenCounts | None:
@@ -127,7 +127,7 @@ class StoredCounts:
         now, at = recounted(stored.claims, stored.query), stored.started_at
         if now is None:
             return None
-        fresh = [count for then, count in self.earlier if at - then <= token_count_rows.FRESH]
+        fresh = [count for then, count in self.earlier if at - then <= baseline_answers.FRESH]
         if stored.origin != "manual":
             self.earlier.appendleft((at, now))
         return _accounts(now, fresh, self.learnt, self.seen)

@@ -9,7 +9,7 @@ import pytest
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 from monitor.storage import Database, account_readings
-from monitor.worker import daily_spend, spend_days
+from monitor.worker import daily_spend
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 
@@ -35,7 +35,7 @@ async def test_of_the_running_day_only_accounts_count_whose_keys_we_hold(
     configured = settings(tmp_path, **environ)
     async with watching(configured, database) as context:
         async with database.begin() as connection:
-            _, today = await spend_days.days(connection, context, UTC, now)
+            _, today = await daily_spend.days(connection, context, UTC, now)
         await daily_spend.compute_recent_days(database, configured, context.book, now=now)
     assert today.total_usd == counted
     shown = "SELECT coalesce(sum(account_usd), 0) FROM spend_days WHERE day = :day".replace(
@@ -51,5 +51,5 @@ async def test_a_day_that_is_over_keeps_what_an_account_said_of_it(
     _, midnight, _ = day_of(now)
     await read(database, midnight - timedelta(minutes=2))
     async with watching(settings(tmp_path), database) as context, database.begin() as connection:
-        yesterday, _ = await spend_days.days(connection, context, UTC, now)
+        yesterday, _ = await daily_spend.days(connection, context, UTC, now)
     assert yesterday.total_usd == SPENT

@@ -18,10 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.__main__ import app
-from monitor.cli import baseline_accept, capture
+from monitor.cli import baseline, baseline_accept
 from monitor.cli.baseline import show
 from monitor.cli.check import _covered
-from monitor.cli.detection import coverage, nothing_stored, suspicions
+from monitor.cli.check_details import coverage, nothing_stored, suspicions
 from monitor.config import load
 from monitor.domain import ClaimKind, Evidence, Identity, Incident, Target
 from monitor.identity.fingerprint.features import AnswerText
@@ -359,13 +359,13 @@ def test_an_incident_that_opens_during_a_capture_stops_it(
     run: Any, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared(database_url)
-    real = capture.from_file
+    real = baseline.from_file
 
     def meanwhile(*given: Any) -> Any:
         opened(database_url, "model_changed")
         return real(*given)
 
-    monkeypatch.setattr(capture, "from_file", meanwhile)
+    monkeypatch.setattr(baseline, "from_file", meanwhile)
     ended = run("capture", "--from", str(recorded_file(home, 30)))
     assert ended.exit_code == 2
     assert "nothing was captured: incident #" in ended.stderr

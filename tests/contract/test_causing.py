@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.domain import Identity, Outcome
-from monitor.storage import Database, health_readings, observations
+from monitor.storage import Database, account_readings, observations
 from monitor.storage.tables import observations as table
 from monitor.worker import evaluation
 from tests.contract.watching import settings, watching
@@ -37,8 +37,9 @@ async def fell(database: Database, now: datetime, *, hashes: str = "aaaa", **mor
 
 async def page(database: Database, at: datetime, status: int | None = 200, **facts: Any) -> None:
     async with database.begin() as connection:
-        await health_readings.keep(connection, "rag", PAGE, at=at, http_status=status, healthy=True,
-                          unmet=[], facts=facts)  # fmt: skip
+        await account_readings.keep(
+            connection, "rag", PAGE, at=at, http_status=status, healthy=True, unmet=[], facts=facts
+        )
 
 
 async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_cause(

@@ -15,7 +15,7 @@ from monitor.domain import Delivery, GiveUp, NoticeStatus, Sent
 from monitor.notifications import ConsoleNotifier, Notifier, SlackBot
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, outbox
-from monitor.worker import charts, delivery_job
+from monitor.worker import delivery_job
 from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.facts import notice
@@ -34,7 +34,7 @@ async def telling_worker(
 ) -> AsyncIterator[WorkerContext]:
     """A watch with its charting job beside it, as in a worker."""
     async with watching(settings(home), database, notifier) as context:
-        made_charts = asyncio.create_task(charts.attach(context))
+        made_charts = asyncio.create_task(delivery_job.attach(context))
         yield context
         made_charts.cancel()
         with suppress(asyncio.CancelledError):
@@ -92,7 +92,7 @@ async def test_only_what_just_fired_is_pictured(
     delivery: Delivery, wished: int,
 ) -> None:  # fmt: skip
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
-        charts.request_chart(context, notice(**changes), delivery)
+        delivery_job.request_chart(context, notice(**changes), delivery)
         assert context.charts.qsize() == wished
 
 
@@ -100,11 +100,11 @@ async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
     database: Database, tmp_path: Path, inbox: SlackServer
 ) -> None:
     async with watching(settings(tmp_path), database, ConsoleNotifier()) as context:
-        charts.request_chart(context, notice(), Sent("C1:1.0"))
+        delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
         assert context.charts.qsize() == 0
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
         for _ in range(20):
-            charts.request_chart(context, notice(), Sent("C1:1.0"))
+            delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
         assert context.charts.qsize() == 8
 
 
@@ -143,7 +143,7 @@ async def test_a_chart_that_fails_does_not_end_the_charts(
 ) -> None:  # fmt: skip
     async with telling_worker(database, tmp_path, bot(inbox)) as context:
         with monkeypatch.context() as broken:
-            broken.setattr(charts, "png", lambda *_: 1 // 0)
+            broken.setattr(delivery_job, "png", lambda *_: 1 // 0)
             await tell(context, number=1)
             await until(lambda: complaints(caplog))
         await tell(context, number=2)

@@ -7,7 +7,7 @@ import pytest
 
 from monitor import identity, pricing
 from monitor.cli.check import _budget, _prices, _projection, _used
-from monitor.cli.check_line import CheckLine
+from monitor.cli.check_details import CheckLine
 from monitor.config import Settings, load
 
 TODAY = datetime.now(UTC).date()

@@ -13,15 +13,14 @@ from sqlalchemy import text
 from monitor.domain import Identity, Outcome, Sent
 from monitor.storage import (
     Database,
-    budget_used,
+    clock_repair,
     export_rows,
-    misdated,
-    mutes,
+    incident_rows,
     observations,
     outbox,
-    roles,
-    round_slots,
     rounds,
+    schema,
+    spend_rows,
 )
 from monitor.storage import clock_repair as clocks
 from monitor.worker import clock_check, evaluation, rollups
@@ -156,13 +155,13 @@ async def test_slots_of_the_future_are_free_when_their_time_comes(
 ) -> None:
     slot = now() + ahead
     async with database.begin() as connection:
-        await round_slots.claim(connection, "rag", "local", slot, "w1")
+        await rounds.claim(connection, "rag", "local", slot, "w1")
     await add(database, *round_at(slot))
     async with watching(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         async with database.begin() as connection:
-            assert await round_slots.claim(connection, "rag", "local", slot - ahead, "w1")
+            assert await rounds.claim(connection, "rag", "local", slot - ahead, "w1")
             assert await observations.add(connection, round_at(slot - ahead)) == 2
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
@@ -174,7 +173,7 @@ async def test_probes_set_aside_count_for_the_budget_of_the_day(
     async with watching(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         async with database.begin() as connection:
-            spent = await budget_used.today(connection)
+            spent = await spend_rows.today(connection)
     assert (spent.usd, spent.count) == (Decimal("0.50"), 2)
 
 
@@ -256,8 +255,8 @@ async def test_a_worker_far_from_the_databases_clock_sets_nothing_aside(
     await add(database, *round_at(now() + timedelta(hours=3)))
     async with database.begin() as connection:
         for off in (timedelta(hours=3), -timedelta(hours=3)):
-            assert await misdated.set_aside(connection, worker="w1", now=now() + off) == 0
-        assert await misdated.set_aside(connection, worker="w1", now=now()) == 2
+            assert await clock_repair.set_aside(connection, worker="w1", now=now() + off) == 0
+        assert await clock_repair.set_aside(connection, worker="w1", now=now()) == 2
 
 
 async def test_a_worker_whose_clock_is_ahead_of_the_databases_is_named(
@@ -278,8 +277,8 @@ async def test_clocks_that_agree_say_nothing_and_change_nothing(
     await add(database, *round_at(now()))
     async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await round_slots.claim(connection, "rag", "local", now() - EVERY, "w1")
-            await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
+            await rounds.claim(connection, "rag", "local", now() - EVERY, "w1")
+            await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=now() + timedelta(days=3))  # fmt: skip
             await outbox.add(connection, notice(number=None), incident=None)
             assert await clocks.correct(connection) == 0
@@ -294,8 +293,8 @@ async def test_state_of_the_future_is_set_to_now(
     at = now() + ahead
     async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await round_slots.claim(connection, "rag", "local", at, "w1")
-            await mutes.add(connection, rule="all", target="all", reason="r", muted_by="m",
+            await rounds.claim(connection, "rag", "local", at, "w1")
+            await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=at + timedelta(hours=2))  # fmt: skip
         await run(database, "UPDATE mutes SET muted_at = :at", at=at)
         await run(database, "INSERT INTO health_readings (target, url, at, checked_at, unmet, "
@@ -371,14 +370,14 @@ async def test_answers_of_the_future_do_not_say_who_answers_now(database: Databa
 async def test_the_writers_role_may_correct_everything(
     database: Database, database_url: str
 ) -> None:
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     async with database.begin() as connection:
         await connection.execute(text("SET LOCAL ROLE monitor_writer"))
         assert await clocks.correct(connection) == 0
         assert await clocks.furthest(connection, ["rag"]) is None
-        assert await misdated.set_aside(connection, worker="w1", now=now()) == 0
-        assert await misdated.restore(connection, since=now(), until=now(), step=EVERY) == 0
-        await misdated.forget(connection, EVERY)
+        assert await clock_repair.set_aside(connection, worker="w1", now=now()) == 0
+        assert await clock_repair.restore(connection, since=now(), until=now(), step=EVERY) == 0
+        await clock_repair.forget(connection, EVERY)
 
 
 async def test_a_page_for_backtest_ends_at_now(database: Database) -> None:

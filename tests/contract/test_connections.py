@@ -283,7 +283,7 @@ async def test_a_server_that_takes_connections_and_says_nothing_costs_no_socket(
 
 
 def test_an_address_may_choose_its_schemas() -> None:
-    from monitor.storage.session import search_path
+    from monitor.storage.pool import search_path
 
     base = make_url("postgresql://u@h/d")
     assert search_path(str(base)) == '"$user", public'

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
 from monitor.domain import Identity
-from monitor.storage import Database, roles
+from monitor.storage import Database, schema
 from tests.contract.past import add, asked, roll
 from tests.contract.test_roles import as_role
 from tests.seeds import seed
@@ -55,7 +55,7 @@ def as_grafana_sends(statement: str) -> str:
 @pytest.fixture
 async def reader(database: Database, database_url: str) -> AsyncIterator[psycopg.Connection[Any]]:
     """Two targets with the same queries, two regions, and one model judged in two ways."""
-    roles.ensure(database_url)
+    schema.ensure(database_url)
     await seed(database, hours=23)
     now = datetime.now(UTC).replace(microsecond=0)
     same: dict[str, Any] = {"slot": now - timedelta(hours=3), "query": "hi"}

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.situations import ServiceSituation
-from monitor.simulator.stream_player import PlaybackPace
 from tests.contract.strict_stream import asking, exchange, get, parse, split
 
 AT_ONCE = PlaybackPace(0, 0)

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.provider_account import SimulatedAccount
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.situations import ServiceSituation
-from monitor.simulator.stream_player import PlaybackPace
 from tests.contract.strict_stream import asking, exchange, get, parse, split
 
 AT_ONCE = PlaybackPace(0, 0)

@@ -10,11 +10,10 @@ from random import Random
 
 import pytest
 
-from monitor.simulator.answer_plan import AnswerRequest
+from monitor.simulator.answer_plan import AnswerRequest, PlaybackPace, play_stream
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
-from monitor.simulator.stream_player import PlaybackPace, play_stream
 from tests.contract.strict_stream import asking, dechunked, exchange, get, parse, split
 
 AT_ONCE = PlaybackPace(0, 0)

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from monitor.demo.scenario import ACTS, PROBES, TRY
 from monitor.demo.story import StorySettings, play
-from monitor.simulator.stream_player import PlaybackPace
+from monitor.simulator.answer_plan import PlaybackPace
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
@@ -26,8 +26,8 @@ DRIVER = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from monitor.demo.story import StorySettings, play
-from monitor.simulator.stream_player import PlaybackPace
+from monitor.demo.story import StorySettings; from monitor.demo.story import play
+from monitor.simulator.answer_plan import PlaybackPace
 from tests.contract.test_demo_story import QUICK
 command = (sys.executable, *sys.argv[3:])
 staging = StorySettings(

@@ -12,9 +12,9 @@ from sqlalchemy import make_url
 from monitor.domain import StampSource
 from monitor.notifications import Notifier, SlackBot
 from monitor.simulator.slack_server import SlackServer
-from monitor.storage import Database, roles
+from monitor.storage import Database, schema
 from monitor.storage import digest_data as read_digest
-from monitor.worker import charts, delivery_job, digest_job, report_page
+from monitor.worker import delivery_job, report_page
 from monitor.worker.context import WorkerContext
 from tests.contract.past import (
     EIGHT,
@@ -47,7 +47,7 @@ class Digester:
         self._patch.setattr(WorkerContext, "now", staticmethod(lambda: now))
         configured = settings(self._home, **(AT_ONE | environ))
         async with watching(configured, self.database, notifier) as context:
-            news = await digest_job.digest(context)
+            news = await report_page.digest(context)
             if deliver:
                 await delivery_job.deliver(context)
             return news
@@ -174,14 +174,14 @@ async def run_in(database: Database, statement: str, **values: Any) -> None:
 async def test_the_role_that_runs_the_daemon_may_write_it(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     owner, writer = Database(database_url), Database(as_user(database_url, "monitor_writer"))
     await add(owner, *yesterday())
     digester = Digester(writer, tmp_path, monkeypatch)
     assert await digester.run(ONE)
     async with watching(settings(tmp_path), writer) as context:
         page = await report_page.page(
-            context.database, context.settings, length=charts.SPAN, now=context.now()
+            context.database, context.settings, length=delivery_job.SPAN, now=context.now()
         )
     assert page.targets[0].name == "rag", "and what charts are drawn from, too"
     await owner.close()

@@ -14,7 +14,7 @@ import pytest
 
 from monitor.accounts import OpenRouterAccount, price_list
 from monitor.cli.check import _target
-from monitor.cli.check_coverage import page
+from monitor.cli.check_details import page
 from monitor.config import load
 from monitor.domain import Message, Sent
 from monitor.environment_proxy import environment_proxy, faults

@@ -26,9 +26,8 @@ from monitor.storage import (
     Database,
     incident_rows,
     observations,
-    retention,
-    roles,
     rollup_rows,
+    schema,
     spend_rows,
 )
 from monitor.storage.schema import migrate
@@ -103,7 +102,7 @@ async def url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def stored(url: str) -> AsyncIterator[Database]:
-    roles.ensure(url)
+    schema.ensure(url)
     database = Database(url)
     await add(database, *s.rows())
     async with database.begin() as connection:
@@ -178,9 +177,9 @@ async def settle(database: Database) -> None:
 
 async def forget(database: Database) -> None:
     async with database.begin() as connection:
-        await retention.set_limit(connection, datetime.now(UTC) - (s.KEPT_SINCE + s.HOUR))
-        await retention.forget_observations(connection)
-        await retention.forget_rounds(connection)
+        await rollup_rows.set_limit(connection, datetime.now(UTC) - (s.KEPT_SINCE + s.HOUR))
+        await rollup_rows.forget_observations(connection)
+        await rollup_rows.forget_rounds(connection)
     [[oldest]] = await ask(database, "SELECT min(slot) FROM observations")
     assert s.KEPT_SINCE <= oldest < s.KEPT_SINCE + DAY
 

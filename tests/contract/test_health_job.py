@@ -7,7 +7,7 @@ from monitor.health_page import HealthPage, address
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.situations import ServiceSituation
 from monitor.storage import Database, leases
-from monitor.worker import health_polling
+from monitor.worker import account_polling
 from tests.contract.pages import site
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -30,14 +30,14 @@ async def test_a_constant_is_kept_once_and_a_change_is_kept_as_a_row(
         constant = page(service.url, "/health", "status == 'healthy'")
         notifying = page(service.url, "/warmup/stats", "healthy", router)
         async with watching(configured, database) as context:
-            assert await health_polling.read_health_page(context, target, constant)
-            assert await health_polling.read_health_page(context, target, notifying)
+            assert await account_polling.read_health_page(context, target, constant)
+            assert await account_polling.read_health_page(context, target, notifying)
             service.situation = ServiceSituation.UNAVAILABLE
-            assert not await health_polling.read_health_page(context, target, constant), (
+            assert not await account_polling.read_health_page(context, target, constant), (
                 "healthy whatever happens"
             )
-            assert await health_polling.read_health_page(context, target, notifying)
-            assert not await health_polling.read_health_page(context, target, notifying)
+            assert await account_polling.read_health_page(context, target, notifying)
+            assert not await account_polling.read_health_page(context, target, notifying)
     assert rows(database_url, READINGS) == [
         (200, True, [], {"status": "healthy"}),
         (200, True, [], {"healthy": True, router: True}),
@@ -52,7 +52,7 @@ async def test_a_page_that_cannot_be_read_cannot_be_judged(
 ) -> None:
     configured = settings(tmp_path)
     async with watching(configured, database) as context:
-        await health_polling.read_health_page(
+        await account_polling.read_health_page(
             context, configured.targets["rag"], page("http://127.0.0.1:1", "/", "x")
         )
     assert rows(database_url, READINGS) == [(None, None, [], {})]
@@ -64,10 +64,10 @@ async def test_our_keys_stay_ours(database: Database, database_url: str, tmp_pat
         configured = settings(tmp_path, own.url)
         target = configured.targets["rag"]
         async with watching(configured, database) as context:
-            await health_polling.read_health_page(
+            await account_polling.read_health_page(
                 context, target, page(own.url, "/health", "status")
             )
-            await health_polling.read_health_page(
+            await account_polling.read_health_page(
                 context, target, page(own.url, f"{other.url}/health", "status")
             )
         assert "canary-key-4711" in own.asked[0]
@@ -86,7 +86,7 @@ async def test_one_worker_reads_a_page(
             name = f"health rag {read.url}"
             assert await leases.hold(connection, name, holder="w2", span=timedelta(minutes=9))
         async with watching(configured, database) as context:
-            assert not await health_polling.read_health_page(
+            assert not await account_polling.read_health_page(
                 context, configured.targets["rag"], read
             )
         assert served.asked == []

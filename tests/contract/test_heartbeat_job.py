@@ -11,8 +11,8 @@ import pytest
 
 from monitor.domain import GiveUp
 from monitor.metrics import Metrics
-from monitor.storage import Database, leases, observations, outbox, round_slots
-from monitor.worker import heartbeat, metric_updates
+from monitor.storage import Database, leases, observations, outbox, rounds
+from monitor.worker import heartbeat
 from monitor.worker.context import WorkerContext
 from tests.contract.pages import Site, site
 from tests.contract.test_outage import Doors
@@ -31,9 +31,9 @@ async def switch(
     async with site() as received:
         configured = settings(home, HEARTBEAT_URL=f"{received.url}/ping/canary-uuid")
         async with database.begin() as connection:
-            await round_slots.claim(connection, "rag", "local", SLOT, "w1")
+            await rounds.claim(connection, "rag", "local", SLOT, "w1")
             if finished:
-                await round_slots.finish(connection, "rag", "local", SLOT)
+                await rounds.finish(connection, "rag", "local", SLOT)
             if evaluated:
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)
@@ -119,7 +119,7 @@ async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
         unavailable = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
         async with watching(context.settings, unavailable) as lost:
             assert not await beat(lost, metrics)
-            await metric_updates.update_metrics(lost, metrics)
+            await heartbeat.update_metrics(lost, metrics)
         await unavailable.close()
     assert received.asked == []
     assert value(metrics, "monitor_database_up") == 0
@@ -131,10 +131,10 @@ async def test_a_database_that_takes_no_writes_is_not_up(
     doors = Doors(database_url)
     async with switch(database, tmp_path) as (context, metrics, _):
         await asyncio.to_thread(doors.read_only, True)
-        await metric_updates.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context, metrics)
         assert value(metrics, "monitor_database_up") == 0
         await asyncio.to_thread(doors.read_only, False)
-        await metric_updates.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context, metrics)
         assert value(metrics, "monitor_database_up") == 1
 
 
@@ -144,7 +144,7 @@ async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_pat
             await outbox.add(connection, notice(id=uuid4(), number=None), incident=None)
             slot = datetime.now(UTC)
             await observations.add(connection, [observation(slot=slot, started_at=slot)])
-        await metric_updates.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context, metrics)
     assert value(metrics, "monitor_database_up") == 1
     assert value(metrics, "monitor_outbox_notices") == 1
     assert value(metrics, "monitor_probe_budget_left_usd") == pytest.approx(0.5 - 0.000007)

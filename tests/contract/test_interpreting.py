@@ -10,7 +10,7 @@ import pytest
 
 from monitor.storage import Database
 from monitor.worker import probe_round
-from monitor.worker.interpretation import EXCEEDED
+from monitor.worker.probe_round import EXCEEDED
 from tests.contract.test_cpu_limit import ENOUGH_S, exploding
 from tests.contract.test_probe_budget import nothing
 from tests.contract.watching import settings, watching

@@ -22,15 +22,13 @@ from monitor.storage import (
     Database,
     DatabaseUnavailable,
     account_readings,
-    budget_used,
     fingerprints,
-    health_readings,
-    mutes,
+    incident_rows,
     observations,
     outbox,
-    spend_slices,
+    spend_rows,
 )
-from monitor.worker import cause_lookup, evaluation
+from monitor.worker import evaluation, target_verdicts
 from monitor.worker.context import WorkerContext
 from tests.contract.test_workers import broken_rounds
 from tests.contract.watching import settings, watching
@@ -102,18 +100,18 @@ QUERIES = [
     (observations, "samples", ["down"]),
     (account_readings, "latest", ["key"]),
     (evaluation, "days", ["spend"]),
-    (budget_used, "today", ["probe_budget"]),
+    (spend_rows, "today", ["probe_budget"]),
     (outbox, "backlog", ["delivery"]),
-    (evaluation.credit, "credits", []),
-    (cause_lookup, "explained", []),
-    (mutes, "in_force", []),
+    (evaluation.daily_spend, "credits", []),
+    (target_verdicts, "explained", []),
+    (incident_rows, "in_force", []),
     (fingerprints, "confirmed_at", []),
-    (spend_slices, "by_five_minutes", ["spend"]),
-    (spend_slices, "costs", []),
+    (spend_rows, "by_five_minutes", ["spend"]),
+    (spend_rows, "costs", []),
     (account_readings, "spent", ["spend"]),
     (observations, "configurations", []),
     (observations, "identities", []),
-    (health_readings, "changes", []),
+    (account_readings, "changes", []),
 ]
 # What holds the incidents themselves: without it there is nothing to compare with or to write.
 SHARED = {"leases", "incidents", "outbox.add"}

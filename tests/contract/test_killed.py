@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from monitor.storage import Database
-from monitor.worker import maintenance
+from monitor.worker import outage
 from tests.contract.past import (
     EIGHT,
     TODAY,
@@ -138,7 +138,7 @@ async def twice(prepare: Callable[[], Awaitable[None]]) -> None:
 
 async def test_partitions_are_made_again_without_harm(database: Database) -> None:
     standing_in = watch(database)
-    await twice(lambda: maintenance.prepare(standing_in))
+    await twice(lambda: outage.prepare(standing_in))
     names = await ask(database, "SELECT inhrelid::regclass::text FROM pg_inherits "
                                 "WHERE inhparent = 'observations'::regclass")  # fmt: skip
     assert (f"observations_{TODAY:%Y_%m}",) in names

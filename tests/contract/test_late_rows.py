@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain import Identity, Observation, Outcome
 from monitor.storage import Database
-from monitor.worker import evaluation, spooling
+from monitor.worker import evaluation, outage
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, observation
@@ -45,7 +45,7 @@ async def test_what_began_during_an_outage_of_the_database_has_its_true_since(
 ) -> None:
     good, fallen = rounds(minutes(181), minutes(61)), rounds(minutes(51), minutes(1), **bad)
     async with watching(settings(tmp_path), database) as context:
-        await spooling.keep(context, [*good, *fallen])  # all of them when the database is back
+        await outage.keep(context, [*good, *fallen])  # all of them when the database is back
         assert await evaluation.evaluate(context)
     [[opened, since, first]] = rows(
         database_url, "SELECT rule, since, first_seen_at FROM incidents"
@@ -61,7 +61,7 @@ async def test_what_was_over_before_its_rows_were_stored_is_not_announced(
     over = rounds(minutes(721), minutes(661), **bad)
     good = rounds(minutes(651), minutes(1))
     async with watching(settings(tmp_path), database) as context:
-        await spooling.keep(context, [*over, *good])
+        await outage.keep(context, [*over, *good])
         await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == []
 
@@ -72,7 +72,7 @@ async def test_rows_of_hours_ago_that_nothing_followed_announce_nothing(
 ) -> None:
     """A worker that was killed with rows in its spool starts again in the afternoon."""
     async with watching(settings(tmp_path), database) as context:
-        await spooling.keep(context, rounds(minutes(301), minutes(241), **bad))
+        await outage.keep(context, rounds(minutes(301), minutes(241), **bad))
         await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == []
 
@@ -83,6 +83,6 @@ async def test_a_probe_that_takes_more_than_five_minutes_is_judged(
     """Each row is stored when its deadline of eight minutes has passed."""
     hung = {**REFUSED, "outcome": Outcome.DEADLINE, "error": "deadline"}
     async with watching(settings(tmp_path), database) as context:
-        await spooling.keep(context, rounds(minutes(38), minutes(8), **hung))
+        await outage.keep(context, rounds(minutes(38), minutes(8), **hung))
         assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]

@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
-from monitor.storage import REVISION, Database, SchemaUnknown, schema, version_table
+from monitor.storage import REVISION, Database, SchemaUnknown, schema
 from tests.e2e.rig import rows
 
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
@@ -32,7 +32,7 @@ def test_tables_and_migrations_say_the_same(database_url: str) -> None:
         context = MigrationContext.configure(
             connection,
             opts={
-                "version_table": version_table.NAME,
+                "version_table": schema.NAME,
                 "include_name": lambda name, kind, _: not (kind == "table" and "default" in name),
             },
         )

@@ -10,7 +10,7 @@ import pytest
 
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
 from monitor.notifications import Notifier, SlackBot, SlackWebhook
-from monitor.notifications.slack import refusals
+from monitor.notifications.slack import webhook
 from monitor.notifications.slack.render import render
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
@@ -100,10 +100,10 @@ async def test_a_lasting_status_breaks_the_channel(
 
 
 CHANNEL = sorted(
-    word for word, blame in refusals._BLAMED.items() if blame is refusals.RefusalBlame.CHANNEL
+    word for word, blame in webhook._BLAMED.items() if blame is webhook.RefusalBlame.CHANNEL
 )
 MESSAGE = sorted(
-    word for word, blame in refusals._BLAMED.items() if blame is refusals.RefusalBlame.MESSAGE
+    word for word, blame in webhook._BLAMED.items() if blame is webhook.RefusalBlame.MESSAGE
 )
 
 
@@ -208,7 +208,7 @@ async def test_ok_that_comes_too_late_may_have_been_sent(side: Side, inbox: Slac
 async def test_a_whole_send_has_one_deadline(
     side: Side, inbox: SlackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(refusals, "DEADLINE_S", 0.2)
+    monkeypatch.setattr(webhook, "DEADLINE_S", 0.2)
     delivery = await sent(side, inbox, SlackReplyStep(late_s=1))
     assert delivery == TryLater("no answer within 0.2 s", maybe_sent=True)
 

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database
-from monitor.worker import outage, spooling
+from monitor.worker import outage
 from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -83,7 +83,7 @@ async def test_an_outage_is_told_once_from_memory_and_its_end_once(
         minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.close)
-        await spooling.keep(context, [observation()])
+        await outage.keep(context, [observation()])
         line = await told(screen, "has been unavailable for")
         await asyncio.sleep(0.3)
         assert line.startswith("NOTICE storage · all: The database has been unavailable for ")
@@ -103,7 +103,7 @@ async def test_a_short_outage_is_nobodys_business(
         minded(context, grace=timedelta(minutes=3)),
     ):
         await asyncio.to_thread(doors.close)
-        await spooling.keep(context, [observation()])
+        await outage.keep(context, [observation()])
         await asyncio.sleep(0.2)
         await asyncio.to_thread(doors.open)
         for _ in range(1200):
@@ -123,7 +123,7 @@ async def test_a_server_that_answers_but_takes_no_rows_is_away_too(
         minded(context, grace=timedelta(milliseconds=300)),
     ):
         await asyncio.to_thread(doors.read_only, True)
-        await spooling.keep(context, [observation()])
+        await outage.keep(context, [observation()])
         await told(screen, "The database has been unavailable for ")
         await asyncio.to_thread(doors.read_only, False)
         await told(screen, "The database is back after ")
@@ -136,7 +136,7 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
     good = [observation(origin="manual") for _ in range(7)]
     bad = observation(origin="manual", cost_usd=Decimal("NaN"))
     async with watching(settings(tmp_path), database) as context:
-        await spooling.keep(context, [*good[:3], bad, *good[3:]])
+        await outage.keep(context, [*good[:3], bad, *good[3:]])
         assert len(context.spool) == 0
     stored = rows(database_url, "SELECT id FROM observations")
     assert {row[0] for row in stored} == {one.id for one in good}
@@ -149,6 +149,6 @@ async def test_rounds_that_end_together_store_each_row_once(
 ) -> None:
     new = [observation(origin="manual") for _ in range(40)]
     async with watching(settings(tmp_path), database) as context:
-        await asyncio.gather(*(spooling.keep(context, [one]) for one in new))
+        await asyncio.gather(*(outage.keep(context, [one]) for one in new))
         assert len(context.spool) == 0
     assert rows(database_url, STORED) == [(40,)]

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.cli import prompt_sizes
+from monitor.cli import check_details
 from monitor.domain import CostSource, Query
 from monitor.storage import Database
-from monitor.storage.prompt_tokens import sizes
+from monitor.storage.baseline_answers import sizes
 from tests.contract.past import RAG, add, asked, run
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -18,7 +18,7 @@ async def said(database: Database, configured: int | None) -> str:
     target = replace(RAG, queries=(Query(id="hi", text="Hi", prompt_tokens=configured),))
     async with database.begin() as connection:
         found = await sizes(connection, "rag")
-    [line] = prompt_sizes.lines(target, found)
+    [line] = check_details.lines(target, found)
     return str(line)
 
 

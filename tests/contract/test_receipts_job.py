@@ -28,11 +28,10 @@ from monitor.storage import (
     observations,
     receipt_rows,
     rederive,
-    retention,
-    roles,
     rollup_rows,
+    schema,
 )
-from monitor.worker import receipts as job
+from monitor.worker import account_polling as job
 from monitor.worker import rederivation
 from monitor.worker.context import WorkerContext
 from tests.contract.provider import Asked, Dripped, Provider, provider, reply
@@ -89,8 +88,8 @@ async def test_a_record_outranks_what_the_answer_said_of_itself(
     raw = "SELECT claims, answer_tokens, model_disclosed, recorded_at FROM observations"
     before = rows(database_url, raw)
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
-        assert await job.fetch(context) == 1
-        assert await job.fetch(context) == 0, "what is settled is not asked again"
+        assert await job.fetch_receipts(context) == 1
+        assert await job.fetch_receipts(context) == 0, "what is settled is not asked again"
     assert [requested.path for requested in account.asked] == [
         f"/api/v1/generation?id={GENERATION}"
     ]
@@ -111,7 +110,7 @@ async def test_a_record_that_agrees_makes_sure_and_brings_the_charge(
     own = {**RECORD, "model": LLAMA, "total_cost": 0, "is_byok": True,
            "upstream_inference_cost": 0.00003}  # fmt: skip
     async with served(database, tmp_path, reply(body={"data": own})) as (context, _):
-        assert await job.fetch(context) == 1
+        assert await job.fetch_receipts(context) == 1
     assert rows(database_url, WHO) == [("expected", False, LLAMA, Decimal("0.00003"), "provider")]
 
 
@@ -121,7 +120,7 @@ async def test_a_record_without_a_charge_has_its_own_tokens_priced(
     await store(database, answered())
     free = {**RECORD, "total_cost": 0, "upstream_inference_cost": 0}
     async with served(database, tmp_path, reply(body={"data": free})) as (context, _):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     [(usd, source, rates)] = rows(
         database_url, "SELECT cost_usd, cost_source, rates FROM observations"
     )
@@ -144,8 +143,8 @@ async def test_what_may_come_later_is_asked_for_later(
 ) -> None:
     await store(database, answered())
     async with served(database, tmp_path, reported) as (context, account):
-        assert await job.fetch(context) == 0
-        assert await job.fetch(context) == 0
+        assert await job.fetch_receipts(context) == 0
+        assert await job.fetch_receipts(context) == 0
     assert len(account.asked) == 1, "not before its time"
     assert rows(database_url, STATE) == [(1, False, reason, None)]
     [(due_s,)] = rows(database_url, WAIT)
@@ -159,13 +158,13 @@ async def test_a_record_that_lags_is_found_by_a_later_try(
     await store(database, answered())
     lag, record = reply(404, {}), reply(body={"data": RECORD})
     async with served(database, tmp_path, lag, lag, record) as (context, _):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
         await make_due(database)
-        await job.fetch(context)
+        await job.fetch_receipts(context)
         [(due_s,)] = rows(database_url, WAIT)
         assert 55 <= due_s <= 60, "twice as long after each try"
         await make_due(database)
-        assert await job.fetch(context) == 1
+        assert await job.fetch_receipts(context) == 1
     assert rows(database_url, STATE) == [(3, True, None, "anthropic/claude-haiku-4.5")]
 
 
@@ -175,7 +174,7 @@ async def test_a_record_that_never_comes_is_asked_for_a_few_times_and_no_more(
     await store(database, answered())
     async with served(database, tmp_path, reply(404, {})) as (context, account):
         for _ in range(receipt_rows.TRIES + 3):
-            await job.fetch(context)
+            await job.fetch_receipts(context)
             await make_due(database)
     assert len(account.asked) == receipt_rows.TRIES
     assert rows(database_url, STATE) == [(8, True, "HTTP 404: not recorded yet", None)]
@@ -194,9 +193,9 @@ async def test_what_will_never_come_is_given_up(
 ) -> None:
     await store(database, answered())
     async with served(database, tmp_path, reported) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
         await make_due(database)
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == 1
     assert rows(database_url, STATE) == [(1, True, reason, None)]
 
@@ -217,7 +216,7 @@ async def test_trouble_of_the_provider_ends_the_run_and_a_lag_does_not(
     async with served(
         database, tmp_path, reply(404, {}), reply(429, {}, headers={"Retry-After": "5"})
     ) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == 2
 
 
@@ -228,7 +227,7 @@ async def test_a_slow_provider_holds_nobody_up_for_long(
     await store(database, *several(3))
     slow = Dripped(reply(body={"data": RECORD}))
     async with served(database, tmp_path, slow) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == 1
     reason = "SELECT last_error FROM receipts WHERE tries > 0"
     assert rows(database_url, reason) == [("no whole reply within 0.3 s",)]
@@ -237,9 +236,9 @@ async def test_a_slow_provider_holds_nobody_up_for_long(
 async def test_a_run_asks_for_so_many_and_no_more(database: Database, tmp_path: Path) -> None:
     await store(database, *several(job.MOST + 3))
     async with served(database, tmp_path, reply(404, {})) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
         assert len(account.asked) == job.MOST
-        await job.fetch(context)
+        await job.fetch_receipts(context)
         assert len(account.asked) == job.MOST + 3
 
 
@@ -253,7 +252,7 @@ async def test_a_rejected_key_is_not_used(
     async with database.begin() as connection:
         await account_readings.add(connection, reported)
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
-        assert await job.fetch(context) == 0
+        assert await job.fetch_receipts(context) == 0
     assert account.asked == []
     assert rows(database_url, STATE) == [(0, False, None, None)]
 
@@ -268,7 +267,7 @@ async def test_a_key_of_which_nothing_recent_is_known_is_tried(
     async with database.begin() as connection:
         await account_readings.add(connection, reported)
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == 1
 
 
@@ -277,7 +276,7 @@ async def test_one_worker_asks(database: Database, tmp_path: Path) -> None:
     async with database.begin() as connection:
         await leases.hold(connection, "receipts", holder="w2", span=job.LEASE)
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
-        assert await job.fetch(context) == 0
+        assert await job.fetch_receipts(context) == 0
     assert account.asked == []
 
 
@@ -286,7 +285,7 @@ async def test_without_a_key_nobody_is_asked(
 ) -> None:
     await store(database, answered())
     async with watching(settings(tmp_path), database) as context:
-        assert await job.fetch(context) == 0
+        assert await job.fetch_receipts(context) == 0
     assert rows(database_url, STATE) == []
 
 
@@ -303,7 +302,7 @@ async def test_only_ids_of_the_providers_shape_are_asked_for(
 ) -> None:
     await store(database, answered(claims=(claim,)))
     async with served(database, tmp_path, reply(404, {})) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert account.asked == []
 
 
@@ -315,7 +314,7 @@ async def test_an_id_given_out_twice_tells_nothing_of_the_second_answer(
     second = replace(answered(), slot=later, started_at=later)
     await store(database, second, first)
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == 1
     found = rows(database_url, f"{WHO} ORDER BY slot")
     assert [row[0] for row in found] == [Identity.FALLBACK, Identity.EXPECTED]
@@ -327,7 +326,7 @@ async def test_one_answer_is_asked_for_under_three_ids_at_most(
     many = tuple(Claim(ClaimKind.FIELD, "id", f"gen-{i}") for i in range(50))
     await store(database, answered(claims=many))
     async with served(database, tmp_path, reply(404, {})) as (context, account):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert len(account.asked) == receipt_rows.PER_ANSWER
 
 
@@ -342,7 +341,7 @@ async def test_two_records_of_one_answer_contradict_and_add_up(
         return reply(body={"data": {**RECORD, "model": model}})
 
     async with served(database, tmp_path, reported) as (context, _):
-        assert await job.fetch(context) == 2
+        assert await job.fetch_receipts(context) == 2
     who, _, _, usd, _ = rows(database_url, WHO)[0]
     assert (who, usd) == ("disputed", Decimal("0.004"))
 
@@ -353,7 +352,7 @@ async def test_what_the_record_names_is_stored_without_our_secrets(
     await store(database, answered())
     echoed = {**RECORD, "model": f"x/{CANARY}\u0007"}
     async with served(database, tmp_path, reply(body={"data": echoed})) as (context, _):
-        await job.fetch(context)
+        await job.fetch_receipts(context)
     assert rows(database_url, "SELECT model FROM receipts") == [("x/***",)]
     assert CANARY not in str(rows(database_url, "SELECT o::text FROM observations AS o"))
 
@@ -369,7 +368,7 @@ async def test_an_hour_rolled_up_before_its_receipt_is_rolled_up_again(
     fell = "SELECT model, usd FROM answers_hourly"
     assert rows(database_url, fell) == [(LLAMA, Decimal("0.000007"))]
     async with served(database, tmp_path, reply(body={"data": RECORD})) as (context, _):
-        assert await job.fetch(context) == 1
+        assert await job.fetch_receipts(context) == 1
     async with database.begin() as connection:
         while await rollup_rows.advance(connection):
             pass
@@ -380,7 +379,7 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     """It may not change what was observed: tests/contract/test_roles.py."""
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     configured = settings(tmp_path)
     target, book = configured.targets["rag"], pricing.book({}, same=identity.same)
     seen = answered()
@@ -390,10 +389,10 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
     async with database.begin() as connection:
         await connection.execute(text("SET LOCAL ROLE monitor_writer"))
         assert await observations.add(connection, [seen]) == 1
-        assert await receipt_rows.expect(connection, within=job.LATE) == 1
+        assert await receipt_rows.expect(connection, within=job.RECEIPT_LATE) == 1
         [item] = await receipt_rows.due(connection, most=1)
         await receipt_rows.keep(connection, item.generation, record)
         stored = await rederive.some(connection, [(seen.slot, seen.id)])
         assert len(await rederivation.derive(connection, stored, target, book)) == 1
-        await retention.forget_rounds(connection)
+        await rollup_rows.forget_rounds(connection)
     assert rows(database_url, WHO)[0][:2] == ("fallback", True)

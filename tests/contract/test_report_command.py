@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, make_url, text
 
 from monitor import identity, pricing
 from monitor.cli.report import report, written
-from monitor.storage import Database, roles
+from monitor.storage import Database, schema
 from monitor.storage.engine import address
 from monitor.worker import daily_spend
 from tests.contract.past import add, asked, one
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_written_is_named(
 def test_a_role_that_may_only_read_reports_gets_one(
     database_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     engine = create_engine(address(database_url))
     with engine.begin() as owner:
         owner.execute(text("ALTER ROLE monitor_reader PASSWORD 'x'"))

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from monitor.storage import Database, partitions, retention
+from monitor.storage import Database, observations, rollup_rows
 from tests.contract.past import TODAY, add, ask, asked, failed, one, roll, run
 
 DAY = timedelta(days=1)
@@ -37,9 +37,9 @@ async def test_raw_rows_go_after_ninety_days_and_rollups_stay(database: Database
 async def test_what_is_not_rolled_up_is_not_deleted(database: Database) -> None:
     await add(database, asked(TODAY - 200 * DAY))
     async with database.begin() as connection:
-        await retention.set_limit(connection, 90 * DAY)
-        assert await retention.drop_months(connection) == []
-        assert await retention.forget_observations(connection) == 0
+        await rollup_rows.set_limit(connection, 90 * DAY)
+        assert await rollup_rows.drop_months(connection) == []
+        assert await rollup_rows.forget_observations(connection) == 0
     assert await one(database, RAW) == (1,)
 
 
@@ -48,7 +48,7 @@ async def test_nothing_younger_than_a_day_is_deleted_whatever_is_asked(database:
     await roll(database)
     async with database.begin() as connection:
         await run(connection, "UPDATE report_state SET raw_since = hours_until")
-        assert await retention.forget_observations(connection) == 0
+        assert await rollup_rows.forget_observations(connection) == 0
     with pytest.raises(DBAPIError):
         async with database.begin() as connection:
             await run(connection, "UPDATE report_state SET raw_since = 'infinity'")
@@ -79,8 +79,8 @@ async def test_batches_are_no_larger_than_asked(database: Database) -> None:
     await add(database, *(asked(TODAY - 100 * DAY, f"q{n}") for n in range(5)))
     await roll(database, keep_raw=3650 * DAY)
     async with database.begin() as connection:
-        await retention.set_limit(connection, 90 * DAY)
-        gone = [await retention.forget_observations(connection, 2) for _ in range(4)]
+        await rollup_rows.set_limit(connection, 90 * DAY)
+        gone = [await rollup_rows.forget_observations(connection, 2) for _ in range(4)]
     assert gone == [2, 2, 1, 0]
 
 
@@ -103,13 +103,13 @@ async def test_rows_that_came_before_their_month_move_into_it(database: Database
     where = "SELECT tableoid::regclass::text, ttft_ms, fallback FROM observations ORDER BY slot"
     assert {name for name, _, _ in await ask(database, where)} == {"observations_default"}
     async with database.begin() as connection:
-        assert len(await partitions.ensure(connection, TODAY.date())) == 4
+        assert len(await observations.ensure(connection, TODAY.date())) == 4
     assert await ask(database, where) == [("observations_default", 600, False),
                                           (f"observations_{TODAY:%Y_%m}", 600, False)]  # fmt: skip
     async with database.begin() as connection:
-        assert await partitions.ensure(connection, TODAY.date()) == []
+        assert await observations.ensure(connection, TODAY.date()) == []
 
 
 def test_a_month_is_followed_by_the_next_over_the_new_year() -> None:
-    firsts = [first for first, _ in partitions.months(date(2026, 12, 31))]
+    firsts = [first for first, _ in observations.months(date(2026, 12, 31))]
     assert firsts == [date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1), date(2027, 2, 1)]

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.storage import Database, observations, partitions, retention, roles, rollup_rows
+from monitor.storage import Database, observations, rollup_rows, schema
 from monitor.storage.engine import address
 from tests.contract.past import TODAY, asked
 
@@ -19,8 +19,8 @@ def plain(url: str, user: str | None = None) -> str:
 
 @pytest.fixture
 def granted(database_url: str) -> str:
-    assert roles.ensure(database_url) is None
-    assert roles.ensure(database_url) is None, "it may be repeated"
+    assert schema.ensure(database_url) is None
+    assert schema.ensure(database_url) is None, "it may be repeated"
     return database_url
 
 
@@ -113,7 +113,7 @@ def test_readers_leave_disk_and_connections_to_others(granted: str) -> None:
         limit = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'monitor_reader'"
         assert owner.execute(limit).fetchone() == (20,)
         owner.execute("ALTER ROLE monitor_reader CONNECTION LIMIT 33")
-        assert roles.ensure(granted) is None
+        assert schema.ensure(granted) is None
         assert owner.execute(limit).fetchone() == (33,), "what a person set stays"
         owner.execute("ALTER ROLE monitor_reader CONNECTION LIMIT 20")
     with psycopg.connect(plain(granted, "monitor_reader")) as reader:
@@ -143,12 +143,12 @@ async def test_whatever_else_the_reader_may_do_is_found(granted: str) -> None:
     with psycopg.connect(plain(granted), autocommit=True) as owner:
         name = f'"{owner.info.dbname}"'
         async with database.begin() as connection:
-            assert await roles.excess(connection) == []
+            assert await schema.excess(connection) == []
         for give, take, reported in EXCESS:
             owner.execute(give.format(name).encode())
             try:
                 async with database.begin() as connection:
-                    found = await roles.excess(connection)
+                    found = await schema.excess(connection)
             finally:
                 owner.execute(take.format(name).encode())
             assert reported in [may for may, _ in found]
@@ -200,9 +200,9 @@ def test_other_roles_keep_their_temporary_tables(database_url: str) -> None:
     with psycopg.connect(plain(database_url), autocommit=True) as owner:
         owner.execute("DROP ROLE IF EXISTS neighbour")
         owner.execute("CREATE ROLE neighbour")
-        assert roles.ensure(database_url) is None
+        assert schema.ensure(database_url) is None
         may = "SELECT has_database_privilege(%s, current_database(), 'TEMPORARY')"
-        found = [owner.execute(may, (name,)).fetchone() for name in ("neighbour", *roles.ROLES)]
+        found = [owner.execute(may, (name,)).fetchone() for name in ("neighbour", *schema.ROLES)]
         owner.execute("DROP OWNED BY neighbour")
         owner.execute("DROP ROLE neighbour")
     assert found == [(True,), (False,), (False,)]
@@ -220,9 +220,9 @@ async def test_the_writer_does_all_the_daemon_does(granted: str) -> None:
             await rollup_rows.notice_late(connection)
             while await rollup_rows.advance(connection):
                 pass
-            await retention.set_limit(connection, TODAY - TODAY)
-            assert await retention.forget_observations(connection) == 0
-            assert len(await partitions.ensure(connection, TODAY.date())) == 4
+            await rollup_rows.set_limit(connection, TODAY - TODAY)
+            assert await rollup_rows.forget_observations(connection) == 0
+            assert len(await observations.ensure(connection, TODAY.date())) == 4
     finally:
         await database.close()
 
@@ -231,7 +231,7 @@ def test_where_the_role_may_not_create_roles_the_sql_is_handed_out(granted: str)
     with psycopg.connect(plain(granted), autocommit=True) as owner:
         owner.execute("DROP ROLE IF EXISTS modest")
         owner.execute("CREATE ROLE modest LOGIN PASSWORD 'x'")
-    handed = roles.ensure(plain(granted, "modest"))
+    handed = schema.ensure(plain(granted, "modest"))
     assert handed is not None
     assert "CREATE ROLE monitor_reader LOGIN" in handed
     assert "GRANT SELECT ON ALL TABLES IN SCHEMA report TO monitor_reader" in handed

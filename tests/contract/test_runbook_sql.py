@@ -10,9 +10,9 @@ import psycopg
 import pytest
 
 from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus
-from monitor.notifications.slack.first_steps import sql
+from monitor.notifications.slack.escaping import sql
 from monitor.rules import OF_TARGETS, RULES
-from monitor.storage import Database, incident_rows, roles
+from monitor.storage import Database, incident_rows, schema
 from tests.contract.past import TODAY, add, asked, failed, fell, roll
 from tests.contract.test_roles import as_role
 from tests.facts import notice
@@ -42,7 +42,7 @@ async def reader(database: Database, database_url: str) -> Any:
     async with database.begin() as connection:
         await incident_rows.save(connection, [down], ())
     await roll(database)
-    roles.ensure(database_url)
+    schema.ensure(database_url)
     with as_role(database_url, "monitor_reader") as connection:
         yield connection
 

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from monitor.storage import REVISION, Database, DatabaseBusy, observations, roles, schema
+from monitor.storage import REVISION, Database, DatabaseBusy, observations, schema
 from tests.contract.cli import run
 from tests.contract.past import TODAY, asked
 from tests.contract.test_every_command import CONFIGURATION
@@ -97,7 +97,7 @@ async def test_another_alembic_application_keeps_its_table(shared: str) -> None:
     assert await schema.revision(database) is None, "theirs is not ours"
     await database.close()
     schema.migrate(shared)
-    assert roles.ensure(shared) is None
+    assert schema.ensure(shared) is None
     await works(shared)
     assert one(shared, "SELECT version_num FROM alembic_version") == "ae1027a6acf"
     assert one(shared, "SELECT version_num FROM monitor_alembic_version") == REVISION
@@ -111,7 +111,7 @@ async def test_a_schema_of_ones_own_is_made_and_used(shared: str, name: str) -> 
     url = f"{shared}{'&' if '?' in shared else '?'}options={quote(f'-csearch_path={quoted}')}"
     schema.migrate(url)
     schema.migrate(url)
-    assert roles.ensure(url) is None
+    assert schema.ensure(url) is None
     await works(url)
     assert one(shared, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 2
     count = f'SELECT count(*) FROM "{name}".observations'
@@ -144,7 +144,7 @@ async def test_the_table_of_an_earlier_version_is_renamed_with_its_data(empty_ur
 
 
 def test_a_reader_holds_up_no_migration(database_url: str) -> None:
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     with as_role(database_url, "monitor_reader") as reader:
         reader.execute("SET default_transaction_read_only = off")
         reader.execute("SELECT pg_advisory_lock(7262641146)")
@@ -182,7 +182,7 @@ def test_a_reader_that_left_a_transaction_open_holds_up_no_migration(
             url = plain(shared, "modest")
     try:
         schema.migrate(url)
-        assert roles.ensure(url) is None
+        assert schema.ensure(url) is None
         with psycopg.connect(plain(shared, "monitor_reader")) as reader:
             reader.execute("SELECT * FROM report.observations, report.incidents")
             schema.migrate(url, to="base", wait_s=60, try_s=0.2)
@@ -204,7 +204,7 @@ def _drop(url: str) -> None:
 def test_check_says_what_else_the_reader_may_do(database_url: str, tmp_path: Path) -> None:
     (tmp_path / "monitor.toml").write_text(CONFIGURATION)
     url = plain(database_url)
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     assert "role monitor_reader" not in run("check", home=tmp_path, DATABASE_URL=url).said
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC")
@@ -217,7 +217,7 @@ def test_check_says_what_else_the_reader_may_do(database_url: str, tmp_path: Pat
 
 def test_grants_outlive_a_step_down_and_up(database_url: str) -> None:
     url = plain(database_url)
-    assert roles.ensure(database_url) is None
+    assert schema.ensure(database_url) is None
     with psycopg.connect(url, autocommit=True) as owner:
         owner.execute("DROP ROLE IF EXISTS analyst")
         owner.execute("CREATE ROLE analyst")

@@ -15,9 +15,9 @@ import pytest
 
 from monitor.domain import Observation
 from monitor.notifications import ConsoleNotifier
-from monitor.storage import Database, DatabaseUnavailable, spool_records
+from monitor.storage import Database, DatabaseUnavailable, spool_file
 from monitor.storage.spool import Spool, SpoolFile
-from monitor.worker import probe_round, spooling
+from monitor.worker import outage, probe_round
 from monitor.worker.context import WorkerContext
 from monitor.worker.scheduler import Worker
 from tests.contract.test_outage import Doors
@@ -33,7 +33,7 @@ import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
-from monitor.worker import spooling
+from monitor.worker import outage as spooling
 from monitor.storage.engine import Database
 from monitor.storage.spool import Spool
 from monitor.storage.spool_file import SpoolFile
@@ -64,7 +64,7 @@ def manual(number: int) -> Observation:
 def waiting(folder: Path) -> list[int]:
     """What the files of a folder hold, whoever they belong to."""
     return [one.id.int for path in folder.glob("*.spool")
-            for one in spool_records.parse(path.read_bytes()).waiting]  # fmt: skip
+            for one in spool_file.parse(path.read_bytes()).waiting]  # fmt: skip
 
 
 def killed(url: str, home: Path) -> None:
@@ -92,9 +92,9 @@ async def test_killed_with_the_database_unavailable_the_next_worker_stores_every
         await asyncio.to_thread(doors.open)
     async with watching(settings(tmp_path), database) as context:
         one = on_disk(context, folder)
-        await spooling.adopt(one)
+        await outage.adopt(one)
         assert len(one.spool) == 0
-        await spooling.adopt(one)
+        await outage.adopt(one)
         one.spool.close()
     assert [row[0].int for row in rows(database_url, STORED)] == [1, 2, 3, 4, 5]
     assert list(folder.iterdir()) == []
@@ -111,7 +111,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
         one = on_disk(context, folder)
         target = one.settings.targets["rag"]
         await asyncio.to_thread(doors.read_only, True)
-        await spooling.adopt(one)
+        await outage.adopt(one)
         assert len(one.spool) == 2
         assert (await probe_round._budget_and_history(one, target))[0] == USED_UP
         await asyncio.to_thread(doors.read_only, False)
@@ -123,7 +123,7 @@ async def test_while_the_database_is_well_nothing_stays_in_the_file(
     async with watching(settings(tmp_path), database) as context:
         one = on_disk(context, tmp_path / "spool")
         for number in range(3):
-            await spooling.keep(one, [manual(number)])
+            await outage.keep(one, [manual(number)])
             assert waiting(tmp_path / "spool") == []
         [path] = (tmp_path / "spool").iterdir()
         assert path.stat().st_size == 0
@@ -139,11 +139,11 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
         await asyncio.to_thread(doors.close)
         try:
             for number in range(3):
-                await spooling.keep(one, [manual(number)])
+                await outage.keep(one, [manual(number)])
         finally:
             await asyncio.to_thread(doors.open)
         assert (len(one.spool), one.spool.on_disk) == (3, False)
-        await spooling.keep(one, [])
+        await outage.keep(one, [])
     reported = [record for record in caplog.records if record.message == "spool is in memory only"]
     assert len(reported) == 1
     assert len(rows(database_url, STORED)) == 3
@@ -162,7 +162,7 @@ async def test_a_disk_that_hangs_delays_nobody_for_long(
 
     async with watching(settings(tmp_path), database) as context:
         one = replace(context, spool=Spool(file=Hanging(tmp_path / "spool")))
-        await spooling.keep(one, [manual(1)])
+        await outage.keep(one, [manual(1)])
         assert not one.spool.on_disk
         goes_on.set()
     assert len(rows(database_url, STORED)) == 1
@@ -176,17 +176,17 @@ async def test_several_workers_share_a_folder_and_an_ended_ones_rows_are_stored_
         first, second = on_disk(context, folder), on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:
-            await spooling.keep(first, [manual(1), manual(2)])
-            await spooling.keep(second, [manual(3)])
-            await spooling.adopt(second)
+            await outage.keep(first, [manual(1), manual(2)])
+            await outage.keep(second, [manual(3)])
+            await outage.adopt(second)
             assert len(second.spool) == 1, "the other worker lives"
             first.spool.close()
-            await spooling.adopt(second)
+            await outage.adopt(second)
             assert [one.id.int for one in second.spool.oldest(9)] == [3, 1, 2]
             assert waiting(folder) == [3, 1, 2]
         finally:
             await asyncio.to_thread(doors.open)
-        await spooling.keep(second, [])
+        await outage.keep(second, [])
         second.spool.close()
     assert [row[0].int for row in rows(database_url, STORED)] == [1, 2, 3]
 
@@ -203,7 +203,7 @@ async def test_a_stop_stores_what_waits_although_the_database_was_unavailable_a_
             while "worker started" not in caplog.messages:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         await asyncio.to_thread(doors.close)
-        await spooling.keep(one, [manual(number) for number in range(1, 8)])
+        await outage.keep(one, [manual(number) for number in range(1, 8)])
         one.database._resting = (float("inf"), DatabaseUnavailable("no answer a moment ago"))
         await asyncio.to_thread(doors.open)
         one.leaving.set()
@@ -222,8 +222,8 @@ async def test_a_stop_says_what_could_not_be_stored_and_leaves_it_on_disk(
         one = on_disk(context, folder)
         await asyncio.to_thread(doors.close)
         try:
-            await spooling.keep(one, [manual(1), manual(2)])
-            await spooling.drain(one, within_s=0.2)
+            await outage.keep(one, [manual(1), manual(2)])
+            await outage.drain(one, within_s=0.2)
         finally:
             await asyncio.to_thread(doors.open)
     [reported] = [record for record in caplog.records if "not stored" in record.message]

@@ -15,11 +15,10 @@ from monitor.domain import CostSource, Identity, StampSource
 from monitor.storage import (
     Database,
     DatabaseUnavailable,
-    budget_used,
     leases,
     observations,
-    partitions,
-    round_slots,
+    rounds,
+    spend_rows,
 )
 from tests.e2e.rig import rows
 from tests.facts import NOON, observation
@@ -137,14 +136,12 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
 async def test_one_of_two_workers_claims_a_slot(database: Database) -> None:
     async def claim(worker: str) -> bool:
         async with database.begin() as connection:
-            return await round_slots.claim(connection, "rag", "local", NOON, worker)
+            return await rounds.claim(connection, "rag", "local", NOON, worker)
 
     won = await asyncio.gather(claim("w1"), claim("w2"))
     assert sorted(won) == [False, True]
     async with database.begin() as connection:
-        assert await round_slots.claim(connection, "rag", "ams", NOON, "w3"), (
-            "each region asks itself"
-        )
+        assert await rounds.claim(connection, "rag", "ams", NOON, "w3"), "each region asks itself"
 
 
 async def test_a_lease_is_held_by_one_and_taken_over_with_a_higher_fence(
@@ -170,7 +167,7 @@ async def test_the_budget_counts_todays_probes_of_every_worker(database: Databas
               observation(worker="w2", origin="manual", cost_usd=Decimal("0.125")),
               observation(slot=yesterday, started_at=yesterday))  # fmt: skip
     async with database.begin() as connection:
-        spent = await budget_used.today(connection)
+        spent = await spend_rows.today(connection)
     assert (spent.usd, spent.count) == (Decimal("0.375"), 2)
 
 
@@ -178,9 +175,9 @@ async def test_partitions_are_made_once_and_take_the_rows_of_their_month(
     database: Database, database_url: str
 ) -> None:
     async with database.begin() as connection:
-        made = await partitions.ensure(connection, NOON.date())
+        made = await observations.ensure(connection, NOON.date())
     async with database.begin() as connection:
-        assert await partitions.ensure(connection, NOON.date()) == []
+        assert await observations.ensure(connection, NOON.date()) == []
     assert len(made) == 4
     await add(database, observation())
     [(where,)] = rows(database_url, "SELECT tableoid::regclass::text FROM observations")

@@ -14,14 +14,8 @@ from monitor.config import Settings, load
 from monitor.domain import ClaimKind, Identity, Observation
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.token_counts.counts import Counter
-from monitor.storage import (
-    Database,
-    baseline_answers,
-    fingerprints,
-    rederive,
-    token_count_rows,
-)
-from monitor.worker import probe_round, spooling
+from monitor.storage import Database, baseline_answers, fingerprints, rederive
+from monitor.worker import outage, probe_round
 from monitor.worker.rederivation import derive
 from tests.contract.watching import watching
 from tests.counts import breaking, prose
@@ -75,7 +69,7 @@ async def probed(
                 context, target, target.queries[query], slot=context.now(),
                 history=identity.SelfIdHistory(),
             )  # fmt: skip
-            await spooling.keep(context, [seen])
+            await outage.keep(context, [seen])
     return seen
 
 
@@ -167,12 +161,12 @@ async def test_a_reverted_baseline_confirms_no_counts(tmp_path: Path, database: 
     await baseline(tmp_path, database, 5)
     queries = settings(tmp_path, "http://127.0.0.1:1").targets["rag"].queries
     async with database.begin() as connection:
-        accepted = await token_count_rows.newest(connection, "rag")
-        assert len((await token_count_rows.confirmed(connection, "rag", queries))[LLAMA]) == 5
+        accepted = await baseline_answers.newest(connection, "rag")
+        assert len((await baseline_answers.confirmed(connection, "rag", queries))[LLAMA]) == 5
         first = (await fingerprints.epochs(connection, "rag"))[-1]
         await fingerprints.put_in_force(connection, first)
-        assert len((await token_count_rows.confirmed(connection, "rag", queries))[LLAMA]) == 3
-        assert await token_count_rows.newest(connection, "rag") != accepted, "what is cached is old"
+        assert len((await baseline_answers.confirmed(connection, "rag", queries))[LLAMA]) == 3
+        assert await baseline_answers.newest(connection, "rag") != accepted, "what is cached is old"
 
 
 def test_check_reads_each_tokenizer(

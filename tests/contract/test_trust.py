@@ -14,7 +14,7 @@ from monitor.domain import AccountState, Ending
 from monitor.probing import ProbeClient, tls
 from monitor.probing.fetch import fetch
 from monitor.storage import Database
-from monitor.worker import health_polling
+from monitor.worker import account_polling
 from tests.certificates import Authority, authority
 from tests.contract.cli import run
 from tests.contract.test_wire_proxies import tunnelling
@@ -182,7 +182,7 @@ async def test_check_and_the_health_job_ask_through_the_proxy(
         ended = await asyncio.to_thread(run, "check", home=tmp_path, DATABASE_URL=database_url)
         settings = load({"MONITOR_CONFIG": str(tmp_path / "monitor.toml")})
         async with watching(settings, database) as context:
-            assert await health_polling.read_health_page(
+            assert await account_polling.read_health_page(
                 context, settings.targets["rag"], settings.health["rag"]
             )
         paths = [requested.target for requested in proxy.requests]  # type: ignore[union-attr]

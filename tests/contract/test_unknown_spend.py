@@ -12,7 +12,7 @@ import pytest
 
 from monitor.cli.incidents import show
 from monitor.domain import Identity, Incident, Observation
-from monitor.storage import Database, budget_used, incident_rows, observations
+from monitor.storage import Database, incident_rows, observations, spend_rows
 from monitor.worker import daily_spend, evaluation, probe_round, probe_throttling
 from tests.contract.past import ask, one
 from tests.contract.watching import settings, watching
@@ -102,7 +102,7 @@ async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
         reason, _ = await probe_round._budget_and_history(context, context.settings.targets["rag"])
         await evaluation.evaluate(context)
         async with database.begin() as connection:
-            spent = await budget_used.today(connection)
+            spent = await spend_rows.today(connection)
     assert (spent.usd, spent.high_usd) == (count * LOW, count * HIGH)
     assert (reason is not None) is stopped
     reported = "SELECT count(*) FROM incidents WHERE rule = 'probe_budget' AND because LIKE :like"

@@ -7,8 +7,8 @@ import time
 import pytest
 
 from monitor.domain import Ending, StampSource
-from monitor.probing import ProbeClient, read_queue, resources
-from monitor.probing.fair_queue import FairQueue
+from monitor.probing import ProbeClient, resources, timestamped_socket
+from monitor.probing.resources import FairQueue
 from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
 from tests.wired import DONE, HI, THERE, data, probed, says, watched
 
@@ -69,7 +69,7 @@ async def test_texts_worked_on_together_keep_their_own_arrivals(wire: ProbeClien
 async def test_what_waits_to_be_worked_on_is_no_silence(
     wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_queue, "GATHER_S", 0.4)
+    monkeypatch.setattr(timestamped_socket, "GATHER_S", 0.4)
     texts = [step for _ in range(6) for step in (Pause(0.1), chunk(says(THERE)))]
     async with scripted(head(), chunk(says(HI)), *texts, chunk(says(DONE)), LAST) as server:
         transcript = await probed(wire, watched(server.url, stall_deadline=0.2))
@@ -88,7 +88,7 @@ async def test_silence_in_a_crowd_is_silence(wire: ProbeClient) -> None:
 async def test_the_end_of_the_connection_waits_for_nobody(
     wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(read_queue, "GATHER_S", 3600)
+    monkeypatch.setattr(timestamped_socket, "GATHER_S", 3600)
     async with scripted(head(), chunk(says(HI)), chunk(says(THERE)), chunk(says(DONE))) as server:
         transcript = await probed(wire, watched(server.url))
     assert (transcript.ending, data(transcript)) == (Ending.END, [HI, THERE, DONE])
@@ -97,21 +97,21 @@ async def test_the_end_of_the_connection_waits_for_nobody(
 async def test_a_flood_is_held_in_the_kernel_not_in_memory(wire: ProbeClient) -> None:
     """Whoever works on nothing for a while finds a bounded pile, and then all of it."""
     held: list[int] = []
-    hold = read_queue.ReadQueue.hold
+    hold = timestamped_socket.ReadQueue.hold
 
-    def counted(self: read_queue.ReadQueue, read: read_queue.SocketRead) -> None:
+    def counted(self: timestamped_socket.ReadQueue, read: timestamped_socket.SocketRead) -> None:
         hold(self, read)
         held.append(self._bytes)
 
     flood = Forever(chunk(b": " + b"x" * 8000 + b"\n\n"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(read_queue.ReadQueue, "hold", counted)
+        patch.setattr(timestamped_socket.ReadQueue, "hold", counted)
         patch.setattr(wire.turns, "join", lambda waiter: _later(wire, waiter))
         async with scripted(head(), chunk(says(HI)), flood) as server:
             transcript = await probed(wire, watched(server.url))
     assert transcript.ending is Ending.TOO_LARGE, "4 MiB were taken in all the same"
     assert sum(held) > 0
-    assert max(held) <= read_queue.HELD_BYTES + 16 * 1024
+    assert max(held) <= timestamped_socket.HELD_BYTES + 16 * 1024
 
 
 def _later(wire: ProbeClient, waiter: asyncio.Future[None]) -> None:

@@ -14,7 +14,7 @@ import uvloop
 
 from monitor.domain import Ending, StampSource, StreamEvent, Transcript
 from monitor.probing import ProbeClient
-from monitor.probing.kernel_clock import KernelClock
+from monitor.probing.resources import KernelClock
 from tests.scripted import LAST, chunk, head
 from tests.wired import DONE, HI, THERE, probed, says, watched
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.cli.capture import enough, request_answers
+from monitor.cli.baseline import enough, request_answers
 from monitor.config import load
 from monitor.domain import Query
 from tests.e2e.rig import called, configuration, service

@@ -4,8 +4,7 @@ import base64
 
 import pytest
 
-from monitor.addresses import is_token, postgres_fault, secret_parts, shown
-from monitor.redaction import redact
+from monitor.redaction import is_token, postgres_fault, redact, secret_parts, shown
 
 PASSWORD = "TopSecret42"
 TOKEN = "a8f5f167f44f4964e6c998dee827110c"

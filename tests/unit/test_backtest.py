@@ -11,7 +11,7 @@ import pytest
 
 from monitor.backtest import BadBacktestRow, as_json, replay
 from monitor.backtest.__main__ import judged_by_name, main
-from monitor.backtest.ledger import SpendLedger
+from monitor.backtest.events import SpendLedger
 from monitor.domain import Identity
 from monitor.incidents import MaintenanceWindow
 from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monitor.cli.baseline import _state
-from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint import change_detection
 from monitor.identity.fingerprint.tracker import (
     DOUBT_BETS,
     DOUBT_LOG_ODDS,
@@ -20,7 +20,10 @@ NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 EPOCH = BaselineEpoch("rag", 1, LLAMA, "operator", "", NOON)
 TRACK = TrackerState(epoch=1, judged=40)
 DOUBT = FallbackEvidence(
-    HAIKU, sums=tuple(DOUBT_LOG_ODDS + 1 for _ in cusum.NOTHING), queries=("hi",), spoke=2
+    HAIKU,
+    sums=tuple(DOUBT_LOG_ODDS + 1 for _ in change_detection.NOTHING),
+    queries=("hi",),
+    spoke=2,
 )
 SINCE = " since 2026-11-22 12:00 UTC"
 

@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import Ending
-from monitor.probing.errors import ProbeError
-from monitor.probing.http_body import ChunkedBody, SizedBody, UnsizedBody
-from monitor.probing.limits import HEAD_BYTES
+from monitor.probing.http_message import ChunkedBody, SizedBody, UnsizedBody
+from monitor.probing.limits import HEAD_BYTES, ProbeError
 from tests.cuts import CUTS, cut
 
 

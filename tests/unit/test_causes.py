@@ -6,7 +6,7 @@ import pytest
 
 from monitor.domain import Verdict
 from monitor.rules import DownRule, FallbackRule
-from monitor.rules.likely_cause import CauseEvent, explained
+from monitor.rules.explanations import CauseEvent, explained
 from tests.marks import NOON, after, incident, marked, window
 
 MINUTE = timedelta(minutes=1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity, pricing
-from monitor.cli import check, check_coverage, surroundings
+from monitor.cli import check, check_details, surroundings
 from monitor.config import Settings, load
 from monitor.rules import RULES
 from monitor.storage.outbox import OutboxBacklog
@@ -48,7 +48,7 @@ def settings(tmp_path: Path, *, target: str = "", rest: str = "", models: str = 
 def said(found: Settings) -> list[str]:
     book = pricing.book(found.file.prices, same=identity.same)
     used = check._used(found, book)
-    lines = (*check_coverage.warnings(found, used), *check._budget(found, book))
+    lines = (*check_details.warnings(found, used), *check._budget(found, book))
     assert all(line.good is None for line in lines)
     return [f"{line.what}: {line.says}" for line in lines]
 
@@ -164,7 +164,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 def test_messages_that_do_not_arrive_are_named(
     waiting: OutboxBacklog, good: bool | None, says: str
 ) -> None:
-    line = check_coverage.delivery("bot", waiting, now=NOW)
+    line = check_details.delivery("bot", waiting, now=NOW)
     assert (line.good, line.says) == (good, says)
 
 
@@ -184,5 +184,5 @@ def test_an_untrusted_source_that_no_answer_has_is_named(
     tmp_path: Path, listed: str, stored: list[str], says: str | None
 ) -> None:
     target = settings(tmp_path, target=f"untrusted = [{listed}]").targets["rag"]
-    found = [line.says for line in check_coverage.untrusted(target, frozenset(stored))]
+    found = [line.says for line in check_details.untrusted(target, frozenset(stored))]
     assert found == ([] if says is None else [says])

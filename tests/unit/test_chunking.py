@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from monitor.dialects import DIALECTS, dialect_of, read
 from monitor.dialects.separation import separated
 from monitor.domain import Dialect, Ending, Framing, Reply
-from monitor.probing.connection_times import ConnectionTimes
+from monitor.probing.stream_parsers import TextParser
 from monitor.probing.stream_reader import StreamReader
-from monitor.probing.text_parser import TextParser
+from monitor.probing.timestamped_socket import ConnectionTimes
 from tests.cuts import CUTS, cut
 from tests.streams import target, transcript
 

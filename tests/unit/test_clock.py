@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from monitor.probing.kernel_clock import KernelClock
+from monitor.probing.resources import KernelClock
 
 S, MS, US = 10**9, 10**6, 10**3
 WALL = 1_700_000_000 * S

@@ -177,4 +177,4 @@ def test_money_is_formatted_in_one_place_only() -> None:
     private = re.compile(r"\$\{[^{}]*:[^{}]*f\}")  # `${usd:.4f}`
     sources = Path(monitor.__file__).parent.rglob("*.py")
     found = [path.name for path in sources if private.search(path.read_text(encoding="utf-8"))]
-    assert found == ["money_text.py"]
+    assert found == ["text_formats.py"]

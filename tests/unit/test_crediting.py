@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import AccountReading, AccountState
-from monitor.worker.credit import day_spend
+from monitor.worker.daily_spend import day_spend
 from tests.marks import NOON
 
 HOUR = timedelta(hours=1)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.dialects import dialect_of, read
-from monitor.dialects.expressions import compiled
+from monitor.dialects.event_rules import compiled
 from monitor.dialects.json_fields import parsed
 from monitor.domain import Ending, Finish, Outcome, Reply, RetrievedSources
 from monitor.probing.timing import outcome

@@ -6,9 +6,15 @@ from statistics import mean
 
 import pytest
 
-from monitor.simulator.answer_plan import AnswerRequest, BlockKind, WaitKind, script
-from monitor.simulator.canned_answers import answer, sources
-from monitor.simulator.chat_endpoint import chat
+from monitor.simulator.answer_plan import (
+    AnswerRequest,
+    BlockKind,
+    WaitKind,
+    answer,
+    script,
+    sources,
+)
+from monitor.simulator.service_pages import chat
 from monitor.simulator.service_state import ServiceCaches
 from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
 

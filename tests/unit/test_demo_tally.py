@@ -4,8 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.demo.act_summary import ActSummary, act_summaries
-from monitor.demo.narration import missed
+from monitor.demo.narration import ActSummary, act_summaries, missed
 from monitor.demo.scenario import ACTS
 
 NOON = datetime(2025, 11, 6, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 from monitor.domain import Outcome, Sample
 from monitor.notifications.slack.render import render
 from monitor.rules import DownRule
-from monitor.rules.failures import named
+from monitor.rules.explanations import named
 from tests.marks import after, marked, sample, window
 from tests.unit.notices import CASES
 

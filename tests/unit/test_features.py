@@ -2,8 +2,15 @@
 
 import pytest
 
-from monitor.identity.fingerprint.features import MARKS, SHAPE, AnswerText, answer_features
-from monitor.identity.fingerprint.language import language, unsuitable, usual_language
+from monitor.identity.fingerprint.features import (
+    MARKS,
+    SHAPE,
+    AnswerText,
+    answer_features,
+    language,
+    unsuitable,
+    usual_language,
+)
 
 LONG = "The office is open from nine to five, and you can bring your papers with you."
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import ClaimKind, Identity
-from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint import change_detection
 from monitor.identity.fingerprint.classifier import ModelClassifier, area, excess
 from monitor.identity.fingerprint.features import AnswerText, answer_features
 from monitor.identity.fingerprint.match import StyleMatch, follow_answer
@@ -106,19 +106,19 @@ def test_learnt_answers_lie_as_far_as_new_ones() -> None:
 
 
 def test_a_sum_needs_more_than_one_answer_and_never_owes() -> None:
-    sums = cusum.summed(cusum.NOTHING, 5.0)
-    assert 0 < max(sums) < cusum.LIMIT
-    assert cusum.summed(cusum.NOTHING, -5.0) == cusum.NOTHING
+    sums = change_detection.summed(change_detection.NOTHING, 5.0)
+    assert 0 < max(sums) < change_detection.LIMIT
+    assert change_detection.summed(change_detection.NOTHING, -5.0) == change_detection.NOTHING
     for _ in range(10):
-        sums = cusum.summed(sums, 5.0)
-    assert max(sums) == cusum.LIMIT + 5.0
+        sums = change_detection.summed(sums, 5.0)
+    assert max(sums) == change_detection.LIMIT + 5.0
 
 
 def test_some_answers_by_a_fallback_reach_the_limit_as_all_would() -> None:
-    sums = cusum.NOTHING
+    sums = change_detection.NOTHING
     for nth in range(30):
-        sums = cusum.summed(sums, 4.5 if nth % 3 == 0 else -4.5)
-    assert sums[0] < cusum.LIMIT <= max(sums)
+        sums = change_detection.summed(sums, 4.5 if nth % 3 == 0 else -4.5)
+    assert sums[0] < change_detection.LIMIT <= max(sums)
 
 
 def test_bets_on_even_ranks_neither_win_nor_lose_on_average() -> None:

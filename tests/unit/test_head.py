@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.probing.http_head import encoded, excess, fields, media_type, retry_after_s
+from monitor.probing.http_message import encoded, excess, fields, media_type, retry_after_s
 from monitor.probing.limits import HEAD_BYTES, HEAD_FIELDS
 
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

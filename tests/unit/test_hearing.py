@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 
 from monitor.domain import Dialect, Ending, Framing, ParsedEvent, ProbeRequest, StreamEvent
-from monitor.probing.connection_times import ConnectionTimes
-from monitor.probing.limits import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES
-from monitor.probing.stream_memory import StreamMemory
+from monitor.probing.limits import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES, StreamMemory
 from monitor.probing.stream_reader import StreamReader
+from monitor.probing.timestamped_socket import ConnectionTimes
 from tests.cuts import CUTS, cut
 
 

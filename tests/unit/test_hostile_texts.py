@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from monitor.dialects import DIALECTS, USUAL_TAGS, parse_event
-from monitor.dialects.reasoning_tags import ReasoningTags
+from monitor.dialects.answer_text import ReasoningTags
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -23,18 +23,15 @@ from monitor.domain import (
     Transcript,
 )
 from monitor.identity import judge
-from monitor.identity.fingerprint import language
+from monitor.identity.claims import answer_switch
+from monitor.identity.fingerprint import features
 from monitor.identity.fingerprint.features import AnswerText, answer_features
 from monitor.identity.model_names.compare import parse, same
-from monitor.identity.self_identification.detector import self_claims
-from monitor.identity.self_identification.direct_question import asks_for_model
-from monitor.identity.switch import answer_switch
+from monitor.identity.self_identification.detector import asks_for_model, self_claims
 from monitor.identity.token_counts import counts
-from monitor.probing.errors import ProbeError
-from monitor.probing.http_body import ChunkedBody
-from monitor.probing.limits import TooLarge
-from monitor.probing.ndjson import NdjsonParser
-from monitor.probing.sse import SseParser
+from monitor.probing.http_message import ChunkedBody
+from monitor.probing.limits import ProbeError, TooLarge
+from monitor.probing.stream_parsers import NdjsonParser, SseParser
 from monitor.probing.timing import outcome
 from monitor.redaction import plain, redact, storable
 from tests.hostile_shapes import generated, large
@@ -98,9 +95,9 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "features": lambda text: answer_features(
         AnswerText("hi", text, tuple(text[at : at + 5] for at in range(0, len(text), 5)))
     ),
-    "language": language.language,
-    "refuses": language.refuses,
-    "unfit": lambda text: language.unsuitable(text, usual="english", refusing=False),
+    "language": features.language,
+    "refuses": features.refuses,
+    "unfit": lambda text: features.unsuitable(text, usual="english", refusing=False),
     "token shape": counts.shape,
     "plain": plain,
     "storable": storable,

@@ -11,7 +11,7 @@ from monitor.cli.incidents import _lines, _whole
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
 from monitor.incidents import ReminderPolicy, plan
 from monitor.notifications.slack.render import render
-from monitor.reports import page_data, page_tables, terminal
+from monitor.reports import html, page_data, terminal
 from tests.marks import NOON
 from tests.pages import page
 
@@ -67,7 +67,7 @@ def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> 
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
     shown = replace(page(), incidents=(told(over),))
-    assert "41 s" in str(page_tables.incidents(shown))
+    assert "41 s" in str(html.incidents(shown))
     out = io.StringIO()
     terminal.show(shown, Console(file=out, width=100))
     assert "lasted 41 s" in out.getvalue()
@@ -83,7 +83,7 @@ def test_an_open_incident_shows_what_it_fired_with_and_how_it_is_now(
     assert "  first seen: 2026-11-23 11:59:39 UTC" in whole
     assert f"  latest: {LATER}" in whole
     assert f"{FIRED} Now: {LATER}" in str(
-        page_tables.incidents(replace(page(), incidents=(told(still_open),)))
+        html.incidents(replace(page(), incidents=(told(still_open),)))
     )
 
 

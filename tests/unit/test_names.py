@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.identity.model_names.compare import parse, same
-from monitor.identity.model_names.spelling import ReleaseDate
+from monitor.identity.model_names.parse import ReleaseDate
 
 SAMPLES = Path(__file__).parent / "samples" / "model_names.jsonl"
 PAIRS = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]

@@ -9,11 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.domain import lasting
-from monitor.reports import bar_charts, horizontal_bars, page_data
-from monitor.reports.colours import model_roles
-from monitor.reports.histogram import bins
-from monitor.reports.page_tables import value_of
-from monitor.reports.scales import TimeScale, heights, ms, share, usd
+from monitor.reports import bar_charts, page_data
+from monitor.reports.axes import TimeScale, heights, ms, share, usd
+from monitor.reports.html import value_of
+from monitor.reports.page_data import bins, model_roles
 from monitor.reports.timeline import runs, timeline
 from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, SINCE, page, point, served, watched
 
@@ -195,7 +194,7 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 
 def test_what_has_no_price_has_no_bar() -> None:
-    drawn = horizontal_bars.costs(watched())
+    drawn = bar_charts.costs(watched())
     assert "– · hi · model not identified" in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
@@ -208,8 +207,8 @@ def test_charts_without_data_say_so() -> None:
         bar_charts.model_share(empty, bare),
         bar_charts.histogram(bare),
         bar_charts.spend(empty),
-        horizontal_bars.phases(bare),
-        horizontal_bars.costs(bare),
+        bar_charts.phases(bare),
+        bar_charts.costs(bare),
     ):
         assert "<svg" not in drawn
         assert 'class="empty"' in drawn
@@ -244,6 +243,6 @@ def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() ->
 def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
     cost = page_data.QueryCost(query="hi", model=None, answers=3, mean_usd=Decimal("0.0002"),
                           mean_high_usd=Decimal("0.0011"))  # fmt: skip
-    drawn = horizontal_bars.costs(watched(costs=(cost,)))
+    drawn = bar_charts.costs(watched(costs=(cost,)))
     assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
     assert drawn.count('height="16"') == 2

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from monitor.reports import html_page, page_data, picture, png
-from monitor.reports.markup import Markup, element, safe_text
+from monitor.reports.axes import Markup, element, safe_text
 from monitor.reports.picture import dashes
 from monitor.reports.terminal import show, slots, sparkline
 from tests.pages import HOUR, SINCE, changed_page, figures, page, point, served, watched

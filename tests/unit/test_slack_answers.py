@@ -6,8 +6,8 @@ import threading
 import pytest
 
 from monitor.domain import TryLater
-from monitor.notifications.slack import refusals
-from monitor.notifications.slack.refusals import (
+from monitor.notifications.slack import webhook
+from monitor.notifications.slack.webhook import (
     _BLAMED,
     Calls,
     RefusalBlame,
@@ -61,7 +61,7 @@ def test_status_and_word_together_decide(
 async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(refusals, "FREE_WITHIN_S", 0.0)
+    monkeypatch.setattr(webhook, "FREE_WITHIN_S", 0.0)
     answers, calls = threading.Event(), Calls(most=2)
     hanging = [asyncio.create_task(calls.run(answers.wait)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -71,5 +71,5 @@ async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     assert isinstance(await calls.run(answers.is_set), TryLater)
     answers.set()
     assert await hanging[1] is True
-    monkeypatch.setattr(refusals, "FREE_WITHIN_S", 60.0)
+    monkeypatch.setattr(webhook, "FREE_WITHIN_S", 60.0)
     assert await calls.run(answers.is_set) is True

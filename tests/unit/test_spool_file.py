@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import Observation
-from monitor.storage import spool_records
+from monitor.storage import spool_file
 from monitor.storage.spool import SpoolFile
 from tests.facts import observation
 
@@ -35,25 +35,25 @@ def ids(found: Sequence[Observation]) -> list[int]:
 
 
 def held(numbers: Sequence[int]) -> bytes:
-    return b"".join(spool_records.waiting(n, numbered(n)) for n in numbers)
+    return b"".join(spool_file.waiting(n, numbered(n)) for n in numbers)
 
 
 @pytest.mark.parametrize("one", [ORDINARY, ODD])
 def test_an_observation_comes_back_as_it_was(one: Observation) -> None:
-    assert spool_records.parse(spool_records.waiting(0, one)).waiting == [one]
+    assert spool_file.parse(spool_file.waiting(0, one)).waiting == [one]
 
 
 def test_a_file_of_an_older_version_lacks_what_it_did_not_know() -> None:
-    written = spool_records.waiting(0, ORDINARY)
+    written = spool_file.waiting(0, ORDINARY)
     payload = written[38:].replace(b'"cache_write_tokens": null, ', b"")
     assert len(payload) < len(written) - 38
     old = replace(ORDINARY, cache_write_tokens=None)
-    assert spool_records.parse(spool_records._record(b"+", 0, payload)).waiting == [old]
+    assert spool_file.parse(spool_file._record(b"+", 0, payload)).waiting == [old]
 
 
 def test_what_is_done_does_not_wait_and_a_repeated_number_counts_once() -> None:
-    data = held([0, 1, 2, 1, 2, 3]) + spool_records.done(1)
-    assert ids(spool_records.parse(data).waiting) == [2, 3]
+    data = held([0, 1, 2, 1, 2, 3]) + spool_file.done(1)
+    assert ids(spool_file.parse(data).waiting) == [2, 3]
 
 
 @given(st.data())
@@ -61,17 +61,17 @@ def test_cut_anywhere_all_whole_records_are_there(data: st.DataObject) -> None:
     whole = held(range(4))
     ends = [len(held(range(n + 1))) for n in range(4)]
     cut = data.draw(st.integers(0, len(whole)))
-    found = spool_records.parse(whole[:cut])
+    found = spool_file.parse(whole[:cut])
     assert ids(found.waiting) == [n for n, end in enumerate(ends) if end <= cut]
     assert (found.torn, found.damaged) == (cut not in (0, *ends), 0)
 
 
 @given(st.data())
 def test_a_damaged_byte_costs_one_observation_at_most_and_is_noticed(data: st.DataObject) -> None:
-    whole = held(range(5)) + spool_records.done(0)
+    whole = held(range(5)) + spool_file.done(0)
     place = data.draw(st.integers(0, len(whole) - 1))
     byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[place]))
-    found = spool_records.parse(whole[:place] + bytes([byte]) + whole[place + 1 :])
+    found = spool_file.parse(whole[:place] + bytes([byte]) + whole[place + 1 :])
     kept = ids(found.waiting)
     assert found.damaged or found.torn
     assert kept == sorted(set(kept))
@@ -81,7 +81,7 @@ def test_a_damaged_byte_costs_one_observation_at_most_and_is_noticed(data: st.Da
 
 @given(st.binary(max_size=200))
 def test_any_bytes_at_all_are_read_without_an_error(junk: bytes) -> None:
-    found = spool_records.parse(junk + held([7]))
+    found = spool_file.parse(junk + held([7]))
     assert ids(found.waiting) == [7]
 
 
@@ -210,7 +210,7 @@ def test_a_queue_that_is_never_empty_does_not_grow_its_file(
         file.write(new, done=first - 1)
         sizes.append(sum(path.stat().st_size for path in tmp_path.iterdir()))
     assert max(sizes) < 1.2 * (1 << 20)
-    assert 3_000 * len(spool_records.waiting(0, ORDINARY)) > 3 * (1 << 20)
+    assert 3_000 * len(spool_file.waiting(0, ORDINARY)) > 3 * (1 << 20)
 
 
 def link(path: Path) -> None:

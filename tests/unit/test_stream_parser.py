@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.dialects import USUAL_TAGS, dialect_of, read, separation
-from monitor.dialects.finish import finish
-from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
-from monitor.dialects.sources import sources
+from monitor.dialects.answer_metadata import finish, sources
+from monitor.dialects.answer_text import ReasoningTags, TagSet
 from monitor.dialects.tag_pairs import tag_pairs
 from monitor.domain import Finish, ParsedEvent, Reply, RetrievedSources
 from tests.streams import target, transcript

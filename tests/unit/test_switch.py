@@ -3,7 +3,7 @@
 import pytest
 
 from monitor.domain import TextDelta
-from monitor.identity.switch import answer_switch
+from monitor.identity.claims import answer_switch
 
 MS = 1_000_000
 

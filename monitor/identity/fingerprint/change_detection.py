@@ -8,7 +8,7 @@ Sources: Vovk et al., Algorithmic Learning in a Random World; Shin, Ramdas, Rina
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from monitor.identity.fingerprint.style_model import Vector
 
@@ -110,3 +110,70 @@ def wagered(sums: Sums, ranked: Sequence[float | None], *, received: int) -> Sum
 def evidence(sums: Sums) -> float:
     """All bets together."""
     return sum(sums) / len(sums)
+
+
+# Has a known fallback taken over? Evidence summed over probes, never below nothing.
+#
+# Three sums run side by side: for a fallback that gives all answers, some, or few. The limit
+# bounds false alarms: while the expected model answers, each sum reaches it less often than
+# once in so many probes, as long as a likelihood ratio averages one or less.
+
+
+SHARES = (1.0, 0.4, 0.15)
+PROBES_A_FALSE_ALARM = 20_160  # ten weeks of one probe in five minutes
+LIMIT = math.log(PROBES_A_FALSE_ALARM * len(SHARES))
+_OVER = 5.0  # what a sum can have in hand: it must come down when the model returns
+
+NOTHING: Sums = (0.0,) * len(SHARES)
+
+
+def summed(sums: Sums, log_odds: float) -> Sums:
+    """The sums after one answer of these nats, fallback over expected."""
+    ratio = math.exp(log_odds)
+    return tuple(
+        max(0.0, min(LIMIT + _OVER, before + math.log(1 - share + share * ratio)))
+        for share, before in zip(SHARES, sums, strict=True)
+    )
+
+
+# Do the answers that speak for a fallback look like its own, or like a third model's?
+#
+# A contrast between two models must side with one of them, whoever answered. So the mean of
+# the suspected answers is held against means of as many of the fallback's own.
+
+
+COUNTED = 8  # answers a mean is taken of, at most
+USUAL = 0.95  # share of the fallback's own means that lie nearer than what is still its own
+_WALKS = 3  # means taken from each starting point
+
+
+def may_belong(received: Sequence[Vector], own: Sequence[Vector], *, slack: float = 1.0) -> bool:
+    """Whether these answers may be by the model that gave its `own`.
+
+    `slack` is how much further off they may lie, squared, where that was found before. Means
+    of its own are too near to each other, for they share answers: they are spread to how far
+    the mean of new answers would lie.
+    """
+    count, size = len(received), len(own)
+    if not 0 < count < size:
+        return False
+    wider = (1 / count + 1 / size) / (1 / count - 1 / size)
+    lengths = sorted(wider * _length(group) for group in _groups(own, count))
+    return _length(received) <= slack * lengths[int(USUAL * (len(lengths) - 1))]
+
+
+def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
+    """Groups of so many answers, from every starting point, each in a few strides."""
+    size = len(own)
+    strides = [s for s in range(size // count, size) if math.gcd(s, size) == 1][:_WALKS] or [1]
+    return [
+        [own[(start + nth * stride) % size] for nth in range(count)]
+        for stride in strides
+        for start in range(size)
+    ]
+
+
+def _length(vectors: Sequence[Vector]) -> float:
+    """How far the mean of some vectors lies off, squared."""
+    columns: Iterable[Vector] = zip(*vectors, strict=True)
+    return math.fsum((sum(column) / len(vectors)) ** 2 for column in columns)

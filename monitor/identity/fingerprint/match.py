@@ -1,20 +1,21 @@
 """One more answer looked at: who it looks like, how sure that is, and which features say so."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import exp
 from zlib import crc32
 
 from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
-from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint import change_detection
 from monitor.identity.fingerprint.features import (
     MARKS,
     STYLE,
     AnswerFeatures,
     AnswerText,
     answer_features,
+    unsuitable,
 )
-from monitor.identity.fingerprint.language import unsuitable
 from monitor.identity.fingerprint.profile import FallbackProfile, StyleProfile, wording
 from monitor.identity.fingerprint.style_model import SCALARS, Vector
 from monitor.identity.fingerprint.tracker import (
@@ -129,7 +130,7 @@ def _by_course(
     candidate = next(candidate for candidate in profile.candidates if candidate.model == lead.model)
     evidence = _evidence(candidate, profile, seen)
     log_odds = sum(item.nats for item in evidence)
-    whole = lead.sums[0] >= cusum.LIMIT
+    whole = lead.sums[0] >= change_detection.LIMIT
     if log_odds > CLEAR or (whole and log_odds > -CLEAR):
         sure = _sure(max(log_odds, CLEAR), profile)
         notified = (
@@ -257,3 +258,31 @@ def _moved(name: str, *, up: bool) -> str:
 
 def _sure(log_odds: float, profile: StyleProfile) -> float:
     return round(min(1 / (1 + exp(-log_odds)), 1.0 if profile.verified_by else UNVERIFIED), 4)
+
+
+# Do answers that are about to become a baseline come from a fallback that is known?
+
+
+def resembling(profile: StyleProfile, answers: Sequence[AnswerText]) -> Mapping[str, int]:
+    """The known fallbacks that gave these answers or a part of them, with how many match each.
+
+    A fallback counts when the answers establish it by the evidence that rule `fallback` needs,
+    or when more than half of them clearly match it. Empty where no fallback is known.
+    """
+    found = {}
+    for candidate in profile.candidates:
+        established, matching = _matched(candidate, answers)
+        if established or 2 * matching > len(answers):
+            found[candidate.model] = matching
+    return found
+
+
+def _matched(candidate: FallbackProfile, answers: Sequence[AnswerText]) -> tuple[bool, int]:
+    """Whether the fallback was established at any answer, and how many answers match it."""
+    course, established, matching = FallbackEvidence(candidate.model), False, 0
+    for answer in answers:
+        seen = answer_features(answer)
+        course = evidence_after(course, candidate, seen)
+        established = established or course.established
+        matching += candidate.contrast.log_odds(seen).total > CLEAR
+    return established, matching

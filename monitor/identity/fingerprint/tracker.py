@@ -13,9 +13,9 @@ from math import log
 from typing import Any, Self
 
 from monitor.domain import Identity, confidence_text
-from monitor.identity.fingerprint import change_detection, cusum
+from monitor.identity.fingerprint import change_detection
+from monitor.identity.fingerprint.change_detection import COUNTED, may_belong
 from monitor.identity.fingerprint.features import MARKS, VERSION
-from monitor.identity.fingerprint.membership import COUNTED, may_belong
 from monitor.identity.fingerprint.style_model import SCALARS, Vector
 
 SIZE = SCALARS + len(MARKS)
@@ -30,7 +30,9 @@ BURST = 4  # extra probes a suspicion may cost
 REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 4  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
-_OVER_AT = cusum.LIMIT / 2  # an established fallback is over when no more than this is left
+_OVER_AT = (
+    change_detection.LIMIT / 2
+)  # an established fallback is over when no more than this is left
 _SETTLED_SLACK = 1.5  # what is established is not doubted for one odd answer
 _SCALE = 256
 
@@ -40,7 +42,7 @@ class FallbackEvidence:
     """How much speaks for one fallback, and what spoke."""
 
     model: str
-    sums: cusum.Sums = cusum.NOTHING
+    sums: change_detection.Sums = change_detection.NOTHING
     queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
     spoke: int = 0  # answers that spoke for it since nothing did
     latest: tuple[Vector, ...] = ()  # of them, as the fallback's own fingerprint sees them
@@ -53,8 +55,8 @@ class FallbackEvidence:
     @property
     def lacks(self) -> str:
         """What keeps a suspicion from being a verdict, in words."""
-        if self.nats < cusum.LIMIT:
-            needed = confidence_text(cusum.LIMIT)
+        if self.nats < change_detection.LIMIT:
+            needed = confidence_text(change_detection.LIMIT)
             return f"confidence {confidence_text(self.nats)}, {needed} needed"
         if self.spoke < FEWEST:
             return f"{self.spoke} of the {FEWEST} answers needed match it"
@@ -66,7 +68,7 @@ class FallbackEvidence:
         self, log_odds: float, query: str, *, vector: Vector, own: Sequence[Vector]
     ) -> "FallbackEvidence":
         """The course after one more answer, seen by the fallback's fingerprint of `own`."""
-        sums = cusum.summed(self.sums, log_odds)
+        sums = change_detection.summed(self.sums, log_odds)
         if not any(sums):
             return FallbackEvidence(self.model)
         course = replace(self, sums=sums)
@@ -74,7 +76,7 @@ class FallbackEvidence:
             queries = tuple(dict.fromkeys((*self.queries, query)))[:FEWEST_QUERIES]
             course = replace(course, queries=queries, spoke=self.spoke + 1)
             course = replace(course, latest=(*self.latest, vector)[-COUNTED:])
-        needed = _OVER_AT if self.established else cusum.LIMIT
+        needed = _OVER_AT if self.established else change_detection.LIMIT
         enough = course.spoke >= FEWEST and len(course.queries) >= FEWEST_QUERIES
         established = enough and course.nats >= needed and course._belongs(own)
         return replace(course, established=established)

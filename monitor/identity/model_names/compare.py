@@ -6,8 +6,11 @@ with any date of the same model, but two different dates are two models, as
 part of the name: better two spellings of one model apart than two models taken for one.
 """
 
+import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from importlib.resources import files
 
 from monitor.identity.model_names.families import (
     FAILURES,
@@ -19,8 +22,7 @@ from monitor.identity.model_names.families import (
     REGIONS,
 )
 from monitor.identity.model_names.families import TIERS as KNOWN_TIERS
-from monitor.identity.model_names.parts import NameParts, kin
-from monitor.identity.model_names.spelling import LONGEST, ReleaseDate, listed, spelled
+from monitor.identity.model_names.parse import LONGEST, NameParts, ReleaseDate, kin, listed, spelled
 
 _NOBODY = HOSTS | {"@preset"}  # who names here made no model
 
@@ -171,3 +173,58 @@ def _vendor(path: tuple[str, ...]) -> str | None:
     if known:
         return known[-1]
     return path[-1] if path and path[-1] not in PATHS | REGIONS else None
+
+
+# Names that providers serve with one model today and with another tomorrow: `aliases.toml`.
+
+
+ANY = "*"  # served by a router, which chooses
+
+
+@dataclass(frozen=True, slots=True)
+class ServedAlias:
+    """An alias that was asked for and the model its provider answers with. `renamed`: one model."""
+
+    alias: str  # as declared
+    renamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    served: tuple[str, ...]
+    renamed: bool
+
+
+@lru_cache(maxsize=1)
+def _rows() -> dict[str, _Row]:
+    text = (
+        files("monitor.identity.model_names").joinpath("aliases.toml").read_text(encoding="utf-8")
+    )
+    return {row["name"]: _Row(tuple(row["served"]), row.get("renamed", False))
+            for row in tomllib.loads(text)["alias"]}  # fmt: skip
+
+
+def served_alias(name: str, declared: Iterable[str]) -> ServedAlias | None:
+    """The declared alias that its provider is known to serve with this model; None if none is.
+
+    A name that ends in `latest` is one by itself, for any model of the same maker.
+    """
+    for alias in declared:
+        row = _rows().get(alias.rsplit("/", 1)[-1].strip().lower())
+        if row and any(_serves(served, name) for served in row.served):
+            return ServedAlias(alias, row.renamed)
+        requested, answered = parse(alias), parse(name)
+        if (
+            requested.latest
+            and requested.vendor
+            and requested.vendor == answered.vendor
+            and answered.model
+        ):
+            return ServedAlias(alias, renamed=False)
+    return None
+
+
+def _serves(served: str, name: str) -> bool:
+    if served == ANY:
+        return parse(name).model
+    return same(served, name) is True

@@ -7,7 +7,7 @@ statement, or anything at all before a "but". Whatever else stands there ("peopl
 
 import re
 
-from monitor.identity.self_identification.alternation import either, grouped
+from monitor.identity.self_identification.phrases import either, grouped
 
 BEFORE = 240  # characters of a sentence before a claim; more is no opening
 

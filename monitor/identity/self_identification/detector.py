@@ -1,28 +1,91 @@
-"""What an answer says of its own maker: "I'm Claude, an AI created by Anthropic".
+"""Whether a canned query asks the service directly who answers.
 
-Weak evidence by nature: models are sometimes wrong about themselves, and a persona hides
-them. So a claim is read only where its sentence can be taken apart completely; whatever
-stands outside the grammar makes it no claim. A missed claim costs little, a false one
-names the wrong model.
+Only then may answers that name a model decide, and only in a row (see `standing`). A query
+that does not ask must never count as one that does: what a text volunteers is often wrong.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
-from itertools import chain
+from itertools import chain, takewhile
 
+from monitor.domain import ClaimKind, Evidence
+from monitor.identity.model_names import compare
 from monitor.identity.self_identification import claim_context, grammar
-from monitor.identity.self_identification.alternation import either
-from monitor.identity.self_identification.phrases import LANGUAGES
-from monitor.identity.self_identification.sentences import cleaned, sentences, unglued
-from monitor.identity.self_identification.speakers import (
+from monitor.identity.self_identification.phrases import LANGUAGES, either
+from monitor.identity.self_identification.sentences import (
     BARE_NAME,
     MAKER,
     MARK,
     SpeakerName,
+    cleaned,
     marked,
+    sentences,
+    unglued,
 )
+
+LONGEST = 2_000  # characters of a query looked at
+
+_WHO = r"""
+      who \s (?:are|r) \s (?:you|u)
+    | who \s (?:made|created|developed|built|trained|designed) \s you
+    | who \s is \s (?:behind|powering) \s (?:you|this)
+    | (?:chi|quem) \s (?:sei|è|és|é \s você) | con \s chi \s (?:sto \s parlando|parlo)
+    | chi \s ti \s ha \s (?:creato|fatto|sviluppato|addestrato)
+    | siapa(?:kah)? \s (?:anda|kamu|namamu)
+    | siapa \s yang \s (?:membuat|mengembangkan|menciptakan|melatih) \s (?:anda|kamu|mu)
+    | qui (?:én)? \s eres | quién \s te \s (?:creó|hizo|desarrolló|entrenó)
+    | qui \s (?:es-tu|êtes-vous) | qui \s (?:t'a|vous \s a) \s (?:créé|développé|entraîné|conçu)
+    | wer \s (?:bist \s du|sind \s sie) | wer \s hat \s (?:dich|sie) \s \w+
+    | quem \s (?:te|o|a) \s (?:criou|fez|desenvolveu|treinou)
+"""
+_MODEL = r"(?:language \s model|ai|llm|a\.i\.|ia|ki|model|models|modello|modell|modelo|modèle)"
+_YOURS = r"""(?:
+      (?:are \s you|you \s are|you're) (?: \s (?:using|running|based|built|powered|really|exactly))?
+    | (?:do \s)? you \s (?:use|run|rely|employ) \w* | you \s (?:using|running)
+    | (?:powers|drives|runs|behind|inside|under) \s (?:you|this)
+    | (?:am \s i|i \s am|i'm) \s (?:talking|speaking|chatting)
+)"""
+_WHICH = rf"""
+      (?:what|which) \s (?:\w+ \s){{0,3}}? {_MODEL} (?:\s \w+){{0,2}}? \s {_YOURS}
+    | (?:what|which) \s (?:is|are) \s your \s (?:\w+ \s){{0,3}}? {_MODEL}
+    | who \s \w+ \s (?:\w+ \s){{0,4}}? {_MODEL} \s (?:behind|inside|powering|under) \s (?:you|this)
+    | are \s you \s (?:an? \s)? (?:ai|llm|language \s model)
+    | (?:che|quale) \s (?:\w+ \s){{0,3}}? {_MODEL} .{{0,30}}? \s (?:sei|usi|utilizzi|stai)
+    | (?:model|ai|llm) (?:\s (?:ai|bahasa|apa|yang|sedang)){{0,4}} \s (?:anda|kamu) \s
+      (?:gunakan|pakai|adalah)
+    | (?:anda|kamu) (?:\s \w+){{0,2}} \s (?:model|ai|llm) (?:\s (?:ai|bahasa))* \s apa
+    | (?:qué|cuál) \s (?:\w+ \s){{0,3}}? {_MODEL} .{{0,30}}? \s (?:eres|usas|utilizas|estás)
+    | quel(?:le)? \s (?:\w+ \s){{0,3}}? {_MODEL} .{{0,30}}? \s (?:es-tu|êtes-vous|utilis\w+)
+    | welche[srmn]? \s (?:\w+[\s-]){{0,3}}? \w*{_MODEL} .{{0,30}}? \s
+      (?:bist|nutzt|verwendest|benutzt|sind|steckt)
+    | (?:que|qual) \s (?:\w+ \s){{0,3}}? {_MODEL} .{{0,30}}? \s (?:você|usas|usa|és)
+"""
+_ASKS = re.compile(rf"(?<!\w)(?:{_WHO}|{_WHICH})(?!\w)", re.VERBOSE | re.IGNORECASE)
+_ASKS_HAN = re.compile(
+    r"[你您](?:到底|究竟)?是谁|谁(?:创造|开发|训练|制造)了?[你您]|[你您](?:是|用|使用|背后).{0,8}(?:模型|AI)",
+    re.IGNORECASE,
+)
+_ARE_YOU = re.compile(r"\bare you (?:really |actually )?(\w[\w .-]{2,30})\?", re.IGNORECASE)
+
+
+def asks_for_model(text: str) -> bool:
+    """Whether the words ask who or which model answers, in any of the eight languages."""
+    line = " ".join(text[:LONGEST].replace("’", "'").split())
+    if _ASKS.search(line) or _ASKS_HAN.search(line):
+        return True
+    named = _ARE_YOU.search(line)
+    return named is not None and compare.parse(named[1]).family is not None
+
+
+# What an answer says of its own maker: "I'm Claude, an AI created by Anthropic".
+#
+# Weak evidence by nature: models are sometimes wrong about themselves, and a persona hides
+# them. So a claim is read only where its sentence can be taken apart completely; whatever
+# stands outside the grammar makes it no claim. A missed claim costs little, a false one
+# names the wrong model.
+
 
 SENTENCE = 640  # characters of a sentence looked at: `guards.BEFORE`, and a long claim behind it
 EFFORT = 200  # how much a text may cost: each place where a claim could begin is 1 …
@@ -68,7 +131,8 @@ _INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may as well introduce som
 _MADE_BY = re.compile(rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+({MAKER})")
 _WORD = re.compile(r"\w")
 _POINTED = re.compile(r"\s*[,.!:;(–—-]")
-_ASKS = re.compile(  # a question of its own after the claim: "I'm Claude, how can I help?"
+# a question of its own after the claim: "I'm Claude, how can I help?"
+_QUESTION = re.compile(
     either(
         r"""[,–—!-]\s*¿?(?:and\s+)?(?:how|what|where|who|which|can|may|is there|come|cosa|in cosa|
         di cosa|posso|bagaimana|apa|ada|cómo|qué|en qué|puedo|comment|que|en quoi|puis|wie|was|
@@ -170,7 +234,7 @@ def _stands(
         return False
     if _COMPOUND.match(after):
         return False
-    if whole.endswith("?") and not _ASKS.search(after):
+    if whole.endswith("?") and not _QUESTION.search(after):
         return False
     if not bare:
         goes_on = _PROPER.match(after) and not sentence.istitle()
@@ -190,3 +254,34 @@ def _assistant(after: str, *, certain: bool) -> bool:
     if certain and _POINTED.match(after):
         return True
     return bool(grammar.GOES_ON.match(after) or grammar.CHINESE_GOES_ON.match(after))
+
+
+# What earlier direct questions were answered: the memory one self-identification needs.
+
+
+ROUNDS = 3  # direct questions in a row that must be answered alike
+
+
+@dataclass(frozen=True, slots=True)
+class SelfIdHistory:
+    """Families the service gave when asked who it is, newest first, one per round.
+
+    Answers that named nobody are left out: under a persona silence is neither side.
+    """
+
+    families: tuple[str, ...] = ()
+
+    def run(self, family: str) -> int:
+        """How many of the latest answers in a row named this family."""
+        return sum(1 for _ in takewhile(family.__eq__, self.families))
+
+    def once_claimed(self, families: Collection[str]) -> bool:
+        """Whether some run of `ROUNDS` answers alike named one of these families."""
+        spans = zip(*(self.families[i:] for i in range(ROUNDS)), strict=False)
+        return any(span[0] in families and len(set(span)) == 1 for span in spans)
+
+
+def self_id_history(answers: Iterable[Sequence[Evidence]]) -> SelfIdHistory:
+    """The standing from the evidence stored with each direct answer, newest first."""
+    reported = ({e.claim for e in answer if e.kind is ClaimKind.SELF} for answer in answers)
+    return SelfIdHistory(tuple(families.pop() for families in reported if len(families) == 1))

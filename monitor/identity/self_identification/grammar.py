@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
-from monitor.identity.self_identification.alternation import (
+from monitor.identity.self_identification.claim_context import CORRECTS
+from monitor.identity.self_identification.phrases import (
+    LANGUAGES,
+    LanguagePhrases,
     either,
     first_words,
     grouped,
     split,
 )
-from monitor.identity.self_identification.claim_context import CORRECTS
-from monitor.identity.self_identification.phrases import LANGUAGES, LanguagePhrases
-from monitor.identity.self_identification.speakers import ANYBODY, MAKER, NAME
+from monitor.identity.self_identification.sentences import ANYBODY, MAKER, NAME
 
 
 def _spaced(phrases: str) -> str:

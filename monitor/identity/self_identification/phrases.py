@@ -1,10 +1,78 @@
-"""How a model says who it is, in seven languages of the Latin script: the phrases.
+"""Alternations of phrases, written and compiled so that matching one takes linear time.
 
-Each phrase table is an alternation of plain words, so that its words also serve to take
-glued text apart. A line break inside a table stands for nothing.
+Two rules keep the patterns of this package linear: a repeated group is possessive, so that
+one text cannot be read as a repetition in two ways, and the longest phrase is tried first, so
+that a possessive group does not stop short of a phrase that begins like another.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+_LITERAL = re.compile(r"[^\W_]+")
+
+
+def either(phrases: str) -> str:
+    """An alternation written over several lines, as one pattern."""
+    return re.sub(r"\n\s*", "", phrases)
+
+
+def split(alternation: str) -> list[str]:
+    """The alternatives of a pattern, in order; a bar within parentheses separates none."""
+    parts, depth, begun = [], 0, 0
+    for at, character in enumerate(alternation):
+        depth += (character == "(") - (character == ")")
+        if character == "|" and not depth:
+            parts.append(alternation[begun:at])
+            begun = at + 1
+    return [*parts, alternation[begun:]]
+
+
+def grouped(alternation: str) -> str:
+    """The same alternatives, each once, longest first and grouped by their first letter.
+
+    The groups spare the engine most alternatives: it tries them one after another.
+    """
+    groups: dict[str, list[str]] = {}
+    whole: list[str] = []
+    for phrase in sorted(dict.fromkeys(split(alternation)), key=len, reverse=True):
+        if phrase[:1].isalpha() and phrase[1:2] not in tuple("?*+{"):
+            groups.setdefault(phrase[0].lower(), []).append(phrase)
+        else:
+            whole.append(phrase)
+    for letter, phrases in groups.items():
+        if len(phrases) == 1 or any(phrase[0] != phrases[0][0] for phrase in phrases):
+            whole += phrases
+        else:
+            whole.append(f"{letter}(?:{'|'.join(phrase[1:] for phrase in phrases)})")
+    return "|".join(whole)
+
+
+def first_words(alternation: str) -> frozenset[str]:
+    """The words, in lower case, with which a match of plain phrases can begin.
+
+    Understands groups and optional groups at the beginning, which is all that phrases use.
+    """
+    return frozenset(word for phrase in split(alternation) for word in _first_words(phrase))
+
+
+def _first_words(phrase: str) -> Iterator[str]:
+    if not phrase.startswith("(?:"):
+        if found := _LITERAL.match(phrase):
+            yield found[0].lower()
+        return
+    depth = 0
+    depths = [depth := depth + (sign == "(") - (sign == ")") for sign in phrase]
+    end = depths.index(0)
+    yield from first_words(phrase[3:end])
+    if phrase[end + 1 : end + 2] == "?":
+        yield from first_words(phrase[end + 2 :].lstrip())
+
+
+# How a model says who it is, in seven languages of the Latin script: the phrases.
+#
+# Each phrase table is an alternation of plain words, so that its words also serve to take
+# glued text apart. A line break inside a table stands for nothing.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

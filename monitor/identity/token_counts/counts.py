@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from monitor.domain import Claim, ClaimKind, Reply
-from monitor.identity.fingerprint.language import language
+from monitor.identity.fingerprint.features import language
 
 SOURCE = "token count"
 LEAST = 50  # tokens; a rounding or a closing token weighs too much in fewer

@@ -10,7 +10,7 @@ from slack_sdk.web import SlackResponse
 
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
 from monitor.notifications.notifier import ChannelCheck
-from monitor.notifications.slack.refusals import (
+from monitor.notifications.slack.webhook import (
     SILENT,
     TIMEOUT_S,
     UNREADABLE,

@@ -1,19 +1,256 @@
-"""An incoming webhook: the least to set up. It cannot edit, reply, or carry metadata."""
+"""What Slack's answers mean for a message: taken, later, or never.
 
+Sentences about failures are built from known words only: neither a token nor an address
+can get into them, whatever a server or a library puts into its own.
+Source: docs.slack.dev, errors of chat.postMessage and of incoming webhooks.
+"""
+
+import asyncio
+import logging
+import math
+import re
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from http.client import HTTPException, InvalidURL
+from traceback import clear_frames
+from typing import TypeVar
+from urllib.error import HTTPError, URLError
+
+from slack_sdk.errors import SlackRequestError
 from slack_sdk.webhook import WebhookClient
 
-from monitor.domain import Delivery, Message, Sent
+from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
+from monitor.environment_proxy import environment_proxy
+from monitor.name_lookup import in_thread
 from monitor.notifications.notifier import ChannelCheck
-from monitor.notifications.slack.refusals import (
-    SILENT,
-    TIMEOUT_S,
-    UNREADABLE,
-    Answer,
-    post_or_shorten,
-    proxy_for,
-    refused,
-    settled,
-)
+
+T = TypeVar("T")
+
+TIMEOUT_S = 10  # of one wait for the socket
+DEADLINE_S = 30  # of one `send`, whatever it takes
+MOST_CALLS = 8  # at once, those included that hang
+FREE_WITHIN_S = 5.0  # a call waits for one of them to end
+LONGEST_WAIT_S = 3_600
+SHORT = 1_000
+
+# The SDK writes addresses and payloads to its logger: it gets one that leads nowhere.
+SILENT = logging.Logger("slack", logging.CRITICAL)
+SILENT.disabled = True
+
+
+class RefusalBlame(Enum):
+    """Whose fault a refusal is, and so what may still help."""
+
+    CHANNEL = "channel"  # token, permission or channel: nothing will be taken
+    MESSAGE = "message"  # content: shorter and plainer may be taken
+    REFERENCE = "reference"  # the message to edit is not to be had: a new one may be taken
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class SlackRefusal:
+    """Slack will not take this, in a word of its own."""
+
+    word: str
+    blame: RefusalBlame
+
+
+UNREADABLE = TryLater("Slack's answer cannot be read", maybe_sent=True)
+
+Answer = Sent | TryLater | SlackRefusal
+UNUSABLE = SlackRefusal("unusable_address", RefusalBlame.CHANNEL)
+
+_BLAME = {
+    RefusalBlame.CHANNEL: """
+        access_denied accesslimited account_inactive action_prohibited app_missing
+        channel_is_archived channel_not_found ekm_access_denied
+        enterprise_is_restricted invalid_auth invalid_token is_archived is_inactive
+        messages_tab_disabled missing_scope no_permission no_service no_service_id no_team
+        not_allowed_token_type not_authed not_in_channel org_login_required
+        posting_to_general_channel_denied restricted_action
+        restricted_action_non_threadable_channel restricted_action_read_only_channel
+        restricted_action_thread_only_channel team_access_not_granted team_disabled
+        team_not_found token_expired token_revoked two_factor_setup_required user_not_found
+    """,
+    RefusalBlame.MESSAGE: """
+        attachment_payload_limit_exceeded invalid_arguments invalid_attachments invalid_blocks
+        invalid_blocks_format invalid_json invalid_metadata_format invalid_metadata_schema
+        invalid_payload json_not_object metadata_too_large
+        missing_text_or_fallback_or_attachments msg_blocks_too_long msg_too_long no_text
+        too_many_attachments
+    """,
+    RefusalBlame.REFERENCE: """
+        cannot_reply_to_message cant_update_message edit_window_closed message_not_found
+        restricted_action_thread_locked thread_not_found
+    """,
+}
+_BLAMED = {word: blame for blame, text in _BLAME.items() for word in text.split()}
+_THROTTLED = ("ratelimited", "rate_limited", "message_limit_exceeded")
+# Words for trouble that passes, and whether Slack may have done it all the same.
+_PASSING = {
+    "rollup_error": False,
+    "service_unavailable": False,
+    "team_added_to_org": False,
+    "request_timeout": False,
+    "internal_error": True,
+    "fatal_error": True,
+}
+_LATE_GATEWAYS = (502, 504)  # they lost the server behind them, which may have answered
+_WORD = re.compile(r"[a-z_]{2,60}")
+
+
+def refused(status: int, word: object, headers: Mapping[str, str]) -> TryLater | SlackRefusal:
+    """Judge an answer that is not "taken" by its status and the word in it."""
+    word = word.strip() if isinstance(word, str) and _WORD.fullmatch(word.strip()) else ""
+    if status == 429 or word in _THROTTLED:
+        return TryLater("Slack rate limit (HTTP 429)", _retry_after_s(headers), channel_wide=True)
+    if word in _PASSING:
+        return TryLater(f"Slack says {word}", maybe_sent=_PASSING[word])
+    if status >= 500 or status == 408:
+        return TryLater(f"Slack answered {status}", maybe_sent=status in _LATE_GATEWAYS)
+    if word in _BLAMED:
+        return SlackRefusal(word, _BLAMED[word])
+    if status >= 400:
+        blame = RefusalBlame.MESSAGE if status in (400, 413) else RefusalBlame.CHANNEL
+        return SlackRefusal(word or f"HTTP {status}", blame)
+    if status == 200 and word:
+        return SlackRefusal(word, RefusalBlame.UNKNOWN)
+    return TryLater(f"Slack answered {status}, but not in its language", maybe_sent=True)
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    named = {name.lower(): value for name, value in headers.items()}
+    try:
+        seconds = float(named["retry-after"])
+    except (KeyError, ValueError):
+        return None
+    return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT_S)
+
+
+async def post_or_shorten(post: Callable[[Message], Answer], message: Message) -> Answer:
+    """Post, and once more as short plain text when Slack does not like what it got."""
+    answer = await reached(partial(post, message))
+    if isinstance(answer, SlackRefusal) and answer.blame in (
+        RefusalBlame.MESSAGE,
+        RefusalBlame.UNKNOWN,
+    ):
+        answer = await reached(partial(post, _short(message)))
+    return answer
+
+
+def _short(message: Message) -> Message:
+    """The first lines of the text: the least that Slack can refuse."""
+    text = message.text
+    if len(text) > SHORT:
+        lines = text[:SHORT].rpartition("\n")[0]
+        text = lines or re.sub(r"&\w*$", "", text[:SHORT])
+    return Message(text)
+
+
+class Calls:
+    """Exchanges under way, each in a thread of its own: a Slack that hangs costs at most `most`.
+
+    A thread cannot be ended from outside, and a body that drips keeps one for as long as it drips.
+    """
+
+    def __init__(self, most: int = MOST_CALLS) -> None:
+        self._free = threading.BoundedSemaphore(most)
+
+    async def run(self, call: Callable[[], T]) -> T | TryLater:
+        """What `call` returns or raises; to be tried later where no thread becomes free soon."""
+        soon = time.monotonic() + FREE_WITHIN_S
+        while not self._free.acquire(blocking=False):
+            if time.monotonic() >= soon:
+                return TryLater("Earlier calls to Slack still hang")
+            await asyncio.sleep(0.05)
+        try:
+            called = in_thread(partial(self._freeing, call), name="slack")
+        except RuntimeError:  # the system gives no thread
+            self._free.release()
+            return TryLater("No thread is free for a call to Slack")
+        return await asyncio.wrap_future(called)
+
+    def _freeing(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        finally:
+            self._free.release()
+
+
+_calls = Calls()
+
+
+class ProxyFault(ValueError):
+    """The environment names a proxy that cannot be used; the text says which variable."""
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy of the environment for an address of Slack. Raises ProxyFault."""
+    try:
+        return environment_proxy(url)
+    except ValueError as error:
+        raise ProxyFault(str(error)) from None
+
+
+async def reached(call: Callable[[], T]) -> T | TryLater | SlackRefusal:
+    """Run one exchange beside the loop. Trouble on the way there and back is a value."""
+    try:
+        return await _calls.run(partial(_closing, call))
+    except InvalidURL:
+        return UNUSABLE
+    except ProxyFault as fault:
+        return TryLater(f"Slack cannot be reached: {fault}")
+    except HTTPError as error:
+        return TryLater(f"Slack answered {error.code}")
+    except URLError as error:  # raised before the request was written whole
+        return TryLater(f"Slack cannot be reached: {_trouble(error.reason)}")
+    except (OSError, HTTPException) as error:  # raised while the answer was awaited or read
+        return TryLater(f"Slack's answer was lost: {_trouble(error)}", maybe_sent=True)
+    except (UnicodeDecodeError, LookupError):  # not in the charset it names
+        return UNREADABLE
+    except (ValueError, SlackRequestError):  # raised before anything was sent
+        return UNUSABLE
+
+
+def _closing(call: Callable[[], T]) -> T:
+    """Call; where that raises, close the reply, which the SDK leaves open.
+
+    `HTTPError` is itself a reply. Of another error, frames of the SDK hold the reply, and the
+    error refers to its frames and they to it: only the garbage collector would close it.
+    """
+    try:
+        return call()
+    except Exception as error:
+        if isinstance(error, HTTPError):
+            error.close()
+        clear_frames(error.__traceback__)
+        raise
+
+
+def _trouble(error: object) -> str:
+    """Name an error without its text, which may hold an address."""
+    strerror = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__}" + (f" ({strerror})" if strerror else "")
+
+
+async def settled(answer: Awaitable[Answer]) -> Delivery:
+    """Wait for the answer no longer than `DEADLINE_S` and say what becomes of the message."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            received = await answer
+    except TimeoutError:
+        return TryLater(f"no answer within {DEADLINE_S} s", maybe_sent=True)
+    if isinstance(received, SlackRefusal):
+        broken = received.blame in (RefusalBlame.CHANNEL, RefusalBlame.UNKNOWN)
+        return GiveUp(f"Slack refuses: {received.word}", channel_broken=broken)
+    return received
+
+
+# An incoming webhook: the least to set up. It cannot edit, reply, or carry metadata.
 
 
 class SlackWebhook:

@@ -1,0 +1,356 @@
+"""A line of `monitor check`: one thing looked at, and how it stands."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from monitor import identity, pricing
+from monitor.accounts import AccountReading, AccountState, price_list
+from monitor.config import Environment, Settings
+from monitor.config.config_errors import suggestion
+from monitor.domain import ALL, Query, Target, TryLater, Unpriced, lasting, usd_text
+from monitor.health_page import statement
+from monitor.identity.fingerprint.profile import DetectionCoverage
+from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
+from monitor.pricing import Price, PriceDifference
+from monitor.probing.fetch import fetch
+from monitor.redaction import shown
+from monitor.rules import RULES, TtftRule
+from monitor.storage import (
+    Connection,
+    baseline_answers,
+    fingerprints,
+    incident_rows,
+    observations,
+)
+from monitor.storage.baseline_answers import PromptSizes
+from monitor.storage.outbox import OutboxBacklog
+from monitor.worker.account_polling import configured, page_headers, providers
+from monitor.worker.fingerprinting import profiled
+
+
+@dataclass(frozen=True, slots=True)
+class CheckLine:
+    """One thing looked at. `good` False is a fault; None is a warning."""
+
+    what: str
+    good: bool | None
+    says: str
+
+    def __str__(self) -> str:
+        mark = {True: "ok     ", None: "warning", False: "FAULT  "}[self.good]
+        return f"{mark} {self.what}: {self.says}"
+
+
+# What can be detected of a target's model, and what is suspected, read for a person.
+
+
+NO_BASELINE = "no baseline is captured"
+SUSPECTING = ("fallback", "model_changed")  # an open incident says: another model may answer
+
+
+async def coverage(connection: Connection, target: Target) -> DetectionCoverage:
+    """What the epoch in force and the stored answers make detectable."""
+    discloses = await observations.discloses(connection, target.name)
+    state = await fingerprints.state(connection, target.name)
+    if state is None:
+        return DetectionCoverage(
+            target=target, profile=None, reason=NO_BASELINE, discloses=discloses
+        )
+    answers = await baseline_answers.answers(connection, state.epoch, target.queries)
+    profile, reason = profiled(state.epoch, answers)
+    return DetectionCoverage(target=target, profile=profile, reason=reason, discloses=discloses)
+
+
+def nothing_stored(target: Target) -> DetectionCoverage:
+    """What is detectable before anything was stored."""
+    return DetectionCoverage(target=target, profile=None, reason=NO_BASELINE, discloses=None)
+
+
+def sentences(found: DetectionCoverage) -> Iterator[str]:
+    """What is detected, then what is not."""
+    if detected := list(found.detected()):
+        yield "detected:"
+        yield from (f"  {sentence}" for sentence in detected)
+    if gaps := list(found.gaps()):
+        yield "not detected yet:"
+        yield from (f"  {sentence}" for sentence in gaps)
+
+
+async def suspicions(connection: Connection, target: Target) -> list[str]:
+    """One sentence for each open incident that says another model may be answering."""
+    found = []
+    for incident in await incident_rows.open_ones(connection, target.name, SUSPECTING):
+        grouped = f", reported with {incident.part_of[0]}" if incident.part_of else ""
+        since = incident.since or incident.opened_at
+        found.append(
+            f"incident #{incident.announced_as or incident.number} ({incident.rule}{grouped}) is "
+            f"open since {since:%Y-%m-%d %H:%M} UTC: another model may be answering. Check the "
+            "provider's key and the routing first; `monitor baseline capture "
+            f"{target.name} --model NAME` stores its answers under its own name"
+        )
+    return found
+
+
+# What `monitor check` says of rules that have nothing to look at, and of pages they trust.
+
+
+TIMEOUT_S = 10
+_ALWAYS = ("text", TOKEN_COUNT)  # sources that need no claim in the response
+_ABSENT = (401, 403, 404, 405, 410)  # the page is not there for us, however the service is
+
+
+async def page(settings: Settings, name: str) -> CheckLine:
+    """Whether a target's health page can be read, and what it says now."""
+    target, found = settings.targets[name], settings.health[name]
+    what, url = f"health page of {name}", shown(found.url)
+    reply = await fetch(found.url, headers=page_headers(target, found), timeout_s=TIMEOUT_S,
+                        target=target)  # fmt: skip
+    if reply.status is None:
+        return CheckLine(what, False, f"{url}: {reply.error}. Correct targets.{name}.health.url")
+    if reply.status in _ABSENT:
+        return CheckLine(
+            what,
+            False,
+            f"{url}: HTTP {reply.status}. Correct targets.{name}.health.url, "
+            "or the headers of the target",
+        )
+    reported = statement(found, http_status=reply.status, document=reply.json)
+    if reported.healthy is None:
+        return CheckLine(
+            what, False, f"{url} is no JSON, which `expect` needs: correct its address"
+        )
+    if reported.unmet:
+        return CheckLine(what, None, f"{url} does not meet: {'; '.join(reported.unmet)}")
+    if not found.expect:
+        return CheckLine(
+            what,
+            None,
+            f"{url} answers, but without `expect` its content is not judged: "
+            f"add targets.{name}.health.expect",
+        )
+    return CheckLine(what, True, f"{url} meets what is expected")
+
+
+def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
+    """A warning for everything that leaves a rule without something to judge."""
+    yield from _rules(settings)
+    yield from _limits(settings)
+    yield from _models(settings, used)
+    yield from _spend(settings, used)
+    if settings.environment.heartbeat_url is None:
+        yield CheckLine(
+            "heartbeat",
+            None,
+            "HEARTBEAT_URL is not set: nobody is told when the worker itself stops",
+        )
+
+
+def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
+    """A warning for each source in `untrusted` that no stored answer has. None before there are."""
+    known = (*sorted(sources), *_ALWAYS)
+    for source in target.untrusted:
+        if sources and source not in known:
+            yield CheckLine(
+                f"untrusted of {target.name}",
+                None,
+                f"no answer of the last 7 days has the "
+                f'source "{source}"; {suggestion(source, known)}',
+            )
+
+
+def delivery(channel: str, waiting: OutboxBacklog, *, now: datetime) -> CheckLine:
+    """Whether messages reach people: what waits, and whether the channel refuses everything."""
+    if waiting.broken_since is not None:
+        return CheckLine("delivery", False, f"{channel} has refused everything since "
+                    f"{waiting.broken_since:%Y-%m-%d %H:%M} UTC ({waiting.broken_why}), "
+                    f"{waiting.waiting} messages wait: correct the settings of Slack, then run "
+                    "`monitor test-alert`")  # fmt: skip
+    if waiting.oldest_at is not None:
+        age = lasting(max(now - waiting.oldest_at, timedelta(0)))
+        return CheckLine(
+            "delivery",
+            None,
+            f"{waiting.waiting} messages wait, the oldest for {age}: a running worker sends them",
+        )
+    return CheckLine("delivery", True, f"no message waits for {channel}")
+
+
+def _limits(settings: Settings) -> Iterator[CheckLine]:
+    """Limits that can never be exceeded, and windows that never end."""
+    ttft = settings.rules.get("ttft")
+    for name, target in settings.targets.items():
+        waited_ms = target.first_token_deadline.total_seconds() * 1000
+        if isinstance(ttft, TtftRule) and ttft.limit_ms >= waited_ms:
+            yield CheckLine("rule ttft", None, f"limit_ms = {ttft.limit_ms:g} is not below "
+                       f"first_token_deadline of {name} ({waited_ms:g} ms): a slow answer ends as "
+                       "a timeout first. Lower the limit, or raise the deadline")  # fmt: skip
+    for number, window in enumerate(settings.file.maintenance, 1):
+        if len(set(window.days)) == 7 and window.start == window.end:
+            yield CheckLine(
+                f"maintenance {number}",
+                None,
+                f"never ends: rule {window.rule} of target "
+                f"{window.target} is never sent. Shorten it",
+            )
+        elif window.rule != ALL and window.rule not in settings.rules:
+            yield CheckLine(
+                f"maintenance {number}",
+                None,
+                f"rule {window.rule} is switched off: remove the window",
+            )
+
+
+def _rules(settings: Settings) -> Iterator[CheckLine]:
+    off = [name for name in RULES if name not in settings.rules]
+    if off:
+        yield CheckLine("rules", None, f"switched off: {', '.join(off)}")
+    if "key" in settings.rules and not providers(settings.environment):
+        yield CheckLine("rule key", None, "no provider key is set (OPENROUTER_API_KEY, "
+                   "ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key is not "
+                   "noticed")  # fmt: skip
+
+
+def _models(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
+    for name, target in settings.targets.items():
+        both = [one for one in target.expected_models
+                if any(identity.same(one, other) for other in target.fallback_models)]  # fmt: skip
+        if both:
+            yield CheckLine(
+                f"models of {name}",
+                None,
+                f"{', '.join(both)}: both expected and fallback, "
+                "so its answers count as expected: remove it from one list",
+            )
+        if target.expected_models and not target.fallback_models:
+            yield CheckLine(
+                f"models of {name}",
+                None,
+                "no fallback_models: a fallback is noticed, its "
+                "price and its writing style are not known beforehand",
+            )
+    for model in settings.file.prices:
+        if used and not any(identity.same(model, declared) for declared in used):
+            yield CheckLine(f"price of {model}", None, "no target declares this model: correct its "
+                       "name, if it is meant for one that is declared")  # fmt: skip
+
+
+def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
+    if "spend" not in settings.rules:
+        return
+    unpriced = [model for model, price in used.items() if isinstance(price, Unpriced)]
+    if unpriced:
+        yield CheckLine(
+            "rule spend",
+            None,
+            f"no price for {', '.join(unpriced)}: sums of money are "
+            'lower bounds; add [prices."MODEL"]',
+        )
+    silent = [name for name, target in settings.targets.items() if not target.daily_queries]
+    if silent and not providers(settings.environment):
+        yield CheckLine(
+            "rule spend",
+            None,
+            f"daily_queries = 0 for {', '.join(silent)} and no provider "
+            "key: only our own probes are counted; set one of them",
+        )
+
+
+# `monitor check`: where the sizes of prompts come from, which costs are computed with.
+
+
+_NONE = PromptSizes(None, 0, None, 0)
+_FAR = 0.2  # a configured size so far off is no estimate any more
+
+
+def lines(target: Target, found: Mapping[str, PromptSizes]) -> Iterator[CheckLine]:
+    """A line for each query: what its prompt tokens are, and who says so.
+
+    A warning where nobody does, and where the configured size is more than 20 % off.
+    """
+    for query in target.queries:
+        yield _line(f"prompt size of {target.name}/{query.id}", query, found.get(query.id, _NONE))
+
+
+def _line(what: str, query: Query, sizes: PromptSizes) -> CheckLine:
+    configured = query.prompt_tokens
+    if sizes.reported is not None:
+        answers = f"mean of {sizes.reports} answers in 7 days"
+        return CheckLine(
+            what, True, f"{sizes.reported} tokens, reported by the service ({answers})"
+        )
+    if sizes.recorded is not None:
+        answers = f"mean of {sizes.records} answers in 7 days"
+        learnt = f"{sizes.recorded} tokens, learnt from the provider's records ({answers})"
+        if configured is None:
+            return CheckLine(what, None, f"{learnt}: set prompt_tokens = {sizes.recorded}")
+        if abs(configured - sizes.recorded) > _FAR * sizes.recorded:
+            return CheckLine(what, None, f"{configured} tokens are configured, but {learnt}: set "
+                        f"prompt_tokens = {sizes.recorded}")  # fmt: skip
+        return CheckLine(what, True, f"{configured} tokens, configured; {learnt}")
+    if configured is not None:
+        return CheckLine(what, True, f"{configured} tokens, configured (prompt_tokens)")
+    return CheckLine(what, None, "not known: only the query's own text is counted, so costs are at "
+                "least what is shown unless the service reports tokens. Set prompt_tokens to the "
+                "size of the whole prompt")  # fmt: skip
+
+
+# What `monitor check` asks providers: how each key stands, and whether our prices are theirs.
+
+
+READ_TIMEOUT_S = 10
+LONGEST_LIST = 8_388_608  # bytes; some hundred models are half a megabyte
+
+
+async def accounts(environment: Environment) -> AsyncIterator[CheckLine]:
+    """A line for each account whose key is set. A key that is refused is a fault."""
+    for account in configured(environment):
+        reading = await account.read(datetime.now(UTC))
+        yield CheckLine(f"account {account.name}", _good(reading), _key_status(reading))
+
+
+def _good(reading: AccountReading) -> bool | None:
+    refused = reading.state in (AccountState.REJECTED, AccountState.OUT_OF_CREDIT)
+    return False if refused else True if reading.state is AccountState.OK else None
+
+
+def _key_status(reading: AccountReading) -> str:
+    if reading.state is not AccountState.OK:
+        return reading.detail or reading.state.value
+    reported = ["the key is accepted"]
+    if reading.spent_today_usd is not None:
+        reported.append(f"{usd_text(reading.spent_today_usd)} spent today (UTC)")
+    if reading.remaining_usd is not None:
+        reported.append(f"{usd_text(reading.remaining_usd)} left")
+    if reading.expires_at is not None:
+        reported.append(f"expires {reading.expires_at:%Y-%m-%d %H:%M} UTC")
+    return ", ".join(reported)
+
+
+async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterator[CheckLine]:
+    """A warning for each rate in use that OpenRouter's own list states otherwise."""
+    listed = await price_list(
+        partial(fetch, timeout_s=READ_TIMEOUT_S, max_bytes=LONGEST_LIST),
+        at=datetime.now(UTC),
+        base_url=environment.openrouter_base_url,
+    )
+    if isinstance(listed, TryLater):
+        yield CheckLine("price list", True, f"OpenRouter's was not compared: {listed.reason}")
+        return
+    found = pricing.differences(used, listed, same=identity.same)
+    for line in _different(found):
+        yield line
+    if not found:
+        yield CheckLine("price list", True, "OpenRouter's states no other rates")
+
+
+def _different(found: Sequence[PriceDifference]) -> Iterator[CheckLine]:
+    for item in found:
+        start = f" from {item.prompt_tokens} prompt tokens on" if item.prompt_tokens else ""
+        yield CheckLine(
+            f"price of {item.price.model}",
+            None,
+            f"{item.rate}{start} is ${item.ours} in "
+            f"{item.price.source}, ${item.theirs} in OpenRouter's list",
+        )

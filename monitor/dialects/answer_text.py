@@ -1,0 +1,426 @@
+"""Answers that are sent again and again as far as they have come: what is new in each event."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from monitor.dialects.harmony import HarmonyChannels
+from monitor.dialects.stated_errors import (
+    bare_error,
+    error_text,
+    is_keep_alive,
+    may_state_error,
+    may_state_failure,
+    stated_error,
+)
+from monitor.dialects.tag_pairs import ANSWER_PAIRS, MOST_CHARS, TagPair, details_tag
+from monitor.domain import (
+    FROM_START,
+    Dialect,
+    Finish,
+    ParsedEvent,
+    StreamEvent,
+    TextKind,
+    Thoughts,
+)
+
+DISCONTINUED = "text that does not continue the text before it"
+
+
+class CumulativeText:
+    """The texts of one answer, by the part of the answer they belong to.
+
+    Most answers have one part; agents write several messages, one after the other.
+    """
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[str]] = {}
+        self._lengths: dict[str, int] = {}
+
+    @property
+    def length(self) -> int:
+        """Characters of the answer as far as it has come."""
+        return sum(self._lengths.values())
+
+    def add(self, delta: str, part: str = "") -> None:
+        """Note text that was sent as what is new."""
+        if delta:
+            self._parts.setdefault(part, []).append(delta)
+            self._lengths[part] = self._lengths.get(part, 0) + len(delta)
+
+    def so_far(self, text: str, part: str = "") -> tuple[str, bool]:
+        """What is new in a text that stands for a whole part, and whether it replaces all.
+
+        An empty text says nothing. A text that does not continue the part takes its place: then
+        the whole answer is returned, and True.
+        """
+        if not text:
+            return "", False
+        length = self._lengths.get(part, 0)
+        # Texts are joined where the new one is as long: the work is bounded by what was sent.
+        continues = len(text) >= length and text.startswith("".join(self._parts.get(part, ())))
+        self._parts[part], self._lengths[part] = [text], len(text)
+        if continues:
+            return text[length:], False
+        return "".join(piece for pieces in self._parts.values() for piece in pieces), True
+
+
+# Thoughts that a server leaves inside the answer text, between tags such as `<think>`.
+#
+# Only the start of an answer is looked at: an answer may write about such tags later on. Tags may
+# be split over any number of events. Many chat templates open the thoughts themselves, so that
+# the answer begins inside them and only their closing tag is seen: all text before it was thoughts.
+#
+# No text is kept back. It counts as answer text until a tag shows that it is none; the marks of
+# `Thoughts` say so for text of earlier events too, so that all text keeps its time of arrival.
+
+
+Mark = tuple[int, TextKind]
+Step = Callable[[], bool]  # works on what is undecided; false where it needs more text
+ANSWER, REASONING, MARKUP = TextKind.ANSWER, TextKind.REASONING, TextKind.MARKUP
+_HELD = 200  # characters of white space that may stand before a tag
+_MOST_BLOCKS = 50  # of thoughts, one after the other
+_QUOTES = tuple("`'\"«“‘([{")
+_PUNCTUATION = ".,;:!?)]}`'\"»”’"
+
+
+class TagSet:
+    """The tags that are looked for in the streams of one target."""
+
+    def __init__(self, pairs: Sequence[TagPair], *, usual: bool) -> None:
+        """`usual`: the channels of gpt-oss and the `<details>` of Dify are looked for, too."""
+        self.pairs = tuple(pair for pair in pairs if pair.opening)
+        self.usual = usual
+        self.implied = next((pair for pair in pairs if not pair.opening), None)
+        lone = [pair for pair in pairs if pair.kind is REASONING]
+        self.closings = {pair.closing.lower(): pair for pair in lone}
+        tags = {*self.closings, *(pair.opening.lower() for pair in self.pairs)}
+        if usual:
+            tags.add(HarmonyChannels.FINAL)
+        self.tags = tuple(tags)
+        self.longest = max(map(len, tags), default=0)
+        alternatives = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
+        # A look at two characters comes first: texts of nothing but `<` are cheap, too.
+        begins = (
+            [f"[{re.escape(''.join({tag[at] for tag in tags}))}]" for at in (0, 1)] if tags else []
+        )
+        pattern = f"(?={''.join(begins)})(?:{alternatives})"
+        self.search = re.compile(pattern, re.IGNORECASE | re.ASCII).search
+        firsts = sorted({tag[0] for tag in tags})
+        # Three at most, for speed: an empty text is in every text, so that all are looked at.
+        self.first_characters = (firsts * 3)[:3] if 0 < len(firsts) <= 3 else ["", "", ""]
+
+    def opening(self, text: str) -> tuple[int, str, TextKind] | None:
+        """Length of the tag that opens thoughts here, the tag that will close them, their kind.
+
+        Length 0: there is none. None: more text will show.
+        """
+        start = text[: self.longest].lower()
+        for opening, closing, kind in self.pairs:
+            if start.startswith(opening.lower()):
+                return len(opening), closing, kind
+        if self.usual:
+            length = details_tag(text)
+            if length is None or length:
+                return None if length is None else (length, "</details>", REASONING)
+        undecided = any(pair.opening.lower().startswith(start) for pair in self.pairs)
+        return None if undecided else (0, "", REASONING)
+
+
+def _begun(text: str, tags: Sequence[str]) -> int:
+    """How many characters at the end of the text may be the start of one of the tags."""
+    firsts = "".join({tag[0] for tag in tags})
+    for at in range(max(0, len(text) - MOST_CHARS), len(text)):
+        if text[at] in firsts:
+            end = text[at:].lower()
+            if any(tag.startswith(end) for tag in tags):
+                return len(text) - at
+    return 0
+
+
+def _find(tag: str, text: str) -> int | None:
+    # Lower case of a whole text can be longer than the text: "İ" becomes two characters.
+    found = re.search(re.escape(tag), text, re.IGNORECASE | re.ASCII)
+    return None if found is None else found.start()
+
+
+class ReasoningTags:
+    """Finds the thoughts at the start of one answer."""
+
+    def __init__(self, tags: TagSet) -> None:
+        self._tags = tags
+        self._step: Step = self._start
+        self._rest = ""  # text that is not decided upon: the last that came, never much
+        self._at = 0  # where it begins, counted from where the text of the event begins
+        self.last_text = ""  # what came before it
+        self._closing, self._kind = "", REASONING
+        self._encloses = False  # `_closing` will end the answer, not thoughts
+        self._blocks = 0
+        self._before = ""  # the character before the closing tag that was seen
+        self._decided = False  # of the answer within tags: text came that belongs to no tag
+        self._marks: list[Mark] = []
+        self._answered = True
+        self._harmony = HarmonyChannels()
+        self.marked = False  # something was said of the text so far
+        self.watching = False  # only a tag that begins in text to come can tell anything new
+        self.settled = not (tags.pairs or tags.implied)  # nothing more can change
+
+    def add(self, text: str) -> Thoughts | None:
+        """What the next text shows of the text so far; None if nothing new."""
+        self._at, self._rest = -len(self._rest), self._rest + text
+        self._marks = []
+        while self._step():
+            pass
+        self.watching = not self._rest and self._step == self._watch
+        if not self._marks:
+            return None
+        self.marked = True
+        return Thoughts(tuple(self._marks), self._answered)
+
+    def _mark(self, kind: TextKind, at: int = 0, *, from_start: bool = False) -> None:
+        self._marks.append((FROM_START if from_start else self._at + at, kind))
+
+    def _take(self, length: int) -> None:
+        if length:
+            self.last_text = self._rest[:length]
+        self._at, self._rest = self._at + length, self._rest[length:]
+
+    def _to(self, step: Step) -> bool:
+        self._step = step
+        self.settled = step == self._nothing
+        if self.settled:
+            self._rest = ""
+        return True
+
+    def _nothing(self) -> bool:
+        return False
+
+    def _start(self) -> bool:
+        """White space may stand before the tag that opens thoughts."""
+        return self._opened(first=True)
+
+    def _after(self) -> bool:
+        """Thoughts have ended: white space is no answer text yet, and more thoughts may follow."""
+        return self._opened(first=False)
+
+    def _opened(self, *, first: bool) -> bool:
+        blank = len(self._rest) - len(self._rest.lstrip())
+        begun = self._rest[blank:]
+        if first and blank > _HELD:
+            return self._begin_answer()
+        if not begun:
+            if not first:
+                self._take(blank)
+            return False
+        if self._tags.usual and HarmonyChannels.may_begin(begun):
+            if not HarmonyChannels.begins(begun):
+                return self._wait(blank, first=first)
+            self._mark(MARKUP, blank, from_start=first)
+            self._answered = False
+            self._take(blank)
+            return self._to(self._channels)
+        if not first and (found := self._enclosed(begun)) is not None:
+            if not found:
+                return self._wait(blank, first=first)
+            self._mark(MARKUP, blank)
+            self._answered = False
+            self._take(blank + found)
+            return True
+        opening = self._tags.opening(begun)
+        if opening is None:
+            return self._wait(blank, first=first)
+        length, closing, kind = opening
+        self._blocks += 1
+        if length == 0 or self._blocks > _MOST_BLOCKS:
+            if first:
+                return self._begin_answer()
+            return self._answer(blank)
+        self._mark(MARKUP, blank, from_start=first)
+        self._answered = False
+        self._take(blank + length)
+        self._closing, self._kind = closing, kind
+        return self._to(self._begin_thoughts)
+
+    def _wait(self, blank: int, *, first: bool) -> bool:
+        """A tag may have begun: until it is whole, its text counts as answer text."""
+        if not first and not self._answered:
+            self._mark(ANSWER, blank)
+            self._answered = True
+        return False
+
+    def _enclosed(self, text: str) -> int | None:
+        """Length of a tag that encloses the answer; 0: perhaps; None: there is none."""
+        start = text[:MOST_CHARS].lower()
+        for opening, closing, _ in ANSWER_PAIRS:
+            if start.startswith(opening.lower()):
+                self._closing = closing
+                self._encloses = True
+                return len(opening)
+            if opening.lower().startswith(start):
+                return 0
+        return None
+
+    def _begin_answer(self) -> bool:
+        """No tag stands at the start."""
+        if implied := self._tags.implied:
+            self._mark(REASONING, from_start=True)
+            self._answered = False
+            self._closing, self._kind = implied.closing, implied.kind
+            return self._to(self._thoughts)
+        return self._to(self._watch)
+
+    def _answer(self, at: int) -> bool:
+        self._mark(ANSWER, at)
+        self._answered = True
+        self._take(at)
+        return self._to(self._until_enclosing if self._encloses else self._nothing)
+
+    def _until_enclosing(self) -> bool:
+        found = _find(self._closing, self._rest)
+        if found is None:
+            decided = len(self._rest) - _begun(self._rest, (self._closing.lower(),))
+            self._decided = self._decided or decided > 0
+            self._take(decided)
+            return False
+        self._mark(MARKUP, found)
+        self._answered = self._decided or found > 0
+        return self._to(self._nothing)
+
+    def _begin_thoughts(self) -> bool:
+        """White space alone between the tags is no thought."""
+        blank = len(self._rest) - len(self._rest.lstrip())
+        rest = self._rest[blank:].lower()
+        closing = self._closing.lower()
+        if rest.startswith(closing):
+            self._take(blank + len(closing))
+            return self._to(self._after)
+        if blank <= _HELD and closing.startswith(rest):
+            return False
+        self._mark(self._kind)
+        return self._to(self._thoughts)
+
+    def _thoughts(self) -> bool:
+        found = _find(self._closing, self._rest)
+        if found is None:
+            self._take(len(self._rest) - _begun(self._rest, (self._closing.lower(),)))
+            return False
+        self._mark(MARKUP, found)
+        self._take(found + len(self._closing))
+        return self._to(self._after)
+
+    def _watch(self) -> bool:
+        """A closing tag without an opening one: everything before it was thoughts."""
+        found = self._tags.search(self._rest)
+        if found is None:
+            self._take(len(self._rest) - _begun(self._rest, self._tags.tags))
+            return False
+        tag = found[0].lower()
+        self._take(found.start())
+        if tag == HarmonyChannels.FINAL:
+            self._mark(REASONING, from_start=True)
+            self._mark(MARKUP)
+            self._answered = False
+            return self._to(self._channels)
+        if tag not in self._tags.closings or self.last_text.endswith(_QUOTES):
+            return self._to(self._nothing)  # the answer writes about tags
+        self._before = self.last_text[-1:]
+        self._mark(REASONING, from_start=True)
+        self._mark(MARKUP)
+        self._answered = False
+        self._take(len(found[0]))
+        return self._to(self._closed)
+
+    def _closed(self) -> bool:
+        """After a closing tag without an opening one: does the sentence go on over it?"""
+        blank = len(self._rest) - len(self._rest.lstrip())
+        if blank == len(self._rest) and blank <= _HELD:
+            return False
+        after = self._rest[blank : blank + 1]
+        goes_on = self._before == " " == self._rest[:blank] and after.islower()
+        ends = self._before not in ("", "\n") and not blank and after in _PUNCTUATION
+        if goes_on or ends:
+            self._mark(ANSWER, from_start=True)
+            self._answered = True
+            return self._to(self._nothing)
+        return self._to(self._after)
+
+    def _channels(self) -> bool:
+        before = self._harmony.kind
+        marks, taken = self._harmony.add(self._rest)
+        ends = [*(at for at, _ in marks), taken]
+        spans = zip([(0, before), *marks], ends, strict=True)
+        self._decided = self._decided or any(
+            kind is ANSWER and end > at for (at, kind), end in spans
+        )
+        begun = self._harmony.kind is ANSWER and taken < len(self._rest)
+        if not marks and (self._decided or begun) != self._answered:
+            marks = [(0, before)]
+        self._answered = self._decided or begun
+        for at, kind in marks:
+            self._mark(kind, at)
+        self._take(taken)
+        return False
+
+
+# The events of one stream in order: a dialect's reading, and what takes memory of the stream.
+
+
+ParseEvent = Callable[[StreamEvent], ParsedEvent]
+NOTHING = ParsedEvent()
+FAILED = "the finish reason is an error"
+ALL_ANSWER = Thoughts(((FROM_START, TextKind.ANSWER),), answered=True)
+
+
+def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
+    """A fresh parser for one stream. It never raises: what it cannot read is malformed.
+
+    Adds to the dialect: keep-alives are nothing, a failure counts wherever the event states it,
+    and thoughts between `tags` at the start of the text are marked.
+    """
+    parse, thoughts = dialect.parser(), ReasoningTags(tags)
+    first, second, third = tags.first_characters
+    general = not dialect.states_errors
+
+    def parse_event(event: StreamEvent) -> ParsedEvent:
+        nonlocal thoughts
+        if not event.data and not (event.name and dialect.takes_empty_events):
+            return NOTHING
+        try:
+            parsed = parse(event)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            parsed = ParsedEvent(malformed=True)
+        text = parsed.text
+        if parsed.error is None:
+            if general and (
+                may_state_error(event)
+                or (not text and (parsed.malformed or may_state_failure(event)))
+            ):
+                parsed = _with_error(parsed, event)
+            elif parsed.finish is not None and parsed.finish is Finish.ERROR:
+                parsed = replace(parsed, error=FAILED)
+        if parsed.malformed and is_keep_alive(event):
+            return NOTHING
+        if parsed.replaces:  # the text begins again, and with it the thoughts
+            again, thoughts = thoughts.marked, ReasoningTags(tags)
+            return _with_thoughts(parsed, thoughts.add(text) or (ALL_ANSWER if again else None))
+        if not text or thoughts.settled:
+            return parsed
+        if thoughts.watching and not (first in text or second in text or third in text):
+            thoughts.last_text = text
+            return parsed
+        return _with_thoughts(parsed, thoughts.add(text))
+
+    return parse_event
+
+
+def _with_thoughts(parsed: ParsedEvent, thoughts: Thoughts | None) -> ParsedEvent:
+    return parsed if thoughts is None else replace(parsed, thoughts=thoughts)
+
+
+def _with_error(parsed: ParsedEvent, event: StreamEvent) -> ParsedEvent:
+    error = stated_error(event) or error_text(parsed.text)
+    if error is None and parsed.malformed:
+        error = bare_error(event.data)
+    if error is None and parsed.finish is Finish.ERROR:
+        error = FAILED
+    return parsed if error is None else replace(parsed, error=error, malformed=False)

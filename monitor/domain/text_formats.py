@@ -1,0 +1,102 @@
+"""Amounts of money in words: one format for every message, command, report and page."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from math import exp, log
+
+_CENTS = 2  # decimals at least
+_DIGITS = 4  # significant ones, below a dollar
+_MOST = 12  # decimals at most
+_LEAST = Decimal(1).scaleb(-_MOST)
+
+
+def usd_text(
+    usd: Decimal | float, *, beside: Decimal | float | None = None, exact: bool = False
+) -> str:
+    """`$1,234.50`, `$0.40`, `$0.000152`: cents from a dollar on, four significant digits below.
+
+    `beside`: an amount it is compared with; where they differ, so do they as text, and a limit
+    just crossed does not read as if it were kept. `exact`: with every digit, as a person set it.
+    An amount that is not zero never reads as zero.
+    """
+    value = _decimal(usd)
+    return _text(value, _places(value, beside=beside, exact=exact))
+
+
+def amount_text(
+    low: Decimal, high: Decimal, *, beside: Decimal | None = None, at_least: bool = False
+) -> str:
+    """`$0.40`, `at least $0.40`, `between $0.40 and $2.10`, `between $0.40 and at least $2.10`.
+
+    `at_least`: something in the amount has no price at all. Both ends have as many decimals;
+    ends that read the same are written once.
+    """
+    places = max(_places(end, beside=beside) for end in (low, high))
+    floor, ceiling = _text(low, places), _text(high, places)
+    least = "at least " if at_least else ""
+    if floor == ceiling:
+        return f"{least}{floor}"
+    return f"between {floor} and {least}{ceiling}"
+
+
+def _decimal(usd: Decimal | float) -> Decimal:
+    return usd if isinstance(usd, Decimal) else Decimal(str(usd))
+
+
+def _text(usd: Decimal, places: int) -> str:
+    if 0 < abs(usd) < _LEAST:
+        return f"less than ${_LEAST:f}"
+    return f"{'-' if usd < 0 else ''}${abs(usd):,.{places}f}"
+
+
+def _places(usd: Decimal, *, beside: Decimal | float | None = None, exact: bool = False) -> int:
+    """Decimals that an amount needs, without trailing zeros."""
+    if not usd:
+        return _CENTS
+    places = _MOST if exact else _CENTS if abs(usd) >= 1 else _DIGITS - 1 - usd.adjusted()
+    other = usd if beside is None else _decimal(beside)
+    if usd != other:
+        while places < _MOST and f"{usd:.{places}f}" == f"{other:.{places}f}":
+            places += 1
+    decimals = f"{usd:.{min(places, _MOST)}f}".partition(".")[2]
+    return max(_CENTS, len(decimals.rstrip("0")))
+
+
+# Times and durations as people read them.
+
+
+def instant(at: datetime, *, now: datetime) -> str:
+    """A time in UTC, with its date unless that is today's."""
+    at, now = at.astimezone(UTC), now.astimezone(UTC)
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def lasting(span: timedelta) -> str:
+    """A duration in its two largest units, cut to whole ones; in seconds below a minute."""
+    seconds = max(int(span.total_seconds()), 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+# Evidence as people read it: a confidence in per cent, never log-odds.
+
+
+_MOST_CONFIDENT = 1 - 1e-9  # certainty has no odds
+
+
+def confidence_text(log_odds: float) -> str:
+    """The probability that log-odds (natural logarithm) stand for, at even prior odds."""
+    percent = 100 / (1 + exp(-log_odds))
+    if percent > 99.9:
+        return "> 99.9 %"
+    return f"{percent:.1f} %" if percent >= 99 else f"{percent:.0f} %"
+
+
+def log_odds(confidence: float) -> float:
+    """The log-odds of a confidence of 0 to 1, never below zero: no evidence is even odds."""
+    sure = min(max(confidence, 0.5), _MOST_CONFIDENT)
+    return log(sure / (1 - sure))

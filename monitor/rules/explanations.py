@@ -1,0 +1,158 @@
+"""What failed probes have in common, in words that tell a key from an overload."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from monitor.domain import Identity, Incident, Outcome, Sample, Verdict
+from monitor.error_text import error_text
+from monitor.redaction import plain
+from monitor.rules.window import Window
+
+_SHORT = 120  # characters of a service's own words
+_NAMED = 3  # kinds of failure in one sentence
+_STATUS = re.compile(r"(HTTP \d{3})(?:: (.*))?")
+_VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")  # request ids, times: the same failure all the same
+_WORDS = "words: "  # kinds told apart by what the service said
+
+
+def named(failed: Sequence[Sample]) -> str:
+    """The kinds of failure, most frequent first, each with its most frequent error text.
+
+    Probes count as one kind by their HTTP status, else by what the service said, else by their
+    outcome. The text is one short line, and foreign: a message must escape it.
+    """
+    kinds = Counter(_kind(sample) for sample in failed).most_common()
+    reported = [
+        _said(kind, [s for s in failed if _kind(s) == kind], count if len(kinds) > 1 else None)
+        for kind, count in kinds[:_NAMED]
+    ]
+    if more := sum(count for _, count in kinds[_NAMED:]):
+        reported.append(f"{more} others")
+    return ", ".join(reported)
+
+
+def _said(kind: str, alike: Sequence[Sample], count: int | None) -> str:
+    texts = Counter(text for text in map(_text, alike) if text).most_common(1)
+    if not texts:
+        if kind.startswith("HTTP "):
+            return f"{kind} ({count})" if count else kind
+        return f"{len(alike)} {kind}"
+    text = texts[0][0] if kind.startswith(_WORDS) else f"{kind}: {texts[0][0]}"
+    return f"{text} ({count})" if count else text
+
+
+def _kind(sample: Sample) -> str:
+    if sample.error and (status := _STATUS.fullmatch(sample.error)):
+        return status[1]
+    if sample.outcome is Outcome.ERROR_EVENT and sample.error:
+        return _WORDS + _VARIES.sub("#", _words(sample.error))
+    return sample.outcome.value
+
+
+def _text(sample: Sample) -> str:
+    """What the service or the network said of one failure; empty if nothing."""
+    error = sample.error or ""
+    status = _STATUS.fullmatch(error)
+    return _words((status[2] or "") if status else error)
+
+
+@lru_cache(maxsize=512)  # the same failure again and again
+def _words(text: str) -> str:
+    return plain(error_text(text), _SHORT)
+
+
+# The likely cause of a breach, where what is stored shows one.
+#
+# Refusals and changes of the hour before an incident explain it well, and prove nothing: a
+# message tells them as likely, with their time and numbers, and says nothing where nothing is
+# known. Source: docs/alerts.md#likely-cause
+
+
+EXPLAINED = ("ttft", "fallback", "model_changed", "down")
+BEFORE = timedelta(hours=1)  # what happened longer before an incident did not cause it
+REFUSED, SHARE = 3, 0.2  # so many refusals, and of all probes, are no accident
+
+
+@dataclass(frozen=True, slots=True)
+class CauseEvent:
+    """Something that changed, in words of ours: `its health page says version 5.3, before 5.2`."""
+
+    at: datetime
+    what: str
+
+
+def explained(
+    verdict: Verdict,
+    window: Window,
+    events: Sequence[CauseEvent],
+    latest_incident: Incident | None,
+    now: datetime,
+) -> Verdict:
+    """The verdict with its likely cause among the facts, if there is one."""
+    begun = (
+        latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
+    )
+    causes = [*_refusals(window.samples, since=begun - BEFORE), *_latest(events, begun)]
+    if not causes:
+        return verdict
+    return replace(verdict, facts={**verdict.facts, "Likely cause": "; ".join(causes)})
+
+
+def _refusals(samples: Iterable[Sample], *, since: datetime) -> Iterable[str]:
+    recent = [sample for sample in samples if sample.at > since]
+    refused = sum(sample.outcome is Outcome.RATE_LIMITED for sample in recent)
+    if refused >= REFUSED and refused >= SHARE * len(recent):
+        yield f"the service is out of its rate: {refused} of {len(recent)} probes met a 429"
+
+
+def _latest(events: Sequence[CauseEvent], begun: datetime) -> Iterable[str]:
+    """The change nearest before the incident; one that came after it explains nothing."""
+    before = [event for event in events if begun - BEFORE <= event.at <= begun]
+    if before:
+        event = max(before, key=lambda event: event.at)
+        yield f"{event.what}, at {event.at.astimezone(UTC):%H:%M} UTC"
+
+
+# Who gave the answers of a span, in one sentence: a fact of messages about speed and money.
+#
+# A slow or an expensive service may simply run on another model. The reader should see it there.
+
+
+FACT = "Who answered"
+_NAMES = 2  # fallbacks named
+
+Counts = Mapping[tuple[Identity, str | None], int]  # answers by identity and model
+
+
+def answered_by(counts: Counts, *, expected: str | None) -> str | None:
+    """Every identity but the expected one with its count; None where all answers are expected."""
+    of = Counter[Identity]()
+    for (identity, _), count in counts.items():
+        of[identity] += count
+    whole = of.total()
+    if of[Identity.EXPECTED] == whole:
+        return None
+    reported = {
+        Identity.FALLBACK: f"came from {_fallbacks(counts)}",
+        Identity.CHANGED: f"no longer match {expected or 'the expected model'}; model not "
+        "identified",
+        Identity.DISPUTED: "have evidence for two models",
+        Identity.UNKNOWN: "name no model; model not identified",
+    }
+    return ". ".join(
+        f"{of[identity]} of {whole} answers {text}" for identity, text in reported.items()
+        if of[identity]
+    )  # fmt: skip
+
+
+def _fallbacks(counts: Counts) -> str:
+    """The fallbacks by name, the most frequent first."""
+    named = Counter({
+        model: count for (identity, model), count in counts.items()
+        if identity is Identity.FALLBACK and model is not None
+    })  # fmt: skip
+    return ", ".join(model for model, _ in named.most_common(_NAMES)) or "another model"
