@@ -131,8 +131,17 @@ def probe(
     """
     from monitor.cli.probe import probe as ask
 
-    ask(target, query, count, concurrency, as_lines=as_lines, store=store,
-        over_budget=over_budget, record=record, explain=explain)  # fmt: skip
+    ask(
+        target,
+        query,
+        count,
+        concurrency,
+        as_lines=as_lines,
+        store=store,
+        over_budget=over_budget,
+        record=record,
+        explain=explain,
+    )
 
 
 @app.command()
@@ -223,8 +232,11 @@ def identify(
     judge(source, target=target, query=query, as_lines=as_lines)
 
 
-baselines = typer.Typer(help="Captured answers of the expected model, and changes since.",
-                        no_args_is_help=True, rich_markup_mode=None)  # fmt: skip
+baselines = typer.Typer(
+    help="Captured answers of the expected model, and changes since.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(baselines, name="baseline")
 
 

@@ -8,8 +8,14 @@ from datetime import UTC, datetime
 
 from monitor.redaction import redact
 
-_NOISY = ("httpx", "httpcore", "slack_sdk", "sqlalchemy.engine", "asyncio",
-          "alembic.runtime.plugins")  # fmt: skip
+_NOISY = (
+    "httpx",
+    "httpcore",
+    "slack_sdk",
+    "sqlalchemy.engine",
+    "asyncio",
+    "alembic.runtime.plugins",
+)
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 

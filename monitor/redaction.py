@@ -267,14 +267,17 @@ def _shown_parameter(pair: str, *, postgres: bool) -> str:
 def _hides(key: str, value: str, *, postgres: bool) -> bool:
     plain = unquote_plus(value)
     if postgres and key == "options":
-        return not all(re.match(r"(?:-c|--)?search_path=", word) for word in
-                       plain.replace("-c ", "-c").split())  # fmt: skip
+        return not all(
+            re.match(r"(?:-c|--)?search_path=", word) for word in plain.replace("-c ", "-c").split()
+        )
     if postgres and key in ("host", "hostaddr"):
         return is_token(plain.rpartition("/")[2])
     if postgres:
-        return key not in _POSTGRES_PUBLIC or is_odd(plain) or (
-            key == "user" and not _ORDINARY_USER.fullmatch(plain)
-        )  # fmt: skip
+        return (
+            key not in _POSTGRES_PUBLIC
+            or is_odd(plain)
+            or (key == "user" and not _ORDINARY_USER.fullmatch(plain))
+        )
     if key.lower() in ("model", "deployment"):
         return is_token(plain)
     if looks_secret(key) or is_odd(plain) or re.search(r"[@;:]", plain):
@@ -369,8 +372,11 @@ def _spelled(secret: str) -> Iterator[str]:
             continue
         yield from (value, value.lower(), html.escape(value), html.escape(value, quote=False))
         yield value.encode(errors="replace").hex()
-        for escaped in (_escaped(value), _escaped(value).replace("/", "\\/"),
-                        json.dumps(value, ensure_ascii=False)[1:-1]):  # fmt: skip
+        for escaped in (
+            _escaped(value),
+            _escaped(value).replace("/", "\\/"),
+            json.dumps(value, ensure_ascii=False)[1:-1],
+        ):
             yield from (escaped, _escaped(escaped))  # JSON within JSON, as in transcripts
         for encoded in (base64.b64encode, base64.urlsafe_b64encode):
             yield encoded(value.encode(errors="replace")).decode().rstrip("=")

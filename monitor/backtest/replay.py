@@ -168,8 +168,13 @@ class Replay:
         chosen = verdicts if busy else [verdict for verdict in verdicts if self._turns(verdict)]
         if not chosen:
             return
-        steps = plan(self._incidents.values(), chosen, silence=self._silence, policy=self._policy,
-                     now=self._at)  # fmt: skip
+        steps = plan(
+            self._incidents.values(),
+            chosen,
+            silence=self._silence,
+            policy=self._policy,
+            now=self._at,
+        )
         for step in steps:
             if step.incident is not None:
                 self._incidents[step.incident.key] = step.incident

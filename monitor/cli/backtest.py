@@ -60,8 +60,9 @@ def _with(changes: Collection[str], *, required: bool) -> Settings | None:
     """The configuration with other limits; None where none is needed and none is there."""
     if not required and not exists():
         return None
-    laid = {f"MONITOR_RULES__{rule}__{key}".upper(): value
-            for rule, key, value in map(_change, changes)}  # fmt: skip
+    laid = {
+        f"MONITOR_RULES__{rule}__{key}".upper(): value for rule, key, value in map(_change, changes)
+    }
     try:
         return load(laid_over=laid)
     except ConfigErrors as fault:

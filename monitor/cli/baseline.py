@@ -70,9 +70,14 @@ async def _answered(target: Target, query: Query, wire: ProbeClient) -> Transcri
     dialect = dialect_of(target)
     for waited in range(WAITS + 1):
         transcript = await exchange(
-            dialect.build_request(query, target), dialect=dialect, target=target, query=query,
-            probe=uuid4(), http=wire, raw=False,
-        )  # fmt: skip
+            dialect.build_request(query, target),
+            dialect=dialect,
+            target=target,
+            query=query,
+            probe=uuid4(),
+            http=wire,
+            raw=False,
+        )
         outcome, reason = timing.outcome(transcript, read(dialect, transcript))
         if outcome not in THROTTLED or waited == WAITS:
             break
@@ -96,8 +101,11 @@ def from_file(
     except (OSError, ValueError) as fault:
         stop(f"{source}: {fault}", BAD_INPUT)
     if len(queries) > 1 and any(transcript.query is None for transcript in transcripts):
-        stop(f"{source}: not every transcript says what was asked: say --query, for a file of "
-             "answers to one query", BAD_INPUT)  # fmt: skip
+        stop(
+            f"{source}: not every transcript says what was asked: say --query, for a file of "
+            "answers to one query",
+            BAD_INPUT,
+        )
     return {
         query: [
             answer
@@ -209,8 +217,10 @@ async def _unsuspicious(connection: Connection, target: Target, model: str) -> N
         if state is not None and not identity.same(state.epoch.model, model):
             return
     if found := await suspicions(connection, target):
-        stop(f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with "
-             "--yes", BAD_INPUT)  # fmt: skip
+        stop(
+            f"nothing was captured: {'; '.join(found)}. If {model} answers now, repeat with --yes",
+            BAD_INPUT,
+        )
 
 
 async def _kept(
@@ -264,8 +274,10 @@ async def _shown(database: Database, target: Target) -> list[str]:
         counts = await baseline_answers.counts(connection, state.epoch) if state else []
         found = await coverage(connection, target)
     if state is None:
-        return [f"{target.name}: no baseline; capture one with `monitor baseline capture`",
-                *sentences(found)]  # fmt: skip
+        return [
+            f"{target.name}: no baseline; capture one with `monitor baseline capture`",
+            *sentences(found),
+        ]
     epoch = state.epoch
     note = f" ({epoch.note})" if epoch.note else ""
     return [
@@ -286,8 +298,9 @@ def _answers(counts: Sequence[AnswerCount]) -> Iterator[str]:
     held = [count for count in counts if count.model is None]
     if held:
         whole = sum(count.answers for count in held)
-        yield (f"held answers, model not identified ({whole} of {ENOUGH_ANSWERS} that "
-               "`accept` needs):")  # fmt: skip
+        yield (
+            f"held answers, model not identified ({whole} of {ENOUGH_ANSWERS} that `accept` needs):"
+        )
         yield from (f"  {count.query}: {count.answers} answers" for count in held)
 
 
@@ -303,8 +316,10 @@ def _state(state: BaselineState, judged: bool) -> Iterator[str]:
     if settled is not None and settled[1] is not None:
         yield f"state: FALLBACK{since}: the answers match {settled[1]}"
     elif settled is not None:
-        yield (f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
-               "model answers is not known")  # fmt: skip
+        yield (
+            f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
+            "model answers is not known"
+        )
     elif track.doubtful:
         what = f"the answers match {state.epoch.model} less well than before"
         if lead and lead.nats > DOUBT_LOG_ODDS:
@@ -336,9 +351,12 @@ def _within_budget(settings: Settings, target: Target, count: int) -> None:
     priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
     worst = max((item.query.usd for item in priced), default=Decimal(0)) * count
     if worst > settings.file.probes.daily_budget_usd:
-        stop(f"{count} probes could cost {usd_text(worst)}, more than the daily probe budget of "
-             f"${settings.file.probes.daily_budget_usd} (probes.daily_budget_usd); repeat with "
-             "--over-budget to run them", BAD_INPUT)  # fmt: skip
+        stop(
+            f"{count} probes could cost {usd_text(worst)}, more than the daily probe budget of "
+            f"${settings.file.probes.daily_budget_usd} (probes.daily_budget_usd); repeat with "
+            "--over-budget to run them",
+            BAD_INPUT,
+        )
 
 
 def in_database(

@@ -49,8 +49,10 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
             await fingerprints.all_epochs(connection, chosen.name, lock=True)
             now = await _candidate(connection, chosen)
             if now.epoch != shown.epoch or (now.objections and not yes):
-                stop("nothing was accepted: the baseline or an incident changed meanwhile. Run "
-                     "the command again")  # fmt: skip
+                stop(
+                    "nothing was accepted: the baseline or an incident changed meanwhile. Run "
+                    "the command again"
+                )
             new = await fingerprints.begin(
                 connection, chosen.name, now.epoch.model, verified_by="operator", note=note
             )
@@ -70,8 +72,10 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
     if not yes:
         _permitted(shown)
     epoch, adopted = in_database(settings, adopt)
-    print_line(f"epoch {epoch.number} of {chosen.name}: {adopted} answers are the baseline of "
-        f"{epoch.model}. To undo this: `monitor baseline revert {chosen.name}`")  # fmt: skip
+    print_line(
+        f"epoch {epoch.number} of {chosen.name}: {adopted} answers are the baseline of "
+        f"{epoch.model}. To undo this: `monitor baseline revert {chosen.name}`"
+    )
 
 
 async def _candidate(connection: Connection, target: Target) -> BaselineCandidate:
@@ -81,8 +85,10 @@ async def _candidate(connection: Connection, target: Target) -> BaselineCandidat
     epoch = found[0]
     held = await baseline_answers.held(connection, epoch)
     if len(held) < ENOUGH_ANSWERS:
-        stop(f"{len(held)} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
-             "probes")  # fmt: skip
+        stop(
+            f"{len(held)} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
+            "probes"
+        )
     objections = await suspicions(connection, target)
     known = await baseline_answers.answers(connection, epoch, target.queries)
     profile, _ = profiled(epoch, known)
@@ -98,12 +104,18 @@ def _permitted(shown: BaselineCandidate) -> None:
     """Return if a person agrees; ends the command if not."""
     if shown.objections:
         listed = "".join(f"\n  - {sentence}" for sentence in shown.objections)
-        stop(f"nothing was accepted:{listed}\nThe monitor would take that model for "
-             f"{shown.epoch.model} from now on. If the service was changed on purpose, repeat "
-             "with --yes", BAD_INPUT)  # fmt: skip
+        stop(
+            f"nothing was accepted:{listed}\nThe monitor would take that model for "
+            f"{shown.epoch.model} from now on. If the service was changed on purpose, repeat "
+            "with --yes",
+            BAD_INPUT,
+        )
     if not sys.stdin.isatty():
-        stop("nothing was accepted: there is no terminal to ask on. Read the answers above, then "
-             "repeat with --yes", BAD_INPUT)  # fmt: skip
+        stop(
+            "nothing was accepted: there is no terminal to ask on. Read the answers above, then "
+            "repeat with --yes",
+            BAD_INPUT,
+        )
     try:
         answer = input(f"Were these answers given by {shown.epoch.model}? [y/N] ")
     except EOFError:
@@ -139,11 +151,12 @@ def revert(target: str | None, *, to: int | None) -> None:
                 return _nothing_to_do(known, in_force, chosen.name)
             await fingerprints.put_in_force(connection, wanted)
             await fingerprints.restart(connection, wanted)
-            return (f"epoch {wanted.number} of {chosen.name} is in force again "
-                    f"({wanted.model}, captured {wanted.began_at:%Y-%m-%d %H:%M} UTC) instead of "
-                    f"epoch {in_force.number}. Answers are judged from the start again. To undo "
-                    f"this: `monitor baseline revert {chosen.name} --to {in_force.number}`"
-                    )  # fmt: skip
+            return (
+                f"epoch {wanted.number} of {chosen.name} is in force again "
+                f"({wanted.model}, captured {wanted.began_at:%Y-%m-%d %H:%M} UTC) instead of "
+                f"epoch {in_force.number}. Answers are judged from the start again. To undo "
+                f"this: `monitor baseline revert {chosen.name} --to {in_force.number}`"
+            )
 
     print_line(in_database(settings, turn))
 
@@ -162,15 +175,19 @@ def _wanted(
         return None
     earlier = [epoch for epoch in known if epoch.reverted_at is None and epoch != in_force]
     if not earlier:
-        stop(f"epoch {in_force.number} is the first baseline of {target}: there is no earlier one "
-             "to go back to", BAD_INPUT)  # fmt: skip
+        stop(
+            f"epoch {in_force.number} is the first baseline of {target}: there is no earlier one "
+            "to go back to",
+            BAD_INPUT,
+        )
     return earlier[0]
 
 
 def _nothing_to_do(known: Sequence[BaselineEpoch], in_force: BaselineEpoch, target: str) -> str:
     reported = f"epoch {in_force.number} of {target} is in force already: nothing to do"
     if (latest := known[0]).reverted_at is not None:
-        reported += (f". Epoch {latest.number} was reverted at {latest.reverted_at:%Y-%m-%d %H:%M} "
-                 f"UTC; `monitor baseline revert {target} --to {latest.number}` puts it in force"
-                 )  # fmt: skip
+        reported += (
+            f". Epoch {latest.number} was reverted at {latest.reverted_at:%Y-%m-%d %H:%M} "
+            f"UTC; `monitor baseline revert {target} --to {latest.number}` puts it in force"
+        )
     return reported

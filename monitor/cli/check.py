@@ -43,8 +43,14 @@ MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 def check() -> None:
     """Print a line for each thing looked at, then the projected spend; exit 1 on any fault."""
     settings = configuration()
-    lines = [CheckLine("configuration", True, f"{settings.environment.monitor_config}, "
-                  f"{len(settings.targets)} target(s), hash {settings.config_hash}")]  # fmt: skip
+    lines = [
+        CheckLine(
+            "configuration",
+            True,
+            f"{settings.environment.monitor_config}, "
+            f"{len(settings.targets)} target(s), hash {settings.config_hash}",
+        )
+    ]
     with ExitStack() as edges:
         lines += _database(settings, edges)
         lines += asyncio.run(_outside(settings))
@@ -100,18 +106,25 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
                 yield from _covered(nothing_stored(target))
                 yield from check_details.lines(target, {})
         else:
-            yield CheckLine("schema", False, f"revision {found or 'none'}, needed {REVISION}: "
-                       "run `monitor migrate`")  # fmt: skip
+            yield CheckLine(
+                "schema",
+                False,
+                f"revision {found or 'none'}, needed {REVISION}: run `monitor migrate`",
+            )
 
 
 def _kept(settings: Settings, psql: str | None) -> CheckLine:
     """How long what is stored is kept, and what no probe can bring back."""
     storage = settings.file.storage
     dump = re.sub(r"psql(?=['\s]|$)", "pg_dump", psql, count=1) if psql else "pg_dump"
-    return CheckLine("retention", True, f"raw rows {_days(storage.keep_raw)}, excerpts of answers "
-                f"{_days(storage.keep_excerpts)}; roll-ups, incidents and captured baselines for "
-                "ever. A captured baseline cannot be captured again: back the database up with "
-                f"`{dump}`")  # fmt: skip
+    return CheckLine(
+        "retention",
+        True,
+        f"raw rows {_days(storage.keep_raw)}, excerpts of answers "
+        f"{_days(storage.keep_excerpts)}; roll-ups, incidents and captured baselines for "
+        "ever. A captured baseline cannot be captured again: back the database up with "
+        f"`{dump}`",
+    )
 
 
 def _days(span: timedelta) -> str:
@@ -180,12 +193,14 @@ async def _outside(settings: Settings) -> list[CheckLine]:
 
 async def _target(target: Target) -> CheckLine:
     """Whether anything answers at the address. Asks no model, so it costs nothing."""
-    reply = await fetch(target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(),
-                        target=target)  # fmt: skip
+    reply = await fetch(
+        target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(), target=target
+    )
     what, address = f"target {target.name}", shown(target.url)
     if reply.status is None:
-        return CheckLine(what, False, f"url = {address}: {reply.error}. "
-                    f"{_remedy(target, reply.error or '')}")  # fmt: skip
+        return CheckLine(
+            what, False, f"url = {address}: {reply.error}. {_remedy(target, reply.error or '')}"
+        )
     return CheckLine(what, True, f"{address} answers (HTTP {reply.status})")
 
 
@@ -284,9 +299,13 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
         )
     most = settings.file.probes.max_per_day
     if rounds > most:
-        yield CheckLine("probe budget", None, f"probes.max_per_day = {most} lasts "
-                   f"{24 * most / rounds:.0f} hours a day ({rounds:.0f} probes are due): raise it, "
-                   "or probe less often")  # fmt: skip
+        yield CheckLine(
+            "probe budget",
+            None,
+            f"probes.max_per_day = {most} lasts "
+            f"{24 * most / rounds:.0f} hours a day ({rounds:.0f} probes are due): raise it, "
+            "or probe less often",
+        )
     budget = settings.file.probes.daily_budget_usd
     if whole > budget:
         hours = 24 * budget / whole

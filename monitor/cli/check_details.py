@@ -105,8 +105,9 @@ async def page(settings: Settings, name: str) -> CheckLine:
     """Whether a target's health page can be read, and what it says now."""
     target, found = settings.targets[name], settings.health[name]
     what, url = f"health page of {name}", shown(found.url)
-    reply = await fetch(found.url, headers=page_headers(target, found), timeout_s=TIMEOUT_S,
-                        target=target)  # fmt: skip
+    reply = await fetch(
+        found.url, headers=page_headers(target, found), timeout_s=TIMEOUT_S, target=target
+    )
     if reply.status is None:
         return CheckLine(what, False, f"{url}: {reply.error}. Correct targets.{name}.health.url")
     if reply.status in _ABSENT:
@@ -163,10 +164,14 @@ def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
 def delivery(channel: str, waiting: OutboxBacklog, *, now: datetime) -> CheckLine:
     """Whether messages reach people: what waits, and whether the channel refuses everything."""
     if waiting.broken_since is not None:
-        return CheckLine("delivery", False, f"{channel} has refused everything since "
-                    f"{waiting.broken_since:%Y-%m-%d %H:%M} UTC ({waiting.broken_why}), "
-                    f"{waiting.waiting} messages wait: correct the settings of Slack, then run "
-                    "`monitor test-alert`")  # fmt: skip
+        return CheckLine(
+            "delivery",
+            False,
+            f"{channel} has refused everything since "
+            f"{waiting.broken_since:%Y-%m-%d %H:%M} UTC ({waiting.broken_why}), "
+            f"{waiting.waiting} messages wait: correct the settings of Slack, then run "
+            "`monitor test-alert`",
+        )
     if waiting.oldest_at is not None:
         age = lasting(max(now - waiting.oldest_at, timedelta(0)))
         return CheckLine(
@@ -183,9 +188,13 @@ def _limits(settings: Settings) -> Iterator[CheckLine]:
     for name, target in settings.targets.items():
         waited_ms = target.first_token_deadline.total_seconds() * 1000
         if isinstance(ttft, TtftRule) and ttft.limit_ms >= waited_ms:
-            yield CheckLine("rule ttft", None, f"limit_ms = {ttft.limit_ms:g} is not below "
-                       f"first_token_deadline of {name} ({waited_ms:g} ms): a slow answer ends as "
-                       "a timeout first. Lower the limit, or raise the deadline")  # fmt: skip
+            yield CheckLine(
+                "rule ttft",
+                None,
+                f"limit_ms = {ttft.limit_ms:g} is not below "
+                f"first_token_deadline of {name} ({waited_ms:g} ms): a slow answer ends as "
+                "a timeout first. Lower the limit, or raise the deadline",
+            )
     for number, window in enumerate(settings.file.maintenance, 1):
         if len(set(window.days)) == 7 and window.start == window.end:
             yield CheckLine(
@@ -207,15 +216,22 @@ def _rules(settings: Settings) -> Iterator[CheckLine]:
     if off:
         yield CheckLine("rules", None, f"switched off: {', '.join(off)}")
     if "key" in settings.rules and not providers(settings.environment):
-        yield CheckLine("rule key", None, "no provider key is set (OPENROUTER_API_KEY, "
-                   "ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key is not "
-                   "noticed")  # fmt: skip
+        yield CheckLine(
+            "rule key",
+            None,
+            "no provider key is set (OPENROUTER_API_KEY, "
+            "ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key is not "
+            "noticed",
+        )
 
 
 def _models(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
     for name, target in settings.targets.items():
-        both = [one for one in target.expected_models
-                if any(identity.same(one, other) for other in target.fallback_models)]  # fmt: skip
+        both = [
+            one
+            for one in target.expected_models
+            if any(identity.same(one, other) for other in target.fallback_models)
+        ]
         if both:
             yield CheckLine(
                 f"models of {name}",
@@ -232,8 +248,12 @@ def _models(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLin
             )
     for model in settings.file.prices:
         if used and not any(identity.same(model, declared) for declared in used):
-            yield CheckLine(f"price of {model}", None, "no target declares this model: correct its "
-                       "name, if it is meant for one that is declared")  # fmt: skip
+            yield CheckLine(
+                f"price of {model}",
+                None,
+                "no target declares this model: correct its "
+                "name, if it is meant for one that is declared",
+            )
 
 
 def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
@@ -286,14 +306,22 @@ def _line(what: str, query: Query, sizes: PromptSizes) -> CheckLine:
         if configured is None:
             return CheckLine(what, None, f"{learnt}: set prompt_tokens = {sizes.recorded}")
         if abs(configured - sizes.recorded) > _FAR * sizes.recorded:
-            return CheckLine(what, None, f"{configured} tokens are configured, but {learnt}: set "
-                        f"prompt_tokens = {sizes.recorded}")  # fmt: skip
+            return CheckLine(
+                what,
+                None,
+                f"{configured} tokens are configured, but {learnt}: set "
+                f"prompt_tokens = {sizes.recorded}",
+            )
         return CheckLine(what, True, f"{configured} tokens, configured; {learnt}")
     if configured is not None:
         return CheckLine(what, True, f"{configured} tokens, configured (prompt_tokens)")
-    return CheckLine(what, None, "not known: only the query's own text is counted, so costs are at "
-                "least what is shown unless the service reports tokens. Set prompt_tokens to the "
-                "size of the whole prompt")  # fmt: skip
+    return CheckLine(
+        what,
+        None,
+        "not known: only the query's own text is counted, so costs are at "
+        "least what is shown unless the service reports tokens. Set prompt_tokens to the "
+        "size of the whole prompt",
+    )
 
 
 # What `monitor check` asks providers: how each key stands, and whether our prices are theirs.

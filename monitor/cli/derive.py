@@ -47,8 +47,10 @@ async def _derive(url: str, targets: list[Target], book: PriceBook, begin: datet
     try:
         found = await schema.revision(database)
         if not schema.fits(found):
-            stop(f"the database is at revision {found or 'none'}, needed {REVISION}: "
-                 "run `monitor migrate`")  # fmt: skip
+            stop(
+                f"the database is at revision {found or 'none'}, needed {REVISION}: "
+                "run `monitor migrate`"
+            )
         for target in targets:
             for line in _summary(target.name, *await _of_target(database, target, book, begin)):
                 print(line)  # noqa: T201

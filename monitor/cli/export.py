@@ -85,8 +85,10 @@ def _jsonl() -> Callable[[ExportStream, BinaryIO], int]:
     def write(stream: ExportStream, file: BinaryIO) -> int:
         count = 0
         for page in stream.pages:
-            lines = (json.dumps(dict(zip(stream.names, row, strict=True)), default=_plain)
-                     for row in page)  # fmt: skip
+            lines = (
+                json.dumps(dict(zip(stream.names, row, strict=True)), default=_plain)
+                for row in page
+            )
             file.write("".join(f"{line}\n" for line in lines).encode())
             count += len(page)
         return count
@@ -108,25 +110,35 @@ def _parquet() -> Callable[[ExportStream, BinaryIO], int]:
         pa = import_module("pyarrow")
         parquet = import_module("pyarrow.parquet")
     except ImportError:
-        stop('parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]"; '
-             "csv and jsonl need nothing", BAD_INPUT)  # fmt: skip
+        stop(
+            'parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]"; '
+            "csv and jsonl need nothing",
+            BAD_INPUT,
+        )
     kinds = {
-        "timestamp with time zone": pa.timestamp("us", "UTC"), "double precision": pa.float64(),
-        "integer": pa.int32(), "smallint": pa.int16(), "boolean": pa.bool_(),
-        "numeric": pa.decimal128(20, 12), "text[]": pa.list_(pa.string()),
-    }  # fmt: skip
+        "timestamp with time zone": pa.timestamp("us", "UTC"),
+        "double precision": pa.float64(),
+        "integer": pa.int32(),
+        "smallint": pa.int16(),
+        "boolean": pa.bool_(),
+        "numeric": pa.decimal128(20, 12),
+        "text[]": pa.list_(pa.string()),
+    }
 
     def write(stream: ExportStream, file: BinaryIO) -> int:
-        fields = [pa.field(name, kinds.get(kind, pa.string()))
-                  for name, kind in zip(stream.names, stream.types, strict=True)]  # fmt: skip
+        fields = [
+            pa.field(name, kinds.get(kind, pa.string()))
+            for name, kind in zip(stream.names, stream.types, strict=True)
+        ]
         schema, count = pa.schema(fields), 0
         with parquet.ParquetWriter(file, schema) as writer:
             for page in stream.pages:
                 columns = [
-                    pa.array([_arrow(value, field.type == pa.string()) for value in values],
-                             field.type)
+                    pa.array(
+                        [_arrow(value, field.type == pa.string()) for value in values], field.type
+                    )
                     for field, values in zip(schema, zip(*page, strict=True), strict=True)
-                ]  # fmt: skip
+                ]
                 writer.write_table(pa.table(columns, schema=schema))
                 count += len(page)
         return count

@@ -61,8 +61,11 @@ def identify(source: Path | None, *, target: str | None, query: str | None, as_l
     known = any(item.query for item in received)
     if not known and len(chosen.queries) > 1:
         known_ids = ", ".join(item.id for item in chosen.queries)
-        print("nobody says which canned query was answered: looks cannot be compared; "  # noqa: T201
-              f"say --query with one of {known_ids}", file=sys.stderr)  # fmt: skip
+        missing = (
+            "The input does not say which canned query was answered, so writing style is not "
+            f"compared. Pass --query with one of {known_ids}"
+        )
+        print(missing, file=sys.stderr)  # noqa: T201
     for who in _judged(settings, chosen, received, _profile(settings, chosen) if known else None):
         print(json.dumps(asdict(who)) if as_lines else _shown(who))  # noqa: T201
 

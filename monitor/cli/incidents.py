@@ -47,8 +47,10 @@ def show(number: int) -> None:
 
     incident, cost = _query_database(settings, one)
     if incident is None:
-        stop(f"there is no incident #{number}; `monitor incidents list` shows what there is",
-             BAD_INPUT)  # fmt: skip
+        stop(
+            f"there is no incident #{number}; `monitor incidents list` shows what there is",
+            BAD_INPUT,
+        )
     for line in _whole(incident, cost):
         print(line)  # noqa: T201
 

@@ -13,9 +13,11 @@ def migrate() -> None:
             bring(url)
             left_to_do = schema.ensure(url)
         except DatabaseBusy as busy:
-            stop(f"the schema is in use: {busy}. Another migration runs, or a session left a "
-                 "transaction open: wait for it, or end it with pg_terminate_backend(), and "
-                 "migrate again")  # fmt: skip
+            stop(
+                f"the schema is in use: {busy}. Another migration runs, or a session left a "
+                "transaction open: wait for it, or end it with pg_terminate_backend(), and "
+                "migrate again"
+            )
         except DatabaseUnavailable as unavailable:
             stop(unreachable(settings, url, unavailable))
         except SchemaUnknown as unknown:

@@ -15,8 +15,18 @@ from monitor.domain import Identity, Observation, StampSource, amount_text
 from monitor.redaction import plain
 
 PERCENTILES = (50, 90, 99)
-COLUMNS = ("query", "probes", "outcome", "ttft p50 ms", "p90", "p99", "max", "total p50",
-           "who answered", "cost USD")  # fmt: skip
+COLUMNS = (
+    "query",
+    "probes",
+    "outcome",
+    "ttft p50 ms",
+    "p90",
+    "p99",
+    "max",
+    "total p50",
+    "who answered",
+    "cost USD",
+)
 WORDS = ("query", "outcome", "who answered")  # columns that begin at the left
 LEFT_OUT = ("p90", "p99", "total p50", "max", "probes", "cost USD")  # in a narrow terminal, in turn
 
@@ -48,8 +58,9 @@ def show(observations: Sequence[Observation]) -> None:
     from rich.console import Console
 
     queries = sorted({seen.query for seen in observations})
-    rows = [_row(query, [seen for seen in observations if seen.query == query])
-            for query in queries]  # fmt: skip
+    rows = [
+        _row(query, [seen for seen in observations if seen.query == query]) for query in queries
+    ]
     if len(queries) > 1:
         rows.append(_row("all", observations))
     console = Console(highlight=False)
@@ -66,8 +77,10 @@ def _lines(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
     """
     left_out = list(LEFT_OUT)
     for count in range(len(left_out) + 1):
-        table = [[cell for name, cell in zip(COLUMNS, row, strict=True)
-                  if name not in left_out[:count]] for row in (COLUMNS, *rows)]  # fmt: skip
+        table = [
+            [cell for name, cell in zip(COLUMNS, row, strict=True) if name not in left_out[:count]]
+            for row in (COLUMNS, *rows)
+        ]
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         if sum(widths) + 2 * (len(widths) - 1) <= width:
             yield from (_aligned(row, widths, table[0]) for row in table)
@@ -78,8 +91,10 @@ def _lines(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int], names: Sequence[str]) -> str:
-    cells = (cell.ljust(width) if name in WORDS else cell.rjust(width)
-             for cell, width, name in zip(row, widths, names, strict=True))  # fmt: skip
+    cells = (
+        cell.ljust(width) if name in WORDS else cell.rjust(width)
+        for cell, width, name in zip(row, widths, names, strict=True)
+    )
     return "  ".join(cells).rstrip()
 
 

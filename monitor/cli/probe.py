@@ -206,9 +206,14 @@ class _Run:
         for nth in self._turns:
             query = self.load.turn(nth)
             transcript = await exchange(
-                dialect.build_request(query, target), dialect=dialect, target=target, query=query,
-                probe=uuid4(), http=wire, raw=self._raw,
-            )  # fmt: skip
+                dialect.build_request(query, target),
+                dialect=dialect,
+                target=target,
+                query=query,
+                probe=uuid4(),
+                http=wire,
+                raw=self._raw,
+            )
             self.seen.append(self._observed(transcript, query, dialect))
             self._keep(transcript)
             if self._raw and len(self._kept) < FEW:

@@ -76,8 +76,10 @@ async def read(settings: Settings, url: str, length: timedelta | None) -> Report
     try:
         found = await schema.revision(database)
         if not schema.fits(found):
-            stop(f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
-                 "run `monitor migrate`")  # fmt: skip
+            stop(
+                f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
+                "run `monitor migrate`"
+            )
         now, book = datetime.now(UTC), pricing.book(settings.file.prices, same=identity.same)
         await daily_spend.compute_recent_days(database, settings, book, now=now)
         return await report_page.page(database, settings, length=length, now=now)

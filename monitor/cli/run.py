@@ -167,12 +167,15 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
 async def _migrate_apart(url: str) -> None:
     """Migrate in a process of its own: what that needs is larger than the whole worker."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "monitor", "migrate",
+        sys.executable,
+        "-m",
+        "monitor",
+        "migrate",
         env={**os.environ, "DATABASE_URL": url},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
+    )
     try:
         reported, _ = await child.communicate()
     except asyncio.CancelledError:

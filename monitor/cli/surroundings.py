@@ -46,8 +46,9 @@ def _spool(environment: Environment) -> Iterator[CheckLine]:
 
 def _unread(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLine]:
     known = [name.upper() for name in Environment.model_fields]
-    wanted = [name for name in known if name not in variables
-              and not name.startswith(_SET_BY_OTHERS)]  # fmt: skip
+    wanted = [
+        name for name in known if name not in variables and not name.startswith(_SET_BY_OTHERS)
+    ]
     referred = {
         name
         for section in settings.file.targets.values()

@@ -87,8 +87,10 @@ def silence_faults(file: ConfigFile | None) -> Iterator[ConfigError]:
     """A maintenance window for something that does not exist would silence nothing."""
     for number, window in enumerate(file.maintenance if file else ()):
         scopes = (ALL, *file.targets, *PROVIDERS, *CHANNELS) if file else ()
-        for key, name, known in (("target", window.target, scopes),
-                                 ("rule", window.rule, (ALL, *RULES))):  # fmt: skip
+        for key, name, known in (
+            ("target", window.target, scopes),
+            ("rule", window.rule, (ALL, *RULES)),
+        ):
             if name not in known:
                 remedy = f"unknown {key}; {suggestion(name, known)}"
                 yield ConfigError(f"maintenance.{number}.{key}", shown_value(name), remedy)
@@ -130,8 +132,9 @@ def targets(
         try:
             dialect_of(target)
         except ValueError as error:
-            faults += (_dialect_fault(name, section.dialect, line)
-                       for line in str(error).splitlines())  # fmt: skip
+            faults += (
+                _dialect_fault(name, section.dialect, line) for line in str(error).splitlines()
+            )
         yield name, target
 
 
@@ -163,8 +166,9 @@ def _target(name: str, section: TargetSection, headers: Mapping[str, str]) -> Ta
     plain = section.model_dump(exclude={"queries", "headers", "options", "health"})
     plain |= {k: _tuple(v) for k, v in plain.items() if isinstance(v, list)}
     queries = tuple(map(_query, section.queries))
-    return Target(name=name, queries=queries, headers=headers,
-                  options=_floats(section.options), **plain)  # fmt: skip
+    return Target(
+        name=name, queries=queries, headers=headers, options=_floats(section.options), **plain
+    )
 
 
 def _tuple(values: list[Any]) -> tuple[Any, ...]:

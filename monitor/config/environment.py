@@ -122,9 +122,11 @@ SECRET_VARIABLES = tuple(
 
 def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[ConfigError]]:
     """The environment, checked; None with every fault where something in it is wrong."""
-    given = {name: normalized(bare(variables[name.upper()]), field.annotation)
-             for name, field in Environment.model_fields.items()
-             if bare(variables.get(name.upper(), ""))}  # fmt: skip
+    given = {
+        name: normalized(bare(variables[name.upper()]), field.annotation)
+        for name, field in Environment.model_fields.items()
+        if bare(variables.get(name.upper(), ""))
+    }
     try:
         return Environment.model_validate(given), []
     except ValidationError as error:

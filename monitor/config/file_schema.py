@@ -285,8 +285,10 @@ class StorageSection(Section):
     def _excerpts_end_first(self) -> "StorageSection":
         for name in ("keep_excerpts", "keep_failed_excerpts"):
             if name in self.model_fields_set and getattr(self, name) > self.keep_raw:
-                raise ValueError(f"{name} is longer than keep_raw, after which the whole row is "
-                                 "deleted: raise keep_raw")  # fmt: skip
+                raise ValueError(
+                    f"{name} is longer than keep_raw, after which the whole row is "
+                    "deleted: raise keep_raw"
+                )
         return self
 
 

@@ -50,11 +50,13 @@ _SPELLINGS: Mapping[Finish, tuple[str, ...]] = {
         *("server_error", "internal_error"),
     ),
 }
-_NONE = frozenset({
-    *("", "null", "none", "unspecified", "in_progress", "not_finished", "unfinished"),
-    *("continue", "continuing", "ongoing", "running", "pending", "generating", "streaming"),
-    *("processing", "not_completed", "not_stopped", "undefined"),
-})  # fmt: skip
+_NONE = frozenset(
+    {
+        *("", "null", "none", "unspecified", "in_progress", "not_finished", "unfinished"),
+        *("continue", "continuing", "ongoing", "running", "pending", "generating", "streaming"),
+        *("processing", "not_completed", "not_stopped", "undefined"),
+    }
+)
 _BY_SPELLING = {spelling: word for word, names in _SPELLINGS.items() for spelling in names}
 
 

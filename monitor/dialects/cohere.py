@@ -49,8 +49,9 @@ def parser() -> Callable[[StreamEvent], ParsedEvent]:
         match reported.get("type"):
             case "content-start" | "content-delta":
                 content = object_at(message, "content")
-                return ParsedEvent(text=text_of(content.get("text")),
-                             reasoning=text_of(content.get("thinking")))  # fmt: skip
+                return ParsedEvent(
+                    text=text_of(content.get("text")), reasoning=text_of(content.get("thinking"))
+                )
             case "tool-plan-delta":
                 return ParsedEvent(reasoning=text_of(message.get("tool_plan")))
             case "citation-start":

@@ -110,14 +110,30 @@ def custom(options: Mapping[str, Any]) -> Dialect:
     head = partial(_parse_headers, beside)
     requested = partial(_build_request, form, media[0])
     if framing is Framing.TEXT:
-        return Dialect("custom", framing, media, requested, _plain_text, head,
-                       states_errors=True, ends_by_close=True)  # fmt: skip
+        return Dialect(
+            "custom",
+            framing,
+            media,
+            requested,
+            _plain_text,
+            head,
+            states_errors=True,
+            ends_by_close=True,
+        )
     reader = EventReader(rules, beside, prefixes)
     return Dialect(
-        "custom", framing, media, requested, lambda event: reader.parser()(event), head,
-        stateful=reader.parser, takes_empty_events=True, states_errors=known_errors,
-        ends_by_close=closed, explain=reader.explain,
-    )  # fmt: skip
+        "custom",
+        framing,
+        media,
+        requested,
+        lambda event: reader.parser()(event),
+        head,
+        stateful=reader.parser,
+        takes_empty_events=True,
+        states_errors=known_errors,
+        ends_by_close=closed,
+        explain=reader.explain,
+    )
 
 
 def _framing(options: Mapping[str, Any]) -> Framing:

@@ -200,12 +200,16 @@ def _rule(
     return EventRule(
         when=None if when is None else attempt(faults, compiled, f"{within}when", when),
         single={n: e for n, e in beside.single.items() if n in WHOLE} | own if beside else own,
-        claims={**(beside.claims if beside else {}),
-                **expressions(tables["claims"], f"{within}claims.")},
-        usage={**(beside.usage if beside else {}),
-               **expressions(tables["usage"], f"{within}usage.")},
+        claims={
+            **(beside.claims if beside else {}),
+            **expressions(tables["claims"], f"{within}claims."),
+        },
+        usage={
+            **(beside.usage if beside else {}),
+            **expressions(tables["usage"], f"{within}usage."),
+        },
         cumulative=bool(cumulative),
-    )  # fmt: skip
+    )
 
 
 def table(options: Mapping[str, Any], name: str, within: str = "") -> Mapping[str, Any]:
@@ -259,8 +263,12 @@ class EventReader:
             value = parsed(event.data[len(prefix) :])
         except ValueError:
             value = None
-        return {**(value if isinstance(value, dict) else {"_json": value}), "_event": event.name,
-                "_data": event.data[len(prefix) :], "_prefix": prefix}  # fmt: skip
+        return {
+            **(value if isinstance(value, dict) else {"_json": value}),
+            "_event": event.name,
+            "_data": event.data[len(prefix) :],
+            "_prefix": prefix,
+        }
 
     def _unreadable(self, seen: Seen) -> bool:
         """Whether an event in which nothing was found is no JSON either."""

@@ -161,8 +161,9 @@ def claims(document: Mapping[str, Any]) -> tuple[Claim, ...]:
     if document.keys().isdisjoint(SIBLINGS) and _is_short(model) and _is_short(answer):
         return _model_and_id(model, answer)
     found = ((kind, name, document.get(name)) for name, kind in _CLAIMS)
-    return tuple(Claim(kind, name, value) for kind, name, value in found
-                 if value and isinstance(value, str))  # fmt: skip
+    return tuple(
+        Claim(kind, name, value) for kind, name, value in found if value and isinstance(value, str)
+    )
 
 
 def _is_short(value: object) -> bool:

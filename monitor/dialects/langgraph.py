@@ -192,8 +192,10 @@ class _Stream:
         self, messages: list[Mapping[str, Any]], known: Mapping[str, Any]
     ) -> dict[str, Any]:
         about = object_at(messages[-1], "response_metadata") if messages else {}
-        reason = next((about[n] for n in ("finish_reason", "stop_reason", "done_reason")
-                       if about.get(n)), None)  # fmt: skip
+        reason = next(
+            (about[n] for n in ("finish_reason", "stop_reason", "done_reason") if about.get(n)),
+            None,
+        )
         return {
             "claims": (*_claims(about, "model_name", "model"), *_claims(known, "ls_model_name")),
             "finish": finish(reason),
@@ -207,8 +209,11 @@ def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str
     kinds = [message.get("type") or message.get("role") for message in messages]
     requested = max((n for n, kind in enumerate(kinds) if kind in ("human", "user")), default=-1)
     first = requested + 1 if after_question else 0
-    return [message for message, kind in list(zip(messages, kinds, strict=True))[first:]
-            if kind in _ANSWERERS or (kind is None and "content" in message)]  # fmt: skip
+    return [
+        message
+        for message, kind in list(zip(messages, kinds, strict=True))[first:]
+        if kind in _ANSWERERS or (kind is None and "content" in message)
+    ]
 
 
 def _state_answer(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -270,7 +275,14 @@ def _sum(usages: list[Usage]) -> Usage:
 
 
 LANGGRAPH = Dialect(
-    "langgraph", Framing.SSE, (SSE,), build_request, lambda event: parser()(event), parse_headers,
-    stateful=parser, takes_empty_events=True, ends_by_close=True,
+    "langgraph",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    lambda event: parser()(event),
+    parse_headers,
+    stateful=parser,
+    takes_empty_events=True,
+    ends_by_close=True,
     states_errors=True,
-)  # fmt: skip
+)

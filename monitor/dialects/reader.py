@@ -80,7 +80,7 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
         extras=extras,
         hidden_reasoning=any(h.hidden_reasoning for h in reported),
         faults=tuple(plain(fault, 100) for fault in faults),
-    )  # fmt: skip
+    )
 
 
 def unread(transcript: Transcript) -> Reply:
@@ -93,7 +93,7 @@ def unread(transcript: Transcript) -> Reply:
         ended=_closing(last),
         finish=_finish(reported),
         hidden_reasoning=any(h.hidden_reasoning for h in reported),
-    )  # fmt: skip
+    )
 
 
 def _text_deltas(

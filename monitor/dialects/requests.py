@@ -209,14 +209,16 @@ def address(url: str, path: str, parameters: Mapping[str, str] = NONE) -> str:
     return urlunsplit((scheme, host, f"/{whole}{last}", queries, ""))
 
 
-def get(url: str, target: Target, *, accept: str = SSE,
-        headers: Mapping[str, str] = NONE) -> ProbeRequest:  # fmt: skip
+def get(
+    url: str, target: Target, *, accept: str = SSE, headers: Mapping[str, str] = NONE
+) -> ProbeRequest:
     """A GET request. Headers of the target win over the dialect's own."""
     return ProbeRequest("GET", url, _headers(target, {"Accept": accept, **headers}))
 
 
-def post(url: str, target: Target, *, body: object, accept: str = SSE,
-         headers: Mapping[str, str] = NONE) -> ProbeRequest:  # fmt: skip
+def post(
+    url: str, target: Target, *, body: object, accept: str = SSE, headers: Mapping[str, str] = NONE
+) -> ProbeRequest:
     """A POST request of JSON. Headers of the target win over the dialect's own."""
     own = {"Accept": accept, "Content-Type": "application/json", **headers}
     try:

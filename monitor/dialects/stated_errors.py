@@ -25,11 +25,23 @@ _KINDS = frozenset({"error", "exception", "failed", "failure", "fail", "errored"
 _STATUS_KEYS = ("status", "statusCode", "status_code")
 _SUCCESS_KEYS = ("success", "ok", "succeeded", "is_success", "isSuccess", "Success")
 _GOOD = frozenset({"success", "ok", "succeeded", "0", "200", "none", "null", ""})
-_BESIDE_CODE = frozenset({  # keys of an object that is nothing but a code and its words
-    *("code", "Code", "message", "Message", "msg", "detail", "details", "reason", "description"),
-    *("request_id", "requestId", "RequestId", "id", "trace_id", "traceId", "timestamp", "time"),
-    *("status", "success", "data", "path", "param", "error", "type", "sid"),
-})  # fmt: skip
+_BESIDE_CODE = frozenset(
+    {  # keys of an object that is nothing but a code and its words
+        *(
+            "code",
+            "Code",
+            "message",
+            "Message",
+            "msg",
+            "detail",
+            "details",
+            "reason",
+            "description",
+        ),
+        *("request_id", "requestId", "RequestId", "id", "trace_id", "traceId", "timestamp", "time"),
+        *("status", "success", "data", "path", "param", "error", "type", "sid"),
+    }
+)
 _FINISH_KEYS = ("finish_reason", "finishReason", "stop_reason", "done_reason", "finish")
 _CONTAINERS = (
     "choices",

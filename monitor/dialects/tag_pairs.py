@@ -26,8 +26,19 @@ class TagPair(NamedTuple):
     kind: TextKind = TextKind.REASONING
 
 
-_NAMES = ("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad",
-          "antThinking", "seed:think", "mm:think", "longcat_think")  # fmt: skip
+_NAMES = (
+    "think",
+    "thinking",
+    "thought",
+    "thoughts",
+    "reasoning",
+    "reflection",
+    "scratchpad",
+    "antThinking",
+    "seed:think",
+    "mm:think",
+    "longcat_think",
+)
 _OTHERS = (
     ("[THINK]", "[/THINK]"),
     ("◁think▷", "◁/think▷"),

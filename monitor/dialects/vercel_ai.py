@@ -91,8 +91,11 @@ class _Stream:
             case "start" | "message-metadata":
                 return ParsedEvent(claims=tuple(_claims(metadata)), usage=usage(metadata))
             case "finish":
-                return ParsedEvent(claims=tuple(_claims(metadata)), usage=usage(metadata),
-                             finish=finish(part.get("finishReason")) or Finish.STOP)  # fmt: skip
+                return ParsedEvent(
+                    claims=tuple(_claims(metadata)),
+                    usage=usage(metadata),
+                    finish=finish(part.get("finishReason")) or Finish.STOP,
+                )
         if kind.startswith("data-") and "source" in kind:
             return ParsedEvent(sources=self._found(_listed(part.get("data"))))
         return ParsedEvent()
@@ -112,8 +115,11 @@ class _Stream:
                 return self._annotations(_tables(value))
             case "d" | "e":
                 reported = object_at(value)
-                return ParsedEvent(end=kind == "d", finish=finish(reported.get("finishReason")),
-                             usage=usage(reported))  # fmt: skip
+                return ParsedEvent(
+                    end=kind == "d",
+                    finish=finish(reported.get("finishReason")),
+                    usage=usage(reported),
+                )
         return ParsedEvent()
 
     def _annotations(self, items: list[Mapping[str, Any]]) -> ParsedEvent:

@@ -36,9 +36,13 @@ SHAPE_OTHER, SHAPE_EXPECTED = 1.0, 0.5  # an id's shape corroborates; gateways r
 
 _ALIASES = frozenset({"x-litellm-model-group", "x-litellm-model-id"})  # weigh as a field does
 FALLBACK_COUNTS = frozenset(  # headers that count failed targets; 0: the first one answered
-    {"x-litellm-attempted-fallbacks", "cf-aig-step", "helicone-fallback-index",
-     "x-bifrost-fallback-index"}
-)  # fmt: skip
+    {
+        "x-litellm-attempted-fallbacks",
+        "cf-aig-step",
+        "helicone-fallback-index",
+        "x-bifrost-fallback-index",
+    }
+)
 _SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are given out for any model
 _IDS = frozenset({"id", "x-generation-id"})
 

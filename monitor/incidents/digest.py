@@ -136,9 +136,14 @@ def key(day: date) -> UUID:
 def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
     """The digest of a day as it is told."""
     return Notice(
-        id=key(day), status=NoticeStatus.NOTICE, rule=RULE, scope=ALL, at=at,
-        sentence=f"{', '.join(_headlines(figures))}.", facts=dict(_facts(figures, at - SPAN)),
-    )  # fmt: skip
+        id=key(day),
+        status=NoticeStatus.NOTICE,
+        rule=RULE,
+        scope=ALL,
+        at=at,
+        sentence=f"{', '.join(_headlines(figures))}.",
+        facts=dict(_facts(figures, at - SPAN)),
+    )
 
 
 def _headlines(figures: DigestFigures) -> Iterator[str]:
@@ -201,8 +206,10 @@ def _identities(served: Sequence[DigestAnswers]) -> str:
     whole = sum(item.answers for item in served)
     if not whole:
         return "none"
-    return ", ".join(f"{identity} {_share(_answers(served, identity), whole)}"
-                     for identity in (Identity.EXPECTED, Identity.FALLBACK, *UNSURE))  # fmt: skip
+    return ", ".join(
+        f"{identity} {_share(_answers(served, identity), whole)}"
+        for identity in (Identity.EXPECTED, Identity.FALLBACK, *UNSURE)
+    )
 
 
 def _model(item: DigestAnswers) -> str:
@@ -228,8 +235,9 @@ def _day(day: DigestDay | None, limit_usd: Decimal | None) -> str:
     account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
     probes = _between(day.probes_usd, day.probes_margin_usd)
     traffic = _between(day.traffic_usd, day.traffic_margin_usd)
-    return (f"{_spent(day, limit_usd)}; meters: probes {probes}, "
-            f"traffic {traffic}, account {account}")  # fmt: skip
+    return (
+        f"{_spent(day, limit_usd)}; meters: probes {probes}, traffic {traffic}, account {account}"
+    )
 
 
 def _saving(saving: DigestSaving) -> str:

@@ -109,8 +109,9 @@ def _fact(member: Incident, now: datetime) -> str:
     if member.resolved_at is None:
         since = member.breach_since
         if not member.in_breach:
-            return f"{member.current_reason} Before, from {instant(since, now=now)}: " \
-                   f"{member.because}"  # fmt: skip
+            return (
+                f"{member.current_reason} Before, from {instant(since, now=now)}: {member.because}"
+            )
         return f"{member.because} Since {instant(since, now=now)}, {lasting(now - since)}."
     start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)
     span = lasting(_lasted(member))

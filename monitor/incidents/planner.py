@@ -119,8 +119,14 @@ class _Draft:
                 if group is None:
                     self.put(replace(incident, told=NoticeStatus.FIRING, part_of=None))
                 else:
-                    self.put(replace(incident, told=NoticeStatus.FIRING, part_of=group.primary.key,
-                                     announced_as=group.number))  # fmt: skip
+                    self.put(
+                        replace(
+                            incident,
+                            told=NoticeStatus.FIRING,
+                            part_of=group.primary.key,
+                            announced_as=group.number,
+                        )
+                    )
 
     def regroup(self, group: IncidentGroup) -> None:
         """Tell what the channel does not know of a story, once and in the right voice."""

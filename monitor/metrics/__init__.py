@@ -149,8 +149,10 @@ class Metrics:
         age = abs(now - self._cycle_at)  # the clock may have been ahead when it was noted
         good = age <= INTERVALS * shortest
         last = "last good cycle" if self._cycled else "no cycle yet; the worker started"
-        says = (f"{last} {age.total_seconds():.0f} s ago, "
-                f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed")  # fmt: skip
+        says = (
+            f"{last} {age.total_seconds():.0f} s ago, "
+            f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed"
+        )
         if self._broken is not None:
             says += f"\ndelivery is broken: {self._broken}"
         return WorkerHealth(good, says)

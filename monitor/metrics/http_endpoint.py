@@ -68,8 +68,10 @@ def _written(head: list[str] | None, answer: Ask) -> bytes:
     if method not in ("GET", "HEAD"):
         return _whole(EndpointReply(405, "text/plain; charset=utf-8", b"GET or HEAD\n"))
     fields = dict(line.lower().split(":", 1) for line in head[1:] if ":" in line)
-    return _whole(answer(target.partition("?")[0], fields.get("accept", "").strip()),
-                  bodiless=method == "HEAD")  # fmt: skip
+    return _whole(
+        answer(target.partition("?")[0], fields.get("accept", "").strip()),
+        bodiless=method == "HEAD",
+    )
 
 
 def _whole(reply: EndpointReply, *, bodiless: bool = False) -> bytes:

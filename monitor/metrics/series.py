@@ -23,8 +23,23 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every 
 
 # The buckets the conventions name, and an edge at the default limit of rule `ttft`: without
 # it a question about 1,200 ms would be answered for 1,280.
-SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.2, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96,
-           81.92)  # fmt: skip
+SECONDS = (
+    0.01,
+    0.02,
+    0.04,
+    0.08,
+    0.16,
+    0.32,
+    0.64,
+    1.2,
+    1.28,
+    2.56,
+    5.12,
+    10.24,
+    20.48,
+    40.96,
+    81.92,
+)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 OTHER, UNKNOWN = "other", "unknown"
 STAGES = ("probed", "cycle", "read_out", "heartbeat")
@@ -75,29 +90,50 @@ def series(registry: CollectorRegistry) -> MetricSeries:
         first_chunk=histogram(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
             "Request sent to first answer text (ttft_ms); degraded samples are left out.",
-            _HEARD, buckets=SECONDS),
+            _HEARD,
+            buckets=SECONDS,
+        ),
         answer=histogram(
             "gen_ai_client_operation_duration_seconds",
-            "Request sent to last answer text (total_ms).", _HEARD, buckets=SECONDS),
+            "Request sent to last answer text (total_ms).",
+            _HEARD,
+            buckets=SECONDS,
+        ),
         probes=counter("monitor_probes", "Probes by how they ended.", ("target", "outcome")),
         answers=counter("monitor_answers", "Answers by who gave them.", ("target", "identity")),
         stamps=counter("monitor_samples", "TTFT samples by who timed them.", ("target", "stamp")),
-        cost=counter("monitor_probes_usd", "What our own probes cost, answers of unknown model "
-                     "on the cheapest declared model.", ["target"]),
-        cost_high=counter("monitor_probes_high_usd", "The same, answers of unknown model on the "
-                          "most expensive declared model.", ["target"]),
-        ranged=counter("monitor_ranged_answers", "Answers of unknown model, priced as a range.",
-                       ["target"]),
+        cost=counter(
+            "monitor_probes_usd",
+            "What our own probes cost, answers of unknown model on the cheapest declared model.",
+            ["target"],
+        ),
+        cost_high=counter(
+            "monitor_probes_high_usd",
+            "The same, answers of unknown model on the most expensive declared model.",
+            ["target"],
+        ),
+        ranged=counter(
+            "monitor_ranged_answers", "Answers of unknown model, priced as a range.", ["target"]
+        ),
         unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", ["target"]),
         rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", ["target"]),
         missed=counter("monitor_rounds_missed", "Rounds that were not asked whole.", ["target"]),
         skipped=counter("monitor_jobs_skipped", "Runs the scheduler had to skip."),
-        success=gauge("monitor_last_success_timestamp_seconds", "Last success of each stage; 0: "
-                      "none yet.", ["stage"]),
-        cycle=gauge("monitor_last_good_cycle_timestamp_seconds", "Last round of each target that "
-                    "was probed, stored and evaluated; 0: none yet.", ["target"]),
-        lag=histogram("monitor_loop_lag_seconds", "How late our own loop was, each second.",
-                      buckets=LAG_SECONDS),
+        success=gauge(
+            "monitor_last_success_timestamp_seconds",
+            "Last success of each stage; 0: none yet.",
+            ["stage"],
+        ),
+        cycle=gauge(
+            "monitor_last_good_cycle_timestamp_seconds",
+            "Last round of each target that was probed, stored and evaluated; 0: none yet.",
+            ["target"],
+        ),
+        lag=histogram(
+            "monitor_loop_lag_seconds",
+            "How late our own loop was, each second.",
+            buckets=LAG_SECONDS,
+        ),
         waiting=gauge("monitor_outbox_notices", "Notices nobody took yet."),
         oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest of them; 0: none."),
         broken=gauge("monitor_delivery_broken", "1: the channel refused for good.", ["channel"]),
@@ -108,10 +144,13 @@ def series(registry: CollectorRegistry) -> MetricSeries:
         spool_disk=gauge("monitor_spool_disk_up", "1: what waits for the database is on disk."),
         dropped=counter("monitor_spool_dropped", "Observations lost to the bound of the spool."),
         rejected=counter("monitor_observations_rejected", "Observations the database refused."),
-        stopped=counter("monitor_interpretations_stopped", "Answers whose interpretation exceeded "
-                        "its CPU time; stored with identity unknown.", ["target"]),
+        stopped=counter(
+            "monitor_interpretations_stopped",
+            "Answers whose interpretation exceeded its CPU time; stored with identity unknown.",
+            ["target"],
+        ),
         database=gauge("monitor_database_up", "1: the database answers and takes writes."),
-    )  # fmt: skip
+    )
 
 
 def begin_at_zero(

@@ -35,8 +35,9 @@ def priced(
     charge = _charge(usage)
     if charge is not None:
         source = CostSource.ESTIMATED if cut else CostSource.PROVIDER
-        listed = _list_rates(usage, model, text=text, query=query, target=target, book=book, at=at,
-                             cut=cut)  # fmt: skip
+        listed = _list_rates(
+            usage, model, text=text, query=query, target=target, book=book, at=at, cut=cut
+        )
         return Cost(charge, source, listed)
     if model is None:
         return Unpriced("no one can tell which model answered")
@@ -66,8 +67,9 @@ def priced_or_ranged(
     range, whose low end is then zero: nobody knows how little that model costs. Without any price
     there is no range.
     """
-    found = priced(usage, model=model, text=text, query=query, target=target, book=book, at=at,
-                   cut=cut)  # fmt: skip
+    found = priced(
+        usage, model=model, text=text, query=query, target=target, book=book, at=at, cut=cut
+    )
     if isinstance(found, Cost) or (judged and model is not None):
         return found
     used = tokens(usage, text=text, query=query, target=target, cut=cut)
@@ -149,9 +151,16 @@ def _written(used: TokenUse, rates: PriceRates) -> Decimal:
 
 
 def _list_rates(
-    usage: Usage, model: str | None, *, text: str, query: Query, target: Target, book: PriceBook,
-    at: datetime, cut: bool,
-) -> Mapping[str, str]:  # fmt: skip
+    usage: Usage,
+    model: str | None,
+    *,
+    text: str,
+    query: Query,
+    target: Target,
+    book: PriceBook,
+    at: datetime,
+    cut: bool,
+) -> Mapping[str, str]:
     """The price book's rates beside a provider's own charge; empty where it has none."""
     price = book.price(model, at=at) if model is not None else None
     if not isinstance(price, Price):

@@ -198,8 +198,11 @@ def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> ProviderSpen
         because = "probes and traffic"
         if day.held != UsdAmount():
             because += "; accounts may hold what unknown models cost"
-        spent = UsdAmount(estimate.usd - day.held.usd, estimate.at_least,
-                       estimate.margin_usd - day.held.margin_usd)  # fmt: skip
+        spent = UsdAmount(
+            estimate.usd - day.held.usd,
+            estimate.at_least,
+            estimate.margin_usd - day.held.margin_usd,
+        )
         return ProviderSpend(day=day, spent=spent, meter="estimate", because=because)
     if now - account.at <= fresh_for:
         return ProviderSpend(

@@ -243,7 +243,14 @@ def spent_hours(
                 model, provider = (share.model, share.provider) if share else (None, None)
                 add(begins, (target, model, provider, "traffic"), spent)
     return [
-        SpentHour(starts_at=hour, until=min(hour_end(hour, zone), until), target=target,
-                  model=model, provider=provider, meter=meter, spent=spent)
+        SpentHour(
+            starts_at=hour,
+            until=min(hour_end(hour, zone), until),
+            target=target,
+            model=model,
+            provider=provider,
+            meter=meter,
+            spent=spent,
+        )
         for (hour, (target, model, provider, meter)), spent in sums.items()
-    ]  # fmt: skip
+    ]

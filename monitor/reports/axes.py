@@ -221,8 +221,9 @@ def figure(
 
     `label` tells those who cannot see it what the chart shows.
     """
-    caption = element("figcaption", element("h3", title),
-                      element("p", note, class_="note") if note else None)  # fmt: skip
+    caption = element(
+        "figcaption", element("h3", title), element("p", note, class_="note") if note else None
+    )
     if plane is None:
         return element("figure", caption, element("p", empty, class_="empty"))
     return element("figure", caption, _legend(tuple(keys)), _plane(plane, label))
@@ -240,8 +241,9 @@ def rule(y: float, style: str) -> Markup:
     return element("path", d=f"M0 {y:.2f}H{WIDTH:g}", class_=style)
 
 
-def box(x: float, y: float, *, width: float, height: float, style: str,
-        title: str | None = None) -> Markup:  # fmt: skip
+def box(
+    x: float, y: float, *, width: float, height: float, style: str, title: str | None = None
+) -> Markup:
     """A rectangle, with words for whoever points at it."""
     notified = element("title", title) if title else None
     return element("rect", notified, x=x, y=y, width=width, height=height, class_=style)
@@ -256,10 +258,15 @@ def _plane(plane: ChartPlane, label: str) -> Markup:
     whole = plane.height + plane.below + (_BELOW if plane.across else 4)
     grid = [rule(y, "grid") for y, _ in plane.up]
     drawn = element(
-        "svg", *grid, *plane.shapes, viewBox=f"0 0 {WIDTH:g} {plane.height + plane.below}",
-        preserveAspectRatio="none", width="100%", height=plane.height + plane.below,
+        "svg",
+        *grid,
+        *plane.shapes,
+        viewBox=f"0 0 {WIDTH:g} {plane.height + plane.below}",
+        preserveAspectRatio="none",
+        width="100%",
+        height=plane.height + plane.below,
         overflow="visible",
-    )  # fmt: skip
+    )
     foot = plane.height + plane.below + 15
     ticks = [_tick(share, text, foot, place) for place, (share, text) in enumerate(plane.across)]
     beside = [
@@ -269,10 +276,18 @@ def _plane(plane: ChartPlane, label: str) -> Markup:
     return element(
         "div",
         element("svg", *beside, class_="up", height=whole, aria_hidden="true"),
-        element("svg", drawn, *plane.texts, *ticks, class_="across", height=whole, role="img",
-                aria_label=label),
+        element(
+            "svg",
+            drawn,
+            *plane.texts,
+            *ticks,
+            class_="across",
+            height=whole,
+            role="img",
+            aria_label=label,
+        ),
         class_="plane" if plane.up else "plane level",
-    )  # fmt: skip
+    )
 
 
 def _tick(share: float, text: str, y: float, place: int) -> Markup:

@@ -41,8 +41,11 @@ from monitor.reports.page_data import (
 HEIGHT = 150
 _FULL = 0.82  # of a bar's room
 _MOST_LABELS = 10
-_ROLES = {"expected": LegendKey("expected model", "expected0"), **UNSURE_KEYS,
-          "fallback": LegendKey("fallback", "fallback0")}  # fmt: skip
+_ROLES = {
+    "expected": LegendKey("expected model", "expected0"),
+    **UNSURE_KEYS,
+    "fallback": LegendKey("fallback", "fallback0"),
+}
 METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 
@@ -62,8 +65,10 @@ def model_share(page: ReportPage, watched: TargetReport) -> Markup:
         for item in sorted(by_day[on], key=roles.order):
             tall = HEIGHT * item.answers / whole
             name = item.model or "model not identified"
-            reported = (f"{day(on)}: {name}, {item.identity}, {item.answers} of {whole} answers "
-                    f"({share(item.answers / whole)})")  # fmt: skip
+            reported = (
+                f"{day(on)}: {name}, {item.identity}, {item.answers} of {whole} answers "
+                f"({share(item.answers / whole)})"
+            )
             style = roles.style(item.model, item.identity)
             shapes.append(_bar(place, len(days), done, tall, style=style, title=reported))
             done += tall
@@ -74,8 +79,10 @@ def model_share(page: ReportPage, watched: TargetReport) -> Markup:
         up=upright(ValueScale(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share),
     )
     shares = ", ".join(f"{share(watched.share_of(identity))} {identity}" for identity in IDENTITIES)
-    spoken = (f"Stacked bars by day. Of all {watched.answers} answers of {watched.name} in the "
-              f"span: {shares}.")  # fmt: skip
+    spoken = (
+        f"Stacked bars by day. Of all {watched.answers} answers of {watched.name} in the "
+        f"span: {shares}."
+    )
     return figure(title, label=spoken, plane=plane, keys=roles.keys(), note=note)
 
 
@@ -92,18 +99,27 @@ def spend(page: ReportPage) -> Markup:
     limit = page.spend_limit_usd
     top = max([item.high_usd for item in page.spend] + ([limit] if limit else []))
     scale = heights(float(top) * 1.08)
-    shapes = [shape for place, on in enumerate(days) if on in found
-              for shape in _metered(found[on], place, len(days), scale)]  # fmt: skip
+    shapes = [
+        shape
+        for place, on in enumerate(days)
+        if on in found
+        for shape in _metered(found[on], place, len(days), scale)
+    ]
     keys = [*_meter_keys(page.spend)]
     if limit is not None:
         shapes.append(rule(HEIGHT * (1 - scale.share(float(limit))), "limit"))
         keys.append(LegendKey(f"limit {usd(limit)} a day", "limit", "line"))
-    plane = ChartPlane(height=HEIGHT, shapes=shapes, across=_across(days),
-                  up=upright(scale, HEIGHT, usd))  # fmt: skip
-    reported = ", ".join(f"{day(item.day)} {_whole(item)}"
-                     for item in page.spend[-7:])  # fmt: skip
-    return figure(title, label=f"Bars of spend by day, the latest: {reported}.", plane=plane,
-                  keys=keys, note=note)  # fmt: skip
+    plane = ChartPlane(
+        height=HEIGHT, shapes=shapes, across=_across(days), up=upright(scale, HEIGHT, usd)
+    )
+    reported = ", ".join(f"{day(item.day)} {_whole(item)}" for item in page.spend[-7:])
+    return figure(
+        title,
+        label=f"Bars of spend by day, the latest: {reported}.",
+        plane=plane,
+        keys=keys,
+        note=note,
+    )
 
 
 def _metered(item: DaySpend, place: int, of: int, scale: ValueScale) -> Iterator[Markup]:
@@ -142,8 +158,9 @@ def histogram(watched: TargetReport) -> Markup:
     if not any(item.samples for item in bins):
         return figure(title, label="", plane=None, note=note)
     scale = heights(max(item.samples for item in bins))
-    shapes = [shape for place, item in enumerate(bins)
-              for shape in _spread(item, place, len(bins), scale)]  # fmt: skip
+    shapes = [
+        shape for place, item in enumerate(bins) for shape in _spread(item, place, len(bins), scale)
+    ]
     edges = [item.low_ms for item in bins] + [bins[-1].high_ms]
     keys = [key for role, key in _ROLES.items() if any(getattr(item, role) for item in bins)]
     mark = round(-AN_OCTAVE * log2(edges[0] / (watched.limit_ms or UNLIMITED_MS)))
@@ -151,10 +168,17 @@ def histogram(watched: TargetReport) -> Markup:
         at = WIDTH * mark / len(bins)
         shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
         keys.append(LegendKey(f"limit {ms(watched.limit_ms)}", "limit", "line"))
-    across = [(place / len(bins), ms(edge)) for place, edge in enumerate(edges)
-              if (place - mark) % AN_OCTAVE == 0]  # fmt: skip
-    plane = ChartPlane(height=HEIGHT, shapes=shapes, across=across,
-                  up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"))  # fmt: skip
+    across = [
+        (place / len(bins), ms(edge))
+        for place, edge in enumerate(edges)
+        if (place - mark) % AN_OCTAVE == 0
+    ]
+    plane = ChartPlane(
+        height=HEIGHT,
+        shapes=shapes,
+        across=across,
+        up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"),
+    )
     spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."
     return figure(title, label=spoken, plane=plane, keys=keys, note=note)
 
@@ -168,17 +192,24 @@ def _spread(item: LatencyBin, place: int, of: int, scale: ValueScale) -> Iterato
     for role, key in _ROLES.items():
         if count := getattr(item, role):
             tall = HEIGHT * scale.share(count)
-            yield _bar(place, of, HEIGHT - above - tall, tall, style=key.style, title=reported,
-                       full=0.94)  # fmt: skip
+            yield _bar(
+                place, of, HEIGHT - above - tall, tall, style=key.style, title=reported, full=0.94
+            )
             above += tall
 
 
 def _bar(
     place: int, of: int, y: float, tall: float, *, style: str, title: str, full: float = _FULL
-) -> Markup:  # fmt: skip
+) -> Markup:
     room = WIDTH / of
-    return box(place * room + room * (1 - full) / 2, y, width=room * full, height=tall, style=style,
-               title=title)  # fmt: skip
+    return box(
+        place * room + room * (1 - full) / 2,
+        y,
+        width=room * full,
+        height=tall,
+        style=style,
+        title=title,
+    )
 
 
 def _days(page: ReportPage) -> list[date]:
@@ -193,8 +224,11 @@ def _last_day(until: datetime, page: ReportPage) -> date:
 
 def _across(days: Sequence[date]) -> list[tuple[float, str]]:
     every = -(-len(days) // _MOST_LABELS)
-    return [((place + 0.5) / len(days), f"{on:%b} {on.day}")
-            for place, on in enumerate(days) if place % every == 0]  # fmt: skip
+    return [
+        ((place + 0.5) / len(days), f"{on:%b} {on.day}")
+        for place, on in enumerate(days)
+        if place % every == 0
+    ]
 
 
 # Level bars: where the time to the first token goes, and what a canned query costs.
@@ -213,8 +247,10 @@ PHASES = (
 def phases(watched: TargetReport) -> Markup:
     """Where the time goes until the first answer text, query by query."""
     title = "Where the time goes"
-    note = ("Median of each phase: they need not add up to the median TTFT, which counts from the "
-            "request's last byte.")  # fmt: skip
+    note = (
+        "Median of each phase: they need not add up to the median TTFT, which counts from the "
+        "request's last byte."
+    )
     rows = [query for query in watched.queries if _phases_of(query)]
     if not rows:
         return figure(title, label="", plane=None, note=note)
@@ -226,8 +262,16 @@ def phases(watched: TargetReport) -> Markup:
         texts.append(written(0, place * ROW + 14, query.query, style="row-label"))
         for _, style, spent in parts:
             wide = WIDTH * scale.share(spent)
-            shapes.append(box(left, place * ROW + 20, width=wide, height=BAR, style=style,
-                              title=f"{query.query}: {notified}"))  # fmt: skip
+            shapes.append(
+                box(
+                    left,
+                    place * ROW + 20,
+                    width=wide,
+                    height=BAR,
+                    style=style,
+                    title=f"{query.query}: {notified}",
+                )
+            )
             left += wide
     spoken = "Stacked level bars. " + " ".join(
         f"{query.query}: " + ", ".join(f"{n} {ms(v)}" for n, _, v in _phases_of(query)) + "."
@@ -235,8 +279,13 @@ def phases(watched: TargetReport) -> Markup:
     )
     used = {style for query in rows for _, style, _ in _phases_of(query)}
     keys = tuple(LegendKey(name, style) for _, name, style in PHASES if style in used)
-    return figure(title, label=spoken, note=note, keys=keys,
-                  plane=_level(shapes, texts, rows=len(rows), scale=scale))  # fmt: skip
+    return figure(
+        title,
+        label=spoken,
+        note=note,
+        keys=keys,
+        plane=_level(shapes, texts, rows=len(rows), scale=scale),
+    )
 
 
 def _phases_of(query: QueryFigures) -> list[tuple[str, str, float]]:
@@ -247,8 +296,10 @@ def _phases_of(query: QueryFigures) -> list[tuple[str, str, float]]:
 def costs(watched: TargetReport) -> Markup:
     """What a canned query costs on each model that answered it."""
     title = "Cost per query"
-    note = ("Mean of whole answers, by who answered. No price, no bar. "
-            "Hatched: at most, where the model is unknown.")  # fmt: skip
+    note = (
+        "Mean of whole answers, by who answered. No price, no bar. "
+        "Hatched: at most, where the model is unknown."
+    )
     priced = [item for item in watched.costs if item.mean_usd is not None]
     if not priced:
         return figure(title, label="", plane=None, note=note, empty="No answer has a price.")
@@ -277,8 +328,16 @@ def costs(watched: TargetReport) -> Markup:
             )
             if item.mean_high_usd is not None and item.mean_high_usd > item.mean_usd:
                 more = WIDTH * scale.share(float(item.mean_high_usd)) - low
-                shapes.append(box(low, place * ROW + 20, width=more, height=BAR,
-                                  style="unknown", title=reported))  # fmt: skip
+                shapes.append(
+                    box(
+                        low,
+                        place * ROW + 20,
+                        width=more,
+                        height=BAR,
+                        style="unknown",
+                        title=reported,
+                    )
+                )
     spoken = "Level bars. " + " ".join(
         f"{item.query} on {item.model or 'a model not identified'}: "
         f"{usd(item.mean_usd, high=item.mean_high_usd)}."
@@ -289,12 +348,17 @@ def costs(watched: TargetReport) -> Markup:
 
 
 def _level(
-    shapes: Sequence[Markup], texts: Sequence[Markup], *, rows: int, scale: ValueScale,
+    shapes: Sequence[Markup],
+    texts: Sequence[Markup],
+    *,
+    rows: int,
+    scale: ValueScale,
     money: bool = False,
-) -> ChartPlane:  # fmt: skip
+) -> ChartPlane:
     """A plane of rows, its scale beneath."""
-    return ChartPlane(height=rows * ROW, shapes=shapes, texts=texts,
-                 across=list(_marks(scale, money=money)))  # fmt: skip
+    return ChartPlane(
+        height=rows * ROW, shapes=shapes, texts=texts, across=list(_marks(scale, money=money))
+    )
 
 
 def _marks(scale: ValueScale, *, money: bool) -> Iterator[tuple[float, str]]:

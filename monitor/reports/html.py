@@ -27,39 +27,62 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -
     if not rows:
         return element("p", empty, class_="empty")
     styles = ["figure" if style == "figure" else None for _, style in rows[0]]
-    head = element("tr", *(element("th", name, scope="col", class_=style)
-                           for name, style in zip(heads, styles, strict=True)))  # fmt: skip
+    head = element(
+        "tr",
+        *(
+            element("th", name, scope="col", class_=style)
+            for name, style in zip(heads, styles, strict=True)
+        ),
+    )
     body = [
-        element("tr", *(element("td", held, class_=style, data_name=name)
-                        for name, (held, style) in zip(heads, row, strict=True)))
+        element(
+            "tr",
+            *(
+                element("td", held, class_=style, data_name=name)
+                for name, (held, style) in zip(heads, row, strict=True)
+            ),
+        )
         for row in rows
-    ]  # fmt: skip
-    whole = element("table", element("thead", head), element("tbody", *body),
-                    class_="stacked" if len(heads) > 3 else None)  # fmt: skip
+    ]
+    whole = element(
+        "table",
+        element("thead", head),
+        element("tbody", *body),
+        class_="stacked" if len(heads) > 3 else None,
+    )
     return element("div", whole, class_="scroll")
 
 
 def queries(watched: TargetReport) -> Markup:
     rows = [
-        [(q.query, None), (f"{q.probes:,}", "figure"),
-         (f"{q.answered:,} of {q.probes:,}", "figure"),
-         *((ms(value), "figure") for value in (q.p50_ms, q.p90_ms, q.p99_ms, q.worst_ms)),
-         (share(q.over_limit), "figure")]
+        [
+            (q.query, None),
+            (f"{q.probes:,}", "figure"),
+            (f"{q.answered:,} of {q.probes:,}", "figure"),
+            *((ms(value), "figure") for value in (q.p50_ms, q.p90_ms, q.p99_ms, q.worst_ms)),
+            (share(q.over_limit), "figure"),
+        ]
         for q in watched.queries
-    ]  # fmt: skip
+    ]
     heads = ("query", "probes", "answered", "median TTFT", "p90", "p99", "worst", "over the limit")
     return table(heads, rows, empty="No query was asked in this span.")
 
 
 def incidents(page: ReportPage) -> Markup:
     rows = [
-        [(f"#{item.number}", None), (item.rule, None), (item.scope, None),
-         (page.clock(item.began_at), "state"), (_ended(item, page), "state"),
-         (value_of(item.rule, item.peak), "figure"), (value_of(item.rule, item.limit), "figure"),
-         (usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least), "figure"),
-         (item.sentence, "wide")]
+        [
+            (f"#{item.number}", None),
+            (item.rule, None),
+            (item.scope, None),
+            (page.clock(item.began_at), "state"),
+            (_ended(item, page), "state"),
+            (value_of(item.rule, item.peak), "figure"),
+            (value_of(item.rule, item.limit), "figure"),
+            (usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least), "figure"),
+            (item.sentence, "wide"),
+        ]
         for item in page.incidents
-    ]  # fmt: skip
+    ]
     heads = ("incident", "rule", "target", "since", "lasted", "peak", "limit", "cost", "because")
     return table(heads, rows, empty="No incident was open in this span.")
 
@@ -97,12 +120,17 @@ def quality_lines(found: MeasurementQuality) -> Iterator[tuple[str, str]]:
     timed = found.kernel + found.user + found.degraded
     if not timed:
         return
-    for name, count in (("timed by the kernel", found.kernel), ("timed in our reader", found.user),
-                        ("degraded: judged by no latency rule", found.degraded)):  # fmt: skip
+    for name, count in (
+        ("timed by the kernel", found.kernel),
+        ("timed in our reader", found.user),
+        ("degraded: judged by no latency rule", found.degraded),
+    ):
         yield name, f"{count:,} ({share(count / timed)})"
     yield "worst lateness of our own loop", ms(found.worst_lag_ms)
-    for name, rounds in (("rounds due, by whole hours or days", found.rounds_expected),
-                         ("of these not asked whole", found.rounds_missed)):  # fmt: skip
+    for name, rounds in (
+        ("rounds due, by whole hours or days", found.rounds_expected),
+        ("of these not asked whole", found.rounds_missed),
+    ):
         yield name, "–" if rounds is None else f"{rounds:,}"
 
 
@@ -111,9 +139,14 @@ def health(watched: TargetReport, page: ReportPage) -> Markup:
     reported = watched.health
     rows: list[Sequence[Cell]] = []
     if reported is not None:
-        rows.append([(_mood(reported), "state"), (reported.says, "wide"),
-                     (page.clock(reported.since), "state"),
-                     (page.clock(reported.checked_at), "state")])  # fmt: skip
+        rows.append(
+            [
+                (_mood(reported), "state"),
+                (reported.says, "wide"),
+                (page.clock(reported.since), "state"),
+                (page.clock(reported.checked_at), "state"),
+            ]
+        )
     heads = ("its health page says", "in detail", "since", "last read")
     return table(heads, rows, empty="No health page of this target is read.")
 
@@ -160,11 +193,16 @@ def html_page(page: ReportPage) -> str:
 
 def _parts(page: ReportPage) -> Iterator[Markup]:
     span = f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})"
-    yield element("header",
-                  element("h1", "How the service answered"),
-                  element("p", f"{span} · {lasting(page.until - page.since)} · made "
-                          f"{page.clock(page.made_at)} by rag-monitor {page.version}",
-                          class_="soft"))  # fmt: skip
+    yield element(
+        "header",
+        element("h1", "How the service answered"),
+        element(
+            "p",
+            f"{span} · {lasting(page.until - page.since)} · made "
+            f"{page.clock(page.made_at)} by rag-monitor {page.version}",
+            class_="soft",
+        ),
+    )
     for watched in page.targets:
         yield element("section", *_target(page, watched))
     if not page.targets:
@@ -182,50 +220,75 @@ def _target(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:
     yield queries(watched)
     yield _pair(bar_charts.model_share(page, watched), bar_charts.histogram(watched))
     yield _pair(bar_charts.phases(watched), bar_charts.costs(watched))
-    yield _pair(_titled("How probes ended", outcomes(watched)),
-                _titled("How well we measured", quality(watched)))  # fmt: skip
+    yield _pair(
+        _titled("How probes ended", outcomes(watched)),
+        _titled("How well we measured", quality(watched)),
+    )
     yield _titled("What the service says of itself", health(watched, page))
 
 
 def _tiles(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:
     """The figures people look for first."""
     limit, fell = watched.limit_ms, watched.fallback_share
-    yield _tile("median TTFT", ms(watched.p50_ms), f"p90 {ms(watched.p90_ms)}",
-                f"limit {ms(limit)}" if limit else "no limit",
-                over=bool(limit and watched.p50_ms and watched.p50_ms > limit))  # fmt: skip
+    yield _tile(
+        "median TTFT",
+        ms(watched.p50_ms),
+        f"p90 {ms(watched.p90_ms)}",
+        f"limit {ms(limit)}" if limit else "no limit",
+        over=bool(limit and watched.p50_ms and watched.p50_ms > limit),
+    )
     allowed = page.fallback_limit
-    yield _tile("answered by a fallback", share(fell),
-                f"{watched.fell:,} of {watched.known:,} identified",
-                f"limit {share(allowed)}" if allowed is not None else "no limit",
-                *(f"{share(watched.share_of(identity))} {identity}" for identity in watched.unsure),
-                over=bool(fell and allowed is not None and fell > allowed))  # fmt: skip
+    yield _tile(
+        "answered by a fallback",
+        share(fell),
+        f"{watched.fell:,} of {watched.known:,} identified",
+        f"limit {share(allowed)}" if allowed is not None else "no limit",
+        *(f"{share(watched.share_of(identity))} {identity}" for identity in watched.unsure),
+        over=bool(fell and allowed is not None and fell > allowed),
+    )
     if changed := watched.count("changed"):
-        yield _tile("no longer match the expected model", share(watched.share_of("changed")),
-                    f"{changed:,} of {watched.answers:,} answers", "model not identified",
-                    over=changed > (allowed or 0.0) * watched.answers)  # fmt: skip
+        yield _tile(
+            "no longer match the expected model",
+            share(watched.share_of("changed")),
+            f"{changed:,} of {watched.answers:,} answers",
+            "model not identified",
+            over=changed > (allowed or 0.0) * watched.answers,
+        )
     counted = watched.answered + watched.failed
-    yield _tile("probes answered", share(watched.answered / counted if counted else None),
-                f"{watched.failed:,} of {counted:,} failed",
-                over=watched.failed > 0.1 * counted)  # fmt: skip
+    yield _tile(
+        "probes answered",
+        share(watched.answered / counted if counted else None),
+        f"{watched.failed:,} of {counted:,} failed",
+        over=watched.failed > 0.1 * counted,
+    )
     if page.spend:
         today, most = page.spend[-1], page.spend_limit_usd
-        yield _tile("spend of the last day", usd(today.total_usd, high=today.high_usd,
-                                                   at_least=today.at_least),
-                    f"limit {usd(most)} a day" if most is not None else "no limit",
-                    over=most is not None and today.total_usd > most)  # fmt: skip
+        yield _tile(
+            "spend of the last day",
+            usd(today.total_usd, high=today.high_usd, at_least=today.at_least),
+            f"limit {usd(most)} a day" if most is not None else "no limit",
+            over=most is not None and today.total_usd > most,
+        )
     opened = [
         i for i in page.incidents if i.resolved_at is None and i.scope in (watched.name, "all")
     ]
-    yield _tile("incidents open", str(len(opened)),
-                ", ".join(f"#{i.number} {i.rule}" for i in opened) or "none",
-                over=bool(opened))  # fmt: skip
+    yield _tile(
+        "incidents open",
+        str(len(opened)),
+        ", ".join(f"#{i.number} {i.rule}" for i in opened) or "none",
+        over=bool(opened),
+    )
 
 
 def _tile(name: str, value: str, *beside: str, over: bool) -> Markup:
     """A figure, and beneath it what it is to be compared with, each on a line of its own."""
-    return element("li", element("span", name), element("b", value),
-                   *(element("span", text) for text in beside),
-                   class_="over" if over else None)  # fmt: skip
+    return element(
+        "li",
+        element("span", name),
+        element("b", value),
+        *(element("span", text) for text in beside),
+        class_="over" if over else None,
+    )
 
 
 def _pair(left: Markup, right: Markup) -> Markup:
@@ -239,6 +302,13 @@ def _titled(title: str, held: Markup) -> Markup:
 def _hatch() -> Markup:
     """The pattern of answers whose model is not identified."""
     line = element("path", d="M0 0V8", class_="hatch-line")
-    pattern = element("pattern", line, id="hatch", width=6, height=8, patternUnits="userSpaceOnUse",
-                      patternTransform="rotate(45)")  # fmt: skip
+    pattern = element(
+        "pattern",
+        line,
+        id="hatch",
+        width=6,
+        height=8,
+        patternUnits="userSpaceOnUse",
+        patternTransform="rotate(45)",
+    )
     return element("svg", element("defs", pattern), class_="defs", aria_hidden="true")

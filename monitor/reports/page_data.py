@@ -297,10 +297,13 @@ def bins(
     if not places:
         return ()
     return tuple(
-        LatencyBin(low_ms=_edge(place, mark), high_ms=_edge(place + 1, mark),
-            **{identity: counts[place, identity] for identity in IDENTITIES})
+        LatencyBin(
+            low_ms=_edge(place, mark),
+            high_ms=_edge(place + 1, mark),
+            **{identity: counts[place, identity] for identity in IDENTITIES},
+        )
         for place in range(min(places), max(places) + 1)
-    )  # fmt: skip
+    )
 
 
 def _edge(place: int, mark: float) -> float:

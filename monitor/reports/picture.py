@@ -21,8 +21,13 @@ _PAPER, _INK, _SOFT, _HAIR = "#ffffff", "#1b2330", "#5a6675", "#dde2e8"
 _LIMIT, _BAND = "#c0281c", "#fbe3d2"
 _LINES = ("#0072b2", "#b06a00", "#007a58", "#a8447f", "#2b8fc7", "#5b4bb7", "#7a6a00", "#1b2330")
 _DASHES = ((), (14, 8), (4, 7), (18, 6, 4, 6))
-_FILLS = {"expected": "#8794a4", "fallback": "#d55e00", "changed": "#7d3cb5",
-          "disputed": "#c77fa6", "unknown": "#333c49"}  # fmt: skip
+_FILLS = {
+    "expected": "#8794a4",
+    "fallback": "#d55e00",
+    "changed": "#7d3cb5",
+    "disputed": "#c77fa6",
+    "unknown": "#333c49",
+}
 
 
 class PillowMissing(Exception):
@@ -67,8 +72,10 @@ class _Picture:
         end = self._text(_LEFT, 28, f"{watched.name}: time to first token", size=34, fill=_INK)
         most = max(watched.unsure, key=watched.count, default=None)  # there is room for one
         unsure = f" · {NAMES[most]} {share(watched.share_of(most))}" if most else ""
-        reported = (f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
-                f"{share(watched.fallback_share)}{unsure}")  # fmt: skip
+        reported = (
+            f"median {ms(watched.p50_ms)} · p90 {ms(watched.p90_ms)} · fallback "
+            f"{share(watched.fallback_share)}{unsure}"
+        )
         span = f"{page.clock(page.since)} to {page.clock(page.until)} {page.zone.key}"
         if end + 30 + self._wide(span) <= WIDTH - _RIGHT:
             self._text(WIDTH - _RIGHT, 40, span, anchor="ra")
@@ -139,8 +146,9 @@ class _Picture:
             for role, _ in ROLES:
                 tall = _STRIP * getattr(step, role) / step.answers
                 if tall:
-                    self._brush.rectangle([(left, top + done), (right, top + done + tall)],
-                                          fill=_FILLS[role])  # fmt: skip
+                    self._brush.rectangle(
+                        [(left, top + done), (right, top + done + tall)], fill=_FILLS[role]
+                    )
                 done += tall
         left = float(_LEFT)
         for role, name in NAMES.items():
@@ -188,8 +196,9 @@ class _Picture:
 
         font = ImageFont.load_default(size)
         shown = plain(text, 90)
-        self._brush.text((x, y), shown, font=font, fill=fill, anchor=anchor,
-                         stroke_width=2, stroke_fill=_PAPER)  # fmt: skip
+        self._brush.text(
+            (x, y), shown, font=font, fill=fill, anchor=anchor, stroke_width=2, stroke_fill=_PAPER
+        )
         return x + float(self._brush.textlength(shown, font=font))
 
 

@@ -24,8 +24,9 @@ _BESIDE = 70
 def show(page: ReportPage, console: Console | None = None) -> None:
     """Print the page, target by target."""
     out = console or Console(highlight=False)
-    out.print(Text(f"{page.clock(page.since)} to {page.clock(page.until)} "
-                   f"({page.zone.key})", style="dim"))  # fmt: skip
+    out.print(
+        Text(f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})", style="dim")
+    )
     for watched in page.targets:
         wide = min(max(out.width - _BESIDE, 8), _SPARK)
         out.print(Group(*_target(page, watched, wide)))
@@ -59,15 +60,18 @@ def _target(page: ReportPage, watched: TargetReport, wide: int) -> Iterator[Rend
     over = page.fallback_limit is not None and fell is not None and fell > page.fallback_limit
     yield Text("")
     yield Text.assemble(
-        (plain(watched.name), "bold"), "  ",
-        _limited(f"median TTFT {ms(watched.p50_ms)}", bool(
-            watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms)),
+        (plain(watched.name), "bold"),
+        "  ",
+        _limited(
+            f"median TTFT {ms(watched.p50_ms)}",
+            bool(watched.limit_ms and watched.p50_ms and watched.p50_ms > watched.limit_ms),
+        ),
         f" (p90 {ms(watched.p90_ms)}, limit {ms(watched.limit_ms)})  ",
         _limited(f"fallback {share(fell)}", over),
         f" ({watched.fell:,} of {watched.known:,} identified)  ",
         *_unsure(page, watched),
         f"{watched.answered:,} of {watched.answered + watched.failed:,} probes answered",
-    )  # fmt: skip
+    )
     if health is not None and health.contradiction:
         yield Text(plain(health.contradiction), style="red")
     yield _queries(page, watched, wide)
@@ -90,8 +94,7 @@ def _limited(text: str, over: bool) -> tuple[str, str]:
 
 
 def _queries(page: ReportPage, watched: TargetReport, wide: int) -> Table:
-    table = _table("query", "TTFT", "median", "p90", "worst",
-                   "over limit", "answered", right=5)  # fmt: skip
+    table = _table("query", "TTFT", "median", "p90", "worst", "over limit", "answered", right=5)
     table.columns[1].no_wrap = True
     table.columns[1].min_width = wide
     top = readable(watched)[0].top
@@ -101,10 +104,17 @@ def _queries(page: ReportPage, watched: TargetReport, wide: int) -> Table:
         many = min(wide, max(int((page.until - page.since) / watched.step), 1))
         drawn = sparkline(slots(seen, since=page.since, until=page.until, many=many), top=top)
         found = figures.get(query)
-        rest = ("", "", "", "", "") if found is None else (
-            ms(found.p50_ms), ms(found.p90_ms), ms(found.worst_ms), share(found.over_limit),
-            f"{found.answered:,} of {found.probes:,}",
-        )  # fmt: skip
+        rest = (
+            ("", "", "", "", "")
+            if found is None
+            else (
+                ms(found.p50_ms),
+                ms(found.p90_ms),
+                ms(found.worst_ms),
+                share(found.over_limit),
+                f"{found.answered:,} of {found.probes:,}",
+            )
+        )
         table.add_row(_plain(query), drawn, *rest)
     return table
 
@@ -156,8 +166,10 @@ def _incident(page: ReportPage, item: IncidentRow) -> Iterator[RenderableType]:
         f"  since {page.clock(item.began_at)}  ",
         (f"open, {lasted}", "bold red") if item.resolved_at is None else f"lasted {lasted}",
     )
-    figures = (f"peak {value_of(item.rule, item.peak)}, limit {value_of(item.rule, item.limit)}, "
-               f"cost {_cost(item)}")  # fmt: skip
+    figures = (
+        f"peak {value_of(item.rule, item.peak)}, limit {value_of(item.rule, item.limit)}, "
+        f"cost {_cost(item)}"
+    )
     yield Padding(Text(figures, style="dim"), (0, 0, 0, 3))
     yield Padding(_plain(item.sentence), (0, 0, 0, 3))
 

@@ -32,10 +32,20 @@ from monitor.reports.page_data import (
 )
 
 HEIGHT, STRIP, APART = 220, 14, 6
-ROLES = (("fallback", "fallback0"), ("changed", "changed"), ("disputed", "disputed"),
-         ("unknown", "unknown"), ("expected", "expected0"))  # fmt: skip
-NAMES = {"fallback": "fallback", "changed": "changed", "disputed": "disputed",
-         "unknown": "not identified", "expected": "expected model"}  # fmt: skip
+ROLES = (
+    ("fallback", "fallback0"),
+    ("changed", "changed"),
+    ("disputed", "disputed"),
+    ("unknown", "unknown"),
+    ("expected", "expected0"),
+)
+NAMES = {
+    "fallback": "fallback",
+    "changed": "changed",
+    "disputed": "disputed",
+    "unknown": "not identified",
+    "expected": "expected model",
+}
 _WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
 
 
@@ -50,18 +60,30 @@ def timeline(page: ReportPage, watched: TargetReport) -> Markup:
     plane = ChartPlane(
         height=HEIGHT,
         below=2 * (APART + STRIP),
-        shapes=[*_bands(notified, page, times), *_strips(watched, times), *_limit(watched, scale),
-                *_lines(watched, times, scale), *_columns(watched, page, times)],
+        shapes=[
+            *_bands(notified, page, times),
+            *_strips(watched, times),
+            *_limit(watched, scale),
+            *_lines(watched, times, scale),
+            *_columns(watched, page, times),
+        ],
         texts=[*_band_labels(notified, page, times), *_limit_label(watched, scale)],
         across=[(times.share(at), text) for at, text in times.ticks()],
         up=upright(scale, HEIGHT, ms),
-        strips=((HEIGHT + APART + STRIP / 2, "model"),
-                (HEIGHT + 2 * APART + 1.5 * STRIP, "failed")),
-    )  # fmt: skip
+        strips=(
+            (HEIGHT + APART + STRIP / 2, "model"),
+            (HEIGHT + 2 * APART + 1.5 * STRIP, "failed"),
+        ),
+    )
     if above:
         note += f" {above} of {len(watched.ttft)} medians lie above the chart's upper edge."
-    return figure("Time to first token", label=_spoken(watched, notified), plane=plane, note=note,
-                  keys=_keys(watched, notified))  # fmt: skip
+    return figure(
+        "Time to first token",
+        label=_spoken(watched, notified),
+        plane=plane,
+        note=note,
+        keys=_keys(watched, notified),
+    )
 
 
 def readable(watched: TargetReport) -> tuple[ValueScale, int]:
@@ -101,8 +123,10 @@ def _lines(watched: TargetReport, times: TimeScale, scale: ValueScale) -> Iterat
         points = [point for point in watched.ttft if point.query == query]
         drawn, alone = "", ""
         for run in runs(points, watched.step):
-            spots = [f"{WIDTH * times.share(p.at + half):.1f} "
-                     f"{HEIGHT * (1 - scale.share(p.p50_ms)):.1f}" for p in run]  # fmt: skip
+            spots = [
+                f"{WIDTH * times.share(p.at + half):.1f} {HEIGHT * (1 - scale.share(p.p50_ms)):.1f}"
+                for p in run
+            ]
             if len(spots) > 1:
                 drawn += "M" + "L".join(spots)
             else:
@@ -129,10 +153,17 @@ def _bands(notified: Iterable[IncidentRow], page: ReportPage, times: TimeScale) 
     for item in notified:
         left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
         ended = page.clock(item.resolved_at) if item.resolved_at else "still open"
-        title = (f"#{item.number} {item.rule}: {page.clock(item.began_at)} – {ended}. "
-                 f"{item.sentence}")  # fmt: skip
-        yield box(WIDTH * left, 0, width=max(WIDTH * (right - left), 2.0), height=HEIGHT,
-                  style="incident", title=title)  # fmt: skip
+        title = (
+            f"#{item.number} {item.rule}: {page.clock(item.began_at)} – {ended}. {item.sentence}"
+        )
+        yield box(
+            WIDTH * left,
+            0,
+            width=max(WIDTH * (right - left), 2.0),
+            height=HEIGHT,
+            style="incident",
+            title=title,
+        )
 
 
 def _band_labels(
@@ -198,16 +229,23 @@ def _columns(watched: TargetReport, page: ReportPage, times: TimeScale) -> Itera
     for point in watched.ttft:
         reported[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
     for judged in watched.judged:
-        reported[judged.at] += [f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES
-                            if getattr(judged, role)]  # fmt: skip
+        reported[judged.at] += [
+            f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES if getattr(judged, role)
+        ]
     for tried in watched.tried:
         if tried.bad:
             reported[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
     for at, lines in sorted(reported.items()):
         title = f"{page.clock(at, step=watched.step)} · " + " · ".join(lines)
         left, right = times.share(at), times.share(at + watched.step)
-        yield box(WIDTH * left, 0, width=WIDTH * (right - left), style="column", title=title,
-                  height=HEIGHT + 2 * (APART + STRIP))  # fmt: skip
+        yield box(
+            WIDTH * left,
+            0,
+            width=WIDTH * (right - left),
+            style="column",
+            title=title,
+            height=HEIGHT + 2 * (APART + STRIP),
+        )
 
 
 def _keys(watched: TargetReport, notified: Sequence[IncidentRow]) -> Iterator[LegendKey]:

@@ -49,8 +49,14 @@ RULES: Mapping[str, type[Rule]] = {
 }
 
 OF_TARGETS = (
-    "ttft", "fallback", "model_changed", "down", "no_data", "identity_unknown", "unpriced",
-)  # fmt: skip
+    "ttft",
+    "fallback",
+    "model_changed",
+    "down",
+    "no_data",
+    "identity_unknown",
+    "unpriced",
+)
 
 __all__ = [
     "OF_TARGETS",

@@ -144,15 +144,19 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
         Identity.UNKNOWN: "name no model; model not identified",
     }
     return ". ".join(
-        f"{of[identity]} of {whole} answers {text}" for identity, text in reported.items()
+        f"{of[identity]} of {whole} answers {text}"
+        for identity, text in reported.items()
         if of[identity]
-    )  # fmt: skip
+    )
 
 
 def _fallbacks(counts: Counts) -> str:
     """The fallbacks by name, the most frequent first."""
-    named = Counter({
-        model: count for (identity, model), count in counts.items()
-        if identity is Identity.FALLBACK and model is not None
-    })  # fmt: skip
+    named = Counter(
+        {
+            model: count
+            for (identity, model), count in counts.items()
+            if identity is Identity.FALLBACK and model is not None
+        }
+    )
     return ", ".join(model for model, _ in named.most_common(_NAMES)) or "another model"

@@ -206,10 +206,12 @@ def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Seque
     if not detected or min(detected) <= since:
         return []
     return [
-        sample for sample in reversed(window.samples)
-        if since <= sample.at < min(detected) and sample.outcome.good
+        sample
+        for sample in reversed(window.samples)
+        if since <= sample.at < min(detected)
+        and sample.outcome.good
         and sample.identity is Identity.UNKNOWN
-    ]  # fmt: skip
+    ]
 
 
 def _seen(hits: Sequence[Sample], n: int) -> str:

@@ -50,9 +50,8 @@ class NoDataRule:
         if latest_incident is None or not latest_incident.open:
             return samples
         later = (
-            sample.at for _, sample in window.tried
-            if sample.at > latest_incident.breach_since
-        )  # fmt: skip
+            sample.at for _, sample in window.tried if sample.at > latest_incident.breach_since
+        )
         since = latest_incident.recovering_since or min(later, default=None)
         return replace(samples, recovered="Probes give samples again", since=since)
 

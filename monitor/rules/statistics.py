@@ -52,8 +52,32 @@ def scatter(values: Sequence[float], *, prior: float, floor: float, learnt: int)
 # Evidence that a share of the answers lies over a limit, and that it no longer does.
 
 
-_STRETCHES = (3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 50, 64, 80, 100, 128, 160, 200, 256,
-              320, 400, 512, 640)  # fmt: skip
+_STRETCHES = (
+    3,
+    4,
+    5,
+    6,
+    8,
+    10,
+    12,
+    16,
+    20,
+    24,
+    32,
+    40,
+    50,
+    64,
+    80,
+    100,
+    128,
+    160,
+    200,
+    256,
+    320,
+    400,
+    512,
+    640,
+)
 _TO_RESOLVE: Sequence[int] = (*range(3, 48, 3), *range(48, 96, 6), 96, 112, 128, 160, 200)
 _SURELY_OVER = 1.5  # times the limit: no breach is taken to have been smaller
 _NEARLY_ALL = 0.95

@@ -211,9 +211,10 @@ class TtftRule:
         """When the query was late first of the times in a row that nobody has judged."""
         floor = window.since(latest_incident)
         earlier = (
-            sample for sample in reversed(window.samples)
+            sample
+            for sample in reversed(window.samples)
             if floor < sample.at < judged.at and sample.query == judged.query and _timed(sample)
-        )  # fmt: skip
+        )
         return min((sample.at for sample in takewhile(self._late, earlier)), default=judged.at)
 
     def _late(self, sample: Sample) -> bool:

@@ -127,17 +127,19 @@ class SlackChannel:
     def _notify(
         self, event: str, posted: PostedMessage, *, parent: PostedMessage | None = None
     ) -> None:
-        self._seen({
-            "event": event,
-            "ts": posted.ts,
-            "thread_ts": parent and parent.ts,
-            "via": posted.via,
-            "broadcast": posted.broadcast,
-            "text": posted.text,
-            "blocks": posted.blocks,
-            "metadata": posted.metadata,
-            "files": [name for name, _ in posted.files],
-        })  # fmt: skip
+        self._seen(
+            {
+                "event": event,
+                "ts": posted.ts,
+                "thread_ts": parent and parent.ts,
+                "via": posted.via,
+                "broadcast": posted.broadcast,
+                "text": posted.text,
+                "blocks": posted.blocks,
+                "metadata": posted.metadata,
+                "files": [name for name, _ in posted.files],
+            }
+        )
 
     def _auth(self, arguments: dict[str, Any]) -> Answer:
         return {"team": "Inbox", "user": "monitor", "team_id": "T000", "user_id": "U000"}

@@ -14,8 +14,16 @@ from monitor.storage.observations import PARTITIONS_AHEAD
 from monitor.storage.report_tables import health_readings
 from monitor.storage.tables import account_readings
 
-_SAID = ("provider", "at", "state", "detail", "expires_at", "limit_usd", "remaining_usd",
-         "spent_today_usd")  # fmt: skip
+_SAID = (
+    "provider",
+    "at",
+    "state",
+    "detail",
+    "expires_at",
+    "limit_usd",
+    "remaining_usd",
+    "spent_today_usd",
+)
 
 
 async def add(connection: AsyncConnection, reading: AccountReading) -> None:
@@ -96,10 +104,16 @@ async def keep(
         return False
     await connection.execute(
         insert(health_readings).values(
-            target=target, url=url, at=at, checked_at=at, http_status=http_status,
-            healthy=healthy, unmet=list(unmet), facts=dict(facts),
+            target=target,
+            url=url,
+            at=at,
+            checked_at=at,
+            http_status=http_status,
+            healthy=healthy,
+            unmet=list(unmet),
+            facts=dict(facts),
         )
-    )  # fmt: skip
+    )
     return True
 
 
@@ -109,8 +123,9 @@ async def checked_since(
     """Whether the page was read within this span."""
     table = health_readings.c
     age = func.clock_timestamp() - table.checked_at
-    found = exists().where(table.target == target, table.url == url,
-                           age.between(timedelta(0), span))  # fmt: skip
+    found = exists().where(
+        table.target == target, table.url == url, age.between(timedelta(0), span)
+    )
     return bool(await connection.scalar(select(found)))
 
 
@@ -138,14 +153,17 @@ async def changes(
 
     reported = (
         select(
-            table.at, table.http_status, table.healthy, table.facts,
+            table.at,
+            table.http_status,
+            table.healthy,
+            table.facts,
             before(table.http_status).label("status_before"),
             before(table.healthy).label("healthy_before"),
             before(table.facts).label("facts_before"),
         )
         .where(table.target == target)
         .subquery()
-    )  # fmt: skip
+    )
     recent = (
         select(reported)
         .where(reported.c.at >= since, reported.c.at <= func.now() + PARTITIONS_AHEAD)

@@ -56,17 +56,26 @@ async def add(
         return
     rows = [
         {
-            "target": epoch.target, "epoch": epoch.number, "model": model, "query": query.id,
-            "prompt_sha256": prompt(query), "text": storable(answer.text),
-            "chunk_lengths": [len(chunk) for chunk in answer.chunks], "tokens": answer.tokens,
+            "target": epoch.target,
+            "epoch": epoch.number,
+            "model": model,
+            "query": query.id,
+            "prompt_sha256": prompt(query),
+            "text": storable(answer.text),
+            "chunk_lengths": [len(chunk) for chunk in answer.chunks],
+            "tokens": answer.tokens,
             "verified_by": verified_by,
         }
         for answer in answers
-    ]  # fmt: skip
+    ]
     await connection.execute(insert(identity_answers), rows)
     table = identity_answers.c
-    of = (table.target == epoch.target, table.epoch == epoch.number, table.query == query.id,
-          table.model.is_not_distinct_from(model))  # fmt: skip
+    of = (
+        table.target == epoch.target,
+        table.epoch == epoch.number,
+        table.query == query.id,
+        table.model.is_not_distinct_from(model),
+    )
     kept = select(table.id).where(*of).order_by(table.id.desc()).limit(MOST)
     await connection.execute(
         delete(identity_answers).where(*of, table.id.not_in(kept.scalar_subquery()))
@@ -147,8 +156,17 @@ async def adopt(connection: AsyncConnection, old: BaselineEpoch, new: BaselineEp
         .values(epoch=new.number, model=new.model, verified_by=new.verified_by)
     )
     adopted = len((await connection.execute(held.returning(table.id))).all())
-    copied = [table.target, table.model, table.query, table.prompt_sha256, table.text,
-              table.chunk_lengths, table.tokens, table.verified_by, table.captured_at]  # fmt: skip
+    copied = [
+        table.target,
+        table.model,
+        table.query,
+        table.prompt_sha256,
+        table.text,
+        table.chunk_lengths,
+        table.tokens,
+        table.verified_by,
+        table.captured_at,
+    ]
     theirs = select(*copied, literal(new.number)).where(*of_old, table.model != old.model)
     await connection.execute(
         insert(identity_answers).from_select([*(c.name for c in copied), "epoch"], theirs)
@@ -159,9 +177,11 @@ async def adopt(connection: AsyncConnection, old: BaselineEpoch, new: BaselineEp
 async def release(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
     """Forget held answers: what was suspected has passed."""
     table = identity_answers.c
-    await connection.execute(delete(identity_answers).where(
-        table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None)
-    ))  # fmt: skip
+    await connection.execute(
+        delete(identity_answers).where(
+            table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None)
+        )
+    )
 
 
 # Token counts in the database: beside confirmed answers, and among the claims of probes.

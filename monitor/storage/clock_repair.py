@@ -48,9 +48,17 @@ from monitor.storage.tables import (
 # Instants that rightly lie in the future.
 _PLANNED = {"due_at", "paused_until", "expires_at"}
 _STATE: Sequence[Table] = (
-    incidents, outbox, channels, account_readings, health_readings, identity_answers,
-    identity_epochs, identity_profiles, identity_states, identity_tokenizers,
-)  # fmt: skip
+    incidents,
+    outbox,
+    channels,
+    account_readings,
+    health_readings,
+    identity_answers,
+    identity_epochs,
+    identity_profiles,
+    identity_states,
+    identity_tokenizers,
+)
 
 
 class MisdatedObservation(NamedTuple):
@@ -91,9 +99,10 @@ async def correct(connection: AsyncConnection) -> int:
     await connection.execute(digests)
     for table in _STATE:
         written = [
-            column for column in table.c
+            column
+            for column in table.c
             if isinstance(column.type, DateTime) and column.name not in _PLANNED
-        ]  # fmt: skip
+        ]
         clamped = {column.name: func.least(column, present) for column in written}
         wrong = or_(*(column > limit for column in written))
         count += (await connection.execute(update(table).where(wrong).values(clamped))).rowcount
@@ -128,13 +137,17 @@ _OTHERS = (
         WHERE settled_at IS NULL AND due_at > now() + interval '1 day'
     """),
     *(
-        text(f"DELETE FROM {table} WHERE hour >= (SELECT date_trunc('hour', now(), zone) "  # noqa: S608
-             "FROM report_state WHERE hours_until > now())")
+        text(
+            f"DELETE FROM {table} WHERE hour >= (SELECT date_trunc('hour', now(), zone) "  # noqa: S608
+            "FROM report_state WHERE hours_until > now())"
+        )
         for table in ("rollups_hourly", "answers_hourly", "models_hourly", "rollups_due")
     ),
     *(
-        text(f"DELETE FROM {table} WHERE day >= (SELECT (now() AT TIME ZONE zone)::date "  # noqa: S608
-             "FROM report_state WHERE days_until > (now() AT TIME ZONE zone)::date)")
+        text(
+            f"DELETE FROM {table} WHERE day >= (SELECT (now() AT TIME ZONE zone)::date "  # noqa: S608
+            "FROM report_state WHERE days_until > (now() AT TIME ZONE zone)::date)"
+        )
         for table in ("rollups_daily", "answers_daily", "models_daily")
     ),
     text("""
@@ -148,7 +161,7 @@ _OTHERS = (
         WHERE greatest(seen_until, hours_until, raw_since) > now() + interval '10 seconds'
             OR days_until > (now() AT TIME ZONE zone)::date
     """),
-)  # fmt: skip
+)
 
 
 # Observations of the future: set aside, so that nobody judges them when their time comes.
@@ -168,7 +181,7 @@ misdated_observations = Table(
     Column("observation", JSONB, nullable=False, comment="the whole row, to restore it from"),
     Index("ix_misdated_observations_noticed_at", "noticed_at"),
     comment="observations dated in the future when they were noticed: neither judged nor reported",
-)  # fmt: skip
+)
 
 clock_readings = Table(
     "clock_readings",
@@ -176,10 +189,14 @@ clock_readings = Table(
     Column("boot", Text, primary_key=True, comment="one start of one machine"),
     Column("at", INSTANT, nullable=False, comment="latest look at the database's clock"),
     Column("steady_s", Double, nullable=False, comment="the machine's steady clock then, s"),
-    Column("since", INSTANT, nullable=False,
-           comment="up to at, the database's clock went evenly from here"),
+    Column(
+        "since",
+        INSTANT,
+        nullable=False,
+        comment="up to at, the database's clock went evenly from here",
+    ),
     comment="the database's clock as each machine saw it: a step shows after a restart, too",
-)  # fmt: skip
+)
 
 
 class ClockReading(NamedTuple):

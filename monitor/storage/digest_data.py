@@ -102,9 +102,13 @@ async def written(connection: AsyncConnection, notice: UUID) -> bool:
 
 
 async def latencies(
-    connection: AsyncConnection, targets: Iterable[str], *, since: datetime, until: datetime,
+    connection: AsyncConnection,
+    targets: Iterable[str],
+    *,
+    since: datetime,
+    until: datetime,
     limit_ms: float | None,
-) -> Sequence[DigestLatency]:  # fmt: skip
+) -> Sequence[DigestLatency]:
     """TTFT of each of the targets, of those that were not asked as well."""
     found = await _rows(connection, _LATENCIES, since=since, until=until, limit_ms=limit_ms)
     known = {row.target: DigestLatency(**row._mapping) for row in found}
@@ -156,10 +160,14 @@ async def own(
     used = await spend_rows.today(connection)
     lost: int = (await _rows(connection, _LOST, since=since)).scalar_one()
     return DigestMonitor(
-        **rounds._mapping, **probes._mapping, budget_used_usd=used.usd,
-        budget_margin_usd=used.margin_usd, waiting=waiting.waiting,
-        lost=lost, broken_why=waiting.broken_why if waiting.broken_since is not None else None,
-    )  # fmt: skip
+        **rounds._mapping,
+        **probes._mapping,
+        budget_used_usd=used.usd,
+        budget_margin_usd=used.margin_usd,
+        waiting=waiting.waiting,
+        lost=lost,
+        broken_why=waiting.broken_why if waiting.broken_since is not None else None,
+    )
 
 
 async def _rows(connection: AsyncConnection, statement: str, **values: Any) -> CursorResult[Any]:

@@ -227,8 +227,10 @@ async def limit_statements(
     await connection.execute(_LIMITS, limits)
 
 
-_LIMITS = text("SELECT set_config('lock_timeout', :lock, true), "
-               "set_config('statement_timeout', :statement, true)")  # fmt: skip
+_LIMITS = text(
+    "SELECT set_config('lock_timeout', :lock, true), "
+    "set_config('statement_timeout', :statement, true)"
+)
 
 
 def lost(error: Exception) -> bool:

@@ -43,16 +43,23 @@ identity_epochs = Table(
     Column("target", Text, nullable=False),
     Column("epoch", Integer, nullable=False, comment="1, 2, …: each new baseline begins one"),
     Column("model", Text, nullable=False, comment="the model whose looks are the baseline"),
-    Column("verified_by", Text, nullable=False,
-           comment="who confirmed the model: operator, disclosure or receipt"),
+    Column(
+        "verified_by",
+        Text,
+        nullable=False,
+        comment="who confirmed the model: operator, disclosure or receipt",
+    ),
     Column("note", Text, nullable=False, server_default="", comment="why, in a person's words"),
     Column("began_at", INSTANT, nullable=False, server_default=func.now()),
-    Column("reverted_at", INSTANT,
-           comment="when a person put an earlier epoch in force again; NULL: not reverted"),
+    Column(
+        "reverted_at",
+        INSTANT,
+        comment="when a person put an earlier epoch in force again; NULL: not reverted",
+    ),
     PrimaryKeyConstraint("target", "epoch"),
     CheckConstraint("verified_by IN ('operator', 'disclosure', 'receipt')", "verified_by"),
     comment="baselines of a target; the highest epoch that is not reverted is in force",
-)  # fmt: skip
+)
 
 identity_answers = Table(
     "identity_answers",
@@ -64,18 +71,23 @@ identity_answers = Table(
     Column("query", Text, nullable=False, comment="id of the canned query"),
     Column("prompt_sha256", Text, nullable=False, comment="of the canned query's words"),
     Column("text", Text, nullable=False, comment="the answer, our secrets removed"),
-    Column("chunk_lengths", ARRAY(Integer), nullable=False,
-           comment="characters of each chunk; empty: not known"),
+    Column(
+        "chunk_lengths",
+        ARRAY(Integer),
+        nullable=False,
+        comment="characters of each chunk; empty: not known",
+    ),
     Column("tokens", Integer, comment="of the answer, as the service counted; NULL: not said"),
     Column("verified_by", Text, comment="operator, disclosure or receipt; NULL while held"),
     Column("captured_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
-    ForeignKeyConstraint(["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"],
-                         ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
+    ),
     CheckConstraint("(model IS NULL) = (verified_by IS NULL)", "model_has_verifier"),
     CheckConstraint("tokens > 0", "tokens"),
     Index("ix_identity_answers_of", "target", "epoch", "model", "query", "captured_at"),
     comment="answers that fingerprints are learnt from",
-)  # fmt: skip
+)
 
 identity_profiles = Table(
     "identity_profiles",
@@ -86,42 +98,56 @@ identity_profiles = Table(
     Column("feature_version", SmallInteger, nullable=False),
     Column("answers", Integer, nullable=False, comment="of the baseline"),
     Column("fallback_answers", Integer, nullable=False, comment="of the fallback"),
-    Column("separability", Double,
-           comment="0.5 a coin, 1 always told apart, on answers held out; NULL: not measured"),
+    Column(
+        "separability",
+        Double,
+        comment="0.5 a coin, 1 always told apart, on answers held out; NULL: not measured",
+    ),
     Column("refusal", Text, comment="why the fallback is never named by its looks; NULL: it is"),
     Column("learnt_at", INSTANT, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("target", "epoch", "fallback"),
-    ForeignKeyConstraint(["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"],
-                         ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
+    ),
     CheckConstraint("separability BETWEEN 0 AND 1", "separability"),
     comment="how well each fallback can be told apart, as last learnt",
-)  # fmt: skip
+)
 
 identity_states = Table(
     "identity_states",
     metadata,
     Column("target", Text, primary_key=True),
     Column("epoch", Integer, nullable=False),
-    Column("learnt_until", INSTANT, nullable=False,
-           comment="answers captured until then make the fingerprints in force"),
+    Column(
+        "learnt_until",
+        INSTANT,
+        nullable=False,
+        comment="answers captured until then make the fingerprints in force",
+    ),
     Column("state", JSONB, nullable=False, comment="what is suspected and what it rests on"),
     Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
-    ForeignKeyConstraint(["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"],
-                         ondelete="CASCADE"),
+    ForeignKeyConstraint(
+        ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
+    ),
     comment="where following a target stands: a restart forgets nothing and counts nothing twice",
-)  # fmt: skip
+)
 
 identity_tokenizers = Table(
     "identity_tokenizers",
     metadata,
     Column("target", Text, nullable=False),
     Column("model", Text, nullable=False, comment="whose tokenizer it is"),
-    Column("seen_to_fit_at", INSTANT, nullable=False, server_default=func.now(),
-           comment="when the target's token counts were first seen to be this tokenizer's"),
+    Column(
+        "seen_to_fit_at",
+        INSTANT,
+        nullable=False,
+        server_default=func.now(),
+        comment="when the target's token counts were first seen to be this tokenizer's",
+    ),
     Column("query", Text, nullable=False, comment="id of the canned query"),
     PrimaryKeyConstraint("target", "model", "query"),
     comment="tokenizers that once fitted a target's token counts: only these may cease to fit",
-)  # fmt: skip
+)
 
 identity_evidence = Table(
     "identity_evidence",
@@ -140,7 +166,7 @@ identity_evidence = Table(
     CheckConstraint("confidence BETWEEN 0 AND 1", "confidence"),
     Index("ix_identity_evidence_target_at", "target", "at"),
     comment="one row each time the judgement by looks turns, with what turned it",
-)  # fmt: skip
+)
 
 
 # Fingerprints in the database: epochs, where following stands, what was found.
@@ -212,16 +238,26 @@ async def begin(
         identity_epochs.c.target == target
     )
     new = insert(identity_epochs).values(
-        target=target, epoch=latest.scalar_subquery(), model=model, verified_by=verified_by,
+        target=target,
+        epoch=latest.scalar_subquery(),
+        model=model,
+        verified_by=verified_by,
         note=note,
-    )  # fmt: skip
+    )
     row = (await connection.execute(new.returning(identity_epochs))).mappings().one()
     return _epoch(row)
 
 
 def _epoch(row: Mapping[Any, Any]) -> BaselineEpoch:
-    return BaselineEpoch(row["target"], row["epoch"], row["model"], row["verified_by"], row["note"],
-                 row["began_at"], row["reverted_at"])  # fmt: skip
+    return BaselineEpoch(
+        row["target"],
+        row["epoch"],
+        row["model"],
+        row["verified_by"],
+        row["note"],
+        row["began_at"],
+        row["reverted_at"],
+    )
 
 
 async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
@@ -236,11 +272,16 @@ async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | N
         return None
     table = identity_answers.c
     latest = await connection.scalars(
-        select(table.captured_at).where(
-            table.target == target, table.epoch == epoch.number, table.model == epoch.model,
+        select(table.captured_at)
+        .where(
+            table.target == target,
+            table.epoch == epoch.number,
+            table.model == epoch.model,
             table.verified_by == _OPERATOR,
-        ).order_by(table.captured_at.desc()).limit(ENOUGH_ANSWERS)
-    )  # fmt: skip
+        )
+        .order_by(table.captured_at.desc())
+        .limit(ENOUGH_ANSWERS)
+    )
     captured = latest.all()
     enough = len(captured) == ENOUGH_ANSWERS and captured[0] - captured[-1] <= _CAPTURE
     captured_at = captured[0] if enough else None
@@ -276,13 +317,19 @@ async def keep(
     connection: AsyncConnection, target: str, track: TrackerState, *, learnt_until: datetime
 ) -> None:
     """Write down where following stands."""
-    row = {"target": target, "epoch": track.epoch, "learnt_until": learnt_until,
-           "state": track.to_json()}  # fmt: skip
+    row = {
+        "target": target,
+        "epoch": track.epoch,
+        "learnt_until": learnt_until,
+        "state": track.to_json(),
+    }
     new = insert(identity_states).values(row)
     changes = {name: new.excluded[name] for name in ("epoch", "learnt_until", "state")}
-    await connection.execute(new.on_conflict_do_update(
-        index_elements=["target"], set_=changes | {"updated_at": func.now()}
-    ))  # fmt: skip
+    await connection.execute(
+        new.on_conflict_do_update(
+            index_elements=["target"], set_=changes | {"updated_at": func.now()}
+        )
+    )
 
 
 async def restart(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
@@ -301,17 +348,23 @@ async def learnt(
     known = {candidate.model: candidate.contrast.separability for candidate in profile.candidates}
     for model, count in others.items():
         row = {
-            "target": epoch.target, "epoch": epoch.number, "fallback": model,
-            "feature_version": VERSION, "answers": profile.fingerprint.count,
-            "fallback_answers": count, "separability": known.get(model),
+            "target": epoch.target,
+            "epoch": epoch.number,
+            "fallback": model,
+            "feature_version": VERSION,
+            "answers": profile.fingerprint.count,
+            "fallback_answers": count,
+            "separability": known.get(model),
             "refusal": profile.indistinguishable.get(model),
-        }  # fmt: skip
+        }
         new = insert(identity_profiles).values(row)
         changes = {name: new.excluded[name] for name in list(row)[3:]}
-        await connection.execute(new.on_conflict_do_update(
-            index_elements=["target", "epoch", "fallback"],
-            set_=changes | {"learnt_at": func.now()},
-        ))  # fmt: skip
+        await connection.execute(
+            new.on_conflict_do_update(
+                index_elements=["target", "epoch", "fallback"],
+                set_=changes | {"learnt_at": func.now()},
+            )
+        )
 
 
 async def note(

@@ -77,8 +77,10 @@ class IncidentCost(NamedTuple):
 
 async def cost(connection: AsyncConnection, number: int) -> IncidentCost | None:
     """What ran up while it was open, from hours computed so far; None: nothing is known."""
-    found = text("SELECT cost_usd, cost_high_usd, cost_at_least FROM report.incidents "
-                 "WHERE number = :number AND cost_usd IS NOT NULL")  # fmt: skip
+    found = text(
+        "SELECT cost_usd, cost_high_usd, cost_at_least FROM report.incidents "
+        "WHERE number = :number AND cost_usd IS NOT NULL"
+    )
     row = (await connection.execute(found, {"number": number})).one_or_none()
     return IncidentCost(*row) if row else None
 

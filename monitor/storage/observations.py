@@ -178,9 +178,13 @@ async def samples(
 
 
 async def page(
-    connection: AsyncConnection, *, since: datetime, until: datetime, after: Sample | None,
+    connection: AsyncConnection,
+    *,
+    since: datetime,
+    until: datetime,
+    after: Sample | None,
     most: int = 5_000,
-) -> Sequence[tuple[str, Sample]]:  # fmt: skip
+) -> Sequence[tuple[str, Sample]]:
     """The next observations by schedule or burst after a sample, oldest first, with targets.
 
     `until` is now.
@@ -204,9 +208,13 @@ async def page(
 
 
 async def direct_answers(
-    connection: AsyncConnection, target: str, queries: Collection[str], *, until: datetime,
+    connection: AsyncConnection,
+    target: str,
+    queries: Collection[str],
+    *,
+    until: datetime,
     most: int = 100,
-) -> Sequence[tuple[Evidence, ...]]:  # fmt: skip
+) -> Sequence[tuple[Evidence, ...]]:
     """The evidence of the latest answers to queries that ask who answers, newest first.
 
     `until` is now.

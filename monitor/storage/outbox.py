@@ -216,12 +216,23 @@ async def settle(
             await connection.execute(
                 update(outbox)
                 .where(row)
-                .values(settled_at=func.now(), result="sent", channel=channel,
-                        reference=reference, last_error=None)
-            )  # fmt: skip
+                .values(
+                    settled_at=func.now(),
+                    result="sent",
+                    channel=channel,
+                    reference=reference,
+                    last_error=None,
+                )
+            )
             await connection.execute(_NOTIFIED, {"notice": notice})
-            await _mark(connection, channel, paused_until=None, broken_since=None,
-                        broken_why=None, last_sent_at=func.now())  # fmt: skip
+            await _mark(
+                connection,
+                channel,
+                paused_until=None,
+                broken_since=None,
+                broken_why=None,
+                last_sent_at=func.now(),
+            )
         case TryLater(reason, after_s, channel_wide, maybe_sent):
             pause = None
             if after_s is not None:
@@ -247,8 +258,13 @@ async def settle(
                 update(outbox).where(row).values(due_at=func.now(), last_error=reason)
             )
             since = func.coalesce(channels.c.broken_since, func.now())
-            await _mark(connection, channel, paused_until=func.now() + RECHECK,
-                        broken_since=since, broken_why=reason)  # fmt: skip
+            await _mark(
+                connection,
+                channel,
+                paused_until=func.now() + RECHECK,
+                broken_since=since,
+                broken_why=reason,
+            )
         case GiveUp(reason):
             await connection.execute(
                 update(outbox)

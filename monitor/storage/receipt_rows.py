@@ -39,8 +39,12 @@ _CHARGES = ("cost_usd", "upstream_cost_usd")
 receipts = Table(
     "receipts",
     metadata,
-    Column("generation", Text, primary_key=True,
-           comment="the provider's id of the answer, as the response disclosed it"),
+    Column(
+        "generation",
+        Text,
+        primary_key=True,
+        comment="the provider's id of the answer, as the response disclosed it",
+    ),
     Column("observation", Uuid, nullable=False, comment="whose answer it is"),
     Column("slot", INSTANT, nullable=False, comment="of that observation"),
     Column("due_at", INSTANT, nullable=False, comment="not asked for before"),
@@ -49,8 +53,10 @@ receipts = Table(
     Column("last_error", Text, comment="of the latest try, in our words"),
     Column("source", Text, comment="where the record was read; NULL: none came"),
     Column("model", Text, comment="who answered, by the record; NULL: none came"),
-    *(Column(name, Integer, comment="native tokens, as billed; NULL: not said")
-      for name in _TOKENS),
+    *(
+        Column(name, Integer, comment="native tokens, as billed; NULL: not said")
+        for name in _TOKENS
+    ),
     Column("cost_usd", MONEY, comment="the provider's charge; NULL: not said"),
     Column("upstream_cost_usd", MONEY, comment="paid upstream with a key of one's own"),
     CheckConstraint("model IS NULL OR settled_at IS NOT NULL", "record_is_settled"),
@@ -60,7 +66,7 @@ receipts = Table(
     Index("ix_receipts_slot_observation", "slot", "observation"),
     Index("ix_receipts_due", "due_at", postgresql_where=text("settled_at IS NULL")),
     comment="the provider's records of answers; they outrank whatever the answer disclosed",
-)  # fmt: skip
+)
 
 
 class DueReceipt(NamedTuple):
@@ -97,9 +103,15 @@ async def keep(connection: AsyncConnection, generation: str, record: ReceiptReco
     await connection.execute(
         update(receipts)
         .where(receipts.c.generation == generation)
-        .values(settled_at=func.now(), tries=receipts.c.tries + 1, last_error=None,
-                source=record.claim.source, model=record.claim.value, **reported)
-    )  # fmt: skip
+        .values(
+            settled_at=func.now(),
+            tries=receipts.c.tries + 1,
+            last_error=None,
+            source=record.claim.source,
+            model=record.claim.value,
+            **reported,
+        )
+    )
 
 
 async def postpone(
@@ -113,9 +125,13 @@ async def postpone(
     await connection.execute(
         update(receipts)
         .where(table.generation == generation)
-        .values(tries=table.tries + 1, last_error=reason, due_at=func.now() + wait,
-                settled_at=case((spent, func.now())))
-    )  # fmt: skip
+        .values(
+            tries=table.tries + 1,
+            last_error=reason,
+            due_at=func.now() + wait,
+            settled_at=case((spent, func.now())),
+        )
+    )
 
 
 async def give_up(connection: AsyncConnection, generation: str, *, reason: str) -> None:

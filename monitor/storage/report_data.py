@@ -42,11 +42,14 @@ class ReportSpan:
     @property
     def parameters(self) -> dict[str, object]:
         return {
-            "since": self.since, "until": self.until, "step": self.step, "zone": self.zone.key,
+            "since": self.since,
+            "until": self.until,
+            "step": self.step,
+            "zone": self.zone.key,
             "first_day": self.since.astimezone(self.zone).date(),
             "last_day": self.until.astimezone(self.zone).date(),
             "unit": "hour" if self.step < _DAY else "day",
-        }  # fmt: skip
+        }
 
 
 def span(now: datetime, length: timedelta, *, every: timedelta, zone: ZoneInfo) -> ReportSpan:
@@ -210,8 +213,11 @@ async def found(
 ) -> Found:
     """Read it all. `targets`: whose raw rows are looked at for phases and outcomes."""
     names = list(targets)
-    notified = span.parameters | {"targets": names, "limit_ms": limit_ms,
-                              "most": LATEST // max(len(names), 1)}  # fmt: skip
+    notified = span.parameters | {
+        "targets": names,
+        "limit_ms": limit_ms,
+        "most": LATEST // max(len(names), 1),
+    }
 
     async def rows(statement: str, shape: type[Row]) -> Sequence[Row]:
         return [shape(*row) for row in await connection.execute(text(statement), notified)]

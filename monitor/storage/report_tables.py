@@ -45,12 +45,15 @@ def _latencies() -> list[Column[object]]:
             Column(f"ttft_{name}_ms", Double, comment="of the judged samples, ms; NULL: none")
             for name in ("min", "mean", "max", "p50", "p90", "p95", "p99")
         ),
-        Column("ttft_histogram", ARRAY(Integer, dimensions=2),
-               comment="list of {bucket, samples}; a bucket spans 2 %: report.bucket"),
+        Column(
+            "ttft_histogram",
+            ARRAY(Integer, dimensions=2),
+            comment="list of {bucket, samples}; a bucket spans 2 %: report.bucket",
+        ),
         Column("last_slot", INSTANT, comment="latest round so far; NULL: none in this span"),
         Column("rounds_expected", Integer, comment="NULL: nobody said how often to ask"),
         Column("rounds_missed", Integer, comment="not asked, or not asked whole"),
-    ]  # fmt: skip
+    ]
 
 
 def _answers() -> list[Column[object]]:
@@ -66,8 +69,12 @@ def _answers() -> list[Column[object]]:
         Column("answered_usd", MONEY, nullable=False, comment="cost of the priced ones"),
         Column("probes", Integer, nullable=False, comment="every probe, failed ones included"),
         Column("usd", MONEY, nullable=False, comment="cost of every probe that has one"),
-        Column("unpriced", Integer, nullable=False,
-               comment="brought text and have no cost, or a range without some declared model"),
+        Column(
+            "unpriced",
+            Integer,
+            nullable=False,
+            comment="brought text and have no cost, or a range without some declared model",
+        ),
         Column("counted", Integer, nullable=False, comment="answered, with tokens known"),
         Column("prompt_tokens", BigInteger, nullable=False, comment="of the counted ones"),
         Column("answer_tokens", BigInteger, nullable=False, comment="of the counted ones"),
@@ -77,10 +84,13 @@ def _answers() -> list[Column[object]]:
         _since_then("answered_ranged", Integer, "ranged ones among those answered"),
         _since_then("answered_low_usd", MONEY, "low_usd of those answered"),
         _since_then("answered_high_usd", MONEY, "high_usd of those answered"),
-        Column("region", Text,
-               comment="where the probes were sent from; NULL: counted before regions were"),
+        Column(
+            "region",
+            Text,
+            comment="where the probes were sent from; NULL: counted before regions were",
+        ),
         *_per_token(),
-    ]  # fmt: skip
+    ]
 
 
 def _per_token() -> list[Column[object]]:
@@ -148,40 +158,72 @@ answers_hourly = Table(
     metadata,
     Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
     *_answers(),
-    Index("uq_answers_hourly", "hour", "target", "query", "model", "identity", "region",
-          unique=True, postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_answers_hourly",
+        "hour",
+        "target",
+        "query",
+        "model",
+        "identity",
+        "region",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="who answered, and for how much, in finished hours",
-)  # fmt: skip
+)
 
 answers_daily = Table(
     "answers_daily",
     metadata,
     Column("day", Date, nullable=False, comment="in the zone of report_state"),
     *_answers(),
-    Index("uq_answers_daily", "day", "target", "query", "model", "identity", "region",
-          unique=True, postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_answers_daily",
+        "day",
+        "target",
+        "query",
+        "model",
+        "identity",
+        "region",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="answers_hourly by day",
-)  # fmt: skip
+)
 
 models_hourly = Table(
     "models_hourly",
     metadata,
     Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
     *_models(),
-    Index("uq_models_hourly", "hour", "target", "model", "identity", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_models_hourly",
+        "hour",
+        "target",
+        "model",
+        "identity",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="how fast each model answered in finished hours",
-)  # fmt: skip
+)
 
 models_daily = Table(
     "models_daily",
     metadata,
     Column("day", Date, nullable=False, comment="in the zone of report_state"),
     *_models(),
-    Index("uq_models_daily", "day", "target", "model", "identity", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_models_daily",
+        "day",
+        "target",
+        "model",
+        "identity",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="models_hourly by day",
-)  # fmt: skip
+)
 
 spend_hourly = Table(
     "spend_hourly",
@@ -191,18 +233,33 @@ spend_hourly = Table(
     Column("target", Text, nullable=False),
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("meter", Text, nullable=False, comment="probes or traffic"),
-    Column("usd", MONEY, nullable=False,
-           comment="answers of unknown model on the cheapest declared model"),
+    Column(
+        "usd",
+        MONEY,
+        nullable=False,
+        comment="answers of unknown model on the cheapest declared model",
+    ),
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
     _since_then("margin_usd", MONEY, _MARGIN),
-    Column("model", Text,
-           comment="who answered; NULL: not identified, or counted before models were kept"),
+    Column(
+        "model",
+        Text,
+        comment="who answered; NULL: not identified, or counted before models were kept",
+    ),
     CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
     CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
-    Index("uq_spend_hourly", "hour", "target", "provider", "meter", "model",
-          unique=True, postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_spend_hourly",
+        "hour",
+        "target",
+        "provider",
+        "meter",
+        "model",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="what an hour cost by provider and meter; the running hour included",
-)  # fmt: skip
+)
 
 spend_days = Table(
     "spend_days",
@@ -244,8 +301,11 @@ spend_target_days = Table(
     metadata,
     Column("day", Date, nullable=False, comment="in the zone of its column"),
     Column("target", Text, nullable=False),
-    Column("model", Text,
-           comment="who answered; NULL: not identified, or counted before models were kept"),
+    Column(
+        "model",
+        Text,
+        comment="who answered; NULL: not identified, or counted before models were kept",
+    ),
     Column("provider", Text, comment="who bills; NULL: not known"),
     Column("probes_usd", MONEY, nullable=False, comment=_LOW),
     Column("traffic_usd", MONEY, nullable=False, comment=_LOW),
@@ -253,10 +313,17 @@ spend_target_days = Table(
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
     Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
     Column("zone", Text, comment="whose day it is; NULL: not known"),
-    Index("uq_spend_target_days", "day", "target", "model", "provider", unique=True,
-          postgresql_nulls_not_distinct=True),
+    Index(
+        "uq_spend_target_days",
+        "day",
+        "target",
+        "model",
+        "provider",
+        unique=True,
+        postgresql_nulls_not_distinct=True,
+    ),
     comment="spend_hourly by day, target and model, meters side by side",
-)  # fmt: skip
+)
 
 report_targets = Table(
     "report_targets",
@@ -268,29 +335,54 @@ report_targets = Table(
     Column("fallback_model", Text, comment="the first fallback"),
     Column("expected_usd", MONEY, comment="a canned query on it, projected at today's prices"),
     Column("fallback_usd", MONEY, comment="a canned query on it, projected at today's prices"),
-    Column("since", INSTANT, nullable=False, server_default=func.now(),
-           comment="rounds are expected from here on"),
+    Column(
+        "since",
+        INSTANT,
+        nullable=False,
+        server_default=func.now(),
+        comment="rounds are expected from here on",
+    ),
     CheckConstraint("every_s > 0", "every_s"),
     comment="what reports must know of the configuration; written by the worker",
-)  # fmt: skip
+)
 
 report_state = Table(
     "report_state",
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
     Column("zone", Text, nullable=False, server_default="UTC", comment="whose days are counted"),
-    Column("hours_until", INSTANT, nullable=False, server_default=_NEVER,
-           comment="hours before are read from rollups, later ones from raw rows"),
-    Column("days_until", Date, nullable=False, server_default=_NEVER,
-           comment="days before are read from rollups, later ones from hours"),
-    Column("seen_until", INSTANT, nullable=False, server_default=_NEVER,
-           comment="rows recorded before are in the rollups"),
-    Column("raw_since", INSTANT, nullable=False, server_default=_NEVER,
-           comment="raw rows of rounds before may be gone: such hours stay as they are"),
+    Column(
+        "hours_until",
+        INSTANT,
+        nullable=False,
+        server_default=_NEVER,
+        comment="hours before are read from rollups, later ones from raw rows",
+    ),
+    Column(
+        "days_until",
+        Date,
+        nullable=False,
+        server_default=_NEVER,
+        comment="days before are read from rollups, later ones from hours",
+    ),
+    Column(
+        "seen_until",
+        INSTANT,
+        nullable=False,
+        server_default=_NEVER,
+        comment="rows recorded before are in the rollups",
+    ),
+    Column(
+        "raw_since",
+        INSTANT,
+        nullable=False,
+        server_default=_NEVER,
+        comment="raw rows of rounds before may be gone: such hours stay as they are",
+    ),
     CheckConstraint("one", "one"),
     CheckConstraint("raw_since <= hours_until", "raw_is_rolled_up"),
     comment="one row: the zone of the day, and how far rollups have come",
-)  # fmt: skip
+)
 
 rollups_due = Table(
     "rollups_due",
@@ -317,8 +409,15 @@ health_readings = Table(
 )
 
 # What rollups and retention ask of raw rows: late ones, excerpts due to go, the rounds of an hour.
-Index("ix_observations_recorded_at", observations.c.recorded_at, postgresql_using="brin",
-      postgresql_with={"pages_per_range": "32", "autosummarize": "on"})  # fmt: skip
-Index("ix_observations_excerpt", observations.c.slot,
-      postgresql_where=text("answer_excerpt IS NOT NULL"))  # fmt: skip
+Index(
+    "ix_observations_recorded_at",
+    observations.c.recorded_at,
+    postgresql_using="brin",
+    postgresql_with={"pages_per_range": "32", "autosummarize": "on"},
+)
+Index(
+    "ix_observations_excerpt",
+    observations.c.slot,
+    postgresql_where=text("answer_excerpt IS NOT NULL"),
+)
 Index("ix_slots_slot", slots.c.slot)

@@ -115,11 +115,15 @@ _NEW_HOURS = (
 )
 
 _TOMORROW = (
-    text("DELETE FROM spend_days WHERE day > "
-         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
-    text("DELETE FROM spend_target_days WHERE day > "
-         "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"),
-)  # fmt: skip
+    text(
+        "DELETE FROM spend_days WHERE day > "
+        "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"
+    ),
+    text(
+        "DELETE FROM spend_target_days WHERE day > "
+        "(SELECT (now() AT TIME ZONE zone)::date FROM report_state)"
+    ),
+)
 
 # Twice a year a clock may step by half an hour: no day of the raw rows may differ.
 _HOURS_MOVED = text("""
@@ -221,14 +225,17 @@ async def clock_agrees(connection: AsyncConnection) -> bool:
 
 async def set_limit(connection: AsyncConnection, raw: timedelta) -> None:
     """Move the instant before which raw rows may go: a whole day ago, and rolled up for certain."""
-    await connection.execute(text("""
+    await connection.execute(
+        text("""
         UPDATE report_state
         SET raw_since = greatest(raw_since, least(
             date_trunc('day', now() - CAST(:raw AS interval), zone),
             hours_until,
             days_until::timestamp AT TIME ZONE zone
         ))
-    """), {"raw": raw})  # fmt: skip
+    """),
+        {"raw": raw},
+    )
 
 
 async def drop_months(connection: AsyncConnection) -> list[str]:

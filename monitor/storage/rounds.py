@@ -21,9 +21,14 @@ async def claim(
 
 
 async def miss(
-    connection: AsyncConnection, target: str, region: str, slot: datetime, *, worker: str,
+    connection: AsyncConnection,
+    target: str,
+    region: str,
+    slot: datetime,
+    *,
+    worker: str,
     reason: str,
-) -> bool:  # fmt: skip
+) -> bool:
     """Record a slot that nobody claimed as missed; False where somebody did, or where there is
     no slot of the target before it: it was not watched then.
     """

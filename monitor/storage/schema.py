@@ -24,12 +24,15 @@ _BEFORE = "alembic_version"  # Alembic's default, ours until r1_0022
 _RACES = ("23505", "42P07", "42P01", "42P06", "42710")
 
 _SCHEMA = text("SELECT quote_ident(current_schema())")
-_WANTED = text("SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), "
-               "',', 1)))")  # fmt: skip
+_WANTED = text(
+    "SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), ',', 1)))"
+)
 EXISTS = text("SELECT to_regclass(quote_ident(current_schema()) || '.' || :name) IS NOT NULL")
 # Another application's table of that name may belong to a role that lets us not look.
-READABLE = text("SELECT coalesce(has_table_privilege(to_regclass("
-                "quote_ident(current_schema()) || '.' || :name), 'SELECT'), false)")  # fmt: skip
+READABLE = text(
+    "SELECT coalesce(has_table_privilege(to_regclass("
+    "quote_ident(current_schema()) || '.' || :name), 'SELECT'), false)"
+)
 _OURS_BEFORE = text(
     "SELECT to_regclass(quote_ident(current_schema()) || '.observations') IS NOT NULL "
     "AND EXISTS (SELECT FROM alembic_version WHERE version_num ~ '^r[0-9]+_[0-9]+$')"
@@ -158,9 +161,11 @@ _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 LOCK_TRY_S = 3.0  # whoever wants a table that a migration waits for waits behind it
 
-_SERVER = text("SELECT current_setting('server_version_num')::int AS version, "
-               "current_setting('server_encoding') AS encoding, "
-               "current_setting('server_version') AS version_text")  # fmt: skip
+_SERVER = text(
+    "SELECT current_setting('server_version_num')::int AS version, "
+    "current_setting('server_encoding') AS encoding, "
+    "current_setting('server_version') AS version_text"
+)
 OLDEST = 15  # major version of PostgreSQL: NULLS NOT DISTINCT
 
 
@@ -171,8 +176,9 @@ class SchemaUnknown(Exception):
 def _suits(server: Row[Any]) -> None:
     """Raises SchemaUnknown for a server too old, or a database that cannot hold every text."""
     if server.version < OLDEST * 10_000:
-        raise SchemaUnknown(f"the server is PostgreSQL {server.version_text}: version {OLDEST} or "
-                            "newer is needed")  # fmt: skip
+        raise SchemaUnknown(
+            f"the server is PostgreSQL {server.version_text}: version {OLDEST} or newer is needed"
+        )
     if server.encoding != "UTF8":
         raise SchemaUnknown(
             f"the database's encoding is {server.encoding}, which cannot hold every answer: make "
@@ -302,8 +308,9 @@ def _busy(engine: Engine, error: DBAPIError) -> DatabaseBusy:
 
 ROLES = ("monitor_writer", "monitor_reader")
 _MAY_CREATE = text("SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user")
-_MISSING = text("SELECT name FROM unnest(CAST(:names AS text[])) AS name "
-                "WHERE to_regrole(name) IS NULL")  # fmt: skip
+_MISSING = text(
+    "SELECT name FROM unnest(CAST(:names AS text[])) AS name WHERE to_regrole(name) IS NULL"
+)
 _DENIED = "42501"
 
 

@@ -182,12 +182,16 @@ NOTHING = SpendDayRow(
 
 async def may_keep(connection: AsyncConnection) -> bool:
     """Whether our role may write here: one that reads reports may not."""
-    return bool(await connection.scalar(text("""
+    return bool(
+        await connection.scalar(
+            text("""
         SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'
             AND has_table_privilege(to_regclass('spend_days'), 'DELETE')
             AND has_table_privilege(to_regclass('spend_days'), 'INSERT')
             AND has_table_privilege(to_regclass('report_state'), 'UPDATE')
-    """)))  # fmt: skip
+    """)
+        )
+    )
 
 
 async def known_until(connection: AsyncConnection, day: date) -> datetime | None:
@@ -258,9 +262,13 @@ def _by_target(hours: Sequence[SpendHourRow]) -> list[dict[str, object]]:
     for hour in hours:
         row = sums.setdefault(
             (hour.target, hour.model, hour.provider),
-            {"probes_usd": Decimal(0), "traffic_usd": Decimal(0), "margin_usd": Decimal(0),
-             "at_least": False},
-        )  # fmt: skip
+            {
+                "probes_usd": Decimal(0),
+                "traffic_usd": Decimal(0),
+                "margin_usd": Decimal(0),
+                "at_least": False,
+            },
+        )
         row[f"{hour.meter}_usd"] += hour.usd
         row["margin_usd"] += hour.margin_usd
         row["at_least"] |= hour.at_least

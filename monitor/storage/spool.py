@@ -138,10 +138,16 @@ class Spool:
         known = {observation.id for _, observation in self._kept}
         dropped = self.keep([one for one in contents.waiting if one.id not in known])
         log.log(
-            logging.ERROR if contents.damaged or dropped else logging.INFO, "spool file taken over",
-            extra={"file": path.name, "count": len(contents.waiting), "dropped": dropped,
-                   "damaged": contents.damaged, "torn": contents.torn},
-        )  # fmt: skip
+            logging.ERROR if contents.damaged or dropped else logging.INFO,
+            "spool file taken over",
+            extra={
+                "file": path.name,
+                "count": len(contents.waiting),
+                "dropped": dropped,
+                "damaged": contents.damaged,
+                "torn": contents.torn,
+            },
+        )
         await self.save(sync=True)
         await asyncio.to_thread(leave, held, delete=self.on_disk)
 

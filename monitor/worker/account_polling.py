@@ -203,8 +203,9 @@ async def read_health_page(context: WorkerContext, target: Target, page: HealthP
         age = page.every / 2
         if taken_over and await account_readings.checked_since(connection, target.name, url, age):
             return False  # the worker before us read it: restarts do not multiply requests
-    reply = await fetch(page.url, headers=page_headers(target, page), timeout_s=PATIENCE_S,
-                        target=target)  # fmt: skip
+    reply = await fetch(
+        page.url, headers=page_headers(target, page), timeout_s=PATIENCE_S, target=target
+    )
     reported = statement(page, http_status=reply.status, document=reply.json)
     facts = {
         name: storable(redact(value, context.settings.secrets)) if isinstance(value, str) else value
@@ -212,13 +213,26 @@ async def read_health_page(context: WorkerContext, target: Target, page: HealthP
     }
     async with context.database.begin() as connection:
         changed = await account_readings.keep(
-            connection, target.name, url, at=context.now(), http_status=reported.http_status,
-            healthy=reported.healthy, unmet=reported.unmet, facts=facts,
-        )  # fmt: skip
+            connection,
+            target.name,
+            url,
+            at=context.now(),
+            http_status=reported.http_status,
+            healthy=reported.healthy,
+            unmet=reported.unmet,
+            facts=facts,
+        )
     if changed:
-        log.info("health page changed", extra={"target": target.name, "url": url,
-                                               "healthy": reported.healthy, "unmet": reported.unmet,
-                                               "why": reply.error})  # fmt: skip
+        log.info(
+            "health page changed",
+            extra={
+                "target": target.name,
+                "url": url,
+                "healthy": reported.healthy,
+                "unmet": reported.unmet,
+                "why": reply.error,
+            },
+        )
     return changed
 
 

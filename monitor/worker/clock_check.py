@@ -37,8 +37,9 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
             await clock_repair.keep_clock_reading(connection, history.boot, reading)
         restored = 0
         if step is not None and step.by > observations.PARTITIONS_AHEAD:
-            restored = await clock_repair.restore(connection, since=step.since, until=step.until,
-                                              step=step.by)  # fmt: skip
+            restored = await clock_repair.restore(
+                connection, since=step.since, until=step.until, step=step.by
+            )
         found = await clock_repair.furthest(connection, context.settings.targets)
         if found is None and not correct and not restored:
             return False
@@ -49,8 +50,9 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
     if aside:
         log.warning("observations of the future set aside", extra={"rows": aside})
     if restored:
-        log.warning("observations set aside by a clock that was behind restored",
-                    extra={"rows": restored})  # fmt: skip
+        log.warning(
+            "observations set aside by a clock that was behind restored", extra={"rows": restored}
+        )
     if corrected:
         log.warning("state of the future set to now", extra={"rows": corrected})
     if found is not None and news:
@@ -70,11 +72,17 @@ def _notice(
     which = found.recorded_at if over else f"{found.worker} {found.now:%Y-%m-%d}"
     sentence = (
         f"Observations are dated up to {_span(ahead)} in the future. "
-        + ("A clock was ahead when they were stored, or is behind now. " if over else
-           f"The clock of worker {found.worker} is ahead of the database's. ")
-        + ("They were set aside: no rule judges them, and no report counts them." if aside else
-           "They are not judged before that time.")
-    )  # fmt: skip
+        + (
+            "A clock was ahead when they were stored, or is behind now. "
+            if over
+            else f"The clock of worker {found.worker} is ahead of the database's. "
+        )
+        + (
+            "They were set aside: no rule judges them, and no report counts them."
+            if aside
+            else "They are not judged before that time."
+        )
+    )
     return Notice(
         id=uuid5(NAMESPACE_URL, f"clock {which}"),
         status=NoticeStatus.NOTICE,
@@ -88,9 +96,9 @@ def _notice(
             "Worker": found.worker,
             **({"Set aside": f"{aside} observations"} if aside else {}),
             "Do first": "Check the time synchronisation (NTP) of the worker's and the database's "
-                        "machine.",
+            "machine.",
         },
-    )  # fmt: skip
+    )
 
 
 def _span(span: timedelta) -> str:

@@ -67,9 +67,14 @@ async def compute_recent_days(
 
 
 async def compute_day(
-    connection: Connection, settings: Settings, book: PriceBook, on: date, *,
-    zone: ZoneInfo, now: datetime,
-) -> None:  # fmt: skip
+    connection: Connection,
+    settings: Settings,
+    book: PriceBook,
+    on: date,
+    *,
+    zone: ZoneInfo,
+    now: datetime,
+) -> None:
     """Reckon one day anew, up to its end or to now, and replace all that is kept of it."""
     await spend_rows.alone(connection)
     _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
@@ -84,26 +89,51 @@ async def compute_day(
         return book.provider(model, at=starts_at)
 
     found = spent_day(
-        received, starts_at=starts_at, ends_at=ends_at, now=now, daily_queries=queries,
+        received,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        now=now,
+        daily_queries=queries,
         provider_of=provider_of,
         accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
         fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of), length=length,
-    )  # fmt: skip
-    hours = spent_hours(received, starts_at=starts_at, ends_at=ends_at, now=now,
-                        daily_queries=queries, provider_of=provider_of, zone=zone,
-                        length=length)  # fmt: skip
+        billers=billers(settings.targets.values(), provider_of),
+        length=length,
+    )
+    hours = spent_hours(
+        received,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        now=now,
+        daily_queries=queries,
+        provider_of=provider_of,
+        zone=zone,
+        length=length,
+    )
     await spend_rows.keep(
-        connection, on, starts_at=starts_at, ends_at=ends_at, until=min(now, ends_at),
-        zone=zone.key, begins_at=begins_at,
+        connection,
+        on,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        until=min(now, ends_at),
+        zone=zone.key,
+        begins_at=begins_at,
         hours=[
-            spend_rows.SpendHourRow(hour=h.starts_at, until=h.until, target=h.target, model=h.model,
-                             provider=h.provider, meter=h.meter, usd=h.spent.usd,
-                             at_least=h.spent.at_least, margin_usd=h.spent.margin_usd)
+            spend_rows.SpendHourRow(
+                hour=h.starts_at,
+                until=h.until,
+                target=h.target,
+                model=h.model,
+                provider=h.provider,
+                meter=h.meter,
+                usd=h.spent.usd,
+                at_least=h.spent.at_least,
+                margin_usd=h.spent.margin_usd,
+            )
             for h in hours
         ],
         providers=_rows(found.spend.lines, received, provider_of),
-    )  # fmt: skip
+    )
 
 
 def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
@@ -115,9 +145,13 @@ def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str |
 
 
 async def account_days(
-    connection: Connection, settings: Settings, starts_at: datetime, ends_at: datetime, *,
+    connection: Connection,
+    settings: Settings,
+    starts_at: datetime,
+    ends_at: datetime,
+    *,
     now: datetime,
-) -> dict[str, AccountSpend]:  # fmt: skip
+) -> dict[str, AccountSpend]:
     """What each provider says was spent on a day.
 
     Of a running day only those whose keys we hold: the last word of another says nothing of the
@@ -215,9 +249,12 @@ async def _day(
 
 
 async def since_the_row(
-    connection: Connection, verdict: Verdict, rule: SpendRule, today: Spend,
+    connection: Connection,
+    verdict: Verdict,
+    rule: SpendRule,
+    today: Spend,
     before: Incident | None,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """A breach that opens, with the start of the first row that carried the sum over the limit.
 
     The rule knows the five minutes only. Traffic counts beside the probes, in proportion.
@@ -255,8 +292,14 @@ async def credits(
         spent = await account_readings.spent(connection, reading.provider, since=now - 2 * DAY)
         day = day_spend(spent, reading, now)
         if day is not None:
-            found.append(KeyCredit(provider=reading.provider, at=reading.at,
-                                left_usd=reading.remaining_usd, day_usd=day))  # fmt: skip
+            found.append(
+                KeyCredit(
+                    provider=reading.provider,
+                    at=reading.at,
+                    left_usd=reading.remaining_usd,
+                    day_usd=day,
+                )
+            )
     return found
 
 

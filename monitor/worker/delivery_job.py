@@ -97,11 +97,16 @@ async def silence(connection: Connection, context: WorkerContext) -> Silence:
     ]
     windows = [
         MaintenanceWindow(
-            days=tuple(window.days), start=window.start, end=window.end,
-            timezone=window.timezone, reason=window.reason, rule=window.rule, scope=window.target,
+            days=tuple(window.days),
+            start=window.start,
+            end=window.end,
+            timezone=window.timezone,
+            reason=window.reason,
+            rule=window.rule,
+            scope=window.target,
         )
         for window in context.settings.file.maintenance
-    ]  # fmt: skip
+    ]
     return [*by_people, *windows]
 
 

@@ -163,9 +163,13 @@ async def _verdicts(
             of_days[0] = await isolated(connection, "since of spend", since) or of_days[0]
         for verdict in of_days:
             added = partial(
-                target_verdicts.expensive, connection, verdict, context.settings.targets.values(),
-                latest_incident.get(("spend", ALL)), since=spent[-1].starts_at,
-            )  # fmt: skip
+                target_verdicts.expensive,
+                connection,
+                verdict,
+                context.settings.targets.values(),
+                latest_incident.get(("spend", ALL)),
+                since=spent[-1].starts_at,
+            )
             found.append(await isolated(connection, "answers of spend", added) or verdict)
         return found
 
@@ -233,8 +237,13 @@ async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
     """The probes of the UTC day: the day the budget is counted by."""
     spent = await spend_rows.today(connection)
     day, starts_at, ends_at = day_of(now)
-    total = Spend(day=day, starts_at=starts_at, ends_at=ends_at, total_usd=spent.usd,
-                  margin_usd=spent.margin_usd)  # fmt: skip
+    total = Spend(
+        day=day,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        total_usd=spent.usd,
+        margin_usd=spent.margin_usd,
+    )
     return ProbeUsage(day=total, probes=spent.count)
 
 

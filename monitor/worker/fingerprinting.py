@@ -105,9 +105,13 @@ async def follow(
             await fingerprints.keep(connection, target.name, track, learnt_until=state.learnt_until)
             if track.standing != before.standing:
                 await fingerprints.note(
-                    connection, state.epoch, style_match, observation=observation, at=at,
+                    connection,
+                    state.epoch,
+                    style_match,
+                    observation=observation,
+                    at=at,
                     since=track.since or before.since,
-                )  # fmt: skip
+                )
     except DatabaseUnavailable as unavailable:
         log.warning(
             "fingerprint state not saved", extra={"target": target.name, "why": str(unavailable)}
@@ -194,8 +198,13 @@ def profiled(
     """The looks of an epoch's models, or why there are none yet."""
     others = {model: of for model, of in answers.items() if model != epoch.model}
     try:
-        return learn_profile(epoch.model, answers.get(epoch.model, ()), others, epoch=epoch.number,
-                      verified_by=epoch.verified_by), ""  # fmt: skip
+        return learn_profile(
+            epoch.model,
+            answers.get(epoch.model, ()),
+            others,
+            epoch=epoch.number,
+            verified_by=epoch.verified_by,
+        ), ""
     except TooFewAnswers as reason:
         return None, str(reason)
 

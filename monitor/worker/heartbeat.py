@@ -69,10 +69,15 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
         return ChainHealth(f"the database is away: {unavailable}", None)
     backlog = DeliveryBacklog(channel=context.notifier.channel, **found._asdict())
     return ChainHealth(
-        seeing(found_rounds, slot=slot, worker=context.worker, evaluated=evaluated,
-               spooled=len(context.spool)),
+        seeing(
+            found_rounds,
+            slot=slot,
+            worker=context.worker,
+            evaluated=evaluated,
+            spooled=len(context.spool),
+        ),
         telling(backlog, _rule(context), context.now()),
-    )  # fmt: skip
+    )
 
 
 def seeing(

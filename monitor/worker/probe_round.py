@@ -57,9 +57,14 @@ def uninterpreted(
 ) -> Observation:
     """The observation of an answer whose interpretation exceeded the limit."""
     return observe(
-        transcript, occasion, dialect=dialect, book=book, self_id_history=identity.SelfIdHistory(),
-        reply=unread(transcript), uninterpreted=EXCEEDED,
-    )  # fmt: skip
+        transcript,
+        occasion,
+        dialect=dialect,
+        book=book,
+        self_id_history=identity.SelfIdHistory(),
+        reply=unread(transcript),
+        uninterpreted=EXCEEDED,
+    )
 
 
 # The probe job: claim a slot, ask its canned queries one after another, store what came back.
@@ -263,23 +268,39 @@ async def _interpreted(
     style_match = None
     if answer is not None:
         style_match = await fingerprinting.follow(
-            context.database, context.fingerprint_cache, target, answer,
-            observation=transcript.id, at=transcript.started_at,
+            context.database,
+            context.fingerprint_cache,
+            target,
+            answer,
+            observation=transcript.id,
+            at=transcript.started_at,
             extra=occasion.origin == "burst",
-        )  # fmt: skip
+        )
         style_match = await fingerprinting.explain_by_host(
             context.database, target, reply, style_match
         )
     accounts = None
     if whole and transcript.ending is not Ending.CUT:
         accounts = await token_counting.accounts(
-            context.database, context.confirmed_counts, context.counters, target, query, reply,
+            context.database,
+            context.confirmed_counts,
+            context.counters,
+            target,
+            query,
+            reply,
             at=transcript.started_at,
-        )  # fmt: skip
+        )
     seen = limited(
-        observe, transcript, occasion, dialect=dialect, book=context.book, self_id_history=history,
-        style_match=style_match, accounts=accounts, reply=reply,
-    )  # fmt: skip
+        observe,
+        transcript,
+        occasion,
+        dialect=dialect,
+        book=context.book,
+        self_id_history=history,
+        style_match=style_match,
+        accounts=accounts,
+        reply=reply,
+    )
     return seen, answer
 
 

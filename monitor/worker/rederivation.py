@@ -194,9 +194,14 @@ def _cost(
     # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
     estimated = not _reported(stands)
     return _priced(
-        counted, who.model, stored, target, book,
-        judged=who.identity.fallback is not None, estimated=estimated,
-    )  # fmt: skip
+        counted,
+        who.model,
+        stored,
+        target,
+        book,
+        judged=who.identity.fallback is not None,
+        estimated=estimated,
+    )
 
 
 def _written_1h(stands: Cost | CostRange | Unpriced) -> int | None:
@@ -224,9 +229,16 @@ def _priced(
 ) -> Cost | CostRange | Unpriced:
     query = _query(stored, target) or Query(id=stored.query, text="")
     cost = pricing.priced_or_ranged(
-        usage, model=model, judged=judged, text="", query=query, target=target, book=book,
-        at=stored.started_at, cut=estimated,
-    )  # fmt: skip
+        usage,
+        model=model,
+        judged=judged,
+        text="",
+        query=query,
+        target=target,
+        book=book,
+        at=stored.started_at,
+        cut=estimated,
+    )
     if isinstance(cost, Unpriced) or not cost.rates:
         return cost
     stands = stored.stands.cost

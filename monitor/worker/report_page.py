@@ -20,8 +20,18 @@ from monitor.storage import Connection, Database, digest_data, outbox, report_da
 from monitor.storage.report_data import Found, ReportSpan
 from monitor.worker.context import WorkerContext
 
-_OF_TARGETS = ("steps", "judged", "models", "figures", "spread", "costs", "rounds", "phases",
-               "ended", "health")  # fmt: skip
+_OF_TARGETS = (
+    "steps",
+    "judged",
+    "models",
+    "figures",
+    "spread",
+    "costs",
+    "rounds",
+    "phases",
+    "ended",
+    "health",
+)
 _MONEY = frozenset({"spend", "probe_budget"})  # rules whose values are exact
 
 
@@ -95,14 +105,13 @@ def _target_report(
         judged=tuple(page_data.IdentityCounts(**_without_target(item)) for item in found.judged),
         tried=tuple(_tried(found)),
         served=tuple(page_data.ModelAnswers(**_without_target(item)) for item in found.models),
-        bins=bins([(item.ms, item.identity, item.samples)
-                   for item in found.spread], limit_ms),
+        bins=bins([(item.ms, item.identity, item.samples) for item in found.spread], limit_ms),
         queries=tuple(_queries(found)),
         costs=tuple(page_data.QueryCost(**_without_target(item)) for item in found.costs),
         outcomes=tuple(outcomes.most_common()),
         quality=_quality(found),
         health=_health(found),
-    )  # fmt: skip
+    )
 
 
 def _without_target(
@@ -119,9 +128,12 @@ def _points(found: Found) -> Iterator[page_data.TtftPoint]:
             continue
         yield page_data.TtftPoint(
             query=f"{item.query} · {item.region}" if several else item.query,
-            at=item.at, p50_ms=item.p50_ms, p90_ms=item.p90_ms, worst_ms=item.worst_ms,
+            at=item.at,
+            p50_ms=item.p50_ms,
+            p90_ms=item.p90_ms,
+            worst_ms=item.worst_ms,
             samples=item.samples,
-        )  # fmt: skip
+        )
 
 
 def _tried(found: Found) -> Iterator[page_data.ProbeCounts]:
@@ -138,13 +150,20 @@ def _queries(found: Found) -> Iterator[page_data.QueryFigures]:
         if item.query is not None:
             spent = phases.get(item.query)
             yield page_data.QueryFigures(
-                query=item.query, probes=item.probes, answered=item.good, p50_ms=item.p50_ms,
-                p90_ms=item.p90_ms, p99_ms=item.p99_ms, worst_ms=item.worst_ms,
+                query=item.query,
+                probes=item.probes,
+                answered=item.good,
+                p50_ms=item.p50_ms,
+                p90_ms=item.p90_ms,
+                p99_ms=item.p99_ms,
+                worst_ms=item.worst_ms,
                 over_limit=item.over_limit,
-                dns_ms=spent.dns_ms if spent else None, tcp_ms=spent.tcp_ms if spent else None,
-                tls_ms=spent.tls_ms if spent else None, head_ms=spent.head_ms if spent else None,
+                dns_ms=spent.dns_ms if spent else None,
+                tcp_ms=spent.tcp_ms if spent else None,
+                tls_ms=spent.tls_ms if spent else None,
+                head_ms=spent.head_ms if spent else None,
                 text_ms=spent.text_ms if spent else None,
-            )  # fmt: skip
+            )
 
 
 def _quality(found: Found) -> page_data.MeasurementQuality:
@@ -172,9 +191,12 @@ def _health(found: Found) -> page_data.HealthRow | None:
     parts += [f"{key} is {_word(value)}" for key, value in reported.facts.items()]
     parts += [f"not met: {text}" for text in reported.unmet]
     return page_data.HealthRow(
-        healthy=reported.healthy, since=reported.since, checked_at=reported.checked_at,
-        says=" · ".join(parts), contradiction=_sentence(reported.contradiction),
-    )  # fmt: skip
+        healthy=reported.healthy,
+        since=reported.since,
+        checked_at=reported.checked_at,
+        says=" · ".join(parts),
+        contradiction=_sentence(reported.contradiction),
+    )
 
 
 def _sentence(text: str | None) -> str | None:

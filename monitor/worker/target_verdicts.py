@@ -55,9 +55,12 @@ _FACTS, _CHARS = 2, 40  # of one change, and of each name and value in it
 
 
 async def explained(
-    connection: Connection, verdict: Verdict, window: Window, latest_incident: Incident | None,
+    connection: Connection,
+    verdict: Verdict,
+    window: Window,
+    latest_incident: Incident | None,
     now: datetime,
-) -> Verdict:  # fmt: skip
+) -> Verdict:
     """A breach with its likely cause, where what is stored shows one; any other as it is."""
     if verdict.state is not VerdictState.BREACH or verdict.rule not in EXPLAINED:
         return verdict
@@ -78,8 +81,10 @@ async def explained(
 def _health_change(change: HealthChange) -> Iterator[str]:
     """What a health page says now, against before; the first differences of many."""
     if change.status != change.status_before:
-        yield f"its health page answers {_status(change.status)}, " \
-              f"before {_status(change.status_before)}"  # fmt: skip
+        yield (
+            f"its health page answers {_status(change.status)}, "
+            f"before {_status(change.status_before)}"
+        )
         return
     names = [n for n, v in change.facts.items() if change.facts_before.get(n) != v]
     names.sort(key=lambda name: (not _DEPLOYED.search(name), name))
@@ -114,9 +119,10 @@ def slow(verdict: Verdict, window: Window, target: Target, before: Incident | No
     open_ = before is not None and before.open
     began_at = before.since or before.opened_at if before is not None and open_ else verdict.since
     counts = Counter(
-        (sample.identity, sample.model) for sample in window.samples
+        (sample.identity, sample.model)
+        for sample in window.samples
         if sample.outcome is Outcome.ANSWERED and (began_at is None or sample.at >= began_at)
-    )  # fmt: skip
+    )
     return _with(verdict, answered_by(counts, expected=_expected(target)), before)
 
 
@@ -209,9 +215,13 @@ async def of_target(
 
 
 async def _explained(
-    connection: Connection, verdict: Verdict, window: Window, target: Target,
-    before: Incident | None, now: datetime,
-) -> Verdict:  # fmt: skip
+    connection: Connection,
+    verdict: Verdict,
+    window: Window,
+    target: Target,
+    before: Incident | None,
+    now: datetime,
+) -> Verdict:
     verdict = await explained(connection, verdict, window, before, now)
     return slow(verdict, window, target, before)
 

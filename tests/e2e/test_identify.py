@@ -49,8 +49,8 @@ def test_a_bare_text_is_told_which_option_it_lacks(tmp_path: Path, database_url:
     assert judged.returncode == 0
     assert judged.stdout.startswith("unknown: model not identified")
     assert judged.stderr == (
-        "nobody says which canned query was answered: looks cannot be compared; "
-        "say --query with one of hi, who\n"
+        "The input does not say which canned query was answered, so writing style is not "
+        "compared. Pass --query with one of hi, who\n"
     )
 
 

@@ -64,8 +64,11 @@ def _along(
 ) -> float | None:
     """Rank by how far answers lie in a direction; small parts of it are taken for noise."""
     noise = _NOISE * math.sqrt(pace)
-    parts = [(at, part - math.copysign(noise, part)) for at, part in enumerate(direction)
-             if abs(part) > noise]  # fmt: skip
+    parts = [
+        (at, part - math.copysign(noise, part))
+        for at, part in enumerate(direction)
+        if abs(part) > noise
+    ]
     if not parts:
         return None
     score = sum(part * vector[at] for at, part in parts)

@@ -106,16 +106,43 @@ _FIRST_PERSON = frozenset(("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’l
 _TRAILING = re.compile(r"[ \t]\n")
 
 STYLE = (
-    "length", "words", "paragraphs", "word length", "bullets", "numbered lines", "headings",
-    "bold", "italics", "em dashes", "en dashes", "exclamation marks", "question marks", "colons",
-    "semicolons", "commas", "quotation marks", "curly quotes", "apostrophes", "parentheses",
-    "emoji", "code blocks", "ends with a question", "ends with an exclamation", "contractions",
-    "first person", "sentence length", "line breaks", "blanks before line breaks",
-)  # fmt: skip
+    "length",
+    "words",
+    "paragraphs",
+    "word length",
+    "bullets",
+    "numbered lines",
+    "headings",
+    "bold",
+    "italics",
+    "em dashes",
+    "en dashes",
+    "exclamation marks",
+    "question marks",
+    "colons",
+    "semicolons",
+    "commas",
+    "quotation marks",
+    "curly quotes",
+    "apostrophes",
+    "parentheses",
+    "emoji",
+    "code blocks",
+    "ends with a question",
+    "ends with an exclamation",
+    "contractions",
+    "first person",
+    "sentence length",
+    "line breaks",
+    "blanks before line breaks",
+)
 SHAPE = (
-    "characters a chunk", "spread of chunk lengths", "chunks of one to four characters",
-    "chunks beginning with a blank", "chunks of one word",
-)  # fmt: skip
+    "characters a chunk",
+    "spread of chunk lengths",
+    "chunks of one to four characters",
+    "chunks beginning with a blank",
+    "chunks of one word",
+)
 MARKS = (*STYLE, *SHAPE)
 
 

@@ -29,8 +29,12 @@ from monitor.identity.fingerprint.tracker import (
 UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
 CLEAR = 1.1  # nats by which one answer takes a side: three to one
 ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
-_LENGTHS = {"length": "answers", "word length": "words", "sentence length": "sentences",
-            "characters a chunk": "chunks"}  # fmt: skip
+_LENGTHS = {
+    "length": "answers",
+    "word length": "words",
+    "sentence length": "sentences",
+    "characters a chunk": "chunks",
+}
 _AMOUNTS = ("bold", "italics", "first person", "spread of chunk lengths")
 _TELLING = 0.8  # standard deviations by which a feature must be off to be named
 _NAMED = 3
@@ -65,16 +69,22 @@ def follow_answer(
     track = replace(track, extra=track.extra + extra)
     if reason := _abstention(track, profile, answer):
         settled = track.standing is not None
-        return track, StyleMatch(Identity.UNKNOWN, None, 0.0, reason=f"Writing style: {reason}.",
-                            established=settled, doubtful=track.doubtful)  # fmt: skip
+        return track, StyleMatch(
+            Identity.UNKNOWN,
+            None,
+            0.0,
+            reason=f"Writing style: {reason}.",
+            established=settled,
+            doubtful=track.doubtful,
+        )
     seen = answer_features(answer)
     vector = quantised(profile.fingerprint.vector(seen))
     tie = crc32(f"{track.judged}/{wording(answer)}".encode()) / 2**32
     received = tuple(map(quantised, profile.fingerprint.vectors))
     track = track.bet(vector, received, tie)
-    track = replace(track, courses=tuple(
-        _course(track, candidate, seen) for candidate in profile.candidates
-    ))  # fmt: skip
+    track = replace(
+        track, courses=tuple(_course(track, candidate, seen) for candidate in profile.candidates)
+    )
     suspected = track.doubtful or not track.calm()
     since = (track.since or at) if suspected else None
     track = replace(track, since=since, extra=track.extra if since else 0)
@@ -142,8 +152,15 @@ def _by_course(
         )
     if log_odds < -CLEAR:
         notified = f"Writing style matches {profile.model}, while {lead.model} gives other answers"
-        return StyleMatch(Identity.EXPECTED, profile.model, _sure(-log_odds, profile), evidence,
-                     notified + ".", established=True, against=(lead.model,))  # fmt: skip
+        return StyleMatch(
+            Identity.EXPECTED,
+            profile.model,
+            _sure(-log_odds, profile),
+            evidence,
+            notified + ".",
+            established=True,
+            against=(lead.model,),
+        )
     notified = f"Writing style clearly matches neither {profile.model} nor {lead.model}"
     return StyleMatch(Identity.UNKNOWN, None, 0.0, evidence, notified + ".", established=True)
 
@@ -201,14 +218,26 @@ def _ordinary(
                 f"{seen.query}: {further} of {len(scores)} answers of the baseline lie further off"
             )
             evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
-        return StyleMatch(Identity.EXPECTED, profile.model, sure, tuple(evidence),
-                     f"Writing style matches {profile.model}, as in the baseline.",
-                     doubtful=track.doubtful, against=against)  # fmt: skip
+        return StyleMatch(
+            Identity.EXPECTED,
+            profile.model,
+            sure,
+            tuple(evidence),
+            f"Writing style matches {profile.model}, as in the baseline.",
+            doubtful=track.doubtful,
+            against=against,
+        )
     reason = "this answer alone matches no known model"
     if (lead := track.leading) and lead.nats > DOUBT_LOG_ODDS:
         reason = f"{lead.model} is suspected, {lead.lacks}"
-    return StyleMatch(Identity.UNKNOWN, None, 0.0, tuple(evidence), f"Writing style: {reason}.",
-                 doubtful=track.doubtful)  # fmt: skip
+    return StyleMatch(
+        Identity.UNKNOWN,
+        None,
+        0.0,
+        tuple(evidence),
+        f"Writing style: {reason}.",
+        doubtful=track.doubtful,
+    )
 
 
 def _evidence(
@@ -234,8 +263,11 @@ def _evidence(
         if kind is ClaimKind.TEXT:
             reported = ["wording", *reported]
         if abs(part) >= 0.05:
-            found.append(Evidence(kind, claim, round(part, 2),
-                                  f"{seen.query}: {', '.join(reported)}; {sure}"))  # fmt: skip
+            found.append(
+                Evidence(
+                    kind, claim, round(part, 2), f"{seen.query}: {', '.join(reported)}; {sure}"
+                )
+            )
     return tuple(found)
 
 

@@ -148,8 +148,9 @@ class DetectionCoverage:
         """What is detected by writing style; nothing without a baseline."""
         if self.profile is None:
             return
-        yield (f"answers that no longer match {self.profile.model} are detected: rule "
-               "model_changed")  # fmt: skip
+        yield (
+            f"answers that no longer match {self.profile.model} are detected: rule model_changed"
+        )
         for candidate in self.profile.candidates:
             yield (
                 f"a fallback to {candidate.model} is detected by name: rule fallback (separability "
@@ -160,19 +161,25 @@ class DetectionCoverage:
         """What cannot be detected yet, and what to do about it."""
         target, profile = self.target, self.profile
         if not target.expected_models and profile is None:
-            yield ("expected_models is empty and no baseline is captured: rules fallback and "
-                   "model_changed are off. Add expected_models")  # fmt: skip
+            yield (
+                "expected_models is empty and no baseline is captured: rules fallback and "
+                "model_changed are off. Add expected_models"
+            )
         elif not target.expected_models:
-            yield ("expected_models is empty: a model that the response names is compared with "
-                   "nothing, and rule fallback is off for it. Add expected_models")  # fmt: skip
+            yield (
+                "expected_models is empty: a model that the response names is compared with "
+                "nothing, and rule fallback is off for it. Add expected_models"
+            )
         if profile is None:
             yield self._without_baseline()
             return
         yield from self._without_name(profile)
         for model, reason in profile.indistinguishable.items():
-            yield (f"a fallback to {model} is not detected by name: {reason}. It is reported as "
-                   "model_changed if the answers change enough, and otherwise not at all"
-                   f"{self._disclosed}")  # fmt: skip
+            yield (
+                f"a fallback to {model} is not detected by name: {reason}. It is reported as "
+                "model_changed if the answers change enough, and otherwise not at all"
+                f"{self._disclosed}"
+            )
 
     def _without_baseline(self) -> str:
         missing = {
@@ -191,16 +198,21 @@ class DetectionCoverage:
         """Fallbacks whose answers are not captured."""
         known = (*(candidate.model for candidate in profile.candidates), *profile.indistinguishable)
         missing = [
-            model for model in self.target.fallback_models
+            model
+            for model in self.target.fallback_models
             if not any(same(model, other) for other in known)
-        ]  # fmt: skip
+        ]
         for model in missing:
-            yield (f"no answers of {model} are captured: a fallback to it is reported as "
-                   f"model_changed, without a name{self._disclosed}. Run `monitor baseline "
-                   f"capture {self.target.name} --model {model}` when it answers")  # fmt: skip
+            yield (
+                f"no answers of {model} are captured: a fallback to it is reported as "
+                f"model_changed, without a name{self._disclosed}. Run `monitor baseline "
+                f"capture {self.target.name} --model {model}` when it answers"
+            )
         if not missing and not known:
-            yield ("no fallback model is declared or captured: a fallback is reported as "
-                   f"model_changed, without a name{self._disclosed}")  # fmt: skip
+            yield (
+                "no fallback model is declared or captured: a fallback is reported as "
+                f"model_changed, without a name{self._disclosed}"
+            )
 
     @property
     def _disclosed(self) -> str:

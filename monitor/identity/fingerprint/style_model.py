@@ -61,9 +61,11 @@ class Fingerprint:
             for gram in answer.grams:
                 received[gram] += 1
                 pool[gram] += 1
-        self._common = {query: _common(received, len(self._of[query]))
-                        for query, received in self._heard.items()
-                        if len(self._of[query]) >= _A_FEW}  # fmt: skip
+        self._common = {
+            query: _common(received, len(self._of[query]))
+            for query, received in self._heard.items()
+            if len(self._of[query]) >= _A_FEW
+        }
         self._common_anywhere = _common(self._pool, len(self._learnt))
         self._usual = _usual([answer.marks for answer in answers])
         self._marks = [self._filled(answer.marks) for answer in answers]

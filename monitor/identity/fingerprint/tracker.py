@@ -160,8 +160,9 @@ class TrackerState:
             return after
         waiting = (*self.waiting, vector)
         ready = waiting[:-QUARANTINE]
-        return replace(after, accepted=(*self.accepted, *ready)[-ACCEPTED:],
-                       waiting=waiting[-QUARANTINE:])  # fmt: skip
+        return replace(
+            after, accepted=(*self.accepted, *ready)[-ACCEPTED:], waiting=waiting[-QUARANTINE:]
+        )
 
     def surprise(self) -> float:
         """The bets in nats."""

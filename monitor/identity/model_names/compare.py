@@ -200,8 +200,10 @@ def _rows() -> dict[str, _Row]:
     text = (
         files("monitor.identity.model_names").joinpath("aliases.toml").read_text(encoding="utf-8")
     )
-    return {row["name"]: _Row(tuple(row["served"]), row.get("renamed", False))
-            for row in tomllib.loads(text)["alias"]}  # fmt: skip
+    return {
+        row["name"]: _Row(tuple(row["served"]), row.get("renamed", False))
+        for row in tomllib.loads(text)["alias"]
+    }
 
 
 def served_alias(name: str, declared: Iterable[str]) -> ServedAlias | None:

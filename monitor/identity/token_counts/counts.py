@@ -122,8 +122,12 @@ def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> TokenC
 
 def claim(count: TokenCount) -> Claim:
     """A count as a raw claim, from which everything can be derived again."""
-    reported = {"tokens": count.tokens, "shape": count.shape, "language": count.language,
-            "exact": dict(count.exact)}  # fmt: skip
+    reported = {
+        "tokens": count.tokens,
+        "shape": count.shape,
+        "language": count.language,
+        "exact": dict(count.exact),
+    }
     return Claim(ClaimKind.ACCOUNTING, SOURCE, json.dumps(reported, separators=(",", ":")))
 
 

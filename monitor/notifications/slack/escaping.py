@@ -191,8 +191,10 @@ def sql(notice: Notice) -> str | None:
 def _rows(notice: Notice) -> str:
     start = notice.since - BEFORE if notice.since else notice.at - ALONE
     end = notice.until or notice.at
-    when = f"started_at BETWEEN '{start.astimezone(UTC):%Y-%m-%d %H:%M}Z' AND " \
-           f"'{end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z'"  # fmt: skip
+    when = (
+        f"started_at BETWEEN '{start.astimezone(UTC):%Y-%m-%d %H:%M}Z' AND "
+        f"'{end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z'"
+    )
     if notice.scope == ALL or notice.rule == "key":  # the scope of `key` is a provider
         return when
     # People copy this: the scope must stay inside its literal, and the literal inside code.
