@@ -15,9 +15,13 @@ _FORM = "write http://proxy:3128, or name the hosts that need no proxy in NO_PRO
 def environment_proxy(url: str) -> str | None:
     """What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say of this address; None: no proxy.
 
-    Raises ValueError with the variable and the remedy where it names none that can be used.
+    None also for an address that cannot be read: the HTTP client refuses it.
+    Raises ValueError with the variable and the remedy where it names no usable proxy.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
     host = parts.hostname or ""
     if host in _LOOPBACK or proxy_bypass(host):
         return None

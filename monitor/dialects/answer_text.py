@@ -76,7 +76,7 @@ class CumulativeText:
 
 
 Mark = tuple[int, TextKind]
-Step = Callable[[], bool]  # works on what is undecided; false where it needs more text
+Step = Callable[["ReasoningTags"], bool]  # works on what is undecided; false: it needs more text
 ANSWER, REASONING, MARKUP = TextKind.ANSWER, TextKind.REASONING, TextKind.MARKUP
 _HELD = 200  # characters of white space that may stand before a tag
 _MOST_BLOCKS = 50  # of thoughts, one after the other
@@ -149,7 +149,8 @@ class ReasoningTags:
 
     def __init__(self, tags: TagSet) -> None:
         self._tags = tags
-        self._step: Step = self._start
+        # Functions, not bound methods: an object that refers to itself waits for the collector.
+        self._step: Step = ReasoningTags._start
         self._rest = ""  # text that is not decided upon: the last that came, never much
         self._at = 0  # where it begins, counted from where the text of the event begins
         self.last_text = ""  # what came before it
@@ -169,9 +170,9 @@ class ReasoningTags:
         """What the next text shows of the text so far; None if nothing new."""
         self._at, self._rest = -len(self._rest), self._rest + text
         self._marks = []
-        while self._step():
+        while self._step(self):
             pass
-        self.watching = not self._rest and self._step == self._watch
+        self.watching = not self._rest and self._step is ReasoningTags._watch
         if not self._marks:
             return None
         self.marked = True
@@ -187,7 +188,7 @@ class ReasoningTags:
 
     def _to(self, step: Step) -> bool:
         self._step = step
-        self.settled = step == self._nothing
+        self.settled = step is ReasoningTags._nothing
         if self.settled:
             self._rest = ""
         return True
@@ -218,7 +219,7 @@ class ReasoningTags:
             self._mark(MARKUP, blank, from_start=first)
             self._answered = False
             self._take(blank)
-            return self._to(self._channels)
+            return self._to(ReasoningTags._channels)
         if not first and (found := self._enclosed(begun)) is not None:
             if not found:
                 return self._wait(blank, first=first)
@@ -239,7 +240,7 @@ class ReasoningTags:
         self._answered = False
         self._take(blank + length)
         self._closing, self._kind = closing, kind
-        return self._to(self._begin_thoughts)
+        return self._to(ReasoningTags._begin_thoughts)
 
     def _wait(self, blank: int, *, first: bool) -> bool:
         """A tag may have begun: until it is whole, its text counts as answer text."""
@@ -266,14 +267,16 @@ class ReasoningTags:
             self._mark(REASONING, from_start=True)
             self._answered = False
             self._closing, self._kind = implied.closing, implied.kind
-            return self._to(self._thoughts)
-        return self._to(self._watch)
+            return self._to(ReasoningTags._thoughts)
+        return self._to(ReasoningTags._watch)
 
     def _answer(self, at: int) -> bool:
         self._mark(ANSWER, at)
         self._answered = True
         self._take(at)
-        return self._to(self._until_enclosing if self._encloses else self._nothing)
+        return self._to(
+            ReasoningTags._until_enclosing if self._encloses else ReasoningTags._nothing
+        )
 
     def _until_enclosing(self) -> bool:
         found = _find(self._closing, self._rest)
@@ -284,7 +287,7 @@ class ReasoningTags:
             return False
         self._mark(MARKUP, found)
         self._answered = self._decided or found > 0
-        return self._to(self._nothing)
+        return self._to(ReasoningTags._nothing)
 
     def _begin_thoughts(self) -> bool:
         """White space alone between the tags is no thought."""
@@ -293,11 +296,11 @@ class ReasoningTags:
         closing = self._closing.lower()
         if rest.startswith(closing):
             self._take(blank + len(closing))
-            return self._to(self._after)
+            return self._to(ReasoningTags._after)
         if blank <= _HELD and closing.startswith(rest):
             return False
         self._mark(self._kind)
-        return self._to(self._thoughts)
+        return self._to(ReasoningTags._thoughts)
 
     def _thoughts(self) -> bool:
         found = _find(self._closing, self._rest)
@@ -306,7 +309,7 @@ class ReasoningTags:
             return False
         self._mark(MARKUP, found)
         self._take(found + len(self._closing))
-        return self._to(self._after)
+        return self._to(ReasoningTags._after)
 
     def _watch(self) -> bool:
         """A closing tag without an opening one: everything before it was thoughts."""
@@ -320,15 +323,15 @@ class ReasoningTags:
             self._mark(REASONING, from_start=True)
             self._mark(MARKUP)
             self._answered = False
-            return self._to(self._channels)
+            return self._to(ReasoningTags._channels)
         if tag not in self._tags.closings or self.last_text.endswith(_QUOTES):
-            return self._to(self._nothing)  # the answer writes about tags
+            return self._to(ReasoningTags._nothing)  # the answer writes about tags
         self._before = self.last_text[-1:]
         self._mark(REASONING, from_start=True)
         self._mark(MARKUP)
         self._answered = False
         self._take(len(found[0]))
-        return self._to(self._closed)
+        return self._to(ReasoningTags._closed)
 
     def _closed(self) -> bool:
         """After a closing tag without an opening one: does the sentence go on over it?"""
@@ -341,8 +344,8 @@ class ReasoningTags:
         if goes_on or ends:
             self._mark(ANSWER, from_start=True)
             self._answered = True
-            return self._to(self._nothing)
-        return self._to(self._after)
+            return self._to(ReasoningTags._nothing)
+        return self._to(ReasoningTags._after)
 
     def _channels(self) -> bool:
         before = self._harmony.kind

@@ -468,9 +468,9 @@ async def test_the_getter_is_bounded_and_tells_trouble_as_a_value(
     ("url", "error_reason"),
     [
         ("http://127.0.0.1:1/", "no connection: Connection refused"),
-        ("ftp://127.0.0.1/", "the request is not valid HTTP: look at the address and the key"),
-        ("http://", "the request is not valid HTTP: look at the address and the key"),
-        ("http://[::1", "the request is not valid HTTP: look at the address and the key"),
+        ("ftp://127.0.0.1/", "the request is not valid HTTP: check the address and the key"),
+        ("http://", "the request is not valid HTTP: check the address and the key"),
+        ("http://[::1", "the request is not valid HTTP: check the address and the key"),
     ],
 )
 async def test_an_address_that_leads_nowhere_is_trouble_and_no_exception(
@@ -484,7 +484,7 @@ async def test_a_key_no_header_can_hold_is_trouble_without_the_key(key: str) -> 
     async with provider(reply(body={"data": KEY})) as served:
         found = await OpenRouterAccount(get, key, served.address).read(NOON)
     assert found.state is AccountState.FAILING
-    assert found.detail == "the request is not valid HTTP: look at the address and the key"
+    assert found.detail == "the request is not valid HTTP: check the address and the key"
 
 
 @pytest.fixture

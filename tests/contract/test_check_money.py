@@ -65,7 +65,7 @@ def test_a_budget_that_does_not_last_a_good_day_is_a_warning(
     book = pricing.book(configured.file.prices, same=identity.same)
     lines = list(_budget(configured, book))
     assert [line.good for line in lines] == ([] if hours is None else [None])
-    assert all(f"last {hours} hours" in str(line) for line in lines)
+    assert all(f"lasts {hours} hours" in str(line) for line in lines)
 
 
 @pytest.mark.parametrize(("age", "warned"), [(60, False), (61, True)])

@@ -344,8 +344,8 @@ def test_files_with_answers_in_them_are_their_owners_alone(
 ) -> None:
     path = tmp_path / "out"
     for _ in range(2):
-        ends_well(run(command, option, str(path), home=home, DATABASE_URL=database_url),
-                  failing=False)  # fmt: skip
+        ended = run(command, option, str(path), home=home, DATABASE_URL=database_url)
+        ends_well(ended, failing=command == "probe")  # nothing listens at the target's address
         assert path.stat().st_mode & 0o777 == 0o600
         path.chmod(0o644)
 

@@ -131,7 +131,7 @@ text = "Hi"
 """)
         plain = await asyncio.to_thread(command, tmp_path, "probe", COLUMNS="160")
         explained = await asyncio.to_thread(command, tmp_path, "probe", "--explain")
-    assert (plain.returncode, explained.returncode) == (0, 0), plain.stderr + explained.stderr
+    assert (plain.returncode, explained.returncode) == (1, 1), plain.stderr + explained.stderr
     notified = 'hi: first event: {"delta":"Sure! "}; text = "deltas" found nothing'
     assert notified in plain.stdout.splitlines()
     assert '       text = "deltas" found nothing' in explained.stdout.splitlines()
