@@ -4,27 +4,23 @@ Needs an admin key, which individual accounts cannot have. Priority-tier costs a
 it, and what was spent in the last minutes may not be yet.
 """
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.replies import CostReport, JsonGetter, failing, items, number, usd
+from monitor.accounts.replies import CostReport, ProviderAccount, failing, items, number, usd
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 
 _CENTS = Decimal(100)
 
 
-@dataclass(frozen=True, slots=True)
-class AnthropicAccount:
+class AnthropicAccount(ProviderAccount):
     """The account an Anthropic admin key belongs to."""
 
     name: ClassVar[str] = "anthropic"
-
-    get: JsonGetter = field(repr=False)
-    key: str = field(repr=False)
-    base_url: str = "https://api.anthropic.com/v1"
+    key_variable: ClassVar[str] = "ANTHROPIC_ADMIN_KEY"
+    public_url: ClassVar[str] = "https://api.anthropic.com/v1"
 
     async def read(self, at: datetime) -> AccountReading:
         """Today's spend so far; the bucket of a day that is not over has no end yet."""

@@ -1,24 +1,20 @@
 """OpenAI: the organization's costs. Amounts are numbers in **dollars**. Needs an admin key."""
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.accounts.replies import CostReport, JsonGetter, failing, items, number, table, usd
+from monitor.accounts.replies import CostReport, ProviderAccount, failing, items, number, table, usd
 from monitor.domain import AccountReading, AccountState
 from monitor.pricing import day_of
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAIAccount:
+class OpenAIAccount(ProviderAccount):
     """The account an OpenAI admin key belongs to."""
 
     name: ClassVar[str] = "openai"
-
-    get: JsonGetter = field(repr=False)
-    key: str = field(repr=False)
-    base_url: str = "https://api.openai.com/v1"
+    key_variable: ClassVar[str] = "OPENAI_ADMIN_KEY"
+    public_url: ClassVar[str] = "https://api.openai.com/v1"
 
     async def read(self, at: datetime) -> AccountReading:
         """Today's spend so far."""

@@ -4,7 +4,7 @@ None of these calls spends tokens. Days are UTC days.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from monitor.accounts.replies import (
     AccountReply,
     JsonGetter,
+    ProviderAccount,
     count,
     failing,
     instant,
@@ -34,7 +35,6 @@ from monitor.domain import (
 )
 from monitor.pricing import BadPrices, Price, rows
 
-BASE_URL = "https://openrouter.ai/api/v1"
 RECEIPT_LAG_S = 30.0  # a record appears seconds after a stream, later after a broken one
 
 _RATES = {
@@ -55,15 +55,12 @@ class ProviderReceipt:
     usage: Usage
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRouterAccount:
+class OpenRouterAccount(ProviderAccount):
     """The account an ordinary OpenRouter key belongs to."""
 
     name: ClassVar[str] = "openrouter"
-
-    get: JsonGetter = field(repr=False)
-    key: str = field(repr=False)
-    base_url: str = BASE_URL
+    key_variable: ClassVar[str] = "OPENROUTER_API_KEY"
+    public_url: ClassVar[str] = "https://openrouter.ai/api/v1"
 
     async def read(self, at: datetime) -> AccountReading:
         """How the key stands. Spend through keys of one's own upstream is included."""
@@ -113,7 +110,7 @@ class OpenRouterAccount:
 
 
 async def price_list(
-    get: JsonGetter, *, at: datetime, base_url: str = BASE_URL
+    get: JsonGetter, *, at: datetime, base_url: str = OpenRouterAccount.public_url
 ) -> tuple[Price, ...] | TryLater:
     """OpenRouter's current prices, one row per model that is priced by tokens. Needs no key."""
     source = f"{base_url.rstrip('/')}/models"

@@ -1,5 +1,6 @@
 """Fields of a provider's JSON, taken with suspicion: whatever is not what it should be is None."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -82,12 +83,25 @@ class JsonGetter(Protocol):
     async def __call__(self, url: str, *, headers: Mapping[str, str]) -> AccountReply: ...
 
 
-class ProviderAccount(Protocol):
-    """A provider account that can be read."""
+@dataclass(frozen=True, slots=True)
+class ProviderAccount(ABC):
+    """A provider account, read with `get`, which speaks HTTP.
+
+    A subclass names its provider, the environment variable of its key, and the URL that stands
+    before the paths of the provider's documentation. `<NAME>_BASE_URL` replaces that URL.
+    """
 
     name: ClassVar[str]
+    key_variable: ClassVar[str]
+    public_url: ClassVar[str]
 
-    async def read(self, at: datetime) -> AccountReading: ...
+    get: JsonGetter = field(repr=False)
+    key: str = field(repr=False)
+    base_url: str
+
+    @abstractmethod
+    async def read(self, at: datetime) -> AccountReading:
+        """What the provider says now; expected failures are readings, too."""
 
 
 LONGEST_WAIT_S = 86_400.0

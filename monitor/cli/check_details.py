@@ -6,10 +6,21 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from monitor import identity, pricing
-from monitor.accounts import AccountReading, AccountState, price_list
+from monitor.accounts import ACCOUNTS
+from monitor.accounts.openrouter import OpenRouterAccount, price_list
 from monitor.config import Environment, Settings
 from monitor.config.config_errors import suggestion
-from monitor.domain import ALL, Query, Target, TryLater, Unpriced, lasting, usd_text
+from monitor.domain import (
+    ALL,
+    AccountReading,
+    AccountState,
+    Query,
+    Target,
+    TryLater,
+    Unpriced,
+    lasting,
+    usd_text,
+)
 from monitor.health_page import statement
 from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
@@ -216,12 +227,11 @@ def _rules(settings: Settings) -> Iterator[CheckLine]:
     if off:
         yield CheckLine("rules", None, f"switched off: {', '.join(off)}")
     if "key" in settings.rules and not providers(settings.environment):
+        keys = ", ".join(account.key_variable for account in ACCOUNTS.values())
         yield CheckLine(
             "rule key",
             None,
-            "no provider key is set (OPENROUTER_API_KEY, "
-            "ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key is not "
-            "noticed",
+            f"no provider key is set ({keys}): a rejected or expiring key is not noticed",
         )
 
 
@@ -361,7 +371,7 @@ async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterat
     listed = await price_list(
         partial(fetch, timeout_s=READ_TIMEOUT_S, max_bytes=LONGEST_LIST),
         at=datetime.now(UTC),
-        base_url=environment.openrouter_base_url,
+        base_url=environment.account_url(OpenRouterAccount),
     )
     if isinstance(listed, TryLater):
         yield CheckLine("price list", True, f"OpenRouter's was not compared: {listed.reason}")

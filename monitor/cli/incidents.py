@@ -7,8 +7,9 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from monitor.accounts import ACCOUNTS
 from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
-from monitor.config import CHANNELS, PROVIDERS, Settings
+from monitor.config import CHANNELS, Settings
 from monitor.domain import ALL, Incident, amount_text, lasting
 from monitor.rules import RULES
 from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows
@@ -108,7 +109,7 @@ def _known(settings: Settings, rule: str, target: str) -> tuple[str, str]:
     rule, target = rule.strip().lower(), target.strip().lower()
     if rule not in (ALL, *RULES):
         stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
-    known = (ALL, *settings.targets, *PROVIDERS, *CHANNELS)
+    known = (ALL, *settings.targets, *ACCOUNTS, *CHANNELS)
     if target not in known:
         stop(f'unknown target "{target}"; known: {", ".join(known)}', BAD_INPUT)
     return rule, target

@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 from monitor import environment_proxy
 from monitor.cli.check_details import CheckLine
 from monitor.config import Environment, Settings
-from monitor.config.environment import REFERENCE
+from monitor.config.environment import REFERENCE, VARIABLES
 
 _CLOSE = 0.82  # likeness of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
 _SET_BY_OTHERS = "FLY_"
@@ -45,7 +45,7 @@ def _spool(environment: Environment) -> Iterator[CheckLine]:
 
 
 def _unread(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLine]:
-    known = [name.upper() for name in Environment.model_fields]
+    known = list(VARIABLES)
     wanted = [
         name for name in known if name not in variables and not name.startswith(_SET_BY_OTHERS)
     ]

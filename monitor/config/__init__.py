@@ -18,7 +18,6 @@ from monitor.config.compile import health_pages, price_faults, rules, silence_fa
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
     CHANNELS,
-    PROVIDERS,
     SECRET_VARIABLES,
     Environment,
     environment,
@@ -38,7 +37,6 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 __all__ = [
     "CHANNELS",
-    "PROVIDERS",
     "ConfigError",
     "ConfigErrors",
     "Environment",

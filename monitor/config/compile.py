@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from monitor.accounts import ACCOUNTS
 from monitor.config.config_errors import ConfigError, fault_of, shown_value, suggestion
-from monitor.config.environment import CHANNELS, PROVIDERS, REFERENCE
+from monitor.config.environment import CHANNELS, REFERENCE
 from monitor.config.file_schema import ConfigFile, QuerySection, TargetSection
 from monitor.config.overlay import Origins
 from monitor.config.spelling_fixes import fields_normalized, normalized
@@ -86,7 +87,7 @@ def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
 def silence_faults(file: ConfigFile | None) -> Iterator[ConfigError]:
     """A maintenance window for something that does not exist would silence nothing."""
     for number, window in enumerate(file.maintenance if file else ()):
-        scopes = (ALL, *file.targets, *PROVIDERS, *CHANNELS) if file else ()
+        scopes = (ALL, *file.targets, *ACCOUNTS, *CHANNELS) if file else ()
         for key, name, known in (
             ("target", window.target, scopes),
             ("rule", window.rule, (ALL, *RULES)),

@@ -14,9 +14,12 @@ from pydantic import (
     ConfigDict,
     SecretStr,
     ValidationError,
+    create_model,
     model_validator,
 )
 
+from monitor.accounts import ACCOUNTS
+from monitor.accounts.replies import ProviderAccount
 from monitor.config.config_errors import ConfigError, sentence, shown_value
 from monitor.config.file_schema import ConfigFile, HttpUrl, host_and_port
 from monitor.config.spelling_fixes import bare, normalized
@@ -66,7 +69,10 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 
 
 class Environment(BaseModel):
-    """What stands in environment variables named like the fields, in capitals."""
+    """What stands in environment variables named like the fields, in capitals.
+
+    The variables of the provider accounts are added below, from the table of accounts.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,12 +83,6 @@ class Environment(BaseModel):
     slack_bot_token: Key | None = None
     slack_channel: str | None = None
     slack_api_base_url: HttpUrl = "https://slack.com/api"
-    openrouter_api_key: Key | None = None
-    openrouter_base_url: HttpUrl = "https://openrouter.ai/api/v1"
-    anthropic_admin_key: Key | None = None
-    anthropic_base_url: HttpUrl = "https://api.anthropic.com/v1"
-    openai_admin_key: Key | None = None
-    openai_base_url: HttpUrl = "https://api.openai.com/v1"
     heartbeat_url: Annotated[SecretStr, AfterValidator(_address)] | None = None
     fly_region: str = "local"
     fly_machine_id: str | None = None
@@ -93,6 +93,15 @@ class Environment(BaseModel):
         if self.slack_bot_token and not self.slack_channel:
             raise ValueError("SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not: name the channel's id")
         return self
+
+    def account_key(self, account: type[ProviderAccount]) -> str | None:
+        """The key of a provider account; None: not set."""
+        key: SecretStr | None = getattr(self, account.key_variable.lower(), None)
+        return key.get_secret_value() if key else None
+
+    def account_url(self, account: type[ProviderAccount]) -> str:
+        """The base URL of a provider account."""
+        return getattr(self, _url_field(account), account.public_url)
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -108,14 +117,25 @@ class Environment(BaseModel):
         return (*secret, *parts, *(part for value in public for part in secret_parts(value)))
 
 
-# What an incident may be about besides a target: the account of a provider, a channel.
-PROVIDERS = tuple(
-    name.partition("_")[0] for name in Environment.model_fields if name.endswith("_key")
-)
-CHANNELS = ("bot", "webhook", "console")
+def _url_field(account: type[ProviderAccount]) -> str:
+    return f"{account.name}_base_url"
+
+
+_ACCOUNT_FIELDS: dict[str, Any] = {
+    name: field
+    for account in ACCOUNTS.values()
+    for name, field in (
+        (account.key_variable.lower(), (Key | None, None)),
+        (_url_field(account), (HttpUrl, account.public_url)),
+    )
+}
+_WithAccounts = create_model("_WithAccounts", __base__=Environment, **_ACCOUNT_FIELDS)
+
+CHANNELS = ("bot", "webhook", "console")  # an incident may be about one, as about a provider
+VARIABLES = tuple(name.upper() for name in _WithAccounts.model_fields)
 SECRET_VARIABLES = tuple(
     name.upper()
-    for name, field in Environment.model_fields.items()
+    for name, field in _WithAccounts.model_fields.items()
     if "SecretStr" in str(field.annotation)
 )
 
@@ -124,11 +144,11 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
     """The environment, checked; None with every fault where something in it is wrong."""
     given = {
         name: normalized(bare(variables[name.upper()]), field.annotation)
-        for name, field in Environment.model_fields.items()
+        for name, field in _WithAccounts.model_fields.items()
         if bare(variables.get(name.upper(), ""))
     }
     try:
-        return Environment.model_validate(given), []
+        return _WithAccounts.model_validate(given), []
     except ValidationError as error:
         return None, [
             ConfigError(

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monitor.accounts import ACCOUNTS
 from monitor.domain import NoticeStatus
 from monitor.simulator.situations import ServiceSituation, SimulatedModel
 
@@ -159,7 +160,7 @@ WORKER = (*MONITOR, "run")
 _LEAVE_S = 30.0  # a worker may drain this long
 _PR_SET_PDEATHSIG = 1
 _OURS = re.compile(
-    r"(MONITOR|SLACK|OPENROUTER|ANTHROPIC|OPENAI|FLY|HEARTBEAT|DATABASE)_|LOG_LEVEL$"
+    rf"(MONITOR|SLACK|FLY|HEARTBEAT|DATABASE|{'|'.join(ACCOUNTS).upper()})_|LOG_LEVEL$"
 )
 _FIRST_LINE = re.compile(rf"({'|'.join(NoticeStatus)})(?: #\d+)? (\w+) · ")
 

@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from urllib.parse import urlsplit
 
-from monitor.accounts import ACCOUNTS, OpenRouterAccount, ProviderAccount, ProviderReceipt
-from monitor.accounts.openrouter import RECEIPT_LAG_S
+from monitor.accounts import ACCOUNTS
+from monitor.accounts.openrouter import RECEIPT_LAG_S, OpenRouterAccount, ProviderReceipt
+from monitor.accounts.replies import ProviderAccount
 from monitor.config import Environment, Settings
 from monitor.domain import AccountReading, AccountState, Claim, GiveUp, Target, TryLater
 from monitor.health_page import HealthPage, statement
@@ -91,15 +92,11 @@ def _of(account: ProviderAccount) -> str:
 
 def configured(environment: Environment) -> Iterator[ProviderAccount]:
     """The accounts whose keys we hold."""
-    held = {
-        "openrouter": (environment.openrouter_api_key, environment.openrouter_base_url),
-        "anthropic": (environment.anthropic_admin_key, environment.anthropic_base_url),
-        "openai": (environment.openai_admin_key, environment.openai_base_url),
-    }
-    for name, (key, base_url) in held.items():
+    for account in ACCOUNTS.values():
+        key = environment.account_key(account)
         if key is not None:
             get = partial(fetch, timeout_s=READ_TIMEOUT_S)
-            yield ACCOUNTS[name](get, key.get_secret_value(), base_url)
+            yield account(get, key, environment.account_url(account))
 
 
 # The receipts job: fetch the provider's own records of answers, and let them decide.

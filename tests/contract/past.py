@@ -15,11 +15,10 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, cast
 
-from pydantic import SecretStr
 from sqlalchemy import text
 
 from monitor import identity, pricing
-from monitor.config import Environment
+from monitor.config.environment import environment
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
 from monitor.storage import Database, incident_rows, observations
 from monitor.worker.context import WorkerContext
@@ -131,9 +130,7 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Worker
             storage=SimpleNamespace(**kept | storage),
             accounts=SimpleNamespace(every=timedelta(minutes=5)),
         ),
-        environment=Environment(
-            openrouter_api_key=SecretStr("k1"), anthropic_admin_key=SecretStr("k2")
-        ),
+        environment=environment({"OPENROUTER_API_KEY": "k1", "ANTHROPIC_ADMIN_KEY": "k2"})[0],
     )
     prices = {
         LLAMA: {"input": "0.20", "output": "0.20", "provider": "openrouter"},

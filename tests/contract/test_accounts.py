@@ -13,15 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import (
-    ACCOUNTS,
+from monitor.accounts import ACCOUNTS
+from monitor.accounts.openrouter import OpenRouterAccount, ProviderReceipt, price_list
+from monitor.domain import (
     AccountReading,
     AccountState,
-    OpenRouterAccount,
-    ProviderReceipt,
-    price_list,
+    Claim,
+    ClaimKind,
+    GiveUp,
+    TryLater,
+    Usage,
 )
-from monitor.domain import Claim, ClaimKind, GiveUp, TryLater, Usage
 from monitor.pricing import Price, PriceRates, PriceTier
 from monitor.probing.fetch import FetchedDocument, fetch
 from tests.contract.provider import Asked, Dripped, Held, provider, reply

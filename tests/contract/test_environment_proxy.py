@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import OpenRouterAccount, price_list
+from monitor.accounts.openrouter import OpenRouterAccount, price_list
 from monitor.cli.check import _target
 from monitor.cli.check_details import page
 from monitor.config import load

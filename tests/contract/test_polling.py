@@ -4,6 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from monitor.accounts import ACCOUNTS
 from monitor.storage import Database
 from monitor.worker import account_polling, evaluation
 from tests.contract.provider import provider, reply
@@ -16,6 +19,8 @@ COSTS = {"data": [{"results": [{"amount": {"value": 1.25, "currency": "usd"}}]}]
          "has_more": False, "next_page": None}  # fmt: skip
 CENTS = {"data": [{"results": [{"amount": "250.5", "currency": "USD"}]}],
          "has_more": False, "next_page": None}  # fmt: skip
+REPLIES = {"openrouter": (KEY, "0.500000000000"), "anthropic": (CENTS, "2.505000000000"),
+           "openai": (COSTS, "1.250000000000")}  # fmt: skip
 THROTTLED = reply(429, {"error": {}}, headers={"Retry-After": "600"})
 
 
@@ -42,6 +47,19 @@ async def test_each_account_is_read_and_kept_whatever_the_others_say(
         ("anthropic", "failing", None),
         ("openai", "ok", "1.250000000000"),
     ]
+
+
+@pytest.mark.parametrize("name", ACCOUNTS)
+async def test_the_key_of_each_account_leads_to_a_stored_reading(
+    database: Database, database_url: str, tmp_path: Path, name: str
+) -> None:
+    body, spent = REPLIES[name]
+    async with provider(reply(200, body)) as served:
+        given = {ACCOUNTS[name].key_variable: "canary-0815"}
+        given[f"{name.upper()}_BASE_URL"] = served.address
+        async with watching(settings(tmp_path, **given), database) as context:
+            assert await account_polling.poll(context) == 1
+    assert rows(database_url, READINGS) == [(name, "ok", spent)]
 
 
 async def test_who_asks_us_to_wait_is_not_asked_and_the_others_are(

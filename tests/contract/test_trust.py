@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.accounts import OpenRouterAccount
+from monitor.accounts.openrouter import OpenRouterAccount
 from monitor.domain import AccountState, Ending
 from monitor.probing import ProbeClient, tls
 from monitor.probing.fetch import fetch
