@@ -110,7 +110,7 @@ class PostgresProcess:
                     log.write_bytes(b"".join(self._lines))
 
 
-# Keeps the server running: should it die under us, it is started anew on the same data.
+# Keeps the server running: if it dies, it is started again on the same data.
 
 
 log = logging.getLogger(__name__)
@@ -143,10 +143,10 @@ class Supervisor:
                 if self._leaving.is_set():
                     return
                 reported = self._child.last_words
-                log.error("embedded server ended, started anew", extra={"said": reported})
+                log.error("embedded server restarted", extra={"reason": reported})
                 try:
                     self._child = self._begin()
                 except (EmbeddedPostgresError, OSError) as fault:
-                    log.error("embedded server not started", extra={"why": str(fault)})
+                    log.error("embedded server start failed", extra={"reason": str(fault)})
             if self._leaving.wait(_PACE_S):
                 return

@@ -110,16 +110,16 @@ class DigestFigures:
 
 RULE = "digest"
 SPAN = timedelta(days=1)
-LATEST = timedelta(hours=12)  # told so late, if nobody was there at its hour; not later
+LATEST = timedelta(hours=12)  # sent up to this late if no worker ran at its hour
 # Identities on neither side of the fallback share.
 UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
 _TARGETS = 4  # with two facts each; a message holds 16
 _NAMES = 4  # models, or incidents of one kind, named in a line
-_NOT_KNOWN, _UNMEASURED = "not known", "no probe"
+_NOT_KNOWN, _UNMEASURED = "not known", "no probes"
 
 
 def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | None:
-    """The zone's day whose digest is to be told now, and its hour; None when none is."""
+    """The zone's day whose digest is due now, and its hour; None when none is due."""
     today = now.astimezone(zone).date()
     for day in (today, today - timedelta(days=1)):
         hour = datetime.combine(day, at, zone).astimezone(UTC)
@@ -134,7 +134,7 @@ def key(day: date) -> UUID:
 
 
 def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
-    """The digest of a day as it is told."""
+    """The digest of a day as a notice."""
     return Notice(
         id=key(day),
         status=NoticeStatus.NOTICE,
@@ -147,7 +147,7 @@ def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
 
 
 def _headlines(figures: DigestFigures) -> Iterator[str]:
-    """What is true against each limit: TTFT of the slowest, fallback of all, money, trouble."""
+    """Each figure with its limit: TTFT of the slowest target, fallback share, spend, incidents."""
     slowest = max(figures.latencies, key=lambda item: item.mean_ms or 0.0)
     whose = f" ({slowest.target}, the slowest)" if len(figures.latencies) > 1 else ""
     yield f"TTFT {_against(slowest.mean_ms, figures.limit_ms)}{whose}"
@@ -175,15 +175,15 @@ def _facts(figures: DigestFigures, since: datetime) -> Iterator[tuple[str, str]]
     yield "Answers", _identities(figures.served)
     yield "Spend yesterday", _day(figures.yesterday, figures.limit_usd)
     yield "Spend today so far", _day(figures.today, figures.limit_usd)
-    yield "Saved against all-fallback", _saving(figures.saving)
+    yield "Saved vs. fallback only", _saving(figures.saving)
     yield "Incidents", _incidents(figures.incidents, since)
-    yield "Own health", _own(figures.own, figures.budget_usd)
+    yield "Monitor health", _own(figures.own, figures.budget_usd)
     yield "Delivery", _delivery(figures.own)
 
 
 def _latency(item: DigestLatency, limit_ms: float | None) -> str:
     if not item.probes:
-        return "nothing measured"
+        return "no measurements"
     reported = f"mean of {_count(item.rounds, 'round')} {_against(item.mean_ms, limit_ms)}"
     reported += f", p95 {_ms(item.p95_ms)}"
     if item.over is not None:
@@ -192,13 +192,13 @@ def _latency(item: DigestLatency, limit_ms: float | None) -> str:
 
 
 def _models(served: Sequence[DigestAnswers]) -> str:
-    """Shares of everything heard, most first."""
+    """Shares of all answers, largest first."""
     received = sum(item.answers for item in served)
     most_first = sorted(served, key=lambda item: -item.answers)
     reported = [f"{_model(item)} {_share(item.answers, received)}" for item in most_first[:_NAMES]]
     if rest := sum(item.answers for item in most_first[_NAMES:]):
         reported.append(f"others {_share(rest, received)}")
-    return ", ".join(reported) or "nobody answered"
+    return ", ".join(reported) or "no answers"
 
 
 def _identities(served: Sequence[DigestAnswers]) -> str:
@@ -246,9 +246,9 @@ def _saving(saving: DigestSaving) -> str:
         return _NOT_KNOWN
     reported = f"{usd_text(saving.probes_usd)} on yesterday's probes"
     if saving.traffic_usd is not None:
-        reported += f", {usd_text(saving.traffic_usd)} a day at the service's own queries"
+        reported += f", {usd_text(saving.traffic_usd)} a day on the service's traffic"
     if saving.left_out:
-        reported += f"; {_count(saving.left_out, 'answer')} without a cost left out"
+        reported += f"; {_count(saving.left_out, 'answer')} without a cost excluded"
     return reported
 
 
@@ -286,8 +286,8 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
 
 
 def _delivery(own: DigestMonitor) -> str:
-    reported = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} given up"
-    return f"{reported}, refused for good: {own.broken_why}" if own.broken_why else reported
+    reported = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} not delivered"
+    return f"{reported}, channel broken: {own.broken_why}" if own.broken_why else reported
 
 
 def _against(value_ms: float | None, limit_ms: float | None) -> str:

@@ -18,14 +18,14 @@ def group_notice(
 ) -> Notice:
     """One message for the whole story, under the number people know it by.
 
-    `news`: the members it is sent for, where it is sent for some. Its id follows from what is
-    told, so that the same news found twice is one row.
+    `news`: the members it is sent for, where it is sent for some. Its id is derived from its
+    content, so that the same news found twice is one row.
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
     worse = status is NoticeStatus.STILL_FIRING and bool(news)
     facts = dict(face.facts)
     if face.reopenings:
-        facts["Came back"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
+        facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     for member in group.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
@@ -54,7 +54,7 @@ def group_notice(
 
 
 def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
-    """What is said once per `once` and has no incident. Planned again, it has the same id."""
+    """A notice without an incident, sent once per `once`. Planned again, it has the same id."""
     return Notice(
         id=uuid5(NAMESPACE_OID, f"{verdict.rule}|{verdict.scope}|{verdict.once}"),
         status=NoticeStatus.NOTICE,
@@ -71,7 +71,7 @@ def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
 
 
 def _end(group: IncidentGroup, lasted: str) -> str:
-    """How long it was, and of several parts how long each was and why it is over."""
+    """How long the incident lasted; with several parts, how long each lasted and why it ended."""
     if not group.parts:
         return f"Over after {lasted}. {group.primary.ended or ''}".strip()
     members = sorted(group.members, key=rank)
@@ -84,12 +84,12 @@ def _end(group: IncidentGroup, lasted: str) -> str:
 
 
 def _now(group: IncidentGroup, news: Collection[Key]) -> str:
-    """The judgement of what leads the message, what is new beside it, and what is recovering."""
+    """The headline's reason, then what is new and what is recovering."""
     face = group.headline
     came_back = face.key in news and face.reopenings
-    reported = [f"Came back: {face.current_reason}" if came_back else face.current_reason]
+    reported = [f"Occurred again: {face.current_reason}" if came_back else face.current_reason]
     if not face.in_breach:
-        reported.append("The incident stays open until this has lasted.")
+        reported.append("The incident stays open until the recovery has lasted long enough.")
     for member in group.members:
         if member is face or not member.open:
             continue
@@ -110,7 +110,7 @@ def _fact(member: Incident, now: datetime) -> str:
         since = member.breach_since
         if not member.in_breach:
             return (
-                f"{member.current_reason} Before, from {instant(since, now=now)}: {member.because}"
+                f"{member.current_reason} Breach from {instant(since, now=now)}: {member.because}"
             )
         return f"{member.because} Since {instant(since, now=now)}, {lasting(now - since)}."
     start, end = instant(member.began_at, now=now), instant(member.resolved_at, now=now)

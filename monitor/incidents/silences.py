@@ -64,13 +64,13 @@ def is_silenced(silence: Silence, rule: str, scope: str, *, now: datetime) -> bo
     return any(one.covers(rule, scope, now=now) for one in silence)
 
 
-# Incidents nobody judges any more: what they are about left the configuration.
+# Incidents without a rule or target: these were removed from the configuration.
 
 
 ABANDONED = timedelta(hours=1)  # no deployment has two configurations side by side for so long
-REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and tells
+REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and sends
 
-_WHAT = {"key": "Provider key", "delivery": "Channel"}  # of other rules the scope is a target
+_WHAT = {"key": "Provider key", "delivery": "Channel"}  # for other rules the scope is a target
 
 
 def abandoned(
@@ -83,8 +83,8 @@ def abandoned(
     """The end of each open incident that no verdict will ever reach, and why.
 
     `scopes`: of each rule that judges something configured, the names in the configuration:
-    targets (`target/query` where each query is judged), providers, channels. Whether all is
-    well again is not known, and not said.
+    targets (`target/query` where each query is judged), providers, channels. The verdict does not
+    claim a recovery.
     """
     for incident in latest_incident:
         if not incident.open:

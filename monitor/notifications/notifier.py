@@ -38,20 +38,20 @@ class Notifier(Protocol):
         """Tell a message: a new one, or with `reference` an edit of that one and a reply to it.
 
         `reply`, else the message itself, goes into the thread of `reference` and is shown in
-        the channel. Channels that cannot edit send a new message and no reply. Whatever is
-        sent notifies people, unless it is `quiet`: an edit or nothing.
-        Slack is waited for no longer than `slack.DEADLINE_S`.
+        the channel. Channels that cannot edit send a new message and no reply. A message
+        notifies people, unless it is `quiet`: then it only edits.
+        A call to Slack takes at most `slack.DEADLINE_S`.
         """
 
     async def check(self) -> ChannelCheck:
-        """Ask whether the channel can be used, without telling anybody anything."""
+        """Check whether the channel can be used, without sending a message."""
 
 
-# The console: where messages go while Slack is not set, so that nothing is lost in silence.
+# The console: where messages go while Slack is not configured, so that none is lost.
 
 
 UNSET = (
-    "Slack is not set (SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN with SLACK_CHANNEL): "
+    "Slack is not configured (SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN with SLACK_CHANNEL): "
     "messages are printed here"
 )
 
@@ -82,7 +82,7 @@ class ConsoleNotifier:
                 self._print, notified if self._explained else f"{UNSET}\n{notified}"
             )
         except (OSError, ValueError) as error:  # gone, or closed
-            return TryLater(f"the console cannot be written: {type(error).__name__}")
+            return TryLater(f"cannot write to the console: {type(error).__name__}")
         self._explained = True
         return Sent()
 

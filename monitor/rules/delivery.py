@@ -42,12 +42,12 @@ class DeliveryRule:
         waited = (now - backlog.oldest_at) / timedelta(minutes=1) if backlog.oldest_at else 0.0
         if backlog.broken_since is not None:
             since = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-            because = f"The {backlog.channel} has refused for good since {since}: "
+            because = f"The {backlog.channel} has refused all messages since {since}: "
             because += f"{backlog.broken_why}."
         elif waited > 0:
-            because = f"The oldest of {backlog.waiting} messages has waited {waited:.0f} min."
+            because = f"The oldest of {backlog.waiting} unsent messages is {waited:.0f} min old."
         else:
-            because = f"No message waits for the {backlog.channel}."
+            because = f"All messages to {backlog.channel} are sent."
         if backlog.broken_since is not None or waited > self.late_minutes:
             state = VerdictState.BREACH
         elif latest_incident is not None and latest_incident.open and backlog.waiting:

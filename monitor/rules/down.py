@@ -156,7 +156,5 @@ def _none_failed(scope: str, state: VerdictState, tried: int, *, limit: float) -
         state=state,
         value=0.0 if tried else None,
         limit=limit,
-        because=f"None of the last {tried} probes failed."
-        if tried
-        else "There is no fresh probe to judge.",
+        because=f"None of the last {tried} probes failed." if tried else "No recent probe.",
     )

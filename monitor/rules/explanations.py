@@ -106,7 +106,7 @@ def _refusals(samples: Iterable[Sample], *, since: datetime) -> Iterable[str]:
     recent = [sample for sample in samples if sample.at > since]
     refused = sum(sample.outcome is Outcome.RATE_LIMITED for sample in recent)
     if refused >= REFUSED and refused >= SHARE * len(recent):
-        yield f"the service is out of its rate: {refused} of {len(recent)} probes met a 429"
+        yield f"the service is rate limiting: {refused} of {len(recent)} probes got HTTP 429"
 
 
 def _latest(events: Sequence[CauseEvent], begun: datetime) -> Iterable[str]:

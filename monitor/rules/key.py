@@ -65,7 +65,7 @@ class KeyRule:
             case _:
                 state, reported = (
                     VerdictState.HOLD,
-                    f"{judged.provider} was not read: {judged.detail}.",
+                    f"The account at {judged.provider} could not be read: {judged.detail}.",
                 )
         verdict = self._verdict(judged, state, reported, once=once)
         if recovered and latest_incident is not None and latest_incident.open:
@@ -90,10 +90,10 @@ class KeyRule:
     def _credit(self, credit: KeyCredit, now: datetime) -> Verdict:
         left, day, provider = credit.left_usd, credit.day_usd, credit.provider
         if left >= day:
-            return self._verdict(credit, VerdictState.HOLD, f"{usd_text(left)} is left on the key.")
+            return self._verdict(credit, VerdictState.HOLD, f"{usd_text(left)} of credit is left.")
         reported = (
-            f"{usd_text(left)} is left on the key of {provider}, "
-            f"which spends {usd_text(day)} a day."
+            f"The key of {provider} has {usd_text(left)} of credit left "
+            f"and spends {usd_text(day)} a day."
         )
         once = f"credit {now.astimezone(UTC).date()}"
         return self._verdict(credit, VerdictState.NOTICE, reported, once=once)

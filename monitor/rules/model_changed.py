@@ -228,8 +228,8 @@ def _author(hits: Sequence[Sample]) -> str:
     if latest is not None and latest.identity is Identity.FALLBACK:
         return f"The latest came from {latest.model or 'a known fallback'}."
     if latest is not None and latest.identity is Identity.DISPUTED:
-        return "The evidence of which model answers is contradictory."
-    return "Which model answers is not known."
+        return "The evidence about the answering model is contradictory."
+    return "The answering model is unknown."
 
 
 def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:
@@ -238,13 +238,13 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
         return {}
     requested = {sample.query for sample in hits}
     expected = [sample for sample in expected if sample.query in requested]
-    notified = {"What moved": hits[0].why, "The response names": names(hits)}
+    notified = {"Difference": hits[0].why, "Model named": names(hits)}
     after, before = _median_ms(hits), _median_ms(expected)
     if after is not None:
         notified["TTFT"] = f"{after:.0f} ms" + (f", before {before:.0f} ms" if before else "")
     cost, cost_before = _mean_cost(hits), _mean_cost(expected)
     if cost or cost_before:
-        notified["Cost a query"] = cost or "not known, because the model is not"
+        notified["Cost a query"] = cost or "unknown, because the model is unknown"
         notified["Cost a query"] += f", before {cost_before}" if cost_before else ""
     return {label: reported for label, reported in notified.items() if reported}
 
@@ -288,6 +288,6 @@ def _calm(
         limit=limit,
         because=f"{n - hits} of the last {n} answers match the expected model."
         if n
-        else "No fresh answer can be compared with the expected model.",
+        else "No recent answer can be compared with the expected model.",
         literal=literal,
     )

@@ -53,7 +53,7 @@ class NoDataRule:
             sample.at for _, sample in window.tried if sample.at > latest_incident.breach_since
         )
         since = latest_incident.recovering_since or min(later, default=None)
-        return replace(samples, recovered="Probes give samples again", since=since)
+        return replace(samples, recovered="Samples arrive again", since=since)
 
     def _verdict(
         self,
@@ -66,20 +66,20 @@ class NoDataRule:
     ) -> Verdict:
         facts: dict[str, str] = {}
         if silent is None or allowed is None:
-            because = "Nothing was sampled yet."
+            because = "No sample yet."
         elif state is VerdictState.OK:
-            because = "Samples come in."
+            because = "Samples arrive."
         else:
             last = f"{window.tried[-1][1].at:%H:%M:%S} UTC" if window.tried else "never"
             idle = takewhile(lambda sample: sample.outcome.good is None, reversed(window.samples))
             how = Counter(sample.outcome for sample in idle).most_common(1)
             reason = ""
             for outcome, count in how:
-                facts["Probes since"] = f"{count} {outcome.value}"
+                facts["Probes since then"] = f"{count} {outcome.value}"
                 if outcome is Outcome.RATE_LIMITED:
-                    reason = " (the service is rate limiting our probes: HTTP 429)"
+                    reason = " (the service is rate limiting: HTTP 429)"
             minutes = silent // timedelta(minutes=1)
-            because = f"No usable sample for {minutes} min{reason}; the last: {last}."
+            because = f"No usable sample for {minutes} min{reason}; last sample: {last}."
         return Verdict(
             rule=self.name,
             scope=window.scope,

@@ -81,7 +81,7 @@ class SpendRule:
             return replace(held, recovered="Corrected to within the limit")
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
         if late is not None and notified != f"{late.day}":
-            because = f"Rows that came late: {self._so_far(late)}"
+            because = f"Corrected by late observations: {self._so_far(late)}"
             return self._verdict(
                 VerdictState.NOTICE, late.total_usd, because, once=f"{late.day} late"
             )
@@ -129,7 +129,9 @@ class SpendRule:
         times = 1
         while worst > 2 * times * self.limit_usd:
             times *= 2
-        because = self._so_far(today) + (f" That is over {times} times it." if times > 1 else "")
+        because = self._so_far(today) + (
+            f" That is more than {times} times the limit." if times > 1 else ""
+        )
         once = f"{today.day} ×{times}"
         since = self._crossed_at(today)
         return self._verdict(VerdictState.BREACH, today.total_usd, because, once=once, since=since)

@@ -59,13 +59,13 @@ class TtftRule:
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
         if window.silent(now):
-            return self._unknown(window, "There is no fresh round to judge.")
+            return self._unknown(window, "No recent round.")
         if self.mode == "immediate":
             return self._immediate(window, latest_incident)
         closed = window.closed(window.since(latest_incident))
         received = list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
         if not received:
-            return self._unknown(window, "No round is whole yet.")
+            return self._unknown(window, "No complete round yet.")
         judged = self._consecutive if self.mode == "consecutive" else self._evidence
         return judged(window, latest_incident, received)
 

@@ -59,7 +59,7 @@ class UnpricedRule:
             else VerdictState.NO_DATA,
             value=missing / of if of else None,
             limit=self.limit,
-            because=f"{missing} of {of} answers of the last day have no price"
+            because=f"{missing} of {of} answers of the last 24 h have no price"
             + (f": {named}." if named else ".")
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),

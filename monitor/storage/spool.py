@@ -111,7 +111,7 @@ class Spool:
             except OSError as error:
                 self._failed(error.strerror or str(error))
             except Exception:
-                log.exception("spool file not written")
+                log.exception("spool write failed")
                 self._failed("internal error")
             else:
                 self._works()
@@ -130,7 +130,7 @@ class Spool:
         try:
             taken = await asyncio.to_thread(file.take, path)
         except OSError as error:
-            log.warning("spool file not read", extra={"file": path.name, "reason": str(error)})
+            log.warning("spool read failed", extra={"file": path.name, "reason": str(error)})
             return
         if taken is None:
             return
@@ -159,12 +159,12 @@ class Spool:
     def _failed(self, reason: str) -> None:
         self._retry_at = time.monotonic() + RETRY_S
         if self.disk_error is None:
-            log.error("spool is in memory only", extra={"reason": reason})
+            log.error("spool moved to memory", extra={"reason": reason})
         self.disk_error = reason
 
     def _works(self) -> None:
         if self.disk_error is not None:
-            log.info("spool is on disk again")
+            log.info("spool moved to disk")
         self.disk_error, self._retry_at = None, 0.0
 
 

@@ -48,7 +48,7 @@ async def poll(context: WorkerContext) -> int:
         async with context.database.begin() as connection:
             await account_readings.add(connection, reading)
         if reading.state is not AccountState.OK:
-            facts = {"provider": account.name, "state": reading.state, "why": reading.detail}
+            facts = {"provider": account.name, "state": reading.state, "reason": reading.detail}
             log.warning("account read", extra=facts)
         count += 1
     return count
@@ -127,7 +127,7 @@ async def fetch_receipts(context: WorkerContext) -> int:
         answer = await account.receipt(item.generation, context.now())
         changed += await _settled(context, item, answer)
         if isinstance(answer, TryLater) and answer.after_s != RECEIPT_LAG_S:
-            log.warning("receipts deferred", extra={"why": answer.reason})
+            log.warning("receipts deferred", extra={"reason": answer.reason})
             break
     return changed
 
@@ -176,7 +176,7 @@ async def _settled(
         stored = await rederive.some(connection, [(item.slot, item.observation)])
         changed = await rederivation.derive(connection, stored, target, context.book)
     facts = {"observation": item.observation, "target": item.target, "model": reported}
-    log.info("receipt", extra=facts | {"changed": bool(changed)})
+    log.info("receipt read", extra=facts | {"changed": bool(changed)})
     return len(changed)
 
 
@@ -227,7 +227,7 @@ async def read_health_page(context: WorkerContext, target: Target, page: HealthP
                 "url": url,
                 "healthy": reported.healthy,
                 "unmet": reported.unmet,
-                "why": reply.error,
+                "reason": reply.error,
             },
         )
     return changed

@@ -19,7 +19,7 @@ WORTH_SAYING = timedelta(minutes=1)
 
 
 async def check(context: WorkerContext, *, correct: bool) -> bool:
-    """Look for rows of the future; True when there is a notice to send. Raises Away.
+    """Look for rows dated in the future; True when there is a notice to send.
 
     They are set aside, and restored where it turns out that the clock was behind. With `correct`
     state written in the future is set to now in any case; else only where there are such rows.
@@ -48,16 +48,14 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
         notice = _notice(context, found, aside) if found is not None else None
         news = notice is not None and await outbox.add(connection, notice, incident=None)
     if aside:
-        log.warning("observations of the future set aside", extra={"rows": aside})
+        log.warning("future observations set aside", extra={"rows": aside})
     if restored:
-        log.warning(
-            "observations set aside by a clock that was behind restored", extra={"rows": restored}
-        )
+        log.warning("future observations restored", extra={"rows": restored})
     if corrected:
-        log.warning("state of the future set to now", extra={"rows": corrected})
+        log.warning("future timestamps corrected", extra={"rows": corrected})
     if found is not None and news:
         facts = {"target": found.target, "until": found.started_at, "worker": found.worker}
-        log.warning("observations of the future", extra=facts)
+        log.warning("future observations found", extra=facts)
     return news
 
 
@@ -78,9 +76,9 @@ def _notice(
             else f"The clock of worker {found.worker} is ahead of the database's. "
         )
         + (
-            "They were set aside: no rule judges them, and no report counts them."
+            "They were set aside: rules and reports ignore them."
             if aside
-            else "They are not judged before that time."
+            else "Rules ignore them until that time."
         )
     )
     return Notice(
@@ -95,8 +93,7 @@ def _notice(
             "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
             "Worker": found.worker,
             **({"Set aside": f"{aside} observations"} if aside else {}),
-            "Do first": "Check the time synchronisation (NTP) of the worker's and the database's "
-            "machine.",
+            "Do first": "Check the time synchronisation (NTP) of the worker and database hosts.",
         },
     )
 

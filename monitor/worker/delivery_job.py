@@ -46,7 +46,7 @@ async def attach(context: WorkerContext) -> None:
         reason = await _trouble(context, notice, reference)
         if reason is not None and reason not in known:
             known.add(reason)
-            log.warning("chart not attached", extra={"notice": notice.id, "why": reason})
+            log.warning("chart not attached", extra={"notice": notice.id, "reason": reason})
 
 
 async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> str | None:
@@ -54,18 +54,18 @@ async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> st
     try:
         delivery = await _attached(context, notice, reference)
     except DatabaseUnavailable:
-        return "the database is away"
+        return "the database is unavailable"
     except PillowMissing as missing:
         return str(missing)
     except Exception as bug:
         log.debug("chart failed", exc_info=True)
-        return f"it could not be drawn: {type(bug).__name__}"
+        return f"the chart could not be drawn: {type(bug).__name__}"
     return None if isinstance(delivery, Sent) else delivery.reason
 
 
 async def _attached(context: WorkerContext, notice: Notice, reference: str) -> Delivery:
     if not isinstance(context.notifier, SlackBot):
-        return GiveUp("only a bot attaches pictures")
+        return GiveUp("only a Slack bot can attach pictures")
     page = await report_page.page(
         context.database, context.settings, length=SPAN, now=context.now()
     )
@@ -128,7 +128,7 @@ async def deliver(context: WorkerContext) -> int:
             request_chart(context, item.notice, delivery)
             sent += isinstance(delivery, Sent)
     except DatabaseUnavailable as unavailable:
-        log.warning("outbox delivery blocked", extra={"why": str(unavailable)})
+        log.warning("outbox delivery blocked", extra={"reason": str(unavailable)})
     return sent
 
 
@@ -138,7 +138,7 @@ async def recheck(context: WorkerContext) -> None:
         async with context.database.begin() as connection:
             await outbox.recheck(connection, context.notifier.channel)
     except DatabaseUnavailable as unavailable:
-        log.warning("channel not rechecked", extra={"why": str(unavailable)})
+        log.warning("channel check failed", extra={"reason": str(unavailable)})
 
 
 async def _leased(context: WorkerContext) -> outbox.LeasedNotice | None:
@@ -163,6 +163,6 @@ def _log(item: outbox.LeasedNotice, delivery: Delivery) -> None:
         case Sent():
             log.info("notification sent", extra=facts)
         case TryLater(reason):
-            log.warning("notification deferred", extra=facts | {"why": reason})
+            log.warning("notification deferred", extra=facts | {"reason": reason})
         case GiveUp(reason):
-            log.error("notification failed", extra=facts | {"why": reason})
+            log.error("notification failed", extra=facts | {"reason": reason})

@@ -96,7 +96,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             IncidentChange.NONE,
         ):
             facts = {"rule": step.incident.rule, "target": step.incident.scope}
-            facts["why"] = step.incident.ended or step.incident.current_reason
+            facts["reason"] = step.incident.ended or step.incident.current_reason
             log.info(f"incident {step.change}", extra=facts)
     return news
 
@@ -209,7 +209,9 @@ async def _verdicts(
     began = time.monotonic()
     for subject in of_targets:
         if time.monotonic() - began > READING_S:
-            log.warning("not judged", extra={"subject": subject[0], "why": "no time left"})
+            log.warning(
+                "evaluation skipped", extra={"subject": subject[0], "reason": "no time left"}
+            )
         else:
             first += await isolated(connection, *subject) or ()
     targets = context.settings.targets

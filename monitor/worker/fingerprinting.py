@@ -89,7 +89,9 @@ async def follow(
             state = await _in_force(connection, target, state)
             known = await _learnt(connection, fingerprint_cache, target, state)
     except DatabaseUnavailable as unavailable:
-        log.warning("fingerprint skipped", extra={"target": target.name, "why": str(unavailable)})
+        log.warning(
+            "fingerprint skipped", extra={"target": target.name, "reason": str(unavailable)}
+        )
         return None
     if known.profile is None or state.learnt_until is None:
         return StyleMatch(Identity.UNKNOWN, None, 0.0, reason=f"Writing style: {known.reason}.")
@@ -114,7 +116,7 @@ async def follow(
                 )
     except DatabaseUnavailable as unavailable:
         log.warning(
-            "fingerprint state not saved", extra={"target": target.name, "why": str(unavailable)}
+            "fingerprint state not saved", extra={"target": target.name, "reason": str(unavailable)}
         )
         return None
     return style_match
@@ -245,7 +247,7 @@ async def capture(
                 await baseline_answers.release(connection, epoch)
     except DatabaseUnavailable as unavailable:
         log.warning(
-            "baseline answer not saved", extra={"target": target.name, "why": str(unavailable)}
+            "baseline answer not saved", extra={"target": target.name, "reason": str(unavailable)}
         )
 
 

@@ -44,7 +44,7 @@ async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: d
     reason = pulse.seeing or pulse.telling
     if reason is not None:
         if url is not None:
-            log.warning("heartbeat withheld", extra={"target": target.name, "why": reason})
+            log.warning("heartbeat withheld", extra={"target": target.name, "reason": reason})
         return False
     if url is None:
         return False
@@ -53,7 +53,7 @@ async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: d
     if taken:
         metrics.succeeded("heartbeat", context.now())
     else:
-        log.warning("heartbeat refused", extra={"status": reply.status, "why": reply.error})
+        log.warning("heartbeat refused", extra={"status": reply.status, "reason": reply.error})
     return taken
 
 
@@ -66,7 +66,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
             evaluated = await rounds.evaluated(connection)
             found = await outbox.backlog(connection, context.notifier.channel)
     except DatabaseUnavailable as unavailable:
-        return ChainHealth(f"the database is away: {unavailable}", None)
+        return ChainHealth(f"the database is unavailable: {unavailable}", None)
     backlog = DeliveryBacklog(channel=context.notifier.channel, **found._asdict())
     return ChainHealth(
         seeing(
@@ -88,25 +88,25 @@ def seeing(
     evaluated: bool,
     spooled: int,
 ) -> str | None:
-    """What is wrong with the way from probe to verdict; None if nothing is.
+    """The problem between probe and verdict; None if there is none.
 
-    A round another worker asks may still run: the one before it has to be whole then.
+    The round of another worker may still be running: then the round before it must be complete.
     """
     own = next((item for item in rounds if item.slot == slot), None)
     if own is None:
-        return "nobody claimed the round"
+        return "no worker claimed the round"
     judged = own if own.worker == worker or own.finished else _before(rounds, slot)
     if judged is None or not judged.finished:
-        return "the round was not finished"
+        return "the round did not finish"
     if judged.missed not in (None, THINNED):
-        return f"the round was not asked whole: {judged.missed}"
+        return f"the round is incomplete: {judged.missed}"
     if spooled:
-        return f"{spooled} observations wait for the database"
-    return None if evaluated else "nobody evaluates"
+        return f"{spooled} observations are not stored yet"
+    return None if evaluated else "no worker evaluates the rules"
 
 
 def telling(backlog: DeliveryBacklog, rule: DeliveryRule, now: datetime) -> str | None:
-    """What is wrong with delivery, in the words of its rule; None if nothing is."""
+    """The problem with delivery, as its rule states it; None if there is none."""
     verdict = rule.judge(backlog, None, now)
     return verdict.because if verdict.state is VerdictState.BREACH else None
 

@@ -27,7 +27,7 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
     dropped = context.spool.keep(new)
     if dropped:
         facts = {"count": dropped, "total": context.spool.dropped}
-        log.error("observations dropped: the spool is full", extra=facts)
+        log.error("observations dropped", extra=facts | {"reason": "the spool is full"})
     await context.spool.save()
     async with context.spool.emptying:
         try:
@@ -46,9 +46,9 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
 def _note(context: WorkerContext, rejected: Sequence[observations.Rejected], *, there: int) -> None:
     for observation, reason in rejected:
         context.metrics.rejected()
-        log.error("observation rejected", extra={"id": observation.id, "why": reason})
+        log.error("observation rejected", extra={"id": observation.id, "reason": reason})
     if there:
-        log.info("observations already there", extra={"count": there})
+        log.info("duplicate observations skipped", extra={"count": there})
 
 
 async def adopt(context: WorkerContext) -> None:
@@ -58,9 +58,9 @@ async def adopt(context: WorkerContext) -> None:
 
 
 async def drain(context: WorkerContext, *, within_s: float) -> None:
-    """Store what waits before the worker ends, however recently the database did not answer.
+    """Store the spooled observations before the worker ends, without waiting for the next retry.
 
-    Logs what could not be stored, and whether it waits on disk for the next worker.
+    Logs how many could not be stored, and whether they are on disk for the next worker.
     """
     try:
         async with asyncio.timeout(within_s):
@@ -72,11 +72,10 @@ async def drain(context: WorkerContext, *, within_s: float) -> None:
     except TimeoutError:
         pass
     except Exception:
-        log.exception("spool not drained")
+        log.exception("spool drain failed")
     await context.spool.save(sync=True)
     if len(context.spool):
-        kept = "they wait on disk" if context.spool.on_disk else "they are lost"
-        log.error(f"observations not stored: {kept}", extra=_waiting(context))
+        log.error("observations not stored", extra=_waiting(context))
     context.spool.close()
 
 
@@ -84,11 +83,11 @@ def _waiting(context: WorkerContext) -> dict[str, object]:
     return {"count": len(context.spool), "on_disk": context.spool.on_disk}
 
 
-# The outage job: a database that stays away is told of straight from memory.
+# The outage job: a lasting database outage is reported directly, not through the outbox.
 #
 # Without the database nothing is judged and no notice can be written, so these two messages
-# alone do not go through the outbox: once an outage, and once when it is over. Each worker
-# speaks for itself.
+# alone are sent directly: one when an outage lasts, one when it is over. Each worker reports
+# its own view.
 
 
 GRACE = timedelta(minutes=3)  # a restart or failover is over by then
@@ -99,9 +98,9 @@ RULE = "storage"
 async def watch_database(
     context: WorkerContext, *, grace: timedelta = GRACE, look: timedelta = LOOK
 ) -> None:
-    """Look at the database for ever; tell when it has been away for `grace`, and when it is back.
+    """Check the database forever; notify when it is unavailable for `grace`, and when it is back.
 
-    What the channel does not take is said again at the next look.
+    A message that the channel does not accept is sent again at the next check.
     """
     began_s: float | None = None  # monotonic: the clock may step meanwhile
     notified = False
@@ -130,15 +129,15 @@ async def _unavailable(context: WorkerContext) -> bool:
         async with context.database.begin():  # begun: the server answered
             return len(context.spool) > 0
     except DatabaseUnavailable as unavailable:
-        log.warning("database unavailable", extra={"why": str(unavailable)})
+        log.warning("database unavailable", extra={"reason": str(unavailable)})
         return True
 
 
 async def _notify(context: WorkerContext, notice: Notice) -> bool:
-    """True when the channel took it, or never will."""
+    """True when the channel accepted the notice, or refused it permanently."""
     delivery = await context.notifier.send(render(notice))
     if not isinstance(delivery, Sent):
-        log.warning("outage not told", extra={"why": delivery.reason})
+        log.warning("outage notification failed", extra={"reason": delivery.reason})
     return isinstance(delivery, Sent | GiveUp)
 
 
@@ -146,21 +145,24 @@ def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:
     where = "on this machine's disk" if context.spool.on_disk else "in memory"
     sentence = (
         f"The database has been unavailable for {_minutes(now - since)}. "
-        f"Probes go on and wait {where}; nothing is evaluated or sent until it is back."
+        f"Probing continues and results are kept {where}; "
+        "nothing is evaluated or sent until the database is back."
     )
-    step = "Look at the database's host. What the worker last heard of it stands in its log."
+    step = "Check the database host. The worker's log has the latest error."
     return _notice(context, sentence, since=since, now=now, facts={"Do first": step})
 
 
 def _back(context: WorkerContext, since: datetime, now: datetime) -> Notice:
-    sentence = f"The database is back after {_minutes(now - since)}; what waited is stored."
+    sentence = (
+        f"The database is back after {_minutes(now - since)}; the waiting observations are stored."
+    )
     return _notice(context, sentence, since=since, now=now, facts={})
 
 
 def _notice(
     context: WorkerContext, sentence: str, *, since: datetime, now: datetime, facts: dict[str, str]
 ) -> Notice:
-    lost = {"Lost, no room": f"{context.spool.dropped}"} if context.spool.dropped else {}
+    lost = {"Lost, spool full": f"{context.spool.dropped}"} if context.spool.dropped else {}
     return Notice(
         id=uuid4(),
         status=NoticeStatus.NOTICE,
@@ -187,4 +189,4 @@ async def prepare(context: WorkerContext) -> None:
     async with context.database.begin() as connection:
         made = await observations.ensure(connection, context.now().date())
     if made:
-        log.info("partitions made", extra={"partitions": made})
+        log.info("partitions created", extra={"partitions": made})

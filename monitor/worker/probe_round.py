@@ -74,10 +74,10 @@ LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor lea
 
 log = logging.getLogger(__name__)
 
-TAKEN = "another worker asks it"
+TAKEN = "another worker runs it"
 NOT_RUNNING = "no worker was running when it was due"
-STILL_ASKING = "the round before it took too long"
-BACKING_OFF = "the service is rate limiting (HTTP 429): backing off as its Retry-After asks"
+STILL_ASKING = "the previous round took too long"
+BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
 BEFORE_S = 5  # what a database may take before a probe: after it the probe goes without
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
@@ -105,7 +105,7 @@ async def _probe_queries(
 ) -> int:
     reason, queries = await _admitted(context, target, slot)
     if reason:
-        log.info("round missed", extra={"target": target.name, "slot": slot, "why": reason})
+        log.info("round missed", extra={"target": target.name, "slot": slot, "reason": reason})
         context.metrics.round(target.name, whole=reason in (TAKEN, probe_throttling.THINNED))
         return 0
     requested, missed = 0, probe_throttling.THINNED if len(queries) < len(target.queries) else None
@@ -147,7 +147,7 @@ async def _admitted(
             if missed:
                 await rounds.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
-        log.warning("slot not claimed", extra={"target": target.name, "why": str(unavailable)})
+        log.warning("round claim failed", extra={"target": target.name, "reason": str(unavailable)})
     return missed, queries
 
 
@@ -165,7 +165,7 @@ async def note_missed(
         if await rounds.miss(
             connection, target.name, context.region, slot, worker=context.worker, reason=reason
         ):
-            facts = {"target": target.name, "slot": slot, "why": reason}
+            facts = {"target": target.name, "slot": slot, "reason": reason}
             log.warning("round missed", extra=facts)
 
 
@@ -194,7 +194,7 @@ async def _budget_and_history(
         spent = context.spent.get(midnight, spend_rows.ProbesSpent(Decimal(0), 0))
     spent += context.spool.spent(midnight)
     if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
-        return "the daily budget of probes is used up", history
+        return "the daily probe budget is used up", history
     return None, history
 
 
@@ -325,4 +325,6 @@ async def _finish(
         async with context.database.begin() as connection:
             await rounds.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
-        log.warning("round not marked", extra={"target": target.name, "why": str(unavailable)})
+        log.warning(
+            "round status not saved", extra={"target": target.name, "reason": str(unavailable)}
+        )

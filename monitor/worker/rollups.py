@@ -43,7 +43,7 @@ async def roll_up(context: WorkerContext) -> None:
         gone = await _forget(context)
     except _Busy:
         return
-    log.info("rolled up", extra={"late_hours": late, "steps": steps, "forgotten": gone})
+    log.info("rollups updated", extra={"late_hours": late, "steps": steps, "forgotten": gone})
 
 
 @asynccontextmanager
@@ -130,13 +130,14 @@ async def _forget(context: WorkerContext) -> int:
     keep = context.settings.file.storage
     async with _turn(context) as connection:
         if not await rollup_rows.clock_agrees(connection):
-            log.debug("nothing deleted: no observations of the week before the last day")
+            reason = "no observations of the week before the last day"
+            log.debug("retention skipped", extra={"reason": reason})
             return 0
     async with _turn(context) as connection:
         await rollup_rows.set_limit(connection, keep.keep_raw)
     async with _turn(context) as connection:
         if dropped := await rollup_rows.drop_months(connection):
-            log.info("months dropped", extra={"partitions": dropped})
+            log.info("partitions dropped", extra={"partitions": dropped})
 
     async with _turn(context) as connection:
         await clock_repair.forget(connection, keep.keep_excerpts)

@@ -212,9 +212,9 @@ class Worker:
         try:
             await asyncio.shield(task)
         except DatabaseBusy as busy:
-            log.warning("database busy", extra={"why": str(busy)})
+            log.warning("database busy", extra={"reason": str(busy)})
         except DatabaseUnavailable as unavailable:
-            log.warning("database unavailable", extra={"why": str(unavailable)})
+            log.warning("database unavailable", extra={"reason": str(unavailable)})
         except Exception:
             log.exception("job failed")
         finally:
@@ -332,7 +332,7 @@ class Worker:
             try:
                 lapsed, due = await lease_keeper.renew(self.watch)
             except DatabaseUnavailable as unavailable:
-                log.debug("leases not renewed", extra={"why": str(unavailable)})
+                log.debug("lease renewal failed", extra={"reason": str(unavailable)})
             except Exception:
                 log.exception("job failed")
             else:
@@ -360,4 +360,4 @@ class Worker:
     def _note(self, event: JobEvent) -> None:
         self.missed += 1
         self.watch.metrics.skipped()
-        log.debug("run skipped", extra={"job": event.job_id, "event_code": event.code})
+        log.debug("job skipped", extra={"job": event.job_id, "event_code": event.code})

@@ -41,9 +41,9 @@ async def isolated(
         if lost(error):
             raise
         if busy := unavailable(error):
-            log.warning("not judged", extra={"subject": subject, "why": str(busy)})
+            log.warning("evaluation skipped", extra={"subject": subject, "reason": str(busy)})
         else:
-            log.exception("not judged", extra={"subject": subject})
+            log.exception("evaluation failed", extra={"subject": subject})
         return None
 
 
@@ -74,7 +74,7 @@ async def explained(
         for what in _health_change(change)
     ]
     in_force = await observations.configurations(connection, window.scope, since=since, until=now)
-    events += [CauseEvent(at, "our own configuration changed") for at in in_force[1:]]
+    events += [CauseEvent(at, "the monitor's configuration changed") for at in in_force[1:]]
     return by_events(verdict, window, events, latest_incident, now)
 
 
@@ -82,7 +82,7 @@ def _health_change(change: HealthChange) -> Iterator[str]:
     """What a health page says now, against before; the first differences of many."""
     if change.status != change.status_before:
         yield (
-            f"its health page answers {_status(change.status)}, "
+            f"its health page returned {_status(change.status)}, "
             f"before {_status(change.status_before)}"
         )
         return

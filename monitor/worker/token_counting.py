@@ -62,7 +62,7 @@ async def accounts(
             await baseline_answers.fits(connection, target.name, fitting(made) - seen)
     except DatabaseUnavailable as unavailable:
         log.warning(
-            "token counts not compared", extra={"target": target.name, "why": str(unavailable)}
+            "token comparison skipped", extra={"target": target.name, "reason": str(unavailable)}
         )
         return TokenCounts(now)
     return made

@@ -218,7 +218,7 @@ async def test_what_returns_after_its_end_is_a_new_message_and_edits_follow_it(
     first, second = side.bot.messages
     assert first.text.startswith("RESOLVED #1 ttft · rag: Over after 1 min.")
     assert [reported.split(":")[0] for reported in second.was] == ["STILL FIRING #1 ttft · rag"]
-    assert second.was[0].startswith("STILL FIRING #1 ttft · rag: Came back: ttft breaks.")
+    assert second.was[0].startswith("STILL FIRING #1 ttft · rag: Occurred again: ttft breaks.")
     assert second.text.startswith("RESOLVED #1 ttft · rag")
 
 

@@ -95,18 +95,18 @@ async def test_a_quiet_edit_is_never_a_message_of_its_own(
     assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
     inbox.script([500])
     error_reason = await bot.send(FIRING, reference=opened.reference, quiet=True)
-    assert error_reason == TryLater("Slack answered 500")
+    assert error_reason == TryLater("Slack returned HTTP 500")
 
 
 @pytest.mark.parametrize(
     ("fate", "delivery"),
     [
-        (SlackReplyStep(status=500, body=""), TryLater("Slack answered 500")),
+        (SlackReplyStep(status=500, body=""), TryLater("Slack returned HTTP 500")),
         (
             SlackReplyStep(word="ratelimited", retry_after="2"),
             TryLater("Slack rate limit (HTTP 429)", 2, True),
         ),
-        (SlackReplyStep(word="token_revoked"), GiveUp("Slack refuses: token_revoked", True)),
+        (SlackReplyStep(word="token_revoked"), GiveUp("Slack error token_revoked", True)),
     ],
 )
 async def test_an_edit_whose_reply_failed_is_repeated_with_it(
@@ -147,10 +147,10 @@ async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
 
 @pytest.mark.parametrize(("word", "delivery"), [
     ("ratelimited", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
-    ("internal_error", TryLater("Slack says internal_error", maybe_sent=True)),
-    ("fatal_error", TryLater("Slack says fatal_error", maybe_sent=True)),
-    ("service_unavailable", TryLater("Slack says service_unavailable")),
-    ("request_timeout", TryLater("Slack says request_timeout")),
+    ("internal_error", TryLater("Slack error internal_error", maybe_sent=True)),
+    ("fatal_error", TryLater("Slack error fatal_error", maybe_sent=True)),
+    ("service_unavailable", TryLater("Slack error service_unavailable")),
+    ("request_timeout", TryLater("Slack error request_timeout")),
 ])  # fmt: skip
 async def test_trouble_named_in_an_answer_passes(
     inbox: SlackServer, bot: SlackBot, word: str, delivery: TryLater
@@ -163,14 +163,14 @@ async def test_an_unknown_refusal_is_tried_as_text_before_it_is_believed(
 ) -> None:
     assert isinstance(await told(bot, inbox, "brand_new_rule"), Sent)
     inbox.script(["brand_new_rule"] * 2)
-    assert await bot.send(FIRING) == GiveUp("Slack refuses: brand_new_rule", True)
+    assert await bot.send(FIRING) == GiveUp("Slack error brand_new_rule", True)
 
 
 async def test_a_wrong_token_is_refused_for_good(inbox: SlackServer) -> None:
     stranger = SlackBot("xoxb-other", "#alerts", base_url=inbox.api_url)
-    assert await stranger.send(FIRING) == GiveUp("Slack refuses: invalid_auth", True)
+    assert await stranger.send(FIRING) == GiveUp("Slack error invalid_auth", True)
     check = await stranger.check()
-    assert (check.usable, check.says) == (False, "Slack refuses the bot: invalid_auth")
+    assert (check.usable, check.says) == (False, "Slack error invalid_auth")
 
 
 async def test_a_bot_is_checked_without_telling_anybody(inbox: SlackServer, bot: SlackBot) -> None:
@@ -190,7 +190,7 @@ async def test_a_bot_without_the_scope_is_found_out(
 async def test_a_check_that_finds_nobody_decides_nothing(inbox: SlackServer, bot: SlackBot) -> None:
     inbox.script([503])
     check = await bot.check()
-    assert (check.usable, check.says) == (None, "Slack answered 503")
+    assert (check.usable, check.says) == (None, "Slack returned HTTP 503")
 
 
 async def test_a_picture_goes_into_the_thread(inbox: SlackServer, bot: SlackBot) -> None:
@@ -205,11 +205,11 @@ async def test_a_picture_goes_into_the_thread(inbox: SlackServer, bot: SlackBot)
 @pytest.mark.parametrize(
     ("steps", "delivery"),
     [
-        (["missing_scope"], GiveUp("Slack refuses: missing_scope")),  # messages still go
-        ([SlackReplyStep(), 500], TryLater("Slack answered 500")),
+        (["missing_scope"], GiveUp("Slack error missing_scope")),  # messages still go
+        ([SlackReplyStep(), 500], TryLater("Slack returned HTTP 500")),
         (
             [SlackReplyStep(), SlackReplyStep(), "thread_not_found"],
-            GiveUp("Slack refuses: thread_not_found"),
+            GiveUp("Slack error thread_not_found"),
         ),
     ],
 )

@@ -69,7 +69,7 @@ async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_caus
         ([(90, 200), (70, 503)], "aaaa", None),  # too long ago
         ([(40, 200), (20, 503)], "aaaa", "its health page answers 503, before 200, at "),
         ([(40, 200), (20, None)], "aaaa", "its health page answers nothing, before 200, at "),
-        ([], "aabb", "our own configuration changed, at "),
+        ([], "aabb", "the monitor's configuration changed, at "),
     ],
 )
 async def test_what_is_not_known_is_not_told(
@@ -97,4 +97,4 @@ async def test_refusals_are_told_in_the_message(
                    identity=Identity.UNKNOWN, model_detected=None)  # fmt: skip
         await evaluation.evaluate(context)
     notified = rows(database_url, "SELECT notice->'facts'->>'Likely cause' FROM outbox")
-    assert notified == [("the service is out of its rate: 8 of 16 probes met a 429",)]
+    assert notified == [("the service is rate limiting: 8 of 16 probes got HTTP 429",)]

@@ -58,7 +58,7 @@ def bot(inbox: SlackServer) -> SlackBot:
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [str(vars(r)["why"]) for r in caplog.records if r.message == "chart not attached"]
+    return [str(vars(r)["reason"]) for r in caplog.records if r.message == "chart not attached"]
 
 
 async def test_the_last_hours_follow_the_message_into_its_thread(
@@ -122,7 +122,7 @@ async def test_a_bot_without_the_scope_is_logged_once_and_tells_on(
             await tell(context, number=number)
             await until(lambda: len(refused()) == number)  # noqa: B023  asked before it changes
     assert [message.files for message in inbox.messages] == [[], []]
-    assert complaints(caplog) == ["Slack refuses: missing_scope"]
+    assert complaints(caplog) == ["Slack error missing_scope"]
 
 
 async def test_without_pillow_messages_go_without_pictures(

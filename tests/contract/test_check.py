@@ -36,7 +36,7 @@ NOTICE = text(
 )
 BROKEN = text(
     "INSERT INTO channels (channel, broken_since, broken_why, paused_until) VALUES "
-    "('webhook', now(), 'Slack refuses: no_team', now() + interval '1 hour')"
+    "('webhook', now(), 'Slack error no_team', now() + interval '1 hour')"
 )
 LATELY = datetime.now(UTC) - timedelta(minutes=5)
 SEEN = observation(started_at=LATELY, slot=LATELY)

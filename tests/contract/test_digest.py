@@ -85,7 +85,7 @@ async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None
     assert facts["Incidents"] == (
         "opened 1 (#1 fallback · rag); resolved 1 (#1 fallback · rag); open none"
     )
-    assert facts["Delivery"] == "0 messages waiting, 0 given up"
+    assert facts["Delivery"] == "0 messages waiting, 0 not delivered"
 
 
 async def test_the_day_after_knows_what_was_spent_and_saved(digester: Digester) -> None:
@@ -97,8 +97,8 @@ async def test_the_day_after_knows_what_was_spent_and_saved(digester: Digester) 
     [notice] = await digester.told()
     assert f"spent $0.0168 of $2.00 on {YESTERDAY:%Y-%m-%d}" in notice["sentence"]
     # 12 answers for $0.0056; all by Haiku they would have cost $0.012
-    assert notice["facts"]["Saved against all-fallback"].startswith("$0.0064 on yesterday's probes")
-    assert notice["facts"]["Own health"].split(", ")[0].endswith("rounds missed")
+    assert notice["facts"]["Saved vs. fallback only"].startswith("$0.0064 on yesterday's probes")
+    assert notice["facts"]["Monitor health"].split(", ")[0].endswith("rounds missed")
 
 
 async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester: Digester) -> None:
@@ -121,8 +121,8 @@ async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester:
     facts = (await digester.told())[-1]["facts"]
     assert facts["TTFT"].startswith("mean of 1 round 600 ms of 1,200 ms, p95 600 ms, 0 of 1 probe ")
     assert facts["Models"] == "meta-llama/llama-4-scout 100 %"
-    assert ", 50 % degraded, " in facts["Own health"]
-    assert facts["Delivery"] == "1 message waiting, 1 given up"
+    assert ", 50 % degraded, " in facts["Monitor health"]
+    assert facts["Delivery"] == "1 message waiting, 1 not delivered"
 
 
 @pytest.mark.parametrize(

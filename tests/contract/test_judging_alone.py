@@ -128,7 +128,7 @@ async def test_a_query_that_fails_costs_its_own_verdict(
         monkeypatch.setattr(room, query, fails_by(refusal))
         await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r not in lost]
-    assert "not judged" in caplog.messages
+    assert "evaluation failed" in caplog.messages
 
 
 async def test_every_query_that_an_evaluation_awaits_is_one_of_those_that_fail_here(
@@ -196,7 +196,7 @@ async def test_a_query_that_takes_too_long_costs_its_own_verdict_without_a_trace
         monkeypatch.setattr(observations, "samples", fails_by(REFUSALS[2]))
         await evaluation.evaluate(context)
     assert [rule for (rule,) in rows(database_url, OPEN)] == [r for r in EVERY if r != "down"]
-    [record] = [record for record in caplog.records if record.message == "not judged"]
+    [record] = [record for record in caplog.records if record.message == "evaluation skipped"]
     assert record.exc_info is None
     assert record.subject == "target rag"
 

@@ -64,7 +64,7 @@ async def test_expiry_and_credit_are_each_said_once(
     reported = await told(database, database_url, tmp_path, *before, *low)
     assert [status for status, _ in reported] == ["NOTICE", "NOTICE"]
     assert reported[0][1].startswith("The key of openrouter expires in 2 days, ")
-    assert reported[1][1].startswith("$1.50 is left on the key of openrouter, which spends $")
+    assert reported[1][1].startswith("The key of openrouter has $1.50 of credit left and spends $")
 
 
 OPEN = "SELECT rule, target, part_of IS NULL FROM incidents WHERE resolved_at IS NULL ORDER BY 1"

@@ -109,7 +109,7 @@ async def test_slots_that_passed_during_a_round_are_recorded_as_missed(
             await claimed(database, SLOT - 3 * EVERY)
             one._last_slot["rag"] = SLOT - 3 * EVERY
             await one._round(context.settings.targets["rag"])
-    reason = "the round before it took too long"
+    reason = "the previous round took too long"
     assert rows(database_url, KNOWN) == [
         (SLOT - 3 * EVERY, "w9", None),
         (SLOT - 2 * EVERY, "w1", reason),

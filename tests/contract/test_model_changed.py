@@ -116,7 +116,7 @@ async def test_the_answer_with_which_the_detector_passed_is_announced_with_its_r
     assert await stream.answers("......") == []
     assert await stream.answers("C.") == ["FIRING #1 model_changed"]
     [(because, moved, first)] = incidents(
-        stream.url, "opening_because, facts->>'What moved', first_seen_at"
+        stream.url, "opening_because, facts->>'Difference', first_seen_at"
     )
     assert because.startswith(f"Answers no longer match {LLAMA} since ")
     assert moved == WHY

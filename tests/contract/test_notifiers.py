@@ -88,14 +88,14 @@ async def test_throttled_means_the_whole_channel_waits(
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
 async def test_trouble_at_slack_passes(side: Side, inbox: SlackServer, status: int) -> None:
     delivery = await sent(side, inbox, status)
-    assert delivery == TryLater(f"Slack answered {status}", maybe_sent=status in (502, 504))
+    assert delivery == TryLater(f"Slack returned HTTP {status}", maybe_sent=status in (502, 504))
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 405, 410])
 async def test_a_lasting_status_breaks_the_channel(
     side: Side, inbox: SlackServer, status: int
 ) -> None:
-    assert await sent(side, inbox, status) == GiveUp(f"Slack refuses: HTTP {status}", True)
+    assert await sent(side, inbox, status) == GiveUp(f"Slack error HTTP {status}", True)
     assert len(inbox.requests) == 1
 
 
@@ -111,7 +111,7 @@ MESSAGE = sorted(
 async def test_refused_for_good_breaks_the_channel(
     side: Side, inbox: SlackServer, word: str
 ) -> None:
-    assert await sent(side, inbox, word) == GiveUp(f"Slack refuses: {word}", True)
+    assert await sent(side, inbox, word) == GiveUp(f"Slack error {word}", True)
     assert len(inbox.requests) == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_disliked_message_is_sent_once_more_as_short_text(
 async def test_a_message_disliked_twice_is_given_up_and_the_channel_lives(
     side: Side, inbox: SlackServer, word: str
 ) -> None:
-    assert await sent(side, inbox, word, word) == GiveUp(f"Slack refuses: {word}")
+    assert await sent(side, inbox, word, word) == GiveUp(f"Slack error {word}")
     assert len(inbox.requests) == 2
 
 
@@ -200,7 +200,7 @@ async def test_ok_that_comes_too_late_may_have_been_sent(side: Side, inbox: Slac
     inbox.script([SlackReplyStep(late_s=5)])
     delivery = await side.notifier(inbox, timeout_s=1).send(FIRING)
     assert isinstance(delivery, TryLater)
-    assert delivery.reason == "Slack's answer was lost: TimeoutError"
+    assert delivery.reason == "Slack's response was lost: TimeoutError"
     assert delivery.maybe_sent
     assert len(inbox.messages) == 1
 

@@ -141,7 +141,9 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
     stored = rows(database_url, "SELECT id FROM observations")
     assert {row[0] for row in stored} == {one.id for one in good}
     refused = [record for record in caplog.records if record.message == "observation rejected"]
-    assert [(record.id, record.why) for record in refused] == [(bad.id, "ck_observations_cost_usd")]
+    assert [(record.id, record.reason) for record in refused] == [
+        (bad.id, "ck_observations_cost_usd")
+    ]
 
 
 async def test_rounds_that_end_together_store_each_row_once(

@@ -282,7 +282,7 @@ async def test_what_was_heard_is_what_the_channel_accepted_aloud(
     received = "SELECT told_at IS NOT NULL FROM incidents ORDER BY number"
     primary, part, other = [await opened(database, rule) for rule in ("ttft", "down", "fallback")]
     edit = notice(id=uuid4(), quiet=True)
-    later, refused = TryLater("Slack answered 500"), GiveUp("Slack refuses: invalid_blocks")
+    later, refused = TryLater("Slack returned HTTP 500"), GiveUp("Slack error invalid_blocks")
     for item, delivery in ((edit, Sent("C1:1.1")), (notice(id=uuid4()), later),
                            (notice(id=uuid4()), refused)):  # fmt: skip
         await add(database, item, primary, primary, part)

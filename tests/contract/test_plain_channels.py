@@ -55,7 +55,7 @@ async def test_a_webhook_says_that_it_cannot_be_checked(inbox: SlackServer) -> N
     f"http://127.0.0.1/{SECRET}é",
 ])  # fmt: skip
 async def test_an_unusable_address_is_named_without_showing_it(url: str) -> None:
-    assert await SlackWebhook(url).send(FIRING) == GiveUp("Slack refuses: unusable_address", True)
+    assert await SlackWebhook(url).send(FIRING) == GiveUp("Slack error unusable_address", True)
 
 
 async def test_the_console_says_once_why_it_is_used() -> None:
@@ -83,7 +83,7 @@ async def test_a_closed_console_is_no_catastrophe() -> None:
             raise BrokenPipeError
 
     delivery = await ConsoleNotifier(Closed()).send(FIRING)
-    assert delivery == TryLater("the console cannot be written: BrokenPipeError")
+    assert delivery == TryLater("cannot write to the console: BrokenPipeError")
 
 
 @pytest.mark.parametrize(("given", "channel"), [

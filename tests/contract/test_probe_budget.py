@@ -15,7 +15,7 @@ from tests.e2e.rig import rows
 from tests.facts import observation
 
 LIMITS = {"MONITOR_PROBES__DAILY_BUDGET_USD": "0.50", "MONITOR_PROBES__MAX_PER_DAY": "10"}
-USED_UP = "the daily budget of probes is used up"
+USED_UP = "the daily probe budget is used up"
 
 
 def spending(usd: str, *, at: datetime | None = None) -> Observation:

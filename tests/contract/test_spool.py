@@ -144,7 +144,7 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
             await asyncio.to_thread(doors.open)
         assert (len(one.spool), one.spool.on_disk) == (3, False)
         await outage.keep(one, [])
-    reported = [record for record in caplog.records if record.message == "spool is in memory only"]
+    reported = [record for record in caplog.records if record.message == "spool moved to memory"]
     assert len(reported) == 1
     assert len(rows(database_url, STORED)) == 3
 
@@ -227,5 +227,5 @@ async def test_a_stop_says_what_could_not_be_stored_and_leaves_it_on_disk(
         finally:
             await asyncio.to_thread(doors.open)
     [reported] = [record for record in caplog.records if "not stored" in record.message]
-    assert (reported.message, reported.count) == ("observations not stored: they wait on disk", 2)
+    assert (reported.message, reported.count) == ("observations not stored", 2)
     assert waiting(folder) == [1, 2]

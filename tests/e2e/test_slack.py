@@ -111,12 +111,12 @@ def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
         assert inbox.messages == []
         assert len(inbox.requests) <= 2, "asked again hourly, and once at the end, not all the time"
     attempts, result, reason = outbox(database_url)
-    assert (result, reason) == (None, "Slack refuses: channel_not_found")
+    assert (result, reason) == (None, "Slack error channel_not_found")
     assert attempts >= 1
     [(channel, since, reported)] = rows(
         database_url, "SELECT channel, broken_since, broken_why FROM channels"
     )
-    assert (channel, reported) == ("webhook", "Slack refuses: channel_not_found")
+    assert (channel, reported) == ("webhook", "Slack error channel_not_found")
     assert since is not None
 
 
@@ -132,6 +132,6 @@ def test_a_lost_answer_repeats_the_message_at_most_once_and_says_so(
         first, second = fired(inbox.messages)
     assert first.text.startswith(OPENED)
     assert second.text.startswith(OPENED)
-    assert "May be a repeat" not in first.text
-    assert "May be a repeat: Slack did not confirm an earlier try." in second.text
+    assert "May be a duplicate" not in first.text
+    assert "May be a duplicate: Slack did not confirm an earlier attempt." in second.text
     assert outbox(database_url)[:2] == (2, "sent")

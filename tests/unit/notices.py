@@ -1,6 +1,6 @@
 """Notices of every status and rule. Their exact messages stand in `messages/*.json`.
 
-`python -m tests.unit.notices` writes them anew: read the difference before keeping it.
+`python -m tests.unit.notices` writes them again: read the difference before you keep it.
 """
 
 import json
@@ -74,15 +74,15 @@ CASES = {
         "model_changed",
         "Answers no longer match meta-llama/llama-4-scout since 2026-11-23 11:54 UTC: "
         "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
-        "Which model answers is not known.",
+        "The answering model is unknown.",
         value=1.0,
         limit=0.1,
         since=NOON - timedelta(minutes=6),
         facts={
-            "What moved": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
+            "Difference": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
             "fewer emoji); whose they are is not known.",
             "TTFT": "1127 ms, before 843 ms",
-            "Cost a query": "not known, because the model is not, before $0.000152",
+            "Cost a query": "unknown, because the model is unknown, before $0.000152",
         },
         rows=rows(6),
     ),
@@ -154,7 +154,7 @@ CASES = {
     "delivery_firing": notice(
         NoticeStatus.FIRING,
         "delivery",
-        "Slack refuses: no_service",
+        "Slack error no_service",
         scope=ALL,
         since=NOON - timedelta(days=2),
     ),

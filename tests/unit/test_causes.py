@@ -59,7 +59,7 @@ def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None
     ("marks", "notified"),
     [
         ("xxx|xx.|rr.", None),
-        ("xxx|xx.|rrr", "the service is out of its rate: 3 of 9 probes met a 429"),
+        ("xxx|xx.|rrr", "the service is rate limiting: 3 of 9 probes got HTTP 429"),
         ("xxx|xxx|" + "...|" * 3 + "rrr", None),  # three of eighteen are no more than an accident
         ("rrr|" + "---|" * 13 + "xxx|xxx", None),  # they were long ago
     ],
@@ -71,7 +71,7 @@ def test_probes_refused_with_429_are_a_likely_cause(marks: str, notified: str | 
 def test_both_are_told() -> None:
     notified = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
     assert notified == (
-        "the service is out of its rate: 3 of 9 probes met a 429; version 2, at 12:02 UTC"
+        "the service is rate limiting: 3 of 9 probes got HTTP 429; version 2, at 12:02 UTC"
     )
 
 

@@ -153,10 +153,10 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
         ),
         (
             OutboxBacklog(
-                3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack refuses: no_team"
+                3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack error no_team"
             ),
             False,
-            "bot has refused everything since 2026-11-22 11:00 UTC (Slack refuses: no_team), "
+            "bot has refused everything since 2026-11-22 11:00 UTC (Slack error no_team), "
             "3 messages wait: correct the settings of Slack, then run `monitor test-alert`",
         ),
     ],

@@ -146,11 +146,11 @@ def test_the_facts_of_an_ordinary_day() -> None:
                            "account not known",
         "Spend today so far": "at least $0.12 of $2.00; meters: probes $0.02, traffic $0.10, "
                               "account $0.11",
-        "Saved against all-fallback": "$0.0123 on yesterday's probes, "
-                                      "$1.10 a day at the service's own queries",
+        "Saved vs. fallback only": "$0.0123 on yesterday's probes, "
+                                      "$1.10 a day on the service's traffic",
         "Incidents": "opened none; resolved none; open none",
-        "Own health": "2 of 288 rounds missed, 1 % degraded, probe budget today $0.02 of $0.50",
-        "Delivery": "1 message waiting, 0 given up",
+        "Monitor health": "2 of 288 rounds missed, 1 % degraded, probe budget today $0.02 of $0.50",
+        "Delivery": "1 message waiting, 0 not delivered",
     }  # fmt: skip
 
 
@@ -186,19 +186,19 @@ def test_what_nobody_knows_is_said_and_never_zero() -> None:
             lost=2,
             waiting=0,
             budget_used_usd=Decimal(0),
-            broken_why="Slack refuses: no_service",
+            broken_why="Slack error no_service",
         ),
     )
     assert nothing.sentence == (
         "TTFT not known, fallback not known, spent not known, no incident open."
     )
-    assert nothing.facts["TTFT"] == "nothing measured"
-    assert nothing.facts["Models"] == "nobody answered"
+    assert nothing.facts["TTFT"] == "no measurements"
+    assert nothing.facts["Models"] == "no answers"
     assert nothing.facts["Answers"] == "none"
-    assert nothing.facts["Saved against all-fallback"] == "not known"
-    assert nothing.facts["Own health"].startswith("rounds missed not known, no probe, ")
+    assert nothing.facts["Saved vs. fallback only"] == "not known"
+    assert nothing.facts["Monitor health"].startswith("rounds missed not known, no probes, ")
     assert nothing.facts["Delivery"] == (
-        "0 messages waiting, 2 given up, refused for good: Slack refuses: no_service"
+        "0 messages waiting, 2 not delivered, channel broken: Slack error no_service"
     )
 
 
@@ -219,7 +219,7 @@ def test_an_open_incident_that_is_not_in_breach_now_is_recovering() -> None:
 
 def test_a_fallback_that_is_cheaper_saved_less_than_nothing() -> None:
     notice = told(saving=DigestSaving(probes_usd=Decimal("-0.01"), traffic_usd=None))
-    assert notice.facts["Saved against all-fallback"] == "-$0.01 on yesterday's probes"
+    assert notice.facts["Saved vs. fallback only"] == "-$0.01 on yesterday's probes"
 
 
 def test_of_several_targets_the_slowest_leads() -> None:
@@ -256,7 +256,7 @@ def test_unknown_models_leave_the_spend_between_two_ends() -> None:
         "between $0.41 and $2.10 of $2.00; meters: probes between $0.05 and $0.50, "
         "traffic between $0.36 and $1.60, account not known"
     )
-    assert "probe budget today between $0.02 and $0.15 of $0.50" in reported.facts["Own health"]
-    assert reported.facts["Saved against all-fallback"].endswith(
-        "; 12 answers without a cost left out"
+    assert "probe budget today between $0.02 and $0.15 of $0.50" in reported.facts["Monitor health"]
+    assert reported.facts["Saved vs. fallback only"].endswith(
+        "; 12 answers without a cost excluded"
     )

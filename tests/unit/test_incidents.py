@@ -223,7 +223,7 @@ def test_a_cause_that_comes_back_while_its_symptom_lasts_is_the_same_story() -> 
     group.judge(well("fallback"), later=HOUR)
     (returned,) = group.judge(breach("fallback"))
     assert heads([returned]) == ["STILL FIRING #41 fallback"]
-    assert returned.sentence == "Came back: fallback breaks."
+    assert returned.sentence == "Occurred again: fallback breaks."
     assert group.incidents["fallback", "rag"].reopenings == 1
 
 
@@ -241,7 +241,7 @@ def test_what_comes_back_soon_is_taken_up_under_its_number() -> None:
     assert heads(group.judge(well("ttft"))) == ["RESOLVED #41 ttft"]
     (again,) = group.judge(breach("ttft"), later=HOUR)
     assert heads([again]) == ["STILL FIRING #41 ttft"]
-    assert again.facts["Came back"] == "once"
+    assert again.facts["Reopened"] == "once"
     assert again.since == group.now, "since it came back, not across the time it was well"
     assert group.judge(well("ttft")) == []  # it must stay calm for a while now
     assert heads(group.judge(well("ttft"), later=15 * MINUTE)) == ["RESOLVED #41 ttft"]

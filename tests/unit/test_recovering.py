@@ -89,7 +89,7 @@ def test_a_return_after_a_message_said_that_it_recovers_is_audible_once() -> Non
     group.judge(MINUTE, fallback=VerdictState.BREACH, down=VerdictState.OK)
     ((leads, text),) = group.judge(MINUTE, down=VerdictState.BREACH, fallback=VerdictState.BREACH)
     assert leads == "down"
-    assert "Came back: down breach." in text
+    assert "Occurred again: down breach." in text
     assert (
         group.judge(MINUTE, down=VerdictState.OK)
         == group.judge(MINUTE, down=VerdictState.BREACH)
@@ -105,7 +105,7 @@ def test_a_reminder_in_the_calm_says_how_it_is_now() -> None:
     group.judge(timedelta(hours=3), down=VerdictState.BREACH)
     ((_, text),) = group.judge(timedelta(hours=2), down=VerdictState.OK)
     assert text.startswith("STILL FIRING #1 down · rag: Within the limit again since 17:04 UTC: ")
-    assert "The incident stays open until this has lasted." in text
+    assert "The incident stays open until the recovery has lasted long enough." in text
     assert "down breach" not in text.splitlines()[0]
 
 
@@ -177,7 +177,7 @@ def test_samples_a_key_and_a_channel_say_what_is_true_again() -> None:
     seen = window(marked("...|...|..."))
     silent = incident("no_data", opened_at=NOON + MINUTE)
     verdict = NoDataRule().judge(seen, silent, after(seen))
-    assert verdict.recovered == "Probes give samples again"
+    assert verdict.recovered == "Samples arrive again"
     assert verdict.since == NOON + timedelta(minutes=5, seconds=1)
 
     reading = AccountReading(provider="openrouter", at=NOON, state=AccountState.OK, detail="")

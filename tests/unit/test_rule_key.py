@@ -94,7 +94,7 @@ def test_less_credit_than_a_days_spend_is_a_notice_once_a_day(
     assert verdict.once == once
     assert verdict.state is (VerdictState.NOTICE if once else VerdictState.HOLD)
     if once:
-        reported = "$1.99 is left on the key of openrouter, which spends $2.00 a day."
+        reported = "The key of openrouter has $1.99 of credit left and spends $2.00 a day."
         assert verdict.because == reported
 
 

@@ -129,7 +129,7 @@ def test_the_sentence_says_whose_answers_no_longer_match_and_since_when() -> Non
     found = verdict("." * 30 + "CCC?C")
     assert found.because == (
         f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 4 of 4 answers (100%) "
-        "to 3 queries differ (confidence > 99.9 %). Which model answers is not known."
+        "to 3 queries differ (confidence > 99.9 %). The answering model is unknown."
     )
     assert (found.value, found.limit) == (1.0, 0.1)
     assert found.since == NOON + timedelta(minutes=50, seconds=1)
@@ -147,9 +147,9 @@ def test_the_facts_say_what_moved_and_compare_latency_and_cost() -> None:
     ]
     seen = Window.of(samples, scope="rag", every=EVERY, queries=6)
     assert ModelChangedRule().judge(seen, None, after(seen)).facts == {
-        "What moved": "It differs in more bold.",
+        "Difference": "It differs in more bold.",
         "TTFT": "1127 ms, before 843 ms",
-        "Cost a query": "not known, because the model is not, before $0.000152",
+        "Cost a query": "unknown, because the model is unknown, before $0.000152",
     }
 
 
@@ -171,7 +171,7 @@ def test_a_single_answer_says_how_sure_the_detector_is(confidence: float, report
     ("low", "high", "reported"),
     [
         # Only the expected model is declared: its own price says nothing of another's.
-        ("0.000152", "0.000152", "not known, because the model is not, before $0.000152"),
+        ("0.000152", "0.000152", "unknown, because the model is unknown, before $0.000152"),
         ("0.000152", "0.0021", "between $0.000152 and $0.002100, before $0.000152"),
     ],
 )
@@ -203,8 +203,8 @@ def test_latency_is_compared_over_the_same_queries() -> None:
 
 def test_disputed_answers_say_that_the_evidence_is_contradictory() -> None:
     found = verdict("." * 30 + "DDDD")
-    assert found.because.endswith("The evidence of which model answers is contradictory.")
-    assert found.facts["The response names"] == LLAMA
+    assert found.because.endswith("The evidence about the answering model is contradictory.")
+    assert found.facts["Model named"] == LLAMA
 
 
 # ------------------------------------------------------------ resolution

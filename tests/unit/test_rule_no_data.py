@@ -33,10 +33,10 @@ def test_samples_that_say_nothing_do_not_end_the_silence() -> None:
     verdict = NoDataRule().judge(seen, None, NOON + LAST + timedelta(minutes=16))
     assert verdict.state is VerdictState.BREACH
     assert verdict.because == (
-        "No usable sample for 16 min (the service is rate limiting our probes: HTTP 429); "
-        "the last: 12:05:05 UTC."
+        "No usable sample for 16 min (the service is rate limiting: HTTP 429); "
+        "last sample: 12:05:05 UTC."
     )
-    assert verdict.facts == {"Probes since": "12 rate_limited"}
+    assert verdict.facts == {"Probes since then": "12 rate_limited"}
     assert (verdict.value, verdict.limit) == (960, 900)
 
 
@@ -105,7 +105,7 @@ def test_a_watch_that_never_saw_anything_says_so_in_time() -> None:
     assert NoDataRule().judge(seen, None, NOON + QUARTER).state is VerdictState.OK
     verdict = NoDataRule().judge(seen, None, NOON + QUARTER + timedelta(seconds=1))
     assert verdict.state is VerdictState.BREACH
-    assert verdict.because == "No usable sample for 15 min; the last: never."
+    assert verdict.because == "No usable sample for 15 min; last sample: never."
 
 
 def test_without_a_beginning_nothing_can_be_said() -> None:

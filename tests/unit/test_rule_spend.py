@@ -58,7 +58,10 @@ def test_a_day_is_over_its_limit_by_the_exact_sum(
     [
         ("2.03", "Spend of 2026-11-23 (UTC) is $2.03; limit $2.00."),
         ("2.002845", "Spend of 2026-11-23 (UTC) is $2.003; limit $2.00."),
-        ("4.50", "Spend of 2026-11-23 (UTC) is $4.50; limit $2.00. That is over 2 times it."),
+        (
+            "4.50",
+            "Spend of 2026-11-23 (UTC) is $4.50; limit $2.00. That is more than 2 times the limit.",
+        ),
     ],
 )
 def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, reported: str) -> None:
@@ -70,7 +73,7 @@ def test_the_sentence_shows_on_which_side_the_sum_lies(usd: str, reported: str) 
     [
         ("0.001", "0.004", "is $0.001; limit $0.004."),  # neither reads as zero
         ("0.004002", "0.004", "is $0.004002; limit $0.004."),
-        ("5", "2.005", "is $5.00; limit $2.005. That is over 2 times it."),
+        ("5", "2.005", "is $5.00; limit $2.005. That is more than 2 times the limit."),
     ],
 )
 def test_small_amounts_and_limits_have_the_digits_they_need(
@@ -121,7 +124,7 @@ def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
     verdict = SpendRule().judge(days, None, NOON)
     assert (verdict.state, verdict.once) == (VerdictState.NOTICE, "2026-11-22 late")
     assert verdict.because == (
-        "Rows that came late: Spend of 2026-11-22 (UTC) is $2.10; limit $2.00."
+        "Corrected by late observations: Spend of 2026-11-22 (UTC) is $2.10; limit $2.00."
     )
     ended = told("2026-11-22 ×1", resolved_at=MIDNIGHT)
     assert SpendRule().judge(days, ended, NOON).state is VerdictState.OK  # told in time

@@ -42,7 +42,7 @@ def test_it_is_said_once_a_day_and_model() -> None:
     verdict = UnpricedRule().judge(seen, None, NOON + timedelta(minutes=6))
     assert verdict.once == "2026-11-23 anthropic/claude-haiku-4-5"
     assert verdict.because == (
-        "3 of 6 answers of the last day have no price: anthropic/claude-haiku-4-5."
+        "3 of 6 answers of the last 24 h have no price: anthropic/claude-haiku-4-5."
     )
     assert [row.int for row in verdict.rows] == [6, 5, 4]
 
@@ -54,7 +54,7 @@ def test_a_second_model_is_said_once_and_the_first_not_again() -> None:
     first, second = "2026-11-23 anthropic/claude-haiku-4-5", "2026-11-23 acme/new"
     assert [verdict.once for verdict in notified] == [first] * 3 + [second] * 5
     assert notified[3].because == (
-        "8 of 12 answers of the last day have no price: acme/new, anthropic/claude-haiku-4-5."
+        "8 of 12 answers of the last 24 h have no price: acme/new, anthropic/claude-haiku-4-5."
     )
 
 
@@ -85,5 +85,5 @@ def test_answers_priced_as_a_range_are_not_without_a_price() -> None:
         replace(s, **ends) if s.model in (None, "acme/new") else s for s in answers("uuuv|v??")
     ]
     verdict = UnpricedRule().judge(window(iter(samples)), None, NOON + timedelta(minutes=6))
-    assert verdict.because.startswith("3 of 7 answers of the last day have no price: ")
+    assert verdict.because.startswith("3 of 7 answers of the last 24 h have no price: ")
     assert verdict.because.endswith(" 4 answers of unknown model are priced as a range.")

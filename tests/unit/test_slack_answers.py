@@ -45,10 +45,10 @@ def _blamed(blame: RefusalBlame) -> set[str]:
         (403, "<b>No</b> xoxb-1", SlackRefusal("HTTP 403", RefusalBlame.CHANNEL)),
         (413, "", SlackRefusal("HTTP 413", RefusalBlame.MESSAGE)),
         (200, "brand_new", SlackRefusal("brand_new", RefusalBlame.UNKNOWN)),
-        (200, None, TryLater("Slack answered 200, but not in its language", maybe_sent=True)),
-        (302, "", TryLater("Slack answered 302, but not in its language", maybe_sent=True)),
-        (500, "rollup_error", TryLater("Slack says rollup_error")),
-        (500, "no_service", TryLater("Slack answered 500")),  # trouble outweighs the word
+        (200, None, TryLater("Slack returned HTTP 200 with an unknown body", maybe_sent=True)),
+        (302, "", TryLater("Slack returned HTTP 302 with an unknown body", maybe_sent=True)),
+        (500, "rollup_error", TryLater("Slack error rollup_error")),
+        (500, "no_service", TryLater("Slack returned HTTP 500")),  # trouble outweighs the word
         (429, "no_service", TryLater("Slack rate limit (HTTP 429)", channel_wide=True)),
     ],
 )

@@ -155,7 +155,7 @@ def test_a_round_left_out_on_purpose_withholds_no_heartbeat() -> None:
     left_out = ClaimedRound(NOON, "w1", finished=True, missed=THINNED)
     for missed, reason in ((left_out, None), (left_out._replace(missed="it rained"), "it rained")):
         reported = seeing([missed], slot=NOON, worker="w1", evaluated=True, spooled=0)
-        assert reported == (reason and f"the round was not asked whole: {reason}")
+        assert reported == (reason and f"the round is incomplete: {reason}")
 
 
 def test_rounds_of_unknown_models_thin_out_by_what_they_may_cost() -> None:

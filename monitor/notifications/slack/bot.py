@@ -75,7 +75,7 @@ class SlackBot:
             case TryLater(reason):
                 return ChannelCheck(None, reason)
             case SlackRefusal(word):
-                return ChannelCheck(False, f"Slack refuses the bot: {word}")
+                return ChannelCheck(False, f"Slack error {word}")
 
     async def _post_or_edit(
         self, message: Message, *, reference: str | None, reply: Message | None

@@ -125,58 +125,58 @@ class FirstStep:
 
 ADVICE: Mapping[str, FirstStep] = {
     "ttft": FirstStep(
-        "Compare the queries: one slow query points at retrieval, all slow at model or host.",
+        "Compare the queries: one slow query points to retrieval, all slow to model or host.",
         "SELECT started_at, query, ttft_ms, model_detected FROM report.observations "
         "WHERE {rows} ORDER BY started_at;",
     ),
     "fallback": FirstStep(
-        "Check the primary provider's key, credit and rate limits: they fail exactly like this.",
+        "Check the key, credit and rate limits at the primary provider.",
         "SELECT started_at, query, identity, model_detected, confidence, cost_usd "
         "FROM report.observations WHERE {rows} ORDER BY started_at;",
     ),
     "model_changed": FirstStep(
-        "Check the provider's key and routing. While it lasts, keep the answers: "
-        "`monitor baseline capture --model NAME`. Change intended: `monitor baseline accept`.",
+        "Check the provider's key and routing. To keep the new answers: "
+        "`monitor baseline capture --model NAME`. If intended: `monitor baseline accept`.",
         "SELECT started_at, query, identity, model_disclosed, ttft_ms, cost_usd, identity_reason "
         "FROM report.observations WHERE {rows} ORDER BY started_at;",
     ),
     "spend": FirstStep(
-        "See which model and which meter grew, then stop its cause or raise the limit knowingly.",
+        "Find the model and meter that grew, then stop the cause or raise the limit.",
         "SELECT * FROM report.spend_daily ORDER BY 1 DESC LIMIT 7;",
     ),
     "down": FirstStep(
-        "Open the service itself, then its host's status and its latest deploy.",
+        "Check the service itself, then its host's status and the latest deployment.",
         "SELECT started_at, query, outcome, http_status, error FROM report.observations "
         "WHERE {rows} ORDER BY started_at;",
     ),
     "no_data": FirstStep(
-        "See whether a worker runs and reaches the database: until then nothing is watched.",
+        "Check that a worker runs and reaches the database; nothing is monitored until then.",
         "SELECT * FROM report.health;",
     ),
     "key": FirstStep(
-        "Renew the key or add credit at the provider, then see that fallback ends.",
+        "Renew the key or add credit at the provider, then check that the fallback ends.",
         "SELECT started_at, target, outcome, error, model_detected FROM report.observations "
         "WHERE {rows} ORDER BY started_at;",
     ),
     "identity_unknown": FirstStep(
-        "Run `monitor baseline show`: it lists what cannot be detected. Capture a baseline only "
+        "Run `monitor baseline show` to see what cannot be detected. Capture a baseline only "
         "while you know which model answers.",
         "SELECT started_at, query, model_disclosed, confidence FROM report.observations "
         "WHERE {rows} AND identity = 'unknown' ORDER BY started_at;",
     ),
     "unpriced": FirstStep(
-        "Give the model a price in monitor.toml: until then spend is told as at least.",
+        "Add a price for the model to monitor.toml; until then spend is a lower bound.",
         "SELECT model_detected, count(*) FROM report.observations "
         "WHERE {rows} AND cost_usd IS NULL AND cost_low_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;",
     ),
     "probe_budget": FirstStep(
-        "Probing pauses until the day ends: find what made probes dearer, or raise the budget.",
+        "Find what made probes more expensive, or raise the budget.",
         "SELECT target, model_detected, count(*), sum(coalesce(cost_usd, cost_high_usd)) "
         "FROM report.observations "
         "WHERE {rows} GROUP BY 1, 2 ORDER BY 4 DESC;",
     ),
     "delivery": FirstStep(
-        "Mend the webhook or the bot, then run `monitor test-alert`.",
+        "Fix the webhook or the bot, then run `monitor test-alert`.",
         "SELECT * FROM report.health;",
     ),
 }

@@ -1,4 +1,4 @@
-"""What a message says, whether as text or as blocks: head, figures, first step, evidence."""
+"""The content of a message as text and as blocks: head, figures, first step, evidence."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from monitor.notifications.slack.escaping import ADVICE, amount, bare, code, esc
 from monitor.redaction import plain
 
 RUNBOOK = "docs/runbook.md"
-REPEATED = "May be a repeat: Slack did not confirm an earlier try."
+REPEATED = "May be a duplicate: Slack did not confirm an earlier attempt."
 SENTENCE, LABEL, FACT = 400, 40, 300  # characters after escaping
 FACTS = 16
 _RULE, _SCOPE, _ROWS = 30, 80, 5
@@ -99,7 +99,7 @@ _MARKS = {
 
 
 def blocks(notice: Notice, *, runbook_url: str | None) -> Iterator[Block]:
-    """Status first, then what is true, then what to do, then what proves it."""
+    """Status, sentence, facts, first step, then evidence."""
     yield {"type": "header", "text": _plain(f"{_MARKS[notice.status]} {head(notice)}")}
     yield section(escaped(notice.sentence, SENTENCE))
     yield from _facts(notice)

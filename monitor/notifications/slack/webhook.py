@@ -59,7 +59,7 @@ class SlackRefusal:
     blame: RefusalBlame
 
 
-UNREADABLE = TryLater("Slack's answer cannot be read", maybe_sent=True)
+UNREADABLE = TryLater("Slack's response cannot be read", maybe_sent=True)
 
 Answer = Sent | TryLater | SlackRefusal
 UNUSABLE = SlackRefusal("unusable_address", RefusalBlame.CHANNEL)
@@ -109,9 +109,9 @@ def refused(status: int, word: object, headers: Mapping[str, str]) -> TryLater |
     if status == 429 or word in _THROTTLED:
         return TryLater("Slack rate limit (HTTP 429)", _retry_after_s(headers), channel_wide=True)
     if word in _PASSING:
-        return TryLater(f"Slack says {word}", maybe_sent=_PASSING[word])
+        return TryLater(f"Slack error {word}", maybe_sent=_PASSING[word])
     if status >= 500 or status == 408:
-        return TryLater(f"Slack answered {status}", maybe_sent=status in _LATE_GATEWAYS)
+        return TryLater(f"Slack returned HTTP {status}", maybe_sent=status in _LATE_GATEWAYS)
     if word in _BLAMED:
         return SlackRefusal(word, _BLAMED[word])
     if status >= 400:
@@ -119,7 +119,7 @@ def refused(status: int, word: object, headers: Mapping[str, str]) -> TryLater |
         return SlackRefusal(word or f"HTTP {status}", blame)
     if status == 200 and word:
         return SlackRefusal(word, RefusalBlame.UNKNOWN)
-    return TryLater(f"Slack answered {status}, but not in its language", maybe_sent=True)
+    return TryLater(f"Slack returned HTTP {status} with an unknown body", maybe_sent=True)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -165,13 +165,13 @@ class Calls:
         soon = time.monotonic() + FREE_WITHIN_S
         while not self._free.acquire(blocking=False):
             if time.monotonic() >= soon:
-                return TryLater("Earlier calls to Slack still hang")
+                return TryLater("earlier calls to Slack are still waiting")
             await asyncio.sleep(0.05)
         try:
             called = in_thread(partial(self._freeing, call), name="slack")
         except RuntimeError:  # the system gives no thread
             self._free.release()
-            return TryLater("No thread is free for a call to Slack")
+            return TryLater("no free thread for a call to Slack")
         return await asyncio.wrap_future(called)
 
     def _freeing(self, call: Callable[[], T]) -> T:
@@ -205,11 +205,11 @@ async def reached(call: Callable[[], T]) -> T | TryLater | SlackRefusal:
     except ProxyFault as fault:
         return TryLater(f"Slack cannot be reached: {fault}")
     except HTTPError as error:
-        return TryLater(f"Slack answered {error.code}")
+        return TryLater(f"Slack returned HTTP {error.code}")
     except URLError as error:  # raised before the request was written whole
         return TryLater(f"Slack cannot be reached: {_trouble(error.reason)}")
     except (OSError, HTTPException) as error:  # raised while the answer was awaited or read
-        return TryLater(f"Slack's answer was lost: {_trouble(error)}", maybe_sent=True)
+        return TryLater(f"Slack's response was lost: {_trouble(error)}", maybe_sent=True)
     except (UnicodeDecodeError, LookupError):  # not in the charset it names
         return UNREADABLE
     except (ValueError, SlackRequestError):  # raised before anything was sent
@@ -238,7 +238,7 @@ def _trouble(error: object) -> str:
 
 
 async def settled(answer: Awaitable[Answer]) -> Delivery:
-    """Wait for the answer no longer than `DEADLINE_S` and say what becomes of the message."""
+    """Wait at most `DEADLINE_S` for the response and return what happens to the message."""
     try:
         async with asyncio.timeout(DEADLINE_S):
             received = await answer
@@ -246,7 +246,7 @@ async def settled(answer: Awaitable[Answer]) -> Delivery:
         return TryLater(f"no answer within {DEADLINE_S} s", maybe_sent=True)
     if isinstance(received, SlackRefusal):
         broken = received.blame in (RefusalBlame.CHANNEL, RefusalBlame.UNKNOWN)
-        return GiveUp(f"Slack refuses: {received.word}", channel_broken=broken)
+        return GiveUp(f"Slack error {received.word}", channel_broken=broken)
     return received
 
 
@@ -269,12 +269,14 @@ class SlackWebhook:
         reply: Message | None = None,
         quiet: bool = False,
     ) -> Delivery:
-        """Tell a new message; what would only edit or reply is for channels that can."""
+        """Send a new message; edits and replies are left to channels that support them."""
         return Sent() if quiet else await settled(post_or_shorten(self._post, message))
 
     async def check(self) -> ChannelCheck:
-        """Say that nothing can be known: the only question a webhook takes is a message."""
-        return ChannelCheck(None, "a webhook cannot be checked without sending: monitor test-alert")
+        """Report that nothing is known: a webhook only accepts messages."""
+        return ChannelCheck(
+            None, "a webhook cannot be checked without a message: run `monitor test-alert`"
+        )
 
     def _post(self, message: Message) -> Answer:
         payload: dict[str, object] = {
