@@ -86,20 +86,20 @@ class DeclaredModels:
     def _undeclared(self, name: str) -> tuple[ClaimSide, str]:
         parsed = parse(name)
         if parsed.failure:
-            return ClaimSide.FAILED, "marks that no model answered"
+            return ClaimSide.FAILED, "means that no model answered"
         if known := served_alias(name, self.expected):
             if known.renamed:
-                return ClaimSide.EXPECTED, f"is {known.alias} by its new name"
+                return ClaimSide.EXPECTED, f"is the new name of {known.alias}"
             moved = f"the provider serves alias {known.alias} with {plain(name, 80)}"
             return ClaimSide.OTHER, f"is another model: {moved}"
         if not parsed.model:
-            return ClaimSide.NEITHER, "is no model's name"
+            return ClaimSide.NEITHER, "is not a model name"
         if not self.expected:
             return ClaimSide.NEITHER, "no expected model is configured"
         if any(same(name, model) is None for model in self.expected):
             return ClaimSide.NEITHER, "is too vague to compare"
         if any(_near(parsed, parse(model)) for model in self.expected):
-            return ClaimSide.NEITHER, "is the expected model's name with words nobody knows"
+            return ClaimSide.NEITHER, "is the expected model's name with unknown additions"
         return ClaimSide.OTHER, "is another model"
 
     def vendors(self, *, expected: bool) -> frozenset[str]:
@@ -147,7 +147,7 @@ def weigh(
     counted: set[tuple[ClaimKind, ClaimSide]] = set()
     for claim in distinct:
         if claim.source in untrusted:
-            one = _weightless(claim, "named untrusted")
+            one = _weightless(claim, "listed as untrusted")
         elif claim.source in FALLBACK_COUNTS:
             one = _fallbacks(claim, named=named, confirmed=confirmed)
         elif claim.source in _IDS:
@@ -156,7 +156,7 @@ def weigh(
             one = _name(claim, declared)
         key = (claim.kind, one.side)
         if one.evidence.nats and key in counted:
-            detail = f"{one.evidence.detail}; its kind counts once"
+            detail = f"{one.evidence.detail}; each kind counts once"
             one = replace(one, evidence=replace(one.evidence, nats=0.0, detail=detail))
         elif one.evidence.nats:
             counted.add(key)
@@ -186,9 +186,9 @@ def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> WeighedClaim:
     model of the route that answered, and another route may serve the same model.
     """
     if not (claim.value.isdigit() and claim.value.strip("0")):
-        return _weightless(claim, "no fallback in the gateway; says nothing of the service")
+        return _weightless(claim, "no fallback in the gateway; the service itself may fall back")
     if named:
-        return _weightless(claim, "the gateway fell back; its header names to whom")
+        return _weightless(claim, "the gateway fell back; its header names the model")
     if confirmed:
         return _weightless(claim, "the gateway fell back; the answer names the expected model")
     return WeighedClaim(
@@ -201,7 +201,7 @@ def _shape(claim: Claim, declared: DeclaredModels) -> WeighedClaim:
     vendor = next((v for shape, v in _SHAPES.items() if claim.value.startswith(shape)), None)
     ours, theirs = (vendor in declared.vendors(expected=e) for e in (True, False))
     if vendor is None or ours == theirs:
-        return _weightless(claim, "ids of this shape tell no models apart")
+        return _weightless(claim, "ids of this shape do not distinguish the models")
     log_odds = -SHAPE_EXPECTED if ours else SHAPE_OTHER
     return WeighedClaim(
         _evidence(claim, log_odds, reason=f"has the shape of {vendor}'s ids"), ClaimSide.NEITHER
@@ -318,13 +318,13 @@ def _second_answer(first: str, second: str, *, end: str) -> str | None:
     if all(len(named) == 1 for named in makers) and makers[0] != makers[1]:
         return "the two parts name different makers"
     if _GREETS.match(first) and _GREETS.match(second):
-        return "it greets a second time"
+        return "the text greets a second time"
     if not (_UNFINISHED.search(end[-1:]) and _BEGINS.match(second)):
         return None
     if _GREETS.match(second) or self_claims(second[:200]):
         return "a greeting begins in the middle of a sentence"
     if _opening(first) == _opening(second):
-        return "it begins again as it began"
+        return "the text starts over"
     if re.search(r"\s", first) and second.count(" ") >= 3 and not _NAME_PART.search(end):
         return "a new sentence begins in the middle of another"
     return None

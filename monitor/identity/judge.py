@@ -133,12 +133,12 @@ def _by_receipt(facts: _Facts) -> IdentityJudgement | None:
     identity = Identity.FALLBACK if receipts[0].side is ClaimSide.OTHER else Identity.EXPECTED
     sure = _sure(receipts[0].evidence.nats)
     return facts.ruled(
-        identity, receipts[0].model, sure=sure, reason="The provider's own record names it"
+        identity, receipts[0].model, sure=sure, reason="The provider's record names this model"
     )
 
 
 def _by_names(facts: _Facts) -> IdentityJudgement | None:
-    """What the response discloses: names, and a gateway's word that it fell back."""
+    """What the response discloses: names, and a gateway's report that it fell back."""
     ours, theirs = facts.of(ClaimSide.EXPECTED), facts.of(ClaimSide.OTHER)
     fell = facts.of(ClaimSide.FELL)
     if not (ours or theirs or fell):
@@ -174,16 +174,16 @@ def _source(weighed: WeighedClaim) -> str:
 def _disclosure_text(weighed: WeighedClaim) -> str:
     source, reason = weighed.evidence.detail.split(": ", 1)
     if source == SOURCE:
-        return f"By token counts, {reason}"
+        return f"According to token counts, {reason}"
     return (
-        f"{source} says {weighed.model}, which {reason}"
+        f"{source} names {weighed.model}, which {reason}"
         if weighed.model
-        else f"By {source} {reason}"
+        else f"According to {source}, {reason}"
     )
 
 
 def _by_text(facts: _Facts) -> IdentityJudgement | None:
-    """What is left where nothing is disclosed: a switch in the stream, and a repeated word."""
+    """Without disclosure: a second answer in the stream, or repeated self-identification."""
     if facts.of(ClaimSide.FAILED):
         return None
     if facts.switch:
@@ -197,7 +197,7 @@ def _by_text(facts: _Facts) -> IdentityJudgement | None:
     against = any(w.evidence.nats * weighed.evidence.nats < 0 for w in facts.disclosed)
     if run < ROUNDS or against:
         return None
-    notified = f"Asked directly, it said so in {run} rounds in a row"
+    notified = f"Asked directly, the model named itself in {run} rounds in a row"
     fallbacks = facts.declared.fallbacks
     fallback = _of_family(fallbacks, family)
     if weighed.side is ClaimSide.OTHER and fallback:
@@ -209,33 +209,33 @@ def _by_text(facts: _Facts) -> IdentityJudgement | None:
     }
     if weighed.side is ClaimSide.EXPECTED and facts.self_id_history.once_claimed(candidates):
         model = _of_family(facts.declared.expected, family)
-        notified += ", and it named a fallback before"
+        notified += ", and named a fallback before"
         return facts.ruled(Identity.EXPECTED, model, sure=BY_TEXT, reason=notified)
     return None
 
 
 def _by_switch(facts: _Facts, switch: AnswerSwitch) -> IdentityJudgement:
-    """A second answer on the stream: the fallback's, where one is declared."""
+    """A second answer in the stream: attributed to the fallback, if one is declared."""
     fallbacks = facts.declared.fallbacks
     named = [_of_family(fallbacks, claim.family) for claim in self_claims(switch.second)]
     model = next((model for model in named if model), facts.sole_fallback())
-    reason = f"The stream holds two answers: {switch.reason} after {switch.pause_ms:.0f} ms"
+    reason = f"The stream contains two answers: {switch.reason} after {switch.pause_ms:.0f} ms"
     if not fallbacks:
         return facts.ruled(Identity.DISPUTED, None, sure=_TORN, reason=reason)
     return facts.ruled(Identity.FALLBACK, model, sure=BY_TEXT, reason=reason)
 
 
 def _torn(facts: _Facts, named: Sequence[WeighedClaim]) -> IdentityJudgement:
-    """Claims that contradict each other: both sides are shown, none is believed."""
+    """Claims that contradict each other: both sides are shown, neither is trusted."""
     order = list(ClaimKind)
     names = sorted(
         (weighed for weighed in named if weighed.model),
         key=lambda weighed: order.index(weighed.evidence.kind),
     )
     shown = " against ".join(dict.fromkeys(w.evidence.detail.split(":")[0] for w in names))
-    reason = f"The response contradicts itself: {shown or 'names'}"
+    reason = f"The response contradicts itself: {shown or 'different names'}"
     if facts.switch:
-        reason = "The response names one model, and the stream holds two answers"
+        reason = "The response names one model, but the stream contains two answers"
     return facts.ruled(
         Identity.DISPUTED, names[0].model if names else None, sure=_TORN, reason=reason
     )
@@ -246,21 +246,21 @@ def _unknown(facts: _Facts) -> IdentityJudgement:
     if failed := facts.of(ClaimSide.FAILED):
         reason = f"{failed[0].evidence.claim} {failed[0].evidence.detail.split(': ', 1)[1]}"
     elif any(weighed.evidence.nats for weighed in facts.said):
-        reason = "Only the text says who answered, which never decides alone"
+        reason = "Only the answer text names a model, which is not sufficient"
     elif facts.disclosed:
-        reason = "Nothing the response discloses is both trusted and a model's name"
+        reason = "The response discloses no trusted model name"
     return facts.ruled(Identity.UNKNOWN, None, sure=0.0, reason=reason)
 
 
 def _sure(log_odds: float) -> float:
-    """Confidence from log-odds, at even prior odds: how often is the rules' business."""
+    """Confidence from log-odds, at even prior odds; how often it happens is judged by rules."""
     return 1 / (1 + exp(-abs(log_odds)))
 
 
-# What a response discloses and what its answer looks like, in one judgement.
+# What a response discloses and its writing style, combined into one judgement.
 #
-# A record we fetched decides alone. Where nothing is disclosed the looks decide; where both
-# speak and contradict each other both are shown and neither is believed.
+# A fetched provider record decides alone. Without disclosure, writing style decides. Where the
+# two contradict each other, both are shown and neither is trusted.
 
 
 _ORDER = list(ClaimKind)
@@ -286,10 +286,10 @@ def combined(disclosed: IdentityJudgement, style_match: StyleMatch | None) -> Id
 
 
 def _said_nothing(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
-    """Nothing disclosed: the looks decide, unless the answer's own word speaks against them."""
+    """Nothing disclosed: writing style decides, unless the answer names another model."""
     own = sum(item.nats for item in who.evidence if item.kind is ClaimKind.SELF)
     if style_match.identity is Identity.EXPECTED and own > 0:
-        reason = "It looks like the expected model and says it is another"
+        reason = "Writing style matches the expected model, but the text names another"
         return IdentityJudgement(Identity.UNKNOWN, None, 0.0, who.evidence, f"{reason}.")
     return IdentityJudgement(
         style_match.identity,
@@ -306,7 +306,7 @@ def _said_expected(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJ
     reason = f"The response names {who.model}; {_lowered(style_match.reason)}"
     if style_match.identity is Identity.FALLBACK:
         return replace(who, identity=Identity.DISPUTED, confidence=_TORN, reason=reason)
-    reason = f"{reason} A model update, another host or an edited prompt look like this."
+    reason = f"{reason} Possible causes: a model update, another host, an edited prompt."
     return IdentityJudgement(
         Identity.CHANGED, who.model, style_match.confidence, who.evidence, reason
     )

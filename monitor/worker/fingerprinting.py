@@ -139,8 +139,7 @@ async def explain_by_host(
     usual = ", ".join(plain(name, 40) for name in before[:_HOSTS])
     return replace(
         style_match,
-        reason=f"{style_match.reason} It came with another host: {plain(host, 40)}, "
-        f"before {usual}.",
+        reason=f"{style_match.reason} The host changed, too: {plain(host, 40)}, before {usual}.",
     )
 
 

@@ -251,7 +251,7 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
     moved = await notified("DeepInfra")
     assert moved is not None
     assert moved.reason == (
-        "By its looks something changed. It came with another host: DeepInfra, before Groq, Lambda."
+        "By its looks something changed. The host changed, too: DeepInfra, before Groq, Lambda."
     )
     assert await notified("Groq") == changed, "it ran there before"
     assert await notified(None) == changed

@@ -27,7 +27,10 @@ TOLD = """
 SELECT status || ' #' || incident || ' ' || (notice->>'rule') FROM outbox
 WHERE NOT coalesce((notice->>'quiet')::boolean, false) ORDER BY (notice->>'at')::timestamptz
 """
-WHY = f"The answers no longer look like {LLAMA}'s (more bold); whose they are is not known."
+WHY = (
+    f"Answers no longer match the writing style of {LLAMA} (more bold); "
+    "the answering model is unknown."
+)
 UNRECORDED: dict[str, Any] = {
     "identity": Identity.CHANGED, "model_detected": None, "identity_reason": WHY, "evidence": (),
     "cost_usd": None, "cost_source": None, "cost_reason": "the model is not known",

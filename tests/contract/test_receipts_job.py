@@ -99,7 +99,8 @@ async def test_a_record_outranks_what_the_answer_said_of_itself(
     ]
     assert rows(database_url, STATE) == [(1, True, None, "anthropic/claude-haiku-4.5")]
     kinds = "SELECT evidence->0->>'kind', confidence > 0.99, identity_reason FROM observations"
-    assert rows(database_url, kinds) == [("receipt", True, "The provider's own record names it.")]
+    why = "The provider's record names this model."
+    assert rows(database_url, kinds) == [("receipt", True, why)]
     assert rows(database_url, raw) == before, "raw facts stay"
 
 

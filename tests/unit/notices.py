@@ -79,8 +79,8 @@ CASES = {
         limit=0.1,
         since=NOON - timedelta(minutes=6),
         facts={
-            "Difference": "The answers no longer look like meta-llama/llama-4-scout's (more bold, "
-            "fewer emoji); whose they are is not known.",
+            "Difference": "Answers no longer match the writing style of "
+            "meta-llama/llama-4-scout (more bold, fewer emoji); the answering model is unknown.",
             "TTFT": "1127 ms, before 843 ms",
             "Cost a query": "unknown, because the model is unknown, before $0.000152",
         },

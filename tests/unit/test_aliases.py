@@ -42,7 +42,7 @@ def test_a_model_that_its_provider_renamed_is_the_expected_one(
     expected: str, answered: str
 ) -> None:
     assert judged(expected, answered) == (
-        Identity.EXPECTED, f"model says {answered}, which is {expected} by its new name.",
+        Identity.EXPECTED, f"model names {answered}, which is the new name of {expected}.",
     )  # fmt: skip
 
 

@@ -182,7 +182,7 @@ def test_a_fallback_that_cannot_be_told_apart_is_never_named() -> None:
         TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT
     )
     assert style_match.identity is Identity.UNKNOWN
-    assert "cannot be told apart by text" in style_match.reason
+    assert "the two models write too alike" in style_match.reason
 
 
 def test_a_baseline_needs_twenty_five_answers() -> None:

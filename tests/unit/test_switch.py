@@ -28,7 +28,7 @@ def test_an_answer_cut_short_and_another_appended_are_two() -> None:
     assert found is not None
     assert (found.first, found.second[:19]) == ("Hey there! 👋 Welcome", "Hello! I'm ZANTARA,")
     assert found.pause_ms == pytest.approx(900)
-    assert found.reason == "it greets a second time"
+    assert found.reason == "the text greets a second time"
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def test_the_first_answer_after_a_fallback_is_nobodys_misfit(measured: object) -
 def test_a_tokenizer_that_never_fitted_may_as_well_be_measured_on_edited_texts() -> None:
     found = weighed(by_file(*theirs[:5], seen=False))
     assert found.evidence.nats == 0
-    assert "never fitted" in found.evidence.detail
+    assert "never matched" in found.evidence.detail
     assert fitting(by_file(*ours[:3], seen=False)) == {(LLAMA, "hi")}
     assert fitting(by_file(*theirs[:5])) == frozenset()
     assert fitting(by_file(*ours[:2])) == frozenset()
@@ -144,7 +144,7 @@ def test_a_fallback_that_may_count_alike_makes_a_fit_say_nothing() -> None:
     kin = DeclaredModels((LLAMA,), ("meta-llama/llama-4-maverick",))
     found = weighed(by_file(*ours[:5]), kin)
     assert found.evidence.nats == 0
-    assert "may fit meta-llama/llama-4-maverick as well" in found.evidence.detail
+    assert "may also match meta-llama/llama-4-maverick" in found.evidence.detail
     assert weighed(by_file(*theirs[:5]), kin).side is ClaimSide.FELL
 
 
@@ -178,7 +178,7 @@ def test_estimates_are_no_tokenizers(tokens_of: object, rule: str) -> None:
 
 def test_too_few_confirmed_answers_teach_nothing() -> None:
     assert proportion(LLAMA, CONFIRMED[:24]) == (
-        f"24 of 25 confirmed answers of {LLAMA} came with their counts"
+        f"24 of 25 confirmed answers of {LLAMA} have token counts"
     )
     found = weighed(by_answers(*theirs[:3], confirmed={LLAMA: CONFIRMED[:24]}))
     assert "24 of 25" in found.evidence.detail
@@ -207,14 +207,14 @@ def test_symbols_take_tokens_of_their_own() -> None:
 
 def test_scattered_counts_teach_nothing() -> None:
     wild = [replace(one, tokens=one.tokens * (1 + n % 2)) for n, one in enumerate(CONFIRMED)]
-    assert "scatter" in str(proportion(LLAMA, wild))
+    assert "vary too much" in str(proportion(LLAMA, wild))
 
 
 def test_a_count_of_more_than_the_text_is_no_count_of_it() -> None:
     hidden = [replace(one, tokens=one.tokens * 3) for one in ours[:4]]
     found = weighed(by_file(*hidden))
     assert found.evidence.nats == 0
-    assert "no count of this text alone" in found.evidence.detail
+    assert "the count covers other text" in found.evidence.detail
 
 
 def test_what_a_reply_discloses_is_counted_only_where_it_is_the_texts() -> None:
@@ -272,8 +272,8 @@ def test_the_verdict_believes_counts_before_names_that_may_be_echoes(
 def test_the_reason_is_a_sentence() -> None:
     who = judge((), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_answers(*theirs[:3]))
     assert who.reason == (
-        "By token counts, 3 answers in a row count 10 % more tokens than 30 confirmed answers of "
-        f"{LLAMA} did."
+        "According to token counts, 3 answers in a row count 10 % more tokens than 30 "
+        f"confirmed answers of {LLAMA}."
     )
 
 

@@ -142,7 +142,7 @@ def test_untrusted_sources_are_shown_and_weigh_nothing() -> None:
     judged = who("sibling ai_used=claude-3-5-haiku", untrusted=["ai_used"])
     assert judged.identity is Identity.UNKNOWN
     assert judged.evidence == (
-        Evidence(ClaimKind.SIBLING, "claude-3-5-haiku", 0.0, "ai_used: named untrusted"),
+        Evidence(ClaimKind.SIBLING, "claude-3-5-haiku", 0.0, "ai_used: listed as untrusted"),
     )
 
 
@@ -271,10 +271,10 @@ def test_confidence_follows_from_the_nats(notified: str, confidence: float) -> N
 
 def test_the_reason_is_a_sentence_for_a_person() -> None:
     assert who("sibling model_used=claude-3.5-haiku").reason == (
-        f"model_used says claude-3.5-haiku, which is the declared fallback {HAIKU}."
+        f"model_used names claude-3.5-haiku, which is the declared fallback {HAIKU}."
     )
     assert who("sibling model_used=llama-4-scout-error").reason == (
-        "llama-4-scout-error marks that no model answered."
+        "llama-4-scout-error means that no model answered."
     )
     assert who().reason == "Nothing in the response identifies the model."
 

@@ -73,7 +73,7 @@ def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
     if len(text.strip()) < SHORTEST:
         return f"the answer has fewer than {SHORTEST} characters"
     if not refusing and refuses(text):
-        return "the answer is a refusal or an apology, which all models word alike"
+        return "the answer is a refusal or an apology, which all models phrase alike"
     spoken = language(text)
     if usual and spoken and spoken != usual:
         return f"the answer is in {spoken}, the baseline in {usual}"

@@ -151,7 +151,7 @@ def _by_course(
             Identity.FALLBACK, lead.model, sure, evidence, notified + ".", established=True
         )
     if log_odds < -CLEAR:
-        notified = f"Writing style matches {profile.model}, while {lead.model} gives other answers"
+        notified = f"Writing style matches {profile.model}, while other answers match {lead.model}"
         return StyleMatch(
             Identity.EXPECTED,
             profile.model,
@@ -170,7 +170,8 @@ def _changed(track: TrackerState, profile: StyleProfile) -> StyleMatch:
     detail = f"since the baseline of epoch {profile.epoch} it differs in {off}"
     evidence = (Evidence(ClaimKind.TEXT, "changed", round(track.surprise(), 2), detail),)
     reason = (
-        f"The answers no longer look like {profile.model}'s ({off}); whose they are is not known"
+        f"Answers no longer match the writing style of {profile.model} ({off}); "
+        "the answering model is unknown"
     )
     if profile.indistinguishable:
         reasons = "; ".join(
@@ -214,9 +215,7 @@ def _ordinary(
     if clear and not odd and not (track.doubtful and not by_rival):
         sure = min((_sure(-log_odds, profile) for log_odds in by_rival), default=UNVERIFIED)
         if not evidence:
-            detail = (
-                f"{seen.query}: {further} of {len(scores)} answers of the baseline lie further off"
-            )
+            detail = f"{seen.query}: {further} of {len(scores)} baseline answers are less typical"
             evidence = [Evidence(ClaimKind.TEXT, profile.model, -0.5, detail)]
         return StyleMatch(
             Identity.EXPECTED,

@@ -63,9 +63,9 @@ def learn_profile(
     epoch: int = 1,
     verified_by: str | None = None,
 ) -> StyleProfile:
-    """Learn the looks of the expected model and of its fallbacks from their answers, oldest first.
+    """Learn the writing styles of the expected model and its fallbacks; answers oldest first.
 
-    Raises TooFew for a baseline that is too small to judge by.
+    Raises TooFewAnswers for a baseline that is too small.
     """
     kept = _latest(answers)
     if len(kept) < ENOUGH_ANSWERS:
@@ -75,7 +75,9 @@ def learn_profile(
     for other, theirs in others.items():
         received = [answer_features(answer) for answer in _latest(theirs)]
         if len(received) < ENOUGH_OF_A_RIVAL:
-            mistakable[other] = f"{len(received)} of {ENOUGH_OF_A_RIVAL} answers of it are known"
+            mistakable[other] = (
+                f"{len(received)} of {ENOUGH_OF_A_RIVAL} required answers are captured"
+            )
             continue
         try:
             contrast = ModelClassifier(baseline, received)
@@ -88,7 +90,7 @@ def learn_profile(
             )
         else:
             mistakable[other] = (
-                f"the two cannot be told apart by text (separability {contrast.separability:.2f})"
+                f"the two models write too alike (separability {contrast.separability:.2f})"
             )
     texts = [answer.text for answer in kept]
     return StyleProfile(
@@ -167,8 +169,8 @@ class DetectionCoverage:
             )
         elif not target.expected_models:
             yield (
-                "expected_models is empty: a model that the response names is compared with "
-                "nothing, and rule fallback is off for it. Add expected_models"
+                "expected_models is empty: a model that the response names is not "
+                "compared, and rule fallback is off for it. Add expected_models"
             )
         if profile is None:
             yield self._without_baseline()
@@ -177,7 +179,7 @@ class DetectionCoverage:
         for model, reason in profile.indistinguishable.items():
             yield (
                 f"a fallback to {model} is not detected by name: {reason}. It is reported as "
-                "model_changed if the answers change enough, and otherwise not at all"
+                "model_changed if the answers change enough, otherwise it is missed"
                 f"{self._disclosed}"
             )
 

@@ -54,15 +54,15 @@ class FallbackEvidence:
 
     @property
     def lacks(self) -> str:
-        """What keeps a suspicion from being a verdict, in words."""
+        """What is missing for a verdict, for a person."""
         if self.nats < change_detection.LIMIT:
             needed = confidence_text(change_detection.LIMIT)
             return f"confidence {confidence_text(self.nats)}, {needed} needed"
         if self.spoke < FEWEST:
             return f"{self.spoke} of the {FEWEST} answers needed match it"
         if len(self.queries) < FEWEST_QUERIES:
-            return f"only answers to one query match it, {FEWEST_QUERIES} queries are needed"
-        return "its captured answers do not match these either"
+            return f"only answers to one query match it, answers to {FEWEST_QUERIES} are needed"
+        return "its captured answers do not match either"
 
     def after(
         self, log_odds: float, query: str, *, vector: Vector, own: Sequence[Vector]

@@ -60,8 +60,8 @@ class TokenizerCalibration:
         return all(abs(one.off) < 2.5 * one.spread for one in measures)
 
     def words(self, measures: Sequence[CountMeasure]) -> str:
-        """What was found, for a person."""
-        return f"{_share(measures)} than the tokenizer of {self.model} makes of the same texts"
+        """The finding, for a person."""
+        return f"{_share(measures)} than the tokenizer of {self.model} for the same texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +112,17 @@ class RatioCalibration:
         return abs(mean) < 2.5 * sqrt(variance)
 
     def words(self, measures: Sequence[CountMeasure]) -> str:
-        """What was found, for a person."""
-        return f"{_share(measures)} than {self.answers} confirmed answers of {self.model} did"
+        """The finding, for a person."""
+        return f"{_share(measures)} than {self.answers} confirmed answers of {self.model}"
 
 
 Calibration = TokenizerCalibration | RatioCalibration
 
 
 def proportion(model: str, counts: Sequence[TokenCount]) -> RatioCalibration | str:
-    """What a model's confirmed answers teach, or why they teach nothing."""
+    """The calibration from a model's confirmed answers, or why there is none."""
     if len(counts) < ENOUGH:
-        return f"{len(counts)} of {ENOUGH} confirmed answers of {model} came with their counts"
+        return f"{len(counts)} of {ENOUGH} confirmed answers of {model} have token counts"
     if rule := rule_of_thumb(counts):
         return f"the service counts {rule}, not tokens"
     by_query: dict[str, list[TokenCount]] = {}
@@ -133,7 +133,7 @@ def proportion(model: str, counts: Sequence[TokenCount]) -> RatioCalibration | s
     elsewhere = _centre(counts, _spread(_left_out(counts)))
     reaches = len(by_query) >= MANY_QUERIES and elsewhere.spread <= _LOOSEST
     if not reaches and not (own and spread <= _LOOSEST):
-        return f"the counts of {model}'s own answers scatter too widely, or over too many queries"
+        return f"the token counts of {model}'s own answers vary too much"
     fewest = min(map(len, own.values())) if own else len(counts)
     unsure = _OF_A_MEDIAN / fewest * (spread if own else elsewhere.spread) ** 2
     return RatioCalibration(

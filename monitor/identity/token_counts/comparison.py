@@ -67,7 +67,7 @@ def judge_counts(accounts: TokenCounts, declared: DeclaredModels) -> WeighedClai
     readings = [r for y in ours if (r := _read(y, _comparable(accounts, y)))]
     if len(readings) < len(ours):
         return _silent(
-            accounts, "it is no count of this text alone, or of an answer unlike those known"
+            accounts, "the count covers other text, too, or the answer is unlike the known ones"
         )
     closest = min(readings, key=lambda reading: reading.log_odds)
     if closest.log_odds >= CAP and len(ours) == len(declared.expected):
@@ -75,7 +75,7 @@ def judge_counts(accounts: TokenCounts, declared: DeclaredModels) -> WeighedClai
     if closest.log_odds <= _FITTING and closest.calibration.fits(closest.measures):
         return _fit(closest, accounts, declared)
     text = closest.calibration.words(closest.measures)
-    return _silent(accounts, f"{text}, which tells nothing yet")
+    return _silent(accounts, f"{text}, which is not conclusive yet")
 
 
 def calibrations_from(
@@ -142,13 +142,13 @@ def _comparable(accounts: TokenCounts, calibration: Calibration) -> Sequence[Tok
 def _reason_without_meaning(latest: Sequence[TokenCount]) -> str | None:
     """Why these counts say nothing, whatever they are measured with."""
     if len(latest) < FEWEST:
-        return f"{len(latest)} of {FEWEST} answers came with their counts"
+        return f"{len(latest)} of {FEWEST} answers have token counts"
     rule = rule_of_thumb(latest[:FEWEST])
     return f"the service counts {rule}, not tokens" if rule else None
 
 
 def _lacking(accounts: TokenCounts) -> str:
-    return next(iter(accounts.missing), "there is nothing to measure the count with")
+    return next(iter(accounts.missing), "no tokenizer or confirmed answers to compare with")
 
 
 def _read(calibration: Calibration, latest: Sequence[TokenCount]) -> _Reading | None:
@@ -177,12 +177,12 @@ def _misfit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) 
     text = calibration.words(closest.measures)
     fitted = accounts.now and (calibration.model, accounts.now.query) in accounts.seen_to_fit
     if isinstance(calibration, TokenizerCalibration) and not fitted:
-        reason = f"{text}, and they never fitted: the service may edit its texts"
+        reason = f"{text}, and the counts never matched before: the service may edit its texts"
         return _silent(accounts, reason)
     theirs = [y for y in accounts.calibrations if _among(y.model, declared.fallbacks)]
     fit = [y.model for y in theirs if _fits(y, closest.counts)]
     if len(fit) == 1:
-        reason = f"{text}, and as many as {fit[0]}"
+        reason = f"{text}, which matches {fit[0]}"
         return WeighedClaim(_evidence(fit[0], CAP, reason=reason), ClaimSide.OTHER, fit[0])
     return WeighedClaim(_evidence(_OTHER, CAP, reason=text), ClaimSide.FELL)
 
@@ -195,10 +195,10 @@ def _fit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) -> 
         theirs = known.get(fallback)
         alike = _fits(theirs, span) if theirs else parse(fallback).vendor == parse(model).vendor
         if alike:
-            reason = f"the counts fit {model}, and may fit {fallback} as well"
+            reason = f"the counts match {model} but may also match {fallback}"
             return _silent(accounts, reason)
     log_odds = max(-CAP, closest.log_odds)
-    reason = f"{len(span)} answers in a row took as many tokens as they take {model}"
+    reason = f"{len(span)} answers in a row match the token counts of {model}"
     return WeighedClaim(
         _evidence(model, log_odds, reason=reason), ClaimSide.EXPECTED, model, echo=True
     )
