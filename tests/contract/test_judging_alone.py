@@ -158,7 +158,7 @@ async def test_every_query_that_an_evaluation_awaits_is_one_of_those_that_fail_h
                     monkeypatch.setattr(room, name, recorded(f"{info.name}.{name}", query))
         await evaluation.evaluate(context)
     named = {f"{room.__name__.rpartition('.')[2]}.{query}" for room, query, _ in QUERIES}
-    assert "identities.confirmed_at" in awaited
+    assert "fingerprints.confirmed_at" in awaited
     shared = {name for name in awaited if name in SHARED or name.split(".")[0] in SHARED}
     assert awaited - shared <= named
 
