@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from monitor.backtest import BacktestEvent, replay
-from monitor.cli.backtest import judged_by_name
+from monitor.backtest.replay import judged_by_name
 from monitor.domain import NoticeStatus
 from monitor.rules import RULES
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from monitor.domain import report
 from monitor.reports import page_data
 
 SINCE = datetime(2026, 11, 20, tzinfo=UTC)
@@ -54,9 +55,9 @@ def watched(**changes: Any) -> page_data.TargetReport:
         ),
         queries=(figures("hi"), figures("kbli", p50_ms=1000.0)),
         costs=(
-            page_data.QueryCost(query="hi", model=LLAMA, answers=40, mean_usd=Decimal("0.000141")),
-            page_data.QueryCost(query="hi", model=HAIKU, answers=6, mean_usd=Decimal("0.00095")),
-            page_data.QueryCost(query="hi", model=None, answers=2, mean_usd=None),
+            cost(LLAMA, 40, "0.000141"),
+            cost(HAIKU, 6, "0.00095"),
+            cost(None, 2, None),
         ),
         outcomes=(("answered", 1050), ("timeout_first_token", 6)),
         quality=page_data.MeasurementQuality(
@@ -88,25 +89,32 @@ def point(query: str, hour: int) -> page_data.TtftPoint:
     )  # fmt: skip
 
 
-def judged(hour: int) -> page_data.IdentityCounts:
+def cost(model: str | None, answers: int, mean_usd: str | None) -> report.QueryCost:
+    mean = None if mean_usd is None else Decimal(mean_usd)
+    return report.QueryCost(target="rag", query="hi", model=model, answers=answers, mean_usd=mean)
+
+
+def judged(hour: int) -> report.IdentityCounts:
     fell = hour in FELL
-    return page_data.IdentityCounts(at=SINCE + hour * HOUR, expected=6 if fell else 24,
+    return report.IdentityCounts(target="rag", at=SINCE + hour * HOUR, expected=6 if fell else 24,
                        fallback=18 if fell else 0, changed=0, disputed=0, unknown=0)  # fmt: skip
 
 
-def served(day: int, model: str | None, identity: str, answers: int) -> page_data.ModelAnswers:
+def served(day: int, model: str | None, identity: str, answers: int) -> report.ModelAnswers:
     on = (SINCE + day * 24 * HOUR).date()
-    return page_data.ModelAnswers(day=on, model=model, identity=identity, answers=answers)
+    return report.ModelAnswers(
+        target="rag", day=on, model=model, identity=identity, answers=answers
+    )
 
 
 def changed_page() -> page_data.ReportPage:
     """Nobody fell back, and 75 of 119 answers no longer match the expected model."""
     steps = (
-        page_data.IdentityCounts(
-            at=SINCE, expected=44, fallback=0, changed=0, disputed=0, unknown=0
+        report.IdentityCounts(
+            target="rag", at=SINCE, expected=44, fallback=0, changed=0, disputed=0, unknown=0
         ),
-        page_data.IdentityCounts(
-            at=SINCE + HOUR, expected=0, fallback=0, changed=75, disputed=0, unknown=0
+        report.IdentityCounts(
+            target="rag", at=SINCE + HOUR, expected=0, fallback=0, changed=75, disputed=0, unknown=0
         ),
     )
     bins = (
@@ -138,7 +146,7 @@ def page(**changes: Any) -> page_data.ReportPage:
         zone=ZoneInfo("UTC"),
         targets=(watched(),),
         spend=(
-            page_data.DaySpend(
+            report.DaySpend(
                 day=SINCE.date(),
                 total_usd=Decimal("0.62"),
                 at_least=False,
@@ -146,7 +154,7 @@ def page(**changes: Any) -> page_data.ReportPage:
                 traffic_usd=Decimal("0.5"),
                 account_usd=None,
             ),
-            page_data.DaySpend(
+            report.DaySpend(
                 day=(SINCE + 24 * HOUR).date(),
                 total_usd=Decimal("2.3"),
                 probes_usd=Decimal("0.3"),
@@ -158,7 +166,7 @@ def page(**changes: Any) -> page_data.ReportPage:
         spend_limit_usd=Decimal("2.00"),
         fallback_limit=0.10,
         incidents=(
-            page_data.IncidentRow(
+            report.IncidentRow(
                 number=3,
                 rule="fallback",
                 scope="rag",
@@ -170,7 +178,7 @@ def page(**changes: Any) -> page_data.ReportPage:
                 cost_at_least=False,
                 because="18 of 24 answers fell back.",
             ),
-            page_data.IncidentRow(
+            report.IncidentRow(
                 number=4,
                 rule="spend",
                 scope="all",

@@ -2,29 +2,14 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Collection
 from io import TextIOWrapper
 
 from monitor.backtest.events import as_json
 from monitor.backtest.input_rows import BadBacktestRow
-from monitor.backtest.replay import replay
-from monitor.domain import Identity
-from monitor.identity.model_names.compare import same
+from monitor.backtest.replay import judged_by_name, replay
 from monitor.rules import RULES
 
 EXPECTED = "meta-llama/llama-4-scout"
-
-
-def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
-    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
-
-    def identity(model: str) -> Identity:
-        agreements = [same(model, name) for name in expected]
-        if True in agreements:
-            return Identity.EXPECTED
-        return Identity.FALLBACK if False in agreements else Identity.UNKNOWN
-
-    return identity
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """The replay itself: rows through the rules and the incident logic, in the rows' own time."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -17,6 +17,7 @@ from monitor.domain import (
     VerdictState,
     incident_key,
 )
+from monitor.identity.model_names.compare import same
 from monitor.incidents import ReminderPolicy, Silence, plan
 from monitor.rules import (
     OF_TARGETS,
@@ -213,3 +214,15 @@ class Replay:
         if self._now is None:
             raise RuntimeError("no row was taken yet")
         return self._now
+
+
+def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
+    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
+
+    def identity(model: str) -> Identity:
+        agreements = [same(model, name) for name in expected]
+        if True in agreements:
+            return Identity.EXPECTED
+        return Identity.FALLBACK if False in agreements else Identity.UNKNOWN
+
+    return identity

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from monitor.backtest import (
@@ -13,10 +13,10 @@ from monitor.backtest import (
     as_json,
     replay,
 )
+from monitor.backtest.replay import judged_by_name
 from monitor.cli.startup import BAD_INPUT, database_url, stop, unreachable
 from monitor.config import ConfigErrors, Settings, exists, load
-from monitor.domain import Identity, Sample
-from monitor.identity import same
+from monitor.domain import Sample
 from monitor.incidents import ReminderPolicy
 from monitor.rules import RULES, Rule
 from monitor.storage import Database, DatabaseUnavailable, observations
@@ -42,18 +42,6 @@ def backtest(
             out(replay(sys.stdin, rules, identity=judged_by_name(named)))
     except BadBacktestRow as bad:
         stop(str(bad), BAD_INPUT)
-
-
-def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
-    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
-
-    def identity(model: str) -> Identity:
-        agreements = [same(model, name) for name in expected]
-        if True in agreements:
-            return Identity.EXPECTED
-        return Identity.FALLBACK if False in agreements else Identity.UNKNOWN
-
-    return identity
 
 
 def _with(changes: Collection[str], *, required: bool) -> Settings | None:

@@ -168,7 +168,7 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
         channel = notifier_from_environment(settings.environment).channel
         async with database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)
-        lines.append(check_details.delivery(channel, waiting, now=datetime.now(UTC)))
+        lines.append(check_details.delivery(waiting, now=datetime.now(UTC)))
     except DatabaseUnavailable as unavailable:
         lines.append(CheckLine("database", False, unreachable(settings, url, unavailable)))
     finally:

@@ -27,7 +27,7 @@ from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
 from monitor.pricing import Price, PriceDifference
 from monitor.probing.fetch import fetch
 from monitor.redaction import shown
-from monitor.rules import RULES, TtftRule
+from monitor.rules import RULES, DeliveryBacklog, TtftRule
 from monitor.storage import (
     Connection,
     baseline_answers,
@@ -36,7 +36,6 @@ from monitor.storage import (
     observations,
 )
 from monitor.storage.baseline_answers import PromptSizes
-from monitor.storage.outbox import OutboxBacklog
 from monitor.worker.account_polling import configured, page_headers, providers
 from monitor.worker.fingerprinting import profiled
 
@@ -172,25 +171,25 @@ def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
             )
 
 
-def delivery(channel: str, waiting: OutboxBacklog, *, now: datetime) -> CheckLine:
+def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
     """Whether messages reach people: what waits, and whether the channel refuses everything."""
-    if waiting.broken_since is not None:
+    if backlog.broken_since is not None:
         return CheckLine(
             "delivery",
             False,
-            f"{channel} has refused everything since "
-            f"{waiting.broken_since:%Y-%m-%d %H:%M} UTC ({waiting.broken_why}), "
-            f"{waiting.waiting} messages wait: correct the settings of Slack, then run "
+            f"{backlog.channel} has refused everything since "
+            f"{backlog.broken_since:%Y-%m-%d %H:%M} UTC ({backlog.broken_why}), "
+            f"{backlog.waiting} messages wait: correct the settings of Slack, then run "
             "`monitor test-alert`",
         )
-    if waiting.oldest_at is not None:
-        age = lasting(max(now - waiting.oldest_at, timedelta(0)))
+    if backlog.oldest_at is not None:
+        age = lasting(max(now - backlog.oldest_at, timedelta(0)))
         return CheckLine(
             "delivery",
             None,
-            f"{waiting.waiting} messages wait, the oldest for {age}: a running worker sends them",
+            f"{backlog.waiting} messages wait, the oldest for {age}: a running worker sends them",
         )
-    return CheckLine("delivery", True, f"no message waits for {channel}")
+    return CheckLine("delivery", True, f"no message waits for {backlog.channel}")
 
 
 def _limits(settings: Settings) -> Iterator[CheckLine]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from monitor.config.spelling_fixes import VERBATIM
+from monitor.domain import Target
 from monitor.health_page import address, expectation
 
 MONEY_REMEDY = 'write dollars as "0.50": digits and a point, without a sign or a unit'
@@ -193,24 +194,27 @@ class HealthSection(Section):
         return self
 
 
+USUAL = Target(name="", url="", dialect="", queries=())  # the defaults of a target
+
+
 class TargetSection(Section):
     url: HttpUrl
     dialect: Name
     queries: list[QuerySection] = Field(min_length=1)
-    every: Interval = timedelta(minutes=5)
+    every: Interval = USUAL.every
     expected_models: list[Plain] = []
     fallback_models: list[Plain] = []
     headers: dict[str, str] = {}
     model: Plain | None = None
-    connect_deadline: Duration = timedelta(seconds=10)
-    first_token_deadline: Duration = timedelta(seconds=30)
-    stall_deadline: Duration = timedelta(seconds=20)
-    deadline: Duration = timedelta(seconds=60)
+    connect_deadline: Duration = USUAL.connect_deadline
+    first_token_deadline: Duration = USUAL.first_token_deadline
+    stall_deadline: Duration = USUAL.stall_deadline
+    deadline: Duration = USUAL.deadline
     ca_file: Plain | None = None
     proxy: ProxyUrl | None = None
-    chars_per_token: Decimal = Field(Decimal(4), gt=0, le=20)
-    daily_queries: int = Field(0, ge=0)
-    persona: bool = True
+    chars_per_token: Decimal = Field(USUAL.chars_per_token, gt=0, le=20)
+    daily_queries: int = Field(USUAL.daily_queries, ge=0)
+    persona: bool = USUAL.persona
     reasoning_tags: list[str | list[str]] | None = None
     untrusted: list[Plain] = []
     options: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from decimal import Decimal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from monitor.domain import ALL, Identity, Notice, NoticeStatus, amount_text, usd_text
+from monitor.domain.report import DaySpend
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,24 +30,6 @@ class DigestAnswers:
     model: str | None
     identity: Identity
     answers: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DigestDay:
-    """What a day cost, and what each meter says: they are never added up.
-
-    Margins: so much more if the most expensive declared models gave the answers of unknown model.
-    """
-
-    day: date
-    total_usd: Decimal
-    probes_usd: Decimal
-    traffic_usd: Decimal
-    account_usd: Decimal | None
-    at_least: bool
-    margin_usd: Decimal = Decimal(0)
-    probes_margin_usd: Decimal = Decimal(0)
-    traffic_margin_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +74,8 @@ class DigestFigures:
 
     latencies: Sequence[DigestLatency]  # each target once
     served: Sequence[DigestAnswers]
-    yesterday: DigestDay | None  # None: nothing is known of it
-    today: DigestDay | None
+    yesterday: DaySpend | None  # None: nothing is known of it
+    today: DaySpend | None
     saving: DigestSaving
     incidents: Sequence[DigestIncident]
     own: DigestMonitor
@@ -221,20 +204,20 @@ def _answers(served: Sequence[DigestAnswers], identity: Identity) -> int:
     return sum(item.answers for item in served if item.identity is identity)
 
 
-def _spent(day: DigestDay | None, limit_usd: Decimal | None) -> str:
+def _spent(day: DaySpend | None, limit_usd: Decimal | None) -> str:
     if day is None:
         return _NOT_KNOWN
     limit = "" if limit_usd is None else f" of {usd_text(limit_usd)}"
-    return _between(day.total_usd, day.margin_usd, at_least=day.at_least) + limit
+    return amount_text(day.total_usd, day.high_usd, at_least=day.at_least) + limit
 
 
-def _day(day: DigestDay | None, limit_usd: Decimal | None) -> str:
+def _day(day: DaySpend | None, limit_usd: Decimal | None) -> str:
     """The day's spend, and the meters: ours, the service's traffic, what providers say."""
     if day is None:
         return _NOT_KNOWN
     account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
-    probes = _between(day.probes_usd, day.probes_margin_usd)
-    traffic = _between(day.traffic_usd, day.traffic_margin_usd)
+    probes = _range(day.probes_usd, day.probes_high_usd)
+    traffic = _range(day.traffic_usd, day.traffic_high_usd)
     return (
         f"{_spent(day, limit_usd)}; meters: probes {probes}, traffic {traffic}, account {account}"
     )
@@ -280,7 +263,7 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
     if own.rounds_expected and own.rounds_missed is not None:
         missed = f"{own.rounds_missed:,} of {_count(own.rounds_expected, 'round')} missed"
     degraded = f"{_share(own.degraded, own.probes)} degraded" if own.probes else _UNMEASURED
-    used = _between(own.budget_used_usd, own.budget_margin_usd)
+    used = _range(own.budget_used_usd, own.budget_used_usd + own.budget_margin_usd)
     budget = f"probe budget today {used} of {usd_text(budget_usd)}"
     return f"{missed}, {degraded}, {budget}"
 
@@ -302,8 +285,10 @@ def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
 
 
-def _between(usd: Decimal, margin_usd: Decimal, *, at_least: bool = False) -> str:
-    return amount_text(usd, usd + margin_usd, at_least=at_least)
+def _range(low_usd: Decimal | None, high_usd: Decimal | None) -> str:
+    if low_usd is None:
+        return _NOT_KNOWN
+    return amount_text(low_usd, low_usd if high_usd is None else high_usd)
 
 
 def _count(number: int, what: str) -> str:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from math import log2
 
+from monitor.domain.report import IDENTITIES, DaySpend, ModelAnswers
 from monitor.reports.axes import (
     WIDTH,
     ChartPlane,
@@ -26,12 +27,9 @@ from monitor.reports.axes import (
 )
 from monitor.reports.page_data import (
     AN_OCTAVE,
-    IDENTITIES,
     UNLIMITED_MS,
     UNSURE_KEYS,
-    DaySpend,
     LatencyBin,
-    ModelAnswers,
     QueryFigures,
     ReportPage,
     TargetReport,

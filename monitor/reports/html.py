@@ -7,16 +7,11 @@ from hashlib import sha256
 from importlib.resources import files
 
 from monitor.domain import lasting
+from monitor.domain.report import IncidentRow
 from monitor.notifications.slack.escaping import amount
 from monitor.reports import bar_charts
 from monitor.reports.axes import Markup, element, ms, share, usd
-from monitor.reports.page_data import (
-    HealthRow,
-    IncidentRow,
-    MeasurementQuality,
-    ReportPage,
-    TargetReport,
-)
+from monitor.reports.page_data import HealthRow, MeasurementQuality, ReportPage, TargetReport
 from monitor.reports.timeline import timeline
 
 Cell = tuple[object, str | None]  # what it holds, and its class

@@ -10,10 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.domain import lasting
+from monitor.domain.report import IncidentRow
 from monitor.redaction import plain
 from monitor.reports.axes import day, ms, share, usd
 from monitor.reports.html import quality_lines, value_of
-from monitor.reports.page_data import IncidentRow, ReportPage, TargetReport
+from monitor.reports.page_data import ReportPage, TargetReport
 from monitor.reports.timeline import queries_of, readable
 
 _BARS = "▁▂▃▄▅▆▇█"

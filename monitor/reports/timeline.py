@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 
+from monitor.domain.report import IdentityCounts, IncidentRow
 from monitor.reports.axes import (
     WIDTH,
     ChartPlane,
@@ -22,8 +23,6 @@ from monitor.reports.axes import (
 )
 from monitor.reports.page_data import (
     UNSURE_KEYS,
-    IdentityCounts,
-    IncidentRow,
     ReportPage,
     TargetReport,
     TtftPoint,

@@ -9,9 +9,9 @@ from sqlalchemy import CursorResult, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Identity
+from monitor.domain.report import DaySpend
 from monitor.incidents.digest import (
     DigestAnswers,
-    DigestDay,
     DigestIncident,
     DigestLatency,
     DigestMonitor,
@@ -50,9 +50,8 @@ _DAYS = """
 SELECT day, sum(spent_usd) AS total_usd, coalesce(sum(probes_usd), 0) AS probes_usd,
     coalesce(sum(traffic_usd), 0) AS traffic_usd, sum(account_usd) AS account_usd,
     bool_or(at_least) AS at_least,
-    sum(spent_high_usd - spent_usd) AS margin_usd,
-    sum(probes_high_usd - probes_usd) AS probes_margin_usd,
-    sum(traffic_high_usd - traffic_usd) AS traffic_margin_usd
+    sum(spent_high_usd) AS total_high_usd, sum(probes_high_usd) AS probes_high_usd,
+    sum(traffic_high_usd) AS traffic_high_usd
 FROM report.spend_daily WHERE day IN (:yesterday, :today) GROUP BY day
 """
 
@@ -123,13 +122,11 @@ async def served(
     return [DigestAnswers(**{**row._mapping, "identity": Identity(row.identity)}) for row in found]
 
 
-async def days(
-    connection: AsyncConnection, today: date
-) -> tuple[DigestDay | None, DigestDay | None]:
+async def days(connection: AsyncConnection, today: date) -> tuple[DaySpend | None, DaySpend | None]:
     """The spend of yesterday and of today so far, in that order; None: nothing is known."""
     yesterday = today - timedelta(days=1)
     found = await _rows(connection, _DAYS, yesterday=yesterday, today=today)
-    known = {row.day: DigestDay(**row._mapping) for row in found}
+    known = {row.day: DaySpend(**row._mapping) for row in found}
     return known.get(yesterday), known.get(today)
 
 

@@ -6,8 +6,7 @@ earlier notice of its incident is settled. Times go by the database's clock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from datetime import timedelta
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -28,6 +27,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
+from monitor.rules.delivery import DeliveryBacklog
 from monitor.storage.tables import channels, outbox
 
 LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
@@ -184,16 +184,7 @@ async def due(connection: AsyncConnection) -> bool:
     return bool(await connection.scalar(select(waiting)))
 
 
-class OutboxBacklog(NamedTuple):
-    """What waits to be told through one channel. `broken_since`: it refused for good then."""
-
-    waiting: int
-    oldest_at: datetime | None
-    broken_since: datetime | None
-    broken_why: str | None
-
-
-async def backlog(connection: AsyncConnection, channel: str) -> OutboxBacklog:
+async def backlog(connection: AsyncConnection, channel: str) -> DeliveryBacklog:
     """How much waits, since when, and whether the channel takes anything at all."""
     waiting = select(func.count(), func.min(outbox.c.created_at)).where(
         outbox.c.settled_at.is_(None)
@@ -203,7 +194,14 @@ async def backlog(connection: AsyncConnection, channel: str) -> OutboxBacklog:
         channels.c.channel == channel
     )
     broken = (await connection.execute(state)).one_or_none()
-    return OutboxBacklog(count, oldest_at, *(broken or (None, None)))
+    broken_since, broken_why = broken or (None, None)
+    return DeliveryBacklog(
+        channel=channel,
+        waiting=count,
+        oldest_at=oldest_at,
+        broken_since=broken_since,
+        broken_why=broken_why,
+    )
 
 
 async def settle(

@@ -6,14 +6,14 @@ that hours, days and what is counted of them agree.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
-from typing import Any, NamedTuple, TypeVar
+from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.domain.report import DaySpend, IdentityCounts, IncidentRow, ModelAnswers, QueryCost
 from monitor.storage import report_queries as q
 
 RAW = timedelta(hours=48)
@@ -23,7 +23,7 @@ _MOST_STEPS = 360
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800))
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
 
-Row = TypeVar("Row", bound=tuple[Any, ...])
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +75,6 @@ class LatencyStepRow(NamedTuple):
     bad: int
 
 
-class IdentityStepRow(NamedTuple):
-    target: str
-    at: datetime
-    expected: int
-    fallback: int
-    changed: int
-    disputed: int
-    unknown: int
-
-
-class Model(NamedTuple):
-    target: str
-    day: date
-    model: str | None
-    identity: str
-    answers: int
-
-
 class QueryFigureRow(NamedTuple):
     """`query` None: all queries of the target together."""
 
@@ -117,48 +99,10 @@ class Spread(NamedTuple):
     samples: int
 
 
-class QueryCostRow(NamedTuple):
-    target: str
-    query: str
-    model: str | None
-    answers: int
-    mean_usd: Decimal | None
-    mean_high_usd: Decimal | None
-
-
 class Rounds(NamedTuple):
     target: str
     expected: int | None
     missed: int | None
-
-
-class SpendDayReportRow(NamedTuple):
-    day: date
-    total_usd: Decimal
-    probes_usd: Decimal | None
-    traffic_usd: Decimal | None
-    account_usd: Decimal | None
-    at_least: bool
-    total_high_usd: Decimal
-    probes_high_usd: Decimal | None
-    traffic_high_usd: Decimal | None
-
-
-class IncidentReportRow(NamedTuple):
-    number: int
-    rule: str
-    scope: str
-    opened_at: datetime
-    resolved_at: datetime | None
-    peak: Decimal | None
-    limit: Decimal | None
-    because: str
-    cost_usd: Decimal | None
-    cost_at_least: bool
-    first_seen_at: datetime | None
-    opening_because: str | None
-    cost_high_usd: Decimal | None
-    recovering_reason: str | None
 
 
 class Phases(NamedTuple):
@@ -195,14 +139,14 @@ class Found:
     """Everything a report is made of, each in the order of its statement."""
 
     steps: Sequence[LatencyStepRow]
-    judged: Sequence[IdentityStepRow]
-    models: Sequence[Model]
+    judged: Sequence[IdentityCounts]
+    models: Sequence[ModelAnswers]
     figures: Sequence[QueryFigureRow]
     spread: Sequence[Spread]
-    costs: Sequence[QueryCostRow]
+    costs: Sequence[QueryCost]
     rounds: Sequence[Rounds]
-    spend: Sequence[SpendDayReportRow]
-    incidents: Sequence[IncidentReportRow]
+    spend: Sequence[DaySpend]
+    incidents: Sequence[IncidentRow]
     phases: Sequence[Phases]
     ended: Sequence[Ended]
     health: Sequence[HealthReportRow]
@@ -220,19 +164,20 @@ async def found(
     }
 
     async def rows(statement: str, shape: type[Row]) -> Sequence[Row]:
-        return [shape(*row) for row in await connection.execute(text(statement), notified)]
+        found = await connection.execute(text(statement), notified)
+        return [shape(**row._mapping) for row in found]
 
     hourly = q.STEPS_HOURLY if span.step < _DAY else q.STEPS_DAILY
     return Found(
         steps=await rows(q.STEPS_RAW if span.raw else hourly, LatencyStepRow),
-        judged=await rows(q.JUDGED_RAW if span.raw else q.JUDGED_HOURLY, IdentityStepRow),
-        models=await rows(q.MODELS_RAW if span.raw else q.MODELS_DAILY, Model),
+        judged=await rows(q.JUDGED_RAW if span.raw else q.JUDGED_HOURLY, IdentityCounts),
+        models=await rows(q.MODELS_RAW if span.raw else q.MODELS_DAILY, ModelAnswers),
         figures=await rows(q.FIGURES_RAW if span.raw else q.FIGURES_DAILY, QueryFigureRow),
         spread=await rows(q.SPREAD_RAW if span.raw else q.SPREAD_DAILY, Spread),
-        costs=await rows(q.COSTS_RAW if span.raw else q.COSTS_DAILY, QueryCostRow),
+        costs=await rows(q.COSTS_RAW if span.raw else q.COSTS_DAILY, QueryCost),
         rounds=await rows(q.ROUNDS_HOURLY if span.raw else q.ROUNDS_DAILY, Rounds),
-        spend=await rows(q.SPEND, SpendDayReportRow),
-        incidents=await rows(q.INCIDENTS, IncidentReportRow),
+        spend=await rows(q.SPEND, DaySpend),
+        incidents=await rows(q.INCIDENTS, IncidentRow),
         phases=await rows(q.PHASES, Phases),
         ended=await rows(q.ENDED, Ended),
         health=await rows(q.HEALTH, HealthReportRow),

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import and_, case, delete, func, literal_column, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.pricing.spend_day import SpendSlice, SpentHour
 from monitor.storage.report_tables import spend_days, spend_hourly, spend_target_days
 from monitor.storage.tables import observations
 
@@ -66,26 +67,9 @@ _ASIDE = text("""
 # What was heard and paid for, by five minutes, target and model: the raw matter of spend.
 
 
-class SpendSliceRow(NamedTuple):
-    """One row of the sum; the fields of `monitor.pricing.SpendSlice`, in its order.
-
-    `high_usd` None: the rows have exact costs, or none at all.
-    """
-
-    target: str
-    starts_at: datetime
-    model: str | None
-    probes_usd: Decimal
-    answers: int
-    unpriced: int
-    mean_usd: Decimal | None
-    high_usd: Decimal | None
-    mean_high_usd: Decimal | None
-
-
 async def by_five_minutes(
     connection: AsyncConnection, *, since: datetime, until: datetime
-) -> Sequence[SpendSliceRow]:
+) -> Sequence[SpendSlice]:
     """Sums of every probe whose round lies between two instants, late rows included."""
     table = observations.c
     begins = func.date_bin(
@@ -103,18 +87,18 @@ async def by_five_minutes(
         select(
             table.target,
             begins.label("starts_at"),
-            table.model_detected,
-            func.coalesce(func.sum(low), Decimal(0)),
-            func.count().filter(answered),
-            func.count().filter(table.pieces > 0, without_price),
-            func.avg(low).filter(answered),
-            func.sum(table.cost_high_usd),
-            func.avg(table.cost_high_usd).filter(answered),
+            table.model_detected.label("model"),
+            func.coalesce(func.sum(low), Decimal(0)).label("probes_usd"),
+            func.count().filter(answered).label("answers"),
+            func.count().filter(table.pieces > 0, without_price).label("unpriced"),
+            func.avg(low).filter(answered).label("mean_usd"),
+            func.sum(table.cost_high_usd).label("high_usd"),
+            func.avg(table.cost_high_usd).filter(answered).label("mean_high_usd"),
         )
         .where(table.slot >= since, table.slot < until)
         .group_by(table.target, begins, table.model_detected, ranged)
     )
-    return [SpendSliceRow(*row) for row in await connection.execute(summed)]
+    return [SpendSlice(**row._mapping) for row in await connection.execute(summed)]
 
 
 async def costs(
@@ -132,21 +116,6 @@ async def costs(
 
 
 # Spend as reports show it: by hour, provider and meter, and by day as the spend rule judges it.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendHourRow:
-    """A row of `spend_hourly`."""
-
-    hour: datetime
-    until: datetime
-    target: str
-    model: str | None
-    provider: str | None
-    meter: str
-    usd: Decimal
-    at_least: bool
-    margin_usd: Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +203,7 @@ async def keep(
     starts_at: datetime,
     ends_at: datetime,
     until: datetime,
-    hours: Sequence[SpendHourRow],
+    hours: Sequence[SpentHour],
     providers: Sequence[SpendDayRow],
     zone: str,
     begins_at: datetime | None = None,
@@ -245,7 +214,7 @@ async def keep(
     for table in (spend_days, spend_target_days):
         await connection.execute(delete(table).where(table.c.day == day))
     if hours:
-        await connection.execute(insert(spend_hourly).values([asdict(row) for row in hours]))
+        await connection.execute(insert(spend_hourly).values([_hour(row) for row in hours]))
     same = {"day": day, "reckoned_at": until, "zone": zone}
     rows = [asdict(row) | same | {"begins_at": begins_at} for row in providers]
     if rows:
@@ -256,7 +225,19 @@ async def keep(
         )
 
 
-def _by_target(hours: Sequence[SpendHourRow]) -> list[dict[str, object]]:
+def _hour(spent: SpentHour) -> dict[str, object]:
+    return {
+        "hour": spent.starts_at,
+        "until": spent.until,
+        "target": spent.target,
+        "model": spent.model,
+        "provider": spent.provider,
+        "meter": spent.meter,
+        **asdict(spent.spent),
+    }
+
+
+def _by_target(hours: Sequence[SpentHour]) -> list[dict[str, object]]:
     """A day's hours added up by target, model and provider, meters side by side."""
     sums: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
     for hour in hours:
@@ -269,9 +250,9 @@ def _by_target(hours: Sequence[SpendHourRow]) -> list[dict[str, object]]:
                 "at_least": False,
             },
         )
-        row[f"{hour.meter}_usd"] += hour.usd
-        row["margin_usd"] += hour.margin_usd
-        row["at_least"] |= hour.at_least
+        row[f"{hour.meter}_usd"] += hour.spent.usd
+        row["margin_usd"] += hour.spent.margin_usd
+        row["at_least"] |= hour.spent.at_least
     return [
         {"target": target, "model": model, "provider": provider, **row}
         for (target, model, provider), row in sums.items()

@@ -22,7 +22,15 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.pricing import PriceBook, SpendSlice, account_spend, day_of, fresh_for, spent_day
+from monitor.pricing import (
+    PriceBook,
+    SpendSlice,
+    SpentDay,
+    account_spend,
+    day_of,
+    fresh_for,
+    spent_day,
+)
 from monitor.pricing.meters import AccountSpend, ProviderSpend
 from monitor.pricing.spend_day import spent_hours
 from monitor.rules import SLICE, KeyCredit, SpendRule
@@ -80,24 +88,14 @@ async def compute_day(
     _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
     begins_at = await spend_rows.begins_at(connection, on)
     starts_at, length = begins_at or midnight, ends_at - midnight
-    rows = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
-    received = [SpendSlice(**item._asdict()) for item in rows]
-    queries = {target.name: target.daily_queries for target in settings.targets.values()}
-
-    @cache  # asked for every five minutes of every target
-    def provider_of(model: str) -> str | None:
-        return book.provider(model, at=starts_at)
-
-    found = spent_day(
-        received,
+    found, received, provider_of = await _composed(
+        connection,
+        settings,
+        book,
         starts_at=starts_at,
         ends_at=ends_at,
         now=now,
-        daily_queries=queries,
-        provider_of=provider_of,
-        accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
-        fresh_for=fresh_for(settings.file.accounts.every),
-        billers=billers(settings.targets.values(), provider_of),
+        at=starts_at,
         length=length,
     )
     hours = spent_hours(
@@ -105,7 +103,7 @@ async def compute_day(
         starts_at=starts_at,
         ends_at=ends_at,
         now=now,
-        daily_queries=queries,
+        daily_queries=_daily_queries(settings),
         provider_of=provider_of,
         zone=zone,
         length=length,
@@ -118,22 +116,49 @@ async def compute_day(
         until=min(now, ends_at),
         zone=zone.key,
         begins_at=begins_at,
-        hours=[
-            spend_rows.SpendHourRow(
-                hour=h.starts_at,
-                until=h.until,
-                target=h.target,
-                model=h.model,
-                provider=h.provider,
-                meter=h.meter,
-                usd=h.spent.usd,
-                at_least=h.spent.at_least,
-                margin_usd=h.spent.margin_usd,
-            )
-            for h in hours
-        ],
+        hours=hours,
         providers=_rows(found.spend.lines, received, provider_of),
     )
+
+
+async def _composed(
+    connection: Connection,
+    settings: Settings,
+    book: PriceBook,
+    *,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+    at: datetime,
+    length: timedelta | None = None,
+) -> tuple[SpentDay, Sequence[SpendSlice], Said]:
+    """A day's spend so far, the slices it was summed from, and who bills for a model.
+
+    `at`: the instant whose price book names the provider. `length`: as in `spent_day`.
+    """
+    received = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
+
+    @cache  # asked for every five minutes of every target
+    def provider_of(model: str) -> str | None:
+        return book.provider(model, at=at)
+
+    found = spent_day(
+        received,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        now=now,
+        daily_queries=_daily_queries(settings),
+        provider_of=provider_of,
+        accounts=await account_days(connection, settings, starts_at, ends_at, now=now),
+        fresh_for=fresh_for(settings.file.accounts.every),
+        billers=billers(settings.targets.values(), provider_of),
+        length=length,
+    )
+    return found, received, provider_of
+
+
+def _daily_queries(settings: Settings) -> dict[str, int]:
+    return {target.name: target.daily_queries for target in settings.targets.values()}
 
 
 def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
@@ -217,24 +242,14 @@ async def _day(
     connection: Connection, context: WorkerContext, zone: tzinfo, at: datetime, now: datetime
 ) -> Spend:
     day, starts_at, ends_at = day_of(at, zone)
-    received = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
-    known = await account_days(connection, context.settings, starts_at, ends_at, now=now)
-    targets = context.settings.targets.values()
-
-    @cache
-    def provider_of(model: str) -> str | None:
-        return context.book.provider(model, at=at)
-
-    found = spent_day(
-        [SpendSlice(**item._asdict()) for item in received],
+    found, _, _ = await _composed(
+        connection,
+        context.settings,
+        context.book,
         starts_at=starts_at,
         ends_at=ends_at,
         now=now,
-        daily_queries={t.name: t.daily_queries for t in targets},
-        provider_of=provider_of,
-        accounts=known,
-        fresh_for=fresh_for(context.settings.file.accounts.every),
-        billers=billers(targets, provider_of),
+        at=at,
     )
     total = found.spend.total
     return Spend(

@@ -230,9 +230,7 @@ def _zone(spend: Rule | None) -> ZoneInfo:
 
 
 async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBacklog:
-    channel = context.notifier.channel
-    found = await outbox.backlog(connection, channel)
-    return DeliveryBacklog(channel=channel, **found._asdict())
+    return await outbox.backlog(connection, context.notifier.channel)
 
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:

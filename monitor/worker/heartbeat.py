@@ -64,10 +64,9 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
                 connection, target.name, context.region, at=(slot - target.every, slot)
             )
             evaluated = await rounds.evaluated(connection)
-            found = await outbox.backlog(connection, context.notifier.channel)
+            backlog = await outbox.backlog(connection, context.notifier.channel)
     except DatabaseUnavailable as unavailable:
         return ChainHealth(f"the database is unavailable: {unavailable}", None)
-    backlog = DeliveryBacklog(channel=context.notifier.channel, **found._asdict())
     return ChainHealth(
         seeing(
             found_rounds,

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from monitor import __version__
 from monitor.config import Settings
+from monitor.domain.report import IncidentRow
 from monitor.incidents import digest as digests
 from monitor.incidents.digest import DigestFigures
 from monitor.reports import page_data
@@ -65,7 +66,7 @@ async def page(
         until=span.until,
         zone=zone,
         targets=tuple(_target_report(each(name), span, name, limit_ms) for name in names),
-        spend=tuple(page_data.DaySpend(**item._asdict()) for item in found.spend),
+        spend=tuple(found.spend),
         spend_limit_usd=spend.limit_usd if isinstance(spend, SpendRule) else None,
         fallback_limit=fallback.limit if isinstance(fallback, FallbackRule) else None,
         incidents=tuple(_incident_row(item) for item in found.incidents),
@@ -102,22 +103,16 @@ def _target_report(
         known=sum(item.expected + item.fallback for item in found.judged),
         fell=sum(item.fallback for item in found.judged),
         ttft=tuple(_points(found)),
-        judged=tuple(page_data.IdentityCounts(**_without_target(item)) for item in found.judged),
+        judged=tuple(found.judged),
         tried=tuple(_tried(found)),
-        served=tuple(page_data.ModelAnswers(**_without_target(item)) for item in found.models),
+        served=tuple(found.models),
         bins=bins([(item.ms, item.identity, item.samples) for item in found.spread], limit_ms),
         queries=tuple(_queries(found)),
-        costs=tuple(page_data.QueryCost(**_without_target(item)) for item in found.costs),
+        costs=tuple(found.costs),
         outcomes=tuple(outcomes.most_common()),
         quality=_quality(found),
         health=_health(found),
     )
-
-
-def _without_target(
-    item: report_data.IdentityStepRow | report_data.Model | report_data.QueryCostRow,
-) -> dict[str, Any]:
-    return {key: value for key, value in item._asdict().items() if key != "target"}
 
 
 def _points(found: Found) -> Iterator[page_data.TtftPoint]:
@@ -209,13 +204,11 @@ def _word(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _incident_row(item: report_data.IncidentReportRow) -> page_data.IncidentRow:
-    def value(given: Decimal | None) -> float | Decimal | None:
+def _incident_row(item: IncidentRow) -> IncidentRow:
+    def value(given: float | Decimal | None) -> float | Decimal | None:
         return given if given is None or item.rule in _MONEY else float(given)
 
-    return page_data.IncidentRow(
-        **item._asdict() | {"peak": value(item.peak), "limit": value(item.limit)}
-    )
+    return replace(item, peak=value(item.peak), limit=value(item.limit))
 
 
 # The digest job: once a day, at a local hour, the last 24 hours as one notice in the outbox.

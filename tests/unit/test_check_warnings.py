@@ -11,8 +11,7 @@ import pytest
 from monitor import identity, pricing
 from monitor.cli import check, check_details, surroundings
 from monitor.config import Settings, load
-from monitor.rules import RULES
-from monitor.storage.outbox import OutboxBacklog
+from monitor.rules import RULES, DeliveryBacklog
 
 GOOD = """
 [targets.rag]
@@ -143,17 +142,21 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("waiting", "good", "says"),
+    ("backlog", "good", "says"),
     [
-        (OutboxBacklog(0, None, None, None), True, "no message waits for bot"),
+        (DeliveryBacklog(channel="bot"), True, "no message waits for bot"),
         (
-            OutboxBacklog(3, NOW - timedelta(minutes=5), None, None),
+            DeliveryBacklog(channel="bot", waiting=3, oldest_at=NOW - timedelta(minutes=5)),
             None,
             "3 messages wait, the oldest for 5 min: a running worker sends them",
         ),
         (
-            OutboxBacklog(
-                3, NOW - timedelta(hours=1), NOW - timedelta(hours=1), "Slack error no_team"
+            DeliveryBacklog(
+                channel="bot",
+                waiting=3,
+                oldest_at=NOW - timedelta(hours=1),
+                broken_since=NOW - timedelta(hours=1),
+                broken_why="Slack error no_team",
             ),
             False,
             "bot has refused everything since 2026-11-22 11:00 UTC (Slack error no_team), "
@@ -162,9 +165,9 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
     ],
 )
 def test_messages_that_do_not_arrive_are_named(
-    waiting: OutboxBacklog, good: bool | None, says: str
+    backlog: DeliveryBacklog, good: bool | None, says: str
 ) -> None:
-    line = check_details.delivery("bot", waiting, now=NOW)
+    line = check_details.delivery(backlog, now=NOW)
     assert (line.good, line.says) == (good, says)
 
 

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.domain import Identity, Notice, NoticeStatus
+from monitor.domain.report import DaySpend
 from monitor.incidents import digest
 from monitor.incidents.digest import (
     DigestAnswers,
-    DigestDay,
     DigestFigures,
     DigestIncident,
     DigestLatency,
@@ -35,7 +35,7 @@ WELL = DigestFigures(
         DigestAnswers(target="rag", model=LLAMA, identity=Identity.EXPECTED, answers=836),
         DigestAnswers(target="rag", model=HAIKU, identity=Identity.FALLBACK, answers=28),
     ],
-    yesterday=DigestDay(
+    yesterday=DaySpend(
         day=YESTERDAY,
         total_usd=Decimal("0.41"),
         probes_usd=Decimal("0.05"),
@@ -43,7 +43,7 @@ WELL = DigestFigures(
         account_usd=None,
         at_least=False,
     ),
-    today=DigestDay(
+    today=DaySpend(
         day=TODAY,
         total_usd=Decimal("0.12"),
         probes_usd=Decimal("0.02"),
@@ -245,8 +245,8 @@ def test_nothing_is_left_out_of_a_message_however_many_targets_there_are() -> No
 def test_unknown_models_leave_the_spend_between_two_ends() -> None:
     assert WELL.yesterday is not None
     day = replace(
-        WELL.yesterday, at_least=False, margin_usd=Decimal("1.69"),
-        probes_margin_usd=Decimal("0.45"), traffic_margin_usd=Decimal("1.24"),
+        WELL.yesterday, at_least=False, total_high_usd=Decimal("2.10"),
+        probes_high_usd=Decimal("0.50"), traffic_high_usd=Decimal("1.60"),
     )  # fmt: skip
     own = replace(WELL.own, budget_margin_usd=Decimal("0.13"))
     saving = replace(WELL.saving, left_out=12)

@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from monitor.cli.incidents import _lines, _whole
-from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
+from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, report
 from monitor.incidents import ReminderPolicy, plan
 from monitor.notifications.slack.render import render
-from monitor.reports import html, page_data, terminal
+from monitor.reports import html, terminal
 from tests.marks import NOON
 from tests.pages import page
 
@@ -27,8 +27,8 @@ def judged(state: VerdictState, because: str) -> Verdict:
                    since=NOON - 21 * SECOND)  # fmt: skip
 
 
-def told(incident: Incident) -> page_data.IncidentRow:
-    return page_data.IncidentRow(
+def told(incident: Incident) -> report.IncidentRow:
+    return report.IncidentRow(
         number=1, rule="down", scope="rag", opened_at=incident.opened_at,
         resolved_at=incident.resolved_at, peak=5.0, limit=5.0, because=incident.because,
         cost_usd=None, cost_at_least=False, first_seen_at=incident.first_seen_at,

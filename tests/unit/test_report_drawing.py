@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.domain import lasting
-from monitor.reports import bar_charts, page_data
+from monitor.domain import lasting, report
+from monitor.reports import bar_charts
 from monitor.reports.axes import TimeScale, heights, ms, share, usd
 from monitor.reports.html import value_of
 from monitor.reports.page_data import bins, model_roles
@@ -214,9 +214,9 @@ def test_charts_without_data_say_so() -> None:
         assert 'class="empty"' in drawn
 
 
-def ranged() -> page_data.DaySpend:
+def ranged() -> report.DaySpend:
     """$0.40 for certain, all of it traffic, and $2.10 at most."""
-    return page_data.DaySpend(
+    return report.DaySpend(
         day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=None, traffic_usd=Decimal("0.40"),
         account_usd=None, at_least=False, total_high_usd=Decimal("2.10"),
         traffic_high_usd=Decimal("2.10"),
@@ -241,8 +241,10 @@ def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() ->
 
 
 def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
-    cost = page_data.QueryCost(query="hi", model=None, answers=3, mean_usd=Decimal("0.0002"),
-                          mean_high_usd=Decimal("0.0011"))  # fmt: skip
+    cost = report.QueryCost(
+        target="rag", query="hi", model=None, answers=3,
+        mean_usd=Decimal("0.0002"), mean_high_usd=Decimal("0.0011"),
+    )  # fmt: skip
     drawn = bar_charts.costs(watched(costs=(cost,)))
     assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
     assert drawn.count('height="16"') == 2

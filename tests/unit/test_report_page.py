@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from monitor.reports import html_page, page_data, picture, png
+from monitor.domain import report
+from monitor.reports import html_page, picture, png
 from monitor.reports.axes import Markup, element, safe_text
 from monitor.reports.picture import dashes
 from monitor.reports.terminal import show, slots, sparkline
@@ -254,7 +255,7 @@ def test_text_and_shapes_stand_out_from_the_paper_in_both_themes(theme: int) -> 
 
 
 def test_every_report_names_both_ends_of_what_unknown_models_cost() -> None:
-    day = page_data.DaySpend(
+    day = report.DaySpend(
         day=SINCE.date(), total_usd=Decimal("0.40"), probes_usd=Decimal("0.10"),
         traffic_usd=Decimal("0.30"), account_usd=None, at_least=False,
         total_high_usd=Decimal("2.10"), probes_high_usd=Decimal("0.60"),
