@@ -40,9 +40,8 @@ from monitor.probing.http_message import (
     retry_after_s,
 )
 from monitor.probing.limits import LINE_BYTES, ProbeError, TooLarge
-from monitor.probing.resources import CROWD
-from monitor.probing.stream_parsers import NdjsonParser, SseParser
-from monitor.probing.stream_reader import StreamReader
+from monitor.probing.resources import PROBE_CROWD
+from monitor.probing.stream_reader import NdjsonParser, SseParser, StreamReader
 from monitor.probing.timestamped_socket import ConnectionTimes
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -290,7 +289,7 @@ def by_chance(seconds: float, seed: int) -> int:
         try:
             one_input(data, [*CHECKS, exchanges.check] if inputs % 10 == 0 else CHECKS)
             recent.append(data)
-            if len(recent) == 12 * (CROWD + 20):
+            if len(recent) == 12 * (PROBE_CROWD + 20):
                 exchanges.check_crowd(recent[::12], chance)
                 recent.clear()
         except Exception as error:
@@ -299,7 +298,7 @@ def by_chance(seconds: float, seed: int) -> int:
             print(f"input {inputs} of seed {seed} fails, kept as {path}: {error!r}")
             return 1
     print(f"seed {seed}: {inputs} inputs, {exchanges.endings.total()} exchanges, "
-          f"{exchanges.crowds} crowds of {CROWD + 20}, no failure")  # fmt: skip
+          f"{exchanges.crowds} crowds of {PROBE_CROWD + 20}, no failure")  # fmt: skip
     print(", ".join(f"{ending} {count}" for ending, count in exchanges.endings.most_common()))
     return 0
 

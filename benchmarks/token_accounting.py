@@ -18,15 +18,17 @@ from typing import Any
 
 from monitor.identity.claims import ClaimSide, DeclaredModels
 from monitor.identity.fingerprint.features import language
-from monitor.identity.token_counts.calibration import (
+from monitor.identity.token_counts.comparison import REMEMBERED, TokenCounts, judge_counts
+from monitor.identity.token_counts.counts import (
     ENOUGH,
     ENOUGH_OF_A_QUERY,
+    LEAST,
     Calibration,
+    TokenCount,
     TokenizerCalibration,
     proportion,
+    shape,
 )
-from monitor.identity.token_counts.comparison import REMEMBERED, TokenCounts, judge_counts
-from monitor.identity.token_counts.counts import LEAST, TokenCount, shape
 
 AFTER = (3, 4, 6, 12)  # answers
 STREAMS = 200

@@ -102,7 +102,7 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
 ) -> None:
     """Play a whole incident in about a minute: simulated service, local Slack, real worker."""
-    from monitor.cli.demo import demo as play
+    from monitor.cli.demo_command import demo as play
 
     play(html=html, keep=keep)
 
@@ -155,7 +155,7 @@ def check() -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database's schema to the revision this version needs."""
-    from monitor.cli.migrate import migrate as bring
+    from monitor.cli.startup import migrate as bring
 
     bring()
 
@@ -167,7 +167,7 @@ def report(
     png: Annotated[Path | None, typer.Option(help="Write the chart that Slack shows.")] = None,
 ) -> None:
     """Show latency, models, costs and incidents of a span."""
-    from monitor.cli.report import report as tell
+    from monitor.cli.reporting import report as tell
 
     tell(since, html, png)
 
@@ -179,7 +179,7 @@ def export(
     out: Annotated[Path | None, typer.Option(help="A file; else standard output.")] = None,
 ) -> None:
     """Write observations for spreadsheets, programs and data frames."""
-    from monitor.cli.export import export as write
+    from monitor.cli.reporting import export as write
 
     write(_span(since), form.value, out)
 
@@ -190,7 +190,7 @@ def derive(
     target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
 ) -> None:
     """Derive identity and cost again from what is stored, after rules or prices changed."""
-    from monitor.cli.derive import derive_again
+    from monitor.cli.rejudge import derive_again
 
     derive_again(since=_span(since), target=target)
 
@@ -207,7 +207,7 @@ def backtest(
     table: Annotated[bool, typer.Option("--table", help="What would have been sent.")] = False,
 ) -> None:
     """Run rows of standard input, or stored ones, through the same rules in virtual time."""
-    from monitor.cli.backtest import backtest as replay
+    from monitor.cli.rejudge import backtest as replay
 
     replay(
         None if since is None else _span(since),
@@ -335,7 +335,7 @@ def incidents_list(
     only_open: Annotated[bool, typer.Option("--open", help="Only what is open.")] = False,
 ) -> None:
     """List incidents, newest first, and the mutes in force."""
-    from monitor.cli.incidents import listed
+    from monitor.cli.alerting import listed
 
     listed(since=_span(since), only_open=only_open)
 
@@ -343,7 +343,7 @@ def incidents_list(
 @incidents.command("show")
 def incidents_show(number: Annotated[int, typer.Argument(help="Its number.")]) -> None:
     """Show everything known of one incident."""
-    from monitor.cli.incidents import show
+    from monitor.cli.alerting import show
 
     show(number)
 
@@ -356,7 +356,7 @@ def incidents_mute(
     target: Target = "all",
 ) -> None:
     """Silence notifications for a rule or target. What is still true afterwards is sent then."""
-    from monitor.cli.incidents import mute
+    from monitor.cli.alerting import mute
 
     mute(rule=rule, target=target, reason=reason, span=_span(span))
 
@@ -364,7 +364,7 @@ def incidents_mute(
 @incidents.command("unmute")
 def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
     """End a mute."""
-    from monitor.cli.incidents import unmute
+    from monitor.cli.alerting import unmute
 
     unmute(rule=rule, target=target)
 
@@ -372,7 +372,7 @@ def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
 @app.command("test-alert")
 def test_alert() -> None:
     """Send one real message through the configured channel."""
-    from monitor.cli.test_alert import test_alert as send
+    from monitor.cli.alerting import test_alert as send
 
     send()
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from monitor.identity.self_identification import claim_context
+from monitor.identity.self_identification import sentences
 from monitor.identity.self_identification.phrases import LANGUAGES, either, split
 from monitor.identity.self_identification.sentences import MAKERS, UNMISTAKABLE
 
@@ -130,11 +130,11 @@ def _vocabulary() -> list[str]:
         if isinstance(phrases, str)
     ]
     tables += [
-        claim_context.GREETINGS,
-        claim_context.OPENERS,
-        claim_context.FICTION,
-        claim_context.REPORTS,
-        claim_context.CORRECTS,
+        sentences.GREETINGS,
+        sentences.OPENERS,
+        sentences.FICTION,
+        sentences.REPORTS,
+        sentences.CORRECTS,
     ]
     tables += [*UNMISTAKABLE.values(), *(names for names, _ in MAKERS.values())]
     phrases = {_worded(phrase) for table in tables for phrase in split(either(table))}

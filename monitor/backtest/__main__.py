@@ -4,9 +4,8 @@ import argparse
 import sys
 from io import TextIOWrapper
 
-from monitor.backtest.events import as_json
 from monitor.backtest.input_rows import BadBacktestRow
-from monitor.backtest.replay import judged_by_name, replay
+from monitor.backtest.replay import as_json, judged_by_name, replay
 from monitor.rules import RULES
 
 EXPECTED = "meta-llama/llama-4-scout"

@@ -11,8 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from monitor import __version__, identity, pricing
-from monitor.cli.explain import explanation, hint
-from monitor.cli.output import ProgressCallback, as_json, progress, show
+from monitor.cli.output import ProgressCallback, as_json, explanation, hint, progress, show
 from monitor.cli.run import run_async
 from monitor.cli.startup import (
     BAD_INPUT,

@@ -11,11 +11,12 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from monitor import __version__, identity, logs, pricing
+from monitor import __version__, identity, pricing
+from monitor.cli import startup
 from monitor.cli.startup import configuration, database_url, stop, unreachable
 from monitor.config import Environment, Settings
 from monitor.metrics import Metrics
-from monitor.name_lookup import looking_up_names
+from monitor.network_settings import looking_up_names
 from monitor.notifications import Notifier, notifier
 from monitor.probing import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
@@ -31,7 +32,7 @@ SERVER_WAIT_S = 30  # a database that is failing over comes back in this time, o
 def run() -> None:
     """Schedule, probe, evaluate, deliver, until SIGINT or SIGTERM."""
     settings = configuration()
-    logs.begin(settings.environment.log_level, settings.secrets)
+    startup.begin(settings.environment.log_level, settings.secrets)
     with database_url(settings) as url:
         run_async(work(settings, url))
 
@@ -131,7 +132,7 @@ def _counters(settings: Settings) -> dict[str, Counter]:
         try:
             found[model] = counter(section.file, pattern=section.pattern)
         except BadTokenizer as reason:
-            logs.say(f"tokenizers.{model}: {reason}; its token counts are not compared")
+            startup.say(f"tokenizers.{model}: {reason}; its token counts are not compared")
     return found
 
 
@@ -159,7 +160,7 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
         if time.monotonic() - begun > limit:
             stop(reason)
         if not reported:
-            logs.say(f"waiting up to {limit} s: {reason}")
+            startup.say(f"waiting up to {limit} s: {reason}")
             reported = True
         await asyncio.sleep(1)
 

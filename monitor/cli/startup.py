@@ -1,20 +1,82 @@
-"""What every command does first: read the configuration, find the database, or say why not."""
+"""What every command begins with: logs, settings, the database and its schema."""
 
 import errno
+import json
 import logging
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NoReturn
 
-from monitor import __version__, logs
+from monitor import __version__
 from monitor.config import ConfigErrors, Settings, load
 from monitor.embedded_postgres import EmbeddedPostgresError, running
 from monitor.redaction import plain, redact, shown
-from monitor.storage import DatabaseUnavailable, SchemaUnknown, explained
+from monitor.storage import (
+    REVISION,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    SchemaUnknown,
+    explained,
+    schema,
+)
+from monitor.storage.schema import migrate as bring
+
+# Logs: one JSON object a line on standard error, without secrets or control characters.
+
+
+_NOISY = (
+    "httpx",
+    "httpcore",
+    "slack_sdk",
+    "sqlalchemy.engine",
+    "asyncio",
+    "alembic.runtime.plugins",
+)
+_PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class _Line(logging.Formatter):
+    def __init__(self, secrets: Sequence[str]) -> None:
+        super().__init__()
+        self._secrets = tuple(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= {k: v for k, v in record.__dict__.items() if k not in _PLAIN}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return redact(json.dumps(line, default=str), self._secrets)
+
+
+def begin(level: str, secrets: Sequence[str]) -> None:
+    """Set up logging for the process. Libraries that print addresses stay at WARNING."""
+    out = logging.StreamHandler(sys.stderr)
+    out.setFormatter(_Line(secrets))
+    root = logging.getLogger()
+    root.handlers[:] = [out]
+    root.setLevel(level)
+    for name in _NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # A round that outlasts its interval is counted by the worker; its words add nothing.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def say(event: str, **facts: object) -> None:
+    """One line from a place that has no logger of its own."""
+    logging.getLogger("monitor").warning(event, extra=facts)
+
+
+# What every command does first: read the configuration, find the database, or say why not.
+
 
 BAD_INPUT = 2  # exit status: nothing was done, the caller must mend something
 FAILED = 1
@@ -115,7 +177,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def end(error: Exception) -> NoReturn:
     """End the command with the sentence for this error on standard error."""
     if os.environ.get("LOG_LEVEL", "").strip().upper() == "DEBUG":
-        logs.begin("DEBUG", secrets_held())
+        begin("DEBUG", secrets_held())
         logging.getLogger(__name__).debug("command failed", exc_info=error)
     stop(sentence(error))
 
@@ -159,3 +221,30 @@ def discard_output() -> None:
         os.close(null)
     except (OSError, ValueError, AttributeError):
         return
+
+
+# `monitor migrate`: the schema to its head, under a lock.
+
+
+def migrate() -> None:
+    """Bring the database's schema to the revision this version knows. Safe to repeat."""
+    settings = configuration()
+    with database_url(settings) as url:
+        try:
+            bring(url)
+            left_to_do = schema.ensure(url)
+        except DatabaseBusy as busy:
+            stop(
+                f"the schema is in use: {busy}. Another migration runs, or a session left a "
+                "transaction open: wait for it, or end it with pg_terminate_backend(), and "
+                "migrate again"
+            )
+        except DatabaseUnavailable as unavailable:
+            stop(unreachable(settings, url, unavailable))
+        except SchemaUnknown as unknown:
+            stop(str(unknown), BAD_INPUT)
+        except PermissionError as refused:
+            stop(str(refused), BAD_INPUT)
+    if left_to_do:
+        print("this role may not make the others; have the owner run:\n" + left_to_do)  # noqa: T201
+    print(f"schema is at revision {REVISION}")  # noqa: T201

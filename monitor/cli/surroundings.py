@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from tempfile import TemporaryFile
 
-from monitor import environment_proxy
+from monitor import network_settings
 from monitor.cli.check_details import CheckLine
 from monitor.config import Environment, Settings
 from monitor.config.environment import REFERENCE, VARIABLES
@@ -17,7 +17,7 @@ def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLin
     """A warning for everything in the environment that was meant for us and is not used."""
     yield from _unread(settings, variables)
     yield from _spool(settings.environment)
-    for fault in environment_proxy.faults():
+    for fault in network_settings.faults():
         yield CheckLine(
             "proxy",
             None,

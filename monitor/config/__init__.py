@@ -14,7 +14,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from monitor.config.compile import health_pages, price_faults, rules, silence_faults, targets
+from monitor.config.compile import (
+    document,
+    health_pages,
+    overlay,
+    price_faults,
+    rules,
+    silence_faults,
+    targets,
+)
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
     CHANNELS,
@@ -25,9 +33,7 @@ from monitor.config.environment import (
     secret_values,
     target_secrets,
 )
-from monitor.config.file_schema import ConfigFile
-from monitor.config.overlay import document, overlay
-from monitor.config.spelling_fixes import bare, fields_normalized
+from monitor.config.file_schema import ConfigFile, bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage
 from monitor.redaction import redact, secret_parts

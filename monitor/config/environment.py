@@ -21,8 +21,7 @@ from pydantic import (
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.replies import ProviderAccount
 from monitor.config.config_errors import ConfigError, sentence, shown_value
-from monitor.config.file_schema import ConfigFile, HttpUrl, host_and_port
-from monitor.config.spelling_fixes import bare, normalized
+from monitor.config.file_schema import ConfigFile, HttpUrl, bare, host_and_port, normalized
 from monitor.domain import Target
 from monitor.health_page import address
 from monitor.redaction import (

@@ -1,23 +1,24 @@
-"""The story `monitor demo` plays: the real incident, in about a minute, with the real worker.
-
-The service, the Slack channel and the provider's account are simulated and live in this
-process; the worker is the real one, as a child, and knows nothing of being in a play.
-"""
+"""What the stored probes say about each act of the story."""
 
 import asyncio
 import signal
 from asyncio.subprocess import Process
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from html import unescape
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
-from monitor.demo import narration
-from monitor.demo.narration import act_summaries
 from monitor.demo.scenario import (
     ACTS,
     BASELINE,
@@ -28,6 +29,7 @@ from monitor.demo.scenario import (
     MONITOR,
     PROBES,
     TARGET,
+    TRY,
     WORKER,
     ScenarioAct,
     SlackListener,
@@ -36,10 +38,137 @@ from monitor.demo.scenario import (
     command,
     worker,
 )
+from monitor.domain import usd_text
 from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from monitor.simulator.service_state import ServiceState
 from monitor.simulator.slack_server import SlackServer
+
+
+@dataclass(frozen=True, slots=True)
+class ActSummary:
+    """One act in figures. `who` counts answers by identity; None: nothing to average."""
+
+    called: str
+    probes: int
+    mean_ttft_ms: float | None
+    who: Counter[str]
+    usd_a_query: Decimal | None
+
+
+def act_summaries(
+    begun: Sequence[tuple[ScenarioAct, datetime]], rows: Sequence[tuple[Any, ...]]
+) -> list[ActSummary]:
+    """Share the probes among the acts they were started in.
+
+    Rows are (started_at, ttft_ms, identity, cost_usd), in any order. Probes from before the
+    first act belong to it.
+    """
+    starts = [start for _, start in begun]
+    notified = []
+    for number, (act, start) in enumerate(begun):
+        since = start if number else datetime.min.replace(tzinfo=start.tzinfo)
+        until = starts[number + 1] if number + 1 < len(starts) else None
+        of_act = [row for row in rows if since <= row[0] and (until is None or row[0] < until)]
+        first_tokens = [row[1] for row in of_act if row[1] is not None]
+        costs = [row[3] for row in of_act if row[3] is not None]
+        notified.append(
+            ActSummary(
+                called=act.called,
+                probes=len(of_act),
+                mean_ttft_ms=mean(first_tokens) if first_tokens else None,
+                who=Counter(row[2] for row in of_act),
+                usd_a_query=sum(costs, Decimal(0)) / len(costs) if costs else None,
+            )
+        )
+    return notified
+
+
+# How the story looks in a terminal.
+
+
+_LAST_WORDS = 15  # lines of the worker's log shown when it failed
+_HOW = {"posted": "Slack", "edited": "Slack, the same message edited", "replied": "in its thread"}
+_COLOURS = {"FIRING": "red", "STILL": "red", "RESOLVED": "green", "NOTICE": "yellow"}
+
+
+def opening(show: Console) -> None:
+    show.print(
+        "A streaming RAG service, a Slack channel and a provider's account, all simulated; "
+        "the worker, its Postgres and every message are real.\n"
+    )
+
+
+def act(show: Console, number: int, played: ScenarioAct) -> None:
+    show.rule(f"[bold]{number}. {played.title}")
+    show.print(played.tells + "\n")
+
+
+def message(show: Console, event: Mapping[str, Any]) -> None:
+    """A message as it stands in the channel. Its words are foreign: nothing in them is markup."""
+    if event["event"] not in _HOW:
+        return
+    text = Text(unescape(event["text"]))
+    colour = _COLOURS.get(event["text"].partition(" ")[0], "white")
+    if event["event"] == "replied":
+        show.print(Text("  ↳ in its thread: ", style="dim") + Text(text.plain.split("\n")[0]))
+    else:
+        show.print(Panel(text, title=_HOW[event["event"]], title_align="left", style=colour))
+
+
+def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -> None:
+    """What was stored, by act, and where to look further."""
+    table = Table(title="What the worker stored", title_justify="left")
+    for heading in ("", "probes", "mean TTFT", "who answered", "USD a query"):
+        table.add_column(heading)
+    table.add_column(f"USD a day at {daily_queries} queries")
+    for line in notified:
+        usd = line.usd_a_query
+        table.add_row(
+            line.called,
+            str(line.probes),
+            "–" if line.mean_ttft_ms is None else f"{line.mean_ttft_ms:.0f} ms",
+            ", ".join(f"{count} {who}" for who, count in line.who.most_common()),
+            "–" if usd is None else usd_text(usd),
+            "–" if usd is None else usd_text(usd * daily_queries),
+        )
+    show.print(table)
+    show.print("\nThree questions to ask the database:\n")
+    for sql in TRY:
+        show.print(Text(f"  {sql}"), soft_wrap=True)
+
+
+def kept(show: Console, psql: str, *, service: str, control: str) -> None:
+    show.print("\nEverything is still running, until Ctrl-C:\n")
+    show.print(Text(f"  database  {psql}"), soft_wrap=True)
+    show.print(Text(f"  service   {service}/bali-zero/chat-stream?query=Hi"), soft_wrap=True)
+    change = f'curl -d \'{{"situation":"key_rejected"}}\' {control}'
+    show.print(Text(f"  change it {change}"), soft_wrap=True)
+
+
+def missed(played: ScenarioAct, missing: Sequence[tuple[str, str]]) -> str:
+    """The sentence for an act that did not come to its end."""
+    after = f"within {played.within_s:.0f} s after “{played.title}”"
+    if missing:
+        awaited = " and ".join(f"{status} {rule}" for status, rule in missing)
+        return f"The story breaks off: {awaited} should have come {after}."
+    return f"The story breaks off: the worker asked fewer than {played.answers} questions {after}."
+
+
+def failure(show: Console, reason: str, log: Path) -> None:
+    """One sentence, and the last the worker said."""
+    show.print(Text(reason, style="bold red"))
+    reported = (
+        log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
+    )
+    show.print(Text("\n".join(reported[-_LAST_WORDS:]), style="dim"), soft_wrap=True)
+
+
+# The story `monitor demo` plays: the real incident, in about a minute, with the real worker.
+#
+# The service, the Slack channel and the provider's account are simulated and live in this
+# process; the worker is the real one, as a child, and knows nothing of being in a play.
+
 
 START_S = 60.0  # the first start of a worker makes a database
 HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are what is judged
@@ -89,7 +218,7 @@ async def _play(
 ) -> int:
     if ours := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ours.cancel)
-    listener = SlackListener(lambda event: narration.message(show, event))
+    listener = SlackListener(lambda event: message(show, event))
     service = SimulatedService(
         pace=put.pace, play=ServiceState(candour=CANDOUR), rate_limited=False
     )
@@ -97,7 +226,7 @@ async def _play(
         with SlackServer(seen=listener.hear) as inbox:
             try:
                 settings = _settings(home, service, inbox)
-                narration.opening(show)
+                opening(show)
                 if put.baseline:
                     with show.status(
                         "An operator has each model answer, and says which is which …"
@@ -106,12 +235,12 @@ async def _play(
                 async with worker(put.command, home, settings) as child:
                     begun = await _acts(put, service, listener=listener, child=child, show=show)
                     rows = await asyncio.to_thread(query, PROBES)
-                    narration.summary(show, act_summaries(begun, rows), DAILY_QUERIES)
+                    summary(show, act_summaries(begun, rows), DAILY_QUERIES)
                     if keep:
-                        narration.kept(show, psql, service=service.url, control=service.control_url)
+                        kept(show, psql, service=service.url, control=service.control_url)
                         await _until_stopped()
             except StoryUnfinished as reason:
-                narration.failure(show, str(reason), home / "worker.log")
+                failure(show, str(reason), home / "worker.log")
                 return 1
     return 0
 
@@ -156,17 +285,17 @@ async def _acts(
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):
             raise StoryUnfinished(f"The worker asked nothing within {put.start_s:.0f} s.")
-    for number, act in enumerate(put.acts, 1):
-        narration.act(show, number, act)
-        service.situation = act.situation
-        begun.append((act, datetime.now(UTC)))
+    for number, one in enumerate(put.acts, 1):
+        act(show, number, one)
+        service.situation = one.situation
+        begun.append((one, datetime.now(UTC)))
         received, requested = len(listener.told), service.play.served.total()
-        over = _over(act, service, listener, received=received, requested=requested)
+        over = _over(one, service, listener, received=received, requested=requested)
         with show.status("The worker asks its canned queries, again and again …"):
-            in_time = await alive(child, over, act.within_s)
+            in_time = await alive(child, over, one.within_s)
         if not in_time:
-            missing = listener.missing(act.awaits, since=received)
-            raise StoryUnfinished(narration.missed(act, missing))
+            missing = listener.missing(one.awaits, since=received)
+            raise StoryUnfinished(missed(one, missing))
     return begun
 
 

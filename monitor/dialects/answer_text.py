@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from monitor.dialects.harmony import HarmonyChannels
 from monitor.dialects.stated_errors import (
     bare_error,
     error_text,
@@ -13,7 +12,13 @@ from monitor.dialects.stated_errors import (
     may_state_failure,
     stated_error,
 )
-from monitor.dialects.tag_pairs import ANSWER_PAIRS, MOST_CHARS, TagPair, details_tag
+from monitor.dialects.tag_pairs import (
+    ANSWER_PAIRS,
+    MOST_CHARS,
+    HarmonyChannels,
+    TagPair,
+    details_tag,
+)
 from monitor.domain import (
     FROM_START,
     Dialect,

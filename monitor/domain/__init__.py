@@ -30,17 +30,18 @@ from monitor.domain.stream import (
     Framing,
     ParsedEvent,
     ProbeRequest,
+    Query,
     Reply,
     RetrievedSources,
     StampSource,
     StreamEvent,
+    Target,
     TextDelta,
     TextKind,
     Thoughts,
     Transcript,
     Usage,
 )
-from monitor.domain.targets import Query, Target
 from monitor.domain.text_formats import (
     amount_text,
     confidence_text,

@@ -33,7 +33,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.embedded_postgres.binaries import EmbeddedPostgres, EmbeddedPostgresError, programs
+from monitor.embedded_postgres.run_as import EmbeddedPostgres, EmbeddedPostgresError, programs
 
 __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running"]
 

@@ -1,15 +1,10 @@
-"""Own the server of a directory, or join it.
-
-Two locks make both exact, however processes die. The owner alone holds HOME/postgres.lock: while
-somebody else holds it there is a server to join, or soon will be. The server's processes inherit
-a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still going down,
-and once we have it, whatever process id a lock file names is no server of ours.
-"""
+"""The data directory: made once, whole or not at all, and of one major version for life."""
 
 import fcntl
 import os
 import shlex
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,20 +12,97 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from monitor.embedded_postgres import cluster, launch, run_as
-from monitor.embedded_postgres.binaries import (
-    EmbeddedPostgres,
-    EmbeddedPostgresError,
-    PostgresBinaries,
-)
-from monitor.embedded_postgres.pidfile import (
+from monitor.embedded_postgres import launch, run_as
+from monitor.embedded_postgres.process import (
     LiveServer,
+    PostgresProcess,
+    Supervisor,
     live,
     open_socket_directory,
     stale_pid,
 )
-from monitor.embedded_postgres.process import PostgresProcess, Supervisor
-from monitor.embedded_postgres.run_as import RunAs
+from monitor.embedded_postgres.run_as import (
+    EmbeddedPostgres,
+    EmbeddedPostgresError,
+    PostgresBinaries,
+    RunAs,
+    RunAsRefused,
+)
+
+_INITDB = (
+    "--username=monitor",
+    "--auth-local=trust",
+    "--auth-host=reject",
+    "--encoding=UTF8",
+    "--locale=C",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--no-instructions",
+    "--no-clean",  # we do, and its last words shall be those that matter
+)
+
+
+def ensure(directory: Path, programs: PostgresBinaries) -> None:
+    """Have data of our major version in `directory`, making them if there are none."""
+    version = directory / "PG_VERSION"
+    if version.exists():
+        found = version.read_text().strip()
+        if found != programs.major:
+            raise EmbeddedPostgresError(
+                f"The data in {directory} are of PostgreSQL {found} and the embedded server is "
+                f"PostgreSQL {programs.major}: dump them with a PostgreSQL {found}, move the "
+                "directory away and restore, or set DATABASE_URL."
+            )
+    elif directory.exists() and any(directory.iterdir()):
+        raise EmbeddedPostgresError(
+            f"{directory} holds something else than PostgreSQL data: move it away, "
+            "or give MONITOR_HOME another directory."
+        )
+    else:
+        _make(directory, programs)
+
+
+def _make(directory: Path, programs: PostgresBinaries) -> None:
+    """Make the data beside their place and move them there in one step.
+
+    So an attempt that was killed half-way is never taken for data.
+    """
+    prefix = f"{directory.name}.new-"
+    for abandoned in directory.parent.glob(f"{prefix}*"):
+        shutil.rmtree(abandoned, ignore_errors=True)
+    refusals = []
+    for maker in run_as.makers(directory):
+        fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=directory.parent))
+        try:
+            _fill(fresh, maker, programs)
+        except RunAsRefused as refusal:
+            refusals.append(str(refusal))
+        else:
+            fresh.rename(directory)
+            return
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+    raise EmbeddedPostgresError(
+        f"Postgres refuses to run as root, and nobody else can be had for {directory} "
+        f"({'; '.join(refusals)}): give MONITOR_HOME a directory that others can reach, "
+        "start as an ordinary user, or set DATABASE_URL."
+    )
+
+
+def _fill(fresh: Path, maker: RunAs, programs: PostgresBinaries) -> None:
+    maker.adopt(fresh)
+    maker.run(fresh, programs.initdb, f"--pgdata={fresh}", *_INITDB)
+    single = ("--single", "-D", str(fresh), "-c", "exit_on_error=on", "postgres")
+    maker.run(fresh, programs.postgres, *single, says="CREATE DATABASE monitor\n")
+
+
+# Own the server of a directory, or join it.
+#
+# Two locks make both exact, however processes die. The owner alone holds HOME/postgres.lock: while
+# somebody else holds it there is a server to join, or soon will be. The server's processes inherit
+# a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still going down,
+# and once we have it, whatever process id a lock file names is no server of ours.
+
 
 _START_DEADLINE_S = 60.0
 _LEFTOVER_DEADLINE_S = 30.0
@@ -102,7 +174,7 @@ def _own_or_join(lock: Path, directory: Path, ours: ExitStack) -> LiveServer | N
 
 def _start(home: Path, directory: Path, programs: PostgresBinaries, ours: ExitStack) -> LiveServer:
     """Start the server. It ends when `ours` is closed, and not before."""
-    cluster.ensure(directory, programs)
+    ensure(directory, programs)
     server_is = run_as.owner_of_data(directory)
     sockets = open_socket_directory(directory, server_is)
     if sockets != directory:

@@ -18,8 +18,8 @@ from statistics import median
 from monitor.domain import Claim, ClaimKind, Evidence, TextDelta
 from monitor.identity.model_names.compare import ModelName, parse, same, served_alias
 from monitor.identity.model_names.families import FAMILIES, TIERS
-from monitor.identity.self_identification.claim_context import GREETINGS
 from monitor.identity.self_identification.detector import SelfClaim, self_claims
+from monitor.identity.self_identification.sentences import GREETINGS
 from monitor.identity.token_counts.counts import SOURCE
 from monitor.redaction import plain
 

@@ -4,7 +4,7 @@
 muted, and the time go in; rows to write and notices to tell come out.
 """
 
-from monitor.incidents.grouping import CAUSES
+from monitor.incidents.notices import CAUSES
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import MaintenanceWindow, Mute, Silence, abandoned, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance

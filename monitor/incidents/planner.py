@@ -12,15 +12,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
-from monitor.incidents.grouping import (
+from monitor.incidents.notices import (
     IncidentGroup,
     Key,
     adds_nothing,
+    group_notice,
     group_of,
     incident_groups,
+    passing_notice,
     rank,
 )
-from monitor.incidents.notices import group_notice, passing_notice
 from monitor.incidents.silences import Silence, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 

@@ -1,7 +1,7 @@
 """What answers cost: the price book, tokens × price, spend meters and projections. Pure."""
 
 from monitor.pricing.book import PriceBook, book, shipped
-from monitor.pricing.cost import WRITTEN_1H, cost, priced, priced_or_ranged
+from monitor.pricing.cost import WRITTEN_1H, TokenUse, cost, priced, priced_or_ranged, tokens
 from monitor.pricing.forecast import Savings, SpendForecast, projected, savings
 from monitor.pricing.meters import (
     AccountSpend,
@@ -16,12 +16,17 @@ from monitor.pricing.meters import (
     fresh_for,
     traffic,
 )
-from monitor.pricing.money import exact, rounded
-from monitor.pricing.price import Price, PriceRates, PriceTier
-from monitor.pricing.price_table import BadPrices, rows
+from monitor.pricing.price_table import (
+    BadPrices,
+    Price,
+    PriceRates,
+    PriceTier,
+    exact,
+    rounded,
+    rows,
+)
 from monitor.pricing.published import PriceDifference, differences, stale
 from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day
-from monitor.pricing.tokens import TokenUse, tokens
 
 __all__ = [
     "WRITTEN_1H",

@@ -12,8 +12,7 @@ from decimal import Decimal
 from importlib.resources import files
 
 from monitor.domain import Unpriced
-from monitor.pricing.price import Price
-from monitor.pricing.price_table import rows
+from monitor.pricing.price_table import Price, rows
 from monitor.pricing.published import Same, published, variant
 from monitor.redaction import plain
 

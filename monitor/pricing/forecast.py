@@ -7,11 +7,9 @@ from decimal import Decimal
 
 from monitor.domain import Query, Target, Unpriced
 from monitor.pricing.book import PriceBook
-from monitor.pricing.cost import cost
+from monitor.pricing.cost import cost, estimate, expected
 from monitor.pricing.meters import UsdAmount
-from monitor.pricing.money import rounded
-from monitor.pricing.price import Price
-from monitor.pricing.tokens import estimate, expected
+from monitor.pricing.price_table import Price, rounded
 
 MONTH_DAYS = 30
 ASSUMED_ANSWER_TOKENS = 600  # 2,319 characters: the longest mean the service's operators saw

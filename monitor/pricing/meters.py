@@ -16,7 +16,7 @@ from decimal import Decimal
 from itertools import groupby
 from typing import Literal
 
-from monitor.pricing.money import rounded
+from monitor.pricing.price_table import rounded
 
 FRESH_FOR = timedelta(minutes=30)  # six readings at the usual five minutes
 

@@ -1,23 +1,100 @@
-"""Tables of prices, as written in TOML, turned into rows of the price book.
-
-The data file and the `[prices]` section of `monitor.toml` have the same shape:
-
-    [prices."meta-llama/llama-4-scout"]
-    input = "0.20"                # USD per million tokens; quoted, or a TOML number
-    output = "0.20"
-    # cached, reasoning, cache_write, cache_write_1h: USD per million tokens; request: USD
-    # provider: who bills; source, checked: where and when it was read
-    # valid_from, valid_to: UTC days, both included
-    # tiers = [{ min_prompt_tokens = 100001, input = "0.50", output = "2.50" }]
-"""
+"""Exact dollars: the one place where an amount of money is rounded or refused."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TypeVar
 
-from monitor.pricing.money import LIMIT
-from monitor.pricing.price import RATES, Price, PriceRates, PriceTier
+PLACES = Decimal("0.000000000001")  # what NUMERIC(20,12) keeps
+LIMIT = Decimal(100_000_000)  # and the first amount it does not hold
+
+
+def rounded(usd: Decimal) -> Decimal:
+    """The twelve places that are stored; half a unit goes to the even neighbour."""
+    return usd.quantize(PLACES, ROUND_HALF_EVEN)
+
+
+def exact(usd: Decimal) -> Decimal | None:
+    """A cost as it is stored; None for what cannot be one: NaN, negative, no room for it."""
+    if not usd.is_finite() or not 0 <= usd < LIMIT:
+        return None
+    stored = abs(rounded(usd))
+    return stored if stored < LIMIT else None
+
+
+# One row of the price book: what a model's tokens cost, since when, and who says so.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceRates:
+    """USD per million tokens; `request` is USD per request. None: no rate of its own.
+
+    Without `cached` or `cache_write`, prompt tokens read from the cache or written to it cost
+    `input`; without `reasoning`, reasoning tokens cost `output`. `cache_write` is for what is kept
+    five minutes or for an unstated time; without `cache_write_1h` it is for an hour as well.
+    """
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal | None = None
+    reasoning: Decimal | None = None
+    cache_write: Decimal | None = None  # kept five minutes
+    cache_write_1h: Decimal | None = None
+    request: Decimal | None = None
+
+
+RATES = tuple(field.name for field in fields(PriceRates))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceTier:
+    """Other rates for the whole request, from a prompt of so many tokens on."""
+
+    min_prompt_tokens: int
+    rates: PriceRates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What one model costs. `provider` is who bills; None: whoever does.
+
+    `valid_from` and `valid_to` are UTC days, both included; tiers stand in rising order.
+    `checked` None: nobody says when the price was read.
+    """
+
+    model: str
+    rates: PriceRates
+    source: str
+    provider: str | None = None
+    checked: date | None = None
+    valid_from: date | None = None
+    valid_to: date | None = None
+    tiers: tuple[PriceTier, ...] = ()
+
+    def holds(self, day: date) -> bool:
+        """Whether this is the price of that UTC day."""
+        begun = self.valid_from is None or self.valid_from <= day
+        return begun and (self.valid_to is None or day <= self.valid_to)
+
+    def rates_for(self, prompt_tokens: int) -> PriceRates:
+        """The rates of a request with a prompt of that size."""
+        reached = [t.rates for t in self.tiers if t.min_prompt_tokens <= prompt_tokens]
+        return reached[-1] if reached else self.rates
+
+
+# Tables of prices, as written in TOML, turned into rows of the price book.
+#
+# The data file and the `[prices]` section of `monitor.toml` have the same shape:
+#
+#     [prices."meta-llama/llama-4-scout"]
+#     input = "0.20"                # USD per million tokens; quoted, or a TOML number
+#     output = "0.20"
+#     # cached, reasoning, cache_write, cache_write_1h: USD per million tokens; request: USD
+#     # provider: who bills; source, checked: where and when it was read
+#     # valid_from, valid_to: UTC days, both included
+#     # tiers = [{ min_prompt_tokens = 100001, input = "0.50", output = "2.50" }]
+
 
 _COLUMNS = (*RATES, "provider", "source", "checked", "valid_from", "valid_to", "tiers")
 _TIER_COLUMNS = ("min_prompt_tokens", *RATES)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
-from monitor.pricing.price import RATES, Price, PriceRates, PriceTier
+from monitor.pricing.price_table import RATES, Price, PriceRates, PriceTier
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot

@@ -5,6 +5,6 @@ the request over streams of ours; a bounded parser and the dialect listen while 
 """
 
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.loop_lag import gc_paused
+from monitor.probing.resources import gc_paused
 
 __all__ = ["ProbeClient", "exchange", "gc_paused"]

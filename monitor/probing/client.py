@@ -23,10 +23,8 @@ from monitor.domain import (
     Target,
     Transcript,
 )
-from monitor.probing.deadline import ProbeDeadline
-from monitor.probing.httpx_transport import ProbeTransport
-from monitor.probing.limits import SLICE_BYTES, ProbeError
-from monitor.probing.network_backend import NetworkBackend
+from monitor.probing.http_connection import NetworkBackend, ProbeTransport
+from monitor.probing.limits import SLICE_BYTES, ProbeDeadline, ProbeError
 from monitor.probing.progress import BODY_TIME, ExchangeProgress
 from monitor.probing.resources import ProbeResources
 from monitor.probing.timestamped_socket import EnoughReceived, enable_kernel_timestamps

@@ -15,7 +15,7 @@ import httpx
 
 from monitor import __version__
 from monitor.domain import Target
-from monitor.environment_proxy import environment_proxy, variable_of
+from monitor.network_settings import environment_proxy, variable_of
 from monitor.probing import tls
 from monitor.probing.limits import ProbeError, reason
 

@@ -4,16 +4,32 @@ httpcore's own connection is made to be shared and used again: its locks, traces
 cost more than the whole exchange, and its pool scans them all for every request.
 """
 
-from collections.abc import AsyncIterator
+import asyncio
+import base64
+import ipaddress
+import socket
+import time
+from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple
 
 import h11
 import httpcore
 import httpx
 
 from monitor.domain import Ending
+from monitor.network_settings import look_up
 from monitor.probing.http_message import ChunkedBody, HttpBody, SizedBody, UnsizedBody
-from monitor.probing.limits import HEAD_BYTES, ProbeError
+from monitor.probing.limits import HEAD_BYTES, ProbeError, reason
+from monitor.probing.resources import ProbeResources
+from monitor.probing.timestamped_socket import (
+    ConnectionTimes,
+    TimestampedStream,
+    enable_kernel_timestamps,
+)
+from monitor.probing.tls import context
 
 READ_BYTES = 64 * 1024
 Fields = list[tuple[bytes, bytes]]
@@ -79,3 +95,233 @@ def framed(head: h11.Response) -> HttpBody:
     if b"content-length" in fields:
         return SizedBody(int(fields[b"content-length"]))
     return UnsizedBody()
+
+
+# From a host's name to a connected socket: every address, either family, the first wins.
+
+
+HEAD_START_S = 0.25  # what an address gets before the next is tried beside it (RFC 8305)
+
+
+class SocketAddress(NamedTuple):
+    family: socket.AddressFamily
+    sockaddr: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        host, port = self.sockaddr[:2]
+        return f"[{host}]:{port}" if self.family is socket.AF_INET6 else f"{host}:{port}"
+
+
+def literal(host: str, port: int) -> SocketAddress | None:
+    """The address that `host` is, if it is no name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if address.version == 4:
+        return SocketAddress(socket.AF_INET, (host, port))
+    return None if "%" in host else SocketAddress(socket.AF_INET6, (host, port, 0, 0))
+
+
+async def resolved(host: str, port: int) -> list[SocketAddress]:
+    """The addresses of a name, families taking turns. Raises Trouble where there are none."""
+    try:
+        found = await look_up(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        cause = reason(error) if isinstance(error, OSError) else str(error)
+        raise ProbeError(Ending.DNS, f"{host}: {cause}") from error
+    addresses = [SocketAddress(family, sockaddr) for family, _, _, _, sockaddr in found]
+    first = [a for a in addresses if a.family == addresses[0].family]
+    other = [a for a in addresses if a.family != addresses[0].family]
+    return [a for a in chain.from_iterable(zip_longest(first, other)) if a is not None]
+
+
+async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> socket.socket:
+    """A socket to whichever address answers first, each with a head start on the next.
+
+    Raises Trouble, naming every refusal, where none does.
+    """
+    if len(addresses) == 1:
+        return await _connected(addresses[0], kernel=kernel)
+    waiting = list(addresses)
+    trying: set[asyncio.Task[socket.socket]] = set()
+    refusals: list[str] = []
+    try:
+        while waiting or trying:
+            if waiting:
+                trying.add(asyncio.create_task(_connected(waiting.pop(0), kernel=kernel)))
+            head_start = HEAD_START_S if waiting else None
+            await asyncio.wait(trying, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
+            for task in [task for task in trying if task.done()]:
+                trying.remove(task)
+                try:
+                    return task.result()
+                except ProbeError as refusal:
+                    refusals.append(refusal.detail)
+    finally:
+        for task in trying:
+            task.add_done_callback(_discard)
+            task.cancel()
+    raise ProbeError(Ending.REFUSED, "; ".join(refusals))
+
+
+def _discard(task: asyncio.Task[socket.socket]) -> None:
+    """Close the socket of a race already won."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()
+
+
+async def _connected(address: SocketAddress, *, kernel: bool) -> socket.socket:
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if kernel:
+            enable_kernel_timestamps(sock)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except OSError as error:
+        sock.close()
+        raise ProbeError(Ending.REFUSED, f"{address}: {reason(error)}") from error
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# HTTP proxies, used where a target names one and never otherwise.
+#
+# An `https` target is reached through a tunnel (CONNECT), so its certificate is checked as
+# ever; an `http` target is asked for by its absolute address. The proxy itself is spoken to
+# over plain HTTP. Proxies in the environment are not looked at.
+
+
+@dataclass(frozen=True, slots=True)
+class HttpProxy:
+    """Where the proxy is, and the header field that lets us in."""
+
+    host: str
+    port: int
+    fields: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
+
+
+def proxied(url: str) -> HttpProxy:
+    """The proxy of an address like `http://user:password@host:3128`. Raises Trouble."""
+    try:
+        named = httpx.Proxy(url)
+    except (ValueError, httpx.InvalidURL) as error:
+        raise ProbeError(Ending.REFUSED, "the proxy's address cannot be read") from error
+    if named.url.scheme != "http" or not named.url.host:
+        raise ProbeError(Ending.REFUSED, "only proxies at http:// addresses are supported")
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+    if named.raw_auth is not None:
+        credentials = base64.b64encode(b":".join(named.raw_auth))
+        fields = ((b"Proxy-Authorization", b"Basic " + credentials),)
+    return HttpProxy(named.url.raw_host.decode(), named.url.port or 80, fields)
+
+
+async def tunnelled(
+    stream: httpcore.AsyncNetworkStream, proxy: HttpProxy, *, host: str, port: int
+) -> None:
+    """Ask the proxy at the stream's other end for a tunnel. Raises Trouble if it declines."""
+    authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    fields = [(b"Host", authority.encode()), *proxy.fields]
+    head = await ProbeConnection(stream).ask("CONNECT", authority.encode(), fields, b"")
+    if not 200 <= head.status_code < 300:
+        where = f"{proxy.host}:{proxy.port}"
+        raise ProbeError(Ending.REFUSED, f"proxy {where} declined the tunnel: {head.status_code}")
+
+
+# Our network backend for httpcore: one probe's way to its target, stamped at every stage.
+
+
+@dataclass(slots=True)
+class NetworkBackend(httpcore.AsyncNetworkBackend):
+    """Connects once, directly or through a proxy's tunnel, and closes what it connected.
+
+    `secure`: a TLS handshake follows, so until then trouble is TLS trouble.
+    """
+
+    stamps: ConnectionTimes
+    http: ProbeResources
+    secure: bool = False
+    tunnel: HttpProxy | None = None
+    stream: TimestampedStream | None = None
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """A stamped stream to the host. Deadlines are the exchange's. Raises Trouble."""
+        through = (self.tunnel.host, self.tunnel.port) if self.tunnel else (host, port)
+        if not 0 < through[1] < 65536:
+            raise ProbeError(Ending.REFUSED, f"{through[0]}: there is no port {through[1]}")
+        address = literal(*through)
+        addresses = [address] if address else await resolved(*through)
+        if not address:
+            self.stamps.dns_ns = time.monotonic_ns()
+        self.stamps.stage = Ending.REFUSED
+        sock = await first_connected(addresses, kernel=self.http.kernel)
+        self.stream = TimestampedStream(sock, self.stamps, self.http)
+        if self.tunnel:
+            self.stamps.tunnelling = True
+            await tunnelled(self.stream, self.tunnel, host=host, port=port)
+            self.stamps.tunnelling = False
+        self.stamps.connected_ns = time.monotonic_ns()
+        self.stamps.stage = Ending.TLS if self.secure else Ending.PROTOCOL
+        return self.stream
+
+    async def aclose(self) -> None:
+        """Close the connection, however far it got."""
+        if self.stream is not None:
+            await self.stream.aclose()
+
+
+# An httpx transport of one request over one fresh connection: no pool, nothing reused.
+
+
+PORTS = {"http": 80, "https": 443}
+
+
+class ProbeTransport(httpx.AsyncBaseTransport):
+    """Carries one probe's request to its target, through the target's proxy if it names one.
+
+    Closing it closes the connection.
+    """
+
+    def __init__(self, backend: NetworkBackend, *, ca_file: str | None, proxy: str | None) -> None:
+        self._backend = backend
+        self._ca_file = ca_file
+        self._proxy = proxy
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Connect, send, and return with the response's head."""
+        url = request.url
+        if url.scheme not in PORTS or not url.host:
+            raise ProbeError(Ending.PROTOCOL, "the address to ask is not an http(s) URL")
+        host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
+        fields, path = request.headers.raw, url.raw_path
+        secure = url.scheme == "https"
+        trust = context(self._ca_file) if secure else None
+        self._backend.secure = secure
+        if self._proxy is not None:
+            proxy = proxied(self._proxy)
+            if secure:
+                self._backend.tunnel = proxy
+            else:
+                host, port = proxy.host, proxy.port
+                fields = [*fields, *proxy.fields]
+                path = b"http://" + url.netloc + path
+        stream = await self._backend.connect_tcp(host, port)
+        if trust is not None:
+            stream = await stream.start_tls(trust, host)
+        connection = ProbeConnection(stream)
+        head = await connection.ask(request.method, path, fields, request.content)
+        return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=connection)
+
+    async def aclose(self) -> None:
+        """Close the connection, however far it got."""
+        await self._backend.aclose()

@@ -1,18 +1,36 @@
 """Account readings: kept as they came, and the latest of each provider."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import ColumnElement, RowMapping, exists, func, select, update
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    RowMapping,
+    Table,
+    Text,
+    Uuid,
+    case,
+    exists,
+    func,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import AccountReading, AccountState
+from monitor.domain import AccountReading, AccountState, Claim, ClaimKind, Usage
 from monitor.storage.observations import PARTITIONS_AHEAD
 from monitor.storage.report_tables import health_readings
-from monitor.storage.tables import account_readings
+from monitor.storage.tables import INSTANT, MONEY, account_readings, metadata
 
 _SAID = (
     "provider",
@@ -171,3 +189,164 @@ async def changes(
         .order_by(reported.c.at)
     )
     return [HealthChange(*row) for row in await connection.execute(recent)]
+
+
+# Receipts: the provider's own records of answers we heard, asked for later and a few times only.
+#
+# An answer that discloses an id of OpenRouter's makes a row; a record that comes fills it. An id
+# belongs to the first answer that disclosed it: one given out twice tells nothing of the second.
+
+
+TRIES = 8  # each twice as long after the one before: the last within an hour and a half
+FIRST_WAIT = timedelta(seconds=30)
+PER_ANSWER = 3  # ids of one answer that are asked for: no service has more
+
+_TOKENS = ("prompt_tokens", "answer_tokens", "reasoning_tokens", "cached_tokens")
+_CHARGES = ("cost_usd", "upstream_cost_usd")
+
+receipts = Table(
+    "receipts",
+    metadata,
+    Column(
+        "generation",
+        Text,
+        primary_key=True,
+        comment="the provider's id of the answer, as the response disclosed it",
+    ),
+    Column("observation", Uuid, nullable=False, comment="whose answer it is"),
+    Column("slot", INSTANT, nullable=False, comment="of that observation"),
+    Column("due_at", INSTANT, nullable=False, comment="not asked for before"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("settled_at", INSTANT, comment="NULL: still to be asked for"),
+    Column("last_error", Text, comment="of the latest try, in our words"),
+    Column("source", Text, comment="where the record was read; NULL: none came"),
+    Column("model", Text, comment="who answered, by the record; NULL: none came"),
+    *(
+        Column(name, Integer, comment="native tokens, as billed; NULL: not said")
+        for name in _TOKENS
+    ),
+    Column("cost_usd", MONEY, comment="the provider's charge; NULL: not said"),
+    Column("upstream_cost_usd", MONEY, comment="paid upstream with a key of one's own"),
+    CheckConstraint("model IS NULL OR settled_at IS NOT NULL", "record_is_settled"),
+    CheckConstraint("(model IS NULL) = (source IS NULL)", "record_has_source"),
+    *(CheckConstraint(f"{name} >= 0 AND {name} < 'NaN'", name) for name in _CHARGES),
+    *(CheckConstraint(f"{name} >= 0", name) for name in _TOKENS),
+    Index("ix_receipts_slot_observation", "slot", "observation"),
+    Index("ix_receipts_due", "due_at", postgresql_where=text("settled_at IS NULL")),
+    comment="the provider's records of answers; they outrank whatever the answer disclosed",
+)
+
+
+class DueReceipt(NamedTuple):
+    """A record to ask for now."""
+
+    generation: str
+    observation: UUID
+    slot: datetime
+    target: str
+
+
+class ReceiptRecord(NamedTuple):
+    """What the provider recorded of one answer."""
+
+    claim: Claim
+    usage: Usage
+
+
+async def expect(connection: AsyncConnection, *, within: timedelta) -> int:
+    """Make a row for each new id in the claims of late observations; returns how many."""
+    new = await connection.execute(_EXPECT, {"within": within, "most": PER_ANSWER})
+    return len(new.all())
+
+
+async def due(connection: AsyncConnection, *, most: int) -> Sequence[DueReceipt]:
+    """Records whose time has come, those that wait longest first."""
+    found = await connection.execute(_DUE, {"most": most})
+    return [DueReceipt(*row) for row in found]
+
+
+async def keep_receipt(connection: AsyncConnection, generation: str, record: ReceiptRecord) -> None:
+    """Fill a row with its record."""
+    reported = {name: getattr(record.usage, name) for name in (*_TOKENS, *_CHARGES)}
+    await connection.execute(
+        update(receipts)
+        .where(receipts.c.generation == generation)
+        .values(
+            settled_at=func.now(),
+            tries=receipts.c.tries + 1,
+            last_error=None,
+            source=record.claim.source,
+            model=record.claim.value,
+            **reported,
+        )
+    )
+
+
+async def postpone(
+    connection: AsyncConnection, generation: str, *, reason: str, after_s: float | None
+) -> None:
+    """Ask again later, twice as long after each try; after the last one, no more."""
+    table = receipts.c
+    spent = table.tries + 1 >= TRIES
+    wait = FIRST_WAIT.total_seconds() * func.power(2, table.tries)
+    wait = func.greatest(wait, after_s or 0) * literal_column("interval '1 second'")
+    await connection.execute(
+        update(receipts)
+        .where(table.generation == generation)
+        .values(
+            tries=table.tries + 1,
+            last_error=reason,
+            due_at=func.now() + wait,
+            settled_at=case((spent, func.now())),
+        )
+    )
+
+
+async def give_up(connection: AsyncConnection, generation: str, *, reason: str) -> None:
+    """Ask no more."""
+    await connection.execute(
+        update(receipts)
+        .where(receipts.c.generation == generation)
+        .values(tries=receipts.c.tries + 1, last_error=reason, settled_at=func.now())
+    )
+
+
+async def receipts_by_observation(
+    connection: AsyncConnection, observations: Iterable[UUID], *, since: datetime
+) -> Mapping[UUID, tuple[ReceiptRecord, ...]]:
+    """The records of these observations, whose rounds are no older; those without are left out."""
+    table = receipts.c
+    wanted = table.model.is_not(None) & table.observation.in_(list(observations))
+    rows = await connection.execute(
+        select(receipts).where(table.slot >= since, wanted).order_by(table.generation)
+    )
+    found: dict[UUID, tuple[ReceiptRecord, ...]] = {}
+    for row in rows.mappings():
+        claim = Claim(ClaimKind.RECEIPT, row["source"], row["model"])
+        usage = Usage(**{name: row[name] for name in (*_TOKENS, *_CHARGES)})
+        found[row["observation"]] = (
+            *found.get(row["observation"], ()),
+            ReceiptRecord(claim, usage),
+        )
+    return found
+
+
+_EXPECT = text(r"""
+    INSERT INTO receipts (generation, observation, slot, due_at)
+    SELECT given.value, o.id, o.slot, now()
+    FROM observations AS o CROSS JOIN LATERAL (
+        SELECT DISTINCT claim.value
+        FROM jsonb_to_recordset(o.claims) AS claim(source text, value text)
+        WHERE claim.source = 'id' AND claim.value ~ '^gen-[0-9A-Za-z_-]{1,100}$'
+        ORDER BY claim.value LIMIT :most
+    ) AS given
+    WHERE o.slot >= now() - CAST(:within AS interval)
+    ORDER BY o.slot, o.started_at, o.id
+    ON CONFLICT DO NOTHING RETURNING generation
+""")
+_DUE = text("""
+    SELECT r.generation, r.observation, r.slot, o.target
+    FROM receipts AS r JOIN observations AS o ON o.slot = r.slot AND o.id = r.observation
+    WHERE r.settled_at IS NULL AND r.due_at <= now()
+    ORDER BY r.due_at, r.generation LIMIT :most
+""")

@@ -25,7 +25,7 @@ from monitor.domain import (
     Outcome,
     Unpriced,
 )
-from monitor.storage.receipt_rows import ReceiptRecord, receipts_by_observation
+from monitor.storage.account_readings import ReceiptRecord, receipts_by_observation
 from monitor.storage.tables import observations
 
 _CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])

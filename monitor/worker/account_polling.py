@@ -14,7 +14,7 @@ from monitor.domain import AccountReading, AccountState, Claim, GiveUp, Target, 
 from monitor.health_page import HealthPage, statement
 from monitor.probing.fetch import fetch
 from monitor.redaction import plain, redact, shown, storable
-from monitor.storage import account_readings, receipt_rows, rederive
+from monitor.storage import account_readings, rederive
 from monitor.worker import lease_keeper, rederivation
 from monitor.worker.context import WorkerContext
 
@@ -132,13 +132,13 @@ async def fetch_receipts(context: WorkerContext) -> int:
     return changed
 
 
-async def _due(context: WorkerContext) -> list[receipt_rows.DueReceipt]:
+async def _due(context: WorkerContext) -> list[account_readings.DueReceipt]:
     """What to ask for now; nothing while another worker asks, or the key is rejected."""
     async with context.database.begin() as connection:
         held = await lease_keeper.hold(context, connection, "receipts", keep=LEASE)
         if held is None:
             return []
-        await receipt_rows.expect(connection, within=RECEIPT_LATE)
+        await account_readings.expect(connection, within=RECEIPT_LATE)
         read = await account_readings.latest(connection)
         for reading in fresh(read, context.settings, context.now()):
             if (
@@ -146,29 +146,29 @@ async def _due(context: WorkerContext) -> list[receipt_rows.DueReceipt]:
                 and reading.state is AccountState.REJECTED
             ):
                 return []
-        return list(await receipt_rows.due(connection, most=MOST))
+        return list(await account_readings.due(connection, most=MOST))
 
 
 async def _settled(
     context: WorkerContext,
-    item: receipt_rows.DueReceipt,
+    item: account_readings.DueReceipt,
     answer: ProviderReceipt | TryLater | GiveUp,
 ) -> int:
     """Write down one answer, and what follows from it, in one transaction."""
     async with context.database.begin() as connection:
         match answer:
             case TryLater(reason, after_s):
-                await receipt_rows.postpone(
+                await account_readings.postpone(
                     connection, item.generation, reason=reason, after_s=after_s
                 )
                 return 0
             case GiveUp(reason):
-                await receipt_rows.give_up(connection, item.generation, reason=reason)
+                await account_readings.give_up(connection, item.generation, reason=reason)
                 return 0
         reported = plain(redact(answer.claim.value, context.settings.secrets))
         claim = Claim(answer.claim.kind, answer.claim.source, reported)
-        await receipt_rows.keep(
-            connection, item.generation, receipt_rows.ReceiptRecord(claim, answer.usage)
+        await account_readings.keep_receipt(
+            connection, item.generation, account_readings.ReceiptRecord(claim, answer.usage)
         )
         target = context.settings.targets.get(item.target)
         if target is None:

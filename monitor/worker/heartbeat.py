@@ -14,7 +14,7 @@ from monitor.domain import Target, VerdictState
 from monitor.metrics import Metrics
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule
-from monitor.storage import DatabaseUnavailable, outbox, rounds, spend_rows
+from monitor.storage import DatabaseUnavailable, leases, outbox, spend_rows
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
 from monitor.worker.probe_throttling import THINNED
@@ -60,10 +60,10 @@ async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: d
 async def _chain_health(context: WorkerContext, target: Target, slot: datetime) -> ChainHealth:
     try:
         async with context.database.begin() as connection:
-            found_rounds = await rounds.rounds(
+            found_rounds = await leases.rounds(
                 connection, target.name, context.region, at=(slot - target.every, slot)
             )
-            evaluated = await rounds.evaluated(connection)
+            evaluated = await leases.evaluated(connection)
             backlog = await outbox.backlog(connection, context.notifier.channel)
     except DatabaseUnavailable as unavailable:
         return ChainHealth(f"the database is unavailable: {unavailable}", None)
@@ -80,7 +80,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
 
 
 def seeing(
-    rounds: Sequence[rounds.ClaimedRound],
+    rounds: Sequence[leases.ClaimedRound],
     *,
     slot: datetime,
     worker: str,
@@ -110,7 +110,7 @@ def telling(backlog: DeliveryBacklog, rule: DeliveryRule, now: datetime) -> str 
     return verdict.because if verdict.state is VerdictState.BREACH else None
 
 
-def _before(rounds: Sequence[rounds.ClaimedRound], slot: datetime) -> rounds.ClaimedRound | None:
+def _before(rounds: Sequence[leases.ClaimedRound], slot: datetime) -> leases.ClaimedRound | None:
     return next((item for item in rounds if item.slot < slot), None)
 
 
@@ -136,8 +136,8 @@ async def update_metrics(context: WorkerContext, metrics: Metrics) -> None:
         async with context.database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)
             spent = await spend_rows.today(connection)
-            opened = await rounds.opened(connection)
-            writable = await rounds.writable(connection)
+            opened = await leases.opened(connection)
+            writable = await leases.writable(connection)
     except DatabaseUnavailable:
         metrics.database(None)
         return

@@ -23,7 +23,7 @@ from monitor.probing import exchange, gc_paused
 from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.probing.observe import ProbeOccasion, observe
 from monitor.probing.timing import outcome
-from monitor.storage import DatabaseUnavailable, observations, rounds, short_waits, spend_rows
+from monitor.storage import DatabaseUnavailable, leases, observations, short_waits, spend_rows
 from monitor.worker import fingerprinting, probe_throttling, token_counting
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
@@ -137,7 +137,7 @@ async def _admitted(
     queries: Sequence[Query] = target.queries
     try:
         async with context.database.begin(deadline_s=BEFORE_S) as connection:
-            if not await rounds.claim(
+            if not await leases.claim(
                 connection, target.name, context.region, slot, context.worker
             ):
                 return TAKEN, ()
@@ -145,7 +145,7 @@ async def _admitted(
                 queries = await probe_throttling.queries_of_round(connection, context, target, slot)
                 missed = None if queries else probe_throttling.THINNED
             if missed:
-                await rounds.finish(connection, target.name, context.region, slot, missed=missed)
+                await leases.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
         log.warning("round claim failed", extra={"target": target.name, "reason": str(unavailable)})
     return missed, queries
@@ -162,7 +162,7 @@ async def note_missed(
 ) -> None:
     """Record that nobody probed a slot, where the target was probed before. Raises Away."""
     async with context.database.begin() as connection:
-        if await rounds.miss(
+        if await leases.miss(
             connection, target.name, context.region, slot, worker=context.worker, reason=reason
         ):
             facts = {"target": target.name, "slot": slot, "reason": reason}
@@ -323,7 +323,7 @@ async def _finish(
 ) -> None:
     try:
         async with context.database.begin() as connection:
-            await rounds.finish(connection, target.name, context.region, slot, missed=missed)
+            await leases.finish(connection, target.name, context.region, slot, missed=missed)
     except DatabaseUnavailable as unavailable:
         log.warning(
             "round status not saved", extra={"target": target.name, "reason": str(unavailable)}

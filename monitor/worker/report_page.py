@@ -17,7 +17,7 @@ from monitor.incidents.digest import DigestFigures
 from monitor.reports import page_data
 from monitor.reports.page_data import bins
 from monitor.rules import FallbackRule, SpendRule, TtftRule
-from monitor.storage import Connection, Database, digest_data, outbox, report_data
+from monitor.storage import Connection, Database, outbox, report_data
 from monitor.storage.report_data import Found, ReportSpan
 from monitor.worker.context import WorkerContext
 
@@ -228,7 +228,7 @@ async def digest(context: WorkerContext) -> bool:
         return False
     day, hour = due
     async with context.database.begin() as connection:
-        if await digest_data.written(connection, digests.key(day)):
+        if await report_data.written(connection, digests.key(day)):
             return False
         first = await report_data.first(connection)
         if first is None or first >= hour:  # nothing had been seen by then: nothing to tell
@@ -245,17 +245,17 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
     ttft, spend = settings.rules.get("ttft"), settings.rules.get("spend")
     limit_ms = ttft.limit_ms if isinstance(ttft, TtftRule) else None
     today = now.astimezone(await report_data.zone(connection)).date()
-    yesterday_cost, today_cost = await digest_data.days(connection, today)
+    yesterday_cost, today_cost = await report_data.days(connection, today)
     return DigestFigures(
-        latencies=await digest_data.latencies(
+        latencies=await report_data.latencies(
             connection, settings.targets, since=since, until=now, limit_ms=limit_ms
         ),
-        served=await digest_data.served(connection, since=since, until=now),
+        served=await report_data.served(connection, since=since, until=now),
         yesterday=yesterday_cost,
         today=today_cost,
-        saving=await digest_data.saving(connection, today),
-        incidents=await digest_data.incidents(connection, since=since),
-        own=await digest_data.own(connection, context.notifier.channel, since=since, until=now),
+        saving=await report_data.saving(connection, today),
+        incidents=await report_data.incidents(connection, since=since),
+        own=await report_data.own(connection, context.notifier.channel, since=since, until=now),
         limit_ms=limit_ms,
         limit_usd=spend.limit_usd if isinstance(spend, SpendRule) else None,
         budget_usd=settings.file.probes.daily_budget_usd,

@@ -9,7 +9,6 @@ from datetime import datetime
 from monitor.cpu_limit import limited
 from monitor.domain import Query, Reply, Target
 from monitor.identity import same
-from monitor.identity.token_counts.calibration import RatioCalibration
 from monitor.identity.token_counts.comparison import (
     REMEMBERED,
     Fitted,
@@ -18,7 +17,13 @@ from monitor.identity.token_counts.comparison import (
     fitting,
     yardsticks,
 )
-from monitor.identity.token_counts.counts import Counter, TokenCount, counted, recounted
+from monitor.identity.token_counts.counts import (
+    Counter,
+    RatioCalibration,
+    TokenCount,
+    counted,
+    recounted,
+)
 from monitor.storage import Connection, Database, DatabaseUnavailable, baseline_answers
 from monitor.storage.rederive import StoredObservation
 

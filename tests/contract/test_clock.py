@@ -14,18 +14,17 @@ from monitor.domain import Identity, Outcome, Sent
 from monitor.storage import (
     Database,
     clock_repair,
-    export_rows,
     incident_rows,
+    leases,
     observations,
     outbox,
-    rounds,
+    report_queries,
     schema,
     spend_rows,
 )
 from monitor.storage import clock_repair as clocks
 from monitor.worker import clock_check, evaluation, rollups
-from monitor.worker.clock_history import ClockHistory
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import ClockHistory, WorkerContext
 from tests.contract.past import watch
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -155,13 +154,13 @@ async def test_slots_of_the_future_are_free_when_their_time_comes(
 ) -> None:
     slot = now() + ahead
     async with database.begin() as connection:
-        await rounds.claim(connection, "rag", "local", slot, "w1")
+        await leases.claim(connection, "rag", "local", slot, "w1")
     await add(database, *round_at(slot))
     async with watching(settings(tmp_path), database) as context:
         await clock_check.check(context, correct=False)
         await pass_time(database, ahead)
         async with database.begin() as connection:
-            assert await rounds.claim(connection, "rag", "local", slot - ahead, "w1")
+            assert await leases.claim(connection, "rag", "local", slot - ahead, "w1")
             assert await observations.add(connection, round_at(slot - ahead)) == 2
     assert rows(database_url, "SELECT count(*) FROM misdated_observations") == [(2,)]
 
@@ -277,7 +276,7 @@ async def test_clocks_that_agree_say_nothing_and_change_nothing(
     await add(database, *round_at(now()))
     async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await rounds.claim(connection, "rag", "local", now() - EVERY, "w1")
+            await leases.claim(connection, "rag", "local", now() - EVERY, "w1")
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=now() + timedelta(days=3))  # fmt: skip
             await outbox.add(connection, notice(number=None), incident=None)
@@ -293,7 +292,7 @@ async def test_state_of_the_future_is_set_to_now(
     at = now() + ahead
     async with watching(settings(tmp_path), database) as context:
         async with database.begin() as connection:
-            await rounds.claim(connection, "rag", "local", at, "w1")
+            await leases.claim(connection, "rag", "local", at, "w1")
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=at + timedelta(hours=2))  # fmt: skip
         await run(database, "UPDATE mutes SET muted_at = :at", at=at)
@@ -334,9 +333,9 @@ async def test_a_lease_of_the_future_is_no_sign_of_life(database: Database) -> N
     await run(database, "INSERT INTO leases (name, holder, until, fence) VALUES "
                         "('evaluate', 'gone', now() + interval '730 days', 1)")  # fmt: skip
     async with database.begin() as connection:
-        assert not await rounds.evaluated(connection)
+        assert not await leases.evaluated(connection)
         await connection.execute(text("UPDATE leases SET until = now() + interval '10 seconds'"))
-        assert await rounds.evaluated(connection)
+        assert await leases.evaluated(connection)
 
 
 async def test_a_clock_two_years_ahead_deletes_nothing(
@@ -391,7 +390,7 @@ async def test_a_page_for_backtest_ends_at_now(database: Database) -> None:
 async def test_an_export_ends_at_now(database: Database, database_url: str) -> None:
     at = now()
     await add(database, *round_at(at - EVERY), *round_at(at + timedelta(hours=1)))
-    with export_rows.observed(database_url, timedelta(days=1)) as stream:
+    with report_queries.observed(database_url, timedelta(days=1)) as stream:
         assert sum(len(page) for page in stream.pages) == 2
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.cli import derive
+from monitor.cli import rejudge
 from monitor.domain import (
     Claim,
     ClaimKind,
@@ -20,7 +20,7 @@ from monitor.domain import (
     Observation,
     Usage,
 )
-from monitor.storage import Database, observations, receipt_rows
+from monitor.storage import Database, account_readings, observations
 from tests.e2e.rig import configuration, rows
 from tests.facts import HAIKU, LLAMA, observation
 
@@ -62,7 +62,7 @@ def derived(
         configuration(tmp_path, "http://127.0.0.1:1", more=more)
         monkeypatch.setenv("MONITOR_CONFIG", str(tmp_path / "monitor.toml"))
         monkeypatch.setenv("DATABASE_URL", database_url)
-        derive.derive_again(**{"since": timedelta(days=30), "target": None} | how)
+        rejudge.derive_again(**{"since": timedelta(days=30), "target": None} | how)
         return capsys.readouterr().out
 
     return run
@@ -72,9 +72,9 @@ async def _stored(url: str, seen: Sequence[Observation], records: Any) -> None:
     database = Database(url)
     async with database.begin() as connection:
         await observations.add(connection, seen)
-        await receipt_rows.expect(connection, within=timedelta(days=1))
+        await account_readings.expect(connection, within=timedelta(days=1))
         for generation, record in records:
-            await receipt_rows.keep(connection, generation, record)
+            await account_readings.keep_receipt(connection, generation, record)
     await database.close()
 
 
@@ -195,7 +195,7 @@ def test_what_only_the_stream_showed_stays_unless_a_receipt_knows_better(
     torn: Any = {"identity": Identity.FALLBACK, "model_detected": HAIKU, "confidence": 0.8,
                  "evidence": (second,), "claims": ()}  # fmt: skip
     known = (Claim(ClaimKind.FIELD, "id", "gen-1"),)
-    record = receipt_rows.ReceiptRecord(
+    record = account_readings.ReceiptRecord(
         Claim(ClaimKind.RECEIPT, "openrouter generation", LLAMA), Usage()
     )
     seen = series([said("", **torn), said("", **torn | {"claims": known})])
@@ -229,7 +229,7 @@ def test_what_is_older_or_of_another_target_stays(derived: Any, database_url: st
 def test_many_are_derived_in_batches(
     derived: Any, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derive, "BATCH", 4)
+    monkeypatch.setattr(rejudge, "BATCH", 4)
     same_slot = [replace(said(HAIKU, query=f"q{n}"), id=observation().id) for n in range(8)]
     notified = derived([*same_slot, *series([said(SONNET)] * 3)])
     assert notified.startswith("rag: 11 of 11 observations are judged otherwise now\n")

@@ -13,7 +13,7 @@ from monitor.domain import StampSource
 from monitor.notifications import Notifier, SlackBot
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, schema
-from monitor.storage import digest_data as read_digest
+from monitor.storage import report_data as read_digest
 from monitor.worker import delivery_job, report_page
 from monitor.worker.context import WorkerContext
 from tests.contract.past import (

@@ -17,7 +17,7 @@ from monitor.cli.check import _target
 from monitor.cli.check_details import page
 from monitor.config import load
 from monitor.domain import Message, Sent
-from monitor.environment_proxy import environment_proxy, faults
+from monitor.network_settings import environment_proxy, faults
 from monitor.notifications import SlackBot, SlackWebhook
 from monitor.probing import ProbeClient, tls
 from monitor.probing.fetch import fetch

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from monitor.cli import export as command
+from monitor.cli import reporting as command
 from monitor.storage import Database
-from monitor.storage.export_rows import PAGE, observed
+from monitor.storage.report_queries import PAGE, observed
 from tests.contract.past import EIGHT, TODAY, add, asked, failed
 
 ALL = timedelta(days=400)

@@ -11,7 +11,7 @@ import pytest
 
 from monitor.domain import GiveUp
 from monitor.metrics import Metrics
-from monitor.storage import Database, leases, observations, outbox, rounds
+from monitor.storage import Database, leases, observations, outbox
 from monitor.worker import heartbeat
 from monitor.worker.context import WorkerContext
 from tests.contract.pages import Site, site
@@ -31,9 +31,9 @@ async def switch(
     async with site() as received:
         configured = settings(home, HEARTBEAT_URL=f"{received.url}/ping/canary-uuid")
         async with database.begin() as connection:
-            await rounds.claim(connection, "rag", "local", SLOT, "w1")
+            await leases.claim(connection, "rag", "local", SLOT, "w1")
             if finished:
-                await rounds.finish(connection, "rag", "local", SLOT)
+                await leases.finish(connection, "rag", "local", SLOT)
             if evaluated:
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)

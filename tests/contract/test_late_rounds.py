@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from monitor.notifications import ConsoleNotifier
-from monitor.storage import Database, engine, rounds
+from monitor.storage import Database, engine, leases
 from monitor.worker import probe_round
 from monitor.worker.scheduler import Worker, slot_of
 from tests.contract.test_workers import turning
@@ -39,8 +39,8 @@ async def started(database: Database, home: Path, url: str, *, late: timedelta) 
 
 async def claimed(database: Database, slot: datetime) -> None:
     async with database.begin() as connection:
-        assert await rounds.claim(connection, "rag", "local", slot, "w9")
-        await rounds.finish(connection, "rag", "local", slot)
+        assert await leases.claim(connection, "rag", "local", slot, "w9")
+        await leases.finish(connection, "rag", "local", slot)
 
 
 async def test_a_slot_nobody_claimed_is_probed_at_once(

@@ -15,7 +15,7 @@ import pytest
 
 from monitor.cli import run as running_command
 from monitor.embedded_postgres import run_as, running
-from monitor.embedded_postgres.binaries import programs
+from monitor.embedded_postgres.run_as import programs
 from tests.contract.cli import commands, run
 from tests.contract.test_every_command import CONFIGURATION, ends_well
 from tests.contract.test_roles import plain

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor import name_lookup
+from monitor import network_settings
 from monitor.domain import Ending, Outcome
 from monitor.probing import ProbeClient
 from tests.scripted import LAST, chunk, head, scripted
@@ -61,7 +61,7 @@ async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
         assert transcript.ending is Ending.END
         assert await asyncio.to_thread(lambda: "written") == "written"
     assert not any(task.done() for task in dead)
-    assert max(resolver.asked[f"n{nth}.dead"] for nth in range(4)) <= name_lookup.PER_NAME
+    assert max(resolver.asked[f"n{nth}.dead"] for nth in range(4)) <= network_settings.PER_NAME
     resolver.released.set()
     transcripts = await asyncio.gather(*dead)
     assert {one.ending for one in transcripts} == {Ending.DNS}
@@ -78,20 +78,20 @@ async def test_a_deadline_that_passes_costs_nobody_else_the_lookup(
     assert not waiting.done()
     resolver.released.set()
     assert "Temporary failure" in str((await waiting).detail)
-    assert resolver.asked["n.dead"] <= name_lookup.PER_NAME
+    assert resolver.asked["n.dead"] <= network_settings.PER_NAME
 
 
 async def test_a_name_that_hung_is_looked_up_again(
     resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A resolver that is back answers a new question, while the old one still hangs."""
-    monkeypatch.setattr(name_lookup, "RENEWED_AFTER_S", 0.0)
-    first = asyncio.create_task(name_lookup.look_up("again.dead", 80))
+    monkeypatch.setattr(network_settings, "RENEWED_AFTER_S", 0.0)
+    first = asyncio.create_task(network_settings.look_up("again.dead", 80))
     async with asyncio.timeout(60):
         await asyncio.to_thread(resolver.hung.acquire)
         real = resolver._real
         monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more: real("127.0.0.1", *more))
-        assert await name_lookup.look_up("again.dead", 80)
+        assert await network_settings.look_up("again.dead", 80)
     assert not first.done()
     first.cancel()
 
@@ -100,7 +100,7 @@ def test_a_process_ends_although_a_lookup_hangs() -> None:
     """A library that asks the loop, as psycopg does, included."""
     program = """
         import asyncio, socket, threading
-        from monitor import name_lookup
+        from monitor import network_settings as name_lookup
 
         def hang(*_, **__):
             print("asked", flush=True)

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from monitor.storage import Database, observations, outbox
-from monitor.storage.export_rows import read_only_rows
+from monitor.storage.report_queries import read_only_rows
 from monitor.storage.schema import REVISION, migrate, revision
 from tests.facts import observation
 from tests.pooler import pooled

@@ -26,7 +26,6 @@ from monitor.storage import (
     account_readings,
     leases,
     observations,
-    receipt_rows,
     rederive,
     rollup_rows,
     schema,
@@ -78,7 +77,9 @@ async def store(database: Database, *seen: Any) -> None:
 
 async def make_due(database: Database) -> None:
     async with database.begin() as connection:
-        await connection.execute(receipt_rows.receipts.update().values(due_at=datetime.now(UTC)))
+        await connection.execute(
+            account_readings.receipts.update().values(due_at=datetime.now(UTC))
+        )
 
 
 async def test_a_record_outranks_what_the_answer_said_of_itself(
@@ -174,10 +175,10 @@ async def test_a_record_that_never_comes_is_asked_for_a_few_times_and_no_more(
 ) -> None:
     await store(database, answered())
     async with served(database, tmp_path, reply(404, {})) as (context, account):
-        for _ in range(receipt_rows.TRIES + 3):
+        for _ in range(account_readings.TRIES + 3):
             await job.fetch_receipts(context)
             await make_due(database)
-    assert len(account.asked) == receipt_rows.TRIES
+    assert len(account.asked) == account_readings.TRIES
     assert rows(database_url, STATE) == [(8, True, "HTTP 404: not recorded yet", None)]
 
 
@@ -328,7 +329,7 @@ async def test_one_answer_is_asked_for_under_three_ids_at_most(
     await store(database, answered(claims=many))
     async with served(database, tmp_path, reply(404, {})) as (context, account):
         await job.fetch_receipts(context)
-    assert len(account.asked) == receipt_rows.PER_ANSWER
+    assert len(account.asked) == account_readings.PER_ANSWER
 
 
 async def test_two_records_of_one_answer_contradict_and_add_up(
@@ -384,15 +385,15 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
     configured = settings(tmp_path)
     target, book = configured.targets["rag"], pricing.book({}, same=identity.same)
     seen = answered()
-    record = receipt_rows.ReceiptRecord(
+    record = account_readings.ReceiptRecord(
         Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage()
     )
     async with database.begin() as connection:
         await connection.execute(text("SET LOCAL ROLE monitor_writer"))
         assert await observations.add(connection, [seen]) == 1
-        assert await receipt_rows.expect(connection, within=job.RECEIPT_LATE) == 1
-        [item] = await receipt_rows.due(connection, most=1)
-        await receipt_rows.keep(connection, item.generation, record)
+        assert await account_readings.expect(connection, within=job.RECEIPT_LATE) == 1
+        [item] = await account_readings.due(connection, most=1)
+        await account_readings.keep_receipt(connection, item.generation, record)
         stored = await rederive.some(connection, [(seen.slot, seen.id)])
         assert len(await rederivation.derive(connection, stored, target, book)) == 1
         await rollup_rows.forget_rounds(connection)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 
 from monitor import identity, pricing
-from monitor.cli.report import report, written
+from monitor.cli.reporting import report, written
 from monitor.storage import Database, schema
 from monitor.storage.engine import address
 from monitor.worker import daily_spend

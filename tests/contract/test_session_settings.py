@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from monitor.storage import Database
-from monitor.storage.export_rows import read_only_rows
+from monitor.storage.report_queries import read_only_rows
 from monitor.worker import account_polling, delivery_job, evaluation, probe_round, rollups
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_workers import GOOD, turning

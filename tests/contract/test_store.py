@@ -12,14 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from monitor.domain import CostSource, Identity, StampSource
-from monitor.storage import (
-    Database,
-    DatabaseUnavailable,
-    leases,
-    observations,
-    rounds,
-    spend_rows,
-)
+from monitor.storage import Database, DatabaseUnavailable, leases, observations, spend_rows
 from tests.e2e.rig import rows
 from tests.facts import NOON, observation
 from tests.serving import serving
@@ -136,12 +129,12 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
 async def test_one_of_two_workers_claims_a_slot(database: Database) -> None:
     async def claim(worker: str) -> bool:
         async with database.begin() as connection:
-            return await rounds.claim(connection, "rag", "local", NOON, worker)
+            return await leases.claim(connection, "rag", "local", NOON, worker)
 
     won = await asyncio.gather(claim("w1"), claim("w2"))
     assert sorted(won) == [False, True]
     async with database.begin() as connection:
-        assert await rounds.claim(connection, "rag", "ams", NOON, "w3"), "each region asks itself"
+        assert await leases.claim(connection, "rag", "ams", NOON, "w3"), "each region asks itself"
 
 
 async def test_a_lease_is_held_by_one_and_taken_over_with_a_higher_fence(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from monitor.cli.incidents import show
+from monitor.cli.alerting import show
 from monitor.domain import Identity, Incident, Observation
 from monitor.storage import Database, incident_rows, observations, spend_rows
 from monitor.worker import daily_spend, evaluation, probe_round, probe_throttling

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.domain import Ending, Outcome, StampSource
 from monitor.probing import ProbeClient
-from monitor.probing.connect import SocketAddress, first_connected
+from monitor.probing.http_connection import SocketAddress, first_connected
 from monitor.probing.limits import ProbeError
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, HI, judged, probed, says, watched

@@ -17,7 +17,7 @@ TEXTS = [step for _ in range(5) for step in (Pause(0.02), chunk(says(THERE)))]
 
 @pytest.fixture
 def crowd(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "CROWD", 0)
+    monkeypatch.setattr(resources, "PROBE_CROWD", 0)
 
 
 async def test_between_two_turns_the_loop_looks_at_its_sockets() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from monitor.embedded_postgres.pidfile import socket_directory
+from monitor.embedded_postgres.process import socket_directory
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.rig import command, configuration, eventually, rows, service, slack, worker

@@ -11,8 +11,7 @@ import pytest
 
 from monitor.backtest import BadBacktestRow, as_json, replay
 from monitor.backtest.__main__ import main
-from monitor.backtest.events import SpendLedger
-from monitor.backtest.replay import judged_by_name
+from monitor.backtest.replay import SpendLedger, judged_by_name
 from monitor.domain import Identity
 from monitor.incidents import MaintenanceWindow
 from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from monitor.simulator.block_kit import fault
+from monitor.simulator.slack_channel import fault
 
 
 def plain(length: int) -> dict[str, Any]:

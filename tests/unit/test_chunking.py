@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.dialects import DIALECTS, dialect_of, read
-from monitor.dialects.separation import separated
+from monitor.dialects.reader import separated
 from monitor.domain import Dialect, Ending, Framing, Reply
-from monitor.probing.stream_parsers import TextParser
-from monitor.probing.stream_reader import StreamReader
+from monitor.probing.stream_reader import StreamReader, TextParser
 from monitor.probing.timestamped_socket import ConnectionTimes
 from tests.cuts import CUTS, cut
 from tests.streams import target, transcript

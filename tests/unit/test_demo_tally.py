@@ -4,8 +4,8 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.demo.narration import ActSummary, act_summaries, missed
 from monitor.demo.scenario import ACTS
+from monitor.demo.story import ActSummary, act_summaries, missed
 
 NOON = datetime(2025, 11, 6, 12, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitor.rules import DeliveryBacklog, DeliveryRule
-from monitor.storage.rounds import ClaimedRound
+from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing, telling
 
 SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -31,7 +31,7 @@ from monitor.identity.self_identification.detector import asks_for_model, self_c
 from monitor.identity.token_counts import counts
 from monitor.probing.http_message import ChunkedBody
 from monitor.probing.limits import ProbeError, TooLarge
-from monitor.probing.stream_parsers import NdjsonParser, SseParser
+from monitor.probing.stream_reader import NdjsonParser, SseParser
 from monitor.probing.timing import outcome
 from monitor.redaction import plain, redact, storable
 from tests.hostile_shapes import generated, large

@@ -1,6 +1,7 @@
-"""Imports point inwards only; rooms on one level do not import each other."""
+"""Imports point inwards only; rooms on one level do not import each other; names are unique."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "health_page",
     ),
     ("probing.observe",),
-    ("name_lookup", "environment_proxy", "accounts"),
+    ("network_settings", "accounts"),
     ("notifications",),
     (
         "config",
@@ -32,7 +33,6 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "embedded_postgres",
         "simulator",
-        "logs",
         "tokenizers",
         "cpu_limit",
     ),
@@ -119,3 +119,35 @@ def test_imports_point_inwards(path: Path) -> None:
 )
 def test_pure_rooms_touch_no_world(path: Path) -> None:
     assert not [m for m, _ in imports(path) if m.split(".")[0] in IMPURE]
+
+
+def test_no_public_class_name_is_defined_twice() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(str(path.relative_to(PACKAGE)))
+    assert len(places) > 200, "too few classes were found"
+    assert not {name: paths for name, paths in places.items() if len(paths) > 1}
+
+
+def test_no_module_name_stands_in_two_rooms() -> None:
+    """A module may bear the name of its own room; `__init__` and `__main__` are Python's."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in FILES:
+        if not path.stem.startswith("__"):
+            places[path.stem].append(str(path.relative_to(PACKAGE)))
+    for folder in {path.parent for path in FILES} - {PACKAGE}:
+        places[folder.name].append(str(folder.relative_to(PACKAGE)))
+    own = {name: {p for p in paths if p != f"{name}/{name}.py"} for name, paths in places.items()}
+    assert len(own) > 120, "too few modules were found"
+    assert not {name: sorted(paths) for name, paths in own.items() if len(paths) > 1}
+
+
+def test_each_library_of_the_table_is_used_by_its_room() -> None:
+    """A library that nobody imports, or whose room is gone, leaves no line behind."""
+    used = defaultdict(set)
+    for path in FILES:
+        for module, _ in imports(path):
+            used[module.split(".")[0]].add(room_of(path))
+    assert {library: rooms for library, rooms in OWNERS.items() if used[library] != rooms} == {}

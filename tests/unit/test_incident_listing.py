@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from rich.console import Console
 
-from monitor.cli.incidents import _lines, _whole
+from monitor.cli.alerting import _lines, _whole
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, report
 from monitor.incidents import ReminderPolicy, plan
 from monitor.notifications.slack.render import render

@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 
-from monitor import logs
+from monitor.cli import startup
 
 KEY = 'canary"ключ\\4711'
 
@@ -19,7 +19,7 @@ def begun() -> Iterator[StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with redirect_stderr(StringIO()) as written:
-        logs.begin("INFO", (KEY,))
+        startup.begin("INFO", (KEY,))
         yield written
     root.handlers[:] = handlers
     root.setLevel(level)

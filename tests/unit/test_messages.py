@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from monitor.domain import Notice, NoticeStatus
 from monitor.notifications.slack.escaping import ADVICE
 from monitor.notifications.slack.render import TEXT, render, thread_reply
-from monitor.simulator.block_kit import fault, texts
+from monitor.simulator.slack_channel import fault, texts
 from tests.unit.notices import CASES, NOON, SNAPSHOTS, as_json, notice, rows
 
 

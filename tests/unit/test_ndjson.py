@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.probing.limits import LINE_BYTES, TooLarge
-from monitor.probing.stream_parsers import NdjsonParser
+from monitor.probing.stream_reader import NdjsonParser
 from tests.cuts import CUTS, cut
 
 

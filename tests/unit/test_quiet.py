@@ -79,7 +79,7 @@ def test_rounds_in_threads_do_not_lose_count() -> None:
 
 
 def test_rounds_that_never_all_end_do_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("monitor.probing.loop_lag"), "CROWD", 0)
+    monkeypatch.setattr(importlib.import_module("monitor.probing.resources"), "CROWD", 0)
     with gc_paused():
         garbage = litter()
         with gc_paused():

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.cli.incidents import _lines, _whole
+from monitor.cli.alerting import _lines, _whole
 from monitor.domain import (
     AccountReading,
     AccountState,

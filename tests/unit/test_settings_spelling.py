@@ -18,8 +18,7 @@ from pydantic import BaseModel
 
 from monitor.config import ConfigErrors, Settings, load
 from monitor.config.environment import VARIABLES
-from monitor.config.file_schema import ConfigFile
-from monitor.config.spelling_fixes import VERBATIM
+from monitor.config.file_schema import VERBATIM, ConfigFile
 from monitor.rules import RULES
 
 BASE = """

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.probing.limits import EVENT_BYTES, LINE_BYTES, TooLarge
-from monitor.probing.stream_parsers import SseParser
+from monitor.probing.stream_reader import SseParser
 from tests.cuts import CUTS, cut
 
 UNBROKEN = "\u2028\u2029\x85\x0b\x0c\x1c"  # line ends to Python, and to nobody here

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.dialects import USUAL_TAGS, dialect_of, read, separation
+from monitor.dialects import USUAL_TAGS, dialect_of, read, reader
 from monitor.dialects.answer_metadata import finish, sources
 from monitor.dialects.answer_text import ReasoningTags, TagSet
 from monitor.dialects.tag_pairs import tag_pairs
@@ -29,7 +29,7 @@ def by_event(*texts: str, tags: TagSet = USUAL_TAGS) -> list[tuple[str, str]]:
 
 
 def joined(parsed: Iterable[ParsedEvent]) -> Iterable[tuple[str, str]]:
-    return separation.separated([*parsed])
+    return reader.separated([*parsed])
 
 
 DIFY_DETAILS = (

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain import Query, Sample, Target
 from monitor.rules import NoDataRule
-from monitor.storage.rounds import ClaimedRound
+from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing
 from monitor.worker.probe_throttling import THINNED, ProbePace, allowed_silence, pace, turn
 from tests.marks import EVERY, NOON, marked

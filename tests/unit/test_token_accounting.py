@@ -8,12 +8,6 @@ import pytest
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, Reply, TextDelta, Usage
 from monitor.identity import judge
 from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
-from monitor.identity.token_counts.calibration import (
-    CAP,
-    RatioCalibration,
-    TokenizerCalibration,
-    proportion,
-)
 from monitor.identity.token_counts.comparison import (
     TokenCounts,
     calibrations_from,
@@ -22,9 +16,13 @@ from monitor.identity.token_counts.comparison import (
     yardsticks,
 )
 from monitor.identity.token_counts.counts import (
+    CAP,
+    RatioCalibration,
     TokenCount,
+    TokenizerCalibration,
     claim,
     counted,
+    proportion,
     recounted,
     rule_of_thumb,
     shape,

@@ -1,22 +1,200 @@
-"""One target followed from answer to answer: what is suspected, and since when.
+"""Is it still the same model? Ranks among what was heard before, and bets that they are even.
 
-The state is small and frozen, and survives as JSON: a restart neither forgets what was
-suspected nor counts it twice.
+A rank is a conformal p-value: as long as nothing changed, small ones are as rare as they
+should be, whatever answers look like. Bets on small ranks multiply when something changed
+(a Shiryaev-Roberts e-detector): while nothing did, the mean time to reach the sum C is C bets.
+
+Sources: Vovk et al., Algorithmic Learning in a Random World; Shin, Ramdas, Rinaldo, E-detectors.
 """
 
+import math
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from math import log
 from typing import Any, Self
 
 from monitor.domain import Identity, confidence_text
-from monitor.identity.fingerprint import change_detection
-from monitor.identity.fingerprint.change_detection import COUNTED, may_belong
 from monitor.identity.fingerprint.features import MARKS, VERSION
 from monitor.identity.fingerprint.style_model import SCALARS, Vector
+
+POWERS = (0.1, 0.3)  # a bold bet and a timid one: nobody knows how large the change will be
+PACES = (0.3, 0.1)  # how fast a learnt direction follows what is heard
+VIEWS = 3 + len(PACES)
+MOST = 2e5  # of one sum: it must come down again when the old model returns
+_STEP = 3.0  # standard deviations one answer moves a direction by, at most
+_NOISE = 0.7
+
+Sums = tuple[float, ...]  # one a view and power
+NO_BETS: Sums = (0.0,) * (VIEWS * len(POWERS))
+
+
+def ranks(
+    vector: Vector, received: Sequence[Vector], directions: Sequence[Vector], *, tie: float
+) -> list[float | None]:
+    """The p-value of an answer in each view; None where a direction is not yet known.
+
+    `tie` in 0..1 is the luck by which equals are ordered. Views: all scalars, manners,
+    wording; then the directions in which the latest answers lay.
+    """
+    count = len(received) + 1
+    found: list[float | None] = []
+    for view in (overall, _manners, _wording):
+        score = view(vector)
+        above = equal = 0
+        for other in received:
+            theirs = view(other)
+            above += theirs > score
+            equal += theirs == score
+        found.append((above + tie * (equal + 1)) / count)
+    for pace, direction in zip(PACES, directions, strict=True):
+        found.append(_along(direction, vector, received, pace=pace, tie=tie))
+    return found
+
+
+def overall(vector: Vector) -> float:
+    """How odd an answer is, all scalars together."""
+    return vector[0] + vector[1] + vector[2]
+
+
+def _manners(vector: Vector) -> float:
+    return vector[0]
+
+
+def _wording(vector: Vector) -> float:
+    return vector[1] + vector[2]
+
+
+def _along(
+    direction: Vector, vector: Vector, received: Sequence[Vector], *, pace: float, tie: float
+) -> float | None:
+    """Rank by how far answers lie in a direction; small parts of it are taken for noise."""
+    noise = _NOISE * math.sqrt(pace)
+    parts = [
+        (at, part - math.copysign(noise, part))
+        for at, part in enumerate(direction)
+        if abs(part) > noise
+    ]
+    if not parts:
+        return None
+    score = sum(part * vector[at] for at, part in parts)
+    above = equal = 0
+    for other in received:
+        theirs = sum([part * other[at] for at, part in parts])
+        above += theirs > score
+        equal += theirs == score
+    return (above + tie * (equal + 1)) / (len(received) + 1)
+
+
+def turned(directions: Sequence[Vector], vector: Vector) -> tuple[Vector, ...]:
+    """The directions after one more answer: only later answers are ranked along them."""
+    return tuple(
+        tuple(
+            (1 - pace) * part + pace * max(-_STEP, min(_STEP, figure))
+            for part, figure in zip(direction, vector, strict=True)
+        )
+        for pace, direction in zip(PACES, directions, strict=True)
+    )
+
+
+def still(size: int) -> tuple[Vector, ...]:
+    """Directions before anything was heard."""
+    return ((0.0,) * size,) * len(PACES)
+
+
+def wagered(sums: Sums, ranked: Sequence[float | None], *, received: int) -> Sums:
+    """The sums after betting on one answer's ranks among so many heard.
+
+    Nobody gets rich by the luck of a tie: ranks below half a place count as half a place.
+    """
+    least = 0.5 / (received + 1)
+    new = []
+    for at, rank in enumerate(ranked):
+        for nth, power in enumerate(POWERS):
+            won = 1.0 if rank is None else power * max(rank, least) ** (power - 1)
+            new.append(min(MOST, (1 + sums[at * len(POWERS) + nth]) * won))
+    return tuple(new)
+
+
+def evidence(sums: Sums) -> float:
+    """All bets together."""
+    return sum(sums) / len(sums)
+
+
+# Has a known fallback taken over? Evidence summed over probes, never below nothing.
+#
+# Three sums run side by side: for a fallback that gives all answers, some, or few. The limit
+# bounds false alarms: while the expected model answers, each sum reaches it less often than
+# once in so many probes, as long as a likelihood ratio averages one or less.
+
+
+SHARES = (1.0, 0.4, 0.15)
+PROBES_A_FALSE_ALARM = 20_160  # ten weeks of one probe in five minutes
+LIMIT = math.log(PROBES_A_FALSE_ALARM * len(SHARES))
+_OVER = 5.0  # what a sum can have in hand: it must come down when the model returns
+
+NOTHING: Sums = (0.0,) * len(SHARES)
+
+
+def summed(sums: Sums, log_odds: float) -> Sums:
+    """The sums after one answer of these nats, fallback over expected."""
+    ratio = math.exp(log_odds)
+    return tuple(
+        max(0.0, min(LIMIT + _OVER, before + math.log(1 - share + share * ratio)))
+        for share, before in zip(SHARES, sums, strict=True)
+    )
+
+
+# Do the answers that speak for a fallback look like its own, or like a third model's?
+#
+# A contrast between two models must side with one of them, whoever answered. So the mean of
+# the suspected answers is held against means of as many of the fallback's own.
+
+
+COUNTED = 8  # answers a mean is taken of, at most
+USUAL = 0.95  # share of the fallback's own means that lie nearer than what is still its own
+_WALKS = 3  # means taken from each starting point
+
+
+def may_belong(received: Sequence[Vector], own: Sequence[Vector], *, slack: float = 1.0) -> bool:
+    """Whether these answers may be by the model that gave its `own`.
+
+    `slack` is how much further off they may lie, squared, where that was found before. Means
+    of its own are too near to each other, for they share answers: they are spread to how far
+    the mean of new answers would lie.
+    """
+    count, size = len(received), len(own)
+    if not 0 < count < size:
+        return False
+    wider = (1 / count + 1 / size) / (1 / count - 1 / size)
+    lengths = sorted(wider * _length(group) for group in _groups(own, count))
+    return _length(received) <= slack * lengths[int(USUAL * (len(lengths) - 1))]
+
+
+def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
+    """Groups of so many answers, from every starting point, each in a few strides."""
+    size = len(own)
+    strides = [s for s in range(size // count, size) if math.gcd(s, size) == 1][:_WALKS] or [1]
+    return [
+        [own[(start + nth * stride) % size] for nth in range(count)]
+        for stride in strides
+        for start in range(size)
+    ]
+
+
+def _length(vectors: Sequence[Vector]) -> float:
+    """How far the mean of some vectors lies off, squared."""
+    columns: Iterable[Vector] = zip(*vectors, strict=True)
+    return math.fsum((sum(column) / len(vectors)) ** 2 for column in columns)
+
+
+# One target followed from answer to answer: what is suspected, and since when.
+#
+# The state is small and frozen, and survives as JSON: a restart neither forgets what was
+# suspected nor counts it twice.
+
 
 SIZE = SCALARS + len(MARKS)
 # Bets at which something changed. Ties are bet on so cautiously that good answers reach this
@@ -30,9 +208,7 @@ BURST = 4  # extra probes a suspicion may cost
 REMEMBERED = 64  # wordings of accepted answers
 FEWEST = 4  # answers that speak for a fallback
 FEWEST_QUERIES = 2  # they belong to
-_OVER_AT = (
-    change_detection.LIMIT / 2
-)  # an established fallback is over when no more than this is left
+_OVER_AT = LIMIT / 2  # an established fallback is over when no more than this is left
 _SETTLED_SLACK = 1.5  # what is established is not doubted for one odd answer
 _SCALE = 256
 
@@ -42,7 +218,7 @@ class FallbackEvidence:
     """How much speaks for one fallback, and what spoke."""
 
     model: str
-    sums: change_detection.Sums = change_detection.NOTHING
+    sums: Sums = NOTHING
     queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
     spoke: int = 0  # answers that spoke for it since nothing did
     latest: tuple[Vector, ...] = ()  # of them, as the fallback's own fingerprint sees them
@@ -55,8 +231,8 @@ class FallbackEvidence:
     @property
     def lacks(self) -> str:
         """What is missing for a verdict, for a person."""
-        if self.nats < change_detection.LIMIT:
-            needed = confidence_text(change_detection.LIMIT)
+        if self.nats < LIMIT:
+            needed = confidence_text(LIMIT)
             return f"confidence {confidence_text(self.nats)}, {needed} needed"
         if self.spoke < FEWEST:
             return f"{self.spoke} of the {FEWEST} answers needed match it"
@@ -68,7 +244,7 @@ class FallbackEvidence:
         self, log_odds: float, query: str, *, vector: Vector, own: Sequence[Vector]
     ) -> "FallbackEvidence":
         """The course after one more answer, seen by the fallback's fingerprint of `own`."""
-        sums = change_detection.summed(self.sums, log_odds)
+        sums = summed(self.sums, log_odds)
         if not any(sums):
             return FallbackEvidence(self.model)
         course = replace(self, sums=sums)
@@ -76,7 +252,7 @@ class FallbackEvidence:
             queries = tuple(dict.fromkeys((*self.queries, query)))[:FEWEST_QUERIES]
             course = replace(course, queries=queries, spoke=self.spoke + 1)
             course = replace(course, latest=(*self.latest, vector)[-COUNTED:])
-        needed = _OVER_AT if self.established else change_detection.LIMIT
+        needed = _OVER_AT if self.established else LIMIT
         enough = course.spoke >= FEWEST and len(course.queries) >= FEWEST_QUERIES
         established = enough and course.nats >= needed and course._belongs(own)
         return replace(course, established=established)
@@ -93,8 +269,8 @@ class TrackerState:
     epoch: int
     version: int = VERSION
     judged: int = 0
-    bets: change_detection.Sums = change_detection.NO_BETS
-    directions: tuple[Vector, ...] = field(default_factory=lambda: change_detection.still(SIZE))
+    bets: Sums = NO_BETS
+    directions: tuple[Vector, ...] = field(default_factory=lambda: still(SIZE))
     accepted: tuple[Vector, ...] = ()
     waiting: tuple[Vector, ...] = ()
     courses: tuple[FallbackEvidence, ...] = ()
@@ -105,7 +281,7 @@ class TrackerState:
     @property
     def change(self) -> float:
         """The bets that something changed; above `CHANGED_AT` it did."""
-        return change_detection.evidence(self.bets)
+        return evidence(self.bets)
 
     @property
     def changed(self) -> bool:
@@ -144,18 +320,16 @@ class TrackerState:
     def bet(self, vector: Vector, received: Sequence[Vector], tie: float) -> Self:
         """One more answer ranked among those heard before; then it waits to be one of them."""
         known = (*received, *self.accepted)
-        ranked = change_detection.ranks(vector, known, self.directions, tie=tie)
-        bets = change_detection.wagered(self.bets, ranked, received=len(known))
+        ranked = ranks(vector, known, self.directions, tie=tie)
+        bets = wagered(self.bets, ranked, received=len(known))
         after = replace(
             self,
             judged=self.judged + 1,
             bets=tuple(round(bet, 6) for bet in bets),
-            directions=tuple(map(quantised, change_detection.turned(self.directions, vector))),
+            directions=tuple(map(quantised, turned(self.directions, vector))),
         )
         if self.changed and not after.changed:  # the old looks are back: begin anew
-            after = replace(
-                after, bets=change_detection.NO_BETS, directions=change_detection.still(len(vector))
-            )
+            after = replace(after, bets=NO_BETS, directions=still(len(vector)))
         if not after.calm():
             return after
         waiting = (*self.waiting, vector)

@@ -12,17 +12,26 @@ from itertools import chain, takewhile
 
 from monitor.domain import ClaimKind, Evidence
 from monitor.identity.model_names import compare
-from monitor.identity.self_identification import claim_context, grammar
+from monitor.identity.self_identification import grammar
 from monitor.identity.self_identification.phrases import LANGUAGES, either
 from monitor.identity.self_identification.sentences import (
     BARE_NAME,
+    BEFORE,
+    FICTION,
+    GREETINGS,
     MAKER,
     MARK,
+    OPENERS,
+    REPORTS,
     SpeakerName,
     cleaned,
     marked,
+    opens,
+    retracted,
     sentences,
+    staged,
     unglued,
+    unsaid,
 )
 
 LONGEST = 2_000  # characters of a query looked at
@@ -108,10 +117,10 @@ _PHRASES = (
         for phrases in astuple(language_phrases)
         if isinstance(phrases, str)
     ),
-    claim_context.GREETINGS,
-    claim_context.OPENERS,
-    claim_context.FICTION,
-    claim_context.REPORTS,
+    GREETINGS,
+    OPENERS,
+    FICTION,
+    REPORTS,
     "claude chatgpt gpt llama gemini deepmind haiku sonnet opus scout mistral qwen deepseek grok",
     "kimi anthropic openai meta google alibaba xai how can help you today not here assist with",
     "of course architecture model chat users people here call me while under fastest the team at",
@@ -179,9 +188,9 @@ def prepare() -> None:
 
 def _foreign(reported: Sequence[str], at: int) -> bool:
     """Whether the sentences around one make it a story, a sample or a joke."""
-    if any(claim_context.staged(earlier) for earlier in reported[max(0, at - 2) : at]):
+    if any(staged(earlier) for earlier in reported[max(0, at - 2) : at]):
         return True
-    return at + 1 < len(reported) and claim_context.retracted(reported[at + 1])
+    return at + 1 < len(reported) and retracted(reported[at + 1])
 
 
 def _claims(
@@ -190,7 +199,7 @@ def _claims(
     """The claims of one sentence that stand, bare names first; and the effort it took."""
     sentence = whole[:SENTENCE]
     last_name = max((match.start() for match in MARK.finditer(sentence)), default=0)
-    places = grammar.beginnings(sentence, min(claim_context.BEFORE, last_name) + 1)
+    places = grammar.beginnings(sentence, min(BEFORE, last_name) + 1)
     opened: dict[int, bool] = {}
     found: list[SelfClaim] = []
     effort = 0
@@ -203,7 +212,7 @@ def _claims(
                 if place not in opened:
                     if effort >= most:
                         return found, effort
-                    opened[place] = claim_context.opens(sentence[:place])
+                    opened[place] = opens(sentence[:place])
                     effort += 1 + _TRIED * opened[place]
                 if place < end or not opened[place]:
                     continue
@@ -230,7 +239,7 @@ def _stands(
     """Whether nothing around the claim makes it somebody else's, or no claim at all."""
     sentence = match.string
     after = sentence[match.end() :]
-    if claim_context.unsaid(after) or _ALTERNATIVE.match(after):
+    if unsaid(after) or _ALTERNATIVE.match(after):
         return False
     if _COMPOUND.match(after):
         return False

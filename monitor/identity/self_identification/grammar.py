@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
-from monitor.identity.self_identification.claim_context import CORRECTS
 from monitor.identity.self_identification.phrases import (
     LANGUAGES,
     LanguagePhrases,
@@ -20,7 +19,7 @@ from monitor.identity.self_identification.phrases import (
     grouped,
     split,
 )
-from monitor.identity.self_identification.sentences import ANYBODY, MAKER, NAME
+from monitor.identity.self_identification.sentences import ANYBODY, CORRECTS, MAKER, NAME
 
 
 def _spaced(phrases: str) -> str:

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from monitor.domain import ClaimKind, Evidence
 from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
 from monitor.identity.model_names.compare import parse, same
-from monitor.identity.token_counts.calibration import (
+from monitor.identity.token_counts.counts import (
     CAP,
     FEWEST,
+    SOURCE,
     Calibration,
     CountMeasure,
     RatioCalibration,
+    TokenCount,
     TokenizerCalibration,
     proportion,
+    rule_of_thumb,
 )
-from monitor.identity.token_counts.counts import SOURCE, TokenCount, rule_of_thumb
 
 REMEMBERED = 11  # answers before this one that may speak with it
 _FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, and remembering

@@ -8,8 +8,10 @@ Source: docs/identity.md#token-accounting
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import exp, log, pi, sqrt
+from statistics import median
 from typing import NamedTuple
 
 from monitor.domain import Claim, ClaimKind, Reply
@@ -168,3 +170,210 @@ def _one_factor(sizes: Sequence[tuple[int, int]], up: float) -> bool:
     least = max((tokens - up) / units for tokens, units in sizes)
     most = min((tokens + 1 - up) / units for tokens, units in sizes)
     return least <= most
+
+
+# Two yardsticks for a token count: a model's own tokenizer, or that model's own earlier counts.
+#
+# A tokenizer tells to the token. Without one, the proportion of a model's disclosed counts to
+# the shapes of its confirmed answers is learnt, and how far they scatter about it.
+
+
+ENOUGH = 25  # confirmed answers to learn a proportion from
+ENOUGH_OF_A_QUERY = 5  # of one canned query, to learn its own
+MANY_QUERIES = 10  # from which answers to others may be measured, too
+CAP = 7.0  # nats: what accounting may weigh at all
+FEWEST = 3  # answers
+_NO_COUNT = 0.45  # log ratio beyond which it is no count of this text: something hidden is in it
+_LOOSEST = 0.06  # spread of log ratios beyond which the counts tell no tokenizers apart
+_TIGHTEST = 0.015  # no proportion is known better than this
+_SHIFT = 0.015  # by which other wording moves every answer of a model alike
+_OF_A_MEDIAN = 1.57  # variance of a median, in those of a mean
+_APART = 0.12  # how far other tokenizers lie, as a standard deviation of log ratios
+_UNLIKE = 0.05  # share of words beyond that of the answers learnt from
+_STRAY_TOKENS = 1.5  # closing tokens and blanks that one side counts and the other does not
+_STRAY_SHARE = 0.002
+_NEAR = 0.02  # half of all other tokenizers count nearly alike
+_MISCOUNTED = 0.01  # of answers, whatever the reason
+_EACH = 4.0  # nats one answer may weigh by an exact tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class CountMeasure:
+    """A yardstick laid to one answer. `off`: log of disclosed by due tokens; `spread`: its σ."""
+
+    off: float
+    spread: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizerCalibration:
+    """A model's own tokenizer, whose counts came with the answers."""
+
+    model: str
+
+    def measure(self, count: TokenCount) -> CountMeasure | None:
+        """How far the disclosed count is off; None where it cannot be one of this text."""
+        due = count.exact.get(self.model)
+        if not due:
+            return None
+        return _measure(log(count.tokens / due), _STRAY_TOKENS / due + _STRAY_SHARE)
+
+    def log_odds(self, measures: Sequence[CountMeasure]) -> float:
+        """Log-odds of another tokenizer. Texts differ, so each answer tells something new."""
+        return sum(max(-_EACH, min(_EACH, _log_odds_of(one))) for one in measures)
+
+    def fits(self, measures: Sequence[CountMeasure]) -> bool:
+        """Whether every count is this tokenizer's, but for stray tokens."""
+        return all(abs(one.off) < 2.5 * one.spread for one in measures)
+
+    def words(self, measures: Sequence[CountMeasure]) -> str:
+        """The finding, for a person."""
+        return f"{_share(measures)} than the tokenizer of {self.model} for the same texts"
+
+
+@dataclass(frozen=True, slots=True)
+class RatioCentre:
+    """Where the counts of a model's own answers lie, as logarithms, and what these were like.
+
+    Other languages take other proportions, and so do lists of figures: `plain` is the share of
+    words in the shapes, from least to most.
+    """
+
+    ratio: float
+    spread: float  # σ
+    languages: frozenset[str | None]
+    plain: tuple[float, float]
+
+    def measure(self, count: TokenCount) -> CountMeasure | None:
+        """How far a count is off; None for answers unlike those learnt from."""
+        alike = self.plain[0] <= _plain(count) <= self.plain[1]
+        if self.spread > _LOOSEST or count.language not in self.languages or not alike:
+            return None
+        return _measure(_ratio(count) - self.ratio, self.spread)
+
+
+@dataclass(frozen=True, slots=True)
+class RatioCalibration:
+    """Tokens of a model's confirmed answers in proportion to their shapes."""
+
+    model: str
+    answers: int
+    centres: Mapping[str, RatioCentre]  # by query
+    shift: float  # σ of what moves all answers alike
+    elsewhere: RatioCentre | None = None  # of answers to other queries
+
+    def measure(self, count: TokenCount) -> CountMeasure | None:
+        """How far the disclosed count is off; None where it cannot be compared."""
+        centre = self.centres.get(count.query, self.elsewhere)
+        return centre.measure(count) if centre else None
+
+    def log_odds(self, measures: Sequence[CountMeasure]) -> float:
+        """Log-odds of another tokenizer, which would be off by the same share each time."""
+        mean, variance = _pooled(measures, self.shift)
+        wide = variance + _APART**2
+        return 0.5 * (log(variance / wide) + mean**2 * (1 / variance - 1 / wide))
+
+    def fits(self, measures: Sequence[CountMeasure]) -> bool:
+        """Whether the counts lie where this model's own do."""
+        mean, variance = _pooled(measures, self.shift)
+        return abs(mean) < 2.5 * sqrt(variance)
+
+    def words(self, measures: Sequence[CountMeasure]) -> str:
+        """The finding, for a person."""
+        return f"{_share(measures)} than {self.answers} confirmed answers of {self.model}"
+
+
+Calibration = TokenizerCalibration | RatioCalibration
+
+
+def proportion(model: str, counts: Sequence[TokenCount]) -> RatioCalibration | str:
+    """The calibration from a model's confirmed answers, or why there is none."""
+    if len(counts) < ENOUGH:
+        return f"{len(counts)} of {ENOUGH} confirmed answers of {model} have token counts"
+    if rule := rule_of_thumb(counts):
+        return f"the service counts {rule}, not tokens"
+    by_query: dict[str, list[TokenCount]] = {}
+    for count in counts:
+        by_query.setdefault(count.query, []).append(count)
+    own = {query: of for query, of in by_query.items() if len(of) >= ENOUGH_OF_A_QUERY}
+    spread = _spread([rest for of in own.values() for rest in _left_out(of)])
+    elsewhere = _centre(counts, _spread(_left_out(counts)))
+    reaches = len(by_query) >= MANY_QUERIES and elsewhere.spread <= _LOOSEST
+    if not reaches and not (own and spread <= _LOOSEST):
+        return f"the token counts of {model}'s own answers vary too much"
+    fewest = min(map(len, own.values())) if own else len(counts)
+    unsure = _OF_A_MEDIAN / fewest * (spread if own else elsewhere.spread) ** 2
+    return RatioCalibration(
+        model,
+        len(counts),
+        {query: _centre(of, spread) for query, of in own.items()},
+        sqrt(_SHIFT**2 + unsure),
+        elsewhere if reaches else None,
+    )
+
+
+def _centre(counts: Sequence[TokenCount], spread: float) -> RatioCentre:
+    plain = [_plain(count) for count in counts]
+    return RatioCentre(
+        median(_ratio(count) for count in counts),
+        spread,
+        frozenset(count.language for count in counts),
+        (min(plain) - _UNLIKE, max(plain) + _UNLIKE),
+    )
+
+
+def _plain(count: TokenCount) -> float:
+    return count.shape.runs / max(size(count.shape), 1.0)
+
+
+def _ratio(count: TokenCount) -> float:
+    return log(count.tokens / max(size(count.shape), 1.0))
+
+
+def _left_out(counts: Sequence[TokenCount]) -> list[float]:
+    """Each answer's distance from the median of the others; nothing of a single one."""
+    if len(counts) < 2:
+        return []
+    ordered = sorted(_ratio(count) for count in counts)
+    low, high = (len(ordered) - 2) // 2, (len(ordered) - 1) // 2  # places of the others' median
+
+    def others(rank: int) -> float:
+        return (ordered[low + (low >= rank)] + ordered[high + (high >= rank)]) / 2
+
+    return [ratio - others(rank) for rank, ratio in enumerate(ordered)]
+
+
+def _spread(distances: Sequence[float]) -> float:
+    mean_square = sum(d * d for d in distances) / max(len(distances), 1)
+    return max(_TIGHTEST, sqrt(mean_square))
+
+
+def _measure(off: float, spread: float) -> CountMeasure | None:
+    return CountMeasure(off, spread) if abs(off) <= _NO_COUNT else None
+
+
+def _log_odds_of(one: CountMeasure) -> float:
+    """Log-odds of one answer: another tokenizer against this one and its stray tokens."""
+    other = 0.5 * _density(one.off, _NEAR) + 0.5 * _density(one.off, _APART)
+    own = (1 - _MISCOUNTED) * _density(one.off, one.spread)
+    return log(other / (own + _MISCOUNTED * _density(one.off, _APART)))
+
+
+def _density(off: float, spread: float) -> float:
+    return exp(-0.5 * (off / spread) ** 2) / (spread * sqrt(2 * pi))
+
+
+def _pooled(measures: Sequence[CountMeasure], shift: float) -> tuple[float, float]:
+    """Mean of what answers are off, and its variance, with what moves all of them alike."""
+    weights = [1 / one.spread**2 for one in measures]
+    mean = sum(w * one.off for w, one in zip(weights, measures, strict=True)) / sum(weights)
+    return mean, 1 / sum(weights) + shift**2
+
+
+def _share(measures: Iterable[CountMeasure]) -> str:
+    shares = [100 * (exp(one.off) - 1) for one in measures]
+    mean = sum(shares) / len(shares)
+    return (
+        f"{len(shares)} answers in a row count {abs(mean):.0f} % "
+        f"{'more' if mean > 0 else 'fewer'} tokens"
+    )

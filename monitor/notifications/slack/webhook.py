@@ -24,8 +24,7 @@ from slack_sdk.errors import SlackRequestError
 from slack_sdk.webhook import WebhookClient
 
 from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
-from monitor.environment_proxy import environment_proxy
-from monitor.name_lookup import in_thread
+from monitor.network_settings import environment_proxy, in_thread
 from monitor.notifications.notifier import ChannelCheck
 
 T = TypeVar("T")

@@ -27,7 +27,7 @@ import json, sys
 from pathlib import Path
 {first}
 from monitor.embedded_postgres import running
-from monitor.embedded_postgres.binaries import EmbeddedPostgresError
+from monitor.embedded_postgres.run_as import EmbeddedPostgresError
 def say(**facts):
     print(json.dumps(facts), flush=True)
 try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from monitor.embedded_postgres import running
-from monitor.embedded_postgres.binaries import programs
+from monitor.embedded_postgres.run_as import programs
 from tests.contract.embedded.owners import (
     LINUX,
     PATHS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.embedded_postgres import EmbeddedPostgresError, running
-from monitor.embedded_postgres.binaries import programs
+from monitor.embedded_postgres.run_as import programs
 from tests.contract.embedded.owners import LINUX, kept, owner, programs_in
 
 # A file system of our own on the home, gone with the process.

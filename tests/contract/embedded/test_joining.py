@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from monitor.embedded_postgres import EmbeddedPostgresError, run_as, running
-from monitor.embedded_postgres.binaries import programs
+from monitor.embedded_postgres.run_as import programs
 from tests.contract.embedded.owners import kept, owner, programs_in, query, soon, typed
 
 

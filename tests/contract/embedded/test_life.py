@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy
 
 from monitor.embedded_postgres import EmbeddedPostgres, launch, process, running
-from monitor.embedded_postgres.binaries import programs
+from monitor.embedded_postgres.run_as import programs
 from tests.contract.embedded.owners import (
     LINUX,
     WATCHED,

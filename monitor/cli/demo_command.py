@@ -10,7 +10,7 @@ from monitor.cli.startup import BAD_INPUT, stop
 from monitor.config import load
 from monitor.demo.story import play
 from monitor.embedded_postgres import EmbeddedPostgresError, running
-from monitor.storage.export_rows import read_only_rows
+from monitor.storage.report_queries import read_only_rows
 
 
 def demo(*, html: Path | None, keep: bool) -> None:
@@ -33,7 +33,7 @@ def demo(*, html: Path | None, keep: bool) -> None:
 
         status = play(home, keep=keep, show=show, query=query, psql=server.psql)
         if status == 0 and html is not None:
-            from monitor.cli.report import written
+            from monitor.cli.reporting import written
 
             written(server.url, html, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
             show.print(f"Report written to {html}", markup=False)

@@ -1,19 +1,46 @@
-"""`monitor incidents`: what is open, what happened; silence with a reason and an end."""
+"""`monitor incidents`, `mute` and `test-alert`: what was notified, and whether messages arrive."""
 
 import asyncio
 import getpass
+import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
+from uuid import uuid4
 
 from monitor.accounts import ACCOUNTS
-from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
+from monitor.cli.run import notifier_from_environment
+from monitor.cli.startup import (
+    BAD_INPUT,
+    configuration,
+    database_and_psql,
+    database_url,
+    sentence,
+    stop,
+    unreachable,
+)
 from monitor.config import CHANNELS, Settings
-from monitor.domain import ALL, Incident, amount_text, lasting
+from monitor.domain import (
+    ALL,
+    GiveUp,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Sent,
+    TryLater,
+    amount_text,
+    lasting,
+)
+from monitor.notifications import ConsoleNotifier
+from monitor.notifications.slack.render import render
+from monitor.redaction import redact
 from monitor.rules import RULES
-from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows
+from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, outbox, schema
 from monitor.storage.incident_rows import MuteInForce
+
+# `monitor incidents`: what is open, what happened; silence with a reason and an end.
+
 
 T = TypeVar("T")
 
@@ -183,3 +210,61 @@ def _times(incident: Incident) -> str:
     if incident.resolved_at is None:
         return f"since {began}"
     return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"
+
+
+# `monitor test-alert`: one real message through the configured channel, and whether it arrived.
+
+
+def test_alert() -> None:
+    """Send a notice; exit 1 with the channel's reason when it is not taken.
+
+    So without Slack, where the notice is printed and reaches nobody.
+    """
+    settings = configuration()
+    channel = notifier_from_environment(settings.environment)
+    notice = Notice(
+        id=uuid4(),
+        status=NoticeStatus.NOTICE,
+        rule="test",
+        scope=ALL,
+        sentence="This is a test. Alerts of this monitor will look like this and come here.",
+        at=datetime.now(UTC),
+        facts={"Watched": ", ".join(sorted(settings.targets))},
+    )
+    message = render(notice, runbook_url=settings.file.slack.runbook_url)
+    match asyncio.run(channel.send(message)):
+        case Sent() if isinstance(channel, ConsoleNotifier):
+            stop("nothing was sent: set SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL")
+        case Sent():
+            print(f"sent through {channel.channel}")  # noqa: T201
+            _accepted(settings, channel.channel)
+        case TryLater(reason) | GiveUp(reason):
+            stop(f"{channel.channel} did not take it: {redact(reason, settings.secrets)}")
+
+
+def _accepted(settings: Settings, channel: str) -> None:
+    """A channel that had refused for good takes messages again at once, not at the next recheck.
+
+    An embedded database that was never made is not made for it.
+    """
+    environment = settings.environment
+    if environment.database_url is None and not (environment.monitor_home / "postgres").exists():
+        return
+    try:
+        with database_and_psql(settings) as (url, _):
+            if asyncio.run(_cleared(url, channel)):
+                print("it had refused for good: what waits is sent now")  # noqa: T201
+    except Exception as error:  # the message arrived, whatever is wrong with the database
+        later = f"a channel that refused for good is tried again within an hour: {sentence(error)}"
+        print(later, file=sys.stderr)  # noqa: T201
+
+
+async def _cleared(url: str, channel: str) -> bool:
+    database = Database(url)
+    try:
+        if not schema.fits(await schema.revision(database)):
+            return False
+        async with database.begin() as connection:
+            return await outbox.accepted(connection, channel)
+    finally:
+        await database.close()

@@ -1,11 +1,7 @@
-"""Name lookups in threads of their own: a name that hangs delays no other and no exit.
-
-`getaddrinfo` cannot be cancelled, and a resolver that is away holds it for minutes. In asyncio's
-default threads a few of these leave no room for other lookups, for files and for notices, and the
-process does not end before they do.
-"""
+"""How this machine reaches others: name lookup, and the proxies of the environment."""
 
 import asyncio
+import os
 import socket
 import threading
 import time
@@ -13,6 +9,15 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+# Name lookups in threads of their own: a name that hangs delays no other and no exit.
+#
+# `getaddrinfo` cannot be cancelled, and a resolver that is away holds it for minutes. In asyncio's
+# default threads a few of these leave no room for other lookups, for files and for notices, and the
+# process does not end before they do.
+
 
 T = TypeVar("T")
 Found = list[tuple[Any, ...]]  # (family, kind, protocol, canonical name, address)
@@ -99,3 +104,63 @@ def looking_up_names(
             return await look_up(*arguments, **options)
 
     return Loop
+
+
+# The proxy that the environment names for an address: one reading of it for everything.
+#
+# Provider accounts, price list, heartbeat and Slack go through it; targets never do.
+
+
+VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_FORM = "write http://proxy:3128, or name the hosts that need no proxy in NO_PROXY"
+
+
+def environment_proxy(url: str) -> str | None:
+    """What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say of this address; None: no proxy.
+
+    None also for an address that cannot be read: the HTTP client refuses it.
+    Raises ValueError with the variable and the remedy where it names no usable proxy.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = parts.hostname or ""
+    if host in _LOOPBACK or proxy_bypass(host):
+        return None
+    named = getproxies()
+    scheme = parts.scheme if named.get(parts.scheme) else "all"
+    found = named.get(scheme)
+    if not found:
+        return None
+    if fault := _fault(found):
+        raise ValueError(f"{scheme.upper()}_PROXY: {fault}")
+    return found if "://" in found else f"http://{found}"
+
+
+def faults() -> list[str]:
+    """A sentence for each variable that names no proxy that can be used, without its value."""
+    named = getproxies()
+    found = {name: _fault(named.get(name.partition("_")[0].lower(), "")) for name in VARIABLES}
+    return [f"{name}: {fault}" for name, fault in found.items() if fault]
+
+
+def variable_of(url: str) -> str:
+    """The name of the variable that `environment_proxy` read, as it is written."""
+    scheme = urlsplit(url).scheme
+    name = f"{scheme}_proxy" if getproxies().get(scheme) else "all_proxy"
+    return name if name in os.environ else name.upper()
+
+
+def _fault(proxy: str) -> str | None:
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # the port is no number, or out of range
+        return f"the proxy's address cannot be read: {_FORM}"
+    if parts.scheme not in ("http", "https"):
+        return f"only http:// and https:// proxies are supported: {_FORM}"
+    return None if usable else f"the proxy's address cannot be read: {_FORM}"
