@@ -30,7 +30,7 @@ import h11
 from benchmarks.fuzz_inputs import HEAD, chunked, cut, made_up, recorded
 from monitor.dialects import DIALECTS, dialect_of, read
 from monitor.domain import Dialect, Ending, ProbeRequest, Query, Reply, Target, Transcript
-from monitor.probing import ProbeClient, exchange
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.http_message import (
     ChunkedBody,
     encoded,

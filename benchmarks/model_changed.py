@@ -20,7 +20,7 @@ from uuid import UUID
 from benchmarks.false_alarms import LENGTH, MOST, WARM, Setting, draws
 from monitor.domain import Identity, Incident, Outcome, Sample, VerdictState
 from monitor.identity.fingerprint.tracker import TrackerState
-from monitor.incidents import ReminderPolicy, advance
+from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import ModelChangedRule, Window
 
 BEGUN, EVERY = datetime(2026, 3, 2, tzinfo=UTC), timedelta(minutes=5)

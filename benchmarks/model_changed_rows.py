@@ -14,8 +14,7 @@ from random import Random
 from statistics import median
 from typing import Any
 
-from monitor.backtest import BacktestEvent, replay
-from monitor.backtest.replay import judged_by_name
+from monitor.backtest.replay import BacktestEvent, judged_by_name, replay
 from monitor.domain import NoticeStatus
 from monitor.rules import RULES
 

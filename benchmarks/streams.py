@@ -23,7 +23,7 @@ from uuid import uuid4
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import ClaimKind, ProbeRequest, Query, Reply, Target, Transcript
-from monitor.probing import ProbeClient, exchange
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.timing import outcome
 
 EXPECTED = "expected.jsonl"

@@ -12,8 +12,9 @@ from uuid import uuid4
 from monitor import identity, pricing
 from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
-from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.observe import ProbeOccasion, observe
+from monitor.probing.resources import gc_paused
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, probed, says, watched

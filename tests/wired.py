@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Outcome, ProbeRequest, Query, Target, Timing, Transcript
-from monitor.probing import ProbeClient, exchange
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.timing import outcome, timing
 
 DEADLINES = ("connect_deadline", "first_token_deadline", "stall_deadline", "deadline")

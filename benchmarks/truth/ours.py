@@ -10,7 +10,8 @@ from monitor import __version__
 from monitor.cli.run import run_async
 from monitor.dialects import dialect_of, read
 from monitor.domain import Query, StampSource, Target
-from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.client import ProbeClient, exchange
+from monitor.probing.resources import gc_paused
 from monitor.probing.timing import timing
 
 

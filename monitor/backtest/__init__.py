@@ -2,8 +2,3 @@
 
 The rules and the incident logic are those of the worker, and time is the rows' own.
 """
-
-from monitor.backtest.input_rows import BacktestRow, BadBacktestRow, rows
-from monitor.backtest.replay import BacktestEvent, Replay, as_json, replay
-
-__all__ = ["BacktestEvent", "BacktestRow", "BadBacktestRow", "Replay", "as_json", "replay", "rows"]

@@ -23,7 +23,9 @@ from monitor.domain import (
     incident_key,
 )
 from monitor.identity.model_names.compare import same
-from monitor.incidents import IncidentChange, IncidentStep, ReminderPolicy, Silence, plan
+from monitor.incidents.planner import IncidentStep, plan
+from monitor.incidents.silences import Silence
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing.meters import day_of
 from monitor.rules import (
     OF_TARGETS,

@@ -22,7 +22,9 @@ from monitor.domain import Outcome, Query, Target, Transcript, Unpriced, usd_tex
 from monitor.identity.fingerprint.features import SHORTEST, AnswerText
 from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.fingerprint.tracker import DOUBT_LOG_ODDS
-from monitor.probing import ProbeClient, exchange, gc_paused, timing
+from monitor.probing import timing
+from monitor.probing.client import ProbeClient, exchange
+from monitor.probing.resources import gc_paused
 from monitor.storage import (
     Connection,
     Database,

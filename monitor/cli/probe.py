@@ -33,8 +33,9 @@ from monitor.domain import (
     Unpriced,
     usd_text,
 )
-from monitor.probing import ProbeClient, exchange, gc_paused
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.observe import ProbeOccasion
+from monitor.probing.resources import gc_paused
 from monitor.storage import Database, DatabaseUnavailable, SchemaUnknown, observations, schema
 from monitor.transcripts import scrubbed
 from monitor.worker import probe_round

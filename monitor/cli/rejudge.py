@@ -8,19 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from monitor import identity, pricing
-from monitor.backtest import (
-    BacktestEvent,
-    BacktestRow,
-    BadBacktestRow,
-    Replay,
-    as_json,
-    replay,
-)
-from monitor.backtest.replay import judged_by_name
+from monitor.backtest.input_rows import BacktestRow, BadBacktestRow
+from monitor.backtest.replay import BacktestEvent, Replay, as_json, judged_by_name, replay
 from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.config import ConfigErrors, Settings, exists, load
 from monitor.domain import Cost, CostRange, Sample, Target, Unpriced, amount_text
-from monitor.incidents import ReminderPolicy
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.pricing import PriceBook
 from monitor.rules import RULES, Rule
 from monitor.storage import (

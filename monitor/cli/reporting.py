@@ -28,7 +28,9 @@ from monitor.cli.startup import (
 )
 from monitor.config import Settings
 from monitor.config.file_schema import Duration
-from monitor.reports import PillowMissing, ReportPage, html_page, png
+from monitor.reports.html import html_page
+from monitor.reports.page_data import ReportPage
+from monitor.reports.picture import PillowMissing, png
 from monitor.reports.terminal import show
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.report_queries import ExportStream, observed

@@ -18,7 +18,7 @@ from monitor.config import Environment, Settings
 from monitor.metrics import Metrics
 from monitor.network_settings import looking_up_names
 from monitor.notifications import Notifier, notifier
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.spool import Spool, SpoolFile
 from monitor.tokenizers import BadTokenizer, Counter, counter

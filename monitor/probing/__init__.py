@@ -3,8 +3,3 @@
 The only user of httpx. The kernel stamps what the sockets receive; httpx and httpcore carry
 the request over streams of ours; a bounded parser and the dialect listen while it arrives.
 """
-
-from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.resources import gc_paused
-
-__all__ = ["ProbeClient", "exchange", "gc_paused"]

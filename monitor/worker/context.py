@@ -15,7 +15,7 @@ from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
 from monitor.notifications import Notifier
 from monitor.pricing import PriceBook
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool

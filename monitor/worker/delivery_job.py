@@ -12,12 +12,12 @@ from datetime import timedelta
 from functools import partial
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
-from monitor.incidents import MaintenanceWindow, Mute, Silence
+from monitor.incidents.silences import MaintenanceWindow, Mute, Silence
 from monitor.notifications import SlackBot
 from monitor.notifications.slack.render import render, thread_reply
 from monitor.redaction import redact
-from monitor.reports import PillowMissing, ReportPage, png
-from monitor.reports.page_data import TargetReport
+from monitor.reports.page_data import ReportPage, TargetReport
+from monitor.reports.picture import PillowMissing, png
 from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
 from monitor.worker import report_page
 from monitor.worker.context import WorkerContext

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from monitor.domain import ALL, AccountReading, Incident, Spend, Target, Verdict
-from monitor.incidents import IncidentChange, IncidentStep, ReminderPolicy, abandoned, plan
+from monitor.incidents.planner import IncidentStep, plan
+from monitor.incidents.silences import abandoned
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing import day_of
 from monitor.rules import (
     OF_TARGETS,

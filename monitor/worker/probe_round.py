@@ -19,9 +19,10 @@ from monitor.dialects import dialect_of, read, unread
 from monitor.domain import Dialect, Ending, Observation, Outcome, Query, Target, Transcript
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.pricing import PriceBook
-from monitor.probing import exchange, gc_paused
+from monitor.probing.client import exchange
 from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.probing.observe import ProbeOccasion, observe
+from monitor.probing.resources import gc_paused
 from monitor.probing.timing import outcome
 from monitor.storage import DatabaseUnavailable, leases, observations, short_waits, spend_rows
 from monitor.worker import fingerprinting, probe_throttling, token_counting

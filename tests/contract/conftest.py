@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from tests.certificates import Authority, authority
 
 

@@ -16,7 +16,8 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain import Delivery, Message, Sent, Verdict, VerdictState
-from monitor.incidents import ReminderPolicy, plan
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications import (
     ChannelCheck,
     ConsoleNotifier,

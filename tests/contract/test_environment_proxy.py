@@ -19,7 +19,8 @@ from monitor.config import load
 from monitor.domain import Message, Sent
 from monitor.network_settings import environment_proxy, faults
 from monitor.notifications import SlackBot, SlackWebhook
-from monitor.probing import ProbeClient, tls
+from monitor.probing import tls
+from monitor.probing.client import ProbeClient
 from monitor.probing.fetch import fetch
 from tests.certificates import Authority
 from tests.contract.cli import run

@@ -14,7 +14,7 @@ import pytest
 
 from monitor import network_settings
 from monitor.domain import Ending, Outcome
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, HI, judged, probed, says, watched
 

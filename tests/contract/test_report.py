@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import text
 
-from monitor.reports import ReportPage, html_page
+from monitor.reports.html import html_page
+from monitor.reports.page_data import ReportPage
 from monitor.reports.timeline import runs
 from monitor.storage import Database, observations, report_data
 from monitor.worker import report_page

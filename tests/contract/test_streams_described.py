@@ -9,7 +9,7 @@ import pytest
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Outcome, RetrievedSources, Target
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.probing.timing import outcome, timing
 from tests.scripted import LAST, RESET, Pause, Step, chunk, head, scripted
 from tests.wired import probed, watched

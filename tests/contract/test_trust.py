@@ -11,7 +11,8 @@ import pytest
 
 from monitor.accounts.openrouter import OpenRouterAccount
 from monitor.domain import AccountState, Ending
-from monitor.probing import ProbeClient, tls
+from monitor.probing import tls
+from monitor.probing.client import ProbeClient
 from monitor.probing.fetch import fetch
 from monitor.storage import Database
 from monitor.worker import account_polling

@@ -3,7 +3,7 @@
 import pytest
 
 from monitor.domain import Ending, ProbeRequest, StampSource
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from tests.scripted import HALF_CLOSE, HANG, LAST, Pause, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, judged, probed, says, watched
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from monitor.domain import Ending, Outcome, StampSource
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.probing.http_connection import SocketAddress, first_connected
 from monitor.probing.limits import ProbeError
 from tests.scripted import LAST, chunk, head, scripted

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from monitor.domain import Ending, StampSource
-from monitor.probing import ProbeClient, resources, timestamped_socket
+from monitor.probing import resources, timestamped_socket
+from monitor.probing.client import ProbeClient
 from monitor.probing.resources import FairQueue
 from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
 from tests.wired import DONE, HI, THERE, data, probed, says, watched

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from monitor.domain import Ending, Outcome
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.probing.limits import EVENT_BYTES, LINE_BYTES
 from tests.scripted import (
     HANG,

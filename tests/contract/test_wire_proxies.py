@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from monitor.domain import Ending, Outcome, StampSource
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from tests.certificates import Authority
 from tests.scripted import HANG, LAST, Asked, chunk, head, scripted, whole
 from tests.serving import hang_up, serving

@@ -6,7 +6,8 @@ import gc
 import pytest
 
 from monitor.domain import Ending
-from monitor.probing import ProbeClient, gc_paused
+from monitor.probing.client import ProbeClient
+from monitor.probing.resources import gc_paused
 from tests.scripted import HANG, LAST, chunk, head, scripted, whole
 from tests.wired import DONE, HI, THERE, data, probed, says, watched
 

@@ -13,7 +13,7 @@ import pytest
 import uvloop
 
 from monitor.domain import Ending, StampSource, StreamEvent, Transcript
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.probing.resources import KernelClock
 from tests.scripted import LAST, chunk, head
 from tests.wired import DONE, HI, THERE, probed, says, watched

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from monitor.domain import Ending, Outcome, StampSource
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from tests.certificates import Authority
 from tests.scripted import HANG, LAST, RESET, chunk, head, scripted
 from tests.wired import DONE, HI, data, judged, probed, says, watched

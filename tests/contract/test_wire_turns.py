@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from monitor.dialects import dialect_of
 from monitor.domain import Ending, ParsedEvent, Query, StreamEvent
-from monitor.probing import ProbeClient, exchange
+from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.limits import SLICE_BYTES
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, says, watched

@@ -8,7 +8,7 @@ from monitor import identity, pricing
 from monitor.config import Settings, load
 from monitor.metrics import Metrics
 from monitor.notifications import ConsoleNotifier, Notifier
-from monitor.probing import ProbeClient
+from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.worker.context import WorkerContext
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
-from monitor.incidents import IncidentChange, ReminderPolicy, advance
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from tests.marks import NOON, incident
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from monitor.backtest import BadBacktestRow, as_json, replay
 from monitor.backtest.__main__ import main
-from monitor.backtest.replay import SpendLedger, judged_by_name
+from monitor.backtest.input_rows import BadBacktestRow
+from monitor.backtest.replay import SpendLedger, as_json, judged_by_name, replay
 from monitor.domain import Identity
-from monitor.incidents import MaintenanceWindow
+from monitor.incidents.silences import MaintenanceWindow
 from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule
 from tests.marks import EVERY, HAIKU, LLAMA, NOON
 

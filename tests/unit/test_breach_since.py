@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import AccountReading, AccountState, Incident, Spend, Verdict, VerdictState
-from monitor.incidents import ReminderPolicy, advance
+from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import (
     RULES,
     DeliveryBacklog,

@@ -6,7 +6,7 @@ from itertools import product
 
 import pytest
 
-from monitor.backtest import replay
+from monitor.backtest.replay import replay
 from monitor.rules import RULES
 from tests.marks import NOON
 from tests.unit.test_backtest import IDENTITY, probe

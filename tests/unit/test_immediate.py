@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.backtest import replay
+from monitor.backtest.replay import replay
 from monitor.domain import VerdictState
 from monitor.rules import FallbackRule, TtftRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, incident, sample

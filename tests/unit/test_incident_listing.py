@@ -9,7 +9,8 @@ from rich.console import Console
 
 from monitor.cli.alerting import _lines, _whole
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, report
-from monitor.incidents import ReminderPolicy, plan
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.slack.render import render
 from monitor.reports import html, terminal
 from tests.marks import NOON

@@ -9,14 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
-from monitor.incidents import (
-    IncidentChange,
-    IncidentStep,
-    Mute,
-    ReminderPolicy,
-    is_silenced,
-    plan,
-)
+from monitor.incidents.planner import IncidentStep, plan
+from monitor.incidents.silences import Mute, is_silenced
+from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from tests.marks import NOON
 
 MINUTE = timedelta(minutes=1)

@@ -8,7 +8,9 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
-from monitor.incidents import IncidentStep, Mute, ReminderPolicy, Silence, abandoned, plan
+from monitor.incidents.planner import IncidentStep, plan
+from monitor.incidents.silences import Mute, Silence, abandoned
+from monitor.incidents.state_machine import ReminderPolicy
 from tests.marks import NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -8,7 +8,7 @@ from weakref import ref
 
 import pytest
 
-from monitor.probing import gc_paused
+from monitor.probing.resources import gc_paused
 
 
 class Knot:

@@ -14,7 +14,8 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.incidents import ReminderPolicy, plan
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.slack.render import render
 from monitor.rules import (
     DeliveryBacklog,

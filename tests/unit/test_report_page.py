@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from monitor.domain import report
-from monitor.reports import html_page, picture, png
+from monitor.reports import picture
 from monitor.reports.axes import Markup, element, safe_text
-from monitor.reports.picture import dashes
+from monitor.reports.html import html_page
+from monitor.reports.picture import dashes, png
 from monitor.reports.terminal import show, slots, sparkline
 from tests.pages import HOUR, SINCE, changed_page, figures, page, point, served, watched
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from monitor.domain import Incident, Verdict, VerdictState
-from monitor.incidents import ReminderPolicy, advance
+from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import FallbackRule, ModelChangedRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from monitor.incidents import MaintenanceWindow, Mute, is_silenced
+from monitor.incidents.silences import MaintenanceWindow, Mute, is_silenced
 from tests.marks import NOON
 
 HOUR = timedelta(hours=1)
