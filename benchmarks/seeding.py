@@ -11,9 +11,10 @@ from typing import cast
 import psycopg
 from sqlalchemy import create_engine, make_url, text
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.config import Environment
 from monitor.domain import Query, Target
+from monitor.pricing.book import price_book
 from monitor.storage import Database
 from monitor.storage.engine import address
 from monitor.storage.schema import migrate
@@ -103,7 +104,7 @@ async def roll(url: str) -> None:
     context = SimpleNamespace(
         settings=SimpleNamespace(targets=targets, rules={}, file=file, environment=Environment()),
         database=Database(url),
-        book=pricing.book({}, same=identity.same),
+        book=price_book({}, same=identity.same),
         worker="w1",
         now=lambda: datetime.now(UTC),
     )

@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
+from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.observe import ProbeOccasion, observe
 from monitor.probing.resources import gc_paused
@@ -42,7 +43,7 @@ async def interpreted(wire: ProbeClient, url: str, dialect: str) -> None:
         target=target, query=query, origin="round", slot=transcript.started_at, region="",
         worker="", config_hash="", secrets=("sk-live-0123456789",),
     )  # fmt: skip
-    book = pricing.book({}, same=identity.same)
+    book = price_book({}, same=identity.same)
     observe(
         transcript, occasion, dialect=spoken, book=book, self_id_history=identity.SelfIdHistory()
     )

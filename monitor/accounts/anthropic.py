@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from monitor.accounts.replies import CostReport, ProviderAccount, failing, items, number, usd
 from monitor.domain import AccountReading, AccountState
-from monitor.pricing import day_of
+from monitor.pricing.meters import day_of
 
 _CENTS = Decimal(100)
 

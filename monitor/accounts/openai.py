@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from monitor.accounts.replies import CostReport, ProviderAccount, failing, items, number, table, usd
 from monitor.domain import AccountReading, AccountState
-from monitor.pricing import day_of
+from monitor.pricing.meters import day_of
 
 
 class OpenAIAccount(ProviderAccount):

@@ -33,7 +33,7 @@ from monitor.domain import (
     TryLater,
     Usage,
 )
-from monitor.pricing import BadPrices, Price, rows
+from monitor.pricing.price_table import BadPrices, Price, rows
 
 RECEIPT_LAG_S = 30.0  # a record appears seconds after a stream, later after a broken one
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 from urllib.parse import urlencode
 
 from monitor.domain import AccountReading, AccountState
-from monitor.pricing import exact
+from monitor.pricing.price_table import exact
 
 
 def table(value: object) -> Mapping[str, Any] | None:

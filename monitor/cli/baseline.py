@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from monitor import __version__, identity, pricing
+from monitor import __version__, identity
 from monitor.cli.check_details import coverage, sentences, suspicions
 from monitor.cli.output import progress
 from monitor.cli.startup import BAD_INPUT, FAILED, configuration, database_url, stop
@@ -22,6 +22,8 @@ from monitor.domain import Outcome, Query, Target, Transcript, Unpriced, usd_tex
 from monitor.identity.fingerprint.features import SHORTEST, AnswerText
 from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.fingerprint.tracker import DOUBT_LOG_ODDS
+from monitor.pricing.book import price_book
+from monitor.pricing.forecast import projected
 from monitor.probing import timing
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.resources import gc_paused
@@ -348,8 +350,8 @@ def _declared(target: Target, model: str) -> str:
 
 
 def _within_budget(settings: Settings, target: Target, count: int) -> None:
-    book = pricing.book(settings.file.prices, same=identity.same)
-    forecast = pricing.projected(target, book=book, at=datetime.now(UTC))
+    book = price_book(settings.file.prices, same=identity.same)
+    forecast = projected(target, book=book, at=datetime.now(UTC))
     priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
     worst = max((item.query.usd for item in priced), default=Decimal(0)) * count
     if worst > settings.file.probes.daily_budget_usd:

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli import check_details, surroundings
 from monitor.cli.check_details import CheckLine, coverage, nothing_stored
 from monitor.cli.run import notifier_from_environment
@@ -22,7 +22,12 @@ from monitor.dialects import dialect_of
 from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
 from monitor.embedded_postgres import EmbeddedPostgresError
 from monitor.identity.fingerprint.profile import DetectionCoverage
-from monitor.pricing import Price, PriceBook, SpendForecast, UsdAmount
+from monitor.pricing.book import PriceBook, price_book
+from monitor.pricing.forecast import SpendForecast
+from monitor.pricing.forecast import projected as projected_spend
+from monitor.pricing.meters import UsdAmount
+from monitor.pricing.price_table import Price
+from monitor.pricing.published import stale
 from monitor.probing.fetch import fetch
 from monitor.redaction import plain, redact, shown
 from monitor.storage import (
@@ -54,7 +59,7 @@ def check() -> None:
     with ExitStack() as edges:
         lines += _database(settings, edges)
         lines += asyncio.run(_outside(settings))
-    book = pricing.book(settings.file.prices, same=identity.same)
+    book = price_book(settings.file.prices, same=identity.same)
     used = _used(settings, book)
     lines += _prices(used)
     lines += asyncio.run(_listed(used, settings))
@@ -255,7 +260,7 @@ def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[CheckLine]:
                 True,
                 f"${rates.input}/${rates.output} per million tokens in/out ({price.source})",
             )
-    for price in pricing.stale(_known(used), on=datetime.now(UTC).date()):
+    for price in stale(_known(used), on=datetime.now(UTC).date()):
         yield CheckLine(
             f"price of {price.model}",
             None,
@@ -291,7 +296,7 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
     """Whether the probes' daily budget lasts a day on which all is well."""
     now, whole, rounds = datetime.now(UTC), Decimal(0), Decimal(0)
     for target in settings.targets.values():
-        found = pricing.projected(target, book=book, at=now)
+        found = projected_spend(target, book=book, at=now)
         models = (found[model] for model in target.expected_models)
         rounds += len(target.queries) * Decimal(86_400) / Decimal(target.every.total_seconds())
         whole += max(
@@ -321,7 +326,7 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
 def _projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
     """What probing and traffic will cost, on the expected model and on each fallback."""
     yield f"projected spend of {target.name} (a month is 30 days):"
-    for model, forecast in pricing.projected(target, book=book, at=datetime.now(UTC)).items():
+    for model, forecast in projected_spend(target, book=book, at=datetime.now(UTC)).items():
         role = "expected" if model in target.expected_models else "fallback"
         if isinstance(forecast, Unpriced):
             yield f"  {role} {model}: {forecast.reason}"
@@ -333,7 +338,7 @@ def _projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[st
 
 def _unknown(target: Target, book: PriceBook) -> Iterator[str]:
     """What an answer of unknown model is taken to cost."""
-    found = pricing.projected(target, book=book, at=datetime.now(UTC)).values()
+    found = projected_spend(target, book=book, at=datetime.now(UTC)).values()
     priced = [item.query.usd for item in found if isinstance(item, SpendForecast)]
     if priced:
         cost = amount_text(min(priced), max(priced))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.openrouter import OpenRouterAccount, price_list
 from monitor.config import Environment, Settings
@@ -24,7 +24,8 @@ from monitor.domain import (
 from monitor.health_page import statement
 from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
-from monitor.pricing import Price, PriceDifference
+from monitor.pricing.price_table import Price
+from monitor.pricing.published import PriceDifference, differences
 from monitor.probing.fetch import fetch
 from monitor.redaction import shown
 from monitor.rules import RULES, DeliveryBacklog, TtftRule
@@ -375,7 +376,7 @@ async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterat
     if isinstance(listed, TryLater):
         yield CheckLine("price list", True, f"OpenRouter's was not compared: {listed.reason}")
         return
-    found = pricing.differences(used, listed, same=identity.same)
+    found = differences(used, listed, same=identity.same)
     for line in _different(found):
         yield line
     if not found:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import uuid4
 
-from monitor import __version__, identity, pricing
+from monitor import __version__, identity
 from monitor.cli.output import ProgressCallback, as_json, explanation, hint, progress, show
 from monitor.cli.run import run_async
 from monitor.cli.startup import (
@@ -33,6 +33,8 @@ from monitor.domain import (
     Unpriced,
     usd_text,
 )
+from monitor.pricing.book import price_book
+from monitor.pricing.forecast import projected
 from monitor.probing.client import ProbeClient, exchange
 from monitor.probing.observe import ProbeOccasion
 from monitor.probing.resources import gc_paused
@@ -124,8 +126,8 @@ def _load(
 
 def _within_budget(settings: Settings, load: ProbeLoad) -> None:
     """Refuse a run that could cost more than the probes' daily budget, naming the figure."""
-    book = pricing.book(settings.file.prices, same=identity.same)
-    forecast = pricing.projected(load.target, book=book, at=datetime.now(UTC))
+    book = price_book(settings.file.prices, same=identity.same)
+    forecast = projected(load.target, book=book, at=datetime.now(UTC))
     priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
     dearest = max((item.query.usd for item in priced), default=Decimal(0))
     worst, budget = dearest * load.count, settings.file.probes.daily_budget_usd
@@ -193,7 +195,7 @@ class _Run:
         self.settings, self.load = settings, load
         self._keep = keep
         self._raw = raw
-        self._book = pricing.book(settings.file.prices, same=identity.same)
+        self._book = price_book(settings.file.prices, same=identity.same)
         self._turns = iter(range(load.count))
 
     async def ask(self, wire: ProbeClient, done: ProgressCallback) -> None:

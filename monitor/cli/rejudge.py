@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Itera
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.backtest.input_rows import BacktestRow, BadBacktestRow
 from monitor.backtest.replay import BacktestEvent, Replay, as_json, judged_by_name, replay
 from monitor.cli.startup import BAD_INPUT, configuration, database_url, stop, unreachable
 from monitor.config import ConfigErrors, Settings, exists, load
 from monitor.domain import Cost, CostRange, Sample, Target, Unpriced, amount_text
 from monitor.incidents.state_machine import ReminderPolicy
-from monitor.pricing import PriceBook
+from monitor.pricing.book import PriceBook, price_book
 from monitor.rules import RULES, Rule
 from monitor.storage import (
     REVISION,
@@ -157,7 +157,7 @@ def derive_again(*, since: timedelta, target: str | None) -> None:
     if target is not None and target not in known:
         stop(f'unknown target "{target}"; known: {", ".join(sorted(known))}', BAD_INPUT)
     chosen = [known[target]] if target is not None else list(known.values())
-    book = pricing.book(settings.file.prices, same=identity.same)
+    book = price_book(settings.file.prices, same=identity.same)
     begin = datetime.now(UTC) - since
     with database_url(settings) as url:
         try:

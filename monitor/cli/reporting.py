@@ -17,7 +17,7 @@ from uuid import UUID
 
 from pydantic import TypeAdapter, ValidationError
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli.startup import (
     BAD_INPUT,
     configuration,
@@ -28,6 +28,7 @@ from monitor.cli.startup import (
 )
 from monitor.config import Settings
 from monitor.config.file_schema import Duration
+from monitor.pricing.book import price_book
 from monitor.reports.html import html_page
 from monitor.reports.page_data import ReportPage
 from monitor.reports.picture import PillowMissing, png
@@ -96,7 +97,7 @@ async def read(settings: Settings, url: str, length: timedelta | None) -> Report
                 f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
                 "run `monitor migrate`"
             )
-        now, book = datetime.now(UTC), pricing.book(settings.file.prices, same=identity.same)
+        now, book = datetime.now(UTC), price_book(settings.file.prices, same=identity.same)
         await daily_spend.compute_recent_days(database, settings, book, now=now)
         return await report_page.page(database, settings, length=length, now=now)
     except SchemaUnknown as unknown:

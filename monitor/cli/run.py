@@ -11,13 +11,14 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from monitor import __version__, identity, pricing
+from monitor import __version__, identity
 from monitor.cli import startup
 from monitor.cli.startup import configuration, database_url, stop, unreachable
 from monitor.config import Environment, Settings
 from monitor.metrics import Metrics
 from monitor.network_settings import looking_up_names
 from monitor.notifications import Notifier, notifier
+from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.spool import Spool, SpoolFile
@@ -107,7 +108,7 @@ def worker_context(
         settings=settings,
         database=database,
         client=wire,
-        book=pricing.book(settings.file.prices, same=identity.same),
+        book=price_book(settings.file.prices, same=identity.same),
         notifier=notifier,
         metrics=Metrics(
             settings.targets.values(),

@@ -24,9 +24,9 @@ from monitor.dialects import dialect_of
 from monitor.domain import ALL, Query, Target
 from monitor.health_page import HealthPage, address
 from monitor.identity import asks_for_model
-from monitor.pricing import BadPrices
-from monitor.pricing import rows as price_rows
 from monitor.pricing.book import OVERRIDES
+from monitor.pricing.price_table import BadPrices
+from monitor.pricing.price_table import rows as price_rows
 from monitor.redaction import shown_name
 from monitor.rules import RULES, Rule
 

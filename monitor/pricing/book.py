@@ -86,7 +86,7 @@ class PriceBook:
         return first
 
 
-def book(overrides: Mapping[str, object], *, same: Same) -> PriceBook:
+def price_book(overrides: Mapping[str, object], *, same: Same) -> PriceBook:
     """The book with an operator's `[prices]` on top; raises BadPrices with every fault."""
     return PriceBook((rows(overrides, source=OVERRIDES), shipped()), same)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.dialects import read
 from monitor.domain import (
     Claim,
@@ -33,6 +33,9 @@ from monitor.identity.fingerprint.match import StyleMatch
 from monitor.identity.judge import combined
 from monitor.identity.token_counts import counts
 from monitor.identity.token_counts.comparison import TokenCounts
+from monitor.pricing.book import PriceBook
+from monitor.pricing.cost import priced_or_ranged
+from monitor.pricing.cost import tokens as billed_tokens
 from monitor.probing import timing
 from monitor.redaction import plain, redact, stored_bytes
 
@@ -61,7 +64,7 @@ def observe(
     occasion: ProbeOccasion,
     *,
     dialect: Dialect,
-    book: pricing.PriceBook,
+    book: PriceBook,
     self_id_history: identity.SelfIdHistory,
     style_match: StyleMatch | None = None,
     accounts: TokenCounts | None = None,
@@ -92,7 +95,7 @@ def observe(
     text = reply.text
     written = _all_text(reply, text)
     cost = _cost(reply, who, occasion, book, transcript, text=written, cut=cut)
-    counted = pricing.tokens(reply.usage, text=written, query=query, target=target, cut=cut)
+    counted = billed_tokens(reply.usage, text=written, query=query, target=target, cut=cut)
     received = bool(reply.pieces)
     return Observation(
         id=transcript.id,
@@ -174,7 +177,7 @@ def _cost(
     reply: Reply,
     who: IdentityJudgement,
     occasion: ProbeOccasion,
-    book: pricing.PriceBook,
+    book: PriceBook,
     transcript: Transcript,
     *,
     text: str,
@@ -182,7 +185,7 @@ def _cost(
 ) -> Cost | CostRange | Unpriced:
     if not reply.pieces and reply.usage == Usage():
         return Unpriced("no answer was heard")
-    return pricing.priced_or_ranged(
+    return priced_or_ranged(
         reply.usage,
         model=who.model,
         judged=who.identity.fallback is not None,

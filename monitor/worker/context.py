@@ -14,7 +14,7 @@ from monitor.domain import Notice
 from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
 from monitor.notifications import Notifier
-from monitor.pricing import PriceBook
+from monitor.pricing.book import PriceBook
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.storage.spend_rows import ProbesSpent

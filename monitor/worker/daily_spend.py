@@ -22,17 +22,9 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.pricing import (
-    PriceBook,
-    SpendSlice,
-    SpentDay,
-    account_spend,
-    day_of,
-    fresh_for,
-    spent_day,
-)
-from monitor.pricing.meters import AccountSpend, ProviderSpend
-from monitor.pricing.spend_day import spent_hours
+from monitor.pricing.book import PriceBook
+from monitor.pricing.meters import AccountSpend, ProviderSpend, account_spend, day_of, fresh_for
+from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day, spent_hours
 from monitor.rules import SLICE, KeyCredit, SpendRule
 from monitor.storage import Connection, Database, account_readings, report_data, spend_rows
 from monitor.worker.account_polling import providers

@@ -19,7 +19,7 @@ from monitor.domain import ALL, AccountReading, Incident, Spend, Target, Verdict
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
-from monitor.pricing import day_of
+from monitor.pricing.meters import day_of
 from monitor.rules import (
     OF_TARGETS,
     DeliveryBacklog,

@@ -18,7 +18,7 @@ from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read, unread
 from monitor.domain import Dialect, Ending, Observation, Outcome, Query, Target, Transcript
 from monitor.identity.fingerprint.features import AnswerText
-from monitor.pricing import PriceBook
+from monitor.pricing.book import PriceBook
 from monitor.probing.client import exchange
 from monitor.probing.http_message import LONGEST_WAIT_S
 from monitor.probing.observe import ProbeOccasion, observe

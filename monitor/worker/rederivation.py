@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cpu_limit import CpuLimitExceeded, limited
 from monitor.domain import (
     ClaimKind,
@@ -26,7 +26,8 @@ from monitor.domain import (
     Unpriced,
     Usage,
 )
-from monitor.pricing import PriceBook
+from monitor.pricing.book import PriceBook
+from monitor.pricing.cost import WRITTEN_1H, priced_or_ranged
 from monitor.redaction import plain
 from monitor.storage import Connection, rederive
 from monitor.storage.rederive import DerivedJudgement, StoredObservation
@@ -206,7 +207,7 @@ def _cost(
 
 def _written_1h(stands: Cost | CostRange | Unpriced) -> int | None:
     """Tokens kept in the cache for an hour, which a row notes where it was priced by them."""
-    noted = "" if isinstance(stands, Unpriced) else stands.rates.get(pricing.WRITTEN_1H, "")
+    noted = "" if isinstance(stands, Unpriced) else stands.rates.get(WRITTEN_1H, "")
     return int(noted) if noted.isdecimal() else None
 
 
@@ -228,7 +229,7 @@ def _priced(
     estimated: bool = False,
 ) -> Cost | CostRange | Unpriced:
     query = _query(stored, target) or Query(id=stored.query, text="")
-    cost = pricing.priced_or_ranged(
+    cost = priced_or_ranged(
         usage,
         model=model,
         judged=judged,

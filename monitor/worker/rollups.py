@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import date, timedelta
 
 from monitor.domain import Target
-from monitor.pricing import SpendForecast, projected
+from monitor.pricing.forecast import SpendForecast, projected
 from monitor.storage import Connection, clock_repair, rollup_rows, spend_rows
 from monitor.worker import daily_spend, lease_keeper
 from monitor.worker.context import WorkerContext

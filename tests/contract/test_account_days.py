@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.domain import AccountReading, AccountState
-from monitor.pricing import day_of
+from monitor.pricing.meters import day_of
 from monitor.storage import Database, account_readings
 from monitor.worker import daily_spend
 from tests.contract.watching import settings, watching

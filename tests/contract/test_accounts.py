@@ -24,7 +24,7 @@ from monitor.domain import (
     TryLater,
     Usage,
 )
-from monitor.pricing import Price, PriceRates, PriceTier
+from monitor.pricing.price_table import Price, PriceRates, PriceTier
 from monitor.probing.fetch import FetchedDocument, fetch
 from tests.contract.provider import Asked, Dripped, Held, provider, reply
 from tests.wired import watched

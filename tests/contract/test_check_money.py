@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli.check import _budget, _prices, _projection, _used
 from monitor.cli.check_details import CheckLine
 from monitor.config import Settings, load
+from monitor.pricing.book import price_book
 
 TODAY = datetime.now(UTC).date()
 CONFIGURATION = """
@@ -42,7 +43,7 @@ def settings(home: Path, *, checked: object = TODAY, **environ: str) -> Settings
 
 def test_the_projection_names_the_day_and_the_month_on_every_model(tmp_path: Path) -> None:
     configured = settings(tmp_path)
-    book = pricing.book(configured.file.prices, same=identity.same)
+    book = price_book(configured.file.prices, same=identity.same)
     budget = configured.file.probes.daily_budget_usd
     target = configured.targets["rag"]
     assert list(_projection(target, book, budget)) == [
@@ -62,7 +63,7 @@ def test_a_budget_that_does_not_last_a_good_day_is_a_warning(
     tmp_path: Path, budget: str, hours: int | None
 ) -> None:
     configured = settings(tmp_path, MONITOR_PROBES__DAILY_BUDGET_USD=f'"{budget}"')
-    book = pricing.book(configured.file.prices, same=identity.same)
+    book = price_book(configured.file.prices, same=identity.same)
     lines = list(_budget(configured, book))
     assert [line.good for line in lines] == ([] if hours is None else [None])
     assert all(f"lasts {hours} hours" in str(line) for line in lines)
@@ -73,7 +74,7 @@ def test_a_price_read_more_than_sixty_days_ago_is_a_warning(
     tmp_path: Path, age: int, warned: bool
 ) -> None:
     configured = settings(tmp_path, checked=TODAY - timedelta(days=age))
-    book = pricing.book(configured.file.prices, same=identity.same)
+    book = price_book(configured.file.prices, same=identity.same)
     lines: list[CheckLine] = list(_prices(_used(configured, book)))
     old = [line for line in lines if "look again" in str(line)]
     assert len(old) == (2 if warned else 0)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli import check_details
 from monitor.domain import Unpriced
-from monitor.pricing import Price
+from monitor.pricing.book import price_book
+from monitor.pricing.price_table import Price
 from tests.contract.provider import Dripped, provider, reply
 from tests.contract.test_accounts import KEY, NOON
 from tests.contract.watching import settings
@@ -16,7 +17,7 @@ CANARY = "sk-or-canary-1b2c"
 
 
 def price(model: str, **rates: str) -> Price:
-    found = pricing.book({model: rates} if rates else {}, same=identity.same).price(model, at=NOON)
+    found = price_book({model: rates} if rates else {}, same=identity.same).price(model, at=NOON)
     assert not isinstance(found, Unpriced)
     return found
 

@@ -8,10 +8,11 @@ import pytest
 
 from monitor.domain import Unpriced
 from monitor.identity.model_names.compare import same
-from monitor.pricing import Price, book
+from monitor.pricing.book import price_book
+from monitor.pricing.price_table import Price
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-BOOK = book({}, same=same)
+BOOK = price_book({}, same=same)
 
 WATCHED = """
 import sys
@@ -20,7 +21,7 @@ seen = []
 sys.addaudithook(lambda name, args: seen.append(name) if name.startswith(
     ("socket.", "urllib.", "_thread.start", "subprocess.", "os.system")) else None)
 from monitor.pricing.book import book
-prices = book({}, same=lambda one, other: one == other)
+prices = price_book({}, same=lambda one, other: one == other)
 own = prices.price("meta-llama/llama-4-scout", at=datetime(2026, 11, 23, tzinfo=UTC))
 print("own:", own.source, "genai_prices" in sys.modules)
 other = prices.price("gpt-5", at=datetime(2026, 11, 23, tzinfo=UTC))

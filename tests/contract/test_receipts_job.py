@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.domain import (
     AccountReading,
     AccountState,
@@ -21,6 +21,7 @@ from monitor.domain import (
     Identity,
     Usage,
 )
+from monitor.pricing.book import price_book
 from monitor.storage import (
     Database,
     account_readings,
@@ -383,7 +384,7 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
     """It may not change what was observed: tests/contract/test_roles.py."""
     assert schema.ensure(database_url) is None
     configured = settings(tmp_path)
-    target, book = configured.targets["rag"], pricing.book({}, same=identity.same)
+    target, book = configured.targets["rag"], price_book({}, same=identity.same)
     seen = answered()
     record = account_readings.ReceiptRecord(
         Claim(ClaimKind.RECEIPT, "openrouter generation", HAIKU), Usage()

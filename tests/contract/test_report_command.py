@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, make_url, text
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli.reporting import report, written
+from monitor.pricing.book import price_book
 from monitor.storage import Database, schema
 from monitor.storage.engine import address
 from monitor.worker import daily_spend
@@ -111,7 +112,7 @@ def test_spend_is_of_now_though_nobody_rolled_up(
         database, now = Database(database_url), datetime.now(UTC)
         await add(database, asked(now, cost_usd=Decimal("0.7")))
         assert await daily_spend.compute_recent_days(
-            database, settings(tmp_path), pricing.book({}, same=identity.same), now=now
+            database, settings(tmp_path), price_book({}, same=identity.same), now=now
         )
         found = await one(
             database,

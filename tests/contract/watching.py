@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.config import Settings, load
 from monitor.metrics import Metrics
 from monitor.notifications import ConsoleNotifier, Notifier
+from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.worker.context import WorkerContext
@@ -44,7 +45,7 @@ async def watching(
     async with ProbeClient("0.0.0") as wire:
         yield WorkerContext(
             settings=configured, database=database, client=wire,
-            book=pricing.book(configured.file.prices, same=identity.same),
+            book=price_book(configured.file.prices, same=identity.same),
             notifier=notifier or ConsoleNotifier(), region="local", worker="w1",
             metrics=Metrics(configured.targets.values()),
         )  # fmt: skip

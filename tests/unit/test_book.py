@@ -7,18 +7,9 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Unpriced
-from monitor.pricing import (
-    BadPrices,
-    Price,
-    PriceBook,
-    PriceRates,
-    book,
-    differences,
-    rows,
-    shipped,
-    stale,
-)
-from monitor.pricing.published import variant
+from monitor.pricing.book import PriceBook, price_book, shipped
+from monitor.pricing.price_table import BadPrices, Price, PriceRates, rows
+from monitor.pricing.published import differences, stale, variant
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OPERATORS = {
@@ -38,7 +29,7 @@ def _key(name: str) -> str:
     return re.sub(r"(-17b-16e|-(20\d{6}|latest|instruct)$)", "", bare)
 
 
-OURS = book({}, same=same)
+OURS = price_book({}, same=same)
 
 
 def per_million(found: Price | Unpriced) -> str:
@@ -87,7 +78,7 @@ def test_models_of_other_makers_are_priced_by_the_package(model: str) -> None:
 
 
 def test_the_operators_word_stands_above_ours_and_ours_above_the_packages() -> None:
-    operators = book(OPERATORS, same=same)
+    operators = price_book(OPERATORS, same=same)
     assert per_million(operators.price("llama-4-scout", at=NOON)) == "0.20/0.20"
     assert per_million(operators.price("claude-3-5-haiku-latest", at=NOON)) == "1.00/5.00"
     assert per_million(operators.price("claude-haiku-4-5", at=NOON)) == "1.00/5.00"
@@ -136,12 +127,12 @@ DATED = {
     ],
 )
 def test_the_price_is_that_of_the_utc_day(at: str, price: str) -> None:
-    dated = book(DATED, same=same)
+    dated = price_book(DATED, same=same)
     assert per_million(dated.price("acme/one", at=datetime.fromisoformat(at))) == price
 
 
 def test_a_row_without_a_provider_holds_for_all_and_a_provider_has_its_own() -> None:
-    listed = book(
+    listed = price_book(
         {
             "acme/one": [
                 {"input": "1", "output": "1"},
@@ -166,7 +157,7 @@ def test_another_providers_price_is_not_the_price() -> None:
 
 
 def test_the_biller_is_named_by_the_first_list_that_names_one() -> None:
-    operators = book(OPERATORS, same=same)
+    operators = price_book(OPERATORS, same=same)
     assert operators.provider("llama-4-scout", at=NOON) == "openrouter"
     assert operators.provider("claude-3-5-haiku", at=NOON) == "anthropic"
     assert operators.provider("gpt-5", at=NOON) == "openai"
@@ -185,7 +176,7 @@ def test_a_vague_name_is_priced_only_where_all_it_may_mean_cost_the_same() -> No
         return (other == "haiku" and "haiku" in one) or same(one, other)
 
     haiku = {"input": "1", "output": "5"}
-    one_price = book({"claude-3-5-haiku": haiku, "claude-haiku-4-5": haiku}, same=vague)
+    one_price = price_book({"claude-3-5-haiku": haiku, "claude-haiku-4-5": haiku}, same=vague)
     assert per_million(one_price.price("haiku", at=NOON)) == "1/5"
     found = PriceBook((shipped(),), vague).price("haiku", at=NOON)
     assert found == Unpriced(

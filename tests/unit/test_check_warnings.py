@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor import identity, pricing
+from monitor import identity
 from monitor.cli import check, check_details, surroundings
 from monitor.config import Settings, load
+from monitor.pricing.book import price_book
 from monitor.rules import RULES, DeliveryBacklog
 
 GOOD = """
@@ -45,7 +46,7 @@ def settings(tmp_path: Path, *, target: str = "", rest: str = "", models: str = 
 
 
 def said(found: Settings) -> list[str]:
-    book = pricing.book(found.file.prices, same=identity.same)
+    book = price_book(found.file.prices, same=identity.same)
     used = check._used(found, book)
     lines = (*check_details.warnings(found, used), *check._budget(found, book))
     assert all(line.good is None for line in lines)

@@ -7,17 +7,9 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
-from monitor.pricing import (
-    Price,
-    PriceRates,
-    PriceTier,
-    TokenUse,
-    book,
-    cost,
-    exact,
-    priced,
-    tokens,
-)
+from monitor.pricing.book import price_book
+from monitor.pricing.cost import TokenUse, cost, priced, tokens
+from monitor.pricing.price_table import Price, PriceRates, PriceTier, exact
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIZED = Query(id="hi", text="Hi", prompt_tokens=1000)
@@ -32,7 +24,7 @@ def exactly(one: str, other: str) -> bool | None:
     return one == other
 
 
-BOOK = book(
+BOOK = price_book(
     {
         "acme/one": {"input": "1", "output": "10"},
         "acme/thinker": {"input": "1", "output": "10", "cached": "0.10", "reasoning": "20",

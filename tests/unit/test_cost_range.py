@@ -11,14 +11,15 @@ import pytest
 
 import monitor
 from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text, usd_text
-from monitor.pricing import book, priced_or_ranged
+from monitor.pricing.book import price_book
+from monitor.pricing.cost import priced_or_ranged
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HI = Query(id="hi", text="Hi", prompt_tokens=1000)
 SCOUT, HAIKU, OPUS = "acme/scout", "acme/haiku", "acme/opus"
 TARGET = Target(name="rag", url="http://rag", dialect="d", queries=(HI,),
                 expected_models=(SCOUT,), fallback_models=(HAIKU,))  # fmt: skip
-BOOK = book(
+BOOK = price_book(
     {SCOUT: {"input": "0.20", "output": "0.20"}, HAIKU: {"input": "1", "output": "5"},
      OPUS: {"input": "5", "output": "25"}},
     same=lambda one, other: one == other,
@@ -50,7 +51,8 @@ def test_reported_tokens_are_taken_where_the_service_reports_them() -> None:
 
 
 def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_one() -> None:
-    flat = book({SCOUT: {"input": "2", "output": "0.10"}, HAIKU: {"input": "1", "output": "5"}},
+    flat = price_book({SCOUT: {"input": "2", "output": "0.10"},
+                       HAIKU: {"input": "1", "output": "5"}},
                 same=lambda one, other: one == other)  # fmt: skip
     usage = Usage(prompt_tokens=1000, answer_tokens=10)
     cost = priced_or_ranged(usage, model=None, judged=False, text="", query=HI, target=TARGET,

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.pricing import (
+from monitor.pricing.meters import (
     AccountSpend,
     ProviderDay,
     ServedAnswers,

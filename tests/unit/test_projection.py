@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import Query, Target, Unpriced
-from monitor.pricing import Savings, SpendForecast, UsdAmount, book, projected, savings
+from monitor.pricing.book import price_book
+from monitor.pricing.forecast import Savings, SpendForecast, projected, savings
+from monitor.pricing.meters import UsdAmount
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HI = Query(id="hi", text="Hi", prompt_tokens=600)
@@ -22,7 +24,7 @@ TARGET = Target(
     fallback_models=("acme/dear", "acme/none"),
     daily_queries=1000,
 )
-BOOK = book(
+BOOK = price_book(
     {"acme/cheap": {"input": "1", "output": "1"}, "acme/dear": {"input": "2", "output": "10"}},
     same=lambda one, other: one == other,
 )

@@ -7,7 +7,8 @@ from monitor.dialects import dialect_of, read
 from monitor.domain import Cost, Framing, Identity, Query
 from monitor.identity import judge
 from monitor.identity.model_names.compare import same
-from monitor.pricing import book, priced
+from monitor.pricing.book import price_book
+from monitor.pricing.cost import priced
 from tests.streams import split, target, transcript
 
 RECORDED = Path(__file__).parents[1] / "transcripts/anthropic_messages/server_side_fallback.txt"
@@ -24,7 +25,7 @@ def test_anthropics_server_side_fallback_is_a_fallback_at_the_price_of_who_answe
         text=reply.text,
         query=Query(id="q", text="When?"),
         target=target("anthropic_messages"),
-        book=book({}, same=same),
+        book=price_book({}, same=same),
         at=datetime(2026, 11, 1, tzinfo=UTC),
         cut=False,
     )

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor.pricing import AccountSpend, SpendSlice, UsdAmount, spent_day
-from monitor.pricing.spend_day import SpentHour, spent_hours
+from monitor.pricing.meters import AccountSpend, UsdAmount
+from monitor.pricing.spend_day import SpendSlice, SpentHour, spent_day, spent_hours
 
 MIDNIGHT = datetime(2026, 11, 23, tzinfo=UTC)
 DAY = timedelta(days=1)
