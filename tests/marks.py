@@ -13,10 +13,12 @@ from typing import Any
 from uuid import UUID
 
 from monitor.domain import Identity, Incident, Outcome, Sample
-from monitor.rules import Window
+from monitor.incidents.notices import Inhibitions
+from monitor.rules import RULES, Window
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
+INHIBITIONS = Inhibitions(RULES)
 LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
 
 _ANSWERED = Outcome.ANSWERED

@@ -18,17 +18,19 @@ from monitor.domain import (
     NoticeStatus,
     Sample,
     Spend,
+    Subject,
     Verdict,
     VerdictState,
     incident_key,
 )
 from monitor.identity.model_names.compare import same
+from monitor.incidents.notices import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Silence
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing.meters import day_of
 from monitor.rules import (
-    OF_TARGETS,
+    RULES,
     SLICE,
     Rule,
     SpendRule,
@@ -36,6 +38,7 @@ from monitor.rules import (
     Window,
     is_literal,
     of_query,
+    rule_of,
 )
 
 _EVENTS = {
@@ -178,12 +181,7 @@ class SpendLedger:
 # The replay itself: rows through the rules and the incident logic, in the rows' own time.
 
 
-AT_ONCE = (
-    "fallback",
-    "model_changed",
-    "down",
-)  # judged with every sample; the others with every round
-
+INHIBITIONS = Inhibitions(RULES)
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
 _TOLD = 1000  # notices remembered, lest they be told again
 
@@ -208,12 +206,12 @@ class Replay:
     def __init__(
         self, rules: Mapping[str, Rule], *, policy: ReminderPolicy, silence: Silence = ()
     ) -> None:
-        of_targets = [rules[name] for name in OF_TARGETS if name in rules]
+        of_targets = [rule for rule in rules.values() if rule.subject is Subject.TARGET]
         self._literal = [rule for rule in of_targets if is_literal(rule)]
         others = [rule for rule in of_targets if not is_literal(rule)]
-        self._at_once = [rule for rule in others if rule.name in AT_ONCE]
-        self._a_round = [rule for rule in others if rule.name not in AT_ONCE]
-        self._spend = rules.get("spend")
+        self._at_once = [rule for rule in others if rule.every_sample]
+        self._a_round = [rule for rule in others if not rule.every_sample]
+        self._spend = rule_of(rules, SpendRule)
         self._policy, self._silence = policy, tuple(silence)
         self._windows: dict[str, Window] = {}
         self._by_query: dict[tuple[str, str], Window] = {}  # for what is taken literally
@@ -268,7 +266,7 @@ class Replay:
 
     def _spent(self, row: BacktestRow) -> list[Verdict]:
         rule = self._spend
-        if not isinstance(rule, SpendRule):
+        if rule is None:
             return []
         if self._ledger is None:
             looked_back = timedelta(hours=rule.rate_hours)
@@ -321,6 +319,7 @@ class Replay:
         steps = plan(
             self._incidents.values(),
             chosen,
+            inhibitions=INHIBITIONS,
             silence=self._silence,
             policy=self._policy,
             now=self._at,

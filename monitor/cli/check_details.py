@@ -15,6 +15,7 @@ from monitor.domain import (
     AccountReading,
     AccountState,
     Query,
+    Subject,
     Target,
     TryLater,
     Unpriced,
@@ -28,7 +29,7 @@ from monitor.pricing.price_table import Price
 from monitor.pricing.published import PriceDifference, differences
 from monitor.probing.fetch import fetch
 from monitor.redaction import shown
-from monitor.rules import RULES, DeliveryBacklog, TtftRule
+from monitor.rules import RULES, DeliveryBacklog, SpendRule, TtftRule, rule_of
 from monitor.storage import (
     Connection,
     baseline_answers,
@@ -58,7 +59,6 @@ class CheckLine:
 
 
 NO_BASELINE = "no baseline is captured"
-SUSPECTING = ("fallback", "model_changed")  # an open incident says: another model may answer
 
 
 async def coverage(connection: Connection, target: Target) -> DetectionCoverage:
@@ -92,7 +92,8 @@ def sentences(found: DetectionCoverage) -> Iterator[str]:
 async def suspicions(connection: Connection, target: Target) -> list[str]:
     """One sentence for each open incident that says another model may be answering."""
     found = []
-    for incident in await incident_rows.open_ones(connection, target.name, SUSPECTING):
+    suspecting = [name for name, rule in RULES.items() if rule.suspects_model]
+    for incident in await incident_rows.open_ones(connection, target.name, suspecting):
         grouped = f", reported with {incident.part_of[0]}" if incident.part_of else ""
         since = incident.since or incident.opened_at
         found.append(
@@ -195,10 +196,10 @@ def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
 
 def _limits(settings: Settings) -> Iterator[CheckLine]:
     """Limits that can never be exceeded, and windows that never end."""
-    ttft = settings.rules.get("ttft")
+    ttft = rule_of(settings.rules, TtftRule)
     for name, target in settings.targets.items():
         waited_ms = target.first_token_deadline.total_seconds() * 1000
-        if isinstance(ttft, TtftRule) and ttft.limit_ms >= waited_ms:
+        if ttft and ttft.limit_ms >= waited_ms:
             yield CheckLine(
                 "rule ttft",
                 None,
@@ -226,10 +227,11 @@ def _rules(settings: Settings) -> Iterator[CheckLine]:
     off = [name for name in RULES if name not in settings.rules]
     if off:
         yield CheckLine("rules", None, f"switched off: {', '.join(off)}")
-    if "key" in settings.rules and not providers(settings.environment):
-        keys = ", ".join(account.key_variable for account in ACCOUNTS.values())
+    keys = ", ".join(account.key_variable for account in ACCOUNTS.values())
+    of_keys = [name for name, rule in settings.rules.items() if rule.subject is Subject.PROVIDER]
+    for name in of_keys if not providers(settings.environment) else ():
         yield CheckLine(
-            "rule key",
+            f"rule {name}",
             None,
             f"no provider key is set ({keys}): a rejected or expiring key is not noticed",
         )
@@ -267,7 +269,7 @@ def _models(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLin
 
 
 def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
-    if "spend" not in settings.rules:
+    if not rule_of(settings.rules, SpendRule):
         return
     unpriced = [model for model, price in used.items() if isinstance(price, Unpriced)]
     if unpriced:

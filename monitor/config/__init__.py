@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -37,7 +38,7 @@ from monitor.config.file_schema import ConfigFile, bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage
 from monitor.redaction import redact, secret_parts
-from monitor.rules import ProbeBudgetRule, Rule
+from monitor.rules import Rule
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
@@ -102,7 +103,7 @@ def load(
         environment=found,
         file=file,
         targets=watched,
-        rules=_with_budget(judged_by, file),
+        rules={name: _with_limits_of(file, rule) for name, rule in judged_by.items()},
         health=dict(health_pages(file)),
         config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
         secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
@@ -130,11 +131,7 @@ def _redacted(
     ]
 
 
-def _with_budget(judged_by: Mapping[str, Rule], file: ConfigFile) -> Mapping[str, Rule]:
-    """The limits at which probing stops are the limits at which it says so."""
-    rule = judged_by.get("probe_budget")
-    if not isinstance(rule, ProbeBudgetRule):
-        return judged_by
-    probes = file.probes
-    limits = replace(rule, limit_usd=probes.daily_budget_usd, limit_probes=probes.max_per_day)
-    return {**judged_by, "probe_budget": limits}
+def _with_limits_of(file: ConfigFile, rule: Rule) -> Rule:
+    """The rule with the limits that are set in another section."""
+    limits = {limit: attrgetter(key)(file) for limit, key in rule.set_elsewhere.items()}
+    return replace(rule, **limits) if limits else rule  # type: ignore[type-var]

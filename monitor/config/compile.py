@@ -126,13 +126,6 @@ _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BARE_REFERENCE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _COMPUTED = ("content-length", "transfer-encoding", "connection")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
-# Limits that a rule has from another section, and would not have from its own.
-_ELSEWHERE: Mapping[str, Mapping[str, str]] = {
-    "probe_budget": {
-        "limit_usd": "probes.daily_budget_usd",
-        "limit_probes": "probes.max_per_day",
-    },
-}
 
 
 def rules(
@@ -163,8 +156,8 @@ def rules(
             for key in sorted(values.keys() - known):
                 remedy = f"unknown key; {suggestion(key, sorted({*known, 'enabled'}))}"
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
-            for key in sorted(values.keys() & _ELSEWHERE.get(name, {}).keys()):
-                remedy = f"set {_ELSEWHERE[name][key]} instead, which probing obeys, too"
+            for key in sorted(values.keys() & rule.set_elsewhere.keys()):
+                remedy = f"set {rule.set_elsewhere[key]} instead, which probing obeys, too"
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
             fitting = {key: value for key, value in values.items() if key in known}
             try:

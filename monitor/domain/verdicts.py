@@ -71,6 +71,16 @@ class Spend:
         return self.total_usd + self.margin_usd
 
 
+class Subject(StrEnum):
+    """What a rule judges: the kind of its scope, and what its `judge` is given."""
+
+    TARGET = "target"  # the last day of a target: a `Window`
+    DAY = "day"  # the last days of `Spend`, then their `SpendUpperBound`; the scope is `all`
+    PROBES = "probes"  # the day's own probes: `ProbeUsage`; the scope is `all`
+    PROVIDER = "provider"  # the latest `AccountReading` of a provider, then its `KeyCredit`
+    CHANNEL = "channel"  # what waits for a channel: a `DeliveryBacklog`
+
+
 class VerdictState(StrEnum):
     BREACH = "breach"
     OK = "ok"  # enough is known, and all is well: an open incident may resolve

@@ -7,26 +7,71 @@ Every incident keeps a row of its own, so that durations are known. Source: docs
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from monitor.domain import ALL, Incident, Notice, NoticeStatus, Verdict, instant, lasting
+from monitor.domain import (
+    ALL,
+    Incident,
+    Notice,
+    NoticeStatus,
+    Subject,
+    Verdict,
+    instant,
+    lasting,
+)
 
 Key = tuple[str, str]  # rule and scope
 
-CAUSES: Mapping[str, frozenset[str]] = {
-    "key": frozenset({"fallback", "model_changed", "ttft", "spend"}),
-    "down": frozenset({"fallback", "model_changed", "ttft", "spend"}),
-    "fallback": frozenset({"model_changed", "ttft"}),  # a name was found for the change
-    "model_changed": frozenset({"ttft"}),
-    "probe_budget": frozenset({"no_data"}),
-}
-_RANK = (
-    "key",
-    "probe_budget",
-    "down",
-    "fallback",
-    "model_changed",
-)  # causes before what follows from them
+
+class RuleRelations(Protocol):
+    """What grouping must know of a rule: its subject, and what it explains of others."""
+
+    @property
+    def subject(self) -> Subject: ...
+    @property
+    def inhibits(self) -> frozenset[str]: ...
+    @property
+    def prevents(self) -> frozenset[str]: ...
+
+
+class Inhibitions:
+    """Which incident explains which, as the rules themselves say."""
+
+    def __init__(self, rules: Mapping[str, RuleRelations]) -> None:
+        """Raises ValueError where a rule is among what it inhibits, at any distance."""
+        self._rules = rules
+        self._depth = {name: self._chain(name, ()) for name in rules}
+
+    def _chain(self, name: str, causes: tuple[str, ...]) -> int:
+        """The longest chain of rules that follow from one."""
+        if name in causes:
+            raise ValueError(f"rule {name} inhibits itself: {' → '.join((*causes, name))}")
+        if name not in self._rules:
+            return 0
+        inhibited = self._rules[name].inhibits
+        return max((1 + self._chain(other, (*causes, name)) for other in inhibited), default=0)
+
+    def rank(self, incident: Incident) -> tuple[int, bool, datetime]:
+        """Sorts causes before what they explain, a provider's before a target's; then by age."""
+        depth = self._depth.get(incident.rule, 0)
+        return -depth, not self._of_provider(incident), incident.opened_at
+
+    def causes(self, cause: Incident, symptom: Incident) -> bool:
+        """A provider serves every target; rules over `all` concern every target."""
+        rule = self._rules.get(cause.rule)
+        near = cause.scope == symptom.scope or ALL in (cause.scope, symptom.scope)
+        near = near or self._of_provider(cause)
+        return rule is not None and symptom.rule in rule.inhibits and near
+
+    def prevents(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether the symptom has no value because nothing can be measured during the cause."""
+        rule = self._rules.get(cause.rule)
+        return rule is not None and symptom.rule in rule.prevents and symptom.value is None
+
+    def _of_provider(self, incident: Incident) -> bool:
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.subject is Subject.PROVIDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +79,8 @@ class IncidentGroup:
     """A leader and its parts, which are open, or over without having been told so."""
 
     primary: Incident
-    parts: tuple[Incident, ...] = ()
+    parts: tuple[Incident, ...]
+    inhibitions: Inhibitions
 
     @property
     def members(self) -> tuple[Incident, ...]:
@@ -50,62 +96,63 @@ class IncidentGroup:
         """Whom the message is about: the deepest cause that is true now, else one still open."""
         live = [member for member in self.members if member.in_breach]
         still = live or [member for member in self.members if member.open]
-        return min(still or self.members, key=rank)
+        return min(still or self.members, key=self.inhibitions.rank)
+
+    @property
+    def ranked(self) -> list[Incident]:
+        """The members, causes first."""
+        return sorted(self.members, key=self.inhibitions.rank)
 
     @property
     def over(self) -> bool:
         return not any(member.open for member in self.members)
 
 
-def rank(incident: Incident) -> tuple[int, datetime]:
-    """Sorts causes before symptoms, then by age."""
-    place = _RANK.index(incident.rule) if incident.rule in _RANK else len(_RANK)
-    return place, incident.opened_at
-
-
-def incident_groups(incidents: Mapping[Key, Incident]) -> list[IncidentGroup]:
+def incident_groups(
+    incidents: Mapping[Key, Incident], inhibitions: Inhibitions
+) -> list[IncidentGroup]:
     """Everything the channel believes to be going on, as it was told."""
     believed = [i for i in incidents.values() if i.told is NoticeStatus.FIRING]
     leaders = [i for i in believed if i.part_of is None]
     return [
         IncidentGroup(
-            primary, tuple(sorted((i for i in believed if i.part_of == primary.key), key=rank))
+            primary,
+            tuple(sorted((i for i in believed if i.part_of == primary.key), key=inhibitions.rank)),
+            inhibitions,
         )
         for primary in leaders
     ]
 
 
 def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
-    """Whether people know it already: a TTFT that nobody could measure beside an outage."""
-    outage = any(member.in_breach and member.rule == "down" for member in group.members)
-    return outage and incident.rule == "ttft" and incident.value is None
+    """Whether people know it already: a TTFT that cannot be measured during an outage."""
+    prevents = group.inhibitions.prevents
+    return any(member.in_breach and prevents(member, incident) for member in group.members)
 
 
 def group_of(
-    incident: Incident, notified: Iterable[IncidentGroup], *, stale: Collection[Key] = ()
+    incident: Incident,
+    notified: Iterable[IncidentGroup],
+    inhibitions: Inhibitions,
+    *,
+    stale: Collection[Key] = (),
 ) -> IncidentGroup | None:
     """The oldest story that tells of a cause or of a symptom of this incident.
 
     What is `stale` is related to nothing: whether it is still true is not known. What was
     announced under one number stays together: people know it by that number.
     """
-    number = incident.announced_as or incident.number
+    number, causes = incident.announced_as or incident.number, inhibitions.causes
     related = [
         group
         for group in notified
         if (number is not None and number == group.number)
         or any(
-            i.open and i.key not in stale and (_causes(i, incident) or _causes(incident, i))
+            i.open and i.key not in stale and (causes(i, incident) or causes(incident, i))
             for i in group.members
         )
     ]
     return min(related, key=lambda group: group.primary.opened_at, default=None)
-
-
-def _causes(cause: Incident, symptom: Incident) -> bool:
-    """A key serves every target; `spend` is over all of them."""
-    near = cause.scope == symptom.scope or ALL in (cause.scope, symptom.scope)
-    return symptom.rule in CAUSES.get(cause.rule, ()) and (near or cause.rule == "key")
 
 
 # What is told of a story or a passing notice, in the domain's words.
@@ -177,7 +224,7 @@ def _end(group: IncidentGroup, lasted: str) -> str:
     """How long the incident lasted; with several parts, how long each lasted and why it ended."""
     if not group.parts:
         return f"Over after {lasted}. {group.primary.ended or ''}".strip()
-    members = sorted(group.members, key=rank)
+    members = group.ranked
     parts = (
         f"{_label(member, group.headline)} {lasting(_lasted(member))}"
         + (f": {member.ended.rstrip('.')}" if member.ended else "")

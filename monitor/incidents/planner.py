@@ -14,13 +14,13 @@ from datetime import datetime
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
 from monitor.incidents.notices import (
     IncidentGroup,
+    Inhibitions,
     Key,
     adds_nothing,
     group_notice,
     group_of,
     incident_groups,
     passing_notice,
-    rank,
 )
 from monitor.incidents.silences import Silence, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
@@ -45,6 +45,7 @@ def plan(
     latest_incident: Iterable[Incident],
     verdicts: Iterable[Verdict],
     *,
+    inhibitions: Inhibitions,
     silence: Silence = (),
     policy: ReminderPolicy,
     stale: Collection[Key] = (),
@@ -54,11 +55,13 @@ def plan(
 
     `stale`: open incidents of which nothing recent is known; they are the cause of nothing new.
     """
-    draft = _Draft(latest_incident, silence=tuple(silence), policy=policy, now=now)
+    draft = _Draft(
+        latest_incident, inhibitions=inhibitions, silence=tuple(silence), policy=policy, now=now
+    )
     draft.stale = stale
     passing = [verdict for verdict in verdicts if not draft.take_in(verdict)]
     draft.begin_notifying()
-    for group in incident_groups(draft.incidents):
+    for group in incident_groups(draft.incidents, inhibitions):
         draft.regroup(group)
     return [*draft.steps(), *map(draft.passing, filter(draft.may_notify, passing))]
 
@@ -70,6 +73,7 @@ class _Draft:
         self,
         latest_incident: Iterable[Incident],
         *,
+        inhibitions: Inhibitions,
         silence: Silence,
         policy: ReminderPolicy,
         now: datetime,
@@ -83,6 +87,7 @@ class _Draft:
         self.joined: set[Key] = set()  # incidents the channel did not know of
         self.unheard: set[Key] = set()  # joined a message that says it already
         self.stale: Collection[Key] = ()
+        self.inhibitions = inhibitions
         self.silence, self.policy, self.now = silence, policy, now
 
     def may_notify(self, of: Incident | Verdict) -> bool:
@@ -107,12 +112,11 @@ class _Draft:
             i for i in self.incidents.values() if i.in_breach and i.told is not NoticeStatus.FIRING
         )
         # What people know by a number keeps it: it leads what is new.
-        for incident in sorted(untold, key=lambda i: (i.told is None, rank(i))):
+        for incident in sorted(untold, key=lambda i: (i.told is None, self.inhibitions.rank(i))):
             if self.may_notify(incident):
-                notified = [
-                    s for s in incident_groups(self.incidents) if self.may_notify(s.primary)
-                ]
-                group = group_of(incident, notified, stale=self.stale)
+                groups = incident_groups(self.incidents, self.inhibitions)
+                notified = [group for group in groups if self.may_notify(group.primary)]
+                group = group_of(incident, notified, self.inhibitions, stale=self.stale)
                 if group is not None and adds_nothing(incident, group):
                     self.unheard.add(incident.key)
                 else:

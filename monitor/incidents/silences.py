@@ -6,7 +6,8 @@ from datetime import datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Verdict, VerdictState
+from monitor.domain import ALL, Incident, Subject, Verdict, VerdictState
+from monitor.incidents.notices import RuleRelations
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 _WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -70,31 +71,32 @@ def is_silenced(silence: Silence, rule: str, scope: str, *, now: datetime) -> bo
 ABANDONED = timedelta(hours=1)  # no deployment has two configurations side by side for so long
 REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and sends
 
-_WHAT = {"key": "Provider key", "delivery": "Channel"}  # for other rules the scope is a target
+_WHAT = {Subject.PROVIDER: "Provider key", Subject.CHANNEL: "Channel"}  # for others: a target
 
 
 def abandoned(
     latest_incident: Iterable[Incident],
     *,
-    rules: Collection[str],
+    rules: Mapping[str, RuleRelations],
     scopes: Mapping[str, Collection[str]],
     now: datetime,
 ) -> Iterator[Verdict]:
     """The end of each open incident that no verdict will ever reach, and why.
 
-    `scopes`: of each rule that judges something configured, the names in the configuration:
-    targets (`target/query` where each query is judged), providers, channels. The verdict does not
-    claim a recovery.
+    `rules`: those that are on. `scopes`: of each rule that judges something configured, the names
+    in the configuration: targets (`target/query` where each query is judged), providers,
+    channels. The verdict does not claim a recovery.
     """
     for incident in latest_incident:
         if not incident.open:
             continue
-        what, span = _WHAT.get(incident.rule, "Target"), ABANDONED
-        if incident.rule not in rules:
+        rule, span = rules.get(incident.rule), ABANDONED
+        if rule is None:
             reason = f"Rule {incident.rule} is switched off"
         elif incident.rule in scopes and incident.key[1] not in scopes[incident.rule]:
+            what = _WHAT.get(rule.subject, "Target")
             reason = _removed(incident, what, scopes[incident.rule])
-            span = REMOVED_ACCOUNT if incident.rule in _WHAT else ABANDONED
+            span = REMOVED_ACCOUNT if rule.subject in _WHAT else ABANDONED
         else:
             continue
         if now - incident.last_breach_at < span:

@@ -8,11 +8,11 @@ from importlib.resources import files
 
 from monitor.domain import lasting
 from monitor.domain.report import IncidentRow
-from monitor.notifications.slack.escaping import amount
 from monitor.reports import bar_charts
 from monitor.reports.axes import Markup, element, ms, share, usd
 from monitor.reports.page_data import HealthRow, MeasurementQuality, ReportPage, TargetReport
 from monitor.reports.timeline import timeline
+from monitor.rules import unit_of
 
 Cell = tuple[object, str | None]  # what it holds, and its class
 
@@ -91,7 +91,7 @@ def _ended(item: IncidentRow, page: ReportPage) -> Markup | str:
 
 def value_of(rule: str, value: float | Decimal | None) -> str:
     """A rule's value in its unit."""
-    return "–" if value is None else amount(rule, value)
+    return "–" if value is None else unit_of(rule).text(value)
 
 
 def outcomes(watched: TargetReport) -> Markup:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from monitor.domain import Incident, Verdict, VerdictState
+from monitor.domain import Incident, Subject, Verdict, VerdictState
 from monitor.rules.limit_checks import positive
+from monitor.rules.rule import Rule, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class DeliveryBacklog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryRule:
+class DeliveryRule(Rule):
     """Breach when a channel refuses for good, or a message has waited for `late_minutes`.
 
     Told by everything but the channel: `monitor check`, the metrics, the exit status and the
@@ -30,6 +31,14 @@ class DeliveryRule:
     """
 
     name: ClassVar[str] = "delivery"
+    subject: ClassVar[Subject] = Subject.CHANNEL
+    unit: ClassVar[Unit] = Unit.MINUTES
+    first_step: ClassVar[str] = "Fix the webhook or the bot, then run `monitor test-alert`."
+    evidence_sql: ClassVar[str] = "SELECT * FROM report.health;"
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+
     late_minutes: float = 15.0
 
     def __post_init__(self) -> None:

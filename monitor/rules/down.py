@@ -7,9 +7,10 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, Verdict, VerdictState
+from monitor.domain import Incident, Sample, Subject, Verdict, VerdictState
 from monitor.rules.explanations import named
 from monitor.rules.limit_checks import at_least, at_most, between
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import PATIENCE, TRIED, Window, breach_length
 
 _ROWS = 60
@@ -17,7 +18,7 @@ _INSTANT = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DownRule:
+class DownRule(Rule):
     """Breach when `failed` of the last `of` probes failed, over at least two rounds.
 
     A round that hangs counts as two once its failures are an interval (at most two minutes)
@@ -30,6 +31,21 @@ class DownRule:
     """
 
     name: ClassVar[str] = "down"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.COUNT
+    first_step: ClassVar[str] = (
+        "Check the service itself, then its host's status and the latest deployment."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, outcome, http_status, error FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset({"fallback", "model_changed", "ttft", "spend"})
+    likely_cause: ClassVar[bool] = True
+    chart: ClassVar[bool] = True
+    prevents: ClassVar[frozenset[str]] = frozenset({"ttft"})
+    every_sample: ClassVar[bool] = True
+
     failed: int = 5
     of: int = 6
     rounds: int = 3

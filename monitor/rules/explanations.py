@@ -72,7 +72,6 @@ def _words(text: str) -> str:
 # known. Source: docs/alerts.md#likely-cause
 
 
-EXPLAINED = ("ttft", "fallback", "model_changed", "down")
 BEFORE = timedelta(hours=1)  # what happened longer before an incident did not cause it
 REFUSED, SHARE = 3, 0.2  # so many refusals, and of all probes, are no accident
 

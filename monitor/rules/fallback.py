@@ -8,8 +8,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, Verdict, VerdictState, usd_text
+from monitor.domain import Incident, Sample, Subject, Verdict, VerdictState, usd_text
 from monitor.rules.limit_checks import unseen
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, recovering, unjudged
 from monitor.rules.window import WITHIN_LIMIT, Window
 
@@ -17,7 +18,7 @@ _ROWS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FallbackRule(ShareLimits):
+class FallbackRule(ShareLimits, Rule):
     """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
 
     A hit is an answer by a fallback. Answers whose model nobody can tell are on neither side.
@@ -26,6 +27,18 @@ class FallbackRule(ShareLimits):
     """
 
     name: ClassVar[str] = "fallback"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SHARE
+    first_step: ClassVar[str] = "Check the key, credit and rate limits at the primary provider."
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, identity, model_detected, confidence, cost_usd "
+        "FROM report.observations WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset({"model_changed", "ttft"})
+    likely_cause: ClassVar[bool] = True
+    chart: ClassVar[bool] = True
+    suspects_model: ClassVar[bool] = True
+    every_sample: ClassVar[bool] = True
 
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""

@@ -4,15 +4,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Identity, Incident, Verdict, VerdictState
+from monitor.domain import Identity, Incident, Subject, Verdict, VerdictState
 from monitor.rules.limit_checks import at_least, between
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
 _ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityUnknownRule:
+class IdentityUnknownRule(Rule):
     """Notice, once a week, that most answers of the last day disclose no model.
 
     Judged on `answers` or more. While nobody can tell who answers, `fallback` is blind.
@@ -21,6 +22,20 @@ class IdentityUnknownRule:
     """
 
     name: ClassVar[str] = "identity_unknown"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SHARE
+    first_step: ClassVar[str] = (
+        "Run `monitor baseline show` to see what cannot be detected. Capture a baseline only "
+        "while you know which model answers."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, model_disclosed, confidence FROM report.observations "
+        "WHERE {rows} AND identity = 'unknown' ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+
     limit: float = 0.5
     answers: int = 100
 

@@ -9,10 +9,12 @@ from monitor.domain import (
     AccountReading,
     AccountState,
     Incident,
+    Subject,
     Verdict,
     VerdictState,
     usd_text,
 )
+from monitor.rules.rule import Rule, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class KeyCredit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KeyRule:
+class KeyRule(Rule):
     """Breach when a provider rejects its key or the credit is gone, at once.
 
     Notices before that: the key expires within so many days, said once for each of
@@ -37,6 +39,19 @@ class KeyRule:
     """
 
     name: ClassVar[str] = "key"
+    subject: ClassVar[Subject] = Subject.PROVIDER
+    unit: ClassVar[Unit] = Unit.COUNT
+    first_step: ClassVar[str] = (
+        "Renew the key or add credit at the provider, then check that the fallback ends."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, target, outcome, error, model_detected FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset({"fallback", "model_changed", "ttft", "spend"})
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+
     expires_days: tuple[int, ...] = (14, 3, 1)
 
     def __post_init__(self) -> None:

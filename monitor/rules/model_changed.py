@@ -13,6 +13,7 @@ from monitor.domain import (
     Identity,
     Incident,
     Sample,
+    Subject,
     Verdict,
     VerdictState,
     amount_text,
@@ -21,6 +22,7 @@ from monitor.domain import (
 )
 from monitor.rules.fallback import names
 from monitor.rules.limit_checks import at_least
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, divergence, recovering, unjudged
 from monitor.rules.window import AnswerSeries, Window
 
@@ -29,7 +31,7 @@ _RECOVERED = "Answers match the expected model again"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelChangedRule(ShareLimits):
+class ModelChangedRule(ShareLimits, Rule):
     """Breach when the change detector has passed its threshold, or `disputed` repeats.
 
     An answer with which the detector recorded that it passed its threshold is a breach, since the
@@ -45,6 +47,23 @@ class ModelChangedRule(ShareLimits):
     """
 
     name: ClassVar[str] = "model_changed"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SHARE
+    first_step: ClassVar[str] = (
+        "Check the provider's key and routing. To keep the new answers: `monitor baseline "
+        "capture --model NAME`. If intended: `monitor baseline accept`."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, identity, model_disclosed, ttft_ms, cost_usd, identity_reason "
+        "FROM report.observations WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset({"ttft"})
+    likely_cause: ClassVar[bool] = True
+    chart: ClassVar[bool] = True
+    suspects_model: ClassVar[bool] = True
+    needs_baseline: ClassVar[bool] = True
+    every_sample: ClassVar[bool] = True
+
     changed: int = 2
 
     def __post_init__(self) -> None:

@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, Verdict, VerdictState
+from monitor.domain import Incident, Outcome, Subject, Verdict, VerdictState
 from monitor.rules.limit_checks import at_least
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NoDataRule:
+class NoDataRule(Rule):
     """Breach when no usable sample came for `intervals` intervals, or `least_s` if longer.
 
     It is counted from the end of the last probe, and is never shorter than the next probe may
@@ -23,6 +24,16 @@ class NoDataRule:
     """
 
     name: ClassVar[str] = "no_data"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SECONDS
+    first_step: ClassVar[str] = (
+        "Check that a worker runs and reaches the database; nothing is monitored until then."
+    )
+    evidence_sql: ClassVar[str] = "SELECT * FROM report.health;"
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+
     intervals: int = 3
     least_s: float = 120.0
 

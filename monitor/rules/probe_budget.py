@@ -1,12 +1,23 @@
 """`probe_budget`: our own probes have used up what they may cost a day."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import ClassVar
 
-from monitor.domain import ALL, Incident, Spend, Verdict, VerdictState, amount_text, usd_text
+from monitor.domain import (
+    ALL,
+    Incident,
+    Spend,
+    Subject,
+    Verdict,
+    VerdictState,
+    amount_text,
+    usd_text,
+)
 from monitor.rules.limit_checks import at_least, positive
+from monitor.rules.rule import Rule, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +29,7 @@ class ProbeUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeBudgetRule:
+class ProbeBudgetRule(Rule):
     """Breach when probes reached their budget of the day: probing stops, and says so.
 
     Answers of unknown model count as the most expensive declared one.
@@ -30,6 +41,22 @@ class ProbeBudgetRule:
     """
 
     name: ClassVar[str] = "probe_budget"
+    subject: ClassVar[Subject] = Subject.PROBES
+    unit: ClassVar[Unit] = Unit.USD
+    first_step: ClassVar[str] = "Find what made probes more expensive, or raise the budget."
+    evidence_sql: ClassVar[str] = (
+        "SELECT target, model_detected, count(*), sum(coalesce(cost_usd, cost_high_usd)) "
+        "FROM report.observations "
+        "WHERE {rows} GROUP BY 1, 2 ORDER BY 4 DESC;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset({"no_data"})
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+    set_elsewhere: ClassVar[Mapping[str, str]] = {
+        "limit_usd": "probes.daily_budget_usd",
+        "limit_probes": "probes.max_per_day",
+    }
+
     limit_usd: Decimal = Decimal("0.50")
     limit_probes: int = 20_000
 

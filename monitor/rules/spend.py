@@ -10,8 +10,18 @@ from operator import itemgetter
 from typing import ClassVar
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Spend, Verdict, VerdictState, amount_text, usd_text
+from monitor.domain import (
+    ALL,
+    Incident,
+    Spend,
+    Subject,
+    Verdict,
+    VerdictState,
+    amount_text,
+    usd_text,
+)
 from monitor.rules.limit_checks import at_least, positive, zone
+from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
 _AT = itemgetter(0)
@@ -35,7 +45,7 @@ class Crossing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpendRule:
+class SpendRule(Rule):
     """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
 
     Before that a notice, once a day, when even the low side of the last `rate_hours` at this
@@ -50,6 +60,17 @@ class SpendRule:
     """
 
     name: ClassVar[str] = "spend"
+    subject: ClassVar[Subject] = Subject.DAY
+    unit: ClassVar[Unit] = Unit.USD
+    first_step: ClassVar[str] = (
+        "Find the model and meter that grew, then stop the cause or raise the limit."
+    )
+    evidence_sql: ClassVar[str] = "SELECT * FROM report.spend_daily ORDER BY 1 DESC LIMIT 7;"
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = True
+    names_models: ClassVar[bool] = True
+
     limit_usd: Decimal = Decimal("2.00")
     timezone: str = "UTC"
     rate_hours: float = 3.0

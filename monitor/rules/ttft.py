@@ -8,8 +8,17 @@ from math import log
 from statistics import median
 from typing import ClassVar, Literal
 
-from monitor.domain import Incident, Outcome, Sample, Verdict, VerdictState, confidence_text
+from monitor.domain import (
+    Incident,
+    Outcome,
+    Sample,
+    Subject,
+    Verdict,
+    VerdictState,
+    confidence_text,
+)
 from monitor.rules.limit_checks import at_least, between, positive, unseen
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import distance_evidence, scatter
 from monitor.rules.window import WITHIN_LIMIT, RoundMean, RoundSamples, Window, breach_length
 
@@ -21,7 +30,7 @@ _Heard = tuple[RoundSamples, RoundMean]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TtftRule:
+class TtftRule(Rule):
     """Breach when the mean TTFT of rounds exceeds the limit beyond what chance explains.
 
     A query counts for at most `cap` times the limit, a missed first-token deadline for just
@@ -36,6 +45,20 @@ class TtftRule:
     """
 
     name: ClassVar[str] = "ttft"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.MILLISECONDS
+    first_step: ClassVar[str] = (
+        "Compare the queries: one slow query points to retrieval, all slow to model or host."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, ttft_ms, model_detected FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = True
+    chart: ClassVar[bool] = True
+    names_models: ClassVar[bool] = True
+
     limit_ms: float = 1200.0
     mode: Literal["evidence", "consecutive", "immediate"] = "evidence"
     rounds: int = 3

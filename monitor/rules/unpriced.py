@@ -5,15 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, Sample, Verdict, VerdictState
+from monitor.domain import Incident, Outcome, Sample, Subject, Verdict, VerdictState
 from monitor.rules.limit_checks import at_least, between
+from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
 _ROWS = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnpricedRule:
+class UnpricedRule(Rule):
     """Notice, once a day and model, that answers of a model known by name have no price.
 
     Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
@@ -25,6 +26,19 @@ class UnpricedRule:
     """
 
     name: ClassVar[str] = "unpriced"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SHARE
+    first_step: ClassVar[str] = (
+        "Add a price for the model to monitor.toml; until then spend is a lower bound."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT model_detected, count(*) FROM report.observations "
+        "WHERE {rows} AND cost_usd IS NULL AND cost_low_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+
     limit: float = 0.0
     answers: int = 3
 

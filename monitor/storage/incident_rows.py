@@ -10,10 +10,8 @@ from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Incident, NoticeStatus, incident_key
+from monitor.rules import unit_of
 from monitor.storage.tables import incidents, mutes
-
-# Rules whose values are money: exact. All others are measured, and binary.
-_MONEY = frozenset({"spend", "probe_budget"})
 
 Key = tuple[str, str]
 
@@ -156,7 +154,7 @@ def _row(incident: Incident) -> dict[str, Any]:
 
 
 def _incident(row: RowMapping) -> Incident:
-    exact = row["rule"] in _MONEY
+    exact = unit_of(row["rule"]).exact
 
     def number(value: Decimal | None) -> Decimal | float | None:
         return value if exact or value is None else float(value)

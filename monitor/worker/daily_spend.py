@@ -25,7 +25,7 @@ from monitor.domain import (
 from monitor.pricing.book import PriceBook
 from monitor.pricing.meters import AccountSpend, ProviderSpend, account_spend, day_of, fresh_for
 from monitor.pricing.spend_day import SpendSlice, SpentDay, spent_day, spent_hours
-from monitor.rules import SLICE, KeyCredit, SpendRule
+from monitor.rules import SLICE, KeyCredit, SpendRule, rule_of
 from monitor.storage import Connection, Database, account_readings, report_data, spend_rows
 from monitor.worker.account_polling import providers
 from monitor.worker.context import WorkerContext
@@ -35,7 +35,8 @@ Said = Callable[[str], str | None]
 
 def zone_of(settings: Settings) -> ZoneInfo:
     """The zone in which the spend rule counts its days: everything else counts likewise."""
-    return ZoneInfo(getattr(settings.rules.get("spend"), "timezone", "UTC"))
+    spend = rule_of(settings.rules, SpendRule)
+    return ZoneInfo(spend.timezone if spend else "UTC")
 
 
 def latest(now: datetime, zone: ZoneInfo) -> tuple[date, date]:

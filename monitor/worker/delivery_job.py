@@ -18,6 +18,7 @@ from monitor.notifications.slack.render import render, thread_reply
 from monitor.redaction import redact
 from monitor.reports.page_data import ReportPage, TargetReport
 from monitor.reports.picture import PillowMissing, png
+from monitor.rules import RULES
 from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
 from monitor.worker import report_page
 from monitor.worker.context import WorkerContext
@@ -25,7 +26,6 @@ from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
 
-PICTURED = frozenset({"ttft", "fallback", "model_changed", "spend", "down"})
 SPAN = timedelta(hours=6)
 
 
@@ -33,7 +33,9 @@ def request_chart(context: WorkerContext, notice: Notice, delivery: Delivery) ->
     """Note that a message should have its chart; forget it where too many wait already."""
     notified = isinstance(delivery, Sent) and delivery.reference
     aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
-    if notified and aloud and notice.rule in PICTURED and isinstance(context.notifier, SlackBot):
+    rule = RULES.get(notice.rule)
+    helps = rule is not None and rule.chart
+    if notified and aloud and helps and isinstance(context.notifier, SlackBot):
         with suppress(asyncio.QueueFull):
             context.charts.put_nowait((notice, notified))
 

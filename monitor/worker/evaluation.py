@@ -13,18 +13,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, AccountReading, Incident, Spend, Target, Verdict
+from monitor.domain import ALL, AccountReading, Incident, Spend, Subject, Target, Verdict
+from monitor.incidents.notices import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing.meters import day_of
 from monitor.rules import (
-    OF_TARGETS,
+    RULES,
     DeliveryBacklog,
     ProbeUsage,
-    Rule,
     SpendRule,
     SpendUpperBound,
     is_literal,
@@ -57,7 +56,9 @@ LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well t
 LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
 
-Subject = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]
+INHIBITIONS = Inhibitions(RULES)
+
+Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
 
 
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
@@ -86,9 +87,17 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             silence = await delivery_job.silence(connection, context)
             policy = _policy(context)
             # That a reading could not be fetched says nothing of its age.
-            known = {("key", name) for name in (*(r.provider for r in readings), *unread)}
-            stale = {key for key in latest_incident if key[0] == "key" and key not in known}
-            steps = plan(latest, verdicts, silence=silence, policy=policy, stale=stale, now=now)
+            known = {*(reading.provider for reading in readings), *unread}
+            stale = {i.key for i in latest if _of_provider(i) and i.scope not in known}
+            steps = plan(
+                latest,
+                verdicts,
+                inhibitions=INHIBITIONS,
+                silence=silence,
+                policy=policy,
+                stale=stale,
+                now=now,
+            )
             if await _held(connection, context) != fence:
                 return False  # another worker took over while we read
             news = await _apply(connection, steps, latest)
@@ -101,6 +110,11 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             facts["reason"] = step.incident.ended or step.incident.current_reason
             log.info(f"incident {step.change}", extra=facts)
     return news
+
+
+def _of_provider(incident: Incident) -> bool:
+    rule = RULES.get(incident.rule)
+    return rule is not None and rule.subject is Subject.PROVIDER
 
 
 async def _readings(
@@ -142,53 +156,52 @@ async def _verdicts(
     """Every rule's judgement of everything it judges; what fails costs its own verdict alone."""
     rules = context.settings.rules
 
-    def judged(name: str, scope: str, facts: object) -> list[Verdict]:
-        verdict = target_verdicts.judged(
-            rules.get(name), facts, latest_incident.get((name, scope)), now
+    def judged(subject: Subject, scope: str, facts: object) -> list[Verdict]:
+        found = (
+            target_verdicts.judged(rule, facts, latest_incident.get((name, scope)), now)
+            for name, rule in rules.items()
+            if rule.subject is subject
         )
-        return [verdict] if verdict else []
+        return [verdict for verdict in found if verdict]
 
     async def spend() -> list[Verdict]:
-        spent = await days(connection, context, _zone(rules.get("spend")), now)
+        spent = await days(connection, context, daily_spend.zone_of(context.settings), now)
         found = []
-        of_days = [*judged("spend", ALL, spent), *judged("spend", ALL, SpendUpperBound(spent))]
-        rule = rules.get("spend")
-        if of_days and isinstance(rule, SpendRule):
-            since = partial(
-                since_the_row,
-                connection,
-                of_days[0],
-                rule,
-                spent[-1],
-                latest_incident.get(("spend", ALL)),
-            )
-            of_days[0] = await isolated(connection, "since of spend", since) or of_days[0]
-        for verdict in of_days:
+        for verdict in (
+            *judged(Subject.DAY, ALL, spent),
+            *judged(Subject.DAY, ALL, SpendUpperBound(spent)),
+        ):
+            rule, before = rules[verdict.rule], latest_incident.get((verdict.rule, ALL))
+            if isinstance(rule, SpendRule):
+                since = partial(since_the_row, connection, verdict, rule, spent[-1], before)
+                verdict = await isolated(connection, f"since of {rule.name}", since) or verdict
             added = partial(
                 target_verdicts.expensive,
                 connection,
                 verdict,
                 context.settings.targets.values(),
-                latest_incident.get(("spend", ALL)),
+                before,
                 since=spent[-1].starts_at,
             )
-            found.append(await isolated(connection, "answers of spend", added) or verdict)
+            found.append(await isolated(connection, f"answers of {rule.name}", added) or verdict)
         return found
 
     async def probe_budget() -> list[Verdict]:
-        return judged("probe_budget", ALL, await _probing(connection, now))
+        return judged(Subject.PROBES, ALL, await _probing(connection, now))
 
     async def delivery() -> list[Verdict]:
-        return judged("delivery", context.notifier.channel, await _backlog(connection, context))
+        return judged(
+            Subject.CHANNEL, context.notifier.channel, await _backlog(connection, context)
+        )
 
     async def key(reading: AccountReading) -> list[Verdict]:
-        return judged("key", reading.provider, reading)
+        return judged(Subject.PROVIDER, reading.provider, reading)
 
     async def credits(reading: AccountReading) -> list[Verdict]:
         found = await daily_spend.credits(connection, [reading], now)
-        return [verdict for one in found for verdict in judged("key", one.provider, one)]
+        return [verdict for one in found for verdict in judged(Subject.PROVIDER, one.provider, one)]
 
-    overall: list[Subject] = [
+    overall: list[Judgement] = [
         ("spend", spend),
         ("probe_budget", probe_budget),
         *((f"key {reading.provider}", partial(key, reading)) for reading in readings),
@@ -204,7 +217,7 @@ async def _verdicts(
     judge_target = partial(
         target_verdicts.of_target, connection, context, latest_incident, now, confirmed=confirmed
     )
-    of_targets: list[Subject] = [
+    of_targets: list[Judgement] = [
         (f"target {target.name}", partial(judge_target, target)) for target in chosen
     ]
     first: list[Verdict] = []
@@ -218,17 +231,18 @@ async def _verdicts(
             first += await isolated(connection, *subject) or ()
     targets = context.settings.targets
     by_query = {f"{t.name}/{query.id}" for t in targets.values() for query in t.queries}
-    scopes: dict[str, Collection[str]] = {
-        name: by_query if is_literal(rules.get(name)) else targets for name in OF_TARGETS
+    names: dict[Subject, Collection[str]] = {
+        Subject.TARGET: targets,
+        Subject.PROVIDER: account_polling.providers(context.settings.environment),
+        Subject.CHANNEL: {context.notifier.channel},
     }
-    scopes["key"] = account_polling.providers(context.settings.environment)
-    scopes["delivery"] = {context.notifier.channel}
+    scopes = {
+        name: by_query if is_literal(rule) else names[rule.subject]
+        for name, rule in rules.items()
+        if rule.subject in names
+    }
     gone = abandoned(latest_incident.values(), rules=rules, scopes=scopes, now=now)
     return [*first, *last, *gone]
-
-
-def _zone(spend: Rule | None) -> ZoneInfo:
-    return ZoneInfo(spend.timezone if isinstance(spend, SpendRule) else "UTC")
 
 
 async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBacklog:

@@ -13,7 +13,7 @@ from datetime import datetime
 from monitor.domain import Target, VerdictState
 from monitor.metrics import Metrics
 from monitor.probing.fetch import fetch
-from monitor.rules import DeliveryBacklog, DeliveryRule
+from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
 from monitor.storage import DatabaseUnavailable, leases, outbox, spend_rows
 from monitor.worker.context import WorkerContext
 from monitor.worker.outage import keep
@@ -115,8 +115,7 @@ def _before(rounds: Sequence[leases.ClaimedRound], slot: datetime) -> leases.Cla
 
 
 def _rule(context: WorkerContext) -> DeliveryRule:
-    rule = context.settings.rules.get("delivery")
-    return rule if isinstance(rule, DeliveryRule) else DeliveryRule()
+    return rule_of(context.settings.rules, DeliveryRule) or DeliveryRule()
 
 
 # The gauging job: what the database knows of our own state, read out for the metrics.

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from monitor.domain import Identity, Query, Sample, Target
-from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule
+from monitor.rules import FallbackRule, ModelChangedRule, NoDataRule, rule_of
 from monitor.rules.window import MISSED, PATIENCE
 from monitor.storage import Connection, incident_rows, observations, spend_rows
 from monitor.worker.context import WorkerContext
@@ -93,9 +93,8 @@ async def queries_of_round(
 
     Every worker and region leaves out the same.
     """
-    rule = context.settings.rules.get("fallback")
-    probes = context.settings.file.probes
-    if not probes.thin_out or not isinstance(rule, FallbackRule) or target.every < SHORTEST:
+    rules, probes = context.settings.rules, context.settings.file.probes
+    if not probes.thin_out or not rule_of(rules, FallbackRule) or target.every < SHORTEST:
         return target.queries
     fallen = await _fallen(connection)
     if target.name not in fallen:
@@ -105,11 +104,10 @@ async def queries_of_round(
         connection, target.name, since=now - RECENT, until=now, most=_LATEST
     )
     spent = await spend_rows.today(connection)
-    silence = context.settings.rules.get("no_data")
     chosen = pace(
         target,
         latest,
-        wait_s=allowed_silence(target, silence if isinstance(silence, NoDataRule) else None),
+        wait_s=allowed_silence(target, rule_of(rules, NoDataRule)),
         left_usd=max(Decimal(0), probes.daily_budget_usd - spent.high_usd) / len(fallen),
         left=_DAY - (now - _EPOCH) % _DAY,
     )

@@ -16,12 +16,12 @@ from monitor.incidents import digest as digests
 from monitor.incidents.digest import DigestFigures
 from monitor.reports import page_data
 from monitor.reports.page_data import bins
-from monitor.rules import FallbackRule, SpendRule, TtftRule
+from monitor.rules import FallbackRule, SpendRule, TtftRule, rule_of, unit_of
 from monitor.storage import Connection, Database, outbox, report_data
 from monitor.storage.report_data import Found, ReportSpan
 from monitor.worker.context import WorkerContext
 
-_OF_TARGETS = (
+_BY_TARGET = (
     "steps",
     "judged",
     "models",
@@ -33,7 +33,6 @@ _OF_TARGETS = (
     "ended",
     "health",
 )
-_MONEY = frozenset({"spend", "probe_budget"})  # rules whose values are exact
 
 
 async def page(
@@ -43,9 +42,10 @@ async def page(
 
     Without a length: since the first round there is.
     """
-    ttft, fallback = settings.rules.get("ttft"), settings.rules.get("fallback")
-    spend = settings.rules.get("spend")
-    limit_ms = ttft.limit_ms if isinstance(ttft, TtftRule) else None
+    ttft = rule_of(settings.rules, TtftRule)
+    fallback = rule_of(settings.rules, FallbackRule)
+    spend = rule_of(settings.rules, SpendRule)
+    limit_ms = ttft.limit_ms if ttft else None
     every = min(target.every for target in settings.targets.values())
     async with database.begin() as connection:
         zone = await report_data.zone(connection)
@@ -67,8 +67,8 @@ async def page(
         zone=zone,
         targets=tuple(_target_report(each(name), span, name, limit_ms) for name in names),
         spend=tuple(found.spend),
-        spend_limit_usd=spend.limit_usd if isinstance(spend, SpendRule) else None,
-        fallback_limit=fallback.limit if isinstance(fallback, FallbackRule) else None,
+        spend_limit_usd=spend.limit_usd if spend else None,
+        fallback_limit=fallback.limit if fallback else None,
         incidents=tuple(_incident_row(item) for item in found.incidents),
     )
 
@@ -76,7 +76,7 @@ async def page(
 def _by_target(found: Found) -> Callable[[str], Found]:
     """What was found, one target at a time; every row is looked at once."""
     split: dict[str, dict[str, list[Any]]] = {}
-    for part in _OF_TARGETS:
+    for part in _BY_TARGET:
         split[part] = defaultdict(list)
         for item in getattr(found, part):
             split[part][item.target].append(item)
@@ -206,7 +206,7 @@ def _word(value: object) -> str:
 
 def _incident_row(item: IncidentRow) -> IncidentRow:
     def value(given: float | Decimal | None) -> float | Decimal | None:
-        return given if given is None or item.rule in _MONEY else float(given)
+        return given if given is None or unit_of(item.rule).exact else float(given)
 
     return replace(item, peak=value(item.peak), limit=value(item.limit))
 
@@ -242,8 +242,8 @@ async def digest(context: WorkerContext) -> bool:
 
 async def _figures(connection: Connection, context: WorkerContext, now: datetime) -> DigestFigures:
     settings, since = context.settings, now - digests.SPAN
-    ttft, spend = settings.rules.get("ttft"), settings.rules.get("spend")
-    limit_ms = ttft.limit_ms if isinstance(ttft, TtftRule) else None
+    ttft, spend = rule_of(settings.rules, TtftRule), rule_of(settings.rules, SpendRule)
+    limit_ms = ttft.limit_ms if ttft else None
     today = now.astimezone(await report_data.zone(connection)).date()
     yesterday_cost, today_cost = await report_data.days(connection, today)
     return DigestFigures(
@@ -257,6 +257,6 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
         incidents=await report_data.incidents(connection, since=since),
         own=await report_data.own(connection, context.notifier.channel, since=since, until=now),
         limit_ms=limit_ms,
-        limit_usd=spend.limit_usd if isinstance(spend, SpendRule) else None,
+        limit_usd=spend.limit_usd if spend else None,
         budget_usd=settings.file.probes.daily_budget_usd,
     )

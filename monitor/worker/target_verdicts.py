@@ -9,10 +9,19 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from monitor.domain import Incident, Outcome, Sample, Target, Verdict, VerdictState, incident_key
+from monitor.domain import (
+    Incident,
+    Outcome,
+    Sample,
+    Subject,
+    Target,
+    Verdict,
+    VerdictState,
+    incident_key,
+)
 from monitor.redaction import plain
-from monitor.rules import OF_TARGETS, SAMPLES, SPAN, Rule, Window, is_literal, of_query
-from monitor.rules.explanations import BEFORE, EXPLAINED, FACT, CauseEvent, answered_by
+from monitor.rules import RULES, SAMPLES, SPAN, Rule, Window, is_literal, of_query
+from monitor.rules.explanations import BEFORE, FACT, CauseEvent, answered_by
 from monitor.rules.explanations import explained as by_events
 from monitor.storage import (
     Connection,
@@ -62,7 +71,7 @@ async def explained(
     now: datetime,
 ) -> Verdict:
     """A breach with its likely cause, where what is stored shows one; any other as it is."""
-    if verdict.state is not VerdictState.BREACH or verdict.rule not in EXPLAINED:
+    if verdict.state is not VerdictState.BREACH or not RULES[verdict.rule].likely_cause:
         return verdict
     begun = (
         latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
@@ -113,8 +122,8 @@ _TARGETS = 3  # named in a message about the whole day
 
 
 def slow(verdict: Verdict, window: Window, target: Target, before: Incident | None) -> Verdict:
-    """A breach of `ttft` with who gave the answers since it began; any other as it is."""
-    if verdict.rule != "ttft" or verdict.state is not VerdictState.BREACH:
+    """A breach with who gave the answers since it began, where its rule names models."""
+    if not RULES[verdict.rule].names_models or verdict.state is not VerdictState.BREACH:
         return verdict
     open_ = before is not None and before.open
     began_at = before.since or before.opened_at if before is not None and open_ else verdict.since
@@ -134,9 +143,11 @@ async def expensive(
     *,
     since: datetime,
 ) -> Verdict:
-    """A breach of `spend` with who gave the day's answers, whenever a message is due."""
+    """A breach with who gave the day's answers, whenever a message of it is due."""
     announced = before is not None and before.open and before.once == verdict.once
-    if verdict.rule != "spend" or verdict.state is not VerdictState.BREACH or announced:
+    if not RULES[verdict.rule].names_models or verdict.state is not VerdictState.BREACH:
+        return verdict
+    if announced:
         return verdict
     counts = await observations.identities(connection, since=since)
     reported = []
@@ -186,7 +197,7 @@ async def of_target(
 ) -> list[Verdict]:
     """Every rule's judgement of one target, or of each of its queries, as the rules' modes say.
 
-    `confirmed` None: the baselines could not be read, and `model_changed` is not judged.
+    `confirmed` None: the baselines could not be read; rules that need them do not judge.
     """
     samples = await observations.samples(
         connection, target.name, since=now - SPAN, until=now, most=SAMPLES
@@ -200,14 +211,16 @@ async def of_target(
         literal=any(map(is_literal, rules.values())),
     )
     found = []
-    for name in OF_TARGETS:
-        if name == "model_changed" and confirmed is None:
+    for name, rule in rules.items():
+        if rule.subject is not Subject.TARGET:
+            continue
+        if rule.needs_baseline and confirmed is None:
             continue  # what a person confirmed would be judged as a change, and opened again
         for query, window in windows.items():
-            if bool(query) is not is_literal(rules.get(name)):
+            if bool(query) is not is_literal(rule):
                 continue
             before = latest_incident.get(incident_key(name, target.name, query))
-            if verdict := judged(rules.get(name), window, before, now):
+            if verdict := judged(rule, window, before, now):
                 verdict = of_query(verdict, query) if query else verdict
                 more = partial(_explained, connection, verdict, window, target, before, now)
                 found.append(await isolated(connection, f"explanation of {name}", more) or verdict)
@@ -254,12 +267,8 @@ def _windows(
     }
 
 
-def judged(
-    rule: Rule | None, judged: object, incident: Incident | None, now: datetime
-) -> Verdict | None:
-    """The verdict of a rule; None where there is no such rule, no verdict, or it failed."""
-    if rule is None:
-        return None
+def judged(rule: Rule, judged: object, incident: Incident | None, now: datetime) -> Verdict | None:
+    """The verdict of a rule; None where it failed."""
     try:
         return rule.judge(judged, incident, now)
     except Exception:

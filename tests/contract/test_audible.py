@@ -31,7 +31,7 @@ from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
-from tests.marks import NOON
+from tests.marks import INHIBITIONS, NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 SCOPES = {"key": "openrouter", "spend": "all", "probe_budget": "all"}
@@ -122,7 +122,9 @@ class Telling:
         async with self.watch.database.begin() as connection:
             latest = await incident_rows.latest_incidents(connection)
             found = [verdict(mark) for mark in marks.split()]
-            steps = plan(latest, found, policy=ReminderPolicy(), now=self.now)
+            steps = plan(
+                latest, found, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=self.now
+            )
             await evaluation._apply(connection, steps, latest)
         if deliver:
             await delivery_job.deliver(self.watch)

@@ -9,9 +9,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus
+from monitor.domain import ALL, Identity, Incident, Notice, NoticeStatus, Subject
 from monitor.notifications.slack.escaping import sql
-from monitor.rules import OF_TARGETS, RULES
+from monitor.rules import RULES
 from monitor.storage import Database, incident_rows, schema
 from tests.contract.past import TODAY, add, asked, failed, fell, roll
 from tests.contract.test_roles import as_role
@@ -53,7 +53,7 @@ def shown(reader: psycopg.Connection[Any], statement: str) -> int:
 
 def told(rule: str) -> Iterator[Notice]:
     """Messages of a rule: of an incident that stands, and of one that is over."""
-    scope = "rag" if rule in OF_TARGETS else "openrouter" if rule == "key" else ALL
+    scope = {Subject.TARGET: "rag", Subject.PROVIDER: "openrouter"}.get(RULES[rule].subject, ALL)
     since = NOW - timedelta(minutes=30)
     yield notice(rule=rule, scope=scope, since=since, at=NOW)
     yield notice(

@@ -13,7 +13,7 @@ from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications.slack.render import render
 from monitor.reports import html, terminal
-from tests.marks import NOON
+from tests.marks import INHIBITIONS, NOON
 from tests.pages import page
 
 SECOND = timedelta(seconds=1)
@@ -49,7 +49,11 @@ def life() -> tuple[Incident, Incident, str]:
     ):
         now = NOON + after * SECOND
         for step in plan(
-            latest.values(), [judged(state, because)], policy=ReminderPolicy(), now=now
+            latest.values(),
+            [judged(state, because)],
+            inhibitions=INHIBITIONS,
+            policy=ReminderPolicy(),
+            now=now,
         ):
             assert step.incident is not None
             latest[step.incident.key] = replace(step.incident, number=1)

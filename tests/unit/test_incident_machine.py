@@ -12,7 +12,7 @@ from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
-from tests.marks import NOON
+from tests.marks import INHIBITIONS, NOON
 
 MINUTE = timedelta(minutes=1)
 POLICY = ReminderPolicy()
@@ -65,11 +65,20 @@ class Telling(RuleBasedStateMachine):
         return Verdict(rule=key[0], scope=key[1], state=state, value=value, limit=1.0,
                        because=f"{state} {value:g}", once=once)  # fmt: skip
 
+    def plan(self, verdicts: Iterable[Verdict]) -> list[IncidentStep]:
+        return plan(
+            self.latest.values(),
+            verdicts,
+            inhibitions=INHIBITIONS,
+            silence=self.mutes,
+            policy=POLICY,
+            now=self.now,
+        )
+
     def apply(self, verdicts: Iterable[Verdict]) -> None:
         found = list(verdicts)
-        self.write(plan(self.latest.values(), found, silence=self.mutes, policy=POLICY,
-                        now=self.now))  # fmt: skip
-        again = plan(self.latest.values(), found, silence=self.mutes, policy=POLICY, now=self.now)
+        self.write(self.plan(found))
+        again = self.plan(found)
         assert [step.notice for step in again if step.notice] == []  # told once
 
     def write(self, steps: list[IncidentStep]) -> None:

@@ -11,7 +11,8 @@ from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import Mute, Silence, abandoned
 from monitor.incidents.state_machine import ReminderPolicy
-from tests.marks import NOON
+from monitor.rules import RULES
+from tests.marks import INHIBITIONS, NOON
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = ReminderPolicy()
@@ -47,8 +48,8 @@ class Story:
     def judge(self, *verdicts: Verdict, later: timedelta = MINUTE) -> list[Notice]:
         """Plan and apply what is judged a while later; returns what is told."""
         self.now += later
-        steps = plan(self.incidents.values(), verdicts, silence=self.silence, policy=POLICY,
-                     now=self.now)  # fmt: skip
+        steps = plan(self.incidents.values(), verdicts, inhibitions=INHIBITIONS,
+                     silence=self.silence, policy=POLICY, now=self.now)  # fmt: skip
         return list(self.apply(steps))
 
     def apply(self, steps: Iterable[IncidentStep]) -> Iterable[Notice]:
@@ -403,13 +404,15 @@ def test_planning_again_tells_nothing_new() -> None:
     group = Story()
     found = (breach("fallback"), breach("ttft"), breach("down", scope="other"))
     group.judge(*found)
-    again = plan(group.incidents.values(), found, policy=POLICY, now=group.now)
+    again = plan(
+        group.incidents.values(), found, inhibitions=INHIBITIONS, policy=POLICY, now=group.now
+    )
     assert [step.notice for step in again if step.notice] == []
 
 
 def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
     def notified(now: datetime) -> list[object]:
-        steps = plan((), [breach("ttft")], policy=POLICY, now=now)
+        steps = plan((), [breach("ttft")], inhibitions=INHIBITIONS, policy=POLICY, now=now)
         return [step.notice.id for step in steps if step.notice]
 
     assert notified(NOON) == notified(NOON)
@@ -419,7 +422,7 @@ def test_two_evaluations_of_the_same_state_make_the_same_notice() -> None:
 def ended(group: Story, **changes: object) -> list[Notice]:
     """What is told once the verdicts on incidents nobody judges are in."""
     configured: dict[str, object] = {
-        "rules": {"ttft", "key", "delivery"},
+        "rules": {name: RULES[name] for name in ("ttft", "key", "delivery")},
         "scopes": {"ttft": {"rag"}, "fallback": {"rag"}, "key": {"openai"}, "delivery": {"slack"}},
     }
     group.now += HOUR
@@ -489,8 +492,8 @@ def test_a_stale_key_is_the_cause_of_nothing_new() -> None:
     group = Story()
     group.judge(breach("key", scope="openrouter"))
     stale = {("key", "openrouter")}
-    steps = plan(group.incidents.values(), [breach("fallback")], policy=POLICY, stale=stale,
-                 now=group.now)  # fmt: skip
+    steps = plan(group.incidents.values(), [breach("fallback")], inhibitions=INHIBITIONS,
+                 policy=POLICY, stale=stale, now=group.now)  # fmt: skip
     (notified,) = [step.notice for step in steps if step.notice]
     assert (notified.rule, notified.scope) == ("fallback", "rag")
     (kept,) = [step.incident for step in steps if step.incident]

@@ -27,7 +27,7 @@ from monitor.rules import (
     NoDataRule,
     TtftRule,
 )
-from tests.marks import NOON, after, incident, marked, timed, window
+from tests.marks import INHIBITIONS, NOON, after, incident, marked, timed, window
 
 MINUTE = timedelta(minutes=1)
 
@@ -48,7 +48,13 @@ class Story:
             for rule, state in states.items()
         ]  # fmt: skip
         messages = []
-        for step in plan(self.incidents.values(), verdicts, policy=ReminderPolicy(), now=self.now):
+        for step in plan(
+            self.incidents.values(),
+            verdicts,
+            inhibitions=INHIBITIONS,
+            policy=ReminderPolicy(),
+            now=self.now,
+        ):
             assert step.incident is not None
             number = step.incident.number or len(self.incidents) + 1
             self.incidents[step.incident.key] = replace(step.incident, number=number)

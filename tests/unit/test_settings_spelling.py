@@ -39,7 +39,6 @@ to = "02:00"
 """
 PATHS = {"targets": ("rag",), "tokenizers": ("m",)}  # tables of sections by name
 FREE = ("prices", "headers", "options")  # not of the schema: names and values of anybody's
-ELSEWHERE = (("probe_budget", "limit_usd"), ("probe_budget", "limit_probes"))
 SAMPLES: dict[str, tuple[str, ...]] = {
     "url": ("https://other.example.com",),
     "dialect": ("bali_zero_typed",),
@@ -103,7 +102,7 @@ def rule_keys() -> Iterator[Key]:
         hints = get_type_hints(rule)
         yield Key(("rules", name, "enabled"), bool)
         for field in fields(rule):  # type: ignore[arg-type]
-            if (name, field.name) in ELSEWHERE:
+            if field.name in rule.set_elsewhere:
                 continue
             yield from of_kind(hints[field.name], ("rules", name, field.name))
 

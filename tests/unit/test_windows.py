@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.rules import OF_TARGETS, RULES, SAMPLES, SPAN, Window
+from monitor.domain import Subject
+from monitor.rules import RULES, SAMPLES, SPAN, Window
 from monitor.rules.window import KNOWN, ROUNDS
 from tests.marks import EVERY, NOON, after, incident, marked, sample, window
 
+OF_TARGETS = [rule() for rule in RULES.values() if rule.subject is Subject.TARGET]
 MARKS = st.lists(st.text(".F?CDxT-r", min_size=1, max_size=3), min_size=1, max_size=60)
 
 
@@ -23,12 +25,13 @@ def test_a_window_built_anew_judges_as_one_that_grew(
     grown = Window("rag", every=EVERY, queries=3)
     for each in samples:
         grown.add(each)
-        for name in OF_TARGETS:  # judging leaves no trace
-            RULES[name]().judge(grown, None, each.at)
+        for rule in OF_TARGETS:  # judging leaves no trace
+            rule.judge(grown, None, each.at)
     anew = window(iter(samples))
-    for name in OF_TARGETS:
-        rule = RULES[name]()
-        open_ = incident(name, opened_at=NOON + timedelta(minutes=12)) if latest_incident else None
+    for rule in OF_TARGETS:
+        open_ = (
+            incident(rule.name, opened_at=NOON + timedelta(minutes=12)) if latest_incident else None
+        )
         now = after(grown)
         assert rule.judge(anew, open_, now) == rule.judge(grown, open_, now)
 

@@ -6,7 +6,8 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import lasting
-from monitor.notifications.slack.escaping import amount, code, escaped
+from monitor.notifications.slack.escaping import code, escaped
+from monitor.rules import Unit, unit_of
 
 
 @pytest.mark.parametrize(("text", "limit", "cut"), [
@@ -45,7 +46,7 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     ("spend", Decimal("1E+400"), "1e+400"),
 ])  # fmt: skip
 def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, reported: str) -> None:
-    assert amount(rule, value) == reported
+    assert unit_of(rule).text(value) == reported
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_amounts_carry_the_unit_of_their_rule(rule: str, value: float, reported:
 def test_an_amount_of_money_shows_on_which_side_of_its_limit_it_lies(
     value: str, limit: str, reported: str
 ) -> None:
-    assert amount("spend", Decimal(value), limit=Decimal(limit)) == reported
+    assert Unit.USD.text(Decimal(value), limit=Decimal(limit)) == reported
 
 
 @pytest.mark.parametrize(("seconds", "reported"), [

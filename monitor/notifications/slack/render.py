@@ -6,8 +6,9 @@ from itertools import islice
 from urllib.parse import quote
 
 from monitor.domain import Message, Notice, NoticeStatus, instant, lasting
-from monitor.notifications.slack.escaping import ADVICE, amount, bare, code, escaped, sql
+from monitor.notifications.slack.escaping import bare, code, escaped, sql
 from monitor.redaction import plain
+from monitor.rules import RULES, unit_of
 
 RUNBOOK = "docs/runbook.md"
 REPEATED = "May be a duplicate: Slack did not confirm an earlier attempt."
@@ -26,17 +27,15 @@ def head(notice: Notice) -> str:
 
 def figures(notice: Notice) -> Iterator[tuple[str, str]]:
     """Our own figures, label and text: nothing in them needs escaping."""
+    unit = unit_of(notice.rule)
+    limit = None if notice.limit is None else unit.text(notice.limit, limit=notice.limit)
     if notice.value is not None:
-        limit = (
-            ""
-            if notice.limit is None
-            else f", limit {amount(notice.rule, notice.limit, limit=notice.limit)}"
-        )
-        yield "Now", amount(notice.rule, notice.value, limit=notice.limit) + limit
-    elif notice.limit is not None:
-        yield "Limit", amount(notice.rule, notice.limit, limit=notice.limit)
+        now = unit.text(notice.value, limit=notice.limit)
+        yield "Now", now if limit is None else f"{now}, limit {limit}"
+    elif limit is not None:
+        yield "Limit", limit
     if notice.peak is not None and notice.status is not NoticeStatus.FIRING:
-        yield "Peak", amount(notice.rule, notice.peak, limit=notice.limit)
+        yield "Peak", unit.text(notice.peak, limit=notice.limit)
     if notice.since is not None:
         end = notice.until or notice.at
         span, start = lasting(end - notice.since), instant(notice.since, now=notice.at)
@@ -48,10 +47,10 @@ def figures(notice: Notice) -> Iterator[tuple[str, str]]:
 
 def first_step(notice: Notice) -> str | None:
     """What to do first; None where nothing is to be done or the notice says so itself."""
-    advice = ADVICE.get(notice.rule)
-    if advice is None or notice.status is NoticeStatus.RESOLVED or "Do first" in notice.facts:
+    rule = RULES.get(notice.rule)
+    if rule is None or notice.status is NoticeStatus.RESOLVED or "Do first" in notice.facts:
         return None
-    return advice.first
+    return rule.first_step
 
 
 def runbook(notice: Notice, url: str | None) -> str | None:
@@ -59,7 +58,7 @@ def runbook(notice: Notice, url: str | None) -> str | None:
 
     None for what is no rule, as a digest.
     """
-    if notice.rule not in ADVICE:
+    if notice.rule not in RULES:
         return None
     place = quote(url, safe=":/?&=%@~.-_[]") if url else RUNBOOK
     return f"{escaped(place, 1_000)}#{notice.rule}"
