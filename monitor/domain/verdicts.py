@@ -37,6 +37,7 @@ class Sample:
     cost_high_usd: Decimal | None = None
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
     confidence: float | None = None  # of `identity`, 0 to 1; None: not stated
+    tpot_ms: float | None = None  # time per output token; None unless it may be judged
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:

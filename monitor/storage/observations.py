@@ -149,6 +149,7 @@ _SAMPLE = (
     observations.c.query,
     observations.c.outcome,
     observations.c.ttft_ms,
+    observations.c.tpot_ms,
     observations.c.stamp,
     observations.c.identity,
     observations.c.identity_reason,
@@ -351,4 +352,5 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         change_since=row["change_since"],
         error=row["error"],
         recorded_at=row["recorded_at"],
+        tpot_ms=None if row["stamp"] == StampSource.DEGRADED else row["tpot_ms"],
     )

@@ -104,7 +104,7 @@ async def test_degraded_samples_carry_no_latency_to_judge(database: Database) ->
             connection, "rag", since=NOON - timedelta(days=1), until=NOON + timedelta(days=1),
             most=10,
         )  # fmt: skip
-    assert sample.ttft_ms is None
+    assert (sample.ttft_ms, sample.tpot_ms) == (None, None)
 
 
 async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judged(
@@ -124,6 +124,7 @@ async def test_samples_come_oldest_first_and_rows_of_a_wrong_clock_are_not_judge
             most=10,
         )  # fmt: skip
     assert [sample.id for sample in seen] == [early.id, late.id]
+    assert [sample.tpot_ms for sample in seen] == [early.tpot_ms, late.tpot_ms]
 
 
 async def test_one_of_two_workers_claims_a_slot(database: Database) -> None:
