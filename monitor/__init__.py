@@ -1,3 +1,3 @@
-"""Watches live LLM and RAG services from outside: how fast, which model, how dear."""
+"""Monitors live LLM and RAG services from outside: how fast, which model, at what cost."""
 
 __version__ = "0.1.0"

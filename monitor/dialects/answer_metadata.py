@@ -1,62 +1,24 @@
-"""Finish reasons of every vendor in our words.
+"""Finish reasons, retrieved sources and gateway headers, whatever the vendor calls them."""
 
-Sources: the API references of OpenAI, Anthropic, Google (FinishReason), Mistral, Cohere, Ollama,
-DeepSeek, Z.ai, Bedrock and vLLM; the AI SDK's unified finish reasons.
-"""
-
-import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from importlib.resources import files
 from math import isfinite
 from typing import Any
 
+from monitor.data_files import data_file
 from monitor.dialects.json_fields import money, object_at
 from monitor.dialects.reported_usage import amount
 from monitor.domain import Claim, ClaimKind, Finish, ParsedEvent, RetrievedSources, Usage
 
-_SPELLINGS: Mapping[Finish, tuple[str, ...]] = {
-    Finish.STOP: (
-        *("stop", "stopped", "end", "end_turn", "end_of_turn", "stop_sequence", "stop_token"),
-        *("eos", "eos_token", "eos_found", "complete", "completed", "finish", "finished"),
-        *("done", "success", "succeeded"),
-    ),
-    Finish.LENGTH: (
-        *("length", "max_tokens", "max_token", "max_output_tokens", "max_completion_tokens"),
-        *("max_length", "model_length", "token_limit", "incomplete"),
-        *("model_context_window_exceeded", "context_length_exceeded", "length_limit"),
-    ),
-    Finish.CONTENT_FILTER: (
-        *("content_filter", "content_filtered", "contentfilter", "safety", "refusal", "refused"),
-        *("recitation", "blocklist", "prohibited_content", "spii", "language", "image_safety"),
-        *("guardrail", "guardrail_intervened", "guardrails", "sensitive", "error_toxic", "toxic"),
-        *("content_policy", "content_policy_violation", "blocked"),
-    ),
-    Finish.TOOL_CALLS: (
-        "tool_calls",
-        "tool_call",
-        "tool_use",
-        "function_call",
-        "unexpected_tool_call",
-    ),
-    Finish.ERROR: (
-        *("error", "failed", "failure", "network_error", "engine_overloaded", "timeout"),
-        *("insufficient_system_resource", "malformed_function_call", "malformed_response"),
-        *("abort", "aborted", "error_limit", "user_cancel", "cancelled", "canceled"),
-        *("server_error", "internal_error"),
-    ),
+_FILE = data_file(__package__, "answer_metadata.toml")
+_SPELLINGS = {
+    reason: _FILE.table("finish").texts(reason) for reason in Finish if reason is not Finish.OTHER
 }
-_NONE = frozenset(
-    {
-        *("", "null", "none", "unspecified", "in_progress", "not_finished", "unfinished"),
-        *("continue", "continuing", "ongoing", "running", "pending", "generating", "streaming"),
-        *("processing", "not_completed", "not_stopped", "undefined"),
-    }
-)
+_NONE = _FILE.table("finish").words("none")
 _BY_SPELLING = {spelling: word for word, names in _SPELLINGS.items() for spelling in names}
 
 
@@ -75,40 +37,11 @@ def finish(reason: object) -> Finish | None:
 # Retrieved sources as RAG servers list them: how many, the best score, the newest date.
 
 
-# Spellings without anything but letters: `relevance_score` and `relevanceScore` are one.
-_SCORES = frozenset(
-    """
-    similarity score relevancescore relevance relevancy relevancyscore similarityscore
-    rerankscore rerankerscore searchscore matchscore hybridscore semanticscore
-    cosinesimilarity certainty confidence confidencescore probability retrievalscore
-    """.split()  # noqa: SIM905
-)
-_DATES = frozenset(
-    """
-    datelastcrawled lastcrawled crawledat lastcrawledat crawldate updatedat updated
-    lastupdated lastupdatedat updatedate updatetime dateupdated lastmodified lastmodifiedat
-    lastmodifieddate modifiedat modified modifieddate datemodified lastedited lasteditedtime
-    publishedat published publisheddate publishdate publicationdate datepublished pubdate
-    indexedat ingestedat createdat createddate createdate createtime creationdate
-    datecreated documentdate date timestamp
-    """.split()  # noqa: SIM905
-)
+_SCORES = _FILE.table("sources").words("scores")
+_DATES = _FILE.table("sources").words("dates")
 _TEXT_DATES = ("%Y/%m/%d", "%Y.%m.%d", "%Y-%m", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y")
-_INSIDE = (
-    "metadata",
-    "meta",
-    "document",
-    "payload",
-    "node",
-    "doc",
-    "chunk",
-    "properties",
-    "attributes",
-    "_source",
-    "source",
-    "extra_info",
-    "_additional",
-)
+_INSIDE = _FILE.table("sources").texts("inside")
+del _FILE  # its texts are not needed again
 _MOST = 1000  # sources that are looked at
 _EPOCH_MS = 10**11  # seconds would be the year 5138
 _FROM, _UNTIL = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
@@ -219,16 +152,14 @@ def _seconds(value: object) -> float | None:
 # `gateways.toml` lists their headers and where they are documented.
 
 
-_ROWS = tomllib.loads(
-    files("monitor.dialects").joinpath("gateways.toml").read_text(encoding="utf-8")
-)["gateway"]
+_ROWS = data_file(__package__, "gateways.toml").rows("gateway")
 
 
 def _headers(use: str) -> tuple[str, ...]:
-    return tuple(header for row in _ROWS for header in row.get(use, ()))
+    return tuple(header for row in _ROWS for header in row.texts(use, optional=True))
 
 
-_MODELS = tuple(tuple(row.get("model", ())) for row in _ROWS)  # of each, the first one counts
+_MODELS = tuple(row.texts("model", optional=True) for row in _ROWS)  # of each, the first one counts
 _COUNTS = (*_headers("group"), *_headers("fallbacks"))
 _IDS, _HOSTS, _CHARGES = _headers("id"), _headers("host"), _headers("charge")
 

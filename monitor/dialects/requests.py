@@ -2,15 +2,14 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
+from monitor.data_files import DataTable, data_file
 from monitor.domain import ProbeRequest, Target
 
 Path = tuple[str, ...]
@@ -52,33 +51,6 @@ def _element(held: list[Any], name: str) -> Any:
 
 VERSION = re.compile(r"v[0-9]{1,3}[a-z0-9]{0,10}", re.IGNORECASE)  # such as v1, v4 or v1beta
 _METHOD = re.compile(r".*:[A-Za-z]+")  # Google's way to call a method: models/m:rawPredict
-# Last segments of addresses that no base URL ends in. Sources: the services' references.
-_WHOLE = (
-    "chat/completions",
-    "text/chatcompletion_v2",  # MiniMax
-    "v*/completions",  # the older endpoint of OpenAI's format
-    "agents/completions",  # Mistral
-    "fim/completions",
-    "agents/*/completions",  # RAGFlow
-    "chats/*/completions",
-    "chat-messages",  # Dify
-    "completion-messages",
-    "workflows/run",
-    "v*/responses",
-    "openai/responses",  # Azure
-    "codex/responses",
-    "v*/messages",
-    "invocations",  # Databricks, SageMaker
-    "invocations-response-stream",  # SageMaker
-    "invoke-with-response-stream",  # Bedrock
-    "converse-stream",
-    "runs/stream",  # LangGraph
-    "pexec/functions/*",  # NVIDIA Cloud Functions
-    "ai/run/@*/*/*",  # Cloudflare Workers AI
-    "production/predict",  # Baseten
-    "score",  # Azure Machine Learning
-    "generate_stream",  # Text Generation Inference
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,19 +112,22 @@ def _matches(segment: str, pattern: str) -> bool:
     return segment.startswith(start) if star else segment == pattern
 
 
-def _base(row: Mapping[str, Any]) -> _Base:
+def _base(row: DataTable) -> _Base:
+    row.knows("name", "source", "host", "path", "query", "dialects", "append")
+    path = row.text("path")
     return _Base(
-        host=row.get("host", ""),
-        path=tuple(row["path"].split("/")) if row["path"] else (),
-        query=row.get("query", ""),
-        dialects=frozenset(row.get("dialects", ())),
-        append=row["append"],
+        host=row.text("host", ""),
+        path=tuple(path.split("/")) if path else (),
+        query=row.text("query", ""),
+        dialects=row.words("dialects", optional=True),
+        append=row.text("append"),
     )
 
 
-_TABLE = tomllib.loads(files("monitor.dialects").joinpath("base_urls.toml").read_text("utf-8"))
-_BASES = tuple(_base(row) for row in _TABLE["base"])
-_ENDINGS = tuple(tuple(ending.split("/")) for ending in _WHOLE)
+_TABLE = data_file(__package__, "base_urls.toml")
+_BASES = tuple(map(_base, _TABLE.rows("base")))
+_ENDINGS = tuple(tuple(ending.split("/")) for ending in _TABLE.texts("whole"))
+del _TABLE  # its texts are not needed again
 
 
 # Requests as dialects write them: where to, with which headers, with which JSON.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
 
+from monitor.data_files import data_file
+
 SHORTEST = 40  # characters; less has no manner
 LONGEST = 20_000  # characters looked at
 _WORD = re.compile(r"[^\W\d_]+")
@@ -20,17 +22,7 @@ _SCRIPTS = (
     ("thai", re.compile("[\u0e00-\u0e7f]")),
     ("devanagari", re.compile("[\u0900-\u097f]")),
 )
-_SMALL_WORDS = {
-    "english": "the and of to is in you that it for are with your this can have be or not i'm",
-    "italian": "il di che è per un una sono con del della le gli non come questo puoi anche nel",
-    "indonesian": "yang dan di untuk dengan adalah ini itu anda saya dari pada tidak bisa juga",
-    "spanish": "el de que y en los las un una para con por es su se como más puede del",
-    "french": "le de et les des en un une pour que vous est dans avec qui sur pas plus du",
-    "german": "der die und das ist zu den mit sie ein eine für auf nicht von im auch werden",
-    "portuguese": "o de que e do da em um uma para com os você não por mais como as no",
-    "dutch": "de het een en van is dat te voor met op zijn niet je ook aan worden als",
-}
-_LANGUAGES = {name: frozenset(text.split()) for name, text in _SMALL_WORDS.items()}
+_LANGUAGES = data_file(__package__, "small_words.toml").every_set()
 _SCARCE = 3  # small words; fewer tell no language
 _REFUSES = re.compile(
     r"\W*(?:i(?:'|’)?m (?:really |very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately,? i|"

@@ -6,12 +6,11 @@ with any date of the same model, but two different dates are two models, as
 part of the name: better two spellings of one model apart than two models taken for one.
 """
 
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.resources import files
 
+from monitor.data_files import data_file
 from monitor.identity.model_names.families import (
     FAILURES,
     FAMILIES,
@@ -197,12 +196,9 @@ class _Row:
 
 @lru_cache(maxsize=1)
 def _rows() -> dict[str, _Row]:
-    text = (
-        files("monitor.identity.model_names").joinpath("aliases.toml").read_text(encoding="utf-8")
-    )
     return {
-        row["name"]: _Row(tuple(row["served"]), row.get("renamed", False))
-        for row in tomllib.loads(text)["alias"]
+        row.text("name"): _Row(row.texts("served"), row.flag("renamed", False))
+        for row in data_file(__package__, "aliases.toml").rows("alias")
     }
 
 

@@ -23,6 +23,7 @@ from monitor.identity.self_identification.sentences import (
     MARK,
     OPENERS,
     REPORTS,
+    VOCABULARY,
     SpeakerName,
     cleaned,
     marked,
@@ -121,11 +122,7 @@ _PHRASES = (
     OPENERS,
     FICTION,
     REPORTS,
-    "claude chatgpt gpt llama gemini deepmind haiku sonnet opus scout mistral qwen deepseek grok",
-    "kimi anthropic openai meta google alibaba xai how can help you today not here assist with",
-    "of course architecture model chat users people here call me while under fastest the team at",
-    "not no never neither nor anyone someone some who they he she you we it about than like let's",
-    "non bukan tidak nicht kein pas não non né ni weder anda kamu chi qualcuno orang banyak",
+    VOCABULARY,
 )
 _VOCABULARY = frozenset(
     word.lower()

@@ -19,21 +19,14 @@ from monitor.identity.self_identification.phrases import (
     grouped,
     split,
 )
-from monitor.identity.self_identification.sentences import ANYBODY, CORRECTS, MAKER, NAME
+from monitor.identity.self_identification.sentences import ANYBODY, CORRECTS, MAKER, NAME, STOP
 
 
 def _spaced(phrases: str) -> str:
     return re.sub(r"(?<!,) ", r"\\s+", either(phrases))
 
 
-# Words that may not stand inside a description of oneself.
-_STOP = either(
-    """not|no|never|neither|nor|hardly|non|mai|bukan|bukanlah|tidak|ne|pas|jamais|nicht|kein|keine|
-    nie|não|nunca|like|unlike|fan|fans|of|with|about|than|by|from|using|in|on|at|to|or|who|that|if|
-    similar|inspired|sales|executive|personal|shop|legal|medical|dental|teaching|office|compatible|former|ex|rival|competitor|alternative|di|da|de|do|del|por|dari|von|
-    mit|con|com|avec|para|für|untuk|come|como|comme|wie|seperti|i|je|ich|eu|yo|saya|aku"""
-)
-_WORD = rf"(?!(?:{grouped(_STOP)})\b)[\w'-]++"
+_WORD = rf"(?!(?:{grouped(STOP)})\b)[\w'-]++"
 # Not a product of the maker: "a Microsoft Excel assistant".
 _PLAIN = rf"(?-i:(?=[a-z]|AI\b|KI\b|IA\b|LLM\b|{NAME}))(?:{_WORD}|{NAME})"
 _ADVERB = _spaced(

@@ -10,57 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from monitor.data_files import data_file
 from monitor.identity.model_names.families import FAMILIES
 from monitor.identity.self_identification.phrases import either, grouped
 
-UNMISTAKABLE: Mapping[str, str] = {
-    "gpt": r"chat ?gpt|gpt[- ]?\d(?:\.\d)?\w?",
-    "deepseek": r"deep ?seek(?:[- ](?:chat|coder|v\d(?:\.\d)?|r\d))?|深度求索",
-    "qwen": r"qwen(?:-?\d(?:\.\d)?)?|tongyi qianwen|通义千问|千问",
-    "llama": r"(?:meta )?llama[- ]?\d(?:\.\d)?|meta llama|meta ai",
-    "claude": r"claude[- ]?\d(?:\.\d)?",
-    "gemini": r"gemini[- ]?\d(?:\.\d)?",
-    "mistral": r"mixtral|le chat|mistral (?:large|small|medium|nemo|7b)",
-    "ernie": r"文心一言|ernie bot",
-    "doubao": r"doubao|豆包",
-    "glm": r"chatglm|glm-\d(?:\.\d)?|智谱清言",
-    "hunyuan": r"hunyuan|混元",
-    "phi": r"phi-\d(?:\.\d)?",
-    "nova": r"amazon nova",
-    "command": r"command (?:r\+?|a)\b",
-}
-NAMES: Mapping[str, str] = {
-    "claude": "Claude",
-    "llama": "L[Ll]a[Mm][Aa]",
-    "gemini": "Gemini|Bard",
-    "gemma": "Gemma",
-    "mistral": "Mistral",
-    "grok": "Grok",
-    "kimi": "Kimi",
-    "minimax": "Mini[Mm]ax",
-    "nemotron": "Nemotron",
-}
+_SPEAKERS = data_file(__package__, "speakers.toml")
+UNMISTAKABLE: Mapping[str, str] = _SPEAKERS.table("unmistakable").every_text()
+NAMES: Mapping[str, str] = _SPEAKERS.table("names").every_text()
 # Maker → its names, and the family it stands for when it alone is named.
 MAKERS: Mapping[str, tuple[str, str]] = {
-    "anthropic": ("(?i:anthropic)", "claude"),
-    "openai": ("(?i:open ?ai)", "gpt"),
-    "meta": ("Meta(?: AI| Platforms)?|Facebook(?: AI)?", "llama"),
-    "google": ("Google(?: DeepMind| AI| Research)?|DeepMind|谷歌", "gemini"),
-    "mistral": ("Mistral(?: AI)?", "mistral"),
-    "alibaba": ("Alibaba(?: Cloud| Group)?|阿里(?:巴巴|云)?", "qwen"),
-    "deepseek": ("(?i:deep ?seek)(?: AI)?|深度求索", "deepseek"),
-    "xai": (r"[xX]\.?AI", "grok"),
-    "cohere": ("Cohere", "command"),
-    "microsoft": ("Microsoft|微软", "phi"),
-    "moonshot": ("Moonshot(?: AI)?|月之暗面", "kimi"),
-    "zhipu": (r"Zhipu(?: AI)?|Z\.ai|智谱(?:AI)?", "glm"),
-    "baidu": ("Baidu|百度", "ernie"),
-    "bytedance": ("ByteDance|字节跳动", "doubao"),
-    "tencent": ("Tencent|腾讯", "hunyuan"),
-    "minimax": ("Mini[Mm]ax", "minimax"),
-    "amazon": ("Amazon|AWS", "nova"),
-    "nvidia": ("NVIDIA|Nvidia", "nemotron"),
+    maker: (row.text("names"), row.text("family"))
+    for maker, row in _SPEAKERS.table("makers").tables().items()
 }
+del _SPEAKERS  # its texts are not needed again
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,80 +218,23 @@ def _known(piece: str, vocabulary: frozenset[str]) -> bool:
 
 BEFORE = 240  # characters of a sentence before a claim; more is no opening
 
-GREETINGS = either(
-    """hi|hello|hey|hi there|hello there|hey there|greetings|welcome|good morning|good afternoon|
-    good evening|ciao|salve|buongiorno|buonasera|halo|hai|selamat pagi|selamat siang|selamat sore|
-    selamat malam|selamat datang|hola|buenos días|buenas tardes|buenas|bonjour|bonsoir|salut|hallo|
-    guten tag|guten morgen|guten abend|servus|moin|olá|oi|bom dia|boa tarde|boa noite"""
-)
-OPENERS = either(
-    """yes|yep|yeah|sure|sure thing|certainly|of course|absolutely|right|correct|well|ok|okay|
-    actually|honestly|frankly|in fact|indeed|basically|technically|
-    (?:technically|strictly) speaking|it was|it's|it is|currently|to clarify|
-    to be (?:clear|honest|transparent|precise|exact|fair)|to answer (?:your question|directly)|
-    contrary to what (?:you|some|people|many)(?: may| might)?
-    (?: think| believe)|thank you|thanks|for asking|great question|good question|glad you asked|
-    (?:nice|pleased) to meet you|and|so|also|again|for the record|just to (?:clarify|be clear)|
-    in reality|in truth|under the hood|underneath|behind the scenes|simply put|in short|
-    that's right|that is (?:right|correct)|you're right|but|however|rather|instead|there|everyone|
-    my friend|(?:please )?note that|i can (?:tell you|confirm)(?: that)?|i want to be clear that|
-    i should mention that|the truth is(?: that)?|let me be clear|
-    (?:let|allow) me(?: to)? introduce myself|sì|certo|certamente|beh|allora|in realtà|in effetti|
-    a dire il vero|grazie|piacere|e|ma|però|quindi|infatti|di fatto|bensì|è|è stata|ya|iya|tentu|
-    tentu saja|baik|sebenarnya|terima kasih|dan|tapi|tetapi|namun|jadi|perkenalkan|melainkan|sí|
-    claro|por supuesto|bueno|en realidad|de hecho|gracias|encantado|mucho gusto|y|pero|sino|fue|
-    entonces|oui|bien sûr|eh bien|en fait|en réalité|merci|enchanté|et|mais|donc|moi|alors|c'est|ja|
-    klar|natürlich|gerne|eigentlich|tatsächlich|in wirklichkeit|danke|freut mich|und|aber|also|
-    sondern|sim|com certeza|bem|na verdade|obrigado|obrigada|prazer|mas|então|de fato|foi"""
-)
-_OPENERS_ZH = either(
-    """你好|您好|嗨|大家好|是的|没错|对|当然|好的|其实|实际上|事实上|谢谢|很高兴认识你|但是|但|
-    而且|不过|并且|那么"""
-)
-_NO = "no|nope|non|nein|não|tidak|bukan|nee"  # opens only before punctuation: "No, I'm …"
-_RESETS = either(
-    """but|however|actually|in fact|ma|però|in realtà|tapi|tetapi|namun|sebenarnya|pero|sino|
-    en realidad|mais|en fait|aber|sondern|tatsächlich|mas|na verdade"""
-)
-CORRECTS = "but(?: rather)?|bensì|ma|melainkan|tapi|sino|mais|sondern|mas"
-# What the speaker says of himself before the claim. "My shirt reads" is none of it.
-_OWN = either(
-    """i am|i'm|i was|i've been|i have been|i go by|i answer to|i can|i can't|i don't|i do not|
-    i help|i have no|my name is|my name's|you can call me|(?:people|they|users)(?: here)? call me|
-    io sono|sono|non sono|mi chiamo|il mio nome è|mi chiamano|posso|non posso|saya|aku|
-    nama saya|soy|yo soy|no soy|no|me llamo|me llaman|mi nombre es|puedo|no puedo|je suis|
-    je ne suis pas|je m'appelle|on m'appelle|mon nom est|je peux|je ne peux pas|ich bin|ich heiße|
-    ich heisse|ich kann|mein name ist|man nennt mich|sou|eu sou|não sou|eu não sou|não|
-    me chamo|me chamam|meu nome é|posso|não posso"""
-)
-_CONCEDES = either(
-    """while|although|though|even though|anche se|sebbene|meskipun|walaupun|aunque|bien que|
-    même si|obwohl|auch wenn|embora"""
-)
-_AND = "and|e|ed|y|et|und|dan|which is why|so|then|because"
-
-# Make-believe, conditions and translation: nothing said under them is a claim.
-FICTION = either(
-    """if|imagine|imagining|pretend|pretending|suppose|supposing|hypothetically|role|roles|
-    role-play|roleplay|role-playing|story|tale|novel|scene|scenario|play|playing|character|script|
-    poem|joke|joking|fiction|fictional|game|example|translate|translates|translation|translated|
-    wish|dream|dreamt|actor|acting|parody|song|lyrics|would|could|might|maybe|perhaps|had|repeat|
-    quote|phrase|sentence|prompt|typed|se|fossi|immagina|fingi|fingendo|storia|racconto|esempio|
-    gioco|traduci|traduzione|forse|magari|kalau|jika|seandainya|andai|misalnya|bayangkan|
-    pura-pura|cerita|contoh|terjemahan|mungkin|si|imagina|imaginemos|finge|finjamos|cuento|
-    historia|ejemplo|juego|traducción|quizás|tal vez|imaginez|imaginons|supposons|histoire|rôle|
-    exemple|jeu|traduction|peut-être|wenn|falls|stell|angenommen|geschichte|rolle|beispiel|spiel|
-    übersetzung|vielleicht|wäre|imaginem|finja|história|exemplo|jogo|tradução|talvez"""
-)
-_FICTION_ZH = "如果|假如|假设|要是|想象|假装|扮演|故事|例如|比如|角色|翻译|也许|可能|游戏|台词"
-REPORTS = either(
-    """say|says|said|saying|tell|tells|told|claim|claims|claimed|think|thinks|thought|believe|
-    believes|ask|asks|asked|asking|reply|replied|respond|answer|answered|write|wrote|heard|read|
-    know|sure|dice|dicono|detto|chiede|penso|credo|so|bilang|kata|tanya|tahu|kira|dicen|dijo|sé|
-    creo|pienso|dit|disent|demande|demandent|pense|crois|sais|sage|sagt|sagen|gesagt|fragt|denke|
-    glaube|weiß|dizem|disse|diz|acho|sei"""
-)
-_REPORTS_ZH = "说|问|觉得|认为|以为|知道|告诉"
+_WORDS = data_file(__package__, "context.toml")
+GREETINGS = _WORDS.alternation("greetings")
+OPENERS = _WORDS.alternation("openers")
+_OPENERS_ZH = _WORDS.alternation("openers_zh")
+_NO = _WORDS.alternation("no")
+_RESETS = _WORDS.alternation("resets")
+CORRECTS = _WORDS.alternation("corrects")
+_OWN = _WORDS.alternation("own")
+_CONCEDES = _WORDS.alternation("concedes")
+_AND = _WORDS.alternation("and")
+FICTION = _WORDS.alternation("fiction")
+_FICTION_ZH = _WORDS.alternation("fiction_zh")
+REPORTS = _WORDS.alternation("reports")
+_REPORTS_ZH = _WORDS.alternation("reports_zh")
+STOP = _WORDS.alternation("stop")  # may not stand inside a description of oneself
+VOCABULARY = " ".join(_WORDS.texts("vocabulary"))  # further words, for text that ran together
+del _WORDS  # its texts are not needed again
 # An earlier sentence that makes the next ones somebody else's.
 _STAGE = re.compile(
     either(
