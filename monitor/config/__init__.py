@@ -53,9 +53,16 @@ __all__ = [
 ]
 
 
+_SURROUNDINGS = {"slack", "digest", "incidents", "maintenance", "storage", "metrics"}
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The whole configuration. `config_hash` changes whenever what is watched or judged does."""
+    """The whole configuration.
+
+    `config_hash` changes when what is probed, judged or priced changes, and not when only the
+    monitor's own surroundings do: where it announces, stores and serves metrics.
+    """
 
     environment: Environment
     file: ConfigFile
@@ -105,7 +112,9 @@ def load(
         targets=watched,
         rules={name: _with_limits_of(file, rule) for name, rule in judged_by.items()},
         health=dict(health_pages(file)),
-        config_hash=hashlib.sha256(file.model_dump_json().encode()).hexdigest()[:12],
+        config_hash=hashlib.sha256(
+            file.model_dump_json(exclude=_SURROUNDINGS).encode()
+        ).hexdigest()[:12],
         secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
     )
 

@@ -58,10 +58,13 @@ class Inhibitions:
         return -depth, not self._of_provider(incident), incident.opened_at
 
     def causes(self, cause: Incident, symptom: Incident) -> bool:
-        """A provider serves every target; rules over `all` concern every target."""
+        """Whether the one explains the other: on the same target, or a cause of every target.
+
+        A cause over `all` and a provider's reach every target. What is over `all` does not follow
+        from a cause on one target: it would join the troubles of targets that share no cause.
+        """
         rule = self._rules.get(cause.rule)
-        near = cause.scope == symptom.scope or ALL in (cause.scope, symptom.scope)
-        near = near or self._of_provider(cause)
+        near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
         return rule is not None and symptom.rule in rule.inhibits and near
 
     def prevents(self, cause: Incident, symptom: Incident) -> bool:

@@ -40,7 +40,7 @@ class DownRule(Rule):
         "SELECT started_at, query, outcome, http_status, error FROM report.observations "
         "WHERE {rows} ORDER BY started_at;"
     )
-    inhibits: ClassVar[frozenset[str]] = frozenset({"fallback", "model_changed", "ttft", "spend"})
+    inhibits: ClassVar[frozenset[str]] = frozenset({"fallback", "model_changed", "ttft"})
     likely_cause: ClassVar[bool] = True
     chart: ClassVar[bool] = True
     prevents: ClassVar[frozenset[str]] = frozenset({"ttft"})

@@ -141,7 +141,7 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
 @pytest.mark.parametrize(
     ("cause", "symptom"),
     [("down", "ttft"), ("down", "fallback"), ("key", "fallback"), ("key", "ttft"),
-     ("key", "spend"), ("down", "spend"), ("fallback", "ttft"), ("key", "model_changed"),
+     ("key", "spend"), ("fallback", "ttft"), ("key", "model_changed"),
      ("down", "model_changed"), ("fallback", "model_changed"), ("model_changed", "ttft"),
      ("probe_budget", "no_data")],
 )  # fmt: skip
@@ -177,12 +177,28 @@ def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [("down", "no_data"), ("fallback", "spend"), ("ttft", "spend"), ("key", "down")],
+    [
+        ("down", "no_data"),
+        ("down", "spend"),
+        ("fallback", "spend"),
+        ("ttft", "spend"),
+        ("key", "down"),
+    ],
 )
 def test_what_does_not_follow_is_told_by_itself(first: str, second: str) -> None:
     group = Story()
     assert heads(group.judge(breach(first))) == [f"FIRING #41 {first}"]
     assert heads(group.judge(breach(second))) == [f"FIRING #42 {second}"]
+
+
+def test_spend_over_all_targets_ties_their_troubles_to_nothing() -> None:
+    group = Story()
+    assert heads(group.judge(breach("down", scope="a"))) == ["FIRING #41 down"]
+    assert heads(group.judge(breach("spend", scope="all"))) == ["FIRING #42 spend"]
+    assert heads(group.judge(breach("down", scope="b"))) == ["FIRING #43 down"]
+    assert heads(group.judge(breach("ttft", scope="b"))) == ["STILL FIRING #43 down"]
+    ended = group.judge(well("down", scope="a"), later=30 * MINUTE)
+    assert heads(ended) == ["RESOLVED #41 down"]
 
 
 def test_another_target_is_another_story() -> None:
