@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import uuid4
 
+from monitor import notifications
 from monitor.accounts import ACCOUNTS
-from monitor.cli.run import notifier_from_environment
 from monitor.cli.startup import (
     BAD_INPUT,
     configuration,
@@ -32,8 +32,6 @@ from monitor.domain import (
     amount_text,
     lasting,
 )
-from monitor.notifications import ConsoleNotifier
-from monitor.notifications.slack.render import render
 from monitor.redaction import redact
 from monitor.rules import RULES
 from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, outbox, schema
@@ -218,10 +216,10 @@ def _times(incident: Incident) -> str:
 def test_alert() -> None:
     """Send a notice; exit 1 with the channel's reason when it is not taken.
 
-    So without Slack, where the notice is printed and reaches nobody.
+    So without a configured channel, where the notice is printed and reaches nobody.
     """
     settings = configuration()
-    channel = notifier_from_environment(settings.environment)
+    notifier = notifications.configured(settings.environment.for_notifiers)
     notice = Notice(
         id=uuid4(),
         status=NoticeStatus.NOTICE,
@@ -231,15 +229,15 @@ def test_alert() -> None:
         at=datetime.now(UTC),
         facts={"Watched": ", ".join(sorted(settings.targets))},
     )
-    message = render(notice, runbook_url=settings.file.slack.runbook_url)
-    match asyncio.run(channel.send(message)):
-        case Sent() if isinstance(channel, ConsoleNotifier):
-            stop("nothing was sent: set SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL")
+    send = notifier.send(notice, runbook_url=settings.file.slack.runbook_url)
+    match asyncio.run(send):
+        case Sent() if not notifier.reaches_people:
+            stop(f"nothing was sent: set {notifications.setup()}")
         case Sent():
-            print(f"sent through {channel.channel}")  # noqa: T201
-            _accepted(settings, channel.channel)
+            print(f"sent through {notifier.name}")  # noqa: T201
+            _accepted(settings, notifier.name)
         case TryLater(reason) | GiveUp(reason):
-            stop(f"{channel.channel} did not take it: {redact(reason, settings.secrets)}")
+            stop(f"{notifier.name} did not take it: {redact(reason, settings.secrets)}")
 
 
 def _accepted(settings: Settings, channel: str) -> None:

@@ -1,21 +1,20 @@
 """`monitor check`: everything that can be known before the first paid probe.
 
-Configuration, database, schema, targets, prices, Slack and provider accounts, each with one
+Configuration, database, schema, targets, prices, the notifier and provider accounts, each with one
 line; what probing will cost on every model that may answer. Exit 1 with every fault listed.
 """
 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from monitor import identity
+from monitor import identity, notifications
 from monitor.cli import check_details, surroundings
 from monitor.cli.check_details import CheckLine, coverage, nothing_stored
-from monitor.cli.run import notifier_from_environment
 from monitor.cli.startup import FAILED, configuration, database_and_psql, named, unreachable
 from monitor.config import Settings
 from monitor.dialects import dialect_of
@@ -170,7 +169,7 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 sources = await observations.claim_sources(connection, target.name)
             lines += [*_covered(found), *check_details.lines(target, prompts)]
             lines += check_details.untrusted(target, sources)
-        channel = notifier_from_environment(settings.environment).channel
+        channel = notifications.configured(settings.environment.for_notifiers).name
         async with database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)
         lines.append(check_details.delivery(waiting, now=datetime.now(UTC)))
@@ -191,7 +190,7 @@ async def _outside(settings: Settings) -> list[CheckLine]:
     lines = [await _target(target) for target in settings.targets.values()]
     lines += [_request(target, settings) for target in settings.targets.values()]
     lines += [await check_details.page(settings, name) for name in settings.health]
-    lines += [line async for line in _slack(settings)]
+    lines.append(await _notifier(settings))
     lines += [line async for line in check_details.accounts(settings.environment)]
     return lines
 
@@ -226,19 +225,20 @@ def _request(target: Target, settings: Settings) -> CheckLine:
     return CheckLine(f"request of {target.name}", True, f"{request.method} {address}")
 
 
-async def _slack(settings: Settings) -> AsyncIterator[CheckLine]:
-    environment = settings.environment
-    if environment.slack_bot_token is None and environment.slack_webhook_url is None:
-        alone = "SLACK_CHANNEL alone sends nothing; " if environment.slack_channel else ""
-        yield CheckLine(
-            "slack",
-            None,
-            f"{alone}neither SLACK_WEBHOOK_URL nor SLACK_BOT_TOKEN is set: "
-            "messages go to the console",
-        )
-        return
-    found = await notifier_from_environment(environment).check()
-    yield CheckLine("slack", found.usable if found.usable is not None else True, found.says)
+async def _notifier(settings: Settings) -> CheckLine:
+    """Whether the configured notifier can be used; a warning where it reaches nobody."""
+    environment = settings.environment.for_notifiers
+    notifier = notifications.configured(environment)
+    found = await notifier.check()
+    if notifier.reaches_people:
+        return CheckLine(f"notifier {notifier.name}", found.usable is not False, found.reason)
+    alone = notifications.incomplete(environment)
+    unused = f"{', '.join(alone)} alone sends nothing; " if alone else ""
+    return CheckLine(
+        f"notifier {notifier.name}",
+        None,
+        f"{unused}{found.reason}. Set {notifications.setup()}",
+    )
 
 
 def _used(settings: Settings, book: PriceBook) -> Mapping[str, Price | Unpriced]:

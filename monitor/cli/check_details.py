@@ -181,7 +181,7 @@ def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
             False,
             f"{backlog.channel} has refused everything since "
             f"{backlog.broken_since:%Y-%m-%d %H:%M} UTC ({backlog.broken_why}), "
-            f"{backlog.waiting} messages wait: correct the settings of Slack, then run "
+            f"{backlog.waiting} messages wait: correct its settings, then run "
             "`monitor test-alert`",
         )
     if backlog.oldest_at is not None:

@@ -11,13 +11,12 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from monitor import __version__, identity
+from monitor import __version__, identity, notifications
 from monitor.cli import startup
 from monitor.cli.startup import configuration, database_url, stop, unreachable
-from monitor.config import Environment, Settings
+from monitor.config import Settings
 from monitor.metrics import Metrics
 from monitor.network_settings import looking_up_names
-from monitor.notifications import Notifier, notifier
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
@@ -103,7 +102,7 @@ def worker_context(
 ) -> WorkerContext:
     """The worker's edges in one piece."""
     environment = settings.environment
-    notifier = notifier_from_environment(environment)
+    notifier = notifications.configured(environment.for_notifiers)
     return WorkerContext(
         settings=settings,
         database=database,
@@ -113,7 +112,7 @@ def worker_context(
         metrics=Metrics(
             settings.targets.values(),
             rules=settings.rules,
-            channel=notifier.channel,
+            channel=notifier.name,
             version=__version__,
             region=environment.fly_region,
             config_hash=settings.config_hash,
@@ -188,14 +187,3 @@ async def _migrate_apart(url: str) -> None:
     if child.returncode:
         stop(text)
     logging.getLogger(__name__).info("migrated", extra={"said": text})
-
-
-def notifier_from_environment(environment: Environment) -> Notifier:
-    """The channel that is configured; the console where none is."""
-    webhook, token = environment.slack_webhook_url, environment.slack_bot_token
-    return notifier(
-        webhook_url=webhook.get_secret_value() if webhook else None,
-        bot_token=token.get_secret_value() if token else None,
-        channel=environment.slack_channel,
-        api_base_url=environment.slack_api_base_url,
-    )

@@ -15,7 +15,6 @@ from pydantic import (
     SecretStr,
     ValidationError,
     create_model,
-    model_validator,
 )
 
 from monitor.accounts import ACCOUNTS
@@ -24,6 +23,7 @@ from monitor.config.config_errors import ConfigError, sentence, shown_value
 from monitor.config.file_schema import ConfigFile, HttpUrl, bare, host_and_port, normalized
 from monitor.domain import Target
 from monitor.health_page import address
+from monitor.notifications import NOTIFIERS, VariableKind, variables
 from monitor.redaction import (
     HIDDEN,
     is_odd,
@@ -37,11 +37,11 @@ from monitor.redaction import (
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def _webhook(value: SecretStr) -> SecretStr:
+def _https(value: SecretStr) -> SecretStr:
     parts = host_and_port(value.get_secret_value())
     local = parts.scheme == "http" and parts.hostname in _LOOPBACK
     if not (parts.scheme == "https" or local):
-        raise ValueError("write the whole https address that Slack gave")
+        raise ValueError("write the whole https address")
     return value
 
 
@@ -70,7 +70,7 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 class Environment(BaseModel):
     """What stands in environment variables named like the fields, in capitals.
 
-    The variables of the provider accounts are added below, from the table of accounts.
+    The variables of provider accounts and notifiers are added below, from their tables.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,20 +78,10 @@ class Environment(BaseModel):
     database_url: Annotated[SecretStr, AfterValidator(_database)] | None = None
     monitor_home: Path = Path(".monitor")
     monitor_config: Path = Path("monitor.toml")
-    slack_webhook_url: Annotated[SecretStr, AfterValidator(_webhook)] | None = None
-    slack_bot_token: Key | None = None
-    slack_channel: str | None = None
-    slack_api_base_url: HttpUrl = "https://slack.com/api"
     heartbeat_url: Annotated[SecretStr, AfterValidator(_address)] | None = None
     fly_region: str = "local"
     fly_machine_id: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-    @model_validator(mode="after")
-    def _bot_has_channel(self) -> "Environment":
-        if self.slack_bot_token and not self.slack_channel:
-            raise ValueError("SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not: name the channel's id")
-        return self
 
     def account_key(self, account: type[ProviderAccount]) -> str | None:
         """The key of a provider account; None: not set."""
@@ -101,6 +91,16 @@ class Environment(BaseModel):
     def account_url(self, account: type[ProviderAccount]) -> str:
         """The base URL of a provider account."""
         return getattr(self, _url_field(account), account.public_url)
+
+    @property
+    def for_notifiers(self) -> Mapping[str, str]:
+        """The variables of the notifiers in clear, as `from_environment` takes them."""
+        found = {item.name: getattr(self, item.name.lower(), None) for item in _OF_NOTIFIERS}
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in found.items()
+            if value is not None
+        }
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -128,13 +128,27 @@ _ACCOUNT_FIELDS: dict[str, Any] = {
         (_url_field(account), (HttpUrl, account.public_url)),
     )
 }
-_WithAccounts = create_model("_WithAccounts", __base__=Environment, **_ACCOUNT_FIELDS)
+_KINDS: Mapping[VariableKind, Any] = {
+    VariableKind.SECRET_ADDRESS: Annotated[SecretStr, AfterValidator(_https)],
+    VariableKind.ADDRESS: HttpUrl,
+    VariableKind.KEY: Key,
+    VariableKind.TEXT: str,
+}
+_OF_NOTIFIERS = tuple(variables())
+_NOTIFIER_FIELDS: dict[str, Any] = {
+    item.name.lower(): (_KINDS[item.kind] | None, item.default) for item in _OF_NOTIFIERS
+}
+_WithTables = create_model(
+    "_WithTables", __base__=Environment, **_ACCOUNT_FIELDS, **_NOTIFIER_FIELDS
+)
 
-CHANNELS = ("bot", "webhook", "console")  # an incident may be about one, as about a provider
-VARIABLES = tuple(name.upper() for name in _WithAccounts.model_fields)
+CHANNELS = tuple(
+    kind.name for kind in NOTIFIERS
+)  # an incident may be about one, as about a provider
+VARIABLES = tuple(name.upper() for name in _WithTables.model_fields)
 SECRET_VARIABLES = tuple(
     name.upper()
-    for name, field in _WithAccounts.model_fields.items()
+    for name, field in _WithTables.model_fields.items()
     if "SecretStr" in str(field.annotation)
 )
 
@@ -143,20 +157,29 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
     """The environment, checked; None with every fault where something in it is wrong."""
     given = {
         name: normalized(bare(variables[name.upper()]), field.annotation)
-        for name, field in _WithAccounts.model_fields.items()
+        for name, field in _WithTables.model_fields.items()
         if bare(variables.get(name.upper(), ""))
     }
+    faults = [
+        ConfigError(
+            item.needs, None, f"{item.name} is set, {item.needs} is not: {item.needs_remedy}"
+        )
+        for item in _OF_NOTIFIERS
+        if item.needs and item.name.lower() in given and item.needs.lower() not in given
+    ]
     try:
-        return _WithAccounts.model_validate(given), []
+        found = _WithTables.model_validate(given)
     except ValidationError as error:
-        return None, [
+        faults += [
             ConfigError(
-                str(item["loc"][0]).upper() if item["loc"] else "SLACK_CHANNEL",
-                _shown(str(item["loc"][0]), item["input"]) if item["loc"] else None,
-                sentence(item) if item["loc"] else item["msg"].removeprefix("Value error, "),
+                str(item["loc"][0]).upper(),
+                _shown(str(item["loc"][0]), item["input"]),
+                sentence(item),
             )
             for item in error.errors(include_url=False)
         ]
+        return None, faults
+    return (None if faults else found), faults
 
 
 def _parts(address: str) -> Iterator[str]:

@@ -198,7 +198,7 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What is to be told, in the domain's words; a notifier's medium decides the look."""
+    """What people are notified of; each notifier renders it in its own medium."""
 
     id: UUID
     status: NoticeStatus
@@ -217,15 +217,6 @@ class Notice:
     peak: float | Decimal | None = None  # worst value while open
     quiet: bool = False  # edit what stands, where the channel can; never a message of its own
     worse: bool = False  # an announced incident came back, grew, or something joined it
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A notice as a channel shows it. `text` alone must be enough to understand it."""
-
-    text: str
-    blocks: tuple[Mapping[str, object], ...] = ()
-    metadata: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,97 +1,89 @@
-"""What a channel that takes messages promises."""
+"""What every notifier promises, and how it describes itself."""
 
-import asyncio
-import html
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, TextIO
+from enum import Enum
+from typing import ClassVar, Protocol, Self
 
-from monitor.domain import Delivery, Message, Sent, TryLater
+from monitor.domain import Delivery, GiveUp, Notice
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelCheck:
-    """Whether a channel can be used, as far as one can tell without sending.
+    """Whether a channel can be used, as far as can be known without sending.
 
-    `usable` None: nobody can tell. `says` is for a person and holds no secret.
+    `usable` None: unknown. `reason` is for a person and holds no secret.
     """
 
     usable: bool | None
-    says: str
+    reason: str
+
+
+class VariableKind(Enum):
+    """What a variable holds, and so how the configuration checks it."""
+
+    SECRET_ADDRESS = "secret address"  # https, or http on loopback; whoever knows it can post
+    ADDRESS = "address"
+    KEY = "key"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class NotifierVariable:
+    """An environment variable of a notifier.
+
+    A notifier is configured when all its variables without default are set. `needs`: another
+    variable that must be set when this one is; `needs_remedy`: what to write there.
+    """
+
+    name: str
+    kind: VariableKind = VariableKind.TEXT
+    default: str | None = None
+    needs: str | None = None
+    needs_remedy: str = "set it as well"
+
+    @property
+    def required(self) -> bool:
+        return self.default is None
+
+    @property
+    def secret(self) -> bool:
+        return self.kind in (VariableKind.SECRET_ADDRESS, VariableKind.KEY)
 
 
 class Notifier(Protocol):
-    """A way to tell. Its only wisdom is which failures are final; trouble is a value."""
+    """A channel to people. It knows which failures are final; expected trouble is a value.
 
-    @property
-    def channel(self) -> str:
-        """Name stored in the outbox: `webhook`, `bot` or `console`."""
+    Subclass it explicitly: what is optional has a default here.
+    """
+
+    name: ClassVar[str]  # stored in the outbox
+    variables: ClassVar[tuple[NotifierVariable, ...]] = ()
+    reaches_people: ClassVar[bool] = True  # False: messages wait for somebody who looks
+    attaches: ClassVar[bool] = False  # whether `attach` is implemented
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """The notifier, from the checked values of its variables; None: it is not configured.
+
+        Variables that are not set and have no default are absent.
+        """
 
     async def send(
-        self,
-        message: Message,
-        *,
-        reference: str | None = None,
-        reply: Message | None = None,
-        quiet: bool = False,
+        self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Tell a message: a new one, or with `reference` an edit of that one and a reply to it.
+        """Send a notice as a new message, or with `reference` as an edit of that message.
 
-        `reply`, else the message itself, goes into the thread of `reference` and is shown in
-        the channel. Channels that cannot edit send a new message and no reply. A message
-        notifies people, unless it is `quiet`: then it only edits.
-        A call to Slack takes at most `slack.DEADLINE_S`.
+        An edit is followed by something that notifies people, unless the notice is `quiet`:
+        then it is an edit or nothing. Channels that cannot edit send a new message, and nothing
+        for a quiet notice. It ends within 30 s.
+
+        Without `runbook_url` the runbook is named by its path in this project.
         """
 
     async def check(self) -> ChannelCheck:
-        """Check whether the channel can be used, without sending a message."""
+        """Find out whether the channel can be used, without sending anything."""
 
-
-# The console: where messages go while Slack is not configured, so that none is lost.
-
-
-UNSET = (
-    "Slack is not configured (SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN with SLACK_CHANNEL): "
-    "messages are printed here"
-)
-
-
-class ConsoleNotifier:
-    """Prints the text of each message, after saying once why it stands here."""
-
-    channel = "console"
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream
-        self._explained = False
-
-    async def send(
-        self,
-        message: Message,
-        *,
-        reference: str | None = None,
-        reply: Message | None = None,
-        quiet: bool = False,
-    ) -> Delivery:
-        """Print a message; what would only edit or reply is for channels that can."""
-        if quiet:
-            return Sent()
-        notified = html.unescape(message.text)  # undoes what Slack needs
-        try:
-            await asyncio.to_thread(
-                self._print, notified if self._explained else f"{UNSET}\n{notified}"
-            )
-        except (OSError, ValueError) as error:  # gone, or closed
-            return TryLater(f"cannot write to the console: {type(error).__name__}")
-        self._explained = True
-        return Sent()
-
-    async def check(self) -> ChannelCheck:
-        """Say that Slack is not set."""
-        return ChannelCheck(True, UNSET)
-
-    def _print(self, text: str) -> None:
-        stream = self._stream or sys.stdout
-        encoding = stream.encoding or "utf-8"
-        stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-        stream.flush()
+    async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
+        """Put a PNG picture beside the message referred to. It never breaks the channel."""
+        return GiveUp(f"{self.name} cannot attach pictures")

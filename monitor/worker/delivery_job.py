@@ -13,8 +13,6 @@ from functools import partial
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
 from monitor.incidents.silences import MaintenanceWindow, Mute, Silence
-from monitor.notifications import SlackBot
-from monitor.notifications.slack.render import render, thread_reply
 from monitor.redaction import redact
 from monitor.reports.page_data import ReportPage, TargetReport
 from monitor.reports.picture import PillowMissing, png
@@ -35,7 +33,7 @@ def request_chart(context: WorkerContext, notice: Notice, delivery: Delivery) ->
     aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
     rule = RULES.get(notice.rule)
     helps = rule is not None and rule.chart
-    if notified and aloud and helps and isinstance(context.notifier, SlackBot):
+    if notified and aloud and helps and context.notifier.attaches:
         with suppress(asyncio.QueueFull):
             context.charts.put_nowait((notice, notified))
 
@@ -66,8 +64,6 @@ async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> st
 
 
 async def _attached(context: WorkerContext, notice: Notice, reference: str) -> Delivery:
-    if not isinstance(context.notifier, SlackBot):
-        return GiveUp("only a Slack bot can attach pictures")
     page = await report_page.page(
         context.database, context.settings, length=SPAN, now=context.now()
     )
@@ -125,7 +121,7 @@ async def deliver(context: WorkerContext) -> int:
         while item := await _leased(context):
             delivery = await _send(context, item)
             async with context.database.begin() as connection:
-                await outbox.settle(connection, item.notice.id, delivery, context.notifier.channel)
+                await outbox.settle(connection, item.notice.id, delivery, context.notifier.name)
             _log(item, delivery)
             request_chart(context, item.notice, delivery)
             sent += isinstance(delivery, Sent)
@@ -138,21 +134,21 @@ async def recheck(context: WorkerContext) -> None:
     """At start: a channel that refused for good is tried again now, not within the hour."""
     try:
         async with context.database.begin() as connection:
-            await outbox.recheck(connection, context.notifier.channel)
+            await outbox.recheck(connection, context.notifier.name)
     except DatabaseUnavailable as unavailable:
         log.warning("channel check failed", extra={"reason": str(unavailable)})
 
 
 async def _leased(context: WorkerContext) -> outbox.LeasedNotice | None:
     async with context.database.begin() as connection:
-        return await outbox.lease(connection, context.notifier.channel)
+        return await outbox.lease(connection, context.notifier.name)
 
 
 async def _send(context: WorkerContext, item: outbox.LeasedNotice) -> Delivery:
-    notice = item.notice
-    message = render(notice, runbook_url=context.settings.file.slack.runbook_url)
     delivery = await context.notifier.send(
-        message, reference=item.reference, reply=thread_reply(notice), quiet=notice.quiet
+        item.notice,
+        reference=item.reference,
+        runbook_url=context.settings.file.slack.runbook_url,
     )
     if isinstance(delivery, Sent):
         return delivery

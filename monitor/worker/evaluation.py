@@ -191,7 +191,7 @@ async def _verdicts(
 
     async def delivery() -> list[Verdict]:
         return judged(
-            Subject.CHANNEL, context.notifier.channel, await _backlog(connection, context)
+            Subject.CHANNEL, context.notifier.name, await _backlog(connection, context)
         )
 
     async def key(reading: AccountReading) -> list[Verdict]:
@@ -234,7 +234,7 @@ async def _verdicts(
     names: dict[Subject, Collection[str]] = {
         Subject.TARGET: targets,
         Subject.PROVIDER: account_polling.providers(context.settings.environment),
-        Subject.CHANNEL: {context.notifier.channel},
+        Subject.CHANNEL: {context.notifier.name},
     }
     scopes = {
         name: by_query if is_literal(rule) else names[rule.subject]
@@ -246,7 +246,7 @@ async def _verdicts(
 
 
 async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBacklog:
-    return await outbox.backlog(connection, context.notifier.channel)
+    return await outbox.backlog(connection, context.notifier.name)
 
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:

@@ -64,7 +64,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
                 connection, target.name, context.region, at=(slot - target.every, slot)
             )
             evaluated = await leases.evaluated(connection)
-            backlog = await outbox.backlog(connection, context.notifier.channel)
+            backlog = await outbox.backlog(connection, context.notifier.name)
     except DatabaseUnavailable as unavailable:
         return ChainHealth(f"the database is unavailable: {unavailable}", None)
     return ChainHealth(
@@ -130,7 +130,7 @@ async def update_metrics(context: WorkerContext, metrics: Metrics) -> None:
     if len(context.spool):
         await keep(context, [])
     metrics.spool(len(context.spool), context.spool.dropped, on_disk=context.spool.on_disk)
-    channel = context.notifier.channel
+    channel = context.notifier.name
     try:
         async with context.database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from uuid import uuid4
 
 from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Observation, Sent
-from monitor.notifications.slack.render import render
 from monitor.storage import DatabaseUnavailable, observations
 from monitor.worker.context import WorkerContext
 
@@ -135,7 +134,7 @@ async def _unavailable(context: WorkerContext) -> bool:
 
 async def _notify(context: WorkerContext, notice: Notice) -> bool:
     """True when the channel accepted the notice, or refused it permanently."""
-    delivery = await context.notifier.send(render(notice))
+    delivery = await context.notifier.send(notice)
     if not isinstance(delivery, Sent):
         log.warning("outage notification failed", extra={"reason": delivery.reason})
     return isinstance(delivery, Sent | GiveUp)

@@ -255,7 +255,7 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
         today=today_cost,
         saving=await report_data.saving(connection, today),
         incidents=await report_data.incidents(connection, since=since),
-        own=await report_data.own(connection, context.notifier.channel, since=since, until=now),
+        own=await report_data.own(connection, context.notifier.name, since=since, until=now),
         limit_ms=limit_ms,
         limit_usd=spend.limit_usd if spend else None,
         budget_usd=settings.file.probes.daily_budget_usd,

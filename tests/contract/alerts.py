@@ -1,10 +1,10 @@
-"""Messages that the tests of notifiers tell, and the secrets they must not tell."""
+"""Notices that the tests of notifiers send, and the secrets that must not be shown."""
 
 from datetime import UTC, datetime
 from uuid import UUID
 
 from monitor.domain import Notice, NoticeStatus
-from monitor.notifications.slack.render import render, thread_reply
+from monitor.notifications.slack.render import render
 
 TOKEN = "xoxb-canary-3f9c1b"
 SECRET = "canaryA7d2e8"
@@ -26,6 +26,10 @@ def notice(status: NoticeStatus = NoticeStatus.FIRING, sentence: str = "over 1,2
     )
 
 
-FIRING = render(notice())
-RESOLVED = render(notice(NoticeStatus.RESOLVED, "well again"))
-REPLY = thread_reply(notice(NoticeStatus.RESOLVED, "well again"))
+FIRING = notice()
+RESOLVED = notice(NoticeStatus.RESOLVED, "well again")
+
+
+def texts(*notices: Notice) -> list[str]:
+    """The text of each notice's message in Slack."""
+    return [render(item).text for item in notices]

@@ -6,7 +6,7 @@ The real plan, the real outbox and the real slack-sdk against a strict local Sla
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from decimal import Decimal
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import Delivery, Message, Sent, Verdict, VerdictState
+from monitor.domain import Delivery, Notice, Sent, Verdict, VerdictState
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.notifications import (
@@ -57,28 +57,27 @@ def verdict(mark: str) -> Verdict:
     )
 
 
-class Everywhere:
+class Everywhere(Notifier):
     """All three channels at once, by what the worker gives a bot; and what was heard by each."""
 
-    channel = "bot"
+    name = "bot"
 
     def __init__(self, bot: SlackServer, webhook: SlackServer) -> None:
         self.bot, self.webhook, self.printed = bot, webhook, io.StringIO()
         self.first: Notifier = SlackBot(bot.token, "#alerts", base_url=bot.api_url)
         self.others = SlackWebhook(webhook.webhook_url), ConsoleNotifier(self.printed)
 
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> None:
+        """It is made by the test alone."""
+
     async def send(
-        self,
-        message: Message,
-        *,
-        reference: str | None = None,
-        reply: Message | None = None,
-        quiet: bool = False,
+        self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
         for other in self.others:
-            delivery = await other.send(message, reference=reference, reply=reply, quiet=quiet)
+            delivery = await other.send(notice, reference=reference, runbook_url=runbook_url)
             assert isinstance(delivery, Sent)
-        return await self.first.send(message, reference=reference, reply=reply, quiet=quiet)
+        return await self.first.send(notice, reference=reference, runbook_url=runbook_url)
 
     async def check(self) -> ChannelCheck:
         return await self.first.check()

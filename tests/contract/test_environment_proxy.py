@@ -16,13 +16,14 @@ from monitor.accounts.openrouter import OpenRouterAccount, price_list
 from monitor.cli.check import _target
 from monitor.cli.check_details import page
 from monitor.config import load
-from monitor.domain import Message, Sent
+from monitor.domain import Sent
 from monitor.network_settings import environment_proxy, faults
 from monitor.notifications import SlackBot, SlackWebhook
 from monitor.probing import tls
 from monitor.probing.client import ProbeClient
 from monitor.probing.fetch import fetch
 from tests.certificates import Authority
+from tests.contract.alerts import FIRING
 from tests.contract.cli import run
 from tests.scripted import Server, scripted, whole
 from tests.wired import probed, watched
@@ -88,11 +89,11 @@ async def _heartbeat(host: str, proxy: str | None, home: Path) -> object:
 
 
 async def _webhook(host: str, proxy: str | None, home: Path) -> object:
-    return await SlackWebhook(f"http://{host}/services/x").send(Message("Hello"))
+    return await SlackWebhook(f"http://{host}/services/x").send(FIRING)
 
 
 async def _bot(host: str, proxy: str | None, home: Path) -> object:
-    return await SlackBot("xoxb-1", "C1", base_url=f"http://{host}/api").send(Message("Hello"))
+    return await SlackBot("xoxb-1", "C1", base_url=f"http://{host}/api").send(FIRING)
 
 
 OF_TARGETS: dict[str, Asks] = {"probe": _probe, "check": _check, "health page": _health_page}
@@ -221,10 +222,8 @@ async def test_slack_and_the_others_trust_the_store_of_the_environment(
     reply = whole(200, b"ok") if who == "webhook" else REPLY
     async with scripted(reply, tls=ours.server("good")) as server:
         asks: dict[str, Callable[[], Awaitable[object]]] = {
-            "webhook": lambda: SlackWebhook(server.url).send(Message("Hello")),
-            "bot": lambda: SlackBot("xoxb-1", "C1", base_url=f"{server.url}/api").send(
-                Message("Hello")
-            ),
+            "webhook": lambda: SlackWebhook(server.url).send(FIRING),
+            "bot": lambda: SlackBot("xoxb-1", "C1", base_url=f"{server.url}/api").send(FIRING),
             "account": lambda: OpenRouterAccount(fetch, "key", server.url).read(datetime.now(UTC)),
             "heartbeat": lambda: fetch(server.url, headers={}),
         }

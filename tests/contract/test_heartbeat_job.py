@@ -82,7 +82,7 @@ async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
         async with database.begin() as connection:
             await outbox.add(connection, notified, incident=None)
             await outbox.settle(connection, notified.id, GiveUp("no_service", channel_broken=True),
-                                context.notifier.channel)  # fmt: skip
+                                context.notifier.name)  # fmt: skip
         assert not await beat(context, metrics)
         assert not await beat(context, metrics)
         seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")

@@ -1,261 +1,212 @@
-"""What every Slack channel must do, by the real slack-sdk against a Slack of our own."""
+"""What every notifier of the table must do, against a local service or less.
+
+Its far end is the module of its name in `tests/contract/channels/`.
+"""
 
 import asyncio
 import logging
-import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import pytest
 
-from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
-from monitor.notifications import Notifier, SlackBot, SlackWebhook
-from monitor.notifications.slack import webhook
-from monitor.notifications.slack.render import render
-from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
+from monitor.domain import Delivery, GiveUp, Sent, TryLater
+from monitor.notifications import NOTIFIERS, Notifier
+from tests.contract.alerts import FIRING, RESOLVED, notice
+from tests.contract.channel_stand import ChannelStand, ChannelTrouble, stand_of
+
+LINE = "FIRING #42 ttft · nuzantara: over 1,200 ms"
+HOSTILE = "<!channel> @here & *b* <https://evil.example|x> [x](https://evil.example) \x1b[2J\u202e"
+
+every_notifier = pytest.mark.parametrize("kind", NOTIFIERS, ids=lambda kind: kind.name)
+every_service = pytest.mark.parametrize(
+    "kind", [kind for kind in NOTIFIERS if kind.reaches_people], ids=lambda kind: kind.name
+)
 
 
 @pytest.fixture(autouse=True)
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK reads proxies from the environment; loopback needs none."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
 
 
 @pytest.fixture
-def inbox() -> Iterator[SlackServer]:
-    with SlackServer(token=TOKEN, secret=SECRET) as inbox:
-        yield inbox
+def stand(kind: type[Notifier]) -> Iterator[ChannelStand]:
+    with stand_of(kind) as found:
+        yield found
 
 
-@dataclass(frozen=True)
-class Side:
-    """One of the two ways into the inbox, with what differs between them."""
-
-    name: str
-
-    def notifier(self, inbox: SlackServer, *, timeout_s: int = 5) -> Notifier:
-        if self.name == "webhook":
-            return SlackWebhook(inbox.webhook_url, timeout_s=timeout_s)
-        return SlackBot(TOKEN, "#alerts", base_url=inbox.api_url, timeout_s=timeout_s)
+def made(kind: type[Notifier], stand: ChannelStand) -> Notifier:
+    notifier = kind.from_environment(stand.environment)
+    assert isinstance(notifier, kind)
+    return notifier
 
 
-@pytest.fixture(params=["webhook", "bot"])
-def side(request: pytest.FixtureRequest) -> Side:
-    return Side(request.param)
-
-
-async def sent(side: Side, inbox: SlackServer, *steps: SlackReplyStep | str | int) -> Delivery:
-    inbox.script(steps)
-    return await side.notifier(inbox).send(FIRING)
-
-
-async def test_a_message_arrives_whole(side: Side, inbox: SlackServer) -> None:
-    assert isinstance(await sent(side, inbox), Sent)
-    [posted] = inbox.messages
-    assert posted.text == FIRING.text
-    assert posted.blocks == list(FIRING.blocks)
-    assert [request.refused for request in inbox.requests] == [None]
-
-
-async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: SlackServer) -> None:
-    await sent(side, inbox)
-    wire = inbox.messages[0].sent
-    assert wire["unfurl_links"] is False
-    assert wire["unfurl_media"] is False
-    assert wire["link_names"] is False
-    assert wire["parse"] == "none"
-
-
-@pytest.mark.parametrize(("requested", "after_s"), [
-    ("3", 3.0),
-    ("0", 0.0),
-    ("86400", 3600.0),  # an hour is the longest we wait before asking again
-    ("-5", 0.0),
-    ("soon", None),
-    ("nan", None),
-    (None, None),
-])  # fmt: skip
-async def test_throttled_means_the_whole_channel_waits(
-    side: Side, inbox: SlackServer, requested: str | None, after_s: float | None
+@every_notifier
+def test_it_is_configured_by_all_its_variables_and_by_no_fewer(
+    kind: type[Notifier], stand: ChannelStand
 ) -> None:
-    step = SlackReplyStep(word="ratelimited", status=429, retry_after=requested)
-    delivery = await sent(side, inbox, step)
-    assert delivery == TryLater("Slack rate limit (HTTP 429)", after_s, channel_wide=True)
-    assert len(inbox.requests) == 1  # the outbox tries again, nobody else
+    assert set(stand.environment) == {variable.name for variable in kind.variables}
+    made(kind, stand)
+    for variable in kind.variables:
+        if variable.required:
+            fewer = {k: v for k, v in stand.environment.items() if k != variable.name}
+            assert kind.from_environment(fewer) is None, variable.name
 
 
-@pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
-async def test_trouble_at_slack_passes(side: Side, inbox: SlackServer, status: int) -> None:
-    delivery = await sent(side, inbox, status)
-    assert delivery == TryLater(f"Slack returned HTTP {status}", maybe_sent=status in (502, 504))
+@every_notifier
+async def test_a_notice_arrives_as_one_message(kind: type[Notifier], stand: ChannelStand) -> None:
+    assert isinstance(await made(kind, stand).send(FIRING), Sent)
+    [message] = stand.messages()
+    assert LINE in message
+    assert "Now: 1,840 ms, limit 1,200 ms" in message
+    assert "May be a duplicate" not in message
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 405, 410])
-async def test_a_lasting_status_breaks_the_channel(
-    side: Side, inbox: SlackServer, status: int
+@every_notifier
+async def test_the_end_of_an_incident_arrives(kind: type[Notifier], stand: ChannelStand) -> None:
+    notifier = made(kind, stand)
+    opened = await notifier.send(FIRING)
+    assert isinstance(opened, Sent)
+    assert isinstance(await notifier.send(RESOLVED, reference=opened.reference), Sent)
+    assert "RESOLVED #42 ttft · nuzantara: well again" in "\n".join(stand.messages())
+
+
+@every_notifier
+async def test_a_quiet_notice_is_never_a_new_message(
+    kind: type[Notifier], stand: ChannelStand
 ) -> None:
-    assert await sent(side, inbox, status) == GiveUp(f"Slack error HTTP {status}", True)
-    assert len(inbox.requests) == 1
+    assert await made(kind, stand).send(replace(FIRING, quiet=True)) == Sent(None)
+    assert stand.messages() == []
 
 
-CHANNEL = sorted(
-    word for word, blame in webhook._BLAMED.items() if blame is webhook.RefusalBlame.CHANNEL
-)
-MESSAGE = sorted(
-    word for word, blame in webhook._BLAMED.items() if blame is webhook.RefusalBlame.MESSAGE
-)
+@every_notifier
+async def test_a_repeated_notice_says_so(kind: type[Notifier], stand: ChannelStand) -> None:
+    await made(kind, stand).send(replace(FIRING, repeated=True))
+    assert "May be a duplicate" in "\n".join(stand.messages())
 
 
-@pytest.mark.parametrize("word", CHANNEL)
-async def test_refused_for_good_breaks_the_channel(
-    side: Side, inbox: SlackServer, word: str
+@every_notifier
+async def test_the_runbook_is_a_path_or_the_configured_address(
+    kind: type[Notifier], stand: ChannelStand
 ) -> None:
-    assert await sent(side, inbox, word) == GiveUp(f"Slack error {word}", True)
-    assert len(inbox.requests) == 1
+    notifier = made(kind, stand)
+    await notifier.send(FIRING)
+    await notifier.send(FIRING, runbook_url="https://example.com/runbook")
+    shown = "\n".join(stand.messages())
+    assert "docs/runbook.md#ttft" in shown
+    assert "https://example.com/runbook#ttft" in shown
 
 
-@pytest.mark.parametrize("word", MESSAGE)
-async def test_a_disliked_message_is_sent_once_more_as_short_text(
-    side: Side, inbox: SlackServer, word: str
+@every_notifier
+async def test_foreign_text_arrives_as_text(kind: type[Notifier], stand: ChannelStand) -> None:
+    assert isinstance(await made(kind, stand).send(notice(sentence=HOSTILE)), Sent)
+    [message] = stand.messages()
+    shown = "<!channel> @here & *b* <https://evil.example|x> [x](https://evil.example)"
+    assert shown in message
+    assert not set(message) & {"\x1b", "\u202e"}
+
+
+@every_notifier
+async def test_a_notice_of_any_length_is_taken(kind: type[Notifier], stand: ChannelStand) -> None:
+    facts = {f"{number} {'l' * 90}": "f&" * 300 for number in range(24)}
+    long = replace(notice(sentence="s" * 5_000), facts=facts)
+    assert isinstance(await made(kind, stand).send(long), Sent)
+    assert "… and " in "\n".join(stand.messages())
+
+
+@every_notifier
+async def test_a_check_sends_nothing(kind: type[Notifier], stand: ChannelStand) -> None:
+    found = await made(kind, stand).check()
+    assert found.usable in (True, None)
+    assert found.reason
+    assert stand.messages() == []
+
+
+@every_notifier
+async def test_a_picture_arrives_or_is_given_up(kind: type[Notifier], stand: ChannelStand) -> None:
+    notifier = made(kind, stand)
+    opened = await notifier.send(FIRING)
+    assert isinstance(opened, Sent)
+    delivery = await notifier.attach(opened.reference or "", b"\x89PNG\r\n", title="TTFT")
+    assert isinstance(delivery, Sent if kind.attaches else GiveUp)
+    assert stand.pictures() == ([b"\x89PNG\r\n"] if kind.attaches else [])
+
+
+async def met(kind: type[Notifier], stand: ChannelStand, trouble: ChannelTrouble) -> Delivery:
+    stand.meet(trouble)
+    return await made(kind, stand).send(FIRING)
+
+
+@every_service
+async def test_a_rate_limit_makes_the_whole_channel_wait(
+    kind: type[Notifier], stand: ChannelStand
 ) -> None:
-    assert isinstance(await sent(side, inbox, word), Sent)
-    [posted] = inbox.messages
-    assert posted.blocks == []
-    assert posted.metadata == {}
-    assert posted.text.startswith("FIRING #42 ttft · nuzantara: over 1,200 ms\n")
-
-
-@pytest.mark.parametrize("word", MESSAGE)
-async def test_a_message_disliked_twice_is_given_up_and_the_channel_lives(
-    side: Side, inbox: SlackServer, word: str
-) -> None:
-    assert await sent(side, inbox, word, word) == GiveUp(f"Slack error {word}")
-    assert len(inbox.requests) == 2
-
-
-async def test_patience_asked_at_the_second_try_is_obeyed(side: Side, inbox: SlackServer) -> None:
-    slow_down = SlackReplyStep(word="ratelimited", status=429, retry_after="7")
-    delivery = await sent(side, inbox, "invalid_blocks", slow_down)
-    assert delivery == TryLater("Slack rate limit (HTTP 429)", 7, channel_wide=True)
-
-
-async def test_oversized_messages_are_cut_to_whole_lines(side: Side, inbox: SlackServer) -> None:
-    block = {"type": "section", "text": {"type": "plain_text", "text": "x" * 3000}}
-    text = "FIRING #42 ttft · nuzantara: s\n" + "y" * 600 + "\n" + "z" * 600
-    delivery = await side.notifier(inbox).send(Message(text, (block,) * 5))
-    assert isinstance(delivery, Sent)
-    assert inbox.requests[0].refused is not None
-    assert inbox.requests[0].refused.startswith("msg_blocks_too_long")
-    assert inbox.messages[0].text == "FIRING #42 ttft · nuzantara: s\n" + "y" * 600
-
-
-async def test_one_endless_line_is_cut_outside_an_entity(side: Side, inbox: SlackServer) -> None:
-    delivery = await side.notifier(inbox).send(
-        Message("a" * 998 + "&amp;" * 20, ({"type": "unknown"},))
-    )
-    assert isinstance(delivery, Sent)
-    assert inbox.messages[0].text == "a" * 998
-
-
-async def test_hostile_text_arrives_as_text(side: Side, inbox: SlackServer) -> None:
-    hostile = render(notice(sentence="<!channel> @here <https://evil.example|x> \u202e\x1b[2J"))
-    assert isinstance(await side.notifier(inbox).send(hostile), Sent)
-    assert inbox.requests[0].refused is None  # the inbox refuses live markup
-    assert "&lt;!channel&gt; @here &lt;https://evil.example|x&gt;" in inbox.messages[0].text
-
-
-async def test_slack_down_is_not_sent(side: Side, inbox: SlackServer) -> None:
-    with socket.socket() as idle:
-        idle.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{idle.getsockname()[1]}/"
-        gone = (
-            SlackWebhook(url)
-            if side.name == "webhook"
-            else SlackBot(TOKEN, "#alerts", base_url=url)
-        )
-        delivery = await gone.send(FIRING)
+    delivery = await met(kind, stand, ChannelTrouble.RATE_LIMIT)
     assert isinstance(delivery, TryLater)
-    assert delivery.reason == "Slack cannot be reached: ConnectionRefusedError (Connection refused)"
+    assert (delivery.after_s, delivery.channel_wide, delivery.maybe_sent) == (7, True, False)
+    assert stand.messages() == []
+
+
+@every_service
+async def test_an_error_of_the_service_passes(kind: type[Notifier], stand: ChannelStand) -> None:
+    delivery = await met(kind, stand, ChannelTrouble.SERVER_ERROR)
+    assert isinstance(delivery, TryLater)
+    assert not delivery.channel_wide
+
+
+@every_service
+async def test_a_final_refusal_breaks_the_channel(
+    kind: type[Notifier], stand: ChannelStand
+) -> None:
+    delivery = await met(kind, stand, ChannelTrouble.REFUSAL)
+    assert isinstance(delivery, GiveUp)
+    assert delivery.channel_broken
+
+
+@every_service
+async def test_a_lost_reply_may_have_been_sent(kind: type[Notifier], stand: ChannelStand) -> None:
+    delivery = await met(kind, stand, ChannelTrouble.LOST_REPLY)
+    assert isinstance(delivery, TryLater)
+    assert delivery.maybe_sent
+    assert len(stand.messages()) == 1
+
+
+@every_service
+async def test_a_service_that_is_down_was_not_sent_to(kind: type[Notifier]) -> None:
+    with stand_of(kind) as stand:
+        notifier = made(kind, stand)
+    delivery = await notifier.send(FIRING)
+    assert isinstance(delivery, TryLater)
     assert not delivery.maybe_sent
 
 
-async def test_a_name_that_does_not_resolve_is_not_sent(side: Side) -> None:
-    url = "http://slack.invalid/"
-    lost = SlackWebhook(url) if side.name == "webhook" else SlackBot(TOKEN, "#alerts", base_url=url)
-    delivery = await lost.send(FIRING)
-    assert isinstance(delivery, TryLater)
-    assert delivery.reason.startswith("Slack cannot be reached: gaierror")
-    assert not delivery.maybe_sent
-
-
-async def test_reset_after_the_body_may_have_been_sent(side: Side, inbox: SlackServer) -> None:
-    delivery = await sent(side, inbox, SlackReplyStep(cut=True))
-    assert isinstance(delivery, TryLater)
-    assert delivery.maybe_sent
-    assert len(inbox.messages) == 1  # and so it was
-
-
-async def test_ok_that_comes_too_late_may_have_been_sent(side: Side, inbox: SlackServer) -> None:
-    inbox.script([SlackReplyStep(late_s=5)])
-    delivery = await side.notifier(inbox, timeout_s=1).send(FIRING)
-    assert isinstance(delivery, TryLater)
-    assert delivery.reason == "Slack's response was lost: TimeoutError"
-    assert delivery.maybe_sent
-    assert len(inbox.messages) == 1
-
-
-async def test_a_whole_send_has_one_deadline(
-    side: Side, inbox: SlackServer, monkeypatch: pytest.MonkeyPatch
+@every_service
+async def test_the_loop_continues_while_the_service_is_slow(
+    kind: type[Notifier], stand: ChannelStand
 ) -> None:
-    monkeypatch.setattr(webhook, "DEADLINE_S", 0.2)
-    delivery = await sent(side, inbox, SlackReplyStep(late_s=1))
-    assert delivery == TryLater("no answer within 0.2 s", maybe_sent=True)
-
-
-@pytest.mark.parametrize("body", ["", "<html>login</html>", "null", "[]", "[1]", "7", '{"ok": 1'])
-async def test_an_answer_that_is_not_slacks_is_a_failure(
-    side: Side, inbox: SlackServer, body: str
-) -> None:
-    delivery = await sent(side, inbox, SlackReplyStep(status=200, body=body))
-    assert isinstance(delivery, TryLater)
-    assert delivery.maybe_sent
-
-
-async def test_the_loop_goes_on_while_slack_thinks(side: Side, inbox: SlackServer) -> None:
-    inbox.script([SlackReplyStep(late_s=0.3)])
-    notifying = asyncio.create_task(side.notifier(inbox).send(FIRING))
+    sending = asyncio.create_task(met(kind, stand, ChannelTrouble.SLOW))
     ticks = 0
-    while not notifying.done():
+    while not sending.done():
         await asyncio.sleep(0.01)
         ticks += 1
     assert ticks > 10
+    assert isinstance(sending.result(), Sent)
 
 
-@pytest.mark.parametrize("step", [
-    SlackReplyStep(status=429, word="ratelimited"),
-    SlackReplyStep(status=500, body="{echo}"),
-    SlackReplyStep(status=404, body="{echo}"),
-    SlackReplyStep(status=200, body="{echo}"),
-    SlackReplyStep(status=200, body='{{"ok": false, "error": "{echo}"}}'),
-    SlackReplyStep(word="invalid_auth"),
-    SlackReplyStep(cut=True),
-    SlackReplyStep(late_s=3),
-])  # fmt: skip
-async def test_no_error_text_or_log_line_holds_a_secret(
-    side: Side, inbox: SlackServer, step: SlackReplyStep, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("trouble", [None, *ChannelTrouble], ids=str)
+@every_service
+async def test_no_result_or_log_line_holds_a_secret(
+    kind: type[Notifier],
+    stand: ChannelStand,
+    trouble: ChannelTrouble | None,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    for name in ("slack_sdk", "slack_sdk.web.base_client", "slack_sdk.webhook.client"):
-        logging.getLogger(name).setLevel(logging.DEBUG)
-    echo = f"{TOKEN} {inbox.webhook_url}"
-    body = None if step.body is None else step.body.format(echo=echo)
-    inbox.script(
-        [SlackReplyStep(step.word, step.status, body=body, cut=step.cut, late_s=step.late_s)] * 2
-    )
-    notifier = side.notifier(inbox, timeout_s=1)
-    delivery = await notifier.send(FIRING)
-    assert not isinstance(delivery, Sent)
-    for reported in (repr(delivery), repr(notifier), repr(vars(notifier)), caplog.text):
-        assert TOKEN not in reported
-        assert SECRET not in reported
+    if trouble is not None:
+        stand.meet(trouble)
+    notifier = made(kind, stand)
+    shown = [repr(notifier), repr(vars(notifier)), repr(await notifier.check())]
+    shown += [repr(await notifier.send(FIRING)), caplog.text]
+    assert stand.secrets
+    for secret in stand.secrets:
+        assert secret not in "\n".join(shown)

@@ -2,15 +2,19 @@
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from monitor import notifications
 from monitor.domain import GiveUp, Sent, TryLater
 from monitor.notifications import ConsoleNotifier, SlackWebhook
+from monitor.notifications.console import UNSET
 from monitor.notifications.slack.render import render
 from monitor.simulator.slack_server import SlackServer
-from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN, notice
+from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN, notice
+
+QUIET = replace(FIRING, quiet=True)
 
 
 @pytest.fixture(autouse=True)
@@ -28,15 +32,18 @@ def inbox() -> Iterator[SlackServer]:
 async def test_a_webhook_tells_an_edit_as_a_new_message(inbox: SlackServer) -> None:
     webhook = SlackWebhook(inbox.webhook_url)
     assert await webhook.send(FIRING) == Sent(None)
-    assert await webhook.send(RESOLVED, reference="C000INBOX:1.1", reply=REPLY) == Sent(None)
-    assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
+    assert await webhook.send(RESOLVED, reference="C000INBOX:1.1") == Sent(None)
+    assert [posted.text for posted in inbox.messages] == [
+        render(FIRING).text,
+        render(RESOLVED).text,
+    ]
     assert inbox.messages[1].thread == []
 
 
 async def test_what_only_edits_is_nothing_to_a_channel_that_cannot(inbox: SlackServer) -> None:
     shown = io.StringIO()
-    assert await SlackWebhook(inbox.webhook_url).send(FIRING, quiet=True) == Sent(None)
-    assert await ConsoleNotifier(shown).send(FIRING, quiet=True) == Sent(None)
+    assert await SlackWebhook(inbox.webhook_url).send(QUIET) == Sent(None)
+    assert await ConsoleNotifier(shown).send(QUIET) == Sent(None)
     assert inbox.requests == []
     assert shown.getvalue() == ""
 
@@ -58,16 +65,16 @@ async def test_an_unusable_address_is_named_without_showing_it(url: str) -> None
     assert await SlackWebhook(url).send(FIRING) == GiveUp("Slack error unusable_address", True)
 
 
-async def test_the_console_says_once_why_it_is_used() -> None:
+async def test_the_console_explains_once_why_it_is_used() -> None:
     shown = io.StringIO()
     console = ConsoleNotifier(shown)
-    message = render(notice(sentence="a < b & [red]c[/red] :tada:"))
-    assert await console.send(message, reference="x", reply=REPLY) == Sent()
+    message = notice(sentence="a < b & [red]c[/red] :tada:")
+    assert await console.send(message, reference="x") == Sent()
     assert await console.send(FIRING) == Sent()
     printed = shown.getvalue()
-    assert printed.count("Slack is not set") == 1
+    assert printed.count(UNSET) == 1
     assert "FIRING #42 ttft · nuzantara: a < b & [red]c[/red] :tada:\n" in printed
-    assert (await console.check()).says.startswith("Slack is not set")
+    assert (await console.check()).reason == UNSET
 
 
 async def test_a_console_that_knows_few_letters_gets_what_it_can_show() -> None:
@@ -86,11 +93,17 @@ async def test_a_closed_console_is_no_catastrophe() -> None:
     assert delivery == TryLater("cannot write to the console: BrokenPipeError")
 
 
-@pytest.mark.parametrize(("given", "channel"), [
-    ({"bot_token": TOKEN, "channel": "C1", "webhook_url": "https://hooks.slack.com/x"}, "bot"),
-    ({"bot_token": TOKEN, "channel": "C1"}, "bot"),
-    ({"webhook_url": "https://hooks.slack.com/x"}, "webhook"),
+BOT = {"SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "C1", "SLACK_API_BASE_URL": "http://127.0.0.1"}
+WEBHOOK = {"SLACK_WEBHOOK_URL": "https://hooks.slack.com/x"}
+
+
+@pytest.mark.parametrize(("given", "name"), [
+    (BOT | WEBHOOK, "bot"),
+    (BOT, "bot"),
+    (WEBHOOK, "webhook"),
+    ({"SLACK_CHANNEL": "C1"} | WEBHOOK, "webhook"),
+    ({"SLACK_CHANNEL": "C1"}, "console"),
     ({}, "console"),
 ])  # fmt: skip
-def test_the_best_channel_configured_is_taken(given: dict[str, str], channel: str) -> None:
-    assert notifications.notifier(**given).channel == channel
+def test_the_most_preferred_configured_notifier_is_used(given: dict[str, str], name: str) -> None:
+    assert notifications.configured(given).name == name

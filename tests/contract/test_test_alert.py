@@ -22,7 +22,7 @@ def test_without_slack_nothing_is_sent_and_the_status_says_so(home: Path) -> Non
     ended = run("test-alert", home=home, DATABASE_URL=None)
     assert ended.status == 1
     assert "NOTICE test" in ended.out
-    assert "nothing was sent: set SLACK_WEBHOOK_URL, or SLACK_BOT_TOKEN and SLACK_CHANNEL" in (
+    assert "nothing was sent: set SLACK_BOT_TOKEN and SLACK_CHANNEL, or SLACK_WEBHOOK_URL" in (
         ended.err
     )
     assert not (home / "state").exists(), "no database is made for it"

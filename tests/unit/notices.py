@@ -10,8 +10,8 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from monitor.domain import ALL, Message, Notice, NoticeStatus
-from monitor.notifications.slack.render import render
+from monitor.domain import ALL, Notice, NoticeStatus
+from monitor.notifications.slack.render import SlackMessage, render
 
 SNAPSHOTS = Path(__file__).parent / "messages"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -164,7 +164,7 @@ CASES = {
 }
 
 
-def as_json(message: Message) -> dict[str, object]:
+def as_json(message: SlackMessage) -> dict[str, object]:
     return {
         "text": message.text.split("\n"),
         "blocks": list(message.blocks),

@@ -161,7 +161,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
             ),
             False,
             "bot has refused everything since 2026-11-22 11:00 UTC (Slack error no_team), "
-            "3 messages wait: correct the settings of Slack, then run `monitor test-alert`",
+            "3 messages wait: correct its settings, then run `monitor test-alert`",
         ),
     ],
 )

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import Notice, NoticeStatus, Subject
-from monitor.notifications.slack.render import TEXT, render, thread_reply
+from monitor.notifications.plain_text import TEXT
+from monitor.notifications.slack.render import render, thread_reply
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
 from tests.unit.notices import CASES, NOON, SNAPSHOTS, as_json, notice, rows

@@ -87,7 +87,7 @@ def test_the_shipped_file_is_sound() -> None:
         (GOOD, {"DATABASE_URL": "mysql://u:secret@h/d"},
          'DATABASE_URL = "mysql://***": write postgresql://user:password@host:5432/database'),
         (GOOD, {"SLACK_WEBHOOK_URL": "http://hooks.example.com/x"},
-         'SLACK_WEBHOOK_URL = "http://***": write the whole https address that Slack gave'),
+         'SLACK_WEBHOOK_URL = "http://***": write the whole https address'),
         (GOOD, {"SLACK_BOT_TOKEN": "xoxb-1"},
          "SLACK_CHANNEL: SLACK_BOT_TOKEN is set, SLACK_CHANNEL is not: name the channel's id"),
         (GOOD, {"LOG_LEVEL": "LOUD"},

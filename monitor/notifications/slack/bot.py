@@ -1,15 +1,21 @@
 """A bot token: one message per incident, edited in place, with audible replies in its thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
-from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
-from monitor.notifications.notifier import ChannelCheck
+from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
+from monitor.notifications.notifier import (
+    ChannelCheck,
+    Notifier,
+    NotifierVariable,
+    VariableKind,
+)
+from monitor.notifications.slack.render import SlackMessage, render, thread_reply
 from monitor.notifications.slack.webhook import (
     SILENT,
     TIMEOUT_S,
@@ -28,10 +34,23 @@ from monitor.redaction import plain
 SCOPE = "chat:write"
 
 
-class SlackBot:
+class SlackBot(Notifier):
     """Posts as a Slack app. References read `<channel id>:<ts>`."""
 
-    channel = "bot"
+    name = "bot"
+    attaches = True
+    variables = (
+        NotifierVariable(
+            "SLACK_BOT_TOKEN",
+            VariableKind.KEY,
+            needs="SLACK_CHANNEL",
+            needs_remedy="name the channel's id",
+        ),
+        NotifierVariable("SLACK_CHANNEL"),
+        NotifierVariable(
+            "SLACK_API_BASE_URL", VariableKind.ADDRESS, default="https://slack.com/api"
+        ),
+    )
 
     def __init__(
         self, token: str, channel: str, *, base_url: str, timeout_s: int = TIMEOUT_S
@@ -41,21 +60,25 @@ class SlackBot:
             token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
         )
 
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        token, channel = environment.get("SLACK_BOT_TOKEN"), environment.get("SLACK_CHANNEL")
+        if not token or not channel:
+            return None
+        return cls(token, channel, base_url=environment["SLACK_API_BASE_URL"])
+
     async def send(
-        self,
-        message: Message,
-        *,
-        reference: str | None = None,
-        reply: Message | None = None,
-        quiet: bool = False,
+        self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
         """Post a new message, or edit the one referred to and reply in its thread.
 
         An edit notifies nobody, a reply only whoever follows the thread: it is broadcast to
         the channel, too.
         """
-        if quiet:
+        message = render(notice, runbook_url=runbook_url)
+        if notice.quiet:
             return await settled(self._amend(message, reference))
+        reply = thread_reply(notice)
         return await settled(self._post_or_edit(message, reference=reference, reply=reply))
 
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
@@ -78,7 +101,7 @@ class SlackBot:
                 return ChannelCheck(False, f"Slack error {word}")
 
     async def _post_or_edit(
-        self, message: Message, *, reference: str | None, reply: Message | None
+        self, message: SlackMessage, *, reference: str | None, reply: SlackMessage
     ) -> Answer:
         if reference is None:
             return await post_or_shorten(self._post, message)
@@ -91,7 +114,7 @@ class SlackBot:
             return await post_or_shorten(self._post, message)
         if not isinstance(edited, Sent):
             return edited
-        replied = await post_or_shorten(partial(self._post, thread=reference), reply or message)
+        replied = await post_or_shorten(partial(self._post, thread=reference), reply)
         if isinstance(replied, TryLater) or _blames_channel(replied):
             return replied  # the edit is repeated with it, which harms nobody
         if isinstance(
@@ -100,7 +123,7 @@ class SlackBot:
             return await post_or_shorten(self._post, message)
         return edited
 
-    async def _amend(self, message: Message, reference: str | None) -> Answer:
+    async def _amend(self, message: SlackMessage, reference: str | None) -> Answer:
         """Edit what stands. Where nothing stands, nothing is to be done."""
         if reference is None:
             return Sent()
@@ -108,7 +131,7 @@ class SlackBot:
         gone = isinstance(edited, SlackRefusal) and edited.blame is RefusalBlame.REFERENCE
         return Sent(reference) if gone else edited
 
-    def _post(self, message: Message, *, thread: str | None = None) -> Answer:
+    def _post(self, message: SlackMessage, *, thread: str | None = None) -> Answer:
         channel, ts = _place(thread) if thread else (self._into, None)
         content = {name: value for name, value in _content(message).items() if value}
         return self._sent(
@@ -123,7 +146,7 @@ class SlackBot:
             **content,
         )
 
-    def _edit(self, reference: str, message: Message) -> Answer:
+    def _edit(self, reference: str, message: SlackMessage) -> Answer:
         channel, ts = _place(reference)
         # Empty blocks and metadata are sent: an edit keeps what it does not name.
         return self._sent(
@@ -179,10 +202,10 @@ def _blames_channel(answer: Answer) -> bool:
     return isinstance(answer, SlackRefusal) and answer.blame is RefusalBlame.CHANNEL
 
 
-def _content(message: Message) -> dict[str, Any]:
+def _content(message: SlackMessage) -> dict[str, Any]:
     return {
         "text": message.text,
-        "blocks": [dict(block) for block in message.blocks],
+        "blocks": list(message.blocks),
         "metadata": dict(message.metadata),
         "parse": "none",
     }

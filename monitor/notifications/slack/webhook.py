@@ -17,15 +17,21 @@ from enum import Enum
 from functools import partial
 from http.client import HTTPException, InvalidURL
 from traceback import clear_frames
-from typing import TypeVar
+from typing import Self, TypeVar
 from urllib.error import HTTPError, URLError
 
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.webhook import WebhookClient
 
-from monitor.domain import Delivery, GiveUp, Message, Sent, TryLater
+from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
 from monitor.network_settings import environment_proxy, in_thread
-from monitor.notifications.notifier import ChannelCheck
+from monitor.notifications.notifier import (
+    ChannelCheck,
+    Notifier,
+    NotifierVariable,
+    VariableKind,
+)
+from monitor.notifications.slack.render import SlackMessage, render
 
 T = TypeVar("T")
 
@@ -130,7 +136,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT_S)
 
 
-async def post_or_shorten(post: Callable[[Message], Answer], message: Message) -> Answer:
+async def post_or_shorten(post: Callable[[SlackMessage], Answer], message: SlackMessage) -> Answer:
     """Post, and once more as short plain text when Slack does not like what it got."""
     answer = await reached(partial(post, message))
     if isinstance(answer, SlackRefusal) and answer.blame in (
@@ -141,13 +147,13 @@ async def post_or_shorten(post: Callable[[Message], Answer], message: Message) -
     return answer
 
 
-def _short(message: Message) -> Message:
+def _short(message: SlackMessage) -> SlackMessage:
     """The first lines of the text: the least that Slack can refuse."""
     text = message.text
     if len(text) > SHORT:
         lines = text[:SHORT].rpartition("\n")[0]
         text = lines or re.sub(r"&\w*$", "", text[:SHORT])
-    return Message(text)
+    return SlackMessage(text)
 
 
 class Calls:
@@ -252,24 +258,28 @@ async def settled(answer: Awaitable[Answer]) -> Delivery:
 # An incoming webhook: the least to set up. It cannot edit, reply, or carry metadata.
 
 
-class SlackWebhook:
+class SlackWebhook(Notifier):
     """Posts into the one channel the webhook was made for; every message is a new one."""
 
-    channel = "webhook"
+    name = "webhook"
+    variables = (NotifierVariable("SLACK_WEBHOOK_URL", VariableKind.SECRET_ADDRESS),)
 
     def __init__(self, url: str, *, timeout_s: int = TIMEOUT_S) -> None:
         self._client = WebhookClient(url, timeout=timeout_s, logger=SILENT, retry_handlers=[])
 
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        url = environment.get("SLACK_WEBHOOK_URL")
+        return cls(url) if url else None
+
     async def send(
-        self,
-        message: Message,
-        *,
-        reference: str | None = None,
-        reply: Message | None = None,
-        quiet: bool = False,
+        self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Send a new message; edits and replies are left to channels that support them."""
-        return Sent() if quiet else await settled(post_or_shorten(self._post, message))
+        """Send a new message; a quiet notice is for channels that can edit."""
+        if notice.quiet:
+            return Sent()
+        message = render(notice, runbook_url=runbook_url)
+        return await settled(post_or_shorten(self._post, message))
 
     async def check(self) -> ChannelCheck:
         """Report that nothing is known: a webhook only accepts messages."""
@@ -277,7 +287,7 @@ class SlackWebhook:
             None, "a webhook cannot be checked without a message: run `monitor test-alert`"
         )
 
-    def _post(self, message: Message) -> Answer:
+    def _post(self, message: SlackMessage) -> Answer:
         payload: dict[str, object] = {
             "text": message.text,
             "mrkdwn": False,
@@ -287,7 +297,7 @@ class SlackWebhook:
             "unfurl_media": False,
         }
         if message.blocks:
-            payload["blocks"] = [dict(block) for block in message.blocks]
+            payload["blocks"] = list(message.blocks)
         self._client.proxy = proxy_for(self._client.url)
         reply = self._client.send_dict(payload)
         if reply.status_code != 200:

@@ -2,15 +2,19 @@
 
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPResponse
 
 import pytest
 
-from monitor import notifications
 from monitor.domain import Delivery, GiveUp, Sent, TryLater
 from monitor.notifications import SlackBot
+from monitor.notifications.slack import bot as slack_bot
+from monitor.notifications.slack.render import render, thread_reply
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
-from tests.contract.alerts import FIRING, REPLY, RESOLVED, SECRET, TOKEN
+from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN
+
+QUIET, QUIET_END = replace(FIRING, quiet=True), replace(RESOLVED, quiet=True)
 
 
 @pytest.fixture(autouse=True)
@@ -41,13 +45,13 @@ async def test_a_bot_edits_in_place_and_replies_in_the_thread(
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     assert opened.reference == f"C000INBOX:{inbox.messages[0].ts}"
-    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+    assert await bot.send(RESOLVED, reference=opened.reference) == opened
     [posted] = inbox.messages
-    assert posted.text == RESOLVED.text
-    assert posted.blocks == list(RESOLVED.blocks)
-    assert posted.metadata == RESOLVED.metadata
-    assert posted.was == [FIRING.text]
-    assert [reply.text for reply in posted.thread] == [REPLY.text]
+    assert posted.text == render(RESOLVED).text
+    assert posted.blocks == list(render(RESOLVED).blocks)
+    assert posted.metadata == render(RESOLVED).metadata
+    assert posted.was == [render(FIRING).text]
+    assert [reply.text for reply in posted.thread] == [thread_reply(RESOLVED).text]
 
 
 async def test_an_edit_as_short_text_takes_the_blocks_away(
@@ -70,17 +74,20 @@ async def test_what_cannot_be_edited_is_told_anew(
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     inbox.script([word])
-    anew = await bot.send(RESOLVED, reference=opened.reference, reply=REPLY)
+    anew = await bot.send(RESOLVED, reference=opened.reference)
     assert isinstance(anew, Sent)
     assert anew.reference == f"C000INBOX:{inbox.messages[1].ts}"
-    assert [posted.text for posted in inbox.messages] == [FIRING.text, RESOLVED.text]
+    assert [posted.text for posted in inbox.messages] == [
+        render(FIRING).text,
+        render(RESOLVED).text,
+    ]
 
 
 async def test_a_deleted_message_is_told_anew(inbox: SlackServer, bot: SlackBot) -> None:
     assert isinstance(await bot.send(RESOLVED, reference="C000INBOX:1.000001"), Sent)
     assert inbox.requests[0].refused is not None
     assert inbox.requests[0].refused.startswith("message_not_found")
-    assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
+    assert [posted.text for posted in inbox.messages] == [render(RESOLVED).text]
 
 
 async def test_a_quiet_edit_is_never_a_message_of_its_own(
@@ -88,13 +95,13 @@ async def test_a_quiet_edit_is_never_a_message_of_its_own(
 ) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
-    assert await bot.send(RESOLVED, reference=opened.reference, quiet=True) == opened
-    assert await bot.send(FIRING, quiet=True) == Sent(None)
+    assert await bot.send(QUIET_END, reference=opened.reference) == opened
+    assert await bot.send(QUIET) == Sent(None)
     inbox.script(["message_not_found"])
-    assert await bot.send(FIRING, reference=opened.reference, quiet=True) == opened
-    assert [posted.text for posted in inbox.messages] == [RESOLVED.text]
+    assert await bot.send(QUIET, reference=opened.reference) == opened
+    assert [posted.text for posted in inbox.messages] == [render(RESOLVED).text]
     inbox.script([500])
-    error_reason = await bot.send(FIRING, reference=opened.reference, quiet=True)
+    error_reason = await bot.send(QUIET, reference=opened.reference)
     assert error_reason == TryLater("Slack returned HTTP 500")
 
 
@@ -115,8 +122,8 @@ async def test_an_edit_whose_reply_failed_is_repeated_with_it(
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     inbox.script([SlackReplyStep(), fate])
-    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == delivery
-    assert await bot.send(RESOLVED, reference=opened.reference, reply=REPLY) == opened
+    assert await bot.send(RESOLVED, reference=opened.reference) == delivery
+    assert await bot.send(RESOLVED, reference=opened.reference) == opened
     assert len(inbox.messages[0].thread) == 1
 
 
@@ -128,20 +135,20 @@ async def test_what_a_thread_does_not_take_is_a_message_of_its_own(
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
     inbox.script([SlackReplyStep(), word])
-    anew = await bot.send(RESOLVED, reference=opened.reference, reply=REPLY)
-    assert [posted.text for posted in inbox.messages] == [RESOLVED.text, RESOLVED.text]
+    anew = await bot.send(RESOLVED, reference=opened.reference)
+    assert [posted.text for posted in inbox.messages] == [
+        render(RESOLVED).text,
+        render(RESOLVED).text,
+    ]
     assert anew == Sent(f"C000INBOX:{inbox.messages[1].ts}")
 
 
-async def test_a_reply_is_shown_in_the_channel_whether_one_was_given_or_not(
-    inbox: SlackServer, bot: SlackBot
-) -> None:
+async def test_a_reply_is_shown_in_the_channel(inbox: SlackServer, bot: SlackBot) -> None:
     opened = await bot.send(FIRING)
     assert isinstance(opened, Sent)
-    for reply in (REPLY, None):
-        await bot.send(RESOLVED, reference=opened.reference, reply=reply)
+    await bot.send(RESOLVED, reference=opened.reference)
     replies = [(reported.text, reported.broadcast) for reported in inbox.messages[0].thread]
-    assert replies == [(REPLY.text, True), (RESOLVED.text, True)]
+    assert replies == [(thread_reply(RESOLVED).text, True)]
     assert "reply_broadcast" not in inbox.messages[0].sent
 
 
@@ -170,27 +177,27 @@ async def test_a_wrong_token_is_refused_for_good(inbox: SlackServer) -> None:
     stranger = SlackBot("xoxb-other", "#alerts", base_url=inbox.api_url)
     assert await stranger.send(FIRING) == GiveUp("Slack error invalid_auth", True)
     check = await stranger.check()
-    assert (check.usable, check.says) == (False, "Slack error invalid_auth")
+    assert (check.usable, check.reason) == (False, "Slack error invalid_auth")
 
 
 async def test_a_bot_is_checked_without_telling_anybody(inbox: SlackServer, bot: SlackBot) -> None:
     check = await bot.check()
-    assert (check.usable, check.says) == (True, "bot monitor of Inbox")
+    assert (check.usable, check.reason) == (True, "bot monitor of Inbox")
     assert inbox.messages == []
 
 
 async def test_a_bot_without_the_scope_is_found_out(
     inbox: SlackServer, bot: SlackBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications.bot, "SCOPE", "chat:shout")
+    monkeypatch.setattr(slack_bot, "SCOPE", "chat:shout")
     check = await bot.check()
-    assert (check.usable, check.says) == (False, "the bot lacks the scope chat:shout")
+    assert (check.usable, check.reason) == (False, "the bot lacks the scope chat:shout")
 
 
 async def test_a_check_that_finds_nobody_decides_nothing(inbox: SlackServer, bot: SlackBot) -> None:
     inbox.script([503])
     check = await bot.check()
-    assert (check.usable, check.says) == (None, "Slack returned HTTP 503")
+    assert (check.usable, check.reason) == (None, "Slack returned HTTP 503")
 
 
 async def test_a_picture_goes_into_the_thread(inbox: SlackServer, bot: SlackBot) -> None:

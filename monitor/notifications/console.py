@@ -1,0 +1,51 @@
+"""The console: where messages go while no other channel is configured, so that none is lost."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from typing import Self, TextIO
+
+from monitor.domain import Delivery, Notice, Sent, TryLater
+from monitor.notifications.notifier import ChannelCheck, Notifier
+from monitor.notifications.plain_text import plain_text
+
+UNSET = "no notification channel is configured: messages go to the console"
+
+
+class ConsoleNotifier(Notifier):
+    """Prints each message as plain text, after saying once why it is printed here."""
+
+    name = "console"
+    reaches_people = False
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._explained = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        return cls()
+
+    async def send(
+        self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
+    ) -> Delivery:
+        """Print a message; a quiet notice is for channels that can edit."""
+        if notice.quiet:
+            return Sent()
+        text = plain_text(notice, runbook_url=runbook_url)
+        try:
+            await asyncio.to_thread(self._print, text if self._explained else f"{UNSET}\n{text}")
+        except (OSError, ValueError) as error:  # gone, or closed
+            return TryLater(f"cannot write to the console: {type(error).__name__}")
+        self._explained = True
+        return Sent()
+
+    async def check(self) -> ChannelCheck:
+        """Say that no other channel is configured."""
+        return ChannelCheck(True, UNSET)
+
+    def _print(self, text: str) -> None:
+        stream = self._stream or sys.stdout
+        encoding = stream.encoding or "utf-8"
+        stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+        stream.flush()

@@ -1,0 +1,46 @@
+"""A local Slack, as a bot finds it."""
+
+import html
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from monitor.simulator.slack_server import SlackReplyStep, SlackServer
+from tests.contract.alerts import SECRET, TOKEN
+from tests.contract.channel_stand import ChannelStand, ChannelTrouble
+
+STEPS = {
+    ChannelTrouble.RATE_LIMIT: SlackReplyStep(status=429, word="ratelimited", retry_after="7"),
+    ChannelTrouble.SERVER_ERROR: SlackReplyStep(status=500, body=f"{TOKEN} {SECRET}"),
+    ChannelTrouble.REFUSAL: SlackReplyStep(status=404, body=f"{TOKEN} {SECRET}"),
+    ChannelTrouble.LOST_REPLY: SlackReplyStep(cut=True),
+    ChannelTrouble.SLOW: SlackReplyStep(late_s=0.3),
+}
+
+
+class SlackStand(ChannelStand):
+    secrets = (TOKEN, SECRET)
+
+    def __init__(self, inbox: SlackServer, environment: Mapping[str, str]) -> None:
+        self._inbox, self.environment = inbox, environment
+
+    def messages(self) -> list[str]:
+        posted = self._inbox.messages
+        shown = [item.text for message in posted for item in (message, *message.thread)]
+        return [html.unescape(text) for text in shown]
+
+    def pictures(self) -> list[bytes]:
+        return [picture for message in self._inbox.messages for _, picture in message.files]
+
+    def meet(self, trouble: ChannelTrouble) -> None:
+        self._inbox.script([STEPS[trouble]])
+
+
+@contextmanager
+def stand() -> Iterator[ChannelStand]:
+    with SlackServer(token=TOKEN, secret=SECRET) as inbox:
+        given = {
+            "SLACK_BOT_TOKEN": TOKEN,
+            "SLACK_CHANNEL": "#alerts",
+            "SLACK_API_BASE_URL": inbox.api_url,
+        }
+        yield SlackStand(inbox, given)
