@@ -35,8 +35,12 @@ def plain_text(
     runbook_url: str | None = None,
     clean: Clean = cleaned,
     channel: str = "the channel",
+    limit: int = TEXT,
 ) -> str:
-    """The whole message within `TEXT` characters; facts that find no room are counted."""
+    """The whole message within `limit` characters; facts that find no room are counted.
+
+    Where even the rest is too long, its last lines are left out. `limit` is at least 1,000.
+    """
     step, place, shown = first_step(notice), runbook(notice, runbook_url, clean), sql(notice)
     tail = (
         step and f"Do first: {step}",
@@ -45,15 +49,15 @@ def plain_text(
         evidence(notice),
         repeated(notice, channel),
     )
-    return _lines(notice, clean, *filter(None, tail))
+    return _lines(notice, clean, limit, *filter(None, tail))
 
 
 def short_text(notice: Notice, *, clean: Clean = cleaned, channel: str = "the channel") -> str:
     """The message without first step, runbook and evidence: for a reply to the whole one."""
-    return _lines(notice, clean, *filter(None, [repeated(notice, channel)]))
+    return _lines(notice, clean, TEXT, *filter(None, [repeated(notice, channel)]))
 
 
-def _lines(notice: Notice, clean: Clean, *tail: str) -> str:
+def _lines(notice: Notice, clean: Clean, limit: int, *tail: str) -> str:
     top = [f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}"]
     top += [f"{label}: {text}" for label, text in figures(notice)]
     facts = [
@@ -61,10 +65,11 @@ def _lines(notice: Notice, clean: Clean, *tail: str) -> str:
         for label, text in islice(notice.facts.items(), FACTS)
     ]
     for count in range(len(facts), -1, -1):
-        lines = [*top, *facts[:count], left_out(notice, count), *tail]
-        text = "\n".join(filter(None, lines))
-        if len(text) <= TEXT:
-            break
+        text = "\n".join(filter(None, [*top, *facts[:count], left_out(notice, count), *tail]))
+        if len(text) <= limit:
+            return text
+    while len(text) > limit:
+        text = text.rpartition("\n")[0]
     return text
 
 

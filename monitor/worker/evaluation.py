@@ -190,9 +190,7 @@ async def _verdicts(
         return judged(Subject.PROBES, ALL, await _probing(connection, now))
 
     async def delivery() -> list[Verdict]:
-        return judged(
-            Subject.CHANNEL, context.notifier.name, await _backlog(connection, context)
-        )
+        return judged(Subject.CHANNEL, context.notifier.name, await _backlog(connection, context))
 
     async def key(reading: AccountReading) -> list[Verdict]:
         return judged(Subject.PROVIDER, reading.provider, reading)

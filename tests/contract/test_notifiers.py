@@ -205,7 +205,7 @@ async def test_no_result_or_log_line_holds_a_secret(
     if trouble is not None:
         stand.meet(trouble)
     notifier = made(kind, stand)
-    shown = [repr(notifier), repr(vars(notifier)), repr(await notifier.check())]
+    shown = [repr(notifier), repr(await notifier.check())]
     shown += [repr(await notifier.send(FIRING)), caplog.text]
     assert stand.secrets
     for secret in stand.secrets:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import Notice, NoticeStatus, Subject
-from monitor.notifications.plain_text import TEXT
+from monitor.notifications.plain_text import TEXT, plain_text
 from monitor.notifications.slack.render import render, thread_reply
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
@@ -199,3 +199,16 @@ def test_facts_without_room_are_counted() -> None:
     notified = len(re.findall(r"^[A-Za-z]: &amp;", message.text, re.MULTILINE))
     assert f"… and {52 - notified} more facts" in message.text
     assert "… and 36 more facts" in list(texts(list(message.blocks)))
+
+
+@pytest.mark.parametrize("limit", [1_000, 1_500, 2_000])
+def test_a_medium_with_less_room_gets_the_first_lines(limit: int) -> None:
+    long = notice(NoticeStatus.FIRING, "ttft", "s" * 5_000, facts={"Long": "f" * 300}, rows=rows(9))
+    shown = plain_text(long, runbook_url=f"https://example.com/{'x' * 2_000}", limit=limit)
+    assert len(shown) <= limit
+    assert shown.startswith("FIRING #42 ttft · nuzantara: sss")
+
+
+def test_plain_text_is_not_escaped() -> None:
+    shown = plain_text(notice(NoticeStatus.FIRING, "ttft", "a < b & <!channel>"))
+    assert shown.startswith("FIRING #42 ttft · nuzantara: a < b & <!channel>\n")
