@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from math import log
-from statistics import median
+from statistics import median, median_high
 from typing import ClassVar, Literal
 
 from monitor.domain import (
@@ -164,13 +164,14 @@ class TtftRule(Rule):
         spread = scatter(
             day, prior=self.scatter, floor=self.scatter_floor, learnt=self.learnt_rounds
         )
-        side, least, needed = 1, self.rounds, self.evidence
-        if open_:
+        side, least, needed, middle = 1, self.rounds, self.evidence, median
+        if open_:  # half of the rounds within the limit are not enough for an end
             side, least, needed = -1, self.rounds_to_resolve, self.evidence_to_resolve
+            middle = median_high
         elif len(day) < self.learnt_rounds:
             needed = self.evidence_first
         for n in (n for n in _STRETCHES if least <= n <= len(off)):
-            distance = side * median(off[:n])
+            distance = side * middle(off[:n])
             log_odds = distance_evidence(distance, values=n, scatter=spread)
             if distance > 0 and log_odds >= needed:
                 return received[:n], {

@@ -149,6 +149,8 @@ def test_nothing_is_known_before_the_first_round() -> None:
         ([HEALTHY] * 3, VerdictState.HOLD),
         ([HEALTHY] * 4, VerdictState.OK),
         ([HEALTHY] * 4 + [SLOW], VerdictState.BREACH),
+        ([SLOW] * 2 + [over(100)] * 2, VerdictState.HOLD),  # half of the rounds are not enough
+        ([SLOW] * 2 + [over(100)] * 3, VerdictState.OK),
         ([over(1190)] * 23, VerdictState.HOLD),
         ([over(1190)] * 24, VerdictState.OK),  # hardly under it, but for two hours
         ([(None, None, None)] * 10, VerdictState.NO_DATA),  # degraded samples prove nothing
