@@ -167,8 +167,10 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 found = await coverage(connection, target)
                 prompts = await sizes(connection, target.name)
                 sources = await observations.claim_sources(connection, target.name)
+                degraded = await observations.degraded_share(connection, target.name)
             lines += [*_covered(found), *check_details.lines(target, prompts)]
             lines += check_details.untrusted(target, sources)
+            lines += check_details.unmeasured(target, *degraded)
         channel = notifications.configured(settings.environment.for_notifiers).name
         async with database.begin() as connection:
             waiting = await outbox.backlog(connection, channel)

@@ -173,6 +173,18 @@ def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
             )
 
 
+def unmeasured(target: Target, degraded: int, answers: int) -> Iterator[CheckLine]:
+    """A warning where most answers of the last 24 h have no TTFT that `ttft` may judge."""
+    if answers and 2 * degraded > answers:
+        yield CheckLine(
+            f"ttft of {target.name}",
+            None,
+            f"{degraded} of {answers} answers of the last 24 h arrived in one piece or were "
+            "delayed on this machine: their TTFT is not exact, and the rule ttft ignores them. "
+            "If a proxy in front of the service buffers the stream, switch buffering off there",
+        )
+
+
 def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
     """Whether messages reach people: what waits, and whether the channel refuses everything."""
     if backlog.broken_since is not None:

@@ -310,6 +310,20 @@ async def claim_sources(
     return frozenset(found)
 
 
+async def degraded_share(connection: AsyncConnection, target: str) -> tuple[int, int]:
+    """Of the answers of the last 24 h: how many have no exact TTFT, and how many there are."""
+    table = observations.c
+    within = (
+        (table.target == target)
+        & (table.started_at > func.now() - timedelta(days=1))
+        & (table.started_at <= func.now() + PARTITIONS_AHEAD)
+        & (table.outcome == Outcome.ANSWERED.value)
+    )
+    degraded = func.count().filter(table.stamp == StampSource.DEGRADED.value)
+    (found,) = await connection.execute(select(degraded, func.count()).where(within))
+    return found[0], found[1]
+
+
 async def configurations(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:

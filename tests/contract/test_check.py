@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from monitor.domain import StampSource
 from monitor.embedded_postgres import running
 from monitor.storage import Database, observations
 from tests.contract.cli import run
@@ -66,8 +67,15 @@ async def test_what_does_not_arrive_is_said(
     assert 'warning untrusted of rag: no answer of the last 7 days has the source "ai_usde"' in (
         first.out
     )
+    assert "ttft of rag" not in first.out
+    held_back = [
+        observation(started_at=at, slot=at, stamp=StampSource.DEGRADED)
+        for at in (LATELY - timedelta(seconds=30), LATELY - timedelta(seconds=60))
+    ]
+    await stored(database, lambda c: observations.add(c, held_back))
     await stored(database, lambda c: c.execute(NOTICE))
     second = await asyncio.to_thread(run, "check", home=home, **given)
+    assert "warning ttft of rag: 2 of 3 answers of the last 24 h arrived in one piece" in second.out
     assert "warning delivery: 1 messages wait, the oldest for 5 min" in second.out
     await stored(database, lambda c: c.execute(BROKEN))
     third = await asyncio.to_thread(run, "check", home=home, **given)
