@@ -18,7 +18,7 @@ from monitor.pricing.book import price_book
 from monitor.storage import Database
 from monitor.storage.engine import address
 from monitor.storage.schema import migrate
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.rollups import roll_up
 
 SEED = Path(__file__).with_name("seed.sql").read_text(encoding="utf-8")
@@ -106,6 +106,7 @@ async def roll(url: str) -> None:
         database=Database(url),
         book=price_book({}, same=identity.same),
         worker="w1",
+        state=WorkerState(),
         now=lambda: datetime.now(UTC),
     )
     await roll_up(cast("WorkerContext", context))

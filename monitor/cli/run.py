@@ -22,7 +22,7 @@ from monitor.probing.client import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.spool import Spool, SpoolFile
 from monitor.tokenizers import BadTokenizer, Counter, counter
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
 
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
@@ -120,8 +120,9 @@ def worker_context(
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
         counters=_counters(settings),
-        leaving=leaving,
-        spool=Spool(file=SpoolFile(environment.monitor_home / "spool")),
+        state=WorkerState(
+            leaving=leaving, spool=Spool(file=SpoolFile(environment.monitor_home / "spool"))
+        ),
     )
 
 

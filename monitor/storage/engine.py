@@ -77,8 +77,6 @@ class Database:
         self.deadline_s = deadline_s
         self._rest_s = rest_s
         self._writes = writes
-        # By holder and name: until when (monotonic) the lease is renewed.
-        self.leases: dict[tuple[str, str], float] = {}
         self._resting: tuple[float, DatabaseUnavailable] | None = None  # until when, and why
         self._answered_at = time.monotonic()  # when the server last ended a statement
         self._gave_up_at = 0.0  # when somebody last waited in vain for a free connection

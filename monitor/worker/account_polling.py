@@ -36,15 +36,15 @@ async def poll(context: WorkerContext) -> int:
         return 0
     count = 0
     for account in accounts_:
-        if context.now() < context.backoff_until.get(_of(account), context.began_at):
+        waits_until = context.state.account_backoff_until.get(account.name)
+        if waits_until is not None and context.now() < waits_until:
             continue
         if account.name in read_before:
             continue
         reading = await account.read(context.now())
         if reading.retry_after_s is not None:
-            context.backoff_until[_of(account)] = context.now() + timedelta(
-                seconds=reading.retry_after_s
-            )
+            wait = timedelta(seconds=reading.retry_after_s)
+            context.state.account_backoff_until[account.name] = context.now() + wait
         async with context.database.begin() as connection:
             await account_readings.add(connection, reading)
         if reading.state is not AccountState.OK:
@@ -85,11 +85,6 @@ def providers(environment: Environment) -> Collection[str]:
     return {account.name for account in configured(environment)}
 
 
-def _of(account: ProviderAccount) -> str:
-    """The name an account's patience is kept under; no target's holds a blank."""
-    return f"account {account.name}"
-
-
 def configured(environment: Environment) -> Iterator[ProviderAccount]:
     """The accounts whose keys we hold."""
     for account in ACCOUNTS.values():
@@ -122,7 +117,7 @@ async def fetch_receipts(context: WorkerContext) -> int:
         return 0
     changed = 0
     for item in await _due(context):
-        if context.leaving.is_set():
+        if context.state.leaving.is_set():
             break
         answer = await account.receipt(item.generation, context.now())
         changed += await _settled(context, item, answer)

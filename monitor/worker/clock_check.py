@@ -24,7 +24,7 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
     They are set aside, and restored where it turns out that the clock was behind. With `correct`
     state written in the future is set to now in any case; else only where there are such rows.
     """
-    history = context.clock
+    history = context.state.clock
     async with context.database.begin() as connection:
         now = await clock_repair.now(connection)
         if history.seen is None and history.boot is not None:

@@ -1,4 +1,4 @@
-"""The database's clock as one machine saw it, so that a step of it is noticed."""
+"""What every job needs: the frozen edges of a worker, and the state that its jobs share."""
 
 import asyncio
 import time
@@ -21,6 +21,8 @@ from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
 from monitor.worker.fingerprinting import FingerprintCache
 from monitor.worker.token_counting import ConfirmedCounts
+
+# The database's clock as one machine saw it, so that a step of it is noticed.
 
 # Goes on while the machine is suspended, where there is such a clock.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -79,15 +81,33 @@ class ClockHistory:
         return ClockStep(by, since, now - by)
 
 
-# What every job needs, in one frozen piece.
+
+@dataclass(slots=True, kw_only=True)
+class WorkerState:
+    """What changes while a worker runs. Jobs run on one event loop, so nothing needs a lock
+    but the evaluation, which awaits the database.
+    """
+
+    spool: Spool = field(default_factory=Spool)
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
+    # Until when a target, or a provider account, asked us to wait: by its name.
+    backoff_until: dict[str, datetime] = field(default_factory=dict)
+    account_backoff_until: dict[str, datetime] = field(default_factory=dict)
+    # By target: what captured answers teach, as long as there are no others.
+    fingerprint_cache: FingerprintCache = field(default_factory=FingerprintCache)
+    confirmed_counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
+    spent: dict[datetime, ProbesSpent] = field(default_factory=dict)  # today, as last counted
+    leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
+    evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    # Notices just sent that should have a chart, each with its reference.
+    charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
+    clock: ClockHistory = field(default_factory=ClockHistory)
+    began_s: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerContext:
-    """The open edges of one worker. `backoff_until`: until when a target asked us to stay away.
-
-    `charts`: messages just told that should have a picture, each with its reference.
-    """
+    """The open edges of one worker, which never change while it runs. `state` is what does."""
 
     settings: Settings
     database: Database
@@ -97,24 +117,13 @@ class WorkerContext:
     region: str
     worker: str
     metrics: Metrics
-    spool: Spool = field(default_factory=Spool)
-    fingerprint_cache: FingerprintCache = field(default_factory=FingerprintCache)
     counters: Mapping[str, Counter] = field(default_factory=dict)  # tokenizers, by model
-    confirmed_counts: dict[str, ConfirmedCounts] = field(
-        default_factory=dict
-    )  # token counts, by target
-    spent: dict[datetime, ProbesSpent] = field(default_factory=dict)  # today, as last counted
-    backoff_until: dict[str, datetime] = field(default_factory=dict)
-    charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
-    clock: ClockHistory = field(default_factory=ClockHistory)
-    evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
-    began_s: float = field(default_factory=time.monotonic)
+    state: WorkerState = field(default_factory=WorkerState)
 
     @property
     def began_at(self) -> datetime:
         """When this worker began, by the clock as it is now: it may have been wrong then."""
-        return self.now() - timedelta(seconds=time.monotonic() - self.began_s)
+        return self.now() - timedelta(seconds=time.monotonic() - self.state.began_s)
 
     @staticmethod
     def now() -> datetime:

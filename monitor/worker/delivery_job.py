@@ -35,14 +35,14 @@ def request_chart(context: WorkerContext, notice: Notice, delivery: Delivery) ->
     helps = rule is not None and rule.chart
     if notified and aloud and helps and context.notifier.attaches:
         with suppress(asyncio.QueueFull):
-            context.charts.put_nowait((notice, notified))
+            context.state.charts.put_nowait((notice, notified))
 
 
 async def attach(context: WorkerContext) -> None:
     """Draw and attach what is wished for, until cancelled. The same trouble is logged once."""
     known: set[str] = set()
     while True:
-        notice, reference = await context.charts.get()
+        notice, reference = await context.state.charts.get()
         reason = await _trouble(context, notice, reference)
         if reason is not None and reason not in known:
             known.add(reason)

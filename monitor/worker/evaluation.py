@@ -66,7 +66,8 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
 
     In the middle of a round, too: of a round under way no rule judges the mean.
     """
-    async with context.evaluating:  # within a process they queue here, not for the lease's row
+    # Within a process they queue here, not for the lease's row.
+    async with context.state.evaluating:
         now = context.now()
         async with context.database.begin(deadline_s=DEADLINE_S) as connection:
             await limit_statements(connection, lock_s=1, statement_s=5)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain import Target, VerdictState
-from monitor.metrics import Metrics
 from monitor.probing.fetch import fetch
 from monitor.rules import DeliveryBacklog, DeliveryRule, rule_of
 from monitor.storage import DatabaseUnavailable, leases, outbox, spend_rows
@@ -32,14 +31,14 @@ class ChainHealth:
     telling: str | None
 
 
-async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: datetime) -> bool:
+async def beat(context: WorkerContext, target: Target, slot: datetime) -> bool:
     """Note the cycle of a round and tell the switch if all is well; True when it was told.
 
     Never raises for trouble and holds nobody up: it runs after the round and beside the rest.
     """
     pulse = await _chain_health(context, target, slot)
     if pulse.seeing is None:
-        metrics.cycle(target.name, context.now())
+        context.metrics.cycle(target.name, context.now())
     url = context.settings.environment.heartbeat_url
     reason = pulse.seeing or pulse.telling
     if reason is not None:
@@ -51,7 +50,7 @@ async def beat(context: WorkerContext, metrics: Metrics, target: Target, slot: d
     reply = await fetch(url.get_secret_value(), headers={}, timeout_s=PATIENCE_S)
     taken = reply.error is None and reply.status is not None and 200 <= reply.status < 300
     if taken:
-        metrics.succeeded("heartbeat", context.now())
+        context.metrics.succeeded("heartbeat", context.now())
     else:
         log.warning("heartbeat refused", extra={"status": reply.status, "reason": reply.error})
     return taken
@@ -73,7 +72,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
             slot=slot,
             worker=context.worker,
             evaluated=evaluated,
-            spooled=len(context.spool),
+            spooled=len(context.state.spool),
         ),
         telling(backlog, _rule(context), context.now()),
     )
@@ -121,15 +120,16 @@ def _rule(context: WorkerContext) -> DeliveryRule:
 # The gauging job: what the database knows of our own state, read out for the metrics.
 
 
-async def update_metrics(context: WorkerContext, metrics: Metrics) -> None:
+async def update_metrics(context: WorkerContext) -> None:
     """Read outbox, delivery, budget and open incidents once. With the database away, say so.
 
     It is up only while it takes writes: observations that wait after another try were
     refused, for example by a full disk.
     """
-    if len(context.spool):
+    if len(context.state.spool):
         await keep(context, [])
-    metrics.spool(len(context.spool), context.spool.dropped, on_disk=context.spool.on_disk)
+    metrics, spool = context.metrics, context.state.spool
+    metrics.spool(len(spool), spool.dropped, on_disk=spool.on_disk)
     channel = context.notifier.name
     try:
         async with context.database.begin() as connection:
@@ -145,4 +145,4 @@ async def update_metrics(context: WorkerContext, metrics: Metrics) -> None:
     metrics.delivery(channel, waiting.broken_why if waiting.broken_since is not None else None)
     metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
     metrics.incidents(opened)
-    metrics.database(context.now() if writable and not len(context.spool) else None)
+    metrics.database(context.now() if writable and not len(context.state.spool) else None)

@@ -24,18 +24,18 @@ async def hold(
     if fence is None:
         forget(context, name)
     else:
-        context.database.leases[context.worker, name] = time.monotonic() + keep.total_seconds()
+        context.state.leases[name] = time.monotonic() + keep.total_seconds()
     return fence
 
 
 def held(context: WorkerContext, name: str) -> bool:
     """Whether this worker held the lease when it last tried."""
-    return (context.worker, name) in context.database.leases
+    return name in context.state.leases
 
 
 def forget(context: WorkerContext, name: str) -> None:
     """Stop renewing a lease that another worker holds."""
-    context.database.leases.pop((context.worker, name), None)
+    context.state.leases.pop(name, None)
 
 
 async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
@@ -44,7 +44,7 @@ async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
     Raises Away.
     """
     now = time.monotonic()
-    ours = [name for name in _ours(context) if context.database.leases[context.worker, name] > now]
+    ours = [name for name, until in context.state.leases.items() if until > now]
     async with context.database.begin() as connection:
         if ours:
             await leases.renew(connection, ours, holder=context.worker)
@@ -53,12 +53,8 @@ async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
 
 async def release(context: WorkerContext) -> None:
     """Let go of every lease, so that a successor need not wait for their end. Raises Away."""
-    if ours := _ours(context):
+    if ours := list(context.state.leases):
         async with context.database.begin(deadline_s=RELEASE_S) as connection:
             await leases.release(connection, ours, holder=context.worker)
         for name in ours:
             forget(context, name)
-
-
-def _ours(context: WorkerContext) -> list[str]:
-    return [name for holder, name in context.database.leases if holder == context.worker]

@@ -23,23 +23,23 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
     They are in the spool's file before the database is asked, so that a kill loses none, and on
     the disk before this returns while they wait.
     """
-    dropped = context.spool.keep(new)
+    dropped = context.state.spool.keep(new)
     if dropped:
-        facts = {"count": dropped, "total": context.spool.dropped}
+        facts = {"count": dropped, "total": context.state.spool.dropped}
         log.error("observations dropped", extra=facts | {"reason": "the spool is full"})
-    await context.spool.save()
-    async with context.spool.emptying:
+    await context.state.spool.save()
+    async with context.state.spool.emptying:
         try:
-            while waiting := context.spool.oldest(DRAIN):
+            while waiting := context.state.spool.oldest(DRAIN):
                 stored, rejected = await observations.add_or_reject(context.database, waiting)
-                context.spool.forget(waiting)
+                context.state.spool.forget(waiting)
                 _note(context, rejected, there=len(waiting) - stored - len(rejected))
         except DatabaseUnavailable as unavailable:
             log.warning(
                 "observations spooled", extra=_waiting(context) | {"reason": str(unavailable)}
             )
         finally:
-            await context.spool.save(sync=len(context.spool) > 0)
+            await context.state.spool.save(sync=len(context.state.spool) > 0)
 
 
 def _note(context: WorkerContext, rejected: Sequence[observations.Rejected], *, there: int) -> None:
@@ -52,7 +52,7 @@ def _note(context: WorkerContext, rejected: Sequence[observations.Rejected], *, 
 
 async def adopt(context: WorkerContext) -> None:
     """Store what workers that ended left on the disk."""
-    if await context.spool.adopt():
+    if await context.state.spool.adopt():
         await keep(context, [])
 
 
@@ -63,23 +63,23 @@ async def drain(context: WorkerContext, *, within_s: float) -> None:
     """
     try:
         async with asyncio.timeout(within_s):
-            while len(context.spool):
+            while len(context.state.spool):
                 context.database.retry_now()
                 await keep(context, [])
-                if len(context.spool):
+                if len(context.state.spool):
                     await asyncio.sleep(AGAIN_S)
     except TimeoutError:
         pass
     except Exception:
         log.exception("spool drain failed")
-    await context.spool.save(sync=True)
-    if len(context.spool):
+    await context.state.spool.save(sync=True)
+    if len(context.state.spool):
         log.error("observations not stored", extra=_waiting(context))
-    context.spool.close()
+    context.state.spool.close()
 
 
 def _waiting(context: WorkerContext) -> dict[str, object]:
-    return {"count": len(context.spool), "on_disk": context.spool.on_disk}
+    return {"count": len(context.state.spool), "on_disk": context.state.spool.on_disk}
 
 
 # The outage job: a lasting database outage is reported directly, not through the outbox.
@@ -122,11 +122,11 @@ async def watch_database(
 
 async def _unavailable(context: WorkerContext) -> bool:
     """Whether the database cannot be reached, or takes no rows: read-only, or its disk is full."""
-    if len(context.spool):
+    if len(context.state.spool):
         await keep(context, [])
     try:
         async with context.database.begin():  # begun: the server answered
-            return len(context.spool) > 0
+            return len(context.state.spool) > 0
     except DatabaseUnavailable as unavailable:
         log.warning("database unavailable", extra={"reason": str(unavailable)})
         return True
@@ -141,7 +141,7 @@ async def _notify(context: WorkerContext, notice: Notice) -> bool:
 
 
 def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:
-    where = "on this machine's disk" if context.spool.on_disk else "in memory"
+    where = "on this machine's disk" if context.state.spool.on_disk else "in memory"
     sentence = (
         f"The database has been unavailable for {_minutes(now - since)}. "
         f"Probing continues and results are kept {where}; "
@@ -161,7 +161,8 @@ def _back(context: WorkerContext, since: datetime, now: datetime) -> Notice:
 def _notice(
     context: WorkerContext, sentence: str, *, since: datetime, now: datetime, facts: dict[str, str]
 ) -> Notice:
-    lost = {"Lost, spool full": f"{context.spool.dropped}"} if context.spool.dropped else {}
+    spool = context.state.spool
+    lost = {"Lost, spool full": f"{spool.dropped}"} if spool.dropped else {}
     return Notice(
         id=uuid4(),
         status=NoticeStatus.NOTICE,
@@ -170,7 +171,11 @@ def _notice(
         sentence=sentence,
         at=now,
         since=since,
-        facts={"Waiting": f"{len(context.spool)} observations", **lost, "Worker": context.worker}
+        facts={
+            "Waiting": f"{len(spool)} observations",
+            **lost,
+            "Worker": context.worker,
+        }
         | facts,
     )
 

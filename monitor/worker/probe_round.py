@@ -113,7 +113,7 @@ async def _probe_queries(
     with gc_paused():
         for query in queries:
             spent_up, history = await _budget_and_history(context, target)
-            if spent_up or context.leaving.is_set():
+            if spent_up or context.state.leaving.is_set():
                 missed = spent_up or "the worker was stopped"
                 break
             observation = await probe(context, target, query, slot=slot, history=history)
@@ -154,7 +154,7 @@ async def _admitted(
 
 def _backing_off(context: WorkerContext, target: Target) -> bool:
     """Whether a 429 asked us to wait. An end further away than we ever wait is a clock's error."""
-    until = context.backoff_until.get(target.name)
+    until = context.state.backoff_until.get(target.name)
     return until is not None and timedelta(0) < until - context.now() <= LONGEST_BACK_OFF
 
 
@@ -189,11 +189,11 @@ async def _budget_and_history(
                     connection, target.name, direct, until=context.now()
                 )
             )
-        context.spent.clear()
-        context.spent[midnight] = spent
+        context.state.spent.clear()
+        context.state.spent[midnight] = spent
     except DatabaseUnavailable:
-        spent = context.spent.get(midnight, spend_rows.ProbesSpent(Decimal(0), 0))
-    spent += context.spool.spent(midnight)
+        spent = context.state.spent.get(midnight, spend_rows.ProbesSpent(Decimal(0), 0))
+    spent += context.state.spool.spent(midnight)
     if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
         return "the daily probe budget is used up", history
     return None, history
@@ -223,7 +223,7 @@ async def probe(
     # A 503 announces an outage: probing goes on, so that its length is known.
     if transcript.retry_after_s is not None and transcript.status == 429:
         wait = timedelta(seconds=transcript.retry_after_s)
-        context.backoff_until[target.name] = context.now() + wait
+        context.state.backoff_until[target.name] = context.now() + wait
     occasion = ProbeOccasion(
         target=target,
         query=query,
@@ -270,7 +270,7 @@ async def _interpreted(
     if answer is not None:
         style_match = await fingerprinting.follow(
             context.database,
-            context.fingerprint_cache,
+            context.state.fingerprint_cache,
             target,
             answer,
             observation=transcript.id,
@@ -284,7 +284,7 @@ async def _interpreted(
     if whole and transcript.ending is not Ending.CUT:
         accounts = await token_counting.accounts(
             context.database,
-            context.confirmed_counts,
+            context.state.confirmed_counts,
             context.counters,
             target,
             query,
@@ -308,7 +308,7 @@ async def _interpreted(
 async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:
     """One further probe on suspicion; False where none may be sent any more."""
     spent_up, history = await _budget_and_history(context, target)
-    if spent_up or context.leaving.is_set():
+    if spent_up or context.state.leaving.is_set():
         return False
     with gc_paused():
         seen = await probe(

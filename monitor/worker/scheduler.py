@@ -92,7 +92,7 @@ class Worker:
     """One worker's life: jobs armed, signals heard, everything in flight drained."""
 
     def __init__(self, context: WorkerContext) -> None:
-        self.watch = context
+        self.context = context
         self.news = asyncio.Event()  # something was written that somebody should hear of
         self.missed = 0
         self._judged_at = time.monotonic()
@@ -110,11 +110,11 @@ class Worker:
         """Run until told to stop, then drain. Never raises for a job's trouble."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.watch.leaving.set)
-        await self._run(outage.prepare(self.watch))
+            loop.add_signal_handler(number, self.context.state.leaving.set)
+        await self._run(outage.prepare(self.context))
         identity.prepare()
-        await self._run(outage.adopt(self.watch))
-        await self._run(delivery_job.recheck(self.watch))
+        await self._run(outage.adopt(self.context))
+        await self._run(delivery_job.recheck(self.context))
         await self._run(self._check_clock(correct=True))
         self._arm()
         self._scheduler.start()
@@ -122,17 +122,17 @@ class Worker:
             self._deliver(),
             self._keep_leases(),
             self._watch_clock(),
-            delivery_job.attach(self.watch),
-            outage.watch_database(self.watch),
+            delivery_job.attach(self.context),
+            outage.watch_database(self.context),
         )
         side = [asyncio.create_task(work) for work in sides]
-        targets = sorted(self.watch.settings.targets)
-        log.info("worker started", extra={"worker": self.watch.worker, "targets": targets})
-        await self.watch.leaving.wait()
+        targets = sorted(self.context.settings.targets)
+        log.info("worker started", extra={"worker": self.context.worker, "targets": targets})
+        await self.context.state.leaving.wait()
         log.info("worker stopping")
         stopping = time.monotonic()
         self._scheduler.pause()
-        self.watch.client.abort()
+        self.context.client.abort()
         for burst in self._bursts.values():
             burst.cancel()
         if self._flight:
@@ -141,13 +141,13 @@ class Worker:
             task.cancel()
         await asyncio.gather(*side, return_exceptions=True)
         left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
-        await outage.drain(self.watch, within_s=left_s)
+        await outage.drain(self.context, within_s=left_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
-                await self._run(delivery_job.deliver(self.watch))
+                await self._run(delivery_job.deliver(self.context))
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
-                await self._run(lease_keeper.release(self.watch))
+                await self._run(lease_keeper.release(self.context))
         self._scheduler.shutdown(wait=False)
         log.info("worker stopped")
 
@@ -156,36 +156,36 @@ class Worker:
         self._scheduler.remove_all_jobs()
         self._last_slot.clear()
         now = datetime.now(UTC)
-        for target in self.watch.settings.targets.values():
+        for target in self.context.settings.targets.values():
             delay = phase(target)
             slot = slot_of(now - delay, target.every)
             first = slot + delay + target.every
             self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
             self._catch_up(target, slot, now - slot - delay)
-        every = self.watch.settings.file.accounts.every
+        every = self.context.settings.file.accounts.every
         self._every(every, self._accounts, "accounts", now)
-        for name, page in self.watch.settings.health.items():
+        for name, page in self.context.settings.health.items():
             job = partial(
                 account_polling.read_health_page,
-                self.watch,
-                self.watch.settings.targets[name],
+                self.context,
+                self.context.settings.targets[name],
                 page,
             )
             self._every(page.every, job, f"health {name}", now)
-        gauge = partial(heartbeat.update_metrics, self.watch, self.watch.metrics)
+        gauge = partial(heartbeat.update_metrics, self.context)
         self._every(timedelta(seconds=15), gauge, "gauge", now)
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
-        fetch = partial(account_polling.fetch_receipts, self.watch)
+        fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
-        self._every(timedelta(minutes=1), partial(outage.adopt, self.watch), "spool", now)
+        self._every(timedelta(minutes=1), partial(outage.adopt, self.context), "spool", now)
         look = partial(self._check_clock, correct=False)
         self._every(timedelta(minutes=1), look, "clock", now + timedelta(seconds=20))
-        roll_up = partial(rollups.roll_up, self.watch)
+        roll_up = partial(rollups.roll_up, self.context)
         self._every(timedelta(minutes=5), roll_up, "roll up", now)
-        reckon = partial(rollups.compute_today, self.watch)
+        reckon = partial(rollups.compute_today, self.context)
         self._every(timedelta(seconds=30), reckon, "reckon", now + timedelta(seconds=15))
-        self._every(timedelta(hours=1), partial(outage.prepare, self.watch), "keep", now)
+        self._every(timedelta(hours=1), partial(outage.prepare, self.context), "keep", now)
 
     def _every(
         self, span: timedelta, job: Callable[[], Awaitable[object]], name: str, first: datetime
@@ -223,7 +223,7 @@ class Worker:
     def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
         """See to the slot that is under way, which a restart may have left to nobody."""
         if target.name not in self._late:
-            wait = start_delays(self.watch.settings.targets.values())[target.name]
+            wait = start_delays(self.context.settings.targets.values())[target.name]
             task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
             self._late[target.name] = task
             task.add_done_callback(lambda _: self._late.pop(target.name, None))
@@ -233,18 +233,18 @@ class Worker:
     ) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait.total_seconds()):
-                await self.watch.leaving.wait()
-        if self.watch.leaving.is_set():
+                await self.context.state.leaving.wait()
+        if self.context.state.leaving.is_set():
             return
         if worth_probing_late(late, target.every):
             await self._run(self._probe_round_now(target, slot, late=True))
         else:
-            await self._run(probe_round.note_missed(self.watch, target, slot))
+            await self._run(probe_round.note_missed(self.context, target, slot))
 
     async def _round(self, target: Target) -> None:
         if target.name in self._late:  # it began at the start and takes long
             self.missed += 1
-            self.watch.metrics.skipped()
+            self.context.metrics.skipped()
             return
         now = datetime.now(UTC) - phase(target)
         slot = slot_of(now, target.every)
@@ -261,18 +261,18 @@ class Worker:
         """Record the slots that passed while a round was still under way, oldest first."""
         while skipped:
             await probe_round.note_missed(
-                self.watch, target, skipped[0], reason=probe_round.STILL_ASKING
+                self.context, target, skipped[0], reason=probe_round.STILL_ASKING
             )
             skipped.popleft()
 
     async def _probe_round_now(self, target: Target, slot: datetime, *, late: bool = False) -> None:
         between = partial(self._glance, target)
-        requested = await probe_round.run_round(self.watch, target, slot, between=between)
+        requested = await probe_round.run_round(self.context, target, slot, between=between)
         if requested:
             await self._evaluate(target)
             self._look_closer(target)
         if requested or not late:  # a start alone is no sign of life
-            await heartbeat.beat(self.watch, self.watch.metrics, target, slot)
+            await heartbeat.beat(self.context, target, slot)
 
     def _look_closer(self, target: Target) -> None:
         """Begin a burst where something is suspected, one at a time for each target."""
@@ -283,12 +283,12 @@ class Worker:
 
     async def _burst(self, target: Target) -> None:
         async def ask(query: Query) -> bool:
-            more = await probe_round.probe_again(self.watch, target, query)
+            more = await probe_round.probe_again(self.context, target, query)
             await self._evaluate(target)
             return more
 
         try:
-            await fingerprinting.burst(self.watch.database, target, ask)
+            await fingerprinting.burst(self.context.database, target, ask)
         except Exception:
             log.exception("burst failed", extra={"target": target.name})
 
@@ -299,28 +299,28 @@ class Worker:
 
     async def _evaluate(self, *seen: Target) -> None:
         """Judge the targets just seen, or all of them; what is over all targets every time."""
-        news = await evaluation.evaluate(self.watch, *seen)
+        news = await evaluation.evaluate(self.context, *seen)
         self._judged_at = time.monotonic()
         if news:
             self.news.set()
 
     async def _accounts(self) -> None:
-        if await account_polling.poll(self.watch):
+        if await account_polling.poll(self.context):
             await self._evaluate()
 
     async def _check_clock(self, *, correct: bool) -> None:
-        if await clock_check.check(self.watch, correct=correct):
+        if await clock_check.check(self.context, correct=correct):
             self.news.set()
 
     async def _digest(self) -> None:
-        if await report_page.digest(self.watch):
+        if await report_page.digest(self.context):
             self.news.set()
 
     async def _deliver(self) -> None:
         """Deliver when something is due: at once after news, else as the outbox says."""
         while True:
             self.news.clear()
-            await self._run(delivery_job.deliver(self.watch))
+            await self._run(delivery_job.deliver(self.context))
             with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
                 async with asyncio.timeout(30):  # the lease keeper looks more often
                     await self.news.wait()
@@ -330,7 +330,7 @@ class Worker:
         seen: set[leases.LapsedLease] = set()
         while True:
             try:
-                lapsed, due = await lease_keeper.renew(self.watch)
+                lapsed, due = await lease_keeper.renew(self.context)
             except DatabaseUnavailable as unavailable:
                 log.debug("lease renewal failed", extra={"reason": str(unavailable)})
             except Exception:
@@ -352,12 +352,13 @@ class Worker:
             step = (time.time() - wall) - (time.monotonic() - steady)
             if abs(step) > CLOCK_STEP_S:
                 log.warning("clock stepped", extra={"by_s": round(step, 1)})
-                self.watch.client.abort()
-                self.watch.backoff_until.clear()
+                self.context.client.abort()
+                self.context.state.backoff_until.clear()
+                self.context.state.account_backoff_until.clear()
                 self._arm()
                 await self._run(self._check_clock(correct=True))
 
     def _note(self, event: JobEvent) -> None:
         self.missed += 1
-        self.watch.metrics.skipped()
+        self.context.metrics.skipped()
         log.debug("job skipped", extra={"job": event.job_id, "event_code": event.code})

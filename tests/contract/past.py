@@ -22,7 +22,7 @@ from monitor.config.environment import environment
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
 from monitor.pricing.book import price_book
 from monitor.storage import Database, incident_rows, observations
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.rollups import roll_up
 from tests.facts import HAIKU, LLAMA, observation
 
@@ -139,6 +139,7 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Worker
     }
     standing_in = SimpleNamespace(
         settings=settings, database=database, worker="w1", now=lambda: datetime.now(UTC),
+        state=WorkerState(),
         book=price_book(prices, same=identity.same),
     )  # fmt: skip
     return cast("WorkerContext", standing_in)

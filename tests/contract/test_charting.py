@@ -93,7 +93,7 @@ async def test_only_what_just_fired_is_pictured(
 ) -> None:  # fmt: skip
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
         delivery_job.request_chart(context, notice(**changes), delivery)
-        assert context.charts.qsize() == wished
+        assert context.state.charts.qsize() == wished
 
 
 async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
@@ -101,11 +101,11 @@ async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
 ) -> None:
     async with watching(settings(tmp_path), database, ConsoleNotifier()) as context:
         delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
-        assert context.charts.qsize() == 0
+        assert context.state.charts.qsize() == 0
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
         for _ in range(20):
             delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
-        assert context.charts.qsize() == 8
+        assert context.state.charts.qsize() == 8
 
 
 async def test_a_bot_without_the_scope_is_logged_once_and_tells_on(

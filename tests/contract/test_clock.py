@@ -24,7 +24,7 @@ from monitor.storage import (
 )
 from monitor.storage import clock_repair as clocks
 from monitor.worker import clock_check, evaluation, rollups
-from monitor.worker.context import ClockHistory, WorkerContext
+from monitor.worker.context import ClockHistory, WorkerContext, WorkerState
 from tests.contract.past import watch
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -81,8 +81,8 @@ async def test_silence_is_noticed_although_rows_lie_in_the_future(
     at = now()
     await add(database, *round_at(at + ahead), *round_at(at - timedelta(hours=2)))
     async with watching(settings(tmp_path), database) as context:
-        old = replace(context, began_s=context.began_s - 7200)
-        assert await evaluation.evaluate(old)
+        context.state.began_s -= 7200
+        assert await evaluation.evaluate(context)
     assert rows(database_url, "SELECT rule FROM incidents") == [("no_data",)]
 
 
@@ -185,7 +185,7 @@ async def step_ahead(database: Database, by: timedelta, *seen_by: WorkerContext)
               "'recorded_at', (observation->>'recorded_at')::timestamptz - :by)",
               by=by)  # fmt: skip
     await run(database, "UPDATE clock_readings SET at = at - :by, since = since - :by", by=by)
-    for history in (one.clock for one in seen_by):
+    for history in (one.state.clock for one in seen_by):
         assert history.seen is not None
         assert history.since is not None
         seen_at, steady = history.seen
@@ -203,8 +203,8 @@ async def test_what_a_clock_that_was_behind_set_aside_is_restored_whole(
     behind = timedelta(hours=1)
     every_column = "SELECT to_jsonb(o) FROM observations AS o ORDER BY query"
     async with watching(settings(tmp_path), database) as context:
-        another = replace(context, clock=ClockHistory(boot="another machine"))
-        restarted = replace(context, clock=ClockHistory())
+        another = replace(context, state=WorkerState(clock=ClockHistory(boot="another machine")))
+        restarted = replace(context, state=WorkerState(clock=ClockHistory()))
         await clock_check.check(another, correct=False)
         await add(database, *round_at(now() + behind - timedelta(minutes=1)))
         before = rows(database_url, every_column)
@@ -228,7 +228,7 @@ async def test_rows_of_the_future_are_not_restored_by_a_step_they_do_not_belong_
     """Set aside before the clock fell behind, and dated later than the step reaches."""
     await add(database, *round_at(now() + timedelta(hours=3)))
     async with watching(settings(tmp_path), database) as context:
-        late = replace(context, clock=ClockHistory(boot="began later"))
+        late = replace(context, state=WorkerState(clock=ClockHistory(boot="began later")))
         await clock_check.check(context, correct=True)
         await clock_check.check(late, correct=True)
         await step_ahead(database, timedelta(hours=1), context, late)

@@ -85,18 +85,18 @@ async def test_after_a_failover_and_back_it_writes_at_once(
             database = Database(url, writes=True)
             async with watching(settings(tmp_path), database) as context:
                 await probe_round.keep(context, [observation(origin="manual")])
-                await heartbeat.update_metrics(context, context.metrics)
+                await heartbeat.update_metrics(context)
                 assert value(context.metrics, "monitor_database_up") == 1
                 forwarder.point_at(other)
                 forwarder.cut()
                 await probe_round.keep(context, [observation(origin="manual") for _ in range(3)])
-                assert len(context.spool) == 3
-                await heartbeat.update_metrics(context, context.metrics)
+                assert len(context.state.spool) == 3
+                await heartbeat.update_metrics(context)
                 assert value(context.metrics, "monitor_database_up") == 0
                 forwarder.point_at(database_url)  # what is connected to the other stays so
                 await probe_round.keep(context, [])
-                assert len(context.spool) == 0
-                await heartbeat.update_metrics(context, context.metrics)
+                assert len(context.state.spool) == 0
+                await heartbeat.update_metrics(context)
                 assert value(context.metrics, "monitor_database_up") == 1
             await database.close()
     assert rows(database_url, STORED) == [(4,)]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
@@ -38,16 +39,17 @@ async def switch(
                 span = timedelta(seconds=90)
                 await leases.hold(connection, "evaluate", holder="w2", span=span)
         async with watching(configured, database) as context:
-            yield context, Metrics(configured.targets.values(), rules=("ttft",)), received
+            metrics = Metrics(configured.targets.values(), rules=("ttft",))
+            yield replace(context, metrics=metrics), metrics, received
 
 
-async def beat(context: WorkerContext, metrics: Metrics) -> bool:
-    return await heartbeat.beat(context, metrics, context.settings.targets["rag"], SLOT)
+async def beat(context: WorkerContext) -> bool:
+    return await heartbeat.beat(context, context.settings.targets["rag"], SLOT)
 
 
 async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path: Path) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
-        assert await beat(context, metrics)
+        assert await beat(context)
     (requested,) = received.asked
     assert requested.startswith("GET /ping/canary-uuid HTTP/1.1")
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
@@ -59,17 +61,17 @@ async def test_half_a_cycle_is_not_told(
     database: Database, tmp_path: Path, fault: dict[str, bool]
 ) -> None:
     async with switch(database, tmp_path, **fault) as (context, metrics, received):
-        assert not await beat(context, metrics)
+        assert not await beat(context)
     assert received.asked == []
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") == 0
 
 
 async def test_what_waits_in_the_spool_is_not_stored(database: Database, tmp_path: Path) -> None:
-    async with switch(database, tmp_path) as (context, metrics, received):
-        context.spool.keep([observation()])
-        assert not await beat(context, metrics)
-        context.spool.forget(context.spool.oldest(1))
-        assert await beat(context, metrics)
+    async with switch(database, tmp_path) as (context, _, received):
+        context.state.spool.keep([observation()])
+        assert not await beat(context)
+        context.state.spool.forget(context.state.spool.oldest(1))
+        assert await beat(context)
     assert len(received.asked) == 1
 
 
@@ -77,14 +79,14 @@ async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
     database: Database, tmp_path: Path
 ) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
-        assert await beat(context, metrics)
+        assert await beat(context)
         notified = notice(id=uuid4(), number=None)
         async with database.begin() as connection:
             await outbox.add(connection, notified, incident=None)
             await outbox.settle(connection, notified.id, GiveUp("no_service", channel_broken=True),
                                 context.notifier.name)  # fmt: skip
-        assert not await beat(context, metrics)
-        assert not await beat(context, metrics)
+        assert not await beat(context)
+        assert not await beat(context)
         seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")
         assert seen, "seeing goes on: a check that gates deploys is not failed by it"
     assert len(received.asked) == 1
@@ -96,7 +98,7 @@ async def test_without_a_switch_the_cycle_is_noted_all_the_same(
     async with switch(database, tmp_path) as (_context, metrics, _):
         plain = settings(tmp_path)
         async with watching(plain, database) as mute:
-            assert not await beat(mute, metrics)
+            assert not await beat(replace(mute, metrics=metrics))
     assert value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag") != 0
 
 
@@ -106,7 +108,7 @@ async def test_a_switch_that_does_not_take_it_is_no_trouble_of_ours(
 ) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
         received.status = status
-        assert not await beat(context, metrics)
+        assert not await beat(context)
     assert "heartbeat refused" in caplog.text
     assert "canary-uuid" not in caplog.text
     assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") == 0
@@ -117,9 +119,10 @@ async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
 ) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
         unavailable = Database("postgresql://nobody@127.0.0.1:1/none", deadline_s=2)
-        async with watching(context.settings, unavailable) as lost:
-            assert not await beat(lost, metrics)
-            await heartbeat.update_metrics(lost, metrics)
+        async with watching(context.settings, unavailable) as opened:
+            lost = replace(opened, metrics=metrics)
+            assert not await beat(lost)
+            await heartbeat.update_metrics(lost)
         await unavailable.close()
     assert received.asked == []
     assert value(metrics, "monitor_database_up") == 0
@@ -131,10 +134,10 @@ async def test_a_database_that_takes_no_writes_is_not_up(
     doors = Doors(database_url)
     async with switch(database, tmp_path) as (context, metrics, _):
         await asyncio.to_thread(doors.read_only, True)
-        await heartbeat.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context)
         assert value(metrics, "monitor_database_up") == 0
         await asyncio.to_thread(doors.read_only, False)
-        await heartbeat.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context)
         assert value(metrics, "monitor_database_up") == 1
 
 
@@ -144,7 +147,7 @@ async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_pat
             await outbox.add(connection, notice(id=uuid4(), number=None), incident=None)
             slot = datetime.now(UTC)
             await observations.add(connection, [observation(slot=slot, started_at=slot)])
-        await heartbeat.update_metrics(context, metrics)
+        await heartbeat.update_metrics(context)
     assert value(metrics, "monitor_database_up") == 1
     assert value(metrics, "monitor_outbox_notices") == 1
     assert value(metrics, "monitor_probe_budget_left_usd") == pytest.approx(0.5 - 0.000007)

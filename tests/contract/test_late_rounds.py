@@ -94,7 +94,7 @@ async def test_a_first_start_probes_at_once_however_long_the_interval(
             async with asyncio.timeout(60):
                 while service.asked < 2:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
-            context.leaving.set()
+            context.state.leaving.set()
             await life
     assert len(rows(database_url, ASKED)) == 1
 
@@ -141,6 +141,6 @@ async def test_a_server_that_answers_nothing_keeps_no_round_from_being_probed(
             async with asyncio.timeout(60):
                 target = context.settings.targets["rag"]
                 assert await probe_round.run_round(context, target, SLOT, between=nothing) == 2
-            assert len(context.spool) == 2
+            assert len(context.state.spool) == 2
             free.set()
             await asyncio.gather(*holders)

@@ -113,7 +113,7 @@ async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
             lapsed, due = await lease_keeper.renew(context)
             assert (lapsed, due) == (set(), False)
             assert rows(database_url, left) == [(renewed,)]
-            context.database.leases[context.worker, "roll_up"] = time.monotonic() - 1
+            context.state.leases["roll_up"] = time.monotonic() - 1
         await lease_keeper.release(context)
         lapsed, _ = await lease_keeper.renew(context)
         assert [lease.name for lease in lapsed] == ["roll_up"]
@@ -174,7 +174,7 @@ async def main():
         except Exception as error:
             print(type(error).__name__, flush=True)
         judging._written = real
-        print(await judging.evaluate(watch), database.leases, flush=True)
+        print(await judging.evaluate(watch), watch.state.leases, flush=True)
 
 asyncio.run(main())
 """

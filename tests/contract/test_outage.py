@@ -107,7 +107,7 @@ async def test_a_short_outage_is_nobodys_business(
         await asyncio.sleep(0.2)
         await asyncio.to_thread(doors.open)
         for _ in range(1200):
-            if not len(context.spool):
+            if not len(context.state.spool):
                 break
             await asyncio.sleep(0.05)
     assert screen.getvalue() == ""
@@ -137,7 +137,7 @@ async def test_a_row_the_database_refuses_costs_itself_alone(
     bad = observation(origin="manual", cost_usd=Decimal("NaN"))
     async with watching(settings(tmp_path), database) as context:
         await outage.keep(context, [*good[:3], bad, *good[3:]])
-        assert len(context.spool) == 0
+        assert len(context.state.spool) == 0
     stored = rows(database_url, "SELECT id FROM observations")
     assert {row[0] for row in stored} == {one.id for one in good}
     refused = [record for record in caplog.records if record.message == "observation rejected"]
@@ -152,5 +152,5 @@ async def test_rounds_that_end_together_store_each_row_once(
     new = [observation(origin="manual") for _ in range(40)]
     async with watching(settings(tmp_path), database) as context:
         await asyncio.gather(*(outage.keep(context, [one]) for one in new))
-        assert len(context.spool) == 0
+        assert len(context.state.spool) == 0
     assert rows(database_url, STORED) == [(40,)]

@@ -1,6 +1,5 @@
 """A service that throttles us: the rest of the round is not asked, nor rounds it wants left out."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -67,8 +66,8 @@ async def test_a_service_that_answers_429_for_ever_is_no_data(
         configured = settings(tmp_path, server.url)
         rag = configured.targets["rag"]
         now = datetime.now(UTC)
-        async with watching(configured, database) as just_begun:
-            context = replace(just_begun, began_s=just_begun.began_s - 31 * 60)
+        async with watching(configured, database) as context:
+            context.state.began_s -= 31 * 60
             await probe_round.run_round(context, rag, now, between=nothing)
             await evaluation.evaluate(context)
     ((rule, because),) = rows(database_url, "SELECT rule, because FROM incidents")
@@ -87,9 +86,11 @@ async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
         rag = configured.targets["rag"]
         async with watching(configured, database) as context:
             await probe_round.run_round(context, rag, datetime.now(UTC), between=nothing)
-            left = context.backoff_until["rag"] - context.now()
+            left = context.state.backoff_until["rag"] - context.now()
             assert timedelta(minutes=50) < left <= timedelta(hours=1)
-            context.backoff_until["rag"] += timedelta(days=365)  # as set by a clock that was wrong
+            context.state.backoff_until["rag"] += timedelta(
+                days=365
+            )  # as set by a clock that was wrong
             requested = await probe_round.run_round(
                 context, rag, datetime.now(UTC) + timedelta(hours=1), between=nothing
             )
@@ -115,6 +116,6 @@ async def test_being_asked_to_wait_for_one_target_spares_no_other(
 ) -> None:
     async with watching(settings(tmp_path), database) as context:
         rag = context.settings.targets["rag"]
-        context.backoff_until["another"] = datetime.now(UTC) + timedelta(hours=1)
+        context.state.backoff_until["another"] = datetime.now(UTC) + timedelta(hours=1)
         reason, queries = await probe_round._admitted(context, rag, datetime.now(UTC))
     assert (reason, tuple(queries)) == (None, rag.queries)

@@ -9,6 +9,7 @@ import pytest
 from monitor.accounts import ACCOUNTS
 from monitor.storage import Database
 from monitor.worker import account_polling, evaluation
+from monitor.worker.context import WorkerState
 from tests.contract.provider import provider, reply
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
@@ -77,7 +78,7 @@ async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path)
         provider(reply(200, KEY)) as openrouter,
         watching(settings(tmp_path, **keys(openrouter.address)), database) as context,
     ):
-        other = replace(context, worker="w2")
+        other = replace(context, worker="w2", state=WorkerState())
         read = [await account_polling.poll(one) for one in (context, other, context, other)]
     assert read == [1, 0, 1, 0]
 

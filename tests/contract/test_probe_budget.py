@@ -82,9 +82,9 @@ async def test_while_the_database_is_away_what_it_said_last_and_what_waits_for_i
         assert (await probe_round._budget_and_history(context, target))[0] is None
         doors.close()
         try:
-            context.spool.keep([spending("0.19")])
+            context.state.spool.keep([spending("0.19")])
             assert (await probe_round._budget_and_history(context, target))[0] is None
-            context.spool.keep([spending("0.01")])
+            context.state.spool.keep([spending("0.01")])
             assert (await probe_round._budget_and_history(context, target))[0] == USED_UP
         finally:
             doors.open()

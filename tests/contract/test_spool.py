@@ -18,7 +18,7 @@ from monitor.notifications import ConsoleNotifier
 from monitor.storage import Database, DatabaseUnavailable, spool_file
 from monitor.storage.spool import Spool, SpoolFile
 from monitor.worker import outage, probe_round
-from monitor.worker.context import WorkerContext
+from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
 from tests.contract.test_outage import Doors
 from tests.contract.test_probe_budget import LIMITS, USED_UP, spending
@@ -37,13 +37,14 @@ from monitor.worker import outage as spooling
 from monitor.storage.engine import Database
 from monitor.storage.spool import Spool
 from monitor.storage.spool_file import SpoolFile
+from monitor.worker.context import WorkerState
 from tests.contract.watching import settings, watching
 from tests.facts import observation
 
 async def main():
     database, home = Database(sys.argv[1]), Path(sys.argv[2])
     async with watching(settings(home), database) as watch:
-        watch = replace(watch, spool=Spool(file=SpoolFile(home / "spool")))
+        watch = replace(watch, state=WorkerState(spool=Spool(file=SpoolFile(home / "spool"))))
         for number in range(1, 6):
             await spooling.keep(watch, [observation(id=UUID(int=number), origin="manual")])
         print("kept", flush=True)
@@ -54,7 +55,7 @@ asyncio.run(main())
 
 
 def on_disk(context: WorkerContext, folder: Path) -> WorkerContext:
-    return replace(context, spool=Spool(file=SpoolFile(folder)))
+    return replace(context, state=WorkerState(spool=Spool(file=SpoolFile(folder))))
 
 
 def manual(number: int) -> Observation:
@@ -93,9 +94,9 @@ async def test_killed_with_the_database_unavailable_the_next_worker_stores_every
     async with watching(settings(tmp_path), database) as context:
         one = on_disk(context, folder)
         await outage.adopt(one)
-        assert len(one.spool) == 0
+        assert len(one.state.spool) == 0
         await outage.adopt(one)
-        one.spool.close()
+        one.state.spool.close()
     assert [row[0].int for row in rows(database_url, STORED)] == [1, 2, 3, 4, 5]
     assert list(folder.iterdir()) == []
 
@@ -112,7 +113,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
         target = one.settings.targets["rag"]
         await asyncio.to_thread(doors.read_only, True)
         await outage.adopt(one)
-        assert len(one.spool) == 2
+        assert len(one.state.spool) == 2
         assert (await probe_round._budget_and_history(one, target))[0] == USED_UP
         await asyncio.to_thread(doors.read_only, False)
 
@@ -142,7 +143,7 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
                 await outage.keep(one, [manual(number)])
         finally:
             await asyncio.to_thread(doors.open)
-        assert (len(one.spool), one.spool.on_disk) == (3, False)
+        assert (len(one.state.spool), one.state.spool.on_disk) == (3, False)
         await outage.keep(one, [])
     reported = [record for record in caplog.records if record.message == "spool moved to memory"]
     assert len(reported) == 1
@@ -161,9 +162,9 @@ async def test_a_disk_that_hangs_delays_nobody_for_long(
             asyncio.run_coroutine_threadsafe(goes_on.wait(), loop).result(60)
 
     async with watching(settings(tmp_path), database) as context:
-        one = replace(context, spool=Spool(file=Hanging(tmp_path / "spool")))
+        one = replace(context, state=WorkerState(spool=Spool(file=Hanging(tmp_path / "spool"))))
         await outage.keep(one, [manual(1)])
-        assert not one.spool.on_disk
+        assert not one.state.spool.on_disk
         goes_on.set()
     assert len(rows(database_url, STORED)) == 1
 
@@ -179,15 +180,15 @@ async def test_several_workers_share_a_folder_and_an_ended_ones_rows_are_stored_
             await outage.keep(first, [manual(1), manual(2)])
             await outage.keep(second, [manual(3)])
             await outage.adopt(second)
-            assert len(second.spool) == 1, "the other worker lives"
-            first.spool.close()
+            assert len(second.state.spool) == 1, "the other worker lives"
+            first.state.spool.close()
             await outage.adopt(second)
-            assert [one.id.int for one in second.spool.oldest(9)] == [3, 1, 2]
+            assert [one.id.int for one in second.state.spool.oldest(9)] == [3, 1, 2]
             assert waiting(folder) == [3, 1, 2]
         finally:
             await asyncio.to_thread(doors.open)
         await outage.keep(second, [])
-        second.spool.close()
+        second.state.spool.close()
     assert [row[0].int for row in rows(database_url, STORED)] == [1, 2, 3]
 
 
@@ -206,7 +207,7 @@ async def test_a_stop_stores_what_waits_although_the_database_was_unavailable_a_
         await outage.keep(one, [manual(number) for number in range(1, 8)])
         one.database._resting = (float("inf"), DatabaseUnavailable("no answer a moment ago"))
         await asyncio.to_thread(doors.open)
-        one.leaving.set()
+        one.state.leaving.set()
         await life
     assert [row[0].int for row in rows(database_url, STORED)] == list(range(1, 8))
 

@@ -115,8 +115,8 @@ async def test_waiting_observations_count_by_their_upper_end_too(
 ) -> None:
     now = datetime.now(UTC)
     async with watching(settings(tmp_path), database) as context:
-        context.spool.keep([changed(now), observation(slot=now, cost_usd=Decimal("0.01"))])
-        spent = context.spool.spent(now - timedelta(minutes=1))
+        context.state.spool.keep([changed(now), observation(slot=now, cost_usd=Decimal("0.01"))])
+        spent = context.state.spool.spent(now - timedelta(minutes=1))
     assert (spent.usd, spent.high_usd, spent.count) == (LOW + Decimal("0.01"),
                                                         HIGH + Decimal("0.01"), 2)  # fmt: skip
 

@@ -32,7 +32,7 @@ async def test_after_a_step_every_job_is_due_within_its_own_interval(
         monkeypatch.setattr(scheduler, "time", stepped)
         await until(lambda: all(due_in(job) <= job.trigger.interval for job in jobs(one)))
         assert {f"ask {name}" for name in context.settings.targets} < {job.id for job in jobs(one)}
-        context.leaving.set()
+        context.state.leaving.set()
         await life
 
 
@@ -44,7 +44,7 @@ async def test_a_clock_that_keeps_time_moves_nothing(database: Database, tmp_pat
         one._scheduler.get_job("ask rag").modify(next_run_time=datetime.now(UTC) + HOUR)
         await asyncio.sleep(2.5)
         assert due_in(one._scheduler.get_job("ask rag")) > HOUR - timedelta(minutes=1)
-        context.leaving.set()
+        context.state.leaving.set()
         await life
 
 
