@@ -14,8 +14,9 @@ from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.observe import ProbeOccasion, observe
+from monitor.probing.observe import ProbeOccasion
 from monitor.probing.resources import gc_paused
+from monitor.worker.probe_round import interpreted
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, probed, says, watched
@@ -31,7 +32,7 @@ WIDE = "🙂" + "word " * 47_000  # one wide character makes all of them wide
 AT_ONCE = 4
 
 
-async def interpreted(wire: ProbeClient, url: str, dialect: str) -> None:
+async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
     """One probe as the worker sends it, to its observation."""
     query = Query(id="hi", text="Hi")
     target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
@@ -44,9 +45,8 @@ async def interpreted(wire: ProbeClient, url: str, dialect: str) -> None:
         worker="", config_hash="", secrets=("sk-live-0123456789",),
     )  # fmt: skip
     book = price_book({}, same=identity.same)
-    observe(
-        transcript, occasion, dialect=spoken, book=book, self_id_history=identity.SelfIdHistory()
-    )
+    made = await interpreted(transcript, occasion, dialect=spoken, book=book, known=None)
+    assert not made.stopped
 
 
 async def oversized(wire: ProbeClient) -> None:
@@ -55,9 +55,7 @@ async def oversized(wire: ProbeClient) -> None:
     letters = chunk(says({"text": "a"}) * 1_000)
     for script in ([wide] * 17, [letters] * 49):
         async with scripted(head(), *script, chunk(says(DONE)), LAST) as server:
-            await asyncio.gather(
-                *(interpreted(wire, server.url, "bali_zero") for _ in range(AT_ONCE))
-            )
+            await asyncio.gather(*(asked(wire, server.url, "bali_zero") for _ in range(AT_ONCE)))
 
 
 async def main() -> None:

@@ -22,6 +22,7 @@ from monitor.domain import Outcome, Query, Target, Transcript, Unpriced, usd_tex
 from monitor.identity.fingerprint.features import SHORTEST, AnswerText
 from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS, ENOUGH_OF_A_RIVAL
 from monitor.identity.fingerprint.tracker import DOUBT_LOG_ODDS
+from monitor.identity.learning import AnswerCount
 from monitor.pricing.book import price_book
 from monitor.pricing.forecast import projected
 from monitor.probing import timing
@@ -36,10 +37,9 @@ from monitor.storage import (
     fingerprints,
     schema,
 )
-from monitor.storage.baseline_answers import AnswerCount
 from monitor.storage.fingerprints import BaselineEpoch, BaselineState
 from monitor.transcripts import recorded
-from monitor.worker.fingerprinting import answer_of
+from monitor.worker.probe_round import answer_of
 
 FEWEST = 5  # answers to each query, however many queries there are
 WAIT_S, LONGEST_S = 60.0, 120.0  # where a service that throttles us names no time; at most

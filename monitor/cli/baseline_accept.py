@@ -18,7 +18,7 @@ from monitor.identity.fingerprint.profile import ENOUGH_ANSWERS
 from monitor.redaction import plain, redact
 from monitor.storage import Connection, Database, baseline_answers, fingerprints
 from monitor.storage.fingerprints import BaselineEpoch
-from monitor.worker.fingerprinting import profiled
+from monitor.worker.identity_memory import profiled
 
 EXCERPTS, EXCERPT = 3, 200  # answers shown, and characters of each
 

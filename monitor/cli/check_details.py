@@ -39,7 +39,7 @@ from monitor.storage import (
 )
 from monitor.storage.baseline_answers import PromptSizes
 from monitor.worker.account_polling import configured, page_headers, providers
-from monitor.worker.fingerprinting import profiled
+from monitor.worker.identity_memory import profiled
 
 
 @dataclass(frozen=True, slots=True)

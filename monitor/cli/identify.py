@@ -9,7 +9,7 @@ followed in order.
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,15 +28,14 @@ from monitor.domain import (
     TextDelta,
     confidence_text,
 )
-from monitor.identity.fingerprint.match import StyleMatch, follow_answer
-from monitor.identity.fingerprint.profile import StyleProfile
+from monitor.identity import AnswerEvidence, IdentityContext
 from monitor.identity.fingerprint.tracker import TrackerState
-from monitor.identity.judge import combined
+from monitor.identity.learning import LearntProfile, ProfileKey, StyleHistory
 from monitor.redaction import plain
 from monitor.storage import Database, baseline_answers, fingerprints
 from monitor.transcripts import recorded
-from monitor.worker.fingerprinting import answer_of, profiled
-from monitor.worker.probe_round import EXCEEDED
+from monitor.worker.identity_memory import profiled
+from monitor.worker.probe_round import EXCEEDED, answer_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ def identify(source: Path | None, *, target: str | None, query: str | None, as_l
             f"compared. Pass --query with one of {known_ids}"
         )
         print(missing, file=sys.stderr)  # noqa: T201
-    for who in _judged(settings, chosen, received, _profile(settings, chosen) if known else None):
+    for who in _judged(settings, chosen, received, _style(settings, chosen) if known else None):
         print(json.dumps(asdict(who)) if as_lines else _shown(who))  # noqa: T201
 
 
@@ -113,14 +112,19 @@ def _object(line: str) -> dict[str, object] | None:
     return reported if isinstance(reported, dict) else None
 
 
-def _profile(settings: Settings, target: Target) -> StyleProfile | None:
-    async def load(database: Database) -> StyleProfile | None:
+def _style(settings: Settings, target: Target) -> StyleHistory | None:
+    """The target's baseline, followed anew from these answers on; None without one."""
+
+    async def load(database: Database) -> StyleHistory | None:
         async with database.begin() as connection:
             state = await fingerprints.state(connection, target.name)
             if state is None:
                 return None
             answers = await baseline_answers.answers(connection, state.epoch, target.queries)
-        return profiled(state.epoch, answers)[0]
+        profile, _ = profiled(state.epoch, answers)
+        number = state.epoch.number
+        learnt = LearntProfile(key=ProfileKey(number, None, target.queries), profile=profile)
+        return StyleHistory(learnt=learnt, track=TrackerState(epoch=number)) if profile else None
 
     return in_database(settings, load)
 
@@ -129,33 +133,27 @@ def _judged(
     settings: Settings,
     target: Target,
     received: Sequence[AnswerToIdentify],
-    profile: StyleProfile | None,
+    style: StyleHistory | None,
 ) -> Iterator[IdentityJudgement]:
     identity.prepare()
-    track = TrackerState(epoch=profile.epoch if profile else 0)
     for item in received:
         try:
-            style_match: StyleMatch | None = None
-            if profile and item.query:
+            answer = None
+            if style and item.query:
                 answer = answer_of(item.query, item.reply, settings.secrets)
-                track, style_match = limited(
-                    follow_answer, track, profile, answer, at=datetime.now(UTC)
-                )
-            yield combined(limited(_disclosed, target, item), style_match)
+            said = AnswerEvidence(
+                at=datetime.now(UTC),
+                claims=item.reply.claims,
+                pieces=item.reply.final_pieces,
+                query=item.query,
+                answer=answer,
+            )
+            judged = limited(identity.judge, said, target, IdentityContext(style=style))
+            if style and judged.step:
+                style = replace(style, track=judged.step.track)
+            yield judged.judgement
         except CpuLimitExceeded:
             yield IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), EXCEEDED)
-
-
-def _disclosed(target: Target, item: AnswerToIdentify) -> IdentityJudgement:
-    return identity.judge(
-        item.reply.claims,
-        expected=target.expected_models,
-        fallbacks=target.fallback_models,
-        untrusted=target.untrusted,
-        pieces=item.reply.final_pieces,
-        requested=bool(item.query and item.query.identity),
-        persona=target.persona,
-    )
 
 
 def _weight(log_odds: float) -> str:

@@ -216,7 +216,7 @@ class _Run:
                 http=wire,
                 raw=self._raw,
             )
-            self.seen.append(self._observed(transcript, query, dialect))
+            self.seen.append(await self._observed(transcript, query, dialect))
             self._keep(transcript)
             if self._raw and len(self._kept) < FEW:
                 self._kept.append(transcript)
@@ -232,7 +232,9 @@ class _Run:
         hints = ((t.query, hint(t, read(dialect, t), dialect, secrets)) for t in self._kept)
         yield from dict.fromkeys(f"{query}: {reported}" for query, reported in hints if reported)
 
-    def _observed(self, transcript: Transcript, query: Query, dialect: Dialect) -> Observation:
+    async def _observed(
+        self, transcript: Transcript, query: Query, dialect: Dialect
+    ) -> Observation:
         environment = self.settings.environment
         occasion = ProbeOccasion(
             target=self.load.target,
@@ -245,7 +247,10 @@ class _Run:
             excerpt_chars=self.settings.file.storage.excerpt_chars,
             secrets=self.settings.secrets,
         )
-        return probe_round.observed(transcript, occasion, dialect=dialect, book=self._book)
+        made = await probe_round.interpreted(
+            transcript, occasion, dialect=dialect, book=self._book, known=None
+        )
+        return made.observation
 
 
 async def _ready(database: Database, settings: Settings, url: str) -> None:

@@ -2,6 +2,13 @@
 
 from monitor.identity.claims import AnswerSwitch, DeclaredModels, answer_switch
 from monitor.identity.judge import judge
+from monitor.identity.learning import (
+    AnswerEvidence,
+    IdentityContext,
+    IdentityLearning,
+    JudgedAnswer,
+    learning,
+)
 from monitor.identity.model_names.compare import ModelName, parse, same
 from monitor.identity.self_identification.detector import (
     SelfClaim,
@@ -11,18 +18,21 @@ from monitor.identity.self_identification.detector import (
     self_claims,
     self_id_history,
 )
-from monitor.identity.token_counts.comparison import TokenCounts
 
 __all__ = [
+    "AnswerEvidence",
     "AnswerSwitch",
     "DeclaredModels",
+    "IdentityContext",
+    "IdentityLearning",
+    "JudgedAnswer",
     "ModelName",
     "SelfClaim",
     "SelfIdHistory",
-    "TokenCounts",
     "answer_switch",
     "asks_for_model",
     "judge",
+    "learning",
     "parse",
     "prepare",
     "same",

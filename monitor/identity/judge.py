@@ -1,4 +1,4 @@
-"""Who answered one probe: the claims of its response weighed against each other.
+"""Who answered one probe: all that it says and is known, weighed against each other.
 
 Source: docs/identity.md#verdict
 """
@@ -7,7 +7,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
-from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Evidence,
+    Identity,
+    IdentityJudgement,
+    Target,
+    TextDelta,
+)
 from monitor.identity.claims import (
     AnswerSwitch,
     ClaimSide,
@@ -19,12 +27,21 @@ from monitor.identity.claims import (
     weigh_self_claim,
 )
 from monitor.identity.fingerprint.match import StyleMatch
+from monitor.identity.learning import (
+    AnswerEvidence,
+    IdentityContext,
+    JudgedAnswer,
+    StyleStep,
+    follow,
+)
 from monitor.identity.model_names.compare import parse, same
 from monitor.identity.model_names.families import FAMILIES
 from monitor.identity.self_identification.detector import ROUNDS, SelfIdHistory, self_claims
-from monitor.identity.token_counts.comparison import TokenCounts, judge_counts
+from monitor.identity.token_counts.comparison import TokenCounts, fitting, judge_counts
 from monitor.identity.token_counts.counts import SOURCE
+from monitor.redaction import plain
 
+_HOSTS = 3  # named of those where the expected model ran
 BY_TEXT = 0.8  # no confidence beyond it where only the text speaks
 SWITCH_LOG_ODDS = 3.0
 _TORN = 0.5
@@ -78,7 +95,60 @@ def _of_family(models: Sequence[str], family: str) -> str | None:
     return next((model for model in models if known and parse(model).vendor == known.vendor), None)
 
 
-def judge(
+def judge(evidence: AnswerEvidence, target: Target, known: IdentityContext) -> JudgedAnswer:
+    """Who gave one answer, by everything it says and all that is known of its target.
+
+    The one entry: what it discloses, says of itself, took in tokens and looks like is weighed
+    together. Pure.
+    """
+    accounts = known.counts.of(evidence.count) if evidence.count else None
+    disclosed = judge_disclosure(
+        evidence.claims,
+        expected=target.expected_models,
+        fallbacks=target.fallback_models,
+        untrusted=target.untrusted,
+        pieces=evidence.pieces,
+        requested=evidence.query is not None and evidence.query.identity,
+        persona=target.persona,
+        self_id_history=known.self_id_history,
+        accounts=accounts,
+    )
+    step, style = _followed(evidence, known)
+    return JudgedAnswer(
+        judgement=combined(disclosed, style),
+        style=style,
+        step=step,
+        fits=fitting(accounts) - known.counts.seen_to_fit if accounts else frozenset(),
+    )
+
+
+def _followed(
+    evidence: AnswerEvidence, known: IdentityContext
+) -> tuple[StyleStep | None, StyleMatch | None]:
+    """The target followed by this answer, and what that says; None without a baseline."""
+    if known.style is None or evidence.answer is None:
+        return None, None
+    learnt = known.style.learnt
+    if learnt.profile is None:
+        reason = f"Writing style: {learnt.reason}."
+        return None, StyleMatch(Identity.UNKNOWN, None, 0.0, reason=reason)
+    step = follow(evidence, learnt.profile, known.style.track)
+    return step, explained_by_host(step.match, evidence.claims, known.hosts)
+
+
+def explained_by_host(
+    match: StyleMatch, claims: Sequence[Claim], hosts: Sequence[str]
+) -> StyleMatch:
+    """A change that came with another host says so: it is the likeliest reason for it."""
+    host = next((claim.value for claim in claims if claim.kind is ClaimKind.HOST), None)
+    if match.identity is not Identity.CHANGED or host is None or not hosts or host in hosts:
+        return match
+    usual = ", ".join(plain(name, 40) for name in hosts[:_HOSTS])
+    reason = f"The host changed, too: {plain(host, 40)}, before {usual}."
+    return replace(match, reason=f"{match.reason} {reason}")
+
+
+def judge_disclosure(
     claims: Sequence[Claim],
     *,
     expected: Sequence[str],
@@ -90,7 +160,7 @@ def judge(
     self_id_history: SelfIdHistory | None = None,
     accounts: TokenCounts | None = None,
 ) -> IdentityJudgement:
-    """Judge one probe by what its response discloses and says. Pure, and never fails.
+    """Judge one answer by what its response discloses and says alone. Pure, and never fails.
 
     `untrusted` are claim sources that are shown and not weighed; `text` among them silences
     self-identification. `asked`: the query asked the service directly who it is. `self_id_history`:

@@ -1,4 +1,4 @@
-"""Transcript in, observation out: the reading, the timing, the identity and the price of a probe.
+"""A transcript that was read and judged in, the observation out: its times, tokens and price.
 
 Pure: whatever is not in the transcript comes as an argument.
 """
@@ -9,18 +9,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
 
-from monitor import identity
-from monitor.dialects import read
 from monitor.domain import (
     Claim,
     ClaimKind,
     Cost,
     CostRange,
-    Dialect,
     Ending,
-    Identity,
     IdentityJudgement,
     Observation,
+    Outcome,
     Query,
     Reply,
     Target,
@@ -29,10 +26,10 @@ from monitor.domain import (
     Usage,
 )
 from monitor.identity.claims import FALLBACK_COUNTS
-from monitor.identity.fingerprint.match import StyleMatch
-from monitor.identity.judge import combined
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.learning import AnswerEvidence
 from monitor.identity.token_counts import counts
-from monitor.identity.token_counts.comparison import TokenCounts
+from monitor.identity.token_counts.counts import TokenCount
 from monitor.pricing.book import PriceBook
 from monitor.pricing.cost import priced_or_ranged
 from monitor.pricing.cost import tokens as billed_tokens
@@ -59,38 +56,59 @@ class ProbeOccasion:
     secrets: Sequence[str] = ()
 
 
-def observe(
-    transcript: Transcript,
+@dataclass(frozen=True, slots=True)
+class ReadTranscript:
+    """A transcript, what its dialect reads in it, and how the probe ended; `error` says why."""
+
+    transcript: Transcript
+    reply: Reply
+    outcome: Outcome
+    error: str | None
+
+    @classmethod
+    def of(cls, transcript: Transcript, reply: Reply) -> "ReadTranscript":
+        return cls(transcript, reply, *timing.outcome(transcript, reply))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is an answer, and not one that we cut."""
+        return self.outcome is Outcome.ANSWERED and self.transcript.ending is not Ending.CUT
+
+
+def evidence(
+    probed: ReadTranscript,
     occasion: ProbeOccasion,
     *,
-    dialect: Dialect,
+    answer: AnswerText | None = None,
+    count: TokenCount | None = None,
+) -> AnswerEvidence:
+    """What one response says of the model that gave it, free of our secrets."""
+    return AnswerEvidence(
+        at=probed.transcript.started_at,
+        claims=tuple(_safe(claim, occasion.secrets) for claim in probed.reply.claims),
+        pieces=probed.reply.final_pieces,
+        query=occasion.query,
+        answer=answer,
+        count=count,
+        burst=occasion.origin == "burst",
+    )
+
+
+def observe(
+    probed: ReadTranscript,
+    occasion: ProbeOccasion,
+    said: AnswerEvidence,
+    who: IdentityJudgement,
+    *,
     book: PriceBook,
-    self_id_history: identity.SelfIdHistory,
-    style_match: StyleMatch | None = None,
-    accounts: TokenCounts | None = None,
-    reply: Reply | None = None,
-    uninterpreted: str | None = None,
 ) -> Observation:
-    """Everything one probe says.
-
-    `reply`: the transcript as it was already read. `uninterpreted`: why nobody is to look at
-    what the reply says; its times and tokens count, its model is unknown for that reason.
-
-    `self_id_history` is what earlier direct questions were answered, `style_match` whom the answer
-    resembles, where a baseline is known, `accounts` its token count and those before it.
-    """
+    """Everything one probe says. `said` is what `who`, the judgement, rests on."""
     target, query = occasion.target, occasion.query
-    reply = read(dialect, transcript) if reply is None else reply
-    outcome, error = timing.outcome(transcript, reply)
+    transcript, reply = probed.transcript, probed.reply
     timings = timing.timing(transcript, reply)
-    claims = tuple(_safe(claim, occasion.secrets) for claim in reply.claims)
-    if uninterpreted is None:
-        disclosed = _who(replace(reply, claims=claims), occasion, self_id_history, accounts)
-        who = _redacted(combined(disclosed, style_match), occasion.secrets)
-    else:
-        who = IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), uninterpreted)
-    if accounts and accounts.now:
-        claims = (*claims, counts.claim(accounts.now))
+    claims = said.claims
+    if said.count:
+        claims = (*claims, counts.claim(said.count))
     cut = transcript.ending is Ending.CUT or not timing.complete(transcript, reply)
     text = reply.text
     written = _all_text(reply, text)
@@ -106,10 +124,10 @@ def observe(
         worker=occasion.worker,
         slot=occasion.slot,
         started_at=transcript.started_at,
-        outcome=outcome,
-        error=None if error is None else plain(redact(error, occasion.secrets)),
+        outcome=probed.outcome,
+        error=None if probed.error is None else plain(redact(probed.error, occasion.secrets)),
         http_status=transcript.status,
-        dialect=dialect.name,
+        dialect=target.dialect,
         instrument=timing.INSTRUMENT,
         config_hash=occasion.config_hash,
         stamp=timings.stamp,
@@ -150,26 +168,6 @@ def observe(
         source_best_score=reply.sources.best_score if reply.sources else None,
         source_newest_at=reply.sources.newest_at if reply.sources else None,
         cost_high_usd=cost.high if isinstance(cost, CostRange) else None,
-    )
-
-
-def _who(
-    reply: Reply,
-    occasion: ProbeOccasion,
-    self_id_history: identity.SelfIdHistory,
-    accounts: TokenCounts | None,
-) -> IdentityJudgement:
-    target = occasion.target
-    return identity.judge(
-        reply.claims,
-        expected=target.expected_models,
-        fallbacks=target.fallback_models,
-        untrusted=target.untrusted,
-        pieces=reply.final_pieces,
-        requested=occasion.query.identity,
-        persona=target.persona,
-        self_id_history=self_id_history,
-        accounts=accounts,
     )
 
 
@@ -226,7 +224,7 @@ def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | 
     return None
 
 
-def _redacted(who: IdentityJudgement, secrets: Sequence[str]) -> IdentityJudgement:
+def redacted(who: IdentityJudgement, secrets: Sequence[str]) -> IdentityJudgement:
     """The judgement without our secrets, should the service have sent one back as a name."""
     if not secrets:
         return who

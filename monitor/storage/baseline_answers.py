@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Claim, Outcome, Query
 from monitor.identity.fingerprint.features import AnswerText, language
+from monitor.identity.learning import MOST_CAPTURED, AnswerCount
 from monitor.identity.token_counts.comparison import Fitted
 from monitor.identity.token_counts.counts import LEAST, TokenCount, recounted, shape
 from monitor.redaction import storable
@@ -23,18 +23,6 @@ from monitor.storage.fingerprints import (
     identity_tokenizers,
 )
 from monitor.storage.tables import observations
-
-MOST = 50  # answers kept of each model and query
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerCount:
-    """How many answers of a model to a query are kept. `model` None: held."""
-
-    model: str | None
-    query: str
-    answers: int
-    latest_at: datetime
 
 
 def prompt(query: Query) -> str:
@@ -51,7 +39,7 @@ async def add(
     model: str | None,
     verified_by: str | None,
 ) -> None:
-    """Keep answers, the latest `MOST` of a model and query. `model` None: held for now."""
+    """Keep answers, the latest `MOST_CAPTURED` of a model and query. `model` None: held for now."""
     if not answers:
         return
     rows = [
@@ -76,7 +64,7 @@ async def add(
         table.query == query.id,
         table.model.is_not_distinct_from(model),
     )
-    kept = select(table.id).where(*of).order_by(table.id.desc()).limit(MOST)
+    kept = select(table.id).where(*of).order_by(table.id.desc()).limit(MOST_CAPTURED)
     await connection.execute(
         delete(identity_answers).where(*of, table.id.not_in(kept.scalar_subquery()))
     )

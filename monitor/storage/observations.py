@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields
 from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
@@ -19,7 +20,6 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import (
@@ -31,7 +31,6 @@ from monitor.domain import (
     Sample,
     StampSource,
 )
-from monitor.storage.engine import Database
 from monitor.storage.tables import observations
 
 AHEAD = 2  # months besides the running one
@@ -71,9 +70,6 @@ _NAMING: ColumnElement[str] = literal_column(
     """|| @.kind == "field") ? (@.nats != 0)'"""
 )
 
-_BAD_ROW = ("22", "23")  # classes of SQLSTATE: data exception, constraint violation
-
-Rejected = tuple[Observation, str]  # and why
 PARTITIONS_AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
 SKEW = timedelta(minutes=5)  # rows of a worker's clock further ahead than this are not judged
 
@@ -83,32 +79,15 @@ async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
 
     Returns how many were stored. Safe to repeat after an unknown commit.
     """
+    return len(await added(connection, new))
+
+
+async def added(connection: AsyncConnection, new: Sequence[Observation]) -> frozenset[UUID]:
+    """The same; returns the ids of those that were stored."""
     if not new:
-        return 0
+        return frozenset()
     rows = json.dumps([row(observation) for observation in new], default=str)
-    return len((await connection.execute(_ADD, {"rows": rows})).all())
-
-
-async def add_or_reject(
-    database: Database, new: Sequence[Observation]
-) -> tuple[int, Sequence[Rejected]]:
-    """Store observations; how many were, and those the database will never take, with why.
-
-    One bad row costs itself and holds up no other. Raises Away, and whatever is no fault of
-    a row.
-    """
-    try:
-        async with database.begin() as connection:
-            return await add(connection, new), ()
-    except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None) or ""
-        if not state.startswith(_BAD_ROW):
-            raise
-        if len(new) == 1:
-            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-            return 0, [(new[0], constraint or f"SQLSTATE {state}")]
-    halves = [await add_or_reject(database, half) for half in (new[::2], new[1::2])]
-    return sum(stored for stored, _ in halves), [item for _, bad in halves for item in bad]
+    return frozenset(await connection.scalars(_ADD, {"rows": rows}))
 
 
 # One statement whatever the number of rows: compiling a row of values each costs five times

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+from uuid import UUID
 
 from monitor.config import Settings
 from monitor.domain import Notice
+from monitor.identity import IdentityLearning
 from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
 from monitor.notifications import Notifier
@@ -19,8 +21,16 @@ from monitor.probing.client import ProbeClient
 from monitor.storage import Database
 from monitor.storage.spend_rows import ProbesSpent
 from monitor.storage.spool import Spool
-from monitor.worker.fingerprinting import FingerprintCache
-from monitor.worker.token_counting import ConfirmedCounts
+from monitor.worker.identity_memory import IdentityCache
+
+
+@dataclass(frozen=True, slots=True)
+class SpentOn:
+    """What probes of one UTC day cost, as the database counted them."""
+
+    midnight: datetime
+    probes: ProbesSpent
+
 
 # The database's clock as one machine saw it, so that a step of it is noticed.
 
@@ -81,7 +91,6 @@ class ClockHistory:
         return ClockStep(by, since, now - by)
 
 
-
 @dataclass(slots=True, kw_only=True)
 class WorkerState:
     """What changes while a worker runs. Jobs run on one event loop, so nothing needs a lock
@@ -93,10 +102,10 @@ class WorkerState:
     # Until when a target, or a provider account, asked us to wait: by its name.
     backoff_until: dict[str, datetime] = field(default_factory=dict)
     account_backoff_until: dict[str, datetime] = field(default_factory=dict)
-    # By target: what captured answers teach, as long as there are no others.
-    fingerprint_cache: FingerprintCache = field(default_factory=FingerprintCache)
-    confirmed_counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
-    spent: dict[datetime, ProbesSpent] = field(default_factory=dict)  # today, as last counted
+    identity: IdentityCache = field(default_factory=IdentityCache)
+    # By observation: what its answer taught, until both are stored.
+    learnings: dict[UUID, IdentityLearning] = field(default_factory=dict)
+    spent: SpentOn | None = None  # as last counted
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     # Notices just sent that should have a chart, each with its reference.

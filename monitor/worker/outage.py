@@ -5,10 +5,11 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Observation, Sent
-from monitor.storage import DatabaseUnavailable, observations
+from monitor.identity import IdentityLearning
+from monitor.storage import DatabaseUnavailable, observations, probe_rows
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,14 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
     async with context.state.spool.emptying:
         try:
             while waiting := context.state.spool.oldest(DRAIN):
-                stored, rejected = await observations.add_or_reject(context.database, waiting)
+                learnings = _taken(context, waiting)
+                stored, rejected = await probe_rows.store(context.database, waiting, learnings)
                 context.state.spool.forget(waiting)
+                for learning in learnings.values():
+                    context.state.identity.stored(learning)
                 _note(context, rejected, there=len(waiting) - stored - len(rejected))
         except DatabaseUnavailable as unavailable:
+            context.state.learnings.clear()
             log.warning(
                 "observations spooled", extra=_waiting(context) | {"reason": str(unavailable)}
             )
@@ -42,7 +47,13 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
             await context.state.spool.save(sync=len(context.state.spool) > 0)
 
 
-def _note(context: WorkerContext, rejected: Sequence[observations.Rejected], *, there: int) -> None:
+def _taken(context: WorkerContext, waiting: Sequence[Observation]) -> dict[UUID, IdentityLearning]:
+    """What these observations taught. Tried once: it does not wait in the spool."""
+    held = context.state.learnings
+    return {one.id: held.pop(one.id) for one in waiting if one.id in held}
+
+
+def _note(context: WorkerContext, rejected: Sequence[probe_rows.Rejected], *, there: int) -> None:
     for observation, reason in rejected:
         context.metrics.rejected()
         log.error("observation rejected", extra={"id": observation.id, "reason": reason})

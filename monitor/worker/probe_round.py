@@ -8,69 +8,44 @@ Source: docs/adr/0010-limit-on-interpretation.md
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from decimal import Decimal
 from uuid import uuid4
 
 from monitor import identity
 from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, limited
 from monitor.dialects import dialect_of, read, unread
-from monitor.domain import Dialect, Ending, Observation, Outcome, Query, Target, Transcript
+from monitor.domain import (
+    Dialect,
+    Identity,
+    IdentityJudgement,
+    Observation,
+    Outcome,
+    Query,
+    Reply,
+    Target,
+    Transcript,
+)
+from monitor.identity import AnswerEvidence, IdentityContext, IdentityLearning
 from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.token_counts.counts import Counter, counted, disclosed
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import exchange
 from monitor.probing.http_message import LONGEST_WAIT_S
-from monitor.probing.observe import ProbeOccasion, observe
+from monitor.probing.observe import ProbeOccasion, ReadTranscript, evidence, observe, redacted
 from monitor.probing.resources import gc_paused
-from monitor.probing.timing import outcome
-from monitor.storage import DatabaseUnavailable, leases, observations, short_waits, spend_rows
-from monitor.worker import fingerprinting, probe_throttling, token_counting
-from monitor.worker.context import WorkerContext
+from monitor.redaction import redact
+from monitor.storage import DatabaseUnavailable, leases, short_waits
+from monitor.worker import identity_memory, probe_throttling
+from monitor.worker.context import SpentOn, WorkerContext
+from monitor.worker.identity_memory import counters_of
 from monitor.worker.outage import keep
 
 EXCEEDED = (
     f"Interpreting the answer took more than {LIMIT_S * 1000:.0f} ms of CPU time and was stopped; "
     "the model was not identified."
 )
-
-
-def observed(
-    transcript: Transcript, occasion: ProbeOccasion, *, dialect: Dialect, book: PriceBook
-) -> Observation:
-    """One probe's observation, without fingerprint, token counts and earlier answers."""
-    identity.prepare()
-    try:
-        return limited(
-            observe,
-            transcript,
-            occasion,
-            dialect=dialect,
-            book=book,
-            self_id_history=identity.SelfIdHistory(),
-        )
-    except CpuLimitExceeded:
-        return uninterpreted(transcript, occasion, dialect=dialect, book=book)
-
-
-def uninterpreted(
-    transcript: Transcript, occasion: ProbeOccasion, *, dialect: Dialect, book: PriceBook
-) -> Observation:
-    """The observation of an answer whose interpretation exceeded the limit."""
-    return observe(
-        transcript,
-        occasion,
-        dialect=dialect,
-        book=book,
-        self_id_history=identity.SelfIdHistory(),
-        reply=unread(transcript),
-        uninterpreted=EXCEEDED,
-    )
-
-
-# The probe job: claim a slot, ask its canned queries one after another, store what came back.
-
-
 LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor learnt from
 
 log = logging.getLogger(__name__)
@@ -112,13 +87,13 @@ async def _probe_queries(
     requested, missed = 0, probe_throttling.THINNED if len(queries) < len(target.queries) else None
     with gc_paused():
         for query in queries:
-            spent_up, history = await _budget_and_history(context, target)
+            spent_up, known = await before_probe(context, target)
             if spent_up or context.state.leaving.is_set():
                 missed = spent_up or "the worker was stopped"
                 break
-            observation = await probe(context, target, query, slot=slot, history=history)
-            context.metrics.observed(observation)
-            await keep(context, [observation])
+            made = await probe(context, target, query, slot=slot, known=known)
+            await keep_probe(context, made)
+            observation = made.observation
             requested += 1
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
@@ -170,33 +145,42 @@ async def note_missed(
             log.warning("round missed", extra=facts)
 
 
-async def _budget_and_history(
+async def before_probe(
     context: WorkerContext, target: Target
-) -> tuple[str | None, identity.SelfIdHistory]:
-    """Why no further probe may be paid for today, if so; and what direct questions said.
+) -> tuple[str | None, IdentityContext]:
+    """Why no further probe may be paid for today, if so; and what is known of the target.
 
-    The budget is counted in the database before each probe, so that no restart evades it, and
-    with it what waits in the spool. While the database is away, what it last said counts.
+    Read from the database before each probe: no restart evades the budget, and the answer
+    before counts for this one. What waits in the spool is added to what was spent. While the
+    database is away, what it last said counts, and nothing is known of the target.
     """
-    probes, history = context.settings.file.probes, identity.SelfIdHistory()
-    midnight = context.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    probes, now, state = context.settings.file.probes, context.now(), context.state
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    known = IdentityContext()
     try:
-        async with context.database.begin(deadline_s=BEFORE_S) as connection:
-            spent = await spend_rows.today(connection)
-            direct = [query.id for query in target.queries if query.identity]
-            history = identity.self_id_history(
-                await observations.direct_answers(
-                    connection, target.name, direct, until=context.now()
-                )
-            )
-        context.state.spent.clear()
-        context.state.spent[midnight] = spent
-    except DatabaseUnavailable:
-        spent = context.state.spent.get(midnight, spend_rows.ProbesSpent(Decimal(0), 0))
-    spent += context.state.spool.spent(midnight)
+        before = await identity_memory.load(
+            context.database, state.identity, target, now=now, deadline_s=BEFORE_S
+        )
+        known, state.spent = before.identity, SpentOn(midnight, before.spent)
+    except DatabaseUnavailable as unavailable:
+        log.warning(
+            "identity history skipped", extra={"target": target.name, "reason": str(unavailable)}
+        )
+    spent = state.spool.spent(midnight)
+    if state.spent is not None and state.spent.midnight == midnight:
+        spent += state.spent.probes
     if spent.high_usd >= probes.daily_budget_usd or spent.count >= probes.max_per_day:
-        return "the daily probe budget is used up", history
-    return None, history
+        return "the daily probe budget is used up", known
+    return None, known
+
+
+@dataclass(frozen=True, slots=True)
+class InterpretedProbe:
+    """One probe's observation, and what it taught. `stopped`: it exceeded the limit."""
+
+    observation: Observation
+    learning: IdentityLearning | None = None
+    stopped: bool = False
 
 
 async def probe(
@@ -206,8 +190,8 @@ async def probe(
     *,
     slot: datetime,
     origin: str = "round",
-    history: identity.SelfIdHistory,
-) -> Observation:
+    known: IdentityContext,
+) -> InterpretedProbe:
     """Ask one query once. Never retried: a retry hides what is measured and pays twice."""
     identity.prepare()
     dialect = dialect_of(target)
@@ -235,88 +219,109 @@ async def probe(
         excerpt_chars=context.settings.file.storage.excerpt_chars,
         secrets=context.settings.secrets,
     )
-    try:
-        seen, answer = await _interpreted(context, transcript, occasion, history)
-    except CpuLimitExceeded:
-        log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
-        context.metrics.interpretation_stopped(target.name)
-        return uninterpreted(transcript, occasion, dialect=dialect, book=context.book)
-    if answer is not None:
-        await fingerprinting.capture(context.database, target, answer, seen)
-    return seen
-
-
-async def _interpreted(
-    context: WorkerContext,
-    transcript: Transcript,
-    occasion: ProbeOccasion,
-    history: identity.SelfIdHistory,
-) -> tuple[Observation, AnswerText | None]:
-    """The observation, and the answer where it is a whole one.
-
-    A step is limited in its CPU time, and between two steps others get their turn. Raises
-    CpuLimitExceeded.
-    """
-    target, query = occasion.target, occasion.query
-    dialect = dialect_of(target)
-    reply = limited(read, dialect, transcript)
-    await asyncio.sleep(0)
-    whole = outcome(transcript, reply)[0] is Outcome.ANSWERED
-    answer = None
-    if whole and sum(len(piece.text) for piece in reply.pieces) <= LONGEST_ANSWER:
-        answer = limited(fingerprinting.answer_of, query, reply, occasion.secrets)
-        await asyncio.sleep(0)
-    style_match = None
-    if answer is not None:
-        style_match = await fingerprinting.follow(
-            context.database,
-            context.state.fingerprint_cache,
-            target,
-            answer,
-            observation=transcript.id,
-            at=transcript.started_at,
-            extra=occasion.origin == "burst",
-        )
-        style_match = await fingerprinting.explain_by_host(
-            context.database, target, reply, style_match
-        )
-    accounts = None
-    if whole and transcript.ending is not Ending.CUT:
-        accounts = await token_counting.accounts(
-            context.database,
-            context.state.confirmed_counts,
-            context.counters,
-            target,
-            query,
-            reply,
-            at=transcript.started_at,
-        )
-    seen = limited(
-        observe,
+    made = await interpreted(
         transcript,
         occasion,
         dialect=dialect,
         book=context.book,
-        self_id_history=history,
-        style_match=style_match,
-        accounts=accounts,
-        reply=reply,
+        known=known,
+        counters=context.counters,
     )
-    return seen, answer
+    if made.stopped:
+        log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
+        context.metrics.interpretation_stopped(target.name)
+    return made
+
+
+async def interpreted(
+    transcript: Transcript,
+    occasion: ProbeOccasion,
+    *,
+    dialect: Dialect,
+    book: PriceBook,
+    known: IdentityContext | None,
+    counters: Mapping[str, Counter] | None = None,
+) -> InterpretedProbe:
+    """A transcript read, judged and priced, by what was `known` before it was asked.
+
+    `known` None: judged by itself alone, without writing style, token count or history. A step
+    is limited in its CPU time, and between two steps others get their turn. What exceeds the
+    limit keeps its times, outcome and tokens; its model is unknown.
+    """
+    try:
+        probed = limited(_read, transcript, dialect)
+        await asyncio.sleep(0)
+        answer = count = None
+        if known is not None:
+            if probed.outcome is Outcome.ANSWERED and _comparable(probed.reply):
+                answer = limited(answer_of, occasion.query, probed.reply, occasion.secrets)
+                await asyncio.sleep(0)
+            if probed.whole:
+                own = counters_of(occasion.target, counters or {})
+                count = limited(counted, probed.reply, occasion.query.id, own)
+                await asyncio.sleep(0)
+        said = limited(evidence, probed, occasion, answer=answer, count=count)
+        before = known or IdentityContext()
+        judged = limited(_judged, said, occasion, before)
+        await asyncio.sleep(0)
+        seen = limited(observe, probed, occasion, said, judged.judgement, book=book)
+    except CpuLimitExceeded:
+        return InterpretedProbe(_uninterpreted(transcript, occasion, book), stopped=True)
+    if known is None:
+        return InterpretedProbe(seen)
+    learnt = identity.learning(
+        judged, said, occasion.target, known, outcome=seen.outcome, observation=seen.id
+    )
+    return InterpretedProbe(seen, learnt)
+
+
+def _read(transcript: Transcript, dialect: Dialect) -> ReadTranscript:
+    return ReadTranscript.of(transcript, read(dialect, transcript))
+
+
+def _comparable(reply: Reply) -> bool:
+    return sum(len(piece.text) for piece in reply.pieces) <= LONGEST_ANSWER
+
+
+def _judged(
+    said: AnswerEvidence, occasion: ProbeOccasion, known: IdentityContext
+) -> identity.JudgedAnswer:
+    judged = identity.judge(said, occasion.target, known)
+    return replace(judged, judgement=redacted(judged.judgement, occasion.secrets))
+
+
+def _uninterpreted(transcript: Transcript, occasion: ProbeOccasion, book: PriceBook) -> Observation:
+    """The observation of an answer whose interpretation exceeded the limit."""
+    probed = ReadTranscript.of(transcript, unread(transcript))
+    unknown = IdentityJudgement(Identity.UNKNOWN, None, 0.0, (), EXCEEDED)
+    return observe(probed, occasion, evidence(probed, occasion), unknown, book=book)
+
+
+def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
+    """What fingerprints see of a reply. Text that held a secret of ours has no chunks."""
+    reported = reply.text
+    text = redact(reported, secrets)
+    chunks = tuple(piece.text for piece in reply.final_pieces if piece.text)
+    return AnswerText(query.id, text, chunks if text == reported else (), disclosed(reply))
 
 
 async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:
     """One further probe on suspicion; False where none may be sent any more."""
-    spent_up, history = await _budget_and_history(context, target)
+    spent_up, known = await before_probe(context, target)
     if spent_up or context.state.leaving.is_set():
         return False
     with gc_paused():
-        seen = await probe(
-            context, target, query, slot=context.now(), origin="burst", history=history
-        )
-    context.metrics.observed(seen)
-    await keep(context, [seen])
-    return seen.outcome.good is not None
+        made = await probe(context, target, query, slot=context.now(), origin="burst", known=known)
+    await keep_probe(context, made)
+    return made.observation.outcome.good is not None
+
+
+async def keep_probe(context: WorkerContext, made: InterpretedProbe) -> None:
+    """Count a probe, and store its observation together with what it taught."""
+    context.metrics.observed(made.observation)
+    if made.learning is not None:
+        context.state.learnings[made.observation.id] = made.learning
+    await keep(context, [made.observation])
 
 
 async def _finish(

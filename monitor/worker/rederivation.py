@@ -26,12 +26,14 @@ from monitor.domain import (
     Unpriced,
     Usage,
 )
+from monitor.identity import AnswerEvidence, IdentityContext
+from monitor.identity.token_counts.counts import TokenCount
 from monitor.pricing.book import PriceBook
 from monitor.pricing.cost import WRITTEN_1H, priced_or_ranged
 from monitor.redaction import plain
 from monitor.storage import Connection, rederive
 from monitor.storage.rederive import DerivedJudgement, StoredObservation
-from monitor.worker.token_counting import StoredCounts
+from monitor.worker.identity_memory import StoredCounts
 
 REMEMBERED = 40  # direct answers that may speak for a later one
 _OF_THE_STREAM = frozenset({ClaimKind.TEXT, ClaimKind.CHUNKS, ClaimKind.TIMING})
@@ -63,10 +65,9 @@ async def derive(
     books = await StoredCounts.opened(connection, target, at=stored[0].started_at)
     new = []
     for item in stored:
-        self_id_history = identity.self_id_history(reported)
-        made = _within_limit(
-            item, target, book, self_id_history=self_id_history, accounts=books.of(item)
-        )
+        count, counts = books.of(item)
+        known = IdentityContext(self_id_history=identity.self_id_history(reported), counts=counts)
+        made = _within_limit(item, target, book, known=known, count=count)
         new.append((item, made))
         received = item.outcome is Outcome.ANSWERED and item.origin != "manual"
         if received and item.query in direct:
@@ -81,14 +82,12 @@ def _within_limit(
     target: Target,
     book: PriceBook,
     *,
-    self_id_history: identity.SelfIdHistory,
-    accounts: identity.TokenCounts | None,
+    known: IdentityContext,
+    count: TokenCount | None,
 ) -> DerivedJudgement:
     """A new judgement; the one that stands where judging exceeds the limit of CPU time."""
     try:
-        return limited(
-            judged, stored, target, book, self_id_history=self_id_history, accounts=accounts
-        )
+        return limited(judged, stored, target, book, known=known, count=count)
     except CpuLimitExceeded:
         return stored.stands
 
@@ -98,15 +97,11 @@ def judged(
     target: Target,
     book: PriceBook,
     *,
-    self_id_history: identity.SelfIdHistory,
-    accounts: identity.TokenCounts | None = None,
+    known: IdentityContext,
+    count: TokenCount | None = None,
 ) -> DerivedJudgement:
     """The judgement of stored facts by the rules, names and prices of now."""
-    query = _query(stored, target)
-    requested = query is not None and query.identity
-    who = _who(
-        stored, target, requested=requested, self_id_history=self_id_history, accounts=accounts
-    )
+    who = _who(stored, target, known, count)
     cost = _recorded_cost(stored, target, book) or _cost(stored, who, target, book)
     return DerivedJudgement(who, cost)
 
@@ -116,29 +111,21 @@ def _query(stored: StoredObservation, target: Target) -> Query | None:
 
 
 def _who(
-    stored: StoredObservation,
-    target: Target,
-    *,
-    requested: bool,
-    self_id_history: identity.SelfIdHistory,
-    accounts: identity.TokenCounts | None,
+    stored: StoredObservation, target: Target, known: IdentityContext, count: TokenCount | None
 ) -> IdentityJudgement:
     stands = stored.stands.who
     streamed = tuple(item for item in stands.evidence if item.kind in _OF_THE_STREAM)
     by_stream = any(item.nats for item in streamed) or stands.identity is Identity.CHANGED
     if by_stream and not stored.receipts:
         return stands
-    who = identity.judge(
-        (*stored.claims, *(record.claim for record in stored.receipts)),
-        expected=target.expected_models,
-        fallbacks=target.fallback_models,
-        untrusted=target.untrusted,
+    said = AnswerEvidence(
+        at=stored.started_at,
+        claims=(*stored.claims, *(record.claim for record in stored.receipts)),
         pieces=(TextDelta(0, text=_said(stored)),),
-        requested=requested,
-        persona=target.persona,
-        self_id_history=self_id_history,
-        accounts=accounts,
+        query=_query(stored, target),
+        count=count,
     )
+    who = identity.judge(said, target, known).judgement
     return replace(who, evidence=(*who.evidence, *streamed), reason=plain(who.reason))
 
 

@@ -20,10 +20,10 @@ from monitor.domain import Query, Target
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.worker import (
     account_polling,
+    burst,
     clock_check,
     delivery_job,
     evaluation,
-    fingerprinting,
     heartbeat,
     lease_keeper,
     outage,
@@ -133,8 +133,8 @@ class Worker:
         stopping = time.monotonic()
         self._scheduler.pause()
         self.context.client.abort()
-        for burst in self._bursts.values():
-            burst.cancel()
+        for task in self._bursts.values():
+            task.cancel()
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
         for task in side:
@@ -277,9 +277,9 @@ class Worker:
     def _look_closer(self, target: Target) -> None:
         """Begin a burst where something is suspected, one at a time for each target."""
         if target.name not in self._bursts:
-            burst = asyncio.create_task(self._burst(target))
-            self._bursts[target.name] = burst
-            burst.add_done_callback(lambda _: self._bursts.pop(target.name, None))
+            task = asyncio.create_task(self._burst(target))
+            self._bursts[target.name] = task
+            task.add_done_callback(lambda _: self._bursts.pop(target.name, None))
 
     async def _burst(self, target: Target) -> None:
         async def ask(query: Query) -> bool:
@@ -288,7 +288,7 @@ class Worker:
             return more
 
         try:
-            await fingerprinting.burst(self.context.database, target, ask)
+            await burst.burst(self.context.database, target, ask)
         except Exception:
             log.exception("burst failed", extra={"target": target.name})
 

@@ -3,19 +3,34 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from monitor.domain import Claim, ClaimKind, Evidence, Identity, Observation, Query, Reply, Target
+from monitor import identity
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Evidence,
+    Identity,
+    IdentityJudgement,
+    Observation,
+    Query,
+    Target,
+)
+from monitor.identity import AnswerEvidence, IdentityContext, IdentityLearning, JudgedAnswer
+from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.match import StyleMatch
 from monitor.identity.fingerprint.tracker import FallbackEvidence, TrackerState
+from monitor.identity.judge import explained_by_host
 from monitor.simulator.situations import SimulatedModel
-from monitor.storage import Database, baseline_answers, fingerprints, observations
-from monitor.worker import fingerprinting
-from monitor.worker.fingerprinting import FingerprintCache, burst, capture, follow
+from monitor.storage import Database, baseline_answers, fingerprints, observations, probe_rows
+from monitor.worker import burst as bursts
+from monitor.worker import identity_memory
+from monitor.worker.burst import burst
+from monitor.worker.identity_memory import IdentityCache
 from tests.facts import NOON, observation
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, said
 
@@ -40,17 +55,49 @@ async def captured_by_hand(
     return epoch
 
 
+async def known(database: Database, cache: IdentityCache, target: Target) -> IdentityContext:
+    return (await identity_memory.load(database, cache, target, now=NOON)).identity
+
+
+async def follow(
+    database: Database, cache: IdentityCache, target: Target, answer: AnswerText, *, at: datetime
+) -> StyleMatch | None:
+    """One whole answer that discloses nothing: judged, and what it taught stored."""
+    before = await known(database, cache, target)
+    query = next(query for query in target.queries if query.id == answer.query)
+    said = AnswerEvidence(at=at, query=query, answer=answer)
+    judged = identity.judge(said, target, before)
+    learnt = IdentityLearning(target="rag", observation=uuid4(), style=before.style,
+                              step=judged.step)  # fmt: skip
+    async with database.begin() as connection:
+        await probe_rows.learn(connection, learnt)
+    cache.stored(learnt)
+    return judged.style
+
+
+async def capture(
+    database: Database, target: Target, answer: AnswerText, seen: Observation
+) -> None:
+    """What an answer that was judged before teaches by itself, stored."""
+    before = await known(database, IdentityCache(), target)
+    query = next(query for query in target.queries if query.id == answer.query)
+    said = AnswerEvidence(at=NOON, query=query, answer=answer)
+    who = IdentityJudgement(seen.identity, seen.model_detected, 0.9, seen.evidence, "")
+    learnt = identity.learning(JudgedAnswer(judgement=who), said, target, before,
+                               outcome=seen.outcome, observation=seen.id)  # fmt: skip
+    async with database.begin() as connection:
+        await probe_rows.learn(connection, learnt)
+
+
 async def followed(
-    database: Database, fingerprint_cache: FingerprintCache, speakers: str, *, seed: str = "stream"
+    database: Database, cache: IdentityCache, speakers: str, *, seed: str = "stream"
 ) -> list[StyleMatch | None]:
     seen = []
     for nth, letter in enumerate(speakers):
         speaker = SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU
         answer = said(speaker, QUERIES[nth % 3], f"{seed}{nth}")
         at = NOON + nth * timedelta(minutes=5)
-        seen.append(
-            await follow(database, fingerprint_cache, TARGET, answer, observation=uuid4(), at=at)
-        )
+        seen.append(await follow(database, cache, TARGET, answer, at=at))
     return seen
 
 
@@ -66,14 +113,14 @@ def disclosing(model: str, identity: Identity) -> Observation:
 
 
 async def test_without_a_baseline_nothing_is_followed(database: Database) -> None:
-    assert await followed(database, FingerprintCache(), "L") == [None]
+    assert await followed(database, IdentityCache(), "L") == [None]
 
 
 async def test_a_silent_fallback_is_named_and_its_evidence_can_be_read_in_sql(
     database: Database,
 ) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
-    seen = await followed(database, FingerprintCache(), "LLLLHHHH")
+    seen = await followed(database, IdentityCache(), "LLLLHHHH")
     assert [style_match.identity for style_match in seen[:4] if style_match] == [
         Identity.EXPECTED
     ] * 4
@@ -92,18 +139,16 @@ async def test_a_silent_fallback_is_named_and_its_evidence_can_be_read_in_sql(
 
 async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
-    fingerprint_cache = FingerprintCache()
+    cache = IdentityCache()
     for nth in range(8):
-        letter, restarted = "LLLLHHHH"[nth], FingerprintCache()
+        letter, restarted = "LLLLHHHH"[nth], IdentityCache()
         answer = said(
             SimulatedModel.LLAMA if letter == "L" else SimulatedModel.HAIKU,
             QUERIES[nth % 3],
             f"s{nth}",
         )
-        fingerprint_cache = restarted if nth % 2 else fingerprint_cache
-        style_match = await follow(
-            database, fingerprint_cache, TARGET, answer, observation=uuid4(), at=NOON
-        )
+        cache = restarted if nth % 2 else cache
+        style_match = await follow(database, cache, TARGET, answer, at=NOON)
     assert style_match is not None
     assert style_match.identity is Identity.FALLBACK
     assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(8,)]
@@ -121,7 +166,7 @@ async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
     ) == [(LLAMA, "disclosure", 27)]
     for answer in answers(SimulatedModel.HAIKU, 4):
         await capture(database, TARGET, answer, disclosing(HAIKU, Identity.FALLBACK))
-    seen = await followed(database, FingerprintCache(), "LLHHHHH")
+    seen = await followed(database, IdentityCache(), "LLHHHHH")
     assert seen[-1] is not None
     assert seen[-1].model == HAIKU, "learnt from the first incident that was disclosed"
 
@@ -136,8 +181,8 @@ async def test_answers_under_suspicion_are_held_and_can_become_the_baseline(
     database: Database,
 ) -> None:
     old = await captured_by_hand(database, SimulatedModel.LLAMA)
-    fingerprint_cache = FingerprintCache()
-    await followed(database, fingerprint_cache, "L" * 9 + "H" * 16)
+    cache = IdentityCache()
+    await followed(database, cache, "L" * 9 + "H" * 16)
     nobody = observation(identity=Identity.CHANGED, model_detected=None, evidence=())
     for answer in answers(SimulatedModel.HAIKU, 9, seed="after"):
         await capture(database, TARGET, answer, nobody)
@@ -147,7 +192,7 @@ async def test_answers_under_suspicion_are_held_and_can_become_the_baseline(
         )
         assert await baseline_answers.adopt(connection, old, new) == 27
         await fingerprints.restart(connection, new)
-    seen = await followed(database, fingerprint_cache, "HHH", seed="later")
+    seen = await followed(database, cache, "HHH", seed="later")
     assert [style_match.identity for style_match in seen if style_match] == [Identity.EXPECTED] * 3
     assert await rows(database, "SELECT epoch, note FROM identity_epochs ORDER BY epoch") == [
         (1, ""), (2, "edit"),
@@ -176,9 +221,7 @@ async def test_a_query_worded_anew_has_no_baseline(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA)
     worded = replace(TARGET, queries=(replace(QUERIES[0], text="Hi!"), *QUERIES[1:]))
     answer = said(SimulatedModel.LLAMA, QUERIES[0], 1)
-    style_match = await follow(
-        database, FingerprintCache(), worded, answer, observation=uuid4(), at=NOON
-    )
+    style_match = await follow(database, IdentityCache(), worded, answer, at=NOON)
     assert style_match is not None
     assert "20 of 25 answers" in style_match.reason
 
@@ -209,7 +252,7 @@ async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
         queries.append(query)
         return True
 
-    short = timedelta(0) if every > timedelta(minutes=1) else fingerprinting.PAUSE
+    short = timedelta(0) if every > timedelta(minutes=1) else bursts.PAUSE
     assert await burst(database, replace(TARGET, every=every), ask, pause=short) == requested
     assert len(queries) == requested
     assert len({query.id for query in queries}) == min(requested, 3), "queries in turn"
@@ -217,7 +260,7 @@ async def test_doubt_asks_up_to_four_more_probes_within_the_budget(
 
 async def test_state_is_plain_json_of_bounded_size(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA, SimulatedModel.HAIKU)
-    await followed(database, FingerprintCache(), "L" * 12)
+    await followed(database, IdentityCache(), "L" * 12)
     ((state,),) = await rows(database, "SELECT state FROM identity_states")
     assert len(json.dumps(state)) < 10_000
 
@@ -240,21 +283,18 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
         await observations.add(connection, rows_before)
     changed = StyleMatch(Identity.CHANGED, None, 0.9, reason="By its looks something changed.")
 
-    async def notified(
-        host: str | None, style_match: StyleMatch | None = changed
-    ) -> StyleMatch | None:
-        claims = (Claim(ClaimKind.HOST, "provider", host),) if host else ()
-        return await fingerprinting.explain_by_host(
-            database, TARGET, Reply(claims=claims), style_match
-        )
+    async with database.begin() as connection:
+        hosts = await observations.hosts(connection, "rag")
 
-    moved = await notified("DeepInfra")
-    assert moved is not None
+    def notified(host: str | None, style_match: StyleMatch = changed) -> StyleMatch:
+        claims = (Claim(ClaimKind.HOST, "provider", host),) if host else ()
+        return explained_by_host(style_match, claims, hosts)
+
+    moved = notified("DeepInfra")
     assert moved.reason == (
         "By its looks something changed. The host changed, too: DeepInfra, before Groq, Lambda."
     )
-    assert await notified("Groq") == changed, "it ran there before"
-    assert await notified(None) == changed
-    assert await notified("DeepInfra", None) is None
+    assert notified("Groq") == changed, "it ran there before"
+    assert notified(None) == changed
     unknown = replace(changed, identity=Identity.UNKNOWN)
-    assert await notified("DeepInfra", unknown) == unknown
+    assert notified("DeepInfra", unknown) == unknown

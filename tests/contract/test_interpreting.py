@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +54,8 @@ async def test_the_answer_that_hung_the_worker_is_an_ordinary_answer(
         "monitor.identity.judge.self_claims",
         "monitor.identity.judge.answer_switch",
         "monitor.dialects.reader._claims",
-        "monitor.worker.fingerprinting.answer_of",
-        "monitor.worker.token_counting.counted",
+        "monitor.worker.probe_round.answer_of",
+        "monitor.worker.probe_round.counted",
     ],
 )
 async def test_an_interpretation_that_explodes_is_stopped_stored_as_unknown_and_counted(
@@ -64,7 +65,8 @@ async def test_an_interpretation_that_explodes_is_stopped_stored_as_unknown_and_
     monkeypatch: pytest.MonkeyPatch,
     place: str,
 ) -> None:
-    monkeypatch.setattr(place, _explodes)
+    module, _, name = place.rpartition(".")
+    monkeypatch.setattr(import_module(module), name, _explodes)
     began = time.process_time()
     found, page = await observed(database, database_url, tmp_path)
     assert time.process_time() - began < ENOUGH_S

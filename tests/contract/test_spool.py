@@ -114,7 +114,7 @@ async def test_what_waits_after_a_restart_counts_for_the_budget(
         await asyncio.to_thread(doors.read_only, True)
         await outage.adopt(one)
         assert len(one.state.spool) == 2
-        assert (await probe_round._budget_and_history(one, target))[0] == USED_UP
+        assert (await probe_round.before_probe(one, target))[0] == USED_UP
         await asyncio.to_thread(doors.read_only, False)
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from monitor import identity
 from monitor.cli.check import check
 from monitor.config import Settings, load
 from monitor.domain import ClaimKind, Identity, Observation
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.token_counts.counts import Counter
 from monitor.storage import Database, baseline_answers, fingerprints, rederive
-from monitor.worker import outage, probe_round
+from monitor.worker import probe_round
 from monitor.worker.rederivation import derive
 from tests.contract.watching import watching
 from tests.counts import breaking, prose
@@ -65,12 +64,12 @@ async def probed(
         async with watching(configured, database) as opened:
             context = replace(opened, counters=counters or {})
             target = context.settings.targets["rag"]
-            seen = await probe_round.probe(
-                context, target, target.queries[query], slot=context.now(),
-                history=identity.SelfIdHistory(),
-            )  # fmt: skip
-            await outage.keep(context, [seen])
-    return seen
+            _, known = await probe_round.before_probe(context, target)
+            made = await probe_round.probe(
+                context, target, target.queries[query], slot=context.now(), known=known
+            )
+            await probe_round.keep_probe(context, made)
+    return made.observation
 
 
 async def baseline(home: Path, database: Database, answers: int = 30) -> None:

@@ -99,7 +99,7 @@ async def test_unknown_models_use_up_the_budget_of_probes_by_their_upper_end(
 ) -> None:
     await add(database, *(changed(datetime.now(UTC)) for _ in range(count)))
     async with watching(settings(tmp_path), database) as context:
-        reason, _ = await probe_round._budget_and_history(context, context.settings.targets["rag"])
+        reason, _ = await probe_round.before_probe(context, context.settings.targets["rag"])
         await evaluation.evaluate(context)
         async with database.begin() as connection:
             spent = await spend_rows.today(connection)

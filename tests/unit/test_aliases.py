@@ -6,11 +6,11 @@ from importlib.resources import files
 import pytest
 
 from monitor.domain import Claim, ClaimKind, Identity
-from monitor.identity import judge
+from monitor.identity.judge import judge_disclosure
 
 
 def judged(expected: str, answered: str) -> tuple[Identity, str]:
-    who = judge([Claim(ClaimKind.FIELD, "model", answered)], expected=[expected])
+    who = judge_disclosure([Claim(ClaimKind.FIELD, "model", answered)], expected=[expected])
     return who.identity, who.reason
 
 

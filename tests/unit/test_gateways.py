@@ -10,8 +10,8 @@ import pytest
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Identity, IdentityJudgement, Reply
-from monitor.identity import judge
 from monitor.identity.claims import FALLBACK_COUNTS
+from monitor.identity.judge import judge_disclosure
 from tests.streams import target, transcript
 
 EXPECTED, HAIKU = "openai/gpt-4o", "claude-haiku-4-5-20251001"
@@ -30,7 +30,7 @@ def heard(headers: dict[str, str], *chunks: dict[str, Any]) -> Reply:
 
 def who(headers: dict[str, str], *chunks: dict[str, Any]) -> IdentityJudgement:
     claims = heard(headers, *chunks).claims
-    return judge(claims, expected=[EXPECTED], fallbacks=["anthropic/claude-haiku-4-5"])
+    return judge_disclosure(claims, expected=[EXPECTED], fallbacks=["anthropic/claude-haiku-4-5"])
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_count_of_failed_targets_is_a_fallback_unless_the_answer_names_the_exp
 
 def test_a_count_decides_where_the_body_is_not_trusted() -> None:
     claims = heard({"cf-aig-step": "1"}).claims
-    judged = judge(claims, expected=[EXPECTED], fallbacks=[HAIKU], untrusted=["model"])
+    judged = judge_disclosure(claims, expected=[EXPECTED], fallbacks=[HAIKU], untrusted=["model"])
     assert (judged.identity, judged.model) == (Identity.FALLBACK, HAIKU)
 
 

@@ -22,10 +22,10 @@ from monitor.domain import (
     TextDelta,
     Transcript,
 )
-from monitor.identity import judge
 from monitor.identity.claims import answer_switch
 from monitor.identity.fingerprint import features
 from monitor.identity.fingerprint.features import AnswerText, answer_features
+from monitor.identity.judge import judge_disclosure
 from monitor.identity.model_names.compare import parse, same
 from monitor.identity.self_identification.detector import asks_for_model, self_claims
 from monitor.identity.token_counts import counts
@@ -60,7 +60,7 @@ def test_the_answer_that_hung_the_worker_is_read_at_once() -> None:
 
 def judged(text: str) -> object:
     claims = [Claim(kind, "model", text) for kind in (ClaimKind.HEADER, ClaimKind.FIELD)]
-    return judge(claims, expected=("llama-4-scout",), fallbacks=("claude-haiku-4-5",),
+    return judge_disclosure(claims, expected=("llama-4-scout",), fallbacks=("claude-haiku-4-5",),
                  pieces=pieces(text, 4_000))  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from monitor.dialects import dialect_of, read
 from monitor.domain import Cost, Framing, Identity, Query
-from monitor.identity import judge
+from monitor.identity.judge import judge_disclosure
 from monitor.identity.model_names.compare import same
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import priced
@@ -17,7 +17,7 @@ RECORDED = Path(__file__).parents[1] / "transcripts/anthropic_messages/server_si
 def test_anthropics_server_side_fallback_is_a_fallback_at_the_price_of_who_answered() -> None:
     events = list(split(RECORDED.read_bytes(), Framing.SSE))
     reply = read(dialect_of(target("anthropic_messages")), transcript(events))
-    who = judge(reply.claims, expected=["claude-opus-4-1"])
+    who = judge_disclosure(reply.claims, expected=["claude-opus-4-1"])
     assert (who.identity, who.model) == (Identity.FALLBACK, "claude-haiku-4-5")
     cost = priced(
         reply.usage,

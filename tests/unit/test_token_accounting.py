@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, Reply, TextDelta, Usage
-from monitor.identity import judge
 from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
+from monitor.identity.judge import judge_disclosure
 from monitor.identity.token_counts.comparison import (
     TokenCounts,
     calibrations_from,
@@ -262,13 +262,15 @@ HEADER = Claim(ClaimKind.HEADER, "x-model", LLAMA)
 def test_the_verdict_believes_counts_before_names_that_may_be_echoes(
     claims: tuple[Claim, ...], accounts: TokenCounts, identity: Identity, model: str | None
 ) -> None:
-    who = judge(claims, expected=(LLAMA,), fallbacks=(HAIKU,), accounts=accounts)
+    who = judge_disclosure(claims, expected=(LLAMA,), fallbacks=(HAIKU,), accounts=accounts)
     assert (who.identity, who.model) == (identity, model)
     assert any(item.kind is ClaimKind.ACCOUNTING for item in who.evidence)
 
 
 def test_the_reason_is_a_sentence() -> None:
-    who = judge((), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_answers(*theirs[:3]))
+    who = judge_disclosure(
+        (), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_answers(*theirs[:3])
+    )
     assert who.reason == (
         "According to token counts, 3 answers in a row count 10 % more tokens than 30 "
         f"confirmed answers of {LLAMA}."
@@ -276,7 +278,7 @@ def test_the_reason_is_a_sentence() -> None:
 
 
 def test_counts_named_untrusted_are_not_looked_at() -> None:
-    who = judge((), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_file(*theirs[:3]),
+    who = judge_disclosure((), expected=(LLAMA,), fallbacks=(HAIKU,), accounts=by_file(*theirs[:3]),
                 untrusted=("token count",))  # fmt: skip
     assert who.identity is Identity.UNKNOWN
     assert not [e for e in who.evidence if isinstance(e, Evidence) and e.nats]

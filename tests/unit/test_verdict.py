@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
-from monitor.identity import SelfIdHistory, judge, self_id_history
+from monitor.identity import SelfIdHistory, self_id_history
+from monitor.identity.judge import judge_disclosure
 from tests.unit.test_switch import WELCOME, ZANTARA, stream
 
 SCOUT = "meta-llama/llama-4-scout"
@@ -24,7 +25,7 @@ def claims(*notified: str) -> list[Claim]:
 
 def who(*notified: str, text: str = "", **options: Any) -> IdentityJudgement:
     given = {"expected": [SCOUT], "fallbacks": [HAIKU], "pieces": [TextDelta(0, text)], **options}
-    return judge(claims(*notified), **given)
+    return judge_disclosure(claims(*notified), **given)
 
 
 @pytest.mark.parametrize(
@@ -297,7 +298,9 @@ ANY_CLAIM = st.builds(
 def test_no_claim_is_an_error_and_confidence_is_a_probability(
     notified: list[Claim], text: str
 ) -> None:
-    judged = judge(notified, expected=[SCOUT], fallbacks=[HAIKU], pieces=[TextDelta(0, text)])
+    judged = judge_disclosure(
+        notified, expected=[SCOUT], fallbacks=[HAIKU], pieces=[TextDelta(0, text)]
+    )
     assert 0 <= judged.confidence <= 1
     assert judged.identity is not Identity.CHANGED
     if judged.identity in (Identity.EXPECTED, Identity.UNKNOWN):

@@ -7,9 +7,9 @@ Source: docs/identity.md#token-accounting
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from monitor.domain import ClaimKind, Evidence
+from monitor.domain import ClaimKind, Evidence, Query
 from monitor.identity.claims import ClaimSide, DeclaredModels, WeighedClaim
 from monitor.identity.model_names.compare import parse, same
 from monitor.identity.token_counts.counts import (
@@ -46,6 +46,34 @@ class TokenCounts:
     calibrations: Sequence[Calibration] = ()
     missing: Sequence[str] = ()  # why there are no others
     seen_to_fit: frozenset[Fitted] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CountsKey:
+    """Which confirmed answers token counts were learnt from: up to the newest of an epoch."""
+
+    epoch: int
+    newest: int
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountHistory:
+    """What an answer's count is measured with, as it was loaded before.
+
+    `earlier`: the counts before it, newest first. `learnt`: what the confirmed answers of each
+    declared model teach, or why nothing.
+    """
+
+    earlier: Sequence[TokenCount] = ()
+    learnt: Mapping[str, RatioCalibration | str] = field(default_factory=dict)
+    seen_to_fit: frozenset[Fitted] = frozenset()
+
+    def of(self, now: TokenCount) -> TokenCounts:
+        """The counts of this answer and of those before it, with what to measure them by."""
+        fitted = {model for model, query in self.seen_to_fit if query == now.query}
+        found, missing = yardsticks(self.learnt, now.exact, fitted)
+        return TokenCounts(now, self.earlier, found, missing, self.seen_to_fit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,253 @@
+"""What is known of a target before a probe, and what one answer adds to it.
+
+Pure values: `storage.probe_rows` loads them in one read and writes them in one transaction.
+Source: docs/adr/0012-one-judgement.md
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from monitor.domain import (
+    Claim,
+    ClaimKind,
+    Identity,
+    IdentityJudgement,
+    Outcome,
+    Query,
+    Target,
+    TextDelta,
+)
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.match import StyleMatch, follow_answer
+from monitor.identity.fingerprint.profile import StyleProfile
+from monitor.identity.fingerprint.tracker import TrackerState
+from monitor.identity.model_names.compare import same
+from monitor.identity.self_identification.detector import SelfIdHistory
+from monitor.identity.token_counts.comparison import CountHistory, Fitted
+from monitor.identity.token_counts.counts import TokenCount
+
+GROWN = 1.25  # times the answers learnt from: then a profile is learnt anew
+MOST_CAPTURED = 50  # answers kept of each model and query
+# Token counts confirm no model: they are measured by answers that were confirmed.
+_CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.HEADER, ClaimKind.SIBLING)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCount:
+    """How many answers of a model to a query are kept. `model` None: held."""
+
+    model: str | None
+    query: str
+    answers: int
+    latest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileKey:
+    """Which captured answers a profile was learnt from."""
+
+    epoch: int
+    learnt_until: datetime | None
+    queries: tuple[Query, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntProfile:
+    """A profile in memory. `profile` None: there is none yet, for `reason`.
+
+    `answers`: how many it was learnt from, by model. `recorded`: the database says how well
+    the fallbacks can be told apart.
+    """
+
+    key: ProfileKey
+    profile: StyleProfile | None
+    reason: str = ""
+    answers: Mapping[str, int] = field(default_factory=dict)
+    recorded: bool = False
+
+    def outgrown(self, counts: Sequence[AnswerCount]) -> bool:
+        """Whether a model has many more answers now than the profile was learnt from."""
+        now: Counter[str] = Counter()
+        for count in counts:
+            if count.model is not None:
+                now[count.model] += count.answers
+        return any(total >= GROWN * self.answers.get(model, 0) for model, total in now.items())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StyleHistory:
+    """The baseline in force, and where following a target stands.
+
+    `stored` and `stored_until` are the state as it was loaded; `track` is the one to follow
+    from, which begins anew when a profile is learnt anew.
+    """
+
+    learnt: LearntProfile
+    track: TrackerState
+    stored: TrackerState | None = None
+    stored_until: datetime | None = None
+    counts: Sequence[AnswerCount] = ()
+
+    @property
+    def held(self) -> bool:
+        """Whether answers are held until somebody knows whose they are."""
+        return any(count.model is None for count in self.counts)
+
+    def full(self, model: str, query: str) -> bool:
+        """Whether enough answers of a model to a query are captured."""
+        return any(
+            count.answers >= MOST_CAPTURED
+            for count in self.counts
+            if count.model == model and count.query == query
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityContext:
+    """All that is known of a target before one answer is judged; empty: nothing is.
+
+    `hosts`: where the expected model ran of late, the most usual first; loaded only while
+    something is suspected.
+    """
+
+    self_id_history: SelfIdHistory = field(default_factory=SelfIdHistory)
+    style: StyleHistory | None = None  # None: no baseline was ever captured
+    counts: CountHistory = field(default_factory=CountHistory)
+    hosts: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerEvidence:
+    """What one response says of the model that gave it.
+
+    `query` None: it is not known what was asked. `answer`: the text of a whole answer, to
+    compare its writing style. `count`: its token count. `burst`: it was asked on suspicion.
+    """
+
+    at: datetime
+    claims: tuple[Claim, ...] = ()
+    pieces: Sequence[TextDelta] = ()
+    query: Query | None = None
+    answer: AnswerText | None = None
+    count: TokenCount | None = None
+    burst: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StyleStep:
+    """A target followed by one more answer."""
+
+    evidence: AnswerEvidence
+    profile: StyleProfile
+    before: TrackerState
+    track: TrackerState
+    match: StyleMatch
+
+    def again(self, before: TrackerState) -> "StyleStep":
+        """The same answer after another state: another worker was faster."""
+        return follow(self.evidence, self.profile, before)
+
+
+def follow(evidence: AnswerEvidence, profile: StyleProfile, before: TrackerState) -> StyleStep:
+    """Follow a target by one more whole answer. Raises ValueError without an answer."""
+    if evidence.answer is None:
+        raise ValueError("there is no answer to follow")
+    track, match = follow_answer(
+        before, profile, evidence.answer, at=evidence.at, extra=evidence.burst
+    )
+    return StyleStep(evidence, profile, before, track, match)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedAnswer:
+    """The judgement of one answer, and what it rests on.
+
+    `style`: by writing style alone. `step` None: nothing was followed. `fits`: tokenizers
+    first seen to fit.
+    """
+
+    judgement: IdentityJudgement
+    style: StyleMatch | None = None
+    step: StyleStep | None = None
+    fits: frozenset[Fitted] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedAnswer:
+    """An answer to keep. `model` None: it is held until somebody knows whose it is."""
+
+    answer: AnswerText
+    query: Query
+    model: str | None
+    verified_by: str | None
+    begins: bool  # a baseline, where there is none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityLearning:
+    """What one probe adds to what is known of its target; stored with its observation.
+
+    `release`: held answers are forgotten, what was suspected has passed.
+    """
+
+    target: str
+    observation: UUID
+    style: StyleHistory | None = None
+    step: StyleStep | None = None
+    fits: frozenset[Fitted] = frozenset()
+    captured: CapturedAnswer | None = None
+    release: bool = False
+
+
+def learning(
+    judged: JudgedAnswer,
+    evidence: AnswerEvidence,
+    target: Target,
+    known: IdentityContext,
+    *,
+    outcome: Outcome,
+    observation: UUID,
+) -> IdentityLearning:
+    """What an answer teaches: its step, its count, and itself where its model is confirmed.
+
+    An answer under suspicion is held. What is held becomes a baseline if a person accepts it,
+    and is forgotten when all is well.
+    """
+    found = IdentityLearning(
+        target=target.name,
+        observation=observation,
+        style=known.style,
+        step=judged.step,
+        fits=judged.fits,
+    )
+    answer, query, who = evidence.answer, evidence.query, judged.judgement
+    if outcome is not Outcome.ANSWERED or answer is None or query is None:
+        return found
+    track = judged.step.track if judged.step else known.style.track if known.style else None
+    suspected = track is not None and track.since is not None
+    expected = who.identity is Identity.EXPECTED
+    model, verified_by = _confirmed(target, who)
+    if model is not None:
+        if known.style is not None and known.style.full(model, query.id):
+            return found
+        captured = CapturedAnswer(answer, query, model, verified_by, begins=expected)
+        return replace(found, captured=captured)
+    if known.style is None:
+        return found
+    if suspected and not expected:
+        return replace(found, captured=CapturedAnswer(answer, query, None, None, begins=False))
+    return replace(found, release=expected and not suspected and known.style.held)
+
+
+def _confirmed(target: Target, who: IdentityJudgement) -> tuple[str | None, str | None]:
+    """The declared model that the response itself confirms, and by what."""
+    sign = {Identity.EXPECTED: -1, Identity.FALLBACK: 1}.get(who.identity, 0)
+    kinds = [e.kind for e in who.evidence if e.kind in _CONFIRMING and e.nats * sign > 0]
+    if not kinds or who.model is None:
+        return None, None
+    declared = (*target.expected_models, *target.fallback_models)
+    model = next((name for name in declared if same(name, who.model)), who.model)
+    return model, "receipt" if ClaimKind.RECEIPT in kinds else "disclosure"

@@ -1,0 +1,180 @@
+"""What a worker knows of its targets' models: read before each probe, kept while it holds."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from monitor import identity
+from monitor.domain import Target
+from monitor.identity import same
+from monitor.identity.fingerprint.features import AnswerText
+from monitor.identity.fingerprint.profile import StyleProfile, TooFewAnswers, learn_profile
+from monitor.identity.learning import IdentityContext, IdentityLearning, LearntProfile, StyleHistory
+from monitor.identity.token_counts.comparison import (
+    REMEMBERED,
+    CountHistory,
+    CountsKey,
+    calibrations_from,
+)
+from monitor.identity.token_counts.counts import Counter, RatioCalibration, TokenCount, recounted
+from monitor.storage import Connection, Database, baseline_answers, probe_rows
+from monitor.storage.fingerprints import BaselineEpoch
+from monitor.storage.probe_rows import StoredBaseline, StoredBefore
+from monitor.storage.rederive import StoredObservation
+from monitor.storage.spend_rows import ProbesSpent
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedCounts:
+    """What the token counts of confirmed answers teach; `key` says of which answers."""
+
+    key: CountsKey
+    learnt: Mapping[str, RatioCalibration | str]
+
+
+@dataclass(slots=True)
+class IdentityCache:
+    """What captured answers teach, by target: learnt again only when there are others."""
+
+    profiles: dict[str, LearntProfile] = field(default_factory=dict)
+    counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
+
+    def stored(self, learning: IdentityLearning) -> None:
+        """Note that what the database says of a profile is up to date."""
+        style = learning.style
+        if learning.step and style and self.profiles.get(learning.target) is style.learnt:
+            self.profiles[learning.target] = replace(style.learnt, recorded=True)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownBefore:
+    """What is known before a probe: of its target's model, and of what probes cost today."""
+
+    identity: IdentityContext
+    spent: ProbesSpent
+
+
+async def load(
+    database: Database,
+    cache: IdentityCache,
+    target: Target,
+    *,
+    now: datetime,
+    deadline_s: float | None = None,
+) -> KnownBefore:
+    """Read what a probe needs, once, and learn what is new. Raises DatabaseUnavailable."""
+    profile, counts = cache.profiles.get(target.name), cache.counts.get(target.name)
+    async with database.begin(deadline_s=deadline_s) as connection:
+        stored = await probe_rows.load(
+            connection, target, now=now, profile=profile, confirmed=counts.key if counts else None
+        )
+    history = CountHistory(
+        earlier=stored.counts,
+        learnt=_learnt_counts(cache, target, stored),
+        seen_to_fit=stored.seen_to_fit,
+    )
+    style = await _style(cache, target, stored.baseline) if stored.baseline else None
+    known = IdentityContext(
+        self_id_history=identity.self_id_history(stored.direct),
+        style=style,
+        counts=history,
+        hosts=stored.hosts,
+    )
+    return KnownBefore(known, stored.spent)
+
+
+def _learnt_counts(
+    cache: IdentityCache, target: Target, stored: StoredBefore
+) -> Mapping[str, RatioCalibration | str]:
+    held = cache.counts.get(target.name)
+    if stored.confirmed is not None or held is None:
+        learnt = calibrations_from(_declared(target), stored.confirmed or {})
+        held = cache.counts[target.name] = ConfirmedCounts(stored.confirmed_key, learnt)
+    return held.learnt
+
+
+async def _style(cache: IdentityCache, target: Target, stored: StoredBaseline) -> StyleHistory:
+    learnt = cache.profiles.get(target.name)
+    if stored.answers is not None or learnt is None:
+        answers = stored.answers or {}
+        profile, reason = await asyncio.to_thread(profiled, stored.state.epoch, answers)
+        learnt = cache.profiles[target.name] = LearntProfile(
+            key=stored.key,
+            profile=profile,
+            reason=reason,
+            answers={model: len(of) for model, of in answers.items()},
+        )
+    return StyleHistory(
+        learnt=learnt,
+        track=stored.track,
+        stored=stored.state.track,
+        stored_until=stored.state.learnt_until,
+        counts=stored.counts,
+    )
+
+
+def profiled(
+    epoch: BaselineEpoch, answers: Mapping[str, Sequence[AnswerText]]
+) -> tuple[StyleProfile | None, str]:
+    """The profile of an epoch's models, or why there is none yet."""
+    others = {model: of for model, of in answers.items() if model != epoch.model}
+    try:
+        return learn_profile(
+            epoch.model,
+            answers.get(epoch.model, ()),
+            others,
+            epoch=epoch.number,
+            verified_by=epoch.verified_by,
+        ), ""
+    except TooFewAnswers as reason:
+        return None, str(reason)
+
+
+def counters_of(target: Target, counters: Mapping[str, Counter]) -> dict[str, Counter]:
+    """The tokenizers of a target's models, by their declared names."""
+    return {
+        model: counter
+        for model in _declared(target)
+        for name, counter in counters.items()
+        if same(name, model)
+    }
+
+
+def _declared(target: Target) -> tuple[str, ...]:
+    return (*target.expected_models, *target.fallback_models)
+
+
+# The token counts of stored observations, which are judged again one after another.
+
+
+@dataclass(slots=True)
+class StoredCounts:
+    """The counts of stored observations of one target, in order of time."""
+
+    history: CountHistory
+    earlier: deque[tuple[datetime, TokenCount]]
+
+    @classmethod
+    async def opened(
+        cls, connection: Connection, target: Target, *, at: datetime
+    ) -> "StoredCounts":
+        """What observations from this instant on are measured with, by what is known now."""
+        before = await baseline_answers.before(connection, target.name, at=at, most=REMEMBERED)
+        confirmed = await baseline_answers.confirmed(connection, target.name, target.queries)
+        history = CountHistory(
+            learnt=calibrations_from(_declared(target), confirmed),
+            seen_to_fit=await baseline_answers.seen_to_fit(connection, target.name),
+        )
+        return cls(history, deque(((at, count) for count in before), REMEMBERED))
+
+    def of(self, stored: StoredObservation) -> tuple[TokenCount | None, CountHistory]:
+        """The next observation's count, if it came with one, and those before it."""
+        now, at = recounted(stored.claims, stored.query), stored.started_at
+        if now is None:
+            return None, self.history
+        fresh = [count for then, count in self.earlier if at - then <= baseline_answers.FRESH]
+        if stored.origin != "manual":
+            self.earlier.appendleft((at, now))
+        return now, replace(self.history, earlier=fresh)
