@@ -196,14 +196,14 @@ async def _follow(
     until = style.learnt.key.learnt_until
     if until is None:
         return
+    if not style.learnt.recorded and style.learnt.profile is not None:
+        others = {m: n for m, n in style.learnt.answers.items() if m != state.epoch.model}
+        await fingerprints.learnt(connection, state.epoch, style.learnt.profile, others)
     if (state.track, state.learnt_until) != (style.stored, style.stored_until):
         if state.learnt_until != until:
             return
         step = step.again(state.track or TrackerState(epoch=state.epoch.number))
     await fingerprints.keep(connection, learning.target, step.track, learnt_until=until)
-    if not style.learnt.recorded and style.learnt.profile is not None:
-        others = {m: n for m, n in style.learnt.answers.items() if m != state.epoch.model}
-        await fingerprints.learnt(connection, state.epoch, style.learnt.profile, others)
     if step.track.standing != step.before.standing:
         await fingerprints.note(
             connection,

@@ -25,6 +25,7 @@ from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.fingerprint.match import StyleMatch
 from monitor.identity.fingerprint.tracker import FallbackEvidence, TrackerState
 from monitor.identity.judge import explained_by_host
+from monitor.identity.learning import CapturedAnswer
 from monitor.simulator.situations import SimulatedModel
 from monitor.storage import Database, baseline_answers, fingerprints, observations, probe_rows
 from monitor.worker import burst as bursts
@@ -153,6 +154,47 @@ async def test_a_restart_neither_forgets_nor_repeats(database: Database) -> None
     assert style_match.identity is Identity.FALLBACK
     assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(8,)]
     assert await rows(database, "SELECT count(*) FROM identity_evidence") == [(1,)]
+
+
+async def judged_by(
+    database: Database, worker: IdentityCache, speaker: SimulatedModel, seed: str
+) -> IdentityLearning:
+    """What an answer teaches a worker, not stored yet."""
+    before = await known(database, worker, TARGET)
+    answer = said(speaker, QUERIES[0], seed)
+    evidence = AnswerEvidence(at=NOON, query=QUERIES[0], answer=answer)
+    return IdentityLearning(target="rag", observation=uuid4(), style=before.style,
+                            step=identity.judge(evidence, TARGET, before).step)  # fmt: skip
+
+
+async def test_workers_that_judge_at_the_same_time_count_both_answers(database: Database) -> None:
+    await captured_by_hand(database, SimulatedModel.LLAMA)
+    await followed(database, IdentityCache(), "L")
+    both = [await judged_by(database, IdentityCache(), SimulatedModel.LLAMA, seed) for seed in "ab"]
+    for learnt in both:
+        async with database.begin() as connection:
+            await probe_rows.learn(connection, learnt)
+    assert await rows(database, "SELECT (state->>'judged')::int FROM identity_states") == [(3,)]
+
+
+async def test_an_answer_judged_by_a_baseline_that_was_replaced_meanwhile_leaves_no_state(
+    database: Database,
+) -> None:
+    await captured_by_hand(database, SimulatedModel.LLAMA)
+    learnt = await judged_by(database, IdentityCache(), SimulatedModel.LLAMA, "a")
+    async with database.begin() as connection:
+        await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
+        await probe_rows.learn(connection, learnt)
+    assert await rows(database, "SELECT count(*) FROM identity_states") == [(0,)]
+
+
+async def test_what_cannot_be_learnt_costs_no_observation(database: Database) -> None:
+    await captured_by_hand(database, SimulatedModel.LLAMA)
+    seen, answer = observation(), said(SimulatedModel.LLAMA, QUERIES[0], "a")
+    refused = CapturedAnswer(answer, QUERIES[0], LLAMA, "a word no constraint allows", begins=False)
+    learnt = IdentityLearning(target="rag", observation=seen.id, captured=refused)
+    assert await probe_rows.store(database, [seen], {seen.id: learnt}) == (1, ())
+    assert await rows(database, "SELECT id FROM observations") == [(seen.id,)]
 
 
 async def test_a_baseline_is_learnt_while_the_response_discloses_its_model(
