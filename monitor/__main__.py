@@ -1,4 +1,4 @@
-"""The command `monitor`: which verb does what. Each verb's work is in `monitor/cli/`."""
+"""The command `monitor` and its subcommands; each is implemented in `monitor/cli/`."""
 
 import signal
 import sys
@@ -23,7 +23,7 @@ class Form(StrEnum):
 
 
 class Commands(TyperGroup):
-    """The commands. An error that a command does not handle itself ends it with a sentence."""
+    """The commands; an error that no command handles ends the program with a sentence."""
 
     def invoke(self, ctx: Any) -> Any:
         with _sentences():
@@ -58,7 +58,8 @@ def _sentences() -> Iterator[None]:
 app = typer.Typer(
     name="monitor",
     cls=Commands,
-    help="Watches live LLM and RAG services: how fast they answer, which model, at what cost.",
+    help="Monitor the speed, model and cost of LLM services.",
+    epilog="Example: monitor demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -75,7 +76,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _monitor(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None: ...
 
@@ -84,9 +88,9 @@ def _end(*_: object) -> None:
     raise SystemExit(0)
 
 
-@app.command()
+@app.command(epilog="Example: monitor run")
 def run() -> None:
-    """Run the worker: schedule, probe, evaluate, deliver, until stopped."""
+    """Run the worker: probe, evaluate and notify."""
     # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
     signal.signal(signal.SIGTERM, _end)
     from monitor.cli.run import run as work
@@ -94,40 +98,49 @@ def run() -> None:
     work()
 
 
-@app.command()
+@app.command(epilog="Example: monitor demo --html report.html")
 def demo(
     html: Annotated[
-        Path | None, typer.Option(help="Write the report page of what was played.")
+        Path | None, typer.Option(help="Write the report of the demo to this file.")
     ] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep everything running afterwards.")
+    ] = False,
 ) -> None:
-    """Play a whole incident in about a minute: simulated service, local Slack, real worker."""
+    """Show a complete incident in about a minute.
+
+    The service and Slack are simulated; the worker and its database are real.
+    """
     from monitor.cli.demo_command import demo as play
 
     play(html=html, keep=keep)
 
 
-@app.command()
+@app.command(epilog="Example: monitor probe my-service --count 10")
 def probe(
-    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Target name.")] = None,
     query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, max=100_000, help="Probes in all.")] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=2_000, help="Probes at once.")] = 1,
-    as_lines: Annotated[bool, typer.Option("--json", help="One observation a line.")] = False,
-    store: Annotated[bool, typer.Option("--store", help="Keep them in the database.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, max=100_000, help="Number of probes.")] = None,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=2_000, help="Number of concurrent probes.")
+    ] = 1,
+    as_lines: Annotated[
+        bool, typer.Option("--json", help="Print one JSON observation per line.")
+    ] = False,
+    store: Annotated[bool, typer.Option("--store", help="Store the observations.")] = False,
     over_budget: Annotated[
-        bool, typer.Option("--over-budget", help="Even if it may cost more than a day's budget.")
+        bool, typer.Option("--over-budget", help="Allow more than the daily probe budget.")
     ] = False,
     record: Annotated[
-        Path | None, typer.Option(help="Write the scrubbed transcripts as JSON Lines.")
+        Path | None, typer.Option(help="Write redacted transcripts as JSON Lines.")
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Print each event and what was found in it.")
+        bool, typer.Option("--explain", help="Print each event and how it was parsed.")
     ] = False,
 ) -> None:
-    """Probe now and print what came back. Needs no database unless --store.
+    """Probe a target now and print the results.
 
-    Ends with status 1 when no probe was answered.
+    Needs no database without --store. Exits with status 1 if no probe was answered.
     """
     from monitor.cli.probe import probe as ask
 
@@ -144,69 +157,77 @@ def probe(
     )
 
 
-@app.command()
+@app.command(epilog="Example: monitor check")
 def check() -> None:
-    """Check configuration, database, schema, targets, prices and Slack; project the cost."""
+    """Check the setup and project the cost."""
     from monitor.cli.check import check as inspect
 
     inspect()
 
 
-@app.command()
+@app.command(epilog="Example: monitor migrate")
 def migrate() -> None:
-    """Bring the database's schema to the revision this version needs."""
+    """Migrate the database schema."""
     from monitor.cli.startup import migrate as bring
 
     bring()
 
 
-@app.command()
+@app.command(epilog="Example: monitor report --since 24h --html report.html")
 def report(
-    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
-    html: Annotated[Path | None, typer.Option(help="Write one self-contained page.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write the chart that Slack shows.")] = None,
+    since: Annotated[str, typer.Option(help="Period to cover, such as 7d.")] = "7d",
+    html: Annotated[Path | None, typer.Option(help="Write a self-contained HTML page.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="Write the chart that Slack messages show.")
+    ] = None,
 ) -> None:
-    """Show latency, models, costs and incidents of a span."""
+    """Report latency, models, costs and incidents."""
     from monitor.cli.reporting import report as tell
 
     tell(since, html, png)
 
 
-@app.command()
+@app.command(epilog="Example: monitor export --since 30d --out observations.csv")
 def export(
-    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
+    since: Annotated[str, typer.Option(help="Period to cover, such as 7d.")] = "7d",
     form: Annotated[Form, typer.Option("--format", help="csv, jsonl or parquet.")] = Form.CSV,
-    out: Annotated[Path | None, typer.Option(help="A file; else standard output.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output file; default: standard output.")] = None,
 ) -> None:
-    """Write observations for spreadsheets, programs and data frames."""
+    """Export observations as CSV, JSON Lines or Parquet."""
     from monitor.cli.reporting import export as write
 
     write(_span(since), form.value, out)
 
 
-@app.command()
+@app.command(epilog="Example: monitor derive --since 30d")
 def derive(
-    since: Annotated[str, typer.Option(help="How far back, such as 30d.")] = "30d",
+    since: Annotated[str, typer.Option(help="Period to cover, such as 30d.")] = "30d",
     target: Annotated[str | None, typer.Option(help="Only this target.")] = None,
 ) -> None:
-    """Derive identity and cost again from what is stored, after rules or prices changed."""
+    """Recompute identity and cost of stored observations.
+
+    Use it after identity rules or prices changed.
+    """
     from monitor.cli.rejudge import derive_again
 
     derive_again(since=_span(since), target=target)
 
 
-@app.command()
+@app.command(epilog="Example: monitor backtest --since 30d --set ttft.limit_ms=900")
 def backtest(
-    since: Annotated[
-        str | None, typer.Option(help="Over stored observations, such as 30d.")
-    ] = None,
+    since: Annotated[str | None, typer.Option(help="Use stored observations, such as 30d.")] = None,
     change: Annotated[
-        list[str] | None, typer.Option("--set", help="A limit to try: ttft.limit_ms=900.")
+        list[str] | None, typer.Option("--set", help="Override a setting: ttft.limit_ms=900.")
     ] = None,
-    expected: Annotated[list[str] | None, typer.Option(help="A model that is asked for.")] = None,
-    table: Annotated[bool, typer.Option("--table", help="What would have been sent.")] = False,
+    expected: Annotated[list[str] | None, typer.Option(help="An expected model.")] = None,
+    table: Annotated[
+        bool, typer.Option("--table", help="Print the notifications as a table.")
+    ] = False,
 ) -> None:
-    """Run rows of standard input, or stored ones, through the same rules in virtual time."""
+    """Replay observations through the alert rules.
+
+    Reads rows from standard input, or stored observations with --since.
+    """
     from monitor.cli.rejudge import backtest as replay
 
     replay(
@@ -217,51 +238,59 @@ def backtest(
     )
 
 
-@app.command()
+@app.command(epilog="Example: monitor identify answer.txt --target my-service")
 def identify(
     source: Annotated[
-        Path | None, typer.Argument(help="Texts or recorded transcripts; else standard input.")
+        Path | None, typer.Argument(help="Texts or transcripts; default: standard input.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Against whose baseline.")] = None,
-    query: Annotated[str | None, typer.Option(help="Which canned query was answered.")] = None,
-    as_lines: Annotated[bool, typer.Option("--json", help="One verdict a line.")] = False,
+    target: Annotated[
+        str | None, typer.Option(help="Target whose baseline to compare with.")
+    ] = None,
+    query: Annotated[str | None, typer.Option(help="The canned query that was answered.")] = None,
+    as_lines: Annotated[
+        bool, typer.Option("--json", help="Print one JSON verdict per line.")
+    ] = False,
 ) -> None:
-    """Identify the model that wrote a text, with the evidence."""
+    """Identify the model that wrote a text."""
     from monitor.cli.identify import identify as judge
 
     judge(source, target=target, query=query, as_lines=as_lines)
 
 
 baselines = typer.Typer(
-    help="Captured answers of the expected model, and changes since.",
+    help="Manage the captured answers of a target.",
+    epilog="Example: monitor baseline show",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(baselines, name="baseline")
 
 
-@baselines.command("capture")
+@baselines.command("capture", epilog="Example: monitor baseline capture my-service")
 def baseline_capture(
-    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Target name.")] = None,
     model: Annotated[
-        str | None, typer.Option(help="Who answers; default: the expected model.")
+        str | None, typer.Option(help="Answering model; default: the expected one.")
     ] = None,
     count: Annotated[
         int | None,
-        typer.Option(min=1, max=100, help="Answers a query; default: enough."),
+        typer.Option(min=1, max=100, help="Answers per query; default: enough."),
     ] = None,
     query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
     source: Annotated[
-        Path | None, typer.Option("--from", help="Transcripts recorded by probe --record.")
+        Path | None, typer.Option("--from", help="Use transcripts of `monitor probe --record`.")
     ] = None,
     over_budget: Annotated[
-        bool, typer.Option("--over-budget", help="Even if it may cost more than a day's budget.")
+        bool, typer.Option("--over-budget", help="Allow more than the daily probe budget.")
     ] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Even while an incident says another model answers.")
+        bool, typer.Option("--yes", help="Capture despite an open identity incident.")
     ] = False,
 ) -> None:
-    """Store answers as a model's own: you confirm that it answers now."""
+    """Capture answers of a model as its baseline.
+
+    You confirm that this model answers now.
+    """
     from monitor.cli.baseline import run_capture
 
     run_capture(
@@ -275,52 +304,61 @@ def baseline_capture(
     )
 
 
-@baselines.command("show")
+@baselines.command("show", epilog="Example: monitor baseline show my-service")
 def baseline_show(
-    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Target name.")] = None,
 ) -> None:
-    """Show the captured answers, what can be detected with them, and the present state."""
+    """Show baselines, detectable changes and state."""
     from monitor.cli.baseline import show
 
     show(target)
 
 
-@baselines.command("accept")
+@baselines.command(
+    "accept", epilog="Example: monitor baseline accept my-service --note 'new prompt'"
+)
 def baseline_accept(
-    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
-    note: Annotated[str, typer.Option(help="What changed: a prompt, a host, a version.")] = "",
+    target: Annotated[str | None, typer.Argument(help="Target name.")] = None,
+    note: Annotated[str, typer.Option(help="What changed, such as a prompt or version.")] = "",
     yes: Annotated[
-        bool, typer.Option("--yes", help="Do not ask, and accept despite an open incident.")
+        bool, typer.Option("--yes", help="Skip the question; accept despite an incident.")
     ] = False,
 ) -> None:
-    """Accept what answers now as the new baseline; the old one is kept."""
+    """Accept the current answers as the new baseline.
+
+    The previous baseline is kept.
+    """
     from monitor.cli.baseline_accept import accept
 
     accept(target, note=note, yes=yes)
 
 
-@baselines.command("revert")
+@baselines.command("revert", epilog="Example: monitor baseline revert my-service --to 1")
 def baseline_revert(
-    target: Annotated[str | None, typer.Argument(help="Name of a target.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Target name.")] = None,
     to: Annotated[
-        int | None, typer.Option(min=1, help="This epoch, instead of the one before.")
+        int | None, typer.Option(min=1, help="Epoch to return to; default: the previous one.")
     ] = None,
 ) -> None:
-    """Go back to the baseline before the one in force; nothing captured is deleted."""
+    """Return to an earlier baseline.
+
+    Captured answers are not deleted.
+    """
     from monitor.cli.baseline_accept import revert
 
     revert(target, to=to)
 
 
 incidents = typer.Typer(
-    help="Open and past incidents; mutes with a reason and an end.",
+    help="List, show, mute and unmute incidents.",
+    epilog="Example: monitor incidents list --open",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
 app.add_typer(incidents, name="incidents")
 
-Rule = Annotated[str, typer.Option(help="A rule, or all.")]
-Target = Annotated[str, typer.Option(help="A target, a provider, or all.")]
+Rule = Annotated[str, typer.Option(help="Rule name, or all.")]
+Target = Annotated[str, typer.Option(help="Target, provider, or all.")]
 
 
 @incidents.callback()
@@ -329,56 +367,61 @@ def _incidents(context: typer.Context) -> None:
         incidents_list()
 
 
-@incidents.command("list")
+@incidents.command("list", epilog="Example: monitor incidents list --since 30d --open")
 def incidents_list(
-    since: Annotated[str, typer.Option(help="How far back, such as 7d.")] = "7d",
-    only_open: Annotated[bool, typer.Option("--open", help="Only what is open.")] = False,
+    since: Annotated[str, typer.Option(help="Period to cover, such as 7d.")] = "7d",
+    only_open: Annotated[bool, typer.Option("--open", help="Only open incidents.")] = False,
 ) -> None:
-    """List incidents, newest first, and the mutes in force."""
+    """List incidents, newest first, and active mutes."""
     from monitor.cli.alerting import listed
 
     listed(since=_span(since), only_open=only_open)
 
 
-@incidents.command("show")
-def incidents_show(number: Annotated[int, typer.Argument(help="Its number.")]) -> None:
-    """Show everything known of one incident."""
+@incidents.command("show", epilog="Example: monitor incidents show 7")
+def incidents_show(number: Annotated[int, typer.Argument(help="Incident number.")]) -> None:
+    """Show the details of one incident."""
     from monitor.cli.alerting import show
 
     show(number)
 
 
-@incidents.command("mute")
+@incidents.command(
+    "mute", epilog="Example: monitor incidents mute --rule ttft --for 2h --reason test"
+)
 def incidents_mute(
-    reason: Annotated[str, typer.Option(help="Why; shown to everybody.")],
-    span: Annotated[str, typer.Option("--for", help="How long, such as 2h.")],
+    reason: Annotated[str, typer.Option(help="Reason, shown in the list of incidents.")],
+    span: Annotated[str, typer.Option("--for", help="Duration, such as 2h.")],
     rule: Rule = "all",
     target: Target = "all",
 ) -> None:
-    """Silence notifications for a rule or target. What is still true afterwards is sent then."""
+    """Mute notifications for a rule or target.
+
+    An incident that is still open when the mute ends is sent then.
+    """
     from monitor.cli.alerting import mute
 
     mute(rule=rule, target=target, reason=reason, span=_span(span))
 
 
-@incidents.command("unmute")
+@incidents.command("unmute", epilog="Example: monitor incidents unmute --rule ttft")
 def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
-    """End a mute."""
+    """End a mute early."""
     from monitor.cli.alerting import unmute
 
     unmute(rule=rule, target=target)
 
 
-@app.command("test-alert")
+@app.command("test-alert", epilog="Example: monitor test-alert")
 def test_alert() -> None:
-    """Send one real message through the configured channel."""
+    """Send a test message to the configured channel."""
     from monitor.cli.alerting import test_alert as send
 
     send()
 
 
 def _span(text: str) -> timedelta:
-    """A duration as the configuration writes it; typer's own words when it is none."""
+    """Parse a duration as in the configuration. Raises BadParameter."""
     from monitor.config.file_schema import duration, positive
 
     try:

@@ -39,7 +39,7 @@ class HealthPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthStatement:
-    """What one reading said. `healthy` None: it cannot be judged.
+    """The result of one reading. `healthy` None: it cannot be judged.
 
     `facts` are the fields the expectations look at, where they are text, true, false or
     nothing: figures change all the time and say nothing new.
@@ -71,7 +71,7 @@ def statement(page: HealthPage, *, http_status: int | None, document: Any) -> He
     """Judge one reading. `document`: the body's JSON; None where it is none.
 
     Any other status than 200 is a page that says it is not healthy. Without an answer, or
-    without the JSON that the expectations ask for, nobody can tell.
+    without the JSON that the expectations need, it is unknown.
     """
     if http_status is None or (document is None and page.expect and http_status == 200):
         return HealthStatement(http_status=http_status, healthy=None)
@@ -99,7 +99,7 @@ def _met(text: str, document: Any) -> bool:
 
 
 def _paths(node: Mapping[str, Any]) -> Iterator[str]:
-    """The plain paths an expression looks at: `services.router`, not what is computed."""
+    """The plain paths an expression reads: `services.router`, not what is computed."""
     path = _path(node)
     if path is not None:
         yield path

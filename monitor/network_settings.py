@@ -14,7 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 # Name lookups in threads of their own: a name that hangs delays no other and no exit.
 #
-# `getaddrinfo` cannot be cancelled, and a resolver that is away holds it for minutes. In asyncio's
+# `getaddrinfo` cannot be cancelled, and an unreachable resolver blocks it for minutes. In asyncio's
 # default threads a few of these leave no room for other lookups, for files and for notices, and the
 # process does not end before they do.
 

@@ -223,7 +223,7 @@ def postgres_fault(address: str) -> str | None:
     port = host.rpartition("]")[2].partition(":")[2]
     if "," in host:
         return (
-            "name several hosts as parameters: "
+            "write several hosts as parameters: "
             "postgresql://user:password@/database?host=a:5432&host=b:5432"
         )
     if port and not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
@@ -238,7 +238,7 @@ def postgres_fault(address: str) -> str | None:
 
 
 def _parts(rest: str) -> tuple[str, str, str, bool]:
-    """User and password, host and path, parameters; and whether one cannot tell them apart."""
+    """User and password, host and path, parameters; and whether they are ambiguous."""
     before, _, query = rest.partition("?")
     user, at, place = before.rpartition("@")
     if not at:

@@ -46,9 +46,9 @@ def counter(file: str, *, pattern: str | None = None) -> Counter:
     try:
         ranks, own = _tekken(content) if file.endswith(".json") else (_ranks(content), None)
     except (ValueError, KeyError, TypeError, binascii.Error) as error:
-        raise BadTokenizer(f"{file}: neither ranks of tiktoken nor a tekken.json") from error
+        raise BadTokenizer(f"{file}: neither a tiktoken rank file nor a tekken.json") from error
     if not ranks:
-        raise BadTokenizer(f"{file}: it is empty")
+        raise BadTokenizer(f"{file}: the file is empty")
     usual = own or PATTERNS["o200k" if len(ranks) > _LARGE else "llama-3"]
     return _counter(ranks, PATTERNS.get(pattern, pattern) if pattern else usual)
 
@@ -74,5 +74,5 @@ def _counter(ranks: dict[bytes, int], pattern: str) -> Counter:
     try:
         encoding = Encoding("named", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
     except ValueError as error:
-        raise BadTokenizer(f"its pattern is no pattern: {error}") from error
+        raise BadTokenizer(f"its pattern is invalid: {error}") from error
     return lambda text: len(encoding.encode_ordinary(text))

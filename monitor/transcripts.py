@@ -34,5 +34,5 @@ def recorded(lines: Iterable[str]) -> list[Transcript]:
         try:
             found.append(_TRANSCRIPT.validate_json(line))
         except ValueError as error:
-            raise ValueError(f"line {number} is no transcript: {error}") from None
+            raise ValueError(f"line {number} is not a transcript: {error}") from None
     return found

@@ -39,7 +39,7 @@ class AnthropicAccount(ProviderAccount):
         known = [amount for amount in cents if amount is not None]
         spent = usd(sum(known, Decimal(0)) / _CENTS)
         if not dollars or len(known) < len(cents) or spent is None:
-            return failing(self.name, at, "the report holds an amount that is not US dollars")
+            return failing(self.name, at, "the report contains an amount that is not in US dollars")
         return AccountReading(
             provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
         )

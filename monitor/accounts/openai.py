@@ -37,7 +37,7 @@ class OpenAIAccount(ProviderAccount):
         known = [value for value in values if value is not None]
         spent = usd(sum(known, Decimal(0)))
         if not dollars or len(known) < len(values) or spent is None:
-            return failing(self.name, at, "the report holds an amount that is not US dollars")
+            return failing(self.name, at, "the report contains an amount that is not in US dollars")
         return AccountReading(
             provider=self.name, at=at, state=AccountState.OK, spent_today_usd=spent
         )

@@ -70,7 +70,7 @@ class OpenRouterAccount(ProviderAccount):
             return refused
         data = table((table(answer.json) or {}).get("data"))
         if data is None:
-            return failing(self.name, at, "the reply is not in the form documented")
+            return failing(self.name, at, "the reply is not in the documented form")
         left = number(data.get("limit_remaining"))
         empty = left is not None and left <= 0
         return AccountReading(
@@ -120,7 +120,7 @@ async def price_list(
         return TryLater(refused.detail or refused.state.value, after_s=refused.retry_after_s)
     models = tables((table(answer.json) or {}).get("data"))
     if models is None:
-        return TryLater("the reply is not in the form documented")
+        return TryLater("the reply is not in the documented form")
     return tuple(_listed(models, source=source, on=at.date()))
 
 

@@ -110,7 +110,7 @@ _REFUSALS = {
     401: (AccountState.REJECTED, "the key is rejected: expired, disabled or wrong"),
     402: (AccountState.OUT_OF_CREDIT, "the account is out of credit"),
     403: (AccountState.REJECTED, "the key is not allowed to read this account"),
-    429: (AccountState.THROTTLED, "asked too often"),
+    429: (AccountState.THROTTLED, "rate limited"),
 }
 
 
@@ -170,7 +170,7 @@ class CostReport:
 async def items(
     get: JsonGetter, report: CostReport, *, at: datetime
 ) -> list[Mapping[str, Any]] | AccountReading:
-    """Every result of every bucket, or the reading that tells why they cannot be had.
+    """Every result of every bucket, or a reading with the reason why they are unavailable.
 
     A reply that merely lacks its list is no empty report: it would read as nothing spent.
     """
@@ -185,7 +185,7 @@ async def items(
         body = table(answer.json) or {}
         results = _results(body)
         if results is None or type(body.get("has_more")) is not bool:
-            return failing(report.provider, at, "the report is not in the form documented")
+            return failing(report.provider, at, "the report is not in the documented form")
         found += results
         if not body["has_more"]:
             return found
@@ -193,7 +193,7 @@ async def items(
         if following is None or following == page.get("page"):
             break
         page = {"page": following}
-    return failing(report.provider, at, "the report does not end")
+    return failing(report.provider, at, "the report has invalid paging")
 
 
 def _results(body: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:

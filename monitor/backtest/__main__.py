@@ -14,7 +14,7 @@ EXPECTED = "meta-llama/llama-4-scout"
 def main() -> int:
     """Replay standard input; 1 when a row is bad, with its line and the remedy."""
     parser = argparse.ArgumentParser(prog="python -m monitor.backtest", description=__doc__)
-    parser.add_argument("--expected", action="append", metavar="MODEL", help="a model asked for")
+    parser.add_argument("--expected", action="append", metavar="MODEL", help="an expected model")
     expected = parser.parse_args().expected or [EXPECTED]
     if isinstance(sys.stdin, TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")

@@ -69,7 +69,7 @@ def _record(line: str) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         record, end = None, 0
     if type(record) is not dict or end != len(text):
-        raise ValueError(f"not a JSON object: {text[:60]!r}; write one object a line")
+        raise ValueError(f"not a JSON object: {text[:60]!r}; write one object per line")
     return record
 
 
@@ -161,7 +161,7 @@ def _slot(
 ) -> datetime:
     """When the round began: what all its samples share."""
     if type(sweep) not in (int, str):
-        raise ValueError(f"sweep: {sweep!r}; write what the probes of one round share")
+        raise ValueError(f"sweep: {sweep!r}; write a value that all probes of a round share")
     key = (target, sweep)
     if key not in slots:
         slots[key] = at  # type: ignore[index]

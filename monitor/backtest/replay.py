@@ -1,4 +1,4 @@
-"""Events of a backtest: what would have changed or been told, and when."""
+"""Events of a backtest: what would have changed or been sent, and when."""
 
 import json
 from collections import deque
@@ -51,7 +51,7 @@ _EVENTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacktestEvent:
-    """`event` is fire, resolve, warn or remind. `notice`: what is told of it, if anything."""
+    """`event` is fire, resolve, warn or remind. `notice`: the notification of it, if any."""
 
     at: datetime
     rule: str
@@ -139,7 +139,7 @@ class SpendLedger:
             self._yesterday = over if over.ends_at == self._starts_at else None
 
     def add(self, at: datetime, usd: Decimal | None, *, margin_usd: Decimal = Decimal(0)) -> bool:
-        """Add money, None if nobody knows how much; True when it began a new slice."""
+        """Add an amount, None if unknown; True when it began a new slice."""
         self.reach(at)
         if usd is None:
             self._at_least = True
@@ -183,7 +183,7 @@ class SpendLedger:
 
 INHIBITIONS = Inhibitions(RULES)
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
-_TOLD = 1000  # notices remembered, lest they be told again
+_TOLD = 1000  # notices remembered, so that none is sent twice
 
 
 def replay(
@@ -241,7 +241,7 @@ class Replay:
         yield from self._settle(verdicts, whole=closed)
 
     def _missing(self, row: BacktestRow) -> list[Verdict]:
-        """What is to be said of other targets whose rows have stopped while this one's come."""
+        """Events of other targets whose rows have stopped while this one's continue."""
         silent = [
             window
             for target, window in self._windows.items()
@@ -350,7 +350,7 @@ class Replay:
                 return False
 
     def _known(self, notice: UUID) -> bool:
-        """Whether a notice was told before; it is from now on."""
+        """Whether a notice was sent before; from now on it counts as sent."""
         known = notice in self._told
         self._told[notice] = None
         if len(self._told) > _TOLD:
@@ -365,7 +365,7 @@ class Replay:
 
 
 def judged_by_name(expected: Collection[str]) -> Callable[[str], Identity]:
-    """Judge a model by its name alone: one of those expected, another, or nobody can tell."""
+    """Judge a model by its name alone: expected, another, or unknown."""
 
     def identity(model: str) -> Identity:
         agreements = [same(model, name) for name in expected]

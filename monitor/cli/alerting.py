@@ -74,7 +74,7 @@ def show(number: int) -> None:
     incident, cost = _query_database(settings, one)
     if incident is None:
         stop(
-            f"there is no incident #{number}; `monitor incidents list` shows what there is",
+            f"there is no incident #{number}; see `monitor incidents list`",
             BAD_INPUT,
         )
     for line in _whole(incident, cost):
@@ -86,7 +86,7 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
     settings = configuration()
     reason = reason.strip()
     if not reason:
-        stop("--reason is empty: say why, everybody who looks at the incident reads it", BAD_INPUT)
+        stop("--reason is empty: give a reason for other readers of the incident", BAD_INPUT)
     rule, target = _known(settings, rule, target)
     until = datetime.now(UTC) + span
 
@@ -109,7 +109,7 @@ def unmute(*, rule: str, target: str) -> None:
 
     count = _query_database(settings, end)
     if not count:
-        stop(f"{rule} · {target} is not muted; `monitor incidents` lists what is", BAD_INPUT)
+        stop(f"{rule} · {target} is not muted; `monitor incidents` lists the mutes", BAD_INPUT)
     print(f"unmuted {rule} · {target}")  # noqa: T201
 
 
@@ -180,7 +180,7 @@ def _whole(incident: Incident, cost: incident_rows.IncidentCost | None = None) -
         ("ended by", incident.ended),
         ("told", incident.told),
         ("reminders", incident.reminders or None),
-        ("came back", incident.reopenings or None),
+        ("reopened", incident.reopenings or None),
     ):
         if value is not None:
             yield f"  {label}: {value}"
@@ -225,7 +225,7 @@ def test_alert() -> None:
         status=NoticeStatus.NOTICE,
         rule="test",
         scope=ALL,
-        sentence="This is a test. Alerts of this monitor will look like this and come here.",
+        sentence="This is a test. Alerts of this monitor will look like this and arrive here.",
         at=datetime.now(UTC),
         facts={"Watched": ", ".join(sorted(settings.targets))},
     )
@@ -251,9 +251,11 @@ def _accepted(settings: Settings, channel: str) -> None:
     try:
         with database_and_psql(settings) as (url, _):
             if asyncio.run(_cleared(url, channel)):
-                print("it had refused for good: what waits is sent now")  # noqa: T201
+                print("it had refused all messages: waiting messages are sent now")  # noqa: T201
     except Exception as error:  # the message arrived, whatever is wrong with the database
-        later = f"a channel that refused for good is tried again within an hour: {sentence(error)}"
+        later = (
+            f"a channel that refused all messages is tried again within an hour: {sentence(error)}"
+        )
         print(later, file=sys.stderr)  # noqa: T201
 
 

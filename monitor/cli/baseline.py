@@ -1,4 +1,4 @@
-"""Answers to learn a model's looks from: asked for now, or read from recorded transcripts."""
+"""Answers to learn a writing style from: requested now, or read from recorded transcripts."""
 
 import asyncio
 import sys
@@ -87,7 +87,7 @@ async def _answered(target: Target, query: Query, wire: ProbeClient) -> Transcri
             break
         named = transcript.retry_after_s
         pause = min(WAIT_S if named is None else named, LONGEST_S)
-        print(f"{reason}: asked again in {pause:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{reason}: next attempt in {pause:.0f} s", file=sys.stderr, flush=True)  # noqa: T201
         await asyncio.sleep(pause)
     return transcript
 
@@ -97,7 +97,7 @@ def from_file(
 ) -> dict[Query, list[AnswerText]]:
     """Answers of recorded transcripts to these queries.
 
-    A transcript that does not say what was asked answers the only one of them.
+    A transcript without a query belongs to the only one of them.
     """
     try:
         with source.open(encoding="utf-8") as lines:
@@ -106,8 +106,8 @@ def from_file(
         stop(f"{source}: {fault}", BAD_INPUT)
     if len(queries) > 1 and any(transcript.query is None for transcript in transcripts):
         stop(
-            f"{source}: not every transcript says what was asked: say --query, for a file of "
-            "answers to one query",
+            f"{source}: some transcripts do not name their query: add --query if all answers "
+            "belong to one query",
             BAD_INPUT,
         )
     return {
@@ -168,7 +168,7 @@ def run_capture(
     chosen = chosen_target(settings, target)
     named = _declared(chosen, model) if model else next(iter(chosen.expected_models), None)
     if named is None:
-        stop(f'target "{chosen.name}" has no expected_models: say --model', BAD_INPUT)
+        stop(f'target "{chosen.name}" has no expected_models: add --model', BAD_INPUT)
     queries = [item for item in chosen.queries if query in (None, item.id)]
     if not queries:
         ids = ", ".join(item.id for item in chosen.queries)
@@ -185,17 +185,17 @@ def run_capture(
             _within_budget(settings, chosen, each * len(queries))
         received = asyncio.run(request_answers(settings, chosen, queries, each))
     if not any(received.values()):
-        stop("nothing was answered: no baseline was captured")
+        stop("no probe was answered: no baseline was captured")
     epoch, known = in_database(
         settings, lambda database: _kept(database, chosen, named, received, guarded=guarded)
     )
     for item, answers in received.items():
-        print_line(f"{item.id}: {len(answers)} answers of {named} kept in epoch {epoch.number}")
+        print_line(f"{item.id}: {len(answers)} answers of {named} stored in epoch {epoch.number}")
     needed = ENOUGH_ANSWERS if identity.same(named, epoch.model) else ENOUGH_OF_A_RIVAL
     if known < needed:
         print_line(
-            f"{known} of {needed} answers of {named} are known: nothing is judged by them before "
-            "there are more; capture again"
+            f"{known} of {needed} required answers of {named} are stored: writing style is not "
+            "compared until then; capture again"
         )
         return
     print_line("\n".join(in_database(settings, lambda database: _detected(database, chosen))))
@@ -266,7 +266,7 @@ async def _kept(
 
 
 def show(target: str | None) -> None:
-    """What is kept of each model, what can be told apart, and what is suspected."""
+    """Stored answers by model, what is detectable, and what is suspected."""
     settings = configuration()
     chosen = chosen_target(settings, target)
     print_line("\n".join(in_database(settings, lambda database: _shown(database, chosen))))
@@ -302,9 +302,7 @@ def _answers(counts: Sequence[AnswerCount]) -> Iterator[str]:
     held = [count for count in counts if count.model is None]
     if held:
         whole = sum(count.answers for count in held)
-        yield (
-            f"held answers, model not identified ({whole} of {ENOUGH_ANSWERS} that `accept` needs):"
-        )
+        yield (f"unassigned answers ({whole} of {ENOUGH_ANSWERS} that `accept` needs):")
         yield from (f"  {count.query}: {count.answers} answers" for count in held)
 
 
@@ -312,7 +310,7 @@ def _state(state: BaselineState, judged: bool) -> Iterator[str]:
     """What the answers since the capture say."""
     track = state.track
     if not judged or track is None or not track.judged:
-        yield "state: no answer was compared with this baseline yet"
+        yield "state: no answer has been compared with this baseline yet"
         return
     lead = track.leading
     settled = track.standing
@@ -321,14 +319,14 @@ def _state(state: BaselineState, judged: bool) -> Iterator[str]:
         yield f"state: FALLBACK{since}: the answers match {settled[1]}"
     elif settled is not None:
         yield (
-            f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; which "
-            "model answers is not known"
+            f"state: CHANGED{since}: the answers no longer match {state.epoch.model}; the "
+            "answering model is unknown"
         )
     elif track.doubtful:
-        what = f"the answers match {state.epoch.model} less well than before"
+        what = f"the answers match {state.epoch.model} less closely than before"
         if lead and lead.nats > DOUBT_LOG_ODDS:
             what = f"{lead.model} may be answering ({lead.lacks})"
-        yield f"state: SUSPECTED{since}: {what}. The next answers will decide"
+        yield f"state: SUSPECTED{since}: {what}. More answers are needed to decide"
     else:
         yield f"state: OK: the answers match {state.epoch.model}"
     yield f"{track.judged} answers compared"
@@ -337,7 +335,7 @@ def _state(state: BaselineState, judged: bool) -> Iterator[str]:
 def chosen_target(settings: Settings, name: str | None) -> Target:
     known = sorted(settings.targets)
     if name is None and len(known) > 1:
-        stop(f"which target? known: {', '.join(known)}", BAD_INPUT)
+        stop(f"name a target; known: {', '.join(known)}", BAD_INPUT)
     if (name or known[0]) not in settings.targets:
         stop(f'unknown target "{name}"; known: {", ".join(known)}', BAD_INPUT)
     return settings.targets[name or known[0]]
@@ -375,7 +373,7 @@ def in_database(
                 database = Database(url)
                 edges.push_async_callback(database.close)
                 if not schema.fits(await schema.revision(database)):
-                    stop("the schema is too old: run `monitor migrate` first")
+                    stop("the database schema is too old: run `monitor migrate` first")
                 return await work(database)
 
         try:

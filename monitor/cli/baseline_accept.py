@@ -35,7 +35,7 @@ class BaselineCandidate:
 def accept(target: str | None, *, note: str, yes: bool) -> None:
     """Make the answers held since a change the baseline of a new epoch; the old one is kept.
 
-    Exit status 2 and nothing done: an objection, or nobody to ask, without `yes`.
+    Exit status 2 and nothing done: an objection, or no terminal, without `yes`.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -50,21 +50,23 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
             now = await _candidate(connection, chosen)
             if now.epoch != shown.epoch or (now.objections and not yes):
                 stop(
-                    "nothing was accepted: the baseline or an incident changed meanwhile. Run "
-                    "the command again"
+                    "nothing was accepted: the baseline or an incident changed in the meantime. "
+                    "Run the command again"
                 )
             new = await fingerprints.begin(
                 connection, chosen.name, now.epoch.model, verified_by="operator", note=note
             )
             adopted = await baseline_answers.adopt(connection, now.epoch, new)
             if adopted < ENOUGH_ANSWERS:  # the worker released held answers in this instant
-                stop("nothing was accepted: the change is over, no answers are held any more")
+                stop(
+                    "nothing was accepted: the change has ended and no unassigned answers are left"
+                )
             await fingerprints.restart(connection, new)
             return new, adopted
 
     shown = in_database(settings, read)
     print_line(
-        f"{chosen.name}: {len(shown.answers)} answers held since the change would become the "
+        f"{chosen.name}: {len(shown.answers)} answers since the change would become the "
         f"baseline of {shown.epoch.model}. {EXCERPTS} of them:"
     )
     for answer in _various(shown.answers):
@@ -81,20 +83,20 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
 async def _candidate(connection: Connection, target: Target) -> BaselineCandidate:
     found = await fingerprints.epochs(connection, target.name)
     if not found:
-        stop(f'target "{target.name}" has no baseline: `monitor baseline capture` first')
+        stop(f'target "{target.name}" has no baseline: run `monitor baseline capture` first')
     epoch = found[0]
     held = await baseline_answers.held(connection, epoch)
     if len(held) < ENOUGH_ANSWERS:
         stop(
-            f"{len(held)} of {ENOUGH_ANSWERS} answers are held since the change: wait for more "
-            "probes"
+            f"{len(held)} of {ENOUGH_ANSWERS} required answers since the change are stored: "
+            "wait for more probes"
         )
     objections = await suspicions(connection, target)
     known = await baseline_answers.answers(connection, epoch, target.queries)
     profile, _ = profiled(epoch, known)
     if profile is not None:
         objections += [
-            f"{count} of the {len(held)} held answers match the captured answers of {model}"
+            f"{count} of the {len(held)} answers match the captured answers of {model}"
             for model, count in resembling(profile, held).items()
         ]
     return BaselineCandidate(epoch, held, objections)
@@ -105,19 +107,19 @@ def _permitted(shown: BaselineCandidate) -> None:
     if shown.objections:
         listed = "".join(f"\n  - {sentence}" for sentence in shown.objections)
         stop(
-            f"nothing was accepted:{listed}\nThe monitor would take that model for "
+            f"nothing was accepted:{listed}\nThe monitor would treat that model as "
             f"{shown.epoch.model} from now on. If the service was changed on purpose, repeat "
             "with --yes",
             BAD_INPUT,
         )
     if not sys.stdin.isatty():
         stop(
-            "nothing was accepted: there is no terminal to ask on. Read the answers above, then "
-            "repeat with --yes",
+            "nothing was accepted: there is no terminal for the question. Read the answers above, "
+            "then repeat with --yes",
             BAD_INPUT,
         )
     try:
-        answer = input(f"Were these answers given by {shown.epoch.model}? [y/N] ")
+        answer = input(f"Did {shown.epoch.model} write these answers? [y/N] ")
     except EOFError:
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
@@ -145,7 +147,9 @@ def revert(target: str | None, *, to: int | None) -> None:
             known = await fingerprints.all_epochs(connection, chosen.name, lock=True)
             in_force = next((epoch for epoch in known if epoch.reverted_at is None), None)
             if in_force is None:
-                stop(f'target "{chosen.name}" has no baseline: `monitor baseline capture` first')
+                stop(
+                    f'target "{chosen.name}" has no baseline: run `monitor baseline capture` first'
+                )
             wanted = _wanted(known, in_force, to, chosen.name)
             if wanted is None or wanted.number == in_force.number:
                 return _nothing_to_do(known, in_force, chosen.name)

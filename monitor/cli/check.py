@@ -94,7 +94,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
             "database",
             True,
             named(settings, url)
-            + (f"; look inside, while a worker or another command runs: {psql}" if psql else ""),
+            + (f"; to query it while a worker or another command runs: {psql}" if psql else ""),
         )
         yield _kept(settings, psql)
         embedded = settings.environment.database_url is None
@@ -125,8 +125,8 @@ def _kept(settings: Settings, psql: str | None) -> CheckLine:
         "retention",
         True,
         f"raw rows {_days(storage.keep_raw)}, excerpts of answers "
-        f"{_days(storage.keep_excerpts)}; roll-ups, incidents and captured baselines for "
-        "ever. A captured baseline cannot be captured again: back the database up with "
+        f"{_days(storage.keep_excerpts)}; rollups, incidents and baselines "
+        "forever. A lost baseline cannot be captured again: back up the database with "
         f"`{dump}`",
     )
 
@@ -145,7 +145,7 @@ async def _revision(url: str) -> str | None:
 
 
 async def _reader(settings: Settings, url: str) -> list[CheckLine]:
-    """Whether monitor_reader can do no more than read: `migrate` cannot take everything away."""
+    """Whether monitor_reader can only read: `migrate` cannot revoke every privilege."""
     database = Database(url)
     try:
         async with database.begin() as connection:
@@ -266,7 +266,7 @@ def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[CheckLine]:
         yield CheckLine(
             f"price of {price.model}",
             None,
-            f"read on {price.checked}, more than 60 days ago: look again and date it",
+            f"read on {price.checked}, more than 60 days ago: check it again and update the date",
         )
 
 

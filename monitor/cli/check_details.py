@@ -90,7 +90,7 @@ def sentences(found: DetectionCoverage) -> Iterator[str]:
 
 
 async def suspicions(connection: Connection, target: Target) -> list[str]:
-    """One sentence for each open incident that says another model may be answering."""
+    """One sentence for each open incident that suggests another model is answering."""
     found = []
     suspecting = [name for name, rule in RULES.items() if rule.suspects_model]
     for incident in await incident_rows.open_ones(connection, target.name, suspecting):
@@ -132,7 +132,7 @@ async def page(settings: Settings, name: str) -> CheckLine:
     reported = statement(found, http_status=reply.status, document=reply.json)
     if reported.healthy is None:
         return CheckLine(
-            what, False, f"{url} is no JSON, which `expect` needs: correct its address"
+            what, False, f"{url} is not JSON, which `expect` needs: correct the address"
         )
     if reported.unmet:
         return CheckLine(what, None, f"{url} does not meet: {'; '.join(reported.unmet)}")
@@ -140,10 +140,10 @@ async def page(settings: Settings, name: str) -> CheckLine:
         return CheckLine(
             what,
             None,
-            f"{url} answers, but without `expect` its content is not judged: "
+            f"{url} responds, but without `expect` its content is not checked: "
             f"add targets.{name}.health.expect",
         )
-    return CheckLine(what, True, f"{url} meets what is expected")
+    return CheckLine(what, True, f"{url} meets the expectations")
 
 
 def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
@@ -156,7 +156,7 @@ def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLi
         yield CheckLine(
             "heartbeat",
             None,
-            "HEARTBEAT_URL is not set: nobody is told when the worker itself stops",
+            "HEARTBEAT_URL is not set: a stopped worker goes unnoticed",
         )
 
 
@@ -201,9 +201,10 @@ def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
         return CheckLine(
             "delivery",
             None,
-            f"{backlog.waiting} messages wait, the oldest for {age}: a running worker sends them",
+            f"{backlog.waiting} messages are waiting, the oldest for {age}: "
+            "a running worker sends them",
         )
-    return CheckLine("delivery", True, f"no message waits for {backlog.channel}")
+    return CheckLine("delivery", True, f"no message is waiting for {backlog.channel}")
 
 
 def _limits(settings: Settings) -> Iterator[CheckLine]:
@@ -225,7 +226,7 @@ def _limits(settings: Settings) -> Iterator[CheckLine]:
                 f"maintenance {number}",
                 None,
                 f"never ends: rule {window.rule} of target "
-                f"{window.target} is never sent. Shorten it",
+                f"{window.target} is always silenced. Shorten it",
             )
         elif window.rule != ALL and window.rule not in settings.rules:
             yield CheckLine(
@@ -245,7 +246,7 @@ def _rules(settings: Settings) -> Iterator[CheckLine]:
         yield CheckLine(
             f"rule {name}",
             None,
-            f"no provider key is set ({keys}): a rejected or expiring key is not noticed",
+            f"no provider key is set ({keys}): a rejected or expiring key is not detected",
         )
 
 
@@ -267,16 +268,15 @@ def _models(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLin
             yield CheckLine(
                 f"models of {name}",
                 None,
-                "no fallback_models: a fallback is noticed, its "
-                "price and its writing style are not known beforehand",
+                "no fallback_models: a fallback is detected, but its "
+                "price and writing style are unknown in advance",
             )
     for model in settings.file.prices:
         if used and not any(identity.same(model, declared) for declared in used):
             yield CheckLine(
                 f"price of {model}",
                 None,
-                "no target declares this model: correct its "
-                "name, if it is meant for one that is declared",
+                "no target declares this model: correct its name if it belongs to a declared model",
             )
 
 
@@ -288,8 +288,7 @@ def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine
         yield CheckLine(
             "rule spend",
             None,
-            f"no price for {', '.join(unpriced)}: sums of money are "
-            'lower bounds; add [prices."MODEL"]',
+            f'no price for {", ".join(unpriced)}: spend is a lower bound; add [prices."MODEL"]',
         )
     silent = [name for name, target in settings.targets.items() if not target.daily_queries]
     if silent and not providers(settings.environment):
@@ -297,11 +296,11 @@ def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine
             "rule spend",
             None,
             f"daily_queries = 0 for {', '.join(silent)} and no provider "
-            "key: only our own probes are counted; set one of them",
+            "key: only probes are counted; set one of them",
         )
 
 
-# `monitor check`: where the sizes of prompts come from, which costs are computed with.
+# `monitor check`: the prompt sizes that costs are computed with, and where they come from.
 
 
 _NONE = PromptSizes(None, 0, None, 0)
@@ -309,9 +308,9 @@ _FAR = 0.2  # a configured size so far off is no estimate any more
 
 
 def lines(target: Target, found: Mapping[str, PromptSizes]) -> Iterator[CheckLine]:
-    """A line for each query: what its prompt tokens are, and who says so.
+    """A line for each query: its prompt tokens and their source.
 
-    A warning where nobody does, and where the configured size is more than 20 % off.
+    A warning where they are unknown, or where the configured size is more than 20 % off.
     """
     for query in target.queries:
         yield _line(f"prompt size of {target.name}/{query.id}", query, found.get(query.id, _NONE))
@@ -326,7 +325,7 @@ def _line(what: str, query: Query, sizes: PromptSizes) -> CheckLine:
         )
     if sizes.recorded is not None:
         answers = f"mean of {sizes.records} answers in 7 days"
-        learnt = f"{sizes.recorded} tokens, learnt from the provider's records ({answers})"
+        learnt = f"{sizes.recorded} tokens, from the provider's records ({answers})"
         if configured is None:
             return CheckLine(what, None, f"{learnt}: set prompt_tokens = {sizes.recorded}")
         if abs(configured - sizes.recorded) > _FAR * sizes.recorded:
@@ -388,13 +387,13 @@ async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterat
         base_url=environment.account_url(OpenRouterAccount),
     )
     if isinstance(listed, TryLater):
-        yield CheckLine("price list", True, f"OpenRouter's was not compared: {listed.reason}")
+        yield CheckLine("price list", True, f"OpenRouter's list was not compared: {listed.reason}")
         return
     found = differences(used, listed, same=identity.same)
     for line in _different(found):
         yield line
     if not found:
-        yield CheckLine("price list", True, "OpenRouter's states no other rates")
+        yield CheckLine("price list", True, "OpenRouter's list has the same rates")
 
 
 def _different(found: Sequence[PriceDifference]) -> Iterator[CheckLine]:

@@ -14,7 +14,7 @@ from monitor.storage.report_queries import read_only_rows
 
 
 def demo(*, html: Path | None, keep: bool) -> None:
-    """Play the story; exit 0 when it was told to the end."""
+    """Play the scenario; exit 0 when it was completed."""
     from rich.console import Console
 
     if html is not None:

@@ -56,7 +56,7 @@ def identify(source: Path | None, *, target: str | None, query: str | None, as_l
     except (OSError, ValueError) as fault:
         stop(f"{source or 'standard input'}: {fault}", BAD_INPUT)
     if not received:
-        stop("there is no answer in it", BAD_INPUT)
+        stop("it contains no answer", BAD_INPUT)
     known = any(item.query for item in received)
     if not known and len(chosen.queries) > 1:
         known_ids = ", ".join(item.id for item in chosen.queries)

@@ -218,7 +218,7 @@ def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]
         reported = received[number] if number < len(received) else None
         yield from _event(number + 1, event, reported, transcript, dialect, secrets)
     if silent := silent_options(transcript, dialect):
-        yield "  found in no event: " + "; ".join(_shown(option, secrets) for option in silent)
+        yield "  not found in any event: " + "; ".join(_shown(option, secrets) for option in silent)
 
 
 def hint(
@@ -295,7 +295,7 @@ def _since(transcript: Transcript, at_ns: int) -> str:
 
 
 def _parsed_events(transcript: Transcript, dialect: Dialect) -> list[ParsedEvent]:
-    """What each event said, up to the end of the answer."""
+    """The parsed fields of each event, up to the end of the answer."""
     if transcript.heard:
         return list(transcript.heard)
     parse, received = dialect.parser(), list[ParsedEvent]()
@@ -325,7 +325,7 @@ def _event(
 ) -> Iterator[str]:
     yield f"  {number}. {_since(transcript, event.arrived_ns)}  {_as_sent(event, secrets)}"
     if received is None:
-        yield "       after the end: not read"
+        yield "       after the end: ignored"
         return
     for name, text, value in dialect.explain(event) if dialect.explain else ():
         what = "nothing" if value is None else _shown(_as_json(value), secrets)
@@ -340,7 +340,7 @@ def _as_sent(event: StreamEvent, secrets: Sequence[str]) -> str:
 
 
 def _read_as(received: ParsedEvent) -> str:
-    """What an event said, field by field; `nothing` for most of a protocol's own talk."""
+    """The parsed fields of an event; `nothing` for most protocol events."""
     reported: list[str] = []
     for field in fields(received):
         value = getattr(received, field.name)

@@ -103,7 +103,7 @@ def probe(
     if status:
         stop(f"interrupted after {len(run.seen)} of {load.count} probes", status)
     if not any(observation.outcome is Outcome.ANSWERED for observation in run.seen):
-        stop(f"none of {len(run.seen)} probes was answered")
+        stop(f"no answer to any of {len(run.seen)} probes")
 
 
 def _load(
@@ -111,7 +111,7 @@ def _load(
 ) -> ProbeLoad:
     known = sorted(settings.targets)
     if target is None and len(known) > 1:
-        stop(f"which target? known: {', '.join(known)}", BAD_INPUT)
+        stop(f"name a target; known: {', '.join(known)}", BAD_INPUT)
     name = target or known[0]
     if name not in settings.targets:
         stop(f'unknown target "{name}"; known: {", ".join(known)}', BAD_INPUT)

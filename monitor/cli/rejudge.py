@@ -77,7 +77,7 @@ def _change(text: str) -> tuple[str, str, str]:
 
 def _defaults(changes: Collection[str]) -> Mapping[str, Rule]:
     if changes:
-        stop("--set needs a monitor.toml to lay the change over", BAD_INPUT)
+        stop("--set needs a monitor.toml that it can change", BAD_INPUT)
     return {name: rule() for name, rule in RULES.items()}
 
 
@@ -203,7 +203,7 @@ async def _of_target(
 
 
 def _summary(name: str, judged: int, changed: list[ChangedJudgement]) -> Iterator[str]:
-    yield f"{name}: {len(changed)} of {judged} observations are judged otherwise now"
+    yield f"{name}: {len(changed)} of {judged} observations have a new identity or cost"
     for what, of in _ASPECTS.items():
         turned = Counter((of(item.before), of(item.after)) for item in changed)
         for (before, after), count in turned.most_common():

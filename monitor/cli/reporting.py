@@ -87,7 +87,7 @@ def fetched(settings: Settings, url: str, length: timedelta | None) -> ReportPag
 async def read(settings: Settings, url: str, length: timedelta | None) -> ReportPage:
     """The page of the span that ends now; of everything without a length. Raises Away.
 
-    The spend of today is reckoned first, where our role may. Ends the command on a schema too old.
+    Today's spend is computed first, where the role allows it. Ends the command on a schema too old.
     """
     database = Database(url, deadline_s=60)
     try:
@@ -223,7 +223,7 @@ def _parquet() -> Callable[[ExportStream, BinaryIO], int]:
     except ImportError:
         stop(
             'parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]"; '
-            "csv and jsonl need nothing",
+            "csv and jsonl work without it",
             BAD_INPUT,
         )
     kinds = {
@@ -294,7 +294,7 @@ def _plain(value: Any) -> str:
             return format(value, "f")
         case UUID() | str():
             return str(value)
-    raise TypeError(f"no plain form of {type(value).__name__}")
+    raise TypeError(f"cannot export values of type {type(value).__name__}")
 
 
 def _arrow(value: Any, as_text: bool) -> Any:

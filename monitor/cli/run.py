@@ -94,7 +94,10 @@ async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext) -> None:
     try:
         await edges.enter_async_context(context.metrics.serving(served.host, served.port))
     except OSError as error:
-        stop(f"metrics.port = {served.port}: {error.strerror}; choose another, or leave it out")
+        stop(
+            f"metrics.port = {served.port}: {error.strerror}; choose another port, "
+            "or remove the setting"
+        )
 
 
 def worker_context(
@@ -145,7 +148,7 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
             if schema.fits(found):
                 return
             if settings.environment.database_url is None:
-                await _migrate_apart(url)  # ours alone: nobody else will
+                await _migrate_apart(url)  # our own database: no other program migrates it
                 continue
             limit = SCHEMA_WAIT_S
             reason = (

@@ -78,7 +78,7 @@ def say(event: str, **facts: object) -> None:
 # What every command does first: read the configuration, find the database, or say why not.
 
 
-BAD_INPUT = 2  # exit status: nothing was done, the caller must mend something
+BAD_INPUT = 2  # exit status: nothing was done, the caller must fix something
 FAILED = 1
 
 
@@ -103,7 +103,7 @@ def configuration() -> Settings:
     except ConfigErrors as fault:
         listed = "\n".join(f"  {item}" for item in fault.faults)
         count = len(fault.faults)
-        stop(f"{count} configuration fault{'s' if count > 1 else ''}:\n{listed}", BAD_INPUT)
+        stop(f"{count} configuration error{'s' if count > 1 else ''}:\n{listed}", BAD_INPUT)
     _held[:] = settings.secrets
     return settings
 
@@ -201,7 +201,7 @@ def sentence(error: Exception) -> str:
             return f"the input is not UTF-8 (byte {error.start}): convert it"
         case OSError() if error.errno in _FULL:
             where = f" for {error.filename}" if error.filename else " for the output"
-            return f"there is no space left{where}: free some, or write elsewhere"
+            return f"no space left{where}: free some, or write elsewhere"
         case OSError() if error.errno is not None:
             where = f"{error.filename}: " if error.filename else ""
             return f"{where}{error.strerror}: check the path, its permissions and the network"
@@ -235,9 +235,9 @@ def migrate() -> None:
             left_to_do = schema.ensure(url)
         except DatabaseBusy as busy:
             stop(
-                f"the schema is in use: {busy}. Another migration runs, or a session left a "
-                "transaction open: wait for it, or end it with pg_terminate_backend(), and "
-                "migrate again"
+                f"the schema is in use: {busy}. Another migration is running, or a "
+                "session left a transaction open: wait for it or end it with "
+                "pg_terminate_backend(), then migrate again"
             )
         except DatabaseUnavailable as unavailable:
             stop(unreachable(settings, url, unavailable))
@@ -246,5 +246,5 @@ def migrate() -> None:
         except PermissionError as refused:
             stop(str(refused), BAD_INPUT)
     if left_to_do:
-        print("this role may not make the others; have the owner run:\n" + left_to_do)  # noqa: T201
+        print("this role may not create the database roles; let the owner run:\n" + left_to_do)  # noqa: T201
     print(f"schema is at revision {REVISION}")  # noqa: T201

@@ -1,4 +1,4 @@
-"""What `monitor check` says of the environment: variables nobody reads, proxies, the spool."""
+"""`monitor check` of the environment: unknown variables, proxies, the spool."""
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
@@ -40,7 +40,7 @@ def _spool(environment: Environment) -> Iterator[CheckLine]:
             None,
             f"MONITOR_HOME = {environment.monitor_home} cannot be written "
             f"({error.strerror}): observations that wait for the database are kept in "
-            "memory alone and lost with the process",
+            "memory only and lost when the process ends",
         )
 
 

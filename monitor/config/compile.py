@@ -91,7 +91,7 @@ def overlay(
             origins[path] = name
         else:
             faults.append(
-                ConfigError(name, None, "points into a value that has no keys; change the file")
+                ConfigError(name, None, "addresses a key of a value without keys; change the file")
             )
     return origins
 
@@ -157,7 +157,7 @@ def rules(
                 remedy = f"unknown key; {suggestion(key, sorted({*known, 'enabled'}))}"
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
             for key in sorted(values.keys() & rule.set_elsewhere.keys()):
-                remedy = f"set {rule.set_elsewhere[key]} instead, which probing obeys, too"
+                remedy = f"set {rule.set_elsewhere[key]} instead, which probing also uses"
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
             fitting = {key: value for key, value in values.items() if key in known}
             try:
@@ -209,9 +209,11 @@ def targets(
                 ConfigError(key, None, remedy) for remedy in _references(template, variables)
             )
             if header.lower() in map(str.lower, headers):
-                faults.append(ConfigError(key, None, "stands here twice: remove one"))
+                faults.append(ConfigError(key, None, "is given twice: remove one"))
             if header.lower() in _COMPUTED:
-                faults.append(ConfigError(key, None, "is computed for each request: remove it"))
+                faults.append(
+                    ConfigError(key, None, "is set by the monitor for each request: remove it")
+                )
             value = REFERENCE.sub(lambda m: variables.get(m[1], "").strip(), template).strip()
             if not _HEADER.fullmatch(header) or not _HEADER_VALUE.fullmatch(value):
                 remedy = (
@@ -241,7 +243,7 @@ def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
     if "${" in rest:
         yield "write ${NAME}, with the name of an environment variable"
     for name in sorted(set(_BARE_REFERENCE.findall(rest)) & variables.keys()):
-        yield f"write ${{{name}}}: without braces the name is sent as it stands"
+        yield f"write ${{{name}}}: without braces the text is sent literally"
 
 
 def _dialect_fault(name: str, dialect: str, line: str) -> ConfigError:

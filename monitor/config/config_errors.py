@@ -1,4 +1,4 @@
-"""Configuration faults in words: which key, which value, how to mend it."""
+"""Configuration errors as text: which key, which value, how to fix it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def sentence(item: ErrorDetails) -> str:
     message = _REMEDIES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")
     if item["input"] == "" and item["type"] != "string_too_short":
-        message = f"nothing is written here: {message}" if "empty" not in message else message
+        message = f"the value is empty: {message}" if "empty" not in message else message
     return message[:1].lower() + message[1:]
 
 
@@ -111,7 +111,7 @@ def suggestion(key: str, known: Sequence[str]) -> str:
 
 def _missing(path: tuple[str, ...]) -> str:
     if path == ("targets",):
-        return "nothing to watch; add [targets.NAME] with url, dialect and [[targets.NAME.queries]]"
+        return "no target; add [targets.NAME] with url, dialect and [[targets.NAME.queries]]"
     if path[0] == "targets" and path[-1] == "queries":
         return f"missing; add a section [[{'.'.join(path)}]] with id and text for each query"
     where = f"[{'.'.join(path[:-1])}]"

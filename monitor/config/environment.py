@@ -1,4 +1,4 @@
-"""What the environment tells: addresses and secrets, checked."""
+"""The environment: addresses and secrets, checked."""
 
 import base64
 import re
@@ -60,7 +60,7 @@ def _address(value: SecretStr) -> SecretStr:
 def _key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("holds characters that no key has, such as a blank: copy it again")
+        raise ValueError("contains characters that no key has, such as a space: copy it again")
     return value
 
 

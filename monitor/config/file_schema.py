@@ -108,7 +108,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 def duration(value: object) -> timedelta:
-    """`30s`, `5m`, `1h30m`; a bare number is refused, for nobody knows its unit."""
+    """`30s`, `5m`, `1h30m`; a bare number is refused because its unit is unknown."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str):
@@ -145,10 +145,10 @@ def _money(value: object) -> object:
 
 
 def _no_reference(value: str) -> str:
-    """The value, in which nothing looks as if it were replaced: only headers are."""
+    """The value; refuses `${NAME}`, which is replaced in headers only."""
     if "${" in value:
         raise ValueError(
-            "${NAME} is replaced in headers only: write the value out, or set the key by its "
+            "${NAME} is replaced in headers only: write the value itself, or set it by its "
             "variable, MONITOR_<SECTION>__<KEY>"
         )
     return value
@@ -186,7 +186,9 @@ def host_and_port(value: str) -> SplitResult:
     if port == 0:
         raise ValueError("there is no port 0")
     if _BLANK.search(value):
-        raise ValueError("an address holds no blanks or control characters: write them as %20")
+        raise ValueError(
+            "an address must not contain spaces or control characters: write a space as %20"
+        )
     return parts
 
 
@@ -197,18 +199,18 @@ def _proxy_url(value: str) -> str:
         raise ValueError(f"only proxies at http:// addresses are supported: {form}")
     parts = host_and_port(value)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"the address of a proxy ends after the port: {form}")
+        raise ValueError(f"a proxy address must end after the port: {form}")
     return value.rstrip("/")
 
 
 def http_url(value: str) -> str:
     parts = host_and_port(value)
     if parts.username or parts.password:
-        raise ValueError("an address holds no credentials: put them into headers")
+        raise ValueError("an address must not contain credentials: put them into headers")
     if (parts.hostname or "").startswith("169.254.") or parts.hostname == (
         "metadata.google.internal"
     ):
-        raise ValueError("a cloud metadata address is never a target")
+        raise ValueError("a cloud metadata address cannot be a target")
     return value.rstrip("/")
 
 
@@ -274,7 +276,7 @@ class HealthSection(Section):
     @model_validator(mode="after")
     def _has_a_page(self) -> "HealthSection":
         if self.url is None and self.model_fields_set:
-            raise ValueError("without url no page is read: add url, or remove the section")
+            raise ValueError("url is missing: add it, or remove the section")
         return self
 
 
@@ -308,7 +310,7 @@ class TargetSection(Section):
     def _sound(self) -> "TargetSection":
         ids = [query.id for query in self.queries]
         for twice in {i for i in ids if ids.count(i) > 1}:
-            raise ValueError(f'two queries have the id "{twice}": ids name columns of reports')
+            raise ValueError(f'two queries have the id "{twice}": each id must be unique')
         if self.first_token_deadline > self.deadline:
             raise ValueError("first_token_deadline is longer than deadline: raise deadline")
         if self.health.url is not None:
@@ -352,7 +354,7 @@ class IncidentsSection(Section):
 
 
 class MaintenanceSection(Section):
-    """A recurring window in which nothing is told."""
+    """A recurring window without notifications."""
 
     target: Name = "all"
     rule: Name = "all"

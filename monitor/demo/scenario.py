@@ -1,6 +1,6 @@
-"""The story as data: its acts, what the worker is told, what is asked at the end.
+"""The scenario as data: its acts, the worker's settings, the queries at the end.
 
-It is the real incident. A key expired, the service fell back to a dearer and slower model
+It is the real incident. A key expired, the service fell back to a slower and more expensive model
 without a word, and every status page stayed green.
 """
 
@@ -57,23 +57,23 @@ class ScenarioAct:
 ACTS = (
     ScenarioAct(
         "healthy",
-        "All is well",
-        "Llama 4 Scout answers through OpenRouter, in about a second to the first token.",
+        "Normal operation",
+        "Llama 4 Scout answers through OpenRouter with about one second to the first token.",
         ServiceSituation.HEALTHY,
         answers=9,
     ),
     ScenarioAct(
         "key rejected",
         "OpenRouter rejects the key (401)",
-        "The service falls back to Claude Haiku and says nothing: HTTP 200, green health page, "
-        "answers that read well. They come slower, and cost five to twenty-five times as much.",
+        "The service falls back to Claude Haiku silently: HTTP 200, green health page, "
+        "good answers. They are slower and cost five to twenty-five times as much.",
         ServiceSituation.KEY_REJECTED,
         awaits=((NoticeStatus.FIRING, "fallback"),),
     ),
     ScenarioAct(
         "key replaced",
         "The key is replaced",
-        "Llama 4 Scout answers again. An incident ends when there is evidence for it, not at "
+        "Llama 4 Scout answers again. An incident ends on sufficient evidence, not with "
         "the first good answer.",
         ServiceSituation.HEALTHY,
         # in the message itself, and in its thread
@@ -82,7 +82,7 @@ ACTS = (
 )
 
 CONFIGURATION = """\
-# Written by `monitor demo`. Limits are the usual ones; only the rounds come faster.
+# Written by `monitor demo`. The limits are the defaults; only the rounds are more frequent.
 
 [targets.nuzantara]
 url = "{url}"
@@ -152,7 +152,7 @@ TRY = (
 )
 
 
-# What the story is played on: the real worker as a child, and ears for what it tells Slack.
+# What the story is played on: the real worker as a child, and a receiver for its Slack messages.
 
 
 MONITOR = (sys.executable, "-m", "monitor")
@@ -250,7 +250,7 @@ async def alive(
     try:
         await asyncio.wait((coming, death), timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
         if not coming.done() and death.done():
-            raise StoryUnfinished(f"The worker ended by itself, with status {death.result()}.")
+            raise StoryUnfinished(f"The worker ended unexpectedly with status {death.result()}.")
         return coming.done()
     finally:
         for task in (coming, death):
@@ -278,11 +278,11 @@ class SlackListener:
         self._news.set()
 
     async def until(self, awaited: Collection[MessageSeen], *, since: int) -> None:
-        """Wait until all of these were told after the first `since` messages."""
+        """Wait until all of these arrived after the first `since` messages."""
         while self.missing(awaited, since=since):
             self._news.clear()
             await self._news.wait()
 
     def missing(self, awaited: Collection[MessageSeen], *, since: int) -> list[MessageSeen]:
-        """Those that were not told since, each as often as it is awaited."""
+        """Those that did not arrive since, each as often as it is awaited."""
         return list((Counter(awaited) - Counter(self.told[since:])).elements())

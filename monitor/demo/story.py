@@ -94,7 +94,7 @@ _COLOURS = {"FIRING": "red", "STILL": "red", "RESOLVED": "green", "NOTICE": "yel
 
 def opening(show: Console) -> None:
     show.print(
-        "A streaming RAG service, a Slack channel and a provider's account, all simulated; "
+        "A streaming RAG service, a Slack channel and a provider account are simulated; "
         "the worker, its Postgres and every message are real.\n"
     )
 
@@ -133,17 +133,17 @@ def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -
             "–" if usd is None else usd_text(usd * daily_queries),
         )
     show.print(table)
-    show.print("\nThree questions to ask the database:\n")
+    show.print("\nThree queries to try:\n")
     for sql in TRY:
         show.print(Text(f"  {sql}"), soft_wrap=True)
 
 
 def kept(show: Console, psql: str, *, service: str, control: str) -> None:
-    show.print("\nEverything is still running, until Ctrl-C:\n")
+    show.print("\nEverything keeps running until Ctrl-C:\n")
     show.print(Text(f"  database  {psql}"), soft_wrap=True)
     show.print(Text(f"  service   {service}/bali-zero/chat-stream?query=Hi"), soft_wrap=True)
     change = f'curl -d \'{{"situation":"key_rejected"}}\' {control}'
-    show.print(Text(f"  change it {change}"), soft_wrap=True)
+    show.print(Text(f"  control   {change}"), soft_wrap=True)
 
 
 def missed(played: ScenarioAct, missing: Sequence[tuple[str, str]]) -> str:
@@ -151,12 +151,12 @@ def missed(played: ScenarioAct, missing: Sequence[tuple[str, str]]) -> str:
     after = f"within {played.within_s:.0f} s after “{played.title}”"
     if missing:
         awaited = " and ".join(f"{status} {rule}" for status, rule in missing)
-        return f"The story breaks off: {awaited} should have come {after}."
-    return f"The story breaks off: the worker asked fewer than {played.answers} questions {after}."
+        return f"The demo failed: {awaited} did not arrive {after}."
+    return f"The demo failed: the worker sent fewer than {played.answers} probes {after}."
 
 
 def failure(show: Console, reason: str, log: Path) -> None:
-    """One sentence, and the last the worker said."""
+    """One sentence, and the end of the worker's output."""
     show.print(Text(reason, style="bold red"))
     reported = (
         log.read_text(encoding="utf-8", errors="replace").splitlines() if log.exists() else []
@@ -182,7 +182,7 @@ class StorySettings:
 
     acts: tuple[ScenarioAct, ...] = ACTS
     command: tuple[str, ...] = WORKER
-    baseline: tuple[str, ...] | None = CAPTURE  # None: nobody captured one
+    baseline: tuple[str, ...] | None = CAPTURE  # None: none was captured
     pace: PlaybackPace = HURRIED
     start_s: float = START_S
 
@@ -202,7 +202,7 @@ def play(
     """Play the whole story in `home`; the exit status of the command.
 
     `query` reads the database in `home` while the worker lives, `psql` is the command that
-    opens it by hand. 0: told to the end. 1: a message did not come, and a sentence said so.
+    opens it by hand. 0: completed. 1: a message did not arrive; a sentence names it.
     With `keep` everything runs on until Ctrl-C or SIGTERM. Every child is ended in any case.
     """
     try:
@@ -228,9 +228,7 @@ async def _play(
                 settings = _settings(home, service, inbox)
                 opening(show)
                 if put.baseline:
-                    with show.status(
-                        "An operator has each model answer, and says which is which …"
-                    ):
+                    with show.status("An operator captures a baseline of each model …"):
                         await _captured(put.baseline, settings)
                 async with worker(put.command, home, settings) as child:
                     begun = await _acts(put, service, listener=listener, child=child, show=show)
@@ -284,14 +282,14 @@ async def _acts(
     begun = []
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):
-            raise StoryUnfinished(f"The worker asked nothing within {put.start_s:.0f} s.")
+            raise StoryUnfinished(f"The worker sent no probe within {put.start_s:.0f} s.")
     for number, one in enumerate(put.acts, 1):
         act(show, number, one)
         service.situation = one.situation
         begun.append((one, datetime.now(UTC)))
         received, requested = len(listener.told), service.play.served.total()
         over = _over(one, service, listener, received=received, requested=requested)
-        with show.status("The worker asks its canned queries, again and again …"):
+        with show.status("The worker probes with its canned queries …"):
             in_time = await alive(child, over, one.within_s)
         if not in_time:
             missing = listener.missing(one.awaits, since=received)

@@ -167,7 +167,7 @@ _IDS, _HOSTS, _CHARGES = _headers("id"), _headers("host"), _headers("charge")
 def parse_headers(headers: Mapping[str, str]) -> ParsedEvent:
     """Claims and the cost in a response head; names are in lower case.
 
-    A cost of zero is not heard: a gateway that streams sends its head before it knows.
+    A cost of zero is ignored: a gateway that streams sends its head before it knows.
     """
     named = (next((name for name in names if headers.get(name)), "") for names in _MODELS)
     claims = [

@@ -29,7 +29,7 @@ from monitor.domain import (
     Thoughts,
 )
 
-DISCONTINUED = "text that does not continue the text before it"
+DISCONTINUED = "text that does not continue the earlier text"
 
 
 class CumulativeText:

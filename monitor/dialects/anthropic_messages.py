@@ -67,7 +67,7 @@ def parse_event(event: StreamEvent) -> ParsedEvent:
             return ParsedEvent(end=True)
         case "error":
             return ParsedEvent(
-                error=error_text_of(reported.get("error")) or "an error without words"
+                error=error_text_of(reported.get("error")) or "an error without a message"
             )
     return ParsedEvent()
 
@@ -98,7 +98,7 @@ def _served(attempt: Mapping[str, Any]) -> tuple[Claim, ...]:
 
 
 def _last_fallback(reported: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attempt that gave the answer, with its own usage; empty where nobody took over."""
+    """The attempt that gave the answer, with its own usage; empty without a handover."""
     attempts = reported.get("iterations")
     found = [
         attempt

@@ -89,7 +89,7 @@ def parse_typed_event(event: StreamEvent) -> ParsedEvent:
     data = reported.get("data")
     match reported.get("type"):
         case "error":
-            return ParsedEvent(error=error_text_of(data) or "an error without words")
+            return ParsedEvent(error=error_text_of(data) or "an error without a message")
         case "done":
             return ParsedEvent(end=True)
         case "token":

@@ -149,7 +149,7 @@ def _missing(options: Mapping[str, Any], framing: Framing) -> list[str]:
     if framing is Framing.TEXT:
         given = {name for name in EVENTS if name in options} - {*WITHOUT_EVENTS}
         unfit = sorted(given - ({"text"} if options.get("text") == "_data" else set()))
-        faults = [f"options.{name}: a plain text stream has no events to look at" for name in unfit]
+        faults = [f"options.{name}: a plain text stream has no events" for name in unfit]
         if options.get("done", CLOSE) != CLOSE:
             faults.append('options.done: must be "close" or left out for framing = "text"')
         return faults
@@ -180,7 +180,7 @@ def _form(options: Mapping[str, Any]) -> Mapping[str, Any]:
     if method not in ("GET", "POST") or (method == "GET" and body is not None):
         raise ValueError(f'options.method = {method!r}: "GET" without a body, or "POST"')
     if not asks_query(path, query, body):
-        raise ValueError("options.query: {query} stands nowhere; put it into query, body or path")
+        raise ValueError("options.query: {query} is missing; put it into query, body or path")
     return {"method": method, "path": path, "query": query, "body": body}
 
 

@@ -95,7 +95,7 @@ def parse_event(event: StreamEvent) -> ParsedEvent:
         case "workflow_finished":
             return _workflow_finished(data)
         case "error":
-            return ParsedEvent(error=error_text_of({**reported}) or "an error without words")
+            return ParsedEvent(error=error_text_of({**reported}) or "an error without a message")
         case None:  # of a gateway before it, perhaps
             return ParsedEvent(error=failure(reported))
     return ParsedEvent()

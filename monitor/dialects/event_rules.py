@@ -192,8 +192,8 @@ def _rule(
         del named["done"]
         if beside is not None:
             faults.append(
-                f'options.{within}done = "close": no rule reads the end of the body; set '
-                'done = "close" beside the rules'
+                f'options.{within}done = "close": rules cannot read the end of the body; '
+                'set done = "close" next to the rules'
             )
     own = expressions(named, within)
     when = options.get("when") if beside else None
@@ -277,7 +277,7 @@ class EventReader:
         return bool(seen["_data"].strip() not in ("", "null", "[DONE]"))
 
     def explain(self, event: StreamEvent) -> list[tuple[str, str, object]]:
-        """Each option that looks at the event, its expression, and what that finds."""
+        """Each option that reads the event, its expression, and the result."""
         seen = self.seen(event)
         rule = self.rule(seen)
         number = next((n for n, r in enumerate(self.rules, start=1) if r is rule), None)

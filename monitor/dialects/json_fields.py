@@ -48,7 +48,7 @@ _WITH_GIANTS = json.JSONDecoder(
 def parsed(data: str) -> Any:
     """One JSON value, decimals exact. Raises ValueError on anything else, NaN included.
 
-    A number of thousands of digits is read as null: it costs nobody the text beside it.
+    A number of thousands of digits is read as null: the text next to it is kept.
     """
     text = data.strip(_JSON_SPACE)
     try:
@@ -152,7 +152,7 @@ def error_text_of(value: object) -> str | None:
     try:
         return value if isinstance(value, str) else json.dumps(value, default=str)
     except RecursionError:
-        return "an error too deeply nested to be told"
+        return "an error nested too deeply to show"
 
 
 def claims(document: Mapping[str, Any]) -> tuple[Claim, ...]:

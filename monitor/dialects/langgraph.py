@@ -232,7 +232,7 @@ def _error(value: object) -> str:
     reported = object_at(value)
     code = reported.get("status_code", reported.get("error"))
     named = {**reported, "code": code} if reported.get("message") else value
-    return error_text_of(named) or "an error without words"
+    return error_text_of(named) or "an error without a message"
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:

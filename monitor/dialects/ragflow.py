@@ -102,7 +102,9 @@ class _Stream:
             text = answer[: failed.start()].rstrip()
             if data.get("final") is not False:
                 text, _ = self._answer.so_far(text)
-            return ParsedEvent(text=text, error=answer[failed.end() :] or "an error without words")
+            return ParsedEvent(
+                text=text, error=answer[failed.end() :] or "an error without a message"
+            )
         if data.get("final") is False or {"start_to_think", "end_to_think"} & data.keys():
             return self._delta(data, answer)
         if data.get("final") is True and len(answer) < self._answer.length / 2:

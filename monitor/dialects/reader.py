@@ -182,7 +182,7 @@ def _closing(reported: ParsedEvent) -> bool:
 
 
 def _parsed_events(dialect: Dialect, transcript: Transcript) -> Sequence[ParsedEvent]:
-    """What each event says up to the first end; what was heard on arrival is not read again."""
+    """The parsed events up to the first end; those parsed on arrival are not parsed again."""
     known = transcript.heard
     whole = len(known) == len(transcript.events) or (bool(known) and _closing(known[-1]))
     return known if whole else list(_until_end(dialect, transcript.events))
@@ -287,15 +287,15 @@ def _numbering(reported: Sequence[ParsedEvent]) -> Iterator[str]:
     texts = [h.number for h in reported if h.number is not None and not _closing(h)]
     for expected, number in enumerate(texts, start=1):
         if number != expected:
-            yield f"gap in the numbering: {number} where {expected} was due"
+            yield f"gap in the numbering: {number} instead of {expected}"
             break
     end = reported[-1] if reported else ParsedEvent()
     if _closing(end) and end.number is not None and end.number != (texts[-1] if texts else 0):
-        yield f"the end says {end.number} texts, {len(texts)} came"
+        yield f"the end event counts {end.number} texts, received {len(texts)}"
 
 
 def _counted(*, malformed: int, extras: int) -> Iterator[str]:
-    """What was passed over, lest a stream that is half broken look whole."""
+    """Counts skipped events, so that a partly broken stream is visible."""
     if malformed:
         yield f"malformed events: {malformed}"
     if extras:

@@ -202,14 +202,14 @@ class Charge:
 
 @dataclass(frozen=True, slots=True)
 class StatedAmount:
-    """USD as they are stated. `fault`: why what is stated is no amount of USD."""
+    """USD as they are stated. `fault`: why what is stated is not an amount of USD."""
 
     usd: Decimal | None = None
     fault: str | None = None
 
 
 def charge_in(held: Mapping[str, Any], rows: tuple[Charge, ...]) -> Usage | None:
-    """The charge in an object, in USD; a fault where what is stated is no amount of USD."""
+    """The charge in an object, in USD; a fault where what is stated is not an amount of USD."""
     for row in rows:
         value = next((v for path in row.paths if (v := at(held, path)) is not None), None)
         stated = amount(value, at(held, row.currency) if row.currency else None)
@@ -236,7 +236,7 @@ def amount(value: object, currency: object = None) -> StatedAmount:
         return _in_usd(money(value), named)
     text = value.strip()
     if _NO_NUMBER.fullmatch(text):
-        return StatedAmount(fault=f"charge of {text} is no amount")
+        return StatedAmount(fault=f"charge of {text} is not an amount")
     written = _WRITTEN.fullmatch(_SIGNED.sub(r"\2\1", text, count=1)) if len(text) < 80 else None
     found = _number(written[2]) if written else None
     if written is None or found is None:

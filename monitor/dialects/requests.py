@@ -164,8 +164,8 @@ def _own_path(path: object) -> str:
     if isinstance(path, str):
         return path.strip(" ")
     raise ValueError(
-        f'options.path = {path!r}: must be the path of the endpoint, e.g. "v1/chat", or "" where '
-        "url is the whole address"
+        f'options.path = {path!r}: must be the path of the endpoint, e.g. "v1/chat", or "" if '
+        "url is the complete address"
     )
 
 

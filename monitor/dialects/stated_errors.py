@@ -120,7 +120,7 @@ def error_text(text: str) -> str | None:
     begin = text.lstrip()
     if not begin.startswith(f"{_MARK}:"):
         return None
-    return begin[len(_MARK) :].lstrip(": ") or "an error without words"
+    return begin[len(_MARK) :].lstrip(": ") or "an error without a message"
 
 
 def stated_error(event: StreamEvent) -> str | None:
@@ -135,7 +135,7 @@ def stated_error(event: StreamEvent) -> str | None:
         data = event.data.strip()
         marked = _MARKED.match(data)
         if marked:
-            return data[marked.end() :] or "an error without words"
+            return data[marked.end() :] or "an error without a message"
         return data if named and data else None
     documents = value if isinstance(value, list) else [value]
     for document in documents[:_MOST]:
@@ -214,7 +214,7 @@ def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
     """
     base = object_at(document, "base_resp")  # MiniMax
     if base.get("status_code"):
-        return f"{base['status_code']}: {_reason(base) or 'no reason is given'}"
+        return f"{base['status_code']}: {_reason(base) or 'no reason given'}"
     kinds = [_word(document.get(key)) for key in _KIND_KEYS]
     if named and not any(map(_OF_THE_WHOLE.search, kinds)):
         return None
@@ -224,7 +224,7 @@ def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
             return _reason(document) or f"{key}: {value}"
     unlike = any(document.get(key) is True for key in ("isError", "is_error", "has_error"))
     if unlike or any(document.get(key) is False for key in _SUCCESS_KEYS):
-        code, reason = document.get("code"), _reason(document) or "no reason is given"
+        code, reason = document.get("code"), _reason(document) or "no reason given"
         return f"{code}: {reason}" if code and isinstance(code, str | int) else reason
     code = document.get("code", document.get("Code"))
     if named or not document.keys() <= _BESIDE_CODE or document.get("data"):

@@ -108,7 +108,7 @@ class _Stream:
             case "g":
                 return ParsedEvent(reasoning=text_of(value))
             case "3":
-                return ParsedEvent(error=error_text_of(value) or "an error without words")
+                return ParsedEvent(error=error_text_of(value) or "an error without a message")
             case "h":
                 return ParsedEvent(sources=self._found([value]))
             case "2" | "8":

@@ -83,7 +83,7 @@ class Identity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One reason to believe a model answered; `nats` > 0 speaks for a fallback."""
+    """One piece of evidence for a model; `nats` are log-odds, > 0 for a fallback."""
 
     kind: ClaimKind
     claim: str
@@ -93,7 +93,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class IdentityJudgement:
-    """The judgement of identity. `model` None: nobody can tell."""
+    """The judgement of identity. `model` None: unknown."""
 
     identity: Identity
     model: str | None

@@ -1,4 +1,4 @@
-"""What is judged and told: windows, verdicts, incidents, notices and their delivery."""
+"""Windows, verdicts, incidents, notices and their delivery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

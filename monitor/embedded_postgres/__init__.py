@@ -17,7 +17,7 @@ What to know of it:
 - It ends with us: by a fast shutdown on leaving `running`, and by the kernel's hand when we are
   killed (on macOS a launcher looks five times a second). After `kill -9` nothing stays behind.
   Ctrl-C in a terminal reaches us and not the server.
-- Should it die by itself, or be killed, its owner starts it anew on the same data and address.
+- If it dies or is killed, its owner restarts it on the same data and address.
 - The first process on a directory owns the server; others join it (`owned` is False) and lose
   it when the owner ends.
 - Postgres refuses to run as root. Started by root it runs in a user namespace, where root has

@@ -11,7 +11,7 @@ ARGUMENT…`), on the standard library alone, so that it starts in some 15 ms.
     STALE   a process id in the directory's lock files that is known to be no server; 0: none
     WHERE   the directory to be in
 
-Exits with REFUSED, saying why on standard error, if it cannot be who it is told to be, or as
+Exits with REFUSED, with the reason on standard error, if it cannot become the given user, or as
 such cannot reach WHERE or PROGRAM.
 """
 

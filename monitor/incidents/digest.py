@@ -59,7 +59,7 @@ class DigestMonitor:
 
     probes: int
     degraded: int
-    rounds_expected: int | None  # None: nobody can tell
+    rounds_expected: int | None  # None: unknown
     rounds_missed: int | None
     budget_used_usd: Decimal  # of the UTC day
     waiting: int
@@ -70,7 +70,7 @@ class DigestMonitor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestFigures:
-    """Everything a digest tells. A limit that is None: its rule is off."""
+    """All figures of a digest. A limit of None: its rule is off."""
 
     latencies: Sequence[DigestLatency]  # each target once
     served: Sequence[DigestAnswers]
@@ -112,7 +112,7 @@ def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | Non
 
 
 def key(day: date) -> UUID:
-    """The notice's id: one a day, whoever writes it and however often."""
+    """The notice's id: one a day, the same for every worker."""
     return uuid5(NAMESPACE_OID, f"{RULE}|{day}")
 
 

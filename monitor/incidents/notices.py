@@ -1,4 +1,4 @@
-"""One cause, one message: which incidents are told together, and who leads the telling.
+"""One cause, one message: which incidents form a group, and which one leads it.
 
 A story is a leader, whose number and message it has, and the incidents that are part of it.
 Every incident keeps a row of its own, so that durations are known. Source: docs/alerts.md
@@ -79,7 +79,7 @@ class Inhibitions:
 
 @dataclass(frozen=True, slots=True)
 class IncidentGroup:
-    """A leader and its parts, which are open, or over without having been told so."""
+    """A primary incident and its parts: open, or resolved but not yet reported as resolved."""
 
     primary: Incident
     parts: tuple[Incident, ...]
@@ -114,7 +114,7 @@ class IncidentGroup:
 def incident_groups(
     incidents: Mapping[Key, Incident], inhibitions: Inhibitions
 ) -> list[IncidentGroup]:
-    """Everything the channel believes to be going on, as it was told."""
+    """All groups that the channel shows as open."""
     believed = [i for i in incidents.values() if i.told is NoticeStatus.FIRING]
     leaders = [i for i in believed if i.part_of is None]
     return [
@@ -140,7 +140,7 @@ def group_of(
     *,
     stale: Collection[Key] = (),
 ) -> IncidentGroup | None:
-    """The oldest story that tells of a cause or of a symptom of this incident.
+    """The oldest group with a cause or a symptom of this incident.
 
     What is `stale` is related to nothing: whether it is still true is not known. What was
     announced under one number stays together: people know it by that number.

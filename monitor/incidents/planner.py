@@ -1,4 +1,4 @@
-"""The plan of one evaluation: which rows change and what is told, over every scope at once.
+"""The plan of one evaluation: row changes and notices, over all scopes at once.
 
 First the verdicts are taken in, then what the channel believes is brought in line with what
 is true. An opening is FIRING, once for each number. What joins, comes back or grows, and a
@@ -28,10 +28,10 @@ from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, adva
 
 @dataclass(frozen=True, slots=True)
 class IncidentStep:
-    """A row to write and a notice to tell, in one transaction, in the order planned.
+    """A row to write and a notice to send, in one transaction, in the order planned.
 
     `incident` None: a notice that has no incident; a store keeps one of each notice id.
-    `notice` None: nothing is told. A new incident has no number yet: its notice takes the
+    `notice` None: nothing is sent. A new incident has no number yet: its notice takes the
     number the store gives it, and `part_of` names its leader, whose step came before.
     """
 
@@ -67,7 +67,7 @@ def plan(
 
 
 class _Draft:
-    """Incidents as they will be, and what will be told, while one plan is made."""
+    """The future incidents and notices, while one plan is made."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class _Draft:
         return self.changes.get(member.key) is IncidentChange.RESOLVED or member.key in self.unheard
 
     def due(self, group: IncidentGroup) -> datetime:
-        """When a story is to be told again; sooner once its leader is over and a part is not."""
+        """When a group is reported again; sooner once its primary is resolved and a part is not."""
         primary, policy = group.primary, self.policy
         if primary.resolved_at is not None and primary.last_told_at <= primary.resolved_at:
             return primary.resolved_at + policy.lingering
@@ -176,7 +176,7 @@ class _Draft:
         return any(member.open and member.key in self.known for member in group.members)
 
     def grew(self, incident: Incident) -> bool:
-        """Whether it is to be said again: a new day, or twice as much."""
+        """Whether to report it again: a new day, or twice as much."""
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
 
@@ -188,7 +188,7 @@ class _Draft:
         return incident.key in self.joined or self.grew(incident) or returned or relapsed
 
     def relapsed(self, incident: Incident, primary: Incident) -> bool:
-        """Whether it is in breach again after a message said that it was recovering."""
+        """Whether it is in breach again after a message reported its recovery."""
         before = self.before.get(incident.key)
         since = before.recovering_since if before is not None else None
         return since is not None and since <= primary.last_told_at and incident.in_breach

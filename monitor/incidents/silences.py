@@ -1,4 +1,4 @@
-"""When nothing is told: mutes by a person, and maintenance windows that come again."""
+"""Silences: mutes by a person, and recurring maintenance windows."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ Silence = Iterable[Mute | MaintenanceWindow]
 
 
 def is_silenced(silence: Silence, rule: str, scope: str, *, now: datetime) -> bool:
-    """Whether nothing may be told of a rule and scope now."""
+    """Whether a rule and scope are silenced now."""
     return any(one.covers(rule, scope, now=now) for one in silence)
 
 

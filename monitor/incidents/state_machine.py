@@ -22,7 +22,9 @@ class ReminderPolicy:
     taken_up_within: timedelta = timedelta(hours=1)
     calm: timedelta = timedelta(minutes=15)
     calm_at_most: timedelta = timedelta(hours=4)
-    lingering: timedelta = timedelta(minutes=30)  # before what outlives its cause is told alone
+    lingering: timedelta = timedelta(
+        minutes=30
+    )  # before an incident that outlives its cause is reported alone
 
     def calm_needed(self, incident: Incident) -> timedelta:
         """How long no breach may have been seen before the incident ends."""
@@ -36,7 +38,7 @@ class IncidentChange(StrEnum):
     OPENED = "opened"
     REOPENED = "reopened"  # the same story goes on
     SEEN = "seen"  # still in breach
-    GREW = "grew"  # still in breach, and to be said again: a doubling
+    GREW = "grew"  # still in breach, to be reported again: a doubling
     RECOVERING = "recovering"  # no longer in breach, and not yet sure to be over
     RESOLVED = "resolved"
     REMINDED = "reminded"
@@ -63,7 +65,7 @@ def advance(
             change = IncidentChange.RECOVERING if current.in_breach else IncidentChange.SEEN
             return _recovering(current, verdict, now=now), change
         case Incident(once=str(once)), VerdictState.BREACH if once == verdict.once:
-            return current, IncidentChange.NONE  # said before, and over
+            return current, IncidentChange.NONE  # reported before, and over
         case Incident(), VerdictState.BREACH if _goes_on(current, verdict, policy=policy, now=now):
             return _reopened(current, verdict, now=now), IncidentChange.REOPENED
         case Incident(), VerdictState.BREACH:
@@ -86,7 +88,7 @@ def _recovered(verdict: Verdict) -> str:
 def _goes_on(
     incident: Incident, verdict: Verdict, *, policy: ReminderPolicy, now: datetime
 ) -> bool:
-    if incident.told is NoticeStatus.FIRING:  # its end was not told: to the channel it never ended
+    if incident.told is NoticeStatus.FIRING:  # its end was not sent: for the channel it never ended
         return True
     once_or_literal = verdict.literal or verdict.once is not None
     return not once_or_literal and now - incident.turned_at <= policy.taken_up_within

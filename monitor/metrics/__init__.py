@@ -1,4 +1,4 @@
-"""What the worker tells of itself: counted in memory, shown to a scraper, judged by `/healthz`.
+"""Metrics of the worker: counted in memory, scraped over HTTP, judged by `/healthz`.
 
 Jobs call one method after each fact. Nothing here can fail a job or wait for anybody.
 """
@@ -25,8 +25,8 @@ INTERVALS = 3  # a cycle may be missed and the next one late before `/healthz` f
 
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
-    """What `/healthz` answers. Delivery that is broken is said, and does not fail it: a deploy
-    that brings the mended address must not be held back by the address that is broken.
+    """What `/healthz` answers. Broken delivery is shown but does not fail it: a deployment
+    with the corrected address must not be blocked by the broken one.
     """
 
     good: bool
@@ -100,7 +100,7 @@ class Metrics:
         self._held.success.labels(stage).set(at.timestamp())
 
     def outbox(self, waiting: int, oldest_at: datetime | None) -> None:
-        """What waits to be told; its age is reckoned when somebody looks."""
+        """The waiting notices; their age is computed when it is read."""
         self._held.waiting.set(waiting)
         self._oldest_at = oldest_at
 
@@ -138,7 +138,7 @@ class Metrics:
         self._held.stopped.labels(target).inc()
 
     def database(self, at: datetime | None) -> None:
-        """Whether our state could be read, and when; None: the database is away."""
+        """Whether the state could be read, and when; None: the database is unavailable."""
         self._held.database.set(at is not None)
         if at is not None:
             self.succeeded("read_out", at)

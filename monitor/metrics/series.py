@@ -86,10 +86,12 @@ def series(registry: CollectorRegistry) -> MetricSeries:
     counter = partial(Counter, registry=registry)
     histogram = partial(Histogram, registry=registry)
     return MetricSeries(
-        build=Info("monitor_build", "What runs, and where.", registry=registry),
+        build=Info(
+            "monitor_build", "Version, region and worker of this process.", registry=registry
+        ),
         first_chunk=histogram(
             "gen_ai_client_operation_time_to_first_chunk_seconds",
-            "Request sent to first answer text (ttft_ms); degraded samples are left out.",
+            "Request sent to first answer text (ttft_ms); degraded samples are excluded.",
             _HEARD,
             buckets=SECONDS,
         ),
@@ -99,26 +101,30 @@ def series(registry: CollectorRegistry) -> MetricSeries:
             _HEARD,
             buckets=SECONDS,
         ),
-        probes=counter("monitor_probes", "Probes by how they ended.", ("target", "outcome")),
-        answers=counter("monitor_answers", "Answers by who gave them.", ("target", "identity")),
-        stamps=counter("monitor_samples", "TTFT samples by who timed them.", ("target", "stamp")),
+        probes=counter("monitor_probes", "Probes by outcome.", ("target", "outcome")),
+        answers=counter("monitor_answers", "Answers by identity.", ("target", "identity")),
+        stamps=counter("monitor_samples", "TTFT samples by timestamp source.", ("target", "stamp")),
         cost=counter(
             "monitor_probes_usd",
-            "What our own probes cost, answers of unknown model on the cheapest declared model.",
+            "Cost of probes; answers of unknown model at the cheapest declared model.",
             ["target"],
         ),
         cost_high=counter(
             "monitor_probes_high_usd",
-            "The same, answers of unknown model on the most expensive declared model.",
+            "Cost of probes; answers of unknown model at the most expensive declared model.",
             ["target"],
         ),
         ranged=counter(
             "monitor_ranged_answers", "Answers of unknown model, priced as a range.", ["target"]
         ),
         unpriced=counter("monitor_unpriced_answers", "Answers that have no price.", ["target"]),
-        rounds=counter("monitor_rounds", "Rounds of this worker, or left to another.", ["target"]),
-        missed=counter("monitor_rounds_missed", "Rounds that were not asked whole.", ["target"]),
-        skipped=counter("monitor_jobs_skipped", "Runs the scheduler had to skip."),
+        rounds=counter(
+            "monitor_rounds", "Rounds run by this worker or left to another.", ["target"]
+        ),
+        missed=counter(
+            "monitor_rounds_missed", "Rounds that were missed or incomplete.", ["target"]
+        ),
+        skipped=counter("monitor_jobs_skipped", "Job runs that the scheduler skipped."),
         success=gauge(
             "monitor_last_success_timestamp_seconds",
             "Last success of each stage; 0: none yet.",
@@ -131,25 +137,29 @@ def series(registry: CollectorRegistry) -> MetricSeries:
         ),
         lag=histogram(
             "monitor_loop_lag_seconds",
-            "How late our own loop was, each second.",
+            "Event-loop delay, sampled each second.",
             buckets=LAG_SECONDS,
         ),
-        waiting=gauge("monitor_outbox_notices", "Notices nobody took yet."),
-        oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest of them; 0: none."),
-        broken=gauge("monitor_delivery_broken", "1: the channel refused for good.", ["channel"]),
-        budget_usd=gauge("monitor_probe_budget_left_usd", "Left of the day's probe budget."),
-        budget_probes=gauge("monitor_probe_budget_left_probes", "Probes left of the day's."),
+        waiting=gauge("monitor_outbox_notices", "Notices waiting for delivery."),
+        oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest waiting notice; 0: none."),
+        broken=gauge(
+            "monitor_delivery_broken", "1: the channel refuses all messages.", ["channel"]
+        ),
+        budget_usd=gauge("monitor_probe_budget_left_usd", "Remaining daily probe budget."),
+        budget_probes=gauge("monitor_probe_budget_left_probes", "Remaining probes of the day."),
         incidents=gauge("monitor_incidents_open", "Incidents open now.", ["rule"]),
-        spool=gauge("monitor_spool_observations", "Observations that wait for the database."),
-        spool_disk=gauge("monitor_spool_disk_up", "1: what waits for the database is on disk."),
-        dropped=counter("monitor_spool_dropped", "Observations lost to the bound of the spool."),
-        rejected=counter("monitor_observations_rejected", "Observations the database refused."),
+        spool=gauge("monitor_spool_observations", "Observations waiting for the database."),
+        spool_disk=gauge("monitor_spool_disk_up", "1: the spool is on disk."),
+        dropped=counter(
+            "monitor_spool_dropped", "Observations dropped because the spool was full."
+        ),
+        rejected=counter("monitor_observations_rejected", "Observations rejected by the database."),
         stopped=counter(
             "monitor_interpretations_stopped",
             "Answers whose interpretation exceeded its CPU time; stored with identity unknown.",
             ["target"],
         ),
-        database=gauge("monitor_database_up", "1: the database answers and takes writes."),
+        database=gauge("monitor_database_up", "1: the database is reachable and writable."),
     )
 
 

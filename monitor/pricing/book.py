@@ -23,7 +23,7 @@ OVERRIDES = "monitor.toml"  # the source of a row that names none
 class PriceBook:
     """Lists of prices, most trusted first.
 
-    `same` judges two names: True for one model, False for two, None where nobody can tell.
+    `same` judges two names: True for one model, False for two, None if unknown.
     It must be a pure function: its answers are remembered.
     """
 

@@ -21,7 +21,7 @@ class TokenUse:
     `written_1h` is part of `written`.
 
     `estimated`: at least one of the two was counted from characters.
-    `prompt_at_least`: only the query's own words are counted, because nobody said how
+    `prompt_at_least`: only the query's own words are counted, because it is unknown how
     large the prompt around them is.
     """
 
@@ -38,7 +38,7 @@ class TokenUse:
 def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) -> TokenUse:
     """Count a probe's tokens.
 
-    `text` is all the model was heard to write, reasoning included. `cut`: the stream was
+    `text` is everything the model wrote, reasoning included. `cut`: the stream was
     left, or ended, before its own end; what it reported of its answer so far is then no
     more than a floor.
     """
@@ -65,7 +65,7 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
 
 
 def expected(query: Query, target: Target, *, answer: int) -> TokenUse:
-    """The tokens a query will use if its answer has so many, before anything is heard."""
+    """The tokens a query will use if its answer has so many, before the answer arrives."""
     prompt, sized = _prompt(query, target)
     return TokenUse(prompt=prompt, answer=answer, estimated=True, prompt_at_least=not sized)
 
@@ -118,7 +118,7 @@ def priced(
         )
         return Cost(charge, source, listed)
     if model is None:
-        return Unpriced("no one can tell which model answered")
+        return Unpriced("the model could not be identified")
     price = book.price(model, at=at)
     if isinstance(price, Unpriced):
         return price
@@ -142,7 +142,7 @@ def priced_or_ranged(
 
     It is unknown without a name, and with one that has no price unless the answer was `judged`
     to be the expected model's or a fallback's. A declared model without a price is named in the
-    range, whose low end is then zero: nobody knows how little that model costs. Without any price
+    range, whose low end is then zero: its price is unknown. Without any price
     there is no range.
     """
     found = priced(
@@ -201,7 +201,7 @@ def cost(used: TokenUse, price: Price) -> Cost | Unpriced:
         + (rates.request or 0)
     )
     if usd is None:
-        return Unpriced("tokens × price is no amount of money that can be")
+        return Unpriced("tokens × price is not a valid amount of money")
     shown: dict[str, object] = {"input": rates.input, "output": rates.output}
     if used.cached:
         shown["cached"] = cached

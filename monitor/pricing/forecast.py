@@ -76,7 +76,7 @@ def projected(
 ) -> dict[str, SpendForecast | Unpriced]:
     """Project a target on each expected and each fallback model, in the order declared.
 
-    `answer_tokens`: by query id, as observed; 600 is assumed of a query not heard yet, or
+    `answer_tokens`: by query id, as observed; 600 is assumed for a query without answers, or
     fewer where the query hangs up early.
     """
     received = answer_tokens or {}
@@ -102,9 +102,9 @@ def savings(
     queries = sum(answers.values())
     missing = sorted({expected, fallback, *answers} - mean_usd.keys())
     if missing:
-        return Unpriced("nobody knows what a query costs on " + ", ".join(missing))
+        return Unpriced("unknown cost of a query on " + ", ".join(missing))
     if queries <= 0:
-        return Unpriced("nothing was answered")
+        return Unpriced("no probe was answered")
     spent = sum((mean_usd[model] * count for model, count in answers.items()), Decimal(0))
     return Savings(
         queries=queries,

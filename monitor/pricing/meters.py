@@ -49,7 +49,7 @@ class UsdAmount:
 
 @dataclass(frozen=True, slots=True)
 class AccountSpend:
-    """What a provider says was spent on one day, and when it said so last."""
+    """What a provider reports as spent on one day, and when it was last read."""
 
     spent: UsdAmount
     at: datetime
@@ -57,9 +57,9 @@ class AccountSpend:
 
 @dataclass(frozen=True, slots=True)
 class ServedAnswers:
-    """Answers of one provider's model among those heard, and what a canned query costs there.
+    """Answers of one provider's model, and what a canned query costs there.
 
-    `provider` None: nobody can tell who bills. `mean_usd` None: no price. `mean_high_usd`: on
+    `provider` None: unknown. `mean_usd` None: no price. `mean_high_usd`: on
     the most expensive declared model, where it is unknown; `mean_usd` is on the cheapest then.
     `at_least`: some of the answers have no price, or not the whole range. `model` None: unknown.
     """
@@ -74,7 +74,7 @@ class ServedAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderDay:
-    """One provider's meters on one day. `provider` None: nobody can tell who bills.
+    """One provider's meters on one day. `provider` None: unknown.
 
     `held`: the part of probes and traffic by unknown models that accounts of other providers
     may hold already, as an amount to take off.
@@ -125,9 +125,9 @@ def traffic(
 ) -> dict[str | None, UsdAmount]:
     """The service's own spend over a span of the day, by the provider who bills for it.
 
-    `serving`: the answers heard in that span, which tell who serves. Queries are taken to
-    be spread evenly over the day, and over models as the answers are. If nobody was heard,
-    nobody can tell: at least nothing. No queries a day: the meter is off, and empty.
+    `serving`: the answers received in that span, which show who serves. Queries are taken to
+    be spread evenly over the day, and over models as the answers are. Without answers the
+    cost is unknown: at least zero. No queries a day: the meter is off, and empty.
     """
     spent: dict[str | None, UsdAmount] = {}
     for share, amount in traffic_shares(serving, daily_queries=daily_queries, span=span, day=day):
@@ -139,7 +139,7 @@ def traffic(
 def traffic_shares(
     serving: Iterable[ServedAnswers], *, daily_queries: int, span: timedelta, day: timedelta
 ) -> Iterator[tuple[ServedAnswers | None, UsdAmount]]:
-    """The same by share; a share of None, at least nothing, if nobody was heard."""
+    """The same by share; a share of None, at least zero, without answers."""
     received = [share for share in serving if share.answers > 0]
     if daily_queries <= 0 or span <= timedelta(0):
         return
@@ -197,7 +197,7 @@ def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> ProviderSpen
     if account is None:
         because = "probes and traffic"
         if day.held != UsdAmount():
-            because += "; accounts may hold what unknown models cost"
+            because += "; accounts may include the cost of unknown models"
         spent = UsdAmount(
             estimate.usd - day.held.usd,
             estimate.at_least,
@@ -206,11 +206,11 @@ def _line(day: ProviderDay, now: datetime, fresh_for: timedelta) -> ProviderSpen
         return ProviderSpend(day=day, spent=spent, meter="estimate", because=because)
     if now - account.at <= fresh_for:
         return ProviderSpend(
-            day=day, spent=account.spent, meter="account", because="the account says so"
+            day=day, spent=account.spent, meter="account", because="reported by the account"
         )
     minutes = (now - account.at) // timedelta(minutes=1)
     because = f"the account was last read {minutes} minutes ago"
-    # A frozen account is silence, not thrift: the larger of the two counts, as a floor.
+    # A stale account does not mean low usage: the larger of the two counts, as a lower bound.
     if account.spent.usd < estimate.usd:
         spent = UsdAmount(estimate.usd, at_least=True, margin_usd=estimate.margin_usd)
         return ProviderSpend(day=day, spent=spent, meter="estimate", because=because)

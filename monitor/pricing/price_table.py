@@ -57,10 +57,10 @@ class PriceTier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one model costs. `provider` is who bills; None: whoever does.
+    """What one model costs. `provider` is who bills; None: any provider.
 
     `valid_from` and `valid_to` are UTC days, both included; tiers stand in rising order.
-    `checked` None: nobody says when the price was read.
+    `checked` None: the date is unknown.
     """
 
     model: str
@@ -161,9 +161,9 @@ def _price(table: _Table, model: str, *, source: str | None) -> Price | None:
     source = table.read("source", _text) or source
     begin, end = table.read("valid_from", _day), table.read("valid_to", _day)
     if begin and end and end < begin:
-        table.refuse("valid_to", "lies before valid_from; swap them")
+        table.refuse("valid_to", "is before valid_from; swap them")
     if source is None:
-        table.refuse("source", "missing; name where the price was read")
+        table.refuse("source", "missing; name the source of the price")
     tiers = tuple(_tiers(table))
     if rates is None or source is None:
         return None
@@ -227,7 +227,7 @@ def _day(value: object) -> date:
 
 def _text(value: object) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("must be a non-empty text")
     return value.strip()
 
 

@@ -75,7 +75,7 @@ def _found(model: str, provider: str | None, same: Same) -> "tuple[Provider, Mod
     alike = [m for m in home.models if variant(m.id) == variant(model) and same(m.id, model)]
     alike = [m for m in alike if m.id.rpartition("/")[2] == bare.lower()] or alike
     if not alike or any(m.prices != alike[0].prices for m in alike):
-        return None  # several models bear the name at several prices: nobody can say which
+        return None  # several models have this name at different prices: ambiguous
     return home, alike[0]
 
 
@@ -145,7 +145,7 @@ class PriceDifference:
 def stale(
     prices: Iterable[Price], *, on: date, after: timedelta = STALE_AFTER
 ) -> tuple[Price, ...]:
-    """Prices read longer ago than that. A price nobody dated is not judged."""
+    """Prices read longer ago than that. A price without a date is not judged."""
     return tuple(p for p in prices if p.checked is not None and on - p.checked > after)
 
 

@@ -24,7 +24,7 @@ SLICE = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendSlice:
-    """What one model of one target was heard to answer, and cost us, in five minutes.
+    """The answers of one model of one target in five minutes, and their cost.
 
     `answers` counts whole answers; `unpriced` those of any kind that have no price;
     `mean_usd` is the mean of the priced ones. Answers of unknown model that have a range make
@@ -76,8 +76,8 @@ def spent_day(
 ) -> SpentDay:
     """Sum the day over providers: each by its account where known, else probes and traffic.
 
-    `received` lies within the day, in any order. Where nothing was heard for a slice, traffic
-    is taken to be served as it last was: silence of ours is not thrift of theirs.
+    `received` lies within the day, in any order. In a slice without probes, traffic
+    is assumed to be served as before: missing probes do not mean low usage.
     `billers`: by target, who bills for its declared models. Where the account of one is known,
     it may hold an answer of unknown model already: then only its high end counts, and nothing
     of it where the accounts of all are read. `length`: of a whole day, where `starts_at` is not
@@ -146,7 +146,7 @@ def _serving(
     until: datetime,
     provider_of: Callable[[str], str | None],
 ) -> Iterator[tuple[datetime, timedelta, list[ServedAnswers]]]:
-    """Who served in every slice of the day so far; before anything was heard, who came first."""
+    """Who served in every slice of the day so far; before the first answer, the first model."""
     at = attrgetter("starts_at")
     found = {
         begins: [_share(item, provider_of) for item in items if item.answers > 0]
@@ -179,7 +179,7 @@ _HALF_HOUR = timedelta(minutes=30)
 class SpentHour:
     """What one target cost in an hour on one model, by one meter.
 
-    `model` None: not identified. `provider` None: nobody can tell who bills.
+    `model` None: not identified. `provider` None: unknown.
     """
 
     starts_at: datetime
@@ -220,7 +220,7 @@ def spent_hours(
 ) -> list[SpentHour]:
     """Split a day so far, from `starts_at` to `ends_at`, into its hours; the last may be short.
 
-    As in the day's sum, traffic is taken to be served as it last was where nothing was heard.
+    As in the day's sum, traffic is assumed to be served as before where there are no answers.
     `length`: of a whole day, where `starts_at` is not its midnight; its first hour may be short.
     """
     until = min(now, ends_at)

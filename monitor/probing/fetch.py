@@ -72,15 +72,15 @@ async def fetch(
     except ProbeError as error_reason:
         return FetchedDocument(error=error_reason.detail)
     except (TimeoutError, httpx.TimeoutException):
-        return FetchedDocument(error=f"no whole reply within {timeout_s:g} s{through}")
+        return FetchedDocument(error=f"no complete reply within {timeout_s:g} s{through}")
     except httpx.ProxyError:
         return FetchedDocument(
-            error=f"no connection{through}, which declined: check its address and credentials"
+            error=f"no connection{through}, which refused: check its address and credentials"
         )
     except httpx.ConnectError as error:
         return FetchedDocument(error=f"no connection{through}: {_reason(error)}")
     except httpx.RemoteProtocolError:
-        return FetchedDocument(error="the reply is not whole HTTP")
+        return FetchedDocument(error="the reply is not complete HTTP")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
         return FetchedDocument(error="the request is not valid HTTP: check the address and the key")
     except httpx.TransportError:
@@ -92,7 +92,7 @@ async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> Fetch
         status, got = reply.status_code, {k.lower(): v for k, v in reply.headers.items()}
         if got.get("content-encoding", "identity") != "identity":
             return FetchedDocument(
-                status, got, error="the reply is compressed, which was not asked for"
+                status, got, error="the reply is compressed, which was not requested"
             )
         body = bytearray()
         async for piece in reply.aiter_raw():

@@ -301,7 +301,7 @@ class ProbeTransport(httpx.AsyncBaseTransport):
         """Connect, send, and return with the response's head."""
         url = request.url
         if url.scheme not in PORTS or not url.host:
-            raise ProbeError(Ending.PROTOCOL, "the address to ask is not an http(s) URL")
+            raise ProbeError(Ending.PROTOCOL, "the address is not an http(s) URL")
         host, port = url.raw_host.decode("ascii"), url.port or PORTS[url.scheme]
         fields, path = request.headers.raw, url.raw_path
         secure = url.scheme == "https"

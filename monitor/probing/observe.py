@@ -182,7 +182,7 @@ def _cost(
     cut: bool,
 ) -> Cost | CostRange | Unpriced:
     if not reply.pieces and reply.usage == Usage():
-        return Unpriced("no answer was heard")
+        return Unpriced("no answer was received")
     return priced_or_ranged(
         reply.usage,
         model=who.model,

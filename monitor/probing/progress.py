@@ -90,7 +90,7 @@ class ExchangeProgress:
         elif status != 200:
             self.verdict = Ending.STATUS, f"status {status}"
         elif encoding is not None:
-            self.verdict = Ending.PROTOCOL, f"sent as {encoding}, though identity was asked for"
+            self.verdict = Ending.PROTOCOL, f"sent as {encoding}, although identity was requested"
         elif media not in self._dialect.media_types:
             self.verdict = Ending.CONTENT_TYPE, f"sent as {media or 'no media type'}"
         else:
@@ -131,9 +131,9 @@ class ExchangeProgress:
         target = self._target
         match ending:
             case Ending.ABORTED:
-                return ending, "stopped by us"
+                return ending, "stopped by the monitor"
             case Ending.DEADLINE:
-                return ending, f"not over within {_s(target.deadline)}"
+                return ending, f"not finished within {_s(target.deadline)}"
             case Ending.SILENT:
                 return ending, f"no answer text within {_s(target.first_token_deadline)}"
             case Ending.STALLED:

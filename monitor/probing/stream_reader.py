@@ -245,9 +245,9 @@ _MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
 class StreamReader:
     """Listens to one stream in its dialect.
 
-    `ending` is None while there is more to hear. What came with the read that brought the
-    dialect's end is kept as events, and no longer heard. `raw`: events keep their data; else
-    only what the dialect heard of them is kept.
+    `ending` is None while there is more to read. What came with the read that brought the
+    dialect's end is kept as events, but not parsed. `raw`: events keep their data; else
+    only what the dialect parsed of them is kept.
     """
 
     def __init__(

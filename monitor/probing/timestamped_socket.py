@@ -47,7 +47,7 @@ class ConnectionTimes:
 
 
 class EnoughReceived(Exception):
-    """Everything worth hearing was heard, and all that was read is used up."""
+    """The exchange has all it needs, and everything read has been used."""
 
 
 # What was read of one stream and is not worked on yet, and whoever waits to work on it.
@@ -225,7 +225,7 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
 
         Deadlines are the exchange's: `timeout` is not looked at, and reads are smaller than
-        `max_bytes`. Raises Enough once the exchange has heard enough.
+        `max_bytes`. Raises Enough once the exchange has all it needs.
         """
         if self.stamps.enough:
             raise EnoughReceived

@@ -43,18 +43,18 @@ _NAMESAKES = {
 _ABOUT_STATUS = {429: Outcome.RATE_LIMITED, 503: Outcome.UNAVAILABLE}
 _REASONS = {
     Outcome.EMPTY: "the stream ended without answer text",
-    Outcome.ERROR_EVENT: "an error event without words",
-    Outcome.TRUNCATED: "the connection ended before the stream did",
+    Outcome.ERROR_EVENT: "an error event without a message",
+    Outcome.TRUNCATED: "the connection ended before the stream",
     Outcome.TIMEOUT_FIRST_TOKEN: "no answer text within the first-token deadline",
-    Outcome.STALLED: "silence after the last text",
+    Outcome.STALLED: "no further text before the deadline",
     Outcome.DEADLINE: "not finished within the deadline",
-    Outcome.TOO_LARGE: "larger than we read",
-    Outcome.PROTOCOL: "not the protocol we speak",
+    Outcome.TOO_LARGE: "larger than the limit",
+    Outcome.PROTOCOL: "not the expected protocol",
     Outcome.REFUSED: "no connection",
     Outcome.CONNECT: "no connection within the deadline",
     Outcome.DNS: "the name was not resolved",
-    Outcome.TLS: "no trusted connection",
-    Outcome.ABORTED: "we stopped",
+    Outcome.TLS: "the TLS connection is not trusted",
+    Outcome.ABORTED: "the monitor stopped",
 }
 
 

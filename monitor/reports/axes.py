@@ -215,11 +215,11 @@ def figure(
     plane: ChartPlane | None,
     keys: Iterable[LegendKey] = (),
     note: str = "",
-    empty: str = "Nothing was seen in this span.",
+    empty: str = "No data in this period.",
 ) -> Markup:
     """A titled chart with its legend; a sentence instead where there is nothing to draw.
 
-    `label` tells those who cannot see it what the chart shows.
+    `label` describes the chart for screen readers.
     """
     caption = element(
         "figcaption", element("h3", title), element("p", note, class_="note") if note else None
@@ -244,7 +244,7 @@ def rule(y: float, style: str) -> Markup:
 def box(
     x: float, y: float, *, width: float, height: float, style: str, title: str | None = None
 ) -> Markup:
-    """A rectangle, with words for whoever points at it."""
+    """A rectangle with a tooltip."""
     notified = element("title", title) if title else None
     return element("rect", notified, x=x, y=y, width=width, height=height, class_=style)
 

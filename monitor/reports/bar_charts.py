@@ -50,7 +50,7 @@ METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 def model_share(page: ReportPage, watched: TargetReport) -> Markup:
     """Who answered, day by day, as shares of all answers."""
     title = "Who answered"
-    note = "Share of each day's answers by model and by how it was identified."
+    note = "Share of each day's answers by model and identity."
     days = _days(page)
     by_day: dict[date, list[ModelAnswers]] = defaultdict(list)
     for item in watched.served:
@@ -88,11 +88,11 @@ def spend(page: ReportPage) -> Markup:
     """Dollars a day by meter, against the limit."""
     title = "Spend per day"
     note = (
-        "A provider's account where it is known, else our probes and the estimated traffic. "
-        "Hatched: as much more it may be, where the model of answers is unknown."
+        "From the provider's account where available, otherwise probes and estimated traffic. "
+        "Hatched: upper bound, where the model is unknown."
     )
     if not page.spend:
-        return figure(title, label="", plane=None, note=note, empty="No day was reckoned yet.")
+        return figure(title, label="", plane=None, note=note, empty="No day has been computed yet.")
     days, found = _days(page), {item.day: item for item in page.spend}
     limit = page.spend_limit_usd
     top = max([item.high_usd for item in page.spend] + ([limit] if limit else []))
@@ -145,13 +145,13 @@ def _meter_keys(spent: Sequence[DaySpend]) -> Iterator[LegendKey]:
         if any(getattr(item, f"{name}_usd") for item in spent):
             yield LegendKey(name, style)
     if any(item.high_usd > item.total_usd for item in spent):
-        yield LegendKey("at most, of unknown models", "unknown")
+        yield LegendKey("upper bound, unknown models", "unknown")
 
 
 def histogram(watched: TargetReport) -> Markup:
-    """How TTFT is spread, on octaves around the limit: the limit is an edge between bars."""
-    title = "How TTFT is spread"
-    note = "Samples by TTFT; the scale doubles from mark to mark. Degraded samples are left out."
+    """Distribution of TTFT, on octaves around the limit: the limit is an edge between bars."""
+    title = "Distribution of TTFT"
+    note = "Samples by TTFT on a logarithmic scale. Degraded samples are excluded."
     bins = watched.bins
     if not any(item.samples for item in bins):
         return figure(title, label="", plane=None, note=note)
@@ -177,7 +177,7 @@ def histogram(watched: TargetReport) -> Markup:
         across=across,
         up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"),
     )
-    spoken = f"Histogram of time to first token. {share(watched.over_limit)} lie over the limit."
+    spoken = f"Histogram of time to first token. {share(watched.over_limit)} are over the limit."
     return figure(title, label=spoken, plane=plane, keys=keys, note=note)
 
 
@@ -243,10 +243,10 @@ PHASES = (
 
 
 def phases(watched: TargetReport) -> Markup:
-    """Where the time goes until the first answer text, query by query."""
-    title = "Where the time goes"
+    """Time by phase until the first answer text, query by query."""
+    title = "Time by phase"
     note = (
-        "Median of each phase: they need not add up to the median TTFT, which counts from the "
+        "Median of each phase: they do not add up to the median TTFT, which counts from the "
         "request's last byte."
     )
     rows = [query for query in watched.queries if _phases_of(query)]
@@ -295,8 +295,8 @@ def costs(watched: TargetReport) -> Markup:
     """What a canned query costs on each model that answered it."""
     title = "Cost per query"
     note = (
-        "Mean of whole answers, by who answered. No price, no bar. "
-        "Hatched: at most, where the model is unknown."
+        "Mean of complete answers, by model. No bar without a price. "
+        "Hatched: upper bound, where the model is unknown."
     )
     priced = [item for item in watched.costs if item.mean_usd is not None]
     if not priced:

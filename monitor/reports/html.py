@@ -60,7 +60,7 @@ def queries(watched: TargetReport) -> Markup:
         for q in watched.queries
     ]
     heads = ("query", "probes", "answered", "median TTFT", "p90", "p99", "worst", "over the limit")
-    return table(heads, rows, empty="No query was asked in this span.")
+    return table(heads, rows, empty="No query was sent in this period.")
 
 
 def incidents(page: ReportPage) -> Markup:
@@ -79,7 +79,7 @@ def incidents(page: ReportPage) -> Markup:
         for item in page.incidents
     ]
     heads = ("incident", "rule", "target", "since", "lasted", "peak", "limit", "cost", "because")
-    return table(heads, rows, empty="No incident was open in this span.")
+    return table(heads, rows, empty="No incident was open in this period.")
 
 
 def _ended(item: IncidentRow, page: ReportPage) -> Markup | str:
@@ -100,31 +100,31 @@ def outcomes(watched: TargetReport) -> Markup:
         [(name, None), (f"{count:,}", "figure"), (share(count / whole), "figure")]
         for name, count in watched.outcomes
     ]
-    return table(("outcome", "probes", "share"), rows, empty="Nothing was asked in this span.")
+    return table(("outcome", "probes", "share"), rows, empty="No probe was sent in this period.")
 
 
 def quality(watched: TargetReport) -> Markup:
     rows = [
         [(name, None), (reported, "figure")] for name, reported in quality_lines(watched.quality)
     ]
-    return table(("what", "figure"), rows, empty="Nothing was measured in this span.")
+    return table(("what", "figure"), rows, empty="No measurement in this period.")
 
 
 def quality_lines(found: MeasurementQuality) -> Iterator[tuple[str, str]]:
-    """How well we measured, line by line."""
+    """Measurement quality, line by line."""
     timed = found.kernel + found.user + found.degraded
     if not timed:
         return
     for name, count in (
         ("timed by the kernel", found.kernel),
-        ("timed in our reader", found.user),
-        ("degraded: judged by no latency rule", found.degraded),
+        ("timed by the monitor's process", found.user),
+        ("degraded: excluded from latency rules", found.degraded),
     ):
         yield name, f"{count:,} ({share(count / timed)})"
-    yield "worst lateness of our own loop", ms(found.worst_lag_ms)
+    yield "longest event-loop delay", ms(found.worst_lag_ms)
     for name, rounds in (
         ("rounds due, by whole hours or days", found.rounds_expected),
-        ("of these not asked whole", found.rounds_missed),
+        ("incomplete or missed rounds", found.rounds_missed),
     ):
         yield name, "–" if rounds is None else f"{rounds:,}"
 
@@ -142,13 +142,13 @@ def health(watched: TargetReport, page: ReportPage) -> Markup:
                 (page.clock(reported.checked_at), "state"),
             ]
         )
-    heads = ("its health page says", "in detail", "since", "last read")
-    return table(heads, rows, empty="No health page of this target is read.")
+    heads = ("its health page", "in detail", "since", "last read")
+    return table(heads, rows, empty="No health page is configured for this target.")
 
 
 def _mood(item: HealthRow) -> Markup:
     if item.healthy is None:
-        return element("span", "cannot be judged", class_="soft")
+        return element("span", "cannot be evaluated", class_="soft")
     if item.healthy:
         return element("span", "healthy", class_="good")
     return element("span", "not healthy", class_="bad")
@@ -164,9 +164,9 @@ _POLICY = (
 )
 _FOOT = (
     "Every figure is defined in docs/metrics.md. TTFT counts from the request's last byte to the "
-    "first event with answer text; degraded samples are left out of it. Percentiles of long spans "
-    "come from merged histograms and are right within 1 %. Answers that are changed, disputed or "
-    "unknown count on neither side of the fallback share."
+    "first event with answer text; degraded samples are excluded. Percentiles of long spans "
+    "come from merged histograms and are accurate to 1 %. Changed, disputed and "
+    "unknown answers are excluded from the fallback share."
 )
 
 
@@ -190,7 +190,7 @@ def _parts(page: ReportPage) -> Iterator[Markup]:
     span = f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})"
     yield element(
         "header",
-        element("h1", "How the service answered"),
+        element("h1", "Service report"),
         element(
             "p",
             f"{span} · {lasting(page.until - page.since)} · made "
@@ -201,7 +201,7 @@ def _parts(page: ReportPage) -> Iterator[Markup]:
     for watched in page.targets:
         yield element("section", *_target(page, watched))
     if not page.targets:
-        yield element("p", "No target has been asked in this span.", class_="empty")
+        yield element("p", "No target was probed in this period.", class_="empty")
     yield element("section", element("h2", "Money"), bar_charts.spend(page))
     yield element("section", element("h2", "Incidents"), incidents(page))
 
@@ -216,10 +216,10 @@ def _target(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:
     yield _pair(bar_charts.model_share(page, watched), bar_charts.histogram(watched))
     yield _pair(bar_charts.phases(watched), bar_charts.costs(watched))
     yield _pair(
-        _titled("How probes ended", outcomes(watched)),
-        _titled("How well we measured", quality(watched)),
+        _titled("Probe outcomes", outcomes(watched)),
+        _titled("Measurement quality", quality(watched)),
     )
-    yield _titled("What the service says of itself", health(watched, page))
+    yield _titled("Health pages of the service", health(watched, page))
 
 
 def _tiles(page: ReportPage, watched: TargetReport) -> Iterator[Markup]:

@@ -83,13 +83,13 @@ class QueryFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementQuality:
-    """How well we measured: who timed the bytes, and which rounds were not asked whole."""
+    """Measurement quality: who timed the bytes, and which rounds were not asked whole."""
 
     kernel: int
     user: int
     degraded: int
     worst_lag_ms: float | None
-    rounds_expected: int | None  # None: nobody said how often to ask
+    rounds_expected: int | None  # None: the interval is unknown
     rounds_missed: int | None
 
 

@@ -59,7 +59,7 @@ class _Picture:
     def draw(self) -> None:
         self._heading()
         if not self._watched.ttft:
-            self._text(WIDTH / 2, HEIGHT / 2, "Nothing was seen in this span.", anchor="mm")
+            self._text(WIDTH / 2, HEIGHT / 2, "No data in this period.", anchor="mm")
             return
         self._incidents()
         self._axes()

@@ -135,7 +135,7 @@ def _models(watched: TargetReport) -> Table:
 
 def _spend(page: ReportPage) -> RenderableType:
     if not page.spend:
-        return Text("no day was reckoned yet", style="dim")
+        return Text("no day has been computed yet", style="dim")
     table = _table("day", "spent", "probes", "traffic", "account", right=4)
     limit = page.spend_limit_usd
     for item in page.spend[-14:]:

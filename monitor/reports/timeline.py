@@ -51,7 +51,7 @@ _WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
 def timeline(page: ReportPage, watched: TargetReport) -> Markup:
     """The chart people look at first."""
     notified = [i for i in page.incidents if i.scope == watched.name]
-    note = f"Median of each step of {_step(watched.step)}; a break in a line is a gap in the data."
+    note = f"Median per {_step(watched.step)}; a break in a line is a gap in the data."
     if not watched.tried:
         return figure("Time to first token", label="", plane=None, note=note)
     times = TimeScale(page.since, page.until, page.zone)
@@ -75,7 +75,7 @@ def timeline(page: ReportPage, watched: TargetReport) -> Markup:
         ),
     )
     if above:
-        note += f" {above} of {len(watched.ttft)} medians lie above the chart's upper edge."
+        note += f" {above} of {len(watched.ttft)} medians are above the chart's upper edge."
     return figure(
         "Time to first token",
         label=_spoken(watched, notified),
@@ -223,7 +223,7 @@ def _cell(
 
 
 def _columns(watched: TargetReport, page: ReportPage, times: TimeScale) -> Iterator[Markup]:
-    """One unseen column a step: whoever points at it reads that step's figures."""
+    """One invisible column per step with the figures of that step as a tooltip."""
     reported: dict[datetime, list[str]] = defaultdict(list)
     for point in watched.ttft:
         reported[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")

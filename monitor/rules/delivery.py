@@ -11,7 +11,7 @@ from monitor.rules.rule import Rule, Unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryBacklog:
-    """What waits to be told through one channel. `broken_since`: it refused for good then."""
+    """The backlog of one channel. `broken_since`: when it started to refuse all messages."""
 
     channel: str
     waiting: int = 0

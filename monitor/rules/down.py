@@ -120,7 +120,7 @@ class DownRule(Rule):
     def _latest(
         self, window: Window, latest_incident: Incident | None
     ) -> Sequence[tuple[bool, Sample]]:
-        """The latest probes that tell something, newest first, as many as may be judged."""
+        """The latest conclusive probes, newest first, as many as may be judged."""
         since = window.since(latest_incident)
         latest = list(islice(reversed(window.tried), max(self.of, self.good)))
         if latest and latest[-1][1].at <= since:

@@ -1,4 +1,4 @@
-"""What failed probes have in common, in words that tell a key from an overload."""
+"""What failed probes have in common, so that a rejected key differs from an overload."""
 
 import re
 from collections import Counter
@@ -16,13 +16,13 @@ _SHORT = 120  # characters of a service's own words
 _NAMED = 3  # kinds of failure in one sentence
 _STATUS = re.compile(r"(HTTP \d{3})(?:: (.*))?")
 _VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")  # request ids, times: the same failure all the same
-_WORDS = "words: "  # kinds told apart by what the service said
+_WORDS = "words: "  # kinds distinguished by the service's message
 
 
 def named(failed: Sequence[Sample]) -> str:
     """The kinds of failure, most frequent first, each with its most frequent error text.
 
-    Probes count as one kind by their HTTP status, else by what the service said, else by their
+    Probes count as one kind by their HTTP status, else by the service's message, else by their
     outcome. The text is one short line, and foreign: a message must escape it.
     """
     kinds = Counter(_kind(sample) for sample in failed).most_common()
@@ -54,7 +54,7 @@ def _kind(sample: Sample) -> str:
 
 
 def _text(sample: Sample) -> str:
-    """What the service or the network said of one failure; empty if nothing."""
+    """The message of the service or network for one failure; empty if there is none."""
     error = sample.error or ""
     status = _STATUS.fullmatch(error)
     return _words((status[2] or "") if status else error)
@@ -78,7 +78,7 @@ REFUSED, SHARE = 3, 0.2  # so many refusals, and of all probes, are no accident
 
 @dataclass(frozen=True, slots=True)
 class CauseEvent:
-    """Something that changed, in words of ours: `its health page says version 5.3, before 5.2`."""
+    """Something that changed, as a phrase: `its health page says version 5.3, before 5.2`."""
 
     at: datetime
     what: str

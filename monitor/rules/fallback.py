@@ -21,7 +21,7 @@ _ROWS = 60
 class FallbackRule(ShareLimits, Rule):
     """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
 
-    A hit is an answer by a fallback. Answers whose model nobody can tell are on neither side.
+    A hit is an answer by a fallback. Answers of an unknown model count on neither side.
 
     Source: docs/alerts.md#fallback
     """

@@ -1,4 +1,4 @@
-"""`identity_unknown`: we cannot tell who answers."""
+"""`identity_unknown`: the answering model cannot be identified."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ _ROWS = 20
 class IdentityUnknownRule(Rule):
     """Notice, once a week, that most answers of the last day disclose no model.
 
-    Judged on `answers` or more. While nobody can tell who answers, `fallback` is blind.
+    Judged on `answers` or more. While the model is unknown, `fallback` cannot fire.
 
     Source: docs/alerts.md#identity_unknown
     """

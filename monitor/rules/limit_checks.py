@@ -71,9 +71,9 @@ def of_query(verdict: Verdict, query: str) -> Verdict:
 
 
 def unseen(sample: Sample, latest_incident: Incident | None) -> bool:
-    """Whether nobody may have judged a sample: it was stored after the last turn.
+    """Whether a sample may be unjudged: it was stored after the last evaluation.
 
-    A probe that was under way then began before it, so its beginning does not tell.
+    A probe that was running then began before it, so its start is not sufficient.
     """
     if latest_incident is None:
         return True

@@ -51,7 +51,7 @@ class NoDataRule(Rule):
         allowed = max(self.intervals * window.pace, timedelta(seconds=self.least_s))
         allowed = max(allowed, window.probe_time)
         if latest_incident is not None and latest_incident.open:
-            # Beginning to watch anew is no sample: only a sample ends the silence.
+            # A restart of monitoring is not a sample: only a sample ends the silence.
             over = seen is not None and seen > latest_incident.turned_at and silent <= allowed
         else:
             over = silent <= allowed

@@ -25,7 +25,7 @@ from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
 _AT = itemgetter(0)
-_LOW = 3  # standard errors below the mean rate: what is told early should come true
+_LOW = 3  # standard errors below the mean rate: an early notice should prove true
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class SpendRule(Rule):
             return self._over(today, latest_incident)
         if (
             latest_incident is not None and latest_incident.open
-        ):  # a correction: what was told stays told
+        ):  # a correction: a sent message stays
             held = self._verdict(VerdictState.HOLD, today.total_usd, self._so_far(today))
             return replace(held, recovered="Corrected to within the limit")
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)

@@ -1,4 +1,4 @@
-"""How strongly counts and medians speak, in nats: 7 nats are odds of 1000 to 1."""
+"""The strength of evidence of counts and medians as log-odds: 7 are odds of 1000 to 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -185,7 +185,7 @@ def recovering(
 def unjudged(
     answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
 ) -> int:
-    """The stretch back to the latest hit that nobody has judged; 1 if there is none."""
+    """The stretch back to the latest unjudged hit; 1 if there is none."""
     for n in range(1, fresh + 1):
         sample = answers.samples[-n]
         if sample.at <= window.lately:

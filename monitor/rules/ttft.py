@@ -1,4 +1,4 @@
-"""`ttft`: the service answers too late, said with confidence and not on one slow probe."""
+"""`ttft`: the service answers too late, with statistical confidence and not on one slow probe."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ class TtftRule(Rule):
     """Breach when the mean TTFT of rounds exceeds the limit beyond what chance explains.
 
     A query counts for at most `cap` times the limit, a missed first-token deadline for just
-    that. `evidence…` are nats. The scatter of round means is learnt over the last day, from
+    that. `evidence…` are log-odds. The scatter of round means is learnt over the last day, from
     `scatter` on, and never believed below `scatter_floor`. While fewer than `learnt_rounds`
     are known, `evidence_first` is enough: a new monitor is looked at a few times, an old one
     for ever. Short of such evidence, `rounds_outright` in a row on one side are enough, so
@@ -206,7 +206,7 @@ class TtftRule(Rule):
         return self._verdict(window, VerdictState.OK, latest)
 
     def _immediate(self, window: Window, latest_incident: Incident | None) -> Verdict:
-        """The latest probe; or an earlier late one that nobody has judged, unless one stands."""
+        """The latest probe, or an earlier unjudged late one, unless an incident is open."""
         readings = (sample for sample in reversed(window.samples) if _timed(sample))
         judged = next(readings, None)
         if judged is None:
@@ -232,7 +232,7 @@ class TtftRule(Rule):
     def _late_since(
         self, window: Window, latest_incident: Incident | None, judged: Sample
     ) -> datetime:
-        """When the query was late first of the times in a row that nobody has judged."""
+        """Start of the unjudged run of late answers to this query."""
         floor = window.since(latest_incident)
         earlier = (
             sample

@@ -1,4 +1,4 @@
-"""`unpriced`: answers cost money nobody can name."""
+"""`unpriced`: answers whose cost is unknown."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class UnpricedRule(Rule):
     Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
     last day's. Until they have a price, every sum they belong to says "at least". Answers
     whose model nobody can tell are the business of `identity_unknown`: they are priced as a range,
-    and so are those that name a model nobody knows.
+    and so are those that name an unknown model.
 
     Source: docs/alerts.md#unpriced
     """

@@ -108,8 +108,8 @@ ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the ne
 KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
 MISSED = 3  # so many intervals without a sample are a gap
 PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
-DEADLINE = timedelta(minutes=1)  # of one probe, where nobody says it
-HUNG = timedelta(minutes=10)  # what a probe that hung may have taken, where nobody says it
+DEADLINE = timedelta(minutes=1)  # of one probe, if unknown
+HUNG = timedelta(minutes=10)  # what a probe that hung may have taken, if unknown
 MARGIN = timedelta(seconds=30)  # to connect, to store, to be late
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
@@ -176,7 +176,7 @@ class RoundSamples:
 class Window:
     """The last day of one target.
 
-    `every` and `queries` are what the target is asked; where nobody can say, they are learnt
+    `every` and `queries` are what the target is asked; if unknown, they are learnt
     from the rows. `deadline` is the longest that one probe may take: the time a probe is under
     way is no gap. `watched_since` is when whoever judges began to watch: silence before it
     was ours. Samples are added in order of `at`.
@@ -194,13 +194,15 @@ class Window:
         baseline_at: datetime | None = None,
     ) -> None:
         self.scope = scope
-        self.a_day = a_day  # queries the service answers, or we ask; None: nobody can say
+        self.a_day = a_day  # queries per day of the service, or of the probes; None: unknown
         self.watched_since = watched_since
-        self.baseline_at = baseline_at  # when a person last said what the expected answers are
+        self.baseline_at = baseline_at  # when a person last confirmed the expected answers
         self.samples: deque[Sample] = deque()
         self.rounds: deque[RoundSamples] = deque()
         self.known = AnswerSeries(KNOWN)  # fresh, whose model is known; a hit is a fallback
-        self.unnamed = AnswerSeries(KNOWN)  # expected or by nobody known; a hit is by nobody known
+        self.unnamed = AnswerSeries(
+            KNOWN
+        )  # expected or of an unknown model; a hit is of an unknown model
         self.compared = AnswerSeries(KNOWN)  # known, changed or disputed; all but expected are hits
         self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
         self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
@@ -243,7 +245,7 @@ class Window:
 
     @property
     def silence(self) -> timedelta | None:
-        """The silence that is a gap; None while nobody can tell the pace."""
+        """The silence that counts as a gap; None while the pace is unknown."""
         return None if self.pace is None else max(MISSED * self.pace, PATIENCE, self.probe_time)
 
     @property

@@ -80,7 +80,7 @@ async def read_request(reader: asyncio.StreamReader, ahead: bytes, peer: str) ->
     except ValueError as fault:
         raise MalformedRequest("request head cannot be read") from fault
     if version != "HTTP/1.1" or "transfer-encoding" in headers or length < 0:
-        raise MalformedRequest("only HTTP/1.1 with a plain body is spoken here")
+        raise MalformedRequest("only HTTP/1.1 with a plain body is supported")
     body = await reader.readexactly(length)
     return HttpRequest(method=method, target=target, headers=headers, body=body, peer=peer)
 

@@ -219,8 +219,10 @@ def main() -> None:
     parser.add_argument("--control-port", type=int, default=0)
     parser.add_argument("--situation", type=ServiceSituation, default=ServiceSituation.HEALTHY)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pace", type=float, default=1.0, help="0: at once; 1: as the real one")
-    parser.add_argument("--chunk-pace", type=float, help="between chunks, if it is to differ")
+    parser.add_argument(
+        "--pace", type=float, default=1.0, help="0: immediately; 1: as the real service"
+    )
+    parser.add_argument("--chunk-pace", type=float, help="pace between chunks; default: --pace")
     parser.add_argument("--no-rate-limit", action="store_true")
     try:
         asyncio.run(_serve(parser.parse_args()))

@@ -24,7 +24,7 @@ CHARACTERS_A_TOKEN = 4
 
 @dataclass(slots=True)
 class ServiceState:
-    """The knobs of a service, and the truth no client is told.
+    """The settings of a simulated service, and the truth that clients do not see.
 
     `share` is that of answers by the fallback while the situation is intermittent;
     `candour` that of direct questions of identity which a model answers with its own name;
@@ -49,7 +49,7 @@ class ServiceState:
         return course
 
     def answered(self, course: AnswerCourse, characters: int) -> None:
-        """Bill an answer that was heard to its end."""
+        """Bill an answer that was read to its end."""
         self._charge(course, characters // CHARACTERS_A_TOKEN)
 
     def _charge(self, course: AnswerCourse, tokens: int) -> None:

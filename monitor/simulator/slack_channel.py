@@ -1,7 +1,7 @@
 """What Slack refuses in a message: the limits of Block Kit, and where we are stricter.
 
 Slack would accept raw `<`, `>` and `&`, mentions, unescaped text and a message without
-fallback text. All of these are mistakes of ours, so the inbox refuses them and says why.
+fallback text. These are mistakes of the monitor, so the inbox refuses them with a reason.
 Source: Slack's Block Kit reference; the sum over all blocks is not documented and was met
 between 11,300 and 13,300 characters.
 """
@@ -25,7 +25,7 @@ _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,255}")
 
 @dataclass(frozen=True, slots=True)
 class BlockKitError:
-    """`word` is what Slack answers, `reason` is for the person who has to mend it."""
+    """`word` is Slack's error code, `reason` explains it to a developer."""
 
     word: str
     reason: str
@@ -45,7 +45,7 @@ def _faults(payload: Mapping[str, Any]) -> Iterator[BlockKitError]:
     else:
         yield from _markup(text, "text")
     if payload.get("link_names") or payload.get("parse") not in (None, "none"):
-        yield BlockKitError("invalid_arguments", "link_names or parse would bring mentions to life")
+        yield BlockKitError("invalid_arguments", "link_names or parse would activate mentions")
     blocks = payload.get("blocks", [])
     if not isinstance(blocks, list) or len(blocks) > BLOCKS:
         yield BlockKitError("invalid_blocks", f"blocks is not a list of at most {BLOCKS}")
@@ -208,7 +208,7 @@ class PostedMessage:
 class SlackChannel:
     """Messages in order of arrival. Not thread-safe: the inbox holds the lock.
 
-    `seen` is told of every change as a JSON-able mapping.
+    `seen` receives every change as a JSON-serialisable mapping.
     """
 
     id = "C000INBOX"
@@ -294,7 +294,7 @@ class SlackChannel:
 
     def _post(self, arguments: dict[str, Any]) -> Answer:
         if arguments.get("channel") not in (self.id, self.name):
-            raise SlackRefused("channel_not_found", f"only {self.name} ({self.id}) is here")
+            raise SlackRefused("channel_not_found", f"only {self.name} ({self.id}) exists")
         posted = self.add(arguments, via="bot")
         return {"channel": self.id, "ts": posted.ts, "message": {"text": posted.text}}
 

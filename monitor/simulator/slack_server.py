@@ -224,7 +224,7 @@ class _Door(BaseHTTPRequestHandler):
 
 def main() -> None:
     """Run until a signal comes; the addresses to use go to standard error."""
-    options = argparse.ArgumentParser(description="A Slack of our own on loopback.")
+    options = argparse.ArgumentParser(description="A simulated Slack on loopback.")
     options.add_argument("--port", type=int, default=0)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -68,7 +68,7 @@ async def latest(
 async def spent(
     connection: AsyncConnection, provider: str, *, since: datetime
 ) -> Sequence[tuple[datetime, Decimal]]:
-    """What a provider said was spent since its UTC midnight, each time it was read."""
+    """What a provider reported as spent since its UTC midnight, at each reading."""
     table = account_readings.c
     reported = (
         select(table.at, table.spent_today_usd)
@@ -162,7 +162,7 @@ class HealthChange(NamedTuple):
 async def changes(
     connection: AsyncConnection, target: str, *, since: datetime
 ) -> Sequence[HealthChange]:
-    """What a target's pages have said differently since then, oldest first."""
+    """Changes of a target's health pages since then, oldest first."""
     table = health_readings.c
 
     def before(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -194,7 +194,7 @@ async def changes(
 # Receipts: the provider's own records of answers we heard, asked for later and a few times only.
 #
 # An answer that discloses an id of OpenRouter's makes a row; a record that comes fills it. An id
-# belongs to the first answer that disclosed it: one given out twice tells nothing of the second.
+# belongs to the first answer that disclosed it: its reuse proves nothing about the second answer.
 
 
 TRIES = 8  # each twice as long after the one before: the last within an hour and a half

@@ -26,7 +26,7 @@ from monitor.storage.tables import observations
 
 
 def prompt(query: Query) -> str:
-    """What changes when a canned query is worded anew: older answers do not count then."""
+    """A hash of a canned query's text: answers to an earlier text do not count."""
     return hashlib.sha256(query.text.encode()).hexdigest()
 
 

@@ -208,7 +208,7 @@ async def all_epochs(
 ) -> Sequence[BaselineEpoch]:
     """The target's baselines, reverted ones included, the latest first.
 
-    With `lock` nobody else reverts one until the transaction ends.
+    With `lock` no other session reverts one until the transaction ends.
     """
     table = identity_epochs.c
     rows = select(identity_epochs).where(table.target == target).order_by(table.epoch.desc())
@@ -261,7 +261,7 @@ def _epoch(row: Mapping[Any, Any]) -> BaselineEpoch:
 
 
 async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
-    """When a person last said which answers are the expected model's; None: nobody did.
+    """When a person last confirmed the expected model's answers; None: never.
 
     By beginning or accepting the epoch in force, by reverting a later one, or by capturing
     `ENOUGH_ANSWERS` answers of its model at once: a single answer proves nothing.
@@ -295,7 +295,7 @@ async def state(
 ) -> BaselineState | None:
     """Where following stands in the epoch in force; None without any baseline.
 
-    With `lock` nobody else changes it until the transaction ends.
+    With `lock` no other session changes it until the transaction ends.
     """
     found = await epochs(connection, target)
     if not found:
@@ -333,7 +333,7 @@ async def keep(
 
 
 async def restart(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
-    """Follow anew, by fingerprints learnt from every answer captured until now."""
+    """Restart tracking with fingerprints learned from every answer captured until now."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     await keep(connection, epoch.target, TrackerState(epoch=epoch.number), learnt_until=now)
 
@@ -344,7 +344,7 @@ async def learnt(
     profile: StyleProfile,
     others: Mapping[str, int],
 ) -> None:
-    """Write down how well each fallback can be told apart. `others`: answers known of each."""
+    """Store how well each fallback is distinguishable. `others`: known answers of each."""
     known = {candidate.model: candidate.contrast.separability for candidate in profile.candidates}
     for model, count in others.items():
         row = {
@@ -376,7 +376,7 @@ async def note(
     at: datetime,
     since: datetime | None,
 ) -> None:
-    """Write down that the judgement by looks turned, with what turned it."""
+    """Store that the judgement by writing style changed, with its evidence."""
     await connection.execute(
         insert(identity_evidence).values(
             target=epoch.target,

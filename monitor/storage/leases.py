@@ -33,7 +33,7 @@ async def miss(
     worker: str,
     reason: str,
 ) -> bool:
-    """Record a slot that nobody claimed as missed; False where somebody did, or where there is
+    """Record an unclaimed slot as missed; False where somebody did, or where there is
     no slot of the target before it: it was not watched then.
     """
     earlier = select(slots.c.slot).where(
@@ -169,7 +169,7 @@ async def release(connection: AsyncConnection, names: Collection[str], *, holder
 
 
 class LapsedLease(NamedTuple):
-    """A lease that nobody holds any more."""
+    """A lease without a holder."""
 
     name: str
     until: datetime

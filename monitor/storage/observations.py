@@ -214,7 +214,7 @@ async def direct_answers(
 
 
 async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> Sequence[str]:
-    """Where the expected model ran of late, as its answers said; the most usual first."""
+    """Recent hosts of the expected model, from its answers; the most frequent first."""
     table = observations.c
     latest = (
         select(table.claims)

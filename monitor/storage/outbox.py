@@ -1,4 +1,4 @@
-"""The outbox: news written with the transition it tells of, leased, sent, settled.
+"""The outbox: notices written with their state change, then leased, sent and settled.
 
 Delivery is at least once and in order per incident: a notice is due only when every
 earlier notice of its incident is settled. Times go by the database's clock.
@@ -32,7 +32,7 @@ from monitor.storage.tables import channels, outbox
 
 LEASE = timedelta(seconds=45)  # longer than any send, which ends within 30 s
 FIRST_RETRY_S, LONGEST_RETRY_S = 5, 900
-PATIENCE = timedelta(hours=24)  # afterwards a notice nobody took is dead, loudly
+PATIENCE = timedelta(hours=24)  # afterwards an undelivered notice is dead, and reported
 ENOUGH = 10  # tries, which take 40 minutes: before them no notice is dead
 RECHECK = timedelta(hours=1)  # of a channel that refused for good, and the longest wait
 LONGEST_PAUSE = RECHECK + timedelta(minutes=1)  # a later end was written by a clock ahead
@@ -80,7 +80,7 @@ async def add(
 async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | None:
     """Take the first due notice; it falls due again if we die before settling it.
 
-    None when nothing is due, or while the channel asked for patience or is broken.
+    None when nothing is due, or while the channel is rate limited or broken.
     """
     paused = channels.c.paused_until
     waiting = exists().where(
@@ -109,7 +109,7 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
         .values(
             attempts=outbox.c.attempts + 1,
             due_at=func.now() + LEASE,
-            # Tried and never settled: whoever had it died, perhaps after the channel took it.
+            # Tried and never settled: its worker died, perhaps after the channel accepted it.
             maybe_sent=or_(
                 outbox.c.maybe_sent, and_(outbox.c.attempts > 0, outbox.c.last_error.is_(None))
             ),
@@ -272,7 +272,7 @@ async def settle(
 
 
 async def recheck(connection: AsyncConnection, channel: str) -> None:
-    """Try a channel that refused for good again now: whoever restarts the worker may have fixed it.
+    """Try a broken channel again now: it may have been fixed before the restart.
 
     It stays marked as broken until it takes a message.
     """
@@ -293,7 +293,7 @@ async def accepted(connection: AsyncConnection, channel: str) -> bool:
     return bool(found.rowcount)
 
 
-# An edit alone notifies nobody. The two clocks may differ: never before the opening.
+# An edit alone notifies no one. The two clocks may differ: never before the opening.
 _NOTIFIED = text("""
     UPDATE incidents AS i
     SET told_at = greatest(now(), i.opened_at)

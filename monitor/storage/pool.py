@@ -167,7 +167,7 @@ class ServerConnection:
         return self.driver.info.transaction_status is TransactionStatus.IDLE
 
     async def end(self) -> None:
-        """Close it at once. Nothing is said to the server, so nothing waits for it."""
+        """Close it at once, without a message to the server that could block."""
         self.driver.pgconn.finish()
         with suppress(Exception):
             await self.connection.invalidate()

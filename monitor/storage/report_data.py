@@ -216,7 +216,7 @@ async def zone(connection: AsyncConnection) -> ZoneInfo:
 
 
 async def first(connection: AsyncConnection) -> datetime | None:
-    """The earliest round there is; None where nobody ever asked."""
+    """The earliest round; None if there is none."""
     at: datetime | None = await connection.scalar(text("SELECT min(slot) FROM report.observations"))
     return at
 

@@ -22,7 +22,7 @@ Step = Literal["late hour", "hour", "day"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTarget:
-    """What reports must know of a target. Models and costs None: nobody says."""
+    """What reports must know of a target. Models and costs None: unknown."""
 
     target: str
     every_s: float

@@ -131,7 +131,7 @@ FROM named WHERE grantee <> owner
 
 @contextmanager
 def kept(connection: Connection) -> Iterator[None]:
-    """Give back what the body took away by making something anew; nothing where it is gone."""
+    """Restore what the body dropped by recreating an object; nothing if it is gone."""
     before = set(connection.scalars(_GRANTS))
     yield
     for grant in sorted(before - set(connection.scalars(_GRANTS))):
@@ -187,7 +187,7 @@ def _suits(server: Row[Any]) -> None:
 
 
 async def revision(database: Database) -> str | None:
-    """The revision the database is at; None where nobody ever migrated.
+    """The revision of the database; None if it was never migrated.
 
     A role that reads reports alone may not see the table, and asks schema `report`.
     """
@@ -342,7 +342,7 @@ def ensure(url: str) -> str | None:
 
 
 async def excess(connection: AsyncConnection) -> Sequence[tuple[str, str]]:
-    """What monitor_reader may besides reading, each with the SQL that takes it away."""
+    """Privileges of monitor_reader beyond reading, each with the SQL that revokes it."""
     found = await connection.execute(text(_read("roles_excess")))
     return [(row[0], row[1]) for row in found]
 

@@ -35,7 +35,7 @@ class ProbesSpent:
 
 
 async def today(connection: AsyncConnection) -> ProbesSpent:
-    """Sum and count of every probe of the UTC day, whoever sent it."""
+    """Sum and count of every probe of the UTC day, from all workers."""
     midnight, next_midnight = (
         text(f"date_trunc('day', now() + interval '{days} days', 'UTC')") for days in (0, 1)
     )
@@ -164,7 +164,7 @@ async def may_keep(connection: AsyncConnection) -> bool:
 
 
 async def known_until(connection: AsyncConnection, day: date) -> datetime | None:
-    """How far a day was reckoned; None: not at all."""
+    """How far a day was computed; None: not at all."""
     until = text("SELECT max(reckoned_at) FROM spend_days WHERE day = :day")
     at: datetime | None = await connection.scalar(until, {"day": day})
     return at
@@ -192,7 +192,7 @@ async def mark_stale(connection: AsyncConnection, day: date, hour: datetime) -> 
 
 
 async def alone(connection: AsyncConnection) -> None:
-    """Wait until nobody else reckons or rolls up, and keep them waiting to the end."""
+    """Wait until no other session computes spend or rollups, and block them to the end."""
     await connection.execute(text("SELECT FROM report_state FOR UPDATE"))
 
 
@@ -262,7 +262,7 @@ def _by_target(hours: Sequence[SpentHour]) -> list[dict[str, object]]:
 async def stale_days(connection: AsyncConnection, most: int = 31) -> Sequence[date]:
     """Finished days whose spend is not what the rollups say, oldest first.
 
-    Nobody reckoned them, or not to their end, or rows came late or were derived again. Days
+    They were not computed to their end, or rows came late or were derived again. Days
     of which raw rows may be gone stay as they are.
     """
     found = await connection.scalars(text(_STALE), {"most": most})

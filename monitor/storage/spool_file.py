@@ -130,9 +130,9 @@ class SpoolFile:
     """This process's file in a folder that several workers may share.
 
     The file is locked for as long as the process lives. An unlocked file belongs to a process
-    that ended; whoever locks it takes over what waits in it.
+    that ended; the process that locks it takes over its contents.
 
-    After an error nobody knows what is on the disk, so the next write begins another file with
+    After an error the contents of the disk are unknown, so the next write begins another file with
     everything that waits. The former one is deleted once the new one is on the disk.
     """
 
@@ -261,7 +261,7 @@ def _created(folder: Path) -> Held:
 
 
 def _locked(path: Path) -> int | None:
-    """The file, open and locked; None where it belongs to somebody, is gone, or is none of ours.
+    """The file, open and locked; None if it is locked, gone, or not a spool file.
 
     To open a named pipe or a device could wait for ever or have an effect: it is not opened, and
     what took a file's name since then is not waited for.

@@ -57,7 +57,7 @@ async def poll(context: WorkerContext) -> int:
 async def _read_before(context: WorkerContext) -> set[str] | None:
     """Whom a worker before us read a moment ago; None while another worker reads.
 
-    A restart asks nobody again, unless the key was in trouble.
+    A restart reads no account again, unless the key had a problem.
     """
     every = context.settings.file.accounts.every
     span = every + LATE
@@ -184,7 +184,7 @@ PATIENCE_S = 10
 async def read_health_page(context: WorkerContext, target: Target, page: HealthPage) -> bool:
     """Read one page once; True when it says something new. Raises Away.
 
-    One worker reads a page: two that see it differently would tell of changes all day.
+    One worker reads a page: two with different results would report changes all day.
     """
     url = shown(page.url)  # of a token in the address nothing is stored
     async with context.database.begin() as connection:

@@ -1,4 +1,4 @@
-"""The clock job: a clock that was wrong blinds nobody afterwards, and somebody hears of it.
+"""The clock job: corrects what a wrong clock left behind, and reports it.
 
 Runs when the worker starts, when the clock steps, and every minute, because another worker's
 clock may be the one that was wrong.

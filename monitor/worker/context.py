@@ -51,7 +51,7 @@ class ClockStep(NamedTuple):
 
 
 def steady_s() -> float:
-    """Seconds of a clock that nobody sets, since the machine started."""
+    """Seconds of the monotonic clock, since the machine started."""
     return time.clock_gettime(_STEADY)
 
 

@@ -1,6 +1,6 @@
-"""The reckoning job: what a day has cost so far, from raw rows, kept for reports to show.
+"""The spend job: what a day has cost so far, from raw rows, stored for reports.
 
-The running day is reckoned far more often than hours are rolled up, and once more before a
+The running day is computed far more often than hours are rolled up, and once more before a
 page is drawn: a report does not lag behind the rows there are.
 """
 
@@ -76,7 +76,7 @@ async def compute_day(
     zone: ZoneInfo,
     now: datetime,
 ) -> None:
-    """Reckon one day anew, up to its end or to now, and replace all that is kept of it."""
+    """Compute one day again, up to its end or to now, and replace its stored rows."""
     await spend_rows.alone(connection)
     _, midnight, ends_at = day_of(datetime(on.year, on.month, on.day, 12, tzinfo=zone), zone)
     begins_at = await spend_rows.begins_at(connection, on)
@@ -155,7 +155,7 @@ def _daily_queries(settings: Settings) -> dict[str, int]:
 
 
 def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
-    """Who bills for the declared models of each target; None among them: nobody can tell."""
+    """Who bills for the declared models of each target; None among them: unknown."""
     return {
         target.name: {provider_of(m) for m in (*target.expected_models, *target.fallback_models)}
         for target in targets
@@ -173,7 +173,7 @@ async def account_days(
     """What each provider says was spent on a day.
 
     Of a running day only those whose keys we hold: the last word of another says nothing of the
-    rest of it. A day that is over keeps what was said of it.
+    rest of it. A finished day keeps its reported figures.
     """
     held = providers(settings.environment)
     known = {}
@@ -314,7 +314,7 @@ async def credits(
 def day_spend(
     spent: Sequence[tuple[datetime, Decimal]], reading: AccountReading, now: datetime
 ) -> Decimal | None:
-    """What an account spends in a day; None while nobody can tell.
+    """What an account spends in a day; None while unknown.
 
     `spent`: since UTC midnight, each time it was read, oldest first. The last 24 hours as the
     readings tell; where they do not reach back as far, today at its rate so far.

@@ -1,4 +1,4 @@
-"""The charting job: the last hours as a picture, put into the thread of what was just told.
+"""The chart job: the last hours as a picture, posted to the thread of a message just sent.
 
 Best effort, beside delivery: a short queue lies between the two, so that no message waits for
 its picture and none fails with it.
@@ -75,7 +75,7 @@ async def _attached(context: WorkerContext, notice: Notice, reference: str) -> D
 
 
 def _target(page: ReportPage, scope: str) -> TargetReport:
-    """The target told of; for what is over all, the first that was asked."""
+    """The target of the notice; for a notice about all, the first target probed."""
     named = [item for item in page.targets if item.name == scope]
     requested = [item for item in page.targets if item.ttft]
     return (named or requested or list(page.targets))[0]

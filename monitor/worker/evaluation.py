@@ -1,8 +1,8 @@
 """The evaluation job: windows out of the database, verdicts, steps, all in one transaction.
 
 One worker at a time: the lease row is locked while the steps and their notices are written, and
-its fencing number tells whether another worker took over meanwhile. So two workers never tell the
-same story, and one that is suspended while it reads holds up nobody.
+its fencing number tells whether another worker took over meanwhile. So two workers never send the
+same notice, and a suspended one does not block the others.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, 
 
 
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
-    """Judge once: of targets those just seen, or all; True when there is news to tell.
+    """Evaluate once, the targets just probed or all; True when there are notices to send.
 
     In the middle of a round, too: of a round under way no rule judges the mean.
     """

@@ -1,8 +1,8 @@
 """The heartbeat job: after each round, is the whole chain alive? Only then an outside
-dead-man's switch is told; when it hears nothing for a while, it calls somebody.
+dead-man's switch is pinged; without a ping for a while, it alerts a person.
 
 The facts come from the database, not from what jobs believe of themselves: the round was
-probed and stored whole, somebody evaluates, and the channel takes what is to be told.
+probed and stored completely, a worker evaluates, and the channel accepts messages.
 """
 
 import logging
@@ -25,16 +25,16 @@ PATIENCE_S = 10
 
 @dataclass(frozen=True, slots=True)
 class ChainHealth:
-    """How the chain stands; None is well. `seeing`: until evaluated; `telling`: delivery."""
+    """Problems of the chain; None: none. `seeing`: until evaluation; `telling`: delivery."""
 
     seeing: str | None
     telling: str | None
 
 
 async def beat(context: WorkerContext, target: Target, slot: datetime) -> bool:
-    """Note the cycle of a round and tell the switch if all is well; True when it was told.
+    """Note the cycle of a round and ping the switch if all is well; True when it was pinged.
 
-    Never raises for trouble and holds nobody up: it runs after the round and beside the rest.
+    Never raises for failures and blocks no other job: it runs after the round.
     """
     pulse = await _chain_health(context, target, slot)
     if pulse.seeing is None:
@@ -121,7 +121,7 @@ def _rule(context: WorkerContext) -> DeliveryRule:
 
 
 async def update_metrics(context: WorkerContext) -> None:
-    """Read outbox, delivery, budget and open incidents once. With the database away, say so.
+    """Read outbox, delivery, budget and open incidents once; note an unavailable database.
 
     It is up only while it takes writes: observations that wait after another try were
     refused, for example by a full disk.

@@ -39,7 +39,7 @@ def forget(context: WorkerContext, name: str) -> None:
 
 
 async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
-    """Renew what is ours; the leases that nobody holds, and whether notices wait to be sent.
+    """Renew this worker's leases; returns free leases, and whether notices wait to be sent.
 
     Raises Away.
     """

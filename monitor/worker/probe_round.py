@@ -68,7 +68,7 @@ async def run_round(
     """Ask one round; returns how many observations came of it. `between` runs after each but
     the last, while nothing is measured.
 
-    With the database away the round is asked all the same: its observations wait in the
+    Without the database the round is probed all the same: its observations wait in the
     spool, and the first row of a slot wins when the database is back. A frozen one delays the
     round by seconds.
     """
@@ -128,7 +128,7 @@ async def _admitted(
 
 
 def _backing_off(context: WorkerContext, target: Target) -> bool:
-    """Whether a 429 asked us to wait. An end further away than we ever wait is a clock's error."""
+    """Whether an HTTP 429 asked us to wait. An end later than the longest wait is a clock error."""
     until = context.state.backoff_until.get(target.name)
     return until is not None and timedelta(0) < until - context.now() <= LONGEST_BACK_OFF
 
@@ -136,7 +136,7 @@ def _backing_off(context: WorkerContext, target: Target) -> bool:
 async def note_missed(
     context: WorkerContext, target: Target, slot: datetime, *, reason: str = NOT_RUNNING
 ) -> None:
-    """Record that nobody probed a slot, where the target was probed before. Raises Away."""
+    """Record a missed slot, if the target was probed before. Raises DatabaseUnavailable."""
     async with context.database.begin() as connection:
         if await leases.miss(
             connection, target.name, context.region, slot, worker=context.worker, reason=reason

@@ -21,7 +21,7 @@ from monitor.worker.context import WorkerContext
 
 THINNED = "thinned out"
 CHANGES = (FallbackRule.name, ModelChangedRule.name)  # another model answers, and may cost more
-RECENT = timedelta(hours=1)  # what its answers cost and tell
+RECENT = timedelta(hours=1)  # the span whose answers count
 SHORTEST = timedelta(minutes=1)  # who asks more often wants news more than money
 _LATEST = 200
 _DAY = timedelta(days=1)
@@ -118,7 +118,7 @@ async def queries_of_round(
 
 
 def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
-    """Whose turn it is in a round of one query, among those whose answers tell who answers."""
+    """The query of a round of one query, among those whose answers identify the model."""
     notifying = {sample.query for sample in latest if sample.identity.fallback is not None}
     queries = [query for query in target.queries if query.id in notifying] or target.queries
     return queries[nth % len(queries)]

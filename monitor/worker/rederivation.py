@@ -130,7 +130,7 @@ def _who(
 
 
 def _said(stored: StoredObservation) -> str:
-    """What is kept of the answer: its start for some days, and what it said of itself."""
+    """What is kept of the answer: its start for some days, and its self-identification."""
     received = stored.answer_excerpt or ""
     own = [
         item.detail.removeprefix("text: ")
@@ -143,7 +143,7 @@ def _said(stored: StoredObservation) -> str:
 def _recorded_cost(
     stored: StoredObservation, target: Target, book: PriceBook
 ) -> Cost | Unpriced | None:
-    """The cost by the provider's records; None where they do not tell it."""
+    """The cost from the provider's records; None if they do not contain it."""
     costs = [
         _priced(record.usage, record.claim.value, stored, target, book, judged=True)
         for record in stored.receipts

@@ -231,7 +231,7 @@ async def digest(context: WorkerContext) -> bool:
         if await report_data.written(connection, digests.key(day)):
             return False
         first = await report_data.first(connection)
-        if first is None or first >= hour:  # nothing had been seen by then: nothing to tell
+        if first is None or first >= hour:  # nothing had been seen by then: nothing to report
             return False
         figures = await _figures(connection, context, now)
         news = await outbox.add(connection, digests.notice(day, figures, at=now), incident=None)

@@ -1,4 +1,4 @@
-"""The rolling job: hours and days computed once they are over, spend reckoned, old rows let go.
+"""The rollup job: finished hours and days are computed, then spend, then retention.
 
 Every step is a transaction of its own under one lease, and each leaves reports right: the job
 may be killed anywhere, and late rows make it compute their hour and day again.
@@ -27,7 +27,7 @@ class _Busy(Exception):
 
 
 async def roll_up(context: WorkerContext) -> None:
-    """Roll up what is over, reckon its spend, forget what is old. One worker at a time."""
+    """Roll up finished hours, compute their spend, delete old rows. One worker at a time."""
     zone = daily_spend.zone_of(context.settings)
     try:
         async with _turn(context) as connection:
@@ -97,7 +97,7 @@ async def _report_target(
 async def _compute_spend(context: WorkerContext) -> None:
     """The spend of every day whose rollups say otherwise, of yesterday, and of today so far.
 
-    All of them, before raw rows go: afterwards nobody could tell any more.
+    All of them, before raw rows are deleted: afterwards they are unknown.
     """
     zone, now = daily_spend.zone_of(context.settings), context.now()
     waiting, done = set(daily_spend.latest(now, zone)), set[date]()

@@ -107,7 +107,7 @@ class Worker:
         )
 
     async def live(self) -> None:
-        """Run until told to stop, then drain. Never raises for a job's trouble."""
+        """Run until stopped, then drain. Never raises for a job's failure."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.context.state.leaving.set)
@@ -206,7 +206,7 @@ class Worker:
         await self._run(job())
 
     async def _run(self, work: Awaitable[object]) -> None:
-        """One piece of work that stands alone: its failure is logged and stops nobody else."""
+        """One independent piece of work: its failure is logged and stops no other."""
         task = asyncio.ensure_future(work)
         self._flight.add(task)
         try:
@@ -221,7 +221,7 @@ class Worker:
             self._flight.discard(task)
 
     def _catch_up(self, target: Target, slot: datetime, late: timedelta) -> None:
-        """See to the slot that is under way, which a restart may have left to nobody."""
+        """Take over the current slot, which a restart may have left without a worker."""
         if target.name not in self._late:
             wait = start_delays(self.context.settings.targets.values())[target.name]
             task = asyncio.create_task(self._late_round(target, slot, late + wait, wait))
@@ -293,7 +293,7 @@ class Worker:
             log.exception("burst failed", extra={"target": target.name})
 
     async def _glance(self, target: Target) -> None:
-        """Judge within a round, so that what four answers prove is told after the fourth."""
+        """Evaluate within a round, so that a finding is sent as soon as it is proven."""
         if time.monotonic() - self._judged_at >= GLANCE_S:
             await self._run(self._evaluate(target))
 

@@ -91,7 +91,7 @@ async def read(name: str, *replies: bytes, path: str = "/v1") -> AccountReading:
 # --- what each provider says when all is well ---
 
 
-async def test_openrouters_key_tells_state_expiry_credit_and_todays_spend() -> None:
+async def test_openrouters_key_reports_state_expiry_credit_and_todays_spend() -> None:
     async with provider(reply(body={"data": KEY})) as served:
         found = await OpenRouterAccount(get, CANARY, served.address + "/api/v1/").read(NOON)
     assert found == AccountReading(
@@ -178,7 +178,7 @@ async def test_a_report_that_does_not_end_is_left(name: str) -> None:
     endless = reply(body={"data": [], "has_more": True, "next_page": "again"})
     async with provider(endless) as served:
         found = await ACCOUNTS[name](get, CANARY, served.address).read(NOON)
-    assert (found.state, found.detail) == (AccountState.FAILING, "the report does not end")
+    assert (found.state, found.detail) == (AccountState.FAILING, "the report has invalid paging")
     assert len(served.asked) == 2
 
     turn = iter(range(1000))
@@ -188,7 +188,7 @@ async def test_a_report_that_does_not_end_is_left(name: str) -> None:
 
     async with provider(new_page) as served:
         found = await ACCOUNTS[name](get, CANARY, served.address).read(NOON)
-    assert found.detail == "the report does not end"
+    assert found.detail == "the report has invalid paging"
     assert len(served.asked) == 20
 
 
@@ -299,7 +299,7 @@ async def test_a_slow_provider_is_left_in_time(name: str) -> None:
         async with provider(reported) as served:
             found = await ACCOUNTS[name](hasty, CANARY, served.address).read(NOON)
         assert found.state is AccountState.FAILING
-        assert found.detail == "no whole reply within 0.2 s"
+        assert found.detail == "no complete reply within 0.2 s"
 
 
 # --- receipts ---
@@ -355,7 +355,7 @@ async def test_a_receipt_with_a_key_of_ones_own_holds_the_upstream_cost() -> Non
     ("reported", "outcome"),
     [
         (reply(404, {}), TryLater("HTTP 404: not recorded yet", after_s=30.0)),
-        (reply(429, {}, headers={"Retry-After": "7"}), TryLater("HTTP 429: asked too often", 7.0)),
+        (reply(429, {}, headers={"Retry-After": "7"}), TryLater("HTTP 429: rate limited", 7.0)),
         (reply(502, {}), TryLater("HTTP 502")),
         (reply(401, {}), GiveUp("HTTP 401: the key is rejected: expired, disabled or wrong")),
         (reply(200, {"data": {}}), GiveUp("the record names no model")),
@@ -424,13 +424,13 @@ async def test_the_price_list_is_read_in_dollars_per_million() -> None:
     assert "authorization" not in served.asked[0].headers
 
 
-async def test_an_unreachable_price_list_is_told_and_is_not_empty() -> None:
+async def test_an_unreachable_price_list_is_reported_and_is_not_empty() -> None:
     async with provider(reply(503, {})) as served:
         found = await price_list(get, at=NOON, base_url=served.address)
     assert found == TryLater("HTTP 503")
     async with provider(reply(200, {})) as served:
         found = await price_list(get, at=NOON, base_url=served.address)
-    assert found == TryLater("the reply is not in the form documented")
+    assert found == TryLater("the reply is not in the documented form")
 
 
 # --- the getter itself ---
@@ -450,14 +450,14 @@ async def test_redirects_are_not_followed_so_that_keys_do_not_travel() -> None:
         (reply(200, b"[" + b" " * 300_000 + b"]"), "the reply exceeds 200000 bytes"),
         (
             reply(200, gzip.compress(b"{}"), headers={"Content-Encoding": "gzip"}),
-            "the reply is compressed, which was not asked for",
+            "the reply is compressed, which was not requested",
         ),
-        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "the reply is not whole HTTP"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "the reply is not whole HTTP"),
-        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "the reply is not whole HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "the reply is not complete HTTP"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", "the reply is not complete HTTP"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000, "the reply is not complete HTTP"),
     ],
 )
-async def test_the_getter_is_bounded_and_tells_trouble_as_a_value(
+async def test_the_getter_is_bounded_and_reports_trouble_as_a_value(
     reported: bytes, error_reason: str
 ) -> None:
     async with provider(reported) as served:
@@ -503,7 +503,7 @@ def self_signed(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-async def test_a_certificate_nobody_vouches_for_is_refused(self_signed: ssl.SSLContext) -> None:
+async def test_a_certificate_no_one_vouches_for_is_refused(self_signed: ssl.SSLContext) -> None:
     async with provider(reply(200, {}), ssl_context=self_signed) as served:
         found = await get(served.address, headers={"Authorization": CANARY})
     assert found.status is None

@@ -234,7 +234,7 @@ async def test_what_is_new_stands_in_the_first_line(worker: Worker, side: Everyw
 HEARD = "SELECT number, told_at IS NOT NULL FROM incidents ORDER BY number"
 
 
-async def test_when_it_was_heard_is_stored_for_every_part(
+async def test_when_it_was_received_is_stored_for_every_part(
     worker: Worker, side: Everywhere, database_url: str
 ) -> None:
     async with worker(side) as context:

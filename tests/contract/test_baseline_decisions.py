@@ -187,7 +187,7 @@ def test_incidents_of_other_rules_and_those_that_are_over_do_not_matter(
     opened(database_url, "ttft")
     ended = run("accept")
     assert "incident #" not in ended.stderr
-    assert "no terminal to ask on" in ended.stderr
+    assert "no terminal for the question" in ended.stderr
 
 
 def test_answers_of_a_known_fallback_are_not_accepted_unless_a_person_insists(
@@ -196,7 +196,7 @@ def test_answers_of_a_known_fallback_are_not_accepted_unless_a_person_insists(
     prepared(database_url, held=SimulatedModel.HAIKU)
     ended = run("accept")
     assert ended.exit_code == 2
-    assert f"of the 30 held answers match the captured answers of {HAIKU}" in ended.stderr
+    assert f"of the 30 answers match the captured answers of {HAIKU}" in ended.stderr
     assert rows(database_url, EPOCHS) == [(1, True)]
 
 
@@ -224,12 +224,12 @@ def test_without_a_terminal_nothing_is_accepted_and_three_answers_are_shown(
     ended = run("accept")
     assert ended.exit_code == 2
     assert ended.stderr == (
-        "monitor: nothing was accepted: there is no terminal to ask on. Read the answers above, "
-        "then repeat with --yes\n"
+        "monitor: nothing was accepted: there is no terminal for the question. Read the answers "
+        "above, then repeat with --yes\n"
     )
     shown = ended.stdout.splitlines()
     assert shown[0] == (
-        f"rag: 30 answers held since the change would become the baseline of {LLAMA}. 3 of them:"
+        f"rag: 30 answers since the change would become the baseline of {LLAMA}. 3 of them:"
     )
     assert shown[1] == "  hi: key *** <b>Hello</b>", "plain, and without our secrets"
     assert [line.split(":")[0] for line in shown[1:]] == ["  hi", "  kbli", "  who"]
@@ -243,7 +243,7 @@ def test_on_a_terminal_a_person_is_asked(
     prepared(database_url, held=SimulatedModel.LLAMA)
     ended, printed = on_terminal(home, database_url, "accept", typed=typed)
     assert ended == status, printed
-    assert f"Were these answers given by {LLAMA}? [y/N]" in printed
+    assert f"Did {LLAMA} write these answers? [y/N]" in printed
     assert len(rows(database_url, EPOCHS)) == (2 if status == 0 else 1)
 
 
@@ -300,7 +300,7 @@ def test_what_cannot_be_reverted_is_refused_in_a_sentence(
 
 
 def test_without_any_baseline_there_is_nothing_to_revert(run: Any) -> None:
-    assert "has no baseline: `monitor baseline capture` first" in run("revert").stderr
+    assert "has no baseline: run `monitor baseline capture` first" in run("revert").stderr
 
 
 def test_the_expected_model_is_not_captured_while_another_one_may_answer(
@@ -312,7 +312,7 @@ def test_the_expected_model_is_not_captured_while_another_one_may_answer(
     assert ended.exit_code == 2
     assert f"nothing was captured: incident #{number} (model_changed) is open" in ended.stderr
     other = run("capture", "--count", "1", "--model", HAIKU)
-    assert "nothing was answered" in other.stderr, "under its own name it may be captured"
+    assert "no probe was answered" in other.stderr, "under its own name it may be captured"
 
 
 @pytest.mark.parametrize("rule", ["fallback", "model_changed"])
@@ -396,11 +396,11 @@ def test_show_separates_captured_from_held_answers_and_says_changed_in_words(
         f"  hi: 10 answers of {LLAMA}",
         f"  kbli: 10 answers of {LLAMA}",
     ]
-    assert "held answers, model not identified (6 of 25 that `accept` needs):" in lines
+    assert "unassigned answers (6 of 25 that `accept` needs):" in lines
     assert "  hi: 2 answers" in lines
     assert (
         f"state: CHANGED since {NOON:%Y-%m-%d %H:%M} UTC: the answers no longer match {LLAMA}; "
-        "which model answers is not known"
+        "the answering model is unknown"
     ) in lines
     assert "40 answers compared" in lines
     whole = "\n".join(lines)
@@ -457,7 +457,7 @@ def test_check_warns_of_every_way_in_which_a_change_would_go_unseen(database_url
     assert f"capture rag --model {HAIKU}`" in warned()
 
 
-def test_models_that_cannot_be_told_apart_are_named_in_check(database_url: str) -> None:
+def test_models_that_cannot_be_distinguished_are_named_in_check(database_url: str) -> None:
     async def alike(connection: Any) -> None:
         epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         await run_capture(connection, epoch, LLAMA, by(SimulatedModel.LLAMA, 10, seed="baseline"))

@@ -67,12 +67,12 @@ async def test_a_health_page_that_changed_before_the_fallback_is_its_likely_caus
         ([], "aaaa", None),
         ([(40, 200)], "aaaa", None),  # the first reading is no change
         ([(90, 200), (70, 503)], "aaaa", None),  # too long ago
-        ([(40, 200), (20, 503)], "aaaa", "its health page answers 503, before 200, at "),
-        ([(40, 200), (20, None)], "aaaa", "its health page answers nothing, before 200, at "),
+        ([(40, 200), (20, 503)], "aaaa", "its health page returned 503, before 200, at "),
+        ([(40, 200), (20, None)], "aaaa", "its health page returned nothing, before 200, at "),
         ([], "aabb", "the monitor's configuration changed, at "),
     ],
 )
-async def test_what_is_not_known_is_not_told(
+async def test_what_is_not_known_is_not_reported(
     database: Database, database_url: str, tmp_path: Path,
     readings: list[tuple[int, int | None]], hashes: str, cause: str | None,
 ) -> None:  # fmt: skip
@@ -87,7 +87,7 @@ async def test_what_is_not_known_is_not_told(
     assert notified is None if cause is None else notified.startswith(cause)
 
 
-async def test_refusals_are_told_in_the_message(
+async def test_refusals_are_reported_in_the_message(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with watching(settings(tmp_path), database) as context:

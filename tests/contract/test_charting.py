@@ -108,7 +108,7 @@ async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
         assert context.state.charts.qsize() == 8
 
 
-async def test_a_bot_without_the_scope_is_logged_once_and_tells_on(
+async def test_a_bot_without_the_scope_is_logged_once_and_goes_on(
     database: Database, tmp_path: Path, inbox: SlackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
@@ -148,4 +148,4 @@ async def test_a_chart_that_fails_does_not_end_the_charts(
             await until(lambda: complaints(caplog))
         await tell(context, number=2)
         await until(lambda: inbox.messages[1].files)
-    assert complaints(caplog) == ["it could not be drawn: ZeroDivisionError"]
+    assert complaints(caplog) == ["the chart could not be drawn: ZeroDivisionError"]

@@ -63,7 +63,7 @@ async def test_what_does_not_arrive_is_said(
     )
     given = {"DATABASE_URL": database_url, "SLACK_WEBHOOK_URL": WEBHOOK}
     first = await asyncio.to_thread(run, "check", home=home, **given)
-    assert "ok      delivery: no message waits for webhook" in first.out
+    assert "ok      delivery: no message is waiting for webhook" in first.out
     assert 'warning untrusted of rag: no answer of the last 7 days has the source "ai_usde"' in (
         first.out
     )
@@ -76,7 +76,7 @@ async def test_what_does_not_arrive_is_said(
     await stored(database, lambda c: c.execute(NOTICE))
     second = await asyncio.to_thread(run, "check", home=home, **given)
     assert "warning ttft of rag: 2 of 3 answers of the last 24 h arrived in one piece" in second.out
-    assert "warning delivery: 1 messages wait, the oldest for 5 min" in second.out
+    assert "warning delivery: 1 messages are waiting, the oldest for 5 min" in second.out
     await stored(database, lambda c: c.execute(BROKEN))
     third = await asyncio.to_thread(run, "check", home=home, **given)
     assert "FAULT   delivery: webhook has refused everything since" in third.out
@@ -88,7 +88,7 @@ async def test_what_does_not_arrive_is_said(
     [
         ({"MONITOR_HOME": "/proc/nowhere"}, "warning spool: MONITOR_HOME = /proc/nowhere cannot be "
          "written (No such file or directory): observations that wait for the database are kept in "
-         "memory alone and lost with the process"),
+         "memory only and lost when the process ends"),
         ({"MONITOR_TARGETS__RAG__CA_FILE": "/nope.pem"}, "FAULT   target rag: url = "
          "http://127.0.0.1:9: CA file /nope.pem cannot be used: No such file or directory. Correct "
          "targets.rag.ca_file"),

@@ -43,10 +43,10 @@ async def prices(home: Path, reported: bytes, *used: Price) -> list[str]:
         (reply(401, {}),
          "FAULT   account openrouter: HTTP 401: the key is rejected: expired, disabled or wrong"),
         (reply(402, {}), "FAULT   account openrouter: HTTP 402: the account is out of credit"),
-        (reply(429, {}), "warning account openrouter: HTTP 429: asked too often"),
+        (reply(429, {}), "warning account openrouter: HTTP 429: rate limited"),
         (reply(503, {}), "warning account openrouter: HTTP 503"),
         (reply(200, b"<html>"),
-         "warning account openrouter: the reply is not in the form documented"),
+         "warning account openrouter: the reply is not in the documented form"),
     ],
 )  # fmt: skip
 async def test_a_refused_key_is_a_fault_and_a_failing_provider_a_warning(
@@ -86,7 +86,7 @@ async def test_a_rate_the_list_states_otherwise_is_a_warning_each(tmp_path: Path
 async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
     haiku = price("anthropic/claude-haiku-4-5", input="1.00", output="5.00")
     assert await prices(tmp_path, reply(200, LIST), haiku) == [
-        "ok      price list: OpenRouter's states no other rates"
+        "ok      price list: OpenRouter's list has the same rates"
     ]
 
 
@@ -94,9 +94,9 @@ async def test_prices_that_agree_are_said_to(tmp_path: Path) -> None:
     ("reported", "reason"),
     [
         (reply(503, {}), "HTTP 503"),
-        (reply(429, {}), "HTTP 429: asked too often"),
-        (reply(200, {"data": "soon"}), "the reply is not in the form documented"),
-        (Dripped(reply(200, LIST)), "no whole reply within 0.3 s"),
+        (reply(429, {}), "HTTP 429: rate limited"),
+        (reply(200, {"data": "soon"}), "the reply is not in the documented form"),
+        (Dripped(reply(200, LIST)), "no complete reply within 0.3 s"),
     ],
 )
 async def test_a_list_that_cannot_be_had_is_no_fault(
@@ -105,4 +105,4 @@ async def test_a_list_that_cannot_be_had_is_no_fault(
     monkeypatch.setattr(check_details, "READ_TIMEOUT_S", 0.3)
     haiku = price("anthropic/claude-haiku-4-5", input="1.00", output="5.00")
     [line] = await prices(tmp_path, reported, haiku)
-    assert line == f"ok      price list: OpenRouter's was not compared: {reason}"
+    assert line == f"ok      price list: OpenRouter's list was not compared: {reason}"

@@ -208,7 +208,7 @@ async def test_connections_the_server_closed_are_replaced_without_a_word(
     await database.close()
 
 
-async def test_a_lock_somebody_holds_is_busy_and_lets_nobody_rest(database_url: str) -> None:
+async def test_a_lock_somebody_holds_is_busy_and_lets_no_one_rest(database_url: str) -> None:
     one, other = Database(database_url), Database(database_url)
 
     async def wait_for_it() -> None:

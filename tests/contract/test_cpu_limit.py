@@ -49,7 +49,7 @@ def test_work_within_the_limit_returns_what_it_returns_and_raises_what_it_raises
     assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
-def test_a_signal_that_arrives_late_interrupts_nobody() -> None:
+def test_a_signal_that_arrives_late_interrupts_no_one() -> None:
     limited(int, "7")
     signal.raise_signal(signal.SIGPROF)
 

@@ -115,7 +115,7 @@ async def test_each_situation_follows_the_grammar(situation, query, shape, serve
         ),
     ],
 )
-async def test_an_error_tells_only_what_the_fallback_said(situation, number, error):
+async def test_an_error_names_only_what_the_fallback_said(situation, number, error):
     async with service(situation) as simulated:
         received = parse(await exchange(simulated.url, asking("Hi")))
     notified = {"error": error, "done": True, "sequenceNumber": number, "timestamp": NOW}

@@ -76,7 +76,7 @@ def gone(home):
     return False
 
 
-def test_the_story_is_told_to_its_end(tmp_path):
+def test_the_scenario_is_played_to_its_end(tmp_path):
     status, shown = played(tmp_path, "tells")
     assert status == 0
     assert gone(tmp_path)
@@ -103,7 +103,7 @@ def test_a_message_that_does_not_come_ends_it_with_a_sentence(tmp_path):
 def test_a_worker_that_ends_by_itself_ends_the_story(tmp_path):
     status, shown = played(tmp_path, "dies")
     assert status == 1
-    assert "The worker ended by itself, with status 3." in shown
+    assert "The worker ended unexpectedly with status 3." in shown
 
 
 def driven(home, keep, mode):
@@ -118,8 +118,8 @@ def driven(home, keep, mode):
 @pytest.mark.parametrize(
     ("keep", "mode", "mark", "number", "status"),
     [
-        ("keep", "tells", "change it", signal.SIGINT, 0),
-        ("keep", "tells", "change it", signal.SIGTERM, 0),
+        ("keep", "tells", "control", signal.SIGINT, 0),
+        ("keep", "tells", "control", signal.SIGTERM, 0),
         ("end", "mute", "2. ", signal.SIGINT, 130),
         ("end", "mute", "2. ", signal.SIGTERM, 143),
         pytest.param(

@@ -37,7 +37,7 @@ def said(model: str, **changes: Any) -> Observation:
         slot=NOW, started_at=NOW, claims=(Claim(ClaimKind.FIELD, "model", model),), evidence=(),
         identity=Identity.UNKNOWN, model_detected=None, confidence=0.0, answer_excerpt=None,
         prompt_tokens=1000, answer_tokens=200, cost_usd=None, cost_source=None,
-        cost_reason="no one can tell which model answered", rates={},
+        cost_reason="the model could not be identified", rates={},
     )  # fmt: skip
     return replace(unjudged, **changes)
 
@@ -87,10 +87,10 @@ def test_names_that_are_known_now_are_judged_and_priced(derived: Any, database_u
     assert first[2] > 0
     assert first[3] == llama[1]
     head, *lines = notified.splitlines()
-    assert head == "rag: 3 of 3 observations are judged otherwise now"
+    assert head == "rag: 3 of 3 observations have a new identity or cost"
     assert lines[:2] == ["  identity: unknown → fallback: 2", "  identity: unknown → expected: 1"]
     assert "  model: model not identified → claude-haiku-4.5: 2" in lines
-    assert "  cost: none, no one can tell which model answered → estimated: 3" in lines
+    assert "  cost: none, the model could not be identified → estimated: 3" in lines
     assert lines[-1].startswith("  spent on them: $0.00 → $0.00")
 
 
@@ -112,10 +112,10 @@ def test_answers_of_unknown_model_are_priced_as_a_range(derived: Any, database_u
     ends = (None, Decimal("0.00024"), Decimal("0.002"))  # 1,200 × $0.20; 1,000 × $1 + 200 × $5
     assert rows(database_url, ENDS) == [ends, ends, (None, None, None)]
     assert notified.splitlines()[1:] == [
-        "  cost: none, no one can tell which model answered → range, the model is unknown: 2",
+        "  cost: none, the model could not be identified → range, the model is unknown: 2",
         "  spent on them: $0.00 → between $0.00048 and $0.00400",
     ]
-    assert derived([], more=PRICES) == "rag: 0 of 3 observations are judged otherwise now\n"
+    assert derived([], more=PRICES) == "rag: 0 of 3 observations have a new identity or cost\n"
     more = PRICES.replace('input = "1"', 'input = "2"')
     derived([], more=more)
     assert rows(database_url, ENDS)[0] == (None, Decimal("0.00024"), Decimal("0.003"))
@@ -135,7 +135,7 @@ def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) ->
     seen = series([said(LLAMA), said(HAIKU), said(""), said("llama-4-scout-error")])
     derived(seen)
     before = rows(database_url, "SELECT o::text FROM observations AS o ORDER BY slot")
-    assert derived([]) == "rag: 0 of 4 observations are judged otherwise now\n"
+    assert derived([]) == "rag: 0 of 4 observations have a new identity or cost\n"
     assert rows(database_url, "SELECT o::text FROM observations AS o ORDER BY slot") == before
 
 
@@ -179,12 +179,12 @@ def test_a_model_without_a_price_has_none_and_an_unheard_probe_stays(
     derived: Any, database_url: str
 ) -> None:
     unheard = said("acme/unheard-of-9b", pieces=0, prompt_tokens=None, answer_tokens=None,
-                   cost_reason="no answer was heard")  # fmt: skip
+                   cost_reason="no answer was received")  # fmt: skip
     derived(series([said("acme/unheard-of-9b"), unheard]))
     reason = "SELECT cost_usd, cost_reason FROM observations ORDER BY slot"
     assert rows(database_url, reason) == [
         (None, "no price for acme/unheard-of-9b"),
-        (None, "no answer was heard"),
+        (None, "no answer was received"),
     ]
 
 
@@ -222,7 +222,7 @@ def test_what_is_older_or_of_another_target_stays(derived: Any, database_url: st
     old = NOW - timedelta(days=2)
     other = said(HAIKU, target="gone")
     notified = derived([said(HAIKU, slot=old, started_at=old), other], since=timedelta(days=1))
-    assert notified == "rag: 0 of 0 observations are judged otherwise now\n"
+    assert notified == "rag: 0 of 0 observations have a new identity or cost\n"
     assert {row[0] for row in rows(database_url, ROWS)} == {"unknown"}
 
 
@@ -232,7 +232,7 @@ def test_many_are_derived_in_batches(
     monkeypatch.setattr(rejudge, "BATCH", 4)
     same_slot = [replace(said(HAIKU, query=f"q{n}"), id=observation().id) for n in range(8)]
     notified = derived([*same_slot, *series([said(SONNET)] * 3)])
-    assert notified.startswith("rag: 11 of 11 observations are judged otherwise now\n")
+    assert notified.startswith("rag: 11 of 11 observations have a new identity or cost\n")
 
 
 def test_an_unknown_target_is_refused_by_name(

@@ -101,7 +101,9 @@ async def test_the_day_after_knows_what_was_spent_and_saved(digester: Digester) 
     assert notice["facts"]["Monitor health"].split(", ")[0].endswith("rounds missed")
 
 
-async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester: Digester) -> None:
+async def test_spans_degraded_samples_and_lost_messages_are_distinguished(
+    digester: Digester,
+) -> None:
     early = ONE - timedelta(days=1)
     await add(
         digester.database,
@@ -129,7 +131,7 @@ async def test_spans_degraded_samples_and_lost_messages_are_told_apart(digester:
     ("first", "news"),
     [(ONE - timedelta(seconds=1), True), (ONE, False), (None, False)],
 )
-async def test_before_anything_was_observed_there_is_nothing_to_tell(
+async def test_before_anything_was_observed_there_is_nothing_to_report(
     digester: Digester, first: datetime | None, news: bool
 ) -> None:
     if first is not None:
@@ -137,7 +139,9 @@ async def test_before_anything_was_observed_there_is_nothing_to_tell(
     assert await digester.run(ONE + timedelta(hours=1)) is news
 
 
-async def test_it_is_written_once_whoever_comes_back_and_however_often(digester: Digester) -> None:
+async def test_it_is_written_once_whichever_worker_comes_back_and_however_often(
+    digester: Digester,
+) -> None:
     await add(digester.database, *yesterday())
     late = ONE + timedelta(hours=2)
     both = await asyncio.gather(digester.run(late), digester.run(late))
@@ -148,7 +152,7 @@ async def test_it_is_written_once_whoever_comes_back_and_however_often(digester:
     assert len(await digester.told()) == 2
 
 
-async def test_switched_off_or_too_late_it_is_not_told(digester: Digester) -> None:
+async def test_switched_off_or_too_late_it_is_not_reported(digester: Digester) -> None:
     await add(digester.database, *yesterday())
     assert not await digester.run(ONE, MONITOR_DIGEST__ENABLED="false")
     assert not await digester.run(ONE + timedelta(hours=12))

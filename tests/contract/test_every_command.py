@@ -225,13 +225,13 @@ def test_no_state_of_the_configuration_ends_a_command_in_a_traceback(
         alone = command == "backtest" and state == "missing"  # rows on standard input need none
         ends_well(ended, failing=not alone)
         if command != "backtest":
-            assert "configuration fault" in ended.err, f"{command}: {ended.said}"
+            assert "configuration error" in ended.err, f"{command}: {ended.said}"
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     (tmp_path / "monitor.toml").write_bytes(b"\xef\xbb\xbf" + CONFIGURATION.encode())
     ended = run("probe", home=tmp_path, DATABASE_URL="postgresql://u@127.0.0.1:1/d")
-    assert "configuration fault" not in ended.err
+    assert "configuration error" not in ended.err
 
 
 @pytest.mark.parametrize("state", ["a file", "not to be made", "below a file"])

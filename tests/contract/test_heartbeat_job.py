@@ -47,7 +47,7 @@ async def beat(context: WorkerContext) -> bool:
     return await heartbeat.beat(context, context.settings.targets["rag"], SLOT)
 
 
-async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path: Path) -> None:
+async def test_a_whole_good_cycle_is_reported_and_noted(database: Database, tmp_path: Path) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):
         assert await beat(context)
     (requested,) = received.asked
@@ -57,7 +57,7 @@ async def test_a_whole_good_cycle_is_told_and_noted(database: Database, tmp_path
 
 
 @pytest.mark.parametrize("fault", [{"evaluated": False}, {"finished": False}], ids=str)
-async def test_half_a_cycle_is_not_told(
+async def test_half_a_cycle_is_not_reported(
     database: Database, tmp_path: Path, fault: dict[str, bool]
 ) -> None:
     async with switch(database, tmp_path, **fault) as (context, metrics, received):
@@ -114,7 +114,7 @@ async def test_a_switch_that_does_not_take_it_is_no_trouble_of_ours(
     assert value(metrics, "monitor_last_success_timestamp_seconds", stage="heartbeat") == 0
 
 
-async def test_with_the_database_away_nothing_is_told_and_nothing_raised(
+async def test_with_the_database_away_nothing_is_reported_and_nothing_raised(
     database: Database, tmp_path: Path
 ) -> None:
     async with switch(database, tmp_path) as (context, metrics, received):

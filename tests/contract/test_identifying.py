@@ -259,7 +259,7 @@ async def test_held_answers_are_forgotten_when_all_is_well(database: Database) -
     assert await rows(database, held) == [(0,)]
 
 
-async def test_a_query_worded_anew_has_no_baseline(database: Database) -> None:
+async def test_a_query_with_a_new_text_has_no_baseline(database: Database) -> None:
     await captured_by_hand(database, SimulatedModel.LLAMA)
     worded = replace(TARGET, queries=(replace(QUERIES[0], text="Hi!"), *QUERIES[1:]))
     answer = said(SimulatedModel.LLAMA, QUERIES[0], 1)

@@ -43,7 +43,7 @@ async def claimed(database: Database, slot: datetime) -> None:
         await leases.finish(connection, "rag", "local", slot)
 
 
-async def test_a_slot_nobody_claimed_is_probed_at_once(
+async def test_a_slot_no_one_claimed_is_probed_at_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     async with turning() as service:

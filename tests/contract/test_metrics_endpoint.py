@@ -95,7 +95,7 @@ async def test_head_has_the_head_alone(held: tuple[Metrics, str, int]) -> None:
     assert b"content-length: 0" not in reply
 
 
-async def test_half_a_request_holds_nobody_up(held: tuple[Metrics, str, int]) -> None:
+async def test_half_a_request_holds_no_one_up(held: tuple[Metrics, str, int]) -> None:
     writers = [(await asyncio.open_connection("127.0.0.1", held[2]))[1] for _ in range(8)]
     for writer in writers:
         writer.write(b"GET /met")

@@ -67,7 +67,7 @@ async def test_names_that_hang_delay_no_other_name_and_no_work_in_threads(
     assert {one.ending for one in transcripts} == {Ending.DNS}
 
 
-async def test_a_deadline_that_passes_costs_nobody_else_the_lookup(
+async def test_a_deadline_that_passes_costs_no_one_else_the_lookup(
     wire: ProbeClient, resolver: Resolver
 ) -> None:
     impatient = watched("http://n.dead", connect_deadline=0.05)

@@ -74,7 +74,7 @@ class Doors:
             connection.execute(statement)
 
 
-async def test_an_outage_is_told_once_from_memory_and_its_end_once(
+async def test_an_outage_is_reported_once_from_memory_and_its_end_once(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     doors, screen = Doors(database_url), io.StringIO()

@@ -69,7 +69,7 @@ async def test_the_same_news_is_written_once(database: Database) -> None:
     assert not await add(database, replace(item, sentence="found again"))
 
 
-async def test_a_leased_notice_is_nobody_elses_until_the_lease_runs_out(
+async def test_a_leased_notice_is_no_one_elses_until_the_lease_runs_out(
     database: Database,
 ) -> None:
     await add(database, notice())
@@ -195,7 +195,7 @@ async def test_a_pause_that_slack_asked_for_outlives_a_restart(database: Databas
     assert await lease(database) is None
 
 
-async def test_what_cannot_be_said_is_dead_and_blocks_nobody(
+async def test_what_cannot_be_said_is_dead_and_blocks_no_one(
     database: Database, database_url: str
 ) -> None:
     bad, good = notice(), notice(id=uuid4())
@@ -300,7 +300,7 @@ async def test_what_was_heard_is_what_the_channel_accepted_aloud(
     assert rows(database_url, received) == [(True,)] * 3
 
 
-async def test_nothing_was_heard_before_it_opened_whatever_the_clocks_say(
+async def test_nothing_was_received_before_it_opened_whatever_the_clocks_say(
     database: Database, database_url: str
 ) -> None:
     """The opening is by a worker's clock, the delivery by the database's."""

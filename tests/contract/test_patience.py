@@ -73,7 +73,7 @@ async def test_a_service_that_answers_429_for_ever_is_no_data(
     ((rule, because),) = rows(database_url, "SELECT rule, because FROM incidents")
     assert rule == "no_data"
     assert because == (
-        "No usable sample for 31 min (the service is rate limiting: HTTP 429); the last: never."
+        "No usable sample for 31 min (the service is rate limiting: HTTP 429); last sample: never."
     )
 
 

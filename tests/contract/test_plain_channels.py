@@ -29,7 +29,7 @@ def inbox() -> Iterator[SlackServer]:
         yield inbox
 
 
-async def test_a_webhook_tells_an_edit_as_a_new_message(inbox: SlackServer) -> None:
+async def test_a_webhook_sends_an_edit_as_a_new_message(inbox: SlackServer) -> None:
     webhook = SlackWebhook(inbox.webhook_url)
     assert await webhook.send(FIRING) == Sent(None)
     assert await webhook.send(RESOLVED, reference="C000INBOX:1.1") == Sent(None)

@@ -83,12 +83,12 @@ async def test_one_worker_reads_the_accounts(database: Database, tmp_path: Path)
     assert read == [1, 0, 1, 0]
 
 
-async def test_without_a_key_nobody_is_asked(database: Database, tmp_path: Path) -> None:
+async def test_without_a_key_no_one_is_asked(database: Database, tmp_path: Path) -> None:
     async with watching(settings(tmp_path), database) as context:
         assert await account_polling.poll(context) == 0
 
 
-async def test_a_rejected_key_is_told_with_the_reading_that_finds_it(
+async def test_a_rejected_key_is_reported_with_the_reading_that_finds_it(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     refused = reply(401, {"error": {"message": "canary-0815 expired"}})

@@ -27,7 +27,7 @@ PER_QUERY = """
 def unknown(at: datetime, query: str = "hi", **changes: Any) -> Observation:
     """An answer by nobody can tell whom, without a price."""
     nothing = {"identity": Identity.UNKNOWN, "model_detected": None, "cost_usd": None,
-               "cost_source": None, "cost_reason": "no one can tell which model answered",
+               "cost_source": None, "cost_reason": "the model could not be identified",
                "rates": {}}  # fmt: skip
     return asked(at, query, **nothing | changes)
 

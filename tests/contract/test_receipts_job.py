@@ -136,9 +136,9 @@ async def test_a_record_without_a_charge_has_its_own_tokens_priced(
     [
         (reply(404, {}), "HTTP 404: not recorded yet", 30),
         (reply(402, {}), "HTTP 402: the account is out of credit", 30),
-        (reply(429, {}, headers={"Retry-After": "90"}), "HTTP 429: asked too often", 90),
+        (reply(429, {}, headers={"Retry-After": "90"}), "HTTP 429: rate limited", 90),
         (reply(502, b"<html>"), "HTTP 502", 30),
-        (b"HTTP/9 what", "the reply is not whole HTTP", 30),
+        (b"HTTP/9 what", "the reply is not complete HTTP", 30),
     ],
 )
 async def test_what_may_come_later_is_asked_for_later(
@@ -223,7 +223,7 @@ async def test_trouble_of_the_provider_ends_the_run_and_a_lag_does_not(
     assert len(account.asked) == 2
 
 
-async def test_a_slow_provider_holds_nobody_up_for_long(
+async def test_a_slow_provider_holds_no_one_up_for_long(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.worker.account_polling.READ_TIMEOUT_S", 0.3)
@@ -233,7 +233,7 @@ async def test_a_slow_provider_holds_nobody_up_for_long(
         await job.fetch_receipts(context)
     assert len(account.asked) == 1
     reason = "SELECT last_error FROM receipts WHERE tries > 0"
-    assert rows(database_url, reason) == [("no whole reply within 0.3 s",)]
+    assert rows(database_url, reason) == [("no complete reply within 0.3 s",)]
 
 
 async def test_a_run_asks_for_so_many_and_no_more(database: Database, tmp_path: Path) -> None:
@@ -283,7 +283,7 @@ async def test_one_worker_asks(database: Database, tmp_path: Path) -> None:
     assert account.asked == []
 
 
-async def test_without_a_key_nobody_is_asked(
+async def test_without_a_key_no_one_is_asked(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     await store(database, answered())
@@ -309,7 +309,7 @@ async def test_only_ids_of_the_providers_shape_are_asked_for(
     assert account.asked == []
 
 
-async def test_an_id_given_out_twice_tells_nothing_of_the_second_answer(
+async def test_an_id_given_out_twice_proves_nothing_about_the_second_answer(
     database: Database, database_url: str, tmp_path: Path
 ) -> None:
     first = answered()

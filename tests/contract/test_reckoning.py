@@ -12,7 +12,7 @@ from tests.contract.past import add, ask, asked, one, roll, watch
 TODAY = "SELECT sum(probes_usd), max(known_until) FROM report.spend_daily WHERE day = :day"
 
 
-async def test_today_is_reckoned_without_a_roll_up(database: Database) -> None:
+async def test_today_is_computed_without_a_roll_up(database: Database) -> None:
     now = datetime.now(UTC)
     await add(database, asked(now, cost_usd=Decimal("0.3")))
     await compute_today(watch(database))
@@ -54,7 +54,7 @@ async def test_another_worker_that_rolls_up_reckons_too(database: Database) -> N
     assert await ask(database, "SELECT * FROM spend_days") == []
 
 
-async def test_every_day_is_reckoned_before_its_raw_rows_go(database: Database) -> None:
+async def test_every_day_is_computed_before_its_raw_rows_go(database: Database) -> None:
     days = [datetime.now(UTC) - n * timedelta(days=1) for n in range(35)]
     await add(database, *(asked(at, cost_usd=Decimal("0.3")) for at in days))
     await roll(database, keep_raw=timedelta(days=2))

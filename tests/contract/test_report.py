@@ -35,7 +35,7 @@ async def counted(database: Database, statement: str) -> tuple[int, ...]:
     ("length", "step"), [(timedelta(days=1), TEN), (timedelta(days=3), timedelta(hours=1)),
                          (timedelta(days=60), timedelta(days=1))],
 )  # fmt: skip
-async def test_raw_rows_hours_and_days_tell_the_same_story(
+async def test_raw_rows_hours_and_days_agree(
     database: Database, tmp_path: Path, length: timedelta, step: timedelta
 ) -> None:
     await seed(database, hours=23)
@@ -157,7 +157,7 @@ async def test_an_empty_database_makes_an_honest_page(database: Database, tmp_pa
     for length in (timedelta(minutes=1), timedelta(days=7), timedelta(days=365)):
         found = await page(database, tmp_path, length)
         assert [t.probes for t in found.targets] == [0]
-        assert "Nothing was seen in this span." in html_page(found)
+        assert "No data in this period." in html_page(found)
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_role_that_may_only_read_reports_gets_one(
 
 
 @pytest.mark.usefixtures("seeded")
-def test_spend_is_of_now_though_nobody_rolled_up(
+def test_spend_is_of_now_though_no_one_rolled_up(
     database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def spent() -> tuple[datetime, tuple[object, ...]]:
@@ -126,10 +126,10 @@ def test_spend_is_of_now_though_nobody_rolled_up(
     now, found = asyncio.run(spent())
     assert found == (True, now)
     report("24h", None, None)
-    assert "no day was reckoned yet" not in capsys.readouterr().out
+    assert "no day has been computed yet" not in capsys.readouterr().out
 
 
-def test_a_database_nobody_migrated_is_named(
+def test_a_database_no_one_migrated_is_named(
     empty_url: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -156,7 +156,7 @@ async def test_histograms_of_many_hours_and_queries_add_up(
     assert found == pytest.approx((100, 300, 500, 0.4), rel=0.01)
 
 
-async def test_shares_of_models_are_of_all_that_was_heard(
+async def test_shares_of_models_are_of_all_that_was_received(
     database: Database, settle: Settle
 ) -> None:
     nobody_knows = {"identity": Identity.UNKNOWN, "model_detected": None}
@@ -245,7 +245,7 @@ async def test_spend_keeps_three_meters_apart(database: Database) -> None:
                               "account")  # fmt: skip
 
 
-async def test_incidents_tell_how_soon_they_were_found_told_and_over_and_what_ran_up(
+async def test_incidents_show_how_soon_they_were_found_reported_and_over_and_what_ran_up(
     database: Database,
 ) -> None:
     await add(database, *yesterday())

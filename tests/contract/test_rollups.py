@@ -62,7 +62,7 @@ async def test_computing_again_changes_nothing(database: Database) -> None:
     assert all(before.values())
 
 
-async def test_a_late_row_makes_its_hour_and_its_day_anew(database: Database) -> None:
+async def test_a_late_row_makes_its_hour_and_its_day_again(database: Database) -> None:
     await add(database, *yesterday())
     await roll(database)
     late = "SELECT probes, ttft_max_ms FROM report.{} WHERE query = 'hi' AND {} = :at"
@@ -159,7 +159,7 @@ async def test_hours_whose_raw_rows_may_be_gone_stay_as_they_are(database: Datab
     assert await one(database, "SELECT sum(probes) FROM report.ttft_daily") == (13,)
 
 
-async def test_a_new_zone_makes_days_anew_from_hours_alone(database: Database) -> None:
+async def test_a_new_zone_makes_days_again_from_hours_alone(database: Database) -> None:
     at = YESTERDAY - timedelta(minutes=30)  # the day after in Rome
     await add(database, asked(at))
     await roll(database)
@@ -173,7 +173,7 @@ async def test_a_new_zone_makes_days_anew_from_hours_alone(database: Database) -
     assert await one(database, days) == (f"{YESTERDAY:%Y-%m-%d}",), "and when rolled up"
 
 
-async def test_a_zone_half_an_hour_off_makes_hours_anew(database: Database) -> None:
+async def test_a_zone_half_an_hour_off_makes_hours_again(database: Database) -> None:
     at = YESTERDAY - timedelta(hours=5, minutes=40)  # 23:50 in Kolkata, the same day
     await add(database, asked(at), asked(at + timedelta(minutes=20)))  # and 00:10 of the next
     await roll(database)
@@ -222,7 +222,7 @@ def test_percentiles_of_merged_histograms_are_within_one_percent(
         assert estimate == pytest.approx(exact, rel=0.01), share
 
 
-async def test_what_failed_and_what_fell_is_told_apart_in_rollups(database: Database) -> None:
+async def test_what_failed_and_what_fell_is_distinguished_in_rollups(database: Database) -> None:
     await add(database, asked(EIGHT), fell(EIGHT, "kbli"), failed(EIGHT, "who"))
     await roll(database)
     found = await ask(

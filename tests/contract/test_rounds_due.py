@@ -28,7 +28,7 @@ async def test_a_round_that_may_not_have_begun_is_not_missed(database: Database)
     assert await missed(database, *before, since=before[-1]) == 0
 
 
-async def test_a_round_before_it_that_nobody_asked_is_missed(database: Database) -> None:
+async def test_a_round_before_it_that_no_one_asked_is_missed(database: Database) -> None:
     current = slot_of(datetime.now(UTC) + MINUTE, EVERY)
     before = [current - nth * EVERY for nth in (1, 3)]
     assert await missed(database, *before, since=before[-1]) == 1

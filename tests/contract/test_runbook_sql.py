@@ -69,7 +69,7 @@ async def test_the_runbook_shows_what_each_rule_speaks_of(reader: psycopg.Connec
     assert {rule: rows for rule, rows in found.items() if not rows or not all(rows)} == {}
 
 
-async def test_the_query_in_each_message_shows_what_it_tells_of(
+async def test_the_query_in_each_message_shows_its_evidence(
     reader: psycopg.Connection[Any],
 ) -> None:
     found = {rule: [shown(reader, sql(item) or "") for item in told(rule)] for rule in RULES}

@@ -156,7 +156,7 @@ def test_a_reader_holds_up_no_migration(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("locked", ["monitor_alembic_version", "observations"])
-def test_a_migration_waits_no_longer_than_told_for_a_lock_and_names_its_holder(
+def test_a_migration_waits_no_longer_than_allowed_for_a_lock_and_names_its_holder(
     database_url: str, locked: str
 ) -> None:
     with psycopg.connect(plain(database_url), application_name="a neighbour") as other:

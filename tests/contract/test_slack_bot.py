@@ -68,7 +68,7 @@ async def test_an_edit_as_short_text_takes_the_blocks_away(
 @pytest.mark.parametrize("word", [
     "message_not_found", "cant_update_message", "edit_window_closed", "channel_not_found",
 ])  # fmt: skip
-async def test_what_cannot_be_edited_is_told_anew(
+async def test_what_cannot_be_edited_is_sent_again(
     inbox: SlackServer, bot: SlackBot, word: str
 ) -> None:
     opened = await bot.send(FIRING)
@@ -83,7 +83,7 @@ async def test_what_cannot_be_edited_is_told_anew(
     ]
 
 
-async def test_a_deleted_message_is_told_anew(inbox: SlackServer, bot: SlackBot) -> None:
+async def test_a_deleted_message_is_sent_again(inbox: SlackServer, bot: SlackBot) -> None:
     assert isinstance(await bot.send(RESOLVED, reference="C000INBOX:1.000001"), Sent)
     assert inbox.requests[0].refused is not None
     assert inbox.requests[0].refused.startswith("message_not_found")
@@ -180,7 +180,7 @@ async def test_a_wrong_token_is_refused_for_good(inbox: SlackServer) -> None:
     assert (check.usable, check.reason) == (False, "Slack error invalid_auth")
 
 
-async def test_a_bot_is_checked_without_telling_anybody(inbox: SlackServer, bot: SlackBot) -> None:
+async def test_a_bot_is_checked_without_a_message(inbox: SlackServer, bot: SlackBot) -> None:
     check = await bot.check()
     assert (check.usable, check.reason) == (True, "bot monitor of Inbox")
     assert inbox.messages == []
@@ -194,7 +194,7 @@ async def test_a_bot_without_the_scope_is_found_out(
     assert (check.usable, check.reason) == (False, "the bot lacks the scope chat:shout")
 
 
-async def test_a_check_that_finds_nobody_decides_nothing(inbox: SlackServer, bot: SlackBot) -> None:
+async def test_a_check_without_a_result_decides_nothing(inbox: SlackServer, bot: SlackBot) -> None:
     inbox.script([503])
     check = await bot.check()
     assert (check.usable, check.reason) == (None, "Slack returned HTTP 503")

@@ -150,7 +150,7 @@ async def test_a_disk_that_refuses_leaves_memory_and_says_so_once(
     assert len(rows(database_url, STORED)) == 3
 
 
-async def test_a_disk_that_hangs_delays_nobody_for_long(
+async def test_a_disk_that_hangs_delays_no_one_for_long(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.storage.spool.WRITE_S", 0.05)

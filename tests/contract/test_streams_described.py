@@ -77,7 +77,7 @@ async def test_plain_text_is_read_as_it_arrives(wire: ProbeClient, last: bytes) 
         ("text/plain; charset=utf-8", b'0:"Hi"\nd:{"finishReason":"stop"}\n'),
     ],
 )
-async def test_both_streams_of_the_vercel_ai_sdk_are_told_by_their_media_type(
+async def test_both_streams_of_the_vercel_ai_sdk_are_distinguished_by_their_media_type(
     wire: ProbeClient, media: str, body: bytes
 ) -> None:
     async with scripted(head(media=media), chunk(body), LAST) as server:

@@ -37,7 +37,7 @@ async def test_a_channel_that_refused_for_good_is_tried_again_at_once(
         ended = await asyncio.to_thread(run, "test-alert", home=home, **given)
         again = await asyncio.to_thread(run, "test-alert", home=home, **given)
     assert ended.out == (
-        "sent through webhook\nit had refused for good: what waits is sent now\n"
+        "sent through webhook\nit had refused all messages: waiting messages are sent now\n"
     ), ended.said
     assert again.out == "sent through webhook\n"
     async with database.begin() as connection:

@@ -87,7 +87,7 @@ def weight(seen: Observation) -> list[float]:
     return [e.nats for e in seen.evidence if e.kind is ClaimKind.ACCOUNTING]
 
 
-async def test_a_silent_fallback_is_told_by_its_counts_across_restarts(
+async def test_a_silent_fallback_is_reported_by_its_counts_across_restarts(
     tmp_path: Path, database: Database
 ) -> None:
     await baseline(tmp_path, database)

@@ -46,7 +46,7 @@ async def test_a_request_larger_than_any_buffer_is_sent_whole(wire: ProbeClient)
     assert len(server.requests[0].body) == 20_000_000
 
 
-async def test_an_answer_given_before_the_request_was_taken_is_heard(wire: ProbeClient) -> None:
+async def test_an_answer_given_before_the_request_was_taken_is_received(wire: ProbeClient) -> None:
     async with scripted(whole(413, b"too long"), Pause(0.2), deaf=True) as server:
         request = ProbeRequest("POST", server.url, body=b"x" * 20_000_000)
         target = watched(server.url, first_token_deadline=2)
@@ -167,7 +167,7 @@ async def test_enough_is_enough(wire: ProbeClient) -> None:
     assert data(transcript) == [HI, THERE]
 
 
-async def test_an_end_outranks_having_heard_enough(wire: ProbeClient) -> None:
+async def test_an_end_outranks_having_received_enough(wire: ProbeClient) -> None:
     both = chunk(says({"text": "Hi", "done": True}))
     async with scripted(head(), both) as server:
         transcript = await probed(wire, watched(server.url), stop_after_chars=1)

@@ -23,7 +23,7 @@ def nobody(family: socket.AddressFamily = socket.AF_INET) -> int:
         return port
 
 
-async def test_nobody_listens(wire: ProbeClient) -> None:
+async def test_no_one_listens(wire: ProbeClient) -> None:
     target = watched(f"http://127.0.0.1:{nobody()}")
     transcript = await probed(wire, target)
     assert judged(transcript, target)[0] is Outcome.REFUSED

@@ -86,7 +86,7 @@ async def test_silence_in_a_crowd_is_silence(wire: ProbeClient) -> None:
 
 
 @pytest.mark.usefixtures("crowd")
-async def test_the_end_of_the_connection_waits_for_nobody(
+async def test_the_end_of_the_connection_waits_for_no_one(
     wire: ProbeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(timestamped_socket, "GATHER_S", 3600)

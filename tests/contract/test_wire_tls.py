@@ -53,7 +53,7 @@ async def test_a_bad_certificate_is_no_connection(
     assert server.requests == []
 
 
-async def test_an_authority_nobody_named_is_not_trusted(wire: ProbeClient, ours: Authority) -> None:
+async def test_an_authority_no_one_named_is_not_trusted(wire: ProbeClient, ours: Authority) -> None:
     async with scripted(*ANSWER, tls=ours.server("good")) as server:
         transcript = await probed(wire, watched(server.url))
     assert transcript.ending is Ending.TLS

@@ -119,7 +119,7 @@ def of_down(messages: Sequence[Message]) -> list[Message]:
     return [message for message in messages if " down · rag" in message.text]
 
 
-async def test_five_workers_ask_each_slot_once_and_tell_each_turn_once(
+async def test_five_workers_ask_each_slot_once_and_report_each_turn_once(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
@@ -174,7 +174,7 @@ def killed_there(url: str, home: Path, where: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["within", "after"])
-async def test_killed_with_the_lease_in_its_hands_another_tells_it_once(
+async def test_killed_with_the_lease_in_its_hands_another_sends_it_once(
     database: Database, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:  # fmt: skip

@@ -28,7 +28,7 @@ async def slow_rounds(url: str) -> None:
     await database.close()
 
 
-def test_stored_observations_tell_what_would_have_been_told(
+def test_stored_observations_show_what_would_have_been_sent(
     tmp_path: Path, database_url: str
 ) -> None:
     asyncio.run(slow_rounds(database_url))

@@ -15,13 +15,13 @@ NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
 
 
 @pytest.mark.parametrize("verb", ["run", "check", "migrate", "probe", "test-alert", "incidents"])
-def test_every_command_tells_all_configuration_faults_at_once(tmp_path: Path, verb: str) -> None:
+def test_every_command_reports_all_configuration_faults_at_once(tmp_path: Path, verb: str) -> None:
     (tmp_path / "monitor.toml").write_text('[targets.rag]\nurl = "ftp://x"\n[rules.tfft]\n')
     ended = called(tmp_path, verb, LOG_LEVEL="LOUD")
     assert ended.returncode == 2
     assert ended.stdout == ""
     first, *faults = ended.stderr.splitlines()
-    assert first == "monitor: 5 configuration faults:"
+    assert first == "monitor: 5 configuration errors:"
     assert [fault.split(":")[0].split(" = ")[0].strip() for fault in faults] == [
         "LOG_LEVEL",
         "targets.rag.url",

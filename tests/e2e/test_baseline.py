@@ -11,7 +11,7 @@ from tests.e2e.rig import called, configuration, service
 from tests.scripted import scripted, whole
 
 
-def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> None:
+def test_captured_shown_and_distinguished(tmp_path: Path, database_url: str) -> None:
     with service(pace=0.002) as stage:
         configuration(tmp_path, stage.url)
         none = called(tmp_path, "baseline", "show", DATABASE_URL=database_url)
@@ -22,8 +22,8 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
         few = called(tmp_path, "baseline", "capture", "--count", "2", DATABASE_URL=database_url)
         assert few.returncode == 0, few.stderr
         assert few.stdout.endswith(
-            "of 25 answers of meta-llama/llama-4-scout are known: nothing is judged by them "
-            "before there are more; capture again\n"
+            "of 25 required answers of meta-llama/llama-4-scout are stored: writing style "
+            "is not compared until then; capture again\n"
         )
         done = called(tmp_path, "baseline", "capture", DATABASE_URL=database_url)
         assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_captured_shown_and_told_apart(tmp_path: Path, database_url: str) -> Non
     [
         (("capture", "--query", "nope"), 'target "rag" has no query "nope"; known: hi, who'),
         (("capture", "nowhere"), 'unknown target "nowhere"; known: rag'),
-        (("accept",), 'target "rag" has no baseline: `monitor baseline capture` first'),
+        (("accept",), 'target "rag" has no baseline: run `monitor baseline capture` first'),
         (("capture", "--count", "100"), "200 probes could cost $"),
     ],
 )
@@ -75,4 +75,4 @@ async def test_a_service_that_throttles_is_asked_again_but_not_for_ever(
         received = await request_answers(settings, target, target.queries[:1], 1)
     assert list(received.values()) == [[]]
     assert server.connections == 4
-    assert capsys.readouterr().err.count("HTTP 429: slowly: asked again in 0 s") == 3
+    assert capsys.readouterr().err.count("HTTP 429: slowly: next attempt in 0 s") == 3

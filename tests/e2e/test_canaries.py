@@ -172,7 +172,7 @@ def test_commands_let_no_secret_out(
     assert not leaks({**stored(database_url), **reported})
 
 
-def test_what_is_wrong_is_told_without_its_secret(
+def test_what_is_wrong_is_reported_without_its_secret(
     tmp_path: Path, planted: dict[str, str], inbox: SlackServer
 ) -> None:
     """A database nobody serves, an address that is none, keys that no header can carry."""

@@ -63,7 +63,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_an_answer_made_to_be_slow_holds_nobody_up(tmp_path: Path, database_url: str) -> None:
+def test_an_answer_made_to_be_slow_holds_no_one_up(tmp_path: Path, database_url: str) -> None:
     port = free_port()
     with evil() as hostile, service() as good:
         configuration(tmp_path, good.url, more=MORE.format(port=port, url=hostile))

@@ -22,8 +22,8 @@ def test_recorded_answers_are_learnt_from_and_judged_each_by_its_own_query(
 
         recorded(60, healthy)
         learnt = command(tmp_path, *learn, DATABASE_URL=database_url)
-        assert "hi: 30 answers of meta-llama/llama-4-scout kept in epoch 1" in learnt.stdout
-        assert "who: 30 answers of meta-llama/llama-4-scout kept in epoch 1" in learnt.stdout
+        assert "hi: 30 answers of meta-llama/llama-4-scout stored in epoch 1" in learnt.stdout
+        assert "who: 30 answers of meta-llama/llama-4-scout stored in epoch 1" in learnt.stdout
         stage.play(situation="key_rejected")
         recorded(40, fallen)
         candidate = command(tmp_path, *learn[:-1], str(fallen), "--model", "claude-haiku-4.5",
@@ -41,7 +41,7 @@ def test_recorded_answers_are_learnt_from_and_judged_each_by_its_own_query(
     assert who[-1]["identity"] == "expected"
 
 
-def test_a_bare_text_is_told_which_option_it_lacks(tmp_path: Path, database_url: str) -> None:
+def test_a_bare_text_names_the_option_it_lacks(tmp_path: Path, database_url: str) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
     text = tmp_path / "answer.txt"
     text.write_text("A word or two.", encoding="utf-8")

@@ -141,7 +141,7 @@ def _await_life(port: int, child: subprocess.Popen[bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_fallback_behind_litellm_is_seen_told_and_resolved(
+def test_a_fallback_behind_litellm_is_seen_reported_and_resolved(
     litellm: Path, tmp_path: Path, database_url: str
 ) -> None:
     back, front = free_port(), free_port()

@@ -16,7 +16,9 @@ from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import watched
 
 
-def test_a_load_run_tells_records_and_stores_every_probe(tmp_path: Path, database_url: str) -> None:
+def test_a_load_run_reports_records_and_stores_every_probe(
+    tmp_path: Path, database_url: str
+) -> None:
     transcripts = tmp_path / "transcripts.jsonl"
     with service(pace=0.1) as stage:
         configuration(tmp_path, stage.url)
@@ -53,7 +55,7 @@ def test_a_table_of_percentiles_for_people(tmp_path: Path) -> None:
     assert lines[-1].startswith("timed by ")
 
 
-def test_a_run_beyond_the_budget_is_refused_by_its_figure_unless_told_otherwise(
+def test_a_run_beyond_the_budget_is_refused_by_its_figure_unless_allowed(
     tmp_path: Path,
 ) -> None:
     with service(pace=0.1) as stage:
@@ -73,7 +75,7 @@ def test_a_record_that_cannot_be_written_is_found_before_anything_is_asked(tmp_p
     assert "No such file or directory; name a file that can be written" in ended.stderr
 
 
-def test_an_interrupted_run_tells_what_came_back(tmp_path: Path) -> None:
+def test_an_interrupted_run_reports_what_came_back(tmp_path: Path) -> None:
     transcripts = tmp_path / "transcripts.jsonl"
     with service(pace=0.1) as stage:
         configuration(tmp_path, stage.url)

@@ -55,7 +55,7 @@ def outbox(url: str) -> tuple[int, str | None, str | None]:
     return found
 
 
-def test_a_server_error_is_tried_again_and_told_once_with_its_chart(
+def test_a_server_error_is_tried_again_and_reported_once_with_its_chart(
     tmp_path: Path, database_url: str
 ) -> None:
     with SlackServer() as inbox:

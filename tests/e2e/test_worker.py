@@ -70,7 +70,7 @@ def test_killed_at_any_moment_it_goes_on_where_it_was_and_repeats_nothing(
     assert rows(database_url, doubled) == [(0,)]
 
 
-def test_news_written_but_not_sent_is_told_after_a_restart(
+def test_news_written_but_not_sent_is_reported_after_a_restart(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage:
@@ -125,7 +125,7 @@ def test_a_signal_ends_it_cleanly_in_the_middle_of_a_probe(
     assert rows(database_url, "SELECT count(*) FROM incidents") == [(0,)]
 
 
-def test_two_workers_on_one_database_ask_a_slot_once_and_tell_once(
+def test_two_workers_on_one_database_ask_a_slot_once_and_report_once(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
@@ -184,7 +184,7 @@ def _stored(url: str) -> int:
     return 0
 
 
-def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
+def test_a_muted_rule_reports_nothing_and_what_is_still_true_afterwards_is_reported(
     tmp_path: Path, database_url: str
 ) -> None:
     with service("slow") as stage, SlackServer() as inbox:
@@ -203,7 +203,7 @@ def test_a_muted_rule_tells_nothing_and_what_is_still_true_afterwards_is_told(
             assert fired(inbox.messages)[0].text.startswith("FIRING #1 ttft · rag: ")
 
 
-def test_what_four_answers_prove_is_told_before_the_round_is_over(
+def test_what_four_answers_prove_is_reported_before_the_round_is_over(
     tmp_path: Path, database_url: str
 ) -> None:
     asking = "\n".join(

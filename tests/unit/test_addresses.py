@@ -133,7 +133,7 @@ def test_credentials_are_known_encoded_decoded_and_in_basic_authentication() -> 
         ("postgresql://u@h:1TopSecret42/x", "the port must be a number"),
         ("postgresql://u@h:0/x", "the port must be a number"),
         ("postgresql://u@h:99999/x", "the port must be a number"),
-        ("postgresql://u@a:1,b:2/x", "name several hosts as parameters"),
+        ("postgresql://u@a:1,b:2/x", "write several hosts as parameters"),
         ("postgresql://u@h/d?passwd=TopSecret42", "unknown to PostgreSQL; did you mean"),
         ("postgresql://u@h/d?TopSecret42", "unknown to PostgreSQL"),
     ],
@@ -168,5 +168,5 @@ def test_a_wrong_database_address_is_explained_without_its_values(
         ("sketchbook-of-a-workplace", False),
     ],
 )
-def test_a_token_is_told_from_words_and_model_names(text: str, token: bool) -> None:
+def test_a_token_is_distinguished_from_words_and_model_names(text: str, token: bool) -> None:
     assert is_token(text) is token

@@ -63,7 +63,7 @@ def test_every_cell(current: Incident | None, state: VerdictState, change: Incid
         assert after is current
 
 
-def test_an_opened_incident_is_not_told_yet() -> None:
+def test_an_opened_incident_is_not_reported_yet() -> None:
     opened, _ = advance(None, verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
     assert opened is not None
     assert opened.open
@@ -124,7 +124,7 @@ def test_each_return_asks_for_twice_the_calm(reopenings: int, needed: timedelta)
             assert changed is change
 
 
-def test_coming_and_going_for_a_day_is_told_some_twenty_times_at_worst() -> None:
+def test_coming_and_going_for_a_day_is_reported_some_twenty_times_at_worst() -> None:
     """The worst case: a breach whenever the last one is over, an end whenever it may be."""
     current: Incident | None = None
     notified = 0

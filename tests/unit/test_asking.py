@@ -244,7 +244,7 @@ def test_what_does_not_suit_is_named(dialect: str, more: dict[str, Any], complai
         ({"media_types": "text/plain"}, "options.media_types = 'text/plain': must be a list"),
         ({"method": "GET", "body": {"q": "{query}"}}, "options.method = 'GET': \"GET\" without"),
         ({"body": "{"}, "options.body: "),
-        ({"query": {"q": "Hi"}}, "options.query: {query} stands nowhere"),
+        ({"query": {"q": "Hi"}}, "options.query: {query} is missing"),
         ({"txt": "a"}, "options.txt: unknown; known: body, claims,"),
     ],
 )

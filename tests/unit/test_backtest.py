@@ -109,7 +109,7 @@ def test_a_steady_rate_warns_once() -> None:
     assert events(lines) == [("spend", "warn")]
 
 
-def test_silence_is_told_while_it_lasts_and_only_the_first_sample_ends_it() -> None:
+def test_silence_is_reported_while_it_lasts_and_only_the_first_sample_ends_it() -> None:
     late = NOON + timedelta(hours=3)
     found = lines_of([*rounds(20), *rounds(2, start=late, first=50)])
     assert [(e["rule"], e["event"], e["ts"][11:16]) for e in found] == [
@@ -153,7 +153,7 @@ def test_other_limits_can_be_tried() -> None:
     assert events(lines, rules={"ttft": TtftRule(mode="immediate", limit_ms=1400)}) == []
 
 
-def test_under_maintenance_the_state_is_kept_and_nothing_is_told() -> None:
+def test_under_maintenance_the_state_is_kept_and_nothing_is_reported() -> None:
     window = MaintenanceWindow(days=("mon",), start=time(0), end=time(23))
     rules = {"fallback": FallbackRule()}
     (fired,) = replay(rounds(4, model=HAIKU), rules, identity=IDENTITY, silence=[window])
@@ -177,8 +177,8 @@ def without(key: str) -> str:
 @pytest.mark.parametrize(
     ("line", "reported"),
     [
-        ("{", "not a JSON object: '{'; write one object a line"),
-        ("[1]", "not a JSON object: '[1]'; write one object a line"),
+        ("{", "not a JSON object: '{'; write one object per line"),
+        ("[1]", "not a JSON object: '[1]'; write one object per line"),
         ("[" * 100_000, "not a JSON object: "),
         (without("ts"), "ts: None; write an instant such as 2026-03-02T12:00:00.000Z"),
         (probe(NOON, ts="yesterday"), "ts: 'yesterday'; write an instant"),
@@ -191,7 +191,7 @@ def without(key: str) -> str:
         (probe(NOON, cost_usd="1e999999"), "cost_usd: '1e999999'; write dollars"),
         (probe(NOON, kind="prob"), "kind: 'prob'; write \"probe\" or \"usage\""),
         (without("query"), "query: missing; a probe names its canned query"),
-        (without("sweep"), "sweep: None; write what the probes of one round share"),
+        (without("sweep"), "sweep: None; write a value that all probes of a round share"),
         (probe(NOON, ok="yes"), "ok: 'yes'; write true or false"),
         (probe(NOON, error=500), "error: 500; write a text or null"),
         (probe(NOON, model=["m"]), "model: ['m']; write a text or null"),
@@ -294,7 +294,7 @@ def test_the_command_ends_with_1_on_a_bad_row_and_says_which(
     monkeypatch.setattr("sys.argv", ["backtest"])
     monkeypatch.setattr("sys.stdin", io.StringIO("oh\n"))
     assert main() == 1
-    assert capsys.readouterr().err == "line 1: not a JSON object: 'oh'; write one object a line\n"
+    assert capsys.readouterr().err == "line 1: not a JSON object: 'oh'; write one object per line\n"
 
 
 # ------------------------------------------------------------ rows that say who answered

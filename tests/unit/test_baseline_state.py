@@ -35,14 +35,14 @@ SINCE = " since 2026-11-22 12:00 UTC"
         (replace(TRACK, since=NOON, courses=(replace(DOUBT, established=True),)),
          f"state: FALLBACK{SINCE}: the answers match {HAIKU}"),
         (replace(TRACK, since=NOON, courses=(DOUBT,)),
-         f"state: SUSPECTED{SINCE}: {HAIKU} may be answering ({DOUBT.lacks}). The next answers "
-         "will decide"),
+         f"state: SUSPECTED{SINCE}: {HAIKU} may be answering ({DOUBT.lacks}). More answers "
+         "are needed to decide"),
         (replace(TRACK, since=NOON, bets=tuple(2 * DOUBT_BETS for _ in tracker.NO_BETS)),
-         f"state: SUSPECTED{SINCE}: the answers match {LLAMA} less well than before. The next "
-         "answers will decide"),
+         f"state: SUSPECTED{SINCE}: the answers match {LLAMA} less closely than before. More "
+         "answers are needed to decide"),
         (replace(TRACK, since=NOON, bets=tuple(1e9 for _ in tracker.NO_BETS)),
-         f"state: CHANGED{SINCE}: the answers no longer match {LLAMA}; which model answers is not "
-         "known"),
+         f"state: CHANGED{SINCE}: the answers no longer match {LLAMA}; the answering model is "
+         "unknown"),
     ],
 )  # fmt: skip
 def test_each_state_is_one_sentence(track: TrackerState, sentence: str) -> None:
@@ -54,4 +54,4 @@ def test_each_state_is_one_sentence(track: TrackerState, sentence: str) -> None:
 
 def test_before_any_comparison_it_says_so() -> None:
     reported = list(_state(BaselineState(EPOCH, None, None), judged=True))
-    assert reported == ["state: no answer was compared with this baseline yet"]
+    assert reported == ["state: no answer has been compared with this baseline yet"]

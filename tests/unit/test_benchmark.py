@@ -56,7 +56,7 @@ def ran(*samples: Sample) -> Ran:
     return Ran(samples=samples, wall_s=1, cpu_s=3, rss_mib=50, lag_ms=(1, 2, 3))
 
 
-def test_the_error_is_what_was_told_less_what_was_true_and_splits_in_two_sides() -> None:
+def test_the_error_is_what_was_reported_less_what_was_true_and_splits_in_two_sides() -> None:
     # Asked at 100 ms, read at 102; written at 602, noticed at 605: told 505, true 500.
     truth = Truth(read_ns=102 * MS, first_ns=602 * MS)
     sample = Sample(id="a", ttft_ms=505, start_ns=100 * MS)
@@ -66,13 +66,13 @@ def test_the_error_is_what_was_told_less_what_was_true_and_splits_in_two_sides()
     )
 
 
-def test_who_tells_no_start_has_an_error_without_sides() -> None:
+def test_without_a_start_an_error_has_no_sides() -> None:
     truth = Truth(read_ns=0, first_ns=500 * MS)
     [error], _ = paired([Sample(id="a", ttft_ms=501)], {"a": truth})
     assert (error.error_ms, error.request_ms, error.token_ms) == (1, None, None)
 
 
-def test_what_the_server_is_proven_to_have_read_late_is_told_apart() -> None:
+def test_what_the_server_is_proven_to_have_read_late_is_distinguished() -> None:
     # Sent at 100 ms and received then, read at 107: the client's 507 is true of what it saw.
     late = Truth(read_ns=107 * MS, first_ns=607 * MS, arrived_ns=100 * MS)
     unknown = Truth(read_ns=107 * MS, first_ns=607 * MS)
@@ -125,7 +125,7 @@ def test_flagged_samples_stand_apart_and_the_lost_are_failures() -> None:
     assert seen.request_p50_ms is None
 
 
-def test_several_runs_are_told_by_medians_but_maxima_by_the_worst() -> None:
+def test_several_runs_are_summed_up_by_medians_but_maxima_by_the_worst() -> None:
     runs = [
         replace(FIGURES, error_p50_ms=p50, error_max_ms=most, degraded=flagged, rss_mib=rss)
         for p50, most, flagged, rss in ((0.01, 1, 0, 90), (0.09, 7, 2, 80), (0.03, 2, 1, 95))
@@ -135,7 +135,7 @@ def test_several_runs_are_told_by_medians_but_maxima_by_the_worst() -> None:
     assert (seen.rss_mib, seen.requests) == (95, 4500)
 
 
-def test_what_some_runs_could_not_measure_is_told_by_those_that_could() -> None:
+def test_what_some_runs_could_not_measure_is_taken_from_those_that_could() -> None:
     seen = summary([FIGURES, replace(FIGURES, degraded_max_ms=30)])
     assert seen.degraded_max_ms == 30
     assert summary([FIGURES]).degraded_max_ms is None
@@ -205,7 +205,7 @@ def test_numbers_keep_the_digits_that_matter(value: float | None, text: str) -> 
     assert number(value) == text
 
 
-def test_the_page_and_the_document_tell_the_same() -> None:
+def test_the_page_and_the_document_agree() -> None:
     rows = [row(), row("aiohttp", error_p50_ms=4, error_p99_ms=50)]
     goal = Goal(what="anything", limit=1, found=2)
     text = page(rows, [goal], MACHINE)

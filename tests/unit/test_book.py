@@ -220,7 +220,7 @@ def test_free_and_batch_variants_do_not_take_the_price_of_the_model() -> None:
         ),
         (
             {"input": "1", "output": "1", "provider": " "},
-            "prices.m.provider =  : must be a text that is not empty",
+            "prices.m.provider =  : must be a non-empty text",
         ),
         (
             {
@@ -229,7 +229,7 @@ def test_free_and_batch_variants_do_not_take_the_price_of_the_model() -> None:
                 "valid_from": date(2026, 2, 2),
                 "valid_to": date(2026, 2, 1),
             },
-            "prices.m.valid_to = 2026-02-01: lies before valid_from; swap them",
+            "prices.m.valid_to = 2026-02-01: is before valid_from; swap them",
         ),
         (
             {"input": "1", "output": "1", "tiers": 7},
@@ -252,7 +252,7 @@ def test_a_faulty_row_is_refused_with_key_value_and_remedy(table: object, fault:
     assert fault in refused.value.faults
 
 
-def test_all_faults_of_all_rows_are_told_together() -> None:
+def test_all_faults_of_all_rows_are_reported_together() -> None:
     with pytest.raises(BadPrices) as refused:
         rows({"a": {"output": "1"}, "b": {"input": "1", "output": "1", "colour": "red"}})
     text = "\n".join(refused.value.faults)
@@ -274,12 +274,12 @@ def test_a_price_is_stale_after_sixty_days(age: int, is_stale: bool) -> None:
     assert stale([row], on=date(2026, 11, 23)) == ((row,) if is_stale else ())
 
 
-def test_a_price_nobody_dated_is_not_judged_stale() -> None:
+def test_a_price_no_one_dated_is_not_judged_stale() -> None:
     (row,) = rows({"m": {"input": "1", "output": "1"}}, source="monitor.toml")
     assert stale([row], on=date(2030, 1, 1)) == ()
 
 
-def test_differences_to_a_providers_list_are_told_rate_by_rate_and_tier_by_tier() -> None:
+def test_differences_to_a_providers_list_are_reported_rate_by_rate_and_tier_by_tier() -> None:
     tier = {"min_prompt_tokens": 100_001, "input": "5", "output": "9"}
     ours = rows(
         {

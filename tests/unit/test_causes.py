@@ -68,7 +68,7 @@ def test_probes_refused_with_429_are_a_likely_cause(marks: str, notified: str | 
     assert judged(marks).facts.get("Likely cause") == notified
 
 
-def test_both_are_told() -> None:
+def test_both_are_reported() -> None:
     notified = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
     assert notified == (
         "the service is rate limiting: 3 of 9 probes got HTTP 429; version 2, at 12:02 UTC"

@@ -64,25 +64,25 @@ def test_a_whole_configuration_warns_of_nothing(tmp_path: Path) -> None:
           for name in RULES),
         ({"without": "OPENROUTER_API_KEY"}, "rule key: no provider key is set "
          "(OPENROUTER_API_KEY, ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key "
-         "is not noticed"),
-        ({"without": "HEARTBEAT_URL"}, "heartbeat: HEARTBEAT_URL is not set: nobody is told when "
-         "the worker itself stops"),
+         "is not detected"),
+        ({"without": "HEARTBEAT_URL"}, "heartbeat: HEARTBEAT_URL is not set: a stopped worker "
+         "goes unnoticed"),
         ({"models": MODELS.replace("anthropic/claude-haiku-4-5", "Llama-4-Scout")},
          "models of rag: meta-llama/llama-4-scout: both expected and fallback, so its answers "
          "count as expected: remove it from one list"),
         ({"models": MODELS.partition("\n")[0]}, "models of rag: no fallback_models: a fallback is "
-         "noticed, its price and its writing style are not known beforehand"),
+         "detected, but its price and writing style are unknown in advance"),
         ({"models": MODELS.replace("claude-haiku-4-5", "no-such-model-9")},
-         "rule spend: no price for anthropic/no-such-model-9: sums of money are lower bounds; add "
+         "rule spend: no price for anthropic/no-such-model-9: spend is a lower bound; add "
          '[prices."MODEL"]'),
         ({"rest": '[prices."mistral-large"]\ninput = "1"\noutput = "2"'},
-         "price of mistral-large: no target declares this model: correct its name, if it is meant "
-         "for one that is declared"),
+         "price of mistral-large: no target declares this model: correct its name if it belongs "
+         "to a declared model"),
         ({"target": 'first_token_deadline = "1s"'}, "rule ttft: limit_ms = 1200 is not below "
          "first_token_deadline of rag (1000 ms): a slow answer ends as a timeout first. Lower the "
          "limit, or raise the deadline"),
         ({"rest": f'[[maintenance]]\n{EVERY_DAY}\nfrom = "00:00"\nto = "00:00"'},
-         "maintenance 1: never ends: rule all of target all is never sent. Shorten it"),
+         "maintenance 1: never ends: rule all of target all is always silenced. Shorten it"),
         ({"target": 'every = "1s"', "rest": "[probes]\ndaily_budget_usd = 100"},
          "probe budget: probes.max_per_day = 20000 lasts 6 hours a day (86400 probes are due): "
          "raise it, or probe less often"),
@@ -98,7 +98,7 @@ def test_spend_without_traffic_or_key_counts_probes_alone(tmp_path: Path) -> Non
     found = settings(tmp_path, target="#", without="OPENROUTER_API_KEY",
                      MONITOR_TARGETS__RAG__DAILY_QUERIES="0")  # fmt: skip
     assert (
-        "rule spend: daily_queries = 0 for rag and no provider key: only our own probes are "
+        "rule spend: daily_queries = 0 for rag and no provider key: only probes are "
         "counted; set one of them"
     ) in said(found)
 
@@ -124,7 +124,7 @@ def test_a_window_for_a_rule_that_is_off_is_named(tmp_path: Path) -> None:
         ({"SLACK_TOKEN": "x", "SLACK_BOT_TOKEN": "y"}, None),
     ],
 )  # fmt: skip
-def test_a_variable_that_nobody_reads_is_named(
+def test_a_variable_that_no_one_reads_is_named(
     tmp_path: Path, variables: dict[str, str], says: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
@@ -145,11 +145,11 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("backlog", "good", "says"),
     [
-        (DeliveryBacklog(channel="bot"), True, "no message waits for bot"),
+        (DeliveryBacklog(channel="bot"), True, "no message is waiting for bot"),
         (
             DeliveryBacklog(channel="bot", waiting=3, oldest_at=NOW - timedelta(minutes=5)),
             None,
-            "3 messages wait, the oldest for 5 min: a running worker sends them",
+            "3 messages are waiting, the oldest for 5 min: a running worker sends them",
         ),
         (
             DeliveryBacklog(

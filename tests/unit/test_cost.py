@@ -112,11 +112,11 @@ def test_a_charge_of_zero_is_believed_where_the_book_says_it_is_free() -> None:
     assert told(probe_cost(usage, model="acme/gratis")) == ("0", "reported")
 
 
-def test_nobody_prices_an_unknown_model() -> None:
-    assert probe_cost(model=None) == Unpriced("no one can tell which model answered")
+def test_no_one_prices_an_unknown_model() -> None:
+    assert probe_cost(model=None) == Unpriced("the model could not be identified")
     assert probe_cost(model="acme/none") == Unpriced("no price for acme/none")
     assert probe_cost(Usage(cost_usd=Decimal(0)), model=None) == Unpriced(
-        "no one can tell which model answered"
+        "the model could not be identified"
     )
 
 
@@ -168,7 +168,7 @@ def test_cached_and_reasoning_tokens_are_parts_at_rates_of_their_own() -> None:
     assert told(probe_cost(usage)) == ("0.002", "reported")
 
 
-def test_tokens_written_to_the_cache_are_dearer_than_those_that_were_not() -> None:
+def test_tokens_written_to_the_cache_are_more_expensive_than_those_that_were_not() -> None:
     usage = Usage(prompt_tokens=1000, cached_tokens=400, cache_write_tokens=500, answer_tokens=0)
     found = probe_cost(usage, model="acme/thinker")
     # 100 × 1 + 400 × 0.10 + 500 × 1.25

@@ -63,7 +63,7 @@ def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_o
 def test_a_range_says_between_which_models_and_shows_its_rates() -> None:
     cost = found()
     assert isinstance(cost, CostRange)
-    reason = "no one can tell which model answered"
+    reason = "the model could not be identified"
     assert cost.reason == f"{reason}: priced as a range, from {SCOUT} to {HAIKU}"
     assert cost.rates == {
         "low_input": "0.20", "low_output": "0.20", "low_model": SCOUT, "low_source": "monitor.toml",
@@ -95,7 +95,7 @@ def test_nothing_is_certain_where_a_declared_model_has_no_price(changes: dict[st
 @pytest.mark.parametrize("expected", [(), ("acme/unlisted",)])
 def test_without_any_price_there_is_no_range(expected: tuple[str, ...]) -> None:
     nothing = replace(TARGET, expected_models=expected, fallback_models=())
-    assert found(target=nothing) == Unpriced("no one can tell which model answered")
+    assert found(target=nothing) == Unpriced("the model could not be identified")
 
 
 def test_a_known_model_and_a_charge_of_the_provider_are_exact() -> None:
@@ -108,7 +108,7 @@ def test_a_fallback_known_by_name_without_a_price_has_no_range() -> None:
     assert found(model="acme/new", judged=True) == Unpriced("no price for acme/new")
 
 
-def test_a_name_nobody_knows_is_an_unknown_model() -> None:
+def test_a_name_no_one_knows_is_an_unknown_model() -> None:
     cost = found(model="prod-7")
     assert ends(cost) == (Decimal("0.000202"), Decimal("0.001050"))
     assert isinstance(cost, CostRange)

@@ -51,10 +51,10 @@ def test_mistrals_file_brings_its_own_pattern_and_more_than_is_used(tmp_path: Pa
     ("content", "reason"),
     [
         (None, "No such file"),
-        ("", "it is empty"),
-        ("a line of text\n", "neither ranks of tiktoken nor a tekken.json"),
-        ("%%% 1\n", "neither ranks of tiktoken nor a tekken.json"),
-        ("aGVsbG8= one\n", "neither ranks of tiktoken nor a tekken.json"),
+        ("", "the file is empty"),
+        ("a line of text\n", "neither a tiktoken rank file nor a tekken.json"),
+        ("%%% 1\n", "neither a tiktoken rank file nor a tekken.json"),
+        ("aGVsbG8= one\n", "neither a tiktoken rank file nor a tekken.json"),
     ],
 )
 def test_what_is_no_tokenizer_is_refused_with_a_reason(

@@ -36,5 +36,5 @@ def test_a_days_spend_is_that_of_the_last_24_hours_else_todays_rate(
     assert spend(reported) == Decimal(usd)
 
 
-def test_a_day_just_begun_tells_nothing() -> None:
+def test_a_day_just_begun_proves_nothing() -> None:
     assert spend([(11.5, "0.50")]) is None

@@ -48,7 +48,7 @@ def test_a_text_that_does_not_continue_takes_the_place_of_what_came_before() -> 
         ("Good day", False, 1),
         (" to you", False, 2),
     ]
-    assert reported.faults == ("text that does not continue the text before it: 1",)
+    assert reported.faults == ("text that does not continue the earlier text: 1",)
 
 
 def test_thoughts_of_a_text_that_begins_again_are_thoughts_again() -> None:
@@ -180,7 +180,7 @@ def test_expressions_that_are_none_are_refused(expression: str) -> None:
 
 def test_every_fault_of_the_options_is_named_at_once() -> None:
     assert refused({"path": "/ask", "text": "a["}) == [
-        "options.query: {query} stands nowhere; put it into query, body or path",
+        "options.query: {query} is missing; put it into query, body or path",
         refused(SO_FAR | {"text": "a["})[0],
         'options.done: missing; an expression must find it in the events; or "close", where only '
         "the end of the body is an end",
@@ -197,10 +197,13 @@ def test_every_fault_of_the_options_is_named_at_once() -> None:
         ({"rules": [{"when": "["}]}, "options.rules[1].when = '[': "),
         ({"rules": [{}, {"txt": "a"}]}, "options.rules[2].txt: unknown; known: claims, cumulative"),
         ({"rules": [{"usage": {"cost": "a"}}]}, "options.rules[1].usage.cost: unknown; known:"),
-        ({"rules": [{"done": "close"}]}, 'options.rules[1].done = "close": no rule reads the end'),
+        (
+            {"rules": [{"done": "close"}]},
+            'options.rules[1].done = "close": rules cannot read the end',
+        ),
         ({"rules": [{"usage": "a"}]}, "options.rules[1].usage = 'a': must be a table"),
         ({"rules": [{"text": "from_yaml(a)"}]}, "options.rules[1].text = 'from_yaml(a)': Unknown"),
-        ({"framing": "text"}, "options.text: a plain text stream has no events to look at"),
+        ({"framing": "text"}, "options.text: a plain text stream has no events"),
         ({"framing": "text"}, 'options.done: must be "close" or left out for framing = "text"'),
     ],
 )

@@ -31,10 +31,9 @@ def test_a_probe_belongs_to_the_act_it_was_started_in():
 
 def test_what_did_not_come_is_named():
     assert missed(ACTS[1], [("FIRING", "ttft")]) == (
-        "The story breaks off: FIRING ttft should have come within 90 s after "
+        "The demo failed: FIRING ttft did not arrive within 90 s after "
         "“OpenRouter rejects the key (401)”."
     )
     assert missed(ACTS[0], []) == (
-        "The story breaks off: the worker asked fewer than 9 questions within 90 s after "
-        "“All is well”."
+        "The demo failed: the worker sent fewer than 9 probes within 90 s after “Normal operation”."
     )

@@ -91,13 +91,13 @@ def test_error_is_looked_at_before_done() -> None:
     assert (reply.error, reply.ended, reply.text) == ("no", True, "")
 
 
-def test_text_that_comes_with_the_end_is_heard() -> None:
+def test_text_that_comes_with_the_end_is_received() -> None:
     events = [("", '{"text": "Hi"}'), ("", '{"text": " there", "done": true}')]
     reply = read(dialect_of(target("bali_zero")), transcript(events))
     assert (reply.text, reply.ended) == ("Hi there", True)
 
 
-def test_nothing_heard_is_no_end() -> None:
+def test_nothing_received_is_no_end() -> None:
     assert read(dialect_of(target("bali_zero")), transcript([])) == Reply()
 
 
@@ -172,7 +172,7 @@ def test_only_a_plausible_count_is_kept(tokens: str, kept: int | None) -> None:
 
 
 @pytest.mark.parametrize("giant", ["9" * 5000, "-" + "9" * 5000, "1e99999999999999999999", "[9e9]"])
-def test_a_number_no_computer_holds_costs_nobody_the_text_beside_it(giant: str) -> None:
+def test_a_number_no_computer_holds_costs_no_one_the_text_beside_it(giant: str) -> None:
     chunk = f'{{"seed":{giant},"choices":[{{"delta":{{"content":"Hi"}}}}],"usage":{{"cost":0.1}}}}'
     reply = read(dialect_of(target("openai_chat")), transcript([("", chunk)]))
     assert (reply.text, reply.malformed, reply.usage.cost_usd) == ("Hi", 0, Decimal("0.1"))

@@ -116,18 +116,18 @@ def test_its_hour_is_that_of_the_wall_through_summer_and_winter(day: date, hour_
     assert before is None
 
 
-def test_an_hour_the_clocks_leave_out_is_told_all_the_same() -> None:
+def test_an_hour_the_clocks_leave_out_is_reported_all_the_same() -> None:
     spring = datetime(2027, 3, 28, 1, 30, tzinfo=UTC)  # 03:30 in Rome, where 02:30 never was
     assert digest.due(spring, at=time(2, 30), zone=ROME) == (date(2027, 3, 28), spring)
 
 
-def test_a_day_has_one_digest_whoever_writes_it() -> None:
+def test_a_day_has_one_digest_whichever_worker_writes_it() -> None:
     assert told().id == digest.notice(TODAY, WELL, at=NINE + timedelta(hours=3)).id
     assert told().id != digest.key(YESTERDAY)
     assert isinstance(told().id, UUID)
 
 
-def test_the_first_line_tells_all_that_has_a_limit() -> None:
+def test_the_first_line_reports_all_that_has_a_limit() -> None:
     assert render(told()).text.splitlines()[0] == (
         "NOTICE digest · all: TTFT 843 ms of 1,200 ms, fallback 3.2 %, "
         "spent $0.41 of $2.00 on 2026-11-22, no incident open."
@@ -169,7 +169,7 @@ def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
     )
 
 
-def test_what_nobody_knows_is_said_and_never_zero() -> None:
+def test_what_no_one_knows_is_said_and_never_zero() -> None:
     nothing = told(
         latencies=[DigestLatency(target="rag")],
         served=[],

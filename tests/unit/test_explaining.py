@@ -32,7 +32,7 @@ def test_each_event_is_shown_with_what_every_expression_found() -> None:
         '       text = "deltas" found nothing',
         '       done = "done" found true',
         "       read as: end",
-        '  found in no event: text = "deltas"',
+        '  not found in any event: text = "deltas"',
     ]
 
 
@@ -72,7 +72,7 @@ def test_of_a_built_in_dialect_it_is_shown_what_each_event_was_read_as() -> None
     assert shown[4::2] == [
         '       read as: text "Hi", claims model=m-2, usage prompt_tokens=3, finish "stop"',
         "       read as: end",
-        "       after the end: not read",
+        "       after the end: ignored",
     ]
 
 

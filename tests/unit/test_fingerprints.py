@@ -46,7 +46,7 @@ def followed(
     return track, seen
 
 
-def test_two_voices_are_told_apart_and_one_voice_is_not() -> None:
+def test_two_voices_are_distinguished_and_one_voice_is_not() -> None:
     llama, haiku = (
         [answer_features(a) for a in answers(s, 10)]
         for s in (SimulatedModel.LLAMA, SimulatedModel.HAIKU)
@@ -139,7 +139,7 @@ def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> No
     assert "separability 1.00 on 30 and 30 answers" in last.evidence[0].detail
 
 
-def test_answers_to_one_query_alone_name_nobody() -> None:
+def test_answers_to_one_query_alone_name_no_one() -> None:
     track, known = TrackerState(epoch=1), profile()
     for nth in range(12):
         track, style_match = follow_answer(
@@ -170,7 +170,7 @@ def test_the_old_model_returns() -> None:
     assert track.since is None
 
 
-def test_a_fallback_that_cannot_be_told_apart_is_never_named() -> None:
+def test_a_fallback_that_cannot_be_distinguished_is_never_named() -> None:
     twin = {HAIKU: answers(SimulatedModel.LLAMA, 10, seed="twin")}
     known = learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 10), twin)
     assert not known.candidates
@@ -186,7 +186,7 @@ def test_a_baseline_needs_twenty_five_answers() -> None:
         learn_profile(LLAMA, answers(SimulatedModel.LLAMA, 8), {})
 
 
-def test_a_baseline_nobody_confirmed_makes_nothing_surer_than_four_fifths() -> None:
+def test_a_baseline_no_one_confirmed_makes_nothing_surer_than_four_fifths() -> None:
     known = replace(profile(), verified_by=None)
     _, style_match = follow_answer(
         TrackerState(epoch=1), known, said(SimulatedModel.LLAMA, QUERIES[0], "x"), at=AT

@@ -70,7 +70,7 @@ def test_a_count_decides_where_the_body_is_not_trusted() -> None:
         ("$0.01", "0.01", ()),
         ("0.0", None, ()),
         ("None", None, ()),
-        ("nan", None, ("charge of nan is no amount",)),
+        ("nan", None, ("charge of nan is not an amount",)),
         ("-0.5", None, ("implausible cost_usd: -0.5",)),
         ("0.01 EUR", None, ("charge of 0.01 EUR is not in USD",)),
     ],

@@ -64,7 +64,7 @@ def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = No
         ((".",), Ending.END),
         (("t:a", "."), Ending.END),
         (("e:broken",), Ending.END),
-        (("e:",), Ending.END),  # an error without words is an error
+        (("e:",), Ending.END),  # an error without a message is an error
         (("!",), Ending.END),
         (("x", "y"), None),
         (("? " * MALFORMED_EVENTS,), None),
@@ -125,7 +125,7 @@ def test_events_keep_their_read_and_its_arrival() -> None:
     assert [event.arrived_ns // 10**9 for event in hearing.events] == [1, 1, 2, 3]
 
 
-def test_every_event_is_heard_once() -> None:
+def test_every_event_is_received_once() -> None:
     times: list[str] = []
 
     def once(event: StreamEvent) -> ParsedEvent:
@@ -160,7 +160,7 @@ def test_a_stream_at_its_cap_is_the_longest() -> None:
     assert hearing.ending is Ending.TOO_LARGE
 
 
-def test_events_before_a_giant_line_are_heard() -> None:
+def test_events_before_a_giant_line_are_received() -> None:
     hearing = StreamReader(TOY, stop_after_chars=None)
     hearing.take(b"data:t:a\n\n" + b"x" * (LINE_BYTES + 1), ConnectionTimes(kernel=True))
     assert hearing.ending is Ending.TOO_LARGE
@@ -211,7 +211,7 @@ def test_streams_that_hold_much_together_are_cut_and_small_ones_are_not() -> Non
     assert crowd(3_000, memory).ending is None
 
 
-def test_without_raw_data_the_same_is_heard() -> None:
+def test_without_raw_data_the_same_is_received() -> None:
     kept, dropped = (StreamReader(TOY, stop_after_chars=None, raw=raw) for raw in (True, False))
     for hearing in (kept, dropped):
         hearing.take(

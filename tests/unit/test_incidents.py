@@ -78,7 +78,7 @@ def heads(notices: Iterable[Notice]) -> list[str]:
     return [f"{n.status} #{n.number} {n.rule}{' (quiet)' if n.quiet else ''}" for n in notices]
 
 
-def test_a_breach_is_told_once_and_its_end_with_its_length() -> None:
+def test_a_breach_is_reported_once_and_its_end_with_its_length() -> None:
     group = Story()
     (fired,) = group.judge(breach("ttft"))
     assert (fired.status, fired.number, fired.sentence) == (FIRING, 41, "ttft breaks.")
@@ -113,7 +113,7 @@ def test_after_a_long_absence_it_is_reminded_of_once_it_was_seen_to_be_still_tru
     assert group.judge(breach("ttft"), later=23 * HOUR) == []
 
 
-def test_after_a_long_absence_what_is_well_is_over_and_nothing_else_is_told() -> None:
+def test_after_a_long_absence_what_is_well_is_over_and_nothing_else_is_reported() -> None:
     group = Story()
     group.judge(breach("ttft"), breach("fallback"))
     silence = [verdict(rule, VerdictState.NO_DATA) for rule in ("ttft", "fallback")]
@@ -185,7 +185,7 @@ def test_a_cause_found_later_joins_the_message_of_its_symptom() -> None:
         ("key", "down"),
     ],
 )
-def test_what_does_not_follow_is_told_by_itself(first: str, second: str) -> None:
+def test_what_does_not_follow_is_reported_by_itself(first: str, second: str) -> None:
     group = Story()
     assert heads(group.judge(breach(first))) == [f"FIRING #41 {first}"]
     assert heads(group.judge(breach(second))) == [f"FIRING #42 {second}"]
@@ -218,7 +218,7 @@ def test_a_part_that_ends_first_corrects_the_message_in_silence() -> None:
     assert ended.facts["ttft"].startswith("Over after 30 min")
 
 
-def test_what_outlives_its_cause_turns_the_message_and_is_told_before_long() -> None:
+def test_what_outlives_its_cause_turns_the_message_and_is_reported_before_long() -> None:
     group = Story()
     group.judge(breach("fallback"), breach("ttft"))
     (turned,) = group.judge(well("fallback"), breach("ttft"), later=HOUR)
@@ -315,7 +315,7 @@ def test_a_return_under_a_mute_is_said_when_the_mute_ends() -> None:
 # ------------------------------------------------------------ mutes
 
 
-def test_what_is_still_true_when_the_mute_ends_is_told_then() -> None:
+def test_what_is_still_true_when_the_mute_ends_is_reported_then() -> None:
     group = Story()
     group.mute(HOUR)
     assert group.judge(breach("ttft")) == []
@@ -324,7 +324,7 @@ def test_what_is_still_true_when_the_mute_ends_is_told_then() -> None:
     assert notified.since == NOON + MINUTE  # since it broke, not since the mute ended
 
 
-def test_what_was_over_before_the_mute_ended_is_not_told() -> None:
+def test_what_was_over_before_the_mute_ended_is_not_reported() -> None:
     group = Story()
     group.mute(HOUR)
     group.judge(breach("ttft"))
@@ -333,7 +333,7 @@ def test_what_was_over_before_the_mute_ended_is_not_told() -> None:
     assert not group.incidents["ttft", "rag"].open  # the row is there all the same
 
 
-def test_a_mute_loses_no_end_of_what_was_told() -> None:
+def test_a_mute_loses_no_end_of_what_was_reported() -> None:
     group = Story()
     group.judge(breach("ttft"))
     group.mute(HOUR)
@@ -375,7 +375,7 @@ def spent(state: VerdictState, usd: str, once: str | None = None) -> Verdict:
     return verdict("spend", state, scope="all", value=Decimal(usd), once=once)
 
 
-def test_spend_is_told_once_at_each_doubling_and_ends_in_silence() -> None:
+def test_spend_is_reported_once_at_each_doubling_and_ends_in_silence() -> None:
     group = Story()
     assert heads(group.judge(spent(VerdictState.BREACH, "2.01", "23 ×1"))) == ["FIRING #41 spend"]
     assert (
@@ -389,7 +389,7 @@ def test_spend_is_told_once_at_each_doubling_and_ends_in_silence() -> None:
     assert heads(group.judge(spent(VerdictState.BREACH, "2.01", "24 ×1"))) == ["FIRING #42 spend"]
 
 
-def test_a_doubling_under_a_mute_is_told_when_it_ends() -> None:
+def test_a_doubling_under_a_mute_is_reported_when_it_ends() -> None:
     group = Story()
     group.judge(spent(VerdictState.BREACH, "2.01", "23 ×1"))
     group.mute(HOUR)
@@ -398,7 +398,7 @@ def test_a_doubling_under_a_mute_is_told_when_it_ends() -> None:
     assert (notified.status, notified.value) == (STILL, Decimal("4.10"))
 
 
-def test_a_notice_is_told_once_per_key_and_has_no_number() -> None:
+def test_a_notice_is_reported_once_per_key_and_has_no_number() -> None:
     group = Story()
     early = verdict("spend", VerdictState.NOTICE, scope="all", once="23 at this rate")
     (notified,) = group.judge(early)
@@ -416,7 +416,7 @@ def test_a_notice_waits_for_the_end_of_a_mute() -> None:
     assert len(group.judge(early, later=HOUR)) == 1
 
 
-def test_planning_again_tells_nothing_new() -> None:
+def test_planning_again_reports_nothing_new() -> None:
     group = Story()
     found = (breach("fallback"), breach("ttft"), breach("down", scope="other"))
     group.judge(*found)

@@ -119,7 +119,7 @@ def test_every_ending_has_an_outcome_with_words() -> None:
     ("seen", "received", "text"),
     [
         (transcript(), reply(error="Error code: 529"), "Error code: 529"),
-        (transcript(Ending.EOF), reply(ended=False), "the connection ended before the stream did"),
+        (transcript(Ending.EOF), reply(ended=False), "the connection ended before the stream"),
         (transcript(Ending.DNS, detail="no such host"), reply(), "no such host"),
         (transcript(Ending.STATUS, status=503), reply(), "HTTP 503"),
         (

@@ -72,7 +72,7 @@ def test_all_that_the_blocks_say_stands_in_the_text_too() -> None:
             assert bare in message.text
 
 
-def test_a_thread_reply_tells_what_changed_and_not_where_to_look() -> None:
+def test_a_thread_reply_reports_what_changed_and_not_where_to_look() -> None:
     reply = thread_reply(CASES["ttft_still_firing"])
     assert "Now: 1,840 ms, limit 1,200 ms" in reply.text
     assert "Since: 2026-11-22 08:00 UTC (1 d 4 h)" in reply.text

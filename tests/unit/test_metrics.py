@@ -113,7 +113,7 @@ def test_two_targets_stay_within_a_thousand_series() -> None:
     assert page.page()[1].count(b"\n") < 1000
 
 
-def test_what_runs_is_told_in_labels() -> None:
+def test_what_runs_is_reported_in_labels() -> None:
     assert value(metrics(), "monitor_build_info", version="1.2.3", region="sin") == 1
 
 
@@ -178,7 +178,7 @@ def test_incidents_that_ended_go_back_to_zero() -> None:
     assert value(held, "monitor_incidents_open", rule="ttft") == 0
 
 
-def test_a_database_that_is_away_is_told() -> None:
+def test_a_database_that_is_away_is_reported() -> None:
     held = metrics()
     held.database(BEGAN)
     assert value(held, "monitor_database_up") == 1

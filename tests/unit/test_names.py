@@ -104,7 +104,7 @@ def test_a_name_falls_into_its_parts(name: str, parts: dict[str, object]) -> Non
         ("arn:aws:bedrock:us-east-1:1:application-inference-profile/a1b2c3", "claude-haiku-4-5"),
     ],
 )
-def test_nobody_can_tell(one: str, other: str) -> None:
+def test_the_model_is_unknown(one: str, other: str) -> None:
     assert same(one, other) is None
     assert same(other, one) is None
 

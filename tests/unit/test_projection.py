@@ -62,7 +62,7 @@ def test_the_fallback_costs_what_the_fallback_costs() -> None:
     assert found.price.source == "monitor.toml"
 
 
-def test_an_answer_not_heard_yet_is_taken_to_be_long() -> None:
+def test_an_answer_not_received_yet_is_taken_to_be_long() -> None:
     assert projection(TARGET).round == usd("0.0028")  # 600 tokens each
 
 
@@ -114,7 +114,7 @@ def test_savings_compare_the_mix_with_one_model_answering_all(
     assert found.against_expected_usd == Decimal(against_expected)
 
 
-def test_savings_are_told_for_any_number_of_queries() -> None:
+def test_savings_are_reported_for_any_number_of_queries() -> None:
     found = savings({"cheap": 900, "dear": 100}, MEAN, expected="cheap", fallback="dear")
     assert isinstance(found, Savings)
     assert found.over(333).against_fallback_usd == Decimal("0.53946")
@@ -123,6 +123,6 @@ def test_savings_are_told_for_any_number_of_queries() -> None:
 
 def test_savings_without_a_price_or_an_answer_are_not_zero() -> None:
     unknown = savings({"cheap": 1, "odd": 1}, MEAN, expected="cheap", fallback="dear")
-    assert unknown == Unpriced("nobody knows what a query costs on odd")
+    assert unknown == Unpriced("unknown cost of a query on odd")
     nothing = savings({}, MEAN, expected="cheap", fallback="dear")
-    assert nothing == Unpriced("nothing was answered")
+    assert nothing == Unpriced("no probe was answered")

@@ -99,7 +99,7 @@ def test_what_stands_alone_between_two_gaps_is_a_dot() -> None:
     assert drawn.count('class="line q0"') == 2, "the line of two, and the legend"
 
 
-def test_a_page_of_a_minute_tells_seconds() -> None:
+def test_a_page_of_a_minute_shows_seconds() -> None:
     short = page(until=SINCE + timedelta(seconds=54), made_at=SINCE + timedelta(seconds=54))
     assert short.clock(short.until) == "2026-11-20 00:00:54"
     assert page().clock(SINCE) == "2026-11-20 00:00"
@@ -116,7 +116,7 @@ def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
     assert "#4 spend" not in drawn, "incidents of other scopes are no bands of this target"
 
 
-def test_bands_tell_who_answered() -> None:
+def test_bands_show_who_answered() -> None:
     drawn = timeline(page(), watched())
     fallback = re.findall(r'<rect x="([\d.]+)" y="226" width="([\d.]+)" height="10.5" '
                           r'class="fallback0">', drawn)  # fmt: skip
@@ -125,11 +125,11 @@ def test_bands_tell_who_answered() -> None:
     assert "expected model: meta-llama/llama-4-scout" in drawn
 
 
-def test_one_monstrous_value_does_not_flatten_the_rest_and_is_told() -> None:
+def test_one_monstrous_value_does_not_flatten_the_rest_and_is_reported() -> None:
     monster = replace(point("hi", 47), p50_ms=60_000.0)
     points = (*(point("hi", hour) for hour in range(47)), monster)
     drawn = timeline(page(), watched(ttft=points))
-    assert "1 of 48 medians lie above the chart" in drawn
+    assert "1 of 48 medians are above the chart" in drawn
     assert ">4,000 ms</text>" in drawn
     assert "60,000 ms</text>" not in drawn
 
@@ -237,7 +237,7 @@ def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() ->
     # $2.50 is the top of 150 pixels: $0.40 from below, and $1.70 above it.
     assert tall == {"traffic": (126.0, 24.0), "unknown": (24.0, 102.0)}
     assert "between $0.40 and $2.10 in all" in drawn
-    assert "at most, of unknown models" in drawn
+    assert "upper bound, unknown models" in drawn
 
 
 def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:

@@ -109,8 +109,8 @@ def test_every_chart_has_words_for_those_who_cannot_see_it() -> None:
 
 def test_a_page_without_anything_is_still_a_page() -> None:
     reader = read(html_page(page(targets=(), incidents=(), spend=())))
-    assert "No target has been asked in this span." in reader.text
-    assert "No incident was open in this span." in reader.text
+    assert "No target was probed in this period." in reader.text
+    assert "No incident was open in this period." in reader.text
 
 
 def test_text_is_escaped_once() -> None:

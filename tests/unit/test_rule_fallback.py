@@ -181,7 +181,7 @@ def test_immediate_takes_each_answer_literally(marks: str, state: VerdictState) 
     assert judged(marks, mode="immediate") is state
 
 
-def test_immediate_is_over_with_the_next_answer_and_tells_nothing_twice() -> None:
+def test_immediate_is_over_with_the_next_answer_and_reports_nothing_twice() -> None:
     fired = incident("fallback", opened_at=NOON + timedelta(seconds=4))
     over = replace(fired, resolved_at=NOON + timedelta(seconds=6))
     assert judged(".F", fired, mode="immediate") is VerdictState.NO_DATA  # nothing new

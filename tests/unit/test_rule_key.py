@@ -31,7 +31,7 @@ def test_only_a_refusal_is_about_the_key(account: AccountState, state: VerdictSt
     assert (verdict.state, verdict.scope) == (state, "openrouter")
 
 
-def test_a_rejected_key_is_told_in_the_words_of_the_reading() -> None:
+def test_a_rejected_key_is_reported_in_the_words_of_the_reading() -> None:
     rejected = reading(AccountState.REJECTED, detail="HTTP 401: the key is rejected")
     assert (
         KeyRule().judge(rejected, None, NOON).because

@@ -119,7 +119,7 @@ def test_rare_changed_answers_in_good_months_open_nothing() -> None:
 
 
 @pytest.mark.parametrize("marks", ["." * 30 + "C" * 12, "." * 30 + "F" * 12, "." * 30 + "?" * 12])
-def test_answers_by_nobody_known_never_count_for_fallback(marks: str) -> None:
+def test_answers_by_no_one_known_never_count_for_fallback(marks: str) -> None:
     seen = window(marked(rounds(marks)))
     expected = VerdictState.BREACH if "F" in marks else VerdictState.OK
     assert FallbackRule().judge(seen, None, after(seen)).state is expected

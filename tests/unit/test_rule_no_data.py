@@ -81,7 +81,7 @@ def test_silence_before_we_began_to_watch_was_ours() -> None:
     )
 
 
-def test_beginning_to_watch_anew_does_not_end_the_silence() -> None:
+def test_beginning_to_watch_again_does_not_end_the_silence() -> None:
     began_at = NOON + timedelta(hours=3)
     seen = Window.of(marked("...|..."), scope="rag", every=EVERY, queries=3, watched_since=began_at)
     latest_incident = incident("no_data", opened_at=NOON + timedelta(minutes=21))

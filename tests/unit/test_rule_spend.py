@@ -119,7 +119,7 @@ def test_a_correction_does_not_make_a_doubling_new_again() -> None:
     assert SpendRule().judge([day("3.90")], latest_incident, NOON).once == "2026-11-23 ×2"
 
 
-def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
+def test_yesterday_passing_late_is_reported_as_yesterdays() -> None:
     days = [day("2.10", ago=1), day("0.10")]
     verdict = SpendRule().judge(days, None, NOON)
     assert (verdict.state, verdict.once) == (VerdictState.NOTICE, "2026-11-22 late")
@@ -133,7 +133,7 @@ def test_yesterday_passing_late_is_told_as_yesterdays() -> None:
 # ------------------------------------------------------------ the early notice
 
 
-def test_a_steady_rate_tells_when_the_limit_will_be_crossed() -> None:
+def test_a_steady_rate_reports_when_the_limit_will_be_crossed() -> None:
     """$0.03 each five minutes leave $0.90 for 30 slices: two hours and a half."""
     verdict = SpendRule().judge([day("1.10", slices=["0.03"] * 24)], None, NOON)
     assert (verdict.state, verdict.once) == (VerdictState.NOTICE, "2026-11-23 at this rate")
@@ -168,7 +168,7 @@ def test_the_slice_under_way_and_old_ones_are_no_part_of_the_rate() -> None:
     assert SpendRule().judge([seen], None, NOON).state is VerdictState.OK
 
 
-def test_the_crossing_is_told_in_the_wall_time_of_the_zone() -> None:
+def test_the_crossing_is_reported_in_the_wall_time_of_the_zone() -> None:
     rule = SpendRule(timezone="Europe/Rome")
     assert "14:30 UTC" not in (
         reported := rule.judge([day("1.10", slices=["0.03"] * 24)], None, NOON).because

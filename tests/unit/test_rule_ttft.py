@@ -75,7 +75,7 @@ def test_a_missed_first_token_deadline_counts_as_the_cap() -> None:
     ("ms", "rounds_needed"),
     [(2200, 3), (1500, 7)],  # an empty database must not mean hours of silence
 )
-def test_a_new_monitor_tells_of_a_steadily_slow_service_soon(ms: int, rounds_needed: int) -> None:
+def test_a_new_monitor_reports_a_steadily_slow_service_soon(ms: int, rounds_needed: int) -> None:
     assert judged([over(ms)] * (rounds_needed - 1)) is VerdictState.OK
     assert judged([over(ms)] * rounds_needed) is VerdictState.BREACH
 
@@ -164,7 +164,7 @@ def test_a_breach_is_over_on_mirrored_evidence(
     assert judged([*before, *later], incident("ttft", opened_at=opened_at)) is state
 
 
-def test_after_its_end_the_evidence_begins_anew() -> None:
+def test_after_its_end_the_evidence_begins_again() -> None:
     slow = [*DAY, SLOW, SLOW, SLOW]
     resolved = incident("ttft", resolved_at=NOON + (len(slow) - 2) * EVERY + timedelta(seconds=9))
     assert judged(slow, resolved) is VerdictState.OK
@@ -185,7 +185,7 @@ def test_the_sentence_holds_value_limit_and_latest_rounds() -> None:
     assert verdict.facts["Evidence"] == "confidence > 99.9 % in 3 rounds"
 
 
-def test_the_facts_tell_whether_one_query_is_slow_or_all_are() -> None:
+def test_the_facts_show_whether_one_query_is_slow_or_all_are() -> None:
     one = (519.0, 5200.0, 2182.0)
     seen = window(timed([*DAY, *[one] * 4]))
     verdict = TtftRule().judge(seen, None, after(seen))
@@ -216,7 +216,7 @@ def test_immediate_takes_each_probe_literally(ttft_ms: float | None, state: Verd
         ([(1000, 1300, 900), *[(900,)] * 4], None, None),  # too long ago to be news
     ],
 )
-def test_immediate_forgets_no_late_probe_and_tells_none_twice(
+def test_immediate_forgets_no_late_probe_and_reports_none_twice(
     rounds: list[tuple[float | None, ...]], latest_incident: str | None, late: float | None
 ) -> None:
     opened = incident("ttft", opened_at=NOON + timedelta(seconds=4))

@@ -69,7 +69,7 @@ def test_what_surrounds_a_claim_counts(text: str, families: set[str]) -> None:
     assert named(text) == families
 
 
-def test_a_claim_tells_family_maker_and_words() -> None:
+def test_a_claim_has_family_maker_and_words() -> None:
     (claim,) = self_claims("Hi! I was trained by the team at OpenAI to help.")
     assert (claim.family, claim.maker) == ("gpt", "openai")
     assert claim.text == "I was trained by the team at OpenAI"

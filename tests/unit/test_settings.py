@@ -43,7 +43,7 @@ def test_the_shipped_file_is_sound() -> None:
 @pytest.mark.parametrize(
     ("text", "environ", "message"),
     [
-        ("", {}, "targets: nothing to watch; add [targets.NAME] with url, dialect and "
+        ("", {}, "targets: no target; add [targets.NAME] with url, dialect and "
          "[[targets.NAME.queries]]"),
         (GOOD.replace("dialect =", "evry ="), {},
          'targets.rag.evry: unknown key; did you mean "every"?'),
@@ -53,10 +53,11 @@ def test_the_shipped_file_is_sound() -> None:
          'targets.rag.url = "ftp://rag.example.com": write a whole address, such as '
          "https://rag.example.com"),
         (GOOD.replace("https://", "https://me:pw@"), {},
-         'targets.rag.url = "https://***@rag.example.com": an address holds no credentials: '
-         "put them into headers"),
+         'targets.rag.url = "https://***@rag.example.com": an address must not contain '
+         "credentials: put them into headers"),
         (GOOD.replace('"https://rag.example.com"', '"http://169.254.169.254/"'), {},
-         'targets.rag.url = "http://169.254.169.254/": a cloud metadata address is never a target'),
+         'targets.rag.url = "http://169.254.169.254/": a cloud metadata address cannot be '
+         'a target'),
         (GOOD + "every = 5\n", {}, "targets.rag.queries.0.every: unknown key; known here: "
          "id, identity, prompt_tokens, stop_after_chars, text"),
         (GOOD.replace("[[", 'every = "5"\n[['), {},
@@ -113,13 +114,13 @@ def test_every_fault_of_the_options_is_a_line_of_its_own(tmp_path: Path) -> None
     )
     start = "targets.rag.options."
     assert faults(tmp_path, text) == [
-        f"{start}query: {{query}} stands nowhere; put it into query, body or path",
+        f"{start}query: {{query}} is missing; put it into query, body or path",
         f'{start}done: missing; an expression must find it in the events; or "close", where only '
         "the end of the body is an end",
     ]
 
 
-def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
+def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("https://", "ftp://") + "[rules.tfft]\n[probes]\ndaily = 1\n"
     found = faults(tmp_path, text, LOG_LEVEL="LOUD", MONITOR_X="1", DATABASE_URL="x")
     assert len(found) == 6

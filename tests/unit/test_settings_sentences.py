@@ -24,7 +24,7 @@ NUMBER = 'write a number such as 4 or "0.5": digits and a point, without unit or
 WHOLE = "write a whole number such as 20000, without unit or separators"
 PROXY = "write a proxy as http://proxy:3128 or http://user:password@proxy:3128"
 REFERENCE = (
-    "${NAME} is replaced in headers only: write the value out, or set the key by its variable, "
+    "${NAME} is replaced in headers only: write the value itself, or set it by its variable, "
     "MONITOR_<SECTION>__<KEY>"
 )
 
@@ -63,20 +63,20 @@ def refused(tmp_path: Path, target: str = "", rest: str = "", **environ: str) ->
         ('headers = { X = "${a-b}" }',
          "headers.X: write ${NAME}, with the name of an environment variable"),
         ('headers = { X = "Bearer $EMPTY" }', "headers.X: write ${EMPTY}: without braces the "
-         "name is sent as it stands"),
-        ('headers = { X = "1", x = "2" }', "headers.x: stands here twice: remove one"),
+         "text is sent literally"),
+        ('headers = { X = "1", x = "2" }', "headers.x: is given twice: remove one"),
         ('headers = { Content-Length = "1" }',
-         "headers.Content-Length: is computed for each request: remove it"),
+         "headers.Content-Length: is set by the monitor for each request: remove it"),
         ("health = { expect = [\"status\"] }",
-         "health: without url no page is read: add url, or remove the section"),
+         "health: url is missing: add it, or remove the section"),
         ('health = { every = "1m" }',
-         "health: without url no page is read: add url, or remove the section"),
+         "health: url is missing: add it, or remove the section"),
         ('health = { url = "" }', 'health.url = "": must not be empty'),
         ('health = { url = "/h", every = "1ms" }', 'health.every = "1ms": must be at least 1s'),
         ('health = { url = "ftp://x/h" }',
          "targets.my-rag: health.url: write a whole address, such as https://rag.example.com"),
-        ('health = { url = "http://u:pw@x/h" }', "targets.my-rag: health.url: an address holds no "
-         "credentials: put them into headers"),
+        ('health = { url = "http://u:pw@x/h" }', "targets.my-rag: health.url: an "
+         "address must not contain credentials: put them into headers"),
         ("options = { foo = 1 }", "options.foo: unknown; known: body, path"),
         ('proxy = "proxy:3128"', 'proxy = "proxy:3128": only proxies at http:// addresses are '
          f"supported: {PROXY}"),
@@ -85,9 +85,9 @@ def refused(tmp_path: Path, target: str = "", rest: str = "", **environ: str) ->
         ('proxy = "socks5://proxy"', 'proxy = "socks5://proxy": only proxies at http:// addresses '
          f"are supported: {PROXY}"),
         ('proxy = "http://proxy/x"',
-         f'proxy = "http://proxy/x": the address of a proxy ends after the port: {PROXY}'),
+         f'proxy = "http://proxy/x": a proxy address must end after the port: {PROXY}'),
         ('proxy = "http://proxy?x=1"',
-         f'proxy = "http://proxy?x=1": the address of a proxy ends after the port: {PROXY}'),
+         f'proxy = "http://proxy?x=1": a proxy address must end after the port: {PROXY}'),
         ("proxy = 3128", "proxy = 3128: write a text in quotes"),
     ],
 )  # fmt: skip
@@ -143,7 +143,7 @@ def test_a_mistake_in_another_section(tmp_path: Path, rest: str, sentence: str) 
     ("environ", "sentence"),
     [
         ({"MONITOR_METRICS__PORT": ""},
-         f'MONITOR_METRICS__PORT = "": nothing is written here: {WHOLE}'),
+         f'MONITOR_METRICS__PORT = "": the value is empty: {WHOLE}'),
         ({"MONITOR_PROBES__DAILY_BUDGET_USD": "0,50"},
          f'MONITOR_PROBES__DAILY_BUDGET_USD = "0,50": {MONEY}'),
         ({"MONITOR_TARGETS__MY_RGA__EVERY": "1m"},
@@ -151,7 +151,8 @@ def test_a_mistake_in_another_section(tmp_path: Path, rest: str, sentence: str) 
         ({"MONITOR_RULES__TTFT__LIMIT_MS": "1500ms"},
          f'MONITOR_RULES__TTFT__LIMIT_MS = "1500ms": {NUMBER}'),
         ({"SLACK_BOT_TOKEN": "'xoxb 1'", "SLACK_CHANNEL": "C1"},
-         "SLACK_BOT_TOKEN = ***: holds characters that no key has, such as a blank: copy it again"),
+         "SLACK_BOT_TOKEN = ***: contains characters that no key has, such as a space: "
+         "copy it again"),
     ],
 )  # fmt: skip
 def test_a_mistake_in_the_environment(

@@ -286,7 +286,7 @@ def test_finish_reasons_of_all_vendors_are_one_of_six(reason: object, word: Fini
         ("", '{"success": false, "message": "boom"}', "boom"),
         ("", '{"success": false, "code": "E7", "msg": "boom", "data": {}}', "E7: boom"),
         ("", '{"ok": false, "reason": "boom"}', "boom"),
-        ("", '{"success": false}', "no reason is given"),
+        ("", '{"success": false}', "no reason given"),
         ("", '{"status": "failed", "message": "boom"}', "boom"),
         ("", '{"status": "FAILED"}', "status: FAILED"),
         ("", '{"status": 429, "message": "slow down"}', "slow down"),

@@ -97,7 +97,7 @@ def test_a_target_of_one_query_has_no_leaner_round() -> None:
 
 
 @pytest.mark.parametrize("began", [0, 100, 200])
-def test_somebody_watches_all_day_however_dear_the_fallback_is(began: int) -> None:
+def test_somebody_watches_all_day_however_expensive_the_fallback_is(began: int) -> None:
     usd, good, budget = Decimal("0.003"), Decimal("0.0001"), Decimal("0.50")
     watched, spent, requested = target(), Decimal(0), list[int]()
     samples: list[Sample] = []
@@ -121,7 +121,7 @@ def test_somebody_watches_all_day_however_dear_the_fallback_is(began: int) -> No
     assert all(later - earlier <= 2 for earlier, later in pairwise(requested))
 
 
-def test_queries_whose_answers_tell_who_answers_take_turns() -> None:
+def test_queries_whose_answers_identify_the_model_take_turns() -> None:
     samples = [replace(s, query=f"q{n % 4}") for n, s in enumerate(marked("F?F?|F?F?"))]
     turns = [turn(target(), samples, nth).id for nth in range(4)]
     assert turns == ["q0", "q2", "q0", "q2"]

@@ -66,7 +66,7 @@ theirs = [count(n, THEIRS, exact=EXACT) for n in range(200, 212)]
 
 
 @pytest.mark.parametrize("measured", [by_file, by_answers])
-def test_another_tokenizer_is_told_with_the_third_answer(measured: object) -> None:
+def test_another_tokenizer_is_reported_with_the_third_answer(measured: object) -> None:
     assert callable(measured)
     two, three = weighed(measured(*theirs[:2])), weighed(measured(*theirs[:3]))
     assert (two.evidence.nats, two.side) == (0.0, ClaimSide.NEITHER)
@@ -182,7 +182,7 @@ def test_too_few_confirmed_answers_teach_nothing() -> None:
     assert "24 of 25" in found.evidence.detail
 
 
-def test_a_query_nobody_confirmed_answers_to_is_measured_only_where_many_others_are() -> None:
+def test_a_query_no_one_confirmed_answers_to_is_measured_only_where_many_others_are() -> None:
     elsewhere = [replace(one, query="new") for one in theirs[:3]]
     assert weighed(by_answers(*elsewhere)).evidence.nats == 0
     many = [count(n, OURS, query=f"q{n}") for n in range(30)]

@@ -202,8 +202,8 @@ def test_a_charge_is_exact_in_every_form(
         ('"cost":"¥0.2"', "charge of 0.2 ¥ is not in USD"),
         ('"cost":{"units":"0","nanos":1,"currencyCode":"EUR"}', "charge of 1E-9 EUR is not in USD"),
         ('"cost":"1,234"', "charge of 1,234 cannot be read"),  # a thousand, or one and a bit
-        ('"cost":"NaN"', "charge of NaN is no amount"),
-        ('"cost":"-inf"', "charge of -inf is no amount"),
+        ('"cost":"NaN"', "charge of NaN is not an amount"),
+        ('"cost":"-inf"', "charge of -inf is not an amount"),
         ('"cost":"1.2.3"', "charge of 1.2.3 cannot be read"),
     ],
 )
@@ -268,7 +268,7 @@ def test_counts_of_several_events_are_merged_before_they_are_added_up(
     assert [getattr(found, name) for name in FIGURES] == expected
 
 
-def test_tokens_kept_an_hour_in_the_cache_are_told_apart() -> None:
+def test_tokens_kept_an_hour_in_the_cache_are_distinguished() -> None:
     found = anthropic(CACHED + HOUR, '"input_tokens":10,"output_tokens":5')
     assert (found.cache_write_tokens, found.cache_write_1h_tokens) == (4, 3)
     # the later event states what was written, and not for how long
@@ -282,7 +282,7 @@ def test_a_total_of_earlier_counts_says_nothing_of_later_ones() -> None:
     assert (reply.usage.prompt_tokens, reply.usage.answer_tokens, reply.faults) == (20, 7, ())
 
 
-def test_a_charge_beside_the_usage_is_heard() -> None:
+def test_a_charge_beside_the_usage_is_received() -> None:
     found = usage(parsed(f'{{"usage":{{{CHAT}}},"cost":{{"total":"0.001","currency":"USD"}}}}'))
     assert found is not None
     assert (found.prompt_tokens, found.cost_usd) == (20, Decimal("0.001"))

@@ -17,9 +17,7 @@ MARKS = st.lists(st.text(".F?CDxT-r", min_size=1, max_size=3), min_size=1, max_s
 
 @given(rounds=MARKS, latest_incident=st.booleans())
 @settings(max_examples=60, deadline=None)
-def test_a_window_built_anew_judges_as_one_that_grew(
-    rounds: list[str], latest_incident: bool
-) -> None:
+def test_a_rebuilt_window_judges_as_one_that_grew(rounds: list[str], latest_incident: bool) -> None:
     """A restart changes nothing: every rule sees the same rows in the same light."""
     samples = list(marked("|".join(rounds)))
     grown = Window("rag", every=EVERY, queries=3)
@@ -77,7 +75,7 @@ def test_a_target_slower_than_it_is_asked_is_not_taken_for_one_gap_after_the_oth
     assert len(seen.known) >= 20
 
 
-def test_pace_and_queries_are_learnt_where_nobody_says_them() -> None:
+def test_pace_and_queries_are_learnt_where_no_one_says_them() -> None:
     seen = Window("rag")
     closed = [seen.add(each) for each in marked("...|...|...")]
     assert (seen.pace, seen.queries) == (EVERY, 3)

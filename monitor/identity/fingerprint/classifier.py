@@ -1,4 +1,4 @@
-"""Two models told apart by their answers, and how well that can be done at all.
+"""Distinguish two models by their answers, and measure how well that works.
 
 Learnt from answers to the same canned queries by both, and judged on answers held out: what
 cannot be told apart there is not told apart later either.
@@ -151,7 +151,7 @@ def _mark_odds(
 def _held_out(
     ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]
 ) -> tuple[list[Scores], list[Scores]]:
-    """Scores of every answer by voices that never heard it."""
+    """Cross-validated scores: each answer is scored without being learned from."""
     sides = _folds(ours), _folds(theirs)
     scores: tuple[list[Scores], list[Scores]] = ([], [])
     for fold in range(_FOLDS):
@@ -187,7 +187,7 @@ def _folds(rows: Sequence[AnswerFeatures]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """Turns scores into nats."""
+    """Turns scores into log-odds."""
 
     bias: float
     slopes: tuple[float, ...]

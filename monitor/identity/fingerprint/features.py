@@ -1,4 +1,4 @@
-"""Whether an answer can be judged at all by its looks; if not, why."""
+"""Whether the writing style of an answer can be judged; if not, why."""
 
 import math
 import re
@@ -33,7 +33,7 @@ _REFUSES = re.compile(
 
 
 def language(text: str) -> str | None:
-    """The language of an answer, or its script; None where it cannot be told."""
+    """The language of an answer, or its script; None if unknown."""
     text = text[:LONGEST]
     for name, script in _SCRIPTS:
         if 5 * len(script.findall(text)) > len(text):
@@ -46,14 +46,14 @@ def language(text: str) -> str | None:
 
 
 def usual_language(texts: Iterable[str]) -> str | None:
-    """The language most of these are in; None where hardly any tells."""
+    """The language of most of these; None if too few are known."""
     notified = Counter(language(text) for text in texts)
     name, count = notified.most_common(1)[0] if notified else (None, 0)
     return name if 2 * count > notified.total() else None
 
 
 def refuses(text: str) -> bool:
-    """The answer opens like a refusal or an apology, whoever wrote it."""
+    """Whether the answer opens like a refusal or an apology."""
     return _REFUSES.match(text[:LONGEST]) is not None
 
 
@@ -72,7 +72,7 @@ def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
     return None
 
 
-# What a fingerprint looks at: the wording of an answer, its manners, the shape of its chunks.
+# Features of a fingerprint: wording, punctuation and layout, and the shape of the chunks.
 #
 # Hashes and the order of the marks are stable over processes and machines: stored numbers
 # mean something only together with `VERSION`.
@@ -140,7 +140,7 @@ MARKS = (*STYLE, *SHAPE)
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer to a canned query. `chunks` is empty where nobody kept them.
+    """An answer to a canned query. `chunks` is empty if they were not kept.
 
     `tokens`: what the service says the text took; None where it says nothing.
     """

@@ -1,4 +1,4 @@
-"""One more answer looked at: who it looks like, how sure that is, and which features say so."""
+"""Judge one answer by writing style: the model, the confidence and the deciding features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from monitor.identity.fingerprint.tracker import (
 )
 
 UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
-CLEAR = 1.1  # nats by which one answer takes a side: three to one
+CLEAR = 1.1  # log-odds by which one answer takes a side: three to one
 ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
 _LENGTHS = {
     "length": "answers",
@@ -42,7 +42,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class StyleMatch:
-    """The judgement of one answer by its looks. `doubtful`: a few more probes would tell."""
+    """The judgement of one answer by writing style. `doubtful`: a few more probes would decide."""
 
     identity: Identity
     model: str | None
@@ -187,7 +187,7 @@ def _changed(track: TrackerState, profile: StyleProfile) -> StyleMatch:
 def _ordinary(
     track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, vector: Vector
 ) -> StyleMatch:
-    """Nothing is settled: the answer counts as expected where it looks so, else as nobody's."""
+    """Nothing is settled: the answer counts as expected if it matches, else as unknown."""
     evidence = [
         item for candidate in profile.candidates for item in _evidence(candidate, profile, seen)
     ]

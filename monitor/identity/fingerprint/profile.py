@@ -1,4 +1,4 @@
-"""What is known of a target's models by their looks: the baseline, and who might replace it."""
+"""Style profiles of a target's models: the baseline, and its possible fallbacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _REFUSALS = 0.2  # share of learnt answers that makes refusing usual
 
 @dataclass(frozen=True, slots=True)
 class FallbackProfile:
-    """A fallback whose answers are known and can be told from the expected model's."""
+    """A fallback whose captured answers are distinguishable from the expected model's."""
 
     model: str
     contrast: ModelClassifier
@@ -34,9 +34,9 @@ class FallbackProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleProfile:
-    """The looks of one epoch. `mistakable` says for each other fallback why it is not judged.
+    """The style profile of one epoch. `indistinguishable`: other fallbacks, and why.
 
-    `verified_by` None: nobody confirmed who gave the baseline's answers.
+    `verified_by` None: the model of the baseline is unconfirmed.
     """
 
     model: str

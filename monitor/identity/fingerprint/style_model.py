@@ -1,4 +1,4 @@
-"""How far an answer lies from what one model was heard to say: a fingerprint learnt from answers.
+"""The distance of an answer from one model: a fingerprint learned from answers.
 
 Every distance is measured as if one other answer had not been learnt: those learnt from lie
 exactly as far as new ones do, however few there are. That is what makes ranks honest.
@@ -214,7 +214,7 @@ def _shrunk(here: _Means | None, everywhere: _Means, weight: float) -> Vector:
 
 
 def _usual(rows: Sequence[Sequence[float | None]]) -> Vector:
-    """The mean of each mark over the answers that have it; 0 for a mark nobody has."""
+    """The mean of each feature over the answers that have it; 0 if none has it."""
     means = []
     for at in range(len(MARKS)):
         known = [mark for row in rows if (mark := row[at]) is not None]

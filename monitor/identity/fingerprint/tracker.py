@@ -1,4 +1,4 @@
-"""Is it still the same model? Ranks among what was heard before, and bets that they are even.
+"""Change detection: ranks among earlier answers, and bets that the ranks are uniform.
 
 A rank is a conformal p-value: as long as nothing changed, small ones are as rare as they
 should be, whatever answers look like. Bets on small ranks multiply when something changed
@@ -100,12 +100,12 @@ def turned(directions: Sequence[Vector], vector: Vector) -> tuple[Vector, ...]:
 
 
 def still(size: int) -> tuple[Vector, ...]:
-    """Directions before anything was heard."""
+    """Directions before the first answer."""
     return ((0.0,) * size,) * len(PACES)
 
 
 def wagered(sums: Sums, ranked: Sequence[float | None], *, received: int) -> Sums:
-    """The sums after betting on one answer's ranks among so many heard.
+    """The sums after betting on one answer's ranks among so many earlier ones.
 
     Nobody gets rich by the luck of a tie: ranks below half a place count as half a place.
     """
@@ -139,7 +139,7 @@ NOTHING: Sums = (0.0,) * len(SHARES)
 
 
 def summed(sums: Sums, log_odds: float) -> Sums:
-    """The sums after one answer of these nats, fallback over expected."""
+    """The sums after one answer with these log-odds, fallback over expected."""
     ratio = math.exp(log_odds)
     return tuple(
         max(0.0, min(LIMIT + _OVER, before + math.log(1 - share + share * ratio)))
@@ -289,7 +289,7 @@ class TrackerState:
 
     @property
     def standing(self) -> tuple[Identity, str | None] | None:
-        """What is settled: a fallback by name, or a change by nobody; None: neither."""
+        """What is settled: a fallback by name, or a change to an unknown model; None: neither."""
         lead = self.leading
         if lead and lead.established:
             return Identity.FALLBACK, lead.model
@@ -302,7 +302,7 @@ class TrackerState:
 
     @property
     def doubtful(self) -> bool:
-        """Something is suspected and nothing settled: a few probes more would tell."""
+        """Something is suspected and nothing settled: a few more probes would decide."""
         lead = self.leading
         if self.standing:
             return False
@@ -318,7 +318,7 @@ class TrackerState:
         return self.change < HELD_AT and not (lead and lead.established)
 
     def bet(self, vector: Vector, received: Sequence[Vector], tie: float) -> Self:
-        """One more answer ranked among those heard before; then it waits to be one of them."""
+        """One more answer ranked among the earlier ones; it joins them afterwards."""
         known = (*received, *self.accepted)
         ranked = ranks(vector, known, self.directions, tie=tie)
         bets = wagered(self.bets, ranked, received=len(known))
@@ -328,7 +328,7 @@ class TrackerState:
             bets=tuple(round(bet, 6) for bet in bets),
             directions=tuple(map(quantised, turned(self.directions, vector))),
         )
-        if self.changed and not after.changed:  # the old looks are back: begin anew
+        if self.changed and not after.changed:  # the old writing style is back: start again
             after = replace(after, bets=NO_BETS, directions=still(len(vector)))
         if not after.calm():
             return after
@@ -339,7 +339,7 @@ class TrackerState:
         )
 
     def surprise(self) -> float:
-        """The bets in nats."""
+        """The bets as log-odds."""
         return log(max(1.0, self.change))
 
     def to_json(self) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class ModelName:
 
     @property
     def model(self) -> bool:
-        """The name means one model, as far as anyone can tell, and not a role or a group."""
+        """Whether the name means one model, and not a role or a group."""
         numbered = bool(self.generation or self.size or self.active or self.date)
         if self.family is None:  # behind a host stands a deployment; "N/A" has no maker
             made = self.vendor is not None and len(self.vendor) > 1 and self.vendor not in _NOBODY

@@ -26,7 +26,7 @@ from monitor.identity.token_counts.counts import (
 )
 
 REMEMBERED = 11  # answers before this one that may speak with it
-_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # nats from which a fit is worth saying, and remembering
+_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # log-odds from which a fit is reported, and remembered
 _OTHER = "another tokenizer"
 
 

@@ -33,7 +33,7 @@ _LONG = 6  # letters; tokenizers begin to break words beyond
 
 
 class TextShape(NamedTuple):
-    """What a tokenizer has to break up, in numbers that give no text away."""
+    """What a tokenizer has to break up, in numbers that do not reveal the text."""
 
     blanked: int  # words between blanks
     characters: int
@@ -55,7 +55,7 @@ _ROUNDED = (0.0, 0.5, 1.0)  # down, to the nearest, up
 class TokenCount:
     """One answer's disclosed tokens. `exact`: by the tokenizers at hand, by model.
 
-    `language` None: it cannot be told.
+    `language` None: unknown.
     """
 
     query: str
@@ -113,7 +113,7 @@ def disclosed(reply: Reply) -> int | None:
 
 
 def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> TokenCount | None:
-    """The count of a reply that was heard to its end; None where it has none to judge."""
+    """The count of a complete reply; None if it has none to judge."""
     tokens = disclosed(reply)
     if tokens is None or not 0 < sum(len(piece.text) for piece in reply.pieces) <= LONGEST:
         return None
@@ -174,17 +174,17 @@ def _one_factor(sizes: Sequence[tuple[int, int]], up: float) -> bool:
 
 # Two yardsticks for a token count: a model's own tokenizer, or that model's own earlier counts.
 #
-# A tokenizer tells to the token. Without one, the proportion of a model's disclosed counts to
+# A tokenizer is exact. Without one, the proportion of a model's disclosed counts to
 # the shapes of its confirmed answers is learnt, and how far they scatter about it.
 
 
 ENOUGH = 25  # confirmed answers to learn a proportion from
 ENOUGH_OF_A_QUERY = 5  # of one canned query, to learn its own
 MANY_QUERIES = 10  # from which answers to others may be measured, too
-CAP = 7.0  # nats: what accounting may weigh at all
+CAP = 7.0  # log-odds: the most that token counts may weigh
 FEWEST = 3  # answers
 _NO_COUNT = 0.45  # log ratio beyond which it is no count of this text: something hidden is in it
-_LOOSEST = 0.06  # spread of log ratios beyond which the counts tell no tokenizers apart
+_LOOSEST = 0.06  # spread of log ratios beyond which counts do not distinguish tokenizers
 _TIGHTEST = 0.015  # no proportion is known better than this
 _SHIFT = 0.015  # by which other wording moves every answer of a model alike
 _OF_A_MEDIAN = 1.57  # variance of a median, in those of a mean
@@ -194,7 +194,7 @@ _STRAY_TOKENS = 1.5  # closing tokens and blanks that one side counts and the ot
 _STRAY_SHARE = 0.002
 _NEAR = 0.02  # half of all other tokenizers count nearly alike
 _MISCOUNTED = 0.01  # of answers, whatever the reason
-_EACH = 4.0  # nats one answer may weigh by an exact tokenizer
+_EACH = 4.0  # log-odds one answer may weigh with an exact tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ class TokenizerCalibration:
         return _measure(log(count.tokens / due), _STRAY_TOKENS / due + _STRAY_SHARE)
 
     def log_odds(self, measures: Sequence[CountMeasure]) -> float:
-        """Log-odds of another tokenizer. Texts differ, so each answer tells something new."""
+        """Log-odds of another tokenizer. Texts differ, so each answer adds evidence."""
         return sum(max(-_EACH, min(_EACH, _log_odds_of(one))) for one in measures)
 
     def fits(self, measures: Sequence[CountMeasure]) -> bool:

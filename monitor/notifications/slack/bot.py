@@ -72,7 +72,7 @@ class SlackBot(Notifier):
     ) -> Delivery:
         """Post a new message, or edit the one referred to and reply in its thread.
 
-        An edit notifies nobody, a reply only whoever follows the thread: it is broadcast to
+        An edit notifies no one, a reply only followers of the thread: it is broadcast to
         the channel, too.
         """
         message = render(notice, runbook_url=runbook_url)

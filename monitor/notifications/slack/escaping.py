@@ -72,7 +72,7 @@ ALONE = timedelta(days=1)  # looked back where a notice has no beginning
 
 
 def sql(notice: Notice) -> str | None:
-    """The query that shows what a notice tells of; None where there is none to show."""
+    """The SQL that shows the evidence of a notice; None if there is none."""
     rule = RULES.get(notice.rule)
     return rule.evidence_sql.format(rows=_rows(notice, rule.subject)) if rule else None
 

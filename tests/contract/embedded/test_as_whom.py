@@ -98,11 +98,11 @@ def test_without_namespaces_the_owner_of_a_closed_parent_serves(reachable: Path)
         assert Path(f"/proc/{process.hears()['pid']}").stat().st_uid == alice.pw_uid
 
 
-def test_root_that_may_be_nobody_else_is_told_why(empty: Path) -> None:
+def test_root_that_may_be_no_other_user_learns_why(empty: Path) -> None:
     with owner(empty, first=WITHOUT_NAMESPACES) as process:
         reported = process.hears()["fault"]
     assert reported.startswith(
-        f"Postgres refuses to run as root, and nobody else can be had for {empty}/postgres "
+        f"Postgres refuses to run as root, and no other user can use {empty}/postgres "
         "(in a user namespace: Operation not permitted; as uid "
     )
     assert reported.endswith(
@@ -116,7 +116,7 @@ def test_data_of_root_without_namespaces_are_refused_with_the_remedy(home: Path)
     with owner(home, first=WITHOUT_NAMESPACES) as process:
         assert process.hears()["fault"] == (
             f"The data in {home}/postgres can be served in a user namespace only, which is "
-            "refused here (Operation not permitted): `chown -R` the directory to somebody who "
+            "refused here (Operation not permitted): `chown -R` the directory to a user who "
             "can reach it, or set DATABASE_URL."
         )
 
@@ -137,7 +137,7 @@ def test_ordinary_user_runs_it_as_himself(reachable: Path, uid: int) -> None:
     assert owners_below(reachable) == {uid}
 
 
-def test_ordinary_user_is_told_that_the_data_are_not_his(home: Path) -> None:
+def test_ordinary_user_learns_that_the_data_are_not_his(home: Path) -> None:
     python = python_for(NOBODY)
     home.parent.chmod(0o755)
     with owner(home, python=python, user=NOBODY, group=NOBODY, extra_groups=()) as process:

