@@ -10,17 +10,18 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import TYPE_CHECKING
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
 from monitor.incidents.silences import MaintenanceWindow, Mute, Silence
 from monitor.redaction import redact
-from monitor.reports.page_data import ReportPage, TargetReport
-from monitor.reports.picture import PillowMissing, png
 from monitor.rules import RULES
 from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
-from monitor.worker import report_page
 from monitor.worker.context import WorkerContext
 from monitor.worker.target_verdicts import isolated
+
+if TYPE_CHECKING:  # drawing is loaded with the first chart: it costs an idle worker 1 MiB
+    from monitor.reports.page_data import ReportPage, TargetReport
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ async def attach(context: WorkerContext) -> None:
 
 async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> str | None:
     """Attach one chart; returns what kept it from its place, None if nothing did."""
+    from monitor.reports.picture import PillowMissing
+
     try:
         delivery = await _attached(context, notice, reference)
     except DatabaseUnavailable:
@@ -64,6 +67,9 @@ async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> st
 
 
 async def _attached(context: WorkerContext, notice: Notice, reference: str) -> Delivery:
+    from monitor.reports.picture import png
+    from monitor.worker import report_page
+
     page = await report_page.page(
         context.database, context.settings, length=SPAN, now=context.now()
     )
@@ -74,7 +80,7 @@ async def _attached(context: WorkerContext, notice: Notice, reference: str) -> D
     return await context.notifier.attach(reference, picture, title=title)
 
 
-def _target(page: ReportPage, scope: str) -> TargetReport:
+def _target(page: "ReportPage", scope: str) -> "TargetReport":
     """The target of the notice; for a notice about all, the first target probed."""
     named = [item for item in page.targets if item.name == scope]
     requested = [item for item in page.targets if item.ttft]

@@ -1,25 +1,20 @@
 """The report: what the database found, put together into the page that reports show."""
 
-import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from monitor import __version__
 from monitor.config import Settings
 from monitor.domain.report import IncidentRow
-from monitor.incidents import digest as digests
-from monitor.incidents.digest import DigestFigures
 from monitor.reports import page_data
 from monitor.reports.page_data import bins
 from monitor.rules import FallbackRule, SpendRule, TtftRule, rule_of, unit_of
-from monitor.storage import Connection, Database, outbox, report_data
+from monitor.storage import Database, report_data
 from monitor.storage.report_data import Found, ReportSpan
-from monitor.worker.context import WorkerContext
 
 _BY_TARGET = (
     "steps",
@@ -209,54 +204,3 @@ def _incident_row(item: IncidentRow) -> IncidentRow:
         return given if given is None or unit_of(item.rule).exact else float(given)
 
     return replace(item, peak=value(item.peak), limit=value(item.limit))
-
-
-# The digest job: once a day, at a local hour, the last 24 hours as one notice in the outbox.
-#
-# Looked at every minute by every worker: the notice's id follows from the day, so that it is
-# written once. It is no alert: mutes and maintenance windows do not hold it back.
-
-
-log = logging.getLogger(__name__)
-
-
-async def digest(context: WorkerContext) -> bool:
-    """Write the day's digest if it is due; True when it is news. Raises Away."""
-    section, now = context.settings.file.digest, context.now()
-    due = digests.due(now, at=section.at, zone=ZoneInfo(section.timezone))
-    if not section.enabled or due is None:
-        return False
-    day, hour = due
-    async with context.database.begin() as connection:
-        if await report_data.written(connection, digests.key(day)):
-            return False
-        first = await report_data.first(connection)
-        if first is None or first >= hour:  # nothing had been seen by then: nothing to report
-            return False
-        figures = await _figures(connection, context, now)
-        news = await outbox.add(connection, digests.notice(day, figures, at=now), incident=None)
-    if news:
-        log.info("digest written", extra={"day": str(day)})
-    return news
-
-
-async def _figures(connection: Connection, context: WorkerContext, now: datetime) -> DigestFigures:
-    settings, since = context.settings, now - digests.SPAN
-    ttft, spend = rule_of(settings.rules, TtftRule), rule_of(settings.rules, SpendRule)
-    limit_ms = ttft.limit_ms if ttft else None
-    today = now.astimezone(await report_data.zone(connection)).date()
-    yesterday_cost, today_cost = await report_data.days(connection, today)
-    return DigestFigures(
-        latencies=await report_data.latencies(
-            connection, settings.targets, since=since, until=now, limit_ms=limit_ms
-        ),
-        served=await report_data.served(connection, since=since, until=now),
-        yesterday=yesterday_cost,
-        today=today_cost,
-        saving=await report_data.saving(connection, today),
-        incidents=await report_data.incidents(connection, since=since),
-        own=await report_data.own(connection, context.notifier.name, since=since, until=now),
-        limit_ms=limit_ms,
-        limit_usd=spend.limit_usd if spend else None,
-        budget_usd=settings.file.probes.daily_budget_usd,
-    )

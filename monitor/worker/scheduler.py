@@ -23,12 +23,12 @@ from monitor.worker import (
     burst,
     clock_check,
     delivery_job,
+    digest_job,
     evaluation,
     heartbeat,
     lease_keeper,
     outage,
     probe_round,
-    report_page,
     rollups,
 )
 from monitor.worker.context import WorkerContext
@@ -313,7 +313,7 @@ class Worker:
             self.news.set()
 
     async def _digest(self) -> None:
-        if await report_page.digest(self.context):
+        if await digest_job.digest(self.context):
             self.news.set()
 
     async def _deliver(self) -> None:

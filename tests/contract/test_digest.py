@@ -14,7 +14,7 @@ from monitor.notifications import Notifier, SlackBot
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, schema
 from monitor.storage import report_data as read_digest
-from monitor.worker import delivery_job, report_page
+from monitor.worker import delivery_job, digest_job, report_page
 from monitor.worker.context import WorkerContext
 from tests.contract.past import (
     EIGHT,
@@ -47,7 +47,7 @@ class Digester:
         self._patch.setattr(WorkerContext, "now", staticmethod(lambda: now))
         configured = settings(self._home, **(AT_ONE | environ))
         async with watching(configured, self.database, notifier) as context:
-            news = await report_page.digest(context)
+            news = await digest_job.digest(context)
             if deliver:
                 await delivery_job.deliver(context)
             return news
