@@ -143,7 +143,7 @@ async def test_a_chart_that_fails_does_not_end_the_charts(
 ) -> None:  # fmt: skip
     async with telling_worker(database, tmp_path, bot(inbox)) as context:
         with monkeypatch.context() as broken:
-            broken.setattr(delivery_job, "png", lambda *_: 1 // 0)
+            broken.setattr("monitor.reports.picture.png", lambda *_: 1 // 0)
             await tell(context, number=1)
             await until(lambda: complaints(caplog))
         await tell(context, number=2)
