@@ -4,6 +4,7 @@ Foreign text goes through a `Clean`: it makes one harmless line of at most so ma
 `plain_text` is the message for media without markup; others bring a `Clean` of their own.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from urllib.parse import quote
@@ -104,7 +105,8 @@ def first_step(notice: Notice) -> str | None:
     rule = RULES.get(notice.rule)
     if rule is None or notice.status is NoticeStatus.RESOLVED or "Do first" in notice.facts:
         return None
-    return rule.first_step
+    target = re.sub(r"[^\w.-]", "", notice.scope)  # people copy it into a shell
+    return rule.first_step.replace("{target}", target)
 
 
 def runbook(notice: Notice, url: str | None, clean: Clean = cleaned) -> str | None:

@@ -51,7 +51,7 @@ class ModelChangedRule(ShareLimits, Rule):
     unit: ClassVar[Unit] = Unit.SHARE
     first_step: ClassVar[str] = (
         "Check the provider's key and routing. To keep the new answers: `monitor baseline "
-        "capture --model NAME`. If intended: `monitor baseline accept`."
+        "capture {target} --model NAME`. If intended: `monitor baseline accept {target}`."
     )
     evidence_sql: ClassVar[str] = (
         "SELECT started_at, query, identity, model_disclosed, ttft_ms, cost_usd, identity_reason "

@@ -60,7 +60,7 @@ class Rule(ABC):
     name: ClassVar[str]  # also the name of its file, its configuration section and its runbook
     subject: ClassVar[Subject]  # what its scope is, and what `judge` is given
     unit: ClassVar[Unit]
-    first_step: ClassVar[str]  # what the person on call does first
+    first_step: ClassVar[str]  # what the person on call does first; `{target}`: whom it is about
     # A query over schema `report` that shows what the rule saw; `{rows}` stands for scope and
     # time of a notice.
     evidence_sql: ClassVar[str]

@@ -32,9 +32,11 @@ def test_no_snapshot_is_forgotten() -> None:
 def test_a_message_of_any_rule_says_what_to_do_and_where_to_look(name: str) -> None:
     rule = RULES[name]
     values = {"value": Decimal("1234.5"), "limit": Decimal("1000")}
-    text = render(notice(NoticeStatus.FIRING, name, "It is so.", **values)).text
+    told = notice(NoticeStatus.FIRING, name, "It is so.", **values)
+    text = render(told).text
     assert f"\nNow: {rule.unit.text(values['value'], limit=values['limit'])}, limit " in text
-    assert f"\nDo first: {rule.first_step}\n" in text
+    step = rule.first_step.replace("{target}", told.scope)
+    assert f"\nDo first: {step}\n" in text
     assert f"\nRunbook: docs/runbook.md#{name}\n" in text
     assert "\nSQL: SELECT " in text
     assert ("target = 'nuzantara'" in text) is (
