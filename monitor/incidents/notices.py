@@ -179,6 +179,8 @@ def group_notice(
     facts = dict(face.facts)
     if face.reopenings:
         facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
+    if not over and not face.in_breach:
+        facts["Do first"] = "Nothing now. The incident ends by itself if this lasts."
     for member in group.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)

@@ -114,6 +114,8 @@ def test_a_reminder_in_the_calm_says_how_it_is_now() -> None:
     assert text.startswith("STILL FIRING #1 down · rag: Within the limit again since 17:04 UTC: ")
     assert "The incident stays open until the recovery has lasted long enough." in text
     assert "down breach" not in text.splitlines()[0]
+    assert "Do first: Nothing now." in text
+    assert "Open the service itself" not in text
 
 
 def test_incidents_show_and_list_say_how_it_is_now_beside_the_sentence_it_fired_with() -> None:
