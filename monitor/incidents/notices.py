@@ -281,6 +281,7 @@ def _lasted(member: Incident) -> timedelta:
 def _id(group: IncidentGroup, status: NoticeStatus, *, quiet: bool) -> UUID:
     members = (
         f"{'|'.join(i.key)}|{i.opened_at.isoformat()}|{i.reopenings}|{i.open}|{i.once}"
+        f"|{i.since}|{i.recovering_since}"
         for i in group.members
     )
     notified = f"{group.primary.reminders}|{group.primary.last_told_at.isoformat()}"  # last time

@@ -21,6 +21,7 @@ from monitor import identity
 from monitor.config.environment import environment
 from monitor.domain import Identity, Incident, Observation, Outcome, Query, Target
 from monitor.pricing.book import price_book
+from monitor.rules import SpendRule
 from monitor.storage import Database, incident_rows, observations
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.rollups import roll_up
@@ -126,7 +127,7 @@ def watch(database: Database, zone: str = "UTC", **storage: timedelta) -> Worker
             "keep_failed_excerpts": timedelta(days=30)}  # fmt: skip
     settings = SimpleNamespace(
         targets={"rag": RAG},
-        rules={"spend": SimpleNamespace(timezone=zone)},
+        rules={"spend": SpendRule(timezone=zone)},
         file=SimpleNamespace(
             storage=SimpleNamespace(**kept | storage),
             accounts=SimpleNamespace(every=timedelta(minutes=5)),

@@ -76,6 +76,6 @@ def test_a_price_read_more_than_sixty_days_ago_is_a_warning(
     configured = settings(tmp_path, checked=TODAY - timedelta(days=age))
     book = price_book(configured.file.prices, same=identity.same)
     lines: list[CheckLine] = list(_prices(_used(configured, book)))
-    old = [line for line in lines if "look again" in str(line)]
+    old = [line for line in lines if "check it again" in str(line)]
     assert len(old) == (2 if warned else 0)
     assert all(line.good is None for line in old)

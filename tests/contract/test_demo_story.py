@@ -96,7 +96,7 @@ def test_a_message_that_does_not_come_ends_it_with_a_sentence(tmp_path):
     status, shown = played(tmp_path, "mute", acts=acts)
     assert status == 1
     assert gone(tmp_path)
-    assert "FIRING fallback should have come within 0 s after" in " ".join(shown.split())
+    assert "FIRING fallback did not arrive within 0 s after" in " ".join(shown.split())
     assert "the stand-in begins" in shown
 
 

@@ -116,7 +116,7 @@ async def stored(url: str) -> AsyncIterator[Database]:
         for (slot, region), cause in s.MISSED.items():
             await run(
                 connection, "INSERT INTO slots (target, region, slot, worker, finished_at, missed) "
-                "VALUES ('rag', :region, :slot, :worker, :end, :why)", region=region, slot=slot,
+                "VALUES ('rag', :region, :slot, :worker, :end, :reason)", region=region, slot=slot,
                 worker=s.REGIONS[region], end=slot if cause else None, reason=cause,
             )  # fmt: skip
         await incident_rows.save(connection, [_incident(*row) for row in INCIDENTS], [])
@@ -133,7 +133,7 @@ async def stored(url: str) -> AsyncIterator[Database]:
         ):
             await run(
                 connection, "INSERT INTO account_readings (provider, state, detail, at, "
-                "expires_at, remaining_usd) VALUES (:provider, :state, :why, :at, :ends, :left)",
+                "expires_at, remaining_usd) VALUES (:provider, :state, :reason, :at, :ends, :left)",
                 provider=provider, state=state, reason=cause, at=at, ends=ends, left=left,
             )  # fmt: skip
     yield database

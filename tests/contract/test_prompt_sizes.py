@@ -55,11 +55,11 @@ async def test_what_the_service_reports_outranks_what_is_configured(database: Da
 @pytest.mark.parametrize(
     ("configured", "starts", "ends"),
     [
-        (1000, "ok      prompt size of rag/hi: 1000 tokens, configured; 1150 tokens, learnt from",
+        (1000, "ok      prompt size of rag/hi: 1000 tokens, configured; 1150 tokens, from the",
          "(mean of 1 answers in 7 days)"),
-        (700, "warning prompt size of rag/hi: 700 tokens are configured, but 1150 tokens, learnt",
+        (700, "warning prompt size of rag/hi: 700 tokens are configured, but 1150 tokens, from",
          "set prompt_tokens = 1150"),
-        (None, "warning prompt size of rag/hi: 1150 tokens, learnt from the provider's records",
+        (None, "warning prompt size of rag/hi: 1150 tokens, from the provider's records",
          "set prompt_tokens = 1150"),
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 seen = []
 sys.addaudithook(lambda name, args: seen.append(name) if name.startswith(
     ("socket.", "urllib.", "_thread.start", "subprocess.", "os.system")) else None)
-from monitor.pricing.book import book
+from monitor.pricing.book import price_book
 prices = price_book({}, same=lambda one, other: one == other)
 own = prices.price("meta-llama/llama-4-scout", at=datetime(2026, 11, 23, tzinfo=UTC))
 print("own:", own.source, "genai_prices" in sys.modules)
