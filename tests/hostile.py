@@ -10,13 +10,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from monitor import identity
-from monitor.dialects import dialect_of
+from monitor.dialects import dialect_of, read
 from monitor.domain import Ending, Query
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.observe import ProbeOccasion
+from monitor.probing.observe import ProbeOccasion, ReadTranscript, evidence, observe
 from monitor.probing.resources import gc_paused
-from monitor.worker.probe_round import interpreted
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, probed, says, watched
@@ -33,7 +32,7 @@ AT_ONCE = 4
 
 
 async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
-    """One probe as the worker sends it, to its observation."""
+    """One probe, from its request to its observation, without what the worker adds."""
     query = Query(id="hi", text="Hi")
     target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
     spoken = dialect_of(target)
@@ -45,8 +44,10 @@ async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
         worker="", config_hash="", secrets=("sk-live-0123456789",),
     )  # fmt: skip
     book = price_book({}, same=identity.same)
-    made = await interpreted(transcript, occasion, dialect=spoken, book=book, known=None)
-    assert not made.stopped
+    answer = ReadTranscript.of(transcript, read(spoken, transcript))
+    said = evidence(answer, occasion)
+    judged = identity.judge(said, target, identity.IdentityContext())
+    observe(answer, occasion, said, judged.judgement, book=book)
 
 
 async def oversized(wire: ProbeClient) -> None:
