@@ -19,7 +19,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / "python"
 MARK = VENV / "installed.sha256"  # written last: its absence means a half-made environment
 USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help names all
-       ./run test             everything that must pass: lint, types, tests; about 7 minutes
+       ./run test             everything that must pass: lint, types, tests; about 10 minutes
        ./run test --fast      lint, and the tests without process or database; under a minute
        ./run test --slow      more cases of what ./run test shows with some
        ./run test ARGUMENTS   pytest with these arguments"""
