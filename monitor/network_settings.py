@@ -27,7 +27,7 @@ RENEWED_AFTER_S = 5.0  # a lookup that lasts longer is not joined any more, whil
 
 
 class NameLookup(NamedTuple):
-    """One lookup under way. Whoever asks the same meanwhile gets its result."""
+    """One lookup under way. A request for the same name meanwhile gets its result."""
 
     result: Future[Found]
     began_s: float
@@ -80,7 +80,7 @@ def _forget(requested: tuple[object, ...], done: Future[Found]) -> None:
 def in_thread(call: Callable[[], T], *, name: str) -> Future[T]:
     """What `call` returns, from a thread of its own that no exit waits for."""
     result: Future[T] = Future()
-    result.set_running_or_notify_cancel()  # whoever gives up does not cancel it for others
+    result.set_running_or_notify_cancel()  # a caller that gives up does not cancel it for others
 
     def work() -> None:
         try:

@@ -113,7 +113,7 @@ def _object(line: str) -> dict[str, object] | None:
 
 
 def _style(settings: Settings, target: Target) -> StyleHistory | None:
-    """The target's baseline, followed anew from these answers on; None without one."""
+    """The target's baseline, followed from these answers on; None without one."""
 
     async def load(database: Database) -> StyleHistory | None:
         async with database.begin() as connection:

@@ -29,7 +29,7 @@ from monitor.identity.self_identification.detector import SelfIdHistory
 from monitor.identity.token_counts.comparison import CountHistory, Fitted
 from monitor.identity.token_counts.counts import TokenCount
 
-GROWN = 1.25  # times the answers learnt from: then a profile is learnt anew
+GROWN = 1.25  # times the answers learnt from: then a profile is learnt again
 MOST_CAPTURED = 50  # answers kept of each model and query
 # Token counts confirm no model: they are measured by answers that were confirmed.
 _CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.HEADER, ClaimKind.SIBLING)
@@ -82,7 +82,7 @@ class StyleHistory:
     """The baseline in force, and where following a target stands.
 
     `stored` and `stored_until` are the state as it was loaded; `track` is the one to follow
-    from, which begins anew when a profile is learnt anew.
+    from, which begins again when a profile is learnt again.
     """
 
     learnt: LearntProfile

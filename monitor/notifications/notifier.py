@@ -22,7 +22,7 @@ class ChannelCheck:
 class VariableKind(Enum):
     """What a variable holds, and so how the configuration checks it."""
 
-    SECRET_ADDRESS = "secret address"  # https, or http on loopback; whoever knows it can post
+    SECRET_ADDRESS = "secret address"  # https, or http on loopback; anyone who knows it can post
     ADDRESS = "address"
     KEY = "key"
     TEXT = "text"

@@ -34,7 +34,7 @@ class PriceBook:
         """The price of a model at an instant; with a provider, what that provider bills.
 
         A row without a provider holds for every provider. Without a provider asked for,
-        the first row of the list is taken, whoever bills.
+        the first row of the list is taken, from any provider.
         """
         for listed in self.lists:
             alike = self._alike(listed, model, at=at, provider=provider)

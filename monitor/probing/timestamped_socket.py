@@ -50,7 +50,7 @@ class EnoughReceived(Exception):
     """The exchange has all it needs, and everything read has been used."""
 
 
-# What was read of one stream and is not worked on yet, and whoever waits to work on it.
+# What was read of one stream and is not worked on yet, and the streams that wait to work on it.
 
 
 HELD_BYTES = 64 * 1024  # beyond these the kernel holds the rest
@@ -97,7 +97,7 @@ class ReadQueue:
             self._timer = asyncio.get_running_loop().call_later(GATHER_S, self.call)
 
     def call(self) -> None:
-        """Whoever waits gets in line."""
+        """Join the queue of waiting streams."""
         if self._waiter is not None and not self._in_line:
             self._in_line = True
             self._http.turns.join(self._waiter)

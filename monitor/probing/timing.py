@@ -19,7 +19,7 @@ from monitor.redaction import plain
 
 INSTRUMENT = 2  # raised whenever a definition changes: docs/metrics.md#instrument
 
-BURST = 5  # texts that share one read: whoever sent them had held them back
+BURST = 5  # texts that share one read: the sender had held them back
 LATE_SHARE = 0.9  # of the whole time gone before the first text
 LATE_TEXTS = 16  # fewer say nothing: a short answer is over soon after it begins
 TEXTS_A_READ = 4  # on average; a model that is slow to begin still sends one by one

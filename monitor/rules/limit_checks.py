@@ -53,7 +53,7 @@ def zone(rule: Any, key: str) -> None:
 
 # Mode `immediate`: each probe is taken literally, and each canned query has its own state.
 #
-# Whoever judges hands such a rule a window of one query after the other, each with the latest
+# The caller gives such a rule a window of one query after the other, each with the latest
 # incident of that query, so that a query that is always over the limit hides no other and
 # flaps with none. Source: docs/alerts.md#ttft
 

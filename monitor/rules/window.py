@@ -37,7 +37,7 @@ _AT = attrgetter("at")
 
 
 class AnswerSeries:
-    """At most `most` fresh answers; what a hit is, whoever adds them decides."""
+    """At most `most` fresh answers; the caller decides what a hit is."""
 
     __slots__ = ("_counts", "_most", "samples")
 
@@ -99,7 +99,7 @@ class AnswerSeries:
 # What the rules of a target look at: its last day, bounded, appended in order of time.
 #
 # The same window is built from rows of the database and, row by row, from a replay. It
-# remembers no judgement: whoever builds it again from the same rows judges the same.
+# remembers no judgement: built again from the same rows, it judges the same.
 
 
 SPAN = timedelta(days=1)
@@ -178,7 +178,7 @@ class Window:
 
     `every` and `queries` are what the target is asked; if unknown, they are learnt
     from the rows. `deadline` is the longest that one probe may take: the time a probe is under
-    way is no gap. `watched_since` is when whoever judges began to watch: silence before it
+    way is no gap. `watched_since` is when the judging worker began to watch: silence before it
     was ours. Samples are added in order of `at`.
     """
 
@@ -293,7 +293,7 @@ class Window:
 
     @property
     def lately(self) -> datetime:
-        """What came earlier is too old to be news to whoever takes each sample literally."""
+        """What came earlier is too old to be news for a rule that takes each sample literally."""
         lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
         return max(self._floor, lately)
 

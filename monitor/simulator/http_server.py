@@ -131,7 +131,7 @@ class SimulatorServer:
         self._idle: set[asyncio.StreamWriter] = set()  # of those that wait for a request
 
     def open(self) -> None:
-        """Accept from now on: whoever connects next is let in."""
+        """Accept connections from now on."""
         if self._listener is None:
             self._listener = _bound(self.port)
             self._listener.listen(1024)

@@ -57,7 +57,7 @@ class SlackServer:
         self,
         *,
         token: str = "xoxb-inbox",  # noqa: S107  not a secret: the inbox is on loopback
-        secret: str = "XXXX",  # noqa: S107
+        secret: str = "inbox-secret",  # noqa: S107
         channel: str = "#alerts",
         seen: Callable[[Mapping[str, Any]], None] = lambda event: None,
         port: int = 0,

@@ -39,7 +39,7 @@ def short_waits() -> Iterator[None]:
     """For work that can go on without a database, such as a probe.
 
     Within, a server that answers no statement while every connection is in use counts as
-    unavailable after `SEAT_S` seconds: a frozen server holds whoever asked it for much longer.
+    unavailable after `SEAT_S` seconds: a frozen server blocks a caller for much longer.
     """
     token = _SHORT_WAITS.set(True)
     try:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.storage.tables import incidents, leases, slots
 
-# Slots: whoever inserts the row of a round asks the round.
+# Slots: the worker that inserts the row of a round runs the round.
 
 
 async def claim(

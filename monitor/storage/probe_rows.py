@@ -42,7 +42,7 @@ class StoredBaseline:
     """The baseline in force as it is stored, and the answers its profile is learnt from.
 
     `answers` by model, oldest first; None: the profile in memory still holds. `track` begins
-    anew where the profile is learnt anew.
+    again where the profile is learnt again.
     """
 
     state: BaselineState
@@ -104,7 +104,7 @@ async def load(
 async def _baseline(
     connection: AsyncConnection, target: Target, known: LearntProfile | None
 ) -> StoredBaseline | None:
-    """The baseline in force, with the answers to learn from: anew when a model has many more.
+    """The baseline in force, with the answers to learn from: again when a model has many more.
 
     Never under suspicion: what is suspected is measured by one yardstick.
     """

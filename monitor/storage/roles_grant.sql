@@ -2,7 +2,7 @@
 REVOKE CREATE ON SCHEMA {schema} FROM PUBLIC;
 GRANT USAGE ON SCHEMA report TO monitor_reader, monitor_writer;
 GRANT SELECT ON ALL TABLES IN SCHEMA report TO monitor_reader, monitor_writer;
--- Views that a migration makes anew are readable at once, also before this is run again.
+-- Views that a migration recreates are readable at once, also before this is run again.
 ALTER DEFAULT PRIVILEGES IN SCHEMA report GRANT SELECT ON TABLES TO monitor_reader, monitor_writer;
 GRANT USAGE ON SCHEMA {schema} TO monitor_writer;
 -- Our tables with their sequences, and the views over them. Other programs may have tables in this schema, too.

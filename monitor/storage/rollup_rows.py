@@ -36,10 +36,10 @@ class ReportTarget:
 async def configure(
     connection: AsyncConnection, zone: str, targets: Sequence[ReportTarget]
 ) -> None:
-    """Tell reports the zone of the day and what is watched. A new zone makes days anew.
+    """Tell reports the zone of the day and what is watched. A new zone computes days again.
 
     Hours are hours of the zone. Where the new one's begin at another minute, those that raw
-    rows still tell of are made anew, too; older ones stay, and belong to the day they began in.
+    rows still exist are computed again, too; older ones stay, and belong to the day they began in.
     """
     for notified in targets:
         new = insert(report_targets).values(asdict(notified))

@@ -159,7 +159,7 @@ END $$
 REVISION = "r1_0027"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
-LOCK_TRY_S = 3.0  # whoever wants a table that a migration waits for waits behind it
+LOCK_TRY_S = 3.0  # a query of a table that a migration waits for waits behind it
 
 _SERVER = text(
     "SELECT current_setting('server_version_num')::int AS version, "

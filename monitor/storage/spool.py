@@ -30,7 +30,7 @@ RETRY_S = 30.0  # a disk that refused is tried again after this
 class Spool:
     """At most `most` observations of about `most_bytes`; `dropped` counts those lost to it.
 
-    Rounds of several targets fill it at once; whoever drains it holds `emptying`. Without a
+    Rounds of several targets fill it at once; the task that drains it holds `emptying`. Without a
     file they wait in memory alone. `disk_error`: why they do at present, although there is one.
     """
 

@@ -205,6 +205,8 @@ async def test_connections_the_server_closed_are_replaced_without_a_word(
         "datname = current_database() AND pid <> pg_backend_pid()"
     )  # fmt: skip
     await asyncio.gather(*(use() for _ in range(6)))
+    async with database.begin() as connection:
+        assert await connection.scalar(ONE) == 1
     await database.close()
 
 

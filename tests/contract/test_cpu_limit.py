@@ -50,8 +50,9 @@ def test_work_within_the_limit_returns_what_it_returns_and_raises_what_it_raises
 
 
 def test_a_signal_that_arrives_late_interrupts_no_one() -> None:
-    limited(int, "7")
+    assert limited(int, "7") == 7
     signal.raise_signal(signal.SIGPROF)
+    assert limited(int, "8") == 8
 
 
 @contextmanager

@@ -323,7 +323,7 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
     ]
     async with database.begin() as connection:
         await observations.add(connection, rows_before)
-    changed = StyleMatch(Identity.CHANGED, None, 0.9, reason="By its looks something changed.")
+    changed = StyleMatch(Identity.CHANGED, None, 0.9, reason="Writing style changed.")
 
     async with database.begin() as connection:
         hosts = await observations.hosts(connection, "rag")
@@ -334,7 +334,7 @@ async def test_a_change_that_came_with_another_host_says_so(database: Database) 
 
     moved = notified("DeepInfra")
     assert moved.reason == (
-        "By its looks something changed. The host changed, too: DeepInfra, before Groq, Lambda."
+        "Writing style changed. The host changed, too: DeepInfra, before Groq, Lambda."
     )
     assert notified("Groq") == changed, "it ran there before"
     assert notified(None) == changed

@@ -24,7 +24,7 @@ def seen(identity: Identity, log_odds: float = 3.0) -> StyleMatch:
     sign = {E: -1, F: 1}.get(identity, 0)
     look = Evidence(ClaimKind.TEXT, str(MODEL[identity]), sign * log_odds, "hi: wording")
     against = (HAIKU,) if identity is E else ()
-    return StyleMatch(identity, MODEL[identity], 0.95, (look,) if sign else (), "By its looks so.",
+    return StyleMatch(identity, MODEL[identity], 0.95, (look,) if sign else (), "Style matches.",
                  established=identity in (F, C), against=against)  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def test_without_looks_the_disclosure_stands() -> None:
 def test_both_sides_of_a_dispute_are_shown() -> None:
     who = combined(told(E), seen(F))
     assert [item.kind for item in who.evidence] == [ClaimKind.SIBLING, ClaimKind.TEXT]
-    assert who.reason == f"The response names {LLAMA}; by its looks so."
+    assert who.reason == f"The response names {LLAMA}; style matches."
 
 
 def test_a_receipt_is_never_disputed() -> None:
@@ -77,7 +77,9 @@ def test_a_weakly_named_fallback_is_disputed_by_answers_clearly_not_its_own() ->
 
 
 def test_another_fallback_by_looks_than_by_name_is_disputed() -> None:
-    other = StyleMatch(F, "openai/gpt-4o", 0.95, (), "By its looks gpt-4o.", established=True)
+    other = StyleMatch(
+        F, "openai/gpt-4o", 0.95, (), "Writing style matches gpt-4o.", established=True
+    )
     assert combined(told(F), other).identity is D
 
 
@@ -88,5 +90,5 @@ def test_an_answer_that_calls_itself_another_model_is_not_taken_for_the_expected
 
 
 def test_why_nothing_is_known_by_looks_is_said() -> None:
-    silent = StyleMatch(U, None, 0.0, reason="By its looks: the baseline has 3 of 25 answers.")
+    silent = StyleMatch(U, None, 0.0, reason="Writing style: the baseline has 3 of 25 answers.")
     assert "3 of 25" in combined(told(U), silent).reason

@@ -149,7 +149,7 @@ def summed(sums: Sums, log_odds: float) -> Sums:
 
 # Do the answers that speak for a fallback look like its own, or like a third model's?
 #
-# A contrast between two models must side with one of them, whoever answered. So the mean of
+# A contrast between two models must side with one of them, even if a third answered. So the mean of
 # the suspected answers is held against means of as many of the fallback's own.
 
 
