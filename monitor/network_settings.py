@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -47,6 +48,8 @@ async def look_up(
     flags: int = 0,
 ) -> Found:
     """The addresses of a name, as `socket.getaddrinfo` gives them. Raises what it raises."""
+    if _is_address(host) and isinstance(port, int | None):  # nothing to wait for: no thread
+        return _found(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
     requested = (host, port, family, type, proto, flags)
     with _lock:
         waiting = _under_way.setdefault(requested, [])
@@ -56,6 +59,16 @@ async def look_up(
             result.add_done_callback(lambda done: _forget(requested, done))
         lookup = waiting[-1]
     return await asyncio.wrap_future(lookup.result)
+
+
+def _is_address(host: str | bytes | None) -> bool:
+    if not isinstance(host, str):
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _found(*requested: Any) -> Found:

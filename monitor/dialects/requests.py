@@ -5,6 +5,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -71,6 +72,7 @@ class _Base:
         return self.query in query and (_ends(have, self.path) if self.path else not have)
 
 
+@lru_cache(maxsize=1_024)  # asked at each request, and the table is long
 def missing(url: str, path: str, dialect: str) -> str:
     """What the URL lacks of an endpoint's path; "" where the URL is the whole address."""
     parts = urlsplit(url)

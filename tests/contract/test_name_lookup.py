@@ -123,3 +123,12 @@ def test_a_process_ends_although_a_lookup_hangs() -> None:
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
     assert done.stdout.split("\n") == ["asked", "not delivered", ""]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_an_address_is_looked_up_without_a_thread(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network_settings, "in_thread", None)
+    found = await network_settings.look_up(host, 80, type=socket.SOCK_STREAM)
+    assert [address[4][:2] for address in found] == [(host, 80)]
