@@ -1,4 +1,4 @@
-"""Makes `.venv` from the hashed lock when it changed, then becomes the command asked for.
+"""Makes `.venv` from the hashed locks when they changed, then becomes the command asked for.
 
 Standard library only: this runs before anything is installed. `./run ARGUMENTS` becomes
 `monitor ARGUMENTS`; `./run test` runs everything that must pass.
@@ -10,72 +10,170 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import time
 from contextlib import contextmanager
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # Windows: concurrent calls are not coordinated
+    fcntl = None
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / "python"
-MARK = VENV / "installed.sha256"  # written last: its absence means a half-made environment
+PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
+WORKER, EVERYTHING = "requirements-worker.lock", "requirements.lock"  # the second holds the first
 USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help names all
        ./run test             everything that must pass: lint, types, tests; about 10 minutes
-       ./run test --fast      lint, and the tests without process or database; under a minute
+       ./run test --fast      lint, types, and the tests without process or database; under a minute
        ./run test --slow      more cases of what ./run test shows with some
-       ./run test ARGUMENTS   pytest with these arguments"""
+       ./run test ARGUMENTS   pytest with these arguments
+       ./run install          add what only some need: Parquet, tokenizers, development tools"""
 
-
-def wanted():
-    """Digest of everything the environment is made from."""
-    parts = (ROOT / "requirements.lock", ROOT / "pyproject.toml", Path(__file__))
-    digest = hashlib.sha256(f"{sys.version_info[:2]} {sysconfig.get_platform()} {ROOT}".encode())
-    for part in parts:
-        digest.update(part.read_bytes())
-    return digest.hexdigest()
-
-
-def ready(digest):
-    return PYTHON.exists() and MARK.exists() and MARK.read_text() == digest
+held = []  # the descriptor of the lock, for steps of the set-up
 
 
 def stop(sentence):
     sys.exit(f"run: {sentence}")
 
 
+def digest(lock):
+    """Digest of everything that an environment with this lock is made from."""
+    found = hashlib.sha256(f"{sys.version_info[:2]} {sysconfig.get_platform()} {ROOT}".encode())
+    for part in (ROOT / lock, Path(__file__)):
+        found.update(part.read_bytes())
+    return found.hexdigest()
+
+
+def mark(lock):
+    """The file that says which lock is installed. Written last, removed first: without it an
+    installation was interrupted.
+    """
+    return VENV / f"{lock}.sha256"
+
+
+def holds(lock):
+    at = mark(lock)
+    return PYTHON.exists() and at.exists() and at.read_text() == digest(lock)
+
+
 @contextmanager
-def alone():
-    """Hold the set-up lock, so that two first runs at once do not trip over each other."""
-    try:
-        import fcntl
-    except ImportError:
+def locked():
+    """Held while the environment is looked at or changed, so that concurrent calls take turns.
+
+    Steps of the set-up hold it as well: one that outlives a killed ./run keeps others waiting.
+    """
+    if fcntl is None:
         yield
         return
     with (ROOT / ".venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            print("run: waiting for another ./run, which sets up .venv", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        held.append(lock.fileno())
         yield
+        held.clear()
 
 
-def pip(*arguments):
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *arguments]
-    if subprocess.run(command, cwd=ROOT).returncode:
-        stop("pip could not install what requirements.lock names; its own words stand above.")
+def use():
+    """Note, until the command ends that this process becomes, that the environment is in use."""
+    if fcntl is not None:
+        note = os.open(VENV / "in-use.lock", os.O_RDWR | os.O_CREAT, 0o666)
+        os.set_inheritable(note, True)
+        fcntl.flock(note, fcntl.LOCK_SH)
 
 
-def set_up(digest):
-    print("run: setting up .venv (once; needs the package index)", file=sys.stderr, flush=True)
-    shutil.rmtree(VENV, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
-    if made.returncode:
+def in_use():
+    """Whether a command uses the environment. None can begin to, while the lock is held."""
+    at = VENV / "in-use.lock"
+    if fcntl is None or not at.exists():
+        return False
+    with at.open("r+") as note:
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def step(what, *command, required=True):
+    """Run one step of the set-up and report it in one line, with its seconds; True: it worked."""
+    begun, live, ended = time.monotonic(), sys.stderr.isatty(), False
+    print(f"run: {what} ...", end="", file=sys.stderr, flush=True)
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        pass_fds=held,
+    ) as child:
+        while not ended:
+            try:
+                said, _ = child.communicate(timeout=1)
+                ended = True
+            except subprocess.TimeoutExpired:
+                if live:
+                    print(
+                        f"\rrun: {what} ... {time.monotonic() - begun:.0f} s",
+                        end="",
+                        file=sys.stderr,
+                        flush=True,
+                    )
+    end = "failed" if child.returncode else f"{time.monotonic() - begun:.1f} s"
+    print(f"\rrun: {what} ... {end}" if live else f" {end}", file=sys.stderr, flush=True)
+    if child.returncode:
+        print(said.strip(), file=sys.stderr)
+        if required:
+            stop(f"{what}: failed; the reason stands above.")
+    return child.returncode == 0
+
+
+def install(lock):
+    """Install what the lock names, by uv where it is on PATH, else by pip.
+
+    The lock is whole: with --no-deps nothing newer is looked for. Nothing is compiled here:
+    Python compiles the modules that are used, when they are.
+    """
+    count = sum(line[:1].isalpha() for line in (ROOT / lock).read_text().splitlines())
+    exact = ("install", "--quiet", "--require-hashes", "--no-deps", "--requirement", lock)
+    said, uv = f"installing {lock} ({count} packages) with", shutil.which("uv")
+    if uv and step(f"{said} uv", uv, "pip", *exact, "--python", PYTHON, required=False):
+        return
+    pip = (sys.executable, "-m", "pip", "--python", PYTHON)
+    if subprocess.run([*pip, "--version"], capture_output=True).returncode:
+        # Beside this Python is no pip, or one older than 22.3.
+        step("adding pip (Debian, Ubuntu: needs python3-venv)", PYTHON, "-m", "ensurepip")
+        pip = (PYTHON, "-m", "pip")
+    step(f"{said} pip", *pip, *exact, "--no-compile", "--disable-pip-version-check")
+
+
+def set_up(lock):
+    """Bring the environment to the lock, from nothing unless the worker's lock is installed.
+
+    What was downloaded before comes from the cache of pip or uv, also after an interruption.
+    """
+    added = lock == EVERYTHING and holds(WORKER) and not mark(EVERYTHING).exists()
+    if added:
+        mark(WORKER).unlink()  # both locks name the same versions: what is in use does not change
+    else:
+        if in_use():
+            stop(
+                ".venv must be made again for this version, and another ./run command uses it: "
+                "stop that command first."
+            )
         shutil.rmtree(VENV, ignore_errors=True)
-        words = (made.stdout + made.stderr).strip()
-        stop(
-            f"{sys.executable} cannot make a virtual environment.\n"
-            f"     Debian, Ubuntu: apt install python3-venv. It said: {words}"
-        )
-    # The lock is whole: with --no-deps pip looks for nothing newer, and cannot trip over it.
-    pip("--require-hashes", "--no-deps", "-r", "requirements.lock")
-    pip("--no-deps", "--no-build-isolation", "--editable", ".")
-    MARK.write_text(digest)
+        step("creating .venv", sys.executable, "-m", "venv", "--without-pip", VENV)
+        libraries = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
+        Path(libraries, "rag_monitor.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    install(lock)
+    for name in {WORKER, lock}:
+        mark(name).write_text(digest(name))
 
 
 def become(*command):
@@ -85,31 +183,38 @@ def become(*command):
     os.execv(command[0], command)
 
 
-LINT = (("ruff", "check", "."), ("ruff", "format", "--check", "."))
+CHECKS = (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",))
 TESTS = {  # Option → steps before the tests, and which tests.
-    (): ((*LINT, ("mypy",)), ("-m", "not slow")),
-    ("--fast",): (LINT, ("tests/unit", "-m", "not slow and not search")),
+    (): (CHECKS, ("-m", "not slow")),
+    ("--fast",): (CHECKS, ("tests/unit", "-m", "not slow and not search")),
     ("--slow",): ((), ("-m", "slow")),
 }
 
 
 def test(steps, which):
-    for step in steps:
-        print("run:", *step, file=sys.stderr, flush=True)
-        if subprocess.run([BIN / step[0], *step[1:]]).returncode:
-            stop(f"{' '.join(step)} failed")
+    for command in steps:
+        print("run:", *command, file=sys.stderr, flush=True)
+        if subprocess.run([BIN / command[0], *command[1:]]).returncode:
+            stop(f"{' '.join(command)} failed")
     # Half of the tests wait for something; two at a time wait together.
     become(str(PYTHON), "-m", "pytest", *which, "--numprocesses=2", "--dist=worksteal")
+
+
+def needs_everything(arguments):
+    parquet = arguments[0] == "export" and any("parquet" in word for word in arguments)
+    return arguments[0] in ("test", "install") or parquet
 
 
 def main(arguments):
     if not arguments:
         stop(USAGE)
-    digest = wanted()
-    if not ready(digest):
-        with alone():
-            if not ready(digest):
-                set_up(digest)
+    lock = EVERYTHING if needs_everything(arguments) else WORKER
+    with locked():
+        if not holds(lock):
+            set_up(lock)
+        use()
+    if arguments == ["install"]:
+        return
     if arguments[0] == "test":
         os.chdir(ROOT)
         if tuple(arguments[1:]) in TESTS:

@@ -27,7 +27,7 @@ PATTERNS = {
     ),
 }
 _LARGE = 150_000  # ranks; the older pattern goes with fewer
-_LIBRARY = "pip install 'rag-monitor[tokens]'"
+_LIBRARY = "pip install 'rag-monitor[tokens]', in a clone ./run install"
 
 
 class BadTokenizer(Exception):

@@ -51,8 +51,7 @@ def check() -> None:
         CheckLine(
             "configuration",
             True,
-            f"{settings.environment.monitor_config}, "
-            f"{len(settings.targets)} target(s), hash {settings.config_hash}",
+            f"{settings.source}, {len(settings.targets)} target(s), hash {settings.config_hash}",
         )
     ]
     with ExitStack() as edges:

@@ -222,8 +222,8 @@ def _parquet() -> Callable[[ExportStream, BinaryIO], int]:
         parquet = import_module("pyarrow.parquet")
     except ImportError:
         stop(
-            'parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]"; '
-            "csv and jsonl work without it",
+            'parquet needs pyarrow, which is an extra: pip install "rag-monitor[parquet]", in a '
+            "clone ./run install; csv and jsonl work without it",
             BAD_INPUT,
         )
     kinds = {

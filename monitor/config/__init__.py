@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,17 +16,20 @@ from pydantic import ValidationError
 
 from monitor.config.compile import (
     document,
+    file_named,
     health_pages,
     overlay,
     price_faults,
     rules,
     silence_faults,
+    source,
     targets,
 )
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
     CHANNELS,
     SECRET_VARIABLES,
+    WHOLE_TEXT,
     Environment,
     environment,
     references,
@@ -71,14 +73,15 @@ class Settings:
     health: Mapping[str, HealthPage]  # by target
     config_hash: str
     secrets: tuple[str, ...]
+    source: str  # the file, or the variable, that was read
 
     def __repr__(self) -> str:
         return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
 
 
 def exists() -> bool:
-    """Whether there is a configuration file at all."""
-    return Path(bare(os.environ.get("MONITOR_CONFIG", "")) or "monitor.toml").exists()
+    """Whether there is a configuration at all."""
+    return bool(os.environ.get(WHOLE_TEXT, "").strip()) or file_named(os.environ).exists()
 
 
 def load(
@@ -90,8 +93,7 @@ def load(
     """
     variables = {**(os.environ if environ is None else environ), **laid_over}
     found, faults = environment(variables)
-    path = Path(bare(variables.get("MONITOR_CONFIG", "")) or "monitor.toml")
-    table, unread = document(path)
+    table, unread = document(variables)
     origins = overlay(table, variables, faults)
     faults += unread
     file = None
@@ -116,6 +118,7 @@ def load(
             file.model_dump_json(exclude=_SURROUNDINGS).encode()
         ).hexdigest()[:12],
         secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
+        source=source(variables),
     )
 
 

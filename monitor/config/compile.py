@@ -12,11 +12,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from monitor.accounts import ACCOUNTS
 from monitor.config.config_errors import ConfigError, fault_of, shown_value, suggestion
-from monitor.config.environment import CHANNELS, REFERENCE
+from monitor.config.environment import CHANNELS, REFERENCE, WHOLE_TEXT
 from monitor.config.file_schema import (
     ConfigFile,
     QuerySection,
     TargetSection,
+    bare,
     fields_normalized,
     normalized,
 )
@@ -32,17 +33,40 @@ from monitor.rules import RULES, Rule
 
 PREFIX = "MONITOR_"
 _FREE = ("prices",)
-_OWN = {"MONITOR_HOME", "MONITOR_CONFIG"}
+USUAL_FILE = "monitor.toml"
+_OWN = {"MONITOR_HOME", "MONITOR_CONFIG", WHOLE_TEXT}
+ABSENT = f"MONITOR_CONFIG names no file and ./{USUAL_FILE} does not exist."
+START = "Create one with `monitor init`, or start from a file in examples/."
 
 Origins = dict[tuple[str, ...], str]  # path in the document -> variable it came from
 
 
-def document(path: Path) -> tuple[dict[str, Any], list[ConfigError]]:
-    """The file as TOML, numbers with a point exact; {} with a fault where it cannot be read."""
+def file_named(variables: Mapping[str, str]) -> Path:
+    """The configuration file that the environment names, or the usual one."""
+    return Path(bare(variables.get("MONITOR_CONFIG", "")) or USUAL_FILE)
+
+
+def source(variables: Mapping[str, str]) -> str:
+    """Where the configuration comes from, for messages."""
+    return WHOLE_TEXT if variables.get(WHOLE_TEXT, "").strip() else str(file_named(variables))
+
+
+def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigError]]:
+    """The configuration as TOML, from MONITOR_CONFIG_TOML or from the file; numbers with a point
+    are exact. {} with a fault where it cannot be read.
+    """
+    path, whole = file_named(variables), variables.get(WHOLE_TEXT, "").strip()
+    named = bare(variables.get("MONITOR_CONFIG", ""))
+    key = source(variables)
+    if whole and named:
+        return {}, [ConfigError(key, None, "MONITOR_CONFIG is set, too: unset one of them")]
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal), []
+        text = whole or path.read_text(encoding="utf-8-sig")
+        return tomllib.loads(text, parse_float=Decimal), []
     except FileNotFoundError:
-        remedy = "no such file; name the configuration by MONITOR_CONFIG"
+        remedy = f"no such file: correct MONITOR_CONFIG. {START}"
+        if not named:
+            key, remedy = "No configuration", f"{ABSENT} {START}"
     except OSError as error:
         remedy = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
@@ -50,7 +74,7 @@ def document(path: Path) -> tuple[dict[str, Any], list[ConfigError]]:
         remedy = f"is not UTF-8 (line {line}): save it in that encoding"
     except (tomllib.TOMLDecodeError, ValueError, RecursionError) as error:
         remedy = f"is not TOML: {error}"
-    return {}, [ConfigError(str(path), None, remedy)]
+    return {}, [ConfigError(key, None, remedy)]
 
 
 def overlay(

@@ -145,7 +145,8 @@ _WithTables = create_model(
 CHANNELS = tuple(
     kind.name for kind in NOTIFIERS
 )  # an incident may be about one, as about a provider
-VARIABLES = tuple(name.upper() for name in _WithTables.model_fields)
+WHOLE_TEXT = "MONITOR_CONFIG_TOML"  # holds the configuration itself, which is no field here
+VARIABLES = (*(name.upper() for name in _WithTables.model_fields), WHOLE_TEXT)
 SECRET_VARIABLES = tuple(
     name.upper()
     for name, field in _WithTables.model_fields.items()

@@ -31,10 +31,10 @@ def test_every_command_reports_all_configuration_faults_at_once(tmp_path: Path, 
     ]
 
 
-def test_no_configuration_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_configuration_file_that_is_missing_is_one_sentence(tmp_path: Path) -> None:
     ended = command(tmp_path, "check")
     assert ended.returncode == 2
-    assert "no such file; name the configuration by MONITOR_CONFIG" in ended.stderr
+    assert "no such file: correct MONITOR_CONFIG. Create one with `monitor init`" in ended.stderr
 
 
 @pytest.mark.parametrize("verb", ["migrate", "check", "incidents"])

@@ -37,6 +37,16 @@ def test_a_lock_holds_what_was_asked_for_each_with_its_hashes(
     assert not re.search(r"https?://|file:|--index|--find-links", "".join(held.values()))
 
 
+@pytest.mark.parametrize("file", ["requirements-worker.lock", "deploy/build.lock"])
+def test_a_part_of_the_lock_has_its_versions_and_hashes(file: str) -> None:
+    """`./run test` adds to what the worker has installed, and must not change it."""
+    whole, part = locked("requirements.lock"), locked(file)
+    assert len(part) > 5
+    for name, block in part.items():
+        for line in (block.partition(" ")[0], *re.findall(r"sha256:\w+", block)):
+            assert line in whole[name]
+
+
 def test_the_worker_carries_no_data_frames_and_no_tools() -> None:
     assert not (named(EXTRAS["parquet"]) | named(EXTRAS["dev"]) - {"anyio"}) & set(
         locked("requirements-worker.lock")

@@ -33,13 +33,6 @@ def faults(tmp_path: Path, text: str, **environ: str) -> list[str]:
     return [str(fault) for fault in raised.value.faults]
 
 
-def test_the_shipped_file_is_sound() -> None:
-    shipped = load({"MONITOR_CONFIG": str(ROOT / "monitor.toml")})
-    target = shipped.targets["nuzantara"]
-    assert [query.id for query in target.queries] == ["hi", "kbli", "hello", "who"]
-    assert target.every == timedelta(minutes=5)
-
-
 @pytest.mark.parametrize(
     ("text", "environ", "message"),
     [
@@ -127,9 +120,52 @@ def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_or_no_toml_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ConfigErrors, match="no such file; name the configuration"):
+    with pytest.raises(ConfigErrors, match="no such file: correct MONITOR_CONFIG"):
         load({"MONITOR_CONFIG": str(tmp_path / "nowhere.toml")})
     assert "is not TOML" in faults(tmp_path, "targets = [")[0]
+
+
+def test_without_a_configuration_the_first_step_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigErrors) as raised:
+        load({})
+    assert str(raised.value) == (
+        "No configuration: MONITOR_CONFIG names no file and ./monitor.toml does not exist. "
+        "Create one with `monitor init`, or start from a file in examples/."
+    )
+
+
+def test_a_variable_may_hold_the_whole_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "monitor.toml").write_text("targets = [")  # the variable wins over the usual file
+    given = {"MONITOR_CONFIG_TOML": f"\n{GOOD}", "MONITOR_TARGETS__RAG__EVERY": "1m"}
+    loaded = load(given)
+    assert loaded.targets["rag"].every == timedelta(minutes=1)
+    assert (loaded.source, load({**given, "MONITOR_CONFIG": ""}).source) == (
+        ("MONITOR_CONFIG_TOML",) * 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"MONITOR_CONFIG_TOML": "targets = ["}, "MONITOR_CONFIG_TOML: is not TOML: Invalid value"),
+        ({"MONITOR_CONFIG_TOML": GOOD, "MONITOR_CONFIG": "monitor.toml"},
+         "MONITOR_CONFIG_TOML: MONITOR_CONFIG is set, too: unset one of them"),
+        ({"MONITOR_CONFIG_TOML": " \n"}, "No configuration: MONITOR_CONFIG names no file"),
+    ],
+)  # fmt: skip
+def test_a_configuration_in_a_variable_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigErrors) as raised:
+        load(environ)
+    assert str(raised.value).startswith(message)
 
 
 def test_a_variable_lies_over_the_file_and_money_stays_exact(tmp_path: Path) -> None:
