@@ -1,4 +1,4 @@
-"""How a stream is asked, ends and is read: one file per wire format.
+"""The wire formats, one per file: how a request is built and how its stream is parsed.
 
 To add one, write a module with a constant of type `Dialect` and add its line here.
 """
@@ -41,15 +41,15 @@ DIALECTS: Mapping[str, Dialect | Callable[[Mapping[str, Any]], Dialect]] = {
     "langgraph": LANGGRAPH,
     "dify": DIFY,
     "ragflow": RAGFLOW,
-    "custom": custom,  # made from the target's options
+    "custom": custom,  # built from the target's options
 }
 
 
 def dialect_of(target: Target) -> Dialect:
-    """The dialect a target speaks; take it once per target, for `custom` is compiled here.
+    """The dialect of a target. Call it once per target: `custom` is compiled here.
 
-    Every query is asked once on paper. Raises ValueError with key, value and remedy when
-    the dialect is unknown or the target's options do not suit it.
+    A trial request is built for each query. Raises ValueError with key, value and remedy when the
+    dialect is unknown or the target's options do not fit it.
     """
     entry = DIALECTS.get(target.dialect)
     if entry is None:

@@ -1,4 +1,4 @@
-"""Finish reasons, retrieved sources and gateway headers, whatever the vendor calls them."""
+"""Finish reasons, retrieved sources and gateway headers, in the spellings of all vendors."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -41,14 +41,14 @@ _SCORES = _FILE.table("sources").words("scores")
 _DATES = _FILE.table("sources").words("dates")
 _TEXT_DATES = ("%Y/%m/%d", "%Y.%m.%d", "%Y-%m", "%d %B %Y", "%d %b %Y", "%B %d, %Y", "%b %d, %Y")
 _INSIDE = _FILE.table("sources").texts("inside")
-del _FILE  # its texts are not needed again
-_MOST = 1000  # sources that are looked at
-_EPOCH_MS = 10**11  # seconds would be the year 5138
+del _FILE  # the parsed file is not needed any longer
+_MOST = 1000  # sources that are examined
+_EPOCH_MS = 10**11  # in seconds this would be the year 5138
 _FROM, _UNTIL = datetime(1970, 1, 2, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
 def sources(found: object) -> RetrievedSources | None:
-    """The sources of a list, or their number alone; None where it is neither."""
+    """The sources of a list, or only their number; None where it is neither."""
     if isinstance(found, int) and not isinstance(found, bool) and 0 <= found <= 10**6:
         return RetrievedSources(found)
     if not isinstance(found, list):
@@ -67,7 +67,7 @@ def sources(found: object) -> RetrievedSources | None:
 def together(
     before: RetrievedSources | None, more: RetrievedSources | None
 ) -> RetrievedSources | None:
-    """Sources that a stream lists bit by bit."""
+    """Adds the sources of a later event, for streams that list them in several events."""
     if before is None or more is None:
         return before or more
     scores = [score for score in (before.best_score, more.best_score) if score is not None]
@@ -78,7 +78,7 @@ def together(
 
 
 def _flat(entry: object) -> Mapping[str, Any]:
-    """A source's own fields over those of the objects inside it."""
+    """A source's own fields, which win over those of the objects inside it."""
     own = object_at(entry)
     inner: dict[str, Any] = {}
     for key in _INSIDE:
@@ -106,7 +106,7 @@ def _number(value: object) -> float | None:
 
 
 def _date(value: object) -> datetime | None:
-    """An ISO date or instant (UTC where it names no zone), or seconds or ms since the epoch."""
+    """An ISO date or instant (UTC if it has no zone), or seconds or ms since the epoch."""
     found = _instant(value)
     return found if found is not None and _FROM <= found < _UNTIL else None
 
@@ -125,7 +125,7 @@ def _instant(value: object) -> datetime | None:
 
 
 def _read(text: str) -> datetime | None:
-    """A date as it is usually written."""
+    """A date in one of the usual formats."""
     with suppress(ValueError):
         return datetime.fromisoformat(text)
     if text.isdecimal():
@@ -147,9 +147,9 @@ def _seconds(value: object) -> float | None:
     return float(value / 1000 if value >= _EPOCH_MS else value)
 
 
-# What gateways say in response headers: who served, how often they fell back, what it cost.
+# Gateway response headers: which model served, how often the gateway fell back, what it cost.
 #
-# `gateways.toml` lists their headers and where they are documented.
+# `gateways.toml` lists the headers and where they are documented.
 
 
 _ROWS = data_file(__package__, "gateways.toml").rows("gateway")
@@ -159,15 +159,16 @@ def _headers(use: str) -> tuple[str, ...]:
     return tuple(header for row in _ROWS for header in row.texts(use, optional=True))
 
 
-_MODELS = tuple(row.texts("model", optional=True) for row in _ROWS)  # of each, the first one counts
+# of each group the first header counts
+_MODELS = tuple(row.texts("model", optional=True) for row in _ROWS)
 _COUNTS = (*_headers("group"), *_headers("fallbacks"))
 _IDS, _HOSTS, _CHARGES = _headers("id"), _headers("host"), _headers("charge")
 
 
 def parse_headers(headers: Mapping[str, str]) -> ParsedEvent:
-    """Claims and the cost in a response head; names are in lower case.
+    """Claims and the cost in a response head; header names are in lower case.
 
-    A cost of zero is ignored: a gateway that streams sends its head before it knows.
+    A cost of zero is ignored: a gateway that streams sends its headers before it knows the cost.
     """
     named = (next((name for name in names if headers.get(name)), "") for names in _MODELS)
     claims = [

@@ -1,4 +1,4 @@
-"""Answers that are sent again and again as far as they have come: what is new in each event."""
+"""Answer text from events: cumulative texts, reasoning tags, and the parser of a stream."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -33,9 +33,9 @@ DISCONTINUED = "text that does not continue the earlier text"
 
 
 class CumulativeText:
-    """The texts of one answer, by the part of the answer they belong to.
+    """The text of one answer, for streams whose events repeat the answer so far.
 
-    Most answers have one part; agents write several messages, one after the other.
+    Most answers have one part. Agents write several messages, one after the other.
     """
 
     def __init__(self) -> None:
@@ -44,25 +44,26 @@ class CumulativeText:
 
     @property
     def length(self) -> int:
-        """Characters of the answer as far as it has come."""
+        """Number of characters received so far."""
         return sum(self._lengths.values())
 
     def add(self, delta: str, part: str = "") -> None:
-        """Note text that was sent as what is new."""
+        """Append text that an event sent as a delta."""
         if delta:
             self._parts.setdefault(part, []).append(delta)
             self._lengths[part] = self._lengths.get(part, 0) + len(delta)
 
     def so_far(self, text: str, part: str = "") -> tuple[str, bool]:
-        """What is new in a text that stands for a whole part, and whether it replaces all.
+        """The new part of a text that repeats a whole part, and whether it replaces everything.
 
-        An empty text says nothing. A text that does not continue the part takes its place: then
-        the whole answer is returned, and True.
+        An empty text adds nothing. A text that does not continue the part replaces it: the whole
+        answer is returned, with True.
         """
         if not text:
             return "", False
         length = self._lengths.get(part, 0)
-        # Texts are joined where the new one is as long: the work is bounded by what was sent.
+        # Joined only when the new text is at least as long, so the work is bounded by what was
+        # sent.
         continues = len(text) >= length and text.startswith("".join(self._parts.get(part, ())))
         self._parts[part], self._lengths[part] = [text], len(text)
         if continues:
@@ -70,30 +71,30 @@ class CumulativeText:
         return "".join(piece for pieces in self._parts.values() for piece in pieces), True
 
 
-# Thoughts that a server leaves inside the answer text, between tags such as `<think>`.
+# Reasoning that a server leaves inside the answer text, between tags such as `<think>`.
 #
-# Only the start of an answer is looked at: an answer may write about such tags later on. Tags may
-# be split over any number of events. Many chat templates open the thoughts themselves, so that
-# the answer begins inside them and only their closing tag is seen: all text before it was thoughts.
+# Only the start of an answer is searched: later on, an answer may write about such tags. A tag may
+# be split over any number of events. Many chat templates open the reasoning themselves, so the
+# answer begins inside it and only the closing tag is seen: all text before that tag is reasoning.
 #
-# No text is kept back. It counts as answer text until a tag shows that it is none; the marks of
-# `Thoughts` say so for text of earlier events too, so that all text keeps its time of arrival.
+# No text is held back. It counts as answer text until a tag shows otherwise. The marks in
+# `Thoughts` also apply to the text of earlier events, so all text keeps its arrival time.
 
 
 Mark = tuple[int, TextKind]
-Step = Callable[["ReasoningTags"], bool]  # works on what is undecided; false: it needs more text
+Step = Callable[["ReasoningTags"], bool]  # processes the undecided text; False: it needs more text
 ANSWER, REASONING, MARKUP = TextKind.ANSWER, TextKind.REASONING, TextKind.MARKUP
-_HELD = 200  # characters of white space that may stand before a tag
-_MOST_BLOCKS = 50  # of thoughts, one after the other
+_HELD = 200  # characters of white space that may precede a tag
+_MOST_BLOCKS = 50  # reasoning blocks, one after the other
 _QUOTES = tuple("`'\"«“‘([{")
 _PUNCTUATION = ".,;:!?)]}`'\"»”’"
 
 
 class TagSet:
-    """The tags that are looked for in the streams of one target."""
+    """The tags that are searched for in the streams of one target."""
 
     def __init__(self, pairs: Sequence[TagPair], *, usual: bool) -> None:
-        """`usual`: the channels of gpt-oss and the `<details>` of Dify are looked for, too."""
+        """`usual`: also search for the channels of gpt-oss and the `<details>` element of Dify."""
         self.pairs = tuple(pair for pair in pairs if pair.opening)
         self.usual = usual
         self.implied = next((pair for pair in pairs if not pair.opening), None)
@@ -105,20 +106,20 @@ class TagSet:
         self.tags = tuple(tags)
         self.longest = max(map(len, tags), default=0)
         alternatives = "|".join(re.escape(tag) for tag in sorted(tags, key=len, reverse=True))
-        # A look at two characters comes first: texts of nothing but `<` are cheap, too.
+        # Test two characters first, so that a text full of `<` stays cheap.
         begins = (
             [f"[{re.escape(''.join({tag[at] for tag in tags}))}]" for at in (0, 1)] if tags else []
         )
         pattern = f"(?={''.join(begins)})(?:{alternatives})"
         self.search = re.compile(pattern, re.IGNORECASE | re.ASCII).search
         firsts = sorted({tag[0] for tag in tags})
-        # Three at most, for speed: an empty text is in every text, so that all are looked at.
+        # At most three, for speed. The empty string is in every text, so it selects every text.
         self.first_characters = (firsts * 3)[:3] if 0 < len(firsts) <= 3 else ["", "", ""]
 
     def opening(self, text: str) -> tuple[int, str, TextKind] | None:
-        """Length of the tag that opens thoughts here, the tag that will close them, their kind.
+        """Length of the opening tag here, its closing tag, and the kind of text between them.
 
-        Length 0: there is none. None: more text will show.
+        Length 0: no tag starts here. None: more text is needed to decide.
         """
         start = text[: self.longest].lower()
         for opening, closing, kind in self.pairs:
@@ -144,35 +145,36 @@ def _begun(text: str, tags: Sequence[str]) -> int:
 
 
 def _find(tag: str, text: str) -> int | None:
-    # Lower case of a whole text can be longer than the text: "İ" becomes two characters.
+    # `lower()` can lengthen a text: "İ" becomes two characters.
     found = re.search(re.escape(tag), text, re.IGNORECASE | re.ASCII)
     return None if found is None else found.start()
 
 
 class ReasoningTags:
-    """Finds the thoughts at the start of one answer."""
+    """Finds the reasoning at the start of one answer."""
 
     def __init__(self, tags: TagSet) -> None:
         self._tags = tags
-        # Functions, not bound methods: an object that refers to itself waits for the collector.
+        # Functions, not bound methods: a reference to itself would keep the object until
+        # collection.
         self._step: Step = ReasoningTags._start
-        self._rest = ""  # text that is not decided upon: the last that came, never much
-        self._at = 0  # where it begins, counted from where the text of the event begins
-        self.last_text = ""  # what came before it
+        self._rest = ""  # the undecided end of the text so far, always short
+        self._at = 0  # its offset from the start of the current event's text
+        self.last_text = ""  # the text before it
         self._closing, self._kind = "", REASONING
-        self._encloses = False  # `_closing` will end the answer, not thoughts
+        self._encloses = False  # `_closing` ends the answer, not reasoning
         self._blocks = 0
-        self._before = ""  # the character before the closing tag that was seen
-        self._decided = False  # of the answer within tags: text came that belongs to no tag
+        self._before = ""  # the character before the closing tag
+        self._decided = False  # the answer has text outside every tag
         self._marks: list[Mark] = []
         self._answered = True
         self._harmony = HarmonyChannels()
-        self.marked = False  # something was said of the text so far
-        self.watching = False  # only a tag that begins in text to come can tell anything new
-        self.settled = not (tags.pairs or tags.implied)  # nothing more can change
+        self.marked = False  # at least one mark was returned
+        self.watching = False  # only a tag that begins in later text can change anything
+        self.settled = not (tags.pairs or tags.implied)  # nothing can change any longer
 
     def add(self, text: str) -> Thoughts | None:
-        """What the next text shows of the text so far; None if nothing new."""
+        """What the next text reveals about the text so far; None if nothing new."""
         self._at, self._rest = -len(self._rest), self._rest + text
         self._marks = []
         while self._step(self):
@@ -202,11 +204,11 @@ class ReasoningTags:
         return False
 
     def _start(self) -> bool:
-        """White space may stand before the tag that opens thoughts."""
+        """Only white space may precede the tag that opens the reasoning."""
         return self._opened(first=True)
 
     def _after(self) -> bool:
-        """Thoughts have ended: white space is no answer text yet, and more thoughts may follow."""
+        """Reasoning has ended: white space is not an answer yet, and more reasoning may follow."""
         return self._opened(first=False)
 
     def _opened(self, *, first: bool) -> bool:
@@ -248,14 +250,14 @@ class ReasoningTags:
         return self._to(ReasoningTags._begin_thoughts)
 
     def _wait(self, blank: int, *, first: bool) -> bool:
-        """A tag may have begun: until it is whole, its text counts as answer text."""
+        """A tag may have begun: its text counts as answer text until the tag is complete."""
         if not first and not self._answered:
             self._mark(ANSWER, blank)
             self._answered = True
         return False
 
     def _enclosed(self, text: str) -> int | None:
-        """Length of a tag that encloses the answer; 0: perhaps; None: there is none."""
+        """Length of a tag that encloses the answer; 0: undecided; None: there is none."""
         start = text[:MOST_CHARS].lower()
         for opening, closing, _ in ANSWER_PAIRS:
             if start.startswith(opening.lower()):
@@ -267,7 +269,7 @@ class ReasoningTags:
         return None
 
     def _begin_answer(self) -> bool:
-        """No tag stands at the start."""
+        """The answer does not start with a tag."""
         if implied := self._tags.implied:
             self._mark(REASONING, from_start=True)
             self._answered = False
@@ -295,7 +297,7 @@ class ReasoningTags:
         return self._to(ReasoningTags._nothing)
 
     def _begin_thoughts(self) -> bool:
-        """White space alone between the tags is no thought."""
+        """White space alone between the tags is not reasoning."""
         blank = len(self._rest) - len(self._rest.lstrip())
         rest = self._rest[blank:].lower()
         closing = self._closing.lower()
@@ -317,7 +319,7 @@ class ReasoningTags:
         return self._to(ReasoningTags._after)
 
     def _watch(self) -> bool:
-        """A closing tag without an opening one: everything before it was thoughts."""
+        """A closing tag without an opening tag: everything before it is reasoning."""
         found = self._tags.search(self._rest)
         if found is None:
             self._take(len(self._rest) - _begun(self._rest, self._tags.tags))
@@ -330,7 +332,7 @@ class ReasoningTags:
             self._answered = False
             return self._to(ReasoningTags._channels)
         if tag not in self._tags.closings or self.last_text.endswith(_QUOTES):
-            return self._to(ReasoningTags._nothing)  # the answer writes about tags
+            return self._to(ReasoningTags._nothing)  # the answer mentions the tag
         self._before = self.last_text[-1:]
         self._mark(REASONING, from_start=True)
         self._mark(MARKUP)
@@ -339,7 +341,7 @@ class ReasoningTags:
         return self._to(ReasoningTags._closed)
 
     def _closed(self) -> bool:
-        """After a closing tag without an opening one: does the sentence go on over it?"""
+        """After a closing tag without an opening one: does the sentence continue across it?"""
         blank = len(self._rest) - len(self._rest.lstrip())
         if blank == len(self._rest) and blank <= _HELD:
             return False
@@ -370,7 +372,7 @@ class ReasoningTags:
         return False
 
 
-# The events of one stream in order: a dialect's reading, and what takes memory of the stream.
+# The events of one stream, in order: the dialect's parser with what depends on earlier events.
 
 
 ParseEvent = Callable[[StreamEvent], ParsedEvent]
@@ -380,10 +382,10 @@ ALL_ANSWER = Thoughts(((FROM_START, TextKind.ANSWER),), answered=True)
 
 
 def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
-    """A fresh parser for one stream. It never raises: what it cannot read is malformed.
+    """A fresh parser for one stream. It never raises: an unreadable event is `malformed`.
 
-    Adds to the dialect: keep-alives are nothing, a failure counts wherever the event states it,
-    and thoughts between `tags` at the start of the text are marked.
+    Adds to the dialect: keep-alives are skipped, a failure counts wherever an event states it, and
+    reasoning between `tags` at the start of the text is marked.
     """
     parse, thoughts = dialect.parser(), ReasoningTags(tags)
     first, second, third = tags.first_characters
@@ -408,7 +410,7 @@ def stream_parser(dialect: Dialect, tags: TagSet) -> ParseEvent:
                 parsed = replace(parsed, error=FAILED)
         if parsed.malformed and is_keep_alive(event):
             return NOTHING
-        if parsed.replaces:  # the text begins again, and with it the thoughts
+        if parsed.replaces:  # the text starts again, and its reasoning too
             again, thoughts = thoughts.marked, ReasoningTags(tags)
             return _with_thoughts(parsed, thoughts.add(text) or (ALL_ANSWER if again else None))
         if not text or thoughts.settled:

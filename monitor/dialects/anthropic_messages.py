@@ -25,12 +25,12 @@ from monitor.domain import (
 
 PATH = "v1/messages"
 VERSION = {"anthropic-version": "2023-06-01"}
-MOST_TOKENS = 1024  # the API wants a number; option `body` may name another
-THINKING = ("thinking", "redacted_thinking")  # blocks whose text may be withheld
+MOST_TOKENS = 1024  # the API requires a number; option `body` may set another
+THINKING = ("thinking", "redacted_thinking")  # blocks whose text the API may withhold
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed message in answer to one user message."""
+    """A streaming message request with one user message."""
     body = {
         "model": model(target),
         "max_tokens": MOST_TOKENS,
@@ -42,7 +42,7 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One event, by its type; pings and types we do not know say nothing."""
+    """Parse one event by its type. Pings and unknown types are empty."""
     reported = document(event.data)
     match reported.get("type"):
         case "message_start":
@@ -81,7 +81,7 @@ def _block(block: Mapping[str, Any]) -> ParsedEvent:
 
 
 def _prompt(started: Mapping[str, Any]) -> Usage | None:
-    """Usage at the start: its answer counts a token that is yet to come."""
+    """Usage at the start of the stream, without its answer tokens: a first estimate."""
     counted = usage(started)
     if counted is None or counted.counts is None:
         return counted
@@ -89,7 +89,7 @@ def _prompt(started: Mapping[str, Any]) -> Usage | None:
 
 
 def _served(attempt: Mapping[str, Any]) -> tuple[Claim, ...]:
-    """The model that took over where the one asked for declined (beta server-side-fallback).
+    """The model that took over where the requested one declined (beta server-side-fallback).
 
     Source: https://docs.claude.com/en/api/messages, content block and iteration of that name.
     """
@@ -98,7 +98,7 @@ def _served(attempt: Mapping[str, Any]) -> tuple[Claim, ...]:
 
 
 def _last_fallback(reported: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The attempt that gave the answer, with its own usage; empty without a handover."""
+    """The attempt that gave the answer, with its own usage; empty without a fallback."""
     attempts = reported.get("iterations")
     found = [
         attempt

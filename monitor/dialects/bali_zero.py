@@ -1,7 +1,7 @@
 """Bali Zero chat, first wire format: untyped events, text numbered from 1.
 
-Nothing on this stream says which model speaks. Events with a `type` (continuity checks,
-memory notices) came later and are never answer text; `sources` follow the answer.
+Nothing in this stream discloses the model. Events with a `type` (continuity checks, memory notices)
+were added later and are never answer text; `sources` follow the answer.
 """
 
 from monitor.dialects.answer_metadata import sources
@@ -26,24 +26,25 @@ from monitor.domain import (
 )
 
 PATH = "bali-zero/chat-stream"
-OWN_RATE_BUCKET = {"X-User-ID": "rag-monitor"}  # the service limits by this header
+# the service's rate limit is per value of this header
+OWN_RATE_BUCKET = {"X-User-ID": "rag-monitor"}
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """The stream of one query, without user, session or history: nothing is saved there."""
+    """The stream request of one query, without user, session or history, so nothing is stored."""
     known_only(target.options, ("path",))
     return get(endpoint(target, PATH, {"query": query.text}), target, headers=OWN_RATE_BUCKET)
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One event: an error (it says `done` too), the end, text, or nothing to us."""
+    """Parse one event: an error (which also has `done`), the end, text, or nothing of interest."""
     reported = document(event.data)
     number, at = count(reported.get("sequenceNumber")), instant(reported.get("timestamp"))
     named = claims(reported)
     if error := error_text_of(reported.get("error")):
         return ParsedEvent(error=error, number=number, server_at_s=at, claims=named)
     if reported.get("done") is True:
-        last = text_of(reported.get("text"))  # never seen with the end, and lost if it came
+        last = text_of(reported.get("text"))  # the end event repeats it in no recorded stream
         return ParsedEvent(text=last, end=True, number=number, server_at_s=at, claims=named)
     if "type" in reported or "text" not in reported:
         return ParsedEvent(server_at_s=at, claims=named, sources=sources(reported.get("sources")))
@@ -57,8 +58,8 @@ BALI_ZERO = Dialect(
 
 # Bali Zero chat, second wire format: every event has a `type`, none has a number.
 #
-# The key goes into the target's headers: `Authorization = "Bearer …"` or `X-API-Key = "…"`.
-# Never into the URL, where it would be logged. Texts come stripped of their blanks.
+# Put the key into the target's headers: `Authorization = "Bearer …"` or `X-API-Key = "…"`. Do not
+# put it into the URL, where it would be logged. Texts arrive without surrounding blanks.
 
 
 STREAM = "api/v2/bali-zero/chat-stream"
@@ -66,7 +67,7 @@ CHAT = "api/chat/stream"
 
 
 def build_typed_request(query: Query, target: Target) -> ProbeRequest:
-    """GET of the stream, or with option `method = "POST"` the later chat endpoint."""
+    """A GET of the stream, or the later chat endpoint with option `method = "POST"`."""
     method = known_only(target.options, ("method", "path")).get("method", "GET")
     if method == "GET":
         url = endpoint(target, STREAM, {"query": query.text})
@@ -84,7 +85,7 @@ def build_typed_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parse_typed_event(event: StreamEvent) -> ParsedEvent:
-    """One event, by its type; types we do not know say nothing."""
+    """Parse one event by its type. Unknown types are empty."""
     reported = document(event.data)
     data = reported.get("data")
     match reported.get("type"):

@@ -1,4 +1,4 @@
-"""Cohere chat, version 2: typed events, text and thoughts in `content-delta`, usage at the end.
+"""Cohere chat, version 2: typed events, text and reasoning in `content-delta`, usage at the end.
 
 Source: https://docs.cohere.com/docs/streaming
 """
@@ -22,11 +22,11 @@ from monitor.domain import (
 )
 
 PATH = "v2/chat"
-MOST_SOURCES = 1000  # that are told apart
+MOST_SOURCES = 1000  # distinct documents that are counted
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed answer to one user message."""
+    """A streaming request with one user message."""
     body = {
         "model": model(target),
         "messages": [{"role": "user", "content": query.text}],
@@ -37,7 +37,7 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the events of one stream; the sources of all its citations are counted once each."""
+    """Parser of one stream. The sources of all citations are counted once each."""
     cited: set[str] = set()
     found: RetrievedSources | None = None
 

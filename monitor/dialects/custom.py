@@ -1,4 +1,4 @@
-"""Requests from a template: `{query}`, `{model}` and `{id}` put into texts, never into JSON."""
+"""Dialect `custom`: a request from templates, a stream described by JMESPath expressions."""
 
 import json
 import re
@@ -37,10 +37,10 @@ _PLACE = re.compile(r"\{(query|model|id)\}")
 
 
 def filled(template: Any, query: Query, target: Target) -> Any:
-    """A copy of a JSON-like value with the places in its texts filled, once, keys untouched.
+    """A copy of a JSON-like value with the placeholders in its texts filled; keys are unchanged.
 
-    What is put in is never looked at again, so a query may contain `{model}`. Raises
-    ValueError if `{model}` is wanted and the target names none.
+    Inserted text is not searched again, so a query may contain `{model}`. Raises ValueError if
+    `{model}` is used and the target has no model.
     """
     if isinstance(template, str):
         return _PLACE.sub(lambda place: _value(place[1], query, target), template)
@@ -52,12 +52,12 @@ def filled(template: Any, query: Query, target: Target) -> Any:
 
 
 def filled_path(template: str, query: Query, target: Target) -> str:
-    """A path with its places filled and percent-encoded: they cannot add a segment."""
+    """A path with its placeholders filled and percent-encoded: they cannot add a segment."""
     return _PLACE.sub(lambda place: quote(_value(place[1], query, target), safe=""), template)
 
 
 def asks_query(*templates: Any) -> bool:
-    """Whether `{query}` stands anywhere in the texts of the templates."""
+    """Whether `{query}` occurs anywhere in the texts of the templates."""
     return any(
         "{query}" in template
         if isinstance(template, str)
@@ -73,18 +73,16 @@ def _value(place: str, query: Query, target: Target) -> str:
     return query.text if place == "query" else query.id
 
 
-# Any other streaming service, described in options: a request, and JMESPath expressions.
-#
-# Expressions look at the JSON object of one event. Beside its own fields they see `_event`
-# (the SSE name), `_data` (the data as text), `_json` (the data parsed, if it is no object) and
-# `_prefix` (the prefix that was cut off). In the response head they see `_headers` alone, names
+# Expressions search the JSON object of one event. Beside its own fields they see `_event` (the SSE
+# event name), `_data` (the data as text), `_json` (the parsed data, if it is not an object) and
+# `_prefix` (the prefix that was removed). In the response head they see only `_headers`, with names
 # in lower case.
 
 
 PLAIN = "text/plain"
 REQUEST = ("method", "path", "query", "body", "framing", "media_types")
 EVENTS = ("cumulative", "prefix", "rules", *SINGLE, *TABLES)
-WITHOUT_EVENTS = ("done", "model", "id", *TABLES)  # what framing "text" leaves to be said
+WITHOUT_EVENTS = ("done", "model", "id", *TABLES)  # the options that framing "text" leaves open
 MEDIA = {
     Framing.SSE: (SSE,),
     Framing.NDJSON: (NDJSON, "application/ndjson", "application/jsonl"),
@@ -93,7 +91,7 @@ MEDIA = {
 
 
 def custom(options: Mapping[str, Any]) -> Dialect:
-    """The dialect that options describe. Raises ValueError naming everything wrong, a line each."""
+    """The dialect that the options describe. Raises ValueError with every error, one a line."""
     faults: list[str] = []
     attempt(faults, known_only, options, (*REQUEST, *EVENTS))
     framing = attempt(faults, _framing, options) or Framing.SSE
@@ -145,7 +143,7 @@ def _framing(options: Mapping[str, Any]) -> Framing:
 
 
 def _missing(options: Mapping[str, Any], framing: Framing) -> list[str]:
-    """Faults of options that are needed, or that do not go together."""
+    """Errors about options that are missing or do not go together."""
     if framing is Framing.TEXT:
         given = {name for name in EVENTS if name in options} - {*WITHOUT_EVENTS}
         unfit = sorted(given - ({"text"} if options.get("text") == "_data" else set()))
@@ -168,7 +166,7 @@ def _missing(options: Mapping[str, Any], framing: Framing) -> list[str]:
 
 
 def _form(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The request's template, its method settled by the presence of a body."""
+    """The request template; its method follows from whether it has a body."""
     body, query = options.get("body"), table(options, "query")
     if isinstance(body, str):
         try:
@@ -191,7 +189,7 @@ def _media_types(given: object) -> tuple[str, ...]:
 
 
 def _prefixes(given: object) -> tuple[str, ...]:
-    """The prefixes, the longest first, so that the one that fits best is cut off."""
+    """The prefixes, longest first, so that the most specific one is removed."""
     several = (given,) if isinstance(given, str) else given
     if isinstance(several, list | tuple) and all(isinstance(p, str) and p for p in several):
         return tuple(sorted(several, key=len, reverse=True))

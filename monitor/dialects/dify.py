@@ -32,7 +32,7 @@ _FAILED = frozenset({"failed", "stopped", "exception"})
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """One message in a new conversation. `{query}` in option `body` is filled in as well."""
+    """One message in a new conversation. `{query}` in option `body` is filled in, too."""
     body = {
         "inputs": {},
         "query": query.text,
@@ -44,7 +44,7 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the events of one stream, in order: those of the answer, or else the outputs."""
+    """Parser of one stream: the text of the answer events, otherwise the workflow's outputs."""
     texts, node_error = False, None
 
     def parse_event_(event: StreamEvent) -> ParsedEvent:
@@ -74,7 +74,7 @@ def _output(outputs: Mapping[str, Any]) -> str:
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One event. Thoughts of agents repeat what their messages say, and are skipped."""
+    """Parse one event. An agent's thoughts repeat its messages and are skipped."""
     if not event.data.strip():  # `event: ping`
         return ParsedEvent()
     reported = document(event.data)
@@ -96,7 +96,7 @@ def parse_event(event: StreamEvent) -> ParsedEvent:
             return _workflow_finished(data)
         case "error":
             return ParsedEvent(error=error_text_of({**reported}) or "an error without a message")
-        case None:  # of a gateway before it, perhaps
+        case None:  # may come from a gateway in front
             return ParsedEvent(error=failure(reported))
     return ParsedEvent()
 
@@ -113,7 +113,7 @@ def _ended(reported: Mapping[str, Any]) -> ParsedEvent:
 
 
 def _workflow_finished(data: Mapping[str, Any]) -> ParsedEvent:
-    """The end of a workflow; a chatflow sends `message_end` besides."""
+    """The end of a workflow. A chatflow also sends `message_end`."""
     status = data.get("status")
     if status in _FAILED:
         return ParsedEvent(error=error_text_of(data.get("error")) or f"the workflow has {status}")
@@ -121,13 +121,13 @@ def _workflow_finished(data: Mapping[str, Any]) -> ParsedEvent:
 
 
 def _claims(process: Mapping[str, Any]) -> Iterator[Claim]:
-    """The model that a node of the application ran, where the application shows it."""
+    """The model that a node of the application ran, if the application exposes it."""
     name = process.get("model_name")
     if name and isinstance(name, str):
         yield Claim(ClaimKind.SIBLING, "model_name", name)
 
 
-# A node that fails may have a branch for that: its error is not one of the answer.
+# A node that fails may have an error branch: its error is not an error of the answer.
 DIFY = Dialect(
     "dify",
     Framing.SSE,

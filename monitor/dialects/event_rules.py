@@ -1,7 +1,7 @@
-"""JMESPath expressions of a configuration: compiled once, and looked for in events.
+"""JMESPath expressions from the configuration, compiled once and applied to events.
 
-Beside the functions of the specification there is `from_json(text)`, which parses JSON that
-stands inside a text. Decimal numbers are numbers for all functions and comparisons.
+Beside the standard functions there is `from_json(text)`, which parses JSON inside a text. Decimal
+numbers are numbers in all functions and comparisons.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from monitor.dialects.requests import known_only
 from monitor.domain import Claim, ClaimKind, Counts, ParsedEvent, StreamEvent, Usage
 
 REMEDY = "see JMESPath in docs/dialects.md; try it on one event at jmespath.org"
-JSON_CHARS = 256 * 1024  # a longer text is not parsed by `from_json`
+JSON_CHARS = 256 * 1024  # `from_json` does not parse a longer text
 _ON_NOTHING: Mapping[str, Any] = {
     **dict.fromkeys(("_event", "_data", "_prefix"), ""),
     "_json": None,
@@ -31,11 +31,11 @@ _ON_NOTHING: Mapping[str, Any] = {
 
 
 class _Functions(functions.Functions):
-    """The functions of the specification, for decimal numbers as well, and `from_json`."""
+    """The standard functions, extended to decimal numbers, and `from_json`."""
 
     @functions.signature({"types": []})
     def _func_from_json(self, text: object) -> Any:
-        """The JSON value in a text; null where the text is none, or longer than we parse."""
+        """The JSON value in a text; null if the text is not JSON or is too long."""
         if not isinstance(text, str) or len(text) > JSON_CHARS:
             return None
         try:
@@ -55,7 +55,7 @@ class _Functions(functions.Functions):
 
 
 class _Interpreter(visitor.TreeInterpreter):
-    """The interpreter of the specification, whose comparisons know decimal numbers."""
+    """The standard interpreter, whose comparisons accept decimal numbers."""
 
     def visit_comparator(self, node: Mapping[str, Any], value: object) -> Any:
         left, right = (_exact(self.visit(child, value)) for child in node["children"])
@@ -68,7 +68,7 @@ class _Interpreter(visitor.TreeInterpreter):
 
 
 def _exact(value: object) -> object:
-    """A number of a literal as the decimal that was written; everything else as it is."""
+    """A number literal as an exact decimal; any other value unchanged."""
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
@@ -87,7 +87,7 @@ class Expression:
     tree: Any  # of jmespath
 
     def find(self, seen: Mapping[str, Any]) -> Any:
-        """What it finds; None in an event that it does not fit. Never raises."""
+        """The result, or None if the event does not match. Never raises."""
         try:
             return _INTERPRETER.visit(self.tree, seen)
         except (JMESPathError, TypeError, ValueError, ArithmeticError, RecursionError):
@@ -97,9 +97,9 @@ class Expression:
 def compiled(key: str, text: object) -> Expression:
     """The expression of option `key`. Raises ValueError naming key, text and remedy.
 
-    It is tried on an event without fields, for unknown functions show only when run.
+    It is tried on an empty event, because unknown functions show only when they are called.
     """
-    if not isinstance(text, str):  # faults of options are ValueErrors, whatever they are
+    if not isinstance(text, str):  # every error in an option is a ValueError
         raise ValueError(f"options.{key} = {text!r}: must be text in quotes; {REMEDY}")  # noqa: TRY004
     try:
         tree = jmespath.compile(text).parsed
@@ -111,19 +111,21 @@ def compiled(key: str, text: object) -> Expression:
     return Expression(text, tree)
 
 
-# Rules by which a configured dialect reads its events, as options and JMESPath describe them.
+# Rules by which a configured dialect reads its events, given as options with JMESPath.
 #
-# The expressions beside the rules are the last rule, the one that reads what no other reads.
+# The expressions outside the rules form the last rule, which reads what no other rule matches.
 # Source: docs/dialects.md
 
 
-CONTENT = ("text", "reasoning", "sources")  # of an event: read by the rule of the event alone
-WHOLE = ("done", "error", "finish", "model", "id")  # of the stream: looked for in every event
+# expressions of one event: only the matching rule applies
+CONTENT = ("text", "reasoning", "sources")
+# expressions of the stream: searched in every event
+WHOLE = ("done", "error", "finish", "model", "id")
 SINGLE = (*CONTENT, *WHOLE)
 TABLES = ("claims", "usage")
-TOTAL = "total_tokens"  # decides which counts hold which
+TOTAL = "total_tokens"  # decides which counts include which
 USAGE = (*(field.name for field in fields(Usage) if field.compare), TOTAL)
-CLOSE = "close"  # option `done`: the end of a whole body is the end of the answer
+CLOSE = "close"  # option `done`: the answer ends when the body ends
 _KINDS = {"model": ClaimKind.FIELD, "id": ClaimKind.HEADER}
 
 Seen = Mapping[str, Any]
@@ -133,7 +135,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EventRule:
-    """What is looked for in the events of which `when` is true; None: in all."""
+    """What to search for in the events where `when` is true; None: in all events."""
 
     when: Expression | None
     single: Mapping[str, Expression]
@@ -149,7 +151,7 @@ class EventRule:
 
 
 def attempt(faults: list[str], make: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """What a function makes of options; None, and a fault noted, where it raises ValueError."""
+    """The result of a function of the options; None, and the error in `faults`, on ValueError."""
     try:
         return make(*args, **kwargs)
     except ValueError as error:
@@ -160,7 +162,7 @@ def attempt(faults: list[str], make: Callable[P, T], *args: P.args, **kwargs: P.
 def event_rules(
     options: Mapping[str, Any], faults: list[str]
 ) -> tuple[Sequence[EventRule], EventRule]:
-    """The rules in order, and the expressions beside them. Notes what is wrong in `faults`."""
+    """The rules in order, and the expressions outside them. Adds errors to `faults`."""
     beside = _rule(options, "", None, faults)
     given = options.get("rules", [])
     if not isinstance(given, list | tuple) or not all(isinstance(r, Mapping) for r in given):
@@ -213,7 +215,7 @@ def _rule(
 
 
 def table(options: Mapping[str, Any], name: str, within: str = "") -> Mapping[str, Any]:
-    """The table of that name, empty if there is none. Raises ValueError for anything else."""
+    """The table of that name, empty if absent. Raises ValueError for anything else."""
     value = options.get(name, {})
     if isinstance(value, Mapping):
         return value
@@ -222,14 +224,14 @@ def table(options: Mapping[str, Any], name: str, within: str = "") -> Mapping[st
 
 @dataclass(frozen=True, slots=True)
 class EventReader:
-    """Reads events by the first rule that fits. `prefixes` are cut off the data."""
+    """Reads events by the first rule that matches. `prefixes` are removed from the data."""
 
     rules: Sequence[EventRule]
     beside: EventRule
     prefixes: Sequence[str] = ()
 
     def parser(self) -> Callable[[StreamEvent], ParsedEvent]:
-        """Reads the events of one stream, in order."""
+        """Parser of one stream."""
         answer, thoughts = CumulativeText(), CumulativeText()
         any_cumulative = any(rule.cumulative for rule in (*self.rules, self.beside))
 
@@ -252,12 +254,12 @@ class EventReader:
         return parse_event
 
     def rule(self, seen: Seen) -> EventRule:
-        """The first rule whose `when` is true: neither null, false, zero nor empty."""
+        """The first rule whose `when` is true: not null, false, zero or empty."""
         fitting = (r for r in self.rules if r.when is None or r.when.find(seen))
         return next(fitting, self.beside)
 
     def seen(self, event: StreamEvent) -> Seen:
-        """What expressions see of an event."""
+        """The value that expressions see for an event."""
         prefix = next((p for p in self.prefixes if event.data.startswith(p)), "")
         try:
             value = parsed(event.data[len(prefix) :])
@@ -271,13 +273,13 @@ class EventReader:
         }
 
     def _unreadable(self, seen: Seen) -> bool:
-        """Whether an event in which nothing was found is no JSON either."""
+        """Whether an event without a match is not JSON either."""
         if seen.get("_json", True) is not None or (self.prefixes and not seen["_prefix"]):
             return False  # JSON, or a line of another kind
         return bool(seen["_data"].strip() not in ("", "null", "[DONE]"))
 
     def explain(self, event: StreamEvent) -> list[tuple[str, str, object]]:
-        """Each option that reads the event, its expression, and the result."""
+        """Each option that reads the event, with its expression and the result."""
         seen = self.seen(event)
         rule = self.rule(seen)
         number = next((n for n, r in enumerate(self.rules, start=1) if r is rule), None)
@@ -305,7 +307,7 @@ def _parsed_event(rule: EventRule, seen: Seen) -> dict[str, Any]:
 
 
 def claims(rule: EventRule, seen: Seen) -> Iterator[Claim]:
-    """Who answered, as far as the rule finds it."""
+    """The model claims that the rule finds."""
     named = {name: rule.single[name] for name in _KINDS if name in rule.single}
     for source, expression in (*named.items(), *rule.claims.items()):
         kind = _KINDS.get(source, ClaimKind.SIBLING)
@@ -316,7 +318,7 @@ def claims(rule: EventRule, seen: Seen) -> Iterator[Claim]:
 
 
 def usage(rule: EventRule, seen: Seen) -> Usage | None:
-    """Tokens and money that the rule finds; None where it finds none."""
+    """Tokens and money that the rule finds; None if it finds neither."""
     found = {name: expression.find(seen) for name, expression in rule.usage.items()}
     tokens = {name: count(value) for name, value in found.items() if not name.endswith("_usd")}
     counts = Counts(

@@ -1,7 +1,7 @@
-"""Gemini's own streaming API, of AI Studio and of Vertex AI: one response object an event.
+"""Gemini's streaming API, on AI Studio and Vertex AI: one response object per event.
 
-Thoughts are parts marked `thought`; their tokens are counted beside those of the answer. No
-event is an end: the last one has a finish reason, and then the body ends.
+Reasoning is in parts marked `thought`; its tokens are not included in those of the answer. There is
+no end event: the last event has a finish reason, then the body ends.
 
 Source: https://ai.google.dev/api/generate-content
 """
@@ -38,23 +38,23 @@ from monitor.domain import (
 )
 
 METHOD = ":streamGenerateContent"
-AS_EVENTS = {"alt": "sse"}  # else the response is one JSON array
+AS_EVENTS = {"alt": "sse"}  # without it the response is one JSON array
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed answer to one user message."""
+    """A streaming request with one user message."""
     body = {"contents": [{"role": "user", "parts": [{"text": query.text}]}], **extra(target)}
     return post(_url(target), target, body=body)
 
 
 def _url(target: Target) -> str:
-    """The method's address, built behind as much of it as the target's URL has."""
+    """The method's URL, completed from as much of it as the target's URL has."""
     _, host, path, query, _ = urlsplit(target.url)
     parameters = {} if "alt" in dict(parse_qsl(query)) else AS_EVENTS
     have = [part for part in path.split("/") if part]
     if "path" in target.options or is_whole(have):
         return endpoint(target, "", parameters)
-    if have[-2:-1] in (["models"], ["endpoints"], ["tunedModels"]):  # the method alone is missing
+    if have[-2:-1] in (["models"], ["endpoints"], ["tunedModels"]):  # only the method is missing
         return with_parameters(f"{_without_query(target.url)}{METHOD}?{query}", parameters)
     last = f"{quote(model(target).removeprefix('models/'), safe='@')}{METHOD}"
     if have[-1:] == ["models"] or "publishers" in have:
@@ -75,7 +75,7 @@ def _without_query(url: str) -> str:
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One response object: what its first candidate adds, and whatever stands beside it."""
+    """Parse one response object: the text of its first candidate and everything beside it."""
     reported = document(event.data)
     candidate = first(reported.get("candidates"))
     parts = object_at(candidate, "content").get("parts")
@@ -100,7 +100,7 @@ def _text(parts: object, *, thoughts: bool) -> str:
 
 
 def _blocked(feedback: Mapping[str, Any]) -> str | None:
-    """Why the prompt was not answered; None if it was."""
+    """Why the prompt was blocked; None if it was not."""
     reason = feedback.get("blockReason")
     if not isinstance(reason, str) or reason.endswith("UNSPECIFIED"):
         return None

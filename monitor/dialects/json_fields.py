@@ -1,4 +1,4 @@
-"""Fields of foreign JSON: each is what it ought to be, or it is not there."""
+"""Typed access to fields of foreign JSON: a field of the wrong type counts as absent."""
 
 import json
 import re
@@ -9,20 +9,20 @@ from typing import Any, NoReturn
 
 from monitor.domain import Claim, ClaimKind
 
-SIBLINGS = ("model_used", "ai_used")  # fields beside the answer that say who served it
+SIBLINGS = ("model_used", "ai_used")  # fields beside the answer that name the model
 _CLAIMS = (
     ("model", ClaimKind.FIELD),
     *((name, ClaimKind.SIBLING) for name in SIBLINGS),
     ("id", ClaimKind.HEADER),
 )
-_SHORT = 200  # characters: longer names are not kept for the next event
+_SHORT = 200  # characters: longer names are not cached
 
 _NO_ERRORS = frozenset({"null", "none", "false", "ok", "0", "success", "no error", "undefined"})
-_SAYS_ALL = frozenset({"code", "message", "type", "param"})  # of an error object
+_SAYS_ALL = frozenset({"code", "message", "type", "param"})  # the fields of an error object
 _LEAST_CODE = 100
 
 _JSON_SPACE = " \t\n\r"
-_FAR = 10**15  # any second beyond it is as wrong, and fits a float
+_FAR = 10**15  # a larger value is equally wrong, and this one fits a float
 _WHOLE = re.compile(r"-?[0-9]{1,15}")
 _NUMBER = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,30})?(?:[eE]-?[0-9]{1,2})?")
 
@@ -32,7 +32,7 @@ def _no_number(name: str) -> NoReturn:
 
 
 def _bounded(digits: str) -> Decimal | int | None:
-    """A number that fits a computer; None for one that does not: it is JSON all the same."""
+    """A number of any length; None if Python cannot convert it, although it is valid JSON."""
     try:
         return int(digits) if digits.lstrip("-").isdecimal() else Decimal(digits)
     except (ValueError, InvalidOperation):
@@ -42,13 +42,13 @@ def _bounded(digits: str) -> Decimal | int | None:
 _JSON = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_number)
 _WITH_GIANTS = json.JSONDecoder(
     parse_int=_bounded, parse_float=_bounded, parse_constant=_no_number
-)  # for what the first could not: it is slower
+)  # the slower fallback for what the first decoder refuses
 
 
 def parsed(data: str) -> Any:
-    """One JSON value, decimals exact. Raises ValueError on anything else, NaN included.
+    """One JSON value with exact decimals. Raises ValueError on anything else, including NaN.
 
-    A number of thousands of digits is read as null: the text next to it is kept.
+    A number of thousands of digits is read as null, so that the text beside it is kept.
     """
     text = data.strip(_JSON_SPACE)
     try:
@@ -74,19 +74,19 @@ def document(data: str) -> dict[str, Any]:
 
 
 def object_at(value: object, *names: str) -> Mapping[str, Any]:
-    """The object found by going down the names; empty where there is none."""
+    """The object at the end of a path of names; empty if there is none."""
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, dict) else {}
 
 
 def first(value: object) -> Mapping[str, Any]:
-    """The first object of a list; empty where there is none."""
+    """The first object of a list; empty if there is none."""
     return object_at(value[0]) if isinstance(value, list) and value else {}
 
 
 def text_of(value: object) -> str:
-    """Text, or a list of texts and of parts that hold `text`, joined; else nothing."""
+    """A text, or the joined texts of a list and of its parts' `text`; otherwise ""."""
     if isinstance(value, str):
         return value
     if not isinstance(value, list):
@@ -96,7 +96,7 @@ def text_of(value: object) -> str:
 
 
 def count(value: object) -> int | None:
-    """A whole number, also as text (headers) or as `12.0`; whether it is likely is not asked."""
+    """A whole number, also given as text (headers) or as `12.0`. Plausibility is not checked."""
     if type(value) is int:
         return value
     if isinstance(value, Decimal) and value.is_finite() and value.adjusted() < 15:
@@ -107,7 +107,7 @@ def count(value: object) -> int | None:
 
 
 def money(value: object) -> Decimal | None:
-    """An amount, exact, also as text (headers); whether it is likely is not asked."""
+    """An exact amount, also given as text (headers). Plausibility is not checked."""
     if isinstance(value, Decimal):
         return value if value.is_finite() else None
     if isinstance(value, str) and _NUMBER.fullmatch(value):
@@ -116,7 +116,7 @@ def money(value: object) -> Decimal | None:
 
 
 def instant(value: object) -> float | None:
-    """Seconds since the epoch by the server's clock."""
+    """Seconds since the epoch on the server's clock."""
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return float(max(-_FAR, min(value, _FAR)))
     return None
@@ -136,10 +136,10 @@ def _no_error(value: object) -> bool:
 
 
 def error_text_of(value: object) -> str | None:
-    """An error in words: text as it is, an object by its message and code; None if there is none.
+    """An error as text: a text as it is, an object as its message and code; None if it is no error.
 
-    `null`, `false`, empty values and words such as `none` are no errors, nor is an object whose
-    code and message say so: services send them beside good answers. A number counts as a code
+    `null`, `false`, empty values and words such as `none` are not errors, nor is an object whose
+    code and message say so: services send them with good answers. A number counts as an error code
     from 100 on.
     """
     if not value or _no_error(value):

@@ -1,8 +1,8 @@
 """LangGraph servers (runs of a graph) and LangServe (`/stream` of a chain).
 
-A run sends messages: as chunks (`messages`, by stream mode `messages-tuple`), as far as they have
-come (`messages/partial`), or within the whole state (`values`). Most runs have no end but that of
-the body. LangServe sends `data` and an `end` without data.
+A run sends messages as chunks (`messages`, with stream mode `messages-tuple`), as cumulative text
+(`messages/partial`), or within the whole state (`values`). Most runs have no end event: the body
+ends. LangServe sends `data`, then an `end` without data.
 
 Source: https://docs.langchain.com/langsmith/streaming, https://github.com/langchain-ai/langserve
 """
@@ -34,12 +34,14 @@ from monitor.domain import (
 
 PLATFORM, LANGSERVE = "platform", "langserve"
 PATHS = {PLATFORM: "runs/stream", LANGSERVE: "stream"}
-MESSAGES_KEPT = 64  # of one run: their texts and tokens are told apart
+MESSAGES_KEPT = 64  # messages of one run whose text and tokens are kept apart
 _ANSWERERS = frozenset({"ai", "AIMessageChunk", "AIMessage", "assistant"})
 _RETRIEVED = ("documents", "docs", "context", "sources", "retrieved_docs", "retrieved_documents")
-_TEXTS = ("answer", "output", "result", "text", "content")  # of a chain that yields objects
+# field names of a chain that yields objects
+_TEXTS = ("answer", "output", "result", "text", "content")
 _STATE_TEXTS = ("answer", "generation", "final_answer", "output", "response", "result")
-_CUSTOM_TEXTS = ("content", "text", "token", "delta", "chunk", "answer")  # of a node's own events
+# field names of a node's own events
+_CUSTOM_TEXTS = ("content", "text", "token", "delta", "chunk", "answer")
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
@@ -59,7 +61,7 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the events of one stream, in order."""
+    """Parser of one stream."""
     return _Stream().parse_event
 
 
@@ -67,11 +69,12 @@ class _Stream:
     def __init__(self) -> None:
         self._answer, self._thoughts = CumulativeText(), CumulativeText()
         self._usage: dict[str, Usage] = {}  # by message
-        self._total: Usage | None = None  # of all of them
-        self._told_by: str | None = None  # the kind of event that brings the answer's text
+        self._total: Usage | None = None  # over all messages
+        self._told_by: str | None = None  # the kind of event that carries the answer text
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
-        name = event.name.partition("|")[0]  # events of subgraphs name them behind a bar
+        # events of subgraphs add the subgraph's name after a bar
+        name = event.name.partition("|")[0]
         if name == "end":
             return ParsedEvent(end=True)
         if not event.data.strip():
@@ -97,10 +100,10 @@ class _Stream:
             case "data":
                 return self._langserve(value)
         failed = failure(object_at(value)) if name in ("", "message") else None
-        return ParsedEvent(error=failed)  # of a gateway before it, perhaps
+        return ParsedEvent(error=failed)  # may come from a gateway in front
 
     def _custom(self, value: object) -> ParsedEvent:
-        """What a node writes: its tokens, perhaps. It counts until messages come."""
+        """A node's own events, which may be its tokens. They count until messages arrive."""
         reported = object_at(value)
         chunks = [c for c in map(object_at, reported.values()) if c.get("type") in _ANSWERERS]
         if reported.get("type") in _ANSWERERS or chunks:
@@ -110,7 +113,7 @@ class _Stream:
         return self._delta("custom", {"content": text}, {})
 
     def _chunk(self, value: object) -> ParsedEvent:
-        """A message chunk and what is known of it; a message that was not streamed comes whole."""
+        """A message chunk with its metadata. A message that was not streamed arrives whole."""
         pair = value if isinstance(value, list) else [value]
         [message] = _answers(pair[:1]) or [{}]
         if not message:
@@ -152,7 +155,7 @@ class _Stream:
         )
 
     def _updates(self, value: Mapping[str, Any]) -> ParsedEvent:
-        """What the nodes of a step changed in the state."""
+        """The state changes made by the nodes of a step."""
         nodes = [object_at(node) for node in list(value.values())[:MESSAGES_KEPT]]
         messages = [m for node in nodes for m in _answers(node.get("messages"))]
         messages = messages or [m for node in nodes for m in _state_answer(node)]
@@ -169,7 +172,7 @@ class _Stream:
         return ParsedEvent(text=text, sources=_retrieved(reported))
 
     def _is_answer(self, kind: str, message: Mapping[str, Any]) -> bool:
-        """Whether this kind of event brings the answer: the first kind that had any text does."""
+        """Whether this kind of event carries the answer: the first kind that had text does."""
         if self._told_by in (None, "custom") and (
             text_of(message.get("content")) or _reasoning(message)
         ):
@@ -204,7 +207,7 @@ class _Stream:
 
 
 def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str, Any]]:
-    """The messages of the model among these; of a whole conversation, those of its last answer."""
+    """The model's messages among these; of a whole conversation, those of its last answer."""
     messages = [object_at(entry) for entry in value] if isinstance(value, list) else []
     kinds = [message.get("type") or message.get("role") for message in messages]
     requested = max((n for n, kind in enumerate(kinds) if kind in ("human", "user")), default=-1)
@@ -217,7 +220,7 @@ def _answers(value: object, *, after_question: bool = False) -> list[Mapping[str
 
 
 def _state_answer(state: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The answer of a state without messages, as a message."""
+    """The answer in a state without messages, as a message."""
     for name in _STATE_TEXTS:
         value = state.get(name)
         if object_at(value).get("type") in _ANSWERERS:
@@ -236,7 +239,7 @@ def _error(value: object) -> str:
 
 
 def _reasoning(message: Mapping[str, Any]) -> str:
-    """Thoughts among the parts of the content, or in a field of their own."""
+    """Reasoning among the parts of the content, or in a separate field."""
     content = message.get("content")
     parts = [object_at(part) for part in content] if isinstance(content, list) else []
     thoughts = "".join(text_of(part.get("thinking") or part.get("reasoning")) for part in parts)
@@ -257,7 +260,7 @@ def _claims(reported: Mapping[str, Any], *names: str) -> Iterator[Claim]:
 
 
 def _sum(usages: list[Usage]) -> Usage:
-    """Tokens of several messages together."""
+    """The summed tokens of several messages."""
 
     def total(name: str) -> int | None:
         known = [n for n in (getattr(one, name) for one in usages) if n is not None]

@@ -1,4 +1,4 @@
-"""Ollama chat: one JSON object a line, the last with `done` and the counts."""
+"""Ollama chat: one JSON object per line; the last one has `done` and the counts."""
 
 from monitor.dialects.answer_metadata import finish, parse_headers
 from monitor.dialects.json_fields import claims, document, error_text_of, object_at, text_of
@@ -18,7 +18,7 @@ PATH = "api/chat"
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed answer to one user message."""
+    """A streaming request with one user message."""
     body = {
         "model": model(target),
         "messages": [{"role": "user", "content": query.text}],
@@ -29,12 +29,12 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One line. Counts stand in the last; the prompt's is left out when it was cached."""
+    """Parse one line. The last line has the counts; a cached prompt is not counted."""
     reported = document(event.data)
     message = object_at(reported, "message")
     return ParsedEvent(
         text=text_of(message.get("content"))
-        or text_of(reported.get("response")),  # of api/generate
+        or text_of(reported.get("response")),  # field of api/generate
         reasoning=text_of(message.get("thinking")) or text_of(reported.get("thinking")),
         end=reported.get("done") is True,
         finish=finish(reported.get("done_reason")),

@@ -1,7 +1,7 @@
-"""OpenAI chat completions, as OpenRouter, LiteLLM, vLLM and many others speak it.
+"""OpenAI chat completions, as implemented by OpenRouter, LiteLLM, vLLM and many others.
 
-The first chunk has a role and no text; usage comes in a last chunk without choices; an
-error may come inside a good stream; `[DONE]` is the end.
+The first chunk has a role and no text. Usage arrives in a last chunk without choices. An error may
+arrive inside a good stream. `[DONE]` is the end.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -38,12 +38,12 @@ VERCEL_CLAIMS = (
     ("resolvedProviderApiModelId", ClaimKind.SIBLING),
     ("finalProvider", ClaimKind.HOST),
 )
-_PLAIN = frozenset({"role", "content"})  # of a delta
-WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # others ignore it
+_PLAIN = frozenset({"role", "content"})  # fields of a delta
+WITH_ROUTING = {"X-OpenRouter-Metadata": "enabled"}  # other servers ignore it
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed completion of one user message, usage included. The model may be left out."""
+    """A streaming completion with one user message, usage included. The model is optional."""
     body = {
         **({"model": target.model} if target.model else {}),
         "messages": [{"role": "user", "content": query.text}],
@@ -55,19 +55,19 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 class _Stream:
-    """The chunks of one stream, in order.
+    """The state of one stream.
 
-    Some servers send whole messages in place of deltas: the answer at once, as far as it has come,
-    piece by piece, or once more at the end.
+    Some servers send whole messages in place of deltas: the answer at once, cumulatively, piece by
+    piece, or once more at the end.
     """
 
     def __init__(self) -> None:
-        self._came = False  # text came, in deltas or in messages
+        self._came = False  # text arrived, in deltas or in messages
         self._so_far: list[str] = []
         self._length = 0
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
-        """One chunk: what the first choice adds, and whatever stands beside it."""
+        """Parse one chunk: the text of the first choice and everything beside it."""
         if event.data.strip() == END:
             return ParsedEvent(end=True)
         data = event.data
@@ -76,11 +76,11 @@ class _Stream:
         delta = object_at(choice.get("delta"))
         content = delta.get("content")
         if type(content) is str and (len(delta) == 1 or delta.keys() == _PLAIN):
-            text, reasoning = content, ""  # as in almost every chunk
+            text, reasoning = content, ""  # the usual case
         elif "message" in choice and "delta" not in choice:
             text, reasoning = self._new(object_at(choice["message"]))
         else:
-            # `text` of the choice is that of completions that are no chat.
+            # `choices[].text` is the field of the older completions API.
             text = text_of(content) or text_of(delta.get("refusal")) or text_of(choice.get("text"))
             reasoning = _reasoning(delta)
         if text:
@@ -103,9 +103,9 @@ class _Stream:
         )
 
     def _new(self, message: Mapping[str, Any]) -> tuple[str, str]:
-        """What is new of the text of a message, and of its reasoning."""
+        """The new part of a message's text and of its reasoning."""
         if self._came and not self._length:
-            return "", ""  # the text came in deltas, and the message repeats it
+            return "", ""  # the text came as deltas, and the message repeats it
         text, reasoning = text_of(message.get("content")), "" if self._came else _reasoning(message)
         if self._length <= len(text) and text.startswith("".join(self._so_far)):
             new, self._so_far = text[self._length :], [text]
@@ -117,12 +117,12 @@ class _Stream:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the chunks of one stream, in order."""
+    """Parser of one stream."""
     return _Stream().parse_event
 
 
 def _reasoning(delta: Mapping[str, Any]) -> str:
-    """Reasoning in a field of its own, or among the parts of a content list."""
+    """Reasoning in a separate field, or among the parts of a content list."""
     content = delta.get("content")
     parts = content if isinstance(content, list) else []
     return (
@@ -143,14 +143,14 @@ def _error(event: StreamEvent, chunk: Mapping[str, Any], choice: Mapping[str, An
 
 
 def _host(chunk: Mapping[str, Any]) -> Iterator[Claim]:
-    """Who ran the model, as OpenRouter names it beside the model."""
+    """The provider that ran the model, as OpenRouter names it beside the model."""
     host = chunk.get("provider")
     if host and isinstance(host, str):
         yield Claim(ClaimKind.HOST, "provider", host)
 
 
 def _vercel_gateway(*holders: Mapping[str, Any]) -> Iterator[Claim]:
-    """The model that Vercel's AI gateway resolved, and who ran it; in the last chunk.
+    """The model and provider that Vercel's AI gateway resolved; in the last chunk.
 
     Source: https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions/advanced
     """
@@ -166,7 +166,7 @@ def _vercel_gateway(*holders: Mapping[str, Any]) -> Iterator[Claim]:
 
 
 def _routing(metadata: Mapping[str, Any]) -> Iterator[Claim]:
-    """The models OpenRouter says it used: the selected endpoint and the attempt that went well."""
+    """The models that OpenRouter reports: the selected endpoint and the successful attempt."""
     endpoints = object_at(metadata, "endpoints").get("available")
     attempts = metadata.get("attempts")
     chosen = [e for e in _tables(endpoints) if e.get("selected") is True]

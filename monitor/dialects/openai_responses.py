@@ -23,12 +23,12 @@ TEXT = ("response.output_text.delta", "response.refusal.delta")
 REASONING = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
 DELTAS = frozenset({*TEXT, *REASONING})
 BESIDE_DELTAS = frozenset({"response", "usage", "item", "error"})
-ENDS = ("response.completed", "response.incomplete")  # incomplete: out of tokens, not of order
+ENDS = ("response.completed", "response.incomplete")  # incomplete means out of tokens, not failed
 FAILURES = ("response.failed", "error")
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """A streamed response to one input, not kept by the provider. The model may be left out."""
+    """A streaming response to one input, not stored by the provider. The model is optional."""
     body = {
         **({"model": target.model} if target.model else {}),
         "input": query.text,
@@ -40,12 +40,12 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parse_event(event: StreamEvent) -> ParsedEvent:
-    """One event, by its type; types we do not know say nothing."""
+    """Parse one event by its type. Unknown types are empty."""
     if event.data.strip() == "[DONE]":
         return ParsedEvent(end=True)
     reported = document(event.data)
     kind = reported.get("type", event.name)
-    if kind in DELTAS and reported.keys().isdisjoint(BESIDE_DELTAS):  # as most events
+    if kind in DELTAS and reported.keys().isdisjoint(BESIDE_DELTAS):  # the usual case
         delta = text_of(reported.get("delta"))
         return ParsedEvent(text=delta) if kind in TEXT else ParsedEvent(reasoning=delta)
     response = object_at(reported, "response")

@@ -1,8 +1,8 @@
 """RAGFlow's own chat and agent streams.
 
-Chats of older versions repeat the answer so far in every event. Newer versions send what is new,
-mark every event with `final`, and thoughts by `start_to_think` and `end_to_think`; their last
-event may hold the whole answer again, with its citations. Agents send named messages and `[DONE]`.
+Older versions repeat the whole answer so far in every event. Newer versions send deltas, mark every
+event with `final`, and delimit reasoning by `start_to_think` and `end_to_think`; their last event
+may repeat the whole answer with its citations. Agents send named messages and `[DONE]`.
 
 Source: https://ragflow.io/docs/http_api_reference
 """
@@ -31,15 +31,15 @@ from monitor.domain import (
 )
 
 PATH = "api/v1/chat/completions"
-LAST = "completions"  # of the address of one chat or agent
+LAST = "completions"  # path segments of a chat or an agent
 END = "[DONE]"
-# What follows in an answer is the error that ended it; but not in a list of log levels.
+# What follows in an answer is the error that ended it, unless it is a list of log levels.
 _ERROR = re.compile(r"\A\s*\*\*ERROR\*\*[: ]*|(?<![-*+.] )\*\*ERROR\*\*: *")
 RETRIEVING = ("<retrieving>", "</retrieving>")
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """One question. Option `body` names chat and session; `{query}` in it is filled in."""
+    """One question. Option `body` names chat and session; its `{query}` is filled in."""
     body = {
         "question": query.text,
         "messages": [{"role": "user", "content": query.text}],
@@ -51,7 +51,7 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the events of one stream, in order."""
+    """Parser of one stream."""
     return _Stream().parse_event
 
 
@@ -68,7 +68,7 @@ class _Stream:
         code = reported.get("code", reported.get("retcode", 0))
         if "data" not in reported and (
             error := failure(reported)
-        ):  # of a gateway before it, perhaps
+        ):  # may come from a gateway in front
             return ParsedEvent(error=error)
         if code:
             reason = reported.get("message") or reported.get("retmsg")
@@ -90,10 +90,10 @@ class _Stream:
         return ParsedEvent()
 
     def _chat(self, data: Mapping[str, Any]) -> ParsedEvent:
-        if data.get("running_status"):  # which step of an agent is running
+        if data.get("running_status"):  # the step that an agent is running
             return ParsedEvent()
         answer, found = text_of(data.get("answer")), _sources(data)
-        if answer in RETRIEVING:  # notes of its search follow, in events of their own
+        if answer in RETRIEVING:  # notes of its search follow in separate events
             self._retrieving = answer == RETRIEVING[0]
             return ParsedEvent()
         if self._retrieving and data.get("final") is False:
@@ -108,9 +108,9 @@ class _Stream:
         if data.get("final") is False or {"start_to_think", "end_to_think"} & data.keys():
             return self._delta(data, answer)
         if data.get("final") is True and len(answer) < self._answer.length / 2:
-            return self._delta(data, answer)  # what is new, not the whole answer again
+            return self._delta(data, answer)  # a delta, not the whole answer
         text, replaces = self._answer.so_far(answer)
-        cited = found is not None and found.count > 0  # the answer again, with its citations
+        cited = found is not None and found.count > 0  # the whole answer again, with its citations
         fault = DISCONTINUED if replaces and not cited else None
         return ParsedEvent(text=text, replaces=replaces, fault=fault, sources=found)
 
@@ -126,7 +126,7 @@ class _Stream:
 
 
 def _sources(data: Mapping[str, Any]) -> RetrievedSources | None:
-    """The chunks that were retrieved: a list, or a table by their numbers."""
+    """The retrieved chunks: a list, or an object keyed by their numbers."""
     chunks = object_at(data, "reference").get("chunks")
     return sources(list(chunks.values()) if isinstance(chunks, dict) else chunks)
 

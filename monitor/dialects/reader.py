@@ -1,4 +1,4 @@
-"""Answer text and reasoning of every event, when all marks of thoughts in the text are known."""
+"""Reads a whole transcript in its dialect: texts, claims, usage, sources, errors and the end."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,14 +29,14 @@ Mark = tuple[int, TextKind]
 
 
 def separated(parsed: Sequence[ParsedEvent]) -> Iterator[tuple[str, str]]:
-    """Answer text and reasoning of each event, in order. Tags are neither."""
+    """Answer text and reasoning of each event, in order. Tags belong to neither."""
     begins = [0, *(n for n, event in enumerate(parsed) if event.replaces and n), len(parsed)]
     for begin, end in pairwise(begins):
         yield from _separated(parsed[begin:end])
 
 
 def _separated(parsed: Sequence[ParsedEvent]) -> Iterator[tuple[str, str]]:
-    """The same of events none of which but the first replaces the text before it."""
+    """The same for events of which only the first may replace earlier text."""
     marks, at = [(0, TextKind.ANSWER)], 0
     for event in parsed:
         for place, kind in event.thoughts.marks if event.thoughts else ():
@@ -60,15 +60,12 @@ def _separated(parsed: Sequence[ParsedEvent]) -> Iterator[tuple[str, str]]:
         yield texts[TextKind.ANSWER], event.reasoning + texts[TextKind.REASONING]
 
 
-# Reading a transcript: one dialect folded over its events, up to the first end.
-
-
 FALLBACK = "fallback"  # source of a claim that another model took over within one response
 MOST_USD = Decimal(10_000)
-MOST_CHARS = 2000  # of an error: cut to what is stored only when our secrets are out of it
-MOST_VALUES = 8  # of one claim source: a stream that names more is not telling who it is
+MOST_CHARS = 2000  # of an error; it is shortened for storage only after our secrets are removed
+MOST_VALUES = 8  # per claim source: a stream that names more does not identify its model
 A_DAY_S = 86_400.0
-_NO_EXTRAS = ("", "[DONE]")  # gateways add their own end to that of the dialect
+_NO_EXTRAS = ("", "[DONE]")  # gateways add their own end event to that of the dialect
 _FIGURES = tuple(field.name for field in fields(Usage) if field.compare)
 _PARTS = {
     "reasoning_tokens": "answer_tokens",
@@ -80,7 +77,7 @@ _MONEY = frozenset({"cost_usd", "upstream_cost_usd"})
 
 
 def parse_event(dialect: Dialect, event: StreamEvent) -> ParsedEvent:
-    """What one event says by itself; `malformed` where it cannot be read. Never raises."""
+    """What one event states by itself; `malformed` if it cannot be read. Never raises."""
     return _parsed(dialect.parser(), event)
 
 
@@ -92,11 +89,11 @@ def _parsed(parse: Callable[[StreamEvent], ParsedEvent], event: StreamEvent) -> 
 
 
 def read(dialect: Dialect, transcript: Transcript) -> Reply:
-    """What a transcript says in its dialect. Never raises, whatever a server sent.
+    """What a transcript states in its dialect. Never raises.
 
-    The first error or end closes the reply; events after it are only counted. `pieces` are
-    in order of arrival, `claims` in order of appearance, each once. Figures that cannot be
-    true are dropped and named in `faults`.
+    The first error or end closes the reply; later events are only counted. `pieces` are in order of
+    arrival; `claims` are unique, in order of appearance. Impossible figures are dropped and named
+    in `faults`.
     """
     events, reported = transcript.events, _parsed_events(dialect, transcript)
     last = reported[-1] if reported else ParsedEvent()
@@ -123,7 +120,7 @@ def read(dialect: Dialect, transcript: Transcript) -> Reply:
 
 
 def unread(transcript: Transcript) -> Reply:
-    """The texts of a transcript and how they ended, without any work on what they say."""
+    """The texts of a transcript and how it ended, without interpreting them."""
     reported = transcript.heard
     last = reported[-1] if reported else ParsedEvent()
     return Reply(
@@ -155,12 +152,12 @@ def _text_deltas(
 
 
 def _ended_by_close(dialect: Dialect, transcript: Transcript) -> bool:
-    """Whether the whole body, which is all there is for an end in some protocols, has come."""
+    """Whether the body is complete, which is the only end that some protocols have."""
     return dialect.ends_by_close and transcript.ending is Ending.EOF and transcript.body_complete
 
 
 def _named(reported: Sequence[ParsedEvent]) -> Iterator[str]:
-    """What events state to be odd, and how often."""
+    """The faults that events state, each with its count."""
     for fault, times in Counter(h.fault for h in reported if h.fault).items():
         yield f"{fault}: {times}"
 
@@ -168,7 +165,7 @@ def _named(reported: Sequence[ParsedEvent]) -> Iterator[str]:
 def _sources(
     dialect: Dialect, reported: Sequence[ParsedEvent], last: ParsedEvent
 ) -> RetrievedSources | None:
-    """The last list counts, for servers repeat and complete it."""
+    """The last list counts, because servers repeat and complete it."""
     listed = next((h.sources for h in reversed(reported) if h.sources), None)
     return RetrievedSources(0) if listed is None and dialect.lists_sources and last.end else listed
 
@@ -182,7 +179,7 @@ def _closing(reported: ParsedEvent) -> bool:
 
 
 def _parsed_events(dialect: Dialect, transcript: Transcript) -> Sequence[ParsedEvent]:
-    """The parsed events up to the first end; those parsed on arrival are not parsed again."""
+    """The parsed events up to the first end. Events parsed on arrival are not parsed again."""
     known = transcript.heard
     whole = len(known) == len(transcript.events) or (bool(known) and _closing(known[-1]))
     return known if whole else list(_until_end(dialect, transcript.events))
@@ -205,13 +202,13 @@ def _parsed_headers(dialect: Dialect, transcript: Transcript) -> ParsedEvent:
 
 
 def _claims(reported: Iterable[ParsedEvent]) -> tuple[Claim, ...]:
-    """Each once: most events of a stream claim what the one before them did.
+    """Each claim once; most events of a stream repeat those of the event before.
 
     Of several fallbacks within one response, the last one gave the answer.
     """
     same = {
         id(claim): claim for h in reported for claim in h.claims
-    }  # cheap, and most are the same
+    }  # cheap, because most are the same object
     raw = dict.fromkeys(same.values())
     taken_over = [claim for claim in raw if claim.source == FALLBACK]
     for earlier in taken_over[:-1]:
@@ -229,9 +226,9 @@ def _claims(reported: Iterable[ParsedEvent]) -> tuple[Claim, ...]:
 
 
 def _merged(stated: Iterable[ParsedEvent]) -> Usage:
-    """Usage field by field: what is said later wins over what was said before.
+    """Usage field by field: a later event wins over an earlier one.
 
-    Counts are merged before they are settled: a vendor may state a prompt without its cached
+    Counts are merged before they are settled: a vendor may state the prompt without its cached
     tokens in one event, and the cached tokens in another.
     """
     known: dict[str, Any] = {}
@@ -262,7 +259,7 @@ def _reported(usage: Usage) -> dict[str, Any]:
 
 
 def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
-    """Usage without what cannot be true, and a fault for each figure dropped."""
+    """Usage without impossible figures, and a fault for each dropped figure."""
     figures = _reported(usage)
     faults = list(usage.faults)
 
@@ -283,7 +280,7 @@ def _plausible(usage: Usage, spoken: bool) -> tuple[Usage, list[str]]:
 
 
 def _numbering(reported: Sequence[ParsedEvent]) -> Iterator[str]:
-    """Texts are numbered from 1 without a gap, and the end repeats the last number."""
+    """Check that texts are numbered from 1 without gaps and that the end repeats the last."""
     texts = [h.number for h in reported if h.number is not None and not _closing(h)]
     for expected, number in enumerate(texts, start=1):
         if number != expected:
@@ -303,7 +300,7 @@ def _counted(*, malformed: int, extras: int) -> Iterator[str]:
 
 
 def _clock(reported: Sequence[ParsedEvent], transcript: Transcript) -> Iterator[str]:
-    """The server's clock is never used for timing; one that is days off is pointed out."""
+    """Reports a server clock that is days off. The server's clock is never used for timing."""
     now = transcript.started_at.timestamp()
     for at in (h.server_at_s for h in reported if h.server_at_s is not None):
         if abs(at - now) > A_DAY_S:

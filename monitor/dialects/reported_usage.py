@@ -1,7 +1,7 @@
-"""Tokens as vendors count them, brought to one definition.
+"""Token counts of vendors, converted to one definition.
 
-In ours, reasoning is part of the answer, and cached and written tokens are part of the prompt.
-Vendors disagree; what each documents is in `usage.toml`, and a total that it reports decides.
+In ours, the answer includes reasoning, and the prompt includes cached and cache-written tokens.
+Vendors differ. `usage.toml` records what each documents; a reported total decides.
 """
 
 import re
@@ -14,10 +14,10 @@ from monitor.dialects.json_fields import count, money
 from monitor.dialects.requests import Path, at
 from monitor.domain import Counts, Usage
 
-MOST_TOKENS = 100_000_000  # ten times the largest context window there is
+MOST_TOKENS = 100_000_000  # ten times the largest known context window
 _PARTS = ("reasoning", "cached", "written")
 
-Reading = tuple[bool, bool]  # whether reasoning, and what went through the cache, are beside
+Reading = tuple[bool, bool]  # whether reasoning and cached tokens are counted separately
 _READINGS = ((False, False), (True, False), (False, True), (True, True))
 _FIGURES = tuple(
     field.name for field in fields(Counts) if field.name not in ("beside", "hidden", "total")
@@ -25,10 +25,10 @@ _FIGURES = tuple(
 
 
 def settled(counts: Counts) -> Usage:
-    """Counts in our definition. Where `total` fits only one reading of them, that one is taken.
+    """Counts in our definition. If `total` fits only one interpretation, that one is used.
 
-    A part larger than its whole is beside it, whatever is documented; for reasoning only where
-    no total contradicts that.
+    A part larger than its whole is counted separately, whatever is documented; for reasoning only
+    if no total contradicts that.
     """
     if _is_settled(counts):
         return Usage(
@@ -72,7 +72,7 @@ def settled(counts: Counts) -> Usage:
 
 
 def _is_settled(counts: Counts) -> bool:
-    """Whether nothing is to be decided, as in most events: no parts, and a total that fits."""
+    """Whether nothing needs deciding, as in most events: no parts, and a total that fits."""
     prompt, answer, total = counts.prompt, counts.answer, counts.total
     if counts.reasoning or counts.cached or counts.written:
         return False
@@ -84,9 +84,9 @@ def _is_settled(counts: Counts) -> bool:
 
 
 def merged(earlier: Counts | None, later: Counts) -> Counts:
-    """The counts of two events of one stream, figure by figure: the later one counts.
+    """The counts of two events of one stream, figure by figure: the later one wins.
 
-    A total that was stated of other figures is dropped.
+    A total that was stated with other figures is dropped.
     """
     if earlier is None:
         return later
@@ -115,7 +115,7 @@ def merged(earlier: Counts | None, later: Counts) -> Counts:
 
 
 def _with_hidden(counts: Counts) -> Counts:
-    """The counts with thinking that only the total holds, for vendors known to leave it out."""
+    """The counts with reasoning that only the total includes, for vendors known to omit it."""
     if not counts.hidden or counts.total is None or counts.prompt is None or counts.reasoning:
         return counts
     in_cache = _in_cache(counts) * _documented(counts)[1]
@@ -129,7 +129,7 @@ def _with_hidden(counts: Counts) -> Counts:
 
 
 def _documented(counts: Counts) -> Reading:
-    """What is beside by the vendor's documentation, or because no part is larger than its whole."""
+    """What is counted separately: by documentation, or because a part exceeds its whole."""
     larger = counts.prompt is not None and _in_cache(counts) > _likely(counts.prompt)
     more = counts.answer is not None and _likely(counts.reasoning) > _likely(counts.answer)
     return (
@@ -153,14 +153,12 @@ def _in_cache(counts: Counts) -> int:
 
 
 def _likely(tokens: int | None) -> int:
-    """A count to add up; none where it cannot be true, which is for the reply to say."""
+    """A count that can be added; 0 if it is impossible, which the reply reports."""
     return tokens if tokens is not None and 0 <= tokens <= MOST_TOKENS else 0
 
 
-# What services say they charged, in whatever form; `usage.toml` says under which names.
-#
-# An amount is a number, a text such as "$0.01", or an object: Google's `units` and `nanos`, a total,  # noqa: E501
-# or parts. What is stated and cannot be an amount of USD is named in the faults, and no charge.
+# What services say they charged, in any form. `usage.toml` lists the names. A stated value that
+# cannot be an amount of USD is named in the faults and is not used as a charge.
 
 
 _TOTALS = ("total_cost", "total", "amount", "value", "usd", "total_price", "cost")
@@ -183,7 +181,8 @@ _GROUPED_COMMA = re.compile(r"[-+]?[0-9]{1,3}(?:\.[0-9]{3}){1,4},[0-9]{1,30}")
 class Charge:
     """One row of the table: where a service states what it charged.
 
-    `upstream`: what a provider charges for whose key the user pays; alternatives, each a sum.
+    `upstream`: what the provider charges when the user pays with their own key. Alternatives, each
+    a sum of paths.
     """
 
     paths: tuple[Path, ...]
@@ -195,21 +194,21 @@ class Charge:
 
     @property
     def names(self) -> frozenset[str]:
-        """The names in an object by which the charge is found."""
+        """The names in an object by which the charge is recognised."""
         places = (*self.paths, *(path for paths in self.upstream for path in paths))
         return frozenset(place[0] for place in places)
 
 
 @dataclass(frozen=True, slots=True)
 class StatedAmount:
-    """USD as they are stated. `fault`: why what is stated is not an amount of USD."""
+    """A stated amount in USD. `fault`: why the stated value is not an amount of USD."""
 
     usd: Decimal | None = None
     fault: str | None = None
 
 
 def charge_in(held: Mapping[str, Any], rows: tuple[Charge, ...]) -> Usage | None:
-    """The charge in an object, in USD; a fault where what is stated is not an amount of USD."""
+    """The charge in an object, in USD; a fault where the stated value is not an amount of USD."""
     for row in rows:
         value = next((v for path in row.paths if (v := at(held, path)) is not None), None)
         stated = amount(value, at(held, row.currency) if row.currency else None)
@@ -222,13 +221,13 @@ def charge_in(held: Mapping[str, Any], rows: tuple[Charge, ...]) -> Usage | None
         if usd is not None:
             usd = usd.scaleb(row.exponent)
             if usd > 0 and upstream and row.own_key and at(held, row.own_key) is True:
-                usd += upstream  # with a key of one's own, this is the gateway's fee alone
+                usd += upstream  # with the user's own key this is only the gateway's fee
         return Usage(cost_usd=usd, upstream_cost_usd=upstream)
     return None
 
 
 def amount(value: object, currency: object = None) -> StatedAmount:
-    """An amount of money: a number, a text or an object. `currency` stands beside it."""
+    """An amount of money: a number, a text or an object. `currency` is the field beside it."""
     named = currency if isinstance(currency, str) and currency.strip() else None
     if isinstance(value, dict):
         return _object(value, named)
@@ -268,7 +267,7 @@ def _object(value: Mapping[str, Any], currency: str | None) -> StatedAmount:
 
 
 def _number(text: str) -> Decimal | None:
-    """A number with a point or a comma; None where `1,234` may be either."""
+    """A number with a decimal point or comma; None where `1,234` is ambiguous."""
     digits = text.replace(" ", "").replace("\u00a0", "").replace("_", "")
     if _POINT.fullmatch(digits):
         return Decimal(digits)
@@ -285,7 +284,7 @@ def _upstream(held: Mapping[str, Any], row: Charge) -> Decimal | None:
     own_key = row.own_key is not None and at(held, row.own_key) is True
     for paths in row.upstream:
         if len(paths) > 1 and not own_key:
-            continue  # parts of the charge itself
+            continue  # parts of this charge
         parts = [part for path in paths if (part := money(at(held, path))) is not None]
         if parts:
             return sum(parts, Decimal(0))

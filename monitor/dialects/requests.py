@@ -1,4 +1,4 @@
-"""Places in foreign JSON: `usage.prompt_tokens`, `choices.0.usage`, `details.ttl=1h.tokens`."""
+"""Requests as dialects build them: URL, headers and JSON body."""
 
 import json
 import re
@@ -17,14 +17,14 @@ Path = tuple[str, ...]
 
 
 def path(text: str) -> Path:
-    """The names of a dotted path."""
+    """The names in a dotted path such as `usage.prompt_tokens` or `choices.0.usage`."""
     return tuple(text.split(".")) if text else ()
 
 
 def at(held: object, place: Path) -> Any:
-    """What stands at the end of a path; None where nothing does.
+    """The value at the end of a path; None if there is none.
 
-    In a list, a number is a place, and `name=value` means the first object that says so.
+    In a list, a number is an index, and `name=value` selects the first object with that value.
     """
     for name in place:
         if isinstance(held, dict):
@@ -43,25 +43,25 @@ def _element(held: list[Any], name: str) -> Any:
     return next((one for one in held if isinstance(one, dict) and one.get(key) == wanted), None)
 
 
-# Which part of an endpoint's path a configured URL lacks: `base_urls.toml` knows the exceptions.
+# Which part of an endpoint's path a configured URL lacks; `base_urls.toml` lists the exceptions.
 #
-# People configure a host, a base URL as their SDK wants it, or the whole address. A whole address
-# is requested as it is. Behind a base URL follows the path of the endpoint, without its version
-# where the URL has one already.
+# People configure a host, a base URL as their SDK expects it, or the whole URL. A whole URL is
+# requested as it is. A base URL is followed by the path of the endpoint, without its version if the
+# URL already has one.
 
 
 VERSION = re.compile(r"v[0-9]{1,3}[a-z0-9]{0,10}", re.IGNORECASE)  # such as v1, v4 or v1beta
-_METHOD = re.compile(r".*:[A-Za-z]+")  # Google's way to call a method: models/m:rawPredict
+_METHOD = re.compile(r".*:[A-Za-z]+")  # Google's method calls: models/m:rawPredict
 
 
 @dataclass(frozen=True, slots=True)
 class _Base:
     """One row of the table."""
 
-    host: str  # the host's name, with `*`, or its end; "" for any
+    host: str  # the host's name, with `*`, or its end; "" for any host
     path: tuple[str, ...]  # the last segments; empty: no path at all
     query: str
-    dialects: frozenset[str]  # empty: all
+    dialects: frozenset[str]  # empty: all dialects
     append: str
 
     def fits(self, host: str, have: Sequence[str], query: str, dialect: str) -> bool:
@@ -72,9 +72,9 @@ class _Base:
         return self.query in query and (_ends(have, self.path) if self.path else not have)
 
 
-@lru_cache(maxsize=1_024)  # asked at each request, and the table is long
+@lru_cache(maxsize=1_024)  # needed for each request, and the table is long
 def missing(url: str, path: str, dialect: str) -> str:
-    """What the URL lacks of an endpoint's path; "" where the URL is the whole address."""
+    """The part of an endpoint's path that the URL lacks; "" if the URL is complete."""
     parts = urlsplit(url)
     have = [segment for segment in parts.path.split("/") if segment]
     want = path.split("/")
@@ -90,19 +90,19 @@ def missing(url: str, path: str, dialect: str) -> str:
 
 
 def is_whole(have: Sequence[str]) -> bool:
-    """Whether a path is the address of an endpoint, of whatever service."""
+    """Whether a path is the complete path of an endpoint of any service."""
     if have and _METHOD.fullmatch(have[-1]):
         return True
     return any(_ends(have, ending) for ending in _ENDINGS)
 
 
 def _has_version(have: Sequence[str]) -> bool:
-    """A version anywhere in the path, or an Azure deployment, whose version is a parameter."""
+    """Whether the path has a version, or an Azure deployment, whose version is a parameter."""
     return have[-2:-1] == ["deployments"] or any(VERSION.fullmatch(part) for part in have)
 
 
 def _ends(have: Sequence[str], pattern: tuple[str, ...]) -> bool:
-    """Whether the last segments are those of a pattern; `*` is any text within a segment."""
+    """Whether the last segments match a pattern; `*` is any text within a segment."""
     last = have[-len(pattern) :]
     return len(last) == len(pattern) and all(map(_matches, last, pattern))
 
@@ -129,10 +129,7 @@ def _base(row: DataTable) -> _Base:
 _TABLE = data_file(__package__, "base_urls.toml")
 _BASES = tuple(map(_base, _TABLE.rows("base")))
 _ENDINGS = tuple(tuple(ending.split("/")) for ending in _TABLE.texts("whole"))
-del _TABLE  # its texts are not needed again
-
-
-# Requests as dialects write them: where to, with which headers, with which JSON.
+del _TABLE  # the parsed file is not needed any longer
 
 
 SSE = "text/event-stream"
@@ -141,10 +138,10 @@ NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) -> str:
-    """The address a built-in dialect requests: the target's URL and what it lacks of the path.
+    """The URL of a built-in dialect: the target's URL and the part of the path that it lacks.
 
-    A URL that is the whole address of an endpoint is used as it is, query string included. Option
-    `path` takes the place of the endpoint's path; `path = ""` says that the URL is the address.
+    A URL that already is an endpoint is used as it is, with its query string. Option `path`
+    replaces the endpoint's path; `path = ""` means that the URL is complete.
     """
     if "path" in target.options:
         lacking = _own_path(target.options["path"])
@@ -156,7 +153,7 @@ def endpoint(target: Target, path: str, parameters: Mapping[str, str] = NONE) ->
 
 
 def with_parameters(url: str, parameters: Mapping[str, str] = NONE) -> str:
-    """The URL as it is, without its fragment, and further parameters behind those it has."""
+    """The URL without its fragment, with parameters appended to its own."""
     scheme, host, path, query, _ = urlsplit(url)
     queries = "&".join(part for part in (query, urlencode(parameters)) if part)
     return urlunsplit((scheme, host, path, queries, ""))
@@ -172,10 +169,10 @@ def _own_path(path: object) -> str:
 
 
 def address(url: str, path: str, parameters: Mapping[str, str] = NONE) -> str:
-    """A URL with the path of an endpoint, as much of it as the URL does not have.
+    """A URL completed by as much of a path as it does not have.
 
-    `…/v1` and `v1/chat/completions` make `…/v1/chat/completions`; a URL that already is
-    the whole address stays so. Parameters are encoded behind those that are there.
+    `…/v1` and `v1/chat/completions` make `…/v1/chat/completions`; a complete URL stays as it is.
+    Parameters are encoded and appended to those of the URL.
     """
     scheme, host, there, query, _ = urlsplit(url)
     have, want = there.strip("/").split("/"), path.strip("/").split("/")
@@ -189,14 +186,14 @@ def address(url: str, path: str, parameters: Mapping[str, str] = NONE) -> str:
 def get(
     url: str, target: Target, *, accept: str = SSE, headers: Mapping[str, str] = NONE
 ) -> ProbeRequest:
-    """A GET request. Headers of the target win over the dialect's own."""
+    """A GET request. The target's headers win over the dialect's."""
     return ProbeRequest("GET", url, _headers(target, {"Accept": accept, **headers}))
 
 
 def post(
     url: str, target: Target, *, body: object, accept: str = SSE, headers: Mapping[str, str] = NONE
 ) -> ProbeRequest:
-    """A POST request of JSON. Headers of the target win over the dialect's own."""
+    """A POST request with a JSON body. The target's headers win over the dialect's."""
     own = {"Accept": accept, "Content-Type": "application/json", **headers}
     try:
         reported = json.dumps(body, allow_nan=False).encode("ascii")
@@ -214,7 +211,7 @@ def _headers(target: Target, own: Mapping[str, str]) -> tuple[tuple[str, str], .
 def known_only(
     options: Mapping[str, Any], known: Collection[str] = (), *, within: str = "options"
 ) -> Mapping[str, Any]:
-    """The options as they are. Raises ValueError naming those that no one would read."""
+    """The options unchanged. Raises ValueError naming those that are unknown."""
     if unknown := sorted(set(options) - set(known)):
         keys = ", ".join(f"{within}.{key}" for key in unknown)
         remedy = f"known: {', '.join(sorted(known))}" if known else "this dialect has no options"
@@ -223,7 +220,7 @@ def known_only(
 
 
 def extra(target: Target, *others: str) -> Mapping[str, Any]:
-    """Option `body`: fields of the JSON body besides the dialect's own, or instead of them.
+    """Option `body`: additional fields of the JSON body, or replacements.
 
     `others` names the dialect's own options besides `body` and `path`.
     """
@@ -234,7 +231,7 @@ def extra(target: Target, *others: str) -> Mapping[str, Any]:
 
 
 def model(target: Target) -> str:
-    """The model to ask for. Raises ValueError where none is configured."""
+    """The model to request. Raises ValueError if none is configured."""
     if not target.model:
         raise ValueError(f'{target.dialect} must name a model: add model = "…" to the target')
     return target.model

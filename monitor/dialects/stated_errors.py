@@ -1,6 +1,6 @@
-"""What any JSON stream may say of a failure, whichever dialect it is written in.
+"""Failures that any JSON stream may state, whatever its dialect.
 
-Services put a failure where their own dialect does not expect it: a gateway's error object in a
+Services state a failure where their own dialect does not expect it: a gateway's error object in a
 chunk, an SSE event named `error`, an SSE field `error:` (llama.cpp), an object of type `error`.
 """
 
@@ -18,7 +18,7 @@ _KIND_KEYS = ("type", "object", "event", "kind")
 _NOT_OF_THE_REQUEST = frozenset({"role", "name", "tool", "tool_name", "node", "step"})
 _TOOL = re.compile(r"tool|function|step|node|call\b", re.IGNORECASE)
 _STEP = re.compile(rf"{_TOOL.pattern}|task|search|retriev|agent|progress", re.IGNORECASE)
-# Kinds of events whose status is that of the whole answer: of others it is their own matter.
+# Kinds of events whose status applies to the whole answer.
 _OF_THE_WHOLE = re.compile(r"done|end\b|final|finish|complet|respon|answer|chat|stream|message")
 _ENDS_AS_ERROR = re.compile(r".{0,60}[._: -](?:error|exception)", re.IGNORECASE)
 _KINDS = frozenset({"error", "exception", "failed", "failure", "fail", "errored"})
@@ -26,7 +26,7 @@ _STATUS_KEYS = ("status", "statusCode", "status_code")
 _SUCCESS_KEYS = ("success", "ok", "succeeded", "is_success", "isSuccess", "Success")
 _GOOD = frozenset({"success", "ok", "succeeded", "0", "200", "none", "null", ""})
 _BESIDE_CODE = frozenset(
-    {  # keys of an object that is nothing but a code and its words
+    {  # keys of an object that has only a code and a message
         *(
             "code",
             "Code",
@@ -53,11 +53,11 @@ _CONTAINERS = (
     "header",
     "x_groq",
 )
-_UNLESS_NAMED = ("data", "result", "detail")  # of an event of another kind they are its own matter
+_UNLESS_NAMED = ("data", "result", "detail")  # in an event of another kind they describe that event
 _TEXTS = ("error_message", "errorMessage", "error_msg", "errorText", "error_description")
 _SAID = ("message", "msg", "detail", "error", "reason", "status_msg", "error_msg", "description")
 _SAID_BY_ERROR = (*_SAID, "faultstring", "data", "content", "text")  # of an object of type error
-_MARK = "**ERROR**"  # how RAGFlow begins an answer, or a line of one, that is none
+_MARK = "**ERROR**"  # how RAGFlow starts an answer, or a line of one, that is an error
 _EXCEPTION = re.compile(r"(?:[A-Za-z]{0,40}Exception|[A-Za-z]{0,40}StreamError)")
 _MARKED = re.compile(r"\[ERROR\]:?\s*", re.IGNORECASE)
 _BARE = re.compile(
@@ -67,7 +67,7 @@ _BARE = re.compile(
     re.IGNORECASE,
 )
 _DEPTH = 3
-_MOST = 8  # objects of a list that are looked at
+_MOST = 8  # objects of a list that are examined
 _KEEP_ALIVE = re.compile(
     r"[\W_]*(?:ping|pong|keep[-_ ]?alive|heart[-_ ]?beat|hb|noop|processing)\b[\W_0-9TZ]*",
     re.IGNORECASE,
@@ -76,7 +76,7 @@ _EMPTY = frozenset({"", "null", "[]", "{}", '""'})
 
 
 def is_keep_alive(event: StreamEvent) -> bool:
-    """Whether an event that is no JSON says only that the connection lives."""
+    """Whether an event that is not JSON is only a keep-alive."""
     data = event.data.strip()
     if (
         data in _EMPTY
@@ -103,7 +103,7 @@ def may_state_error(event: StreamEvent) -> bool:
 
 
 def may_state_failure(event: StreamEvent) -> bool:
-    """The same for an event without text, which may say so by a status, a code or a flag."""
+    """The same for an event without text, which may state it by a status, a code or a flag."""
     data = event.data
     return (
         '"code"' in data
@@ -116,7 +116,7 @@ def may_state_failure(event: StreamEvent) -> bool:
 
 
 def error_text(text: str) -> str | None:
-    """The error that a server writes into its answer; None where the text begins otherwise."""
+    """The error that a server writes as its answer; None if the text starts otherwise."""
     begin = text.lstrip()
     if not begin.startswith(f"{_MARK}:"):
         return None
@@ -124,9 +124,9 @@ def error_text(text: str) -> str | None:
 
 
 def stated_error(event: StreamEvent) -> str | None:
-    """The text of a failure the event states; None if it states none.
+    """The text of a failure that the event states; None if it states none.
 
-    Worth a call only where `may_state_error`.
+    Call it only where `may_state_error` is true.
     """
     named = _names_error(event.name)
     try:
@@ -145,7 +145,7 @@ def stated_error(event: StreamEvent) -> str | None:
 
 
 def bare_error(data: str) -> str | None:
-    """The failure that a text states in an event that should be JSON; None if it states none."""
+    """The failure in an event that should be JSON and is plain text; None if it states none."""
     found = _BARE.match(data)
     return data.strip() if found else None
 
@@ -192,7 +192,7 @@ def _complaint(value: object, document: Mapping[str, Any]) -> str | None:
 
 
 def _exception(document: Mapping[str, Any]) -> str | None:
-    """Errors without an `error`: of AWS event streams, of FastAPI, and texts under other names."""
+    """Errors without a field `error`: AWS event streams, FastAPI, and texts under other names."""
     for key, value in document.items():
         if isinstance(value, dict) and "message" in value and _EXCEPTION.fullmatch(key):
             return f"{key}: {value['message']}"
@@ -208,9 +208,9 @@ def _exception(document: Mapping[str, Any]) -> str | None:
 
 
 def _failure(document: Mapping[str, Any], *, named: bool) -> str | None:
-    """What a status, a code or a flag says, in the forms of many services.
+    """The failure stated by a status, a code or a flag, in the forms of many services.
 
-    `named`: the object says what kind of event it is; a code alone is no failure then.
+    `named`: the object names its kind of event, so a code alone is not a failure.
     """
     base = object_at(document, "base_resp")  # MiniMax
     if base.get("status_code"):
@@ -262,9 +262,9 @@ def _is_named(document: Mapping[str, Any]) -> bool:
 
 
 def _inner(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The objects inside in which the failure of the whole answer may stand.
+    """The nested objects that may state the failure of the whole answer.
 
-    A step of an agent that failed (an event called `tool_end` with its `data`) is none.
+    A failed step of an agent (an event `tool_end` with its `data`) is not such a failure.
     """
     for key in _CONTAINERS if _is_named(document) else (*_CONTAINERS, *_UNLESS_NAMED):
         value = document.get(key)

@@ -1,7 +1,7 @@
-"""The tags between which servers leave thoughts in the answer text.
+"""The tags between which servers leave reasoning in the answer text.
 
 Sources: the chat templates of DeepSeek, Qwen, Seed-OSS, LongCat, Kimi, Magistral, Cohere Command A,
-OpenThinker, Apertus and MedGemma; Dify, Open WebUI and RAGFlow for what a server adds itself.
+OpenThinker, Apertus and MedGemma; Dify, Open WebUI and RAGFlow for tags that a server adds.
 """
 
 import re
@@ -11,14 +11,14 @@ from typing import NamedTuple
 from monitor.domain import TextKind
 
 MOST_CHARS = 60  # of a tag
-SUMMARY_CHARS = 400  # of a `<details …><summary>…</summary>` that opens thoughts
+SUMMARY_CHARS = 400  # of a `<details …><summary>…</summary>` that opens reasoning
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_:-]*", re.ASCII)
 
 
 class TagPair(NamedTuple):
-    """An opening tag, its closing tag, and what stands between them.
+    """An opening tag, its closing tag, and the kind of text between them.
 
-    Without an opening tag the answer begins inside thoughts: the chat template opened them.
+    Without an opening tag the answer begins inside reasoning: the chat template opened it.
     """
 
     opening: str
@@ -55,7 +55,7 @@ DEFAULT_PAIRS = (
 )
 _KNOWN = {pair.opening.lower(): pair for pair in DEFAULT_PAIRS}
 
-# What encloses the answer that follows thoughts.
+# Tags that enclose the answer after the reasoning.
 ANSWER_PAIRS = (
     TagPair("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
     TagPair("<|begin_of_solution|>", "<|end_of_solution|>"),
@@ -74,9 +74,9 @@ _THINKS = re.compile(r"\W*(?:thinking|thought|reasoning|reasoned)\b", re.IGNOREC
 
 
 def tag_pairs(given: Iterable[str | tuple[str, ...]]) -> tuple[TagPair, ...]:
-    """The pairs of a configuration: names (`think`), opening tags (`[THINK]`), or pairs of tags.
+    """The pairs of a configuration: names (`think`), opening tags (`[THINK]`) or pairs of tags.
 
-    Raises ValueError with value and remedy for what is none of them.
+    Raises ValueError with value and remedy for anything else.
     """
     return tuple(_pair(one) for one in given)
 
@@ -105,9 +105,9 @@ def _is_tag(tag: str) -> bool:
 
 
 def details_tag(text: str) -> int | None:
-    """Length of the `<details>` and `<summary>` that open thoughts (Dify, Open WebUI).
+    """Length of the `<details>` and `<summary>` that open reasoning (Dify, Open WebUI).
 
-    0: the text begins with something else. None: more text will show.
+    0: the text begins with something else. None: more text is needed to decide.
     """
     if text[: len(DETAILS)].lower() != DETAILS:
         return None if DETAILS.startswith(text.lower()) else 0
@@ -119,10 +119,10 @@ def details_tag(text: str) -> int | None:
     return found.end() if thinks else 0
 
 
-# The channels of gpt-oss, where a server leaves its response format in the text.
+# The channels of gpt-oss, for servers that leave its response format in the text.
 #
-# `<|start|>assistant<|channel|>analysis<|message|>…<|end|>` are thoughts, the channel `final` is
-# the answer, tool calls and preambles are written to `commentary`.
+# `<|start|>assistant<|channel|>analysis<|message|>…<|end|>` is reasoning, the channel `final` is
+# the answer; tool calls and preambles are in `commentary`.
 #
 # Source: https://cookbook.openai.com/articles/openai-harmony
 
@@ -134,13 +134,13 @@ _BEGINNINGS = ("<|channel|>", "<|start|>")
 
 
 class HarmonyChannels:
-    """Tells the messages of one response apart by their channel."""
+    """Separates the messages of one response by their channel."""
 
     FINAL = "<|channel|>final<|message|>"
 
     def __init__(self) -> None:
         self._header = ""
-        self.kind = TextKind.MARKUP  # of the text that comes next; markup within headers
+        self.kind = TextKind.MARKUP  # of the text that follows; markup within headers
 
     @staticmethod
     def begins(text: str) -> bool:
@@ -149,11 +149,11 @@ class HarmonyChannels:
 
     @staticmethod
     def may_begin(text: str) -> bool:
-        """Whether one begins here, as far as the text goes."""
+        """Whether one may begin here, as far as the text is known."""
         return any(text.startswith(one) or one.startswith(text) for one in _BEGINNINGS)
 
     def add(self, text: str) -> tuple[list[tuple[int, TextKind]], int]:
-        """Places in the text and the kind of what follows each; how much of it is decided."""
+        """Positions in the text with the kind of text after each, and how much text is decided."""
         marks: list[tuple[int, TextKind]] = []
         at = 0
         for found in _TOKEN.finditer(text):

@@ -1,7 +1,7 @@
-"""Tokens and charges as services report them, in whatever spelling: `usage.toml` has the table.
+"""Tokens and charges that services report; `usage.toml` lists their field names.
 
-Vendors disagree whether `completion_tokens` holds the reasoning and `prompt_tokens` what came from
-the cache. The table says what each documents; `counts` brings it to one definition.
+Vendors differ in whether `completion_tokens` includes reasoning and `prompt_tokens` includes cached
+tokens. The table records what each documents; `reported_usage` converts to one definition.
 """
 
 import tomllib
@@ -20,23 +20,23 @@ from monitor.domain import Counts, Usage
 FIGURES = ("prompt", "answer", "total", "reasoning", "cached", "written", "written_1h")
 
 
-# A figure, its alternatives, whether it is beside others, whether its rest is hidden thinking.
+# A figure, its alternatives, whether it is separate from others, whether it hides reasoning.
 _Figure = tuple[str, tuple[tuple[Path, ...], ...], bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """One vendor's names. A figure has alternatives, each a sum of paths."""
+    """One vendor's field names. A figure has alternatives, each a sum of paths."""
 
     names: Mapping[str, tuple[tuple[Path, ...], ...]]
     beside: frozenset[str]
     hidden: bool
-    where: str | None  # a key that must be there
+    where: str | None  # a key that must be present
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Formats with the same prompt. One of `keys` stands in every object of theirs."""
+    """Formats with the same prompt figure. Their objects always have one of `keys`."""
 
     formats: tuple[_Format, ...]
     keys: frozenset[str]
@@ -44,13 +44,13 @@ class _Group:
 
 @dataclass(slots=True)
 class _Place:
-    """A name on the way to the objects that hold counts: most events have none of them."""
+    """A name on the path to the objects that hold counts: most events have none of them."""
 
     below: dict[str, "_Place"]
-    order: int | None = None  # in the table, where such an object stands here
+    order: int | None = None  # rank in the table, if such an object is here
 
     def collect(self, value: object, found: list[tuple[int, Mapping[str, Any]]]) -> None:
-        """Add the objects that stand here and below, each with its order."""
+        """Append the objects here and below, each with its rank."""
         if isinstance(value, dict):
             if self.order is not None:
                 found.append((self.order, value))
@@ -63,14 +63,14 @@ class _Place:
 
 
 def may_report(event: Mapping[str, Any], data: str) -> bool:
-    """False for nearly every event of a stream with `choices`, which need not be looked through."""
+    """False for nearly every event of a stream with `choices`: these need no search."""
     return (
         "usage" in data or "etadata" in data or not event.keys().isdisjoint(_NAMES_BESIDE_CHOICES)
     )
 
 
 def usage(event: Mapping[str, Any]) -> Usage | None:
-    """Tokens and charge that the JSON object of an event reports; None where it reports none."""
+    """Tokens and charge that the JSON object of an event reports; None if it reports none."""
     if event.keys().isdisjoint(_NAMES):
         return None
     places: list[tuple[int, Mapping[str, Any]]] = []
@@ -78,7 +78,7 @@ def usage(event: Mapping[str, Any]) -> Usage | None:
         if (place := _PLACES.get(name)) and (value := event[name]):
             place.collect(value, places)
     if not event.keys().isdisjoint(_ROOT_KEYS):
-        places.append((_LAST, event))  # where its own keys are those of a usage
+        places.append((_LAST, event))  # its own keys are those of a usage object
     if len(places) > 1:
         places.sort(key=_order)
     counts = next((found for _, one in places if (found := _counts(one))), None)
@@ -101,14 +101,14 @@ def _order(found: tuple[int, Mapping[str, Any]]) -> int:
 
 
 def _counts(held: Mapping[str, Any]) -> Counts | None:
-    """Tokens in the object that holds them, by the first group of formats that fits it."""
+    """Token counts of a usage object, by the first group of formats that matches."""
     for group in _reading_of(_known(held)):
         found: dict[str, int] = {}
         beside: frozenset[str] = frozenset()
         hidden = False
         for figure, sums, is_beside, is_hidden in group:
             if found.get(figure):
-                continue  # a zero may be filled in by another name
+                continue  # another name may replace a zero
             value = next((n for paths in sums if (n := _sum(held, paths)) is not None), None)
             if value is not None and (value or figure not in found):
                 found[figure] = value
@@ -126,13 +126,13 @@ def _charge(held: Mapping[str, Any]) -> Usage | None:
 
 
 def _known(held: Mapping[str, Any]) -> tuple[str, ...]:
-    """Of an object's names those of the table. Vendors write them in one order."""
+    """An object's names that are in the table. Vendors write them in a constant order."""
     return tuple(name for name in held if name in _FIRST_NAMES)
 
 
 @lru_cache(maxsize=256)
 def _reading_of(names: tuple[str, ...]) -> tuple[tuple[_Figure, ...], ...]:
-    """What to look for in an object of these names, by groups in the order of the table."""
+    """The figures to read in an object with these names, by group in the order of the table."""
     held = frozenset(names)
     groups = (
         tuple(
@@ -151,7 +151,7 @@ def _reading_of(names: tuple[str, ...]) -> tuple[tuple[_Figure, ...], ...]:
 def _present(
     sums: tuple[tuple[Path, ...], ...], held: frozenset[str]
 ) -> tuple[tuple[Path, ...], ...]:
-    """Alternatives without the paths that lead nowhere in an object of these names."""
+    """The alternatives whose paths can exist in an object with these names."""
     return tuple(
         kept for paths in sums if (kept := tuple(path for path in paths if path[0] in held))
     )
@@ -159,7 +159,7 @@ def _present(
 
 @lru_cache(maxsize=256)
 def _charges_of(names: tuple[str, ...]) -> tuple[Charge, ...]:
-    """The rows of the table that may find a charge in an object of these names."""
+    """The rows of the table that may find a charge in an object with these names."""
     held = frozenset(names)
     return tuple(row for row in _CHARGES if not held.isdisjoint(row.names))
 
@@ -191,7 +191,7 @@ def _format(row: Mapping[str, Any]) -> _Format:
 
 
 def _groups(rows: list[Mapping[str, Any]]) -> tuple[_Group, ...]:
-    """Formats of the same prompt together, in the order of the table."""
+    """Formats with the same prompt figure, grouped, in the order of the table."""
     by_prompt: dict[str, list[_Format]] = {}
     for row in rows:
         by_prompt.setdefault(row["prompt"], []).append(_format(row))
@@ -231,7 +231,7 @@ for _number, _container in enumerate(map(_path, _TABLE["containers"])):
         _place = _places.setdefault(_name, _Place({}))
         _places = _place.below
     _place.order = _number
-# Names that an object of counts or charges begins with.
+# Names that start an object of counts or charges.
 _FIRST_NAMES = frozenset(
     name
     for group in _GROUPS

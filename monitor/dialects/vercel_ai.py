@@ -1,7 +1,7 @@
 """Vercel AI SDK: the UI message stream, and the data stream of versions 3 and 4.
 
 The first is server-sent events of typed objects and ends with `[DONE]`. The second is plain text:
-a line begins with one character for its kind and a colon, JSON follows, and `d:` ends the message.
+each line has one character for its kind, a colon and JSON; `d:` ends the message.
 
 Source: https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol, https://v4.ai-sdk.dev (the same page)
 """
@@ -37,7 +37,7 @@ _LINE = re.compile(r"([0-9a-k]):")
 
 
 def build_request(query: Query, target: Target) -> ProbeRequest:
-    """One user message as `useChat` sends it, in the form of all versions at once."""
+    """One user message as `useChat` sends it, in a form that all versions accept."""
     message = {
         "id": "1",
         "role": "user",
@@ -51,13 +51,13 @@ def build_request(query: Query, target: Target) -> ProbeRequest:
 
 
 def parser() -> Callable[[StreamEvent], ParsedEvent]:
-    """Reads the events or lines of one stream, in order."""
+    """Parser of the events or lines of one stream."""
     return _Stream().parse_event
 
 
 class _Stream:
     def __init__(self) -> None:
-        self._sources: RetrievedSources | None = None  # each part names one
+        self._sources: RetrievedSources | None = None  # each part has one
 
     def parse_event(self, event: StreamEvent) -> ParsedEvent:
         data = event.data.strip()
@@ -67,9 +67,9 @@ class _Stream:
         return self._line(line[1], parsed(data[2:])) if line else self._part(document(data))
 
     def _part(self, part: Mapping[str, Any]) -> ParsedEvent:
-        """One object of the UI message stream."""
+        """Parse one object of the UI message stream."""
         kind = part.get("type")
-        if not isinstance(kind, str):  # of a gateway before it, perhaps
+        if not isinstance(kind, str):  # may come from a gateway in front
             return ParsedEvent(error=failure(part))
         metadata = object_at(part, "messageMetadata")
         match kind:
@@ -101,7 +101,7 @@ class _Stream:
         return ParsedEvent()
 
     def _line(self, kind: str, value: Any) -> ParsedEvent:
-        """One line of the data stream."""
+        """Parse one line of the data stream."""
         match kind:
             case "0":
                 return ParsedEvent(text=text_of(value))
@@ -123,19 +123,19 @@ class _Stream:
         return ParsedEvent()
 
     def _annotations(self, items: list[Mapping[str, Any]]) -> ParsedEvent:
-        """What an application adds to its stream: sources and the model, if it names them."""
+        """Data that an application adds to its stream: sources, and the model if it names it."""
         found = [entry for item in items for entry in _of_annotation(item)]
         claims = tuple(claim for item in items for claim in _claims(item))
         return ParsedEvent(sources=self._found(found) if found else None, claims=claims)
 
     def _found(self, more: list[Any]) -> RetrievedSources | None:
-        """All sources so far, with these."""
+        """All sources so far, including these."""
         self._sources = together(self._sources, sources(more))
         return self._sources
 
 
 def _delta(part: Mapping[str, Any]) -> str:
-    """What is new: `delta` in UI messages, other names where a route sends its full stream."""
+    """The new text: `delta` in UI messages, other names where a route sends its full stream."""
     return text_of(part.get("delta") or part.get("textDelta") or part.get("text"))
 
 
@@ -144,7 +144,7 @@ def _tables(value: object) -> list[Mapping[str, Any]]:
 
 
 def _of_annotation(item: Mapping[str, Any]) -> list[Any]:
-    """The sources in a message annotation, as create-llama and others write them."""
+    """The sources in a message annotation, in the format of create-llama and others."""
     if "source" not in str(item.get("type", "")) and "sources" not in item:
         return []
     return _listed(item.get("sources", item.get("data")))
@@ -156,7 +156,7 @@ def _listed(value: object) -> list[Any]:
 
 
 def _claims(reported: Mapping[str, Any]) -> Iterator[Claim]:
-    """The model, as far as the application puts it into its metadata."""
+    """The model, if the application puts it into its metadata."""
     for name in ("model", "modelId"):
         value = reported.get(name)
         if value and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Who answered: model names, what a response discloses and says, and the verdict on both."""
+"""Which model answered: names, disclosure, self-identification, writing style, token counts."""
 
 from monitor.identity.claims import AnswerSwitch, DeclaredModels, answer_switch
 from monitor.identity.judge import judge

@@ -1,9 +1,9 @@
-"""Each claim about who answered, weighed: for whom it speaks, and how much it may weigh.
+"""Weighs each claim about the answering model: for which model it counts, and how much.
 
-Weights are log-odds in nats, fallback against expected, positive for a fallback; kinds of
-claim are capped because the errors of one kind are shared. A name that merely repeats
-what was asked for weighs little, since gateways echo the request. Token counts are weighed
-by `accounting`, which looks at several answers.
+Weights are log-odds in nats of fallback against expected, positive for a fallback. Each kind of
+claim is capped, because errors of one kind are correlated. A name that only repeats the requested
+model weighs little, since gateways echo the request. Token counts are weighed by `token_counts`,
+which compares several answers.
 
 Source: docs/identity.md#evidence
 """
@@ -30,12 +30,13 @@ LOG_ODDS = {
     ClaimKind.SIBLING: 5.0,
     ClaimKind.FIELD: 4.0,
 }
-ECHO = 1.5  # what a field weighs that names the model asked for
+ECHO = 1.5  # the weight of a field that names the requested model
 SELF, SELF_UNDER_PERSONA = 3.0, 1.0
-SHAPE_OTHER, SHAPE_EXPECTED = 1.0, 0.5  # an id's shape corroborates; gateways rewrite ids
+# the format of an id only corroborates; gateways rewrite ids
+SHAPE_OTHER, SHAPE_EXPECTED = 1.0, 0.5
 
-_ALIASES = frozenset({"x-litellm-model-group", "x-litellm-model-id"})  # weigh as a field does
-FALLBACK_COUNTS = frozenset(  # headers that count failed targets; 0: the first one answered
+_ALIASES = frozenset({"x-litellm-model-group", "x-litellm-model-id"})  # weighed like a field
+FALLBACK_COUNTS = frozenset(  # headers that count failed attempts; 0: the first attempt succeeded
     {
         "x-litellm-attempted-fallbacks",
         "cf-aig-step",
@@ -43,7 +44,7 @@ FALLBACK_COUNTS = frozenset(  # headers that count failed targets; 0: the first 
         "x-bifrost-fallback-index",
     }
 )
-_SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are given out for any model
+_SHAPES = {"msg_": "anthropic"}  # `gen-` and `chatcmpl-` are used for any model
 _IDS = frozenset({"id", "x-generation-id"})
 
 
@@ -57,23 +58,23 @@ class ClaimSide(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WeighedClaim:
-    """A claim with its weight. `model` is the name as given, where it names one."""
+    """A claim with its weight. `model` is the name as stated, if it names one."""
 
     evidence: Evidence
     side: ClaimSide
     model: str | None = None
-    echo: bool = False  # may be no more than the request repeated
+    echo: bool = False  # may only repeat the request
 
 
 @dataclass(frozen=True, slots=True)
 class DeclaredModels:
-    """The models a target is meant to answer with, as its operator wrote them."""
+    """The models of a target, as its configuration declares them."""
 
     expected: tuple[str, ...]
     fallbacks: tuple[str, ...]
 
     def side(self, name: str) -> tuple[ClaimSide, str]:
-        """For whom a name speaks, and why."""
+        """Which side a name counts for, and why."""
         ours, theirs = _hits(name, self.expected), _hits(name, self.fallbacks)
         if ours and theirs:
             return ClaimSide.NEITHER, "fits an expected model and a declared fallback"
@@ -103,7 +104,7 @@ class DeclaredModels:
         return ClaimSide.OTHER, "is another model"
 
     def vendors(self, *, expected: bool) -> frozenset[str]:
-        """The makers of the expected models, or of the fallbacks."""
+        """The vendors of the expected models, or of the fallbacks."""
         names = self.expected if expected else self.fallbacks
         return frozenset(vendor for name in names if (vendor := parse(name).vendor))
 
@@ -113,7 +114,7 @@ def _hits(name: str, declared: Sequence[str]) -> list[str]:
 
 
 def _near(name: ModelName, model: ModelName) -> bool:
-    """Differing only in words of no known meaning, as names of deployments do."""
+    """Differing only in words without known meaning, as deployment names do."""
     if name.family is None or (name.family, name.generation) != (model.family, model.generation):
         return False
     text = name.tier ^ model.tier
@@ -180,10 +181,10 @@ def _name(claim: Claim, declared: DeclaredModels) -> WeighedClaim:
 
 
 def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> WeighedClaim:
-    """A gateway's count of fallbacks: a statement about its routing, not about the model.
+    """A gateway's count of fallbacks, which describes its routing and not the model.
 
-    Where the response names a model, the name decides. Gateways that count fallbacks name the
-    model of the route that answered, and another route may serve the same model.
+    If the response names a model, the name decides. Gateways that count fallbacks name the model of
+    the route that answered, and another route may serve the same model.
     """
     if not (claim.value.isdigit() and claim.value.strip("0")):
         return _weightless(claim, "no fallback in the gateway; the service itself may fall back")
@@ -197,7 +198,7 @@ def _fallbacks(claim: Claim, *, named: bool, confirmed: bool) -> WeighedClaim:
 
 
 def _shape(claim: Claim, declared: DeclaredModels) -> WeighedClaim:
-    """The shape of an id; it never takes a side, it only adds to one."""
+    """The format of an id; it never decides alone, it only strengthens other evidence."""
     vendor = next((v for shape, v in _SHAPES.items() if claim.value.startswith(shape)), None)
     ours, theirs = (vendor in declared.vendors(expected=e) for e in (True, False))
     if vendor is None or ours == theirs:
@@ -221,7 +222,7 @@ def _evidence(claim: Claim, log_odds: float, *, reason: str) -> Evidence:
 def weigh_self_claim(
     reported: Sequence[SelfClaim], declared: DeclaredModels, *, persona: bool
 ) -> tuple[WeighedClaim, ...]:
-    """What the text says of itself, weighed once; two makers in one text cancel out."""
+    """What the text says about itself, weighed once; two vendors in one text cancel out."""
     ours, theirs = declared.vendors(expected=True), declared.vendors(expected=False)
     torn = len({claim.maker for claim in reported}) > 1
     weighed: list[WeighedClaim] = []
@@ -241,20 +242,20 @@ def weigh_self_claim(
 
 # A second answer appended to the first: "Hey there! WelcomeHello! I'm ZANTARA…".
 #
-# A service whose model fails in the middle of an answer may ask its fallback and append the
-# whole new answer without a word. The stream shows it as a pause out of its own rhythm
-# with a new beginning right behind it, in the middle of a sentence. A pause alone is an
-# ordinary stall, a new beginning alone is ordinary text: both are asked for.
+# A service whose model fails in the middle of an answer may ask its fallback and append the whole
+# second answer without notice. The stream then has an unusually long pause, followed by a new
+# beginning in the middle of a sentence. A pause alone is an ordinary stall, a new beginning alone
+# is ordinary text: both are required.
 
 
-SHORTEST_PAUSE_MS = 200.0  # no other model is asked in less
-OUT_OF_RHYTHM = 5.0  # times the median gap of the stream
-FEWEST_GAPS = 3  # besides the pause; fewer have no rhythm
-PAUSES = 3  # longest pauses looked at
+SHORTEST_PAUSE_MS = 200.0  # no fallback answers faster
+OUT_OF_RHYTHM = 5.0  # multiples of the stream's median gap
+FEWEST_GAPS = 3  # gaps besides the pause; with fewer there is no rhythm
+PAUSES = 3  # longest pauses that are examined
 SHORTEST_ANSWER = 12  # characters of a second answer
-PIECES = 4_000  # pieces looked at
-_LAST = 6  # characters before a pause looked at
-_READ = 4_000  # characters of each answer looked at on either side of a pause
+PIECES = 4_000  # pieces that are examined
+_LAST = 6  # characters before a pause that are examined
+_READ = 4_000  # characters of each answer that are examined on either side of a pause
 
 _GREETS = re.compile(rf"\W*(?:{GREETINGS})\b|\W*(?:你好|您好|嗨)", re.I)
 _UNFINISHED = re.compile(r"[^\W\d_A-ZÀ-Ý]\Z|,\Z")  # ends in a small letter or a comma
@@ -265,7 +266,7 @@ _WORDS = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class AnswerSwitch:
-    """Where the second answer begins, after which pause, and why it is one."""
+    """Where the second answer begins, after which pause, and why it counts as one."""
 
     first: str
     second: str
@@ -274,10 +275,10 @@ class AnswerSwitch:
 
 
 def answer_switch(pieces: Sequence[TextDelta]) -> AnswerSwitch | None:
-    """The second answer in a stream of answer text; None if there is none to be seen.
+    """The second answer in a stream of answer text; None if there is none.
 
-    Takes pieces in order of arrival, and looks at the first `PIECES` of them. Streams without
-    a rhythm of their own (few gaps, or everything at once) show nothing.
+    Takes pieces in order of arrival and examines the first `PIECES` of them. A stream without a
+    regular rhythm (few gaps, or everything at once) gives None.
     """
     spoken = [piece for piece in pieces[:PIECES] if piece.text]
     gaps = [(later.arrived_ns - earlier.arrived_ns) / 1e6 for earlier, later in pairwise(spoken)]
@@ -294,7 +295,7 @@ def answer_switch(pieces: Sequence[TextDelta]) -> AnswerSwitch | None:
 
 
 def beginning(pieces: Iterable[TextDelta], most: int = 8_000) -> str:
-    """The beginning of a text in pieces, which may be very long: about so many characters."""
+    """The beginning of a text in pieces, about so many characters; the text may be very long."""
     parts: list[str] = []
     for piece in pieces:
         if most <= 0:
@@ -305,7 +306,7 @@ def beginning(pieces: Iterable[TextDelta], most: int = 8_000) -> str:
 
 
 def _end(pieces: Sequence[TextDelta]) -> str:
-    """The last characters of a text in pieces, of which none is empty."""
+    """The last characters of a text in pieces, none of which is empty."""
     return "".join(piece.text[-_LAST:] for piece in pieces[-_LAST:])[-_LAST:]
 
 

@@ -1,4 +1,4 @@
-"""Who answered one probe: all that it says and is known, weighed against each other.
+"""Which model answered one probe: all evidence, weighed together.
 
 Source: docs/identity.md#verdict
 """
@@ -41,15 +41,15 @@ from monitor.identity.token_counts.comparison import TokenCounts, fitting, judge
 from monitor.identity.token_counts.counts import SOURCE
 from monitor.redaction import plain
 
-_HOSTS = 3  # named of those where the expected model ran
-BY_TEXT = 0.8  # no confidence beyond it where only the text speaks
+_HOSTS = 3  # named when the expected model's own name is not known
+BY_TEXT = 0.8  # the highest confidence when only the text is evidence
 SWITCH_LOG_ODDS = 3.0
 _TORN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """All one probe says, weighed."""
+    """All evidence of one probe, weighed."""
 
     declared: DeclaredModels
     disclosed: tuple[WeighedClaim, ...]
@@ -57,11 +57,11 @@ class _Facts:
     switch: AnswerSwitch | None
     asked: bool
     self_id_history: SelfIdHistory
-    aside: tuple[WeighedClaim, ...] = ()  # shown, and no side's
+    aside: tuple[WeighedClaim, ...] = ()  # shown, but counted for neither side
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
-        """Everything weighed, most trusted kinds first."""
+        """All weighed evidence, most trusted kinds first."""
         shown = [weighed.evidence for weighed in (*self.disclosed, *self.said, *self.aside)]
         if self.switch:
             detail = f"after a pause of {self.switch.pause_ms:.0f} ms {self.switch.reason}"
@@ -70,7 +70,7 @@ class _Facts:
         return tuple(sorted(shown, key=lambda item: order.index(item.kind)))
 
     def of(self, side: ClaimSide) -> list[WeighedClaim]:
-        """The disclosed claims that speak for one side, most trusted first."""
+        """The disclosed claims for one side, most trusted first."""
         return [weighed for weighed in self.disclosed if weighed.side is side]
 
     @property
@@ -81,25 +81,25 @@ class _Facts:
     def ruled(
         self, identity: Identity, model: str | None, *, sure: float, reason: str
     ) -> IdentityJudgement:
-        """The ruling with all its evidence."""
+        """The judgement with all its evidence."""
         return IdentityJudgement(identity, model, round(sure, 4), self.evidence, f"{reason}.")
 
     def sole_fallback(self) -> str | None:
-        """The declared fallback where there is only one."""
+        """The declared fallback if there is only one."""
         return self.declared.fallbacks[0] if len(self.declared.fallbacks) == 1 else None
 
 
 def _of_family(models: Sequence[str], family: str) -> str | None:
-    """The first of the models whose maker is this family's."""
+    """The first of the models whose vendor is this family's."""
     known = FAMILIES.get(family)
     return next((model for model in models if known and parse(model).vendor == known.vendor), None)
 
 
 def judge(evidence: AnswerEvidence, target: Target, known: IdentityContext) -> JudgedAnswer:
-    """Who gave one answer, by everything it says and all that is known of its target.
+    """Which model gave one answer, by all evidence and everything known about its target.
 
-    The one entry: what it discloses, says of itself, took in tokens and looks like is weighed
-    together. Pure.
+    The single entry point: disclosure, self-identification, token counts and writing style are
+    weighed together. Pure.
     """
     accounts = known.counts.of(evidence.count) if evidence.count else None
     disclosed = judge_disclosure(
@@ -125,7 +125,7 @@ def judge(evidence: AnswerEvidence, target: Target, known: IdentityContext) -> J
 def _followed(
     evidence: AnswerEvidence, known: IdentityContext
 ) -> tuple[StyleStep | None, StyleMatch | None]:
-    """The target followed by this answer, and what that says; None without a baseline."""
+    """The target's state after this answer, and its style judgement; None without a baseline."""
     if known.style is None or evidence.answer is None:
         return None, None
     learnt = known.style.learnt
@@ -139,7 +139,7 @@ def _followed(
 def explained_by_host(
     match: StyleMatch, claims: Sequence[Claim], hosts: Sequence[str]
 ) -> StyleMatch:
-    """A change that came with another host says so: it is the likeliest reason for it."""
+    """Adds a change of host to a change of model: it is the likeliest reason."""
     host = next((claim.value for claim in claims if claim.kind is ClaimKind.HOST), None)
     if match.identity is not Identity.CHANGED or host is None or not hosts or host in hosts:
         return match
@@ -160,18 +160,18 @@ def judge_disclosure(
     self_id_history: SelfIdHistory | None = None,
     accounts: TokenCounts | None = None,
 ) -> IdentityJudgement:
-    """Judge one answer by what its response discloses and says alone. Pure, and never fails.
+    """Judge one answer only by what its response discloses and says. Pure, never fails.
 
-    `untrusted` are claim sources that are shown and not weighed; `text` among them silences
-    self-identification. `asked`: the query asked the service directly who it is. `self_id_history`:
-    what it answered to that before. `accounts`: its token counts, of this answer and of those
-    before it. `IdentityJudgement.model` is the most trusted disclosed name as given,
-    or the declared one where only the text speaks; None if unknown.
+    `untrusted` are claim sources that are shown and not weighed; `text` among them disables
+    self-identification. `asked`: the query directly asked which model answers. `self_id_history`:
+    earlier answers to that question. `accounts`: the token counts of this answer and of earlier
+    ones. `IdentityJudgement.model` is the most trusted disclosed name as stated, or the declared
+    one if only the text is evidence; None if unknown.
     """
     declared = DeclaredModels(tuple(expected), tuple(fallbacks))
     text = beginning(pieces)
     switch = answer_switch(pieces)
-    tokens = None  # a second answer's count is not of this text
+    tokens = None  # the token count is not of this text if a second answer follows
     if accounts and not switch and SOURCE not in untrusted:
         tokens = judge_counts(accounts, declared)
     counted = (tokens,) if tokens else ()
@@ -190,7 +190,7 @@ def judge_disclosure(
 
 
 def _by_receipt(facts: _Facts) -> IdentityJudgement | None:
-    """A record we fetched ourselves decides alone."""
+    """A provider record that we fetched ourselves decides alone."""
     receipts = [
         weighed
         for weighed in (*facts.of(ClaimSide.OTHER), *facts.of(ClaimSide.EXPECTED))
@@ -208,7 +208,7 @@ def _by_receipt(facts: _Facts) -> IdentityJudgement | None:
 
 
 def _by_names(facts: _Facts) -> IdentityJudgement | None:
-    """What the response discloses: names, and a gateway's report that it fell back."""
+    """By disclosure: names, and a gateway's report that it fell back."""
     ours, theirs = facts.of(ClaimSide.EXPECTED), facts.of(ClaimSide.OTHER)
     fell = facts.of(ClaimSide.FELL)
     if not (ours or theirs or fell):
@@ -296,7 +296,7 @@ def _by_switch(facts: _Facts, switch: AnswerSwitch) -> IdentityJudgement:
 
 
 def _torn(facts: _Facts, named: Sequence[WeighedClaim]) -> IdentityJudgement:
-    """Claims that contradict each other: both sides are shown, neither is trusted."""
+    """Contradicting claims: both sides are shown, neither is trusted."""
     order = list(ClaimKind)
     names = sorted(
         (weighed for weighed in named if weighed.model),
@@ -323,21 +323,21 @@ def _unknown(facts: _Facts) -> IdentityJudgement:
 
 
 def _sure(log_odds: float) -> float:
-    """Confidence from log-odds, at even prior odds; how often it happens is judged by rules."""
+    """Confidence from log-odds with even prior odds; the rules judge how often it happens."""
     return 1 / (1 + exp(-abs(log_odds)))
 
 
-# What a response discloses and its writing style, combined into one judgement.
+# Disclosure and writing style, combined into one judgement.
 #
-# A fetched provider record decides alone. Without disclosure, writing style decides. Where the
-# two contradict each other, both are shown and neither is trusted.
+# A fetched provider record decides alone. Without disclosure, writing style decides. If the two
+# contradict each other, both are shown and neither is trusted.
 
 
 _ORDER = list(ClaimKind)
 
 
 def combined(disclosed: IdentityJudgement, style_match: StyleMatch | None) -> IdentityJudgement:
-    """One judgement of both. `style_match` None: no answer, or no baseline to compare it with."""
+    """One judgement from both. `style_match` None: no answer, or no baseline to compare with."""
     if style_match is None:
         return disclosed
     both = replace(disclosed, evidence=_sorted(disclosed.evidence, style_match.evidence))
@@ -398,7 +398,7 @@ def _said_fallback(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJ
 
 
 def _contradicted(who: IdentityJudgement, style_match: StyleMatch) -> bool:
-    """The answer speaks more strongly against the named fallback than the name speaks for it."""
+    """The style is stronger evidence against the named fallback than the name is for it."""
     candidates = style_match.against
     known = any(who.model is not None and same(who.model, candidate) for candidate in candidates)
     return known and sum(item.nats for item in who.evidence) <= 0

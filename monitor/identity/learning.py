@@ -1,6 +1,7 @@
-"""What is known of a target before a probe, and what one answer adds to it.
+"""What is known about a target before a probe, and what one answer adds to it.
 
 Pure values: `storage.probe_rows` loads them in one read and writes them in one transaction.
+
 Source: docs/adr/0012-one-judgement.md
 """
 
@@ -29,9 +30,9 @@ from monitor.identity.self_identification.detector import SelfIdHistory
 from monitor.identity.token_counts.comparison import CountHistory, Fitted
 from monitor.identity.token_counts.counts import TokenCount
 
-GROWN = 1.25  # times the answers learnt from: then a profile is learnt again
+GROWN = 1.25  # growth of the captured answers after which a profile is learned again
 MOST_CAPTURED = 50  # answers kept of each model and query
-# Token counts confirm no model: they are measured by answers that were confirmed.
+# Token counts do not confirm a model: they are calibrated with confirmed answers.
 _CONFIRMING = (ClaimKind.RECEIPT, ClaimKind.HEADER, ClaimKind.SIBLING)
 
 
@@ -47,7 +48,7 @@ class AnswerCount:
 
 @dataclass(frozen=True, slots=True)
 class ProfileKey:
-    """Which captured answers a profile was learnt from."""
+    """The captured answers from which a profile was learned."""
 
     epoch: int
     learnt_until: datetime | None
@@ -58,8 +59,8 @@ class ProfileKey:
 class LearntProfile:
     """A profile in memory. `profile` None: there is none yet, for `reason`.
 
-    `answers`: how many it was learnt from, by model. `recorded`: the database says how well
-    the fallbacks can be told apart.
+    `answers`: how many it was learned from, by model. `recorded`: the database has the figures on
+    how well the fallbacks can be distinguished.
     """
 
     key: ProfileKey
@@ -69,7 +70,7 @@ class LearntProfile:
     recorded: bool = False
 
     def outgrown(self, counts: Sequence[AnswerCount]) -> bool:
-        """Whether a model has many more answers now than the profile was learnt from."""
+        """Whether a model has many more answers now than the profile was learned from."""
         now: Counter[str] = Counter()
         for count in counts:
             if count.model is not None:
@@ -79,10 +80,10 @@ class LearntProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StyleHistory:
-    """The baseline in force, and where following a target stands.
+    """The current baseline, and the target's state.
 
-    `stored` and `stored_until` are the state as it was loaded; `track` is the one to follow
-    from, which begins again when a profile is learnt again.
+    `stored` and `stored_until` are the state as loaded; `track` is the state to continue with,
+    which starts again when a profile is learned again.
     """
 
     learnt: LearntProfile
@@ -93,7 +94,7 @@ class StyleHistory:
 
     @property
     def held(self) -> bool:
-        """Whether answers are held until somebody knows whose they are."""
+        """Whether answers are held until their model is known."""
         return any(count.model is None for count in self.counts)
 
     def full(self, model: str, query: str) -> bool:
@@ -107,10 +108,9 @@ class StyleHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityContext:
-    """All that is known of a target before one answer is judged; empty: nothing is.
+    """Everything known about a target before one answer is judged; empty: nothing.
 
-    `hosts`: where the expected model ran of late, the most usual first; loaded only while
-    something is suspected.
+    `hosts`: recent hosts of the expected model, most usual first; loaded only during a suspicion.
     """
 
     self_id_history: SelfIdHistory = field(default_factory=SelfIdHistory)
@@ -121,10 +121,10 @@ class IdentityContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerEvidence:
-    """What one response says of the model that gave it.
+    """The evidence of one response about its model.
 
-    `query` None: it is not known what was asked. `answer`: the text of a whole answer, to
-    compare its writing style. `count`: its token count. `burst`: it was asked on suspicion.
+    `query` None: the query is unknown. `answer`: the text of a complete answer, for the style
+    comparison. `count`: its token count. `burst`: it was requested because of a suspicion.
     """
 
     at: datetime
@@ -138,7 +138,7 @@ class AnswerEvidence:
 
 @dataclass(frozen=True, slots=True)
 class StyleStep:
-    """A target followed by one more answer."""
+    """The state of a target after one more answer."""
 
     evidence: AnswerEvidence
     profile: StyleProfile
@@ -147,12 +147,12 @@ class StyleStep:
     match: StyleMatch
 
     def again(self, before: TrackerState) -> "StyleStep":
-        """The same answer after another state: another worker was faster."""
+        """The same answer applied to another state, because another worker was faster."""
         return follow(self.evidence, self.profile, before)
 
 
 def follow(evidence: AnswerEvidence, profile: StyleProfile, before: TrackerState) -> StyleStep:
-    """Follow a target by one more whole answer. Raises ValueError without an answer."""
+    """Apply one more complete answer. Raises ValueError without an answer."""
     if evidence.answer is None:
         raise ValueError("there is no answer to follow")
     track, match = follow_answer(
@@ -163,10 +163,10 @@ def follow(evidence: AnswerEvidence, profile: StyleProfile, before: TrackerState
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedAnswer:
-    """The judgement of one answer, and what it rests on.
+    """The judgement of one answer, and its basis.
 
-    `style`: by writing style alone. `step` None: nothing was followed. `fits`: tokenizers
-    first seen to fit.
+    `style`: by writing style alone. `step` None: the state did not change. `fits`: tokenizers that
+    fit for the first time.
     """
 
     judgement: IdentityJudgement
@@ -177,20 +177,20 @@ class JudgedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class CapturedAnswer:
-    """An answer to keep. `model` None: it is held until somebody knows whose it is."""
+    """An answer to keep. `model` None: it is held until its model is known."""
 
     answer: AnswerText
     query: Query
     model: str | None
     verified_by: str | None
-    begins: bool  # a baseline, where there is none
+    begins: bool  # it starts a baseline if there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityLearning:
-    """What one probe adds to what is known of its target; stored with its observation.
+    """What one probe adds to the knowledge about its target; stored with its observation.
 
-    `release`: held answers are forgotten, what was suspected has passed.
+    `release`: delete the held answers, because the suspicion has passed.
     """
 
     target: str
@@ -211,10 +211,10 @@ def learning(
     outcome: Outcome,
     observation: UUID,
 ) -> IdentityLearning:
-    """What an answer teaches: its step, its count, and itself where its model is confirmed.
+    """What an answer adds: its step, its count, and the answer itself if its model is confirmed.
 
-    An answer under suspicion is held. What is held becomes a baseline if a person accepts it,
-    and is forgotten when all is well.
+    An answer under suspicion is held. Held answers become a baseline if a person accepts them, and
+    are deleted when the suspicion passes.
     """
     found = IdentityLearning(
         target=target.name,
@@ -243,7 +243,7 @@ def learning(
 
 
 def _confirmed(target: Target, who: IdentityJudgement) -> tuple[str | None, str | None]:
-    """The declared model that the response itself confirms, and by what."""
+    """The declared model that the response itself confirms, and by what evidence."""
     sign = {Identity.EXPECTED: -1, Identity.FALLBACK: 1}.get(who.identity, 0)
     kinds = [e.kind for e in who.evidence if e.kind in _CONFIRMING and e.nats * sign > 0]
     if not kinds or who.model is None:

@@ -1,7 +1,7 @@
-"""Distinguish two models by their answers, and measure how well that works.
+"""Distinguishes two models by their answers, and measures how well that works.
 
-Learnt from answers to the same canned queries by both, and judged on answers held out: what
-cannot be told apart there is not told apart later either.
+It is trained on answers of both models to the same canned queries and evaluated on held-out
+answers: models that cannot be separated there are not separated later either.
 """
 
 import math
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 
 from monitor.identity.fingerprint.features import STYLE, AnswerFeatures
 
-ENOUGH = 0.85  # area under the curve below which nobody is named
-MOST_LOG_ODDS = 5.0  # a single answer never says more
+ENOUGH = 0.85  # area under the curve below which no model is named
+MOST_LOG_ODDS = 5.0  # the most that one answer can weigh
 _FOLDS = 5
-_HALF = 0.5  # of an answer, added to every count
+_HALF = 0.5  # pseudo-answers added to every count
 _MARK_FARTHEST = 3.0
 _RIDGE = 0.002
 
-Scores = tuple[float, float, float]  # wording, manners, chunk shape
+Scores = tuple[float, float, float]  # wording, style figures, chunk shape
 
 
 @dataclass(frozen=True, slots=True)
 class LogOdds:
-    """Log-likelihood of the fallback over the expected model, split by what it rests on."""
+    """Log-likelihood ratio of fallback over expected model, split by feature group."""
 
     text: float
     chunks: float
@@ -35,9 +35,9 @@ class LogOdds:
 
 
 class ModelClassifier:
-    """Expected against fallback. `separability` in 0..1 is measured on answers held out.
+    """Expected model against fallback. `separability` in 0..1 is measured on held-out answers.
 
-    Raises ValueError where the two were never asked the same.
+    Raises ValueError if the two models share no query.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ModelClassifier:
         return self.separability >= ENOUGH
 
     def log_odds(self, answer: AnswerFeatures) -> LogOdds:
-        """What one answer says, capped by how many answers could have contradicted it."""
+        """The evidence of one answer, capped by how many answers could have contradicted it."""
         scores = self._voices.scores(answer)
         total = self._weights.of(scores) - self._excess
         shape = self._weights.part(scores, 2)
@@ -70,16 +70,16 @@ class ModelClassifier:
         return LogOdds((total - shape) * scale, shape * scale)
 
     def pulls(self, answer: AnswerFeatures) -> tuple[float, ...]:
-        """How strongly each mark speaks for the fallback, in the order of `MARKS`."""
+        """How strongly each style figure favours the fallback, in the order of `MARKS`."""
         return self._voices.pulls(answer)
 
 
 def excess(ratios: Sequence[float]) -> float:
-    """Nats to take off every answer, so that the expected model's ratios average one or less.
+    """Nats subtracted from every answer, so that the expected model's ratios average at most one.
 
-    The mean of a few answers is uncertain, and a promise must not rest on luck: it is taken
-    one standard error above what was found. Between models that are easily told apart this
-    is nothing, for both are far below one.
+    The mean of a few answers is uncertain, and a false-alarm bound must not depend on luck: it is
+    taken one standard error above the estimate. For models that are easy to separate it is zero,
+    because both are far below one.
     """
     mean = sum(ratios) / len(ratios)
     squares = sum((ratio - mean) ** 2 for ratio in ratios)
@@ -88,14 +88,14 @@ def excess(ratios: Sequence[float]) -> float:
 
 
 def area(low: Sequence[float], high: Sequence[float]) -> float:
-    """The chance that one of `high` lies above one of `low`; 0.5 is no better than a coin."""
+    """The probability that one of `high` exceeds one of `low`; 0.5 is chance."""
     ranked = sorted(low)
     above = sum(bisect_left(ranked, each) + bisect_right(ranked, each) for each in high)
     return above / 2 / len(low) / len(high)
 
 
 class _Voices:
-    """Log-odds of grams, and of marks as if each were normally distributed."""
+    """Log-odds of grams, and of style figures modelled as normal distributions."""
 
     def __init__(self, ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]) -> None:
         self._odds = _gram_odds(ours, theirs)
@@ -137,7 +137,7 @@ def _gram_odds(
 def _mark_odds(
     ours: Sequence[float | None], theirs: Sequence[float | None]
 ) -> tuple[float, float, float]:
-    """Slope, middle and reach of one mark; a slope of 0 where it cannot tell."""
+    """Slope, midpoint and range of one style figure; slope 0 if it does not discriminate."""
     here = [mark for mark in ours if mark is not None]
     there = [mark for mark in theirs if mark is not None]
     if len(here) < _FOLDS or len(there) < _FOLDS:
@@ -151,7 +151,7 @@ def _mark_odds(
 def _held_out(
     ours: Sequence[AnswerFeatures], theirs: Sequence[AnswerFeatures]
 ) -> tuple[list[Scores], list[Scores]]:
-    """Cross-validated scores: each answer is scored without being learned from."""
+    """Cross-validated scores: no answer is scored by a model that was trained on it."""
     sides = _folds(ours), _folds(theirs)
     scores: tuple[list[Scores], list[Scores]] = ([], [])
     for fold in range(_FOLDS):
@@ -172,9 +172,9 @@ def _held_out(
 
 
 def _folds(rows: Sequence[AnswerFeatures]) -> list[int]:
-    """Which fold each answer is held out in: every query in every fold, where it has enough.
+    """The fold in which each answer is held out; queries with enough answers are in every fold.
 
-    Queries of one answer each are held out as a whole, in the same fold on both sides.
+    Queries with one answer each are held out as a whole, in the same fold for both models.
     """
     order = {query: at for at, query in enumerate(sorted({row.query for row in rows}))}
     turn: Counter[str] = Counter()
@@ -187,7 +187,7 @@ def _folds(rows: Sequence[AnswerFeatures]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """Turns scores into log-odds."""
+    """Converts scores into log-odds."""
 
     bias: float
     slopes: tuple[float, ...]
@@ -200,7 +200,7 @@ class _Weights:
 
 
 def _logistic(ours: Sequence[Scores], theirs: Sequence[Scores]) -> _Weights:
-    """Fit the odds of held-out scores, both sides weighing the same (Newton's method)."""
+    """Fits the odds of held-out scores, with equal weight for both models (Newton's method)."""
     scales = [
         math.sqrt(sum(row[at] ** 2 for row in (*ours, *theirs)) / (len(ours) + len(theirs))) or 1.0
         for at in range(3)
@@ -230,7 +230,7 @@ def _logistic(ours: Sequence[Scores], theirs: Sequence[Scores]) -> _Weights:
 
 
 def _solved(matrix: list[list[float]], vector: list[float]) -> list[float]:
-    """The solution of a small positive definite system, by elimination."""
+    """The solution of a small positive definite linear system, by elimination."""
     rows = [[*row, value] for row, value in zip(matrix, vector, strict=True)]
     size = len(rows)
     for at in range(size):

@@ -1,4 +1,4 @@
-"""Whether the writing style of an answer can be judged; if not, why."""
+"""The features of an answer's writing style, and whether an answer is suitable for comparison."""
 
 import math
 import re
@@ -10,8 +10,8 @@ from zlib import crc32
 
 from monitor.data_files import data_file
 
-SHORTEST = 40  # characters; less has no manner
-LONGEST = 20_000  # characters looked at
+SHORTEST = 40  # characters; a shorter answer has no measurable style
+LONGEST = 20_000  # characters that are examined
 _WORD = re.compile(r"[^\W\d_]+")
 _SCRIPTS = (
     ("chinese", re.compile("[\u4e00-\u9fff]")),
@@ -23,7 +23,7 @@ _SCRIPTS = (
     ("devanagari", re.compile("[\u0900-\u097f]")),
 )
 _LANGUAGES = data_file(__package__, "small_words.toml").every_set()
-_SCARCE = 3  # small words; fewer tell no language
+_SCARCE = 3  # function words; with fewer the language is unknown
 _REFUSES = re.compile(
     r"\W*(?:i(?:'|’)?m (?:really |very )?sorry|i am sorry|sorry|i apologi[sz]e|unfortunately,? i|"
     r"i (?:can(?:no|')?t|can’t|am unable|am not able|won't)|i(?:'|’)m (?:unable|not able)|"
@@ -53,14 +53,14 @@ def usual_language(texts: Iterable[str]) -> str | None:
 
 
 def refuses(text: str) -> bool:
-    """Whether the answer opens like a refusal or an apology."""
+    """Whether the answer starts like a refusal or an apology."""
     return _REFUSES.match(text[:LONGEST]) is not None
 
 
 def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
-    """Why this answer says nothing about its author; None where it may.
+    """Why this answer says nothing about its model; None if it is suitable.
 
-    `usual` is the baseline's language, `refusing` whether refusals were learnt, too.
+    `usual` is the language of the baseline, `refusing` whether refusals were captured, too.
     """
     if len(text.strip()) < SHORTEST:
         return f"the answer has fewer than {SHORTEST} characters"
@@ -72,18 +72,18 @@ def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
     return None
 
 
-# Features of a fingerprint: wording, punctuation and layout, and the shape of the chunks.
+# Features: wording, punctuation and layout, and the shape of the chunks.
 #
-# Hashes and the order of the marks are stable over processes and machines: stored numbers
-# mean something only together with `VERSION`.
+# Hashes and the order of the style figures are stable across processes and machines: stored numbers
+# are comparable only within one `VERSION`.
 
 
-VERSION = 1  # raised whenever the same answer would give other numbers
-SPACE = 1 << 18  # grams are hashed into so many places
-LOOKED_AT = 400  # characters of wording: openings tell most, and later ones dilute them
-STYLED = 32_000  # characters of which the marks of style are taken, but for the length
+VERSION = 1  # increased whenever the same answer would give other numbers
+SPACE = 1 << 18  # number of hash buckets for grams
+LOOKED_AT = 400  # characters of wording: openings are most telling, later text dilutes them
+STYLED = 32_000  # characters from which style figures are taken, except the length
 SHAPED = 2_000  # chunks whose shape is taken
-FEW_CHUNKS = 8  # fewer have no shape
+FEW_CHUNKS = 8  # with fewer chunks there is no shape
 _RUN = 4  # characters of a gram
 
 _WORD_RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]")
@@ -142,7 +142,7 @@ MARKS = (*STYLE, *SHAPE)
 class AnswerText:
     """An answer to a canned query. `chunks` is empty if they were not kept.
 
-    `tokens`: what the service says the text took; None where it says nothing.
+    `tokens`: the token count that the service reports; None if it reports none.
     """
 
     query: str
@@ -153,9 +153,9 @@ class AnswerText:
 
 @dataclass(frozen=True, slots=True)
 class AnswerFeatures:
-    """`grams` are distinct hashes of wording; `marks` stand in the order of `MARKS`.
+    """`grams` are distinct hashes of wording; `marks` are in the order of `MARKS`.
 
-    A mark is None where it cannot be measured.
+    A style figure is None if it cannot be measured.
     """
 
     query: str
@@ -226,7 +226,7 @@ def _style(text: str) -> tuple[float | None, ...]:
 
 
 def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
-    """How a stream was cut. The first chunk is left out: it is often cut by other rules."""
+    """How the stream was chunked. The first chunk is ignored: it often follows other rules."""
     inner = [chunk for chunk in chunks[1 : SHAPED + 1] if chunk]
     if len(inner) < FEW_CHUNKS:
         return (None,) * len(SHAPE)

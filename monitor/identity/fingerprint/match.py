@@ -1,4 +1,4 @@
-"""Judge one answer by writing style: the model, the confidence and the deciding features."""
+"""Judges one answer by writing style: the model, the confidence and the deciding features."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,9 +26,10 @@ from monitor.identity.fingerprint.tracker import (
     quantised,
 )
 
-UNVERIFIED = 0.8  # the most a baseline nobody confirmed can make sure
-CLEAR = 1.1  # log-odds by which one answer takes a side: three to one
-ODD = 0.02  # rank below which an answer alone is odd; one further off than all known is, too
+UNVERIFIED = 0.8  # the highest confidence with an unconfirmed baseline
+CLEAR = 1.1  # log-odds from which one answer counts for a model: three to one
+# rank below which a single answer is unusual, as is one further away than every known answer
+ODD = 0.02
 _LENGTHS = {
     "length": "answers",
     "word length": "words",
@@ -36,7 +37,7 @@ _LENGTHS = {
     "characters a chunk": "chunks",
 }
 _AMOUNTS = ("bold", "italics", "first person", "spread of chunk lengths")
-_TELLING = 0.8  # standard deviations by which a feature must be off to be named
+_TELLING = 0.8  # standard deviations from which a feature is named
 _NAMED = 3
 
 
@@ -49,9 +50,9 @@ class StyleMatch:
     confidence: float
     evidence: tuple[Evidence, ...] = ()
     reason: str = ""
-    established: bool = False  # a fallback or a change is settled, not merely this answer odd
+    established: bool = False  # a fallback or a change is established, not only this answer unusual
     doubtful: bool = False
-    against: tuple[str, ...] = ()  # fallbacks this answer clearly is not by
+    against: tuple[str, ...] = ()  # fallbacks that clearly did not write this answer
 
 
 def follow_answer(
@@ -62,9 +63,9 @@ def follow_answer(
     at: datetime,
     extra: bool = False,
 ) -> tuple[TrackerState, StyleMatch]:
-    """Follow a target by one more answer; `extra`: it was asked in a burst.
+    """Update a target's state with one more answer; `extra`: it was requested in a burst.
 
-    Answers that say nothing leave the track as it was, but for the count of extra probes.
+    Answers that are not suitable leave the state unchanged, except for the count of extra probes.
     """
     track = replace(track, extra=track.extra + extra)
     if reason := _abstention(track, profile, answer):
@@ -136,7 +137,7 @@ def _judged(
 def _by_course(
     track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, lead: FallbackEvidence
 ) -> StyleMatch:
-    """A fallback has taken over all answers or some: whose is this one?"""
+    """A fallback has taken over all answers or some: which model wrote this one?"""
     candidate = next(candidate for candidate in profile.candidates if candidate.model == lead.model)
     evidence = _evidence(candidate, profile, seen)
     log_odds = sum(item.nats for item in evidence)
@@ -187,7 +188,7 @@ def _changed(track: TrackerState, profile: StyleProfile) -> StyleMatch:
 def _ordinary(
     track: TrackerState, profile: StyleProfile, seen: AnswerFeatures, vector: Vector
 ) -> StyleMatch:
-    """Nothing is settled: the answer counts as expected if it matches, else as unknown."""
+    """Nothing is established: the answer counts as expected if it matches, else as unknown."""
     evidence = [
         item for candidate in profile.candidates for item in _evidence(candidate, profile, seen)
     ]
@@ -242,7 +243,7 @@ def _ordinary(
 def _evidence(
     candidate: FallbackProfile, profile: StyleProfile, seen: AnswerFeatures
 ) -> tuple[Evidence, ...]:
-    """What one answer says between the expected model and a fallback, for a person."""
+    """The evidence of one answer between the expected model and a fallback, in words."""
     log_odds = candidate.contrast.log_odds(seen)
     claim = candidate.model if log_odds.total > 0 else profile.model
     sure = (
@@ -271,13 +272,13 @@ def _evidence(
 
 
 def _named(direction: Vector) -> list[str]:
-    """The features that are off the most, in words."""
+    """The features with the largest deviations, in words."""
     marks = sorted(zip(direction[SCALARS:], MARKS, strict=True), key=lambda one: -abs(one[0]))
     return [_moved(name, up=off > 0) for off, name in marks[:_NAMED] if abs(off) >= _TELLING]
 
 
 def _moved(name: str, *, up: bool) -> str:
-    """A feature that went up or down: `more commas`, `fewer commas`, `shorter words`."""
+    """A feature that increased or decreased: `more commas`, `fewer commas`, `shorter words`."""
     if name in _LENGTHS:
         return f"{'longer' if up else 'shorter'} {_LENGTHS[name]}"
     if name.startswith("ends with"):
@@ -291,14 +292,14 @@ def _sure(log_odds: float, profile: StyleProfile) -> float:
     return round(min(1 / (1 + exp(-log_odds)), 1.0 if profile.verified_by else UNVERIFIED), 4)
 
 
-# Do answers that are about to become a baseline come from a fallback that is known?
+# Whether answers that are about to become a baseline were written by a known fallback.
 
 
 def resembling(profile: StyleProfile, answers: Sequence[AnswerText]) -> Mapping[str, int]:
-    """The known fallbacks that gave these answers or a part of them, with how many match each.
+    """The known fallbacks that wrote some of these answers, with the number of matches each.
 
-    A fallback counts when the answers establish it by the evidence that rule `fallback` needs,
-    or when more than half of them clearly match it. Empty where no fallback is known.
+    A fallback counts when the answers establish it by the evidence that rule `fallback` needs, or
+    when more than half of them clearly match it. Empty if no fallback is known.
     """
     found = {}
     for candidate in profile.candidates:

@@ -16,10 +16,10 @@ from monitor.identity.fingerprint.features import (
 from monitor.identity.fingerprint.style_model import Fingerprint
 from monitor.identity.model_names.compare import same
 
-ENOUGH_ANSWERS = 25  # of the baseline; fewer make no promise
+ENOUGH_ANSWERS = 25  # answers of the baseline; with fewer no false-alarm bound holds
 ENOUGH_OF_A_RIVAL = 10
-MOST_A_QUERY = 50  # answers learnt, the latest ones
-_REFUSALS = 0.2  # share of learnt answers that makes refusing usual
+MOST_A_QUERY = 50  # answers that are used, the latest ones
+_REFUSALS = 0.2  # share of refusals among the captured answers that makes refusing usual
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,13 @@ class StyleProfile:
     indistinguishable: Mapping[str, str]
     language: str | None
     refusing: bool
-    repetitive: frozenset[str]  # queries that are often answered in the very same words
+    repetitive: frozenset[str]  # queries that are often answered in exactly the same words
     verified_by: str | None = None
     version: int = VERSION
 
 
 class TooFewAnswers(ValueError):
-    """There is no baseline yet; the sentence says what is missing."""
+    """There is no baseline yet; the message says what is missing."""
 
 
 def learn_profile(
@@ -63,9 +63,9 @@ def learn_profile(
     epoch: int = 1,
     verified_by: str | None = None,
 ) -> StyleProfile:
-    """Learn the writing styles of the expected model and its fallbacks; answers oldest first.
+    """The profile of the expected model and its fallbacks; answers in order, oldest first.
 
-    Raises TooFewAnswers for a baseline that is too small.
+    Raises TooFewAnswers if the baseline is too small.
     """
     kept = _latest(answers)
     if len(kept) < ENOUGH_ANSWERS:
@@ -107,12 +107,12 @@ def learn_profile(
 
 
 def wording(answer: AnswerText) -> int:
-    """A number that answers of the very same words to the same query share."""
+    """A hash that is equal for answers with the same words to the same query."""
     return crc32(f"{answer.query}\0{answer.text}".encode("utf-8", "replace"))
 
 
 def _latest(answers: Sequence[AnswerText]) -> list[AnswerText]:
-    """At most so many of each query, in order of query and time."""
+    """At most so many answers of each query, in order of query and time."""
     by_query: dict[str, list[AnswerText]] = {}
     for answer in answers:
         by_query.setdefault(answer.query, []).append(answer)
@@ -130,14 +130,14 @@ def _repetitive(answers: Sequence[AnswerText]) -> frozenset[str]:
     return frozenset(twice)
 
 
-# What a target's baseline makes detectable, and what cannot be detected yet, in sentences.
+# What can be detected with a target's baseline, and what cannot be detected yet, in sentences.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetectionCoverage:
-    """What is known of how a target's models write.
+    """What is known about the writing style of a target's models.
 
-    `profile` None: nothing is judged by writing style, for the reason `reason`. `discloses`: stored
+    `profile` None: writing style is not judged, for the reason `reason`. `discloses`: stored
     answers name their model; None: no answer is stored.
     """
 

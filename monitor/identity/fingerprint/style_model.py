@@ -1,7 +1,7 @@
-"""The distance of an answer from one model: a fingerprint learned from answers.
+"""The distance of an answer from one model, whose style was learned from its answers.
 
-Every distance is measured as if one other answer had not been learnt: those learnt from lie
-exactly as far as new ones do, however few there are. That is what makes ranks honest.
+Every distance is computed as if one other answer had not been learned. So the learned answers are
+as far away as new ones, however few there are, and ranks among them are unbiased.
 """
 
 import math
@@ -13,21 +13,23 @@ from typing import Self
 
 from monitor.identity.fingerprint.features import MARKS, SPACE, AnswerFeatures
 
-Vector = tuple[float, ...]  # spread of manners, strangeness, omissions; then one figure a mark
+# spread of style figures, strangeness, omissions; then one value per figure
+Vector = tuple[float, ...]
 
 SCALARS = 3
-FARTHEST = 8.0  # standard deviations a scalar can be off
+FARTHEST = 8.0  # standard deviations; a scalar is cut there
 _MARK_FARTHEST = 4.0
-_SHRINK = 1.0  # answers' worth of all queries in the mean of one
+_SHRINK = 1.0  # weight of the mean over all queries, in answers, when one query's mean is computed
 _SCALAR_SHRINK = 2.0
-_FEW = 10  # degrees of freedom that make a spread
-_A_FEW = 4  # answers to a query that have something in common
-_BACKED = 2.0  # answers' worth of all queries in the wording of one
+_FEW = 10  # degrees of freedom needed to estimate a spread
+_A_FEW = 4  # answers to a query needed to find their common grams
+# weight of the wording over all queries, in answers, when one query's wording is computed
+_BACKED = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Means:
-    """Sums of some figures over answers, so that any one can be taken out again."""
+    """Sums of values over answers, from which any single answer can be removed again."""
 
     sums: Vector
     count: int
@@ -43,10 +45,10 @@ class _Means:
 
 
 class Fingerprint:
-    """What one model's answers to the canned queries look like. Immutable once learnt.
+    """The style of one model's answers to the canned queries. Immutable.
 
-    `vectors` are the distances of the answers it was learnt from, in their order. Needs two
-    answers at least.
+    `vectors` are the distances of the answers it was learned from, in their order. Needs at least
+    two answers.
     """
 
     def __init__(self, answers: Sequence[AnswerFeatures]) -> None:
@@ -91,17 +93,17 @@ class Fingerprint:
 
     @property
     def general(self) -> bool:
-        """Learnt from one answer each of many queries: it judges answers to any query."""
+        """Learned from one answer each of many queries: it can judge answers to any query."""
         return len(self._of) == len(self._learnt) >= _FEW
 
     def vector(self, answer: AnswerFeatures) -> Vector:
-        """How far a new answer lies, in standard deviations of the learnt ones."""
+        """How far a new answer is away, in standard deviations of the learned answers."""
         of = self._of.get(answer.query) or range(len(self._learnt))
         left_out = of[sum(answer.grams) % len(of)]
         return self._standard(self._raw(answer, left_out), answer.query, left_out)
 
     def _raw(self, answer: AnswerFeatures, left_out: int) -> Vector:
-        """Unscaled scalars, scaled marks, with one learnt answer left out."""
+        """Unscaled scalars and scaled style figures, with one learned answer left out."""
         gone = frozenset(self._learnt[left_out].grams)
         same = self._learnt[left_out].query == answer.query
         strange = self._strangeness(answer, gone, same=same)
@@ -111,7 +113,7 @@ class Fingerprint:
         return (spread, strange, omitted, *z)
 
     def _strangeness(self, answer: AnswerFeatures, gone: Collection[int], *, same: bool) -> float:
-        """Mean surprise at the grams of an answer."""
+        """Mean surprise of an answer's grams."""
         received, pool = self._heard.get(answer.query), self._pool
         everything = len(self._learnt) - 1
         here = len(self._of.get(answer.query, ())) - same
@@ -124,9 +126,10 @@ class Fingerprint:
         return surprise / max(1, len(answer.grams))
 
     def _omissions(self, answer: AnswerFeatures, gone: Collection[int], *, same: bool) -> float:
-        """The share of grams that most answers have, and this one has not.
+        """The share of usual grams that this answer lacks.
 
-        Most answers to the same query, where there are a few, else most answers to any.
+        Usual: in most answers to the same query if there are a few, else in most answers to any
+        query.
         """
         common = self._common.get(answer.query)
         if common is None:
@@ -177,9 +180,9 @@ class Fingerprint:
         return {query: _Means.of([rows[at] for at in of]) for query, of in self._of.items()}
 
     def _spread(self, rows: Sequence[Vector], *, rounding: bool) -> Vector:
-        """Standard deviations within queries; over all answers where queries have one each.
+        """Standard deviations within queries; over all answers if queries have one each.
 
-        `rounding` keeps marks that hardly ever vary from becoming infinitely telling.
+        `rounding` prevents figures that hardly ever vary from getting an infinite weight.
         """
         groups: list[list[int]] = list(self._of.values())
         if sum(len(of) - 1 for of in groups) < _FEW:
@@ -198,12 +201,12 @@ class Fingerprint:
 
 
 def _common(received: Sequence[int], answers: int) -> tuple[int, ...]:
-    """Grams that about half of the answers have, or more."""
+    """Grams that about half of the answers or more contain."""
     return tuple(gram for gram, count in enumerate(received) if count and 2 * count >= answers - 1)
 
 
 def _shrunk(here: _Means | None, everywhere: _Means, weight: float) -> Vector:
-    """The mean of one query, drawn towards that of all."""
+    """The mean of one query, shrunk towards the mean of all."""
     wide = [total / everywhere.count for total in everywhere.sums]
     if here is None:
         return tuple(wide)

@@ -1,8 +1,8 @@
 """Change detection: ranks among earlier answers, and bets that the ranks are uniform.
 
-A rank is a conformal p-value: as long as nothing changed, small ones are as rare as they
-should be, whatever answers look like. Bets on small ranks multiply when something changed
-(a Shiryaev-Roberts e-detector): while nothing did, the mean time to reach the sum C is C bets.
+A rank is a conformal p-value: as long as nothing changes, small ranks are exactly as rare as their
+value says, whatever the answers look like. Bets on small ranks multiply after a change (a
+Shiryaev-Roberts e-detector). Without a change, the mean time to reach the sum C is C bets.
 
 Sources: Vovk et al., Algorithmic Learning in a Random World; Shin, Ramdas, Rinaldo, E-detectors.
 """
@@ -20,24 +20,24 @@ from monitor.domain import Identity, confidence_text
 from monitor.identity.fingerprint.features import MARKS, VERSION
 from monitor.identity.fingerprint.style_model import SCALARS, Vector
 
-POWERS = (0.1, 0.3)  # a bold bet and a timid one: nobody knows how large the change will be
-PACES = (0.3, 0.1)  # how fast a learnt direction follows what is heard
+POWERS = (0.1, 0.3)  # a bold and a cautious bet, because the size of a change is unknown
+PACES = (0.3, 0.1)  # how fast a direction adapts to new answers
 VIEWS = 3 + len(PACES)
-MOST = 2e5  # of one sum: it must come down again when the old model returns
-_STEP = 3.0  # standard deviations one answer moves a direction by, at most
+MOST = 2e5  # cap of one sum, so that it falls again when the old model returns
+_STEP = 3.0  # standard deviations by which one answer can move a direction
 _NOISE = 0.7
 
-Sums = tuple[float, ...]  # one a view and power
+Sums = tuple[float, ...]  # one sum for each view and bet
 NO_BETS: Sums = (0.0,) * (VIEWS * len(POWERS))
 
 
 def ranks(
     vector: Vector, received: Sequence[Vector], directions: Sequence[Vector], *, tie: float
 ) -> list[float | None]:
-    """The p-value of an answer in each view; None where a direction is not yet known.
+    """The p-value of an answer in each view; None while a direction is not known yet.
 
-    `tie` in 0..1 is the luck by which equals are ordered. Views: all scalars, manners,
-    wording; then the directions in which the latest answers lay.
+    `tie` in 0..1 is the random number that orders equal values. Views: all scalars, style figures,
+    wording; then the directions in which the latest answers deviated.
     """
     count = len(received) + 1
     found: list[float | None] = []
@@ -55,7 +55,7 @@ def ranks(
 
 
 def overall(vector: Vector) -> float:
-    """How odd an answer is, all scalars together."""
+    """How unusual an answer is, over all scalars."""
     return vector[0] + vector[1] + vector[2]
 
 
@@ -70,7 +70,7 @@ def _wording(vector: Vector) -> float:
 def _along(
     direction: Vector, vector: Vector, received: Sequence[Vector], *, pace: float, tie: float
 ) -> float | None:
-    """Rank by how far answers lie in a direction; small parts of it are taken for noise."""
+    """Rank by how far answers deviate along a direction; small components are noise."""
     noise = _NOISE * math.sqrt(pace)
     parts = [
         (at, part - math.copysign(noise, part))
@@ -107,7 +107,7 @@ def still(size: int) -> tuple[Vector, ...]:
 def wagered(sums: Sums, ranked: Sequence[float | None], *, received: int) -> Sums:
     """The sums after betting on one answer's ranks among so many earlier ones.
 
-    Nobody gets rich by the luck of a tie: ranks below half a place count as half a place.
+    A lucky tie gains nothing: a rank below half a place counts as half a place.
     """
     least = 0.5 / (received + 1)
     new = []
@@ -119,27 +119,28 @@ def wagered(sums: Sums, ranked: Sequence[float | None], *, received: int) -> Sum
 
 
 def evidence(sums: Sums) -> float:
-    """All bets together."""
+    """The sum of all bets."""
     return sum(sums) / len(sums)
 
 
-# Has a known fallback taken over? Evidence summed over probes, never below nothing.
+# Whether a known fallback has taken over. Evidence is summed over probes and never falls below
+# zero.
 #
-# Three sums run side by side: for a fallback that gives all answers, some, or few. The limit
-# bounds false alarms: while the expected model answers, each sum reaches it less often than
-# once in so many probes, as long as a likelihood ratio averages one or less.
+# Three sums run side by side, for a fallback that gives all answers, some, or few. The limit bounds
+# false alarms: while the expected model answers, each sum reaches it less often than once in so
+# many probes, as long as the likelihood ratio averages at most one.
 
 
 SHARES = (1.0, 0.4, 0.15)
-PROBES_A_FALSE_ALARM = 20_160  # ten weeks of one probe in five minutes
+PROBES_A_FALSE_ALARM = 20_160  # ten weeks of one probe every five minutes
 LIMIT = math.log(PROBES_A_FALSE_ALARM * len(SHARES))
-_OVER = 5.0  # what a sum can have in hand: it must come down when the model returns
+_OVER = 5.0  # cap of a sum, so that it falls again when the expected model returns
 
 NOTHING: Sums = (0.0,) * len(SHARES)
 
 
 def summed(sums: Sums, log_odds: float) -> Sums:
-    """The sums after one answer with these log-odds, fallback over expected."""
+    """The sums after one answer with these log-odds of fallback over expected."""
     ratio = math.exp(log_odds)
     return tuple(
         max(0.0, min(LIMIT + _OVER, before + math.log(1 - share + share * ratio)))
@@ -147,23 +148,23 @@ def summed(sums: Sums, log_odds: float) -> Sums:
     )
 
 
-# Do the answers that speak for a fallback look like its own, or like a third model's?
+# Whether the answers that favour a fallback look like its own answers, or like a third model's.
 #
-# A contrast between two models must side with one of them, even if a third answered. So the mean of
-# the suspected answers is held against means of as many of the fallback's own.
+# A contrast between two models always favours one of them, even if a third one answered. So the
+# mean of the suspected answers is compared with means of as many of the fallback's own answers.
 
 
-COUNTED = 8  # answers a mean is taken of, at most
-USUAL = 0.95  # share of the fallback's own means that lie nearer than what is still its own
+COUNTED = 8  # answers in a mean, at most
+USUAL = 0.95  # quantile of the fallback's own means up to which answers still count as its own
 _WALKS = 3  # means taken from each starting point
 
 
 def may_belong(received: Sequence[Vector], own: Sequence[Vector], *, slack: float = 1.0) -> bool:
-    """Whether these answers may be by the model that gave its `own`.
+    """Whether these answers may be by the model that wrote `own`.
 
-    `slack` is how much further off they may lie, squared, where that was found before. Means
-    of its own are too near to each other, for they share answers: they are spread to how far
-    the mean of new answers would lie.
+    `slack` is the additional squared distance that was found necessary before. Means of the model's
+    own answers share answers and therefore lie too close together: they are widened to the spread
+    that means of new answers would have.
     """
     count, size = len(received), len(own)
     if not 0 < count < size:
@@ -174,7 +175,7 @@ def may_belong(received: Sequence[Vector], own: Sequence[Vector], *, slack: floa
 
 
 def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
-    """Groups of so many answers, from every starting point, each in a few strides."""
+    """Groups of so many answers, from every starting point, with a few strides each."""
     size = len(own)
     strides = [s for s in range(size // count, size) if math.gcd(s, size) == 1][:_WALKS] or [1]
     return [
@@ -185,43 +186,44 @@ def _groups(own: Sequence[Vector], count: int) -> list[list[Vector]]:
 
 
 def _length(vectors: Sequence[Vector]) -> float:
-    """How far the mean of some vectors lies off, squared."""
+    """The squared length of the mean of some vectors."""
     columns: Iterable[Vector] = zip(*vectors, strict=True)
     return math.fsum((sum(column) / len(vectors)) ** 2 for column in columns)
 
 
-# One target followed from answer to answer: what is suspected, and since when.
+# The state of one target from answer to answer: what is suspected, and since when.
 #
-# The state is small and frozen, and survives as JSON: a restart neither forgets what was
-# suspected nor counts it twice.
+# The state is small and frozen and is stored as JSON: after a restart nothing is forgotten and
+# nothing is counted twice.
 
 
 SIZE = SCALARS + len(MARKS)
-# Bets at which something changed. Ties are bet on so cautiously that good answers reach this
+# Sum of the bets at which a change counts as established. Ties are handled so cautiously that good
+# answers reach it less than half as often as once in so many (docs/fingerprints.md#false-alarms).
 # less than half as often as once in so many (docs/fingerprints.md#false-alarms).
 CHANGED_AT = 10_080.0
 QUARANTINE = 8  # answers that wait before others are ranked against them
-ACCEPTED = 150  # answers kept besides the baseline
-HELD_AT = CHANGED_AT / 5  # suspicion at which nothing is accepted any more
-DOUBT_LOG_ODDS, DOUBT_BETS = 3.0, 50.0  # suspicion that asks for more probes
-BURST = 4  # extra probes a suspicion may cost
+ACCEPTED = 150  # answers that are kept besides the baseline
+HELD_AT = CHANGED_AT / 5  # suspicion from which answers are no longer accepted
+DOUBT_LOG_ODDS, DOUBT_BETS = 3.0, 50.0  # suspicion that requests more probes
+BURST = 4  # extra probes that one suspicion may cost
 REMEMBERED = 64  # wordings of accepted answers
-FEWEST = 4  # answers that speak for a fallback
-FEWEST_QUERIES = 2  # they belong to
-_OVER_AT = LIMIT / 2  # an established fallback is over when no more than this is left
-_SETTLED_SLACK = 1.5  # what is established is not doubted for one odd answer
+FEWEST = 4  # answers that count for a fallback
+FEWEST_QUERIES = 2  # the fallback to which they belong
+_OVER_AT = LIMIT / 2  # an established fallback ends when the evidence is down to this
+_SETTLED_SLACK = 1.5  # one unusual answer does not question what is established
 _SCALE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class FallbackEvidence:
-    """How much speaks for one fallback, and what spoke."""
+    """How strong the evidence for one fallback is, and which answers it comes from."""
 
     model: str
     sums: Sums = NOTHING
-    queries: tuple[str, ...] = ()  # distinct, of answers that spoke for it
-    spoke: int = 0  # answers that spoke for it since nothing did
-    latest: tuple[Vector, ...] = ()  # of them, as the fallback's own fingerprint sees them
+    queries: tuple[str, ...] = ()  # distinct, of answers that counted for it
+    spoke: int = 0  # answers that counted for it since the evidence was last zero
+    latest: tuple[Vector, ...] = ()  # distances of these answers from the fallback's own profile
     established: bool = False
 
     @property
@@ -230,7 +232,7 @@ class FallbackEvidence:
 
     @property
     def lacks(self) -> str:
-        """What is missing for a verdict, for a person."""
+        """What is missing for a verdict, in words."""
         if self.nats < LIMIT:
             needed = confidence_text(LIMIT)
             return f"confidence {confidence_text(self.nats)}, {needed} needed"
@@ -243,7 +245,7 @@ class FallbackEvidence:
     def after(
         self, log_odds: float, query: str, *, vector: Vector, own: Sequence[Vector]
     ) -> "FallbackEvidence":
-        """The course after one more answer, seen by the fallback's fingerprint of `own`."""
+        """The state after one more answer; `own`: the fallback's own profile."""
         sums = summed(self.sums, log_odds)
         if not any(sums):
             return FallbackEvidence(self.model)
@@ -264,7 +266,7 @@ class FallbackEvidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackerState:
-    """What following a target left behind. `since`: when the present suspicion began."""
+    """The state of a target. `since`: when the current suspicion began."""
 
     epoch: int
     version: int = VERSION
@@ -276,11 +278,11 @@ class TrackerState:
     courses: tuple[FallbackEvidence, ...] = ()
     wordings: tuple[int, ...] = ()
     since: datetime | None = None
-    extra: int = 0  # probes asked in a burst since then
+    extra: int = 0  # extra probes of bursts since then
 
     @property
     def change(self) -> float:
-        """The bets that something changed; above `CHANGED_AT` it did."""
+        """The bets that something changed; a change is established above `CHANGED_AT`."""
         return evidence(self.bets)
 
     @property
@@ -289,7 +291,7 @@ class TrackerState:
 
     @property
     def standing(self) -> tuple[Identity, str | None] | None:
-        """What is settled: a fallback by name, or a change to an unknown model; None: neither."""
+        """What is established: a fallback by name, or a change to an unknown model, or None."""
         lead = self.leading
         if lead and lead.established:
             return Identity.FALLBACK, lead.model
@@ -297,12 +299,12 @@ class TrackerState:
 
     @property
     def leading(self) -> FallbackEvidence | None:
-        """The fallback most speaks for, if anything does."""
+        """The fallback with the most evidence, if any has some."""
         return max(self.courses, key=lambda course: (course.established, course.nats), default=None)
 
     @property
     def doubtful(self) -> bool:
-        """Something is suspected and nothing settled: a few more probes would decide."""
+        """Something is suspected and nothing established: a few more probes would decide."""
         lead = self.leading
         if self.standing:
             return False
@@ -310,7 +312,7 @@ class TrackerState:
 
     @property
     def wants_more(self) -> bool:
-        """A burst is due: doubt, and fewer extra probes than it may have."""
+        """A burst is due: the state is doubtful and extra probes are left."""
         return self.doubtful and self.extra < BURST
 
     def calm(self) -> bool:
@@ -318,7 +320,7 @@ class TrackerState:
         return self.change < HELD_AT and not (lead and lead.established)
 
     def bet(self, vector: Vector, received: Sequence[Vector], tie: float) -> Self:
-        """One more answer ranked among the earlier ones; it joins them afterwards."""
+        """Rank one more answer among the earlier ones, then add it to them."""
         known = (*received, *self.accepted)
         ranked = ranks(vector, known, self.directions, tie=tie)
         bets = wagered(self.bets, ranked, received=len(known))
@@ -343,7 +345,7 @@ class TrackerState:
         return log(max(1.0, self.change))
 
     def to_json(self) -> dict[str, Any]:
-        """As PostgreSQL keeps it in a jsonb column."""
+        """The JSON document that PostgreSQL stores."""
         return {
             **{name: getattr(self, name) for name in ("epoch", "version", "judged", "extra")},
             "bets": list(self.bets),
@@ -359,7 +361,7 @@ class TrackerState:
 
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Self:
-        """The track as it was kept. Raises KeyError, TypeError or ValueError for anything else."""
+        """The stored state. Raises KeyError, TypeError or ValueError for anything else."""
         courses = (
             FallbackEvidence(
                 **{
@@ -387,7 +389,7 @@ class TrackerState:
 
 
 def quantised(vector: Vector) -> Vector:
-    """A vector as it survives being kept: a restart changes no rank."""
+    """A vector as it is stored: rounding happens before use, so a restart changes no rank."""
     return tuple(round(figure * _SCALE) / _SCALE for figure in vector)
 
 

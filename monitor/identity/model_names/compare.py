@@ -1,9 +1,9 @@
-"""Which model a name means, and whether two names mean the same one.
+"""Which model a name means, and whether two names mean the same model.
 
-Names are compared part by part, and only where both give the part: an undated name agrees
-with any date of the same model, but two different dates are two models, as
-`claude-3-5-sonnet-20240620` and `-20241022` are. Words that are not known to be noise are
-part of the name: better two spellings of one model apart than two models taken for one.
+Names are compared part by part, and only by parts that both give: an undated name agrees with any
+date of the same model, but two different dates are two models, as `claude-3-5-sonnet-20240620` and
+`-20241022` are. Words that are not known to be noise are part of the name: it is better to keep two
+spellings of one model apart than to confuse two models.
 """
 
 from collections.abc import Iterable
@@ -23,15 +23,15 @@ from monitor.identity.model_names.families import (
 from monitor.identity.model_names.families import TIERS as KNOWN_TIERS
 from monitor.identity.model_names.parse import LONGEST, NameParts, ReleaseDate, kin, listed, spelled
 
-_NOBODY = HOSTS | {"@preset"}  # who names here made no model
+_NOBODY = HOSTS | {"@preset"}  # the vendor part here is not the maker of the model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelName:
-    """A model name understood. None: the name does not say.
+    """A parsed model name. None: the name does not say.
 
-    `family` None: a family we do not know; all its words stand in `tier`. `size`, `active`
-    and `experts` are parameter counts as written: `70b`, `a3b`, `16e`.
+    `family` None: an unknown family; all its words are in `tier`. `size`, `active` and `experts`
+    are parameter counts as written: `70b`, `a3b`, `16e`.
     """
 
     vendor: str | None = None
@@ -53,22 +53,22 @@ class ModelName:
 
     @property
     def model(self) -> bool:
-        """Whether the name means one model, and not a role or a group."""
+        """Whether the name means one model, not a role or a group."""
         numbered = bool(self.generation or self.size or self.active or self.date)
-        if self.family is None:  # behind a host stands a deployment; "N/A" has no maker
+        if self.family is None:  # a name behind a host is a deployment; "N/A" has no maker
             made = self.vendor is not None and len(self.vendor) > 1 and self.vendor not in _NOBODY
             return made and bool(self.tier or numbered)
         return not self.failure and (numbered or bool(self.tier & KNOWN_TIERS))
 
     @property
     def vague(self) -> bool:
-        """An unknown word without a number or a maker, like `haiku`: it may mean anything."""
+        """An unknown word without a number or a maker, like `haiku`: it is ambiguous."""
         numbered = self.generation or any(c.isdigit() for word in self.tier for c in word)
         return not (self.family or self.vendor or numbered)
 
 
 def parse(name: str) -> ModelName:
-    """Understand a name in any usual spelling. Never fails."""
+    """Parse a name in any usual spelling. Never fails."""
     return _parsed(name[:LONGEST])
 
 
@@ -95,7 +95,7 @@ def _parsed(name: str) -> ModelName:
 
 
 def same(a: str, b: str) -> bool | None:
-    """Whether two names mean the same model; None where nothing can be compared.
+    """Whether two names mean the same model; None if they cannot be compared.
 
     Symmetric, and reflexive for every name that is not blank.
     """
@@ -114,7 +114,7 @@ def same(a: str, b: str) -> bool | None:
 
 
 def _several(name: str) -> bool:
-    """The name lists models, as a router's does, and does not say which of them it means."""
+    """The name lists models, as a router's does, and does not say which one it means."""
     return sum(parse(part).model for part in listed(name)) > 1
 
 
@@ -141,7 +141,7 @@ def _kin_same(ours: ModelName, theirs: ModelName) -> bool | None:
 
 
 def _strangers_same(ours: ModelName, theirs: ModelName) -> bool | None:
-    """Compare two names of families we do not know: every word counts."""
+    """Compare two names of unknown families: every word counts."""
     if not _agree(ours, theirs):
         return False
     if (ours.tier, ours.generation, ours.size) != (theirs.tier, theirs.generation, theirs.size):
@@ -153,7 +153,7 @@ def _strangers_same(ours: ModelName, theirs: ModelName) -> bool | None:
 
 
 def _agree(ours: ModelName, theirs: ModelName) -> bool:
-    """No part that both give differs, as far as parts may be left out."""
+    """No part that both give differs; parts that may be absent are ignored."""
     pairs = (
         (ours.size, theirs.size),
         (ours.active, theirs.active),
@@ -167,14 +167,14 @@ def _agree(ours: ModelName, theirs: ModelName) -> bool:
 
 
 def _vendor(path: tuple[str, ...]) -> str | None:
-    """The maker or host a path names, else what stands right before the name."""
+    """The maker or host in the path, else the word directly before the name."""
     known = [MAKERS.get(part, part) for part in path if part in MAKERS or part in HOSTS]
     if known:
         return known[-1]
     return path[-1] if path and path[-1] not in PATHS | REGIONS else None
 
 
-# Names that providers serve with one model today and with another tomorrow: `aliases.toml`.
+# Names that providers serve with different models over time: `aliases.toml`.
 
 
 ANY = "*"  # served by a router, which chooses
@@ -182,7 +182,7 @@ ANY = "*"  # served by a router, which chooses
 
 @dataclass(frozen=True, slots=True)
 class ServedAlias:
-    """An alias that was asked for and the model its provider answers with. `renamed`: one model."""
+    """A requested alias and the model its provider answers with. `renamed`: both are one model."""
 
     alias: str  # as declared
     renamed: bool
@@ -203,9 +203,9 @@ def _rows() -> dict[str, _Row]:
 
 
 def served_alias(name: str, declared: Iterable[str]) -> ServedAlias | None:
-    """The declared alias that its provider is known to serve with this model; None if none is.
+    """The declared alias that its provider serves with this model; None if none is known.
 
-    A name that ends in `latest` is one by itself, for any model of the same maker.
+    A name that ends in `latest` is an alias by itself, for any model of the same maker.
     """
     for alias in declared:
         row = _rows().get(alias.rsplit("/", 1)[-1].strip().lower())

@@ -10,7 +10,7 @@ NONE: frozenset[str] = frozenset()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFamily:
-    """How one family of models spells its names; `families.toml` describes the fields."""
+    """How the names of one model family are spelled; `families.toml` describes the fields."""
 
     name: str
     vendor: str
@@ -39,7 +39,7 @@ def _family(row: DataTable) -> ModelFamily:
 _FILE = data_file(__package__, "families.toml")
 _WORDS = _FILE.table("words")
 
-# The word by which a family is recognised → the family.
+# The word that identifies a family → the family.
 FAMILIES: Mapping[str, ModelFamily] = {
     word: family
     for row in _FILE.rows("family")
@@ -49,7 +49,7 @@ FAMILIES: Mapping[str, ModelFamily] = {
 
 O_SERIES = _family(_FILE.table("o_series"))  # recognised by the parser
 
-# Makers as they stand in paths, punctuation removed → the vendor.
+# Makers as they occur in paths, without punctuation → the vendor.
 MAKERS: Mapping[str, str] = {
     **{family.vendor: family.vendor for family in FAMILIES.values()},
     **_FILE.table("makers").every_text(),
@@ -70,4 +70,4 @@ ROLES = _WORDS.words("roles")
 FAILURES = _WORDS.words("failures")
 TIERS = CLAUDE_TIERS | _WORDS.words("tiers")
 
-del _FILE, _WORDS  # their texts are not needed again
+del _FILE, _WORDS  # the texts are not needed any longer

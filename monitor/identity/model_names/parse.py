@@ -1,4 +1,4 @@
-"""Model names taken apart into path, date and words, whatever their spelling."""
+"""Splits a model name into path, date and words, whatever its spelling."""
 
 import re
 import unicodedata
@@ -23,7 +23,7 @@ from monitor.identity.model_names.families import (
     ModelFamily,
 )
 
-LONGEST = 300  # characters of a name looked at
+LONGEST = 300  # characters of a name that are examined
 LISTED_WITHIN_DAYS = 10  # a router may date a model by the day it listed it, after its release
 
 
@@ -36,7 +36,7 @@ class ReleaseDate:
     day: int | None
 
     def agrees(self, other: "ReleaseDate") -> bool:
-        """False when a part that both give differs; a full date may be a few days off."""
+        """False if a part that both give differs; full dates may be a few days apart."""
         year = self.year or other.year
         if year and self.day and other.day and (self.year or year) == (other.year or year):
             return abs(self._in(year) - other._in(year)) <= timedelta(days=LISTED_WITHIN_DAYS)
@@ -87,7 +87,7 @@ _REWRITES = (
     (re.compile(r"(\d+b)x(\d+e)"), r"\1 \2"),  # 17Bx16E
     (re.compile(r"(?<![a-z0-9.])0[-_](?=\d+b)"), "0."),  # embedding-0-6b
 )
-# Names nothing: an operator's own deployment may run anything.
+# Names no model: an operator's own deployment may run anything.
 _HANDLE = re.compile(
     r"application-inference-profile/|/endpoints/\d+$|/(?:deployedmodels|deployments)/"
 )
@@ -107,7 +107,7 @@ def squashed(text: str) -> str:
 
 
 def _dated(text: str) -> tuple[str, ReleaseDate | None]:
-    """The first date found, most explicit shape first, and the text without it."""
+    """The first date found, most explicit format first, and the text without it."""
     for pattern in _DATES:
         if found := pattern.search(text):
             part = found.groupdict()
@@ -119,7 +119,7 @@ def _dated(text: str) -> tuple[str, ReleaseDate | None]:
 
 
 def _unprefixed(text: str) -> tuple[list[str], str]:
-    """Take `bedrock:`, `Anthropic: ` and `us.anthropic.` off the front."""
+    """Remove `bedrock:`, `Anthropic: ` and `us.anthropic.` from the front."""
     path: list[str] = []
     while True:
         for prefix in (_COLON_PREFIX, _DOTTED_PREFIX):
@@ -133,7 +133,7 @@ def _unprefixed(text: str) -> tuple[list[str], str]:
 
 
 def _split(text: str) -> list[str]:
-    """Words and numbers; `llama3.1` and `qwen2.5vl` fall apart, `4o`, `k2` and `8x7b` do not."""
+    """Words and numbers; `llama3.1` and `qwen2.5vl` are split, `4o`, `k2` and `8x7b` are not."""
     tokens: list[str] = []
     for word in re.split(r"[^\w.]+|_|(?<!\d)\.|\.(?!\d)", text):
         glued = None if word in MAKERS else _GLUED.fullmatch(word)
@@ -144,7 +144,7 @@ def _split(text: str) -> list[str]:
 
 
 def _joined(tokens: list[str]) -> list[str]:
-    """Put versions written with dashes together again: `3`, `5` → `3.5`."""
+    """Join versions that are written with dashes: `3`, `5` → `3.5`."""
     out: list[str] = []
     for token in tokens:
         if out and _MAJOR.fullmatch(out[-1]) and _MINOR.fullmatch(token):
@@ -155,12 +155,12 @@ def _joined(tokens: list[str]) -> list[str]:
 
 
 def listed(name: str) -> list[str]:
-    """The names in a list of them, `a|b` or `a, b`; most names are a list of one."""
+    """The names in a list, `a|b` or `a, b`; most names are a list of one."""
     return [part for part in _LISTED.split(name[:LONGEST]) if part.strip()]
 
 
 def spelled(name: str) -> SpelledName:
-    """Take a name apart. Never fails; what cannot be read stays a word."""
+    """Split a name. Never fails; a part that cannot be interpreted stays a word."""
     text = unicodedata.normalize("NFKC", name[:LONGEST])[:LONGEST].lower().strip().lstrip("~@")
     text = text.partition("#")[0]  # models/llama-v3p1-8b-instruct#accounts/acme/deployments/x
     if _HANDLE.search(text):
@@ -183,7 +183,7 @@ def spelled(name: str) -> SpelledName:
     return SpelledName((*parts, *prefixes), tuple(tokens), given)
 
 
-# What each word of a model name is: its family, generation, size, tier, or only noise.
+# What each word of a model name is: family, generation, size, tier, or noise.
 
 
 _SERVERS = HOSTS | frozenset(MAKERS)
@@ -198,10 +198,10 @@ _LINE = re.compile(r"([a-z])(\d{1,2}(?:\.\d+)*)")
 
 
 def kin(path: tuple[str, ...], tokens: tuple[str, ...]) -> tuple[ModelFamily | None, list[str]]:
-    """The family a name belongs to, and the words left when its own and its maker's are gone.
+    """The family of a name, and the remaining words without the family's and its maker's.
 
-    Of several families named the first counts (`deepseek-r1-distill-llama`), unless it
-    only stands there as the maker of the next (`Mistral Codestral`).
+    Of several families the first counts (`deepseek-r1-distill-llama`), unless it is only the maker
+    of the next (`Mistral Codestral`).
     """
     known = [token for token in tokens if token in FAMILIES]
     if known:
@@ -237,7 +237,7 @@ class NameParts:
         self._noise: set[str] = set()
 
     def take(self, token: str) -> None:
-        """Sort the next word in."""
+        """Classify the next word."""
         closed = self.family is not None and self.family.closed
         if _SIZE.fullmatch(token) and not closed:
             self.size = self.size or token
@@ -282,16 +282,16 @@ class NameParts:
 
     @property
     def tier(self) -> frozenset[str]:
-        """The words that remain, after the peculiarities of single families."""
+        """The remaining words, adjusted for the naming rules of single families."""
         tier = set(self._tier)
         if self.family is DEEPSEEK:  # the chat line is the v line, the reasoner the r line
             tier = {"r" if word == "reasoner" else word for word in tier}
             if not tier and (self.generation or "chat" in self._noise):
                 tier = {"chat"}
             if "r" in tier and self.size not in (None, *_WHOLE_R):
-                tier.add("distill")  # Ollama's `deepseek-r1:70b` is a Llama that learnt from it
+                tier.add("distill")  # Ollama's `deepseek-r1:70b` is a distilled Llama
         if self.family is GPT and self.generation == "4" and "preview" in self._noise:
-            tier.add("turbo")  # gpt-4-1106-preview and its like were the first GPT-4 Turbo
+            tier.add("turbo")  # gpt-4-1106-preview and similar were the first GPT-4 Turbo
         if self.family is None and tier <= ROLES:
             tier = set()
         return frozenset(tier)

@@ -1,7 +1,8 @@
-"""Whether a canned query asks the service directly who answers.
+"""Self-identification: answers that name their own model, and queries that ask for it.
 
-Only then may answers that name a model decide, and only in a row (see `standing`). A query
-that does not ask must never count as one that does: what a text volunteers is often wrong.
+Only answers to a query that asks directly may decide, and only several in a row (see `standing`). A
+query that does not ask must never count as one that does, because what a text volunteers is often
+wrong.
 """
 
 import re
@@ -35,7 +36,7 @@ from monitor.identity.self_identification.sentences import (
     unsaid,
 )
 
-LONGEST = 2_000  # characters of a query looked at
+LONGEST = 2_000  # characters of a query that are examined
 
 _WHO = r"""
       who \s (?:are|r) \s (?:you|u)
@@ -81,7 +82,7 @@ _ARE_YOU = re.compile(r"\bare you (?:really |actually )?(\w[\w .-]{2,30})\?", re
 
 
 def asks_for_model(text: str) -> bool:
-    """Whether the words ask who or which model answers, in any of the eight languages."""
+    """Whether the query asks who or which model answers, in any of the eight languages."""
     line = " ".join(text[:LONGEST].replace("’", "'").split())
     if _ASKS.search(line) or _ASKS_HAN.search(line):
         return True
@@ -89,22 +90,22 @@ def asks_for_model(text: str) -> bool:
     return named is not None and compare.parse(named[1]).family is not None
 
 
-# What an answer says of its own maker: "I'm Claude, an AI created by Anthropic".
+# What an answer says about its own maker: "I'm Claude, an AI created by Anthropic".
 #
-# Weak evidence by nature: models are sometimes wrong about themselves, and a persona hides
-# them. So a claim is read only where its sentence can be taken apart completely; whatever
-# stands outside the grammar makes it no claim. A missed claim costs little, a false one
-# names the wrong model.
+# This is weak evidence: models are sometimes wrong about themselves, and a persona hides them. So a
+# claim counts only if its sentence matches the grammar completely. A missed claim costs little; a
+# false one names the wrong model.
 
 
-SENTENCE = 640  # characters of a sentence looked at: `guards.BEFORE`, and a long claim behind it
-EFFORT = 200  # how much a text may cost: each place where a claim could begin is 1 …
-_TRIED = 4  # … and as much more where nothing before it speaks against a claim
+# characters of a sentence that are examined: `guards.BEFORE`, and a long claim after it
+SENTENCE = 640
+EFFORT = 200  # limit on the work per text: each place where a claim could begin costs 1 …
+_TRIED = 4  # … and as much again if nothing before it excludes a claim
 
 
 @dataclass(frozen=True, slots=True)
 class SelfClaim:
-    """The text says who speaks. `family` follows from the maker where no name is given."""
+    """The text names its speaker. `family` follows from the maker if no name is given."""
 
     family: str
     maker: str
@@ -133,11 +134,11 @@ _VOCABULARY = frozenset(
 _ALTERNATIVE = re.compile(r"\s*(?:or|o|atau|ou|oder)\s", re.I)  # "Claude or Llama"
 _COMPOUND = re.compile(r"-\w")  # "OpenAI-certified"
 _PROPER = re.compile(r"\s+(?!(?:AI|KI|IA|LLM)\b)[A-ZÀ-Ý]")  # the name goes on: "Meta Design"
-_INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may as well introduce somebody else
+_INTRODUCES = re.compile(r"this is|hier ist", re.I)  # may also introduce somebody else
 _MADE_BY = re.compile(rf"[\s,]*(?:made |created |developed )?(?:by|from)\s+({MAKER})")
 _WORD = re.compile(r"\w")
 _POINTED = re.compile(r"\s*[,.!:;(–—-]")
-# a question of its own after the claim: "I'm Claude, how can I help?"
+# the answer's own question follows the claim: "I'm Claude, how can I help?"
 _QUESTION = re.compile(
     either(
         r"""[,–—!-]\s*¿?(?:and\s+)?(?:how|what|where|who|which|can|may|is there|come|cosa|in cosa|
@@ -151,8 +152,8 @@ _QUESTION = re.compile(
 def self_claims(text: str) -> tuple[SelfClaim, ...]:
     """The distinct claims of a text about its own speaker, in order. Never fails.
 
-    Reads the first `LONGEST` characters, and `SENTENCE` of each sentence, and stops after
-    `EFFORT`: the time does not grow with the text.
+    Examines the first `LONGEST` characters, and `SENTENCE` characters of each sentence, and stops
+    after `EFFORT`: the time does not grow with the text.
     """
     legible = sentences(unglued(cleaned(text, BARE_NAME), _VOCABULARY))
     lines, speakers = marked("\n".join(legible))
@@ -176,7 +177,7 @@ def self_claims(text: str) -> tuple[SelfClaim, ...]:
 
 @cache
 def prepare() -> None:
-    """Compile what is compiled on first use: a quarter of a second that no answer should pay.
+    """Compile the patterns in advance; it takes a quarter of a second.
 
     Only the first call does anything.
     """
@@ -184,7 +185,7 @@ def prepare() -> None:
 
 
 def _foreign(reported: Sequence[str], at: int) -> bool:
-    """Whether the sentences around one make it a story, a sample or a joke."""
+    """Whether the neighbouring sentences make it a story, a sample or a joke."""
     if any(staged(earlier) for earlier in reported[max(0, at - 2) : at]):
         return True
     return at + 1 < len(reported) and retracted(reported[at + 1])
@@ -193,7 +194,7 @@ def _foreign(reported: Sequence[str], at: int) -> bool:
 def _claims(
     whole: str, speakers: Mapping[str, SpeakerName], most: int
 ) -> tuple[list[SelfClaim], int]:
-    """The claims of one sentence that stand, bare names first; and the effort it took."""
+    """The valid claims of one sentence, bare names first; and the work it took."""
     sentence = whole[:SENTENCE]
     last_name = max((match.start() for match in MARK.finditer(sentence)), default=0)
     places = grammar.beginnings(sentence, min(BEFORE, last_name) + 1)
@@ -233,7 +234,7 @@ def _stands(
     speaker: SpeakerName,
     bare: bool,
 ) -> bool:
-    """Whether nothing around the claim makes it somebody else's, or no claim at all."""
+    """Whether nothing around the claim assigns it to somebody else or negates it."""
     sentence = match.string
     after = sentence[match.end() :]
     if unsaid(after) or _ALTERNATIVE.match(after):
@@ -254,7 +255,7 @@ def _stands(
 
 
 def _assistant(after: str, *, certain: bool) -> bool:
-    """Whether the sentence goes on after a bare name as an assistant's would."""
+    """Whether the sentence continues after a bare name as an assistant's would."""
     if re.match(r"[a-zà-ÿ0-9'-]", after, re.I):
         return False
     if certain and _POINTED.match(after):
@@ -262,32 +263,32 @@ def _assistant(after: str, *, certain: bool) -> bool:
     return bool(grammar.GOES_ON.match(after) or grammar.CHINESE_GOES_ON.match(after))
 
 
-# What earlier direct questions were answered: the memory one self-identification needs.
+# Earlier answers to direct questions: the only history that self-identification needs.
 
 
-ROUNDS = 3  # direct questions in a row that must be answered alike
+ROUNDS = 3  # consecutive direct questions that must get the same answer
 
 
 @dataclass(frozen=True, slots=True)
 class SelfIdHistory:
-    """Families the service gave when asked who it is, newest first, one per round.
+    """Families that the service named when asked directly, newest first, one per round.
 
-    Answers that named nobody are left out: under a persona silence is neither side.
+    Answers that named no family are left out: with a persona, silence is not evidence.
     """
 
     families: tuple[str, ...] = ()
 
     def run(self, family: str) -> int:
-        """How many of the latest answers in a row named this family."""
+        """How many of the latest consecutive answers named this family."""
         return sum(1 for _ in takewhile(family.__eq__, self.families))
 
     def once_claimed(self, families: Collection[str]) -> bool:
-        """Whether some run of `ROUNDS` answers alike named one of these families."""
+        """Whether any `ROUNDS` consecutive answers named one of these families."""
         spans = zip(*(self.families[i:] for i in range(ROUNDS)), strict=False)
         return any(span[0] in families and len(set(span)) == 1 for span in spans)
 
 
 def self_id_history(answers: Iterable[Sequence[Evidence]]) -> SelfIdHistory:
-    """The standing from the evidence stored with each direct answer, newest first."""
+    """The history from the evidence stored with each direct answer, newest first."""
     reported = ({e.claim for e in answer if e.kind is ClaimKind.SELF} for answer in answers)
     return SelfIdHistory(tuple(families.pop() for families in reported if len(families) == 1))

@@ -1,8 +1,8 @@
-"""The sentences in which a model says who it is, as patterns over the tongues' phrases.
+"""The sentences in which a model identifies itself, as patterns over each language's phrases.
 
-Every pattern captures `name` or `maker` and begins where the claim begins; `guards` judges
-what stands around it. A bare claim gives a name and nothing else ("I'm Claude"), which may
-be a person's; a full one says enough by itself ("I was created by Anthropic").
+Every pattern captures `name` or `maker` and begins where the claim begins; `sentences` checks the
+surrounding text. A bare claim gives only a name ("I'm Claude"), which may be a person's. A full
+claim is sufficient by itself ("I was created by Anthropic").
 """
 
 import re
@@ -46,7 +46,7 @@ _TEAM_FIRST = (
     "US|leading|tech|company|team|lab|startup|researchers|engineers|scientists|people|folks|firm|"
     "società|azienda|empresa|equipo|entreprise|société|équipe|Unternehmen|Firma|equipe|perusahaan|tim"
 )
-_MADE_ME = _spaced(  # "made me laugh", "trained me as a baker" say something else
+_MADE_ME = _spaced(  # "made me laugh", "trained me as a baker" have another meaning
     r"""(?=\s*(?:[,.;:!()–—。-]|$)|\s+(?:on|using|with|and|su|con|usando|e|pada|dengan|dan|y|sur|avec|
     et|mit|auf|und|em|com|(?:to|per|untuk|para|pour|um) (?:help|assist|answer|provide|support|be
     (?: helpful| an| a helpful)|aiut|assist|membantu|ayudar|aider|zu helfen|ajudar)))"""
@@ -76,7 +76,7 @@ _GOING_ON = _spaced(
     architettura|architektur|arquitectura|technology|su|con|nel|nella|mit|pada|dengan|en|em|no|na|
     sur|avec|dans|auf|so that"""
 )
-_I = _spaced(  # the speaker goes on: "as an AI made by OpenAI, I …", and not "…, ChatGPT …"
+_I = _spaced(  # the speaker continues: "as an AI made by OpenAI, I …", and not "…, ChatGPT …"
     """i|i'm|i've|i'd|i'll|my|io|mi|posso|non posso|non ho|saya|aku|yo|puedo|no puedo|no tengo|je|
     j'|ich|eu|não posso|não tenho"""
 )
@@ -92,7 +92,7 @@ _STANDS = rf"(?={_STOPS}|\s+(?:{_LINKS}|{_ALL_MADE})\b)"  # no further noun foll
 
 @dataclass(frozen=True, slots=True)
 class Phrasing:
-    """One way to say who speaks. `words`: with which of them, in lower case, it can begin."""
+    """One way to identify the speaker. `words`: the lower-case words with which it can begin."""
 
     pattern: re.Pattern[str]
     words: frozenset[str]
@@ -106,7 +106,7 @@ def _described(phrases: LanguagePhrases) -> str:
 
 
 def _patterns(phrases: LanguagePhrases) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """One tongue's bare claims and full ones, each with the phrases that begin it."""
+    """The bare and full claims of one language, each with the phrases that can begin it."""
     be, was, runs = (
         rf"\b(?:{_spaced(p)}){_ADVERB}\s+" for p in (phrases.be, phrases.was, phrases.runs)
     )
@@ -198,7 +198,7 @@ _FULL = (
     *chain.from_iterable(full for _, full in _BOTH),
     *((f"*|{_HAN}", pattern) for pattern in _FULL_ZH),
 )
-# Where a phrasing may begin: a word of the Latin script, a name, or one of two Chinese signs.
+# Where a phrasing may begin: a word in Latin script, a name, or one of two Chinese characters.
 _BEGINNING = re.compile(
     rf"\b[^\W{ANYBODY}\u4e00-\u9fff]++|(?P<name>[{ANYBODY}])|[{_HAN.replace('|', '')}]"
 )
@@ -206,7 +206,7 @@ ANY_NAME = "*"  # the key of every name, in `beginnings` and `Phrasing.words`
 
 
 def beginnings(sentence: str, end: int) -> dict[str, list[int]]:
-    """Where phrasings may begin before `end`: each word in lower case with its places, in order."""
+    """Where phrasings may begin before `end`: each lower-case word with its positions, in order."""
     found: dict[str, list[int]] = {}
     for match in _BEGINNING.finditer(sentence, 0, end):
         word = ANY_NAME if match["name"] else match[0].lower()
@@ -225,23 +225,23 @@ def _compiled(phrasings: Sequence[tuple[str, str]]) -> tuple[Phrasing, ...]:
 
 @cache
 def bare() -> tuple[Phrasing, ...]:
-    """Claims that name only a name. Compiled on first use, which most answers never need."""
+    """Claims that give only a name. Compiled on first use, because most answers never need them."""
     return _compiled(_BARE)
 
 
 @cache
 def full() -> tuple[Phrasing, ...]:
-    """Claims that say more than a name. Compiled on first use, as above."""
+    """Claims that give more than a name. Compiled on first use, as above."""
     return _compiled(_FULL)
 
 
-# What may come right after a full claim.
+# What may directly follow a full claim.
 FOLLOWS = re.compile(
     rf"{_STOPS}|\s+(?:{_LINKS}|(?:{_GOING_ON})(?!\s+(?:how|why|when|what|where))|{_HEADS}|{_VERBS}|{_CALLED}|{_ALL_MADE})\b|[\u4e00-\u9fff]|"
     r"'s?\s+(?:own\s+)?(?:AI\s+|research\s+)?(?:team|researchers|engineers|lab|labs)\b",
     re.I,
 )
-# How the sentence goes on after a bare name that is an assistant's.
+# How an assistant's sentence continues after a bare name.
 _ARTIFICIAL = _spaced(
     r"""(?:\w+ (?:de |di |d'\s*))?(?:AI|IA|KI|LLM|chatbot|language model|modello linguistico|
     modello di linguaggio|model bahasa|modelo de lenguaje|modelo de linguagem|modèle de lang\w+|

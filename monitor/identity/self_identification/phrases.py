@@ -1,8 +1,8 @@
-"""Alternations of phrases, written and compiled so that matching one takes linear time.
+"""Alternations of phrases, built so that matching takes linear time.
 
-Two rules keep the patterns of this package linear: a repeated group is possessive, so that
-one text cannot be read as a repetition in two ways, and the longest phrase is tried first, so
-that a possessive group does not stop short of a phrase that begins like another.
+Two rules keep the patterns of this package linear. A repeated group is possessive, so that a text
+cannot be matched as a repetition in two ways. The longest phrase is tried first, so that a
+possessive group does not stop at a shorter phrase with the same beginning.
 """
 
 import re
@@ -20,7 +20,7 @@ def either(phrases: str) -> str:
 
 
 def split(alternation: str) -> list[str]:
-    """The alternatives of a pattern, in order; a bar within parentheses separates none."""
+    """The alternatives of a pattern, in order; a bar within parentheses does not separate."""
     parts, depth, begun = [], 0, 0
     for at, character in enumerate(alternation):
         depth += (character == "(") - (character == ")")
@@ -31,9 +31,9 @@ def split(alternation: str) -> list[str]:
 
 
 def grouped(alternation: str) -> str:
-    """The same alternatives, each once, longest first and grouped by their first letter.
+    """The same alternatives, without duplicates, longest first and grouped by first letter.
 
-    The groups spare the engine most alternatives: it tries them one after another.
+    The groups save time: the engine tries alternatives one after another.
     """
     groups: dict[str, list[str]] = {}
     whole: list[str] = []
@@ -51,7 +51,7 @@ def grouped(alternation: str) -> str:
 
 
 def first_words(alternation: str) -> frozenset[str]:
-    """The words, in lower case, with which a match of plain phrases can begin.
+    """The lower-case words with which a match of plain phrases can begin.
 
     Understands groups and optional groups at the beginning, which is all that phrases use.
     """

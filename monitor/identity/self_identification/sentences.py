@@ -1,7 +1,7 @@
-"""Names that models and their makers go by when they speak of themselves.
+"""Names by which models and their makers refer to themselves, and the sentences around them.
 
-Those of `UNMISTAKABLE` are read in any case and need no context; those of `NAMES` mean
-something else too (a person, an animal, a wind) and are read as written here only.
+Names in `UNMISTAKABLE` are recognised in any case and need no context. Names in `NAMES` have
+another meaning too (a person, an animal, a wind) and are recognised only as written here.
 """
 
 import re
@@ -17,42 +17,42 @@ from monitor.identity.self_identification.phrases import either, grouped
 _SPEAKERS = data_file(__package__, "speakers.toml")
 UNMISTAKABLE: Mapping[str, str] = _SPEAKERS.table("unmistakable").every_text()
 NAMES: Mapping[str, str] = _SPEAKERS.table("names").every_text()
-# Maker → its names, and the family it stands for when it alone is named.
+# Maker → its names, and the family that it stands for when only the maker is named.
 MAKERS: Mapping[str, tuple[str, str]] = {
     maker: (row.text("names"), row.text("family"))
     for maker, row in _SPEAKERS.table("makers").tables().items()
 }
-del _SPEAKERS  # its texts are not needed again
+del _SPEAKERS  # the texts are not needed any longer
 
 
 @dataclass(frozen=True, slots=True)
 class SpeakerName:
-    """A model's or a maker's name as it stood in a text."""
+    """A model's or a maker's name as it occurs in a text."""
 
     family: str
     maker: str
     written: str
-    certain: bool  # the name of nothing else
+    certain: bool  # the name has no other meaning
 
 
-# A name in a text is replaced by one letter that no text holds, so that patterns stay small.
-# Which of three ranges the letter is from tells what the name may stand for.
+# A name in a text is replaced by a single letter that no text contains, so that patterns stay
+# small. The range of the letter says what the name may stand for.
 _NAMED, _MAKING, _BOTH, _END = 0x13000, 0x13100, 0x13200, 0x13300
 NAME = f"[{chr(_NAMED)}-{chr(_MAKING - 1)}{chr(_BOTH)}-{chr(_END)}]"
 MAKER = f"[{chr(_MAKING)}-{chr(_END)}]"
-ANYBODY = f"{chr(_NAMED)}-{chr(_END)}"  # a range for classes of characters
+ANYBODY = f"{chr(_NAMED)}-{chr(_END)}"  # a range for character classes
 MARK = re.compile(f"[{ANYBODY}]")
 
 _ALL_CERTAIN = "|".join(f"(?i:{names})" for names in UNMISTAKABLE.values())
 _ALL_MAKERS = "|".join(names for names, _ in MAKERS.values())
 _ALL_NAMES = "|".join(NAMES.values())
-_LATIN = "A-Za-zÀ-ÿ0-9"  # Chinese may follow a name without a blank
+_LATIN = "A-Za-zÀ-ÿ0-9"  # Chinese text may follow a name without a blank
 _ANY = re.compile(rf"(?<![{_LATIN}])(?:{_ALL_CERTAIN}|{_ALL_MAKERS}|{_ALL_NAMES})(?![{_LATIN}])")
 BARE_NAME = re.compile(f"{_ALL_CERTAIN}|{_ALL_NAMES}")
 
 
 def marked(text: str) -> tuple[str, dict[str, SpeakerName]]:
-    """The text with each distinct name replaced by a letter of its own, and who they are."""
+    """The text with each distinct name replaced by its own letter, and the names by letter."""
     letters: dict[str, str] = {}
     speakers: dict[str, SpeakerName] = {}
 
@@ -68,7 +68,7 @@ def marked(text: str) -> tuple[str, dict[str, SpeakerName]]:
 
 
 def _speaker(written: str) -> tuple[int, SpeakerName]:
-    """What a name may stand for, and who that is."""
+    """What a name may stand for."""
     certain = next((f for f, n in UNMISTAKABLE.items() if re.fullmatch(n, written, re.I)), None)
     family = certain or next((f for f, n in NAMES.items() if re.fullmatch(n, written)), None)
     for maker, (names, usual) in MAKERS.items():
@@ -79,11 +79,11 @@ def _speaker(written: str) -> tuple[int, SpeakerName]:
     return _NAMED, SpeakerName(known, FAMILIES[known].vendor, written, certain is not None)
 
 
-# An answer's own sentences: quotations out, decoration off, missing spaces back in.
+# The answer's own sentences: quotations removed, decoration removed, missing spaces restored.
 
 
-LONGEST = 8_000  # characters of an answer looked at
-QUOTED = "QUOTATION"  # stands where somebody else's words stood; no grammar knows it
+LONGEST = 8_000  # characters of an answer that are examined
+QUOTED = "QUOTATION"  # replaces quoted text; no pattern matches it
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.S)
 _QUOTE_LINE = re.compile(r"^[ \t]*>.*$", re.M)
@@ -105,16 +105,18 @@ _BREAK = re.compile(
 )
 _RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _HUMP = re.compile(r"[a-zà-ÿ][A-Z]")
-_HUMPED = frozenset({"openai", "chatgpt", "deepseek", "deepmind", "xai"})  # have one of their own
-_LONG, _LONG_IF_GLUED = 18, 8  # letters; longer runs are taken apart even without a hump
+# these have an abbreviation of their own
+_HUMPED = frozenset({"openai", "chatgpt", "deepseek", "deepmind", "xai"})
+_LONG, _LONG_IF_GLUED = 18, 8  # letters; longer runs are split even without an inner capital
 _UNREADABLE = 600  # letters; no sentence is as long
-_SHOUTED = 12  # letters; fewer may be an abbreviation
+_SHOUTED = 12  # letters; a shorter run may be an abbreviation
 _GLUED = 0.06  # share of blanks in a text below which it has lost them
 
 
 def cleaned(text: str, names: re.Pattern[str]) -> str:
     """The text without code, quotations and decoration; a quoted bare name stays."""
-    text = unicodedata.normalize("NFKC", text[:LONGEST])[:LONGEST]  # one sign may become eighteen
+    # one character may become eighteen
+    text = unicodedata.normalize("NFKC", text[:LONGEST])[:LONGEST]
     text = text.replace("’", "'").replace("‘", "'")
     text = _QUOTE_LINE.sub(QUOTED, _FENCE.sub(f"\n{QUOTED}\n", text))
     for span in _SPANS:
@@ -128,7 +130,7 @@ def cleaned(text: str, names: re.Pattern[str]) -> str:
 
 
 def _calm(text: str) -> str:
-    """A text that is shouted, as it would be written: names are known by their capitals."""
+    """A text in capitals, converted to normal case: names are recognised by their capitals."""
     letters = [c for c in text if c.isalpha()]
     shouted = len(letters) >= _SHOUTED and sum(map(str.isupper, letters)) > 0.9 * len(letters)
     return re.sub(r"\b(Ai|Ia|Ki|Llm)\b", lambda w: w[0].upper(), text.title()) if shouted else text
@@ -141,9 +143,9 @@ def sentences(text: str) -> list[str]:
 
 
 def unglued(text: str, vocabulary: frozenset[str]) -> str:
-    """Put spaces back between words that ran together: `I'mClaude,anAIcreatedby…`.
+    """Restore spaces between words that ran together: `I'mClaude,anAIcreatedby…`.
 
-    Only runs that look glued are touched; what the vocabulary does not know stays as it is.
+    Only runs that look glued are changed; unknown words stay as they are.
     """
     long = _LONG_IF_GLUED if text.count(" ") < _GLUED * len(text) else _LONG
     text = re.sub(r"(?<=[^\W\d_])([,!?;:])(?=[^\W\d_])", r"\1 ", text)
@@ -160,7 +162,7 @@ def unglued(text: str, vocabulary: frozenset[str]) -> str:
 
 
 def _apart(run: str, vocabulary: frozenset[str], *, long: int) -> str:
-    """The cheapest reading of one run: known words cost little, unknown letters one each."""
+    """The cheapest segmentation of one run: known words cost little, unknown letters one each."""
     if (
         len(run) > _UNREADABLE
         or _known(run, vocabulary)
@@ -199,7 +201,7 @@ def _apart(run: str, vocabulary: frozenset[str], *, long: int) -> str:
 
 @lru_cache(maxsize=4)
 def _openings(vocabulary: frozenset[str]) -> frozenset[str]:
-    """Every beginning of a known word, so that a search stops where no word goes on."""
+    """Every prefix of a known word, so that a search stops where no word continues."""
     text = (form for word in vocabulary for form in (word, word + "'s"))
     return frozenset(word[:end] for word in text for end in range(1, len(word) + 1))
 
@@ -209,14 +211,13 @@ def _known(piece: str, vocabulary: frozenset[str]) -> bool:
     return word in vocabulary and (not _HUMP.search(piece) or word in _HUMPED)
 
 
-# What may stand around a self-identification, and what takes it back.
+# The context of a self-identification, and what retracts it.
 #
-# Before it only what is listed here may stand: greetings, "actually", one's own earlier
-# statement, or anything at all before a "but". Whatever else stands there ("people say",
-# "if", "the phrase") speaks of somebody else's words, and the claim does not count.
+# Only the listed texts may precede it: greetings, "actually", an earlier statement of the speaker,
+# or anything before a "but". Any other text before it ("people say", "if", "the phrase") refers to
+# somebody else's words, and the claim does not count.
 
-
-BEFORE = 240  # characters of a sentence before a claim; more is no opening
+BEFORE = 240  # characters of a sentence before a claim; a longer text is not an opening
 
 _WORDS = data_file(__package__, "context.toml")
 GREETINGS = _WORDS.alternation("greetings")
@@ -232,10 +233,10 @@ FICTION = _WORDS.alternation("fiction")
 _FICTION_ZH = _WORDS.alternation("fiction_zh")
 REPORTS = _WORDS.alternation("reports")
 _REPORTS_ZH = _WORDS.alternation("reports_zh")
-STOP = _WORDS.alternation("stop")  # may not stand inside a description of oneself
-VOCABULARY = " ".join(_WORDS.texts("vocabulary"))  # further words, for text that ran together
-del _WORDS  # its texts are not needed again
-# An earlier sentence that makes the next ones somebody else's.
+STOP = _WORDS.alternation("stop")  # not allowed inside a self-description
+VOCABULARY = " ".join(_WORDS.texts("vocabulary"))  # further words, for text without spaces
+del _WORDS  # the texts are not needed any longer
+# An earlier sentence that assigns the next ones to somebody else.
 _STAGE = re.compile(
     either(
         r"""\b(?:imagine|pretend|role-?play\w*|let's play|story|scene|scenario|script|screenplay|
@@ -248,7 +249,7 @@ _STAGE = re.compile(
     ),
     re.I,
 )
-# Taken back in the same sentence …
+# Retracted in the same sentence …
 _UNSAID = re.compile(
     either(
         r"""just kidding|kidding|joking|scherzo|scherzavo|bercanda|es broma|je plaisante|scherz\b|
@@ -282,9 +283,9 @@ _OPENER = either(
     (?:{grouped(OPENERS)})\b|(?:{grouped(_OPENERS_ZH)})|
     (?:{_NO})\b(?=\s*[,.!:–—-])|(?:不是|不)(?=\s*[,.!。]))\W*+"""
 )
-_REST = rf"\W*+(?:{_OPENER})*+"  # nothing but openers
+_REST = rf"\W*+(?:{_OPENER})*+"  # only openers
 _OPENED = re.compile(_REST, re.I)
-# The last break counts in these two: where openers follow an earlier one, they follow it, too.
+# In these two the last break counts: openers that follow an earlier one also follow the last.
 _OWN_CLAUSE = re.compile(
     rf"(?>\W*(?:(?!(?:{grouped(_OWN)})\b|我){_OPENER})*+(?:(?:{grouped(_OWN)})\b|我)"
     rf"[^?!:;]{{0,120}}(?:[,–—-]|\b(?:{_AND})\b)){_REST}",
@@ -297,7 +298,7 @@ _REPORTED = re.compile(rf"\b(?:{grouped(REPORTS)})\b|{_REPORTS_ZH}", re.I)
 
 
 def opens(before: str) -> bool:
-    """Whether what stands before a claim leaves it the speaker's own."""
+    """Whether the text before a claim leaves it the speaker's own."""
     if len(before) > BEFORE:
         return False
     if _OPENED.fullmatch(before):
@@ -310,16 +311,16 @@ def opens(before: str) -> bool:
 
 
 def unsaid(after: str) -> bool:
-    """Whether the rest of the sentence takes the claim back."""
+    """Whether the rest of the sentence retracts the claim."""
     return bool(_UNSAID.search(after))
 
 
 def staged(earlier: str) -> bool:
-    """Whether an earlier sentence announces make-believe, a translation or a sample."""
+    """Whether an earlier sentence announces fiction, a translation or a sample."""
     introduces = earlier.endswith(":") and not _OPENED.fullmatch(earlier[-BEFORE:])
     return introduces or bool(_STAGE.search(earlier))
 
 
 def retracted(later: str) -> bool:
-    """Whether the next sentence takes the claim back."""
+    """Whether the next sentence retracts the claim."""
     return bool(_RETRACTS.match(later))

@@ -1,7 +1,7 @@
-"""Token accounting: do the disclosed token counts fit the expected model's tokenizer?
+"""Whether the disclosed token counts fit the expected model's tokenizer.
 
-Few things are as hard to get wrong by accident: a gateway may repeat the name that was
-asked for, and bills what the model that answered counted.
+Counts are hard to falsify by accident: a gateway may repeat the requested name, but it bills what
+the answering model counted.
 
 Source: docs/identity.md#token-accounting
 """
@@ -25,8 +25,8 @@ from monitor.identity.token_counts.counts import (
     rule_of_thumb,
 )
 
-REMEMBERED = 11  # answers before this one that may speak with it
-_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # log-odds from which a fit is reported, and remembered
+REMEMBERED = 11  # earlier answers that may be combined with this one
+_FITTING, _BEYOND_DOUBT = -1.0, -3.0  # log-odds from which a fit is reported and remembered
 _OTHER = "another tokenizer"
 
 
@@ -35,10 +35,10 @@ Fitted = tuple[str, str]  # a model and a query
 
 @dataclass(frozen=True, slots=True)
 class TokenCounts:
-    """The counts of this answer and of those before it, newest first, and what to measure with.
+    """The counts of this answer and of earlier ones, newest first, and how to measure them.
 
-    `seen_to_fit`: models whose tokenizer was once seen to fit this target's answers to a query.
-    Until then a misfit may as well mean that the service changes its texts after counting.
+    `seen_to_fit`: models whose tokenizer once fitted this target's answers to a query. Before that,
+    a misfit may also mean that the service changes its texts after counting.
     """
 
     now: TokenCount | None = None
@@ -50,7 +50,7 @@ class TokenCounts:
 
 @dataclass(frozen=True, slots=True)
 class CountsKey:
-    """Which confirmed answers token counts were learnt from: up to the newest of an epoch."""
+    """The confirmed answers from which token counts were learned: up to the newest of an epoch."""
 
     epoch: int
     newest: int
@@ -59,10 +59,10 @@ class CountsKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountHistory:
-    """What an answer's count is measured with, as it was loaded before.
+    """The data for measuring an answer's count, loaded before the probe.
 
-    `earlier`: the counts before it, newest first. `learnt`: what the confirmed answers of each
-    declared model teach, or why nothing.
+    `earlier`: earlier counts, newest first. `learnt`: the calibration from the confirmed answers of
+    each declared model, or why there is none.
     """
 
     earlier: Sequence[TokenCount] = ()
@@ -70,7 +70,7 @@ class CountHistory:
     seen_to_fit: frozenset[Fitted] = frozenset()
 
     def of(self, now: TokenCount) -> TokenCounts:
-        """The counts of this answer and of those before it, with what to measure them by."""
+        """The counts of this answer and of earlier ones, with their measures."""
         fitted = {model for model, query in self.seen_to_fit if query == now.query}
         found, missing = yardsticks(self.learnt, now.exact, fitted)
         return TokenCounts(now, self.earlier, found, missing, self.seen_to_fit)
@@ -78,7 +78,7 @@ class CountHistory:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """One yardstick laid to the latest answers. `log_odds` > 0: another tokenizer counted them."""
+    """One measure applied to the latest answers. `log_odds` > 0: another tokenizer counted them."""
 
     calibration: Calibration
     counts: tuple[TokenCount, ...]
@@ -87,7 +87,7 @@ class _Reading:
 
 
 def judge_counts(accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim | None:
-    """What the counts say of this answer; None where it came without one."""
+    """What the counts say about this answer; None if it has no count."""
     if accounts.now is None:
         return None
     latest = (accounts.now, *accounts.earlier)
@@ -111,7 +111,7 @@ def judge_counts(accounts: TokenCounts, declared: DeclaredModels) -> WeighedClai
 def calibrations_from(
     models: Sequence[str], confirmed: Mapping[str, Sequence[TokenCount]]
 ) -> dict[str, RatioCalibration | str]:
-    """What the counts beside each declared model's confirmed answers teach, or why nothing."""
+    """The calibration by each declared model's confirmed answers, or why there is none."""
     return {
         model: proportion(
             model, next((of for name, of in confirmed.items() if same(name, model)), ())
@@ -123,10 +123,10 @@ def calibrations_from(
 def yardsticks(
     known: Mapping[str, RatioCalibration | str], exact: Collection[str], seen: Collection[str]
 ) -> tuple[tuple[Calibration, ...], tuple[str, ...]]:
-    """A yardstick for each declared model that has one, and why the others have none.
+    """A measure for each declared model that has one, and why the others have none.
 
-    `exact`: models whose own tokenizer counted, which is the better yardstick once it was
-    `seen` to fit, or where there is no other.
+    `exact`: models with a known tokenizer, which is the better measure once it was `seen` to fit,
+    or if there is no other.
     """
 
     def best(model: str, made: RatioCalibration | str) -> Calibration | str:
@@ -157,7 +157,7 @@ def fitting(accounts: TokenCounts) -> frozenset[Fitted]:
 
 
 def _comparable(accounts: TokenCounts, calibration: Calibration) -> Sequence[TokenCount]:
-    """The latest counts; where a tokenizer is known to fit this query, of such queries only."""
+    """The latest counts; if a tokenizer is known to fit this query, only those of such queries."""
     now, seen = accounts.now, accounts.seen_to_fit
     earlier = accounts.earlier
     if (
@@ -170,7 +170,7 @@ def _comparable(accounts: TokenCounts, calibration: Calibration) -> Sequence[Tok
 
 
 def _reason_without_meaning(latest: Sequence[TokenCount]) -> str | None:
-    """Why these counts say nothing, whatever they are measured with."""
+    """Why these counts say nothing, with any measure."""
     if len(latest) < FEWEST:
         return f"{len(latest)} of {FEWEST} answers have token counts"
     rule = rule_of_thumb(latest[:FEWEST])
@@ -182,10 +182,10 @@ def _lacking(accounts: TokenCounts) -> str:
 
 
 def _read(calibration: Calibration, latest: Sequence[TokenCount]) -> _Reading | None:
-    """What a yardstick says of this answer together with those before it.
+    """What a measure says about this answer together with earlier ones.
 
-    None where it does not reach this answer, or too few before it; others are passed over. A
-    misfit is read over as many answers as tell most, but this one must be off itself.
+    None if it does not apply to this answer or applies to too few earlier ones. A misfit is
+    computed over the number of answers that tells most, but this answer must misfit itself.
     """
     reached = [(count, made) for count in latest if (made := calibration.measure(count))]
     if len(reached) < FEWEST or reached[0][0] is not latest[0]:
@@ -202,7 +202,7 @@ def _read(calibration: Calibration, latest: Sequence[TokenCount]) -> _Reading | 
 
 
 def _misfit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim:
-    """Another tokenizer counted: the fallback's whose yardstick fits, if one does."""
+    """Another tokenizer counted: the fallback's, if one fits."""
     calibration = closest.calibration
     text = calibration.words(closest.measures)
     fitted = accounts.now and (calibration.model, accounts.now.query) in accounts.seen_to_fit
@@ -218,7 +218,7 @@ def _misfit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) 
 
 
 def _fit(closest: _Reading, accounts: TokenCounts, declared: DeclaredModels) -> WeighedClaim:
-    """The expected model's tokenizer fits; other models may have the same, or one as frugal."""
+    """The expected model's tokenizer fits; other models may have the same or a similar one."""
     model, span = closest.calibration.model, closest.counts
     known = {y.model: y for y in accounts.calibrations}
     for fallback in declared.fallbacks:

@@ -1,7 +1,7 @@
-"""Token counts beside their texts: what a service says an answer took, and what there was to count.
+"""Disclosed token counts and the texts they belong to.
 
-A count is evidence only where it is one: reasoning nobody shows, a stream that was cut, a
-number made from words or characters, or always the same number say nothing about a tokenizer.
+A count is not always evidence: hidden reasoning, a stream that was cut, an estimate from words or
+characters, and a constant say nothing about a tokenizer.
 
 Source: docs/identity.md#token-accounting
 """
@@ -18,9 +18,9 @@ from monitor.domain import Claim, ClaimKind, Reply
 from monitor.identity.fingerprint.features import language
 
 SOURCE = "token count"
-LEAST = 50  # tokens; a rounding or a closing token weighs too much in fewer
-LONGEST = 50_000  # characters counted
-_ALIKE = 3  # answers whose counts follow one rule of thumb, before it is taken for the rule
+LEAST = 50  # tokens; in fewer a rounding or a closing token weighs too much
+LONGEST = 50_000  # characters that are counted
+_ALIKE = 3  # answers whose counts follow one estimation rule before the rule is assumed
 
 Counter = Callable[[str], int]  # the tokens of a text, by a model's own tokenizer
 
@@ -29,11 +29,11 @@ _SYMBOLS = re.compile("[\u2190-\u2bff\U0001f000-\U0001faff]")
 _MARKS = re.compile("(?:[^\\w\\s\u2190-\u2bff\U0001f000-\U0001faff]|_)+")
 _DIGITS = re.compile(r"\d{1,3}")
 _BREAKS = re.compile(r"\n\s*+")
-_LONG = 6  # letters; tokenizers begin to break words beyond
+_LONG = 6  # letters; tokenizers begin to split longer words
 
 
 class TextShape(NamedTuple):
-    """What a tokenizer has to break up, in numbers that do not reveal the text."""
+    """The properties of a text that determine its token count, without revealing the text."""
 
     blanked: int  # words between blanks
     characters: int
@@ -43,7 +43,7 @@ class TextShape(NamedTuple):
     foreign_letters: int  # in runs that are not ASCII
     marks: int  # runs of punctuation
     digits: int  # groups of up to three
-    breaks: int  # line breaks, however many at once
+    breaks: int  # line breaks, several at once count as one
     symbols: int  # arrows, dingbats, emoji
 
 
@@ -53,7 +53,7 @@ _ROUNDED = (0.0, 0.5, 1.0)  # down, to the nearest, up
 
 @dataclass(frozen=True, slots=True)
 class TokenCount:
-    """One answer's disclosed tokens. `exact`: by the tokenizers at hand, by model.
+    """One answer's disclosed tokens. `exact`: by the available tokenizers, by model.
 
     `language` None: unknown.
     """
@@ -85,9 +85,9 @@ def shape(text: str) -> TextShape:
 
 
 def size(of: TextShape) -> float:
-    """About how many tokens a text takes, up to a factor that each tokenizer has for itself.
+    """The approximate token count of a text, up to a factor that each tokenizer has.
 
-    The proportions are averages over five tokenizers of today.
+    The proportions are averages over five current tokenizers.
     """
     return (
         of.runs
@@ -101,7 +101,7 @@ def size(of: TextShape) -> float:
 
 
 def disclosed(reply: Reply) -> int | None:
-    """The tokens a whole reply's text took, as the service counted; None where it did not.
+    """The tokens of a complete reply's text, as the service counted; None if it did not.
 
     Reasoning is in the count, but not in the text.
     """
@@ -113,7 +113,7 @@ def disclosed(reply: Reply) -> int | None:
 
 
 def counted(reply: Reply, query: str, counters: Mapping[str, Counter]) -> TokenCount | None:
-    """The count of a complete reply; None if it has none to judge."""
+    """The count of a complete reply; None if it cannot be judged."""
     tokens = disclosed(reply)
     if tokens is None or not 0 < sum(len(piece.text) for piece in reply.pieces) <= LONGEST:
         return None
@@ -134,7 +134,7 @@ def claim(count: TokenCount) -> Claim:
 
 
 def recounted(claims: Sequence[Claim], query: str) -> TokenCount | None:
-    """The count among an observation's stored claims; None where there is none we understand."""
+    """The count among an observation's stored claims; None if there is none that can be read."""
     for made in claims:
         if made.kind is ClaimKind.ACCOUNTING and made.source == SOURCE:
             try:
@@ -149,10 +149,10 @@ def recounted(claims: Sequence[Claim], query: str) -> TokenCount | None:
 
 
 def rule_of_thumb(counts: Sequence[TokenCount]) -> str | None:
-    """By which rule these counts were made without any tokenizer; None where by none.
+    """The rule by which these counts were estimated without a tokenizer; None if by none.
 
-    Services estimate: words × 1.3, characters ÷ 4. One factor then explains every count to
-    the token, whichever way it was rounded. Counts that never differ are made up, too.
+    Services estimate: words × 1.3, characters ÷ 4. Then one factor explains every count to the
+    token, however it was rounded. Counts that never differ are not real, either.
     """
     if len(counts) < _ALIKE:
         return None
@@ -172,34 +172,35 @@ def _one_factor(sizes: Sequence[tuple[int, int]], up: float) -> bool:
     return least <= most
 
 
-# Two yardsticks for a token count: a model's own tokenizer, or that model's own earlier counts.
+# Two measures for a token count: a model's own tokenizer, or that model's own earlier counts.
 #
-# A tokenizer is exact. Without one, the proportion of a model's disclosed counts to
-# the shapes of its confirmed answers is learnt, and how far they scatter about it.
+# A tokenizer is exact. Without one, the ratio of a model's disclosed counts to the shapes of its
+# confirmed answers is learned, with its scatter.
 
 
-ENOUGH = 25  # confirmed answers to learn a proportion from
-ENOUGH_OF_A_QUERY = 5  # of one canned query, to learn its own
-MANY_QUERIES = 10  # from which answers to others may be measured, too
+ENOUGH = 25  # confirmed answers needed to learn a ratio
+ENOUGH_OF_A_QUERY = 5  # answers of one canned query needed to learn its own ratio
+MANY_QUERIES = 10  # answers from which a ratio also applies to other queries
 CAP = 7.0  # log-odds: the most that token counts may weigh
 FEWEST = 3  # answers
-_NO_COUNT = 0.45  # log ratio beyond which it is no count of this text: something hidden is in it
+# log ratio beyond which it is not a count of this text: it includes something hidden
+_NO_COUNT = 0.45
 _LOOSEST = 0.06  # spread of log ratios beyond which counts do not distinguish tokenizers
-_TIGHTEST = 0.015  # no proportion is known better than this
-_SHIFT = 0.015  # by which other wording moves every answer of a model alike
-_OF_A_MEDIAN = 1.57  # variance of a median, in those of a mean
-_APART = 0.12  # how far other tokenizers lie, as a standard deviation of log ratios
-_UNLIKE = 0.05  # share of words beyond that of the answers learnt from
-_STRAY_TOKENS = 1.5  # closing tokens and blanks that one side counts and the other does not
+_TIGHTEST = 0.015  # no ratio is known better than this
+_SHIFT = 0.015  # shift of all answers of a model by a change of wording
+_OF_A_MEDIAN = 1.57  # variance of a median, relative to a mean
+_APART = 0.12  # how far other tokenizers are away, as a standard deviation of log ratios
+_UNLIKE = 0.05  # share of words beyond that of the learned answers
+_STRAY_TOKENS = 1.5  # closing tokens and blanks that only one side counts
 _STRAY_SHARE = 0.002
-_NEAR = 0.02  # half of all other tokenizers count nearly alike
+_NEAR = 0.02  # half of all other tokenizers count almost the same
 _MISCOUNTED = 0.01  # of answers, whatever the reason
-_EACH = 4.0  # log-odds one answer may weigh with an exact tokenizer
+_EACH = 4.0  # log-odds that one answer may weigh with an exact tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class CountMeasure:
-    """A yardstick laid to one answer. `off`: log of disclosed by due tokens; `spread`: its σ."""
+    """A measure applied to one answer. `off`: log of disclosed over due tokens; `spread`: its σ."""
 
     off: float
     spread: float
@@ -212,7 +213,7 @@ class TokenizerCalibration:
     model: str
 
     def measure(self, count: TokenCount) -> CountMeasure | None:
-        """How far the disclosed count is off; None where it cannot be one of this text."""
+        """The deviation of the disclosed count; None if it cannot be a count of this text."""
         due = count.exact.get(self.model)
         if not due:
             return None
@@ -223,20 +224,20 @@ class TokenizerCalibration:
         return sum(max(-_EACH, min(_EACH, _log_odds_of(one))) for one in measures)
 
     def fits(self, measures: Sequence[CountMeasure]) -> bool:
-        """Whether every count is this tokenizer's, but for stray tokens."""
+        """Whether every count is this tokenizer's, except for stray tokens."""
         return all(abs(one.off) < 2.5 * one.spread for one in measures)
 
     def words(self, measures: Sequence[CountMeasure]) -> str:
-        """The finding, for a person."""
+        """The finding in words."""
         return f"{_share(measures)} than the tokenizer of {self.model} for the same texts"
 
 
 @dataclass(frozen=True, slots=True)
 class RatioCentre:
-    """Where the counts of a model's own answers lie, as logarithms, and what these were like.
+    """The centre of a model's own counts, as logarithms, and the answers' properties.
 
-    Other languages take other proportions, and so do lists of figures: `plain` is the share of
-    words in the shapes, from least to most.
+    Other languages have other ratios, and so do lists of figures: `plain` is the share of words in
+    the shapes, from least to most.
     """
 
     ratio: float
@@ -245,7 +246,7 @@ class RatioCentre:
     plain: tuple[float, float]
 
     def measure(self, count: TokenCount) -> CountMeasure | None:
-        """How far a count is off; None for answers unlike those learnt from."""
+        """The deviation of a count; None for answers unlike the learned ones."""
         alike = self.plain[0] <= _plain(count) <= self.plain[1]
         if self.spread > _LOOSEST or count.language not in self.languages or not alike:
             return None
@@ -254,16 +255,16 @@ class RatioCentre:
 
 @dataclass(frozen=True, slots=True)
 class RatioCalibration:
-    """Tokens of a model's confirmed answers in proportion to their shapes."""
+    """The ratio of a model's token counts to the shapes of its confirmed answers."""
 
     model: str
     answers: int
     centres: Mapping[str, RatioCentre]  # by query
-    shift: float  # σ of what moves all answers alike
+    shift: float  # σ of what shifts all answers alike
     elsewhere: RatioCentre | None = None  # of answers to other queries
 
     def measure(self, count: TokenCount) -> CountMeasure | None:
-        """How far the disclosed count is off; None where it cannot be compared."""
+        """The deviation of the disclosed count; None if it cannot be compared."""
         centre = self.centres.get(count.query, self.elsewhere)
         return centre.measure(count) if centre else None
 
@@ -274,12 +275,12 @@ class RatioCalibration:
         return 0.5 * (log(variance / wide) + mean**2 * (1 / variance - 1 / wide))
 
     def fits(self, measures: Sequence[CountMeasure]) -> bool:
-        """Whether the counts lie where this model's own do."""
+        """Whether the counts are where this model's own counts are."""
         mean, variance = _pooled(measures, self.shift)
         return abs(mean) < 2.5 * sqrt(variance)
 
     def words(self, measures: Sequence[CountMeasure]) -> str:
-        """The finding, for a person."""
+        """The finding in words."""
         return f"{_share(measures)} than {self.answers} confirmed answers of {self.model}"
 
 
@@ -331,11 +332,11 @@ def _ratio(count: TokenCount) -> float:
 
 
 def _left_out(counts: Sequence[TokenCount]) -> list[float]:
-    """Each answer's distance from the median of the others; nothing of a single one."""
+    """Each answer's distance from the median of the others; empty for a single answer."""
     if len(counts) < 2:
         return []
     ordered = sorted(_ratio(count) for count in counts)
-    low, high = (len(ordered) - 2) // 2, (len(ordered) - 1) // 2  # places of the others' median
+    low, high = (len(ordered) - 2) // 2, (len(ordered) - 1) // 2  # positions of the others' median
 
     def others(rank: int) -> float:
         return (ordered[low + (low >= rank)] + ordered[high + (high >= rank)]) / 2
@@ -353,7 +354,7 @@ def _measure(off: float, spread: float) -> CountMeasure | None:
 
 
 def _log_odds_of(one: CountMeasure) -> float:
-    """Log-odds of one answer: another tokenizer against this one and its stray tokens."""
+    """Log-odds of one answer: another tokenizer against this one with its stray tokens."""
     other = 0.5 * _density(one.off, _NEAR) + 0.5 * _density(one.off, _APART)
     own = (1 - _MISCOUNTED) * _density(one.off, one.spread)
     return log(other / (own + _MISCOUNTED * _density(one.off, _APART)))
@@ -364,7 +365,7 @@ def _density(off: float, spread: float) -> float:
 
 
 def _pooled(measures: Sequence[CountMeasure], shift: float) -> tuple[float, float]:
-    """Mean of what answers are off, and its variance, with what moves all of them alike."""
+    """The mean deviation of answers and its variance, including what shifts all of them alike."""
     weights = [1 / one.spread**2 for one in measures]
     mean = sum(w * one.off for w, one in zip(weights, measures, strict=True)) / sum(weights)
     return mean, 1 / sum(weights) + shift**2
