@@ -1,5 +1,6 @@
-"""The wire: one exchange with a target, measured where its bytes arrive.
+"""One exchange with a target, measured where its bytes arrive.
 
-The only user of httpx. The kernel stamps what the sockets receive; httpx and httpcore carry
-the request over streams of ours; a bounded parser and the dialect listen while it arrives.
+The only room that uses httpx. The kernel timestamps what the sockets receive. httpx and httpcore
+carry the request over our own streams. A bounded parser and the dialect read the response while it
+arrives.
 """

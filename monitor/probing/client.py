@@ -1,4 +1,4 @@
-"""The request a probe sends: what the dialect asks, with the headers every probe carries."""
+"""The request of a probe: what the dialect builds, with the headers that every probe carries."""
 
 import asyncio
 import socket
@@ -34,10 +34,10 @@ from monitor.probing.tls import context
 def with_probe_headers(
     request: ProbeRequest, dialect: Dialect, *, target: Target, probe: UUID, version: str
 ) -> httpx.Request:
-    """The whole request. The dialect's headers win over ours, the target's over both, but who
-    asks, under which id, and that nothing may be compressed stands fast.
+    """The complete request. The dialect's headers win over the defaults, the target's over both.
 
-    Raises Trouble, silent about values, where HTTP cannot carry it.
+    The user agent, the request id and `Accept-Encoding: identity` cannot be overridden. Raises
+    Trouble, without quoting values, if HTTP cannot carry the request.
     """
     try:
         headers = (
@@ -61,14 +61,14 @@ def with_probe_headers(
 
 @lru_cache(maxsize=64)
 def _url(text: str) -> httpx.URL:
-    """The URL parsed; a target is asked at a few addresses, again and again."""
+    """The parsed URL, cached: a target has few URLs and is probed again and again."""
     return httpx.URL(text)
 
 
-# One exchange with a target: a request out, a stream in, everything stamped and bounded.
+# One exchange with a target: the request is sent, the response is read with timestamps and limits.
 
 
-CAPPED = (Ending.TOO_LARGE, Ending.PROTOCOL)  # nothing may be fed to the parser any more
+CAPPED = (Ending.TOO_LARGE, Ending.PROTOCOL)  # the parser must get no more data
 EXPECTED = (
     *(ProbeError, EnoughReceived, httpcore.NetworkError, h11.ProtocolError, OSError),
     *(httpx.HTTPError, httpx.InvalidURL),
@@ -85,13 +85,12 @@ async def exchange(
     http: ProbeResources,
     raw: bool = True,
 ) -> Transcript:
-    """Ask once and listen until the dialect's end, a deadline or a cap. Nothing is retried.
+    """Send one request and read until the dialect's end, a deadline or a limit. No retries.
 
-    `raw`: the transcript keeps the data of its events, to be recorded or heard again.
-
-    Expected trouble is an ending, not an exception; only cancellation passes through.
+    `raw`: the transcript keeps the data of its events, for recording or for parsing it again.
+    Expected failures are endings, not exceptions; only cancellation is raised.
     """
-    if http.crowded:  # beginning is work as well, and a crowd begins all at once
+    if http.crowded:  # starting costs CPU too, and many probes may start at once
         await http.turns.wait_turn()
     progress = ExchangeProgress(dialect, target, query, http, raw=raw)
     step = min(target.first_token_deadline, target.stall_deadline, BODY_TIME)
@@ -116,7 +115,7 @@ async def exchange(
 async def _converse(
     request: httpx.Request, progress: ExchangeProgress, *, target: Target, http: ProbeResources
 ) -> None:
-    # Of httpx the transport alone: its client would look for cookies, passwords and redirects.
+    # Only httpx's transport: its client would add cookies, credentials and redirects.
     stamps = progress.stamps
     transport = ProbeTransport(
         NetworkBackend(stamps, http), ca_file=target.ca_file, proxy=target.proxy
@@ -131,7 +130,7 @@ async def _converse(
                 continue
             for start in range(0, len(piece), SLICE_BYTES):
                 part = piece[start : start + SLICE_BYTES]
-                if worked and worked + len(part) > SLICE_BYTES:  # others get their turn
+                if worked and worked + len(part) > SLICE_BYTES:  # let other streams run
                     await http.turns.wait_turn()
                     worked = 0
                 worked += len(part)
@@ -145,7 +144,8 @@ async def _converse(
         progress.body_complete = True
 
 
-# The wire as the rest of the monitor holds it: open for the life of the process, and warm.
+# The probing client as the rest of the monitor uses it: open for the life of the process, warmed
+# up.
 
 
 REHEARSALS = 20
@@ -155,11 +155,12 @@ class ProbeClient(ProbeResources):
     """Opened once per process; `exchange(..., http=wire)` then measures with it."""
 
     async def __aenter__(self) -> "ProbeClient":
-        # The kernel stamps nothing until some socket asks: this one asks while we are open.
+        # The kernel timestamps nothing until a socket asks for it. This one does, as long as we
+        # run.
         self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.kernel = self.kernel and enable_kernel_timestamps(self._asking)
         context(None)
-        "rehearsal".encode("idna")  # loads what getaddrinfo will use
+        "rehearsal".encode("idna")  # loads the libraries that getaddrinfo needs
         with suppress(OSError):
             await self._rehearse()
         return self
@@ -174,9 +175,9 @@ class ProbeClient(ProbeResources):
         self._asking.close()
 
     async def _rehearse(self) -> None:
-        """Whole exchanges with ourselves, so that no probe pays for first times.
+        """Complete exchanges with a local server, so that no probe pays for first-time costs.
 
-        One is enough but where the kernel is still about to begin stamping.
+        One is enough, except while the kernel is still switching timestamps on.
         """
         server = await asyncio.start_server(_answer, "127.0.0.1", 0)
         async with server:

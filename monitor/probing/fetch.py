@@ -1,7 +1,7 @@
-"""One small JSON document by GET: for accounts, health pages and the like, never for probes.
+"""One small JSON document by GET, for accounts, health pages and the like; never for probes.
 
-Bounded in time and size, certificates verified, redirects not followed (keys must not
-travel), nothing decompressed. What a request or a reply held never reaches an error text.
+Limited in time and size. Certificates are verified, redirects are not followed (they would pass on
+keys), nothing is decompressed. Error texts never contain request or response data.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identit
 
 @dataclass(frozen=True, slots=True)
 class FetchedDocument:
-    """What came back. `trouble` says why there is no whole reply; `status` may stand beside it.
+    """The response. `trouble` says why it is not complete; `status` may be set as well.
 
-    `json` is None where the body is no JSON; its numbers with a point are Decimal. Header
-    names are in lower case.
+    `json` is None if the body is not JSON. Its decimal numbers are Decimal. Header names are in
+    lower case.
     """
 
     status: int | None = None
@@ -45,11 +45,11 @@ async def fetch(
     max_bytes: int = 1_048_576,
     target: Target | None = None,
 ) -> FetchedDocument:
-    """Get a document; expected trouble is a value, and nothing is tried twice.
+    """Get a document. Expected failures are values; nothing is retried.
 
-    With a `target` it goes the way its probes go: through the target's proxy or none, trusting
-    its `ca_file`, too. Without one it goes through the environment's proxies, as Slack does;
-    loopback is always reached directly.
+    With a `target` it takes the way of that target's probes: its proxy or none, its `ca_file`.
+    Without one it uses the environment's proxies, as Slack does. Loopback is always reached
+    directly.
     """
     through = ""
     try:
@@ -115,7 +115,7 @@ def _no_number(name: str) -> NoReturn:
 
 
 def _reason(error: BaseException) -> str:
-    """The system's or OpenSSL's own words, found below the wrappers of libraries."""
+    """The message of the system or of OpenSSL, unwrapped from the exceptions of libraries."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno is not None:

@@ -1,7 +1,7 @@
-"""One HTTP/1.1 request over one fresh connection, its head spoken and read by h11.
+"""One HTTP/1.1 request over one new connection; h11 writes and parses the headers.
 
-httpcore's own connection is made to be shared and used again: its locks, traces and states
-cost more than the whole exchange, and its pool scans them all for every request.
+httpcore's own connection is built for sharing and reuse: its locks, traces and states cost more
+than the whole exchange, and its pool scans them all for every request.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ Fields = list[tuple[bytes, bytes]]
 
 
 class ProbeConnection(httpx.AsyncByteStream):
-    """A connected stream that is asked once. Iterated, it gives the body as it arrives."""
+    """A connected stream for one request. Iterating over it yields the body as it arrives."""
 
     def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
         self._stream = stream
@@ -50,7 +50,7 @@ class ProbeConnection(httpx.AsyncByteStream):
         """
         request = h11.Request(method=method, target=target, headers=fields)
         events = [request, h11.Data(data=body), h11.EndOfMessage()]
-        with suppress(httpcore.WriteError):  # an early answer may be waiting all the same
+        with suppress(httpcore.WriteError):  # the server may already have answered
             await self._stream.write(b"".join(self._http.send(event) or b"" for event in events))
         head = await self._head()
         self._body = framed(head)
@@ -86,7 +86,7 @@ class ProbeConnection(httpx.AsyncByteStream):
 
 
 def framed(head: h11.Response) -> HttpBody:
-    """How the body of this response is framed; h11 has refused contradictions already."""
+    """The framing of this response's body; h11 has rejected contradictions already."""
     if head.status_code in (204, 304):
         return SizedBody(0)
     fields = dict(head.headers)
@@ -97,10 +97,10 @@ def framed(head: h11.Response) -> HttpBody:
     return UnsizedBody()
 
 
-# From a host's name to a connected socket: every address, either family, the first wins.
+# From a host name to a connected socket: all addresses of both families, the first one wins.
 
 
-HEAD_START_S = 0.25  # what an address gets before the next is tried beside it (RFC 8305)
+HEAD_START_S = 0.25  # delay before the next address is tried in parallel (RFC 8305)
 
 
 class SocketAddress(NamedTuple):
@@ -113,7 +113,7 @@ class SocketAddress(NamedTuple):
 
 
 def literal(host: str, port: int) -> SocketAddress | None:
-    """The address that `host` is, if it is no name."""
+    """The address if `host` is one, not a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -124,7 +124,7 @@ def literal(host: str, port: int) -> SocketAddress | None:
 
 
 async def resolved(host: str, port: int) -> list[SocketAddress]:
-    """The addresses of a name, families taking turns. Raises Trouble where there are none."""
+    """The addresses of a name, alternating between families. Raises Trouble if there are none."""
     try:
         found = await look_up(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -137,9 +137,9 @@ async def resolved(host: str, port: int) -> list[SocketAddress]:
 
 
 async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> socket.socket:
-    """A socket to whichever address answers first, each with a head start on the next.
+    """A socket to the address that answers first; each address gets a head start.
 
-    Raises Trouble, naming every refusal, where none does.
+    Raises Trouble that names every refusal if none answers.
     """
     if len(addresses) == 1:
         return await _connected(addresses[0], kernel=kernel)
@@ -166,7 +166,7 @@ async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> so
 
 
 def _discard(task: asyncio.Task[socket.socket]) -> None:
-    """Close the socket of a race already won."""
+    """Close a socket that lost the race."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()
 
@@ -188,16 +188,16 @@ async def _connected(address: SocketAddress, *, kernel: bool) -> socket.socket:
     return sock
 
 
-# HTTP proxies, used where a target names one and never otherwise.
+# HTTP proxies, used only if a target names one.
 #
-# An `https` target is reached through a tunnel (CONNECT), so its certificate is checked as
-# ever; an `http` target is asked for by its absolute address. The proxy itself is spoken to
-# over plain HTTP. Proxies in the environment are not looked at.
+# An `https` target is reached through a tunnel (CONNECT), so its certificate is verified as usual.
+# An `http` target is requested by its absolute URL. The connection to the proxy itself is plain
+# HTTP. Proxies in the environment are ignored.
 
 
 @dataclass(frozen=True, slots=True)
 class HttpProxy:
-    """Where the proxy is, and the header field that lets us in."""
+    """The proxy's address, and the header field with its credentials."""
 
     host: str
     port: int
@@ -222,7 +222,7 @@ def proxied(url: str) -> HttpProxy:
 async def tunnelled(
     stream: httpcore.AsyncNetworkStream, proxy: HttpProxy, *, host: str, port: int
 ) -> None:
-    """Ask the proxy at the stream's other end for a tunnel. Raises Trouble if it declines."""
+    """Request a tunnel from the proxy at the end of the stream. Raises Trouble if it refuses."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields = [(b"Host", authority.encode()), *proxy.fields]
     head = await ProbeConnection(stream).ask("CONNECT", authority.encode(), fields, b"")
@@ -231,14 +231,14 @@ async def tunnelled(
         raise ProbeError(Ending.REFUSED, f"proxy {where} declined the tunnel: {head.status_code}")
 
 
-# Our network backend for httpcore: one probe's way to its target, stamped at every stage.
+# Our network backend for httpcore: the connection of one probe, timestamped at every stage.
 
 
 @dataclass(slots=True)
 class NetworkBackend(httpcore.AsyncNetworkBackend):
     """Connects once, directly or through a proxy's tunnel, and closes what it connected.
 
-    `secure`: a TLS handshake follows, so until then trouble is TLS trouble.
+    `secure`: a TLS handshake follows, so a failure before its end is a TLS failure.
     """
 
     stamps: ConnectionTimes
@@ -255,7 +255,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A stamped stream to the host. Deadlines are the exchange's. Raises Trouble."""
+        """A timestamped stream to the host. The exchange enforces deadlines. Raises Trouble."""
         through = (self.tunnel.host, self.tunnel.port) if self.tunnel else (host, port)
         if not 0 < through[1] < 65536:
             raise ProbeError(Ending.REFUSED, f"{through[0]}: there is no port {through[1]}")
@@ -275,19 +275,19 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         return self.stream
 
     async def aclose(self) -> None:
-        """Close the connection, however far it got."""
+        """Close the connection, at whatever stage it is."""
         if self.stream is not None:
             await self.stream.aclose()
 
 
-# An httpx transport of one request over one fresh connection: no pool, nothing reused.
+# An httpx transport for one request over one new connection: no pool, no reuse.
 
 
 PORTS = {"http": 80, "https": 443}
 
 
 class ProbeTransport(httpx.AsyncBaseTransport):
-    """Carries one probe's request to its target, through the target's proxy if it names one.
+    """Sends one probe's request to its target, through the target's proxy if it has one.
 
     Closing it closes the connection.
     """
@@ -323,5 +323,5 @@ class ProbeTransport(httpx.AsyncBaseTransport):
         return httpx.Response(head.status_code, headers=head.headers.raw_items(), stream=connection)
 
     async def aclose(self) -> None:
-        """Close the connection, however far it got."""
+        """Close the connection, at whatever stage it is."""
         await self._backend.aclose()

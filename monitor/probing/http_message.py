@@ -1,4 +1,4 @@
-"""What a response's head says, read warily."""
+"""The headers of a response, parsed defensively, and its body without framing."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Fields = tuple[tuple[str, str], ...]
 
 
 def excess(raw: Raw) -> str | None:
-    """Which cap the head is over, if any."""
+    """Which limit the headers exceed, if any."""
     if len(raw) > HEAD_FIELDS:
         return f"the head has more than {HEAD_FIELDS} fields"
     if sum(len(name) + len(value) for name, value in raw) > HEAD_BYTES:
@@ -25,7 +25,7 @@ def excess(raw: Raw) -> str | None:
 
 
 def fields(raw: Raw) -> Fields:
-    """The head's fields in order, names in lower case."""
+    """The header fields in order, names in lower case."""
     return tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in raw)
 
 
@@ -41,13 +41,13 @@ def media_type(head: Fields) -> str | None:
 
 
 def encoded(head: Fields) -> str | None:
-    """The content encoding, where there is one."""
+    """The content encoding, if there is one."""
     encodings = [value.strip() for name, value in head if name == "content-encoding"]
     return next((e for e in encodings if e.lower() not in ("", "identity")), None)
 
 
 def retry_after_s(head: Fields, now: datetime) -> float | None:
-    """How long we are asked to stay away, at most an hour. None: not asked, or not readable."""
+    """How long the server asks us to wait, at most an hour; None if it does not, or unreadably."""
     value = (field(head, "retry-after") or "").strip()
     if value.isascii() and value.isdigit():
         seconds = float(value)
@@ -60,10 +60,10 @@ def retry_after_s(head: Fields, now: datetime) -> float | None:
     return min(max(seconds, 0.0), LONGEST_WAIT_S)
 
 
-# Where a response's body lies between the bytes that frame it.
+# The body of a response, separated from its framing.
 #
-# h11 reads the head and names the framing; the body comes in hundreds of small chunks, each
-# of which would cost it more than everything else we do with one.
+# h11 parses the headers and names the framing. The body arrives in hundreds of small chunks, and
+# parsing each with h11 would cost more than everything else we do with it.
 #
 # Source: RFC 9112, section 6 and 7
 
@@ -72,18 +72,18 @@ SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 class HttpBody(Protocol):
-    """`ended`: the body is whole. `open_ended`: only the connection's end ends it."""
+    """`ended`: the body is complete. `open_ended`: only the end of the connection ends it."""
 
     ended: bool
     open_ended: bool
 
     def feed(self, data: bytes) -> bytes:
-        """The body's part of these bytes. What follows its end is left out."""
+        """The body's part of these bytes. Anything after its end is ignored."""
         ...
 
 
 class SizedBody:
-    """A body of a known number of bytes."""
+    """A body with a known number of bytes."""
 
     open_ended = False
 
@@ -99,7 +99,7 @@ class SizedBody:
 
 
 class UnsizedBody:
-    """A body that lasts as long as its connection."""
+    """A body that ends with its connection."""
 
     open_ended = True
     ended = False
@@ -109,18 +109,18 @@ class UnsizedBody:
 
 
 class ChunkedBody:
-    """A body in chunks, each with its size before it. Extensions and trailers are skipped."""
+    """A body in chunks, each preceded by its size. Extensions and trailers are ignored."""
 
     open_ended = False
 
     def __init__(self) -> None:
         self.ended = False
-        self._left = 0  # of the chunk at hand, its line end included
-        self._line = bytearray()  # a size or a trailer begun
+        self._left = 0  # bytes left of the current chunk, including its line end
+        self._line = bytearray()  # an incomplete size line or trailer
         self._trailer_bytes: int | None = None  # None until the last chunk
 
     def feed(self, data: bytes) -> bytes:
-        """Raises Trouble where the bytes are no chunks."""
+        """Raises Trouble if the bytes are not chunks."""
         parts: list[bytes] = []
         at = 0 if self._left or self._line else self._whole(data, parts)
         while at < len(data) and not self.ended:
@@ -140,7 +140,7 @@ class ChunkedBody:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _whole(self, data: bytes, parts: list[bytes]) -> int:
-        """Take the chunks that lie whole in the data, as nearly all do; where the rest begins."""
+        """Take the complete chunks, which is nearly all; return where the rest begins."""
         at = 0
         while self._trailer_bytes is None and (size := SIZE.match(data, at)):
             start = size.end()
@@ -152,7 +152,7 @@ class ChunkedBody:
         return at
 
     def _frame(self, part: bytes) -> None:
-        """Take a size or a trailer, or part of one, and act on it when it is whole."""
+        """Take a size line or a trailer, or part of one, and process it once it is complete."""
         self._line += part
         if len(self._line) + (self._trailer_bytes or 0) > HEAD_BYTES:
             raise ProbeError(Ending.PROTOCOL, f"a chunk's frame is longer than {HEAD_BYTES} bytes")

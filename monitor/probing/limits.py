@@ -1,4 +1,4 @@
-"""How much of a stranger's bytes we are willing to hold."""
+"""Limits on what a server can make the monitor hold in memory, and on the time of an exchange."""
 
 import asyncio
 import os
@@ -15,27 +15,27 @@ from monitor.domain import Ending
 LINE_BYTES = 256 * 1024
 EVENT_BYTES = 1024 * 1024
 STREAM_BYTES = 4 * 1024 * 1024
-STREAM_EVENTS = 50_000  # four MiB of the shortest events would fill memory all the same
-SLICE_BYTES = 4 * 1024  # worked on in one turn of the loop
-FREE_BYTES = 2 * 1024 * 1024  # of memory that any stream may hold, 5,000 tokens and more …
-HELD_BYTES = 20 * 1024 * 1024  # … and what all streams together may hold beyond it
-EVENT_OVERHEAD_BYTES = 300  # of memory that an event takes besides its text
+STREAM_EVENTS = 50_000  # four MiB of the shortest events would fill the memory as well
+SLICE_BYTES = 4 * 1024  # processed in one turn of the event loop
+FREE_BYTES = 2 * 1024 * 1024  # memory that any stream may use: more than 5,000 tokens
+HELD_BYTES = 20 * 1024 * 1024  # memory that all streams together may use beyond that
+EVENT_OVERHEAD_BYTES = 300  # memory of an event besides its text
 HEAD_BYTES = 64 * 1024
 HEAD_FIELDS = 256
 BODY_BYTES = 8_000
-BODY_CHARS = 2_000  # kept of a body that was no stream
+BODY_CHARS = 2_000  # kept of a body that is not a stream
 MALFORMED_EVENTS = 20
 
 
 class TooLarge(Exception):
-    """A cap was reached. `events` were complete before it."""
+    """A limit was reached. `events` were complete before it."""
 
     def __init__(self, what: str, events: list[tuple[str, str]]) -> None:
         super().__init__(what)
         self.events = events
 
 
-# Expected trouble, in words a person can read.
+# Expected failures, with a message for people.
 
 
 class ProbeError(Exception):
@@ -48,7 +48,7 @@ class ProbeError(Exception):
 
 
 def reason(error: OSError) -> str:
-    """Why it failed, without addresses and source positions that libraries add."""
+    """Why it failed, without the addresses and source positions that libraries add."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
@@ -58,30 +58,30 @@ def reason(error: OSError) -> str:
     return os.strerror(error.errno)
 
 
-# What the streams under way hold together.
+# The memory of all streams that are in progress.
 
 
 @dataclass(slots=True)
 class StreamMemory:
-    """Bytes that all streams hold beyond what each may hold in any case."""
+    """Bytes that all streams hold beyond the amount that each may hold in any case."""
 
     held: int = 0
 
 
-# The deadline of one exchange, whichever of them is nearest.
+# The next deadline of one exchange.
 
 
-LATE_NS = 20_000_000  # a timer this late speaks of our own stall, not of the target's
-GRACE_S = 0.25  # what is given to hear bytes that came in time
+LATE_NS = 20_000_000  # a timer this late means that the monitor stalled, not the target
+GRACE_S = 0.25  # time to process bytes that arrived before the deadline
 GRACE_PERIODS = 4  # at most, for one deadline
 
 
 class ProbeDeadline:
-    """Ends its body with TimeoutError when `due` says so; `ending` then tells which deadline.
+    """Ends its body with TimeoutError when a deadline passes; `ending` then tells which one.
 
-    `due` returns the nearest deadline and its ending, from the facts of the moment. One lazy
-    timer asks it, at least every `step_s`: no due may come nearer than that between askings.
-    `unheard` tells whether bytes that arrived by an instant are still to be heard.
+    `due` returns the next deadline and its ending, from the current state. One timer calls it at
+    least every `step_s`: no deadline may move closer than that in between. `unheard` tells whether
+    bytes that arrived before an instant are still to be processed.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ProbeDeadline:
         self._unheard = unheard
         self._step_s = step.total_seconds()
         self._pardoned_ns = 0
-        self._pardons = 0  # given to the due at that instant
+        self._pardons = 0  # extension granted for the deadline at that instant
         self._timeout = asyncio.timeout(None)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -134,7 +134,7 @@ class ProbeDeadline:
             self.end(ending)
 
     def _extended(self, due_ns: int, *, late: bool) -> bool:
-        """Whether to wait a little longer: we are to blame, or the answer may be at hand."""
+        """Whether to wait a little longer: the monitor stalled, or the answer may have arrived."""
         if self._pardoned_ns != due_ns:
             self._pardoned_ns, self._pardons = due_ns, 0
         if not (late and not self._pardons) and not self._unheard(due_ns):

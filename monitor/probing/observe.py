@@ -1,6 +1,6 @@
-"""A transcript that was read and judged in, the observation out: its times, tokens and price.
+"""From a transcript and its judgement to the observation: times, tokens and price.
 
-Pure: whatever is not in the transcript comes as an argument.
+Pure: everything that is not in the transcript is an argument.
 """
 
 import hashlib
@@ -36,14 +36,14 @@ from monitor.pricing.cost import tokens as billed_tokens
 from monitor.probing import timing
 from monitor.redaction import plain, redact, stored_bytes
 
-CHUNKS = 4_000  # lengths of texts that are stored
-EXCERPT = 2_000  # characters of an answer that may ever be stored
-EXCERPTED = 40_000  # characters that they are taken from: more than `plain` looks at
+CHUNKS = 4_000  # limits on stored texts
+EXCERPT = 2_000  # characters of an answer that can ever be stored
+EXCERPTED = 40_000  # characters from which they are taken: more than `plain` examines
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOccasion:
-    """Why, where and under which configuration a probe was sent."""
+    """Why, where and with which configuration a probe was sent."""
 
     target: Target
     query: Query
@@ -58,7 +58,7 @@ class ProbeOccasion:
 
 @dataclass(frozen=True, slots=True)
 class ReadTranscript:
-    """A transcript, what its dialect reads in it, and how the probe ended; `error` says why."""
+    """A transcript, its parsed reply, and how the probe ended; `error` says why."""
 
     transcript: Transcript
     reply: Reply
@@ -71,7 +71,7 @@ class ReadTranscript:
 
     @property
     def whole(self) -> bool:
-        """Whether it is an answer, and not one that we cut."""
+        """Whether it is a complete answer that we did not cut."""
         return self.outcome is Outcome.ANSWERED and self.transcript.ending is not Ending.CUT
 
 
@@ -82,7 +82,7 @@ def evidence(
     answer: AnswerText | None = None,
     count: TokenCount | None = None,
 ) -> AnswerEvidence:
-    """What one response says of the model that gave it, free of our secrets."""
+    """The evidence of one response about its model, with our secrets removed."""
     return AnswerEvidence(
         at=probed.transcript.started_at,
         claims=tuple(_safe(claim, occasion.secrets) for claim in probed.reply.claims),
@@ -102,7 +102,7 @@ def observe(
     *,
     book: PriceBook,
 ) -> Observation:
-    """Everything one probe says. `said` is what `who`, the judgement, rests on."""
+    """The observation of one probe. `said` is the evidence on which the judgement `who` rests."""
     target, query = occasion.target, occasion.query
     transcript, reply = probed.transcript, probed.reply
     timings = timing.timing(transcript, reply)
@@ -197,7 +197,7 @@ def _cost(
 
 
 def _all_text(reply: Reply, text: str) -> str:
-    """The answer's text and its reasoning; the text itself where there is none."""
+    """The answer's text and its reasoning; only the text if there is no reasoning."""
     if not any(piece.reasoning for piece in reply.pieces):
         return text
     return "".join(piece.text + piece.reasoning for piece in reply.final_pieces)
@@ -210,12 +210,12 @@ def _excerpt(text: str, occasion: ProbeOccasion) -> str | None:
     return plain(redact(beginning, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
 
 
-# Gateways name deployments and groups of their own here, not models.
+# In these fields gateways name deployments and groups, not models.
 _NO_NAMES = frozenset({"id", "x-litellm-model-id", "x-litellm-model-group"}) | FALLBACK_COUNTS
 
 
 def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | None:
-    """The name the response itself gives, the most trusted kind first; constants give none."""
+    """The name that the response discloses, most trusted kind first; constants disclose none."""
     silent = _NO_NAMES.union(untrusted)
     named = {claim.kind: claim.value for claim in reversed(claims) if claim.source not in silent}
     for kind in (ClaimKind.HEADER, ClaimKind.SIBLING, ClaimKind.FIELD):
@@ -225,7 +225,7 @@ def _disclosed(claims: Sequence[Claim], *, untrusted: Collection[str]) -> str | 
 
 
 def redacted(who: IdentityJudgement, secrets: Sequence[str]) -> IdentityJudgement:
-    """The judgement without our secrets, should the service have sent one back as a name."""
+    """The judgement with our secrets removed, in case the service sent one back as a name."""
     if not secrets:
         return who
     return replace(

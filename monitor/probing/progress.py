@@ -1,4 +1,4 @@
-"""How far one exchange has come: the facts its deadline, ending and transcript follow from."""
+"""The state of one exchange, from which its deadlines, ending and transcript follow."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -20,15 +20,15 @@ from monitor.probing.resources import ProbeResources
 from monitor.probing.stream_reader import StreamReader
 from monitor.probing.timestamped_socket import ConnectionTimes
 
-DOUBT_NS = 5_000_000  # a first token that may be off by more is no measurement
+DOUBT_NS = 5_000_000  # a first token with a larger uncertainty is not a measurement
 DETAIL_CHARS = 300
-BODY_TIME = timedelta(seconds=5)  # what a body that is no stream gets to arrive
-# How an exchange ends whose deadline passes before the connection stands.
+BODY_TIME = timedelta(seconds=5)  # time for a body that is not a stream to arrive
+# How an exchange ends if a deadline passes before the connection is established.
 CONNECTING = {Ending.DNS: Ending.DNS, Ending.REFUSED: Ending.CONNECT, Ending.TLS: Ending.TLS}
 
 
 class ExchangeProgress:
-    """One exchange from its start. `verdict` is what the head decided, if it decided anything."""
+    """One exchange from its start. `verdict` is what the headers decided, if anything."""
 
     def __init__(
         self, dialect: Dialect, target: Target, query: Query, http: ProbeResources, *, raw: bool
@@ -53,7 +53,7 @@ class ExchangeProgress:
         self._body = bytearray()
 
     def due(self) -> tuple[int, Ending]:
-        """The nearest deadline and how the exchange ends there. Of all bytes only text moves it."""
+        """The next deadline and the ending it causes. Of all bytes only text moves it."""
         whole = self._started_ns + _ns(self._target.deadline)
         if self.verdict is None and self.stamps.stage in CONNECTING:
             return self._started_ns + _ns(self._connect_deadline), CONNECTING[self.stamps.stage]
@@ -69,16 +69,16 @@ class ExchangeProgress:
 
     @property
     def _connect_deadline(self) -> timedelta:
-        """A deadline of the whole probe that is shorter is one of its connection, too."""
+        """A shorter deadline for the whole probe also applies to its connection."""
         return min(self._target.connect_deadline, self._target.deadline)
 
     def unheard(self, due_ns: int) -> bool:
-        """Whether bytes that arrived by then are still to be heard."""
+        """Whether bytes that arrived by then are still to be processed."""
         first = self.stamps.unheard_ns
         return first is not None and first <= due_ns
 
     def take_head(self, status: int, raw: list[tuple[bytes, bytes]]) -> None:
-        """Note the head, and what it decides."""
+        """Record the headers, and what they decide."""
         self.stamps.stage = Ending.EOF
         self._status = status
         self._head_ns = self.stamps.arrived_ns
@@ -95,16 +95,16 @@ class ExchangeProgress:
             self.verdict = Ending.CONTENT_TYPE, f"sent as {media or 'no media type'}"
         else:
             self.hearing.use(self._dialect.framing_of(media))
-        self.stamps.enough = bool(over or encoding)  # nothing of the body could be read
+        self.stamps.enough = bool(over or encoding)  # the body would not be readable
 
     def take_body(self, piece: bytes) -> None:
-        """Keep the start of a body that is no stream."""
+        """Keep the start of a body that is not a stream."""
         if not self.stamps.enough:
             self._body += piece[: BODY_BYTES - len(self._body)]
             self.stamps.enough = len(self._body) >= BODY_BYTES
 
     def ending(self, error: Exception | None) -> tuple[Ending, str | None]:
-        """How it ended, and why, given what stopped it. What was heard outranks how it broke."""
+        """How it ended, and why, given what stopped it. What was received outranks how it broke."""
         if self.hearing.ending is not None:
             return self.hearing.ending, self.hearing.detail
         if self.verdict is not None:
@@ -115,7 +115,7 @@ class ExchangeProgress:
                 return Ending.EOF, "the stream ended without the dialect's end"
             case ProbeError():
                 return error.ending, error.detail
-            case h11.LocalProtocolError():  # its words quote our headers
+            case h11.LocalProtocolError():  # its message may quote our headers
                 return Ending.PROTOCOL, "the request's headers are not HTTP"
             case OSError():
                 return stage, reason(error)
@@ -123,7 +123,7 @@ class ExchangeProgress:
                 return stage, str(error)[:DETAIL_CHARS]
 
     def overdue(self, ending: Ending) -> tuple[Ending, str | None]:
-        """The same, when a deadline passed or we were told to stop."""
+        """The same when a deadline passed or the worker stops."""
         if self.hearing.ending is not None:
             return self.hearing.ending, self.hearing.detail
         if self.verdict is not None:
@@ -142,7 +142,7 @@ class ExchangeProgress:
                 return ending, f"{self._phase(ending)} within {_s(self._connect_deadline)}"
 
     def _phase(self, ending: Ending) -> str:
-        """What had not happened when the deadline of the connection passed."""
+        """The phase that was not complete when the connection's deadline passed."""
         match ending:
             case Ending.DNS:
                 return "dns: the name was not resolved"
@@ -154,7 +154,7 @@ class ExchangeProgress:
                 return "connect: no TCP connection"
 
     def transcript(self, probe: UUID, ending: Ending, detail: str | None) -> Transcript:
-        """All of it, once it is over."""
+        """The complete transcript, once the exchange is over."""
         ended_ns = time.monotonic_ns()
         self._http.clock.compare()
         worst_ns = max(self.stamps.late_ns, self._http.pulse.worst_ns(self._started_ns))

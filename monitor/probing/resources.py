@@ -1,8 +1,8 @@
-"""The loop's pulse: how late it runs, and since when it has surely looked at every socket.
+"""How late the event loop runs, and since when it has certainly checked every socket.
 
-Bytes that wait while the loop is busy are merged by the kernel, which keeps the later
-stamp. How far a stamp may be off then follows from one fact: when the loop last polled and
-found the socket empty.
+Bytes that wait while the loop is busy are merged by the kernel, which keeps the later timestamp.
+How wrong a timestamp can be follows from one fact: when the loop last polled and found the socket
+empty.
 """
 
 import asyncio
@@ -21,18 +21,20 @@ PERIOD_NS = 2_000_000
 
 
 class LoopLagMonitor:
-    """Beats every two milliseconds while probes run; costs nothing otherwise."""
+    """Ticks every two milliseconds while probes run; costs nothing otherwise."""
 
     def __init__(self) -> None:
-        self.polled_ns = time.monotonic_ns()  # what is read from now on arrived after this
+        # everything read from now on arrived after this instant
+        self.polled_ns = time.monotonic_ns()
         self._probes = 0
         self._due_ns = 0
-        self._worst: deque[tuple[int, int]] = deque()  # (at, late), ever later and ever smaller
+        # (at, late), in ascending time and descending lateness
+        self._worst: deque[tuple[int, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Beat while the body runs. Bodies may overlap."""
+        """Tick while the body runs. Bodies may overlap."""
         self._probes += 1
         if self._timer is None:
             self.polled_ns = time.monotonic_ns()
@@ -47,7 +49,7 @@ class LoopLagMonitor:
                 self._worst.clear()
 
     def worst_ns(self, since_ns: int) -> int:
-        """The greatest lateness felt since an instant."""
+        """The greatest lateness since an instant."""
         return next((late for at, late in self._worst if at >= since_ns), 0)
 
     def _again(self, now: int) -> None:
@@ -61,7 +63,7 @@ class LoopLagMonitor:
             self._worst.pop()
         self._worst.append((now, late))
         self._again(now)
-        # Two rounds of the loop from here, a poll that began after `now` has been served.
+        # Two iterations of the loop later, a poll that began after `now` has been processed.
         loop = asyncio.get_running_loop()
         loop.call_soon(loop.call_soon, self._polled, now)
 
@@ -69,10 +71,10 @@ class LoopLagMonitor:
         self.polled_ns = began_ns
 
 
-# Garbage collection kept out of rounds: a full collection stalls the loop for tens of ms.
+# Garbage collection is kept out of rounds: a full collection stalls the loop for tens of ms.
 
 
-CROWD = 200_000  # containers born and alive since the last collection
+CROWD = 200_000  # containers allocated since the last collection
 
 _lock = threading.Lock()
 _users = 0
@@ -82,10 +84,10 @@ _was_enabled = False
 
 @contextmanager
 def gc_paused() -> Iterator[None]:
-    """Collect nothing while the body runs; collect once the last of overlapping users leaves.
+    """Pause collection while the body runs; collect when the last overlapping user leaves.
 
-    What is alive at first use is frozen for good, so later collections stay short. Should
-    users overlap without end, the young are collected when they become a crowd.
+    Objects alive at first use are frozen for good, which keeps later collections short. If users
+    overlap without end, young objects are collected when they become many.
     """
     _enter()
     try:
@@ -120,20 +122,20 @@ def _leave() -> None:
             gc.collect(0)
 
 
-# The wall clock held against the monotonic clock: the kernel stamps with the former.
+# The wall clock compared with the monotonic clock: the kernel's timestamps use the former.
 #
-# Between steps the two run exactly apart (slewing moves both alike), so one carefully
-# measured offset turns every stamp into a reading of the monotonic clock, and a moved offset
-# is a stepped clock.
+# Between steps the two run in parallel (slewing changes both alike). So one carefully measured
+# offset converts every timestamp to the monotonic clock, and a changed offset means that the clock
+# was stepped.
 
 
-STEP_NS = 500_000  # an offset that moved by more is a step, not noise
-OLDEST_NS = 60_000_000_000  # no segment waits longer than a whole probe lasts
-CLOSE_NS = 20_000  # two readings this close were not torn apart by the scheduler
+STEP_NS = 500_000  # an offset that changed by more is a step, not noise
+OLDEST_NS = 60_000_000_000  # no segment waits longer than a whole probe takes
+CLOSE_NS = 20_000  # the scheduler did not interrupt between two readings this close together
 
 
 class KernelClock:
-    """Tells when a kernel stamp was by the monotonic clock, and counts the steps it sees."""
+    """Converts kernel timestamps to the monotonic clock, and counts the clock steps it sees."""
 
     def __init__(
         self,
@@ -146,18 +148,18 @@ class KernelClock:
         self._offset_ns = self._measured()[0]
 
     def compare(self) -> None:
-        """Measure the offset again; count a step if it moved."""
+        """Measure the offset again; count a step if it changed."""
         offset, torn = self._measured()
         if torn > CLOSE_NS:
-            return  # the scheduler came between: this says nothing
+            return  # the scheduler interrupted: this measurement is worthless
         if abs(offset - self._offset_ns) > STEP_NS:
             self.steps += 1
         self._offset_ns = offset
 
     def arrival(self, stamp_ns: int, now_ns: int) -> int | None:
-        """A kernel stamp as a monotonic instant, not after `now_ns`.
+        """A kernel timestamp as a monotonic instant, not after `now_ns`.
 
-        None, and a step counted, where the stamp's age cannot be: negative or over a minute.
+        None, and a step counted, if its age is impossible: negative or over a minute.
         """
         age = now_ns - (stamp_ns - self._offset_ns)
         if not -STEP_NS <= age <= OLDEST_NS:
@@ -178,28 +180,28 @@ class KernelClock:
         return offset, torn
 
 
-# Whose turn it is: taking bytes in is cheap and never waits, working through them is dear.
+# The order of work: receiving bytes is cheap and never waits, processing them is expensive.
 #
-# In every turn of the loop one stream is worked on. Between two turns the loop takes in what
-# has arrived on all of them, so that no stamp waits for more than one stream's work.
+# In each iteration of the loop one stream is processed. Between two iterations the loop receives
+# what has arrived on all streams, so no timestamp waits for more than one stream's processing.
 
 
 class FairQueue:
-    """A queue of streams that have something to work on, each waiting on a future."""
+    """A queue of streams that have something to process, each waiting on a future."""
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._serving = False
 
     def join(self, waiter: asyncio.Future[None]) -> None:
-        """Settle the future when its turn comes, in the order of joining."""
+        """Resolve the future when its turn comes, in the order of joining."""
         self._waiting.append(waiter)
         if not self._serving:
             self._serving = True
             asyncio.get_running_loop().call_soon(self._next)
 
     async def wait_turn(self) -> None:
-        """Wait in line."""
+        """Wait for a turn."""
         waiter = asyncio.get_running_loop().create_future()
         self.join(waiter)
         await waiter
@@ -211,18 +213,18 @@ class FairQueue:
                 waiter.set_result(None)
                 break
         self._serving = bool(self._waiting)
-        if self._serving:  # after the work just allowed, and after another look at the sockets
+        if self._serving:  # after the work just allowed, and after another check of the sockets
             asyncio.get_running_loop().call_soon(self._next)
 
 
-# What exchanges share: who we say we are, clock, pulse and turns, and who is under way.
+# What exchanges share: user agent, clock, loop monitor, queue, and the exchanges in progress.
 
 
-PROBE_CROWD = 100  # probes at once, beyond which work is gathered
+PROBE_CROWD = 100  # simultaneous probes from which processing is batched
 
 
 class ProbeResources:
-    """One set per process. `kernel`: ask the kernel for receive stamps."""
+    """One set per process. `kernel`: request receive timestamps from the kernel."""
 
     def __init__(self, version: str, *, kernel: bool = True) -> None:
         self.version = version
@@ -235,7 +237,7 @@ class ProbeResources:
 
     @contextmanager
     def stoppable(self, limit: ProbeDeadline) -> Iterator[None]:
-        """Let `abort` reach this limit's exchange while the body runs."""
+        """Let `abort` end this limit's exchange while the body runs."""
         self._running.add(limit)
         try:
             yield
@@ -244,10 +246,10 @@ class ProbeResources:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many probes are under way that work had better be gathered."""
+        """Whether so many probes are in progress that processing is better batched."""
         return len(self._running) > PROBE_CROWD
 
     def abort(self) -> None:
-        """End every exchange under way as ABORTED. Later ones are not touched."""
+        """End every exchange in progress as ABORTED. Later ones are not affected."""
         for limit in self._running:
             limit.end(Ending.ABORTED)

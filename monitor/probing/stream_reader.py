@@ -1,12 +1,10 @@
-"""Server-sent events out of raw bytes, by the WHATWG rules and within bounds.
+"""Parses server-sent events from raw bytes, by the WHATWG rules and within limits.
 
-Where the rules of browsers would lose what LLM servers send, they are widened: an event with a
-name and no data is an event, and so are a field `error` and a line that begins with `{`.
-
-Lines end with CR, LF or CRLF bytes and with nothing else: decoding comes after splitting,
-so U+2028 inside data stays data. A line that ends with CR is complete at the CR; a LF that
-follows in a later segment is skipped. `id` and `retry` are for reconnecting, which a probe
-never does.
+The rules are extended where a browser would lose what LLM servers send: an event with a name and no
+data is an event, and so are a field `error` and a line that begins with `{`. Lines end with CR, LF
+or CRLF bytes only: decoding happens after splitting, so U+2028 inside data stays data. A line that
+ends with CR is complete at the CR; an LF in a later segment is skipped. `id` and `retry` serve
+reconnection, which a probe never does.
 
 Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -47,8 +45,8 @@ class SseParser:
 
     def __init__(self) -> None:
         self.comments = 0
-        self.malformed = 0  # events with bytes that are no UTF-8; those bytes are replaced
-        self._line = bytearray()  # begun, not ended
+        self.malformed = 0  # events with bytes that are not UTF-8; these bytes are replaced
+        self._line = bytearray()  # the incomplete event
         self._after_cr = False
         self._at_start = True
         self._name = b""
@@ -58,7 +56,7 @@ class SseParser:
     def feed(self, data: bytes) -> list[tuple[str, str]]:
         """Events completed by these bytes, in order.
 
-        Raises TooLarge at the first line or event over its cap; nothing may be fed after that.
+        Raises TooLarge at the first line or event over its limit; then it must get no more data.
         """
         *lines, begun = self._split(data)
         events: list[tuple[str, str]] = []
@@ -77,8 +75,10 @@ class SseParser:
         return events
 
     def close(self) -> list[tuple[str, str]]:
-        """The event begun, where the body ended as it should: many servers leave out the last
-        blank line, which the rules of browsers would punish. A body that broke off is not closed.
+        """The incomplete event at the regular end of the body.
+
+        Many servers omit the last blank line, for which a browser would drop the event. A body that
+        broke off is not closed.
         """
         events: list[tuple[str, str]] = []
         if line := self._ended(b""):
@@ -97,7 +97,7 @@ class SseParser:
         return data.split(b"\n")
 
     def _ended(self, end: bytes) -> bytes:
-        """The whole line of which these are the last bytes."""
+        """The complete line that ends with these bytes."""
         line = bytes(self._line) + end
         self._line.clear()
         if self._at_start:
@@ -109,7 +109,7 @@ class SseParser:
         if line.startswith(b"{"):  # a proxy's error in place of an event
             events.append(("", line.decode(errors="replace")))
             return
-        if line.startswith(b"data: "):  # as nearly every line
+        if line.startswith(b"data: "):  # the usual case
             name, value = b"data", line[6:]
         else:
             name, _, value = line.partition(b":")
@@ -118,7 +118,8 @@ class SseParser:
             self.comments += 1
         elif name == b"event":
             self._name = value
-        elif name == b"error":  # no field of the rules: llama.cpp sends its failures so
+        # not a field of the specification: llama.cpp reports failures this way
+        elif name == b"error":
             events.append(("error", value.decode(errors="replace")))
         elif name == b"data":
             self._data.append(value)
@@ -140,33 +141,33 @@ def _too_long(events: list[tuple[str, str]]) -> TooLarge:
     return TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
 
 
-# Newline-delimited JSON out of raw bytes, within the same bounds as server-sent events.
+# Parses newline-delimited JSON from raw bytes, within the same limits as server-sent events.
 
 
 class NdjsonParser:
-    """Turns bytes, however they are split, into events without a name. Blank lines are none."""
+    """Turns bytes, however they are split, into events without a name. Blank lines are ignored."""
 
     def __init__(self) -> None:
-        self.malformed = 0  # lines with bytes that are no UTF-8; those bytes are replaced
-        self._line = bytearray()  # begun, not ended
+        self.malformed = 0  # lines with bytes that are not UTF-8; these bytes are replaced
+        self._line = bytearray()  # the incomplete line
         self._at_start = True
 
     def feed(self, data: bytes) -> list[tuple[str, str]]:
         """Lines completed by these bytes, in order.
 
-        Raises TooLarge at the first line over its cap; nothing may be fed after that.
+        Raises TooLarge at the first line over its limit; then it must get no more data.
         """
         *ends, begun = data.split(b"\n")
         events: list[tuple[str, str]] = []
         for end in ends:
-            if end or self._line:  # of blank lines there may be very many
+            if end or self._line:  # there may be very many blank lines
                 self._extend(end, events)
                 events += self.close()
         self._extend(begun, events)
         return events
 
     def close(self) -> list[tuple[str, str]]:
-        """The line begun, taken as ended: the last one of a stream may lack its newline."""
+        """The incomplete line at the end: the last line of a stream may lack its newline."""
         line = bytes(self._line)
         self._line.clear()
         if self._at_start:
@@ -187,19 +188,19 @@ class NdjsonParser:
             raise TooLarge(f"a line is longer than {LINE_BYTES} bytes", events)
 
 
-# Plain text out of raw bytes: streams without events, whose every segment is text.
+# Parses plain text from raw bytes: streams without events, in which every segment is text.
 
 
 class TextParser:
     """Turns segments of bytes into texts without a name, in order and never empty.
 
-    A character that is split over segments comes with the segment that completes it. A byte
-    order mark at the start is no text.
+    A character that is split over segments arrives with the segment that completes it. A byte order
+    mark at the start is not text.
     """
 
     def __init__(self) -> None:
-        self.malformed = 0  # 1 once bytes came that are no UTF-8; those bytes are replaced
-        self._held = b""  # of a character, or of the byte order mark, that is not complete
+        self.malformed = 0  # 1 if there were bytes that are not UTF-8; these bytes are replaced
+        self._held = b""  # the incomplete character or byte order mark
         self._at_start = True
 
     def feed(self, data: bytes) -> list[tuple[str, str]]:
@@ -213,7 +214,7 @@ class TextParser:
         return self._decoded(last=False)
 
     def close(self) -> list[tuple[str, str]]:
-        """What is left of a character that was never completed, replaced."""
+        """The remains of a character that was never completed, replaced."""
         return self._decoded(last=True)
 
     def _decoded(self, *, last: bool) -> list[tuple[str, str]]:
@@ -226,7 +227,7 @@ class TextParser:
         return [("", text)] if text else []
 
 
-# What is heard of a stream while it arrives: its events, its first text, and its end.
+# What is read from a stream while it arrives: its events, its first text, and its end.
 
 
 Parser = SseParser | NdjsonParser | TextParser
@@ -238,16 +239,16 @@ PARSERS: Mapping[Framing, Callable[[], Parser]] = {
 
 _TOGETHER = f"all streams together hold more than {HELD_BYTES} bytes"
 EXTRA_CHARS = 20
-_SHORT = 200  # characters of a claim; shorter ones tend to be one and the same
+_SHORT = 200  # characters of a claim; shorter claims are usually repeated
 _MALFORMED = f"more than {MALFORMED_EVENTS} events are malformed"
 
 
 class StreamReader:
-    """Listens to one stream in its dialect.
+    """Reads one stream in its dialect.
 
-    `ending` is None while there is more to read. What came with the read that brought the
-    dialect's end is kept as events, but not parsed. `raw`: events keep their data; else
-    only what the dialect parsed of them is kept.
+    `ending` is None while there is more to read. Bytes that arrived together with the dialect's end
+    are kept as events, but not parsed. `raw`: events keep their data; otherwise only the parsed
+    events are kept.
     """
 
     def __init__(
@@ -259,13 +260,13 @@ class StreamReader:
         raw: bool = True,
     ) -> None:
         self.events: list[StreamEvent] = []
-        self.heard: list[ParsedEvent] = []  # of events, up to the end
+        self.heard: list[ParsedEvent] = []  # events up to the end
         self.ending: Ending | None = None
         self.detail: str | None = None
         self.last_text_ns: int | None = None
-        self.first_text: tuple[bool, int] | None = None  # kernel-stamped; how doubtful, in ns
-        self._withdrawn: tuple[bool, int] | None = None  # a first text that was not answer text
-        self._thinking = False  # no answer text has come yet, thoughts in its place have
+        self.first_text: tuple[bool, int] | None = None  # kernel timestamp; its uncertainty in ns
+        self._withdrawn: tuple[bool, int] | None = None  # the first text was not answer text
+        self._thinking = False  # no answer text yet, but reasoning in its place
         self._hear = dialect.parser()
         self._parser: Parser = PARSERS[dialect.framing]()
         self._ends_by_close = dialect.ends_by_close
@@ -276,14 +277,14 @@ class StreamReader:
         self._raw = raw
         self._memory = StreamMemory() if memory is None else memory
         self._held = 0  # bytes of memory
-        self._counted = 0  # of them, among those of all streams
+        self._counted = 0  # of these, the bytes counted for all streams
 
     def use(self, framing: Framing) -> None:
-        """Cut the body into events so. Called before the first byte of the body, if at all."""
+        """Set the framing of the body. Called before the first byte of the body, if at all."""
         self._parser = PARSERS[framing]()
 
     def take(self, piece: bytes, stamps: ConnectionTimes) -> None:
-        """Take in what a read brought; afterwards `ending` may be set."""
+        """Process the bytes of one read; afterwards `ending` may be set."""
         self._bytes += len(piece)
         try:
             self._add(self._parser.feed(piece), stamps)
@@ -296,7 +297,7 @@ class StreamReader:
             self._end(Ending.PROTOCOL, _MALFORMED)
 
     def close(self, stamps: ConnectionTimes) -> None:
-        """The body came whole: take what stood at its end."""
+        """The body is complete: process what was left at its end."""
         try:
             self._add(self._parser.close(), stamps)
         except TooLarge as cap:
@@ -310,7 +311,8 @@ class StreamReader:
             extra = self.ending is not None
             if not extra:
                 self._receive(event, stamps)
-            # Of what follows the end its start is kept: it tells `[DONE]` from more answer.
+            # Keep the start of what follows the end: it distinguishes `[DONE]` from more of the
+            # answer.
             if not self._raw:
                 start = data[: EXTRA_CHARS * extra]
                 event = StreamEvent(stamps.arrived_ns, start, name, stamps.read)
@@ -321,7 +323,7 @@ class StreamReader:
         self.heard.append(received)
         self._weigh(event, received)
         self._malformed += received.malformed
-        if self._malformed > MALFORMED_EVENTS:  # however the bytes were cut: before what follows
+        if self._malformed > MALFORMED_EVENTS:  # however the bytes were split: before what follows
             self._end(Ending.PROTOCOL, _MALFORMED)
         if len(self.events) >= STREAM_EVENTS:
             self._end(Ending.TOO_LARGE, f"the stream has more than {STREAM_EVENTS} events")
@@ -338,7 +340,7 @@ class StreamReader:
             self._end(Ending.CUT)
 
     def _take_thoughts(self, thoughts: Thoughts, stamps: ConnectionTimes) -> None:
-        """What was taken for answer text may have been thoughts, or the tags around them."""
+        """Text that counted as the answer may have been reasoning, or the tags around it."""
         self._thinking = not thoughts.answered
         place, kind = thoughts.marks[-1]
         answers = kind is TextKind.ANSWER and place >= 0  # from here on, in the event's own text
@@ -351,7 +353,7 @@ class StreamReader:
             self._chars = -place
 
     def _weigh(self, event: StreamEvent, received: ParsedEvent) -> None:
-        """Count the memory that an event takes, here and among all streams."""
+        """Count the memory of an event, for this stream and for all streams."""
         self._held += EVENT_OVERHEAD_BYTES + sys.getsizeof(received.text)
         if received.reasoning or received.error:
             self._held += sys.getsizeof(received.reasoning) + sys.getsizeof(received.error)
@@ -368,18 +370,18 @@ class StreamReader:
                 self._end(Ending.TOO_LARGE, _TOGETHER)
 
     def release(self) -> None:
-        """What was held is no longer counted. Called once, when the exchange is over."""
+        """Stop counting this stream's memory. Called once, when the exchange is over."""
         self._memory.held -= self._counted
         self._counted = 0
 
     def _parse(self, event: StreamEvent) -> ParsedEvent:
-        """What the event says. A dialect that stumbles over it must not end the probe."""
+        """The parsed event. A dialect that fails on it must not end the probe."""
         try:
             return self._hear(event)
         except Exception:
             return ParsedEvent(malformed=True)
 
     def _end(self, ending: Ending, detail: str | None = None) -> None:
-        """The first reason to stop is the one that counts."""
+        """The first reason to stop counts."""
         if self.ending is None:
             self.ending, self.detail = ending, detail

@@ -1,4 +1,4 @@
-"""What one probe's connection knows of time and of how far it got."""
+"""The timestamps and the stage of one probe's connection, and the socket that records them."""
 
 import asyncio
 import socket
@@ -22,40 +22,39 @@ from monitor.probing.tls import TlsStream
 class ConnectionTimes:
     """Written by the connection, read by the exchange. All instants are monotonic.
 
-    `stage` is how the exchange ends if the connection fails now. What is sent before stage
-    PROTOCOL belongs to the connection and not to the request. `arrived_ns`, `read`,
-    `doubt_ns` and `kernel` belong to the read whose bytes were handed out last; `doubt_ns`
-    is how much earlier some of them may have arrived. `unheard_ns` is when the oldest read
-    arrived that is not handed out yet.
+    `stage` is how the exchange ends if the connection fails now. Data sent before stage PROTOCOL
+    belongs to the connection and not to the request. `arrived_ns`, `read`, `doubt_ns` and `kernel`
+    describe the read whose bytes were returned last; `doubt_ns` is how much earlier some of them
+    may have arrived. `unheard_ns` is when the oldest read arrived that is not processed yet.
     """
 
     stage: Ending = Ending.DNS
-    tunnelling: bool = False  # a proxy was asked for a tunnel and has not answered
+    tunnelling: bool = False  # the proxy has not answered the request for a tunnel yet
     dns_ns: int | None = None
     connected_ns: int | None = None
     tls_ns: int | None = None
     sent_ns: int | None = None
-    sending_ns: int = 0  # how long the last send() took: the true start may be that much later
+    sending_ns: int = 0  # duration of the last send(): the true start may be that much later
     arrived_ns: int = 0
     read: int = 0
     doubt_ns: int = 0
     kernel: bool = False
     late_ns: int = 0  # the longest that bytes waited for us, as far as the kernel tells
     unheard_ns: int | None = None
-    spoken: bool = False  # the first text came: no arrival of later bytes is urgent
-    enough: bool = False  # no further read is wanted
+    spoken: bool = False  # the first text has arrived: no later arrival is urgent
+    enough: bool = False  # no further read is needed
 
 
 class EnoughReceived(Exception):
-    """The exchange has all it needs, and everything read has been used."""
+    """The exchange has all it needs, and every read has been used."""
 
 
-# What was read of one stream and is not worked on yet, and the streams that wait to work on it.
+# Reads of one stream that are not processed yet, and the streams that wait to process them.
 
 
-HELD_BYTES = 64 * 1024  # beyond these the kernel holds the rest
+HELD_BYTES = 64 * 1024  # beyond these the kernel keeps the data
 HELD_READS = 64
-GATHER_S = 0.1  # in a crowd, how long reads that nobody is in a hurry for wait for others
+GATHER_S = 0.1  # in a crowd, how long reads that are not urgent wait to be batched
 
 
 class SocketRead(NamedTuple):
@@ -68,7 +67,7 @@ class SocketRead(NamedTuple):
 
 
 class ReadQueue:
-    """A queue of reads, stamped when they were made and handed out when their turn comes."""
+    """A queue of reads, timestamped when they were made and returned when their turn comes."""
 
     def __init__(self, stamps: ConnectionTimes, http: ProbeResources) -> None:
         self._stamps = stamps
@@ -84,7 +83,7 @@ class ReadQueue:
         return self._bytes > HELD_BYTES or len(self._held) > HELD_READS
 
     def hold(self, read: SocketRead) -> None:
-        """Keep a read, and have it worked on: at once, or with others where nothing is urgent."""
+        """Queue a read for processing: at once, or batched if nothing is urgent."""
         if not self._held:
             self._stamps.unheard_ns = read.arrived_ns
         self._held.append(read)
@@ -114,7 +113,7 @@ class ReadQueue:
                 self._timer = None
 
     def take(self) -> bytes | None:
-        """The oldest read's bytes, of which the stamps then speak; None where none is held."""
+        """The oldest read's bytes, which the timestamps then describe; None if there is none."""
         if not self._held:
             return None
         stamps = self._stamps
@@ -125,16 +124,16 @@ class ReadQueue:
         return data
 
 
-# Stamped sockets: a network stream for httpcore that knows when its bytes arrived.
+# Timestamped sockets: a network stream for httpcore that knows when its bytes arrived.
 #
-# The loop's reader callback takes bytes with `recvmsg` together with the kernel's receive
-# stamp (`SO_TIMESTAMPNS`), so arrival does not depend on how busy the loop is. When we come
-# late the kernel may have merged segments, and keeps the later stamp; the kernel's count of
-# segments (`TCP_INFO`) tells, and the pulse bounds how far off the stamp can be.
+# The loop's reader callback receives bytes with `recvmsg`, together with the kernel's receive
+# timestamp (`SO_TIMESTAMPNS`), so the arrival time does not depend on how busy the loop is. When we
+# read late, the kernel may have merged segments, and keeps the later timestamp. The kernel's count
+# of segments (`TCP_INFO`) shows this, and the loop monitor bounds how wrong the timestamp can be.
 
 
 READ_BYTES = 16 * 1024
-PAUSE_NS = 200_000  # a read that took this long was interrupted, and may hold what came meanwhile
+PAUSE_NS = 200_000  # a read that took this long was interrupted and may include later bytes
 SO_TIMESTAMPNS = 35  # asm-generic/socket.h; not named by Python's socket module
 TIMESPEC = struct.Struct("@ll")
 SEGMENTS_IN = struct.Struct("@I")  # tcp_info.tcpi_data_segs_in
@@ -142,7 +141,7 @@ SEGMENTS_IN_AT = 152
 
 
 class TimestampedStream(httpcore.AsyncNetworkStream):
-    """A connected socket. Takes possession of it."""
+    """A connected socket, which it owns from now on."""
 
     def __init__(self, sock: socket.socket, stamps: ConnectionTimes, http: ProbeResources) -> None:
         self.stamps = stamps
@@ -151,11 +150,11 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         self._loop = asyncio.get_running_loop()
         self._reads = ReadQueue(stamps, http)
         self._segments = 0  # received before the last read
-        self._emptied_ns = time.monotonic_ns()  # nothing waited in the kernel then
-        self._watched_ns: int | None = None  # the loop has looked at the socket since
+        self._emptied_ns = time.monotonic_ns()  # the kernel had no more data then
+        self._watched_ns: int | None = None  # the loop has checked the socket since
         self._left_ns = 0
-        self._away_ns = 0  # looked away for so long, which may have held up the sender
-        self._over = False  # the peer closed or reset
+        self._away_ns = 0  # not read for so long that it may have slowed the sender down
+        self._over = False  # closed or reset by the peer
         self._error: OSError | None = None
         self._watch()
 
@@ -205,7 +204,7 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         return int(SEGMENTS_IN.unpack_from(info, SEGMENTS_IN_AT)[0])
 
     def _stamped(self, data: bytes, ancillary: list[Any], *, now: int, merged: bool) -> SocketRead:
-        """The read with its arrival: by the kernel's stamp, or else by when we came for it."""
+        """The read with its arrival: the kernel's timestamp, or else the time of the read."""
         since = self._emptied_ns
         if self._watched_ns is not None and self._http.pulse.polled_ns > self._watched_ns:
             since = max(since, self._http.pulse.polled_ns)
@@ -222,10 +221,10 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         return SocketRead(data, now, now - since + self._away_ns, kernel=False)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """The bytes of the next read, whole; empty at the end. `stamps` then speaks of them.
+        """The bytes of the next read, complete; empty at the end. `stamps` then describes them.
 
-        Deadlines are the exchange's: `timeout` is not looked at, and reads are smaller than
-        `max_bytes`. Raises Enough once the exchange has all it needs.
+        The exchange enforces deadlines: `timeout` is ignored, and reads are smaller than
+        `max_bytes`. Raises EnoughReceived once the exchange has all it needs.
         """
         if self.stamps.enough:
             raise EnoughReceived
@@ -240,7 +239,7 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        """Send everything. Of a request, the instant before the last `send()` stays."""
+        """Send everything. The instant before the request's last `send()` is kept."""
         while buffer:
             before = time.monotonic_ns()
             try:
@@ -275,7 +274,7 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Shake hands and return the encrypted stream over this socket."""
+        """Do the TLS handshake and return the encrypted stream over this socket."""
         stream = TlsStream(self, ssl_context, host=server_hostname)
         await stream.handshake()
         self.stamps.tls_ns = time.monotonic_ns()
@@ -287,7 +286,7 @@ class TimestampedStream(httpcore.AsyncNetworkStream):
 
 
 def enable_kernel_timestamps(sock: socket.socket) -> bool:
-    """Have the kernel stamp what this socket receives. False where it cannot."""
+    """Make the kernel timestamp what this socket receives. False if it cannot."""
     if sys.platform != "linux":
         return False
     try:

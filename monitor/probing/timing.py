@@ -1,6 +1,7 @@
-"""Stamps into latencies, endings into outcomes: what one probe measured.
+"""From timestamps to latencies, from endings to outcomes: what one probe measured.
 
 Every figure counts from the last byte of the request, except those of the connection.
+
 Source: docs/metrics.md
 """
 
@@ -17,15 +18,16 @@ from monitor.domain import (
 from monitor.error_text import error_text
 from monitor.redaction import plain
 
-INSTRUMENT = 2  # raised whenever a definition changes: docs/metrics.md#instrument
+INSTRUMENT = 2  # increased whenever a definition changes: docs/metrics.md#instrument
 
-BURST = 5  # texts that share one read: the sender had held them back
-LATE_SHARE = 0.9  # of the whole time gone before the first text
-LATE_TEXTS = 16  # fewer say nothing: a short answer is over soon after it begins
-TEXTS_A_READ = 4  # on average; a model that is slow to begin still sends one by one
-MOST_CHARS = 1000  # of a reason: cut to what is stored only when our secrets are out of it
+BURST = 5  # texts in one read, from which the sender is assumed to have buffered them
+LATE_SHARE = 0.9  # share of the total time that passed before the first text
+LATE_TEXTS = 16  # with fewer texts nothing follows: a short answer ends soon after it begins
+TEXTS_A_READ = 4  # on average; a model that starts slowly still sends one by one
+MOST_CHARS = 1000  # of a reason; it is shortened for storage only after our secrets are removed
 
-_UNMEASURED = (Outcome.ABORTED, Outcome.PROTOCOL)  # even if text came: it is not to be trusted
+# even if text arrived, because it is not to be trusted
+_UNMEASURED = (Outcome.ABORTED, Outcome.PROTOCOL)
 _NAMESAKES = {
     Ending.SILENT: Outcome.TIMEOUT_FIRST_TOKEN,
     Ending.STALLED: Outcome.STALLED,
@@ -61,7 +63,7 @@ _REASONS = {
 def outcome(transcript: Transcript, reply: Reply) -> tuple[Outcome, str | None]:
     """How the probe ended, and why in words; no words for an answer.
 
-    Words of the service are one harmless line, not yet free of secrets that it repeats.
+    Text of the service becomes one harmless line; secrets that it repeats are not removed yet.
     """
     kind = _kind(transcript, reply)
     match kind:
@@ -93,9 +95,9 @@ def _kind(transcript: Transcript, reply: Reply) -> Outcome:
 
 
 def complete(transcript: Transcript, reply: Reply) -> bool:
-    """Whether the answer came whole: the dialect's own end, or a finish reason and a whole body.
+    """Whether the answer is complete: the dialect's end, or a finish reason and a complete body.
 
-    False, too, where we hung up: use `outcome` to tell the two apart.
+    Also False if we hung up; use `outcome` to distinguish.
     """
     if transcript.ending is not Ending.EOF:
         return transcript.ending in (Ending.END, Ending.CUT)
@@ -107,7 +109,7 @@ def _with_body(text: str, transcript: Transcript) -> str:
 
 
 def timing(transcript: Transcript, reply: Reply) -> Timing:
-    """Latencies in ms. None is "not measurable": never zero, never another figure instead."""
+    """Latencies in ms. None means "not measurable": never zero, never another figure instead."""
     sent = transcript.sent_ns
     ready = transcript.tls_ns
     if ready is None and sent is not None:
@@ -136,7 +138,7 @@ def _ms(start_ns: int | None, end_ns: int | None) -> float | None:
 
 
 def _answer_tokens(reply: Reply) -> int | None:
-    """Reported tokens of the answer text alone; None if reasoning hides among them."""
+    """Reported tokens of the answer text alone; None if they include reasoning."""
     usage = reply.usage
     if usage.answer_tokens is None:
         return None
@@ -146,13 +148,13 @@ def _answer_tokens(reply: Reply) -> int | None:
 
 
 def _tpot_ms(spoken: list[TextDelta], tokens: int | None) -> float | None:
-    """Time per token after the first; an answer that came in one piece has none."""
+    """Time per token after the first; None for an answer that came in one piece."""
     span = _ms(spoken[0].arrived_ns, spoken[-1].arrived_ns)
     return span / (tokens - 1) if span and tokens is not None and tokens > 1 else None
 
 
 def _stamp(transcript: Transcript, received: list[TextDelta]) -> StampSource:
-    """The stamps' quality: degraded where the clock stepped or somebody held the text back."""
+    """The quality of the timestamps: degraded if the clock was stepped or text was buffered."""
     sent = transcript.sent_ns or 0
     after = [piece.arrived_ns - sent for piece in received]
     stepped = after != sorted(after) or any(ns < 0 for ns in after)
@@ -161,7 +163,7 @@ def _stamp(transcript: Transcript, received: list[TextDelta]) -> StampSource:
 
 
 def _held_back(texts: list[TextDelta], sent_ns: int) -> bool:
-    """Whether the texts came in bursts, as out of a buffer, rather than as they were made."""
+    """Whether the texts came in bursts, as from a buffer, rather than one by one."""
     reads = len({piece.read for piece in texts})
     if len(texts) >= BURST and reads == 1:
         return True

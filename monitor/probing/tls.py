@@ -1,6 +1,6 @@
-"""TLS over memory BIOs, so that stamps stay those of the socket beneath.
+"""TLS over memory BIOs, so that timestamps remain those of the socket below.
 
-Everything a socket read completes is decrypted at once and handed out together: the stamp
+Everything that one socket read completes is decrypted at once and returned together: the timestamp
 of a record is that of the segment that completed it.
 """
 
@@ -20,11 +20,11 @@ RECORD_BYTES = 16 * 1024
 
 @cache
 def context(ca_file: str | None) -> ssl.SSLContext:
-    """The one context per CA file: the system's authorities, and those of the file besides.
+    """The one context per CA file: the system's authorities, and those of the file.
 
-    The system's store is OpenSSL's, which SSL_CERT_FILE and SSL_CERT_DIR replace; where there is
-    none, the list that httpx brings stands for it. Certificates and host names are always
-    verified. Raises Trouble for a useless file.
+    The system's store is OpenSSL's, which SSL_CERT_FILE and SSL_CERT_DIR replace. If there is none,
+    the list shipped with httpx is used. Certificates and host names are always verified. Raises
+    Trouble for an unusable file.
     """
     found = ssl.create_default_context() if _has_store() else _shipped()
     if ca_file is not None:
@@ -37,18 +37,18 @@ def context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _has_store() -> bool:
-    """Whether OpenSSL finds any authority of the system: slim images and some builds have none."""
+    """Whether OpenSSL finds any system authority: slim images and some builds have none."""
     paths = ssl.get_default_verify_paths()
     return bool(paths.cafile) or any(Path(paths.capath or "/nowhere").glob("*"))
 
 
 def _shipped() -> ssl.SSLContext:
-    """The authorities that httpx brings along."""
+    """The authorities that httpx ships."""
     return httpx.create_ssl_context(trust_env=False)
 
 
 class TlsStream(httpcore.AsyncNetworkStream):
-    """An encrypted stream over a stamped one. Raises Trouble for a name no certificate bears."""
+    """An encrypted stream over a timestamped one. Raises Trouble on a wrong certificate."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
             raise ProbeError(Ending.TLS, f"{host}: {error}") from error
 
     async def handshake(self) -> None:
-        """Agree on keys and check the certificate. Raises Trouble where that fails."""
+        """Do the handshake and verify the certificate. Raises Trouble if that fails."""
         try:
             while not self._agreed():
                 await self._flush()
@@ -84,7 +84,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
         return True
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        """What the next socket reads complete; empty at the end, tidy or not."""
+        """The plain text that the next socket reads complete; empty at the end, regular or not."""
         while True:
             plain, ended = self._decrypted()
             await self._flush()
@@ -93,7 +93,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
             await self._fill()
 
     def _decrypted(self) -> tuple[bytes, bool]:
-        """All whole records at hand, and whether the stream ended after them."""
+        """All complete records available, and whether the stream ended after them."""
         records: list[bytes] = []
         try:
             while record := self._tls.read(RECORD_BYTES):
@@ -108,7 +108,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
         return b"".join(records), True
 
     async def _say_goodbye(self) -> None:
-        """Tell the peer why we leave, if it still listens."""
+        """Send the peer the reason for closing, if it still reads."""
         try:
             await self._flush()
         except httpcore.WriteError:
@@ -131,7 +131,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
             await self._flush()
 
     async def aclose(self) -> None:
-        """Close the socket beneath, without a goodbye that could block."""
+        """Close the socket below, without a TLS goodbye that could block."""
         await self._inner.aclose()
 
     def get_extra_info(self, info: str) -> Any:
