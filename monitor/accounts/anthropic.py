@@ -1,7 +1,7 @@
 """Anthropic: the organization's cost report. Amounts are decimal text in **cents**.
 
-Needs an admin key, which individual accounts cannot have. Priority-tier costs are not in
-it, and what was spent in the last minutes may not be yet.
+Needs an admin key, which individual accounts cannot have. Priority-tier costs are not included, and
+the spend of the last minutes may be missing.
 """
 
 from datetime import datetime
@@ -23,7 +23,7 @@ class AnthropicAccount(ProviderAccount):
     public_url: ClassVar[str] = "https://api.anthropic.com/v1"
 
     async def read(self, at: datetime) -> AccountReading:
-        """Today's spend so far; the bucket of a day that is not over has no end yet."""
+        """Today's spend so far; the bucket of the current day has no end yet."""
         midnight = day_of(at)[1]
         report = CostReport(
             provider=self.name,

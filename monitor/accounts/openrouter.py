@@ -1,4 +1,4 @@
-"""OpenRouter: the key's standing, the receipt of one generation, and the price list.
+"""OpenRouter: the state of the key, the record of one generation, and the price list.
 
 None of these calls spends tokens. Days are UTC days.
 """
@@ -49,21 +49,21 @@ _RATES = {
 
 @dataclass(frozen=True, slots=True)
 class ProviderReceipt:
-    """The provider's own record of one generation: who answered, and for how much."""
+    """The provider's own record of one generation: the model that answered, and the charge."""
 
     claim: Claim
     usage: Usage
 
 
 class OpenRouterAccount(ProviderAccount):
-    """The account an ordinary OpenRouter key belongs to."""
+    """The account of an ordinary OpenRouter key."""
 
     name: ClassVar[str] = "openrouter"
     key_variable: ClassVar[str] = "OPENROUTER_API_KEY"
     public_url: ClassVar[str] = "https://openrouter.ai/api/v1"
 
     async def read(self, at: datetime) -> AccountReading:
-        """How the key stands. Spend through keys of one's own upstream is included."""
+        """The state of the key. Includes spend through the user's own provider keys."""
         answer = await self._get("key")
         refused = refusal(self.name, answer, at)
         if refused is not None:
@@ -85,7 +85,7 @@ class OpenRouterAccount(ProviderAccount):
         )
 
     async def receipt(self, generation: str, at: datetime) -> ProviderReceipt | TryLater | GiveUp:
-        """The record of a generation by its id; it lags behind the answer it is of."""
+        """The record of a generation by its id; it appears some time after the answer."""
         answer = await self._get("generation", id=generation)
         if answer.status == 404:
             return TryLater("HTTP 404: not recorded yet", after_s=RECEIPT_LAG_S)
@@ -159,7 +159,7 @@ def _rates(pricing: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _usage(data: Mapping[str, Any]) -> Usage:
-    """Native tokens are those billed. Without a key of one's own, upstream cost is no cost."""
+    """Native tokens are billed. Upstream cost is a charge only with the user's own key."""
     own_key = data.get("is_byok") is True
     return Usage(
         prompt_tokens=count(data.get("native_tokens_prompt")),

@@ -1,4 +1,4 @@
-"""Fields of a provider's JSON, taken with suspicion: whatever is not what it should be is None."""
+"""Fields of a provider's JSON, parsed defensively: a field of the wrong type is None."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ def table(value: object) -> Mapping[str, Any] | None:
 
 
 def tables(value: object) -> list[Mapping[str, Any]] | None:
-    """A list of tables, whole or not at all."""
+    """A list of tables, complete or not at all."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         return None
     return value
@@ -29,7 +29,7 @@ def text_of(value: object) -> str | None:
 
 
 def number(value: object) -> Decimal | None:
-    """A finite number, given as one or as decimal text."""
+    """A finite number, given as a number or as decimal text."""
     if isinstance(value, bool) or not isinstance(value, (int, str, Decimal)):
         return None
     try:
@@ -40,7 +40,7 @@ def number(value: object) -> Decimal | None:
 
 
 def usd(value: object) -> Decimal | None:
-    """An amount of money that can be: finite, not negative, storable."""
+    """A plausible amount of money: finite, not negative, storable."""
     read = number(value)
     return None if read is None else exact(read)
 
@@ -51,7 +51,7 @@ def count(value: object) -> int | None:
 
 
 def instant(value: object) -> datetime | None:
-    """An ISO 8601 instant; one without a zone is taken as UTC, as providers mean it."""
+    """An ISO 8601 instant; one without a zone is UTC, as providers mean it."""
     if not isinstance(value, str):
         return None
     try:
@@ -61,11 +61,11 @@ def instant(value: object) -> datetime | None:
         return None
 
 
-# The ways in which an account may not have said anything of itself.
+# Requests to provider accounts, and the ways in which they fail.
 
 
 class AccountReply(Protocol):
-    """A reply to one GET. `error` says why there is none; header names in lower case."""
+    """The reply to one GET. `error` says why there is none; header names in lower case."""
 
     @property
     def status(self) -> int | None: ...
@@ -78,17 +78,17 @@ class AccountReply(Protocol):
 
 
 class JsonGetter(Protocol):
-    """Gets one JSON document; raises nothing for expected trouble."""
+    """Gets one JSON document; raises nothing for expected failures."""
 
     async def __call__(self, url: str, *, headers: Mapping[str, str]) -> AccountReply: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderAccount(ABC):
-    """A provider account, read with `get`, which speaks HTTP.
+    """A provider account, read with `get`, which does the HTTP request.
 
-    A subclass names its provider, the environment variable of its key, and the URL that stands
-    before the paths of the provider's documentation. `<NAME>_BASE_URL` replaces that URL.
+    A subclass has its provider's name, the environment variable of its key, and the base URL that
+    precedes the paths in the provider's documentation. `<NAME>_BASE_URL` replaces that URL.
     """
 
     name: ClassVar[str]
@@ -101,7 +101,7 @@ class ProviderAccount(ABC):
 
     @abstractmethod
     async def read(self, at: datetime) -> AccountReading:
-        """What the provider says now; expected failures are readings, too."""
+        """The current reading; expected failures are readings, too."""
 
 
 LONGEST_WAIT_S = 86_400.0
@@ -115,9 +115,9 @@ _REFUSALS = {
 
 
 def refusal(provider: str, answer: AccountReply, at: datetime) -> AccountReading | None:
-    """The reading of a reply that is no read-out; None for one that may be."""
+    """The reading for a reply that reports a failure; None if the reply can be parsed."""
     status = answer.status
-    if status in _REFUSALS:  # the status is told even if the body did not come whole
+    if status in _REFUSALS:  # the status counts even if the body is incomplete
         state, reason = _REFUSALS[status]
         detail = f"HTTP {status}: {reason}"
         wait = retry_after_s(answer.headers.get("retry-after"), at)
@@ -132,12 +132,12 @@ def refusal(provider: str, answer: AccountReply, at: datetime) -> AccountReading
 
 
 def failing(provider: str, at: datetime, reason: str) -> AccountReading:
-    """A reading that says only why there is none."""
+    """A reading that only says why there is none."""
     return AccountReading(provider=provider, at=at, state=AccountState.FAILING, detail=reason)
 
 
 def retry_after_s(header: str | None, at: datetime) -> float | None:
-    """Seconds to wait, a day at most, from either form of the header; None: it says nothing."""
+    """Seconds to wait, a day at most, from either form of the header; None if it is absent."""
     if header is None:
         return None
     try:
@@ -151,7 +151,7 @@ def _until(header: str, at: datetime) -> float:
     return (parsedate_to_datetime(header) - at).total_seconds()
 
 
-# Cost reports in daily buckets, page after page: how Anthropic and OpenAI both tell them.
+# Cost reports in daily buckets on several pages, as Anthropic and OpenAI both provide them.
 
 
 MOST_PAGES = 20
@@ -159,7 +159,7 @@ MOST_PAGES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostReport:
-    """A paged report to be asked for. `headers` hold the key."""
+    """A paged report to request. `headers` include the key."""
 
     provider: str
     url: str
@@ -172,7 +172,7 @@ async def items(
 ) -> list[Mapping[str, Any]] | AccountReading:
     """Every result of every bucket, or a reading with the reason why they are unavailable.
 
-    A reply that merely lacks its list is no empty report: it would read as nothing spent.
+    A reply without its list is not an empty report: that would read as nothing spent.
     """
     found: list[Mapping[str, Any]] = []
     page: dict[str, str] = {}

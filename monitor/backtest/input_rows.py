@@ -1,4 +1,4 @@
-"""Rows of a backtest: JSON Lines read, checked, and turned into what rules look at."""
+"""Rows of a backtest: JSON Lines, parsed, validated, and converted to what rules judge."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,11 +11,11 @@ from uuid import UUID
 from monitor.domain import Identity, Outcome, Sample
 
 NAMELESS = "backtest"  # the target of rows that name none
-DISORDER = timedelta(minutes=5)  # rows may come that much out of order
+DISORDER = timedelta(minutes=5)  # rows may be out of order by this much
 
 _DECODER = json.JSONDecoder()
 _MOST = 10**9  # dollars or milliseconds of one row
-_SLOTS = 64  # rounds under way at once, over all targets
+_SLOTS = 64  # rounds in progress at once, over all targets
 _ERRORS = {
     "timeout": Outcome.TIMEOUT_FIRST_TOKEN,
     "http_429": Outcome.RATE_LIMITED,
@@ -37,11 +37,11 @@ class BacktestRow(NamedTuple):
     target: str
     cost_usd: Decimal | None
     sample: Sample | None
-    margin_usd: Decimal = Decimal(0)  # so much more at most, where its model is unknown
+    margin_usd: Decimal = Decimal(0)  # the additional maximum if its model is unknown
 
 
 def rows(lines: Iterable[str], identity: Callable[[str], Identity]) -> Iterator[BacktestRow]:
-    """Read rows in order of `ts`; `identity` judges a model's name. Raises BadRow."""
+    """Read rows in order of `ts`; `identity` judges a model's name. Raises BadBacktestRow."""
     judged = lru_cache(maxsize=256)(identity)
     slots: dict[tuple[str, str | int], datetime] = {}
     newest = None
@@ -159,7 +159,7 @@ def _identity(
 def _slot(
     target: str, sweep: object, *, at: datetime, slots: dict[tuple[str, str | int], datetime]
 ) -> datetime:
-    """When the round began: what all its samples share."""
+    """When the round began, which all its samples share."""
     if type(sweep) not in (int, str):
         raise ValueError(f"sweep: {sweep!r}; write a value that all probes of a round share")
     key = (target, sweep)

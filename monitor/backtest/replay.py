@@ -61,15 +61,16 @@ class BacktestEvent:
     limit: float | Decimal | None
     because: str
     notice: Notice | None
-    query: str = ""  # the canned query it is about, in mode "immediate"; else the whole target
+    # in mode "immediate" the canned query it is about; else None, for the whole target
+    query: str = ""
 
 
 def event(step: IncidentStep, at: datetime) -> BacktestEvent | None:
-    """What a step of the plan means to the person reading; None for mere bookkeeping."""
+    """The event that a step of the plan means to a reader; None for bookkeeping."""
     incident, notice = step.incident, step.notice
     if (
         incident is None or step.change is IncidentChange.REMINDED
-    ):  # a reminder may be of what is left
+    ):  # a reminder may be about the remaining parts
         if notice is None:
             return None
         return BacktestEvent(
@@ -99,7 +100,7 @@ def event(step: IncidentStep, at: datetime) -> BacktestEvent | None:
 
 
 def as_json(event: BacktestEvent) -> str:
-    """One line of JSON, as the project promises it."""
+    """One line of JSON in the documented format."""
     at = event.at.astimezone(UTC).isoformat(timespec="milliseconds")
     return json.dumps(
         {
@@ -115,14 +116,14 @@ def as_json(event: BacktestEvent) -> str:
     )
 
 
-# The money of a replay: summed exactly by day, with the recent slices `spend` looks at.
+# The money of a replay: exact daily sums, with the recent slices that `spend` uses.
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class SpendLedger:
-    """Sums of today and yesterday in one zone. Time only goes forward."""
+    """Sums of today and yesterday in one zone. Time only moves forward."""
 
     def __init__(self, timezone: str, *, looked_back: timedelta, start: datetime) -> None:
         self._zone = ZoneInfo(timezone)
@@ -132,14 +133,14 @@ class SpendLedger:
         self._begin(start)
 
     def reach(self, now: datetime) -> None:
-        """Let time pass: a day that is over becomes yesterday."""
+        """Advance the time: a finished day becomes yesterday."""
         if now >= self._ends_at:
             over = self._today(sliced=False)
             self._begin(now)
             self._yesterday = over if over.ends_at == self._starts_at else None
 
     def add(self, at: datetime, usd: Decimal | None, *, margin_usd: Decimal = Decimal(0)) -> bool:
-        """Add an amount, None if unknown; True when it began a new slice."""
+        """Add an amount, None if unknown; True if it began a new slice."""
         self.reach(at)
         if usd is None:
             self._at_least = True
@@ -157,7 +158,7 @@ class SpendLedger:
         return began
 
     def days(self, *, sliced: bool) -> list[Spend]:
-        """Yesterday, if it was seen, and today; today's slices only if asked for."""
+        """Yesterday, if there were rows, and today; today's slices only if requested."""
         today = self._today(sliced=sliced)
         return [self._yesterday, today] if self._yesterday else [today]
 
@@ -183,7 +184,7 @@ class SpendLedger:
 
 INHIBITIONS = Inhibitions(RULES)
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
-_TOLD = 1000  # notices remembered, so that none is sent twice
+_TOLD = 1000  # remembered notices, so that none is sent twice
 
 
 def replay(
@@ -194,7 +195,7 @@ def replay(
     policy: ReminderPolicy | None = None,
     silence: Silence = (),
 ) -> Iterator[BacktestEvent]:
-    """Events for rows of JSON Lines. Raises BadRow, after the events of the rows before it."""
+    """Events for rows of JSON Lines. Raises BadBacktestRow, after the earlier rows' events."""
     playing = Replay(rules, policy=policy or ReminderPolicy(), silence=silence)
     for row in rows(lines, identity):
         yield from playing.take(row)
@@ -221,7 +222,7 @@ class Replay:
         self._now: datetime | None = None
 
     def take(self, row: BacktestRow) -> Iterator[BacktestEvent]:
-        """Take one row; rows come in order of time."""
+        """Process one row; rows come in order of time."""
         if self._now is not None and row.at - self._now > _STEP:
             yield from self._wait(row.at)
         self._now = row.at
@@ -241,7 +242,7 @@ class Replay:
         yield from self._settle(verdicts, whole=closed)
 
     def _missing(self, row: BacktestRow) -> list[Verdict]:
-        """Events of other targets whose rows have stopped while this one's continue."""
+        """Events of other targets whose rows have stopped while this target's continue."""
         silent = [
             window
             for target, window in self._windows.items()
@@ -250,7 +251,7 @@ class Replay:
         return [verdict for window in silent for verdict in self._judged(self._a_round, window)]
 
     def _wait(self, until: datetime) -> Iterator[BacktestEvent]:
-        """Let time pass in which no row comes: silence is judged, too."""
+        """Advance the time without rows: silence is judged, too."""
         since = self._now = self._now or until
         while until - self._now > _STEP:
             self._now += _STEP if self._now - since < _SHORT else _LONG
@@ -276,7 +277,7 @@ class Replay:
         ledger = self._ledger
         sliced = ledger.add(row.at, usd, margin_usd=row.margin_usd)
         if not sliced and ledger.total_usd + ledger.margin_usd <= rule.limit_usd:
-            return []  # nothing new can be said of it
+            return []  # its judgement cannot change any more
         return [
             self._judge_spend(rule, ledger, sliced=sliced),
             *([self._judge_upper_end(rule, ledger)] if ledger.margin_usd else ()),
@@ -297,7 +298,7 @@ class Replay:
         ]
 
     def _judged_literally(self, target: str, sample: Sample) -> list[Verdict]:
-        """The verdicts on the one query that a sample is of."""
+        """The verdicts on the one query that a sample belongs to."""
         window = self._by_query.get((target, sample.query))
         if window is None:
             window = self._by_query[target, sample.query] = Window(target, queries=1)
@@ -310,7 +311,7 @@ class Replay:
         return verdicts
 
     def _settle(self, verdicts: Iterable[Verdict], *, whole: bool) -> Iterator[BacktestEvent]:
-        """Plan, if anything may come of it: between rounds only what turns counts."""
+        """Plan, if anything may change: between rounds only changed verdicts count."""
         notified = self._incidents.values()
         busy = whole and any(i.open or i.told is NoticeStatus.FIRING for i in notified)
         chosen = verdicts if busy else [verdict for verdict in verdicts if self._turns(verdict)]

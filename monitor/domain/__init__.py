@@ -1,8 +1,8 @@
-"""The words of the monitor: frozen facts that travel from room to room.
+"""The frozen types that rooms pass to each other.
 
-Nothing here reads a clock, a socket, a database or the environment. Instants named
-`_at` are aware UTC datetimes; instants named `_ns` are readings of one monotonic clock;
-money is `Decimal` US dollars. Absence is `None` and never zero.
+Nothing here reads a clock, a socket, a database or the environment. Instants named `_at` are aware
+UTC datetimes; instants named `_ns` are readings of one monotonic clock; money is `Decimal` US
+dollars. Absence is `None`, never zero.
 """
 
 from monitor.domain.observation import (

@@ -1,4 +1,4 @@
-"""What a provider account says of itself: is the key alive, what is left, what was spent."""
+"""Readings of provider accounts, and the observation of one probe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ from monitor.domain.stream import Claim, ClaimKind, Finish, StampSource
 
 class AccountState(StrEnum):
     OK = "ok"
-    REJECTED = "rejected"  # the key is expired, disabled, wrong, or not of the kind needed
+    REJECTED = "rejected"  # the key is expired, disabled, wrong, or of the wrong kind
     OUT_OF_CREDIT = "out_of_credit"
-    THROTTLED = "throttled"  # about us: ask later
-    FAILING = "failing"  # the provider, or the way to it; says nothing about the key
+    THROTTLED = "throttled"  # rate limit: try later
+    FAILING = "failing"  # the provider or the network failed; this says nothing about the key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountReading:
-    """One read-out of a provider account. None: the provider does not say.
+    """One reading of a provider account. None: the provider does not say.
 
-    `spent_today_usd` counts from the UTC midnight before `at`. `detail` is our own words
-    for a person; nothing a provider wrote stands in it.
+    `spent_today_usd` counts from the UTC midnight before `at`. `detail` is our own text for people;
+    it contains nothing that a provider wrote.
     """
 
     provider: str
@@ -37,7 +37,7 @@ class AccountReading:
     retry_after_s: float | None = None
 
 
-# What was observed: outcome, identity, latencies and cost of one probe.
+# The outcome, identity, latencies and cost of one probe.
 
 
 class Outcome(StrEnum):
@@ -62,7 +62,7 @@ class Outcome(StrEnum):
 
     @property
     def good(self) -> bool | None:
-        """True, False, or None where the outcome is about us and counts as neither."""
+        """True, False, or None if the outcome is caused by the monitor and counts as neither."""
         if self in (Outcome.RATE_LIMITED, Outcome.ABORTED):
             return None
         return self is Outcome.ANSWERED
@@ -77,7 +77,7 @@ class Identity(StrEnum):
 
     @property
     def fallback(self) -> bool | None:
-        """True or False where somebody is known to have answered, else None."""
+        """True or False if the answering model is identified, else None."""
         return {Identity.FALLBACK: True, Identity.EXPECTED: False}.get(self)
 
 
@@ -99,7 +99,7 @@ class IdentityJudgement:
     model: str | None
     confidence: float  # 0..1
     evidence: tuple[Evidence, ...] = ()
-    reason: str = ""  # one sentence, for a person
+    reason: str = ""  # one sentence for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +125,10 @@ class CostSource(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one probe cost. `rates` are those in force, USD per million tokens, as text: the list
-    price beside a charge of the provider's own.
+    """What one probe cost.
+
+    `rates` are the applied rates in USD per million tokens, as text: the list price if the provider
+    states its own charge.
     """
 
     usd: Decimal
@@ -136,11 +138,11 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class CostRange:
-    """What an answer of unknown model cost: `low` on the cheapest declared model, `high` on the
-    most expensive one that has a price.
+    """The cost of an answer of unknown model.
 
-    `reason` says so in one sentence. `rates` are those of both ends, with the prefixes `low_`
-    and `high_`; key `without_price` names declared models that have no price: then `low` is zero.
+    `low` is the cost on the cheapest declared model, `high` on the most expensive one with a price.
+    `reason` is one sentence. `rates` are those of both ends, with the prefixes `low_` and `high_`;
+    key `without_price` names declared models without a price: then `low` is zero.
     """
 
     low: Decimal
@@ -151,7 +153,7 @@ class CostRange:
 
 @dataclass(frozen=True, slots=True)
 class Unpriced:
-    """Nobody can say what it cost. Stored as NULL: a silent zero blinds the spend rule."""
+    """The cost is unknown. Stored as NULL: a silent zero would blind the spend rule."""
 
     reason: str
 
@@ -172,7 +174,7 @@ class Observation:
     error: str | None
     http_status: int | None
     dialect: str
-    instrument: int  # raised whenever a definition of what is measured changes
+    instrument: int  # increased whenever a definition of a measurement changes
     config_hash: str
     stamp: StampSource
     lag_ms: float | None
@@ -215,7 +217,7 @@ class Observation:
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal]:
-        """The least and the most it cost as far as known: equal where the model is."""
+        """The lowest and the highest possible cost: equal if the model is known."""
         if self.cost_usd is not None:
             return self.cost_usd, self.cost_usd
         return self.cost_low_usd or Decimal(0), self.cost_high_usd or Decimal(0)

@@ -1,14 +1,14 @@
-"""What reports count: rows of the schema `report`, as the database returns and pages show them.
+"""The figures of reports: rows of schema `report`, as the database returns and pages show them.
 
-Latencies are ms, money is US dollars, absence is None.
+Latencies are in ms, money is US dollars, absence is None.
 """
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-# What an answer is judged to be. Each has a share of its own: the last three are on neither side
-# of the fallback share.
+# The possible judgements of an answer. Each has its own share; the last three count neither for nor
+# against a fallback.
 IDENTITIES = ("expected", "fallback", "changed", "disputed", "unknown")
 UNSURE = ("changed", "disputed", "unknown")
 
@@ -43,9 +43,9 @@ class ModelAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryCost:
-    """What one canned query costs when one model answers it. `mean_usd` None: no price.
+    """The cost of one canned query when one model answers it. `mean_usd` None: no price.
 
-    Where the model is unknown it costs between `mean_usd` and `mean_high_usd`.
+    If the model is unknown the cost is between `mean_usd` and `mean_high_usd`.
     """
 
     target: str
@@ -58,10 +58,10 @@ class QueryCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaySpend:
-    """The spend of one day; a meter that is off, or silent, is None.
+    """The spend of one day; a meter that is off, or has no data, is None.
 
-    `at_least`: something in it has no price. High ends count answers of unknown model as given
-    by the most expensive declared model; None: the same as the low end.
+    `at_least`: something in it has no price. High ends count answers of unknown model as if the
+    most expensive declared model gave them; None: the same as the low end.
     """
 
     day: date
@@ -100,12 +100,12 @@ class IncidentRow:
 
     @property
     def began_at(self) -> datetime:
-        """Its first bad row, where that is known: as in messages."""
+        """Its first bad row, if known, as in messages."""
         return self.first_seen_at or self.opened_at
 
     @property
     def sentence(self) -> str:
-        """What it fired with; while it is open, how it is now, too."""
+        """The sentence it fired with; while it is open, also its current state."""
         fired = self.opening_because or self.because
         now = self.recovering_reason or self.because
         if self.resolved_at is None and now != fired:

@@ -1,4 +1,4 @@
-"""What is watched: targets and their canned queries."""
+"""Targets and their canned queries; requests, streams and what they state."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,18 +11,18 @@ from uuid import UUID
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A canned query: the same words, asked again and again."""
+    """A canned query: the same words, sent in every round."""
 
     id: str
     text: str
-    identity: bool = False  # asks the service directly who it is
+    identity: bool = False  # asks directly which model answers
     prompt_tokens: int | None = None  # estimate, system prompt included
-    stop_after_chars: int | None = None  # hang up early: a cheaper probe
+    stop_after_chars: int | None = None  # stop reading early: a cheaper probe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """A streaming service and how it is to be asked."""
+    """A streaming service and how to query it."""
 
     name: str
     url: str
@@ -32,7 +32,7 @@ class Target:
     expected_models: tuple[str, ...] = ()
     fallback_models: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold secrets
-    model: str | None = None  # the model to ask for, where a dialect asks for one
+    model: str | None = None  # the model to request, for dialects that name one
     connect_deadline: timedelta = timedelta(seconds=10)
     first_token_deadline: timedelta = timedelta(seconds=30)
     stall_deadline: timedelta = timedelta(seconds=20)
@@ -40,20 +40,20 @@ class Target:
     ca_file: str | None = None
     proxy: str | None = None
     chars_per_token: Decimal = Decimal(4)
-    daily_queries: int = 0  # traffic of the service; 0: no traffic meter
-    persona: bool = True  # the service answers under another name than its model's
-    # Tags of thoughts in the text, or pairs of an opening and a closing tag; None: the usual ones.
+    daily_queries: int = 0  # daily queries of the service's own users; 0: no traffic meter
+    persona: bool = True  # the service presents itself under another name than its model's
+    # Reasoning tags in the text, as names or pairs of tags; None: the usual ones.
     reasoning_tags: tuple[str | tuple[str, ...], ...] | None = None
-    untrusted: tuple[str, ...] = ()  # claim sources known to lie, e.g. "ai_used"
+    untrusted: tuple[str, ...] = ()  # claim sources known to be wrong, e.g. "ai_used"
     options: Mapping[str, Any] = field(default_factory=dict)  # the dialect's own settings
 
 
-# What is asked and heard: requests, raw events with their stamps, and what they say.
+# Requests, raw events with their timestamps, and what they state.
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """One HTTP request, before the headers every probe carries are added."""
+    """One HTTP request, before the headers of every probe are added."""
 
     method: str
     url: str
@@ -64,15 +64,16 @@ class ProbeRequest:
 class Framing(StrEnum):
     SSE = "sse"
     NDJSON = "ndjson"
-    TEXT = "text"  # no events: each segment of bytes that arrives is text
+    TEXT = "text"  # no events: each segment of bytes is text
 
 
-@dataclass(slots=True)  # frozen would cost more than reading the event: nobody changes one
+# Not frozen: that would cost more than parsing the event. Events are never changed.
+@dataclass(slots=True)
 class StreamEvent:
-    """One event as it stood on the wire. NDJSON lines have no name.
+    """One event as received. NDJSON lines have no name.
 
-    `read` numbers the socket read that completed the event: events that share it
-    arrived together, as far as anyone can tell.
+    `read` numbers the socket read that completed the event: events that share it arrived together,
+    as far as can be known.
     """
 
     arrived_ns: int
@@ -82,23 +83,23 @@ class StreamEvent:
 
 
 class ClaimKind(StrEnum):
-    """Kinds of statement about who answered, most trusted first."""
+    """Kinds of claims about the answering model, most trusted first."""
 
-    RECEIPT = "receipt"  # a record we fetched from the provider ourselves
+    RECEIPT = "receipt"  # a record that we fetched from the provider ourselves
     ACCOUNTING = "accounting"  # token counts that fit one tokenizer only
     HEADER = "header"  # response headers and id shapes
-    SIBLING = "sibling"  # a field of the same response that names who served
-    FIELD = "field"  # the `model` of the stream: often just the name that was asked for
-    SELF = "self"  # the answer says who it is
-    TEXT = "text"  # fingerprint of the wording
-    CHUNKS = "chunks"  # fingerprint of the chunk shape
+    SIBLING = "sibling"  # a field beside the answer that names the model
+    FIELD = "field"  # the `model` of the stream, often only the requested name
+    SELF = "self"  # the answer names its own model
+    TEXT = "text"  # wording of the answer
+    CHUNKS = "chunks"  # shape of the chunks
     TIMING = "timing"
-    HOST = "host"  # where a model ran: says nothing of which it is, and explains changes
+    HOST = "host"  # where a model ran: does not say which model it is, but explains changes
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Somebody says a model answered. `source` is where: a header or field name."""
+    """A statement that a model answered. `source` is where: the name of a header or field."""
 
     kind: ClaimKind
     source: str
@@ -107,11 +108,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Tokens as a vendor counts them, not brought to one definition yet. None: not reported.
+    """Tokens as a vendor counts them, not converted to one definition yet. None: not reported.
 
-    `beside`: which of `reasoning`, `cached` and `written` the vendor counts beside `answer` and
-    `prompt`, as far as its documentation goes. `hidden`: what `total` has over the other counts
-    is thinking that the vendor does not report.
+    `beside`: which of `reasoning`, `cached` and `written` the vendor counts separately from
+    `answer` and `prompt`, according to its documentation. `hidden`: the excess of `total` over the
+    other counts is reasoning that the vendor does not report.
     """
 
     prompt: int | None = None
@@ -120,7 +121,7 @@ class Counts:
     reasoning: int | None = None
     cached: int | None = None
     written: int | None = None
-    written_1h: int | None = None  # part of written, kept for an hour
+    written_1h: int | None = None  # part of written, cached for an hour
     beside: frozenset[str] = frozenset()
     hidden: bool = False
 
@@ -129,8 +130,8 @@ class Counts:
 class Usage:
     """Tokens and money as the service reports them. None: not reported.
 
-    `counts`: what the tokens were computed from, where they were: of several events, the counts
-    are merged. `faults`: where what it reports contradicts itself, for a person.
+    `counts`: what the tokens were computed from, if they were; the counts of several events are
+    merged. `faults`: contradictions in the report, for people.
     """
 
     prompt_tokens: int | None = None
@@ -138,15 +139,15 @@ class Usage:
     reasoning_tokens: int | None = None
     cached_tokens: int | None = None  # part of prompt_tokens, read from the cache
     cache_write_tokens: int | None = None  # part of prompt_tokens, written to the cache
-    cache_write_1h_tokens: int | None = None  # part of cache_write_tokens, kept for an hour
+    cache_write_1h_tokens: int | None = None  # part of cache_write_tokens, cached for an hour
     cost_usd: Decimal | None = None  # the provider's own charge
-    upstream_cost_usd: Decimal | None = None  # what a bring-your-own key pays upstream
+    upstream_cost_usd: Decimal | None = None  # what the user's own key pays upstream
     counts: Counts | None = field(default=None, compare=False)
     faults: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Finish(StrEnum):
-    """Why an answer ended, whatever its vendor calls it."""
+    """Why an answer ended, in a vendor-neutral form."""
 
     STOP = "stop"
     LENGTH = "length"  # the token limit cut it
@@ -158,7 +159,7 @@ class Finish(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetrievedSources:
-    """What retrieval found for an answer, as far as the stream lists it."""
+    """The retrieved sources of an answer, as far as the stream lists them."""
 
     count: int
     best_score: float | None = None  # in the service's own measure
@@ -166,57 +167,57 @@ class RetrievedSources:
 
 
 class TextKind(StrEnum):
-    """What a run of characters in the answer text of a stream is."""
+    """The kind of a run of characters in a stream's answer text."""
 
     ANSWER = "answer"
     REASONING = "reasoning"
-    MARKUP = "markup"  # tags of thoughts and the white space around them: neither
+    MARKUP = "markup"  # reasoning tags and the white space around them: neither
 
 
 @dataclass(frozen=True, slots=True)
 class Thoughts:
-    """What an event shows of thoughts that stand inside the answer text.
+    """What an event reveals about reasoning inside the answer text.
 
-    Each mark is a place and the kind of all text from there on. Places are counted in characters
-    from where the event's own text begins: negative ones lie in the text of events before. A
-    mark replaces what was known of the text behind its place.
+    Each mark is a position and the kind of all text from there on. Positions are counted in
+    characters from the start of the event's own text; negative ones lie in the text of earlier
+    events. A mark replaces what was known about the text after its position.
     """
 
     marks: tuple[tuple[int, TextKind], ...]
-    answered: bool  # whether any text so far, that of this event included, is answer text
+    answered: bool  # whether any text so far, including this event's, is answer text
 
 
-FROM_START = -(10**9)  # a place before all text
+FROM_START = -(10**9)  # a position before all text
 
 
-@dataclass(slots=True)  # one an event: to make a frozen one takes five times as long
+@dataclass(slots=True)  # Created per event: a frozen class would take five times as long.
 class ParsedEvent:
-    """What one event says, whatever its dialect. Most events say one thing. Never changed."""
+    """What one event states, in any dialect. Most events state one thing. Never changed."""
 
-    text: str = ""  # answer text, with what `thoughts` say of it
+    text: str = ""  # answer text, subject to `thoughts`
     reasoning: str = ""
     end: bool = False  # the dialect's own end
-    error: str | None = None  # looked at before `end`
+    error: str | None = None  # processed before `end`
     claims: tuple[Claim, ...] = ()
     usage: Usage | None = None
-    number: int | None = None  # numbering of text events, where a dialect has one
-    server_at_s: float | None = None  # the server's clock; shown, never used for timing
+    number: int | None = None  # number of the text event, if the dialect numbers them
+    server_at_s: float | None = None  # the server's clock; displayed, never used for timing
     malformed: bool = False
-    hidden_reasoning: bool = False  # the model reasoned; the stream need not show what
+    hidden_reasoning: bool = False  # the model reasoned; the stream may not show the text
     finish: Finish | None = None
     sources: RetrievedSources | None = None
-    replaces: bool = False  # `text` takes the place of all answer text before it
-    fault: str | None = None  # something odd in the event, named in `Reply.faults`
+    replaces: bool = False  # `text` replaces all answer text before it
+    fault: str | None = None  # an anomaly in the event, named in `Reply.faults`
     thoughts: Thoughts | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """A wire format: how to ask, and what one event says. Both are pure.
+    """A wire format: how to build a request, and what one event states. Both are pure.
 
-    `stateful` returns a fresh parser for each stream, where one event is not enough to go by.
-    `explain` lists the options of a configurable dialect that look at an event: each with its
-    expression and what it finds there.
+    `stateful` returns a fresh parser for each stream, if one event alone is not enough. `explain`
+    lists the options of a configurable dialect that read an event: each with its expression and the
+    result.
     """
 
     name: str
@@ -228,11 +229,11 @@ class Dialect:
         ParsedEvent()
     )  # response headers
     stateful: "Callable[[], Callable[[StreamEvent], ParsedEvent]] | None" = None
-    lists_sources: bool = False  # a whole answer that lists no sources has none
-    takes_empty_events: bool = False  # named events without data say something
-    states_errors: bool = False  # nothing but the dialect's own errors is an error
-    ends_by_close: bool = False  # the end of a whole body is the end of the answer
-    framings: tuple[tuple[str, Framing], ...] = ()  # by media type, where they differ
+    lists_sources: bool = False  # a complete answer that lists no sources has none
+    takes_empty_events: bool = False  # named events without data have a meaning
+    states_errors: bool = False  # only the dialect's own errors are errors
+    ends_by_close: bool = False  # the answer ends when the complete body ends
+    framings: tuple[tuple[str, Framing], ...] = ()  # by media type, if they differ
     explain: "Callable[[StreamEvent], Sequence[tuple[str, str, object]]] | None" = None
 
     def parser(self) -> Callable[[StreamEvent], ParsedEvent]:
@@ -240,7 +241,7 @@ class Dialect:
         return self.stateful() if self.stateful else self.parse_event
 
     def framing_of(self, media_type: str | None) -> Framing:
-        """How a body of this media type is cut into events."""
+        """How a body of this media type is split into events."""
         return dict(self.framings).get(media_type or "", self.framing)
 
 
@@ -248,8 +249,8 @@ class Ending(StrEnum):
     """How an exchange ended, as seen from the socket."""
 
     END = "end"  # the dialect's own end, or its error
-    CUT = "cut"  # we hung up, having heard enough
-    EOF = "eof"  # the connection ended after the head, without the dialect's end
+    CUT = "cut"  # we closed the connection, having received enough
+    EOF = "eof"  # the connection ended after the headers, without the dialect's end
     SILENT = "silent"  # no answer text within the first-token deadline
     STALLED = "stalled"
     DEADLINE = "deadline"
@@ -258,7 +259,7 @@ class Ending(StrEnum):
     CONTENT_TYPE = "content_type"
     PROTOCOL = "protocol"
     REFUSED = "refused"
-    CONNECT = "connect"  # our deadline passed before the connection stood
+    CONNECT = "connect"  # our deadline passed before the connection was established
     DNS = "dns"
     TLS = "tls"
     ABORTED = "aborted"  # our own shutdown or suspension
@@ -272,13 +273,12 @@ class StampSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcript:
-    """Everything one exchange left behind: raw events and raw stamps.
+    """Everything that one exchange recorded: raw events and raw timestamps.
 
-    Stamps are None where the exchange did not get that far. `sent_ns` lies just before
-    the last `send()` of the request. `heard`: what the dialect heard of `events` while they
-    came, up to the end; empty in a transcript that was recorded, and then heard again.
-    `query`: id of the canned query that was asked. Events of a transcript that was not to be
-    kept raw have no data.
+    Timestamps are None if the exchange did not get that far. `sent_ns` lies just before the last
+    `send()` of the request. `heard`: the parsed events, up to the end; empty in a transcript loaded
+    from a file, which is parsed again. `query`: id of the canned query. Events have no data if the
+    transcript was not kept raw.
     """
 
     id: UUID
@@ -296,11 +296,11 @@ class Transcript:
     headers: tuple[tuple[str, str], ...] = ()  # names in lower case
     events: tuple[StreamEvent, ...] = ()
     heard: tuple[ParsedEvent, ...] = ()
-    detail: str | None = None  # why, for a person
-    body: str | None = None  # start of a body that was no stream
-    body_complete: bool = False  # the body came whole: by its framing, nothing was cut off
+    detail: str | None = None  # why, for people
+    body: str | None = None  # start of a body that was not a stream
+    body_complete: bool = False  # the body is complete according to its framing
     stamp: StampSource = StampSource.USER
-    lag_ms: float | None = None  # worst loop delay seen while we waited
+    lag_ms: float | None = None  # worst event-loop delay during the exchange
     retry_after_s: float | None = None
 
 
@@ -312,12 +312,12 @@ class TextDelta:
     text: str = ""
     reasoning: str = ""
     read: int = 0
-    replaced: bool = False  # a later text took its place: it counts for times alone
+    replaced: bool = False  # a later text replaced it: it counts for timing only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A transcript read by its dialect."""
+    """A transcript parsed by its dialect."""
 
     pieces: tuple[TextDelta, ...] = ()
     claims: tuple[Claim, ...] = ()
@@ -344,5 +344,5 @@ class Reply:
 
     @property
     def reasoned(self) -> bool:
-        """Whether the model reasoned, as far as the stream shows: its tokens are no answer text."""
+        """Whether the model reasoned, as far as the stream shows; such tokens are no answer."""
         return self.hidden_reasoning or any(piece.reasoning for piece in self.pieces)

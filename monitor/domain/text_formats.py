@@ -1,12 +1,12 @@
-"""Amounts of money in words: one format for every message, command, report and page."""
+"""How amounts, times and confidence are written in every message, command, report and page."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from math import exp, log
 
-_CENTS = 2  # decimals at least
-_DIGITS = 4  # significant ones, below a dollar
-_MOST = 12  # decimals at most
+_CENTS = 2  # minimum number of decimals
+_DIGITS = 4  # significant digits below a dollar
+_MOST = 12  # maximum number of decimals
 _LEAST = Decimal(1).scaleb(-_MOST)
 
 
@@ -15,8 +15,8 @@ def usd_text(
 ) -> str:
     """`$1,234.50`, `$0.40`, `$0.000152`: cents from a dollar on, four significant digits below.
 
-    `beside`: an amount it is compared with; where they differ, so do they as text, and a limit
-    just crossed does not read as if it were kept. `exact`: with every digit, as a person set it.
+    `beside`: an amount for comparison; amounts that differ also differ as text, so that a limit
+    just exceeded does not look as if it were kept. `exact`: all digits, as a person configured it.
     An amount that is not zero never reads as zero.
     """
     value = _decimal(usd)
@@ -28,8 +28,8 @@ def amount_text(
 ) -> str:
     """`$0.40`, `at least $0.40`, `between $0.40 and $2.10`, `between $0.40 and at least $2.10`.
 
-    `at_least`: something in the amount has no price at all. Both ends have as many decimals;
-    ends that read the same are written once.
+    `at_least`: something in the amount has no price. Both ends have the same number of decimals;
+    ends that look the same are written once.
     """
     places = max(_places(end, beside=beside) for end in (low, high))
     floor, ceiling = _text(low, places), _text(high, places)
@@ -72,7 +72,7 @@ def instant(at: datetime, *, now: datetime) -> str:
 
 
 def lasting(span: timedelta) -> str:
-    """A duration in its two largest units, cut to whole ones; in seconds below a minute."""
+    """A duration in its two largest units, rounded down; in seconds below a minute."""
     seconds = max(int(span.total_seconds()), 0)
     minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
     if days:
@@ -89,7 +89,7 @@ _MOST_CONFIDENT = 1 - 1e-9  # certainty has no odds
 
 
 def confidence_text(log_odds: float) -> str:
-    """The probability that log-odds (natural logarithm) stand for, at even prior odds."""
+    """The probability that corresponds to log-odds (natural logarithm), at even prior odds."""
     percent = 100 / (1 + exp(-log_odds))
     if percent > 99.9:
         return "> 99.9 %"

@@ -1,18 +1,18 @@
-"""Turn into a program of the server that runs as somebody else and cannot outlive its parent.
+"""Becomes a program of the server, running as another user, that cannot outlive its parent.
 
 Run as a script, by its path (`python -I -S launch.py HOW UID GID TIE PARENT STALE WHERE PROGRAM
-ARGUMENT…`), on the standard library alone, so that it starts in some 15 ms.
+ARGUMENT…`), with only the standard library, so that it starts in about 15 ms.
 
-    HOW     self       stay who we are
-            namespace  be UID and GID inside a user namespace, and ourselves outside
-            user       become UID and GID
-    TIE     kernel     the kernel ends the program with its parent (Linux)
-            watch      stay, and watch the parent
-    STALE   a process id in the directory's lock files that is known to be no server; 0: none
-    WHERE   the directory to be in
+HOW self: do not change the user; namespace: be UID and GID inside a user namespace, and the same
+user outside; user: become UID and GID.
 
-Exits with REFUSED, with the reason on standard error, if it cannot become the given user, or as
-such cannot reach WHERE or PROGRAM.
+TIE kernel: the kernel ends the program with its parent (Linux); watch: stay, and watch the parent.
+
+STALE: a process id in the directory's lock files that is known to be no server; 0: none. WHERE: the
+working directory.
+
+Exits with REFUSED, and the reason on standard error, if it cannot become the given user, or as that
+user cannot reach WHERE or PROGRAM.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ _LOOK_EVERY_S = 0.2
 
 
 def become(how: str, uid: int, gid: int) -> None:
-    """Change who we are; OSError if that is refused."""
+    """Change the user; OSError if that is refused."""
     if how == "namespace":
         if sys.platform != "linux":
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -52,9 +52,9 @@ def become(how: str, uid: int, gid: int) -> None:
 
 
 def tie(parent: int) -> None:
-    """Have the kernel ask us for a fast shutdown when our parent dies.
+    """Make the kernel send us a fast shutdown when the parent dies.
 
-    Comes after `become`, which would undo it, and before a look at the parent, which may have
+    Must come after `become`, which would undo it, and before a check of the parent, which may have
     died in between.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGINT), 0, 0, 0)
@@ -84,8 +84,8 @@ def main() -> None:
     how, uid, gid, by, parent, stale, where, *command = sys.argv[1:]
     environment = {"LC_ALL": "C", "TZ": "UTC"}  # nothing of PG*, LD_* or the locale
     if int(stale):
-        # Postgres itself then takes the lock files for stale. Unlike removing them, this keeps
-        # its check for orphans that still use the shared memory named there.
+        # Postgres then treats the lock files as stale. Unlike removing them, this keeps its check
+        # for orphans that still use the shared memory named there.
         environment["PG_GRANDPARENT_PID"] = stale
     try:
         become(how, int(uid), int(gid))

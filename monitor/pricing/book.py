@@ -1,7 +1,7 @@
-"""The price book: what a model's tokens cost on a day, from the most trusted list that knows.
+"""The price book: a model's token prices on a day, from the most trusted list that has them.
 
-Lists, in order: the operator's overrides, the data file beside this module, and the
-`genai-prices` package. Names are compared by the caller's judgement of sameness.
+Lists, in order: the operator's overrides, the data file beside this module, and the `genai-prices`
+package. The caller decides which names mean the same model.
 """
 
 import tomllib
@@ -23,18 +23,18 @@ OVERRIDES = "monitor.toml"  # the source of a row that names none
 class PriceBook:
     """Lists of prices, most trusted first.
 
-    `same` judges two names: True for one model, False for two, None if unknown.
-    It must be a pure function: its answers are remembered.
+    `same` compares two names: True for one model, False for two, None if unknown. It must be a pure
+    function: its results are cached.
     """
 
     lists: tuple[tuple[Price, ...], ...]
     same: Same
 
     def price(self, model: str, *, at: datetime, provider: str | None = None) -> Price | Unpriced:
-        """The price of a model at an instant; with a provider, what that provider bills.
+        """The price of a model at an instant; with a provider, the price that this provider bills.
 
-        A row without a provider holds for every provider. Without a provider asked for,
-        the first row of the list is taken, from any provider.
+        A row without a provider applies to every provider. Without a requested provider, the first
+        row of the list is used, from any provider.
         """
         for listed in self.lists:
             alike = self._alike(listed, model, at=at, provider=provider)
@@ -45,7 +45,7 @@ class PriceBook:
         )
 
     def provider(self, model: str, *, at: datetime) -> str | None:
-        """Who bills for a model: the first list that names one; None if none does."""
+        """The provider that bills for a model: the first list that names one; None if none does."""
         for listed in self.lists:
             for row in self._alike(listed, model, at=at, provider=None):
                 if row.provider:
@@ -56,7 +56,7 @@ class PriceBook:
     def _alike(
         self, listed: tuple[Price, ...], model: str, *, at: datetime, provider: str | None
     ) -> list[Price]:
-        """Rows of the model that hold at that instant, the most particular first."""
+        """Rows of the model that apply at that instant, the most specific first."""
         day = at.astimezone(UTC).date()
         alike = [
             price
@@ -76,7 +76,7 @@ class PriceBook:
         return alike
 
     def _one(self, alike: list[Price], model: str) -> Price | Unpriced:
-        """The most particular row, unless a vague name reached several models' prices."""
+        """The most specific row, unless a vague name matched the prices of several models."""
         first = alike[0]
         for other in alike[1:]:
             one = _equal(first.model, model) or _equal(first.model, other.model)
@@ -87,12 +87,12 @@ class PriceBook:
 
 
 def price_book(overrides: Mapping[str, object], *, same: Same) -> PriceBook:
-    """The book with an operator's `[prices]` on top; raises BadPrices with every fault."""
+    """The book with an operator's `[prices]` on top. Raises BadPrices with every error."""
     return PriceBook((rows(overrides, source=OVERRIDES), shipped()), same)
 
 
 def shipped() -> tuple[Price, ...]:
-    """The rows of our own data file."""
+    """The rows of the data file in this package."""
     text = files("monitor.pricing").joinpath("prices.toml").read_text(encoding="utf-8")
     return rows(tomllib.loads(text, parse_float=Decimal))
 

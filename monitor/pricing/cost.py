@@ -1,4 +1,4 @@
-"""How many tokens a probe used: as reported, else estimated from the characters of its texts."""
+"""The tokens of a probe, reported or estimated from its texts, and what they cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,17 @@ from monitor.pricing.book import PriceBook
 from monitor.pricing.price_table import Price, PriceRates, exact
 from monitor.redaction import plain
 
-LIMIT = 1_000_000_000  # no request holds as many; a count beyond it is a mistake
+LIMIT = 1_000_000_000  # more than any request can have; a larger count is an error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUse:
-    """Tokens of one request. `cached` and `written`, read from the provider's cache and
-    written to it, are parts of `prompt`; `reasoning` is part of `answer`.
+    """Tokens of one request. `cached` and `written` are parts of `prompt`; `reasoning` of `answer`.
 
-    `written_1h` is part of `written`.
-
-    `estimated`: at least one of the two was counted from characters.
-    `prompt_at_least`: only the query's own words are counted, because it is unknown how
-    large the prompt around them is.
+    `cached` was read from the provider's cache, `written` was written to it; `written_1h` is part
+    of `written`. `estimated`: at least one of the two counts was estimated from characters.
+    `prompt_at_least`: only the query's own words are counted, because the size of the prompt around
+    them is unknown.
     """
 
     prompt: int
@@ -38,9 +36,8 @@ class TokenUse:
 def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) -> TokenUse:
     """Count a probe's tokens.
 
-    `text` is everything the model wrote, reasoning included. `cut`: the stream was
-    left, or ended, before its own end; what it reported of its answer so far is then no
-    more than a floor.
+    `text` is everything the model wrote, including reasoning. `cut`: the stream stopped before its
+    own end; then the reported answer tokens are only a lower bound.
     """
     prompt, sized = _prompt(query, target)
     reported_prompt, reported_answer = _count(usage.prompt_tokens), _count(usage.answer_tokens)
@@ -65,13 +62,13 @@ def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) 
 
 
 def expected(query: Query, target: Target, *, answer: int) -> TokenUse:
-    """The tokens a query will use if its answer has so many, before the answer arrives."""
+    """The tokens of a query with an answer of that length, before the answer arrives."""
     prompt, sized = _prompt(query, target)
     return TokenUse(prompt=prompt, answer=answer, estimated=True, prompt_at_least=not sized)
 
 
 def estimate(characters: int, chars_per_token: Decimal) -> int:
-    """Tokens in so many characters, a begun one counted whole."""
+    """Tokens in so many characters, rounded up."""
     return int((characters / chars_per_token).to_integral_value(ROUND_CEILING))
 
 
@@ -86,11 +83,11 @@ def _count(reported: int | None) -> int | None:
     return reported if reported is not None and 0 <= reported < LIMIT else None
 
 
-# What one probe cost: tokens × price, what the provider says it charged, or a range.
+# The cost of one probe: tokens × price, the provider's own charge, or a range.
 
 
 _COUNTED = ("prompt_tokens", "answer_tokens")
-WRITTEN_1H = "cache_write_1h_tokens"  # among the rates of a row: of its tokens, those kept an hour
+WRITTEN_1H = "cache_write_1h_tokens"  # in `rates`: of the probe's tokens, those cached for an hour
 _NOTED = (*_COUNTED, WRITTEN_1H)
 
 
@@ -105,10 +102,10 @@ def priced(
     at: datetime,
     cut: bool,
 ) -> Cost | Unpriced:
-    """The cost of a probe from the most trusted source that knows it.
+    """The cost of a probe from the most trusted source that has it.
 
-    The provider's charge → reported tokens × price book → estimated tokens × price book.
-    `text`, `cut`: see `tokens`. A stream that was cut is never more than an estimate.
+    Order: the provider's charge; reported tokens × price book; estimated tokens × price book.
+    `text`, `cut`: see `tokens`. The cost of an incomplete stream is always an estimate.
     """
     charge = _charge(usage)
     if charge is not None:
@@ -137,13 +134,12 @@ def priced_or_ranged(
     at: datetime,
     cut: bool,
 ) -> Cost | CostRange | Unpriced:
-    """The cost as `priced` knows it; where the model is unknown, the range of what the target's
-    declared models would have cost: those expected and the fallbacks.
+    """The cost as `priced` gives it, or a range over the declared models if the model is unknown.
 
-    It is unknown without a name, and with one that has no price unless the answer was `judged`
-    to be the expected model's or a fallback's. A declared model without a price is named in the
-    range, whose low end is then zero: its price is unknown. Without any price
-    there is no range.
+    The range covers the expected models and the fallbacks. The model is unknown if it has no name,
+    or a name without a price, unless the answer was `judged` to be the expected model's or a
+    fallback's. The reason names declared models without a price; the low end is then zero, because
+    their price is unknown. If no declared model has a price there is no range.
     """
     found = priced(
         usage, model=model, text=text, query=query, target=target, book=book, at=at, cut=cut
@@ -186,7 +182,7 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str], *, cause: str) -> 
 
 
 def cost(used: TokenUse, price: Price) -> Cost | Unpriced:
-    """Tokens × price, with everything needed to do the sum again in `rates`."""
+    """Tokens × price, with everything needed to repeat the calculation in `rates`."""
     rates = price.rates_for(used.prompt)
     cached = rates.input if rates.cached is None else rates.cached
     reasoning = rates.output if rates.reasoning is None else rates.reasoning
@@ -207,7 +203,7 @@ def cost(used: TokenUse, price: Price) -> Cost | Unpriced:
         shown["cached"] = cached
     if used.written:
         shown["cache_write"] = _written(used, rates) / used.written
-    if used.written_1h:  # `monitor derive` reads it
+    if used.written_1h:  # read by `monitor derive`
         shown[WRITTEN_1H] = used.written_1h
     if used.reasoning:
         shown["reasoning"] = reasoning
@@ -222,7 +218,7 @@ def cost(used: TokenUse, price: Price) -> Cost | Unpriced:
 
 
 def _written(used: TokenUse, rates: PriceRates) -> Decimal:
-    """Tokens written to the cache × their rates, for some minutes and for an hour."""
+    """Cache-write tokens × their rates, for the five-minute and the one-hour cache."""
     minutes = rates.input if rates.cache_write is None else rates.cache_write
     hour = minutes if rates.cache_write_1h is None else rates.cache_write_1h
     return (used.written - used.written_1h) * minutes + used.written_1h * hour
@@ -239,7 +235,7 @@ def _list_rates(
     at: datetime,
     cut: bool,
 ) -> Mapping[str, str]:
-    """The price book's rates beside a provider's own charge; empty where it has none."""
+    """The price book's rates, beside a provider's own charge; empty if it has none."""
     price = book.price(model, at=at) if model is not None else None
     if not isinstance(price, Price):
         return {}
@@ -250,12 +246,12 @@ def _list_rates(
 
 
 def _charge(usage: Usage) -> Decimal | None:
-    """What the provider says it charged; None where it says nothing we may believe.
+    """The provider's charge; None if it states none, or an implausible one.
 
-    With a key of one's own the gateway charges nothing, or its fee, and the money goes
-    upstream; without one it states the same charge twice. The larger is right in both. A
-    charge of zero is believed only if the price book says so too: feeds that lost their
-    figures look exactly like that, and a silent zero blinds the spend rule.
+    With the user's own provider key, the gateway charges nothing or only its fee, and the cost is
+    upstream; without it, the gateway states the same charge twice. The larger value is right in
+    both cases. A charge of zero counts only if the price book agrees: feeds that lost their figures
+    look exactly like that, and a silent zero would blind the spend rule.
     """
     stated = [exact(usd) for usd in (usage.cost_usd, usage.upstream_cost_usd) if usd is not None]
     charge = max((usd for usd in stated if usd is not None), default=Decimal(0))

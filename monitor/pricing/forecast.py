@@ -1,4 +1,4 @@
-"""Spend to come on each model that may answer, and what one model saves against another."""
+"""Projected spend for each model that may answer, and what one model saves against another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ from monitor.pricing.meters import UsdAmount
 from monitor.pricing.price_table import Price, rounded
 
 MONTH_DAYS = 30
-ASSUMED_ANSWER_TOKENS = 600  # 2,319 characters: the longest mean the service's operators saw
+# 2,319 characters: the longest mean that the service's operators measured
+ASSUMED_ANSWER_TOKENS = 600
 
 _DAY, _TICK = timedelta(days=1), timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendForecast:
-    """Dollars a day if one model answers everything: probes and traffic apart.
+    """Dollars a day if one model answers everything: probes and traffic separately.
 
-    `query`: one canned query, the mean over all of them. `round`: all of them once. At
-    least, where the size of a prompt was not stated.
+    `query`: one canned query, the mean over all of them. `round`: all of them once. A lower bound
+    if the size of a prompt was not stated.
     """
 
     model: str
@@ -44,7 +45,7 @@ class SpendForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Savings:
-    """What so many queries cost, and would have cost on one model alone."""
+    """What so many queries cost, and what they would have cost on one model alone."""
 
     queries: int
     spent_usd: Decimal
@@ -53,16 +54,16 @@ class Savings:
 
     @property
     def against_fallback_usd(self) -> Decimal:
-        """Saved by not having the fallback answer everything; negative: lost."""
+        """Saved because the fallback does not answer everything; negative: lost."""
         return self.all_fallback_usd - self.spent_usd
 
     @property
     def against_expected_usd(self) -> Decimal:
-        """Saved against the expected model answering everything; negative: fallback's price."""
+        """Saved against the expected model answering everything; negative: the fallback's price."""
         return self.all_expected_usd - self.spent_usd
 
     def over(self, queries: int) -> "Savings":
-        """The same, at the same mix, over another number of queries."""
+        """The same for another number of queries with the same mix of models."""
         return Savings(
             queries=queries,
             spent_usd=rounded(self.spent_usd * queries / self.queries),
@@ -76,8 +77,8 @@ def projected(
 ) -> dict[str, SpendForecast | Unpriced]:
     """Project a target on each expected and each fallback model, in the order declared.
 
-    `answer_tokens`: by query id, as observed; 600 is assumed for a query without answers, or
-    fewer where the query hangs up early.
+    `answer_tokens`: by query id, as observed. Queries without answers are projected with 600, or
+    fewer if the query stops reading early.
     """
     received = answer_tokens or {}
     found: dict[str, SpendForecast | Unpriced] = {}
@@ -96,8 +97,8 @@ def savings(
 ) -> Savings | Unpriced:
     """Compare what was spent with one model answering everything.
 
-    `answers`: queries by the model that answered; `mean_usd`: what a canned query costs on
-    each model, which is the only honest comparison across tokenizers.
+    `answers`: number of queries by answering model; `mean_usd`: cost of a canned query on each
+    model, the only fair comparison across tokenizers.
     """
     queries = sum(answers.values())
     missing = sorted({expected, fallback, *answers} - mean_usd.keys())

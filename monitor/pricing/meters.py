@@ -1,12 +1,12 @@
-"""Three meters of spend, kept apart, and the one sum of a day they make.
+"""Three separate meters of spend, and the sum of a day that they make.
 
-- probes: our own observations, added up
+- probes: our own observations, summed
 - traffic: the service's own use, estimated from what canned queries cost now
-- account: what a provider says was spent, where a key of it is known
+- account: what a provider reports as spent, if one of its keys is configured
 
-The day's spend is summed over providers: a provider's account where it is known, else
-probes and traffic answered by that provider's models. One account alone would bring good
-news whenever it falls silent because another provider answers in its place.
+The day's spend is summed over providers: a provider's account if it is known, else probes and
+traffic answered by that provider's models. One account alone would look good whenever it stops
+growing because another provider answers instead.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,17 +18,17 @@ from typing import Literal
 
 from monitor.pricing.price_table import rounded
 
-FRESH_FOR = timedelta(minutes=30)  # six readings at the usual five minutes
+FRESH_FOR = timedelta(minutes=30)  # six readings at the default interval of five minutes
 
 _TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class UsdAmount:
-    """Dollars that are certain, and so much more (`margin_usd`) at most.
+    """Dollars that are certain, and up to so much more (`margin_usd`).
 
-    Answers of unknown model cost between `usd` and `high_usd`; the margin is 0 where all are
-    known. `at_least` where something in the sum has no price.
+    Answers of unknown model cost between `usd` and `high_usd`; the margin is 0 if all are known.
+    `at_least`: something in the sum has no price.
     """
 
     usd: Decimal = Decimal(0)
@@ -49,7 +49,7 @@ class UsdAmount:
 
 @dataclass(frozen=True, slots=True)
 class AccountSpend:
-    """What a provider reports as spent on one day, and when it was last read."""
+    """The spend of one day as a provider reports it, and when it was last read."""
 
     spent: UsdAmount
     at: datetime
@@ -59,9 +59,9 @@ class AccountSpend:
 class ServedAnswers:
     """Answers of one provider's model, and what a canned query costs there.
 
-    `provider` None: unknown. `mean_usd` None: no price. `mean_high_usd`: on
-    the most expensive declared model, where it is unknown; `mean_usd` is on the cheapest then.
-    `at_least`: some of the answers have no price, or not the whole range. `model` None: unknown.
+    `provider` None: unknown. `model` None: unknown. `mean_usd` None: no price; if the model is
+    unknown it is the mean on the cheapest declared model, and `mean_high_usd` the mean on the most
+    expensive one. `at_least`: some of the answers have no price, or an incomplete range.
     """
 
     provider: str | None
@@ -76,8 +76,8 @@ class ServedAnswers:
 class ProviderDay:
     """One provider's meters on one day. `provider` None: unknown.
 
-    `held`: the part of probes and traffic by unknown models that accounts of other providers
-    may hold already, as an amount to take off.
+    `held`: the part of probes and traffic by unknown models that other providers' accounts may
+    already include, as an amount to subtract.
     """
 
     provider: str | None
@@ -89,7 +89,7 @@ class ProviderDay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpend:
-    """A provider's share of the day's spend, and which meter it was taken from."""
+    """A provider's share of the day's spend, and the meter it was taken from."""
 
     day: ProviderDay
     spent: UsdAmount
@@ -99,19 +99,19 @@ class ProviderSpend:
 
 @dataclass(frozen=True, slots=True)
 class DailySpend:
-    """The spend of a day over all providers, and how it was found."""
+    """The spend of a day over all providers, and how it was computed."""
 
     total: UsdAmount
     lines: tuple[ProviderSpend, ...]
 
 
 def fresh_for(every: timedelta) -> timedelta:
-    """How long a reading vouches for its account where one is made so often: two misses pass."""
+    """How long an account reading is valid at that interval: two may be missed."""
     return max(FRESH_FOR, 3 * every)
 
 
 def day_of(at: datetime, zone: tzinfo = UTC) -> tuple[date, datetime, datetime]:
-    """The day an instant lies in, in a zone, with its bounds in UTC: 23 to 25 hours apart."""
+    """The day of an instant in a time zone, with its bounds in UTC, 23 to 25 hours apart."""
     day = at.astimezone(zone).date()
     starts, ends = (
         datetime.combine(midnight, time(), zone).astimezone(UTC)
@@ -123,11 +123,11 @@ def day_of(at: datetime, zone: tzinfo = UTC) -> tuple[date, datetime, datetime]:
 def traffic(
     serving: Iterable[ServedAnswers], *, daily_queries: int, span: timedelta, day: timedelta
 ) -> dict[str | None, UsdAmount]:
-    """The service's own spend over a span of the day, by the provider who bills for it.
+    """The service's own spend over a part of the day, by billing provider.
 
-    `serving`: the answers received in that span, which show who serves. Queries are taken to
-    be spread evenly over the day, and over models as the answers are. Without answers the
-    cost is unknown: at least zero. No queries a day: the meter is off, and empty.
+    `serving`: the answers received in that time, which show which models serve. Queries are assumed
+    to be spread evenly over the day, and over models as the answers are. Without answers the cost
+    is unknown: at least zero. With no daily queries the meter is off, and the result is empty.
     """
     spent: dict[str | None, UsdAmount] = {}
     for share, amount in traffic_shares(serving, daily_queries=daily_queries, span=span, day=day):
@@ -139,7 +139,7 @@ def traffic(
 def traffic_shares(
     serving: Iterable[ServedAnswers], *, daily_queries: int, span: timedelta, day: timedelta
 ) -> Iterator[tuple[ServedAnswers | None, UsdAmount]]:
-    """The same by share; a share of None, at least zero, without answers."""
+    """The same by share; without answers a share of None, at least zero."""
     received = [share for share in serving if share.answers > 0]
     if daily_queries <= 0 or span <= timedelta(0):
         return
@@ -159,12 +159,11 @@ def traffic_shares(
 def account_spend(
     readings: Sequence[tuple[datetime, Decimal]], *, starts_at: datetime, ends_at: datetime
 ) -> AccountSpend | None:
-    """What an account spent between two instants, from its readings in order of time.
+    """An account's spend between two instants, from its readings in order of time.
 
-    Each reading is dollars since the UTC midnight before it, which is how providers count;
-    a day in another zone takes the end of one of theirs and the start of the next. Where
-    the part before the first reading is not known, the sum says at least. None: no reading
-    lies within.
+    Each reading is the spend since the UTC midnight before it, which is how providers count. A day
+    in another zone takes the end of one UTC day and the start of the next. If the part before the
+    first reading is unknown, the sum is a lower bound. None: no reading lies within.
     """
     total, last = UsdAmount(), None
     for midnight, of_day in groupby(readings, key=lambda reading: day_of(reading[0])[1]):
@@ -183,10 +182,9 @@ def account_spend(
 def daily_spend(
     days: Iterable[ProviderDay], *, now: datetime, fresh_for: timedelta = FRESH_FOR
 ) -> DailySpend:
-    """Sum a day over its providers, each by its account where known.
+    """Sum a day over its providers, each by its account if known.
 
-    `now` is the instant the sum is made for, no later than the day's end. A provider may
-    stand in `days` once.
+    `now` is the instant of the sum, not after the day's end. Each provider occurs once in `days`.
     """
     lines = tuple(_line(day, now, fresh_for) for day in days)
     return DailySpend(sum((line.spent for line in lines), UsdAmount()), lines)

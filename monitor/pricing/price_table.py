@@ -1,4 +1,4 @@
-"""Exact dollars: the one place where an amount of money is rounded or refused."""
+"""Exact dollar amounts, and price tables: the one place where an amount is rounded or refused."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -6,33 +6,33 @@ from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import TypeVar
 
-PLACES = Decimal("0.000000000001")  # what NUMERIC(20,12) keeps
-LIMIT = Decimal(100_000_000)  # and the first amount it does not hold
+PLACES = Decimal("0.000000000001")  # what NUMERIC(20,12) can store
+LIMIT = Decimal(100_000_000)  # the smallest amount that it cannot store
 
 
 def rounded(usd: Decimal) -> Decimal:
-    """The twelve places that are stored; half a unit goes to the even neighbour."""
+    """Rounded to the twelve stored decimals, half to even."""
     return usd.quantize(PLACES, ROUND_HALF_EVEN)
 
 
 def exact(usd: Decimal) -> Decimal | None:
-    """A cost as it is stored; None for what cannot be one: NaN, negative, no room for it."""
+    """A cost as it is stored; None for an impossible one: NaN, negative or too large."""
     if not usd.is_finite() or not 0 <= usd < LIMIT:
         return None
     stored = abs(rounded(usd))
     return stored if stored < LIMIT else None
 
 
-# One row of the price book: what a model's tokens cost, since when, and who says so.
+# One row of the price book: a model's token prices, their dates and their source.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceRates:
     """USD per million tokens; `request` is USD per request. None: no rate of its own.
 
-    Without `cached` or `cache_write`, prompt tokens read from the cache or written to it cost
-    `input`; without `reasoning`, reasoning tokens cost `output`. `cache_write` is for what is kept
-    five minutes or for an unstated time; without `cache_write_1h` it is for an hour as well.
+    Without `cached` or `cache_write`, prompt tokens read from or written to the cache cost `input`;
+    without `reasoning`, reasoning tokens cost `output`. `cache_write` applies to the five-minute
+    cache or an unstated time; without `cache_write_1h` it applies to one hour as well.
     """
 
     input: Decimal
@@ -49,7 +49,7 @@ RATES = tuple(field.name for field in fields(PriceRates))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceTier:
-    """Other rates for the whole request, from a prompt of so many tokens on."""
+    """Rates of the whole request from a prompt of so many tokens on."""
 
     min_prompt_tokens: int
     rates: PriceRates
@@ -57,9 +57,9 @@ class PriceTier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What one model costs. `provider` is who bills; None: any provider.
+    """What one model costs. `provider` is the one that bills; None: any provider.
 
-    `valid_from` and `valid_to` are UTC days, both included; tiers stand in rising order.
+    `valid_from` and `valid_to` are UTC days, both inclusive; tiers are in ascending order.
     `checked` None: the date is unknown.
     """
 
@@ -73,7 +73,7 @@ class Price:
     tiers: tuple[PriceTier, ...] = ()
 
     def holds(self, day: date) -> bool:
-        """Whether this is the price of that UTC day."""
+        """Whether this price applies on that UTC day."""
         begun = self.valid_from is None or self.valid_from <= day
         return begun and (self.valid_to is None or day <= self.valid_to)
 
@@ -103,7 +103,7 @@ T = TypeVar("T")
 
 
 class BadPrices(ValueError):
-    """Every fault of a set of price tables, all at once; each names key, value and remedy."""
+    """Every error of a set of price tables, each with key, value and remedy."""
 
     def __init__(self, faults: list[str]) -> None:
         self.faults = tuple(faults)
@@ -113,8 +113,7 @@ class BadPrices(ValueError):
 def rows(tables: Mapping[str, object], *, source: str | None = None) -> tuple[Price, ...]:
     """Prices by model; a list of tables under one model holds its dated rows.
 
-    `source` stands for rows that name none. None as a value means: not given.
-    Raises BadPrices.
+    `source` applies to rows that name none. None as a value means: not given. Raises BadPrices.
     """
     faults: list[str] = []
     read = [
@@ -128,7 +127,7 @@ def rows(tables: Mapping[str, object], *, source: str | None = None) -> tuple[Pr
 
 
 class _Table:
-    """One table being read: what it gives, and where its faults are gathered."""
+    """One table being read, with its errors."""
 
     def __init__(
         self, key: str, table: object, columns: tuple[str, ...], faults: list[str]
@@ -204,7 +203,7 @@ def _tiers(table: _Table) -> Iterator[PriceTier]:
 def _rate(value: object) -> Decimal:
     remedy = 'write dollars in quotes as "0.20": digits and a point, without a sign or a unit'
     if not isinstance(value, (str, int, Decimal)) or isinstance(value, bool):
-        raise TypeError(remedy)  # a float among them: it is not exact
+        raise TypeError(remedy)  # a float: it would not be exact
     try:
         rate = Decimal(value)
     except InvalidOperation:

@@ -1,7 +1,7 @@
-"""Prices of models that neither the operator nor we list: from the `genai-prices` package.
+"""Prices of models that neither the operator nor this package lists: from `genai-prices`.
 
-Its data lie inside the wheel, so a bill can be reproduced from the lock file; its updater
-is never started. Imported when first asked: most monitors never need it.
+Its data are inside the wheel, so a bill can be reproduced from the lock file; its updater is never
+started. Imported on first use: most monitors never need it.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Same = Callable[[str, str], bool | None]
 
-_APART = {"free", "batch", "extended", "online", "thinking"}  # not versions, not sizes
-_HOST = "openrouter"  # lists nearly every model there is, open weights included
+_APART = {"free", "batch", "extended", "online", "thinking"}  # neither versions nor sizes
+_HOST = "openrouter"  # lists nearly every model, including open weights
 _COLUMNS = {
     "input": "input_mtok",
     "output": "output_mtok",
@@ -38,7 +38,7 @@ def variant(name: str) -> str:
 
 
 def published(model: str, *, at: datetime, provider: str | None, same: Same) -> Price | None:
-    """The package's price at that instant; None where it has none.
+    """The package's price at that instant; None if it has none.
 
     Without a provider: the maker's own price, else OpenRouter's.
     """
@@ -59,7 +59,7 @@ def _snapshot() -> "DataSnapshot":
 
 @lru_cache(maxsize=512)
 def _found(model: str, provider: str | None, same: Same) -> "tuple[Provider, ModelInfo] | None":
-    """By the package's own matching, as far as our names agree; else by our names alone."""
+    """By the package's own matching if our comparison agrees; else by our comparison alone."""
     bare = model.rpartition("/")[2]
     for name, where in ((bare, provider), (model, provider or _HOST)):
         try:
@@ -102,7 +102,7 @@ def _price(rates: "ModelPrice", *, home: str, model: str) -> Price | None:
 
 
 def _starts(rates: "ModelPrice") -> list[int]:
-    """Smallest prompts of each tier; the package counts from the tokens exceeded."""
+    """Smallest prompt of each tier; the package counts from the number of tokens exceeded."""
     values = [getattr(rates, column) for column in _COLUMNS.values()]
     return sorted({t.start + 1 for value in values for t in getattr(value, "tiers", ())})
 
@@ -125,7 +125,7 @@ def _rate(value: "Decimal | TieredPrices | None", prompt_tokens: int) -> Decimal
     return reached[-1] if reached else value.base
 
 
-# Doubts about the price book: rows read long ago, and rows a provider's own list contradicts.
+# Checks of the price book: rows that are old, and rows that a provider's own list contradicts.
 
 
 STALE_AFTER = timedelta(days=60)
@@ -133,26 +133,26 @@ STALE_AFTER = timedelta(days=60)
 
 @dataclass(frozen=True, slots=True)
 class PriceDifference:
-    """A rate of ours that a provider's list states otherwise, USD per million tokens."""
+    """A rate of ours that differs from a provider's list, in USD per million tokens."""
 
     price: Price
     rate: str  # a name of Rates
     ours: Decimal
     theirs: Decimal
-    prompt_tokens: int = 0  # the smallest prompt it is true of
+    prompt_tokens: int = 0  # the smallest prompt to which it applies
 
 
 def stale(
     prices: Iterable[Price], *, on: date, after: timedelta = STALE_AFTER
 ) -> tuple[Price, ...]:
-    """Prices read longer ago than that. A price without a date is not judged."""
+    """Prices read longer ago than that. A price without a date is not reported."""
     return tuple(p for p in prices if p.checked is not None and on - p.checked > after)
 
 
 def differences(
     prices: Iterable[Price], listed: Iterable[Price], *, same: Same
 ) -> tuple[PriceDifference, ...]:
-    """Where a provider's list disagrees with prices in use, as far as both state a rate.
+    """Where a provider's list differs from prices in use, for rates that both have.
 
     `listed` are rows of one provider; a price that another provider bills is not compared.
     """

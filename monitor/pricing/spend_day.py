@@ -1,4 +1,4 @@
-"""The spend of one day, put together from slices of five minutes and account readings."""
+"""The spend of one day, computed from five-minute slices and account readings."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -26,10 +26,10 @@ SLICE = timedelta(minutes=5)
 class SpendSlice:
     """The answers of one model of one target in five minutes, and their cost.
 
-    `answers` counts whole answers; `unpriced` those of any kind that have no price;
-    `mean_usd` is the mean of the priced ones. Answers of unknown model that have a range make
-    a slice of their own: `probes_usd` and `mean_usd` are its low end, `high_usd` and
-    `mean_high_usd` its high end, `unpriced` those whose range leaves a model out.
+    `answers` counts complete answers; `unpriced` those of any kind without a price; `mean_usd` is
+    the mean of the priced ones. Answers of unknown model with a range form a slice of their own:
+    `probes_usd` and `mean_usd` are its low end, `high_usd` and `mean_high_usd` its high end,
+    `unpriced` those whose range lacks a model.
     """
 
     target: str
@@ -74,19 +74,18 @@ def spent_day(
     billers: Mapping[str, Collection[str | None]] | None = None,
     length: timedelta | None = None,
 ) -> SpentDay:
-    """Sum the day over providers: each by its account where known, else probes and traffic.
+    """Sum the day over providers: each by its account if known, else probes and traffic.
 
-    `received` lies within the day, in any order. In a slice without probes, traffic
-    is assumed to be served as before: missing probes do not mean low usage.
-    `billers`: by target, who bills for its declared models. Where the account of one is known,
-    it may hold an answer of unknown model already: then only its high end counts, and nothing
-    of it where the accounts of all are read. `length`: of a whole day, where `starts_at` is not
-    its midnight.
+    `received` lies within the day, in any order. In a slice without probes, traffic is assumed to
+    be served as before: missing probes do not mean low usage. `billers`: by target, the providers
+    that bill for its declared models. If the account of one is known, it may already include an
+    answer of unknown model: then only the high end of that answer counts, and nothing of it if the
+    accounts of all are known. `length`: of a whole day, if `starts_at` is not its midnight.
     """
     until = min(now, ends_at)
     probes: dict[str | None, UsdAmount] = {}
     by_slice: dict[datetime, Decimal] = {}
-    unknown: dict[str, UsdAmount] = {}  # by target, what its answers of unknown model cost
+    unknown: dict[str, UsdAmount] = {}  # by target, the cost of its answers of unknown model
     for item in received:
         provider = provider_of(item.model) if item.model else None
         probes[provider] = probes.get(provider, UsdAmount()) + item.spent
@@ -132,7 +131,7 @@ def spent_day(
 def _held(
     unknown: UsdAmount, billers: Collection[str | None], *, known: Collection[str], read: Set[str]
 ) -> UsdAmount:
-    """What to take off for accounts that may hold it: the low end, or all of it."""
+    """What to subtract for accounts that may include it: the low end, or all of it."""
     if billers and set(billers) <= read:
         return UsdAmount(unknown.usd, margin_usd=unknown.margin_usd)
     if any(provider in known for provider in billers):
@@ -146,7 +145,7 @@ def _serving(
     until: datetime,
     provider_of: Callable[[str], str | None],
 ) -> Iterator[tuple[datetime, timedelta, list[ServedAnswers]]]:
-    """Who served in every slice of the day so far; before the first answer, the first model."""
+    """The serving models in every slice so far; before the first answer, the first model."""
     at = attrgetter("starts_at")
     found = {
         begins: [_share(item, provider_of) for item in items if item.answers > 0]
@@ -167,7 +166,7 @@ def _share(item: SpendSlice, provider_of: Callable[[str], str | None]) -> Served
     )
 
 
-# The spend of each hour by target, model, provider and meter, from the slices of the day's sum.
+# The spend of each hour by target, model, provider and meter, from the slices of the day.
 
 
 Meter = Literal["probes", "traffic"]
@@ -192,15 +191,15 @@ class SpentHour:
 
 
 def hour_of(at: datetime, zone: tzinfo) -> datetime:
-    """Start of the zone's hour that an instant lies in, UTC, as `report.hour_of` in SQL.
+    """Start of the zone's hour that contains an instant, in UTC, as `report.hour_of` in SQL.
 
-    Where the clock steps by half an hour, the hour of the step lasts 30 or 90 minutes.
+    Where the clock is changed by half an hour, that hour lasts 30 or 90 minutes.
     """
     return at.astimezone(zone).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
 
 
 def hour_end(at: datetime, zone: tzinfo) -> datetime:
-    """End of that hour, UTC."""
+    """End of that hour, in UTC."""
     end = starts_at = hour_of(at, zone)
     while hour_of(end, zone) == starts_at:
         end += _HALF_HOUR
@@ -221,7 +220,7 @@ def spent_hours(
     """Split a day so far, from `starts_at` to `ends_at`, into its hours; the last may be short.
 
     As in the day's sum, traffic is assumed to be served as before where there are no answers.
-    `length`: of a whole day, where `starts_at` is not its midnight; its first hour may be short.
+    `length`: of a whole day, if `starts_at` is not its midnight; its first hour may be short.
     """
     until = min(now, ends_at)
     sums: dict[tuple[datetime, Key], UsdAmount] = {}

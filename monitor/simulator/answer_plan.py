@@ -1,7 +1,7 @@
-"""How the two simulated models speak: when they begin, what they say, in which pieces.
+"""How the two simulated models answer: first-token times, texts, chunks, gaps.
 
-Everything is drawn from a random stream given by the caller, so that one seed gives one
-answer. Figures are those the service's operators measured.
+Everything is drawn from a random stream given by the caller, so one seed gives one answer. The
+figures are those that the service's operators measured.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ def gap_s(speaker: SimulatedModel, chunk: str, draw: Random) -> float:
 def answer(
     speaker: SimulatedModel, query: str, *, draw: Random, candour: Mapping[SimulatedModel, float]
 ) -> tuple[str, ...]:
-    """The chunks of one whole answer.
+    """The chunks of one complete answer.
 
-    `candour` is the share, per model, of direct questions of identity that are answered
-    with the model's own name instead of the persona's.
+    `candour` is the share, per model, of direct identity questions that are answered with the
+    model's own name instead of the persona's.
     """
     about = topic(query)
     if about == "identity" and draw.random() < candour.get(speaker, 0.0):
@@ -59,7 +59,7 @@ def answer(
 
 
 def chunks(speaker: SimulatedModel, text: str, draw: Random) -> tuple[str, ...]:
-    """Cut a text as the model's provider would: nothing is lost between the chunks."""
+    """Split a text as the model's provider would; no text is lost."""
     tokens, cut = _TOKEN.findall(text), []
     while tokens:
         size = draw.choice(_TOKENS_A_CHUNK[speaker])
@@ -69,13 +69,13 @@ def chunks(speaker: SimulatedModel, text: str, draw: Random) -> tuple[str, ...]:
 
 
 def sources(query: str) -> list[dict[str, Any]]:
-    """What the search finds for a query, best first, at most three; it is always the same."""
+    """The search results for a query, best first, at most three; always the same."""
     found = _book()["sources"].get(topic(query), [])
     return [{**entry, "dateLastCrawled": entry.get("dateLastCrawled")} for entry in found]
 
 
 def topic(query: str) -> str:
-    """The part of the answer book a query is answered from."""
+    """The part of the answer book from which a query is answered."""
     bare = _bare(query)
     if bare in GREETINGS:
         return "greeting"
@@ -98,15 +98,15 @@ def _book() -> dict[str, Any]:
     return tomllib.loads(resources.files(__package__).joinpath("answers.toml").read_text("utf-8"))
 
 
-# What one answer of the simulated service puts on its stream, block by block.
+# The stream of one answer of the simulated service, block by block.
 #
-# A script is a run of beats: a silence and the block that ends it. Pure: the silences are
-# planned here and waited out elsewhere, numbers and times are filled in when a block is cut.
+# A script is a sequence of beats: a pause and the block that follows it. Pure: pauses are planned
+# here and played elsewhere; numbers and times are filled in when a block is written.
 #
 # Grammar: pings, [continuity], (keepalive? text)*, then keepalive, [sources], done; or an error.
 
 
-SILENT_S = 15.0  # a chunk that comes later than this is preceded by a keepalive
+SILENT_S = 15.0  # a chunk later than this is preceded by a keepalive
 SEARCH_S = 0.02  # the search for sources, from its cache
 MEMORY_S = 0.05  # loading a known user's memory, before the third ping
 
@@ -123,7 +123,7 @@ class BlockKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What a silence is spent on: a pace may shorten the first two."""
+    """What a pause is spent on: a pace may shorten the first two."""
 
     CALL = "call"  # model calls, retries, searches before the first text
     CHUNK = "chunk"  # between chunks and after the last one
@@ -140,18 +140,18 @@ class StreamStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerRequest:
-    """One request for an answer. `query` None: it was left out."""
+    """One request for an answer. `query` None: it was missing."""
 
     query: str | None
     draw: Random
     candour: Mapping[SimulatedModel, float]
-    cold_s: float = 0.0  # lost to caches that are still empty
+    cold_s: float = 0.0  # time lost to empty caches
     known_user: bool = False
     continuity: str | None = None
 
 
 def script(course: AnswerCourse, requested: AnswerRequest) -> Iterator[StreamStep]:
-    """The beats of one answer, from the first ping to done, error or death."""
+    """The beats of one answer, from the first ping to done, error or the end of the process."""
     yield from _opening(requested)
     if requested.query is None:
         yield StreamStep(BlockKind.ERROR, text="'NoneType' object has no attribute 'lower'")
@@ -197,7 +197,7 @@ def _ending(course: AnswerCourse, query: str, last: StreamStep) -> Iterator[Stre
 
 
 def block(step: StreamStep, number: int, *, now_s: float, began_s: float) -> bytes:
-    """One block as it goes out. `number` counts the texts so far, this one included."""
+    """One block as it is sent. `number` counts the texts so far, including this one."""
     numbered = {"sequenceNumber": number, "timestamp": now_s}
     match step.says:
         case BlockKind.PING:
@@ -222,7 +222,7 @@ def _data(reported: Mapping[str, Any]) -> bytes:
     return b"data: " + json.dumps(reported, separators=(",", ":")).encode("ascii") + b"\n\n"
 
 
-# One answer played onto a connection: silences waited out, blocks cut into segments.
+# Plays one answer on a connection: waits for the pauses, splits blocks into segments.
 
 
 _JOINED, _SPLIT = 0.2, 0.1  # shares of text blocks that share a segment, or take two
@@ -256,10 +256,10 @@ async def play_stream(
     pace: PlaybackPace,
     clock: Callable[[], float],
 ) -> int:
-    """Write the body of one answer; the number of characters of answer text written.
+    """Write the body of one answer; returns the number of characters of answer text written.
 
-    The body is ended properly unless the process is to die. Beats keep to times planned
-    from the start, so that small delays do not add up.
+    The body ends properly unless the process is to die. Beats keep to the times planned from the
+    start, so small delays do not add up.
     """
     loop = asyncio.get_running_loop()
     began_s, due, number, characters, held = clock(), loop.time(), 0, 0, b""

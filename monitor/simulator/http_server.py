@@ -1,7 +1,7 @@
-"""HTTP/1.1 by hand: requests read from a stream, replies as exact bytes.
+"""A small HTTP/1.1 server: requests parsed from a stream, replies as exact bytes.
 
-A framework would choose heads and chunk borders itself; here they are part of what is
-being simulated.
+A framework would choose headers and chunk boundaries itself; here they are part of what is
+simulated.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 class MalformedRequest(ValueError):
-    """What came is no HTTP/1.1 request we can read."""
+    """The bytes received are not a valid HTTP/1.1 request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A whole reply that is no stream."""
+    """A complete reply that is not a stream."""
 
     status: int
     body: bytes = b""
@@ -55,15 +55,15 @@ class HttpReply:
 
 
 def json_reply(status: int, reported: Any, headers: Mapping[str, str] | None = None) -> HttpReply:
-    """A reply in compact JSON; as the real service's, raw UTF-8 (its stream is ASCII)."""
+    """A reply in compact JSON; like the real service's, in raw UTF-8 (its stream is ASCII)."""
     body = json.dumps(reported, separators=(",", ":"), ensure_ascii=False).encode()
     return HttpReply(status, body, "application/json", headers or {})
 
 
 async def read_request(reader: asyncio.StreamReader, ahead: bytes, peer: str) -> HttpRequest | None:
-    """The next request of a connection, or None where the client has hung up.
+    """The next request of a connection, or None if the client closed it.
 
-    `ahead` are bytes that were read before. Raises Malformed.
+    `ahead` are bytes that were read before. Raises MalformedRequest.
     """
     try:
         head = ahead + await reader.readuntil(b"\r\n\r\n")
@@ -108,17 +108,17 @@ def http_chunk(data: bytes) -> bytes:
     return f"{len(data):x}\r\n".encode("ascii") + data + b"\r\n"
 
 
-# A loopback port that can refuse connections, and conversations held through it.
+# A loopback port that can refuse connections, and the connections to it.
 
 
 Answer = Callable[[HttpRequest, asyncio.StreamWriter], Awaitable[bool]]
 
 
 class SimulatorServer:
-    """Accepts connections on one port while open; keeps the port its own while shut.
+    """Accepts connections on one port while open; keeps the port reserved while closed.
 
-    `answer` writes one whole reply and says whether the connection may live on. It is
-    cancelled as soon as the client hangs up.
+    `answer` writes one complete reply and returns whether the connection may stay open. It is
+    cancelled as soon as the client closes the connection.
     """
 
     def __init__(self, answer: Answer, port: int = 0) -> None:
@@ -128,7 +128,7 @@ class SimulatorServer:
         self._listener: socket.socket | None = None
         self._accepting: asyncio.Task[None] | None = None
         self._conversations: set[asyncio.Task[None]] = set()
-        self._idle: set[asyncio.StreamWriter] = set()  # of those that wait for a request
+        self._idle: set[asyncio.StreamWriter] = set()  # connections that wait for a request
 
     def open(self) -> None:
         """Accept connections from now on."""
@@ -138,7 +138,7 @@ class SimulatorServer:
             self._accepting = asyncio.get_running_loop().create_task(self._accept(self._listener))
 
     def shut(self) -> None:
-        """Refuse from now on; answers under way are finished."""
+        """Refuse connections from now on; answers in progress are finished."""
         if self._listener is not None and self._accepting is not None:
             self._accepting.cancel()
             self._listener.close()
@@ -147,7 +147,7 @@ class SimulatorServer:
             writer.close()
 
     def close_connections(self) -> None:
-        """End every conversation where it stands, as the death of the process would."""
+        """End every connection at once, as the death of the process would."""
         for conversation in self._conversations:
             conversation.cancel()
 
@@ -189,7 +189,7 @@ class SimulatorServer:
     async def _reply(
         self, request: HttpRequest, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bytes | None:
-        """Answer while listening: bytes already read of the next request; None is the end."""
+        """Answer while reading: bytes already read of the next request; None is the end."""
         answering = asyncio.ensure_future(self._answer(request, writer))
         listening = asyncio.ensure_future(reader.read(1))
         try:

@@ -13,7 +13,7 @@ _USD_A_TOKEN = Decimal("0.20") / 1_000_000
 
 @dataclass(slots=True)
 class SimulatedAccount:
-    """One key: what it has spent, what it may spend, when it ends. Its day never ends."""
+    """One key: its spend, its limit and its expiry. Its day never ends."""
 
     spent_usd: Decimal = Decimal(0)
     limit_usd: Decimal | None = Decimal(10)
@@ -23,7 +23,7 @@ class SimulatedAccount:
         self.spent_usd += tokens * _USD_A_TOKEN
 
     def reply(self, request: HttpRequest, situation: ServiceSituation) -> HttpReply:
-        """What the provider says about the key that was sent."""
+        """The provider's reply about the key that was sent."""
         if request.method != "GET":
             return json_reply(405, {"error": {"message": "Method Not Allowed", "code": 405}})
         keyed = request.headers.get("authorization", "").startswith("Bearer ")

@@ -1,9 +1,9 @@
 """A simulated streaming RAG service whose situation can be changed while it runs.
 
-To a client it is the real one, byte for byte, in every way it was seen to answer or fail.
-A second port holds the control desk (`GET` and `POST /control`) and, as the service's own
-port does, a stand-in for the provider's account page. Not simulated: embedding calls that
-block the whole process.
+To a client it is the real service, byte for byte, in every way it was seen to answer or fail. A
+second port has the control API (`GET` and `POST /control`) and, like the service's own port, a
+stand-in for the provider's account API. Not simulated: embedding calls that block the whole
+process.
 """
 
 import argparse
@@ -38,10 +38,10 @@ _STREAM_HEAD = {
 
 
 class SimulatedService:
-    """The service on a loopback port, as an asynchronous context.
+    """The service on a loopback port, as an asynchronous context manager.
 
-    `seed` decides every answer and pause, in order of the requests. `situation` and `play`
-    may be changed at any time from the service's own loop; others use the control desk.
+    `seed` determines every answer and pause, in order of the requests. `situation` and `play` may
+    be changed at any time from the service's own loop; other threads use the control API.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class SimulatedService:
 
     @property
     def openrouter_url(self) -> str:
-        """Base of the provider's stand-in, which answers also while the service is down."""
+        """Base URL of the provider's stand-in, which answers even while the service is down."""
         return f"http://127.0.0.1:{self._desk.port}{provider_account.BASE}"
 
     @property

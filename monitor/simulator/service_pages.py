@@ -1,6 +1,6 @@
-"""The simulated service's pages beside its answers: constants, refusals, rate limit.
+"""The simulated service's other pages: constants, refusals, rate limit.
 
-Most of them say that all is well whatever happens: that, too, is as seen.
+Most of them report success whatever happens, as the real ones do.
 """
 
 import json
@@ -36,7 +36,7 @@ NO_ROUTER = json_reply(503, {"detail": "Intelligent Router not available - Claud
 
 
 def page(request: HttpRequest, situation: ServiceSituation) -> HttpReply | None:
-    """The reply to anything but a well-formed request for an answer: for that, None."""
+    """The reply to anything but a valid request for an answer; None for that."""
     path, method = request.path, request.method
     if path == STREAM + "/":
         host, query = request.headers.get("host", ""), request.target.partition("?")[2]
@@ -131,10 +131,10 @@ def _too_many(reset: int) -> HttpReply:
     return json_reply(429, reported, {"retry-after": str(WINDOW_S)})
 
 
-# The service's endpoint that answers in one piece, with its lying `ai_used`.
+# The service's endpoint that answers in one piece, with its incorrect `ai_used`.
 #
-# Its routing differs from the stream's: a client that passes tools gets the fallback model
-# by design. It is no witness for who answers the stream.
+# Its routing differs from the stream's: a client that passes tools gets the fallback model by
+# design. It does not show which model answers the stream.
 
 
 SILENT_S = 60.0  # after which the router gives up on a silent model
@@ -144,7 +144,7 @@ _SMALL_TALK = ("greeting", "identity")
 
 
 def body_fault(body: bytes) -> HttpReply | None:
-    """A 422 where the body is no JSON object with a textual `query`."""
+    """A 422 if the body is not a JSON object with a text `query`."""
     try:
         reported = json.loads(body)
     except ValueError:
@@ -208,7 +208,7 @@ def _polished(text: str, small: bool, *, known_user: bool) -> str:
 
 
 def _usage(speaker: SimulatedModel, query: str, text: str) -> dict[str, int]:
-    """Exact for the fallback; for the expected model a guess of 1.3 tokens a word."""
+    """Exact for the fallback; for the expected model an estimate of 1.3 tokens a word."""
     if speaker is SimulatedModel.HAIKU:
         spent = _HAIKU_SYSTEM_TOKENS + len(query) // 4, len(text) // 4
     else:

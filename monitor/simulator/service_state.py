@@ -1,4 +1,4 @@
-"""What may be changed while the simulated service runs, and what it remembers."""
+"""The settings of the simulated service that can be changed while it runs, and its state."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -24,11 +24,11 @@ CHARACTERS_A_TOKEN = 4
 
 @dataclass(slots=True)
 class ServiceState:
-    """The settings of a simulated service, and the truth that clients do not see.
+    """The settings of a simulated service, and the true figures that clients do not see.
 
-    `share` is that of answers by the fallback while the situation is intermittent;
-    `candour` that of direct questions of identity which a model answers with its own name;
-    `served` counts the answers each model took part in.
+    `share` is that of answers by the fallback while the situation is intermittent; `candour` that
+    of direct identity questions which a model answers with its own name; `served` counts the
+    answers in which each model took part.
     """
 
     share: float = 0.3
@@ -39,7 +39,7 @@ class ServiceState:
     served: Counter[SimulatedModel] = field(default_factory=Counter)
 
     def course(self, situation: ServiceSituation, draw: Random) -> AnswerCourse:
-        """What becomes of the next answer; its prompt is billed at once."""
+        """How the next answer goes; its prompt is billed at once."""
         if situation is ServiceSituation.INTERMITTENT:
             fell = draw.random() < self.share
             situation = ServiceSituation.KEY_REJECTED if fell else ServiceSituation.HEALTHY
@@ -57,7 +57,7 @@ class ServiceState:
             self.account.charge(tokens)
 
     def change(self, wanted: Mapping[str, Any]) -> None:
-        """Set what is named. Raises ValueError, ArithmeticError or TypeError, setting nothing."""
+        """Change these settings; on ValueError, ArithmeticError or TypeError none is changed."""
         unknown = wanted.keys() - {"share", "candour", "spent_usd", "limit_usd", "expires_at"}
         if unknown:
             raise ValueError(f"cannot change {', '.join(sorted(unknown))}")
@@ -86,7 +86,7 @@ class ServiceCaches:
         self._searched.clear()
 
     def lost_s(self, query: str) -> float:
-        """Seconds this query takes longer than it will the next time."""
+        """Seconds that this query takes longer than the next time."""
         if not self._cold:
             return 0.0
         lost = 0.0 if self._tools else TOOLS_S

@@ -1,7 +1,7 @@
-"""The situations a simulated RAG service can be in, and what each does to an answer.
+"""The situations of a simulated RAG service, and what each does to an answer.
 
-One row here for each way the real service was seen to answer or to fail. A course is told
-from the model calls: who speaks, what the failed calls before it cost, how it ends.
+One row for each way in which the real service was seen to answer or to fail. A course is described
+by its model calls: which model answers, what failed calls cost before it, how it ends.
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class ServiceSituation(StrEnum):
 
 
 class SimulatedModel(StrEnum):
-    """The two models behind the service. Nothing on its stream names them."""
+    """The two models behind the service. Nothing in its stream names them."""
 
     LLAMA = "llama"
     HAIKU = "haiku"
@@ -51,10 +51,10 @@ MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelTurn:
-    """One model speaks chunks `start` to `stop` of its answer.
+    """One model sends chunks `start` to `stop` of its answer.
 
-    `after_s` is lost to failed calls before it. A turn that begins at a later chunk goes
-    on with what the same model has begun.
+    `after_s` is lost to failed calls before it. A turn that begins at a later chunk continues what
+    the same model has begun.
     """
 
     speaker: SimulatedModel
@@ -66,7 +66,7 @@ class ModelTurn:
 
 @dataclass(frozen=True, slots=True)
 class AnswerCourse:
-    """What becomes of one answer. `silent_s` is waited out whatever the pace."""
+    """How one answer goes. `silent_s` is waited in real time, whatever the pace."""
 
     turns: tuple[ModelTurn, ...] = ()
     after_s: float = 0.0

@@ -1,8 +1,9 @@
-"""What Slack refuses in a message: the limits of Block Kit, and where we are stricter.
+"""What Slack refuses in a message: the limits of Block Kit, and our stricter rules.
 
-Slack would accept raw `<`, `>` and `&`, mentions, unescaped text and a message without
-fallback text. These are mistakes of the monitor, so the inbox refuses them with a reason.
-Source: Slack's Block Kit reference; the sum over all blocks is not documented and was met
+Slack would accept raw `<`, `>` and `&`, mentions, unescaped text and a message without fallback
+text. These are errors of the monitor, so the inbox refuses them with a reason.
+
+Source: Slack's Block Kit reference; the limit over all blocks is not documented and was found to be
 between 11,300 and 13,300 characters.
 """
 
@@ -32,7 +33,7 @@ class BlockKitError:
 
 
 def fault(payload: Mapping[str, Any]) -> BlockKitError | None:
-    """Name the first reason to refuse a message; None: it is accepted."""
+    """The first reason to refuse a message; None: it is accepted."""
     return next(_faults(payload), None)
 
 
@@ -153,7 +154,7 @@ _SHAPES: Mapping[str, Callable[[dict[str, Any], str], Iterator[BlockKitError]]] 
 }
 
 
-# One Slack channel as it stands after what it was sent, and the Web API that changes it.
+# One Slack channel with its messages, and the Web API that changes it.
 
 
 Answer = dict[str, Any]
@@ -171,7 +172,7 @@ WEBHOOK_STATUS = {
 
 
 class SlackRefused(Exception):
-    """Slack says no: `word` is its answer, `reason` is for the person reading."""
+    """A refusal of Slack: `word` is its answer, `reason` explains it to people."""
 
     def __init__(self, word: str, reason: str = "") -> None:
         super().__init__(word)
@@ -180,7 +181,7 @@ class SlackRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SlackRequest:
-    """One request as it came, and why it was refused, if it was."""
+    """One request as it arrived, and why it was refused, if it was."""
 
     path: str
     payload: Mapping[str, Any]
@@ -190,7 +191,7 @@ class SlackRequest:
 
 @dataclass(slots=True)
 class PostedMessage:
-    """A message as people see it now. `was` holds the texts it had before it was edited."""
+    """A message as people see it now. `was` holds its texts before it was edited."""
 
     ts: str
     via: str  # webhook or bot
@@ -198,10 +199,10 @@ class PostedMessage:
     text: str
     blocks: list[dict[str, Any]]
     metadata: dict[str, Any]
-    sent: dict[str, Any]  # the payload as it came, latest edit
+    sent: dict[str, Any]  # the payload as received, latest edit
     was: list[str] = field(default_factory=list)
     thread: "list[PostedMessage]" = field(default_factory=list)
-    broadcast: bool = False  # a reply that is shown in the channel, too, and notifies people
+    broadcast: bool = False  # a reply that is also shown in the channel and notifies people
     files: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -234,7 +235,7 @@ class SlackChannel:
         return {"ok": True} | known[method](arguments)
 
     def add(self, payload: dict[str, Any], *, via: str) -> PostedMessage:
-        """Take a new message, or a reply where `thread_ts` names one; raises `SlackRefused`."""
+        """Accept a new message, or a reply if `thread_ts` names one; raises `SlackRefused`."""
         self._validate(payload)
         parent = (
             self._find(payload["thread_ts"], "thread_not_found")
@@ -257,7 +258,7 @@ class SlackChannel:
         return posted
 
     def fill(self, file: str, content: bytes) -> None:
-        """Take the bytes of an announced file; raises `SlackRefused`."""
+        """Accept the bytes of an announced file; raises `SlackRefused`."""
         if file not in self._uploads:
             raise SlackRefused("file_not_found", file)
         self._uploads[file] = content
@@ -309,7 +310,7 @@ class SlackChannel:
         self._validate(arguments)
         posted.was.append(posted.text)
         posted.text, posted.sent = arguments["text"], arguments
-        # Blocks go with the text they belong to; metadata stays until it is replaced.
+        # Blocks belong to their text; metadata stay until they are replaced.
         posted.blocks = arguments.get("blocks", [])
         posted.metadata = arguments.get("metadata", posted.metadata)
         self._notify("edited", posted)

@@ -1,4 +1,4 @@
-"""A Slack of our own on loopback: takes what Slack takes, refuses what Slack refuses.
+"""A local Slack: accepts what Slack accepts, refuses what Slack refuses.
 
 Incoming webhook and Web API for tests and the demo. As a process, `python -m
 monitor.simulator.slack_server --port N`, it prints every message as one line of JSON.
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class SlackReplyStep:
-    """How one request is met. Without `word` or `body` it is taken as usual.
+    """How one request is answered. Without `word` or `body` it is handled as usual.
 
     `late_s` passes before the reply; `cut` resets the connection instead of replying.
     """
@@ -97,12 +97,12 @@ class SlackServer:
 
     @property
     def messages(self) -> list[PostedMessage]:
-        """What stands in the channel, oldest first, each with its edits and its thread."""
+        """The messages of the channel, oldest first, each with its edits and its thread."""
         with self._changed:
             return list(self._channel.messages)
 
     def script(self, steps: Iterable[SlackReplyStep | str | int]) -> None:
-        """Decide how the next requests are met: a step, a word of Slack's, or a status."""
+        """Set the next replies: a step, one of Slack's error words, or a status each."""
         for step in steps:
             if isinstance(step, str):
                 step = SlackReplyStep(word=step)
@@ -113,7 +113,7 @@ class SlackServer:
     def wait_for(
         self, found: Callable[[list[PostedMessage]], T | None], timeout_s: float = 10
     ) -> T:
-        """Wait until `found` sees something in the messages, and return it."""
+        """Wait until `found` returns something for the messages, and return it."""
         until = time.monotonic() + timeout_s
         with self._changed:
             while not (seen := found(list(self._channel.messages))):
@@ -122,12 +122,12 @@ class SlackServer:
             return seen
 
     def step(self) -> SlackReplyStep:
-        """Take the next step of the script."""
+        """The next step of the script."""
         with self._changed:
             return self._script.popleft() if self._script else SlackReplyStep()
 
     def take(self, path: str, body: bytes, *, headers: Message, step: SlackReplyStep) -> object:
-        """Do what a request asks, unless the step refuses it; raises `SlackRefused`."""
+        """Handle a request, unless the step refuses it; raises `SlackRefused`."""
         payload: dict[str, Any] = {}
         refused: str | None = None
         with self._changed:
@@ -165,7 +165,7 @@ class SlackServer:
 
 
 def _payload(body: bytes, content_type: str) -> dict[str, Any]:
-    """Read JSON or a form; raises `SlackRefused`."""
+    """Parse JSON or a form; raises `SlackRefused`."""
     if not body or "json" not in content_type:
         return dict(parse_qsl(body.decode()))
     try:
@@ -198,7 +198,7 @@ class _Door(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
             return
-        with suppress(ConnectionError):  # the caller may have given up waiting
+        with suppress(ConnectionError):  # the caller may have stopped waiting
             self._reply(status, answer, step)
 
     def _refusal(self, no: SlackRefused, step: SlackReplyStep) -> tuple[int, object]:
@@ -219,11 +219,11 @@ class _Door(BaseHTTPRequestHandler):
         self.wfile.write(text.encode())
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Say nothing: requests are kept in `SlackServer.requests`."""
+        """Log nothing: requests are kept in `SlackServer.requests`."""
 
 
 def main() -> None:
-    """Run until a signal comes; the addresses to use go to standard error."""
+    """Run until a signal arrives; the addresses to use go to standard error."""
     options = argparse.ArgumentParser(description="A simulated Slack on loopback.")
     options.add_argument("--port", type=int, default=0)
     stop = threading.Event()
