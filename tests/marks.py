@@ -14,11 +14,11 @@ from uuid import UUID
 
 from monitor.domain import Identity, Incident, Outcome, Sample
 from monitor.incidents.notices import Inhibitions
-from monitor.rules import RULES, Window
+from monitor.rules import DEFAULT_RULES, Window
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
-INHIBITIONS = Inhibitions(RULES)
+INHIBITIONS = Inhibitions(DEFAULT_RULES)
 LLAMA, HAIKU = "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"
 
 _ANSWERED = Outcome.ANSWERED

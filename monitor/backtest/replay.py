@@ -30,7 +30,7 @@ from monitor.incidents.silences import Silence
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing.meters import day_of
 from monitor.rules import (
-    RULES,
+    DEFAULT_RULES,
     SLICE,
     Rule,
     SpendRule,
@@ -182,7 +182,7 @@ class SpendLedger:
 # The replay itself: rows through the rules and the incident logic, in the rows' own time.
 
 
-INHIBITIONS = Inhibitions(RULES)
+INHIBITIONS = Inhibitions(DEFAULT_RULES)
 _STEP, _SHORT, _LONG = timedelta(minutes=5), timedelta(hours=2), timedelta(hours=1)
 _TOLD = 1000  # remembered notices, so that none is sent twice
 

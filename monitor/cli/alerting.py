@@ -23,11 +23,13 @@ from monitor.cli.startup import (
 from monitor.config import CHANNELS, Settings
 from monitor.domain import (
     ALL,
+    Finding,
     GiveUp,
     Incident,
     Notice,
     NoticeStatus,
     Sent,
+    Severity,
     TryLater,
     amount_text,
     lasting,
@@ -228,6 +230,12 @@ def test_alert() -> None:
         sentence="This is a test. Alerts of this monitor will look like this and arrive here.",
         at=datetime.now(UTC),
         facts={"Watched": ", ".join(sorted(settings.targets))},
+        severity=Severity.INFO,
+        finding=Finding(
+            what="test message of rag-monitor",
+            extent="Alerts of this monitor will look like this and arrive here",
+            first_step="Nothing. The channel works.",
+        ),
     )
     send = notifier.send(notice, runbook_url=settings.file.slack.runbook_url)
     match asyncio.run(send):

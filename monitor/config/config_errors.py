@@ -92,7 +92,7 @@ def fault_of(item: ErrorDetails, key: str) -> ConfigError:
 
 def sentence(item: ErrorDetails) -> str:
     """What is wrong with a value, or what to write instead."""
-    if item["type"] == "literal_error":
+    if item["type"] in ("literal_error", "enum"):
         return f"write {item['ctx']['expected']}"
     message = _REMEDIES.get(item["type"]) or item["msg"].removeprefix("Value error, ")
     message = message.replace("Input should be", "must be")

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from datetime import time, timedelta
 from decimal import Decimal, InvalidOperation
+from enum import StrEnum
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -48,6 +49,8 @@ def normalized(value: Any, kind: Any) -> Any:
         return value
     if origin is Literal:
         return _chosen(value, get_args(kind))
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return _chosen(value, tuple(word.value for word in kind))
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return fields_normalized(value, kind)
     if origin is dict and isinstance(value, dict):

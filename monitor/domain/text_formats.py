@@ -39,6 +39,22 @@ def amount_text(
     return f"between {floor} and {least}{ceiling}"
 
 
+def cost_change_text(now: Decimal, before: Decimal | None) -> str:
+    """What a day costs now, the ratio first: `15 × the cost: $0.62 a day, was $0.04`."""
+    if not before or before < 0:
+        return f"{_rounded(now)} a day"
+    ratio = now / before
+    times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}".removesuffix(".0")
+    start = "About the same cost" if times in ("1", "0.9", "1.1") else f"{times} × the cost"
+    return f"{start}: {_rounded(now)} a day, was {_rounded(before)}"
+
+
+def _rounded(usd: Decimal) -> str:
+    """An amount at a glance: in cents, or two significant digits below one cent."""
+    places = _CENTS if abs(usd) >= Decimal("0.01") or not usd else 1 - usd.adjusted()
+    return _text(usd, max(_CENTS, min(places, _MOST)))
+
+
 def _decimal(usd: Decimal | float) -> Decimal:
     return usd if isinstance(usd, Decimal) else Decimal(str(usd))
 
@@ -82,6 +98,25 @@ def lasting(span: timedelta) -> str:
     return f"{minutes} min" if minutes else f"{seconds} s"
 
 
+def latency_text(ms: float, *, beside: float | None = None) -> str:
+    """`843 ms`, `2.5 s`, `1.24 s`: as many decimals as tell it from what it is compared with."""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    places = 1
+    while beside is not None and ms != beside and places < 3:
+        if f"{ms / 1000:.{places}f}" != f"{beside / 1000:.{places}f}":
+            break
+        places += 1
+    return f"{ms / 1000:.{places}f}".removesuffix(".0") + " s"
+
+
+def share_text(hits: int, of: int, what: str) -> str:
+    """`All of the last 4 answers`, `6 of the last 20 answers (30 %)`; `what` in the plural."""
+    if hits == of:
+        return f"All of the last {of} {what}" if of > 1 else f"The latest {what.removesuffix('s')}"
+    return f"{hits} of the last {of} {what} ({100 * hits / of:.0f} %)"
+
+
 # Evidence as people read it: a confidence in per cent, never log-odds.
 
 
@@ -94,6 +129,16 @@ def confidence_text(log_odds: float) -> str:
     if percent > 99.9:
         return "> 99.9 %"
     return f"{percent:.1f} %" if percent >= 99 else f"{percent:.0f} %"
+
+
+_CERTAIN = ((99.9, "almost certain"), (99.0, "very sure"), (95.0, "sure"), (80.0, "likely"))
+
+
+def certainty_text(log_odds: float) -> str:
+    """A confidence in words and per cent: `very sure (99.4 %)`."""
+    percent = 100 / (1 + exp(-log_odds))
+    words = next((words for least, words in _CERTAIN if percent >= least), "not sure")
+    return f"{words} ({confidence_text(log_odds)})"
 
 
 def log_odds(confidence: float) -> float:

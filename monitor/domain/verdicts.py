@@ -90,6 +90,58 @@ class VerdictState(StrEnum):
     NOTICE = "notice"  # nothing is broken, yet it should be said, once per `Verdict.once`
 
 
+class Severity(StrEnum):
+    """How urgent a message is: `page` wakes somebody, `warn` can wait for the day, `info` informs.
+
+    Ordered by urgency, least first.
+    """
+
+    INFO = "info"
+    WARN = "warn"
+    PAGE = "page"
+
+    @property
+    def rank(self) -> int:
+        """0 for the least urgent."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A judgement in parts, each one line of plain English without markup; "" where unknown.
+
+    The parts may hold foreign text. Models have their common names here; ids are among the
+    facts of the verdict.
+    """
+
+    # What is wrong, read after the name of the scope: "slow: 2.5 s to first token, limit 1.2 s".
+    what: str = ""
+    extent: str = ""  # how much of it: "All of the last 4 answers"
+    money: str = ""  # the ratio first: "15 × the cost: $0.62 a day, was $0.04"
+    cause: str = ""  # what likely caused it
+    first_step: str = ""  # what to do first, where it is not the rule's usual first step
+    certainty: str = ""  # in words and per cent: "very sure (> 99.9 %)", then how it is known
+    usd_a_day: Decimal | None = None  # cost of the traffic of a day as it is now
+    usual_usd_a_day: Decimal | None = None  # and as it was before
+
+    def updated(self, newer: "Finding") -> "Finding":
+        """The newer judgement, with earlier parts where it does not state its own."""
+        if not newer.what:
+            return self
+        return Finding(
+            what=newer.what,
+            extent=newer.extent,
+            money=newer.money or self.money,
+            cause=newer.cause or self.cause,
+            first_step=newer.first_step or self.first_step,
+            certainty=newer.certainty or self.certainty,
+            usd_a_day=self.usd_a_day if newer.usd_a_day is None else newer.usd_a_day,
+            usual_usd_a_day=self.usual_usd_a_day
+            if newer.usual_usd_a_day is None
+            else newer.usual_usd_a_day,
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """A rule's judgement, with the sentence that explains it and the rows that prove it."""
@@ -109,6 +161,8 @@ class Verdict:
     # recovery; None: when it was judged.
     since: datetime | None = None
     recovered: str = ""  # of an open incident that is not in breach now: what is true again
+    finding: Finding = Finding()  # the same judgement in parts, of a breach or a notice
+    severity: Severity | None = None  # of a notice that is less urgent than its rule
 
 
 def incident_key(rule: str, scope: str, query: str = "") -> tuple[str, str]:
@@ -160,6 +214,7 @@ class Incident:
     announced_as: int | None = None  # the number its messages carry, where it is not its own
     recovering_since: datetime | None = None  # open, but not in breach since; None: in breach
     recovering_reason: str | None = None  # how it is meanwhile, in one sentence
+    finding: Finding = Finding()  # the latest breach in parts
 
     @property
     def key(self) -> tuple[str, str]:
@@ -198,7 +253,12 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """What people are notified of; each notifier renders it in its own medium."""
+    """What people are notified of; each notifier renders it in its own medium.
+
+    `sentence` is the whole judgement in one sentence; `finding`, `recovering` and `also` say the
+    same in parts. `facts`, `rows` and the figures are details for those who look closer. Nothing
+    here is markup.
+    """
 
     id: UUID
     status: NoticeStatus
@@ -217,6 +277,10 @@ class Notice:
     peak: float | Decimal | None = None  # worst value while open
     quiet: bool = False  # edit what stands, where the channel can; never a message of its own
     worse: bool = False  # an announced incident came back, grew, or something joined it
+    severity: Severity = Severity.PAGE  # the most urgent of what it reports
+    finding: Finding = Finding()  # what it is about, in parts
+    recovering: str = ""  # open, but not in breach now: how it is meanwhile, in one sentence
+    also: tuple[str, ...] = ()  # what else is wrong under the same number, most important first
 
 
 @dataclass(frozen=True, slots=True)

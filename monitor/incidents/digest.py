@@ -6,7 +6,16 @@ from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from monitor.domain import ALL, Identity, Notice, NoticeStatus, amount_text, usd_text
+from monitor.domain import (
+    ALL,
+    Finding,
+    Identity,
+    Notice,
+    NoticeStatus,
+    Severity,
+    amount_text,
+    usd_text,
+)
 from monitor.domain.report import DaySpend
 
 
@@ -126,6 +135,8 @@ def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
         at=at,
         sentence=f"{', '.join(_headlines(figures))}.",
         facts=dict(_facts(figures, at - SPAN)),
+        severity=Severity.INFO,
+        finding=Finding(what=f"daily digest of {day}", extent=". ".join(_headlines(figures))),
     )
 
 

@@ -4,9 +4,10 @@ A story is a leader, whose number and message it has, and the incidents that are
 Every incident keeps a row of its own, so that durations are known. Source: docs/alerts.md
 """
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Protocol
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -15,17 +16,22 @@ from monitor.domain import (
     Incident,
     Notice,
     NoticeStatus,
+    Severity,
     Subject,
     Verdict,
     instant,
     lasting,
+    usd_text,
 )
 
 Key = tuple[str, str]  # rule and scope
 
+_NOT_SURE = "The incident stays open until the recovery has lasted long enough."
+_WAIT = "Nothing now. The incident ends by itself if this lasts."
+
 
 class RuleRelations(Protocol):
-    """What grouping must know of a rule: its subject, and what it explains of others."""
+    """What grouping must know of a rule: its subject, its urgency, what it explains of others."""
 
     @property
     def subject(self) -> Subject: ...
@@ -33,6 +39,8 @@ class RuleRelations(Protocol):
     def inhibits(self) -> frozenset[str]: ...
     @property
     def prevents(self) -> frozenset[str]: ...
+    @property
+    def severity(self) -> Severity: ...
 
 
 class Inhibitions:
@@ -71,6 +79,11 @@ class Inhibitions:
         """Whether the symptom has no value because nothing can be measured during the cause."""
         rule = self._rules.get(cause.rule)
         return rule is not None and symptom.rule in rule.prevents and symptom.value is None
+
+    def severity(self, *rules: str) -> Severity:
+        """The most urgent of these rules; `page` for what is not known."""
+        known = [self._rules[rule].severity for rule in rules if rule in self._rules]
+        return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
 
     def _of_provider(self, incident: Incident) -> bool:
         rule = self._rules.get(incident.rule)
@@ -176,16 +189,19 @@ def group_notice(
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
     worse = status is NoticeStatus.STILL_FIRING and bool(news)
-    facts = dict(face.facts)
+    facts, finding, recovering = dict(face.facts), face.finding, ""
     if face.reopenings:
         facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     if not over and not face.in_breach:
-        facts["Do first"] = "Nothing now. The incident ends by itself if this lasts."
+        recovering = f"{face.current_reason} {_NOT_SURE}"
+        finding = replace(finding, first_step=_WAIT)
     for member in group.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
     began_at = min(member.began_at for member in group.members)
     until = max((m.resolved_at for m in group.members if m.resolved_at), default=None)
+    if over:
+        finding = replace(finding, money=_surplus(face, until or now))
     return Notice(
         id=_id(group, status, quiet=quiet),
         status=status,
@@ -205,10 +221,14 @@ def group_notice(
         rows=face.rows,
         quiet=quiet,
         worse=worse,
+        severity=group.inhibitions.severity(*(member.rule for member in group.members)),
+        finding=finding,
+        recovering=recovering,
+        also=tuple(_also(group, face, news=news if worse else (), over=over)),
     )
 
 
-def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
+def passing_notice(verdict: Verdict, inhibitions: Inhibitions, *, now: datetime) -> Notice:
     """A notice without an incident, sent once per `once`. Planned again, it has the same id."""
     return Notice(
         id=uuid5(NAMESPACE_OID, f"{verdict.rule}|{verdict.scope}|{verdict.once}"),
@@ -222,7 +242,34 @@ def passing_notice(verdict: Verdict, *, now: datetime) -> Notice:
         since=verdict.since,
         facts=verdict.facts,
         rows=verdict.rows,
+        severity=min(
+            inhibitions.severity(verdict.rule),
+            verdict.severity or Severity.PAGE,
+            key=lambda severity: severity.rank,
+        ),
+        finding=verdict.finding,
     )
+
+
+def _also(
+    group: IncidentGroup, face: Incident, *, news: Collection[Key], over: bool
+) -> Iterator[str]:
+    """What else is wrong, what is new first; at the end, what else was."""
+    others = [member for member in group.ranked if member is not face]
+    for member in sorted(others, key=lambda member: member.key not in news):
+        scope = "" if member.scope in (face.scope, ALL) else f"{member.scope}: "
+        what = member.finding.what or member.because.rstrip(".")
+        if over or member.in_breach:
+            yield f"{scope}{what}" + (" (new)" if member.key in news else "")
+
+
+def _surplus(face: Incident, until: datetime) -> str:
+    """What the breach cost beyond the usual, where its daily cost before and in it is known."""
+    now, usual = face.finding.usd_a_day, face.finding.usual_usd_a_day
+    if now is None or usual is None or now <= usual:
+        return ""
+    days = Decimal((until - face.began_at).total_seconds()) / 86_400
+    return f"It cost about {usd_text(round((now - usual) * days, 4))} more than usual"
 
 
 def _end(group: IncidentGroup, lasted: str) -> str:
@@ -244,7 +291,7 @@ def _now(group: IncidentGroup, news: Collection[Key]) -> str:
     came_back = face.key in news and face.reopenings
     reported = [f"Occurred again: {face.current_reason}" if came_back else face.current_reason]
     if not face.in_breach:
-        reported.append("The incident stays open until the recovery has lasted long enough.")
+        reported.append(_NOT_SURE)
     for member in group.members:
         if member is face or not member.open:
             continue

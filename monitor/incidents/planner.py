@@ -220,7 +220,9 @@ class _Draft:
         self.reported[key] = tuple(member.key for member in group.members)
 
     def passing(self, verdict: Verdict) -> IncidentStep:
-        return IncidentStep(None, IncidentChange.NONE, passing_notice(verdict, now=self.now))
+        return IncidentStep(
+            None, IncidentChange.NONE, passing_notice(verdict, self.inhibitions, now=self.now)
+        )
 
     def steps(self) -> Iterable[IncidentStep]:
         """Leaders first, for their parts refer to them."""

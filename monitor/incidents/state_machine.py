@@ -119,6 +119,7 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
         first_seen_at=_since(verdict, now),
         since=_since(verdict, now),
         opening_because=verdict.because,
+        finding=verdict.finding,
     )
 
 
@@ -133,6 +134,7 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         peak=max(values, key=float, default=None),
         rows=verdict.rows or incident.rows,
         facts=verdict.facts or incident.facts,
+        finding=incident.finding.updated(verdict.finding),
         once=verdict.once or incident.once,
         recovering_since=None,
         recovering_reason=None,

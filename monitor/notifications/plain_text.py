@@ -43,8 +43,10 @@ def plain_text(
     Where even the rest is too long, its last lines are left out. `limit` is at least 1,000.
     """
     step, place, shown = first_step(notice), runbook(notice, runbook_url, clean), sql(notice)
+    cause = notice.finding.cause
     tail = (
-        step and f"Do first: {step}",
+        cause and f"Likely cause: {clean(cause, FACT)}",
+        step and f"Do first: {clean(step, FACT)}",
         place and f"Runbook: {place}",
         shown and f"SQL: {clean(shown, 2 * FACT)}",
         evidence(notice),
@@ -102,8 +104,10 @@ def figures(notice: Notice) -> Iterator[tuple[str, str]]:
 
 def first_step(notice: Notice) -> str | None:
     """What to do first; None where nothing is to be done or the notice says so itself."""
+    if notice.finding.first_step:
+        return notice.finding.first_step
     rule = RULES.get(notice.rule)
-    if rule is None or notice.status is NoticeStatus.RESOLVED or "Do first" in notice.facts:
+    if rule is None or notice.status is NoticeStatus.RESOLVED:
         return None
     target = re.sub(r"[^\w.-]", "", notice.scope)  # people copy it into a shell
     return rule.first_step.replace("{target}", target)

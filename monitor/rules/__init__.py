@@ -37,6 +37,9 @@ RULES: Mapping[str, type[Rule]] = {
     )
 }
 
+# Every rule with its default limits, those included that a configuration switches off.
+DEFAULT_RULES: Mapping[str, Rule] = {name: rule() for name, rule in RULES.items()}
+
 
 def unit_of(name: str) -> Unit:
     """The unit of a rule's values; a plain number for what is no rule, such as the digest."""
@@ -45,6 +48,7 @@ def unit_of(name: str) -> Unit:
 
 
 __all__ = [
+    "DEFAULT_RULES",
     "RULES",
     "SAMPLES",
     "SLICE",

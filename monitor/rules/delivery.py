@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from monitor.domain import Incident, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import positive
+from monitor.domain import Finding, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.rules.limit_checks import CERTAIN, positive
 from monitor.rules.rule import Rule, Unit
 
 
@@ -39,6 +39,7 @@ class DeliveryRule(Rule):
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
 
+    severity: Severity = Severity.PAGE
     late_minutes: float = 15.0
 
     def __post_init__(self) -> None:
@@ -53,10 +54,12 @@ class DeliveryRule(Rule):
             since = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
             because = f"The {backlog.channel} has refused all messages since {since}: "
             because += f"{backlog.broken_why}."
+            what = f"refuses all messages: {backlog.broken_why}"
         elif waited > 0:
             because = f"The oldest of {backlog.waiting} unsent messages is {waited:.0f} min old."
+            what = f"messages are late: the oldest has waited for {waited:.0f} min"
         else:
-            because = f"All messages to {backlog.channel} are sent."
+            because, what = f"All messages to {backlog.channel} are sent.", ""
         if backlog.broken_since is not None or waited > self.late_minutes:
             state = VerdictState.BREACH
         elif latest_incident is not None and latest_incident.open and backlog.waiting:
@@ -70,6 +73,13 @@ class DeliveryRule(Rule):
             value=waited,
             limit=self.late_minutes,
             because=because,
+            finding=Finding(
+                what=what,
+                extent=f"{backlog.waiting} messages wait",
+                certainty=f"{CERTAIN}, counted in the outbox",
+            )
+            if state is VerdictState.BREACH
+            else Finding(),
             since=backlog.broken_since or backlog.oldest_at
             if state is VerdictState.BREACH
             else None,

@@ -7,9 +7,9 @@ from functools import lru_cache
 from itertools import islice, takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, Subject, Verdict, VerdictState
-from monitor.rules.explanations import named
-from monitor.rules.limit_checks import at_least, at_most, between
+from monitor.domain import Finding, Incident, Sample, Severity, Subject, Verdict, VerdictState
+from monitor.rules.explanations import failure_words, named, reported_error
+from monitor.rules.limit_checks import CERTAIN, at_least, at_most, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import PATIENCE, TRIED, Window, breach_length
 
@@ -46,6 +46,7 @@ class DownRule(Rule):
     prevents: ClassVar[frozenset[str]] = frozenset({"ttft"})
     every_sample: ClassVar[bool] = True
 
+    severity: Severity = Severity.PAGE
     failed: int = 5
     of: int = 6
     rounds: int = 3
@@ -99,6 +100,7 @@ class DownRule(Rule):
             because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
+            finding=_finding(bad, of=len(shown)),
             since=begun if state is VerdictState.BREACH else None,
         )
 
@@ -140,6 +142,17 @@ class DownRule(Rule):
             return False
         same = [sample for _, sample in takewhile(lambda tried: tried[0] is good, latest)]
         return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
+
+
+def _finding(bad: Sequence[Sample], *, of: int) -> Finding:
+    """What failed, in the header's words, and the service's own words about it."""
+    error = reported_error(bad)
+    return Finding(
+        what=f"does not answer: {failure_words(bad)} on {len(bad)} of {of} probes",
+        extent=f"{len(bad)} of the last {of} probes failed",
+        cause=f"the service reports: {error}" if error else "",
+        certainty=f"{CERTAIN}, counted over {of} probes",
+    )
 
 
 def _tried(window: Window, *, since: datetime) -> Sequence[tuple[bool, Sample]]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from monitor.domain import Identity, Incident, Outcome, Sample, Verdict
 from monitor.error_text import error_text
+from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
 from monitor.rules.window import Window
 
@@ -16,6 +17,25 @@ _SHORT = 120  # characters of a service's own words
 _NAMED = 3  # kinds of failure in one sentence
 _STATUS = re.compile(r"(HTTP \d{3})(?:: (.*))?")
 _VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")  # request ids, times: the same failure all the same
+# Outcomes in the words of a header. Source: docs/metrics.md#outcomes
+_WORDS_OF = {
+    Outcome.REFUSED: "connection refused",
+    Outcome.CONNECT: "no connection",
+    Outcome.DNS: "name not found",
+    Outcome.TLS: "TLS failure",
+    Outcome.TIMEOUT_FIRST_TOKEN: "no first token in time",
+    Outcome.STALLED: "stalled stream",
+    Outcome.DEADLINE: "answer not finished in time",
+    Outcome.TRUNCATED: "cut stream",
+    Outcome.PROTOCOL: "broken protocol",
+    Outcome.EMPTY: "empty answer",
+    Outcome.HTTP_STATUS: "HTTP error",
+    Outcome.UNAVAILABLE: "HTTP 503",
+    Outcome.ERROR_EVENT: "error in the stream",
+    Outcome.TOO_LARGE: "answer too large",
+    Outcome.CONTENT_TYPE: "wrong content type",
+}
+_SAID_BY_SERVICE = (Outcome.HTTP_STATUS, Outcome.UNAVAILABLE, Outcome.ERROR_EVENT)
 _WORDS = "words: "  # kinds distinguished by the service's message
 
 
@@ -33,6 +53,24 @@ def named(failed: Sequence[Sample]) -> str:
     if more := sum(count for _, count in kinds[_NAMED:]):
         reported.append(f"{more} others")
     return ", ".join(reported)
+
+
+def failure_words(failed: Sequence[Sample]) -> str:
+    """What the failures are in a few words: `HTTP 500`, `no first token and connection refused`."""
+    kinds = Counter(
+        kind if kind.startswith("HTTP ") else _WORDS_OF.get(sample.outcome, sample.outcome.value)
+        for sample in failed
+        for kind in [_kind(sample)]
+    ).most_common(2)
+    return " and ".join(words for words, _ in kinds)
+
+
+def reported_error(failed: Sequence[Sample]) -> str:
+    """What the service says of its failures most often, one short line; foreign text."""
+    texts = Counter(
+        text for sample in failed if sample.outcome in _SAID_BY_SERVICE and (text := _text(sample))
+    ).most_common(1)
+    return texts[0][0] if texts else ""
 
 
 def _said(kind: str, alike: Sequence[Sample], count: int | None) -> str:
@@ -91,14 +129,22 @@ def explained(
     latest_incident: Incident | None,
     now: datetime,
 ) -> Verdict:
-    """The verdict with its likely cause among the facts, if there is one."""
+    """The verdict with its likely cause, if there is one."""
     begun = (
         latest_incident.opened_at if latest_incident is not None and latest_incident.open else now
     )
     causes = [*_refusals(window.samples, since=begun - BEFORE), *_latest(events, begun)]
     if not causes:
         return verdict
-    return replace(verdict, facts={**verdict.facts, "Likely cause": "; ".join(causes)})
+    return caused(verdict, "; ".join(causes))
+
+
+def caused(verdict: Verdict, cause: str) -> Verdict:
+    """The verdict with one more likely cause in front of what it names already."""
+    finding = verdict.finding
+    return replace(
+        verdict, finding=replace(finding, cause="; ".join(filter(None, (cause, finding.cause))))
+    )
 
 
 def _refusals(samples: Iterable[Sample], *, since: datetime) -> Iterable[str]:
@@ -135,10 +181,10 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
     whole = of.total()
     if of[Identity.EXPECTED] == whole:
         return None
+    ours = common_name(expected) if expected else "the expected model"
     reported = {
         Identity.FALLBACK: f"came from {_fallbacks(counts)}",
-        Identity.CHANGED: f"no longer match {expected or 'the expected model'}; model not "
-        "identified",
+        Identity.CHANGED: f"no longer match {ours}; model not identified",
         Identity.DISPUTED: "have evidence for two models",
         Identity.UNKNOWN: "name no model; model not identified",
     }
@@ -158,4 +204,5 @@ def _fallbacks(counts: Counts) -> str:
             if identity is Identity.FALLBACK and model is not None
         }
     )
-    return ", ".join(model for model, _ in named.most_common(_NAMES)) or "another model"
+    shown = (common_name(model) for model, _ in named.most_common(_NAMES))
+    return ", ".join(shown) or "another model"

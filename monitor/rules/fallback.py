@@ -1,5 +1,6 @@
 """`fallback`: too many answers come from a model that was not asked for."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,13 +9,28 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import ClassVar
 
-from monitor.domain import Incident, Sample, Subject, Verdict, VerdictState, usd_text
+from monitor.domain import (
+    Finding,
+    Incident,
+    Sample,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+    certainty_text,
+    cost_change_text,
+    log_odds,
+    share_text,
+    usd_text,
+)
+from monitor.identity.model_names.common_name import common_name, named_apart, without_ids
 from monitor.rules.limit_checks import unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, recovering, unjudged
 from monitor.rules.window import WITHIN_LIMIT, Window
 
 _ROWS = 60
+_CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # stated in words already
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +55,8 @@ class FallbackRule(ShareLimits, Rule):
     chart: ClassVar[bool] = True
     suspects_model: ClassVar[bool] = True
     every_sample: ClassVar[bool] = True
+
+    severity: Severity = Severity.PAGE
 
     def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
         """Judge the last day of one target."""
@@ -85,7 +103,7 @@ class FallbackRule(ShareLimits, Rule):
         if not hits:
             return _none_fell(window.scope, state, n, limit=self.limit, literal=literal)
         fallen = known.hit_samples(n)
-        by = fallen[0].model or "another model"
+        by = common_name(fallen[0].model) if fallen[0].model else "another model"
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -97,6 +115,9 @@ class FallbackRule(ShareLimits, Rule):
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
             facts=_compared(fallen, known.samples, a_day=window.a_day) if opening else {},
             literal=literal,
+            finding=_finding(fallen, known.samples, of=n, a_day=window.a_day)
+            if state is VerdictState.BREACH
+            else Finding(),
             since=fallen[-1].at if state is VerdictState.BREACH else None,
         )
 
@@ -116,6 +137,37 @@ def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal
     )
 
 
+def _finding(
+    fallen: Sequence[Sample], known: Sequence[Sample], *, of: int, a_day: int | None
+) -> Finding:
+    """Who answers instead of whom, how much of it, what it costs, and how certain it is."""
+    asked_for = [sample for sample in known if sample.identity.fallback is False]
+    new, usual = _usual_model(fallen), _usual_model(asked_for)
+    models = tuple(model for model in (new, usual) if model)
+    shown = dict(zip(models, named_apart(models), strict=True))
+    instead = shown[usual] if usual else "the expected model"
+    now, before = _mean_usd(fallen), _mean_usd(asked_for)
+    share = Decimal(len(fallen)) / of
+    day = usual_day = None
+    if now is not None and a_day:
+        usual_day = None if before is None else before * a_day
+        if share == 1 or before is not None:
+            day = (share * now + (1 - share) * (before or 0)) * a_day
+    sure = sorted(s.confidence for s in fallen if s.confidence is not None)
+    why = without_ids(_CONFIDENCE.sub("", fallen[0].why), models)
+    return Finding(
+        what=f"{shown[new] if new else 'another model'} answers instead of {instead}",
+        extent=share_text(len(fallen), of, "answers"),
+        money="" if day is None else cost_change_text(day, usual_day),
+        first_step=f"Check the key, credit and rate limits at the provider of {instead}."
+        if usual
+        else "",
+        certainty=f"{certainty_text(log_odds(sure[len(sure) // 2]))}: {why}" if sure else why,
+        usd_a_day=day,
+        usual_usd_a_day=usual_day,
+    )
+
+
 def _compared(
     fallen: Sequence[Sample], known: Iterable[Sample], *, a_day: int | None
 ) -> Mapping[str, str]:
@@ -131,6 +183,11 @@ def _compared(
             earlier = f", before {usd_text(before * a_day)}" if before else ""
             notified["Cost a day"] = f"{usd_text(now * a_day)}{earlier}, for {a_day:,} queries"
     return {label: reported for label, reported in notified.items() if reported}
+
+
+def _usual_model(samples: Iterable[Sample]) -> str:
+    """The model most of them name; empty where none does."""
+    return names(samples).partition(", ")[0]
 
 
 def names(samples: Iterable[Sample]) -> str:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Identity, Incident, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import at_least, between
+from monitor.domain import Finding, Identity, Incident, Severity, Subject, Verdict, VerdictState
+from monitor.rules.limit_checks import CERTAIN, at_least, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
@@ -36,6 +36,7 @@ class IdentityUnknownRule(Rule):
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
 
+    severity: Severity = Severity.INFO
     limit: float = 0.5
     answers: int = 100
 
@@ -63,6 +64,12 @@ class IdentityUnknownRule(Rule):
             because=f"The model could not be identified for {unknown} of {of} answers "
             "in the last 24 h.",
             rows=tuple(sample.id for sample in untold[: -_ROWS - 1 : -1]),
+            finding=Finding(
+                what=f"the model is unknown for {100 * (share or 0):.0f} % of the answers",
+                extent=f"{unknown} of {of} answers in the last 24 h. A fallback would not be seen "
+                "in them",
+                certainty=f"{CERTAIN}, counted over {of} answers",
+            ),
             once=f"{year}-W{week:02}" if notified else None,
             since=untold[0].at if untold else None,
         )

@@ -8,12 +8,15 @@ from typing import ClassVar
 from monitor.domain import (
     AccountReading,
     AccountState,
+    Finding,
     Incident,
+    Severity,
     Subject,
     Verdict,
     VerdictState,
     usd_text,
 )
+from monitor.rules.limit_checks import CERTAIN
 from monitor.rules.rule import Rule, Unit
 
 
@@ -52,6 +55,7 @@ class KeyRule(Rule):
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
 
+    severity: Severity = Severity.PAGE
     expires_days: tuple[int, ...] = (14, 3, 1)
 
     def __post_init__(self) -> None:
@@ -65,11 +69,13 @@ class KeyRule(Rule):
         """Judge the latest reading of one provider's account, or its credit."""
         if isinstance(judged, KeyCredit):
             return self._credit(judged, now)
-        reported = f"{judged.provider} accepts the key."
+        reported, what = f"{judged.provider} accepts the key.", ""
         state, once, recovered = VerdictState.OK, None, ""
         match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
                 state, reported = VerdictState.BREACH, f"{judged.provider}: {judged.detail}."
+                rejected = judged.state is AccountState.REJECTED
+                what = f"{'rejects the key' if rejected else 'no credit left'} ({judged.detail})"
             case AccountState.OK:
                 recovered = "Key accepted again"
                 stage = self._stage(judged, now)
@@ -77,12 +83,14 @@ class KeyRule(Rule):
                     latest_incident is not None and latest_incident.open
                 ):  # which ends first
                     state, (once, reported) = VerdictState.NOTICE, stage
+                    what = reported.removeprefix(f"The key of {judged.provider} ").rstrip(".")
+                    what = f"the key {what}"
             case _:
                 state, reported = (
                     VerdictState.HOLD,
                     f"The account at {judged.provider} could not be read: {judged.detail}.",
                 )
-        verdict = self._verdict(judged, state, reported, once=once)
+        verdict = self._verdict(judged, state, reported, once=once, what=what)
         if recovered and latest_incident is not None and latest_incident.open:
             since = latest_incident.recovering_since or judged.at
             return replace(verdict, recovered=recovered, since=since)
@@ -111,7 +119,8 @@ class KeyRule(Rule):
             f"and spends {usd_text(day)} a day."
         )
         once = f"credit {now.astimezone(UTC).date()}"
-        return self._verdict(credit, VerdictState.NOTICE, reported, once=once)
+        what = f"{usd_text(left)} of credit is left, less than a day's spend of {usd_text(day)}"
+        return self._verdict(credit, VerdictState.NOTICE, reported, once=once, what=what)
 
     def _verdict(
         self,
@@ -120,6 +129,7 @@ class KeyRule(Rule):
         reported: str,
         *,
         once: str | None = None,
+        what: str = "",
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -129,6 +139,11 @@ class KeyRule(Rule):
             limit=None,
             because=reported,
             facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
+            finding=Finding(
+                what=what,
+                certainty=f"{CERTAIN}, as the provider's account says",
+            ),
+            severity=Severity.INFO if state is VerdictState.NOTICE else None,
             once=once,
             since=judged.at if state is VerdictState.BREACH else None,
         )

@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import Incident, Sample, Verdict
 
+CERTAIN = "certain (100 %)"  # counted, summed or read, not inferred
+
 
 def positive(rule: Any, *keys: str) -> None:
     """Every key of the rule is a finite number above zero."""

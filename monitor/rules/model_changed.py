@@ -10,16 +10,21 @@ from statistics import fmean, median
 from typing import ClassVar
 
 from monitor.domain import (
+    Finding,
     Identity,
     Incident,
     Sample,
+    Severity,
     Subject,
     Verdict,
     VerdictState,
     amount_text,
+    certainty_text,
     confidence_text,
     log_odds,
+    share_text,
 )
+from monitor.identity.model_names.common_name import common_name
 from monitor.rules.fallback import names
 from monitor.rules.limit_checks import at_least
 from monitor.rules.rule import Rule, Unit
@@ -64,6 +69,7 @@ class ModelChangedRule(ShareLimits, Rule):
     needs_baseline: ClassVar[bool] = True
     every_sample: ClassVar[bool] = True
 
+    severity: Severity = Severity.PAGE
     changed: int = 2
 
     def __post_init__(self) -> None:
@@ -152,7 +158,7 @@ class ModelChangedRule(ShareLimits, Rule):
         suspected = _suspected(window, hits, since)
         hits, n = [*hits, *suspected], n + len(suspected)
         expected = [s for s in answers.samples if s.identity is Identity.EXPECTED and s.at < since]
-        model = names(expected[-1:]) or "the expected model"
+        model = common_name(names(expected[-1:])) or "the expected model"
         share = len(hits) / n
         return Verdict(
             rule=self.name,
@@ -162,19 +168,25 @@ class ModelChangedRule(ShareLimits, Rule):
             limit=self.limit,
             because=f"Answers no longer match {model} since "
             f"{since.astimezone(UTC):%Y-%m-%d %H:%M} UTC: {_seen(hits, n)} "
-            f"(confidence {self._confidence(hits, n)}). {_author(hits)}",
+            f"(confidence {confidence_text(self._log_odds(hits, n))}). {_author(hits)}",
             rows=tuple(sample.id for sample in hits[:_ROWS]),
             facts=_facts(hits, expected),
+            finding=Finding(
+                what=f"answers no longer match {model}",
+                extent=f"{share_text(len(hits), n, 'answers')} differ. {_author(hits)}",
+                money=_cost_change(hits, expected),
+                certainty=f"{certainty_text(self._log_odds(hits, n))} that answers changed",
+            ),
             literal=self.mode == "immediate",
             since=since if state is VerdictState.BREACH else None,
         )
 
-    def _confidence(self, hits: Sequence[Sample], n: int) -> str:
+    def _log_odds(self, hits: Sequence[Sample], n: int) -> float:
         """That answers changed: as the detector is sure of it, or as their share proves it."""
         stated = [hit.confidence for hit in hits if hit.identity is Identity.CHANGED]
         sure = max((one for one in stated if one is not None), default=0.0)
         by_share = n * divergence(len(hits) / n, self.limit)
-        return confidence_text(max(by_share, log_odds(sure)))
+        return max(by_share, log_odds(sure))
 
     def _calm(self, window: Window, answers: AnswerSeries, n: int, state: VerdictState) -> Verdict:
         """No breach, as the latest n answers say."""
@@ -245,7 +257,8 @@ def _author(hits: Sequence[Sample]) -> str:
     """What is known of the model that gave the latest of them."""
     latest = hits[0] if hits else None
     if latest is not None and latest.identity is Identity.FALLBACK:
-        return f"The latest came from {latest.model or 'a known fallback'}."
+        model = common_name(latest.model) if latest.model else "a known fallback"
+        return f"The latest came from {model}."
     if latest is not None and latest.identity is Identity.DISPUTED:
         return "The evidence about the answering model is contradictory."
     return "The answering model is unknown."
@@ -266,6 +279,14 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
         notified["Cost a query"] = cost or "unknown, because the model is unknown"
         notified["Cost a query"] += f", before {cost_before}" if cost_before else ""
     return {label: reported for label, reported in notified.items() if reported}
+
+
+def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
+    """What an answer costs now and before; empty where one of them is not known."""
+    requested = {sample.query for sample in hits}
+    now = _mean_cost(hits)
+    before = _mean_cost([sample for sample in expected if sample.query in requested])
+    return f"An answer costs {now}, was {before}" if now and before else ""
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:

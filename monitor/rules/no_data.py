@@ -6,8 +6,17 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import at_least
+from monitor.domain import (
+    Finding,
+    Incident,
+    Outcome,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+    lasting,
+)
+from monitor.rules.limit_checks import CERTAIN, at_least
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
@@ -34,6 +43,7 @@ class NoDataRule(Rule):
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
 
+    severity: Severity = Severity.PAGE
     intervals: int = 3
     least_s: float = 120.0
 
@@ -76,6 +86,7 @@ class NoDataRule(Rule):
         since: datetime | None = None,
     ) -> Verdict:
         facts: dict[str, str] = {}
+        finding = Finding()
         if silent is None or allowed is None:
             because = "No sample yet."
         elif state is VerdictState.OK:
@@ -91,6 +102,15 @@ class NoDataRule(Rule):
                     reason = " (the service is rate limiting: HTTP 429)"
             minutes = silent // timedelta(minutes=1)
             because = f"No usable sample for {minutes} min{reason}; last sample: {last}."
+            finding = Finding(
+                what=f"no data for {lasting(silent)}, expected every {lasting(window.pace)}"
+                if window.pace
+                else f"no data for {lasting(silent)}",
+                extent=f"Last sample: {last}",
+                cause="the service is rate limiting: HTTP 429" if reason else "",
+                first_step="Raise `every` or the service's rate limit." if reason else "",
+                certainty=f"{CERTAIN}, as no row was stored",
+            )
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -99,5 +119,6 @@ class NoDataRule(Rule):
             limit=None if allowed is None else allowed.total_seconds(),
             because=because,
             facts=facts,
+            finding=finding,
             since=since if state is VerdictState.BREACH else None,
         )

@@ -8,7 +8,9 @@ from typing import ClassVar
 
 from monitor.domain import (
     ALL,
+    Finding,
     Incident,
+    Severity,
     Spend,
     Subject,
     Verdict,
@@ -16,7 +18,7 @@ from monitor.domain import (
     amount_text,
     usd_text,
 )
-from monitor.rules.limit_checks import at_least, positive
+from monitor.rules.limit_checks import CERTAIN, at_least, positive
 from monitor.rules.rule import Rule, Unit
 
 
@@ -57,6 +59,7 @@ class ProbeBudgetRule(Rule):
         "limit_probes": "probes.max_per_day",
     }
 
+    severity: Severity = Severity.WARN
     limit_usd: Decimal = Decimal("0.50")
     limit_probes: int = 20_000
 
@@ -87,6 +90,19 @@ class ProbeBudgetRule(Rule):
         stopped = reached and state is VerdictState.BREACH
         pause = f" Probing pauses until {day.ends_at.astimezone(UTC):%H:%M} UTC." if stopped else ""
         spent = amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)
+        finding = Finding()
+        if stopped:
+            used = (
+                f"daily budget of {usd_text(self.limit_usd, exact=True)} is used up"
+                if day.high_usd >= self.limit_usd
+                else f"daily limit of {self.limit_probes:,} probes is reached"
+            )
+            finding = Finding(
+                what=f"probing stopped: the {used}",
+                extent=f"{probes:,} probes cost {spent}. Nothing is monitored until "
+                f"{day.ends_at.astimezone(UTC):%H:%M} UTC",
+                certainty=f"{CERTAIN}, by the exact sum",
+            )
         return Verdict(
             rule=self.name,
             scope=ALL,
@@ -95,6 +111,7 @@ class ProbeBudgetRule(Rule):
             limit=self.limit_usd,
             because=f"{probes} probes of {day.day} cost {spent}; "
             f"budget {usd_text(self.limit_usd, exact=True)}, {self.limit_probes} probes.{pause}",
+            finding=finding,
             once=f"{day.day}" if stopped else None,
             since=now if stopped else None,  # probing stopped with the probe that reached it
         )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
-from monitor.domain import Incident, Subject, Verdict, lasting, usd_text
+from monitor.domain import Incident, Severity, Subject, Verdict, lasting, usd_text
 
 RuleT = TypeVar("RuleT", bound="Rule")
 
@@ -77,6 +77,8 @@ class Rule(ABC):
     every_sample: ClassVar[bool] = False  # a backtest judges it with every sample, not every round
     # Limits that are set in another section: limit to key, `section.key`.
     set_elsewhere: ClassVar[Mapping[str, str]] = {}
+
+    severity: Severity  # of a breach; a notice may state less
 
     @abstractmethod
     def judge(self, judged: Any, latest_incident: Incident | None, now: datetime, /) -> Verdict:

@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import (
     ALL,
+    Finding,
     Incident,
+    Severity,
     Spend,
     Subject,
     Verdict,
@@ -20,7 +22,7 @@ from monitor.domain import (
     amount_text,
     usd_text,
 )
-from monitor.rules.limit_checks import at_least, positive, zone
+from monitor.rules.limit_checks import CERTAIN, at_least, positive, zone
 from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
@@ -71,6 +73,7 @@ class SpendRule(Rule):
     chart: ClassVar[bool] = True
     names_models: ClassVar[bool] = True
 
+    severity: Severity = Severity.PAGE
     limit_usd: Decimal = Decimal("2.00")
     timezone: str = "UTC"
     rate_hours: float = 3.0
@@ -103,8 +106,10 @@ class SpendRule(Rule):
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
         if late is not None and notified != f"{late.day}":
             because = f"Corrected by late observations: {self._so_far(late)}"
+            finding = replace(self._finding(late), extent="Late observations corrected the sum")
+            once = f"{late.day} late"
             return self._verdict(
-                VerdictState.NOTICE, late.total_usd, because, once=f"{late.day} late"
+                VerdictState.NOTICE, late.total_usd, because, once=once, finding=finding
             )
         return self._early(today, now) or self._verdict(
             VerdictState.OK, today.total_usd, self._so_far(today)
@@ -135,9 +140,13 @@ class SpendRule(Rule):
             f"{self._so_far(day)} The model of some answers is unknown: the spend exceeds the "
             "limit if the most expensive declared model gave them."
         )
-        return self._verdict(
-            VerdictState.NOTICE, day.high_usd, because, once=f"{day.day} upper end"
+        finding = Finding(
+            what=f"spend of {day.day} may exceed {self._limit}",
+            extent=f"It is {self._sum(day)}, as the model of some answers is unknown",
+            certainty="not sure: only if the most expensive declared model gave them",
         )
+        once = f"{day.day} upper end"
+        return self._verdict(VerdictState.NOTICE, day.high_usd, because, once=once, finding=finding)
 
     def _over(self, today: Spend, latest_incident: Incident | None) -> Verdict:
         worst = today.total_usd
@@ -155,7 +164,26 @@ class SpendRule(Rule):
         )
         once = f"{today.day} ×{times}"
         since = self._crossed_at(today)
-        return self._verdict(VerdictState.BREACH, today.total_usd, because, once=once, since=since)
+        return self._verdict(
+            VerdictState.BREACH,
+            today.total_usd,
+            because,
+            once=once,
+            since=since,
+            finding=self._finding(today),
+        )
+
+    def _finding(self, day: Spend) -> Finding:
+        """The day against its limit."""
+        times = day.total_usd / self.limit_usd
+        exact = not day.at_least and not day.margin_usd
+        return Finding(
+            what=f"spend of {day.day} is {self._sum(day)}, limit {self._limit}",
+            money=f"{times:.1f} × the daily limit" if times >= Decimal("1.1") else "",
+            certainty=f"{CERTAIN}, by the exact sum"
+            if exact
+            else f"{CERTAIN} that it is over the limit; the sum may be higher",
+        )
 
     def _crossed_at(self, day: Spend) -> datetime:
         """Start of the slice that crossed the limit; of the day, where no known slice did."""
@@ -193,7 +221,14 @@ class SpendRule(Rule):
             f"{crossing:%H:%M} {self.timezone}; it is {self._sum(today)} now."
         )
         once = f"{today.day} at this rate"
-        return self._verdict(VerdictState.NOTICE, today.total_usd, because, once=once)
+        finding = Finding(
+            what=f"spend will cross {self._limit} at {crossing:%H:%M} {self.timezone}",
+            extent=f"{self._sum(today)} so far today",
+            certainty=f"very sure (99.9 %) if the rate of the last {self.rate_hours:g} h lasts",
+        )
+        return self._verdict(
+            VerdictState.NOTICE, today.total_usd, because, once=once, finding=finding
+        )
 
     def _so_far(self, day: Spend) -> str:
         so_far = f"Spend of {day.day} ({self.timezone}) is {self._sum(day)}"
@@ -217,6 +252,7 @@ class SpendRule(Rule):
         *,
         once: str | None = None,
         since: datetime | None = None,
+        finding: Finding | None = None,
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -227,6 +263,8 @@ class SpendRule(Rule):
             because=because,
             once=once,
             since=since,
+            finding=finding or Finding(),
+            severity=Severity.INFO if state is VerdictState.NOTICE else None,
         )
 
 

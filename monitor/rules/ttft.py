@@ -9,21 +9,27 @@ from statistics import median, median_high
 from typing import ClassVar, Literal
 
 from monitor.domain import (
+    Finding,
     Incident,
     Outcome,
     Sample,
+    Severity,
     Subject,
     Verdict,
     VerdictState,
+    certainty_text,
     confidence_text,
+    latency_text,
 )
-from monitor.rules.limit_checks import at_least, between, positive, unseen
+from monitor.rules.limit_checks import CERTAIN, at_least, between, positive, unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import distance_evidence, scatter
 from monitor.rules.window import WITHIN_LIMIT, RoundMean, RoundSamples, Window, breach_length
 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
-_SHOWN = 3  # rounds named in a sentence
+_SHOWN = 3  # rounds or queries named in a sentence
+_QUERIES = 10  # named in a fact
+_SURE = "almost certain (> 99.9 %)"  # so many rounds on one side by chance: less than one in 10^7
 _ROWS = 60
 
 _Heard = tuple[RoundSamples, RoundMean]
@@ -59,6 +65,7 @@ class TtftRule(Rule):
     chart: ClassVar[bool] = True
     names_models: ClassVar[bool] = True
 
+    severity: Severity = Severity.WARN
     limit_ms: float = 1200.0
     mode: Literal["evidence", "consecutive", "immediate"] = "evidence"
     rounds: int = 3
@@ -102,13 +109,13 @@ class TtftRule(Rule):
         if open_ or (len(over) == self.rounds and all(over)):
             proof = self._proof(window, latest_incident, open_=open_)
             if proof is not None:
-                stretch, facts = proof
+                stretch, facts, certainty = proof
                 if latest_incident is not None and open_:
                     return self._recovering(
                         window, VerdictState.OK, stretch, latest_incident, facts
                     )
                 stretch = self._breach(window, latest_incident, len(stretch))
-                return self._verdict(window, VerdictState.BREACH, stretch, facts)
+                return self._verdict(window, VerdictState.BREACH, stretch, facts, certainty)
         if latest_incident is not None and open_:
             return self._recovering(window, VerdictState.HOLD, latest, latest_incident)
         return self._verdict(window, VerdictState.OK, latest)
@@ -155,8 +162,11 @@ class TtftRule(Rule):
 
     def _proof(
         self, window: Window, latest_incident: Incident | None, *, open_: bool
-    ) -> tuple[Sequence[_Heard], Mapping[str, str]] | None:
-        """The shortest stretch whose median surely lies over the limit; if open, below it."""
+    ) -> tuple[Sequence[_Heard], Mapping[str, str], str] | None:
+        """The shortest stretch whose median surely lies over the limit; if open, below it.
+
+        With the facts that prove it, and how certain it is.
+        """
         closed = window.closed(window.since(latest_incident))
         received = list(islice(self._heard(closed, window), _STRETCHES[-1]))
         off = [log(mean.capped_ms / self.limit_ms) for _, mean in received]
@@ -174,16 +184,19 @@ class TtftRule(Rule):
             distance = side * middle(off[:n])
             log_odds = distance_evidence(distance, values=n, scatter=spread)
             if distance > 0 and log_odds >= needed:
-                return received[:n], {
-                    "Evidence": f"confidence {confidence_text(log_odds)} in {n} rounds",
-                    "Scatter": f"{100 * spread:.0f} % from round to round",
-                }
+                return (
+                    received[:n],
+                    {
+                        "Evidence": f"confidence {confidence_text(log_odds)} in {n} rounds",
+                        "Scatter": f"{100 * spread:.0f} % from round to round",
+                    },
+                    f"{certainty_text(log_odds)}, from {n} rounds",
+                )
         outright = off[: self.rounds_outright]
         if len(outright) == self.rounds_outright and all(side * each > 0 for each in outright):
             where = "over" if side > 0 else "under"
-            return received[: len(outright)], {
-                "Evidence": f"{len(outright)} rounds {where} in a row"
-            }
+            evidence = f"{len(outright)} rounds {where} in a row"
+            return received[: len(outright)], {"Evidence": evidence}, f"{_SURE}, from {evidence}"
         return None
 
     def _consecutive(
@@ -198,7 +211,10 @@ class TtftRule(Rule):
                     window, VerdictState.BREACH, self._own(window, latest_incident)
                 )
             return self._verdict(
-                window, VerdictState.BREACH, self._breach(window, latest_incident, self.rounds)
+                window,
+                VerdictState.BREACH,
+                self._breach(window, latest_incident, self.rounds),
+                certainty=f"{CERTAIN}, as {self.rounds} rounds in a row are over the limit",
             )
         if latest_incident is not None and latest_incident.open:
             state = VerdictState.HOLD if any(over) or not enough else VerdictState.OK
@@ -217,6 +233,11 @@ class TtftRule(Rule):
             judged = next((sample for sample in late if unseen(sample, latest_incident)), judged)
         over, value = self._late(judged), judged.ttft_ms
         took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
+        finding = Finding(
+            what=self._slow_text(value) + f" for query {judged.query}",
+            extent="One probe",
+            certainty=f"{CERTAIN}, as each probe is judged alone",
+        )
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -226,6 +247,7 @@ class TtftRule(Rule):
             because=f"Query {judged.query} {took}; limit {self.limit_ms:g} ms.",
             rows=(judged.id,),
             literal=True,
+            finding=finding if over else Finding(),
             since=self._late_since(window, latest_incident, judged) if over else None,
         )
 
@@ -258,9 +280,20 @@ class TtftRule(Rule):
         state: VerdictState,
         received: Sequence[_Heard],
         facts: Mapping[str, str] | None = None,
+        certainty: str = "",
     ) -> Verdict:
         value, because = self._summary([mean for _, mean in received])
-        samples = [sample for round_, _ in received for sample in round_.samples] if facts else []
+        samples = [sample for round_, _ in received for sample in round_.samples]
+        finding = Finding()
+        if state is VerdictState.BREACH:
+            rounds = len(received)
+            finding = replace(
+                self._suspect(samples) if facts else Finding(),
+                what=self._slow_text(value),
+                extent=f"Median of the last {rounds} rounds" if rounds > 1 else "The last round",
+                certainty=certainty,
+            )
+        samples = samples if facts else []
         return Verdict(
             rule=self.name,
             scope=window.scope,
@@ -270,6 +303,7 @@ class TtftRule(Rule):
             because=because,
             rows=tuple(sample.id for sample in samples[:_ROWS]),
             facts={**facts, **_by_query(samples)} if facts else {},
+            finding=finding,
             since=self._slow_since(received) if state is VerdictState.BREACH else None,
         )
 
@@ -287,6 +321,30 @@ class TtftRule(Rule):
         if all(mean.measured for mean in means[:_SHOWN]):
             last = [", ".join(last).replace(" ms,", ",")]
         return value, f"TTFT is {value:.0f} ms, {over}; {limit} Latest first: {', '.join(last)}."
+
+    def _slow_text(self, value: float | None) -> str:
+        limit = latency_text(self.limit_ms)
+        if value is None:
+            return f"slow: no first token in time, limit {limit}"
+        return f"slow: {latency_text(value, beside=self.limit_ms)} to first token, limit {limit}"
+
+    def _suspect(self, samples: Sequence[Sample]) -> Finding:
+        """Where to look: at the retrieval of single queries, or at what all queries share."""
+        taken = _medians(samples)
+        slow = sorted(query for query, ms in taken.items() if ms > self.limit_ms)
+        if len(taken) < 2 or not slow:
+            return Finding()
+        if len(slow) == len(taken):
+            return Finding(
+                cause=f"the model or its host, as all {len(taken)} queries are slow",
+                first_step="Check the status of the model's provider and the load of the host.",
+            )
+        named = ", ".join(slow[:_SHOWN]) + (" and others" if len(slow) > _SHOWN else "")
+        are, query = ("queries are", "queries") if len(slow) > 1 else ("query is", "query")
+        return Finding(
+            cause=f"retrieval, as only {len(slow)} of {len(taken)} {are} slow: {named}",
+            first_step=f"Check the retrieval of {query} {named}.",
+        )
 
     def _slow_since(self, received: Sequence[_Heard]) -> datetime | None:
         """Start of the first slow round among those that prove the breach, newest first."""
@@ -308,13 +366,18 @@ def _timed(sample: Sample) -> bool:
     return sample.ttft_ms is not None or sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN
 
 
-def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
-    """Whether one query is slow or all are, and how many never began to answer."""
+def _medians(samples: Iterable[Sample]) -> dict[str, float]:
+    """The median TTFT of each query that has one, ms."""
     taken: dict[str, list[float]] = {}
     for sample in samples:
         if sample.ttft_ms is not None:
             taken.setdefault(sample.query, []).append(sample.ttft_ms)
-    slowest = sorted(((median(ms), query) for query, ms in taken.items()), reverse=True)
+    return {query: median(ms) for query, ms in taken.items()}
+
+
+def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
+    """Whether one query is slow or all are, and how many never began to answer."""
+    slowest = sorted(((ms, query) for query, ms in _medians(samples).items()), reverse=True)
     late = sum(sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN for sample in samples)
-    notified = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_SHOWN])}
+    notified = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_QUERIES])}
     return notified | ({"No first token": f"{late} probes"} if late else {})

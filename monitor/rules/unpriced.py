@@ -5,8 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from monitor.domain import Incident, Outcome, Sample, Subject, Verdict, VerdictState
-from monitor.rules.limit_checks import at_least, between
+from monitor.domain import (
+    Finding,
+    Incident,
+    Outcome,
+    Sample,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+)
+from monitor.identity.model_names.common_name import common_name
+from monitor.rules.limit_checks import CERTAIN, at_least, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
 
@@ -39,6 +49,7 @@ class UnpricedRule(Rule):
     likely_cause: ClassVar[bool] = False
     chart: ClassVar[bool] = False
 
+    severity: Severity = Severity.INFO
     limit: float = 0.0
     answers: int = 3
 
@@ -62,6 +73,7 @@ class UnpricedRule(Rule):
             newest = model if counts[model] == self.answers else newest
         named = ", ".join(sorted(counts))
         notified = newest is not None and missing > self.limit * of
+        models = ", ".join(map(common_name, sorted(counts)[:3]))
         ranged = f" {window.ranged} answers of unknown model are priced as a range."
         return Verdict(
             rule=self.name,
@@ -78,6 +90,14 @@ class UnpricedRule(Rule):
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
             facts={model: f"{count} answers" for model, count in counts.most_common(5)},
+            finding=Finding(
+                what=f"no price is known for {models}",
+                extent=f"{missing} of {of} answers in the last 24 h have no price. Spend is a "
+                "lower bound",
+                certainty=f"{CERTAIN}, counted over {of} answers",
+            )
+            if notified
+            else Finding(),
             once=f"{day} {newest}" if notified else None,
             since=today[0].at if notified else None,
         )

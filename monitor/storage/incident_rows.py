@@ -5,15 +5,18 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
 from sqlalchemy import RowMapping, Select, func, or_, select, text, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.domain import Incident, NoticeStatus, incident_key
+from monitor.domain import Finding, Incident, NoticeStatus, incident_key
 from monitor.rules import unit_of
 from monitor.storage.tables import incidents, mutes
 
 Key = tuple[str, str]
+
+_FINDING: TypeAdapter[Finding] = TypeAdapter(Finding)
 
 
 async def latest_incidents(connection: AsyncConnection) -> tuple[Incident, ...]:
@@ -150,6 +153,7 @@ def _row(incident: Incident) -> dict[str, Any]:
         "opening_because": incident.opening_because,
         "recovering_since": incident.recovering_since,
         "recovering_reason": incident.recovering_reason,
+        "finding": _FINDING.dump_python(incident.finding, mode="json", exclude_defaults=True),
     }
 
 
@@ -188,6 +192,7 @@ def _incident(row: RowMapping) -> Incident:
         opening_because=row["opening_because"],
         recovering_since=row["recovering_since"],
         recovering_reason=row["recovering_reason"],
+        finding=_FINDING.validate_python(row["finding"]),
         told_at=row["told_at"],
         announced_as=row["announced_as"],
         number=row["number"],

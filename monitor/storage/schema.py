@@ -156,7 +156,7 @@ END $$
 # runs on a newer serial, which is what a rollback or a deploy's overlap needs.
 
 
-REVISION = "r1_0027"
+REVISION = "r1_0028"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 LOCK_TRY_S = 3.0  # a query of a table that a migration waits for waits behind it

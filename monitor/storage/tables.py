@@ -305,6 +305,13 @@ incidents = Table(
         comment="open, but not in breach since then; NULL: in breach, or resolved",
     ),
     Column("recovering_reason", Text, comment="how it is meanwhile, in one sentence"),
+    Column(
+        "finding",
+        JSON,
+        nullable=False,
+        server_default="{}",
+        comment="the latest breach in parts: what, extent, money, cause, first_step, certainty",
+    ),
     CheckConstraint("resolved_at >= opened_at", "resolved_after_opened"),
     Index(
         "uq_incidents_open",

@@ -8,7 +8,7 @@ import logging
 from datetime import timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from monitor.domain import ALL, Notice, NoticeStatus
+from monitor.domain import ALL, Finding, Notice, NoticeStatus, Severity
 from monitor.storage import clock_repair, observations, outbox
 from monitor.worker.context import WorkerContext
 
@@ -93,8 +93,13 @@ def _notice(
             "Now": f"{found.now:%Y-%m-%d %H:%M:%S} UTC by the database",
             "Worker": found.worker,
             **({"Set aside": f"{aside} observations"} if aside else {}),
-            "Do first": "Check the time synchronisation (NTP) of the worker and database hosts.",
         },
+        severity=Severity.INFO,
+        finding=Finding(
+            what=f"observations are dated up to {_span(ahead)} in the future",
+            extent=sentence.partition(". ")[2].rstrip("."),
+            first_step="Check the time synchronisation (NTP) of the worker and database hosts.",
+        ),
     )
 
 

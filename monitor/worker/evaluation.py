@@ -21,6 +21,7 @@ from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy
 from monitor.pricing.meters import day_of
 from monitor.rules import (
+    DEFAULT_RULES,
     RULES,
     DeliveryBacklog,
     ProbeUsage,
@@ -55,8 +56,6 @@ log = logging.getLogger(__name__)
 LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well the lease lapses
 LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
-
-INHIBITIONS = Inhibitions(RULES)
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
 
@@ -93,7 +92,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             steps = plan(
                 latest,
                 verdicts,
-                inhibitions=INHIBITIONS,
+                inhibitions=Inhibitions({**DEFAULT_RULES, **context.settings.rules}),
                 silence=silence,
                 policy=policy,
                 stale=stale,

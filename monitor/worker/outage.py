@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from monitor.domain import ALL, GiveUp, Notice, NoticeStatus, Observation, Sent
+from monitor.domain import ALL, Finding, GiveUp, Notice, NoticeStatus, Observation, Sent, Severity
 from monitor.identity import IdentityLearning
 from monitor.storage import DatabaseUnavailable, observations, probe_rows
 from monitor.worker.context import WorkerContext
@@ -158,19 +158,28 @@ def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:
         f"Probing continues and results are kept {where}; "
         "nothing is evaluated or sent until the database is back."
     )
-    step = "Check the database host. The worker's log has the latest error."
-    return _notice(context, sentence, since=since, now=now, facts={"Do first": step})
+    finding = Finding(
+        what=f"the database has been unavailable for {_minutes(now - since)}",
+        extent=f"Probing continues and results are kept {where}. Nothing is evaluated or sent",
+        first_step="Check the database host. The worker's log has the latest error.",
+        certainty="certain (100 %), as the worker cannot connect or write",
+    )
+    return _notice(context, sentence, finding, since=since, now=now)
 
 
 def _back(context: WorkerContext, since: datetime, now: datetime) -> Notice:
     sentence = (
         f"The database is back after {_minutes(now - since)}; the waiting observations are stored."
     )
-    return _notice(context, sentence, since=since, now=now, facts={})
+    finding = Finding(
+        what=f"the database is back after {_minutes(now - since)}",
+        extent="The waiting observations are stored",
+    )
+    return _notice(context, sentence, finding, since=since, now=now)
 
 
 def _notice(
-    context: WorkerContext, sentence: str, *, since: datetime, now: datetime, facts: dict[str, str]
+    context: WorkerContext, sentence: str, finding: Finding, *, since: datetime, now: datetime
 ) -> Notice:
     spool = context.state.spool
     lost = {"Lost, spool full": f"{spool.dropped}"} if spool.dropped else {}
@@ -186,8 +195,9 @@ def _notice(
             "Waiting": f"{len(spool)} observations",
             **lost,
             "Worker": context.worker,
-        }
-        | facts,
+        },
+        severity=Severity.WARN,
+        finding=finding,
     )
 
 

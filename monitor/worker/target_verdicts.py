@@ -21,7 +21,7 @@ from monitor.domain import (
 )
 from monitor.redaction import plain
 from monitor.rules import RULES, SAMPLES, SPAN, Rule, Window, is_literal, of_query
-from monitor.rules.explanations import BEFORE, FACT, CauseEvent, answered_by
+from monitor.rules.explanations import BEFORE, FACT, CauseEvent, answered_by, caused
 from monitor.rules.explanations import explained as by_events
 from monitor.storage import (
     Connection,
@@ -167,7 +167,7 @@ def _with(verdict: Verdict, sentence: str | None, before: Incident | None) -> Ve
     if sentence is None:
         return verdict
     facts = before.facts if before is not None and before.open else {}
-    return replace(verdict, facts={**facts, **verdict.facts, FACT: sentence})
+    return caused(replace(verdict, facts={**facts, **verdict.facts, FACT: sentence}), sentence)
 
 
 # What the rules say of one target: its window of samples, and a verdict for each rule.

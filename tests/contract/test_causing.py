@@ -14,7 +14,7 @@ from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, observation
 
-TOLD = "SELECT rule, facts->>'Likely cause' FROM incidents ORDER BY rule"
+TOLD = "SELECT rule, finding->>'cause' FROM incidents ORDER BY rule"
 PAGE = "http://rag.example/health"
 
 
@@ -96,5 +96,5 @@ async def test_refusals_are_reported_in_the_message(
         await fell(database, now, outcome=Outcome.RATE_LIMITED, ttft_ms=None,
                    identity=Identity.UNKNOWN, model_detected=None)  # fmt: skip
         await evaluation.evaluate(context)
-    notified = rows(database_url, "SELECT notice->'facts'->>'Likely cause' FROM outbox")
+    notified = rows(database_url, "SELECT notice->'finding'->>'cause' FROM outbox")
     assert notified == [("the service is rate limiting: 8 of 16 probes got HTTP 429",)]

@@ -30,7 +30,7 @@ def test_a_silent_change_of_model_reaches_slack_and_ends_when_the_model_is_back(
             fired = opened.text
             stage.play(situation="healthy")
             [*_, ended] = inbox.wait_for(begins("RESOLVED #1 model_changed · rag: "), SOON_S)
-    assert "Answers no longer match meta-llama/llama-4-scout since " in fired
+    assert "Answers no longer match Llama 4 Scout since " in fired
     assert "The answering model is unknown." in fired
     for part in ("Difference: ", "TTFT: ", "Cost a query: ", "baseline capture rag --model NAME",
                  "baseline accept rag", "docs/runbook.md#model_changed"):  # fmt: skip

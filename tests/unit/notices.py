@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from monitor.domain import ALL, Notice, NoticeStatus
+from monitor.domain import ALL, Finding, Notice, NoticeStatus
 from monitor.notifications.slack.render import SlackMessage, render
 
 SNAPSHOTS = Path(__file__).parent / "messages"
@@ -34,7 +34,6 @@ HAIKU = {
     "Evidence": "4 of 6 by token accounting, 2 by the name in the stream",
     "Cost per query": "$0.0031, before $0.0002",
     "Cost per day": "$1.05, before $0.07",
-    "Likely cause": "OpenRouter rejects the key since 11:41 UTC",
 }
 CASES = {
     "ttft_firing": notice(
@@ -62,17 +61,18 @@ CASES = {
     "fallback_firing_and_slow": notice(
         NoticeStatus.FIRING,
         "fallback",
-        "6 of the last 10 answers (60 %) came from claude-haiku-4-5",
+        "6 of the last 10 answers (60 %) came from Claude Haiku 4.5",
         value=0.6,
         limit=0.1,
         since=NOON - timedelta(minutes=4),
+        finding=Finding(cause="OpenRouter rejects the key since 11:41 UTC"),
         facts=HAIKU | {"TTFT": "1,840 ms, limit 1,200 ms"},
         rows=rows(6),
     ),
     "model_changed_firing": notice(
         NoticeStatus.FIRING,
         "model_changed",
-        "Answers no longer match meta-llama/llama-4-scout since 2026-11-23 11:54 UTC: "
+        "Answers no longer match Llama 4 Scout since 2026-11-23 11:54 UTC: "
         "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
         "The answering model is unknown.",
         value=1.0,
@@ -128,7 +128,7 @@ CASES = {
         "OpenRouter rejects the key (401)",
         scope="openrouter",
         since=NOON - timedelta(minutes=5),
-        facts={"Do first": "Put a new key into OPENROUTER_API_KEY and restart."},
+        finding=Finding(first_step="Put a new key into OPENROUTER_API_KEY and restart."),
     ),
     "key_notice": notice(
         NoticeStatus.NOTICE, "key", "the key expires in 6 days", scope="openrouter"

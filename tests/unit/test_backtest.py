@@ -74,7 +74,7 @@ def test_a_full_fallback_fires_with_its_fourth_answer_and_resolves() -> None:
         "event": "fire",
         "value": 1.0,
         "limit": 0.1,
-        "because": f"4 of the last 4 answers (100%) came from {HAIKU}; limit 10%.",
+        "because": "4 of the last 4 answers (100%) came from Claude Haiku 4.5; limit 10%.",
     }
 
 

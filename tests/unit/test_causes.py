@@ -43,16 +43,14 @@ def test_the_change_nearest_before_a_breach_is_its_likely_cause(
     events: list[CauseEvent], notified: str | None
 ) -> None:
     verdict = judged("xxx|xxx", *events)
-    assert verdict.facts.get("Likely cause") == notified
+    assert verdict.finding.cause == (notified or "")
     assert "First failure" in verdict.facts, "what the rule itself says stays"
 
 
 def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None:
     hour = "|".join(["xxx"] * 14)  # 65 minutes
     opened, later = deploy(-5), deploy(30)
-    assert judged(hour, opened, later, open_since=60).facts["Likely cause"] == (
-        "version -5, at 11:55 UTC"
-    )
+    assert judged(hour, opened, later, open_since=60).finding.cause == ("version -5, at 11:55 UTC")
 
 
 @pytest.mark.parametrize(
@@ -65,19 +63,19 @@ def test_an_open_incident_is_explained_by_what_came_before_its_opening() -> None
     ],
 )
 def test_probes_refused_with_429_are_a_likely_cause(marks: str, notified: str | None) -> None:
-    assert judged(marks).facts.get("Likely cause") == notified
+    assert judged(marks).finding.cause == (notified or "")
 
 
 def test_both_are_reported() -> None:
-    notified = judged("xxx|xxx|rrr", deploy(2)).facts["Likely cause"]
+    notified = judged("xxx|xxx|rrr", deploy(2)).finding.cause
     assert notified == (
         "the service is rate limiting: 3 of 9 probes got HTTP 429; version 2, at 12:02 UTC"
     )
 
 
-def test_other_facts_come_first() -> None:
+def test_a_cause_is_no_fact_of_the_rule() -> None:
     seen = window(marked("FFF|FFF"))
     now = after(seen)
     verdict = explained(FallbackRule().judge(seen, None, now), seen, [deploy(1)], None, now)
-    assert list(verdict.facts)[-1] == "Likely cause"
-    assert len(verdict.facts) == 3
+    assert verdict.finding.cause == "version 1, at 12:01 UTC"
+    assert list(verdict.facts) == ["Answers", "Cost a query"]

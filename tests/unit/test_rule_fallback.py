@@ -75,7 +75,9 @@ def test_where_strays_are_usual_a_short_stretch_must_be_stronger(
 def test_the_sentence_says_how_many_of_how_many_and_who_answered() -> None:
     seen = window(marked(rounds("." * 12 + "FFFF")))
     verdict = FallbackRule().judge(seen, None, after(seen))
-    assert verdict.because == f"4 of the last 4 answers (100%) came from {HAIKU}; limit 10%."
+    assert (
+        verdict.because == "4 of the last 4 answers (100%) came from Claude Haiku 4.5; limit 10%."
+    )
     assert verdict.value == 1.0
     assert verdict.facts["Answers"] == HAIKU
     assert verdict.facts["Instead of"] == LLAMA

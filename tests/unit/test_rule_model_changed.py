@@ -11,7 +11,7 @@ import pytest
 from monitor.domain import Incident, Verdict, VerdictState
 from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import FallbackRule, ModelChangedRule, Window
-from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
+from tests.marks import EVERY, LLAMA, NOON, after, incident, marked, sample, window
 
 
 def rounds(marks: str) -> str:
@@ -86,7 +86,7 @@ def test_a_detected_change_began_with_the_detectors_first_suspicion() -> None:
     found = ModelChangedRule().judge(seen, None, after(seen))
     assert found.since == samples[30].at
     assert found.because.startswith(
-        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) "
+        "Answers no longer match Llama 4 Scout since 2026-11-23 12:50 UTC: 5 of 5 answers (100%) "
         "to 3 queries differ (confidence > 99.9 %)."
     )
     assert [row.int for row in found.rows] == [35, 34, 33, 32, 31]
@@ -128,7 +128,7 @@ def test_answers_by_no_one_known_never_count_for_fallback(marks: str) -> None:
 def test_the_sentence_says_whose_answers_no_longer_match_and_since_when() -> None:
     found = verdict("." * 30 + "CCC?C")
     assert found.because == (
-        f"Answers no longer match {LLAMA} since 2026-11-23 12:50 UTC: 4 of 4 answers (100%) "
+        "Answers no longer match Llama 4 Scout since 2026-11-23 12:50 UTC: 4 of 4 answers (100%) "
         "to 3 queries differ (confidence > 99.9 %). The answering model is unknown."
     )
     assert (found.value, found.limit) == (1.0, 0.1)
@@ -254,7 +254,7 @@ def test_the_latest_are_named_where_a_name_was_found() -> None:
     found = verdict("." * 30 + "CC" + "FFFF", opened())
     assert found.because.endswith(
         "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
-        f"The latest came from {HAIKU}."
+        "The latest came from Claude Haiku 4.5."
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.domain import Subject
 from monitor.incidents.notices import Inhibitions
-from monitor.rules import RULES, Rule, Unit
+from monitor.rules import DEFAULT_RULES, RULES, Rule, Unit
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitor" / "rules"
@@ -58,8 +58,8 @@ def test_a_rule_has_defaults_and_tests_of_its_own(rule: type[Rule]) -> None:
 
 
 def test_no_rule_inhibits_itself_at_any_distance() -> None:
-    Inhibitions(RULES)
-    loop = {"a": RULES["ttft"], "b": type("B", (), {"inhibits": frozenset({"b"})})}
+    Inhibitions(DEFAULT_RULES)
+    loop = {"a": DEFAULT_RULES["ttft"], "b": type("B", (), {"inhibits": frozenset({"b"})})}
     with pytest.raises(ValueError, match="rule b inhibits itself: b → b"):
         Inhibitions(loop)  # type: ignore[arg-type]
 

@@ -49,6 +49,7 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "rule": ("ttft",),
     "expect": ("status",),
     "from": ("03:00",),
+    "severity": ("warn", "info"),
 }
 
 

@@ -1,0 +1,195 @@
+"""What a rule says in parts: wrong what, how much of it, at what cost, why, and how certain."""
+
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from monitor.domain import (
+    Finding,
+    NoticeStatus,
+    Outcome,
+    Severity,
+    Verdict,
+    VerdictState,
+    certainty_text,
+    cost_change_text,
+    latency_text,
+    log_odds,
+    share_text,
+)
+from monitor.identity.model_names.common_name import common_name, named_apart, without_ids
+from monitor.incidents.notices import Inhibitions, passing_notice
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
+from monitor.rules import DEFAULT_RULES, DownRule, FallbackRule, KeyRule, TtftRule, Window
+from tests.marks import EVERY, HAIKU, INHIBITIONS, LLAMA, NOON, after, marked, sample, timed, window
+
+
+@pytest.mark.parametrize(("model", "name"), [
+    ("meta-llama/llama-4-scout", "Llama 4 Scout"),
+    ("Llama-4-Scout-17B-16E-Instruct", "Llama 4 Scout"),
+    ("anthropic/claude-3-5-haiku-20241022", "Claude 3.5 Haiku"),
+    ("claude-haiku-4-5", "Claude Haiku 4.5"),
+    ("us.anthropic.claude-3-5-sonnet-20241022-v2:0", "Claude 3.5 Sonnet"),
+    ("openai/gpt-4o-mini-2024-07-18", "GPT-4o Mini"),
+    ("chatgpt-4o-latest", "ChatGPT-4o"),
+    ("o4-mini", "o4 mini"),
+    ("google/gemini-2.5-flash", "Gemini 2.5 Flash"),
+    ("open-mixtral-8x7b", "Mixtral 8x7B"),
+    ("deepseek/deepseek-chat-v3.1:free", "DeepSeek V3.1"),
+    ("accounts/fireworks/models/llama-v3p1-8b-instruct", "Llama 3.1 8B"),
+    ("qwen/qwen3-32b", "Qwen 3 32B"),
+    ("our-company/Helpdesk-7", "Helpdesk-7"),  # unknown: as it is
+    ("", ""),
+])  # fmt: skip
+def test_a_model_has_the_name_people_call_it_by(model: str, name: str) -> None:
+    assert common_name(model) == name
+
+
+def test_two_models_of_one_name_keep_their_ids() -> None:
+    dated = ("claude-3-5-sonnet-20240620", "claude-3-5-sonnet-20241022")
+    assert named_apart(dated) == dated
+    assert named_apart((HAIKU, LLAMA)) == ("Claude Haiku 4.5", "Llama 4 Scout")
+    assert without_ids(f"Style matches {HAIKU}.", (HAIKU,)) == "Style matches Claude Haiku 4.5."
+
+
+@pytest.mark.parametrize(("now", "before", "text"), [
+    ("0.6214", "0.0413", "15 × the cost: $0.62 a day, was $0.04"),
+    ("0.38", "0.04", "9.5 × the cost: $0.38 a day, was $0.04"),
+    ("0.040", "0.041", "About the same cost: $0.04 a day, was $0.04"),
+    ("0.0031", "0.00021", "15 × the cost: $0.0031 a day, was $0.00021"),
+    ("1234.5", "0.5", "2,469 × the cost: $1,234.50 a day, was $0.50"),
+    ("0.62", None, "$0.62 a day"),
+    ("0.62", "0", "$0.62 a day"),
+])  # fmt: skip
+def test_money_names_the_ratio_first(now: str, before: str | None, text: str) -> None:
+    assert cost_change_text(Decimal(now), Decimal(before) if before else None) == text
+
+
+def test_each_figure_has_a_unit() -> None:
+    assert [latency_text(ms, beside=1200.0) for ms in (843, 2546, 1201, 1240, 1200)] == [
+        "843 ms", "2.5 s", "1.201 s", "1.24 s", "1.2 s",
+    ]  # fmt: skip
+    assert share_text(4, 4, "answers") == "All of the last 4 answers"
+    assert share_text(6, 20, "answers") == "6 of the last 20 answers (30 %)"
+    assert certainty_text(log_odds(0.996)) == "very sure (99.6 %)"
+    assert certainty_text(50.0) == "almost certain (> 99.9 %)"
+    assert certainty_text(0.0) == "not sure (50 %)"
+
+
+def fallen(marks: str) -> Finding:
+    costs: dict[str, dict[str, Any]] = {
+        "F": {"why": f"Style matches {HAIKU} in 7 answers (confidence > 99.9 %).",
+              "cost_usd": Decimal("0.003"), "confidence": 0.9999},
+        ".": {"cost_usd": Decimal("0.0002")},
+    }  # fmt: skip
+    samples = [
+        sample(mark, id=UUID(int=n), at=NOON + timedelta(seconds=n), **costs[mark])
+        for n, mark in enumerate(marks)
+    ]
+    seen = Window.of(samples, scope="rag", every=EVERY, queries=4, a_day=200)
+    return FallbackRule().judge(seen, None, after(seen)).finding
+
+
+def test_a_fallback_says_who_answers_instead_of_whom_and_what_it_costs() -> None:
+    assert fallen("....FFFF") == Finding(
+        what="Claude Haiku 4.5 answers instead of Llama 4 Scout",
+        extent="All of the last 4 answers",
+        money="15 × the cost: $0.60 a day, was $0.04",
+        first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
+        certainty="almost certain (> 99.9 %): Style matches Claude Haiku 4.5 in 7 answers.",
+        usd_a_day=Decimal("0.600"),
+        usual_usd_a_day=Decimal("0.0400"),
+    )
+
+
+def test_a_partial_fallback_is_priced_at_its_share() -> None:
+    finding = fallen("." * 4 + "F.FFF.FFF")
+    assert finding.extent == "6 of the last 8 answers (75 %)"
+    assert finding.usd_a_day is not None
+    assert abs(finding.usd_a_day - Decimal("0.46")) < Decimal("0.001")
+
+
+def test_an_outage_says_what_failed_and_what_the_service_said() -> None:
+    error = 'HTTP 500: {"error":"upstream key expired"}'
+    down = [
+        replace(one, outcome=Outcome.HTTP_STATUS, error=error)
+        for one in marked("xxx|xxx")
+    ]  # fmt: skip
+    seen = window(down)
+    finding = DownRule().judge(seen, None, after(seen)).finding
+    assert finding.what == "does not answer: HTTP 500 on 6 of 6 probes"
+    assert finding.cause == "the service reports: upstream key expired"
+    assert finding.certainty.startswith("certain (100 %)")
+
+
+def test_a_slow_service_says_whether_all_queries_are_slow() -> None:
+    seen = window(timed([[2500, 2400], [2500, 2400], [2600, 2500], [2500, 2400]]))
+    finding = TtftRule().judge(seen, None, after(seen)).finding
+    assert finding.what == "slow: 2.5 s to first token, limit 1.2 s"
+    assert finding.extent == "Median of the last 3 rounds"
+    assert finding.cause == "the model or its host, as all 2 queries are slow"
+    seen = window(timed([[800, 2400]] * 9))
+    finding = TtftRule().judge(seen, None, after(seen)).finding
+    assert finding.first_step.startswith("Check the retrieval of query ")
+    assert finding.cause.startswith("retrieval, as only 1 of 2 query is slow: ")
+
+
+def test_parts_that_are_not_stated_again_are_kept() -> None:
+    first = Finding(what="a", extent="1", money="m", cause="c", certainty="s")
+    assert first.updated(Finding()) is first
+    assert first.updated(Finding(what="b", certainty="t")) == replace(
+        first, what="b", extent="", certainty="t"
+    )
+
+
+def breach(rule: str, finding: Finding | None = None) -> Verdict:
+    return Verdict(rule=rule, scope="rag", state=VerdictState.BREACH, value=1.0, limit=0.1,
+                   because=f"{rule} is so.", finding=finding or Finding(what=f"{rule} is wrong"),
+                   since=NOON)  # fmt: skip
+
+
+def test_a_message_has_the_severity_of_the_most_urgent_of_what_it_reports() -> None:
+    severities = {"ttft": Severity.PAGE, "fallback": Severity.WARN}
+    rules = {**DEFAULT_RULES, "ttft": TtftRule(severity=Severity.PAGE),
+             "fallback": FallbackRule(severity=Severity.WARN)}  # fmt: skip
+    steps = plan((), [breach(rule) for rule in severities], inhibitions=Inhibitions(rules),
+                 policy=ReminderPolicy(), now=NOON)  # fmt: skip
+    (notice,) = [step.notice for step in steps if step.notice]
+    assert notice.rule == "fallback"
+    assert notice.severity is Severity.PAGE
+    assert notice.also == ("ttft is wrong",)
+    assert notice.finding.what == "fallback is wrong"
+
+
+def test_the_severity_of_a_notice_is_never_above_its_rules() -> None:
+    def told(rule: str, severity: Severity | None, rules: Any = DEFAULT_RULES) -> Severity:
+        verdict = Verdict(rule=rule, scope="rag", state=VerdictState.NOTICE, value=None, limit=None,
+                          because="So.", severity=severity)  # fmt: skip
+        return passing_notice(verdict, Inhibitions(rules), now=NOON).severity
+
+    assert told("key", Severity.INFO) is Severity.INFO
+    assert told("unpriced", None) is Severity.INFO
+    warning = {**DEFAULT_RULES, "key": KeyRule(severity=Severity.INFO)}
+    assert told("key", Severity.WARN, warning) is Severity.INFO
+    assert told("storage", None) is Severity.PAGE
+
+
+def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
+    finding = Finding(
+        what="Haiku answers", usd_a_day=Decimal("2.5"), usual_usd_a_day=Decimal("0.1")
+    )
+    opened = plan((), [breach("fallback", finding)], inhibitions=INHIBITIONS,
+                  policy=ReminderPolicy(), now=NOON)  # fmt: skip
+    incidents = [replace(step.incident, number=1) for step in opened if step.incident]
+    good = replace(breach("fallback"), state=VerdictState.OK, finding=Finding(), since=None)
+    (step,) = plan(incidents, [good], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
+                   now=NOON + timedelta(hours=1))  # fmt: skip
+    assert step.notice is not None
+    assert step.notice.status is NoticeStatus.RESOLVED
+    assert step.notice.finding.money == "It cost about $0.10 more than usual"
+    assert step.notice.finding.what == "Haiku answers"
