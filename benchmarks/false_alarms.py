@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from monitor.identity.fingerprint import tracker
+from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.features import AnswerFeatures, AnswerText, answer_features
 from monitor.identity.fingerprint.profile import StyleProfile, learn_profile
 from monitor.identity.fingerprint.style_model import Vector
@@ -108,7 +108,7 @@ def null(setting: Setting, draw: Random) -> Counter[str]:
         course = track.courses[0]
         if track.standing:
             alarms[track.standing[0]] += 1
-            track, course = replace(track, bets=tracker.NO_BETS), FallbackEvidence("rival")
+            track, course = replace(track, bets=sequential_tests.NO_BETS), FallbackEvidence("rival")
     return alarms
 
 

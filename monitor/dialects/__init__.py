@@ -8,9 +8,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from monitor.dialects.answer_text import TagSet, stream_parser
+from monitor.dialects.answer_text import stream_parser
 from monitor.dialects.anthropic_messages import ANTHROPIC_MESSAGES
-from monitor.dialects.bali_zero import BALI_ZERO, BALI_ZERO_TYPED
+from monitor.dialects.bali_zero import BALI_ZERO
+from monitor.dialects.bali_zero_typed import BALI_ZERO_TYPED
 from monitor.dialects.cohere import COHERE
 from monitor.dialects.custom import custom
 from monitor.dialects.dify import DIFY
@@ -21,6 +22,7 @@ from monitor.dialects.openai_chat import OPENAI_CHAT
 from monitor.dialects.openai_responses import OPENAI_RESPONSES
 from monitor.dialects.ragflow import RAGFLOW
 from monitor.dialects.reader import parse_event, read, unread
+from monitor.dialects.reasoning_tags import TagSet
 from monitor.dialects.tag_pairs import DEFAULT_PAIRS, tag_pairs
 from monitor.dialects.vercel_ai import VERCEL_AI
 from monitor.domain import Dialect, Target

@@ -26,6 +26,7 @@ from monitor.identity.claims import (
     weigh,
     weigh_self_claim,
 )
+from monitor.identity.combined_judgement import TORN, combined
 from monitor.identity.fingerprint.match import StyleMatch
 from monitor.identity.learning import (
     AnswerEvidence,
@@ -34,7 +35,7 @@ from monitor.identity.learning import (
     StyleStep,
     follow,
 )
-from monitor.identity.model_names.compare import parse, same
+from monitor.identity.model_names.compare import parse
 from monitor.identity.model_names.families import FAMILIES
 from monitor.identity.self_identification.detector import ROUNDS, SelfIdHistory, self_claims
 from monitor.identity.token_counts.comparison import TokenCounts, fitting, judge_counts
@@ -44,7 +45,6 @@ from monitor.redaction import plain
 _HOSTS = 3  # named when the expected model's own name is not known
 BY_TEXT = 0.8  # the highest confidence when only the text is evidence
 SWITCH_LOG_ODDS = 3.0
-_TORN = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +291,7 @@ def _by_switch(facts: _Facts, switch: AnswerSwitch) -> IdentityJudgement:
     model = next((model for model in named if model), facts.sole_fallback())
     reason = f"The stream contains two answers: {switch.reason} after {switch.pause_ms:.0f} ms"
     if not fallbacks:
-        return facts.ruled(Identity.DISPUTED, None, sure=_TORN, reason=reason)
+        return facts.ruled(Identity.DISPUTED, None, sure=TORN, reason=reason)
     return facts.ruled(Identity.FALLBACK, model, sure=BY_TEXT, reason=reason)
 
 
@@ -307,7 +307,7 @@ def _torn(facts: _Facts, named: Sequence[WeighedClaim]) -> IdentityJudgement:
     if facts.switch:
         reason = "The response names one model, but the stream contains two answers"
     return facts.ruled(
-        Identity.DISPUTED, names[0].model if names else None, sure=_TORN, reason=reason
+        Identity.DISPUTED, names[0].model if names else None, sure=TORN, reason=reason
     )
 
 
@@ -325,97 +325,3 @@ def _unknown(facts: _Facts) -> IdentityJudgement:
 def _sure(log_odds: float) -> float:
     """Confidence from log-odds with even prior odds; the rules judge how often it happens."""
     return 1 / (1 + exp(-abs(log_odds)))
-
-
-# Disclosure and writing style, combined into one judgement.
-#
-# A fetched provider record decides alone. Without disclosure, writing style decides. If the two
-# contradict each other, both are shown and neither is trusted.
-
-
-_ORDER = list(ClaimKind)
-
-
-def combined(disclosed: IdentityJudgement, style_match: StyleMatch | None) -> IdentityJudgement:
-    """One judgement from both. `style_match` None: no answer, or no baseline to compare with."""
-    if style_match is None:
-        return disclosed
-    both = replace(disclosed, evidence=_sorted(disclosed.evidence, style_match.evidence))
-    if style_match.identity is Identity.UNKNOWN:
-        silent = disclosed.identity is Identity.UNKNOWN
-        return replace(both, reason=_joined(disclosed, style_match)) if silent else both
-    if disclosed.identity is Identity.DISPUTED or _received(disclosed):
-        return replace(both, reason=_joined(disclosed, style_match))
-    match disclosed.identity:
-        case Identity.EXPECTED:
-            return _said_expected(both, style_match)
-        case Identity.FALLBACK:
-            return _said_fallback(both, style_match)
-        case _:
-            return _said_nothing(both, style_match)
-
-
-def _said_nothing(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
-    """Nothing disclosed: writing style decides, unless the answer names another model."""
-    own = sum(item.nats for item in who.evidence if item.kind is ClaimKind.SELF)
-    if style_match.identity is Identity.EXPECTED and own > 0:
-        reason = "Writing style matches the expected model, but the text names another"
-        return IdentityJudgement(Identity.UNKNOWN, None, 0.0, who.evidence, f"{reason}.")
-    return IdentityJudgement(
-        style_match.identity,
-        style_match.model,
-        style_match.confidence,
-        who.evidence,
-        style_match.reason,
-    )
-
-
-def _said_expected(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
-    if style_match.identity is Identity.EXPECTED:
-        return replace(who, confidence=max(who.confidence, style_match.confidence))
-    reason = f"The response names {who.model}; {_lowered(style_match.reason)}"
-    if style_match.identity is Identity.FALLBACK:
-        return replace(who, identity=Identity.DISPUTED, confidence=_TORN, reason=reason)
-    reason = f"{reason} Possible causes: a model update, another host, an edited prompt."
-    return IdentityJudgement(
-        Identity.CHANGED, who.model, style_match.confidence, who.evidence, reason
-    )
-
-
-def _said_fallback(who: IdentityJudgement, style_match: StyleMatch) -> IdentityJudgement:
-    """A named fallback is contradicted by another one, or by answers clearly not its own."""
-    if style_match.identity is Identity.CHANGED:
-        return who
-    if style_match.identity is Identity.FALLBACK:
-        agreed = who.model is None or same(who.model, style_match.model or "") is not False
-        if agreed:
-            sure = max(who.confidence, style_match.confidence)
-            return replace(who, model=who.model or style_match.model, confidence=sure)
-    elif not _contradicted(who, style_match):
-        return who
-    reason = f"{who.reason} {style_match.reason}"
-    return replace(who, identity=Identity.DISPUTED, confidence=_TORN, reason=reason)
-
-
-def _contradicted(who: IdentityJudgement, style_match: StyleMatch) -> bool:
-    """The style is stronger evidence against the named fallback than the name is for it."""
-    candidates = style_match.against
-    known = any(who.model is not None and same(who.model, candidate) for candidate in candidates)
-    return known and sum(item.nats for item in who.evidence) <= 0
-
-
-def _received(who: IdentityJudgement) -> bool:
-    return any(item.kind is ClaimKind.RECEIPT and item.nats for item in who.evidence)
-
-
-def _joined(disclosed: IdentityJudgement, style_match: StyleMatch) -> str:
-    return f"{disclosed.reason} {style_match.reason}".strip()
-
-
-def _lowered(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]
-
-
-def _sorted(*sides: tuple[Evidence, ...]) -> tuple[Evidence, ...]:
-    items = [item for side in sides for item in side]
-    return tuple(sorted(items, key=lambda item: _ORDER.index(item.kind)))

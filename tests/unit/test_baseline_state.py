@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monitor.cli.baseline import _state
-from monitor.identity.fingerprint import tracker
+from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.tracker import (
     DOUBT_BETS,
     DOUBT_LOG_ODDS,
@@ -21,7 +21,7 @@ EPOCH = BaselineEpoch("rag", 1, LLAMA, "operator", "", NOON)
 TRACK = TrackerState(epoch=1, judged=40)
 DOUBT = FallbackEvidence(
     HAIKU,
-    sums=tuple(DOUBT_LOG_ODDS + 1 for _ in tracker.NOTHING),
+    sums=tuple(DOUBT_LOG_ODDS + 1 for _ in sequential_tests.NOTHING),
     queries=("hi",),
     spoke=2,
 )
@@ -37,10 +37,10 @@ SINCE = " since 2026-11-22 12:00 UTC"
         (replace(TRACK, since=NOON, courses=(DOUBT,)),
          f"state: SUSPECTED{SINCE}: {HAIKU} may be answering ({DOUBT.lacks}). More answers "
          "are needed to decide"),
-        (replace(TRACK, since=NOON, bets=tuple(2 * DOUBT_BETS for _ in tracker.NO_BETS)),
+        (replace(TRACK, since=NOON, bets=tuple(2 * DOUBT_BETS for _ in sequential_tests.NO_BETS)),
          f"state: SUSPECTED{SINCE}: the answers match {LLAMA} less closely than before. More "
          "answers are needed to decide"),
-        (replace(TRACK, since=NOON, bets=tuple(1e9 for _ in tracker.NO_BETS)),
+        (replace(TRACK, since=NOON, bets=tuple(1e9 for _ in sequential_tests.NO_BETS)),
          f"state: CHANGED{SINCE}: the answers no longer match {LLAMA}; the answering model is "
          "unknown"),
     ],

@@ -3,8 +3,8 @@
 import pytest
 
 from monitor.domain import ClaimKind, Evidence, Identity, IdentityJudgement
+from monitor.identity.combined_judgement import combined
 from monitor.identity.fingerprint.match import StyleMatch
-from monitor.identity.judge import combined
 
 E, F, D, C, U = (Identity.EXPECTED, Identity.FALLBACK, Identity.DISPUTED, Identity.CHANGED,
                  Identity.UNKNOWN)  # fmt: skip

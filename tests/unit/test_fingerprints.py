@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import ClaimKind, Identity
-from monitor.identity.fingerprint import tracker
+from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.classifier import ModelClassifier, area, excess
 from monitor.identity.fingerprint.features import AnswerText, answer_features
 from monitor.identity.fingerprint.match import StyleMatch, follow_answer
@@ -106,27 +106,31 @@ def test_learnt_answers_lie_as_far_as_new_ones() -> None:
 
 
 def test_a_sum_needs_more_than_one_answer_and_never_owes() -> None:
-    sums = tracker.summed(tracker.NOTHING, 5.0)
-    assert 0 < max(sums) < tracker.LIMIT
-    assert tracker.summed(tracker.NOTHING, -5.0) == tracker.NOTHING
+    sums = sequential_tests.summed(sequential_tests.NOTHING, 5.0)
+    assert 0 < max(sums) < sequential_tests.LIMIT
+    assert sequential_tests.summed(sequential_tests.NOTHING, -5.0) == sequential_tests.NOTHING
     for _ in range(10):
-        sums = tracker.summed(sums, 5.0)
-    assert max(sums) == tracker.LIMIT + 5.0
+        sums = sequential_tests.summed(sums, 5.0)
+    assert max(sums) == sequential_tests.LIMIT + 5.0
 
 
 def test_some_answers_by_a_fallback_reach_the_limit_as_all_would() -> None:
-    sums = tracker.NOTHING
+    sums = sequential_tests.NOTHING
     for nth in range(30):
-        sums = tracker.summed(sums, 4.5 if nth % 3 == 0 else -4.5)
-    assert sums[0] < tracker.LIMIT <= max(sums)
+        sums = sequential_tests.summed(sums, 4.5 if nth % 3 == 0 else -4.5)
+    assert sums[0] < sequential_tests.LIMIT <= max(sums)
 
 
 def test_bets_on_even_ranks_neither_win_nor_lose_on_average() -> None:
     draw, received, rounds = Random(7), 100, 20_000
     won = 0.0
     for _ in range(rounds):
-        ranks = [(draw.randrange(received + 1) + draw.random()) / (received + 1)] * tracker.VIEWS
-        won += tracker.evidence(tracker.wagered(tracker.NO_BETS, ranks, received=received))
+        ranks = [
+            (draw.randrange(received + 1) + draw.random()) / (received + 1)
+        ] * sequential_tests.VIEWS
+        won += sequential_tests.evidence(
+            sequential_tests.wagered(sequential_tests.NO_BETS, ranks, received=received)
+        )
     assert won / rounds <= 1.0
 
 
@@ -255,7 +259,7 @@ def test_a_track_survives_as_json(
         waiting=waiting,
         extra=extra,
         since=AT,
-        bets=(bet,) * len(tracker.NO_BETS),
+        bets=(bet,) * len(sequential_tests.NO_BETS),
         courses=(FallbackEvidence(HAIKU, (1.5, 0.5, 0.0), ("hi",), 1),),
     )
     assert TrackerState.from_json(json.loads(json.dumps(track.to_json()))) == track

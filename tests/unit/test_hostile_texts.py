@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from monitor.dialects import DIALECTS, USUAL_TAGS, parse_event
-from monitor.dialects.answer_text import ReasoningTags
+from monitor.dialects.reasoning_tags import ReasoningTags
 from monitor.domain import (
     Claim,
     ClaimKind,

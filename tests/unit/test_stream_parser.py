@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from monitor.dialects import USUAL_TAGS, dialect_of, read, reader
 from monitor.dialects.answer_metadata import finish, sources
-from monitor.dialects.answer_text import ReasoningTags, TagSet
+from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.tag_pairs import tag_pairs
 from monitor.domain import Finish, ParsedEvent, Reply, RetrievedSources
 from tests.streams import target, transcript

@@ -7,7 +7,7 @@ from math import exp
 from zlib import crc32
 
 from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
-from monitor.identity.fingerprint import tracker
+from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.features import (
     MARKS,
     STYLE,
@@ -141,7 +141,7 @@ def _by_course(
     candidate = next(candidate for candidate in profile.candidates if candidate.model == lead.model)
     evidence = _evidence(candidate, profile, seen)
     log_odds = sum(item.nats for item in evidence)
-    whole = lead.sums[0] >= tracker.LIMIT
+    whole = lead.sums[0] >= sequential_tests.LIMIT
     if log_odds > CLEAR or (whole and log_odds > -CLEAR):
         sure = _sure(max(log_odds, CLEAR), profile)
         notified = (
@@ -193,8 +193,8 @@ def _ordinary(
         item for candidate in profile.candidates for item in _evidence(candidate, profile, seen)
     ]
     by_rival = [candidate.contrast.log_odds(seen).total for candidate in profile.candidates]
-    scores = sorted(tracker.overall(each) for each in profile.fingerprint.vectors)
-    score = tracker.overall(vector)
+    scores = sorted(sequential_tests.overall(each) for each in profile.fingerprint.vectors)
+    score = sequential_tests.overall(vector)
     further = sum(each >= score for each in scores)
     odd = not further or (further + 1) / (len(scores) + 1) < ODD
     if profile.indistinguishable and not profile.candidates:
