@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-
 from monitor.backtest.__main__ import main
+
 from monitor.backtest.input_rows import BadBacktestRow
 from monitor.backtest.replay import SpendLedger, as_json, judged_by_name, replay
 from monitor.domain import Identity
