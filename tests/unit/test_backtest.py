@@ -1,6 +1,5 @@
 """The backtest: rows in, events out, in the rows' own time and by the worker's own rules."""
 
-import io
 import json
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
@@ -8,7 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from monitor.backtest.__main__ import main
 
 from monitor.backtest.input_rows import BadBacktestRow
 from monitor.backtest.replay import SpendLedger, as_json, judged_by_name, replay
@@ -276,25 +274,6 @@ def test_models_are_compared_as_models_and_not_as_strings(model: str, identity: 
 
 
 # ------------------------------------------------------------ the command
-
-
-def test_the_command_reads_rows_and_writes_events(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["backtest", "--expected", HAIKU])
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(rounds(3))))
-    assert main() == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert json.loads(line)["rule"] == "fallback"  # the usual model is not the expected one here
-
-
-def test_the_command_ends_with_1_on_a_bad_row_and_says_which(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("sys.argv", ["backtest"])
-    monkeypatch.setattr("sys.stdin", io.StringIO("oh\n"))
-    assert main() == 1
-    assert capsys.readouterr().err == "line 1: not a JSON object: 'oh'; write one object per line\n"
 
 
 # ------------------------------------------------------------ rows that say who answered
