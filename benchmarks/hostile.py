@@ -1,11 +1,12 @@
 """Hostile streams beside a good target: what they cost the worker, and whom they delay.
 
-    python -m benchmarks.hostile [--modes NAME ...] [--seconds 17] [--hostile 1]
+    python -m benchmarks.hostile [--modes NAME ...] [--seconds 17] [--hostile 1] [--together]
 
 For each mode a worker of its own (`monitor run`, embedded Postgres) asks a good target every
-2 s and one or more hostile ones every 5 s. Shown are the worker's greatest resident memory, its
-CPU, how late the good target's rounds began, and how many of its samples were flagged degraded.
-Exit status 1 when a goal is missed: 150 MiB, 100 ms, none degraded.
+2 s and one or more hostile ones every 5 s. Shown are the greatest resident memory of the worker's
+process, its CPU, how late the good target's probes began, and how many of its samples were flagged
+degraded. With `--together` all hostile streams begin at the same instant. Exit status 1 when a
+goal is missed: 150 MiB, 100 ms, none degraded.
 """
 
 import argparse
@@ -18,15 +19,19 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
+
+from monitor.domain import Query, Target
+from monitor.worker.scheduler import phase
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b'data: {"done":true,"sequenceNumber":1}\n\n'
 LIMIT_MIB, LIMIT_MS = 150.0, 100.0
+GOOD_S, HOSTILE_S = 2, 5  # the intervals
 SETTINGS = """
 [digest]
 enabled = false
@@ -77,20 +82,22 @@ MODES: dict[str, Callable[[], Iterator[bytes]]] = {
 }
 
 
-def serve(mode: str) -> None:
+def serve(mode: str, *, together: bool) -> None:
     """Answer every connection with one mode's stream; prints the port. Runs until killed."""
     stream = good if mode == "good" else MODES[mode]
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         print(server.getsockname()[1], flush=True)
         while True:
             peer, _ = server.accept()
-            threading.Thread(target=answer, args=(peer, stream), daemon=True).start()
+            threading.Thread(target=answer, args=(peer, stream, together), daemon=True).start()
 
 
-def answer(peer: socket.socket, stream: Callable[[], Iterator[bytes]]) -> None:
+def answer(peer: socket.socket, stream: Callable[[], Iterator[bytes]], together: bool) -> None:
     with peer, suppress(OSError):
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.recv(65536)
+        if together:  # every server waits for the same instant of the clock
+            time.sleep(HOSTILE_S - time.time() % HOSTILE_S)
         peer.sendall(HEAD)
         for block in stream():
             peer.sendall(block)
@@ -98,7 +105,7 @@ def answer(peer: socket.socket, stream: Callable[[], Iterator[bytes]]) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """What one mode cost. Delays are of the good target's rounds, in ms."""
+    """What one mode cost. `late_ms`: the worst delay of a probe of the good target."""
 
     mode: str
     mib: float
@@ -119,12 +126,12 @@ class Row:
         )
 
 
-def target(name: str, port: int, every: str) -> str:
+def target(name: str, port: int, every_s: int) -> str:
     return f"""
 [targets.{name}]
 url = "http://127.0.0.1:{port}"
 dialect = "bali_zero"
-every = "{every}"
+every = "{every_s}s"
 expected_models = ["meta-llama/llama-4-scout"]
 fallback_models = ["anthropic/claude-haiku-4-5"]
 [[targets.{name}.queries]]
@@ -133,13 +140,14 @@ text = "Hi"
 """
 
 
-def measured(mode: str, *, seconds: float, hostile: int) -> Row:
+def measured(mode: str, *, seconds: float, hostile: int, together: bool) -> Row:
     """Run one worker beside one mode."""
     with tempfile.TemporaryDirectory() as home:
-        servers = [served("good"), *(served(mode) for _ in range(hostile))]
+        evils = [served(mode, *["--together"] * together) for _ in range(hostile)]
+        servers = [served("good"), *evils]
         path = Path(home, "monitor.toml")
-        evil = "".join(target(f"evil{n}", port, "5s") for n, (_, port) in enumerate(servers[1:]))
-        path.write_text(SETTINGS + target("good", servers[0][1], "2s") + evil)
+        evil = "".join(target(f"evil{n}", port, HOSTILE_S) for n, (_, port) in enumerate(evils))
+        path.write_text(SETTINGS + target("good", servers[0][1], GOOD_S) + evil)
         environment = {**os.environ, "MONITOR_HOME": f"{home}/state", "MONITOR_CONFIG": str(path)}
         environment.pop("DATABASE_URL", None)
         worker = subprocess.Popen(
@@ -148,6 +156,7 @@ def measured(mode: str, *, seconds: float, hostile: int) -> Row:
         )  # fmt: skip
         try:
             started(worker)
+            since = time.time()
             before, began = cpu_s(worker.pid), time.monotonic()
             time.sleep(seconds)
             cores = (cpu_s(worker.pid) - before) / (time.monotonic() - began)
@@ -164,15 +173,26 @@ def measured(mode: str, *, seconds: float, hostile: int) -> Row:
         )  # fmt: skip
         seen = [json.loads(line) for line in exported.stdout.splitlines()]
     ours = [row for row in seen if row["target"] == "good"]
-    late_s = max((at(row["started_at"]) - at(row["slot"]) for row in ours), default=0.0)
+    late_s = max((late for row in ours if (late := lateness_s(row, since)) is not None), default=0)
     endings = ", ".join(sorted({row["outcome"] for row in seen if row["target"] != "good"}))
     degraded = sum(row["stamp"] == "degraded" for row in ours)
     return Row(mode, mib, cores, len(ours), late_s * 1000, degraded, endings)
 
 
-def served(mode: str) -> tuple[subprocess.Popen[str], int]:
-    server = subprocess.Popen([sys.executable, "-m", "benchmarks.hostile", "--serve", mode],
-                              stdout=subprocess.PIPE, text=True)  # fmt: skip
+def lateness_s(row: Mapping[str, str], since: float) -> float | None:
+    """How long after its due time a probe began; None for what was due before `since`."""
+    every = timedelta(seconds=GOOD_S)
+    query = Query(id="hi", text="Hi")
+    good = Target(name=row["target"], url="", dialect="", queries=(query,), every=every)
+    due = at(row["slot"]) + phase(good).total_seconds()
+    return at(row["started_at"]) - due if due >= since else None
+
+
+def served(mode: str, *options: str) -> tuple[subprocess.Popen[str], int]:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.hostile", "--serve", mode, *options],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert server.stdout is not None
     return server, int(server.stdout.readline())
 
@@ -209,15 +229,23 @@ def main() -> int:
     parser.add_argument("--modes", nargs="+", choices=[*MODES], default=[*MODES])
     parser.add_argument("--seconds", type=float, default=17)
     parser.add_argument("--hostile", type=int, default=1, help="hostile targets at once")
+    parser.add_argument("--together", action="store_true", help="hostile streams begin at once")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.serve)
+        serve(options.serve, together=options.together)
     print("| mode | MiB | cores | good probes | late ms | degraded | hostile ends as |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     for mode in options.modes:
-        rows.append(measured(mode, seconds=options.seconds, hostile=options.hostile))
+        rows.append(
+            measured(
+                mode,
+                seconds=options.seconds,
+                hostile=options.hostile,
+                together=options.together,
+            )
+        )
         print(rows[-1].shown(), flush=True)
     return int(not all(row.good for row in rows))
 

@@ -1,5 +1,6 @@
 """Postgres: the only room that knows SQL. Rows do not leave it; domain types do."""
 
+import monitor.storage.async_core  # noqa: F401  before what imports SQLAlchemy's asyncio
 from monitor.storage.engine import (
     Connection,
     Database,
