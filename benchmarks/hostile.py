@@ -25,9 +25,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from monitor.domain import Query, Target
-from monitor.worker.scheduler import phase
-
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 DONE = b'data: {"done":true,"sequenceNumber":1}\n\n'
 LIMIT_MIB, LIMIT_MS = 150.0, 100.0
@@ -181,6 +178,9 @@ def measured(mode: str, *, seconds: float, hostile: int, together: bool) -> Row:
 
 def lateness_s(row: Mapping[str, str], since: float) -> float | None:
     """How long after its due time a probe began; None for what was due before `since`."""
+    from monitor.domain import Query, Target  # not for each of the servers
+    from monitor.worker.scheduler import phase
+
     every = timedelta(seconds=GOOD_S)
     query = Query(id="hi", text="Hi")
     good = Target(name=row["target"], url="", dialect="", queries=(query,), every=every)

@@ -1,21 +1,24 @@
-"""Every fault in one process, one after another and then all at once: how much memory it took.
+"""Every fault in one process with all that a worker loads: how much memory it took.
 
 Run as `python -m tests.hostile`; prints the greatest resident size in MiB.
 """
 
 import asyncio
 import resource
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
+import monitor.cli.run  # noqa: F401  all that a worker loads
 from monitor import identity
-from monitor.dialects import dialect_of, read
+from monitor.dialects import dialect_of
 from monitor.domain import Ending, Query
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient, exchange
-from monitor.probing.observe import ProbeOccasion, ReadTranscript, evidence, observe
+from monitor.probing.observe import ProbeOccasion
 from monitor.probing.resources import gc_paused
+from monitor.worker import probe_round
 from tests.contract.test_wire_faults import FAULTS, Fault
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, probed, says, watched
@@ -28,26 +31,28 @@ async def meet(wire: ProbeClient, fault: Fault) -> None:
 
 
 WIDE = "🙂" + "word " * 47_000  # one wide character makes all of them wide
-AT_ONCE = 4
+AT_ONCE = 8
 
 
 async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
-    """One probe, from its request to its observation, without what the worker adds."""
+    """One probe, from its request to its observation."""
     query = Query(id="hi", text="Hi")
     target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
     spoken = dialect_of(target)
-    transcript = await exchange(spoken.build_request(query, target), dialect=spoken, target=target,
-                                query=query, probe=uuid4(), http=wire, raw=False)  # fmt: skip
-    assert transcript.ending in (Ending.END, Ending.TOO_LARGE), transcript.detail
-    occasion = ProbeOccasion(
-        target=target, query=query, origin="round", slot=transcript.started_at, region="",
-        worker="", config_hash="", secrets=("sk-live-0123456789",),
-    )  # fmt: skip
-    book = price_book({}, same=identity.same)
-    answer = ReadTranscript.of(transcript, read(spoken, transcript))
-    said = evidence(answer, occasion)
-    judged = identity.judge(said, target, identity.IdentityContext())
-    observe(answer, occasion, said, judged.judgement, book=book)
+    with ExitStack() as held:
+        transcript = await exchange(
+            spoken.build_request(query, target), dialect=spoken, target=target, query=query,
+            probe=uuid4(), http=wire, raw=False, held=held,
+        )  # fmt: skip
+        assert transcript.ending in (Ending.END, Ending.TOO_LARGE), transcript.detail
+        occasion = ProbeOccasion(
+            target=target, query=query, origin="round", slot=transcript.started_at, region="",
+            worker="", config_hash="", secrets=("sk-live-0123456789",),
+        )  # fmt: skip
+        await probe_round.interpreted(
+            transcript, occasion, dialect=spoken, book=price_book({}, same=identity.same),
+            known=identity.IdentityContext(),
+        )  # fmt: skip
 
 
 async def oversized(wire: ProbeClient) -> None:

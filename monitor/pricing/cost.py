@@ -33,15 +33,15 @@ class TokenUse:
     prompt_at_least: bool = False
 
 
-def tokens(usage: Usage, *, text: str, query: Query, target: Target, cut: bool) -> TokenUse:
+def tokens(usage: Usage, *, chars: int, query: Query, target: Target, cut: bool) -> TokenUse:
     """Count a probe's tokens.
 
-    `text` is everything the model wrote, including reasoning. `cut`: the stream stopped before its
-    own end; then the reported answer tokens are only a lower bound.
+    `chars`: of everything the model wrote, including reasoning. `cut`: the stream stopped before
+    its own end; then the reported answer tokens are only a lower bound.
     """
     prompt, sized = _prompt(query, target)
     reported_prompt, reported_answer = _count(usage.prompt_tokens), _count(usage.answer_tokens)
-    received = estimate(len(text), target.chars_per_token)
+    received = estimate(chars, target.chars_per_token)
     if reported_answer is None:
         answer = received
     else:
@@ -95,7 +95,7 @@ def priced(
     usage: Usage,
     *,
     model: str | None,
-    text: str,
+    chars: int,
     query: Query,
     target: Target,
     book: PriceBook,
@@ -105,13 +105,13 @@ def priced(
     """The cost of a probe from the most trusted source that has it.
 
     Order: the provider's charge; reported tokens × price book; estimated tokens × price book.
-    `text`, `cut`: see `tokens`. The cost of an incomplete stream is always an estimate.
+    `chars`, `cut`: see `tokens`. The cost of an incomplete stream is always an estimate.
     """
     charge = _charge(usage)
     if charge is not None:
         source = CostSource.ESTIMATED if cut else CostSource.PROVIDER
         listed = _list_rates(
-            usage, model, text=text, query=query, target=target, book=book, at=at, cut=cut
+            usage, model, chars=chars, query=query, target=target, book=book, at=at, cut=cut
         )
         return Cost(charge, source, listed)
     if model is None:
@@ -119,7 +119,7 @@ def priced(
     price = book.price(model, at=at)
     if isinstance(price, Unpriced):
         return price
-    return cost(tokens(usage, text=text, query=query, target=target, cut=cut), price)
+    return cost(tokens(usage, chars=chars, query=query, target=target, cut=cut), price)
 
 
 def priced_or_ranged(
@@ -127,7 +127,7 @@ def priced_or_ranged(
     *,
     model: str | None,
     judged: bool,
-    text: str,
+    chars: int,
     query: Query,
     target: Target,
     book: PriceBook,
@@ -142,11 +142,11 @@ def priced_or_ranged(
     their price is unknown. If no declared model has a price there is no range.
     """
     found = priced(
-        usage, model=model, text=text, query=query, target=target, book=book, at=at, cut=cut
+        usage, model=model, chars=chars, query=query, target=target, book=book, at=at, cut=cut
     )
     if isinstance(found, Cost) or (judged and model is not None):
         return found
-    used = tokens(usage, text=text, query=query, target=target, cut=cut)
+    used = tokens(usage, chars=chars, query=query, target=target, cut=cut)
     costs: dict[str, Cost] = {}
     without = []
     for declared in dict.fromkeys((*target.expected_models, *target.fallback_models)):
@@ -228,7 +228,7 @@ def _list_rates(
     usage: Usage,
     model: str | None,
     *,
-    text: str,
+    chars: int,
     query: Query,
     target: Target,
     book: PriceBook,
@@ -239,7 +239,7 @@ def _list_rates(
     price = book.price(model, at=at) if model is not None else None
     if not isinstance(price, Price):
         return {}
-    listed = cost(tokens(usage, text=text, query=query, target=target, cut=cut), price)
+    listed = cost(tokens(usage, chars=chars, query=query, target=target, cut=cut), price)
     if isinstance(listed, Unpriced):
         return {}
     return {name: rate for name, rate in listed.rates.items() if name not in _COUNTED}

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import lru_cache
 from types import TracebackType
 from uuid import UUID, uuid4
@@ -84,10 +84,13 @@ async def exchange(
     probe: UUID,
     http: ProbeResources,
     raw: bool = True,
+    held: ExitStack | None = None,
 ) -> Transcript:
     """Send one request and read until the dialect's end, a deadline or a limit. No retries.
 
     `raw`: the transcript keeps the data of its events, for recording or for parsing it again.
+    `held`: the transcript counts as memory of the streams until this stack is closed; without it,
+    until the transcript is returned.
     Expected failures are endings, not exceptions; only cancellation is raised.
     """
     if http.crowded:  # starting costs CPU too, and many probes may start at once
@@ -108,7 +111,10 @@ async def exchange(
         except EXPECTED as error:
             ending = progress.ending(error)
         finally:
-            progress.hearing.release()
+            if held is None:
+                progress.hearing.release()
+            else:
+                held.callback(progress.hearing.release)
         return progress.transcript(probe, *ending)
 
 

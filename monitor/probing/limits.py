@@ -58,7 +58,7 @@ def reason(error: OSError) -> str:
     return os.strerror(error.errno)
 
 
-# The memory of all streams that are in progress.
+# The memory of all streams in progress and of transcripts that are not interpreted yet.
 
 
 @dataclass(slots=True)

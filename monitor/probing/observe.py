@@ -4,7 +4,7 @@ Pure: everything that is not in the transcript is an argument.
 """
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
@@ -21,11 +21,12 @@ from monitor.domain import (
     Query,
     Reply,
     Target,
+    TextDelta,
     Transcript,
     Unpriced,
     Usage,
 )
-from monitor.identity.claims import FALLBACK_COUNTS
+from monitor.identity.claims import FALLBACK_COUNTS, beginning
 from monitor.identity.fingerprint.features import AnswerText
 from monitor.identity.learning import AnswerEvidence
 from monitor.identity.token_counts import counts
@@ -39,6 +40,7 @@ from monitor.redaction import plain, redact, stored_bytes
 CHUNKS = 4_000  # limits on stored texts
 EXCERPT = 2_000  # characters of an answer that can ever be stored
 EXCERPTED = 40_000  # characters from which they are taken: more than `plain` examines
+BLOCK = 64_000  # characters of an answer that are hashed in one step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,10 +112,11 @@ def observe(
     if said.count:
         claims = (*claims, counts.claim(said.count))
     cut = transcript.ending is Ending.CUT or not timing.complete(transcript, reply)
-    text = reply.text
-    written = _all_text(reply, text)
-    cost = _cost(reply, who, occasion, book, transcript, text=written, cut=cut)
-    counted = billed_tokens(reply.usage, text=written, query=query, target=target, cut=cut)
+    final = reply.final_pieces
+    answer_chars = sum(len(piece.text) for piece in final)
+    chars = answer_chars + sum(len(piece.reasoning) for piece in final)
+    cost = _cost(reply, who, occasion, book, transcript, chars=chars, cut=cut)
+    counted = billed_tokens(reply.usage, chars=chars, query=query, target=target, cut=cut)
     received = bool(reply.pieces)
     return Observation(
         id=transcript.id,
@@ -142,9 +145,9 @@ def observe(
         tpot_ms=timings.tpot_ms,
         pieces=sum(1 for piece in reply.pieces if piece.text),
         chunk_lengths=tuple(islice((len(p.text) for p in reply.pieces if p.text), CHUNKS)),
-        answer_chars=len(text),
-        answer_sha256=hashlib.sha256(stored_bytes(text)).hexdigest() if text else None,
-        answer_excerpt=_excerpt(text, occasion),
+        answer_chars=answer_chars,
+        answer_sha256=_digest(final) if answer_chars else None,
+        answer_excerpt=_excerpt(final, occasion) if answer_chars else None,
         prompt_tokens=counted.prompt if received else reply.usage.prompt_tokens,
         answer_tokens=counted.answer if received else reply.usage.answer_tokens,
         reasoning_tokens=reply.usage.reasoning_tokens,
@@ -178,7 +181,7 @@ def _cost(
     book: PriceBook,
     transcript: Transcript,
     *,
-    text: str,
+    chars: int,
     cut: bool,
 ) -> Cost | CostRange | Unpriced:
     if not reply.pieces and reply.usage == Usage():
@@ -187,7 +190,7 @@ def _cost(
         reply.usage,
         model=who.model,
         judged=who.identity.fallback is not None,
-        text=text,
+        chars=chars,
         query=occasion.query,
         target=occasion.target,
         book=book,
@@ -196,18 +199,36 @@ def _cost(
     )
 
 
-def _all_text(reply: Reply, text: str) -> str:
-    """The answer's text and its reasoning; only the text if there is no reasoning."""
-    if not any(piece.reasoning for piece in reply.pieces):
-        return text
-    return "".join(piece.text + piece.reasoning for piece in reply.final_pieces)
+def _digest(pieces: Iterable[TextDelta]) -> str:
+    """SHA-256 of the answer as it is stored, without holding it in one piece."""
+    digest, held = hashlib.sha256(), ""
+    for block in _blocks(pieces):
+        text = held + block
+        held = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""  # half of a character
+        digest.update(stored_bytes(text[:-1] if held else text))
+    digest.update(stored_bytes(held))
+    return digest.hexdigest()
 
 
-def _excerpt(text: str, occasion: ProbeOccasion) -> str | None:
-    if not text or not occasion.excerpt_chars:
+def _blocks(pieces: Iterable[TextDelta]) -> Iterator[str]:
+    """The answer's text in order, in blocks that are not empty."""
+    block: list[str] = []
+    size = 0
+    for piece in pieces:
+        block.append(piece.text)
+        size += len(piece.text)
+        if size >= BLOCK:
+            yield "".join(block)
+            block, size = [], 0
+    if size:
+        yield "".join(block)
+
+
+def _excerpt(pieces: Iterable[TextDelta], occasion: ProbeOccasion) -> str | None:
+    if not occasion.excerpt_chars:
         return None
-    beginning = text[:EXCERPTED]  # redacting all of a very long answer takes too long
-    return plain(redact(beginning, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
+    text = beginning(pieces, EXCERPTED)  # redacting all of a very long answer takes too long
+    return plain(redact(text, occasion.secrets), min(occasion.excerpt_chars, EXCERPT))
 
 
 # In these fields gateways name deployments and groups, not models.

@@ -370,7 +370,7 @@ class StreamReader:
                 self._end(Ending.TOO_LARGE, _TOGETHER)
 
     def release(self) -> None:
-        """Stop counting this stream's memory. Called once, when the exchange is over."""
+        """Stop counting this stream's memory. Called once, when its events are no longer needed."""
         self._memory.held -= self._counted
         self._counted = 0
 

@@ -108,6 +108,7 @@ class WorkerState:
     spent: SpentOn | None = None  # as last counted
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
+    interpreting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a large answer
     # Notices just sent that should have a chart, each with its reference.
     charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
     clock: ClockHistory = field(default_factory=ClockHistory)

@@ -8,13 +8,15 @@ Source: docs/adr/0010-limit-on-interpretation.md
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from monitor import identity
-from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, limited
+from monitor.cpu_limit import LIMIT_S, CpuLimitExceeded, Parameters, Result, limited
 from monitor.dialects import dialect_of, read, unread
 from monitor.domain import (
     Dialect,
@@ -47,6 +49,8 @@ EXCEEDED = (
     "the model was not identified."
 )
 LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor learnt from
+LARGE_EVENTS = 10_000
+LONG_STEP_S = 0.005
 
 log = logging.getLogger(__name__)
 
@@ -195,38 +199,41 @@ async def probe(
     """Ask one query once. Never retried: a retry hides what is measured and pays twice."""
     identity.prepare()
     dialect = dialect_of(target)
-    transcript = await exchange(
-        dialect.build_request(query, target),
-        dialect=dialect,
-        target=target,
-        query=query,
-        probe=uuid4(),
-        http=context.client,
-        raw=False,
-    )
-    # A 503 announces an outage: probing goes on, so that its length is known.
-    if transcript.retry_after_s is not None and transcript.status == 429:
-        wait = timedelta(seconds=transcript.retry_after_s)
-        context.state.backoff_until[target.name] = context.now() + wait
-    occasion = ProbeOccasion(
-        target=target,
-        query=query,
-        origin=origin,
-        slot=slot,
-        region=context.region,
-        worker=context.worker,
-        config_hash=context.settings.config_hash,
-        excerpt_chars=context.settings.file.storage.excerpt_chars,
-        secrets=context.settings.secrets,
-    )
-    made = await interpreted(
-        transcript,
-        occasion,
-        dialect=dialect,
-        book=context.book,
-        known=known,
-        counters=context.counters,
-    )
+    with ExitStack() as held:  # until it is interpreted, an answer counts as memory of the streams
+        transcript = await exchange(
+            dialect.build_request(query, target),
+            dialect=dialect,
+            target=target,
+            query=query,
+            probe=uuid4(),
+            http=context.client,
+            raw=False,
+            held=held,
+        )
+        # A 503 announces an outage: probing goes on, so that its length is known.
+        if transcript.retry_after_s is not None and transcript.status == 429:
+            wait = timedelta(seconds=transcript.retry_after_s)
+            context.state.backoff_until[target.name] = context.now() + wait
+        occasion = ProbeOccasion(
+            target=target,
+            query=query,
+            origin=origin,
+            slot=slot,
+            region=context.region,
+            worker=context.worker,
+            config_hash=context.settings.config_hash,
+            excerpt_chars=context.settings.file.storage.excerpt_chars,
+            secrets=context.settings.secrets,
+        )
+        async with context.state.interpreting if _large(transcript) else nullcontext():
+            made = await interpreted(
+                transcript,
+                occasion,
+                dialect=dialect,
+                book=context.book,
+                known=known,
+                counters=context.counters,
+            )
     if made.stopped:
         log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
         context.metrics.interpretation_stopped(target.name)
@@ -249,22 +256,17 @@ async def interpreted(
     limit keeps its times, outcome and tokens; its model is unknown.
     """
     try:
-        probed = limited(_read, transcript, dialect)
-        await asyncio.sleep(0)
+        probed = await _step(_read, transcript, dialect)
         answer = count = None
         if known is not None:
             if probed.outcome is Outcome.ANSWERED and _comparable(probed.reply):
-                answer = limited(answer_of, occasion.query, probed.reply, occasion.secrets)
-                await asyncio.sleep(0)
+                answer = await _step(answer_of, occasion.query, probed.reply, occasion.secrets)
             if probed.whole:
                 own = counters_of(occasion.target, counters or {})
-                count = limited(counted, probed.reply, occasion.query.id, own)
-                await asyncio.sleep(0)
+                count = await _step(counted, probed.reply, occasion.query.id, own)
         said = limited(evidence, probed, occasion, answer=answer, count=count)
-        before = known or IdentityContext()
-        judged = limited(_judged, said, occasion, before)
-        await asyncio.sleep(0)
-        seen = limited(observe, probed, occasion, said, judged.judgement, book=book)
+        judged = await _step(_judged, said, occasion, known or IdentityContext())
+        seen = await _step(observe, probed, occasion, said, judged.judgement, book=book)
     except CpuLimitExceeded:
         return InterpretedProbe(_uninterpreted(transcript, occasion, book), stopped=True)
     if known is None:
@@ -273,6 +275,27 @@ async def interpreted(
         judged, said, occasion.target, known, outcome=seen.outcome, observation=seen.id
     )
     return InterpretedProbe(seen, learnt)
+
+
+async def _step(
+    work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
+) -> Result:
+    """What `work` returns, within the limit. Others then get a turn, or as long as a long step
+    took: what they do needs many turns.
+    """
+    began = time.perf_counter()
+    result = limited(work, *args, **kwargs)
+    took = time.perf_counter() - began
+    await asyncio.sleep(took if took > LONG_STEP_S else 0)
+    return result
+
+
+def _large(transcript: Transcript) -> bool:
+    """Whether it is far larger than any honest answer, so that one at a time is enough."""
+    return (
+        len(transcript.heard) > LARGE_EVENTS
+        or sum(len(h.text) + len(h.reasoning) for h in transcript.heard) > LONGEST_ANSWER
+    )
 
 
 def _read(transcript: Transcript, dialect: Dialect) -> ReadTranscript:

@@ -220,7 +220,7 @@ def _priced(
         usage,
         model=model,
         judged=judged,
-        text="",
+        chars=0,
         query=query,
         target=target,
         book=book,

@@ -1,14 +1,17 @@
 """Answers that would take for ever to interpret: stored, unknown, counted, and nobody waits."""
 
+import asyncio
 import json
 import time
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from monitor.identity import IdentityContext
 from monitor.storage import Database
 from monitor.worker import probe_round
 from monitor.worker.probe_round import EXCEEDED
@@ -76,3 +79,53 @@ async def test_an_interpretation_that_explodes_is_stopped_stored_as_unknown_and_
 
 def _explodes(*_: object, **__: object) -> object:
     return exploding()
+
+
+async def test_after_a_long_step_others_get_as_much_time_as_it_took(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        given.append(seconds)
+
+    clock = iter((0.0, 0.001, 1.0, 1.03)).__next__
+    monkeypatch.setattr(probe_round, "time", SimpleNamespace(perf_counter=clock))
+    monkeypatch.setattr("monitor.worker.probe_round.asyncio.sleep", sleep)
+    assert await probe_round._step(int, "7") == 7
+    assert await probe_round._step(int, "8") == 8
+    assert given == [0, pytest.approx(0.03)]
+
+
+async def test_large_answers_are_interpreted_one_at_a_time(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = [chunk(f"data: {json.dumps({'text': 'word ' * 40_000})}\n\n".encode())] * 2
+    at_once, most = 0, 0
+    interpreted = probe_round.interpreted
+
+    async def counting(*args: Any, **more: Any) -> Any:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(0.05)  # time for others to begin, if they could
+        try:
+            return await interpreted(*args, **more)
+        finally:
+            at_once -= 1
+
+    monkeypatch.setattr(probe_round, "interpreted", counting)
+    done = chunk(b'data: {"done": true, "sequenceNumber": 1}\n\n')
+    async with scripted(head(), *large, done, LAST) as server:
+        configured = settings(tmp_path, server.url)
+        target = configured.targets["rag"]
+        async with watching(configured, database) as context:
+            asked = (
+                probe_round.probe(
+                    context, target, query, slot=datetime.now(UTC), known=IdentityContext()
+                )
+                for query in target.queries * 2
+            )
+            made = await asyncio.gather(*asked)
+    assert [one.observation.answer_chars for one in made] == [400_000] * 4
+    assert most == 1

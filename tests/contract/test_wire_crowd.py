@@ -3,12 +3,16 @@
 import asyncio
 import socket
 import time
+from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
 
-from monitor.domain import Ending, StampSource
+from monitor.dialects import dialect_of
+from monitor.domain import Ending, Query, StampSource
 from monitor.probing import resources, timestamped_socket
-from monitor.probing.client import ProbeClient
+from monitor.probing.client import ProbeClient, exchange
+from monitor.probing.limits import FREE_BYTES
 from monitor.probing.resources import FairQueue
 from tests.scripted import HANG, LAST, Forever, Pause, chunk, head, scripted
 from tests.wired import DONE, HI, THERE, data, probed, says, watched
@@ -138,3 +142,21 @@ async def test_a_first_text_behind_what_we_were_slow_to_work_through_is_degraded
     async with scripted(head(), *[junk] * 400, chunk(says(HI, DONE)), LAST) as server:
         transcript = await probed(wire, watched(server.url))
     assert (transcript.ending, transcript.stamp) == (Ending.END, StampSource.DEGRADED)
+
+
+async def test_an_answer_counts_as_memory_of_the_streams_until_it_was_interpreted(
+    wire: ProbeClient,
+) -> None:
+    query, target = Query(id="hi", text="Hi"), watched("")
+    dialect = dialect_of(target)
+    large = [chunk(says({"text": "word " * 40_000}))] * 15
+    async with scripted(head(), *large, chunk(says(DONE)), LAST) as server:
+        with ExitStack() as held:
+            request = dialect.build_request(query, watched(server.url))
+            transcript = await exchange(
+                request, dialect=dialect, target=target, query=query, probe=uuid4(), http=wire,
+                raw=False, held=held,
+            )  # fmt: skip
+            assert transcript.ending is Ending.END
+            assert wire.memory.held == pytest.approx(15 * 200_000 - FREE_BYTES, rel=0.05)
+        assert wire.memory.held == 0

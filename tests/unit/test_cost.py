@@ -46,7 +46,7 @@ def probe_cost(
     cut: bool = False,
 ) -> Cost | Unpriced:
     return priced(
-        usage, model=model, text=text, query=query, target=TARGET, book=BOOK, at=NOON, cut=cut
+        usage, model=model, chars=len(text), query=query, target=TARGET, book=BOOK, at=NOON, cut=cut
     )
 
 
@@ -240,7 +240,7 @@ def test_the_rates_used_are_kept_with_their_source() -> None:
 )
 def test_a_begun_token_counts_whole(characters: int, divisor: str, answer: int) -> None:
     target = replace(TARGET, chars_per_token=Decimal(divisor))
-    used = tokens(Usage(), text="x" * characters, query=SIZED, target=target, cut=False)
+    used = tokens(Usage(), chars=characters, query=SIZED, target=target, cut=False)
     assert used.answer == answer
 
 

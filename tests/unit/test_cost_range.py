@@ -24,14 +24,14 @@ BOOK = price_book(
      OPUS: {"input": "5", "output": "25"}},
     same=lambda one, other: one == other,
 )  # fmt: skip
-FORTY = "a" * 40  # ten tokens at four characters each
+FORTY = 40  # characters
 
 
 def found(
     usage: Usage | None = None, *, model: str | None = None, judged: bool = False,
     target: Target = TARGET,
 ) -> Cost | CostRange | Unpriced:  # fmt: skip
-    return priced_or_ranged(usage or Usage(), model=model, judged=judged, text=FORTY, query=HI,
+    return priced_or_ranged(usage or Usage(), model=model, judged=judged, chars=FORTY, query=HI,
                             target=target, book=BOOK, at=NOON, cut=False)  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_the_cheapest_model_depends_on_the_tokens_and_need_not_be_the_expected_o
                        HAIKU: {"input": "1", "output": "5"}},
                 same=lambda one, other: one == other)  # fmt: skip
     usage = Usage(prompt_tokens=1000, answer_tokens=10)
-    cost = priced_or_ranged(usage, model=None, judged=False, text="", query=HI, target=TARGET,
+    cost = priced_or_ranged(usage, model=None, judged=False, chars=0, query=HI, target=TARGET,
                             book=flat, at=NOON, cut=False)  # fmt: skip
     assert ends(cost) == (Decimal("0.001050"), Decimal("0.002001"))
 

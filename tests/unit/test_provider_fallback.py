@@ -22,7 +22,7 @@ def test_anthropics_server_side_fallback_is_a_fallback_at_the_price_of_who_answe
     cost = priced(
         reply.usage,
         model=who.model,
-        text=reply.text,
+        chars=len(reply.text),
         query=Query(id="q", text="When?"),
         target=target("anthropic_messages"),
         book=price_book({}, same=same),
