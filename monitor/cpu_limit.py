@@ -1,9 +1,9 @@
 """A limit on the CPU time of one piece of work, enforced by the kernel's timer.
 
-What a service sends is interpreted on the event loop. Should a function take far longer than
-it ever should, an interval timer of the process interrupts it: the regular-expression engine
-checks for signals every few thousand steps, so a pattern that explodes is interrupted as well.
-The timer runs with the CPU time of every thread, so it only asks for a look at that of this one.
+What a service sends is interpreted on the event loop. If a function takes far longer than it ever
+should, an interval timer of the process interrupts it. The regular-expression engine checks for
+signals every few thousand steps, so a pattern with exponential time is interrupted as well. The
+timer counts the CPU time of all threads, so it only triggers a check of this thread's time.
 
 Source: docs/adr/0010-limit-on-interpretation.md
 """
@@ -16,36 +16,37 @@ from collections.abc import Callable
 from types import FrameType
 from typing import ParamSpec, TypeVar
 
-LIMIT_S = 0.08  # CPU time of one step; the largest honest transcript takes half of it
-_AGAIN_S = 0.02  # should a finalizer swallow the first interruption
-_SHORTEST_S = 0.001  # between two looks at the thread's CPU time
+LIMIT_S = 0.08  # CPU time of one step; the largest legitimate transcript takes half of it
+_AGAIN_S = 0.02  # in case a finalizer swallows the first interruption
+_SHORTEST_S = 0.001  # between two checks of the thread's CPU time
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 class CpuLimitExceeded(BaseException):
-    """The work took too long. No `Exception`, so that nothing within the work catches it."""
+    """The work took too long. Not an `Exception`, so that nothing inside the work catches it."""
 
 
 _limited = False  # whether limited work is running
-_limit_at = 0.0  # CPU time of the main thread at which it is to be interrupted
+_limit_at = 0.0  # CPU time of the main thread at which it is interrupted
 
 
 def limited(
     work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """What `work` returns for these arguments. It neither waits nor keeps state of its own.
+    """The result of `work` for these arguments; `work` must not wait and must not keep state.
 
-    Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time, other threads' not
-    counted. Limits do not nest: the outer one counts. Outside the main thread, where no signal
-    arrives, work is not limited. Garbage is collected afterwards: it is that of the whole
-    process, and a finalizer would swallow the interruption.
+    Raises CpuLimitExceeded once it has used `LIMIT_S` seconds of CPU time, not counting other
+    threads. Limits do not nest: the outer one counts. Outside the main thread, where no signal
+    arrives, work is not limited. Garbage is collected afterwards: it belongs to the whole process,
+    and a finalizer would swallow the interruption.
     """
     global _limited, _limit_at
     if _limited or threading.current_thread() is not threading.main_thread():
         return work(*args, **kwargs)
-    if signal.getsignal(signal.SIGPROF) is not _interrupt:  # and it stays: by default it kills
+    # and it stays: the default action kills the process
+    if signal.getsignal(signal.SIGPROF) is not _interrupt:
         signal.signal(signal.SIGPROF, _interrupt)
         signal.siginterrupt(signal.SIGPROF, False)
     collects = gc.isenabled()

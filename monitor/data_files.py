@@ -8,7 +8,7 @@ from typing import Any
 
 
 class DataFileError(Exception):
-    """A data file of the package is damaged: a mistake in the package, not in a configuration."""
+    """A data file of the package is damaged: an error in the package, not in a configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +45,18 @@ class DataTable:
         return "|".join(self.texts(key, optional=optional))
 
     def every_text(self) -> dict[str, str]:
-        """All entries of a table that holds nothing but texts, in order."""
+        """All entries of a table that contains only texts, in order."""
         return {key: self.text(key) for key in self.entries}
 
     def every_set(self) -> dict[str, frozenset[str]]:
-        """All entries of a table that holds nothing but lists of words, in order."""
+        """All entries of a table that contains only lists of words, in order."""
         return {key: self.words(key) for key in self.entries}
 
     def table(self, key: str) -> "DataTable":
         return self._table(f"{self.where}, {key}", self.entries.get(key))
 
     def tables(self) -> dict[str, "DataTable"]:
-        """All entries of a table that holds nothing but tables, in order."""
+        """All entries of a table that contains only tables, in order."""
         return {key: self.table(key) for key in self.entries}
 
     def rows(self, key: str) -> list["DataTable"]:

@@ -1,4 +1,4 @@
-"""The error message in the body of a response that is no answer: one text, whatever its shape."""
+"""The error message in the body of a response that is not an answer, in any format."""
 
 import json
 import re
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from html import unescape
 from typing import Any
 
-# Where services put the message, the most telling first: OAuth and Spring put a code in `error`.
+# Where services put the message, the most informative first: OAuth and Spring put a code in
+# `error`.
 _KEYS = (
     "message",
     "faultstring",
@@ -32,11 +33,11 @@ _ELEMENTS = (
     "reason",
     "description",
     "error",
-)  # of XML; `text` is that of SOAP 1.2
+)  # XML elements; `text` is that of SOAP 1.2
 _ELEMENT = re.compile(rf"<(?:\w+:)?({'|'.join(_ELEMENTS)})(?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
 _HEADING = re.compile(r"<h[1-3](?:\s[^<>]*)?>([^<]+)", re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>")
-_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]?")  # of terminals: no text that anybody could read
+_ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]?")  # terminal escapes: not readable text
 _DEEPEST = 5
 _DECODER = json.JSONDecoder(strict=False)  # services break lines inside texts
 
@@ -44,7 +45,7 @@ _DECODER = json.JSONDecoder(strict=False)  # services break lines inside texts
 def error_text(body: str) -> str:
     """The message in a body of JSON, XML, a web page or an event stream; else the body itself.
 
-    The text is foreign: not yet harmless, not yet free of our secrets. Never raises.
+    The text is foreign: it may contain control characters and our secrets. Never raises.
     """
     text = body.strip()
     if text.startswith(("data:", "event:")):
@@ -94,7 +95,7 @@ def _in_cut_json(text: str) -> str | None:
 
 
 def _in_markup(text: str) -> str | None:
-    """The title of a web page, the message of an XML document, a heading, or all that is shown."""
+    """The title of a web page, the message of an XML document, a heading, or all visible text."""
     text = text.replace("<![CDATA[", "").replace("]]>", "")
     found = _title(text) or _in_element(text) or _first(_HEADING, text) or _shown(text)
     return unescape(found).strip() or None
@@ -119,7 +120,7 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _shown(page: str) -> str:
-    """The text between the tags, without scripts and styles, blanks as single spaces."""
+    """The text between the tags, without scripts and styles, with single blanks."""
     for hidden in ("script", "style"):
         page = _without(page, hidden)
     return " ".join(_ESCAPE.sub(" ", _TAG.sub(" ", page)).split())

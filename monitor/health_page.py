@@ -1,7 +1,7 @@
-"""What a service's own health page says, judged against what was expected of it. Pure.
+"""Compares a service's own health page with what is expected of it. Pure.
 
-Expectations are JMESPath expressions over the page's JSON; one is met when it finds anything
-but nothing, `false` or an empty value.
+Expectations are JMESPath expressions over the page's JSON. One is met if its result is not null,
+`false` or empty.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ REMEDY = "write a JMESPath expression such as status == 'healthy'"
 LONGEST = 200  # characters of a fact
 STATUS = "HTTP 200"  # what is expected of every page
 
-# Kinds of expression whose parts look at the whole document, too.
+# Kinds of expression whose parts also refer to the whole document.
 _FROM_THE_ROOT = frozenset(
     ("comparator", "and_expression", "or_expression", "not_expression", "function_expression")
 )
@@ -30,7 +30,7 @@ Said = str | bool | None
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthPage:
-    """A page to read: its whole address, how often, and the expressions it should meet."""
+    """A page to read: its complete URL, its interval, and the expressions it should meet."""
 
     url: str
     every: timedelta
@@ -41,8 +41,8 @@ class HealthPage:
 class HealthStatement:
     """The result of one reading. `healthy` None: it cannot be judged.
 
-    `facts` are the fields the expectations look at, where they are text, true, false or
-    nothing: figures change all the time and say nothing new.
+    `facts` are the fields that the expectations refer to, if they are text, true, false or null.
+    Numbers are left out: they change all the time without meaning.
     """
 
     http_status: int | None
@@ -52,7 +52,7 @@ class HealthStatement:
 
 
 def expectation(text: str) -> str:
-    """The expression itself, if it is one. Raises ValueError with the remedy."""
+    """The expression itself if it is valid. Raises ValueError with the remedy."""
     try:
         expression = jmespath.compile(text)
         with suppress(JMESPathTypeError):
@@ -63,15 +63,15 @@ def expectation(text: str) -> str:
 
 
 def address(target_url: str, url: str) -> str:
-    """The whole address of a page given as a path, from the host's root, or as it is."""
+    """The complete URL of a page given as a path from the host's root, or the URL as it is."""
     return urljoin(f"{target_url}/", url)
 
 
 def statement(page: HealthPage, *, http_status: int | None, document: Any) -> HealthStatement:
-    """Judge one reading. `document`: the body's JSON; None where it is none.
+    """Judge one reading. `document`: the body's JSON; None if it is not JSON.
 
-    Any other status than 200 is a page that says it is not healthy. Without an answer, or
-    without the JSON that the expectations need, it is unknown.
+    Any status other than 200 means not healthy. Without an answer, or without the JSON that the
+    expectations need, the state is unknown.
     """
     if http_status is None or (document is None and page.expect and http_status == 200):
         return HealthStatement(http_status=http_status, healthy=None)
@@ -99,7 +99,7 @@ def _met(text: str, document: Any) -> bool:
 
 
 def _paths(node: Mapping[str, Any]) -> Iterator[str]:
-    """The plain paths an expression reads: `services.router`, not what is computed."""
+    """The plain paths in an expression: `services.router`, not computed values."""
     path = _path(node)
     if path is not None:
         yield path

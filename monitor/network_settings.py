@@ -1,4 +1,4 @@
-"""How this machine reaches others: name lookup, and the proxies of the environment."""
+"""Name lookups, and the proxies of the environment."""
 
 import asyncio
 import os
@@ -13,29 +13,30 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-# Name lookups in threads of their own: a name that hangs delays no other and no exit.
+# Name lookups in separate threads: a lookup that hangs delays no other and no exit.
 #
 # `getaddrinfo` cannot be cancelled, and an unreachable resolver blocks it for minutes. In asyncio's
-# default threads a few of these leave no room for other lookups, for files and for notices, and the
-# process does not end before they do.
+# default threads a few of these would leave no room for other lookups, files and notices, and the
+# process could not end before they do.
 
 
 T = TypeVar("T")
 Found = list[tuple[Any, ...]]  # (family, kind, protocol, canonical name, address)
 
-PER_NAME = 2  # lookups of one name at once
-RENEWED_AFTER_S = 5.0  # a lookup that lasts longer is not joined any more, while there is room
+PER_NAME = 2  # simultaneous lookups of one name
+# after this time a new lookup is started instead of waiting, while there is room
+RENEWED_AFTER_S = 5.0
 
 
 class NameLookup(NamedTuple):
-    """One lookup under way. A request for the same name meanwhile gets its result."""
+    """One lookup in progress. Further requests for the same name get its result."""
 
     result: Future[Found]
     began_s: float
 
 
 _under_way: dict[tuple[object, ...], list[NameLookup]] = {}
-_lock = threading.RLock()  # a result that is there at once is forgotten at once
+_lock = threading.RLock()  # an immediate result is forgotten immediately
 
 
 async def look_up(
@@ -48,7 +49,7 @@ async def look_up(
     flags: int = 0,
 ) -> Found:
     """The addresses of a name, as `socket.getaddrinfo` gives them. Raises what it raises."""
-    if _is_address(host) and isinstance(port, int | None):  # nothing to wait for: no thread
+    if _is_address(host) and isinstance(port, int | None):  # an address needs no lookup: no thread
         return _found(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
     requested = (host, port, family, type, proto, flags)
     with _lock:
@@ -76,7 +77,7 @@ def _found(*requested: Any) -> Found:
 
 
 def _joined(waiting: list[NameLookup]) -> bool:
-    """Whether the latest lookup of a name is to be waited for, rather than another begun."""
+    """Whether to wait for the latest lookup of a name rather than to start another one."""
     if not waiting:
         return False
     return len(waiting) >= PER_NAME or time.monotonic() - waiting[-1].began_s < RENEWED_AFTER_S
@@ -91,9 +92,9 @@ def _forget(requested: tuple[object, ...], done: Future[Found]) -> None:
 
 
 def in_thread(call: Callable[[], T], *, name: str) -> Future[T]:
-    """What `call` returns, from a thread of its own that no exit waits for."""
+    """The result of `call`, from a separate thread that does not delay the exit."""
     result: Future[T] = Future()
-    result.set_running_or_notify_cancel()  # a caller that gives up does not cancel it for others
+    result.set_running_or_notify_cancel()  # if one caller is cancelled, others still get the result
 
     def work() -> None:
         try:
@@ -110,7 +111,7 @@ def in_thread(call: Callable[[], T], *, name: str) -> Future[T]:
 def looking_up_names(
     loop: type[asyncio.AbstractEventLoop],
 ) -> Callable[[], asyncio.AbstractEventLoop]:
-    """Makes such loops with these lookups in place of their own, for libraries that use those."""
+    """Creates event loops that use these lookups, for libraries that use the loop's own."""
 
     class Loop(loop):  # type: ignore[valid-type,misc]
         async def getaddrinfo(self, *arguments: Any, **options: Any) -> Found:
@@ -119,9 +120,9 @@ def looking_up_names(
     return Loop
 
 
-# The proxy that the environment names for an address: one reading of it for everything.
+# The proxy that the environment names for an address, read in one place.
 #
-# Provider accounts, price list, heartbeat and Slack go through it; targets never do.
+# Provider accounts, price list, heartbeat and Slack use it; targets never do.
 
 
 VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
@@ -130,10 +131,10 @@ _FORM = "write http://proxy:3128, or name the hosts that need no proxy in NO_PRO
 
 
 def environment_proxy(url: str) -> str | None:
-    """What HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY say of this address; None: no proxy.
+    """The proxy for this address by HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY; None: none.
 
-    None also for an address that cannot be read: the HTTP client refuses it.
-    Raises ValueError with the variable and the remedy where it names no usable proxy.
+    Also None for an unreadable address: the HTTP client refuses it. Raises ValueError with the
+    variable and the remedy if it names no usable proxy.
     """
     try:
         parts = urlsplit(url)
@@ -153,14 +154,14 @@ def environment_proxy(url: str) -> str | None:
 
 
 def faults() -> list[str]:
-    """A sentence for each variable that names no proxy that can be used, without its value."""
+    """A sentence for each variable that names no usable proxy, without its value."""
     named = getproxies()
     found = {name: _fault(named.get(name.partition("_")[0].lower(), "")) for name in VARIABLES}
     return [f"{name}: {fault}" for name, fault in found.items() if fault]
 
 
 def variable_of(url: str) -> str:
-    """The name of the variable that `environment_proxy` read, as it is written."""
+    """The name of the variable that `environment_proxy` read, as it is spelled."""
     scheme = urlsplit(url).scheme
     name = f"{scheme}_proxy" if getproxies().get(scheme) else "all_proxy"
     return name if name in os.environ else name.upper()

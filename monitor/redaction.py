@@ -1,6 +1,6 @@
-"""Addresses: what in them may be a secret, how a person may see them, what is wrong with one.
+"""Addresses: which parts may be secret, how to display one, what is wrong with one.
 
-Nothing here raises for an address that cannot be read: its whole remainder counts as secret.
+Nothing here raises for an unreadable address: its whole remainder counts as secret.
 """
 
 import base64
@@ -40,14 +40,14 @@ _KEYWORDS = """
     sslkeylogfile sslmode sslnegotiation sslpassword sslrootcert sslsni target_session_attrs
     tcp_user_timeout user
 """
-# Parameters of a Postgres address that a person may see; of all others only the name.
+# Parameters of a Postgres address that may be displayed; of all others only the name.
 _PUBLIC_KEYWORDS = """
     application_name channel_binding client_encoding connect_timeout dbname gssencmode host hostaddr
     options port service sslmode sslnegotiation target_session_attrs user
 """
 POSTGRES_PARAMETERS = frozenset(_KEYWORDS.split())
 _POSTGRES_PUBLIC = frozenset(_PUBLIC_KEYWORDS.split())
-# Parameters of other addresses that a person may see, unless their value has the shape of a key.
+# Parameters of other addresses that may be displayed, unless their value looks like a key.
 _HARMLESS = """
     alt api-version api_version beta deployment feature format lang language limit locale mode model
     offset page project provider region stream timeout type v version
@@ -59,7 +59,8 @@ _WORD = re.compile(r"[A-Za-z]*")
 _MIXED = re.compile(r"(?=[^A-Z]*[A-Z])(?=[^a-z]*[a-z])(?=[^0-9]*[0-9])[A-Za-z0-9]{8,}")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _CHANGE = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Za-z])|(?<=[A-Z])(?=[0-9])")
-_CHANGES = 6  # between kinds of characters: model names such as mixtral-8x7b-v0.1 have up to 4
+# changes between kinds of characters: model names such as mixtral-8x7b-v0.1 have up to 4
+_CHANGES = 6
 _HEX = re.compile(r"[0-9a-f]{16,}|[0-9A-F]{16,}")
 _SHORTEST_PLAIN = 20  # of a key without digits, or with letters of one case
 _VOWELS = re.compile(r"[aeiouyAEIOUY]")
@@ -75,16 +76,16 @@ def looks_secret(name: str) -> bool:
 
 
 def is_token(text: str) -> bool:
-    """Whether a text has the shape of an issued key, as no word or model name has."""
+    """Whether a text looks like an issued key, as no word or model name does."""
     if _ISSUED.search(text) or _UUID.search(text):
         return True
     return any(_LETTERS_AND_DIGITS.match(found[0]) for found in _TOKEN.finditer(text))
 
 
 def is_odd(text: str) -> bool:
-    """Whether a part of an address has the shape of a key: stricter than `is_token`.
+    """Whether a part of an address looks like a key: stricter than `is_token`.
 
-    For places where no model name stands, and where hiding an account's number costs nothing.
+    For places where no model name occurs, and where hiding an account number does no harm.
     """
     if is_token(text) or _HEX.search(text):
         return True
@@ -97,14 +98,16 @@ def is_odd(text: str) -> bool:
 
 
 def shown_name(text: str) -> str:
-    """A name, or `***` where it has the shape of a key, which was written in a wrong place."""
+    """A name, or `***` if it looks like a key that was written in the wrong place."""
     mixed = any(_MIXED.match(run[0]) for run in _RUN.finditer(text))
     return HIDDEN if mixed or is_token(text) else text
 
 
 def shown(address: str) -> str:
-    """The address with what a person needs to know it by: `***` for passwords, for values of
-    parameters that are not known to be harmless and for parts of the path that may be keys.
+    """The address in a recognisable form, with `***` for everything that may be secret.
+
+    That is: passwords, values of parameters that are not known to be harmless, and parts of the
+    path that may be keys.
     """
     scheme, found, rest = address.strip().partition("://")
     if not found:
@@ -122,10 +125,10 @@ def shown(address: str) -> str:
 
 
 def secret_parts(address: str) -> Iterator[str]:
-    """Everything in an address that may be a secret, as written and decoded.
+    """Everything in an address that may be secret, as written and decoded.
 
-    An ordinary word comes with the name of its parameter, for alone it would be redacted wherever
-    somebody says it.
+    An ordinary word comes with the name of its parameter: alone it would be redacted wherever it
+    occurs.
     """
     scheme, found, rest = address.strip().partition("://")
     if not found:
@@ -152,13 +155,13 @@ def secret_parts(address: str) -> Iterator[str]:
         if _shown_parameter(pair, postgres=postgres) != pair:
             yield from _parameter_secrets(pair)
     fragment = rest.partition("#")[2]
-    if "@" not in fragment:  # else it is part of a password
+    if "@" not in fragment:  # otherwise it is part of a password
         for pair in fragment.split("&"):
             yield from _parameter_secrets(pair)
 
 
 def _without_scheme(text: str) -> Iterator[str]:
-    """Of `user:password@host`, as proxies are written, and of `host=... password=...`."""
+    """For `user:password@host`, as proxies are written, and `host=... password=...`."""
     before, at, _ = text.rpartition("@")
     if at and ":" in before and not re.search(r"\s", text):
         yield from secret_parts(f"http://{text}")
@@ -168,7 +171,7 @@ def _without_scheme(text: str) -> Iterator[str]:
 
 
 def pieces(text: str) -> Iterator[str]:
-    """What a parser that stumbles over a secret may quote of it: no ordinary words."""
+    """What a parser that fails on a secret may quote of it: no ordinary words."""
     for piece in _SEPARATORS.split(text):
         if not _WORD.fullmatch(piece):
             yield piece
@@ -186,7 +189,7 @@ def _parameter_secrets(pair: str) -> Iterator[str]:
 
 
 def _path(place: str, hide: Callable[[str], str | None]) -> str:
-    """Host and path, with `hide` called for each part that may be a key, and its answer there."""
+    """Host and path; each part that may be a key is passed to `hide` and replaced by its result."""
     host, *segments = place.split("/")
     labels = [(hide(one) or HIDDEN) if is_token(one) else one for one in host.split(".")]
     kept, before, after = [".".join(labels)], ["", ""], False
@@ -204,12 +207,12 @@ def _path(place: str, hide: Callable[[str], str | None]) -> str:
 
 
 def _plain(segment: str) -> bool:
-    """Whether a part of a path is a lower-case word, a version or nothing, as no key is."""
+    """Whether a part of a path is a lower-case word, a version or empty, as no key is."""
     return re.fullmatch(r"[a-z_-]{0,15}|v\d+(?:beta|alpha)?\d*", segment) is not None
 
 
 def postgres_fault(address: str) -> str | None:
-    """What is wrong with the address of a database, without any value of it; None if nothing."""
+    """What is wrong with the address of a database, without any of its values; None if nothing."""
     scheme, found, rest = address.strip().partition("://")
     if not found or scheme.lower() not in POSTGRES_SCHEMES:
         return POSTGRES_FORM
@@ -285,10 +288,10 @@ def _hides(key: str, value: str, *, postgres: bool) -> bool:
     return key.lower() not in _PUBLIC_PARAMETERS and not _PLAIN_VALUE.fullmatch(plain)
 
 
-# Foreign text made safe: to show, to store, and without our secrets in it.
+# Foreign text made safe to display and to store, without our secrets.
 
 
-READ = 16_000  # characters beyond its limit that a line is made from
+READ = 16_000  # characters beyond its limit from which a line is made
 SHORTEST_SECRET = 6  # anything shorter would redact ordinary words
 REDACTED = "***"
 
@@ -311,11 +314,11 @@ _PERCENT = re.compile(r"%[0-9A-F]{2}")
 
 
 def plain(text: str, limit: int = 300) -> str:
-    """Foreign text as one harmless line of at most `limit` characters, the last one `…` if cut.
+    """Foreign text as one safe line of at most `limit` characters, the last one `…` if it was cut.
 
-    Terminal escapes, control, bidi and zero-width characters and lone surrogates are gone;
-    white space is single blanks. Of a text longer than the limit and `READ` characters the
-    beginning alone is looked at. Applying it twice changes nothing. `limit` is at least 1.
+    Terminal escapes, control, bidi and zero-width characters and lone surrogates are removed; white
+    space becomes single blanks. Of a text longer than the limit and `READ` characters only the
+    beginning is examined. Applying it twice changes nothing. `limit` is at least 1.
     """
     read = text[: limit + READ]
     whole = read.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")
@@ -327,7 +330,7 @@ def plain(text: str, limit: int = 300) -> str:
 
 
 def storable(text: str) -> str:
-    """Text as Postgres takes it in `text` and `jsonb`: U+FFFD for NUL and lone surrogates.
+    """Text that Postgres accepts in `text` and `jsonb`: U+FFFD for NUL and lone surrogates.
 
     Two halves of one character that met when pieces were joined become that character.
     """
@@ -339,7 +342,7 @@ def storable(text: str) -> str:
 
 
 def stored_bytes(text: str) -> bytes:
-    """`storable(text)` in UTF-8, and quickly where the text is long."""
+    """`storable(text)` in UTF-8, fast even for long text."""
     try:
         return text.encode().replace(b"\0", "\ufffd".encode())
     except UnicodeEncodeError:
@@ -347,11 +350,11 @@ def stored_bytes(text: str) -> bytes:
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """Text with `***` for each of our secrets: plain, in lower case as hosts are, URL-encoded, in
-    base64 and hexadecimal, as in JSON and HTML.
+    """Text with `***` for each of our secrets, in every usual encoding.
 
-    Of a header value such as `Bearer …` the credential alone counts too. Secrets shorter
-    than six characters are left alone.
+    That is: plain, in lower case as in host names, URL-encoded, in base64 and hexadecimal, as in
+    JSON and HTML. Of a header value such as `Bearer …` the credential alone is redacted, too.
+    Secrets shorter than six characters are left alone.
     """
     forms = {form for secret in secrets for form in _forms(secret)}
     longest_first = sorted((form for form in forms if form in text), key=len, reverse=True)

@@ -1,7 +1,7 @@
-"""Tokenizers that the operator named, read from their files: the only user of tiktoken.
+"""Tokenizers that the operator configured, read from files. The only module with tiktoken.
 
-Nothing is downloaded and nothing is shipped: a file of ranks in tiktoken's format, as Llama 3
-and 4, GPT and Qwen come with, or Mistral's `tekken.json`.
+Nothing is downloaded and nothing is shipped: the files have ranks in tiktoken's format, as
+published for Llama 3 and 4, GPT and Qwen, or Mistral's `tekken.json`.
 """
 
 import base64
@@ -12,7 +12,7 @@ from pathlib import Path
 
 Counter = Callable[[str], int]
 
-# How a text is cut up before ranks are looked up, as the models' makers publish it.
+# How a text is split before ranks are looked up, as the models' makers publish it.
 PATTERNS = {
     "llama-3": (
         r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
@@ -26,18 +26,18 @@ PATTERNS = {
         r"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
     ),
 }
-_LARGE = 150_000  # ranks; the older pattern goes with fewer
+_LARGE = 150_000  # number of ranks; the older pattern goes with fewer
 _LIBRARY = "pip install 'rag-monitor[tokens]', in a clone ./run install"
 
 
 class BadTokenizer(Exception):
-    """The file is no tokenizer, or there is nothing to read it with; says which."""
+    """The file is not a tokenizer, or the library to read it is missing; the message says which."""
 
 
 def counter(file: str, *, pattern: str | None = None) -> Counter:
-    """What counts the tokens of a text by one file. `pattern`: a name of `PATTERNS`, or its own.
+    """A function that counts the tokens of a text by one file.
 
-    Raises BadTokenizer.
+    `pattern`: a name of `PATTERNS`, or a pattern. Raises BadTokenizer.
     """
     try:
         content = Path(file).read_bytes()
@@ -59,7 +59,7 @@ def _ranks(content: bytes) -> dict[bytes, int]:
 
 
 def _tekken(content: bytes) -> tuple[dict[bytes, int], str]:
-    """Ranks and pattern; of the vocabulary the special tokens and the last ones are not in use."""
+    """Ranks and pattern; the special tokens and the end of the vocabulary are not in use."""
     reported = json.loads(content)
     how = reported["config"]
     used = reported["vocab"][: how["default_vocab_size"] - how["default_num_special_tokens"]]

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from monitor.domain import Transcript
 from monitor.redaction import redact
 
-# Headers that name a session or a person rather than a model.
+# Headers that identify a session or a person rather than a model.
 _PRIVATE = frozenset({"set-cookie", "cookie", "authorization", "x-api-key", "proxy-authorization"})
 
 _TRANSCRIPT: TypeAdapter[Transcript] = TypeAdapter(Transcript)
@@ -26,7 +26,7 @@ def scrubbed(transcripts: Iterable[Transcript], secrets: Iterable[str]) -> str:
 
 
 def recorded(lines: Iterable[str]) -> list[Transcript]:
-    """Transcripts read back; raises ValueError naming the line that is none."""
+    """Transcripts read back; raises ValueError naming the invalid line."""
     found = []
     for number, line in enumerate(lines, 1):
         if not line.strip():

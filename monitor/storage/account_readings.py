@@ -1,4 +1,4 @@
-"""Account readings: kept as they came, and the latest of each provider."""
+"""Account readings, health pages and provider receipts in the database."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -45,7 +45,7 @@ _SAID = (
 
 
 async def add(connection: AsyncConnection, reading: AccountReading) -> None:
-    """Keep a reading, failures included."""
+    """Store a reading, including failures."""
     row = {name: getattr(reading, name) for name in _SAID}
     await connection.execute(insert(account_readings).values(row))
 
@@ -53,7 +53,7 @@ async def add(connection: AsyncConnection, reading: AccountReading) -> None:
 async def latest(
     connection: AsyncConnection, provider: str | None = None
 ) -> Sequence[AccountReading]:
-    """The latest reading of each provider, or of one of them alone; empty where there is none."""
+    """The latest reading of each provider, or of one of them; empty if there is none."""
     each = (
         select(account_readings)
         .ext(distinct_on(account_readings.c.provider))
@@ -88,7 +88,7 @@ def _reading(row: RowMapping) -> AccountReading:
     return AccountReading(**reported | {"state": AccountState(row["state"])})
 
 
-# What health pages said: one row a change, its end moved ahead while it says the same.
+# Readings of health pages: one row per change, whose end moves while the page stays the same.
 
 
 async def keep(
@@ -102,7 +102,7 @@ async def keep(
     unmet: Sequence[str],
     facts: Mapping[str, str | bool | None],
 ) -> bool:
-    """Keep one reading; True when the page says something else than before."""
+    """Store one reading; True if the page says something else than before."""
     table = health_readings.c
     latest = (
         select(table.id, table.http_status, table.healthy, table.unmet, table.facts)
@@ -191,15 +191,15 @@ async def changes(
     return [HealthChange(*row) for row in await connection.execute(recent)]
 
 
-# Receipts: the provider's own records of answers we heard, asked for later and a few times only.
+# Receipts: the provider's own records of answers, requested later and only a few times.
 #
-# An answer that discloses an id of OpenRouter's makes a row; a record that comes fills it. An id
-# belongs to the first answer that disclosed it: its reuse proves nothing about the second answer.
+# An answer that discloses an OpenRouter id makes a row; the record fills it. An id belongs to the
+# first answer that disclosed it: its reuse proves nothing about the second answer.
 
 
-TRIES = 8  # each twice as long after the one before: the last within an hour and a half
+TRIES = 8  # each interval is twice the one before: the last try is within an hour and a half
 FIRST_WAIT = timedelta(seconds=30)
-PER_ANSWER = 3  # ids of one answer that are asked for: no service has more
+PER_ANSWER = 3  # ids of one answer that are requested: no service has more
 
 _TOKENS = ("prompt_tokens", "answer_tokens", "reasoning_tokens", "cached_tokens")
 _CHARGES = ("cost_usd", "upstream_cost_usd")
@@ -238,7 +238,7 @@ receipts = Table(
 
 
 class DueReceipt(NamedTuple):
-    """A record to ask for now."""
+    """A record to request now."""
 
     generation: str
     observation: UUID
@@ -247,20 +247,20 @@ class DueReceipt(NamedTuple):
 
 
 class ReceiptRecord(NamedTuple):
-    """What the provider recorded of one answer."""
+    """What the provider recorded about one answer."""
 
     claim: Claim
     usage: Usage
 
 
 async def expect(connection: AsyncConnection, *, within: timedelta) -> int:
-    """Make a row for each new id in the claims of late observations; returns how many."""
+    """Add a row for each new id in the claims of recent observations; returns how many."""
     new = await connection.execute(_EXPECT, {"within": within, "most": PER_ANSWER})
     return len(new.all())
 
 
 async def due(connection: AsyncConnection, *, most: int) -> Sequence[DueReceipt]:
-    """Records whose time has come, those that wait longest first."""
+    """Records that are due, those that have waited longest first."""
     found = await connection.execute(_DUE, {"most": most})
     return [DueReceipt(*row) for row in found]
 
@@ -285,7 +285,7 @@ async def keep_receipt(connection: AsyncConnection, generation: str, record: Rec
 async def postpone(
     connection: AsyncConnection, generation: str, *, reason: str, after_s: float | None
 ) -> None:
-    """Ask again later, twice as long after each try; after the last one, no more."""
+    """Try again later, twice as long after each try; after the last one, stop."""
     table = receipts.c
     spent = table.tries + 1 >= TRIES
     wait = FIRST_WAIT.total_seconds() * func.power(2, table.tries)
@@ -303,7 +303,7 @@ async def postpone(
 
 
 async def give_up(connection: AsyncConnection, generation: str, *, reason: str) -> None:
-    """Ask no more."""
+    """Stop requesting it."""
     await connection.execute(
         update(receipts)
         .where(receipts.c.generation == generation)
@@ -314,7 +314,7 @@ async def give_up(connection: AsyncConnection, generation: str, *, reason: str) 
 async def receipts_by_observation(
     connection: AsyncConnection, observations: Iterable[UUID], *, since: datetime
 ) -> Mapping[UUID, tuple[ReceiptRecord, ...]]:
-    """The records of these observations, whose rounds are no older; those without are left out."""
+    """The records of these observations, by id, whose rounds are no older than that."""
     table = receipts.c
     wanted = table.model.is_not(None) & table.observation.in_(list(observations))
     rows = await connection.execute(

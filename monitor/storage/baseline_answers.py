@@ -1,4 +1,4 @@
-"""Captured answers: what fingerprints are learnt from, and what is held until somebody knows."""
+"""Captured answers, from which fingerprints are learned, and held answers of unknown model."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ async def add(
     model: str | None,
     verified_by: str | None,
 ) -> None:
-    """Keep answers, the latest `MOST_CAPTURED` of a model and query. `model` None: held for now."""
+    """Store answers, the latest `MOST_CAPTURED` of a model and query. `model` None: held."""
     if not answers:
         return
     rows = [
@@ -77,7 +77,7 @@ async def answers(
     *,
     until: datetime | None = None,
 ) -> dict[str, list[AnswerText]]:
-    """The answers of each known model to the queries as they are worded now, oldest first."""
+    """The answers of each known model to the queries in their current wording, oldest first."""
     table = identity_answers.c
     wanted = select(table.model, table.query, table.text, table.chunk_lengths).where(
         table.target == epoch.target,
@@ -95,7 +95,7 @@ async def answers(
 
 
 async def held(connection: AsyncConnection, epoch: BaselineEpoch) -> list[AnswerText]:
-    """The answers held in an epoch, oldest first: those that `adopt` would take."""
+    """The held answers of an epoch, oldest first: those that `adopt` would take."""
     table = identity_answers.c
     wanted = (
         select(table.query, table.text, table.chunk_lengths)
@@ -109,7 +109,7 @@ async def held(connection: AsyncConnection, epoch: BaselineEpoch) -> list[Answer
 
 
 def _chunks(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
-    """The chunks of a text; none where the lengths are not its own."""
+    """The chunks of a text; empty if the lengths do not match it."""
     if sum(lengths) != len(text):
         return ()
     chunks, at = [], 0
@@ -120,7 +120,7 @@ def _chunks(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
 
 
 async def counts(connection: AsyncConnection, epoch: BaselineEpoch) -> Sequence[AnswerCount]:
-    """How many answers are kept in an epoch, by model and query."""
+    """How many answers are stored in an epoch, by model and query."""
     table = identity_answers.c
     counted = (
         select(table.model, table.query, func.count(), func.max(table.captured_at))
@@ -132,9 +132,9 @@ async def counts(connection: AsyncConnection, epoch: BaselineEpoch) -> Sequence[
 
 
 async def adopt(connection: AsyncConnection, old: BaselineEpoch, new: BaselineEpoch) -> int:
-    """Make the answers held in one epoch the baseline of another; returns how many.
+    """Make the held answers of one epoch the baseline of another; returns how many.
 
-    What is known of fallbacks comes along.
+    The answers of fallbacks are carried over.
     """
     table = identity_answers.c
     of_old = (table.target == old.target, table.epoch == old.number)
@@ -163,7 +163,7 @@ async def adopt(connection: AsyncConnection, old: BaselineEpoch, new: BaselineEp
 
 
 async def release(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
-    """Forget held answers: what was suspected has passed."""
+    """Delete held answers: the suspicion has passed."""
     table = identity_answers.c
     await connection.execute(
         delete(identity_answers).where(
@@ -172,18 +172,18 @@ async def release(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
     )
 
 
-# Token counts in the database: beside confirmed answers, and among the claims of probes.
+# Token counts in the database: with confirmed answers, and among the claims of probes.
 
 
 _CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])
-FRESH = timedelta(hours=6)  # older answers do not speak with one of now
+FRESH = timedelta(hours=6)  # older answers are not combined with current ones
 _COUNTED = [{"kind": "accounting"}]
 
 
 async def confirmed(
     connection: AsyncConnection, target: str, queries: Collection[Query]
 ) -> dict[str, list[TokenCount]]:
-    """The counts beside the answers of the baseline in force, by model, oldest first."""
+    """The counts of the current baseline's answers, by model, oldest first."""
     table = identity_answers.c
     kept = (
         select(table.model, table.query, table.text, table.tokens)
@@ -200,14 +200,14 @@ async def confirmed(
 
 
 def _in_force(target: str) -> ScalarSelect[int]:
-    """The number of the target's baseline in force: the highest that is not reverted."""
+    """The number of the target's current baseline: the highest that is not reverted."""
     table = identity_epochs.c
     numbers = select(func.max(table.epoch))
     return numbers.where(table.target == target, table.reverted_at.is_(None)).scalar_subquery()
 
 
 async def newest(connection: AsyncConnection, target: str) -> tuple[int, int]:
-    """What changes whenever `confirmed` finds others: its epoch, and its newest row."""
+    """What changes whenever `confirmed` would find others: its epoch, and its newest row."""
     table = identity_answers.c
     latest = (
         select(table.epoch, func.max(table.id))
@@ -245,20 +245,20 @@ async def seen_to_fit(connection: AsyncConnection, target: str) -> frozenset[Fit
 
 
 async def fits(connection: AsyncConnection, target: str, found: Iterable[Fitted]) -> None:
-    """Write down for which queries these models' tokenizers fit. Safe to repeat."""
+    """Record for which queries these models' tokenizers fit. Safe to repeat."""
     rows = [{"target": target, "model": model, "query": query} for model, query in found]
     if rows:
         await connection.execute(insert(identity_tokenizers).on_conflict_do_nothing(), rows)
 
 
-# How large prompts really are: what streams and the provider's records say of them.
+# The true sizes of prompts: what streams and the provider's records state.
 
 
 LOOK_BACK = timedelta(days=7)
 
 
 class PromptSizes(NamedTuple):
-    """Prompt tokens of one query, means of the last week. None: nothing says so."""
+    """Prompt tokens of one query, means of the last week. None: nothing states them."""
 
     reported: int | None
     reports: int

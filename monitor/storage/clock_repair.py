@@ -1,8 +1,8 @@
-"""What a clock that was wrong left behind: rows of the future, and state that waits for it.
+"""Repairs what a wrong clock left behind: rows of the future, and state that waits for it.
 
-Observations are facts and are never changed: every query that looks for the latest ones ends at
-now, and those of the future are set aside (`misdated`). State is set to now, so that it blinds
-nobody until its time has come. All of it goes by the database's clock.
+Observations are facts and are never changed: every query for the latest ones ends at now, and those
+of the future are set aside (`misdated`). State is set to now, so that it blocks nothing until its
+time has come. All of it uses the database's clock.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,7 +45,7 @@ from monitor.storage.tables import (
     outbox,
 )
 
-# Instants that rightly lie in the future.
+# Instants that legitimately lie in the future.
 _PLANNED = {"due_at", "paused_until", "expires_at"}
 _STATE: Sequence[Table] = (
     incidents,
@@ -79,20 +79,20 @@ async def now(connection: AsyncConnection) -> datetime:
 async def furthest(
     connection: AsyncConnection, targets: Iterable[str]
 ) -> MisdatedObservation | None:
-    """The observation of these targets that lies furthest in the future; None: none does."""
+    """The observation of these targets that is dated furthest in the future; None: none is."""
     row = (await connection.execute(_FURTHEST, {"targets": list(targets)})).one_or_none()
     return MisdatedObservation(*row) if row else None
 
 
 async def correct(connection: AsyncConnection) -> int:
-    """Bring state that was written in the future back to now; returns how many rows.
+    """Set state that was dated in the future to now; returns how many rows.
 
     Safe to repeat, and at any time.
     """
     count = 0
     present, limit = func.now(), func.now() + PARTITIONS_AHEAD
     digests = (
-        update(outbox)  # its id would keep the digest of that day from being written
+        update(outbox)  # its id would prevent the digest of that day from being written
         .where(outbox.c.created_at > limit, outbox.c.notice["rule"].as_string() == "digest")
         .values(id=func.gen_random_uuid())
     )
@@ -120,8 +120,8 @@ _FURTHEST = text("""
     ) AS latest
     ORDER BY latest.started_at DESC LIMIT 1
 """)
-# Rounds claimed for a time that is still to come would be taken for another worker's. A receipt
-# is asked for within two hours or never. Rollups of the future would pass for finished hours.
+# Rounds claimed for a future time would count as another worker's. A receipt is requested within
+# two hours or never. Rollups of the future would count as finished hours.
 _OTHERS = (
     text("""
         DELETE FROM slots AS s
@@ -164,11 +164,11 @@ _OTHERS = (
 )
 
 
-# Observations of the future: set aside, so that nobody judges them when their time comes.
+# Observations of the future are set aside, so that they are not judged when their time comes.
 #
 # A clock that was ahead for a minute leaves rows of an hour, a day or a year later. They would take
-# the slots of that time and be judged then. Set aside they do neither, and nothing of them is lost:
-# where it turns out that the clock was behind when they were noticed, they are restored.
+# the slots of that time and be judged then. Set aside, they do neither, and nothing is lost: if it
+# turns out that the clock was behind when they were noticed, they are restored.
 
 
 misdated_observations = Table(
@@ -200,7 +200,7 @@ clock_readings = Table(
 
 
 class ClockReading(NamedTuple):
-    """What a machine knows of the database's clock: up to `at` it went evenly from `since`."""
+    """What a machine knows about the database's clock: from `since` to `at` it ran evenly."""
 
     at: datetime
     steady_s: float
@@ -208,7 +208,7 @@ class ClockReading(NamedTuple):
 
 
 async def clock_reading(connection: AsyncConnection, boot: str) -> ClockReading | None:
-    """What workers on this machine saw last; None: nothing."""
+    """The latest reading by workers on this machine; None: none."""
     table = clock_readings.c
     found = select(table.at, table.steady_s, table.since).where(table.boot == boot)
     row = (await connection.execute(found)).one_or_none()
@@ -216,7 +216,7 @@ async def clock_reading(connection: AsyncConnection, boot: str) -> ClockReading 
 
 
 async def keep_clock_reading(connection: AsyncConnection, boot: str, reading: ClockReading) -> None:
-    """Keep what this machine knows; of two workers on it the later word counts."""
+    """Store what this machine knows; of two workers on it the later one counts."""
     new = insert(clock_readings).values(boot=boot, **reading._asdict())
     await connection.execute(
         new.on_conflict_do_update(index_elements=["boot"], set_=reading._asdict())
@@ -226,8 +226,8 @@ async def keep_clock_reading(connection: AsyncConnection, boot: str, reading: Cl
 async def set_aside(connection: AsyncConnection, *, worker: str, now: datetime) -> int:
     """Set observations of the future aside; returns how many. Safe to repeat.
 
-    `now` is the worker's clock. A worker that is a little ahead of the database is no error of a
-    clock: its rows stay. One that is far from it cannot decide which of the two is wrong.
+    `now` is the worker's clock. If the worker is a little ahead of the database, no clock is wrong
+    and its rows stay. A worker that differs much cannot decide which of the two is wrong.
     """
     values = {"worker": worker, "now": now, "ahead": PARTITIONS_AHEAD, "skew": SKEW}
     return int(await connection.scalar(_SET_ASIDE, values) or 0)
@@ -236,9 +236,9 @@ async def set_aside(connection: AsyncConnection, *, worker: str, now: datetime) 
 async def restore(
     connection: AsyncConnection, *, since: datetime, until: datetime, step: timedelta
 ) -> int:
-    """Restore what any worker set aside between two instants of a clock that was behind by `step`.
+    """Restore what was set aside between two instants of a clock that was behind by `step`.
 
-    Returns how many; a row whose slot has another one by now stays aside.
+    Returns how many; a row whose slot is taken by now stays aside.
     """
     values = {"since": since, "until": until, "step": step + PARTITIONS_AHEAD}
     restored = await connection.scalars(_RESTORE, values)
@@ -250,7 +250,7 @@ async def restore(
 
 
 async def forget(connection: AsyncConnection, older_than: timedelta) -> None:
-    """Delete what was set aside long ago, and what machines saw that are long gone."""
+    """Delete what was set aside long ago, and the readings of machines that are long gone."""
     await connection.execute(_FORGET, {"older_than": older_than})
     await connection.execute(_FORGET_READINGS, {"older_than": older_than})
 

@@ -1,4 +1,4 @@
-"""Connections with deadlines on both sides: a frozen server must not freeze us.
+"""Connections with deadlines on both sides: a frozen server must not block the worker.
 
 They work behind a pooler that lends a server connection for one transaction only.
 """
@@ -28,18 +28,19 @@ Connection = AsyncConnection  # what the functions of this room take
 
 POOL_SIZE = 3
 
-SEAT_S = 3.0  # for a free connection within `short_waits`, while no statement is answered
+# waiting time for a free connection within `short_waits` while no statement is answered
+SEAT_S = 3.0
 _SHORT_WAITS: ContextVar[bool] = ContextVar("short_waits", default=False)
 
-_LONG_S = 1  # who refuses sooner may be asked again at once
+_LONG_S = 1  # after a faster refusal the next request may follow at once
 
 
 @contextmanager
 def short_waits() -> Iterator[None]:
-    """For work that can go on without a database, such as a probe.
+    """For work that can continue without a database, such as a probe.
 
-    Within, a server that answers no statement while every connection is in use counts as
-    unavailable after `SEAT_S` seconds: a frozen server blocks a caller for much longer.
+    Inside the block, a server that answers no statement while every connection is in use counts as
+    unavailable after `SEAT_S` seconds: a frozen server would block a caller for much longer.
     """
     token = _SHORT_WAITS.set(True)
     try:
@@ -49,9 +50,9 @@ def short_waits() -> Iterator[None]:
 
 
 class DatabaseUnavailable(Exception):
-    """The database cannot serve us now. The sentence holds no secret.
+    """The database cannot be used now. The message contains no secret.
 
-    `final`: waiting will not help, the address itself is wrong.
+    `final`: waiting will not help, because the address itself is wrong.
     """
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
@@ -64,11 +65,11 @@ class DatabaseBusy(DatabaseUnavailable):
 
 
 class Database:
-    """A small pool; `begin` is the only way in.
+    """A small pool; `begin` is the only entry.
 
-    A server that let somebody wait is not asked again for `rest_s`: with a frozen one a round
-    of probes would otherwise wait at every step, and be late. With `writes` a server that
-    takes no writes counts as unavailable from the first statement on.
+    A server that let a caller wait is not contacted again for `rest_s`: with a frozen one a round
+    of probes would otherwise wait at every step and be late. With `writes`, a read-only server
+    counts as unavailable from the first statement on.
     """
 
     def __init__(
@@ -78,8 +79,8 @@ class Database:
         self._rest_s = rest_s
         self._writes = writes
         self._resting: tuple[float, DatabaseUnavailable] | None = None  # until when, and why
-        self._answered_at = time.monotonic()  # when the server last ended a statement
-        self._gave_up_at = 0.0  # when somebody last waited in vain for a free connection
+        self._answered_at = time.monotonic()  # when the server last completed a statement
+        self._gave_up_at = 0.0  # when a caller last waited in vain for a free connection
         self._preamble = preamble(url, statement_timeout_s=10)
         self.engine: AsyncEngine = create_async_engine(
             address(url),
@@ -92,10 +93,10 @@ class Database:
 
     @asynccontextmanager
     async def begin(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
-        """One transaction; commits at the end. Raises Away when the server cannot serve us.
+        """One transaction; commits at the end. Raises DatabaseUnavailable.
 
-        The deadline begins with a free connection: to wait for others of our own is no fault
-        of the server. Do not begin one within another: that can wait for ever.
+        The deadline begins with a free connection: waiting for our own transactions is not a fault
+        of the server. Do not begin one inside another: that can block for ever.
         """
         self._rest()
         await self._take_seat()
@@ -131,9 +132,9 @@ class Database:
                 ) from None
 
     async def _take_seat(self) -> None:
-        """Wait for a free connection. Raises Away within `short_waits` where the server is silent.
+        """Wait for a free connection; within `short_waits` raise if the server is silent.
 
-        Once somebody gave up, nobody waits before the server has answered a statement again.
+        After one caller gave up, nobody waits before the server has answered a statement again.
         """
         if not _SHORT_WAITS.get():
             await self._pool.take_seat()
@@ -158,13 +159,13 @@ class Database:
         self._answered_at = time.monotonic()
 
     def retry_now(self) -> None:
-        """Ask the server again at the next `begin`, however recently it did not answer."""
+        """Contact the server again at the next `begin`, however recently it did not answer."""
         self._resting = None
 
     def _mark_unavailable(
         self, unavailable: DatabaseUnavailable, began: float
     ) -> DatabaseUnavailable:
-        """The trouble; and a rest, where the server said nothing to anybody for a while."""
+        """The error; and a rest, if the server has answered nothing for a while."""
         now = time.monotonic()
         if now - max(began, self._answered_at) > _LONG_S:
             self._resting = (
@@ -179,15 +180,15 @@ class Database:
 
 
 def address(url: str) -> str:
-    """Any Postgres address, as SQLAlchemy and psycopg 3 want it."""
+    """Any Postgres address, in the form for SQLAlchemy and psycopg 3."""
     scheme, _, rest = url.partition("://")
     return f"postgresql+psycopg://{rest}" if scheme in ("postgres", "postgresql") else url
 
 
 def opened(url: str, *, statement_timeout_s: int = 10, idle_s: int = 60) -> Engine:
-    """An engine for one errand: a connection of its own, closed after use.
+    """An engine for one task: its own connection, closed after use.
 
-    `idle_s`: how long its transaction may wait for us, who may wait for a person's pipe.
+    `idle_s`: how long its transaction may wait for us, for example for a person's pipe.
     """
     engine = create_engine(
         address(url), poolclass=NullPool, isolation_level=_ISOLATION, connect_args=_CONNECTING
@@ -204,7 +205,7 @@ def opened(url: str, *, statement_timeout_s: int = 10, idle_s: int = 60) -> Engi
 _ISOLATION = "READ COMMITTED"  # sent with each BEGIN: a default of the server does not count
 
 # Nothing that a transaction pooler refuses or forgets: no prepared statements, and no `options`,
-# which PgBouncer does not let through. Source: pgbouncer.org, ignore_startup_parameters
+# which PgBouncer rejects. Source: pgbouncer.org, ignore_startup_parameters
 _CONNECTING: Mapping[str, Any] = {
     "connect_timeout": 3,
     "prepare_threshold": None,
@@ -220,7 +221,7 @@ _CONNECTING: Mapping[str, Any] = {
 async def limit_statements(
     connection: AsyncConnection, *, lock_s: float, statement_s: float
 ) -> None:
-    """Shorten what statements of this transaction may wait for a lock, and take in all."""
+    """Limit how long statements of this transaction may wait for a lock and may run."""
     limits = {"lock": f"{lock_s * 1000:.0f}", "statement": f"{statement_s * 1000:.0f}"}
     await connection.execute(_LIMITS, limits)
 
@@ -232,12 +233,12 @@ _LIMITS = text(
 
 
 def lost(error: Exception) -> bool:
-    """Whether the connection is gone with an error, so that its transaction cannot go on."""
+    """Whether the connection is lost, so that its transaction cannot continue."""
     return isinstance(error, DBAPIError) and meaning(error) is Meaning.LOST
 
 
 def unavailable(error: Exception) -> DatabaseUnavailable | None:
-    """The server cannot serve us, or None when the statement itself is at fault."""
+    """Why the server is unavailable; None if the statement itself is at fault."""
     if not isinstance(error, DBAPIError):
         return None
     message = str(error.orig).strip()
@@ -252,7 +253,7 @@ def unavailable(error: Exception) -> DatabaseUnavailable | None:
 
 
 def explained(error: Exception) -> str | None:
-    """What an error of the database means for a person, with the remedy; None for any other."""
+    """A database error in words, with the remedy; None for any other error."""
     if not isinstance(error, DBAPIError):
         return None
     state, lines = getattr(error.orig, "sqlstate", None), str(error.orig).strip().splitlines()

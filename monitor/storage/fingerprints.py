@@ -1,4 +1,4 @@
-"""The tables of fingerprints: baselines by epoch, what was learnt, what is suspected.
+"""The tables of fingerprints: baselines by epoch, what was learned, what is suspected.
 
 Comments on columns are part of the product: people write SQL against these names.
 """
@@ -169,16 +169,16 @@ identity_evidence = Table(
 )
 
 
-# Fingerprints in the database: epochs, where following stands, what was found.
+# Fingerprints in the database: epochs, tracker state, findings.
 
 
 _OPERATOR = "operator"
-_CAPTURE = timedelta(hours=1)  # the answers of one capture come within it
+_CAPTURE = timedelta(hours=1)  # the answers of one capture are within it
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineEpoch:
-    """A baseline: whose, and by whose word."""
+    """A baseline: its model, and who confirmed it."""
 
     target: str
     number: int
@@ -191,7 +191,7 @@ class BaselineEpoch:
 
 @dataclass(frozen=True, slots=True)
 class BaselineState:
-    """Where following a target stands; `track` None: nothing was followed in this epoch yet."""
+    """The stored state of a target; `track` None: no answer was compared in this epoch yet."""
 
     epoch: BaselineEpoch
     learnt_until: datetime | None
@@ -199,14 +199,14 @@ class BaselineState:
 
 
 async def epochs(connection: AsyncConnection, target: str) -> Sequence[BaselineEpoch]:
-    """The target's baselines that are not reverted, the one in force first."""
+    """The target's baselines that are not reverted, the current one first."""
     return [epoch for epoch in await all_epochs(connection, target) if epoch.reverted_at is None]
 
 
 async def all_epochs(
     connection: AsyncConnection, target: str, *, lock: bool = False
 ) -> Sequence[BaselineEpoch]:
-    """The target's baselines, reverted ones included, the latest first.
+    """The target's baselines, including reverted ones, the latest first.
 
     With `lock` no other session reverts one until the transaction ends.
     """
@@ -217,7 +217,7 @@ async def all_epochs(
 
 
 async def put_in_force(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
-    """Make an earlier or a reverted epoch the one in force; those above it are reverted.
+    """Make an earlier or a reverted epoch the current one; later ones are reverted.
 
     No captured answer is moved or deleted.
     """
@@ -233,7 +233,7 @@ async def put_in_force(connection: AsyncConnection, epoch: BaselineEpoch) -> Non
 async def begin(
     connection: AsyncConnection, target: str, model: str, *, verified_by: str, note: str = ""
 ) -> BaselineEpoch:
-    """Begin the next epoch. Two who begin at once cannot both have it: the key forbids it."""
+    """Begin the next epoch. The key prevents two sessions from getting the same one."""
     latest = select(func.coalesce(func.max(identity_epochs.c.epoch), 0) + 1).where(
         identity_epochs.c.target == target
     )
@@ -263,7 +263,7 @@ def _epoch(row: Mapping[Any, Any]) -> BaselineEpoch:
 async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | None:
     """When a person last confirmed the expected model's answers; None: never.
 
-    By beginning or accepting the epoch in force, by reverting a later one, or by capturing
+    By beginning or accepting the current epoch, by reverting a later one, or by capturing
     `ENOUGH_ANSWERS` answers of its model at once: a single answer proves nothing.
     """
     found = await all_epochs(connection, target)
@@ -293,7 +293,7 @@ async def confirmed_at(connection: AsyncConnection, target: str) -> datetime | N
 async def state(
     connection: AsyncConnection, target: str, *, lock: bool = False
 ) -> BaselineState | None:
-    """Where following stands in the epoch in force; None without any baseline.
+    """The tracker state in the current epoch; None without any baseline.
 
     With `lock` no other session changes it until the transaction ends.
     """
@@ -316,7 +316,7 @@ async def state(
 async def keep(
     connection: AsyncConnection, target: str, track: TrackerState, *, learnt_until: datetime
 ) -> None:
-    """Write down where following stands."""
+    """Store the tracker state."""
     row = {
         "target": target,
         "epoch": track.epoch,
@@ -333,7 +333,7 @@ async def keep(
 
 
 async def restart(connection: AsyncConnection, epoch: BaselineEpoch) -> None:
-    """Restart tracking with fingerprints learned from every answer captured until now."""
+    """Restart tracking with fingerprints learned from all captured answers."""
     now: datetime = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     await keep(connection, epoch.target, TrackerState(epoch=epoch.number), learnt_until=now)
 

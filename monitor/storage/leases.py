@@ -1,4 +1,4 @@
-"""Who does what: claimed rounds, and leases that one worker holds."""
+"""Which worker does what: claimed rounds, and leases that one worker holds."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from monitor.storage.tables import incidents, leases, slots
 async def claim(
     connection: AsyncConnection, target: str, region: str, slot: datetime, worker: str
 ) -> bool:
-    """True when this worker is to ask the round, False when another one does or did."""
+    """True if this worker is to probe the round, False if another one does or did."""
     row = {"target": target, "region": region, "slot": slot, "worker": worker}
     statement = insert(slots).values(row).on_conflict_do_nothing().returning(slots.c.slot)
     return await connection.scalar(statement) is not None
@@ -33,8 +33,9 @@ async def miss(
     worker: str,
     reason: str,
 ) -> bool:
-    """Record an unclaimed slot as missed; False where somebody did, or where there is
-    no slot of the target before it: it was not watched then.
+    """Record an unclaimed slot as missed.
+
+    False if another worker did, or if the target has no earlier slot: then it was not monitored.
     """
     earlier = select(slots.c.slot).where(
         slots.c.target == target, slots.c.region == region, slots.c.slot < slot
@@ -55,7 +56,7 @@ async def finish(
     *,
     missed: str | None = None,
 ) -> None:
-    """Mark the round asked, or say why it was not."""
+    """Mark the round as probed, or record why it was not."""
     await connection.execute(
         update(slots)
         .where(slots.c.target == target, slots.c.region == region, slots.c.slot == slot)
@@ -63,14 +64,14 @@ async def finish(
     )
 
 
-# Our own state: rounds as their slots tell, whether somebody evaluates, what stands open.
+# Our own state: rounds by their slots, the last evaluation, open incidents.
 
 
 LONGEST = timedelta(minutes=2)
 
 
 class ClaimedRound(NamedTuple):
-    """One claimed round. `missed` None: it was asked whole, as far as it went."""
+    """One claimed round. `missed` None: it was probed, as far as it went."""
 
     slot: datetime
     worker: str
@@ -81,7 +82,7 @@ class ClaimedRound(NamedTuple):
 async def rounds(
     connection: AsyncConnection, target: str, region: str, *, at: Sequence[datetime]
 ) -> Sequence[ClaimedRound]:
-    """The rounds of these slots that anybody claimed, oldest first."""
+    """The rounds of these slots that any worker claimed, oldest first."""
     table = slots.c
     found = (
         select(table.slot, table.worker, table.finished_at.is_not(None), table.missed)
@@ -92,21 +93,21 @@ async def rounds(
 
 
 async def evaluated(connection: AsyncConnection) -> bool:
-    """Whether somebody evaluated lately: without an evaluation that ends well the lease lapses."""
+    """Whether any worker evaluated recently: without a successful evaluation the lease lapses."""
     far = func.now() + LONGEST  # a lease further away was written by a wrong clock
     held = select(leases.c.until.between(func.now(), far)).where(leases.c.name == "evaluate")
     return bool(await connection.scalar(held))
 
 
 async def writable(connection: AsyncConnection) -> bool:
-    """Whether this server takes writes; a standby does not."""
+    """Whether this server accepts writes; a standby does not."""
     return bool(
         await connection.scalar(select(func.current_setting("transaction_read_only") == "off"))
     )
 
 
 async def opened(connection: AsyncConnection) -> Mapping[str, int]:
-    """How many incidents of each rule stand open; rules without one are left out."""
+    """The number of open incidents of each rule; rules without one are left out."""
     counted = (
         select(incidents.c.rule, func.count().label("opened"))
         .where(incidents.c.resolved_at.is_(None))
@@ -117,9 +118,9 @@ async def opened(connection: AsyncConnection) -> Mapping[str, int]:
 
 # Leases: work that one worker does at a time, taken over soon after its holder dies.
 #
-# A lease lasts `SPAN`, and a holder that lives renews it every `RENEWED_EVERY`. Expiry goes by the
-# database's clock. The fencing number rises whenever the holder changes. Nobody waits for a row
-# that somebody has locked: a suspended worker would hold up all others.
+# A lease lasts `SPAN`, and a live holder renews it every `RENEWED_EVERY`. Expiry uses the
+# database's clock. The fencing number rises whenever the holder changes. Nobody waits for a locked
+# row: a suspended worker would block all others.
 
 
 SPAN = timedelta(seconds=12)
@@ -134,11 +135,11 @@ async def hold(
     span: timedelta = SPAN,
     longest: timedelta | None = None,
 ) -> int | None:
-    """Take or keep the lease; returns its fencing number, or None while another holds it.
+    """Take or keep the lease; returns its fencing number, or None while another worker holds it.
 
-    The row stays locked until the transaction ends, so work done in the same transaction
-    cannot overlap with another holder's. A lease that ends later than `longest` from now (by
-    default the span) was written by a wrong clock and counts as expired.
+    The row stays locked until the transaction ends, so work done in the same transaction cannot
+    overlap with another holder's. A lease that ends later than `longest` from now (by default the
+    span) was written by a wrong clock and counts as expired.
     """
     values = {"name": name, "holder": holder, "span": span, "longest": longest or span}
     fence: int | None = await connection.scalar(_HOLD, values)
@@ -159,12 +160,12 @@ async def available(
 
 
 async def renew(connection: AsyncConnection, names: Collection[str], *, holder: str) -> None:
-    """Prolong the leases that are still the holder's."""
+    """Extend the leases that this holder still has."""
     await connection.execute(_RENEW, {"names": list(names), "holder": holder, "span": SPAN})
 
 
 async def release(connection: AsyncConnection, names: Collection[str], *, holder: str) -> None:
-    """Let another worker take the holder's leases at once."""
+    """Make the holder's leases available to other workers at once."""
     await connection.execute(_RENEW, {"names": list(names), "holder": holder, "span": timedelta(0)})
 
 
@@ -176,7 +177,7 @@ class LapsedLease(NamedTuple):
 
 
 async def lapsed(connection: AsyncConnection) -> set[LapsedLease]:
-    """The leases whose time is over, or further away than any can be."""
+    """The leases that have expired, or end later than any lease can."""
     return {LapsedLease(*row) for row in await connection.execute(_LAPSED)}
 
 
@@ -221,7 +222,7 @@ _LAPSED = text("""
 """)
 
 
-# Who holds locks on our tables and views, and the end of readers that hold up a migration.
+# Sessions that hold locks on our tables and views, and the end of readers that block a migration.
 
 
 READER = "monitor_reader"
@@ -243,7 +244,7 @@ _END = text("SELECT pg_terminate_backend(:pid)")
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """A session that holds a lock; `since_s` is None where we may not see how long."""
+    """A session that holds a lock; `since_s` None if we may not see how long."""
 
     pid: int
     role: str
@@ -257,13 +258,13 @@ class LockHolder:
 
 
 def lock_holders(engine: Engine) -> Sequence[LockHolder]:
-    """The sessions that hold a lock on a table or view of ours at this moment, by their id."""
+    """The sessions that now hold a lock on one of our tables or views, by their id."""
     with engine.begin() as connection:
         return [LockHolder(*row) for row in connection.execute(_HOLDERS)]
 
 
 def end_readers(engine: Engine) -> None:
-    """End sessions of monitor_reader that hold a lock, where we may: a report can be repeated."""
+    """End sessions of monitor_reader that hold a lock, if we may: a report can be repeated."""
     for holder in lock_holders(engine):
         if holder.role == READER:
             try:

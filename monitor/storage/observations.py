@@ -1,4 +1,4 @@
-"""Month partitions of the observations, made ahead of time."""
+"""Observations: month partitions, inserts, and the windows that rules judge."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -33,11 +33,11 @@ from monitor.domain import (
 )
 from monitor.storage.tables import observations
 
-AHEAD = 2  # months besides the running one
+AHEAD = 2  # months besides the current one
 
 
 def months(today: date, ahead: int = AHEAD) -> list[tuple[date, date]]:
-    """First days of the month before, the running one and those ahead, each with its end."""
+    """First days of the previous, the current and the coming months, each with its end."""
     first = (today.replace(day=1) - timedelta(days=1)).replace(day=1)
     spans = []
     for _ in range(ahead + 2):
@@ -48,9 +48,9 @@ def months(today: date, ahead: int = AHEAD) -> list[tuple[date, date]]:
 
 
 async def ensure(connection: AsyncConnection, today: date) -> list[str]:
-    """Make what is missing; returns the names of those made. May be killed anywhere.
+    """Create missing partitions; returns their names. Can be killed anywhere.
 
-    Rows that came before their month was made move into it.
+    Rows that arrived before their month existed move into it.
     """
     made = []
     for first, _ in months(today):
@@ -59,39 +59,39 @@ async def ensure(connection: AsyncConnection, today: date) -> list[str]:
     return made
 
 
-# Observations: added once, never changed; and the windows that rules look at.
+# Observations: inserted once, never changed; and the windows that rules judge.
 
 
 _DERIVED = {"fallback", "recorded_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
-# A name that the response itself gives and that is trusted to say who answered.
+# A name in the response itself that is trusted to identify the answering model.
 _NAMING: ColumnElement[str] = literal_column(
     """'$[*] ? (@.kind == "receipt" || @.kind == "header" || @.kind == "sibling" """
     """|| @.kind == "field") ? (@.nats != 0)'"""
 )
 
-PARTITIONS_AHEAD = timedelta(seconds=10)  # clocks that are synchronised differ by less
-SKEW = timedelta(minutes=5)  # rows of a worker's clock further ahead than this are not judged
+PARTITIONS_AHEAD = timedelta(seconds=10)  # synchronised clocks differ by less
+SKEW = timedelta(minutes=5)  # rows further in a worker's future are not judged
 
 
 async def add(connection: AsyncConnection, new: Sequence[Observation]) -> int:
-    """Store observations; those already stored, or asked by another worker, are dropped.
+    """Store observations; those already stored, or probed by another worker, are dropped.
 
-    Returns how many were stored. Safe to repeat after an unknown commit.
+    Returns how many were stored. Safe to repeat after a commit with unknown result.
     """
     return len(await added(connection, new))
 
 
 async def added(connection: AsyncConnection, new: Sequence[Observation]) -> frozenset[UUID]:
-    """The same; returns the ids of those that were stored."""
+    """The same; returns the ids of the stored ones."""
     if not new:
         return frozenset()
     rows = json.dumps([row(observation) for observation in new], default=str)
     return frozenset(await connection.scalars(_ADD, {"rows": rows}))
 
 
-# One statement whatever the number of rows: compiling a row of values each costs five times
-# as much. Numbers travel as text and stay exact.
+# One statement whatever the number of rows: compiling a row of values each costs five times as
+# much. Numbers travel as text and stay exact.
 _ADDED = ", ".join(c.name for c in observations.columns if c.name not in _DERIVED)
 _ADD = text(
     f"INSERT INTO observations ({_ADDED}) "  # noqa: S608  names of columns only
@@ -101,7 +101,7 @@ _ADD = text(
 
 
 def row(observation: Observation) -> dict[str, Any]:
-    """An observation as JSON takes it: dump it with `default=str`, so that numbers stay exact."""
+    """An observation as a JSON object: dump it with `default=str`, so that numbers stay exact."""
     values = {field.name: getattr(observation, field.name) for field in fields(observation)}
     values["evidence"] = [asdict(item) for item in observation.evidence]
     values["claims"] = [asdict(item) for item in observation.claims]
@@ -112,7 +112,7 @@ def row(observation: Observation) -> dict[str, Any]:
 _DETECTED: ColumnElement[bool] = literal_column(
     """identity = 'changed' AND jsonb_path_exists(evidence, '$[*] ? (@.claim == "changed")')"""
 ).label("change_detected")
-# The record of the turn is one row: the answer with which the detector passed has it, no later one.
+# The moment of a change is recorded in one row: that of the answer at which the detector passed.
 _CHANGED_SINCE: ColumnElement[datetime] = literal_column(
     """CASE WHEN observations.identity = 'changed' THEN (
         SELECT min(turn.since) FROM identity_evidence turn
@@ -146,10 +146,10 @@ _SAMPLE = (
 async def samples(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime, most: int
 ) -> tuple[Sample, ...]:
-    """The latest observations of a target by schedule or burst, oldest first.
+    """The latest scheduled and burst observations of a target, oldest first.
 
-    `until` is now: what is dated later was written while a clock was ahead, and is not judged.
-    Rows that waited in the spool, or whose probe took long, count at the time they started.
+    `until` is now: later dates were written while a clock was ahead, and are not judged. Rows that
+    waited in the spool, or whose probe took long, count at the time they started.
     """
     started_at = observations.c.started_at
     latest = _judged(target).where(started_at >= since, started_at <= until + PARTITIONS_AHEAD)
@@ -165,7 +165,7 @@ async def page(
     after: Sample | None,
     most: int = 5_000,
 ) -> Sequence[tuple[str, Sample]]:
-    """The next observations by schedule or burst after a sample, oldest first, with targets.
+    """The next scheduled and burst observations after a sample, oldest first, with targets.
 
     `until` is now.
     """
@@ -195,7 +195,7 @@ async def direct_answers(
     until: datetime,
     most: int = 100,
 ) -> Sequence[tuple[Evidence, ...]]:
-    """The evidence of the latest answers to queries that ask who answers, newest first.
+    """The evidence of the latest answers to direct identity queries, newest first.
 
     `until` is now.
     """
@@ -238,7 +238,7 @@ async def hosts(connection: AsyncConnection, target: str, *, most: int = 50) -> 
 async def identities(
     connection: AsyncConnection, *, since: datetime
 ) -> Mapping[str, Mapping[tuple[Identity, str | None], int]]:
-    """How many whole answers of rounds from then to now each target gave, by identity and model."""
+    """The number of complete answers of rounds from then to now, by target, identity and model."""
     table = observations.c
     counted = (
         select(table.target, table.identity, table.model_detected, func.count())
@@ -257,7 +257,7 @@ async def identities(
 
 
 async def discloses(connection: AsyncConnection, target: str, *, most: int = 500) -> bool | None:
-    """Whether any of the latest answers names its model in a way that counts; None: no answer."""
+    """Whether any recent answer names its model in a way that counts; None: there is no answer."""
     table = observations.c
     latest = (
         select(func.jsonb_path_exists(table.evidence, _NAMING).label("names"))
@@ -274,7 +274,7 @@ async def discloses(connection: AsyncConnection, target: str, *, most: int = 500
 async def claim_sources(
     connection: AsyncConnection, target: str, *, most: int = 2_000
 ) -> frozenset[str]:
-    """Where the latest answers of the last 7 days name a model: fields, headers and the like."""
+    """Where the answers of the last 7 days name a model: fields, headers and others."""
     table = observations.c
     latest = (
         select(table.claims)
@@ -306,7 +306,7 @@ async def degraded_share(connection: AsyncConnection, target: str) -> tuple[int,
 async def configurations(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:
-    """When each configuration seen in between was first in force, oldest first."""
+    """When each configuration in that time was first used, oldest first."""
     table = observations.c
     seen = (
         select(func.min(table.started_at).label("at"))

@@ -1,4 +1,4 @@
-"""What an error of Postgres means for us, by its SQLSTATE.
+"""Errors of Postgres by SQLSTATE, settings of each transaction, and the connection pool.
 
 Source: www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 class Meaning(Enum):
-    """What to do about an error. Everything but a bug is expected trouble."""
+    """What to do about an error. Everything but a bug is an expected failure."""
 
     BUG = "the statement or its data are at fault: raise it"
     BUSY = "a lock, a deadlock or a time limit: the server is well, try again later"
@@ -30,7 +30,7 @@ class Meaning(Enum):
     WRONG_ADDRESS = "waiting will not help: the address or the log-in is wrong"
 
 
-# The longest prefix counts. What stands nowhere is a bug.
+# The longest matching prefix counts. Anything else is a bug.
 _MEANINGS = {
     "08": Meaning.LOST,  # connection exception; poolers report a lost server as 08P01
     "25006": Meaning.LOST,  # read-only transaction: after a failover the server is a standby
@@ -50,7 +50,7 @@ _MEANINGS = {
     "F0": Meaning.LOST,  # its configuration file is at fault
     "XX": Meaning.LOST,  # internal error, data corrupted
 }
-# A refused log-in carries no SQLSTATE through libpq: only its words tell it from silence.
+# libpq reports no SQLSTATE for a refused login: only its message distinguishes it from silence.
 _WRONG_ADDRESS = (
     "password authentication failed",
     "no password supplied",
@@ -61,7 +61,7 @@ _WRONG_ADDRESS = (
 
 
 def meaning(error: DBAPIError) -> Meaning:
-    """What an error of the server, or of the connection to it, means."""
+    """The meaning of an error of the server, or of the connection to it."""
     state: str | None = getattr(error.orig, "sqlstate", None)
     if state is None:
         if not isinstance(error, OperationalError | InterfaceError):
@@ -73,20 +73,19 @@ def meaning(error: DBAPIError) -> Meaning:
     return next((found for found in known if found is not None), Meaning.BUG)
 
 
-# What each transaction sets for itself: a pooler's session is not ours to set.
+# Settings of each transaction: behind a pooler the session is not ours.
 #
-# A database, a role or a user can change the default of every setting here, and some of them
-# change what a value means: each transaction therefore brings its own. Not pinned are
-# `default_transaction_read_only`, which tells that nothing can be written, and what only
-# changes speed.
-
+# A database, a role or a user can change the default of every setting here, and some of them change
+# what a value means. So each transaction sets its own. Not pinned are
+# `default_transaction_read_only`, which shows that nothing can be written, and settings that only
+# affect speed.
 
 IDLE_IN_TRANSACTION_S = 10  # below 20 s: a suspended worker's locks delay nobody for longer
 
-# Values are ours and hold no quote.
+# Values are ours and contain no quote.
 _PINNED = {
     "timezone": "UTC",
-    "datestyle": "ISO, MDY",  # psycopg reads no other
+    "datestyle": "ISO, MDY",  # psycopg parses no other
     "intervalstyle": "postgres",
     "client_encoding": "UTF8",
     "standard_conforming_strings": "on",
@@ -125,7 +124,7 @@ def preamble(url: str, *, statement_timeout_s: int, idle_s: int = IDLE_IN_TRANSA
 
 
 def search_path(url: str) -> str:
-    """The schemas an address asks for by `options=-csearch_path=...`; else Postgres' default."""
+    """The schemas that an address sets by `options=-csearch_path=...`; else Postgres' default."""
     options = make_url(url).query.get("options", "")
     text = " ".join(options) if isinstance(options, tuple) else options
     found = _SEARCH_PATH
@@ -140,23 +139,23 @@ def _literal(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-# Server connections, counted: never more than a few are open, whatever is cancelled.
+# Counted server connections: there are never more than a few, whatever is cancelled.
 #
-# SQLAlchemy's own pool loses count when a task is cancelled while it connects: the connection
-# then lives until the garbage collector finds it, and a round of probes pauses the collector.
+# SQLAlchemy's own pool loses count if a task is cancelled while it connects: the connection then
+# lives until the garbage collector finds it, and collection is paused during rounds.
 
 
-OPEN_S = 10.0  # for a server that accepts a connection and then says nothing
+OPEN_S = 10.0  # for a server that accepts a connection and then sends nothing
 _DIALLED: ContextVar[list[Driver[Any]]] = ContextVar("dialled")  # by the task that connects
 
 
 class ConnectionUnusable(Exception):
-    """A connection was made and cannot be used; the sentence says why."""
+    """A connection was opened and cannot be used; the message says why."""
 
 
 @dataclass(slots=True)
 class ServerConnection:
-    """One open server connection. `generation`: of the pool, when it was opened."""
+    """One open server connection. `generation`: that of the pool when it was opened."""
 
     connection: AsyncConnection
     driver: Driver[Any]
@@ -176,7 +175,7 @@ class ServerConnection:
 
 
 class ConnectionSeat:
-    """The right to one server connection; it is held until that connection is idle or closed."""
+    """The right to one server connection, held until that connection is idle or closed."""
 
     def __init__(self, pool: "ConnectionPool") -> None:
         self._pool = pool
@@ -184,10 +183,10 @@ class ConnectionSeat:
         self._opening: asyncio.Task[ServerConnection] | None = None
 
     async def begun(self, preamble: str, *, writes: bool) -> AsyncConnection:
-        """A connection in a new transaction. Raises Unusable where one that `writes` cannot.
+        """A connection in a new transaction. Raises ConnectionUnusable if it cannot do `writes`.
 
-        A kept connection that turns out to be unusable is discarded with all others, and a
-        new one is opened in its place.
+        A kept connection that turns out to be unusable is discarded with all others, and a new one
+        is opened in its place.
         """
         while True:
             kept = self._pool.kept()
@@ -208,7 +207,7 @@ class ConnectionSeat:
                 return connection
 
     async def _opened(self) -> ServerConnection:
-        """A new connection. Opening is never cancelled: it goes on and is closed afterwards."""
+        """A new connection. Opening is never cancelled: the connection is closed afterwards."""
         self._opening = asyncio.create_task(self._pool.open())
         session = await asyncio.shield(self._opening)
         self._opening = None
@@ -237,10 +236,10 @@ class ConnectionPool:
         self._ending: set[asyncio.Task[None]] = set()
 
     async def take_seat(self, give_up_at: Callable[[], float] | None = None) -> None:
-        """Wait for a seat, as long as it takes: that others are at work is no fault.
+        """Wait for a seat, as long as it takes: that others are working is not a fault.
 
-        `give_up_at`: until when (monotonic), asked again each time that passes. Raises
-        TimeoutError.
+        `give_up_at`: a function for the deadline (monotonic), called again each time that passes.
+        Raises TimeoutError.
         """
         while give_up_at is not None and self._seats.locked():
             left_s = give_up_at() - time.monotonic()
@@ -276,18 +275,18 @@ class ConnectionPool:
         return ServerConnection(connection, drivers[-1], generation)
 
     def kept(self) -> ServerConnection | None:
-        """A connection that is open already, the last one used first."""
+        """An open connection, the last one used first."""
         return self._kept.pop() if self._kept else None
 
     def keep(self, session: ServerConnection) -> bool:
-        """Keep a connection for the next transaction; False where it is not fit for one."""
+        """Keep a connection for the next transaction; False if it is not fit for one."""
         fit = session.generation == self._generation and session.idle
         if fit:
             self._kept.append(session)
         return fit
 
     async def discard(self) -> None:
-        """Let no connection that is open now be used again; those at work end afterwards."""
+        """Discard every connection that is open now; those in use end afterwards."""
         self._generation += 1
         while self._kept:
             await self._kept.pop().end()
@@ -296,7 +295,7 @@ class ConnectionPool:
         self._seats.release()
 
     def abandoned(self, opening: asyncio.Task[ServerConnection]) -> None:
-        """Close what was opened for somebody who no longer waits, and give the seat back."""
+        """Close what was opened for a cancelled caller, and give the seat back."""
         if not opening.cancelled() and opening.exception() is None:
             ending = asyncio.ensure_future(opening.result().end())
             self._ending.add(ending)
@@ -305,7 +304,7 @@ class ConnectionPool:
 
 
 async def dial(*arguments: Any, **options: Any) -> Driver[Any]:
-    """Connect by psycopg, which ends by its own timeout and loses the socket when cancelled."""
+    """Connect by psycopg, which has its own timeout and loses the socket when cancelled."""
     connecting = asyncio.create_task(_connected(*arguments, **options))
     try:
         driver = await asyncio.shield(connecting)

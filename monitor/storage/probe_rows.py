@@ -1,7 +1,7 @@
 """One read before a probe, and one transaction after it.
 
-The read loads all that judging the answer and the budget need. The transaction stores the
-observation together with what the answer taught: no answer is counted twice or forgotten.
+The read loads everything that judging the answer and the budget need. The transaction stores the
+observation together with what was learned from it: no answer is counted twice or forgotten.
 """
 
 import logging
@@ -39,10 +39,10 @@ Rejected = tuple[Observation, str]  # and why
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredBaseline:
-    """The baseline in force as it is stored, and the answers its profile is learnt from.
+    """The current baseline as it is stored, and the answers from which its profile is learned.
 
-    `answers` by model, oldest first; None: the profile in memory still holds. `track` begins
-    again where the profile is learnt again.
+    `answers` by model, oldest first; None: the profile in memory is still valid. `track` starts
+    again when the profile is learned again.
     """
 
     state: BaselineState
@@ -56,10 +56,10 @@ class StoredBaseline:
 class StoredBefore:
     """What the database knows before a probe.
 
-    `direct`: the evidence of answers to questions who answers, newest first. `counts`: token
-    counts of the answers before, newest first. `confirmed`: token counts beside captured
-    answers, by model; None: those in memory still hold. `hosts`: where the expected model ran
-    of late; empty unless something is suspected.
+    `direct`: the evidence of answers to direct identity queries, newest first. `counts`: token
+    counts of earlier answers, newest first. `confirmed`: token counts of captured answers, by
+    model; None: those in memory are still valid. `hosts`: recent hosts of the expected model; empty
+    unless something is suspected.
     """
 
     spent: ProbesSpent
@@ -80,7 +80,7 @@ async def load(
     profile: LearntProfile | None,
     confirmed: CountsKey | None,
 ) -> StoredBefore:
-    """All that a probe needs to know. `profile`, `confirmed`: what is in memory already."""
+    """Everything a probe needs to know. `profile`, `confirmed`: what is in memory already."""
     baseline = await _baseline(connection, target, profile)
     suspected = baseline is not None and baseline.track.since is not None
     key = CountsKey(*await baseline_answers.newest(connection, target.name), target.queries)
@@ -104,9 +104,9 @@ async def load(
 async def _baseline(
     connection: AsyncConnection, target: Target, known: LearntProfile | None
 ) -> StoredBaseline | None:
-    """The baseline in force, with the answers to learn from: again when a model has many more.
+    """The current baseline, with the answers to learn from if a model has many more than before.
 
-    Never under suspicion: what is suspected is measured by one yardstick.
+    Never during a suspicion: all its answers are measured by the same profile.
     """
     state = await fingerprints.state(connection, target.name)
     if state is None:
@@ -144,11 +144,11 @@ async def store(
     new: Sequence[Observation],
     learnings: Mapping[UUID, IdentityLearning] | None = None,
 ) -> tuple[int, Sequence[Rejected]]:
-    """Store observations; how many were, and those the database will never take, with why.
+    """Store observations; returns how many, and those that the database refuses, with why.
 
-    `learnings`: what they taught, by observation; written with it, and only where it is
-    stored. One bad row costs itself and holds up no other, and what cannot be learnt costs no
-    observation. Raises DatabaseUnavailable, and whatever is no fault of a row.
+    `learnings`: what was learned from them, by observation; written with it, and only if it is
+    stored. A bad row affects no other row, and a failure to learn affects no observation. Raises
+    DatabaseUnavailable, and every error that no row caused.
     """
     found = [learnings[one.id] for one in new if learnings and one.id in learnings]
     try:
@@ -173,7 +173,7 @@ async def store(
 
 
 async def learn(connection: AsyncConnection, learning: IdentityLearning) -> None:
-    """Write down what one answer taught. Safe beside other workers that do the same."""
+    """Store what was learned from one answer. Safe beside other workers that do the same."""
     if learning.step or learning.captured or learning.release:
         state = await fingerprints.state(connection, learning.target, lock=True)
         if learning.step is not None and state is not None:
@@ -185,10 +185,10 @@ async def learn(connection: AsyncConnection, learning: IdentityLearning) -> None
 async def _follow(
     connection: AsyncConnection, learning: IdentityLearning, state: BaselineState
 ) -> None:
-    """Keep the tracker state after this answer; `state` is locked.
+    """Store the tracker state after this answer; `state` is locked.
 
-    Where another worker kept a later state meanwhile, the answer is followed from that one.
-    Where somebody accepted another baseline meanwhile, nothing is kept.
+    If another worker stored a later state meanwhile, the answer is applied to that one. If a person
+    accepted another baseline meanwhile, nothing is stored.
     """
     step, style = learning.step, learning.style
     if step is None or style is None or style.learnt.key.epoch != state.epoch.number:

@@ -1,7 +1,7 @@
-"""Derived columns: who answered and for how much, as it follows from an observation's raw ones.
+"""Derived columns: model and cost, as they follow from an observation's raw columns.
 
-Raw columns never change. Those derived from them may be derived again: when a receipt came,
-or when rules, names or prices changed.
+Raw columns never change. Derived columns may be computed again: when a receipt arrived, or when
+rules, names or prices changed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -31,12 +31,12 @@ from monitor.storage.tables import observations
 _CLAIMS: TypeAdapter[tuple[Claim, ...]] = TypeAdapter(tuple[Claim, ...])
 _EVIDENCE: TypeAdapter[tuple[Evidence, ...]] = TypeAdapter(tuple[Evidence, ...])
 
-Key = tuple[datetime, UUID]  # slot and id: what finds a row in one partition
+Key = tuple[datetime, UUID]  # slot and id: find a row in one partition
 
 
 @dataclass(frozen=True, slots=True)
 class DerivedJudgement:
-    """What is derived: who answered, and what it cost."""
+    """The derived values: which model answered, and what it cost."""
 
     who: IdentityJudgement
     cost: Cost | CostRange | Unpriced
@@ -44,7 +44,7 @@ class DerivedJudgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObservation:
-    """The raw columns a judgement follows from, its receipts, and the judgement that stands."""
+    """The raw columns on which a judgement rests, its receipts, and the current judgement."""
 
     id: UUID
     slot: datetime
@@ -126,7 +126,7 @@ def _stored(row: RowMapping, records: tuple[ReceiptRecord, ...]) -> StoredObserv
 async def said_before(
     connection: AsyncConnection, target: str, queries: Collection[str], *, at: datetime, most: int
 ) -> Sequence[tuple[Evidence, ...]]:
-    """The evidence of answers, before an instant, to queries that ask who answers; newest first."""
+    """The evidence of answers, before an instant, to direct identity queries; newest first."""
     table = observations.c
     earlier = (
         select(table.evidence)
@@ -139,7 +139,7 @@ async def said_before(
 
 
 async def rewrite(connection: AsyncConnection, new: Iterable[tuple[Key, DerivedJudgement]]) -> None:
-    """Replace what is derived, and have the rollups of those hours computed again."""
+    """Replace the derived columns, and have the rollups of those hours computed again."""
     rows = [{"at_slot": slot, "of_id": id_, **_row(made)} for (slot, id_), made in new]
     if not rows:
         return

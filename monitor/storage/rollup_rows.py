@@ -1,7 +1,7 @@
-"""Rollups: finished hours and days computed from raw rows, whole or not at all, and never added to.
+"""Rollups: finished hours and days computed from raw rows, complete or not at all.
 
-Each step is one transaction and leaves everything true: views read what is rolled up from
-here, and the rest from raw rows. Killed anywhere, the next step goes on.
+Each step is one transaction and leaves everything consistent: views read rolled-up hours from here,
+and the rest from raw rows. After a kill anywhere, the next step continues.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ Step = Literal["late hour", "hour", "day"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportTarget:
-    """What reports must know of a target. Models and costs None: unknown."""
+    """What reports must know about a target. Models and costs None: unknown."""
 
     target: str
     every_s: float
@@ -36,10 +36,10 @@ class ReportTarget:
 async def configure(
     connection: AsyncConnection, zone: str, targets: Sequence[ReportTarget]
 ) -> None:
-    """Tell reports the zone of the day and what is watched. A new zone computes days again.
+    """Set the time zone and the targets of the reports. A new zone computes days again.
 
-    Hours are hours of the zone. Where the new one's begin at another minute, those that raw
-    rows still exist are computed again, too; older ones stay, and belong to the day they began in.
+    Hours are hours of the zone. If the new zone's hours begin at another minute, those with raw
+    rows are computed again, too; older ones stay, and belong to the day in which they began.
     """
     for notified in targets:
         new = insert(report_targets).values(asdict(notified))
@@ -58,7 +58,7 @@ async def configure(
 
 
 async def notice_late(connection: AsyncConnection) -> int:
-    """Queue the finished hours that rows were recorded for since we looked last; how many."""
+    """Queue the finished hours that received rows since the last call; returns how many."""
     return len((await connection.execute(_NOTICE_LATE)).all())
 
 
@@ -94,12 +94,12 @@ async def _compute(
 
 
 async def answer_tokens(connection: AsyncConnection, target: str) -> dict[str, int]:
-    """Mean tokens of a whole answer to each query over the last week, as far as rolled up."""
+    """Mean tokens of a complete answer to each query over the last week, as far as rolled up."""
     means = await connection.execute(_ANSWER_TOKENS, {"target": target})
     return {row.query: row.tokens for row in means}
 
 
-# Days are made of hours, so a new zone costs no raw rows.
+# Days are sums of hours, so a new zone needs no raw rows.
 _NEW_DAYS = (
     text("UPDATE report_state SET days_until = '-infinity'"),
     text("DELETE FROM rollups_daily"),
@@ -125,7 +125,7 @@ _TOMORROW = (
     ),
 )
 
-# Twice a year a clock may step by half an hour: no day of the raw rows may differ.
+# Twice a year a clock may change by half an hour: no day of the raw rows may differ.
 _HOURS_MOVED = text("""
     SELECT EXISTS (
         SELECT FROM report_state AS s, generate_series(
@@ -135,7 +135,7 @@ _HOURS_MOVED = text("""
     )
 """)
 
-# A transaction that began before we looked may commit after it, yet never as late as this.
+# A transaction that began before this query may commit after it, but never as late as this.
 _NOTICE_LATE = text("""
     WITH state AS MATERIALIZED (
         SELECT * FROM report_state FOR UPDATE
@@ -152,7 +152,7 @@ _NOTICE_LATE = text("""
 """)
 
 # A round begins up to five minutes after its slot, so an hour is over five minutes later.
-# Where nothing was watched for a week, the next row tells where to go on.
+# If nothing was monitored for a week, the next row tells where to continue.
 _DUE = text("""
     SELECT
         d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
@@ -205,26 +205,26 @@ _ANSWER_TOKENS = text("""
 """)
 
 
-# Retention: raw rows go once they are rolled up and old enough; rollups stay.
+# Retention: raw rows are deleted once they are rolled up and old enough; rollups stay.
 #
-# What deletes observations are functions of the database that do nothing else; each call is one
-# short transaction, so it may be killed between any two.
+# Only database functions delete observations; each call is one short transaction, so it can be
+# killed between any two.
 
 
 BATCH = 5000  # rows a transaction: some tens of milliseconds
 
 
 async def clock_agrees(connection: AsyncConnection) -> bool:
-    """Whether the rows speak for the clock: some are of the week before the last day.
+    """Whether the rows agree with the clock: some are of the week before the last day.
 
-    A clock that jumped ahead would let everything go at once. Until rows have come for a day
-    nobody knows whether the time before them was an absence or an error of the clock.
+    A clock that jumped ahead would let everything be deleted at once. Until rows have arrived for a
+    day, a gap cannot be distinguished from an error of the clock.
     """
     return bool(await connection.scalar(_AGREES))
 
 
 async def set_limit(connection: AsyncConnection, raw: timedelta) -> None:
-    """Move the instant before which raw rows may go: a whole day ago, and rolled up for certain."""
+    """Move the instant before which raw rows may be deleted: a day ago, and rolled up."""
     await connection.execute(
         text("""
         UPDATE report_state
@@ -239,7 +239,7 @@ async def set_limit(connection: AsyncConnection, raw: timedelta) -> None:
 
 
 async def drop_months(connection: AsyncConnection) -> list[str]:
-    """Drop months that are wholly old; returns their names."""
+    """Drop months that are entirely old; returns their names."""
     return list(await connection.scalars(text("SELECT drop_old_months()")))
 
 
@@ -252,7 +252,7 @@ async def forget_observations(connection: AsyncConnection, most: int = BATCH) ->
 async def forget_excerpts(
     connection: AsyncConnection, *, good: timedelta, failed: timedelta, most: int = BATCH
 ) -> int:
-    """Forget some answer excerpts, of failed probes later than of good ones; returns how many."""
+    """Delete some answer excerpts, those of failed probes later; returns how many."""
     gone = await connection.scalar(
         text("SELECT forget_excerpts(:good, :failed, :most)"),
         {"good": good, "failed": failed, "most": most},
@@ -261,7 +261,7 @@ async def forget_excerpts(
 
 
 async def forget_rounds(connection: AsyncConnection, most: int = BATCH) -> int:
-    """Delete some old slots, account readings and receipts; returns how many of the greatest."""
+    """Delete some old slots, account readings and receipts; returns the largest of the counts."""
     gone = [await connection.execute(statement, {"most": most}) for statement in _ROUNDS]
     return max(len(result.all()) for result in gone)
 

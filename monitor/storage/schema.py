@@ -1,5 +1,7 @@
-"""The table that names the revision, ours alone: another Alembic application may share the
-database. It lies in the first schema of the search path, `public` unless the address names another.
+"""The schema's revision and its table, migrations, grants and roles.
+
+Another Alembic application may share the database, so the table of the revision has a name of its
+own. It is in the first schema of the search path, `public` unless the address names another.
 """
 
 import re
@@ -20,7 +22,7 @@ from monitor.storage.leases import end_readers, lock_holders
 NAME = "monitor_alembic_version"
 _BEFORE = "alembic_version"  # Alembic's default, ours until r1_0022
 
-# Errors of those who do the same at the same time: a table's row type may be there before it.
+# Errors when others do the same at the same time: a table's row type may exist before it.
 _RACES = ("23505", "42P07", "42P01", "42P06", "42710")
 
 _SCHEMA = text("SELECT quote_ident(current_schema())")
@@ -28,7 +30,7 @@ _WANTED = text(
     "SELECT quote_ident(trim(both ' \"' FROM split_part(current_setting('search_path'), ',', 1)))"
 )
 EXISTS = text("SELECT to_regclass(quote_ident(current_schema()) || '.' || :name) IS NOT NULL")
-# Another application's table of that name may belong to a role that lets us not look.
+# Another application's table of that name may belong to a role that does not let us read it.
 READABLE = text(
     "SELECT coalesce(has_table_privilege(to_regclass("
     "quote_ident(current_schema()) || '.' || :name), 'SELECT'), false)"
@@ -45,13 +47,13 @@ FOUND_BEFORE = text(
 
 
 def schema_of(connection: Connection) -> str:
-    """The schema that tables are made in, quoted where it must be."""
+    """The schema in which tables are created, quoted if necessary."""
     found: str = connection.scalar(_SCHEMA) or "public"
     return found
 
 
 def prepare(engine: Engine) -> None:
-    """Have our table, and its schema: that of an earlier version renamed, else a new one."""
+    """Ensure our table and its schema: rename an earlier version's, or create a new one."""
     for _ in range(5):
         try:
             with engine.begin() as connection:
@@ -81,16 +83,16 @@ def _prepare(connection: Connection) -> None:
 
 
 def lock(connection: Connection, *, wait_s: float, each_s: float) -> None:
-    """Wait until no other migration runs, and for any further lock `each_s`.
+    """Wait until no other migration runs, and at most `each_s` for any further lock.
 
-    Only the owner may take this lock; readers go on.
+    Only the owner may take this lock; readers continue.
     """
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{wait_s * 1000:.0f}ms'")
     connection.exec_driver_sql(f"LOCK TABLE {NAME} IN EXCLUSIVE MODE")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{each_s * 1000:.0f}ms'")
 
 
-# Grants outlive a migration: a view that is dropped and made again keeps who may read it.
+# Grants outlive a migration: a view that is dropped and created again keeps its readers.
 
 
 # One row for each grant on a table, a view, a column or a function, as SQL to repeat it.
@@ -131,7 +133,7 @@ FROM named WHERE grantee <> owner
 
 @contextmanager
 def kept(connection: Connection) -> Iterator[None]:
-    """Restore what the body dropped by recreating an object; nothing if it is gone."""
+    """Restore the grants of objects that the body dropped and created again."""
     before = set(connection.scalars(_GRANTS))
     yield
     for grant in sorted(before - set(connection.scalars(_GRANTS))):
@@ -139,7 +141,7 @@ def kept(connection: Connection) -> Iterator[None]:
         connection.exec_driver_sql(_GRANT_WHERE_THERE)
 
 
-# In a block of its own: an object that is gone for good must not end the migration.
+# In a block of its own: an object that is gone for good must not abort the migration.
 _CHOSEN = text("SELECT set_config('monitor.grant', :grant, true)")
 _GRANT_WHERE_THERE = """
 DO $$ BEGIN
@@ -150,16 +152,16 @@ END $$
 """
 
 
-# The schema's revision: migrating it, waiting for it, refusing one we do not know.
+# The schema's revision: migrate it, wait for it, refuse an unknown one.
 #
-# Revisions are named `rMAJOR_SERIAL`. Within one major, migrations only expand: older code
-# runs on a newer serial, which is what a rollback or a deploy's overlap needs.
+# Revisions are named `rMAJOR_SERIAL`. Within one major, migrations only expand: older code runs on
+# a newer serial, which a rollback or an overlapping deployment needs.
 
 
 REVISION = "r1_0028"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
-LOCK_TRY_S = 3.0  # a query of a table that a migration waits for waits behind it
+LOCK_TRY_S = 3.0  # queries of a table wait behind a migration that waits for it
 
 _SERVER = text(
     "SELECT current_setting('server_version_num')::int AS version, "
@@ -170,11 +172,11 @@ OLDEST = 15  # major version of PostgreSQL: NULLS NOT DISTINCT
 
 
 class SchemaUnknown(Exception):
-    """The database, or the schema in it, is none this program can run on; the sentence says why."""
+    """This program cannot run on the database or its schema; the message says why."""
 
 
 def _suits(server: Row[Any]) -> None:
-    """Raises SchemaUnknown for a server too old, or a database that cannot hold every text."""
+    """Raises SchemaUnknown if the server is too old or the database cannot store every text."""
     if server.version < OLDEST * 10_000:
         raise SchemaUnknown(
             f"the server is PostgreSQL {server.version_text}: version {OLDEST} or newer is needed"
@@ -189,7 +191,7 @@ def _suits(server: Row[Any]) -> None:
 async def revision(database: Database) -> str | None:
     """The revision of the database; None if it was never migrated.
 
-    A role that reads reports alone may not see the table, and asks schema `report`.
+    A role that only reads reports may not see the table, and reads schema `report`.
     """
     async with database.begin() as connection:
         _suits((await connection.execute(_SERVER)).one())
@@ -207,9 +209,9 @@ async def revision(database: Database) -> str | None:
 
 
 def fits(found: str | None) -> bool:
-    """True when this program can run on `found`, False when it must be migrated first.
+    """True if this program can run on `found`, False if it must be migrated first.
 
-    Raises SchemaUnknown for a schema of another major or of a shape never seen.
+    Raises SchemaUnknown for a schema of another major or of an unknown shape.
     """
     if found is None:
         return False
@@ -223,14 +225,14 @@ def fits(found: str | None) -> bool:
 
 
 def every_table() -> MetaData:
-    """All tables, wherever they are written down: what migrations are compared with."""
+    """All tables, wherever they are defined: migrations are compared with them."""
     from monitor.storage import tables
 
     return tables.metadata
 
 
 def migrations() -> Path:
-    """Where the revisions lie: inside an installed package, or beside a checked-out one."""
+    """The directory of the revisions: in an installed package, or beside a checked-out one."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"
@@ -246,10 +248,10 @@ def migrate(
 ) -> None:
     """Bring the schema to a revision, in one transaction, one migration at a time.
 
-    A lock that somebody else holds is waited for `try_s` at a time, up to `wait_s` altogether, so
-    that workers get their turn between; readers that hold one are ended after the first try.
-    Raises Away when the server cannot be reached, DatabaseBusy with the sessions that hold locks
-    after `wait_s`, SchemaUnknown for a schema that is not ours.
+    It waits `try_s` at a time for a locked table, up to `wait_s` altogether, so that workers get
+    their turn in between; readers that hold a lock are ended after the first try. Raises
+    DatabaseUnavailable if the server cannot be reached, DatabaseBusy with the sessions that hold
+    locks after `wait_s`, SchemaUnknown for a schema that is not ours.
     """
     from alembic import command
     from alembic.config import Config
@@ -297,13 +299,13 @@ def _locked(error: DBAPIError) -> bool:
 
 
 def _busy(engine: Engine, error: DBAPIError) -> DatabaseBusy:
-    """The error with the sessions that hold locks, where there still are such."""
+    """The error with the sessions that hold locks, if there still are any."""
     message = str(error.orig).strip().splitlines()[0]
     held = "; ".join(map(str, lock_holders(engine)))
     return DatabaseBusy(f"{message}; locks are held by {held}" if held else message)
 
 
-# Roles: who runs the daemon and who reads reports, each allowed that and nothing else.
+# Roles: one runs the worker, one reads reports, each with only the privileges it needs.
 
 
 ROLES = ("monitor_writer", "monitor_reader")
@@ -315,10 +317,10 @@ _DENIED = "42501"
 
 
 def ensure(url: str) -> str | None:
-    """Make the roles where we may, and grant them what they need; None when all is done.
+    """Create the roles if we may, and grant what they need; None when all is done.
 
-    Else returns the SQL that somebody who may is to run. Safe to repeat, and to be repeated
-    after every migration. Raises Away when the server cannot be reached.
+    Otherwise returns the SQL for an administrator. Safe to repeat, and to be repeated after every
+    migration. Raises DatabaseUnavailable if the server cannot be reached.
     """
     engine = opened(url)
     try:
@@ -348,7 +350,7 @@ async def excess(connection: AsyncConnection) -> Sequence[tuple[str, str]]:
 
 
 def _body(name: str, schema: str) -> str:
-    """The SQL for our schema and our tables: others may be in the database as well."""
+    """The SQL for our schema and tables only: other applications may use the database."""
     body = _read(name)
     tables = ", ".join(sorted(f"'{table}'" for table in every_table().tables))
     return body.replace("{schema}", schema).replace("{tables}", tables)

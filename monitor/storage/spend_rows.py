@@ -1,4 +1,4 @@
-"""What our own probes cost and how many there were, today in UTC: counted, never remembered."""
+"""Cost and number of our own probes, counted from rows, and spend for reports."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,7 +17,7 @@ from monitor.storage.tables import observations
 
 @dataclass(frozen=True, slots=True)
 class ProbesSpent:
-    """What so many probes cost for certain, and `margin_usd` more at most."""
+    """What so many probes cost for certain, and up to `margin_usd` more."""
 
     usd: Decimal
     count: int
@@ -25,7 +25,7 @@ class ProbesSpent:
 
     @property
     def high_usd(self) -> Decimal:
-        """What counts against the budget: no unknown model evades it."""
+        """What counts against the budget: unknown models are included at their highest price."""
         return self.usd + self.margin_usd
 
     def __add__(self, more: "ProbesSpent") -> "ProbesSpent":
@@ -52,7 +52,7 @@ async def today(connection: AsyncConnection) -> ProbesSpent:
     return ProbesSpent(row.usd, row.probes, row.margin_usd) + ProbesSpent(*aside)
 
 
-# Set aside because a clock was wrong, and paid for all the same: see `misdated`.
+# Set aside because a clock was wrong, but paid for: see `misdated`.
 _ASIDE = text("""
     SELECT coalesce(sum(coalesce(cost, low)), 0), count(*), coalesce(sum(high - low), 0)
     FROM (
@@ -64,13 +64,13 @@ _ASIDE = text("""
 """)
 
 
-# What was heard and paid for, by five minutes, target and model: the raw matter of spend.
+# Answers and their cost, by five minutes, target and model: the input of spend.
 
 
 async def by_five_minutes(
     connection: AsyncConnection, *, since: datetime, until: datetime
 ) -> Sequence[SpendSlice]:
-    """Sums of every probe whose round lies between two instants, late rows included."""
+    """Sums of every probe whose round is between two instants, including late rows."""
     table = observations.c
     begins = func.date_bin(
         literal_column("interval '5 minutes'"),
@@ -104,7 +104,7 @@ async def by_five_minutes(
 async def costs(
     connection: AsyncConnection, *, since: datetime, until: datetime
 ) -> Sequence[tuple[datetime, Decimal]]:
-    """Start and certain cost in USD of every probe whose round lies between, in order of start."""
+    """Start and certain cost in USD of every probe whose round is in between, in order of start."""
     table = observations.c
     usd = func.coalesce(table.cost_usd, table.cost_low_usd)
     each = (
@@ -115,12 +115,12 @@ async def costs(
     return [(row[0], row[1]) for row in await connection.execute(each)]
 
 
-# Spend as reports show it: by hour, provider and meter, and by day as the spend rule judges it.
+# Spend for reports: by hour, provider and meter, and by day as the spend rule judges it.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendDayRow:
-    """A provider's row of `spend_days`, for the day it is kept under."""
+    """A provider's row of `spend_days`, for the day under which it is stored."""
 
     provider: str | None
     probes_usd: Decimal
@@ -150,7 +150,7 @@ NOTHING = SpendDayRow(
 
 
 async def may_keep(connection: AsyncConnection) -> bool:
-    """Whether our role may write here: one that reads reports may not."""
+    """Whether our role may write here; one that reads reports may not."""
     return bool(
         await connection.scalar(
             text("""
@@ -164,24 +164,24 @@ async def may_keep(connection: AsyncConnection) -> bool:
 
 
 async def known_until(connection: AsyncConnection, day: date) -> datetime | None:
-    """How far a day was computed; None: not at all."""
+    """Up to when a day was computed; None: not at all."""
     until = text("SELECT max(reckoned_at) FROM spend_days WHERE day = :day")
     at: datetime | None = await connection.scalar(until, {"day": day})
     return at
 
 
 async def begins_at(connection: AsyncConnection, day: date) -> datetime | None:
-    """Where the day before ends, if it stays in an earlier zone; None: at this day's midnight.
+    """The end of the day before, if it stays in an earlier zone; None: this day's midnight.
 
-    Days of which raw rows are gone keep the zone they were counted in. The first day after
-    them takes what lies between, so that no hour is counted twice, and none is left out.
+    Days whose raw rows are deleted keep the zone in which they were counted. The first day after
+    them includes the time in between, so that no hour is counted twice or left out.
     """
     at: datetime | None = await connection.scalar(text(_BEGINS_AT), {"day": day})
     return at
 
 
 async def mark_stale(connection: AsyncConnection, day: date, hour: datetime) -> None:
-    """Have a day computed again at the next run: rows of that hour are not what they were."""
+    """Have a day computed again at the next run: rows of that hour have changed."""
     kept = spend_days.c
     longer = and_(
         kept.begins_at <= hour, kept.reckoned_at > hour
@@ -192,7 +192,7 @@ async def mark_stale(connection: AsyncConnection, day: date, hour: datetime) -> 
 
 
 async def alone(connection: AsyncConnection) -> None:
-    """Wait until no other session computes spend or rollups, and block them to the end."""
+    """Wait until no other session computes spend or rollups, and block others until the end."""
     await connection.execute(text("SELECT FROM report_state FOR UPDATE"))
 
 
@@ -208,7 +208,7 @@ async def keep(
     zone: str,
     begins_at: datetime | None = None,
 ) -> None:
-    """Replace all that is kept of a day. `begins_at`: see there."""
+    """Replace everything stored for a day. `begins_at`: see there."""
     at = spend_hourly.c.hour
     await connection.execute(delete(spend_hourly).where(at >= starts_at, at < ends_at))
     for table in (spend_days, spend_target_days):
@@ -238,7 +238,7 @@ def _hour(spent: SpentHour) -> dict[str, object]:
 
 
 def _by_target(hours: Sequence[SpentHour]) -> list[dict[str, object]]:
-    """A day's hours added up by target, model and provider, meters side by side."""
+    """A day's hours summed by target, model and provider, with the meters side by side."""
     sums: dict[tuple[str, str | None, str | None], dict[str, Any]] = {}
     for hour in hours:
         row = sums.setdefault(
@@ -260,10 +260,10 @@ def _by_target(hours: Sequence[SpentHour]) -> list[dict[str, object]]:
 
 
 async def stale_days(connection: AsyncConnection, most: int = 31) -> Sequence[date]:
-    """Finished days whose spend is not what the rollups say, oldest first.
+    """Finished days whose spend differs from the rollups, oldest first.
 
-    They were not computed to their end, or rows came late or were derived again. Days
-    of which raw rows may be gone stay as they are.
+    They were not computed to their end, or rows arrived late or were derived again. Days whose raw
+    rows may be deleted stay as they are.
     """
     found = await connection.scalars(text(_STALE), {"most": most})
     return list(found)

@@ -1,7 +1,7 @@
-"""Observations that wait for Postgres: bounded, in order, dropped oldest first, and on disk.
+"""Observations that wait for Postgres: bounded, in order, oldest dropped first, and on disk.
 
-While they wait in memory they are also in a file under MONITOR_HOME, which a worker that was
-killed leaves to the next one. Where the disk refuses, they wait in memory alone.
+While they wait in memory they are also in a file under MONITOR_HOME. After a kill the next worker
+takes the file over. If the disk fails, they wait in memory only.
 """
 
 import asyncio
@@ -21,17 +21,17 @@ __all__ = ["Spool", "SpoolFile"]
 
 log = logging.getLogger(__name__)
 
-_ROW = 3_000  # bytes of an observation without its texts and chunk lengths, roughly
+_ROW = 3_000  # approximate bytes of an observation without its texts and chunk lengths
 _A_CHARACTER, _A_LENGTH = 2, 8
-WRITE_S = 5.0  # a disk that needs longer delays no probe
-RETRY_S = 30.0  # a disk that refused is tried again after this
+WRITE_S = 5.0  # a slower disk does not delay probes
+RETRY_S = 30.0  # a disk that failed is tried again after this
 
 
 class Spool:
-    """At most `most` observations of about `most_bytes`; `dropped` counts those lost to it.
+    """At most `most` observations of about `most_bytes`; `dropped` counts those lost to the limit.
 
-    Rounds of several targets fill it at once; the task that drains it holds `emptying`. Without a
-    file they wait in memory alone. `disk_error`: why they do at present, although there is one.
+    Rounds of several targets add to it concurrently; the task that drains it holds `emptying`.
+    Without a file they wait in memory only. `disk_error`: why they do now, although there is one.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Spool:
 
     @property
     def on_disk(self) -> bool:
-        """Whether what waits outlives this process."""
+        """Whether the waiting observations survive the process."""
         return self._file is not None and self.disk_error is None
 
     def keep(self, observations: Sequence[Observation]) -> int:
@@ -80,7 +80,7 @@ class Spool:
         return ProbesSpent(low, len(held), high - low)
 
     def forget(self, stored: Sequence[Observation]) -> None:
-        """Let go of what was stored; some of it may have been dropped in the meantime."""
+        """Remove what was stored; some of it may have been dropped in the meantime."""
         ids = {observation.id for observation in stored}
         while self._kept and self._kept[0][1].id in ids:
             self._drop()
@@ -89,14 +89,14 @@ class Spool:
         self._bytes -= _weight(self._kept.popleft()[1])
 
     async def save(self, *, sync: bool = False) -> None:
-        """Bring the file up to date, in a thread. A disk that refuses or hangs is no failure.
+        """Update the file, in a thread. A disk that fails or hangs is not an error here.
 
-        Afterwards what waits outlives this process; with `sync`, the machine as well.
+        Afterwards the waiting observations survive the process; with `sync`, also the machine.
         """
         if self._file is None or time.monotonic() < self._retry_at:
             return
         writing = asyncio.create_task(self._save(self._file, sync))
-        await asyncio.wait({writing}, timeout=WRITE_S)  # cancels nothing that was begun
+        await asyncio.wait({writing}, timeout=WRITE_S)  # a write that has begun is not cancelled
         if not writing.done():
             self._failed(f"no answer within {WRITE_S:g} s")
 
@@ -117,7 +117,7 @@ class Spool:
                 self._works()
 
     async def adopt(self) -> int:
-        """Take over what waits in the files of processes that ended; returns how many."""
+        """Take over the files of processes that ended; returns the number of observations."""
         if self._file is None:
             return 0
         before = self._next
@@ -126,7 +126,7 @@ class Spool:
         return self._next - before
 
     async def _adopt(self, file: SpoolFile, path: Path) -> None:
-        """Take over one file. It is deleted only once its contents are in our own."""
+        """Take over one file. It is deleted only once its contents are in our own file."""
         try:
             taken = await asyncio.to_thread(file.take, path)
         except OSError as error:
@@ -152,7 +152,7 @@ class Spool:
         await asyncio.to_thread(leave, held, delete=self.on_disk)
 
     def close(self) -> None:
-        """Let go of the file; what waits in it is there for the next worker."""
+        """Close the file; the next worker finds what waits in it."""
         if self._file is not None:
             self._file.close()
 
@@ -169,7 +169,7 @@ class Spool:
 
 
 def _weight(observation: Observation) -> int:
-    """Bytes it holds, roughly: long answers have thousands of chunks."""
+    """Its approximate size in bytes: long answers have thousands of chunks."""
     texts = [observation.answer_excerpt, observation.error, observation.identity_reason]
     texts += [claim.value for claim in observation.claims]
     texts += [item.detail for item in observation.evidence]

@@ -1,8 +1,8 @@
 """The format of a spool file: one record a line, each with its length and checksum.
 
-`+` records hold an observation, `-` records say up to which sequence number everything was
-stored or dropped. Sequence numbers rise. A record begins with a line feed and holds no other,
-so that reading goes on at the next record after damaged bytes.
+`+` records contain an observation, `-` records say up to which sequence number everything was
+stored or dropped. Sequence numbers rise. A record begins with a line feed and contains no other, so
+that reading continues at the next record after damaged bytes.
 """
 
 import fcntl
@@ -27,17 +27,17 @@ from monitor.storage.observations import row
 _HEAD = re.compile(rb"\n([+-]) ([0-9a-f]{16}) ([0-9a-f]{8}) ([0-9a-f]{8}) ")
 _HEAD_BYTES = 38
 _OBSERVATION: TypeAdapter[Observation] = TypeAdapter(Observation)
-# A file may have been written by an older version: what it did not know is unknown.
+# A file of an older version: fields that it did not have are unknown.
 _ABSENT: Mapping[str, None] = {f.name: None for f in fields(Observation) if f.default is MISSING}
 
 
 def waiting(sequence: int, observation: Observation) -> bytes:
-    """The record of an observation that waits."""
+    """The record of a waiting observation."""
     return _record(b"+", sequence, json.dumps(row(observation), default=str).encode("ascii"))
 
 
 def done(sequence: int) -> bytes:
-    """The record that nothing up to this sequence number waits any more."""
+    """The record that nothing up to this sequence number waits any longer."""
     return _record(b"-", sequence, b"")
 
 
@@ -52,9 +52,9 @@ def _checksum(sealed: bytes, payload: bytes) -> int:
 
 @dataclass(slots=True)
 class SpoolContents:
-    """What a file holds: what waits, in order, and how many stretches could not be read.
+    """The contents of a file: what waits, in order, and how many stretches were unreadable.
 
-    `torn`: the end could not be read either, as after a write that was interrupted.
+    `torn`: the end was unreadable as well, as after an interrupted write.
     """
 
     waiting: list[Observation] = field(default_factory=list)
@@ -63,7 +63,7 @@ class SpoolContents:
 
 
 def parse(data: bytes) -> SpoolContents:
-    """Read a file, whole or torn anywhere."""
+    """Parse a file, complete or torn anywhere."""
     found: dict[int, bytes] = {}
     newest, stored, position, contents = -1, -1, 0, SpoolContents()
     while position < len(data):
@@ -110,47 +110,46 @@ def _observation(payload: bytes) -> Observation | None:
         return None
 
 
-# Spool files: each process appends to its own, and takes over those of processes that ended.
+# Spool files: each process appends to its own, and takes over those of ended processes.
 #
 # Everything here blocks and may raise OSError: call it in a thread, one call at a time.
 
 
-_GARBAGE = 1 << 20  # bytes of records no longer needed that a file may hold, besides as many
+# bytes of obsolete records that a file may contain, in addition to as many of valid ones
+_GARBAGE = 1 << 20
 Held = tuple[Path, int]  # a file and its descriptor, which holds the lock
 
 
 class TakenSpoolFile(NamedTuple):
-    """A file taken over: `leave` it once its contents are kept elsewhere."""
+    """A file taken over: `leave` it once its contents are stored elsewhere."""
 
     held: Held
     contents: SpoolContents
 
 
 class SpoolFile:
-    """This process's file in a folder that several workers may share.
+    """This process's file in a directory that several workers may share.
 
-    The file is locked for as long as the process lives. An unlocked file belongs to a process
-    that ended; the process that locks it takes over its contents.
-
-    After an error the contents of the disk are unknown, so the next write begins another file with
-    everything that waits. The former one is deleted once the new one is on the disk.
+    The file is locked as long as the process lives. An unlocked file belongs to a process that
+    ended; the process that locks it takes over its contents. After an error the contents on disk
+    are unknown, so the next write starts another file with everything that waits. The former file
+    is deleted once the new one is on disk.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.newest = -1  # the number of the latest observation written; -1: write all of them
+        self.newest = -1  # the number of the latest written observation; -1: write all of them
         self._held: Held | None = None
         self._former: list[Held] = []
         self._size = 0
-        self._starts: deque[tuple[int, int]] = deque()  # of what waits: number, offset
+        self._starts: deque[tuple[int, int]] = deque()  # for waiting observations: number, offset
         self._done = -1
         self._unsynced = False
 
     def write(
         self, new: Sequence[tuple[int, Observation]], *, done: int, sync: bool = False
     ) -> None:
-        """Append what waits and is newer than `newest`, in order of its number, and note that
-        nothing up to number `done` waits any more.
+        """Append what waits after `newest`, in order, and that up to `done` nothing waits.
 
         With `sync` everything written is on the disk afterwards.
         """
@@ -208,7 +207,7 @@ class SpoolFile:
         return [path for _, path in sorted(found) if path not in ours]
 
     def take(self, path: Path) -> TakenSpoolFile | None:
-        """Lock the file of a process that ended, and read it; None where the process lives."""
+        """Lock the file of an ended process, and read it; None if the process lives."""
         fd = _locked(path)
         if fd is None:
             return None
@@ -219,7 +218,7 @@ class SpoolFile:
             raise
 
     def close(self) -> None:
-        """Unlock the file; it is deleted when nothing waits in it."""
+        """Unlock the file; it is deleted if nothing waits in it."""
         for held in self._former:
             leave(held, delete=False)
         if self._held is not None:
@@ -228,7 +227,7 @@ class SpoolFile:
 
 
 def leave(held: Held, *, delete: bool) -> None:
-    """Unlock a file, and delete it before where everything in it is kept elsewhere."""
+    """Unlock a file; delete it first if everything in it is stored elsewhere."""
     path, fd = held
     if delete:
         with suppress(OSError):
@@ -244,13 +243,13 @@ def _append(fd: int, data: bytes, size: int) -> None:
 
 
 def _created(folder: Path) -> Held:
-    """A new file, locked, whose name survives a loss of power."""
+    """A new, locked file whose name survives a power failure."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     while True:
         path = folder / f"{os.getpid()}-{token_hex(4)}.spool"
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         fd = _locked(path)
-        if fd is not None:  # else a worker that takes over orphans was faster
+        if fd is not None:  # otherwise a worker that takes over orphans was faster
             break
     directory = os.open(folder, os.O_RDONLY)
     try:
@@ -263,8 +262,8 @@ def _created(folder: Path) -> Held:
 def _locked(path: Path) -> int | None:
     """The file, open and locked; None if it is locked, gone, or not a spool file.
 
-    To open a named pipe or a device could wait for ever or have an effect: it is not opened, and
-    what took a file's name since then is not waited for.
+    Opening a named pipe or a device could block for ever or have an effect, so these are not
+    opened.
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):

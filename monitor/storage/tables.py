@@ -1,4 +1,4 @@
-"""The tables, with their invariants: what the database itself refuses.
+"""The tables, with the invariants that the database itself enforces.
 
 Comments on columns are part of the product: people write SQL against these names.
 """
