@@ -124,6 +124,12 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
 
 
 def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    """In breach still, or again. What began after a recovery is a breach with a start of its own.
+
+    A rule that says it began before is not sure that the one before was over.
+    """
+    recovered, since = incident.recovering_since, verdict.since
+    returned = recovered is not None and since is not None and since > recovered
     values = [value for value in (incident.peak, verdict.value) if value is not None]
     return replace(
         incident,
@@ -136,6 +142,7 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         facts=verdict.facts or incident.facts,
         finding=incident.finding.updated(verdict.finding),
         once=verdict.once or incident.once,
+        since=_since(verdict, now) if returned else incident.since,
         recovering_since=None,
         recovering_reason=None,
     )

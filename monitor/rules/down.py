@@ -79,7 +79,8 @@ class DownRule(Rule):
             own = _tried(window, since=begun)
             if latest[0][0]:
                 return self._recovering(window, state, _good(latest), since=_good(own))
-            shown = own  # while it lasts it is counted over its own rows
+            shown = self._since_recovery(own)  # while it lasts it is counted over its own rows
+            begun = begun if len(shown) == len(own) else None
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
             state, shown = VerdictState.BREACH, self._breach(window, latest_incident, shown)
         elif self._in_a_row(latest, good=False):
@@ -136,6 +137,20 @@ class DownRule(Rule):
         tried = _tried(window, since=window.since(latest_incident) + _INSTANT)
         length = breach_length((not good for good, _ in tried), len(proof))
         return tried[: max(length, len(proof))]
+
+    def _since_recovery(
+        self, own: Sequence[tuple[bool, Sample]]
+    ) -> Sequence[tuple[bool, Sample]]:
+        """The rows later than the latest good ones that proved the service well, newest first.
+
+        An incident that came and went stays open for a while: what fails then is a breach of
+        its own, not the one before.
+        """
+        for nth in range(1, len(own)):
+            ends = own[nth][0] and not own[nth - 1][0]
+            if ends and self._in_a_row(own[nth:], good=True):
+                return own[:nth]
+        return own
 
     def _in_a_row(self, latest: Sequence[tuple[bool, Sample]], *, good: bool) -> bool:
         if latest[0][0] is not good:

@@ -75,10 +75,11 @@ class FallbackRule(ShareLimits, Rule):
             if n:
                 return self._recovering(window, VerdictState.OK, n, latest_incident)
             # Counted over its own answers: none from before its first fallback.
-            own = known.since(latest_incident.since) if latest_incident.since else 0
-            lately = min(self.of, own or len(known))
+            since = latest_incident.since
+            lately = min(self.of, (known.since(since) if since else 0) or len(known))
             if fresh and known.hits(lately) <= self.limit * lately:
                 return self._recovering(window, VerdictState.HOLD, lately, latest_incident)
+            own = self.own(known, latest_incident, since=since) if since else 0
             state = VerdictState.BREACH if fresh else VerdictState.NO_DATA
             return self._verdict(window, state, own or lately)
         n = self.proven(known, fresh)

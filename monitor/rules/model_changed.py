@@ -105,10 +105,12 @@ class ModelChangedRule(ShareLimits, Rule):
         if n:
             return self._recovering(window, n, VerdictState.OK, latest_incident)
         began_at = latest_incident.since or latest_incident.opened_at
-        n = compared.since(began_at)
-        lately = min(self.of, n)
+        lately = min(self.of, compared.since(began_at))
         if compared.hits(lately) <= self.limit * lately:
             return self._recovering(window, lately, VerdictState.HOLD, latest_incident)
+        n = self.own(compared, latest_incident, since=began_at)
+        if latest_incident.recovering_since is not None and (hits := compared.hit_samples(n)):
+            began_at = hits[-1].at
         return self._breached(window, compared, n, VerdictState.BREACH, since=began_at)
 
     def _recovering(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
 from math import log, sqrt
@@ -149,6 +150,18 @@ class ShareLimits:
                 if n * divergence(hits / n, rate) >= self.evidence_to_resolve:
                     return n
         return 0
+
+    def own(self, answers: AnswerSeries, latest_incident: Incident, *, since: datetime) -> int:
+        """How many of the latest answers an open incident that is in breach is counted over.
+
+        None from before `since`, its first hit. Once it was recovering, none from before the
+        hits that ended the recovery.
+        """
+        recovered = latest_incident.recovering_since
+        if recovered is None:
+            return answers.since(since)
+        fresh = answers.later_than(recovered)
+        return answers.breach(min(self.of, fresh), fresh)
 
     def _usual(self, answers: AnswerSeries, fresh: int, n: int) -> bool:
         """Whether the latest n answers may be chance, seeing how the fresh ones before them were.

@@ -105,7 +105,7 @@ class TtftRule(Rule):
         open_ = latest_incident is not None and latest_incident.open
         over = [mean.capped_ms > self.limit_ms for _, mean in latest[: self.rounds]]
         if latest_incident is not None and latest_incident.open and over[0]:
-            return self._verdict(window, VerdictState.BREACH, self._own(window, latest_incident))
+            return self._going_on(window, latest_incident, least=self.rounds_to_resolve)
         if open_ or (len(over) == self.rounds and all(over)):
             proof = self._proof(window, latest_incident, open_=open_)
             if proof is not None:
@@ -143,11 +143,26 @@ class TtftRule(Rule):
             since=min(started, default=None),
         )
 
-    def _own(self, window: Window, latest_incident: Incident) -> Sequence[_Heard]:
-        """The latest rounds of an open incident: none from before its first slow one."""
-        begun = latest_incident.breach_since - timedelta(microseconds=1)
-        closed = window.closed(max(window.since(None), begun))
-        return list(islice(self._heard(closed, window), max(_SHOWN, self.rounds)))
+    def _going_on(self, window: Window, latest_incident: Incident, *, least: int) -> Verdict:
+        """An open incident that is in breach, by the latest rounds of its own.
+
+        None from before its first slow one, and none from before `least` rounds in a row within
+        the limit: what came after them is a breach of its own.
+        """
+        begun = latest_incident.breach_since
+        closed = window.closed(max(window.since(None), begun - timedelta(microseconds=1)))
+        own: list[_Heard] = []
+        slow = 0  # of `own`, up to the earliest slow one
+        for received in self._heard(closed, window):
+            own.append(received)
+            if self._slow(received):
+                slow = len(own)
+            elif len(own) - slow >= least:
+                own = own[:slow]
+                begun = self._slow_since(own) or begun
+                break
+        verdict = self._verdict(window, VerdictState.BREACH, own[: max(_SHOWN, self.rounds)])
+        return replace(verdict, since=begun)
 
     def _breach(
         self, window: Window, latest_incident: Incident | None, proven: int
@@ -207,9 +222,7 @@ class TtftRule(Rule):
         enough = len(over) == self.rounds
         if enough and all(over):
             if latest_incident is not None and latest_incident.open:
-                return self._verdict(
-                    window, VerdictState.BREACH, self._own(window, latest_incident)
-                )
+                return self._going_on(window, latest_incident, least=self.rounds)
             return self._verdict(
                 window,
                 VerdictState.BREACH,
