@@ -181,11 +181,13 @@ def group_notice(
     now: datetime,
     quiet: bool = False,
     news: Collection[Key] = (),
+    ended: Collection[Key] = (),
 ) -> Notice:
     """One message for the whole story, under the number people know it by.
 
-    `news`: the members it is sent for, where it is sent for some. Its id is derived from its
-    content, so that the same news found twice is one row.
+    `news`: the members it is sent for, where it is sent for some. `ended`: those that are over
+    while others are not, to be said now. Its id is derived from its content, so that the same
+    news found twice is one row.
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
     worse = status is NoticeStatus.STILL_FIRING and bool(news)
@@ -209,7 +211,7 @@ def group_notice(
         scope=face.scope,
         sentence=_end(group, lasting((until or now) - began_at))
         if over
-        else _now(group, news if worse else ()),
+        else _now(group, news if worse else (), ended),
         at=now,
         number=group.number,
         value=face.value,
@@ -285,11 +287,13 @@ def _end(group: IncidentGroup, lasted: str) -> str:
     return f"Over after {lasted}. {'; '.join(parts)}."
 
 
-def _now(group: IncidentGroup, news: Collection[Key]) -> str:
-    """The headline's reason, then what is new and what is recovering."""
+def _now(group: IncidentGroup, news: Collection[Key], ended: Collection[Key]) -> str:
+    """What is over, the headline's reason, then what is new and what is recovering."""
     face = group.headline
     came_back = face.key in news and face.reopenings
-    reported = [f"Occurred again: {face.current_reason}" if came_back else face.current_reason]
+    reported = [_part_over(member, face) for member in group.ranked if member.key in ended]
+    begin = "Occurred again: " if came_back else "Still open: " if reported else ""
+    reported.append(begin + face.current_reason)
     if not face.in_breach:
         reported.append(_NOT_SURE)
     for member in group.members:
@@ -300,6 +304,11 @@ def _now(group: IncidentGroup, news: Collection[Key]) -> str:
         elif member.key in news:
             reported.append(f"Now also {_label(member, face)}: {member.because}")
     return " ".join(reported)
+
+
+def _part_over(member: Incident, face: Incident) -> str:
+    over = f"{_label(member, face)} is over after {lasting(_lasted(member))}"
+    return f"{over}: {member.ended}" if member.ended else f"{over}."
 
 
 def _label(member: Incident, face: Incident) -> str:

@@ -9,7 +9,7 @@ what is over by then and never was reported is not reported.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 from monitor.domain import Incident, Notice, NoticeStatus, Verdict, VerdictState, incident_key
 from monitor.incidents.notices import (
@@ -24,6 +24,8 @@ from monitor.incidents.notices import (
 )
 from monitor.incidents.silences import Silence, is_silenced
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
+
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,15 +147,17 @@ class _Draft:
             for member in group.members:
                 self.put(replace(member, told=NoticeStatus.RESOLVED))
         elif news:
-            self.put(replace(primary, last_told_at=self.now))
+            for key in {primary.key, *news}:
+                self.put(replace(self.incidents[key], last_told_at=self.now))
             announced = self.announced(primary)
             self.notify(
                 group, NoticeStatus.STILL_FIRING if announced else NoticeStatus.FIRING, news=news
             )
-        elif not group.headline.once and self.now >= self.due(group) and self.still_true(group):
+        elif self.now >= self.due(group) and self.still_true(group):
             reminded = replace(primary, last_told_at=self.now, reminders=primary.reminders + 1)
             self.put(reminded)
-            self.changes[primary.key] = IncidentChange.REMINDED
+            if primary.open:
+                self.changes[primary.key] = IncidentChange.REMINDED
             self.notify(replace(group, primary=reminded), NoticeStatus.STILL_FIRING)
         elif any(self.is_correction(member) for member in group.members):
             self.notify(group, NoticeStatus.FIRING, quiet=True)
@@ -162,11 +166,25 @@ class _Draft:
         """Whether the message must be brought up to date, without a sound."""
         return self.changes.get(member.key) is IncidentChange.RESOLVED or member.key in self.unheard
 
+    def ended(self, group: IncidentGroup) -> list[Incident]:
+        """The parts that are over while others are not, and whose end nobody has heard of."""
+        before = self.before.get(group.primary.key)
+        told_at = before.last_told_at if before is not None else self.now
+        return [i for i in group.members if i.resolved_at is not None and i.resolved_at > told_at]
+
     def due(self, group: IncidentGroup) -> datetime:
-        """When a group is reported again; sooner once its primary is resolved and a part is not."""
+        """When a group is reported again: sooner once a part is over and the rest is not.
+
+        Symptoms end a little later than their cause, and one message tells of both. What ends
+        with its day is not waited for, and not reminded of.
+        """
         primary, policy = group.primary, self.policy
-        if primary.resolved_at is not None and primary.last_told_at <= primary.resolved_at:
-            return primary.resolved_at + policy.lingering
+        lasts = all(member.once for member in group.members if member.open)
+        ends = [i.resolved_at for i in self.ended(group) if i.resolved_at is not None]
+        if ends:
+            return min(ends) if lasts else min(ends) + policy.lingering
+        if group.headline.once:
+            return NEVER
         return primary.last_told_at + (
             policy.remind_every if primary.reminders else policy.remind_after
         )
@@ -215,8 +233,10 @@ class _Draft:
         quiet: bool = False,
         news: tuple[Key, ...] = (),
     ) -> None:
-        key = group.primary.key
-        self.notices[key] = group_notice(group, status, now=self.now, quiet=quiet, news=news)
+        key, ended = group.primary.key, () if quiet else tuple(i.key for i in self.ended(group))
+        self.notices[key] = group_notice(
+            group, status, now=self.now, quiet=quiet, news=news, ended=ended
+        )
         self.reported[key] = tuple(member.key for member in group.members)
 
     def passing(self, verdict: Verdict) -> IncidentStep:

@@ -138,9 +138,7 @@ class DownRule(Rule):
         length = breach_length((not good for good, _ in tried), len(proof))
         return tried[: max(length, len(proof))]
 
-    def _since_recovery(
-        self, own: Sequence[tuple[bool, Sample]]
-    ) -> Sequence[tuple[bool, Sample]]:
+    def _since_recovery(self, own: Sequence[tuple[bool, Sample]]) -> Sequence[tuple[bool, Sample]]:
         """The rows later than the latest good ones that proved the service well, newest first.
 
         An incident that came and went stays open for a while: what fails then is a breach of

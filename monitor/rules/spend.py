@@ -27,6 +27,8 @@ from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
 _AT = itemgetter(0)
+DOUBLINGS_APART = timedelta(minutes=10)  # what doubles again and again is one message
+_LAST_WORD = timedelta(minutes=1)
 _LOW = 3  # standard errors below the mean rate: an early notice should prove true
 
 
@@ -49,6 +51,8 @@ class Crossing:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendRule(Rule):
     """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
+
+    Doublings within ten minutes of a message are one message, which names the last of them.
 
     Before that a notice, once a day, when even the low side of the last `rate_hours` at this
     rate carries the sum over the limit before the day ends; judged from `rate_slices` slices
@@ -97,7 +101,7 @@ class SpendRule(Rule):
         if latest_incident is not None and latest_incident.open and notified != f"{today.day}":
             return self._over_with_the_day(days, notified, latest_incident)
         if today.total_usd > self.limit_usd:
-            return self._over(today, latest_incident)
+            return self._over(today, latest_incident, now)
         if (
             latest_incident is not None and latest_incident.open
         ):  # a correction: a sent message stays
@@ -148,14 +152,11 @@ class SpendRule(Rule):
         once = f"{day.day} upper end"
         return self._verdict(VerdictState.NOTICE, day.high_usd, because, once=once, finding=finding)
 
-    def _over(self, today: Spend, latest_incident: Incident | None) -> Verdict:
-        worst = today.total_usd
-        if (
-            latest_incident is not None
-            and latest_incident.peak
-            and _day_told(latest_incident) == f"{today.day}"
-        ):
-            worst = max(worst, Decimal(latest_incident.peak))
+    def _over(self, today: Spend, latest_incident: Incident | None, now: datetime) -> Verdict:
+        worst, before = today.total_usd, None
+        if latest_incident is not None and _day_told(latest_incident) == f"{today.day}":
+            worst = max(worst, Decimal(latest_incident.peak or 0))
+            before = latest_incident if latest_incident.open else None
         times = 1
         while worst > 2 * times * self.limit_usd:
             times *= 2
@@ -163,6 +164,9 @@ class SpendRule(Rule):
             f" That is more than {times} times the limit." if times > 1 else ""
         )
         once = f"{today.day} ×{times}"
+        if before is not None:  # not held back beyond its day: its end is no message
+            free = min(before.last_told_at + DOUBLINGS_APART, today.ends_at - _LAST_WORD)
+            once = before.once if before.once and now < free else once
         since = self._crossed_at(today)
         return self._verdict(
             VerdictState.BREACH,

@@ -312,6 +312,63 @@ def test_a_return_under_a_mute_is_said_when_the_mute_ends() -> None:
     assert group.judge(breach("fallback")) == []
 
 
+# ------------------------------------------------------------ a part that is over
+
+
+@pytest.mark.parametrize("first", ["key", "spend"])
+def test_the_end_of_a_part_is_said_at_once_where_the_rest_ends_with_its_day(first: str) -> None:
+    group = Story()
+    rejected, costs = breach("key", scope="openrouter"), spent(VerdictState.BREACH, "3", "23 ×1")
+    accepted = well("key", scope="openrouter", because="openrouter accepts the key.")
+    group.judge(rejected if first == "key" else costs)
+    group.judge(rejected, costs)
+    (notified,) = group.judge(accepted, costs, later=HOUR)
+    assert heads([notified]) == ["STILL FIRING #41 spend"]
+    lasted = "1 h 0 min" if first == "spend" else "1 h 1 min"
+    assert notified.sentence == (
+        f"key · openrouter is over after {lasted}: openrouter accepts the key. "
+        "Still open: spend breaks."
+    )
+    for _ in range(3):
+        assert group.judge(accepted, costs, later=HOUR) == []
+    (ended,) = group.judge(accepted, spent(VerdictState.OK, "3"), later=HOUR)
+    assert heads([ended]) == ["RESOLVED #41 key"]
+    assert f"key {lasted}: openrouter accepts the key" in ended.sentence
+    assert "spend · all 5 h" in ended.sentence
+
+
+@pytest.mark.parametrize(("first", "second"), [("down", "fallback"), ("fallback", "down")])
+@pytest.mark.parametrize("over", ["down", "fallback"])
+def test_the_end_of_a_part_is_said_once_when_the_rest_lasts(
+    first: str, second: str, over: str
+) -> None:
+    group = Story()
+    group.judge(breach(first))
+    group.judge(breach(first), breach(second))
+    lasts = "down" if over == "fallback" else "fallback"
+    assert all(n.quiet for n in group.judge(well(over), breach(lasts)))
+    notified = [
+        (minutes, notice.sentence)
+        for minutes in range(5, 180, 5)
+        for notice in group.judge(well(over), breach(lasts), later=5 * MINUTE)
+    ]
+    assert [minutes for minutes, _ in notified] == [30]
+    assert notified[0][1].startswith(f"{over} is over after ")
+    assert notified[0][1].endswith(f"Still open: {lasts} breaks.")
+
+
+def test_what_joins_after_the_end_of_a_part_says_both() -> None:
+    group = Story()
+    group.judge(breach("down"), breach("fallback"))
+    group.judge(well("down"), breach("fallback"))
+    (notified,) = group.judge(breach("fallback"), breach("ttft"))
+    assert notified.sentence == (
+        "down is over after 1 min: down is well. Still open: fallback breaks. "
+        "Now also ttft: ttft breaks."
+    )
+    assert group.judge(breach("fallback"), breach("ttft"), later=HOUR) == []
+
+
 # ------------------------------------------------------------ mutes
 
 

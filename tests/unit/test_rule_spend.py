@@ -1,13 +1,16 @@
 """`spend`: the exact sum of a day, once and at each doubling; before it, a notice."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from monitor.domain import Incident, Spend, Verdict, VerdictState
+from monitor.incidents.planner import plan
+from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import SpendRule, SpendUpperBound
-from tests.marks import NOON, incident
+from tests.marks import INHIBITIONS, NOON, incident
 
 MIDNIGHT = NOON - timedelta(hours=12)
 DAY = timedelta(days=1)
@@ -117,6 +120,53 @@ def test_a_correction_below_the_limit_takes_nothing_back() -> None:
 def test_a_correction_does_not_make_a_doubling_new_again() -> None:
     latest_incident = told("2026-11-23 ×2", peak=Decimal("4.10"))
     assert SpendRule().judge([day("3.90")], latest_incident, NOON).once == "2026-11-23 ×2"
+
+
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("told_at", "now", "once"),
+    [
+        (NOON, NOON + 30 * SECOND, "2026-11-23 ×1"),
+        (NOON, NOON + 10 * MINUTE - SECOND, "2026-11-23 ×1"),
+        (NOON, NOON + 10 * MINUTE, "2026-11-23 ×8"),
+        # Not held back beyond the day, whose end is no message; nor by a clock that was ahead.
+        (MIDNIGHT + DAY - 2 * MINUTE, MIDNIGHT + DAY - MINUTE - SECOND, "2026-11-23 ×1"),
+        (MIDNIGHT + DAY - 2 * MINUTE, MIDNIGHT + DAY - MINUTE, "2026-11-23 ×8"),
+        (NOON + 90 * DAY, MIDNIGHT + DAY - MINUTE, "2026-11-23 ×8"),
+    ],
+)
+def test_doublings_within_ten_minutes_of_a_message_are_one_message(
+    told_at: datetime, now: datetime, once: str
+) -> None:
+    latest_incident = told("2026-11-23 ×1", last_told_at=told_at)
+    verdict = SpendRule().judge([day("20")], latest_incident, now)
+    assert (verdict.state, verdict.once, verdict.value) == (VerdictState.BREACH, once, Decimal(20))
+    assert verdict.because.endswith("That is more than 8 times the limit.")
+
+
+def test_a_cost_that_explodes_is_few_messages_and_the_last_names_the_highest_doubling() -> None:
+    """$2.01, then twice as much every 20 seconds for three minutes, judged each time."""
+    incidents: dict[tuple[str, str], Incident] = {}
+    messages = []
+    for nth in range(90):
+        now = NOON + nth * 20 * SECOND
+        total = Decimal("2.01") * 2 ** min(nth, 9)
+        verdict = SpendRule().judge([day(f"{total}")], incidents.get(("spend", "all")), now)
+        steps = plan(incidents.values(), [verdict], inhibitions=INHIBITIONS,
+                     policy=ReminderPolicy(), now=now)  # fmt: skip
+        for step in steps:
+            assert step.incident is not None
+            incidents[step.incident.key] = replace(step.incident, number=1)
+            if step.notice is not None:
+                messages.append((now - NOON, step.notice.status.value, step.notice.sentence))
+    assert [(at, status) for at, status, _ in messages] == [
+        (timedelta(0), "FIRING"),
+        (10 * MINUTE, "STILL FIRING"),
+    ]
+    assert "is $1,029.12" in messages[-1][2]
+    assert "more than 512 times the limit" in messages[-1][2]
 
 
 def test_yesterday_passing_late_is_reported_as_yesterdays() -> None:
