@@ -65,7 +65,7 @@ def timed(rounds: Sequence[Sequence[float | None]], *, start: datetime = NOON) -
         for query, ttft_ms in enumerate(latencies):
             yield sample(
                 id=UUID(int=100 * order + query + 1), at=slot + timedelta(seconds=2 * query + 1),
-                round=slot, query=f"q{query}", ttft_ms=ttft_ms,
+                round=slot, query=f"q{query}", ttft_ms=ttft_ms, degraded=ttft_ms is None,
             )  # fmt: skip
 
 

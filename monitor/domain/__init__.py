@@ -56,6 +56,7 @@ from monitor.domain.text_formats import (
 )
 from monitor.domain.verdicts import (
     ALL,
+    UNJUDGED,
     Delivery,
     Finding,
     GiveUp,
@@ -76,6 +77,7 @@ from monitor.domain.verdicts import (
 __all__ = [
     "ALL",
     "FROM_START",
+    "UNJUDGED",
     "AccountReading",
     "AccountState",
     "Claim",

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from monitor.domain.observation import Identity, Outcome
 
+UNJUDGED = "Cannot be judged"  # what is true of an incident whose measurements are disturbed
 ALL = "all"  # the scope of rules over everything
 
 
@@ -38,6 +39,7 @@ class Sample:
     recorded_at: datetime | None = None  # when it was stored; None: as soon as it was over
     confidence: float | None = None  # of `identity`, 0 to 1; None: not stated
     tpot_ms: float | None = None  # time per output token; None unless it may be judged
+    degraded: bool = False  # it has a TTFT, whose measurement was disturbed
 
     @property
     def cost_ends(self) -> tuple[Decimal, Decimal] | None:
@@ -229,6 +231,11 @@ class Incident:
     def in_breach(self) -> bool:
         """Whether it is true now: open, and no later judgement contradicts it."""
         return self.open and self.recovering_since is None
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether it is open only because nothing can be said of it now."""
+        return self.open and (self.recovering_reason or "").startswith(UNJUDGED)
 
     @property
     def current_reason(self) -> str:

@@ -26,7 +26,6 @@ from monitor.domain import (
 
 Key = tuple[str, str]  # rule and scope
 
-_NOT_SURE = "The incident stays open until the recovery has lasted long enough."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
 
 
@@ -41,6 +40,8 @@ class RuleRelations(Protocol):
     def prevents(self) -> frozenset[str]: ...
     @property
     def severity(self) -> Severity: ...
+    @property
+    def passing(self) -> bool: ...
 
 
 class Inhibitions:
@@ -84,6 +85,11 @@ class Inhibitions:
         """The most urgent of these rules; `page` for what is not known."""
         known = [self._rules[rule].severity for rule in rules if rule in self._rules]
         return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
+
+    def passing(self, incident: Incident) -> bool:
+        """Whether it is told as NOTICE: nothing of the service is broken."""
+        rule = self._rules.get(incident.rule)
+        return rule is not None and rule.passing
 
     def _of_provider(self, incident: Incident) -> bool:
         rule = self._rules.get(incident.rule)
@@ -195,25 +201,26 @@ def group_notice(
     if face.reopenings:
         facts["Reopened"] = "once" if face.reopenings == 1 else f"{face.reopenings} times"
     if not over and not face.in_breach:
-        recovering = f"{face.current_reason} {_NOT_SURE}"
-        finding = replace(finding, first_step=_WAIT)
+        recovering = f"{face.current_reason} {_not_sure(face)}"
+        finding = finding if face.unjudged else replace(finding, first_step=_WAIT)
     for member in group.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
+    passing = group.inhibitions.passing(face)
     began_at = min(member.began_at for member in group.members)
     until = max((m.resolved_at for m in group.members if m.resolved_at), default=None)
     if over:
         finding = replace(finding, money=_surplus(face, until or now))
     return Notice(
         id=_id(group, status, quiet=quiet),
-        status=status,
+        status=NoticeStatus.NOTICE if passing else status,
         rule=face.rule,
         scope=face.scope,
         sentence=_end(group, lasting((until or now) - began_at))
         if over
         else _now(group, news if worse else (), ended),
         at=now,
-        number=group.number,
+        number=None if passing else group.number,
         value=face.value,
         limit=face.limit,
         peak=face.peak,
@@ -222,11 +229,11 @@ def group_notice(
         facts=facts,
         rows=face.rows,
         quiet=quiet,
-        worse=worse,
+        worse=worse and not passing,
         severity=group.inhibitions.severity(*(member.rule for member in group.members)),
         finding=finding,
         recovering=recovering,
-        also=tuple(_also(group, face, news=news if worse else (), over=over)),
+        also=tuple(_also(group, face, news=news if worse else (), over=over, ended=ended)),
     )
 
 
@@ -253,11 +260,23 @@ def passing_notice(verdict: Verdict, inhibitions: Inhibitions, *, now: datetime)
     )
 
 
+def _not_sure(face: Incident) -> str:
+    if face.unjudged:
+        return "The incident stays open until it can be judged."
+    return "The incident stays open until the recovery has lasted long enough."
+
+
 def _also(
-    group: IncidentGroup, face: Incident, *, news: Collection[Key], over: bool
+    group: IncidentGroup,
+    face: Incident,
+    *,
+    news: Collection[Key],
+    over: bool,
+    ended: Collection[Key],
 ) -> Iterator[str]:
-    """What else is wrong, what is new first; at the end, what else was."""
+    """What is over, what else is wrong, what is new first; at the end, what else was."""
     others = [member for member in group.ranked if member is not face]
+    yield from (_part_over(member, face) for member in others if member.key in ended and not over)
     for member in sorted(others, key=lambda member: member.key not in news):
         scope = "" if member.scope in (face.scope, ALL) else f"{member.scope}: "
         what = member.finding.what or member.because.rstrip(".")
@@ -295,7 +314,7 @@ def _now(group: IncidentGroup, news: Collection[Key], ended: Collection[Key]) ->
     begin = "Occurred again: " if came_back else "Still open: " if reported else ""
     reported.append(begin + face.current_reason)
     if not face.in_breach:
-        reported.append(_NOT_SURE)
+        reported.append(_not_sure(face))
     for member in group.members:
         if member is face or not member.open:
             continue

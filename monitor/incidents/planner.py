@@ -164,7 +164,9 @@ class _Draft:
 
     def is_correction(self, member: Incident) -> bool:
         """Whether the message must be brought up to date, without a sound."""
-        return self.changes.get(member.key) is IncidentChange.RESOLVED or member.key in self.unheard
+        change = self.changes.get(member.key)
+        recovering = change is IncidentChange.RECOVERING and member.unjudged
+        return change is IncidentChange.RESOLVED or recovering or member.key in self.unheard
 
     def ended(self, group: IncidentGroup) -> list[Incident]:
         """The parts that are over while others are not, and whose end nobody has heard of."""
@@ -185,9 +187,8 @@ class _Draft:
             return min(ends) if lasts else min(ends) + policy.lingering
         if group.headline.once:
             return NEVER
-        return primary.last_told_at + (
-            policy.remind_every if primary.reminders else policy.remind_after
-        )
+        daily = primary.reminders or self.inhibitions.passing(primary)
+        return primary.last_told_at + (policy.remind_every if daily else policy.remind_after)
 
     def still_true(self, group: IncidentGroup) -> bool:
         """Whether it was seen to be: who comes back from an absence looks first, then reminds."""

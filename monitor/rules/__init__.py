@@ -17,6 +17,7 @@ from monitor.rules.probe_budget import ProbeBudgetRule, ProbeUsage
 from monitor.rules.rule import Rule, Unit, rule_of
 from monitor.rules.spend import SLICE, SpendRule, SpendUpperBound
 from monitor.rules.ttft import TtftRule
+from monitor.rules.ttft_unknown import TtftUnknownRule
 from monitor.rules.unpriced import UnpricedRule
 from monitor.rules.window import SAMPLES, SPAN, Window
 
@@ -28,6 +29,7 @@ RULES: Mapping[str, type[Rule]] = {
         ModelChangedRule,
         DownRule,
         NoDataRule,
+        TtftUnknownRule,
         IdentityUnknownRule,
         UnpricedRule,
         SpendRule,
@@ -68,6 +70,7 @@ __all__ = [
     "SpendRule",
     "SpendUpperBound",
     "TtftRule",
+    "TtftUnknownRule",
     "Unit",
     "UnpricedRule",
     "Window",

@@ -71,6 +71,9 @@ class Rule(ABC):
     # Rules that cannot be measured while this one is in breach: their incidents without a value
     # do not renew its notification.
     prevents: ClassVar[frozenset[str]] = frozenset()
+    # Nothing of the service is broken: its incidents are told as NOTICE, without a number, and
+    # again once a day while they last. Such a rule explains no other.
+    passing: ClassVar[bool] = False
     names_models: ClassVar[bool] = False  # a breach says which models answered
     suspects_model: ClassVar[bool] = False  # an open incident: another model may be answering
     needs_baseline: ClassVar[bool] = False  # not judged while the baselines cannot be read

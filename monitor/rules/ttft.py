@@ -9,6 +9,7 @@ from statistics import median, median_high
 from typing import ClassVar, Literal
 
 from monitor.domain import (
+    UNJUDGED,
     Finding,
     Incident,
     Outcome,
@@ -90,6 +91,8 @@ class TtftRule(Rule):
         """Judge the last day of one target."""
         if window.silent(now):
             return self._unknown(window, "No recent round.")
+        if (disturbed := self._disturbed(window, latest_incident)) is not None:
+            return disturbed
         if self.mode == "immediate":
             return self._immediate(window, latest_incident)
         closed = window.closed(window.since(latest_incident))
@@ -98,6 +101,26 @@ class TtftRule(Rule):
             return self._unknown(window, "No complete round yet.")
         judged = self._consecutive if self.mode == "consecutive" else self._evidence
         return judged(window, latest_incident, received)
+
+    def _disturbed(self, window: Window, latest_incident: Incident | None) -> Verdict | None:
+        """What is said while round after round holds no exact measurement; None: judge.
+
+        What was slow before says nothing of now: an open incident is neither in breach nor over.
+        """
+        silent = []
+        for round_ in window.closed():
+            if any(True for _ in self._heard([round_], window)):
+                break
+            silent += round_.samples
+        disturbed = [sample for sample in silent if sample.degraded]
+        if not disturbed or len({sample.round for sample in silent}) < self.rounds:
+            return None
+        of = sum(sample.degraded or sample.ttft_ms is not None for sample in silent)
+        verdict = self._unknown(window, f"{len(disturbed)} of {of} measurements were disturbed.")
+        if latest_incident is None or not latest_incident.open:
+            return verdict
+        since = latest_incident.recovering_since or min(sample.at for sample in disturbed)
+        return replace(verdict, state=VerdictState.HOLD, recovered=UNJUDGED, since=since)
 
     def _evidence(
         self, window: Window, latest_incident: Incident | None, latest: Sequence[_Heard]

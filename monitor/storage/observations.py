@@ -346,4 +346,5 @@ def _sample(row: RowMapping | Mapping[Any, Any]) -> Sample:
         error=row["error"],
         recorded_at=row["recorded_at"],
         tpot_ms=None if row["stamp"] == StampSource.DEGRADED else row["tpot_ms"],
+        degraded=row["stamp"] == StampSource.DEGRADED and row["ttft_ms"] is not None,
     )

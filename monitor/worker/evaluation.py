@@ -14,7 +14,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import NamedTuple
 
-from monitor.domain import ALL, AccountReading, Incident, Spend, Subject, Target, Verdict
+from monitor.domain import (
+    ALL,
+    AccountReading,
+    Incident,
+    NoticeStatus,
+    Spend,
+    Subject,
+    Target,
+    Verdict,
+)
 from monitor.incidents.notices import Inhibitions
 from monitor.incidents.planner import IncidentStep, plan
 from monitor.incidents.silences import abandoned
@@ -297,7 +306,8 @@ async def _written(
 ) -> WrittenSteps:
     """Write rows and notices; a new incident's notice takes the number the store gives.
 
-    A notice is queued under the number it announces: messages of one number stay in order.
+    A notice is queued under the number it announces: messages of one number stay in order. A
+    NOTICE has none, be there an incident or not.
     """
     changed = [step.incident for step in steps if step.incident is not None]
     numbers = await incident_rows.save(connection, changed, latest)
@@ -306,8 +316,8 @@ async def _written(
         if step.notice is None:
             continue
         number = step.notice.number
-        if number is None and step.incident is not None:
-            number = numbers[step.incident.key]
+        if step.incident is not None and step.notice.status is not NoticeStatus.NOTICE:
+            number = number or numbers[step.incident.key]
         notice = replace(step.notice, number=number)
         reported = [numbers[key] for key in step.reported if key in numbers]
         added = await outbox.add(connection, notice, incident=number, reported=reported)

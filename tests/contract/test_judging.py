@@ -3,15 +3,16 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from sqlalchemy import text
 
 from monitor.config import load
-from monitor.domain import Identity, Incident, Outcome
+from monitor.domain import Identity, Incident, Outcome, StampSource
 from monitor.storage import Database, incident_rows, observations
-from monitor.worker import evaluation
+from monitor.worker import delivery_job, evaluation
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
-from tests.facts import observation
+from tests.facts import HAIKU, observation
 
 MINUTE = timedelta(minutes=1)
 OPEN = "SELECT target FROM incidents WHERE resolved_at IS NULL ORDER BY 1"
@@ -72,6 +73,54 @@ async def test_what_the_service_said_when_it_failed_reaches_the_message_of_down(
     )
     assert sentence == fired == "6 of the last 6 probes failed: HTTP 401: invalid x-api-key."
     assert since == first_seen_at == begun
+
+
+@pytest.mark.parametrize(
+    ("wrong", "rules"),
+    [
+        ({}, []),
+        (
+            {"outcome": Outcome.REFUSED, "ttft_ms": None, "identity": Identity.UNKNOWN},
+            ["down"],
+        ),
+        ({"identity": Identity.FALLBACK, "model_detected": HAIKU}, ["fallback"]),
+        ({"identity": Identity.CHANGED, "model_detected": None}, ["model_changed"]),
+    ],
+)
+async def test_when_every_measurement_is_disturbed_a_notice_says_so_and_other_rules_judge(
+    database: Database,
+    database_url: str,
+    tmp_path: Path,
+    wrong: dict[str, object],
+    rules: list[str],
+) -> None:
+    async with watching(settings(tmp_path), database) as context:
+        start = context.now() - timedelta(minutes=60)
+        new = [
+            observation(
+                target="rag", query=query, slot=start + nth * 6 * MINUTE,
+                started_at=start + nth * 6 * MINUTE, stamp=StampSource.DEGRADED,
+                **({"ttft_ms": 9000.0} | (wrong if nth > 6 else {})),
+            )
+            for nth in range(10) for query in ("hi", "kbli")
+        ]  # fmt: skip
+        async with database.begin() as connection:
+            await observations.add(connection, new)
+        assert await evaluation.evaluate(context)
+        await evaluation.evaluate(context)
+        assert await delivery_job.deliver(context)
+    assert sorted(rows(database_url, "SELECT rule FROM incidents")) == sorted(
+        (rule,) for rule in ["ttft_unknown", *rules]
+    )
+    [notice] = rows(
+        database_url,
+        "SELECT n.status, n.notice->'number', n.notice->>'sentence', i.told_at IS NOT NULL "
+        "FROM outbox AS n JOIN incidents AS i ON i.number = ANY (n.incidents) "
+        "WHERE i.rule = 'ttft_unknown'",
+    )
+    assert notice[:2] == ("NOTICE", None)
+    assert notice[2].startswith("TTFT cannot be judged: ")
+    assert notice[3], "when people were notified is known"
 
 
 IMMEDIATE = """

@@ -16,7 +16,7 @@ from tests.e2e.rig import Process, configuration, eventually, rows, service, sla
 # One rule speaks of the service, so that the script meets the message it is meant for, and
 # speaks after one slow round: how soon it should is tested elsewhere.
 OTHERS = ("fallback", "model_changed", "spend", "down", "no_data", "key",
-          "identity_unknown", "unpriced", "probe_budget")  # fmt: skip
+          "ttft_unknown", "identity_unknown", "unpriced", "probe_budget")  # fmt: skip
 RULES = "\n".join([
     *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS),
     '[rules.ttft]\nmode = "consecutive"\nrounds = 1',

@@ -153,7 +153,8 @@ def test_nothing_is_known_before_the_first_round() -> None:
         ([SLOW] * 2 + [over(100)] * 3, VerdictState.OK),
         ([over(1190)] * 23, VerdictState.HOLD),
         ([over(1190)] * 24, VerdictState.OK),  # hardly under it, but for two hours
-        ([(None, None, None)] * 10, VerdictState.NO_DATA),  # degraded samples prove nothing
+        ([(None, None, None)] * 2, VerdictState.NO_DATA),  # degraded samples prove nothing
+        ([(None, None, None)] * 10, VerdictState.HOLD),  # "Cannot be judged"
     ],
 )
 def test_a_breach_is_over_on_mirrored_evidence(

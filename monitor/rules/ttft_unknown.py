@@ -1,0 +1,113 @@
+"""`ttft_unknown`: the TTFT cannot be judged, because its measurements were disturbed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import ClassVar
+
+from monitor.domain import (
+    Finding,
+    Incident,
+    Sample,
+    Severity,
+    Subject,
+    Verdict,
+    VerdictState,
+)
+from monitor.rules.limit_checks import CERTAIN, at_least, between, positive
+from monitor.rules.rule import Rule, Unit
+from monitor.rules.window import Window
+
+_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtftUnknownRule(Rule):
+    """Notice that most measurements of the TTFT are not exact; again daily, and at its end.
+
+    Judged on the measurements of the last `minutes`, or the latest `answers` where those are
+    fewer. Meanwhile `ttft` judges little or nothing. It is over when no more than half as many
+    are disturbed. All other rules judge these answers as ever.
+
+    Source: docs/alerts.md#ttft_unknown
+    """
+
+    name: ClassVar[str] = "ttft_unknown"
+    subject: ClassVar[Subject] = Subject.TARGET
+    unit: ClassVar[Unit] = Unit.SHARE
+    first_step: ClassVar[str] = (
+        "Check the load of the monitor's machine, then whether a proxy buffers the stream."
+    )
+    evidence_sql: ClassVar[str] = (
+        "SELECT started_at, query, stamp, lag_ms, pieces, ttft_ms FROM report.observations "
+        "WHERE {rows} ORDER BY started_at;"
+    )
+    inhibits: ClassVar[frozenset[str]] = frozenset()
+    likely_cause: ClassVar[bool] = False
+    chart: ClassVar[bool] = False
+    passing: ClassVar[bool] = True
+
+    severity: Severity = Severity.INFO
+    limit: float = 0.5
+    answers: int = 12
+    minutes: float = 60.0
+
+    def __post_init__(self) -> None:
+        between(self, 0, 1, "limit")
+        at_least(self, 1, "answers")
+        positive(self, "minutes")
+
+    def judge(self, window: Window, latest_incident: Incident | None, now: datetime) -> Verdict:
+        """Judge the latest measurements of one target."""
+        measured = [] if window.silent(now) else self._latest(window)
+        disturbed = [sample for sample in measured if sample.degraded]
+        open_ = latest_incident is not None and latest_incident.open
+        share = len(disturbed) / len(measured) if measured else None
+        if share is None or len(measured) < self.answers:
+            state = VerdictState.NO_DATA
+        elif share > self.limit:
+            state = VerdictState.BREACH
+        else:
+            state = VerdictState.HOLD if open_ and 2 * share > self.limit else VerdictState.OK
+        counted = f"{len(disturbed)} of {len(measured)} measurements {self._span(measured)}"
+        verdict = Verdict(
+            rule=self.name,
+            scope=window.scope,
+            state=state,
+            value=share,
+            limit=self.limit,
+            because=f"{counted} were disturbed.",
+            rows=tuple(sample.id for sample in disturbed[:_ROWS]),
+            finding=Finding(
+                what="the time to first token cannot be judged",
+                extent=f"{counted} were disturbed. A slow service may not be seen in them",
+                certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
+            ),
+        )
+        if state is VerdictState.BREACH:
+            because = (
+                f"TTFT cannot be judged: {counted} were disturbed on the monitor's side (an "
+                "overloaded machine) or arrived in one piece (a proxy that buffers)."
+            )
+            return replace(verdict, because=because, since=disturbed[-1].at)
+        if state is VerdictState.OK and open_:
+            return replace(verdict, recovered="TTFT can be judged again")
+        return verdict
+
+    def _latest(self, window: Window) -> list[Sample]:
+        """What gave a TTFT lately, be it exact or not, newest first."""
+        floor, span = window.since(None), timedelta(minutes=self.minutes)
+        found: list[Sample] = []
+        for sample in reversed(window.samples):
+            late = found and sample.at <= found[0].at - span
+            if sample.at <= floor or (late and len(found) >= self.answers):
+                break
+            if sample.degraded or sample.ttft_ms is not None:
+                found.append(sample)
+        return found
+
+    def _span(self, measured: Sequence[Sample]) -> str:
+        lasted = measured[0].at - measured[-1].at if measured else timedelta(0)
+        if lasted > timedelta(minutes=self.minutes):
+            return f"since {measured[-1].at.astimezone(UTC):%H:%M} UTC"
+        return "in the last hour" if self.minutes == 60 else f"in the last {self.minutes:g} minutes"
