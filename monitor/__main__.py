@@ -116,6 +116,106 @@ def demo(
     play(html=html, keep=keep)
 
 
+@app.command(epilog="Example: monitor init --url https://rag.example.com/chat")
+def init(
+    url: Annotated[
+        str | None, typer.Option(help="Address of the service, with the path of its chat.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Target name; default: from the host.")] = None,
+    key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the service's key.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(help="A header: 'X-API-Key: ${NAME}'. Repeatable.")
+    ] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="Wire format; default: recognised from the answer.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to ask for, where one is wanted.")
+    ] = None,
+    body: Annotated[
+        str | None, typer.Option(help="JSON body of the request, with {query} in it.")
+    ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="URL parameter: NAME={query}. Repeatable.")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Dialect option: text=payload.t. Repeatable.")
+    ] = None,
+    question: Annotated[
+        list[str] | None, typer.Option(help="A question of your users. Repeatable.")
+    ] = None,
+    expected: Annotated[
+        list[str] | None, typer.Option(help="Model that should answer. Repeatable.")
+    ] = None,
+    fallback: Annotated[
+        list[str] | None, typer.Option(help="Model that may answer instead. Repeatable.")
+    ] = None,
+    price: Annotated[
+        list[str] | None,
+        typer.Option(help="MODEL=IN/OUT, USD per million tokens. Repeatable."),
+    ] = None,
+    every: Annotated[str | None, typer.Option(help="Interval of the rounds; default: 5m.")] = None,
+    daily_queries: Annotated[
+        int | None, typer.Option(min=0, help="Questions of users a day, for the projected cost.")
+    ] = None,
+    prompt_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a whole prompt, for the projected cost.")
+    ] = None,
+    ttft_limit: Annotated[
+        int | None, typer.Option(min=1, help="Limit of the rule ttft in ms.")
+    ] = None,
+    spend_limit: Annotated[
+        str | None, typer.Option(help="Limit of the rule spend in USD a day.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="File to write; default: MONITOR_CONFIG or monitor.toml.")
+    ] = None,
+    capture: Annotated[
+        bool | None, typer.Option("--capture/--no-capture", help="Capture a baseline at the end.")
+    ] = None,
+    alert: Annotated[
+        bool | None,
+        typer.Option("--test-alert/--no-test-alert", help="Send a test alert at the end."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing; take the defaults.")] = False,
+) -> None:
+    """Recognise a service and write a configuration for it.
+
+    Sends a few requests with a harmless question. Never overwrites a file.
+    """
+    from monitor.cli.init import InitOptions
+    from monitor.cli.init import init as set_up
+
+    set_up(
+        InitOptions(
+            url=url,
+            name=name,
+            key_variable=key_variable,
+            headers=header or (),
+            dialect=dialect,
+            model=model,
+            body=body,
+            parameters=param or (),
+            options=option or (),
+            questions=question or (),
+            expected=expected or (),
+            fallbacks=fallback or (),
+            prices=price or (),
+            every=every,
+            daily_queries=daily_queries,
+            prompt_tokens=prompt_tokens,
+            ttft_limit_ms=ttft_limit,
+            spend_limit=spend_limit,
+            output=output,
+            capture=capture,
+            test_alert=alert,
+            yes=yes,
+        )
+    )
+
+
 @app.command(epilog="Example: monitor probe my-service --count 10")
 def probe(
     target: Annotated[str | None, typer.Argument(help="Target name.")] = None,

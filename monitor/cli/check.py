@@ -68,7 +68,7 @@ def check() -> None:
     for line in lines:
         print(line)  # noqa: T201
     for target in settings.targets.values():
-        for sentence in _projection(target, book, settings.file.probes.daily_budget_usd):
+        for sentence in projection(target, book, settings.file.probes.daily_budget_usd):
             print(sentence)  # noqa: T201
     faults = sum(line.good is False for line in lines)
     if faults:
@@ -324,7 +324,7 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
         )
 
 
-def _projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
+def projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
     """What probing and traffic will cost, on the expected model and on each fallback."""
     yield f"projected spend of {target.name} (a month is 30 days):"
     for model, forecast in projected_spend(target, book=book, at=datetime.now(UTC)).items():

@@ -21,10 +21,11 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "incidents mute": ("--reason", "x", "--for", "1h"),
     "baseline capture": ("--over-budget", "--yes"),
     "baseline accept": ("--yes",),
+    "init": ("--url", "http://127.0.0.1:9", "--yes"),
     "probe": ("--store", "--count", "2", "--over-budget"),
 }
 # They need neither a configuration of the user's nor a database of his.
-APART = ("demo",)
+APART = ("demo", "init")
 
 
 def commands() -> list[str]:

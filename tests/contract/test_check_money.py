@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity
-from monitor.cli.check import _budget, _prices, _projection, _used
+from monitor.cli.check import _budget, _prices, _used, projection
 from monitor.cli.check_details import CheckLine
 from monitor.config import Settings, load
 from monitor.pricing.book import price_book
@@ -41,12 +41,12 @@ def settings(home: Path, *, checked: object = TODAY, **environ: str) -> Settings
     return load({"MONITOR_CONFIG": str(path), **environ})
 
 
-def test_the_projection_names_the_day_and_the_month_on_every_model(tmp_path: Path) -> None:
+def test_theprojection_names_the_day_and_the_month_on_every_model(tmp_path: Path) -> None:
     configured = settings(tmp_path)
     book = price_book(configured.file.prices, same=identity.same)
     budget = configured.file.probes.daily_budget_usd
     target = configured.targets["rag"]
-    assert list(_projection(target, book, budget)) == [
+    assert list(projection(target, book, budget)) == [
         "projected spend of rag (a month is 30 days):",
         "  expected m/one: probes $0.06/day + traffic $0.05/day = $0.11/day, $3.30/month",
         "  fallback m/two: probes $0.60/day + traffic $0.50/day = $1.10/day, $33.00/month"

@@ -37,7 +37,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "tokenizers",
         "cpu_limit",
     ),
-    ("backtest", "demo"),
+    ("backtest", "demo", "setup"),
     ("worker",),
     ("cli",),
     ("__main__",),

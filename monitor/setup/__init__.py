@@ -1,0 +1,1 @@
+"""Setting up a target: `monitor init` asks a service and writes its configuration."""

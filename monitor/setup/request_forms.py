@@ -1,0 +1,301 @@
+"""The requests that `monitor init` tries on a service of unknown format, most likely first.
+
+Each is a target: its dialect builds the request. Forms of `custom` ask with one usual name of a
+field; what a refusal says of missing fields makes the next form.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
+
+from monitor.dialects import DIALECTS
+from monitor.dialects.requests import is_whole
+from monitor.domain import Query, Target
+
+PLACE = "{query}"
+FIELDS = ("question", "query", "message", "prompt", "input", "text", "q", "content", "user_input",
+          "user_message", "userMessage", "chatInput")  # fmt: skip
+PATHS = ("chat/stream", "api/chat/stream", "chat", "api/chat", "ask", "api/ask", "query",
+         "api/query", "stream", "api/stream", "generate")  # fmt: skip
+MODEL_NEEDED = ("anthropic_messages", "ollama", "cohere", "gemini")
+KEY_HEADERS = {"anthropic_messages": "x-api-key", "gemini": "x-goog-api-key"}
+PATIENCE: Mapping[str, Any] = {
+    "connect_deadline": timedelta(seconds=10),
+    "first_token_deadline": timedelta(seconds=30),
+    "stall_deadline": timedelta(seconds=10),
+    "deadline": timedelta(seconds=60),
+}
+# Words of an address that only one dialect's services have.
+_TELLING = {
+    "openai_chat": r"chat/completions|openai|openrouter|groq|mistral|deepseek|together|/v1/?$",
+    "openai_responses": r"/responses",
+    "anthropic_messages": r"anthropic|/messages",
+    "gemini": r"generativelanguage|aiplatform|streamGenerateContent",
+    "ollama": r":11434|ollama|/api/(?:chat|generate)",
+    "cohere": r"cohere",
+    "vercel_ai": r"/api/chat/?$",
+    "langgraph": r"langgraph|/runs|:2024|:8123|/stream/?$",
+    "dify": r"dify|chat-messages",
+    "ragflow": r"ragflow|/chats/|/agents/|:9380",
+    "bali_zero": r"bali-zero|nuzantara",
+    "bali_zero_typed": r"bali-zero|nuzantara",
+}
+_LAST = ("bali_zero", "bali_zero_typed")  # formats of one service
+_WORDS = re.compile(r"[A-Za-z_]+")
+# Quoted words of refusals that name no field of the request.
+_NO_FIELDS = {"error", "detail", "message", "msg", "code", "status", "type", "loc", "input",
+              "body", "success", "ok", "title", "errors", "timestamp", "path", "model",
+              "request"}  # fmt: skip
+_NAMES = re.compile(r"[\"'`]([A-Za-z_][A-Za-z0-9_]{0,30})[\"'`]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceAddress:
+    """What is known of a service before it is asked. `headers` hold `${NAME}` in place of keys.
+
+    `dialect` None: any. `key`: the name of the variable that holds the key; its header follows
+    from the dialect unless `headers` are given.
+    """
+
+    url: str
+    model: str | None = None
+    dialect: str | None = None
+    options: Mapping[str, Any]
+    headers: Mapping[str, str]
+    key: str | None = None
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the address names an endpoint, and not a host or the base of an API alone."""
+        parts = [part for part in urlsplit(self.url).path.split("/") if part]
+        return bool(parts) and not re.fullmatch(r"v[0-9]+[a-z0-9]*", parts[-1])
+
+
+def header_templates(service: ServiceAddress, dialect: str, *, alternative: bool) -> dict[str, str]:
+    """The headers of a target as the file has them."""
+    if service.key is None:
+        return dict(service.headers)
+    name = KEY_HEADERS.get(dialect, "Authorization")
+    if alternative and name == "Authorization":
+        name = "X-API-Key"
+    value = f"${{{service.key}}}"
+    return {**service.headers, name: f"Bearer {value}" if name == "Authorization" else value}
+
+
+def built_in(service: ServiceAddress, query: Query) -> tuple[list[Target], list[Target]]:
+    """Targets of the built-in dialects, likeliest first: before and after the forms of `custom`.
+
+    An address with a path that tells no dialect is asked as it is first.
+    """
+    telling = [name for name, words in _TELLING.items() if re.search(words, service.url.lower())]
+    others = [name for name in DIALECTS if name not in (*telling, *_LAST, "custom")]
+    others += [name for name in _LAST if name not in telling]
+    if service.dialect:
+        telling, others = [service.dialect], []
+    elif not service.has_path:
+        telling, others = [*telling, *others], []
+    first = [target for name in telling for target in _addressed(service, query, name)]
+    return first, [target for name in others for target in _addressed(service, query, name)]
+
+
+def _addressed(service: ServiceAddress, query: Query, name: str) -> Iterator[Target]:
+    """A dialect's request with its path behind the address, and at the address itself."""
+    target = _target(service, query, dialect=name, options=service.options)
+    whole = is_whole([part for part in urlsplit(service.url).path.split("/") if part])
+    if name in MODEL_NEEDED and not service.model and not whole:
+        return
+    if "path" in service.options or not service.has_path:
+        yield target
+        return
+    if not whole:
+        yield target
+    yield replace(target, options={**service.options, "path": ""})
+
+
+def at_address(service: ServiceAddress, query: Query, dialects: Sequence[str]) -> list[Target]:
+    """Targets of these dialects whose requests go to the address as it is."""
+    options = {**service.options, "path": ""}
+    return [_target(service, query, dialect=name, options=options) for name in dialects]
+
+
+def skipped(service: ServiceAddress) -> list[str]:
+    """Dialects that are not tried because they must name a model."""
+    return [name for name in MODEL_NEEDED if not service.model and service.dialect in (None, name)]
+
+
+def described(service: ServiceAddress, query: Query) -> Target | None:
+    """The one request that the user described by options; None where they leave it open."""
+    known = {"query", "body", "path", "method"} & service.options.keys()
+    if not known or service.dialect not in (None, "custom"):
+        return None
+    return custom_form(service, query, service.options)
+
+
+def custom_forms(service: ServiceAddress, query: Query) -> Iterator[Target]:
+    """Requests in the usual forms of services that speak no known dialect."""
+    url, parameters = _own_parameters(service.url)
+    if parameters:
+        yield custom_form(replace(service, url=url), query, {"query": parameters})
+        return
+    paths = ("",) if service.has_path else PATHS
+    for path in paths:
+        for field in FIELDS[: 4 if path else None]:
+            yield custom_form(service, query, {"path": path, "body": {field: PLACE}})
+    for field in FIELDS[:7] if service.has_path else ():
+        yield custom_form(service, query, {"query": {field: PLACE}})
+    if service.has_path:
+        messages = [{"role": "user", "content": PLACE}]
+        yield custom_form(service, query, {"body": {"messages": messages, "stream": True}})
+
+
+def custom_form(service: ServiceAddress, query: Query, form: Mapping[str, Any]) -> Target:
+    """A target of dialect `custom` that asks in this form and takes the body for plain text."""
+    options = {key: value for key, value in form.items() if value not in ("", None)}
+    kept = {k: v for k, v in options.items() if k in ("method", "path", "query", "body")}
+    return _target(service, query, dialect="custom", options={**kept, "framing": "text"})
+
+
+def _target(
+    service: ServiceAddress, query: Query, *, dialect: str, options: Mapping[str, Any]
+) -> Target:
+    return Target(
+        name="init",
+        url=service.url,
+        dialect=dialect,
+        queries=(query,),
+        model=service.model,
+        options=options,
+        **PATIENCE,
+    )
+
+
+def _own_parameters(url: str) -> tuple[str, dict[str, str]]:
+    """An address whose query string asks a question, and its parameters with the place for it."""
+    scheme, host, path, query, _ = urlsplit(url)
+    pairs = dict(parse_qsl(query, keep_blank_values=True))
+    asking = [name for name, value in pairs.items() if PLACE in value or name in FIELDS]
+    if not asking:
+        return url, {}
+    first = next((name for name in asking if PLACE in pairs[name]), asking[0])
+    return urlunsplit((scheme, host, path, "", "")), {**pairs, first: PLACE}
+
+
+# What a refusal teaches of the request that the service wants.
+
+
+def corrected(target: Target, status: int, body: str, allow: str) -> dict[str, Any] | None:
+    """The form of a request with what the refusal of this one names as missing or wrong.
+
+    None where it names nothing new. Understands FastAPI's list of faults and quoted names.
+    """
+    form = {k: target.options[k] for k in ("path", "query", "body") if k in target.options}
+    if status == 405:
+        if "body" not in form and "POST" in allow:
+            return {"path": form.get("path", ""), "body": form.get("query", {})}
+        if "body" in form and "GET" in allow and _flat(form["body"]):
+            return {"path": form.get("path", ""), "query": form["body"]}
+        return None
+    if status not in (400, 422):
+        return None
+    faults = _faults(body)
+    if faults:
+        return _mended(form, faults)
+    asked = form.get("body", form.get("query", {}))
+    named = [*_NAMES.findall(body), *(name for name in _WORDS.findall(body) if name in FIELDS)]
+    for name in named:
+        if name not in asked and len(name) > 1 and name.lower() not in _NO_FIELDS:
+            part = "body" if "body" in form else "query"
+            return {**form, part: {name: PLACE}}
+    return None
+
+
+def streaming(target: Target) -> dict[str, Any] | None:
+    """The same form with the usual field that asks for a stream; None where it has it."""
+    form = {k: target.options[k] for k in ("path", "query", "body") if k in target.options}
+    part = "body" if "body" in form else "query"
+    asked = form.get(part)
+    if not isinstance(asked, dict) or "stream" in asked:
+        return None
+    return {**form, part: {**asked, "stream": True if part == "body" else "true"}}
+
+
+def _flat(body: object) -> bool:
+    return isinstance(body, dict) and all(isinstance(value, str) for value in body.values())
+
+
+def _faults(body: str) -> list[tuple[list[str], str]]:
+    """Place and kind of each fault that FastAPI and its like list."""
+    try:
+        listed = json.loads(body).get("detail")
+    except (ValueError, AttributeError, RecursionError):
+        return []
+    return [
+        ([str(part) for part in fault["loc"]], str(fault.get("type", "")))
+        for fault in (listed if isinstance(listed, list) else [])
+        if isinstance(fault, dict) and isinstance(fault.get("loc"), list)
+    ]
+
+
+def _mended(
+    form: Mapping[str, Any], faults: Sequence[tuple[list[str], str]]
+) -> dict[str, Any] | None:
+    """The form with every missing field, the likeliest one as the question."""
+    parts: dict[str, dict[str, Any]] = {"query": {}, "body": {}}
+    wrong = {tuple(loc) for loc, _ in faults}
+    for part in parts:
+        given = form.get(part, {})
+        if isinstance(given, dict):
+            parts[part] = {k: v for k, v in given.items() if (part, k) not in wrong}
+    missing = [loc for loc, kind in faults if len(loc) > 1 and loc[0] in parts]
+    if not missing:
+        return None
+    texts = [loc for loc, kind in faults if "missing" in kind and loc in missing]
+    asking = min(texts, key=_likelihood, default=None)
+    if asking is not None and PLACE in json.dumps(form):
+        for part in parts:  # the field that was tried first is not the one
+            parts[part] = {k: v for k, v in parts[part].items() if v != PLACE}
+    for loc, kind in faults:
+        if loc in missing:
+            _put(parts[loc[0]], loc[1:], PLACE if loc is asking else _placeholder(loc[-1], kind))
+    mended = {k: v for k, v in parts.items() if v}
+    if PLACE not in json.dumps(mended) or mended == {k: form[k] for k in parts if k in form}:
+        return None
+    return {"path": form.get("path", ""), **mended}
+
+
+def _likelihood(loc: Sequence[str]) -> int:
+    """How far a field is from being the question."""
+    name = loc[-1].lower()
+    exact = [field.lower() for field in FIELDS]
+    if name in exact:
+        return exact.index(name)
+    near = [number for number, field in enumerate(exact) if len(field) > 1 and field in name]
+    return 20 + near[0] if near else 90 if "id" in name or "user" in name else 50
+
+
+def _placeholder(name: str, kind: str) -> Any:
+    """A value for a field that the service wants and that is not the question."""
+    for words, value in (
+        ("bool", True), ("list", []), ("dict", {}), ("int", 1), ("float", 1.0),
+    ):  # fmt: skip
+        if kind.startswith(words):
+            return value
+    lower = name.lower()
+    if lower == "model":
+        return "default"
+    if lower in ("history", "chat_history", "messages"):
+        return [{"role": "user", "content": PLACE}] if lower == "messages" else []
+    return True if lower in ("stream", "streaming") else "rag-monitor"
+
+
+def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for name in path[:-1]:
+        inner = table.setdefault(name, {})
+        if not isinstance(inner, dict):
+            return
+        table = inner
+    table[path[-1]] = value

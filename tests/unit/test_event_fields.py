@@ -1,0 +1,164 @@
+"""Options of `custom` proposed for streams that nobody described, from every recorded stream."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from monitor.dialects import dialect_of, read
+from monitor.domain import Ending, Reply, StreamEvent, Target, Transcript
+from monitor.probing.stream_reader import NdjsonParser, SseParser
+from monitor.setup.config_draft import toml
+from monitor.setup.event_fields import event_fields
+
+FOLDER = Path(__file__).parents[1] / "transcripts"
+# Streams in which the texts of one field mean different things, or an answer is broken on purpose.
+UNCLEAR = {
+    "bali_zero/done_twice_and_text_after",
+    "bali_zero/surrogates",
+    "bali_zero_typed/unknown_types",
+    "dify/replaced",
+    "gemini/thoughts",
+    "langgraph/langserve_objects",
+    "langgraph/replaced",
+    "langgraph/values",
+    "openai_chat/xai_reasoning_beside",
+    "ragflow/agent",
+    "ragflow/deltas",
+    "ragflow/replaced",
+    "vercel_ai/lines_reasoning_and_sources",
+}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    name: str
+    text: str
+    ndjson: bool
+    events: tuple[StreamEvent, ...]
+
+
+def recorded() -> list[Recorded]:
+    """Every recorded stream with an answer and without an error."""
+    found = []
+    for path in sorted(FOLDER.glob("*/*.json")):
+        known = json.loads(path.read_text(encoding="utf-8"))
+        body = next((p for p in path.parent.glob(f"{path.stem}.*") if p.suffix != ".json"), None)
+        if body is None or known.get("error") or not known.get("text"):
+            continue
+        data, ndjson = body.read_bytes(), body.suffix == ".ndjson"
+        parser = NdjsonParser() if ndjson else SseParser()
+        events = [*parser.feed(data), *parser.close()]
+        found.append(
+            Recorded(
+                f"{path.parent.name}/{path.stem}",
+                known["text"],
+                ndjson,
+                tuple(StreamEvent(n, text, name) for n, (name, text) in enumerate(events)),
+            )
+        )
+    return found
+
+
+STREAMS = [one for one in recorded() if one.name not in UNCLEAR]
+
+
+def read_by(options: Any, events: tuple[StreamEvent, ...], *, ndjson: bool = False) -> Reply:
+    framing = "ndjson" if ndjson else "sse"
+    asked = {"query": {"q": "{query}"}, "framing": framing, **options}
+    target = Target(name="t", url="http://x", dialect="custom", queries=(), options=asked)
+    transcript = Transcript(
+        id=UUID(int=0),
+        started_at=datetime(2026, 11, 30, tzinfo=UTC),
+        started_ns=0,
+        ended_ns=len(events),
+        ending=Ending.EOF,
+        body_complete=True,
+        status=200,
+        events=events,
+    )
+    return read(dialect_of(target), transcript)
+
+
+def of(*documents: object) -> tuple[StreamEvent, ...]:
+    return tuple(
+        StreamEvent(n, one if isinstance(one, str) else json.dumps(one))
+        for n, one in enumerate(documents)
+    )
+
+
+def test_enough_streams_are_recorded() -> None:
+    assert len(STREAMS) > 65
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_the_answer_of_a_recorded_stream_is_found_without_its_dialect(stream: Recorded) -> None:
+    found = event_fields(stream.events, question="What is recorded here?")
+    assert found is not None
+    assert read_by(found.options, stream.events, ndjson=stream.ndjson).text == stream.text
+
+
+@pytest.mark.parametrize(
+    ("events", "options"),
+    [
+        (of({"t": "Hello "}, {"t": "there"}, "[DONE]"), {"text": "t", "done": "_data == '[DONE]'"}),
+        (
+            of({"tok-en": "Hello "}, {"tok-en": "you"}, {"eos": True}),
+            {"text": '"tok-en"', "done": "eos"},
+        ),
+        (
+            of({"a": {"op": "add", "v": "Hello "}}, {"a": {"op": "add", "v": "you"}},
+               {"a": {"op": "set", "v": "ready"}}),
+            {"text": "a.op == 'add' && a.v", "done": "close"},
+        ),
+        (
+            of({"answer": "Hello"}, {"answer": "Hello you"}, {"answer": "Hello you all"}),
+            {"text": "answer", "cumulative": True, "done": "close"},
+        ),
+        (
+            of({"p": [{"s": "Hello "}, {"s": "you"}]}, {"p": [{"s": " all"}]}, {"end": True}),
+            {"text": "join('', p[].s)", "done": "end"},
+        ),
+        (of("Hello ", "you", "42", "[END]"), {"text": "_data != '[END]' && _data",
+                                              "done": "_data == '[END]'"}),
+        (
+            of({"id": "c0ffee00c0ffee00", "x": "Hello "}, {"id": "c0ffee00c0ffee00", "x": "you"}),
+            {"text": "x", "done": "close"},
+        ),
+    ],
+)  # fmt: skip
+def test_shapes(events: tuple[StreamEvent, ...], options: Any) -> None:
+    found = event_fields(events, question="What?")
+    assert found is not None
+    assert found.options == options
+    assert all(item.found for item in found.fields)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (),
+        of({"id": "a" * 32}, {"id": "b" * 32}),
+        of({"query": "What?"}, {"done": True}),
+        of({"n": 1}, {"n": 2}),
+        of({"a": [[[[[[[[["deep"]]]]]]]]]}),
+        of("{" * 500, "}"),
+        of({"ts": "2026-11-30T10:00:00Z"}, {"ts": "2026-11-30T10:00:01Z"}),
+    ],
+)
+def test_a_stream_without_an_answer_has_no_fields(events: tuple[StreamEvent, ...]) -> None:
+    assert event_fields(events, question="What?") is None
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['it\'s "quoted" \\ and \x7f\t', True, 3, ["a", {"b-c": "d"}], {"x y": [1, False]}, "", {}],
+)
+def test_values_are_written_as_toml(value: Any) -> None:
+    import tomllib
+
+    assert tomllib.loads(f"value = {toml(value)}")["value"] == value
