@@ -101,10 +101,8 @@ def judged(hour: int) -> report.IdentityCounts:
 
 
 def served(day: int, model: str | None, identity: str, answers: int) -> report.ModelAnswers:
-    on = (SINCE + day * 24 * HOUR).date()
-    return report.ModelAnswers(
-        target="rag", day=on, model=model, identity=identity, answers=answers
-    )
+    at = SINCE + day * 24 * HOUR
+    return report.ModelAnswers(target="rag", at=at, model=model, identity=identity, answers=answers)
 
 
 def changed_page() -> page_data.ReportPage:

@@ -29,9 +29,7 @@ from monitor.cli.startup import (
 from monitor.config import Settings
 from monitor.config.file_schema import Duration
 from monitor.pricing.book import price_book
-from monitor.reports.html import html_page
 from monitor.reports.page_data import ReportPage
-from monitor.reports.picture import PillowMissing, png
 from monitor.reports.terminal import show
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.report_queries import ExportStream, observed
@@ -55,6 +53,8 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
             except DatabaseUnavailable as unavailable:
                 stop(unreachable(settings, url, unavailable))
         if html_file is not None:
+            from monitor.reports.html import html_page
+
             write(html_file, html_page(page).encode("utf-8"))
         if png_file is not None:
             write(png_file, _picture(page))
@@ -67,6 +67,8 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
 
 def written(url: str, path: Path, *, settings: Settings) -> None:
     """Write the page of everything a database holds: the demo's last word."""
+    from monitor.reports.html import html_page
+
     with private_file(path) as file:
         file.write(html_page(fetched(settings, url, None)).encode("utf-8"))
 
@@ -118,11 +120,13 @@ def write(path: Path, content: bytes) -> None:
 
 def _picture(page: ReportPage) -> bytes:
     """The chart of the first target that was asked."""
+    from monitor.reports.picture import PictureFailed, png
+
     requested = [watched for watched in page.targets if watched.ttft]
     try:
         return png(page, (requested or list(page.targets))[0])
-    except PillowMissing as missing:
-        stop(str(missing), BAD_INPUT)
+    except PictureFailed as failed:
+        stop(str(failed))
 
 
 def _length(since: str) -> timedelta:

@@ -3,8 +3,9 @@
 Latencies are in ms, money is US dollars, absence is None.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 # The possible judgements of an answer. Each has its own share; the last three count neither for nor
@@ -32,10 +33,10 @@ class IdentityCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelAnswers:
-    """Answers of one model on one day. `model` None: not identified."""
+    """Answers of one model in one bar of time, by its start. `model` None: not identified."""
 
     target: str
-    day: date
+    at: datetime
     model: str | None
     identity: str
     answers: int
@@ -97,6 +98,9 @@ class IncidentRow:
     first_seen_at: datetime | None = None
     opening_because: str | None = None
     recovering_reason: str | None = None  # open, but not in breach now
+    breach_since: datetime | None = None  # first bad row of the opening or of the latest return
+    # Start and end of each breach before, oldest first.
+    earlier_breaches: Sequence[Sequence[datetime]] | None = None
 
     @property
     def began_at(self) -> datetime:
@@ -111,3 +115,62 @@ class IncidentRow:
         if self.resolved_at is None and now != fired:
             return f"{fired} Now: {now}"
         return fired
+
+    def breaches(self, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+        """Start and end of each breach, oldest first: one that came back has several."""
+        yield from ((began, ended) for began, ended in self.earlier_breaches or ())
+        since = self.breach_since if self.earlier_breaches else None
+        yield since or self.began_at, self.resolved_at or until
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastProbe:
+    """One probe of the latest round of its target. `good` None: the failure was ours."""
+
+    target: str
+    slot: datetime
+    started_at: datetime
+    region: str
+    query: str
+    outcome: str
+    error: str | None
+    ttft_ms: float | None
+    model: str | None
+    identity: str
+    cost_usd: Decimal | None
+    good: bool | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerExcerpt:
+    """The start of one answer, or why there was none. Bad: failed, or not by an expected model."""
+
+    target: str
+    is_good: bool
+    query: str
+    at: datetime
+    model: str | None
+    identity: str
+    outcome: str
+    error: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastRound:
+    """The latest round of a target: its probes by query; none if it was not probed for a week.
+
+    `every` None: it is not configured any more.
+    """
+
+    target: str
+    every: timedelta | None
+    probes: tuple[LastProbe, ...] = ()
+
+    @property
+    def at(self) -> datetime | None:
+        return self.probes[0].slot if self.probes else None
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether three rounds should have been probed since."""
+        return self.every is not None and (self.at is None or now - self.at > 3 * self.every)

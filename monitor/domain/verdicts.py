@@ -217,6 +217,8 @@ class Incident:
     recovering_since: datetime | None = None  # open, but not in breach since; None: in breach
     recovering_reason: str | None = None  # how it is meanwhile, in one sentence
     finding: Finding = Finding()  # the latest breach in parts
+    # Start and end of each breach before the latest return, oldest first.
+    earlier_breaches: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def key(self) -> tuple[str, str]:

@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState, instant
 
+MOST_BREACHES = 50  # earlier breaches of an incident whose times are kept
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReminderPolicy:
@@ -162,6 +164,10 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         ended=None,
         reopened_at=now,
         reopenings=incident.reopenings + 1,
+        earlier_breaches=(
+            *incident.earlier_breaches[1 - MOST_BREACHES :],
+            (incident.breach_since, incident.turned_at),
+        ),
         opening_value=verdict.value,
         since=_since(verdict, now),
         opening_because=verdict.because,

@@ -4,20 +4,21 @@ httpcore's own connection is built for sharing and reuse: its locks, traces and 
 than the whole exchange, and its pool scans them all for every request.
 """
 
-import asyncio
 import base64
 import ipaddress
+import os
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import h11
 import httpcore
 import httpx
+from aiohappyeyeballs import AddrInfoType, start_connection
 
 from monitor.domain import Ending
 from monitor.network_settings import look_up
@@ -124,68 +125,44 @@ def literal(host: str, port: int) -> SocketAddress | None:
 
 
 async def resolved(host: str, port: int) -> list[SocketAddress]:
-    """The addresses of a name, alternating between families. Raises Trouble if there are none."""
+    """The addresses of a name. Raises ProbeError where there are none."""
     try:
         found = await look_up(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         cause = reason(error) if isinstance(error, OSError) else str(error)
         raise ProbeError(Ending.DNS, f"{host}: {cause}") from error
-    addresses = [SocketAddress(family, sockaddr) for family, _, _, _, sockaddr in found]
-    first = [a for a in addresses if a.family == addresses[0].family]
-    other = [a for a in addresses if a.family != addresses[0].family]
-    return [a for a in chain.from_iterable(zip_longest(first, other)) if a is not None]
+    return [SocketAddress(family, sockaddr) for family, _, _, _, sockaddr in found]
 
 
 async def first_connected(addresses: list[SocketAddress], *, kernel: bool) -> socket.socket:
-    """A socket to the address that answers first; each address gets a head start.
+    """A socket to whichever address answers first; families take turns (RFC 8305).
 
-    Raises Trouble that names every refusal if none answers.
+    Raises ProbeError with every address and reason where none answers.
     """
-    if len(addresses) == 1:
-        return await _connected(addresses[0], kernel=kernel)
-    waiting = list(addresses)
-    trying: set[asyncio.Task[socket.socket]] = set()
-    refusals: list[str] = []
-    try:
-        while waiting or trying:
-            if waiting:
-                trying.add(asyncio.create_task(_connected(waiting.pop(0), kernel=kernel)))
-            head_start = HEAD_START_S if waiting else None
-            await asyncio.wait(trying, timeout=head_start, return_when=asyncio.FIRST_COMPLETED)
-            for task in [task for task in trying if task.done()]:
-                trying.remove(task)
-                try:
-                    return task.result()
-                except ProbeError as refusal:
-                    refusals.append(refusal.detail)
-    finally:
-        for task in trying:
-            task.add_done_callback(_discard)
-            task.cancel()
-    raise ProbeError(Ending.REFUSED, "; ".join(refusals))
 
-
-def _discard(task: asyncio.Task[socket.socket]) -> None:
-    """Close a socket that lost the race."""
-    if not task.cancelled() and task.exception() is None:
-        task.result().close()
-
-
-async def _connected(address: SocketAddress, *, kernel: bool) -> socket.socket:
-    sock = socket.socket(address.family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
+    def prepared(info: AddrInfoType) -> socket.socket:
+        sock = socket.socket(info[0], socket.SOCK_STREAM)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if kernel:
             enable_kernel_timestamps(sock)
-        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
-    except OSError as error:
-        sock.close()
-        raise ProbeError(Ending.REFUSED, f"{address}: {reason(error)}") from error
-    except BaseException:
-        sock.close()
-        raise
-    return sock
+        return sock
+
+    infos = [(a.family, socket.SOCK_STREAM, 0, "", a.sockaddr) for a in addresses]
+    try:
+        return await start_connection(
+            infos, happy_eyeballs_delay=HEAD_START_S, socket_factory=prepared
+        )
+    except (OSError, RuntimeError) as error:
+        where = ", ".join(map(str, addresses))
+        raise ProbeError(Ending.REFUSED, f"{where}: {_reasons(error)}") from error
+
+
+def _reasons(error: OSError | RuntimeError) -> str:
+    """Why no address answered, each reason once; the library puts several into one message."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return reason(error)
+    numbers = re.findall(r"\[Errno (\d+)\]", str(error))
+    return "; ".join(dict.fromkeys(os.strerror(int(number)) for number in numbers)) or str(error)
 
 
 # HTTP proxies, used only if a target names one.

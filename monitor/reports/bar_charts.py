@@ -1,44 +1,45 @@
-"""Charts of bars: who answered each day, what each day cost by meter, how TTFT is spread."""
+"""Charts of bars: who answered, what each day cost by meter, how TTFT is spread, and level bars."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from math import log2
 
-from monitor.domain.report import IDENTITIES, DaySpend, ModelAnswers
+from monitor.domain.report import IDENTITIES, DaySpend, ModelAnswers, QueryCost
 from monitor.reports.axes import (
     WIDTH,
+    ChartFigure,
     ChartPlane,
+    ChartShape,
     LegendKey,
-    Markup,
     ValueScale,
     box,
     day,
-    element,
-    figure,
     heights,
+    instant_label,
     ms,
     rule,
     share,
     upright,
     usd,
-    written,
 )
 from monitor.reports.page_data import (
     AN_OCTAVE,
     UNLIMITED_MS,
     UNSURE_KEYS,
     LatencyBin,
+    ModelRoles,
     QueryFigures,
     ReportPage,
     TargetReport,
     model_roles,
 )
 
-HEIGHT = 150
+HEIGHT, BAR = 150, 16  # pixels
 _FULL = 0.82  # of a bar's room
-_MOST_LABELS = 10
+_MOST_LABELS = 8
+_DAY = timedelta(days=1)
 _ROLES = {
     "expected": LegendKey("expected model", "expected0"),
     **UNSURE_KEYS,
@@ -47,44 +48,61 @@ _ROLES = {
 METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 
-def model_share(page: ReportPage, watched: TargetReport) -> Markup:
-    """Who answered, day by day, as shares of all answers."""
-    title = "Who answered"
-    note = "Share of each day's answers by model and identity."
-    days = _days(page)
-    by_day: dict[date, list[ModelAnswers]] = defaultdict(list)
+def model_share(page: ReportPage, watched: TargetReport) -> ChartFigure:
+    """Who answered, as shares of all answers: day by day, of a short span hour by hour or finer."""
+    title, days = "Who answered", page.bar >= _DAY
+    per = "day's" if days else "hour's" if page.bar == timedelta(hours=1) else "bar's"
+    note = f"Share of each {per} answers by model and identity."
+    by_bar: dict[datetime, list[ModelAnswers]] = defaultdict(list)
     for item in watched.served:
-        by_day[item.day].append(item)
-    if not by_day:
-        return figure(title, label="", plane=None, note=note)
+        by_bar[item.at].append(item)
+    if not by_bar:
+        return ChartFigure(title=title, note=note)
+    starts = _day_starts(page, min(by_bar)) if days else _bar_starts(page, min(by_bar))
     roles, shapes = model_roles(watched), []
-    for place, on in enumerate(days):
-        whole, done = sum(item.answers for item in by_day[on]), 0.0
-        for item in sorted(by_day[on], key=roles.order):
+    for place, start in enumerate(starts):
+        found, done = by_bar.get(start, []), 0.0
+        whole = sum(item.answers for item in found)
+        at = day(start.astimezone(page.zone).date()) if days else page.clock(start, step=page.bar)
+        for item in sorted(found, key=roles.order):
             tall = HEIGHT * item.answers / whole
-            name = item.model or "model not identified"
             reported = (
-                f"{day(on)}: {name}, {item.identity}, {item.answers} of {whole} answers "
-                f"({share(item.answers / whole)})"
+                f"{at}: {item.model or 'model not identified'}, {item.identity}, "
+                f"{item.answers} of {whole} answers ({share(item.answers / whole)})"
             )
             style = roles.style(item.model, item.identity)
-            shapes.append(_bar(place, len(days), done, tall, style=style, title=reported))
+            shapes.append(_bar(place, len(starts), done, tall, style=style, title=reported))
             done += tall
-    plane = ChartPlane(
-        height=HEIGHT,
-        shapes=shapes,
-        across=_across(days),
-        up=upright(ValueScale(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share),
-    )
     shares = ", ".join(f"{share(watched.share_of(identity))} {identity}" for identity in IDENTITIES)
-    spoken = (
-        f"Stacked bars by day. Of all {watched.answers} answers of {watched.name} in the "
-        f"span: {shares}."
+    return ChartFigure(
+        title=title,
+        note=note,
+        label=f"Stacked bars over time. Of all {watched.answers} answers of {watched.name} in the "
+        f"span: {shares}.",
+        keys=tuple(roles.keys()),
+        plane=ChartPlane(
+            height=HEIGHT,
+            shapes=shapes,
+            across=_across([instant_label(at, page.zone, page.bar) for at in starts]),
+            up=upright(ValueScale(1.0, (0.0, 0.25, 0.5, 0.75, 1.0)), HEIGHT, share),
+        ),
     )
-    return figure(title, label=spoken, plane=plane, keys=roles.keys(), note=note)
 
 
-def spend(page: ReportPage) -> Markup:
+def _bar_starts(page: ReportPage, first: datetime) -> list[datetime]:
+    """Every bar from the first with data to the end, those without data too."""
+    return [first + k * page.bar for k in range(-((first - page.until) // page.bar))]
+
+
+def _day_starts(page: ReportPage, first: datetime) -> list[datetime]:
+    """Midnights of the zone from the first day with data on."""
+    begins = first.astimezone(page.zone).date()
+    last = (page.until - timedelta(microseconds=1)).astimezone(page.zone).date()
+    days = [begins + k * _DAY for k in range((last - begins).days + 1)]
+    return [datetime.combine(on, time(), page.zone).astimezone(UTC) for on in days]
+
+
+def spend(page: ReportPage) -> ChartFigure:
     """Dollars a day by meter, against the limit."""
     title = "Spend per day"
     note = (
@@ -92,8 +110,9 @@ def spend(page: ReportPage) -> Markup:
         "Hatched: upper bound, where the model is unknown."
     )
     if not page.spend:
-        return figure(title, label="", plane=None, note=note, empty="No day has been computed yet.")
-    days, found = _days(page), {item.day: item for item in page.spend}
+        return ChartFigure(title=title, note=note, empty="No day has been computed yet.")
+    found = {item.day: item for item in page.spend}
+    days = [min(found) + k * _DAY for k in range((max(found) - min(found)).days + 1)]
     limit = page.spend_limit_usd
     top = max([item.high_usd for item in page.spend] + ([limit] if limit else []))
     scale = heights(float(top) * 1.08)
@@ -107,20 +126,22 @@ def spend(page: ReportPage) -> Markup:
     if limit is not None:
         shapes.append(rule(HEIGHT * (1 - scale.share(float(limit))), "limit"))
         keys.append(LegendKey(f"limit {usd(limit)} a day", "limit", "line"))
-    plane = ChartPlane(
-        height=HEIGHT, shapes=shapes, across=_across(days), up=upright(scale, HEIGHT, usd)
-    )
     reported = ", ".join(f"{day(item.day)} {_whole(item)}" for item in page.spend[-7:])
-    return figure(
-        title,
-        label=f"Bars of spend by day, the latest: {reported}.",
-        plane=plane,
-        keys=keys,
+    return ChartFigure(
+        title=title,
         note=note,
+        label=f"Bars of spend by day, the latest: {reported}.",
+        keys=keys,
+        plane=ChartPlane(
+            height=HEIGHT,
+            shapes=shapes,
+            across=_across([_date(on) for on in days]),
+            up=upright(scale, HEIGHT, usd),
+        ),
     )
 
 
-def _metered(item: DaySpend, place: int, of: int, scale: ValueScale) -> Iterator[Markup]:
+def _metered(item: DaySpend, place: int, of: int, scale: ValueScale) -> Iterator[ChartShape]:
     """One day's bar: what each meter added, from the bottom up; the sum is what is judged."""
     reported = f"{day(item.day)}: {_whole(item)} in all"
     amounts = [(name, style, getattr(item, f"{name}_usd")) for name, style in METERS]
@@ -148,13 +169,13 @@ def _meter_keys(spent: Sequence[DaySpend]) -> Iterator[LegendKey]:
         yield LegendKey("upper bound, unknown models", "unknown")
 
 
-def histogram(watched: TargetReport) -> Markup:
+def histogram(watched: TargetReport) -> ChartFigure:
     """Distribution of TTFT, on octaves around the limit: the limit is an edge between bars."""
     title = "Distribution of TTFT"
     note = "Samples by TTFT on a logarithmic scale. Degraded samples are excluded."
     bins = watched.bins
     if not any(item.samples for item in bins):
-        return figure(title, label="", plane=None, note=note)
+        return ChartFigure(title=title, note=note)
     scale = heights(max(item.samples for item in bins))
     shapes = [
         shape for place, item in enumerate(bins) for shape in _spread(item, place, len(bins), scale)
@@ -163,25 +184,28 @@ def histogram(watched: TargetReport) -> Markup:
     keys = [key for role, key in _ROLES.items() if any(getattr(item, role) for item in bins)]
     mark = round(-AN_OCTAVE * log2(edges[0] / (watched.limit_ms or UNLIMITED_MS)))
     if watched.limit_ms is not None and 0 <= mark <= len(bins):
-        at = WIDTH * mark / len(bins)
-        shapes.append(element("path", d=f"M{at:.1f} 0V{HEIGHT}", class_="limit"))
+        shapes.append(ChartShape("limit", f"M{WIDTH * mark / len(bins):.1f} 0V{HEIGHT}"))
         keys.append(LegendKey(f"limit {ms(watched.limit_ms)}", "limit", "line"))
     across = [
         (place / len(bins), ms(edge))
         for place, edge in enumerate(edges)
         if (place - mark) % AN_OCTAVE == 0
     ]
-    plane = ChartPlane(
-        height=HEIGHT,
-        shapes=shapes,
-        across=across,
-        up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"),
+    return ChartFigure(
+        title=title,
+        note=note,
+        label=f"Histogram of time to first token. {share(watched.over_limit)} are over the limit.",
+        keys=keys,
+        plane=ChartPlane(
+            height=HEIGHT,
+            shapes=shapes,
+            across=across,
+            up=upright(scale, HEIGHT, lambda count: f"{count:,.0f}"),
+        ),
     )
-    spoken = f"Histogram of time to first token. {share(watched.over_limit)} are over the limit."
-    return figure(title, label=spoken, plane=plane, keys=keys, note=note)
 
 
-def _spread(item: LatencyBin, place: int, of: int, scale: ValueScale) -> Iterator[Markup]:
+def _spread(item: LatencyBin, place: int, of: int, scale: ValueScale) -> Iterator[ChartShape]:
     reported = (
         f"{ms(item.low_ms)} – {ms(item.high_ms)}: {item.samples} samples "
         f"({', '.join(f'{getattr(item, role)} {role}' for role in IDENTITIES)})"
@@ -190,41 +214,29 @@ def _spread(item: LatencyBin, place: int, of: int, scale: ValueScale) -> Iterato
     for role, key in _ROLES.items():
         if count := getattr(item, role):
             tall = HEIGHT * scale.share(count)
-            yield _bar(
-                place, of, HEIGHT - above - tall, tall, style=key.style, title=reported, full=0.94
-            )
+            y = HEIGHT - above - tall
+            yield _bar(place, of, y, tall, style=key.style, title=reported, full=0.94)
             above += tall
 
 
 def _bar(
     place: int, of: int, y: float, tall: float, *, style: str, title: str, full: float = _FULL
-) -> Markup:
+) -> ChartShape:
     room = WIDTH / of
-    return box(
-        place * room + room * (1 - full) / 2,
-        y,
-        width=room * full,
-        height=tall,
-        style=style,
-        title=title,
-    )
+    left = place * room + room * (1 - full) / 2
+    return box(left, y, width=room * full, height=tall, style=style, title=title)
 
 
-def _days(page: ReportPage) -> list[date]:
-    """Every day of the span, those without data too."""
-    first, last = page.since.astimezone(page.zone).date(), _last_day(page.until, page)
-    return [first + timedelta(days=k) for k in range((last - first).days + 1)]
+def _date(on: date) -> str:
+    return f"{on:%b} {on.day}"
 
 
-def _last_day(until: datetime, page: ReportPage) -> date:
-    return (until - timedelta(microseconds=1)).astimezone(page.zone).date()
-
-
-def _across(days: Sequence[date]) -> list[tuple[float, str]]:
-    every = -(-len(days) // _MOST_LABELS)
+def _across(labels: Sequence[str]) -> list[tuple[float, str]]:
+    """Labels in the middle of their bars; of many bars some."""
+    every = -(-len(labels) // _MOST_LABELS)
     return [
-        ((place + 0.5) / len(days), f"{on:%b} {on.day}")
-        for place, on in enumerate(days)
+        ((place + 0.5) / len(labels), label)
+        for place, label in enumerate(labels)
         if place % every == 0
     ]
 
@@ -232,7 +244,6 @@ def _across(days: Sequence[date]) -> list[tuple[float, str]]:
 # Level bars: where the time to the first token goes, and what a canned query costs.
 
 
-ROW, BAR = 42, 16  # pixels: a name stands above its bar
 PHASES = (
     ("dns_ms", "name resolution", "p0"),
     ("tcp_ms", "connection", "p1"),
@@ -242,47 +253,37 @@ PHASES = (
 )
 
 
-def phases(watched: TargetReport) -> Markup:
+def phases(watched: TargetReport) -> ChartFigure:
     """Time by phase until the first answer text, query by query."""
     title = "Time by phase"
     note = (
         "Median of each phase: they do not add up to the median TTFT, which counts from the "
         "request's last byte."
     )
-    rows = [query for query in watched.queries if _phases_of(query)]
-    if not rows:
-        return figure(title, label="", plane=None, note=note)
-    scale = heights(max(sum(spent for _, _, spent in _phases_of(query)) for query in rows))
-    shapes, texts = [], []
-    for place, query in enumerate(rows):
-        left, parts = 0.0, _phases_of(query)
-        notified = " · ".join(f"{name} {ms(spent)}" for name, _, spent in parts)
-        texts.append(written(0, place * ROW + 14, query.query, style="row-label"))
-        for _, style, spent in parts:
-            wide = WIDTH * scale.share(spent)
-            shapes.append(
-                box(
-                    left,
-                    place * ROW + 20,
-                    width=wide,
-                    height=BAR,
-                    style=style,
-                    title=f"{query.query}: {notified}",
-                )
-            )
-            left += wide
-    spoken = "Stacked level bars. " + " ".join(
-        f"{query.query}: " + ", ".join(f"{n} {ms(v)}" for n, _, v in _phases_of(query)) + "."
-        for query in rows
-    )
-    used = {style for query in rows for _, style, _ in _phases_of(query)}
-    keys = tuple(LegendKey(name, style) for _, name, style in PHASES if style in used)
-    return figure(
-        title,
-        label=spoken,
+    found = {query.query: parts for query in watched.queries if (parts := _phases_of(query))}
+    if not found:
+        return ChartFigure(title=title, note=note)
+    scale = heights(max(sum(spent for _, _, spent in parts) for parts in found.values()))
+    said = {
+        name: " · ".join(f"{phase} {ms(spent)}" for phase, _, spent in parts)
+        for name, parts in found.items()
+    }
+    rows = [
+        (
+            name,
+            _level([(style, spent) for _, style, spent in parts], scale, f"{name}: {said[name]}"),
+        )
+        for name, parts in found.items()
+    ]
+    used = {style for parts in found.values() for _, style, _ in parts}
+    return ChartFigure(
+        title=title,
         note=note,
-        keys=keys,
-        plane=_level(shapes, texts, rows=len(rows), scale=scale),
+        label="Stacked level bars. " + " ".join(f"{name}: {text}." for name, text in said.items()),
+        keys=[LegendKey(name, style) for _, name, style in PHASES if style in used],
+        plane=ChartPlane(
+            height=0, rows=rows, across=[(scale.share(t), ms(t)) for t in scale.ticks]
+        ),
     )
 
 
@@ -291,74 +292,53 @@ def _phases_of(query: QueryFigures) -> list[tuple[str, str, float]]:
     return [(name, style, spent) for name, style, spent in found if spent is not None]
 
 
-def costs(watched: TargetReport) -> Markup:
-    """What a canned query costs on each model that answered it."""
+def costs(watched: TargetReport) -> ChartFigure:
+    """What a canned query costs on each model that answered it and has a price."""
     title = "Cost per query"
-    note = (
-        "Mean of complete answers, by model. No bar without a price. "
-        "Hatched: upper bound, where the model is unknown."
-    )
+    note = "Mean of complete answers, by model. Hatched: upper bound, where the model is unknown."
     priced = [item for item in watched.costs if item.mean_usd is not None]
+    unpriced = sum(item.answers for item in watched.costs if item.mean_usd is None)
+    if unpriced:
+        note += f" {unpriced:,} answers have no price."
     if not priced:
-        return figure(title, label="", plane=None, note=note, empty="No answer has a price.")
-    scale, roles = (
-        heights(float(max(item.mean_high_usd or item.mean_usd or Decimal(0) for item in priced))),
-        model_roles(watched),
-    )
-    shapes, texts = [], []
-    for place, item in enumerate(watched.costs):
-        # The figure first: where there is no room, the end of a name is cut off.
-        cost = usd(item.mean_usd, high=item.mean_high_usd)
-        name = f"{cost} · {item.query} · {item.model or 'model not identified'}"
-        texts.append(written(0, place * ROW + 14, name, style="row-label"))
-        if item.mean_usd is not None:
-            reported = f"{name}, mean of {item.answers} answers"
-            low = WIDTH * scale.share(float(item.mean_usd))
-            shapes.append(
-                box(
-                    0,
-                    place * ROW + 20,
-                    width=low,
-                    height=BAR,
-                    style=roles.style(item.model),
-                    title=reported,
-                )
-            )
-            if item.mean_high_usd is not None and item.mean_high_usd > item.mean_usd:
-                more = WIDTH * scale.share(float(item.mean_high_usd)) - low
-                shapes.append(
-                    box(
-                        low,
-                        place * ROW + 20,
-                        width=more,
-                        height=BAR,
-                        style="unknown",
-                        title=reported,
-                    )
-                )
-    spoken = "Level bars. " + " ".join(
-        f"{item.query} on {item.model or 'a model not identified'}: "
-        f"{usd(item.mean_usd, high=item.mean_high_usd)}."
-        for item in watched.costs
-    )
-    plane = _level(shapes, texts, rows=len(watched.costs), scale=scale, money=True)
-    return figure(title, label=spoken, plane=plane, keys=tuple(roles.keys()), note=note)
-
-
-def _level(
-    shapes: Sequence[Markup],
-    texts: Sequence[Markup],
-    *,
-    rows: int,
-    scale: ValueScale,
-    money: bool = False,
-) -> ChartPlane:
-    """A plane of rows, its scale beneath."""
-    return ChartPlane(
-        height=rows * ROW, shapes=shapes, texts=texts, across=list(_marks(scale, money=money))
+        return ChartFigure(title=title, note=note, empty="No answer has a price.")
+    highs = (item.mean_high_usd or item.mean_usd or Decimal(0) for item in priced)
+    scale, roles = heights(float(max(highs))), model_roles(watched)
+    named = [(_priced(item), item) for item in priced]
+    return ChartFigure(
+        title=title,
+        note=note,
+        label="Level bars. " + " ".join(f"{name}." for name, _ in named),
+        keys=tuple(roles.keys()),
+        plane=ChartPlane(
+            height=0,
+            rows=[(name, _cost_bars(name, item, scale, roles)) for name, item in named],
+            across=[(scale.share(tick), usd(tick)) for tick in scale.ticks],
+        ),
     )
 
 
-def _marks(scale: ValueScale, *, money: bool) -> Iterator[tuple[float, str]]:
-    for tick in scale.ticks:
-        yield scale.share(tick), usd(tick) if money else ms(tick)
+def _priced(item: QueryCost) -> str:
+    cost = usd(item.mean_usd, high=item.mean_high_usd)
+    return f"{cost} · {item.query} · {item.model or 'model not identified'}"
+
+
+def _cost_bars(
+    name: str, item: QueryCost, scale: ValueScale, roles: ModelRoles
+) -> list[ChartShape]:
+    low = float(item.mean_usd or 0)
+    parts = [(roles.style(item.model), low)]
+    if item.mean_high_usd is not None:
+        parts.append(("unknown", float(item.mean_high_usd) - low))
+    return _level(parts, scale, f"{name}, mean of {item.answers} answers")
+
+
+def _level(parts: Sequence[tuple[str, float]], scale: ValueScale, title: str) -> list[ChartShape]:
+    """Bars one after another from the left: class and value of each."""
+    drawn, left = [], 0.0
+    for style, value in parts:
+        if value > 0:
+            wide = WIDTH * scale.share(value)
+            drawn.append(box(left, 0, width=wide, height=BAR, style=style, title=title))
+            left += wide
+    return drawn

@@ -15,13 +15,16 @@ from zoneinfo import ZoneInfo
 from monitor.domain.report import (
     IDENTITIES,
     UNSURE,
+    AnswerExcerpt,
     DaySpend,
     IdentityCounts,
     IncidentRow,
+    LastRound,
     ModelAnswers,
     QueryCost,
 )
-from monitor.reports.axes import LegendKey, clock
+from monitor.reports.axes import LegendKey, clock, ms, share
+from monitor.rules import Unit, unit_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +139,8 @@ class TargetReport:
     outcomes: tuple[tuple[str, int], ...]  # commonest first
     quality: MeasurementQuality
     health: HealthRow | None
+    excerpts: tuple[AnswerExcerpt, ...] = ()  # a good answer and a bad one, as far as there are
+    last_round: LastRound | None = None
 
     @property
     def fallback_share(self) -> float | None:
@@ -174,11 +179,39 @@ class ReportPage:
     spend_limit_usd: Decimal | None  # None: the rule is off
     fallback_limit: float | None
     incidents: tuple[IncidentRow, ...]
+    bar: timedelta = timedelta(days=1)  # of `served`: from one entry to the next
 
     def clock(self, at: datetime, *, step: timedelta = timedelta(minutes=1)) -> str:
         """An instant on the zone's clock, as finely as the span, or steps of that length, ask."""
         fine = step < timedelta(minutes=1)
         return clock(at, self.zone, within=step if fine else self.until - self.since)
+
+
+def quality_lines(found: MeasurementQuality) -> Iterator[tuple[str, str]]:
+    """Measurement quality, line by line."""
+    timed = found.kernel + found.user + found.degraded
+    if not timed:
+        return
+    for name, count in (
+        ("timed by the kernel", found.kernel),
+        ("timed by the monitor's process", found.user),
+        ("degraded: excluded from latency rules", found.degraded),
+    ):
+        yield name, f"{count:,} ({share(count / timed)})"
+    yield "longest event-loop delay", ms(found.worst_lag_ms)
+    for name, rounds in (
+        ("rounds due, by whole hours or days", found.rounds_expected),
+        ("incomplete or missed rounds", found.rounds_missed),
+    ):
+        yield name, "–" if rounds is None else f"{rounds:,}"
+
+
+def value_of(rule: str, value: float | Decimal | None) -> str:
+    """A rule's value in its unit."""
+    if value is None:
+        return "–"
+    unit, text = unit_of(rule), unit_of(rule).text(value)
+    return f"{text} {'probe' if value == 1 else 'probes'}" if unit is Unit.COUNT else text
 
 
 # Latencies counted into the bars of a histogram: quarter octaves around the limit.
@@ -197,9 +230,9 @@ def bins(
     """
     mark = limit_ms or UNLIMITED_MS
     counts: Counter[tuple[int, str]] = Counter()
-    for ms, identity, many in samples:
+    for latency, identity, many in samples:
         # What equals the limit is within it: bars hold what lies above their lower edge.
-        counts[-floor(-AN_OCTAVE * log2(max(ms, 0.001) / mark)) - 1, identity] += many
+        counts[-floor(-AN_OCTAVE * log2(max(latency, 0.001) / mark)) - 1, identity] += many
     places = [place for place, _ in counts]
     if not places:
         return ()

@@ -13,9 +13,9 @@ from monitor.domain import lasting
 from monitor.domain.report import IncidentRow
 from monitor.redaction import plain
 from monitor.reports.axes import day, ms, share, usd
-from monitor.reports.html import quality_lines, value_of
-from monitor.reports.page_data import ReportPage, TargetReport
+from monitor.reports.page_data import ReportPage, TargetReport, quality_lines, value_of
 from monitor.reports.timeline import queries_of, readable
+from monitor.reports.verdict import page_sentences
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40  # characters at most, 8 at least; figures beside it need the rest
@@ -28,6 +28,8 @@ def show(page: ReportPage, console: Console | None = None) -> None:
     out.print(
         Text(f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})", style="dim")
     )
+    for sentence in page_sentences(page):
+        out.print(Text(plain(sentence.text), style="bold red" if sentence.bad else "bold green"))
     for watched in page.targets:
         wide = min(max(out.width - _BESIDE, 8), _SPARK)
         out.print(Group(*_target(page, watched, wide)))

@@ -1,25 +1,26 @@
 """TTFT over time: a line a query, the limit, incidents as bands, who answered as a strip."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor.domain import lasting
 from monitor.domain.report import IdentityCounts, IncidentRow
 from monitor.reports.axes import (
     WIDTH,
+    ChartFigure,
     ChartPlane,
+    ChartShape,
+    ChartText,
     LegendKey,
-    Markup,
     TimeScale,
     ValueScale,
     box,
-    element,
-    figure,
     heights,
     ms,
     rule,
     upright,
-    written,
 )
 from monitor.reports.page_data import (
     UNSURE_KEYS,
@@ -30,7 +31,7 @@ from monitor.reports.page_data import (
     query_style,
 )
 
-HEIGHT, STRIP, APART = 220, 14, 6
+HEIGHT, STRIP, APART = 220.0, 14, 6
 ROLES = (
     ("fallback", "fallback0"),
     ("changed", "changed"),
@@ -46,43 +47,174 @@ NAMES = {
     "expected": "expected model",
 }
 _WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
+_RIGHT_HALF = 0.6  # labels of bands that begin further right end with their band
 
 
-def timeline(page: ReportPage, watched: TargetReport) -> Markup:
-    """The chart people look at first."""
-    notified = [i for i in page.incidents if i.scope == watched.name]
-    note = f"Median per {_step(watched.step)}; a break in a line is a gap in the data."
+def timeline(
+    page: ReportPage,
+    watched: TargetReport,
+    *,
+    width: float = WIDTH,
+    height: float = HEIGHT,
+    ticks: int = 8,
+) -> ChartFigure:
+    """The chart people look at first. Its axis begins with the first data of the target."""
+    title, note = "Time to first token", _note(watched)
     if not watched.tried:
-        return figure("Time to first token", label="", plane=None, note=note)
-    times = TimeScale(page.since, page.until, page.zone)
-    scale, above = readable(watched)
-    plane = ChartPlane(
-        height=HEIGHT,
-        below=2 * (APART + STRIP),
-        shapes=[
-            *_bands(notified, page, times),
-            *_strips(watched, times),
-            *_limit(watched, scale),
-            *_lines(watched, times, scale),
-            *_columns(watched, page, times),
-        ],
-        texts=[*_band_labels(notified, page, times), *_limit_label(watched, scale)],
-        across=[(times.share(at), text) for at, text in times.ticks()],
-        up=upright(scale, HEIGHT, ms),
-        strips=(
-            (HEIGHT + APART + STRIP / 2, "model"),
-            (HEIGHT + 2 * APART + 1.5 * STRIP, "failed"),
-        ),
-    )
-    if above:
-        note += f" {above} of {len(watched.ttft)} medians are above the chart's upper edge."
-    return figure(
-        "Time to first token",
-        label=_spoken(watched, notified),
-        plane=plane,
+        return ChartFigure(title=title, note=note)
+    times = TimeScale(max(page.since, watched.tried[0].at), page.until, page.zone)
+    own = [item for item in page.incidents if item.scope == watched.name]
+    return ChartFigure(
+        title=title,
         note=note,
-        keys=_keys(watched, notified),
+        label=_spoken(watched, own),
+        keys=tuple(_keys(watched, own)),
+        plane=_Timeline(page, watched, own, times, width, height).plane(ticks),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Timeline:
+    """One drawing: a plane `width` units wide, whose lines take `height` pixels."""
+
+    page: ReportPage
+    watched: TargetReport
+    notified: Sequence[IncidentRow]
+    times: TimeScale
+    width: float
+    height: float
+
+    def plane(self, ticks: int) -> ChartPlane:
+        scale, _ = readable(self.watched)
+        limit = self.watched.limit_ms
+        shapes = [*self._bands(), *self._strips()]
+        texts = [*self._band_labels()]
+        if limit is not None:
+            y = self.height * (1 - scale.share(limit))
+            shapes.append(rule(y, "limit", self.width))
+            texts.append(ChartText(1, y - 4, f"limit {ms(limit)}", "limit-label", "end"))
+        return ChartPlane(
+            height=self.height,
+            width=self.width,
+            below=2 * (APART + STRIP),
+            shapes=[*shapes, *self._lines(scale), *self._columns()],
+            texts=texts,
+            across=[(self.times.share(at), text) for at, text in self.times.ticks(ticks)],
+            up=upright(scale, self.height, ms),
+            strips=(
+                (self.height + APART + STRIP / 2, "model"),
+                (self.height + 2 * APART + 1.5 * STRIP, "failed"),
+            ),
+        )
+
+    def _x(self, at: datetime) -> float:
+        return self.width * self.times.share(at)
+
+    def _lines(self, scale: ValueScale) -> Iterator[ChartShape]:
+        """A line a query; what stands alone between two gaps is a dot, for a line has no room."""
+        half = self.watched.step / 2
+        for place, query in enumerate(queries_of(self.watched)):
+            points = [point for point in self.watched.ttft if point.query == query]
+            drawn, alone = "", ""
+            for run in runs(points, self.watched.step):
+                spots = [
+                    f"{self._x(p.at + half):.1f} {self.height * (1 - scale.share(p.p50_ms)):.1f}"
+                    for p in run
+                ]
+                if len(spots) > 1:
+                    drawn += "M" + "L".join(spots)
+                else:
+                    alone += f"M{spots[0]}h0"
+            style = query_style(place)
+            if drawn:
+                yield ChartShape(f"line {style}", drawn)
+            if alone:
+                yield ChartShape(f"{style} dot", alone)
+
+    def _breaches(self) -> Iterator[tuple[IncidentRow, datetime, datetime]]:
+        """Every breach that touches the axis, by its start; one that came back has several."""
+        found = [
+            (item, began, ended)
+            for item in self.notified
+            for began, ended in item.breaches(self.page.until)
+            if ended > self.times.since and began < self.times.until
+        ]
+        yield from sorted(found, key=lambda breach: breach[1])
+
+    def _bands(self) -> Iterator[ChartShape]:
+        for item, began, ended in self._breaches():
+            still = item.resolved_at is None and ended == self.page.until
+            until = "still open" if still else self.page.clock(ended)
+            title = (
+                f"#{item.number} {item.rule}: {self.page.clock(began)} – {until} "
+                f"({lasting(ended - began)}). {item.sentence}"
+            )
+            left, right = self._x(began), self._x(ended)
+            wide = max(right - left, 2.0)
+            yield box(left, 0, width=wide, height=self.height, style="incident", title=title)
+
+    def _band_labels(self) -> Iterator[ChartText]:
+        """Names of bands that have room; a narrow screen has less of it."""
+        free, narrow = -1.0, -1.0
+        for item, began, ended in self._breaches():
+            left, right = self.times.share(began), self.times.share(ended)
+            if right - left < _WIDE_ENOUGH or left < free:
+                continue
+            style = "band-label second" if left < narrow else "band-label"
+            free, narrow = left + 0.09, narrow if left < narrow else left + 0.28
+            name = f"#{item.number} {item.rule}"
+            if left > _RIGHT_HALF:
+                yield ChartText(right, 11, name, style, "end")
+            else:
+                yield ChartText(left, 11, name, style)
+
+    def _strips(self) -> Iterator[ChartShape]:
+        """Who answered, as bands; beneath them the share of probes that failed."""
+        top, step = self.height + APART, self.watched.step
+        for same in _same(self.watched.judged, step):
+            done = 0.0
+            for role, style in ROLES:
+                tall = STRIP * getattr(same[0], role) / same[0].answers
+                if tall:
+                    yield self._cell(same[0].at, same[-1].at + step, top + done, tall, style)
+                done += tall
+        foot = top + STRIP + APART + STRIP
+        for tried in self.watched.tried:
+            if tried.bad:
+                tall = max(STRIP * tried.bad / (tried.good + tried.bad), 3.0)
+                yield self._cell(tried.at, tried.at + step, foot - tall, tall, "failed")
+
+    def _cell(
+        self,
+        begins: datetime,
+        ends: datetime,
+        y: float,
+        tall: float,
+        style: str,
+        title: str | None = None,
+    ) -> ChartShape:
+        left = self._x(begins)
+        wide = self._x(ends) - left
+        return box(left, y, width=wide, height=tall, style=style, title=title)
+
+    def _columns(self) -> Iterator[ChartShape]:
+        """One invisible column per step with the figures of that step as a tooltip."""
+        watched, reported = self.watched, defaultdict[datetime, list[str]](list)
+        for point in watched.ttft:
+            reported[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
+        for judged in watched.judged:
+            reported[judged.at] += [
+                f"{getattr(judged, role)} {NAMES[role]}"
+                for role, _ in ROLES
+                if getattr(judged, role)
+            ]
+        for tried in watched.tried:
+            if tried.bad:
+                reported[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
+        tall = self.height + 2 * (APART + STRIP)
+        for at, lines in sorted(reported.items()):
+            title = " · ".join((self.page.clock(at, step=watched.step), *lines))
+            yield self._cell(at, at + watched.step, 0, tall, "column", title)
 
 
 def readable(watched: TargetReport) -> tuple[ValueScale, int]:
@@ -115,89 +247,6 @@ def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoin
         yield run
 
 
-def _lines(watched: TargetReport, times: TimeScale, scale: ValueScale) -> Iterator[Markup]:
-    """A line a query; what stands alone between two gaps is a dot, for a line has no room."""
-    half = watched.step / 2
-    for place, query in enumerate(queries_of(watched)):
-        points = [point for point in watched.ttft if point.query == query]
-        drawn, alone = "", ""
-        for run in runs(points, watched.step):
-            spots = [
-                f"{WIDTH * times.share(p.at + half):.1f} {HEIGHT * (1 - scale.share(p.p50_ms)):.1f}"
-                for p in run
-            ]
-            if len(spots) > 1:
-                drawn += "M" + "L".join(spots)
-            else:
-                alone += f"M{spots[0]}h0"
-        style = query_style(place)
-        if drawn:
-            yield element("path", d=drawn, class_=f"line {style}")
-        if alone:
-            yield element("path", d=alone, class_=f"{style} dot")
-
-
-def _limit(watched: TargetReport, scale: ValueScale) -> Iterator[Markup]:
-    if watched.limit_ms is not None:
-        yield rule(HEIGHT * (1 - scale.share(watched.limit_ms)), "limit")
-
-
-def _limit_label(watched: TargetReport, scale: ValueScale) -> Iterator[Markup]:
-    if watched.limit_ms is not None:
-        y = HEIGHT * (1 - scale.share(watched.limit_ms)) - 4
-        yield written(1, y, f"limit {ms(watched.limit_ms)}", style="limit-label", anchor="end")
-
-
-def _bands(notified: Iterable[IncidentRow], page: ReportPage, times: TimeScale) -> Iterator[Markup]:
-    for item in notified:
-        left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
-        ended = page.clock(item.resolved_at) if item.resolved_at else "still open"
-        title = (
-            f"#{item.number} {item.rule}: {page.clock(item.began_at)} – {ended}. {item.sentence}"
-        )
-        yield box(
-            WIDTH * left,
-            0,
-            width=max(WIDTH * (right - left), 2.0),
-            height=HEIGHT,
-            style="incident",
-            title=title,
-        )
-
-
-def _band_labels(
-    notified: Iterable[IncidentRow], page: ReportPage, times: TimeScale
-) -> Iterator[Markup]:
-    """Names of bands that have room; a narrow screen has less of it."""
-    free, narrow = -1.0, -1.0
-    for item in sorted(notified, key=lambda i: i.began_at):
-        left, right = times.share(item.began_at), times.share(item.resolved_at or page.until)
-        if right - left < _WIDE_ENOUGH or left < free:
-            continue
-        style = "band-label second" if left < narrow else "band-label"
-        free, narrow = left + 0.09, narrow if left < narrow else left + 0.28
-        yield written(left, 11, f"#{item.number} {item.rule}", style=style)
-
-
-def _strips(watched: TargetReport, times: TimeScale) -> Iterator[Markup]:
-    """Who answered, as bands; beneath them the share of probes that failed."""
-    top = HEIGHT + APART
-    for whole in _same(watched.judged, watched.step):
-        done = 0.0
-        for role, style in ROLES:
-            tall = STRIP * getattr(whole[0], role) / whole[0].answers
-            if tall:
-                yield _cell(
-                    whole[0].at, whole[-1].at + watched.step, times, top + done, tall, style
-                )
-            done += tall
-    foot = top + STRIP + APART + STRIP
-    for tried in watched.tried:
-        if tried.bad:
-            tall = max(STRIP * tried.bad / (tried.good + tried.bad), 3.0)
-            yield _cell(tried.at, tried.at + watched.step, times, foot - tall, tall, "failed")
-
-
 def _same(steps: Sequence[IdentityCounts], step: timedelta) -> Iterator[list[IdentityCounts]]:
     """Steps in a row in which one and the same role gave every answer; else one alone."""
     run: list[IdentityCounts] = []
@@ -213,38 +262,6 @@ def _same(steps: Sequence[IdentityCounts], step: timedelta) -> Iterator[list[Ide
 def _only(item: IdentityCounts) -> str | None:
     given = [role for role, _ in ROLES if getattr(item, role)]
     return given[0] if len(given) == 1 else None
-
-
-def _cell(
-    begins: datetime, ends: datetime, times: TimeScale, y: float, tall: float, style: str
-) -> Markup:
-    left, right = times.share(begins), times.share(ends)
-    return box(WIDTH * left, y, width=WIDTH * (right - left), height=tall, style=style)
-
-
-def _columns(watched: TargetReport, page: ReportPage, times: TimeScale) -> Iterator[Markup]:
-    """One invisible column per step with the figures of that step as a tooltip."""
-    reported: dict[datetime, list[str]] = defaultdict(list)
-    for point in watched.ttft:
-        reported[point.at].append(f"{point.query} {ms(point.p50_ms)} (p90 {ms(point.p90_ms)})")
-    for judged in watched.judged:
-        reported[judged.at] += [
-            f"{getattr(judged, role)} {NAMES[role]}" for role, _ in ROLES if getattr(judged, role)
-        ]
-    for tried in watched.tried:
-        if tried.bad:
-            reported[tried.at].append(f"{tried.bad} of {tried.good + tried.bad} failed")
-    for at, lines in sorted(reported.items()):
-        title = f"{page.clock(at, step=watched.step)} · " + " · ".join(lines)
-        left, right = times.share(at), times.share(at + watched.step)
-        yield box(
-            WIDTH * left,
-            0,
-            width=WIDTH * (right - left),
-            style="column",
-            title=title,
-            height=HEIGHT + 2 * (APART + STRIP),
-        )
 
 
 def _keys(watched: TargetReport, notified: Sequence[IncidentRow]) -> Iterator[LegendKey]:
@@ -265,6 +282,15 @@ def _keys(watched: TargetReport, notified: Sequence[IncidentRow]) -> Iterator[Le
         yield LegendKey("failed probes", "failed")
 
 
+def _note(watched: TargetReport) -> str:
+    every = lasting(watched.step).removesuffix(" 0 min").removesuffix(" 0 h")
+    note = f"Median per {every}; a break in a line is a gap in the data."
+    above = readable(watched)[1]
+    if above:
+        note += f" {above} of {len(watched.ttft)} medians are above the chart's upper edge."
+    return note
+
+
 def _spoken(watched: TargetReport, notified: Sequence[IncidentRow]) -> str:
     parts = [f"Line chart of the median time to first token of {watched.name} over time."]
     parts += [
@@ -275,16 +301,3 @@ def _spoken(watched: TargetReport, notified: Sequence[IncidentRow]) -> str:
         parts.append(f"The limit is {ms(watched.limit_ms)}.")
     parts.append(f"{len(notified)} incidents in the span.")
     return " ".join(parts)
-
-
-def _step(step: timedelta) -> str:
-    minutes = int(step.total_seconds() // 60)
-    if minutes >= 1440:
-        return f"{minutes // 1440} d"
-    return (
-        f"{minutes // 60} h"
-        if minutes >= 60
-        else f"{minutes} min"
-        if minutes
-        else (f"{int(step.total_seconds())} s")
-    )

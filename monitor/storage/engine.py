@@ -8,10 +8,11 @@ import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from importlib.resources import files
 from typing import Any
 
 from sqlalchemy import Connection as SyncConnection
-from sqlalchemy import Engine, NullPool, create_engine, event, text
+from sqlalchemy import Engine, NullPool, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -27,6 +28,17 @@ from monitor.storage.pool import (
 Connection = AsyncConnection  # what the functions of this room take
 
 POOL_SIZE = 3
+
+
+def sql(name: str) -> str:
+    """The SQL of the file `name.sql` of this room."""
+    return (files("monitor.storage") / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def sql_file(name: str) -> TextClause:
+    """The statement of the file `name.sql`, with its named parameters (`:since`)."""
+    return text(sql(name))
+
 
 # waiting time for a free connection within `short_waits` while no statement is answered
 SEAT_S = 3.0

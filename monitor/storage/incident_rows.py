@@ -154,6 +154,7 @@ def _row(incident: Incident) -> dict[str, Any]:
         "recovering_since": incident.recovering_since,
         "recovering_reason": incident.recovering_reason,
         "finding": _FINDING.dump_python(incident.finding, mode="json", exclude_defaults=True),
+        "earlier_breaches": [list(breach) for breach in incident.earlier_breaches] or None,
     }
 
 
@@ -193,6 +194,7 @@ def _incident(row: RowMapping) -> Incident:
         recovering_since=row["recovering_since"],
         recovering_reason=row["recovering_reason"],
         finding=_FINDING.validate_python(row["finding"]),
+        earlier_breaches=tuple((began, ended) for began, ended in row["earlier_breaches"] or ()),
         told_at=row["told_at"],
         announced_as=row["announced_as"],
         number=row["number"],

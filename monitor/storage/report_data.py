@@ -1,9 +1,10 @@
 """What reports and the daily digest show, read from the schema `report`."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,15 @@ from sqlalchemy import CursorResult, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Identity
-from monitor.domain.report import DaySpend, IdentityCounts, IncidentRow, ModelAnswers, QueryCost
+from monitor.domain.report import (
+    AnswerExcerpt,
+    DaySpend,
+    IdentityCounts,
+    IncidentRow,
+    LastProbe,
+    ModelAnswers,
+    QueryCost,
+)
 from monitor.incidents.digest import (
     DigestAnswers,
     DigestIncident,
@@ -19,8 +28,8 @@ from monitor.incidents.digest import (
     DigestMonitor,
     DigestSaving,
 )
-from monitor.storage import report_queries as q
 from monitor.storage import spend_rows
+from monitor.storage.engine import sql, sql_file
 from monitor.storage.outbox import backlog
 from monitor.storage.tables import outbox
 
@@ -36,6 +45,7 @@ LATEST = 20_000  # raw rows that phases and outcomes are taken from, shared amon
 _MOST_STEPS = 360
 _STEPS = tuple(timedelta(seconds=s) for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800))
 _DAY, _HOUR = timedelta(days=1), timedelta(hours=1)
+_BARS = tuple(timedelta(seconds=s) for s in (10, 60, 300, 900, 1800, 3600, 7200))
 
 Row = TypeVar("Row")
 
@@ -50,8 +60,15 @@ class ReportSpan:
     zone: ZoneInfo
 
     @property
-    def raw(self) -> bool:
-        return self.step < _HOUR
+    def grain(self) -> int:
+        """What it is read from: 0 raw rows, 1 hours, 2 days."""
+        return 0 if self.step < _HOUR else 1 if self.step < _DAY else 2
+
+    @property
+    def bar(self) -> timedelta:
+        """What one bar of "Who answered" stands for: a day, of a short span less."""
+        length = self.until - self.since
+        return next((bar for bar in _BARS if self.grain == 0 and length / bar <= 24), _DAY)
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -59,6 +76,7 @@ class ReportSpan:
             "since": self.since,
             "until": self.until,
             "step": self.step,
+            "bar": self.bar,
             "zone": self.zone.key,
             "first_day": self.since.astimezone(self.zone).date(),
             "last_day": self.until.astimezone(self.zone).date(),
@@ -148,53 +166,106 @@ class HealthReportRow(NamedTuple):
     contradiction: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """Everything a report is made of, each in the order of its statement."""
+@dataclass(frozen=True, slots=True)
+class ReportQuery(Generic[Row]):
+    """One statement of reports: its files `report_NAME.sql`, and the type of its rows.
 
-    steps: Sequence[LatencyStepRow]
-    judged: Sequence[IdentityCounts]
-    models: Sequence[ModelAnswers]
-    figures: Sequence[QueryFigureRow]
-    spread: Sequence[Spread]
-    costs: Sequence[QueryCost]
-    rounds: Sequence[Rounds]
-    spend: Sequence[DaySpend]
-    incidents: Sequence[IncidentRow]
-    phases: Sequence[Phases]
-    ended: Sequence[Ended]
-    health: Sequence[HealthReportRow]
+    Three suffixes: other files for spans read from raw rows, from hours and from days. `latest`:
+    it reads `report_latest.sql`, the latest raw rows, for what no rollup keeps.
+    """
+
+    name: str
+    row: type[Row]
+    suffixes: tuple[str, str, str] | None = None
+    latest: bool = False
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """File names for raw rows, hours and days, without `.sql`; one if it is always the same."""
+        if self.suffixes is None:
+            return (f"report_{self.name}",)
+        return tuple(f"report_{self.name}_{suffix}" for suffix in self.suffixes)
+
+    async def rows(
+        self, connection: AsyncConnection, values: Mapping[str, object], *, grain: int = 0
+    ) -> Sequence[Row]:
+        """Its rows. `grain` 0: from raw rows, 1: from hours, 2: from days."""
+        body = sql("report_latest") if self.latest else ""
+        body += sql(self.files[grain % len(self.files)])
+        found = await connection.execute(text(body), values)
+        return [self.row(**row._mapping) for row in found]
+
+
+# The statements of a report. All targets at once, so that their number costs nothing. Each has a
+# row in docs/sql.md. Short spans are read from raw rows, long ones from hours and days: both give
+# the same columns.
+STEPS = ReportQuery("steps", LatencyStepRow, ("raw", "hourly", "daily"))
+JUDGED = ReportQuery("judged", IdentityCounts, ("raw", "hourly", "hourly"))
+MODELS = ReportQuery("models", ModelAnswers, ("raw", "daily", "daily"))
+FIGURES = ReportQuery("figures", QueryFigureRow, ("raw", "daily", "daily"))
+SPREAD = ReportQuery("spread", Spread, ("raw", "daily", "daily"))
+COSTS = ReportQuery("costs", QueryCost, ("raw", "daily", "daily"))
+ROUNDS = ReportQuery("rounds", Rounds, ("hourly", "daily", "daily"))
+PHASES = ReportQuery("phases", Phases, latest=True)
+ENDED = ReportQuery("ended", Ended, latest=True)
+EXCERPTS = ReportQuery("excerpts", AnswerExcerpt, latest=True)
+HEALTH = ReportQuery("health", HealthReportRow)
+LAST_ROUNDS = ReportQuery("last_rounds", LastProbe)
+SPEND = ReportQuery("spend", DaySpend)
+INCIDENTS = ReportQuery("incidents", IncidentRow)
+
+REPORT_QUERIES: tuple[ReportQuery[Any], ...] = (
+    STEPS,
+    JUDGED,
+    MODELS,
+    FIGURES,
+    SPREAD,
+    COSTS,
+    ROUNDS,
+    PHASES,
+    ENDED,
+    EXCERPTS,
+    HEALTH,
+    LAST_ROUNDS,
+    SPEND,
+    INCIDENTS,
+)
+
+
+class ReportRows:
+    """The rows of a report by statement, in the order of each."""
+
+    def __init__(self, rows: Mapping[str, Sequence[Any]]) -> None:
+        self._rows = rows
+
+    def __getitem__(self, query: ReportQuery[Row]) -> Sequence[Row]:
+        return self._rows.get(query.name, ())
+
+    def by_target(self) -> Mapping[str, "ReportRows"]:
+        """The rows that name a target, one target at a time; every row is looked at once."""
+        split: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+        for name, rows in self._rows.items():
+            for row in rows:
+                if target := getattr(row, "target", None):
+                    split[target][name].append(row)
+        return {target: ReportRows(rows) for target, rows in split.items()}
 
 
 async def found(
     connection: AsyncConnection, span: ReportSpan, *, targets: Iterable[str], limit_ms: float | None
-) -> Found:
-    """Read it all. `targets`: whose raw rows are looked at for phases and outcomes."""
+) -> ReportRows:
+    """Read it all. `targets`: whose raw rows are looked at for what no rollup keeps."""
     names = list(targets)
-    notified = span.parameters | {
+    values = span.parameters | {
         "targets": names,
         "limit_ms": limit_ms,
         "most": LATEST // max(len(names), 1),
     }
-
-    async def rows(statement: str, shape: type[Row]) -> Sequence[Row]:
-        found = await connection.execute(text(statement), notified)
-        return [shape(**row._mapping) for row in found]
-
-    hourly = q.STEPS_HOURLY if span.step < _DAY else q.STEPS_DAILY
-    return Found(
-        steps=await rows(q.STEPS_RAW if span.raw else hourly, LatencyStepRow),
-        judged=await rows(q.JUDGED_RAW if span.raw else q.JUDGED_HOURLY, IdentityCounts),
-        models=await rows(q.MODELS_RAW if span.raw else q.MODELS_DAILY, ModelAnswers),
-        figures=await rows(q.FIGURES_RAW if span.raw else q.FIGURES_DAILY, QueryFigureRow),
-        spread=await rows(q.SPREAD_RAW if span.raw else q.SPREAD_DAILY, Spread),
-        costs=await rows(q.COSTS_RAW if span.raw else q.COSTS_DAILY, QueryCost),
-        rounds=await rows(q.ROUNDS_HOURLY if span.raw else q.ROUNDS_DAILY, Rounds),
-        spend=await rows(q.SPEND, DaySpend),
-        incidents=await rows(q.INCIDENTS, IncidentRow),
-        phases=await rows(q.PHASES, Phases),
-        ended=await rows(q.ENDED, Ended),
-        health=await rows(q.HEALTH, HealthReportRow),
+    return ReportRows(
+        {
+            query.name: await query.rows(connection, values, grain=span.grain)
+            for query in REPORT_QUERIES
+        }
     )
 
 
@@ -205,7 +276,7 @@ async def cadence(
     if until - since > RAW:
         return None
     notified = {"since": since, "until": until}
-    apart: timedelta | None = await connection.scalar(text(q.CADENCE), notified)
+    apart: timedelta | None = await connection.scalar(sql_file("report_cadence"), notified)
     return apart
 
 
@@ -216,86 +287,21 @@ async def zone(connection: AsyncConnection) -> ZoneInfo:
 
 
 async def first(connection: AsyncConnection) -> datetime | None:
-    """The earliest round; None if there is none."""
+    """The earliest round of the raw rows; None if there is none."""
     at: datetime | None = await connection.scalar(text("SELECT min(slot) FROM report.observations"))
+    return at
+
+
+async def first_since(connection: AsyncConnection, since: datetime) -> datetime | None:
+    """The earliest round since then, be it a raw row or a day rolled up; None if there is none."""
+    at: datetime | None = await connection.scalar(sql_file("report_first"), {"since": since})
     return at
 
 
 # What a daily digest tells of, counted: raw rows of the span, and the views of whole days.
 
 
-_SINCE = "slot >= :since AND slot < :until AND origin <> 'manual'"
-
-_LATENCIES = f"""
-WITH judged AS (
-    SELECT target, slot, ttft_judged_ms AS ms FROM report.observations
-    WHERE {_SINCE} AND ttft_judged_ms IS NOT NULL
-), rounds AS (
-    SELECT target, count(*)::integer AS rounds, avg(mean) AS mean_ms
-    FROM (SELECT target, slot, avg(ms) AS mean FROM judged GROUP BY 1, 2) AS means GROUP BY 1
-)
-SELECT target, rounds, mean_ms, count(*)::integer AS probes,
-    percentile_cont(0.95) WITHIN GROUP (ORDER BY ms) AS p95_ms,
-    CASE WHEN CAST(:limit_ms AS double precision) IS NOT NULL
-        THEN (count(*) FILTER (WHERE ms > :limit_ms))::integer END AS over
-FROM judged JOIN rounds USING (target)
-GROUP BY target, rounds, mean_ms
-"""  # noqa: S608  put together from constants
-
-_SERVED = f"""
-SELECT target, model_detected AS model, identity, count(*)::integer AS answers
-FROM report.observations
-WHERE {_SINCE} AND (pieces > 0 OR identity <> 'unknown')
-GROUP BY 1, 2, 3
-"""  # noqa: S608
-
-_DAYS = """
-SELECT day, sum(spent_usd) AS total_usd, coalesce(sum(probes_usd), 0) AS probes_usd,
-    coalesce(sum(traffic_usd), 0) AS traffic_usd, sum(account_usd) AS account_usd,
-    bool_or(at_least) AS at_least,
-    sum(spent_high_usd) AS total_high_usd, sum(probes_high_usd) AS probes_high_usd,
-    sum(traffic_high_usd) AS traffic_high_usd
-FROM report.spend_daily WHERE day IN (:yesterday, :today) GROUP BY day
-"""
-
-# A target whose saving is not known leaves the sum unknown: a part is not the whole.
-_SAVING = """
-SELECT CASE WHEN bool_and(saved_usd IS NOT NULL) THEN sum(saved_usd) END AS probes_usd,
-    CASE WHEN bool_and(traffic_saved_usd IS NOT NULL) AND max(daily_queries) > 0
-        THEN sum(traffic_saved_usd) END AS traffic_usd,
-    (SELECT coalesce(sum(answered - priced), 0)::integer FROM report.cost_per_query_daily
-        WHERE day = :yesterday) AS left_out
-FROM report.savings_daily WHERE day = :yesterday
-"""
-
-_INCIDENTS = """
-SELECT DISTINCT ON (announced_as) announced_as AS number, rule, target AS scope,
-    min(opened_at) OVER one AS opened_at,
-    CASE WHEN NOT bool_or(is_open) OVER one THEN max(resolved_at) OVER one END AS resolved_at,
-    recovering_since
-FROM report.incidents
-WHERE resolved_at IS NULL OR resolved_at >= :since
-WINDOW one AS (PARTITION BY announced_as)
-ORDER BY announced_as, is_open DESC, recovering_since NULLS FIRST, part_of NULLS FIRST,
-    incidents.number
-"""
-
-_ROUNDS = """
-SELECT sum(expected)::integer AS rounds_expected, sum(missed)::integer AS rounds_missed
-FROM (
-    SELECT max(rounds_expected) AS expected, max(rounds_missed) AS missed
-    FROM report.ttft_hourly WHERE hour >= :since AND hour < :until
-    GROUP BY target, region, hour
-) AS hours
-"""
-
-_PROBES = f"""
-SELECT count(*)::integer AS probes,
-    (count(*) FILTER (WHERE stamp = 'degraded'))::integer AS degraded
-FROM report.observations WHERE {_SINCE}
-"""  # noqa: S608
-
-_LOST = "SELECT count(*)::integer FROM outbox WHERE result = 'dead' AND settled_at >= :since"
+_LOST = text("SELECT count(*)::integer FROM outbox WHERE result = 'dead' AND settled_at >= :since")
 
 
 async def written(connection: AsyncConnection, notice: UUID) -> bool:
@@ -312,7 +318,7 @@ async def latencies(
     limit_ms: float | None,
 ) -> Sequence[DigestLatency]:
     """TTFT of each of the targets, of those that were not asked as well."""
-    found = await _rows(connection, _LATENCIES, since=since, until=until, limit_ms=limit_ms)
+    found = await _rows(connection, "digest_latencies", since=since, until=until, limit_ms=limit_ms)
     known = {row.target: DigestLatency(**row._mapping) for row in found}
     return [known.get(name, DigestLatency(target=name)) for name in targets]
 
@@ -321,21 +327,21 @@ async def served(
     connection: AsyncConnection, *, since: datetime, until: datetime
 ) -> Sequence[DigestAnswers]:
     """Who answered, by target, model and judgement."""
-    found = await _rows(connection, _SERVED, since=since, until=until)
+    found = await _rows(connection, "digest_served", since=since, until=until)
     return [DigestAnswers(**{**row._mapping, "identity": Identity(row.identity)}) for row in found]
 
 
 async def days(connection: AsyncConnection, today: date) -> tuple[DaySpend | None, DaySpend | None]:
     """The spend of yesterday and of today so far, in that order; None: nothing is known."""
     yesterday = today - timedelta(days=1)
-    found = await _rows(connection, _DAYS, yesterday=yesterday, today=today)
+    found = await _rows(connection, "digest_days", yesterday=yesterday, today=today)
     known = {row.day: DaySpend(**row._mapping) for row in found}
     return known.get(yesterday), known.get(today)
 
 
 async def saving(connection: AsyncConnection, today: date) -> DigestSaving:
     """What the expected models saved yesterday, over all targets."""
-    row = (await _rows(connection, _SAVING, yesterday=today - timedelta(days=1))).one()
+    row = (await _rows(connection, "digest_saving", yesterday=today - timedelta(days=1))).one()
     return DigestSaving(**row._mapping)
 
 
@@ -344,9 +350,8 @@ async def incidents(connection: AsyncConnection, *, since: datetime) -> Sequence
 
     It has the rule of a member that is in breach now, where there is one.
     """
-    return [
-        DigestIncident(**row._mapping) for row in await _rows(connection, _INCIDENTS, since=since)
-    ]
+    found = await _rows(connection, "digest_incidents", since=since)
+    return [DigestIncident(**row._mapping) for row in found]
 
 
 async def own(
@@ -354,11 +359,11 @@ async def own(
 ) -> DigestMonitor:
     """How the monitor itself did; rounds by whole hours."""
     span = {"since": since, "until": until}
-    rounds = (await _rows(connection, _ROUNDS, **span)).one()
-    probes = (await _rows(connection, _PROBES, **span)).one()
+    rounds = (await _rows(connection, "digest_rounds", **span)).one()
+    probes = (await _rows(connection, "digest_probes", **span)).one()
     waiting = await backlog(connection, channel)
     used = await spend_rows.today(connection)
-    lost: int = (await _rows(connection, _LOST, since=since)).scalar_one()
+    lost = await connection.scalar(_LOST, {"since": since}) or 0
     return DigestMonitor(
         **rounds._mapping,
         **probes._mapping,
@@ -370,5 +375,5 @@ async def own(
     )
 
 
-async def _rows(connection: AsyncConnection, statement: str, **values: Any) -> CursorResult[Any]:
-    return await connection.execute(text(statement), values)
+async def _rows(connection: AsyncConnection, name: str, **values: Any) -> CursorResult[Any]:
+    return await connection.execute(sql_file(name), values)

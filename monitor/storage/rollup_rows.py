@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.storage import spend_rows
+from monitor.storage.engine import sql_file
 from monitor.storage.report_tables import report_targets
 
 Step = Literal["late hour", "hour", "day"]
@@ -126,54 +127,14 @@ _TOMORROW = (
 )
 
 # Twice a year a clock may change by half an hour: no day of the raw rows may differ.
-_HOURS_MOVED = text("""
-    SELECT EXISTS (
-        SELECT FROM report_state AS s, generate_series(
-            greatest(s.raw_since, now() - interval '1 year'), now(), interval '12 hours'
-        ) AS g (at)
-        WHERE report.hour_of(g.at, :old) <> report.hour_of(g.at, :new)
-    )
-""")
+_HOURS_MOVED = sql_file("rollups_hours_moved")
 
 # A transaction that began before this query may commit after it, but never as late as this.
-_NOTICE_LATE = text("""
-    WITH state AS MATERIALIZED (
-        SELECT * FROM report_state FOR UPDATE
-    ), looked AS (
-        UPDATE report_state SET seen_until = now()
-    )
-    INSERT INTO rollups_due (hour)
-    SELECT DISTINCT report.hour_of(o.slot, (SELECT zone FROM state))
-    FROM observations AS o
-    WHERE o.recorded_at >= (SELECT least(seen_until, now()) - interval '10 minutes' FROM state)
-        AND o.slot < (SELECT hours_until FROM state)
-        AND o.slot >= (SELECT raw_since FROM state)
-    ON CONFLICT DO NOTHING RETURNING hour
-""")
+_NOTICE_LATE = sql_file("rollups_notice_late")
 
 # A round begins up to five minutes after its slot, so an hour is over five minutes later.
 # If nothing was monitored for a week, the next row tells where to continue.
-_DUE = text("""
-    SELECT
-        d.late, (d.late AT TIME ZONE s.zone)::date AS late_day,
-        (d.late AT TIME ZONE s.zone)::date < s.days_until AS day_was_rolled_up,
-        NOT EXISTS (SELECT FROM rollups_due AS r WHERE r.hour > d.late
-            AND (r.hour AT TIME ZONE s.zone)::date = (d.late AT TIME ZONE s.zone)::date
-        ) AS late_day_ends,
-        report.hour_of(now() - interval '5 minutes', s.zone) AS this_hour,
-        CASE WHEN EXISTS (SELECT FROM rollups_hourly AS r
-                WHERE r.hour >= s.hours_until - interval '7 days' AND r.probes > 0)
-            THEN s.hours_until
-            ELSE (SELECT report.hour_of(min(o.slot), s.zone) FROM observations AS o
-                WHERE o.slot >= s.hours_until)
-        END AS next_hour,
-        (now() AT TIME ZONE s.zone)::date AS this_day,
-        CASE WHEN s.days_until > '-infinity' THEN s.days_until
-            ELSE coalesce((SELECT (min(r.hour) AT TIME ZONE s.zone)::date FROM rollups_hourly AS r),
-                (now() AT TIME ZONE s.zone)::date) END AS next_day
-    FROM report_state AS s, (SELECT min(hour) AS late FROM rollups_due) AS d
-    FOR UPDATE OF s
-""")
+_DUE = sql_file("rollups_due")
 _LATE_DONE = text("DELETE FROM rollups_due WHERE hour = :at")
 _HOUR_DONE = text("UPDATE report_state SET hours_until = report.hour_end(:at, zone)")
 _DAY_DONE = text("UPDATE report_state SET days_until = CAST(:at AS date) + 1")

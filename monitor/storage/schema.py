@@ -8,7 +8,6 @@ import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,14 @@ from sqlalchemy import Connection, Engine, MetaData, Row, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from monitor.storage.engine import Database, DatabaseBusy, opened, unavailable
+from monitor.storage.engine import (
+    Database,
+    DatabaseBusy,
+    opened,
+    sql,
+    sql_file,
+    unavailable,
+)
 from monitor.storage.leases import end_readers, lock_holders
 
 NAME = "monitor_alembic_version"
@@ -96,39 +102,7 @@ def lock(connection: Connection, *, wait_s: float, each_s: float) -> None:
 
 
 # One row for each grant on a table, a view, a column or a function, as SQL to repeat it.
-_GRANTS = text("""
-WITH ours AS (
-    SELECT n.oid FROM pg_namespace AS n WHERE n.nspname IN ('report', current_schema())
-),
-named AS (
-    SELECT format('%s ON %I.%I', a.privilege_type, n.nspname, c.relname) AS what,
-        a.grantee, a.is_grantable, c.relowner AS owner
-    FROM pg_class AS c JOIN ours ON ours.oid = c.relnamespace
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-    WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relacl IS NOT NULL
-    UNION ALL
-    SELECT format('%s (%I) ON %I.%I', a.privilege_type, t.attname, n.nspname, c.relname),
-        a.grantee, a.is_grantable, c.relowner
-    FROM pg_attribute AS t JOIN pg_class AS c ON c.oid = t.attrelid
-    JOIN ours ON ours.oid = c.relnamespace
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    CROSS JOIN LATERAL aclexplode(t.attacl) AS a
-    WHERE t.attacl IS NOT NULL AND NOT t.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm')
-    UNION ALL
-    SELECT format('%s ON FUNCTION %I.%I(%s)', a.privilege_type, n.nspname, p.proname,
-            pg_get_function_identity_arguments(p.oid)),
-        a.grantee, a.is_grantable, p.proowner
-    FROM pg_proc AS p JOIN ours ON ours.oid = p.pronamespace
-    JOIN pg_namespace AS n ON n.oid = p.pronamespace
-    CROSS JOIN LATERAL aclexplode(p.proacl) AS a
-    WHERE p.proacl IS NOT NULL
-)
-SELECT format('GRANT %s TO %s%s', what,
-    CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-    CASE WHEN is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM named WHERE grantee <> owner
-""")
+_GRANTS = sql_file("grants")
 
 
 @contextmanager
@@ -158,7 +132,7 @@ END $$
 # a newer serial, which a rollback or an overlapping deployment needs.
 
 
-REVISION = "r1_0028"
+REVISION = "r1_0029"
 _SHAPE = re.compile(r"r(\d+)_(\d+)")
 LOCK_WAIT_S = 120.0
 LOCK_TRY_S = 3.0  # queries of a table wait behind a migration that waits for it
@@ -345,16 +319,12 @@ def ensure(url: str) -> str | None:
 
 async def excess(connection: AsyncConnection) -> Sequence[tuple[str, str]]:
     """Privileges of monitor_reader beyond reading, each with the SQL that revokes it."""
-    found = await connection.execute(text(_read("roles_excess")))
+    found = await connection.execute(sql_file("roles_excess"))
     return [(row[0], row[1]) for row in found]
 
 
 def _body(name: str, schema: str) -> str:
     """The SQL for our schema and tables only: other applications may use the database."""
-    body = _read(name)
+    body = sql(name)
     tables = ", ".join(sorted(f"'{table}'" for table in every_table().tables))
     return body.replace("{schema}", schema).replace("{tables}", tables)
-
-
-def _read(name: str) -> str:
-    return files("monitor.storage").joinpath(f"{name}.sql").read_text(encoding="utf-8")

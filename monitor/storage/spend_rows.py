@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.pricing.spend_day import SpendSlice, SpentHour
+from monitor.storage.engine import sql_file
 from monitor.storage.report_tables import spend_days, spend_hourly, spend_target_days
 from monitor.storage.tables import observations
 
@@ -176,7 +177,7 @@ async def begins_at(connection: AsyncConnection, day: date) -> datetime | None:
     Days whose raw rows are deleted keep the zone in which they were counted. The first day after
     them includes the time in between, so that no hour is counted twice or left out.
     """
-    at: datetime | None = await connection.scalar(text(_BEGINS_AT), {"day": day})
+    at: datetime | None = await connection.scalar(_BEGINS_AT, {"day": day})
     return at
 
 
@@ -265,51 +266,9 @@ async def stale_days(connection: AsyncConnection, most: int = 31) -> Sequence[da
     They were not computed to their end, or rows arrived late or were derived again. Days whose raw
     rows may be deleted stay as they are.
     """
-    found = await connection.scalars(text(_STALE), {"most": most})
+    found = await connection.scalars(_STALE, {"most": most})
     return list(found)
 
 
-_STALE = """
-    WITH rolled AS (
-        SELECT day, sum(usd + low_usd) AS usd, sum(high_usd - low_usd) AS margin_usd,
-            sum(unpriced) AS unpriced
-        FROM answers_daily GROUP BY day
-    ), reckoned AS (
-        SELECT day, sum(probes_usd) AS usd, sum(probes_margin_usd) AS margin_usd,
-            sum(unpriced) AS unpriced, max(reckoned_at) AS until, max(zone) AS zone,
-            max(begins_at) AS begins_at, bool_or(stale) AS stale
-        FROM spend_days GROUP BY day
-    )
-    SELECT d.day::date
-    FROM report_state AS s
-    CROSS JOIN LATERAL (
-        SELECT greatest(min(day), (s.raw_since AT TIME ZONE s.zone)::date) AS first FROM rolled
-    ) AS r
-    CROSS JOIN generate_series(r.first::timestamp, s.days_until::timestamp - interval '1 day',
-        interval '1 day') AS d (day)
-    LEFT JOIN rolled USING (day)
-    LEFT JOIN reckoned USING (day)
-    WHERE s.days_until > '-infinity'
-        AND coalesce(reckoned.begins_at, d.day AT TIME ZONE coalesce(reckoned.zone, s.zone))
-            >= s.raw_since
-        AND (
-            reckoned.until IS DISTINCT FROM (d.day + interval '1 day') AT TIME ZONE s.zone
-            OR reckoned.stale
-            -- A day that begins elsewhere than the rollups' day has other sums.
-            OR (reckoned.begins_at IS NULL AND (
-                reckoned.usd <> coalesce(rolled.usd, 0)
-                OR reckoned.margin_usd <> coalesce(rolled.margin_usd, 0)
-                OR reckoned.unpriced <> coalesce(rolled.unpriced, 0)
-            ))
-        )
-    ORDER BY d.day LIMIT :most
-"""
-_BEGINS_AT = """
-    SELECT max(d.reckoned_at)
-    FROM spend_days AS d, report_state AS s
-    WHERE d.day = CAST(:day AS date) - 1
-        AND coalesce(d.begins_at, d.day::timestamp AT TIME ZONE coalesce(d.zone, s.zone))
-            < s.raw_since
-        AND d.reckoned_at <> CAST(:day AS date)::timestamp AT TIME ZONE s.zone
-        AND d.zone IS DISTINCT FROM s.zone
-"""
+_STALE = sql_file("spend_stale_days")
+_BEGINS_AT = sql_file("spend_begins_at")

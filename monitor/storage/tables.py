@@ -312,6 +312,11 @@ incidents = Table(
         server_default="{}",
         comment="the latest breach in parts: what, extent, money, cause, first_step, certainty",
     ),
+    Column(
+        "earlier_breaches",
+        ARRAY(INSTANT, dimensions=2),
+        comment="start and end of each breach before the latest return; NULL: it never came back",
+    ),
     CheckConstraint("resolved_at >= opened_at", "resolved_after_opened"),
     Index(
         "uq_incidents_open",

@@ -52,14 +52,14 @@ async def attach(context: WorkerContext) -> None:
 
 async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> str | None:
     """Attach one chart; returns what kept it from its place, None if nothing did."""
-    from monitor.reports.picture import PillowMissing
+    from monitor.reports.picture import PictureFailed
 
     try:
         delivery = await _attached(context, notice, reference)
     except DatabaseUnavailable:
         return "the database is unavailable"
-    except PillowMissing as missing:
-        return str(missing)
+    except PictureFailed as failed:
+        return str(failed)
     except Exception as bug:
         log.debug("chart failed", exc_info=True)
         return f"the chart could not be drawn: {type(bug).__name__}"

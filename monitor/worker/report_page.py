@@ -1,89 +1,86 @@
 """The report: what the database found, put together into the page that reports show."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from monitor import __version__
 from monitor.config import Settings
-from monitor.domain.report import IncidentRow
+from monitor.domain.report import IncidentRow, LastRound
 from monitor.reports import page_data
 from monitor.reports.page_data import bins
 from monitor.rules import FallbackRule, SpendRule, TtftRule, rule_of, unit_of
 from monitor.storage import Database, report_data
-from monitor.storage.report_data import Found, ReportSpan
+from monitor.storage.report_data import ReportRows, ReportSpan
 
-_BY_TARGET = (
-    "steps",
-    "judged",
-    "models",
-    "figures",
-    "spread",
-    "costs",
-    "rounds",
-    "phases",
-    "ended",
-    "health",
-)
+_EVER = timedelta(days=36_500)
 
 
 async def page(
-    database: Database, settings: Settings, *, length: timedelta | None, now: datetime
+    database: Database,
+    settings: Settings,
+    *,
+    length: timedelta | None,
+    now: datetime,
+    whole: bool = False,
 ) -> page_data.ReportPage:
-    """Everything of the span that ends now, one transaction long. Raises Away.
+    """Everything of the span that ends now, one transaction long. Raises DatabaseUnavailable.
 
-    Without a length: since the first round there is.
+    It begins with the first round there is, unless `whole`.
     """
     ttft = rule_of(settings.rules, TtftRule)
     fallback = rule_of(settings.rules, FallbackRule)
     spend = rule_of(settings.rules, SpendRule)
     limit_ms = ttft.limit_ms if ttft else None
-    every = min(target.every for target in settings.targets.values())
+    configured = {name: target.every for name, target in settings.targets.items()}
+    every = min(configured.values())
     async with database.begin() as connection:
         zone = await report_data.zone(connection)
-        if length is None:
-            length = now - (await report_data.first(connection) or now) + every
+        first = await report_data.first_since(connection, now - (length or _EVER)) or now
+        if not whole or length is None:  # axes begin with the data
+            length = min(length or _EVER, now - first + every)
         apart = await report_data.cadence(connection, since=now - length, until=now)
         every = max(every, apart or every)
         span = report_data.span(now, length, every=every, zone=zone)
         found = await report_data.found(
             connection, span, targets=settings.targets, limit_ms=limit_ms
         )
-    each = _by_target(found)
-    names = dict.fromkeys((*settings.targets, *sorted({item.target for item in found.figures})))
+    each = found.by_target()
+    names = dict.fromkeys(
+        (*settings.targets, *sorted({item.target for item in found[report_data.FIGURES]}))
+    )
     return page_data.ReportPage(
         version=__version__,
         made_at=now,
         since=span.since,
         until=span.until,
         zone=zone,
-        targets=tuple(_target_report(each(name), span, name, limit_ms) for name in names),
-        spend=tuple(found.spend),
+        targets=tuple(
+            _target_report(
+                each.get(name, ReportRows({})), span, name, limit_ms, configured.get(name)
+            )
+            for name in names
+        ),
+        spend=tuple(found[report_data.SPEND]),
         spend_limit_usd=spend.limit_usd if spend else None,
         fallback_limit=fallback.limit if fallback else None,
-        incidents=tuple(_incident_row(item) for item in found.incidents),
+        incidents=tuple(_incident_row(item) for item in found[report_data.INCIDENTS]),
+        bar=span.bar,
     )
 
 
-def _by_target(found: Found) -> Callable[[str], Found]:
-    """What was found, one target at a time; every row is looked at once."""
-    split: dict[str, dict[str, list[Any]]] = {}
-    for part in _BY_TARGET:
-        split[part] = defaultdict(list)
-        for item in getattr(found, part):
-            split[part][item.target].append(item)
-    return lambda name: replace(found, **{part: rows[name] for part, rows in split.items()})
-
-
 def _target_report(
-    found: Found, span: ReportSpan, name: str, limit_ms: float | None
+    found: ReportRows,
+    span: ReportSpan,
+    name: str,
+    limit_ms: float | None,
+    every: timedelta | None,
 ) -> page_data.TargetReport:
-    whole = next((item for item in found.figures if item.query is None), None)
+    whole = next((item for item in found[report_data.FIGURES] if item.query is None), None)
     outcomes = Counter[str]()
-    for item in found.ended:
+    for item in found[report_data.ENDED]:
         outcomes[item.outcome] += item.probes
     return page_data.TargetReport(
         name=name,
@@ -95,25 +92,31 @@ def _target_report(
         p50_ms=whole.p50_ms if whole else None,
         p90_ms=whole.p90_ms if whole else None,
         over_limit=whole.over_limit if whole else None,
-        known=sum(item.expected + item.fallback for item in found.judged),
-        fell=sum(item.fallback for item in found.judged),
+        known=sum(item.expected + item.fallback for item in found[report_data.JUDGED]),
+        fell=sum(item.fallback for item in found[report_data.JUDGED]),
         ttft=tuple(_points(found)),
-        judged=tuple(found.judged),
+        judged=tuple(found[report_data.JUDGED]),
         tried=tuple(_tried(found)),
-        served=tuple(found.models),
-        bins=bins([(item.ms, item.identity, item.samples) for item in found.spread], limit_ms),
+        served=tuple(found[report_data.MODELS]),
+        bins=bins(
+            [(item.ms, item.identity, item.samples) for item in found[report_data.SPREAD]], limit_ms
+        ),
         queries=tuple(_queries(found)),
-        costs=tuple(found.costs),
+        costs=tuple(found[report_data.COSTS]),
         outcomes=tuple(outcomes.most_common()),
         quality=_quality(found),
         health=_health(found),
+        excerpts=tuple(found[report_data.EXCERPTS]),
+        last_round=LastRound(
+            target=name, every=every, probes=tuple(found[report_data.LAST_ROUNDS])
+        ),
     )
 
 
-def _points(found: Found) -> Iterator[page_data.TtftPoint]:
+def _points(found: ReportRows) -> Iterator[page_data.TtftPoint]:
     """Where several regions ask, each has a line of its own: their latencies differ."""
-    several = len({item.region for item in found.steps}) > 1
-    for item in found.steps:
+    several = len({item.region for item in found[report_data.STEPS]}) > 1
+    for item in found[report_data.STEPS]:
         if item.p50_ms is None or item.p90_ms is None or item.worst_ms is None:
             continue
         yield page_data.TtftPoint(
@@ -126,17 +129,17 @@ def _points(found: Found) -> Iterator[page_data.TtftPoint]:
         )
 
 
-def _tried(found: Found) -> Iterator[page_data.ProbeCounts]:
+def _tried(found: ReportRows) -> Iterator[page_data.ProbeCounts]:
     good, bad = Counter[datetime](), Counter[datetime]()
-    for item in found.steps:
+    for item in found[report_data.STEPS]:
         good[item.at] += item.good
         bad[item.at] += item.bad
     yield from (page_data.ProbeCounts(at=at, good=good[at], bad=bad[at]) for at in sorted(good))
 
 
-def _queries(found: Found) -> Iterator[page_data.QueryFigures]:
-    phases = {item.query: item for item in found.phases}
-    for item in found.figures:
+def _queries(found: ReportRows) -> Iterator[page_data.QueryFigures]:
+    phases = {item.query: item for item in found[report_data.PHASES]}
+    for item in found[report_data.FIGURES]:
         if item.query is not None:
             spent = phases.get(item.query)
             yield page_data.QueryFigures(
@@ -156,12 +159,12 @@ def _queries(found: Found) -> Iterator[page_data.QueryFigures]:
             )
 
 
-def _quality(found: Found) -> page_data.MeasurementQuality:
-    rounds = next(iter(found.rounds), None)
-    lags = [item.worst_lag_ms for item in found.ended if item.worst_lag_ms is not None]
+def _quality(found: ReportRows) -> page_data.MeasurementQuality:
+    rounds = next(iter(found[report_data.ROUNDS]), None)
+    lags = [item.worst_lag_ms for item in found[report_data.ENDED] if item.worst_lag_ms is not None]
 
     def timed_by(stamp: str) -> int:
-        return sum(item.probes for item in found.ended if item.stamp == stamp)
+        return sum(item.probes for item in found[report_data.ENDED] if item.stamp == stamp)
 
     return page_data.MeasurementQuality(
         kernel=timed_by("kernel"),
@@ -173,8 +176,8 @@ def _quality(found: Found) -> page_data.MeasurementQuality:
     )
 
 
-def _health(found: Found) -> page_data.HealthRow | None:
-    reported = next(iter(found.health), None)
+def _health(found: ReportRows) -> page_data.HealthRow | None:
+    reported = next(iter(found[report_data.HEALTH]), None)
     if reported is None:
         return None
     parts = ["no answer" if reported.status is None else f"HTTP {reported.status}"]

@@ -13,17 +13,21 @@ from sqlalchemy import text
 from monitor.reports.html import html_page
 from monitor.reports.page_data import ReportPage
 from monitor.reports.timeline import runs
-from monitor.storage import Database, observations, report_data
+from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import report_page
 from tests.contract.watching import settings
 from tests.facts import HAIKU, LLAMA, observation
+from tests.marks import incident
 from tests.seeds import seed
 
 TEN = timedelta(minutes=10)
 
 
-async def page(database: Database, home: Path, length: timedelta) -> ReportPage:
-    return await report_page.page(database, settings(home), length=length, now=datetime.now(UTC))
+async def page(
+    database: Database, home: Path, length: timedelta, *, whole: bool = False
+) -> ReportPage:
+    now = datetime.now(UTC)
+    return await report_page.page(database, settings(home), length=length, now=now, whole=whole)
 
 
 async def counted(database: Database, statement: str) -> tuple[int, ...]:
@@ -39,7 +43,7 @@ async def test_raw_rows_hours_and_days_agree(
     database: Database, tmp_path: Path, length: timedelta, step: timedelta
 ) -> None:
     await seed(database, hours=23)
-    found = await page(database, tmp_path, length)
+    found = await page(database, tmp_path, length, whole=True)
     (rag,) = found.targets
     probes, failed, fell = await counted(
         database,
@@ -56,6 +60,54 @@ async def test_raw_rows_hours_and_days_agree(
     assert rag.queries[0].p50_ms == pytest.approx(630, rel=0.02)
     assert dict(rag.outcomes) == {"answered": probes - failed, "timeout_first_token": failed}
     assert html_page(found).count("<figure") > 8
+
+
+@pytest.mark.parametrize("length", [timedelta(days=7), timedelta(days=90)])
+async def test_a_span_begins_with_the_data_there_is(
+    database: Database, tmp_path: Path, length: timedelta
+) -> None:
+    await seed(database, hours=23)
+    found = await page(database, tmp_path, length)
+    assert timedelta(hours=22) < found.until - found.since < timedelta(hours=25)
+    assert (found.targets[0].step, found.bar) == (TEN, timedelta(hours=1))
+    first = min(item.at for item in found.targets[0].served)
+    assert len({item.at for item in found.targets[0].served}) > 20
+    assert first - found.since < timedelta(hours=1)
+
+
+async def test_a_good_and_a_bad_answer_are_found(database: Database, tmp_path: Path) -> None:
+    await seed(database, hours=23)
+    async with database.begin() as connection:
+        await connection.execute(text(
+            "UPDATE observations SET answer_excerpt = identity || ' speaks' WHERE pieces > 0"
+        ))  # fmt: skip
+    good, bad = (await page(database, tmp_path, timedelta(days=1))).targets[0].excerpts
+    assert (good.is_good, good.model, good.text) == (True, LLAMA, "expected speaks")
+    assert (bad.is_good, bad.model, bad.text) == (False, HAIKU, "fallback speaks")
+    assert good.query == bad.query, "the same query, where it can be"
+
+
+async def test_a_failed_probe_stands_for_a_bad_answer(database: Database, tmp_path: Path) -> None:
+    slot = datetime.now(UTC) - timedelta(minutes=5)
+    async with database.begin() as connection:
+        await observations.add(connection, [
+            observation(slot=slot, started_at=slot, outcome="http_status", error="HTTP 502",
+                        pieces=0, identity="unknown", answer_excerpt=None)])  # fmt: skip
+    [bad] = (await page(database, tmp_path, timedelta(days=1))).targets[0].excerpts
+    assert (bad.is_good, bad.outcome, bad.error, bad.text) == (
+        False, "http_status", "HTTP 502", None)  # fmt: skip
+
+
+async def test_the_last_round_is_found_whole(database: Database, tmp_path: Path) -> None:
+    slot = datetime.now(UTC) - timedelta(minutes=5)
+    async with database.begin() as connection:
+        await observations.add(connection, [
+            observation(slot=at, started_at=at + timedelta(seconds=k), query=query)
+            for at in (slot - TEN, slot) for k, query in enumerate(("hi", "kbli"))])  # fmt: skip
+    found = (await page(database, tmp_path, timedelta(days=1))).targets[0].last_round
+    assert found is not None
+    assert found.at == slot
+    assert [(probe.query, probe.good) for probe in found.probes] == [("hi", True), ("kbli", True)]
 
 
 async def test_a_gap_has_no_entry_and_degraded_samples_are_left_out(
@@ -198,3 +250,21 @@ def test_long_spans_begin_at_a_midnight_of_the_zone() -> None:
     found = report_data.span(now, timedelta(days=30), every=TEN, zone=rome)
     assert found.since == datetime(2026, 10, 20, 22, tzinfo=UTC)
     assert found.parameters["first_day"] == date(2026, 10, 21)
+
+
+async def test_an_incident_that_came_back_keeps_each_of_its_breaches(
+    database: Database, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    first = (now - timedelta(hours=5), now - timedelta(hours=4))
+    back = now - timedelta(hours=1)
+    again = incident(
+        "fallback", opened_at=first[0], first_seen_at=first[0], reopened_at=back, since=back,
+        reopenings=1, earlier_breaches=(first,), number=None,
+    )  # fmt: skip
+    async with database.begin() as connection:
+        await incident_rows.save(connection, [again], [])
+        [kept] = await incident_rows.latest_incidents(connection)
+    assert kept.earlier_breaches == (first,)
+    [shown] = (await page(database, tmp_path, timedelta(days=1))).incidents
+    assert list(shown.breaches(now)) == [first, (back, now)]

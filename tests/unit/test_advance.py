@@ -96,6 +96,17 @@ def test_taken_up_again_it_is_the_same_incident() -> None:
     assert (again.reopenings, again.reopened_at, again.resolved_at) == (1, NOON, None)
     assert again.turned_at == NOON
     assert again.opening_value == 2.0
+    [breach] = again.earlier_breaches
+    assert breach == (over(MINUTE).breach_since, NOON - MINUTE)
+
+
+def test_the_times_of_many_breaches_are_bounded() -> None:
+    times = tuple((NOON - k * HOUR, NOON - k * HOUR + MINUTE) for k in range(90, 0, -1))
+    before = replace(over(MINUTE), earlier_breaches=times[:50])
+    again, _ = advance(before, verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
+    assert again is not None
+    assert len(again.earlier_breaches) == 50
+    assert again.earlier_breaches[:49] == times[1:50]
 
 
 # ------------------------------------------------------------ calm

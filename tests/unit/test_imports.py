@@ -57,6 +57,8 @@ OWNERS = {
     "typer": {"__main__"},
     "prometheus_client": {"metrics"},
     "tiktoken": {"tokenizers"},
+    "jinja2": {"reports"},
+    "markupsafe": {"reports"},
 }
 
 PURE = {room for rooms in LEVELS[:4] for room in rooms}
@@ -152,3 +154,38 @@ def test_each_library_of_the_table_is_used_by_its_room() -> None:
         for module, _ in imports(path):
             used[module.split(".")[0]].add(room_of(path))
     assert {library: rooms for library, rooms in OWNERS.items() if used[library] != rooms} == {}
+
+
+# Libraries that a worker loads when it first draws something.
+LATE = {"jinja2", "markupsafe", "resvg_py"}
+
+
+def loaded_with(module: str) -> set[str]:
+    """Everything that importing a module imports: at its top level, ours followed further."""
+    found, due = set(), [module]
+    while due:
+        name = due.pop()
+        if name in found:
+            continue
+        found.add(name)
+        path = PACKAGE.parent.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if path.exists():
+            for node in ast.parse(path.read_text()).body:
+                if isinstance(node, ast.Import):
+                    due += [alias.name for alias in node.names]
+                elif isinstance(node, ast.ImportFrom):
+                    due += [node.module or ""]
+                    due += [f"{node.module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("module", ["monitor.cli.run", "monitor.cli.reporting"])
+def test_an_idle_worker_and_a_report_on_the_terminal_load_no_templates(module: str) -> None:
+    loaded = loaded_with(module)
+    assert "sqlalchemy" in loaded, "the walk follows imports"
+    assert not loaded & LATE
+
+
+def test_the_page_loads_the_templates() -> None:
+    assert "jinja2" in loaded_with("monitor.reports.picture")

@@ -11,8 +11,8 @@ import pytest
 from monitor.domain import lasting, report
 from monitor.reports import bar_charts
 from monitor.reports.axes import TimeScale, heights, ms, share, usd
-from monitor.reports.html import value_of
-from monitor.reports.page_data import bins, model_roles
+from monitor.reports.html import drawn as markup
+from monitor.reports.page_data import bins, model_roles, value_of
 from monitor.reports.timeline import runs, timeline
 from tests.pages import FELL, GONE, HAIKU, HOUR, LLAMA, SINCE, page, point, served, watched
 
@@ -84,7 +84,7 @@ def test_a_line_breaks_where_a_step_is_missing(hours: tuple[int, ...], lengths: 
 
 
 def test_the_gap_of_the_page_breaks_every_line_once() -> None:
-    drawn = timeline(page(), watched())
+    drawn = markup(timeline(page(), watched()))
     lines = re.findall(r'<path d="(M[^"]+)" class="line q\d"', drawn)
     plotted = [line for line in lines if line.count("M") == 2]
     assert len(plotted) == 2, "two queries, each cut once"
@@ -93,7 +93,7 @@ def test_the_gap_of_the_page_breaks_every_line_once() -> None:
 
 def test_what_stands_alone_between_two_gaps_is_a_dot() -> None:
     alone = watched(ttft=tuple(point("hi", hour) for hour in (0, 1, 4)))
-    drawn = timeline(page(), alone)
+    drawn = markup(timeline(page(), alone))
     (dot,) = re.findall(r'<path d="(M[^"]+)" class="q0 dot"', drawn)
     assert dot.startswith("M93.8 "), "half past four of 48 hours"
     assert drawn.count('class="line q0"') == 2, "the line of two, and the legend"
@@ -107,7 +107,7 @@ def test_a_page_of_a_minute_shows_seconds() -> None:
 
 
 def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
-    drawn = timeline(page(), watched())
+    drawn = markup(timeline(page(), watched()))
     # 3,000 ms is the top of 220 pixels: 1,200 ms lies 132 from it.
     assert '<path d="M0 132.00H1000" class="limit">' in drawn
     left, width = 1000 * 20 / 48, 1000 * 6 / 48
@@ -116,8 +116,55 @@ def test_the_limit_and_the_incident_lie_on_the_axes_of_the_lines() -> None:
     assert "#4 spend" not in drawn, "incidents of other scopes are no bands of this target"
 
 
+def test_an_incident_that_came_back_has_a_band_for_each_breach() -> None:
+    """The healthy hours between its end and its return are not covered."""
+    [first, *_] = page().incidents
+    again = replace(first, opened_at=SINCE + 10 * HOUR, resolved_at=None,
+                    earlier_breaches=((SINCE + 10 * HOUR, SINCE + 13 * HOUR),),
+                    breach_since=SINCE + 40 * HOUR)  # fmt: skip
+    drawn = markup(timeline(page(incidents=(again,)), watched()))
+    bands = re.findall(
+        r'<rect x="([\d.]+)" y="0" width="([\d.]+)"[^>]*class="incident"><title>', drawn
+    )
+    assert [(float(x), float(w)) for x, w in bands] == [
+        (pytest.approx(1000 * 10 / 48, abs=0.01), pytest.approx(1000 * 3 / 48, abs=0.01)),
+        (pytest.approx(1000 * 40 / 48, abs=0.01), pytest.approx(1000 * 8 / 48, abs=0.01)),
+    ]
+    assert "2026-11-20 10:00 – 2026-11-20 13:00 (3 h 0 min)" in drawn
+    assert "2026-11-21 16:00 – still open" in drawn
+    labels = re.findall(r'class="band-label[^"]*" text-anchor="(\w+)">#3 fallback', drawn)
+    assert labels == ["start", "end"], "at the right edge a label ends with its band"
+
+
+def test_the_axis_begins_with_the_first_data() -> None:
+    late = watched(ttft=tuple(point("hi", hour) for hour in range(36, 48)),
+                   tried=watched().tried[-10:])  # fmt: skip
+    drawn = markup(timeline(page(), late))
+    first = re.findall(r'<text x="([\d.]+)%" y="275" class="tick[^"]*"[^>]*>([^<]+)<', drawn)
+    assert ("Nov 20") not in [label for _, label in first]
+    assert float(first[0][0]) < 15
+
+
+@pytest.mark.parametrize(
+    ("bar", "bars", "labels"),
+    [(timedelta(hours=2), 24, "Nov 20|06:00|12:00|18:00|Nov 21|06:00|12:00|18:00"),
+     (timedelta(days=1), 2, "Nov 20|Nov 21")],
+)  # fmt: skip
+def test_who_answered_is_drawn_by_hours_of_a_short_span(
+    bar: timedelta, bars: int, labels: str
+) -> None:
+    each = tuple(
+        replace(served(0, LLAMA, "expected", 5), at=SINCE + k * bar)
+        for k in range(timedelta(days=2) // bar)
+    )
+    drawn = markup(bar_charts.model_share(page(bar=bar), watched(served=each)))
+    assert len(re.findall(r'<rect x="[\d.]+" y="0" [^>]*class="expected0"><title>', drawn)) == bars
+    shown = re.findall(r'y="165" class="tick[^"]*"[^>]*>([^<]+)<', drawn)
+    assert "|".join(shown) == labels
+
+
 def test_bands_show_who_answered() -> None:
-    drawn = timeline(page(), watched())
+    drawn = markup(timeline(page(), watched()))
     fallback = re.findall(r'<rect x="([\d.]+)" y="226" width="([\d.]+)" height="10.5" '
                           r'class="fallback0">', drawn)  # fmt: skip
     assert len(fallback) == len(FELL), "18 of 24: three quarters of 14 pixels"
@@ -128,7 +175,7 @@ def test_bands_show_who_answered() -> None:
 def test_one_monstrous_value_does_not_flatten_the_rest_and_is_reported() -> None:
     monster = replace(point("hi", 47), p50_ms=60_000.0)
     points = (*(point("hi", hour) for hour in range(47)), monster)
-    drawn = timeline(page(), watched(ttft=points))
+    drawn = markup(timeline(page(), watched(ttft=points)))
     assert "1 of 48 medians are above the chart" in drawn
     assert ">4,000 ms</text>" in drawn
     assert "60,000 ms</text>" not in drawn
@@ -152,8 +199,8 @@ def test_the_limit_is_an_edge_between_bars(sample: float, bar: tuple[float, floa
 def test_marks_are_the_limit_doubled_and_halved(
     samples: tuple[float, ...], marks: list[str]
 ) -> None:
-    drawn = bar_charts.histogram(
-        watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0))
+    drawn = markup(
+        bar_charts.histogram(watched(bins=bins([(ms_, "expected", 1) for ms_ in samples], 1200.0)))
     )
     shown = re.findall(r'class="tick[^"]*" text-anchor="(?:start|middle|end)">([^<]+ ms)<', drawn)
     assert shown[: len(marks)] == marks
@@ -184,7 +231,7 @@ def test_a_model_keeps_the_role_it_mostly_had() -> None:
 
 
 def test_spend_stacks_its_meters_up_to_the_sum() -> None:
-    drawn = bar_charts.spend(page())
+    drawn = markup(bar_charts.spend(page()))
     # $2.50 is the top of 150 pixels; the second day: 0.80 account, 0.30 probes, 1.20 traffic.
     bar = r'<rect x="5[\d.]+" y="[\d.]+" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: float(pixels) for pixels, style in re.findall(bar, drawn)}
@@ -194,15 +241,16 @@ def test_spend_stacks_its_meters_up_to_the_sum() -> None:
 
 
 def test_what_has_no_price_has_no_bar() -> None:
-    drawn = bar_charts.costs(watched())
-    assert "– · hi · model not identified" in drawn
+    drawn = markup(bar_charts.costs(watched()))
+    assert "– · hi" not in drawn, "no empty rows"
+    assert "2 answers have no price." in drawn
     assert drawn.count("<rect") == 2 + 3, "two bars, three keys"
 
 
 def test_charts_without_data_say_so() -> None:
     bare = watched(ttft=(), judged=(), tried=(), served=(), bins=(), queries=(), costs=())
     empty = page(targets=(bare,), spend=())
-    for drawn in (
+    for figure in (
         timeline(empty, bare),
         bar_charts.model_share(empty, bare),
         bar_charts.histogram(bare),
@@ -210,6 +258,7 @@ def test_charts_without_data_say_so() -> None:
         bar_charts.phases(bare),
         bar_charts.costs(bare),
     ):
+        drawn = markup(figure)
         assert "<svg" not in drawn
         assert 'class="empty"' in drawn
 
@@ -231,7 +280,7 @@ def test_money_between_two_ends_is_written_with_both() -> None:
 
 
 def test_what_unknown_models_may_have_cost_is_hatched_above_what_is_certain() -> None:
-    drawn = bar_charts.spend(page(spend=(ranged(),)))
+    drawn = markup(bar_charts.spend(page(spend=(ranged(),))))
     bar = r'<rect x="[\d.]+" y="([\d.]+)" width="[\d.]+" height="([\d.]+)" class="(\w+)">'
     tall = {style: (float(y), float(pixels)) for y, pixels, style in re.findall(bar, drawn)}
     # $2.50 is the top of 150 pixels: $0.40 from below, and $1.70 above it.
@@ -245,6 +294,6 @@ def test_a_query_answered_by_an_unknown_model_costs_between_two_ends() -> None:
         target="rag", query="hi", model=None, answers=3,
         mean_usd=Decimal("0.0002"), mean_high_usd=Decimal("0.0011"),
     )  # fmt: skip
-    drawn = bar_charts.costs(watched(costs=(cost,)))
+    drawn = markup(bar_charts.costs(watched(costs=(cost,))))
     assert "between $0.0002 and $0.0011 · hi · model not identified" in drawn
-    assert drawn.count('height="16"') == 2
+    assert drawn.count('<rect x="') == 2 + 3, "what is certain, what may be, three keys"

@@ -1,0 +1,125 @@
+"""How things are, in a sentence each: first on the page, the terminal and the status page."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from monitor.domain import instant, lasting
+from monitor.domain.report import IncidentRow, LastRound
+from monitor.identity.model_names.common_name import common_name
+from monitor.reports.page_data import ReportPage, TargetReport, model_roles
+
+
+@dataclass(frozen=True, slots=True)
+class StateSentence:
+    """What a person should know first. `bad`: something needs attention."""
+
+    text: str
+    bad: bool
+
+
+def page_sentences(page: ReportPage) -> tuple[StateSentence, ...]:
+    """The state at the end of the span, worst first."""
+    return state_sentences(
+        [watched.last_round for watched in page.targets if watched.last_round],
+        [item for item in page.incidents if item.resolved_at is None],
+        now=page.until,
+        dearer={watched.name: times for watched in page.targets if (times := _times(watched))},
+    )
+
+
+def state_sentences(
+    rounds: Sequence[LastRound],
+    incidents: Sequence[IncidentRow],
+    *,
+    now: datetime,
+    dearer: Mapping[str, float] | None = None,
+) -> tuple[StateSentence, ...]:
+    """A sentence for each open incident and each target without rounds; one if all is well.
+
+    `incidents` are open ones. `dearer`: how many times the cost of the expected model the
+    fallback's is, by target.
+    """
+    last = {item.target: item for item in rounds}
+    found = [
+        StateSentence(_incident(item, last.get(item.scope), dearer or {}, now), bad=True)
+        for item in incidents
+    ]
+    named = {item.scope for item in incidents}
+    watched = [item for item in rounds if item.every is not None]
+    found += [
+        StateSentence(_overdue(item, now), bad=True)
+        for item in watched
+        if item.overdue(now) and item.target not in named
+    ]
+    if found:
+        return tuple(found)
+    return (_calm(watched, now),)
+
+
+def _incident(
+    item: IncidentRow, last: LastRound | None, dearer: Mapping[str, float], now: datetime
+) -> str:
+    since = item.breach_since or item.began_at
+    when = f"since {instant(since, now=now)} ({lasting(now - since)})"
+    if item.rule == "fallback":
+        fell = Counter(p.model for p in last.probes if p.identity == "fallback") if last else None
+        model = fell.most_common(1)[0][0] if fell else None
+        times = dearer.get(item.scope)
+        cost = f"; {times_text(times)} the cost" if times else ""
+        return f"{common_name(model) if model else 'A fallback model'} answers {item.scope} {when}{cost}."
+    scope = "All targets" if item.scope == "all" else item.scope
+    return f"{scope}, {item.rule} {when}: {item.sentence}"
+
+
+def _overdue(item: LastRound, now: datetime) -> str:
+    if item.at is None:
+        return f"{item.target} has not been probed yet."
+    return (
+        f"{item.target}: no round since {instant(item.at, now=now)} ({lasting(now - item.at)}); "
+        f"one is due every {lasting(item.every)}."  # type: ignore[arg-type]
+    )
+
+
+def _calm(watched: Sequence[LastRound], now: datetime) -> StateSentence:
+    ages = [now - item.at for item in watched if item.at]
+    if not ages:
+        return StateSentence("No target is configured.", bad=False)
+    subject = "All targets are" if len(watched) > 1 else f"{watched[0].target} is"
+    for item in watched:
+        if wrong := _wrong(item):
+            return StateSentence(
+                f"No incident is open. {item.target}: {wrong} in the last round, "
+                f"{lasting(now - item.at)} ago.",  # type: ignore[operator]
+                bad=False,
+            )
+    return StateSentence(f"{subject} well; last round {lasting(min(ages))} ago.", bad=False)
+
+
+def _wrong(item: LastRound) -> str | None:
+    failed = sum(probe.good is False for probe in item.probes)
+    other = sum(probe.identity in ("fallback", "changed", "disputed") for probe in item.probes)
+    parts = [f"{failed} of {len(item.probes)} probes failed"] if failed else []
+    parts += (
+        [f"{other} of {len(item.probes)} answers are not the expected model's"] if other else []
+    )
+    return " and ".join(parts) or None
+
+
+def _times(watched: TargetReport) -> float | None:
+    """How many times the expected model's cost the fallback's is, of the queries both answered."""
+    roles = model_roles(watched)
+    expected, fallback = (
+        {item.query: item.mean_usd for item in watched.costs if item.model in models}
+        for models in (roles.expected, roles.fallback)
+    )
+    both = [(usd, expected[query]) for query, usd in fallback.items() if expected.get(query)]
+    if not both or any(usd is None for usd, _ in both):
+        return None
+    return float(sum(usd or 0 for usd, _ in both) / sum(usd or 0 for _, usd in both))
+
+
+def times_text(times: float) -> str:
+    """`15 ×`, `2.5 ×`: two digits at most below ten."""
+    return f"{times:.0f} ×" if times >= 10 else f"{times:.1f}".removesuffix(".0") + " ×"

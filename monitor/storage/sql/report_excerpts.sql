@@ -1,0 +1,17 @@
+-- The latest bad answer of each target, and beside it a good one, to the same query if possible.
+, bad AS (
+    SELECT DISTINCT ON (target) id, slot, target, query, started_at, false AS is_good
+    FROM latest
+    WHERE has_excerpt AND identity IN ('fallback', 'changed', 'disputed') OR NOT good
+    ORDER BY target, has_excerpt DESC, started_at DESC
+), fine AS (
+    SELECT DISTINCT ON (l.target) l.id, l.slot, l.target, l.query, l.started_at, true AS is_good
+    FROM latest AS l LEFT JOIN bad AS b USING (target)
+    WHERE l.good AND l.has_excerpt AND l.identity IN ('expected', 'unknown')
+    ORDER BY l.target, l.identity, l.query IS NOT DISTINCT FROM b.query DESC, l.started_at DESC
+)
+SELECT e.target, e.is_good, e.query, e.started_at AS at, o.model_detected AS model, o.identity,
+    o.outcome, o.error, o.answer_excerpt AS text
+FROM (SELECT * FROM bad UNION ALL SELECT * FROM fine) AS e
+JOIN report.observations AS o ON o.id = e.id AND o.slot = e.slot
+ORDER BY e.target, e.is_good DESC
