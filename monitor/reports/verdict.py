@@ -68,7 +68,8 @@ def _incident(
         model = fell.most_common(1)[0][0] if fell else None
         times = dearer.get(item.scope)
         cost = f"; {times_text(times)} the cost" if times else ""
-        return f"{common_name(model) if model else 'A fallback model'} answers {item.scope} {when}{cost}."
+        name = common_name(model) if model else "A fallback model"
+        return f"{name} answers {item.scope} {when}{cost}."
     scope = "All targets" if item.scope == "all" else item.scope
     return f"{scope}, {item.rule} {when}: {item.sentence}"
 
