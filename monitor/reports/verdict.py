@@ -9,6 +9,7 @@ from monitor.domain import instant, lasting
 from monitor.domain.report import IncidentRow, LastRound
 from monitor.identity.model_names.common_name import common_name
 from monitor.reports.page_data import ReportPage, TargetReport, model_roles
+from monitor.rules import RULES
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,12 @@ def _incident(
 ) -> str:
     since = item.breach_since or item.began_at
     when = f"since {instant(since, now=now)} ({lasting(now - since)})"
-    if item.rule == "fallback":
-        fell = Counter(p.model for p in last.probes if p.identity == "fallback") if last else None
-        model = fell.most_common(1)[0][0] if fell else None
+    rule = RULES.get(item.rule)
+    fell = [probe.model for probe in last.probes if probe.identity == "fallback"] if last else []
+    if rule is not None and rule.suspects_model and (model := most_common(fell)):
         times = dearer.get(item.scope)
         cost = f"; {times_text(times)} the cost" if times else ""
-        name = common_name(model) if model else "A fallback model"
-        return f"{name} answers {item.scope} {when}{cost}."
+        return f"{common_name(model)} answers {item.scope} {when}{cost}."
     scope = "All targets" if item.scope == "all" else item.scope
     return f"{scope}, {item.rule} {when}: {item.sentence}"
 
@@ -119,6 +119,10 @@ def _times(watched: TargetReport) -> float | None:
     if not both or any(usd is None for usd, _ in both):
         return None
     return float(sum(usd or 0 for usd, _ in both) / sum(usd or 0 for _, usd in both))
+
+
+def most_common(models: Sequence[str | None]) -> str | None:
+    return Counter(models).most_common(1)[0][0] if models else None
 
 
 def times_text(times: float) -> str:

@@ -25,7 +25,7 @@ def locked(file: str) -> dict[str, str]:
     ("file", "requested"),
     [
         ("requirements.lock", named(sum(EXTRAS.values(), PROJECT["dependencies"]))),
-        ("requirements-worker.lock", named(PROJECT["dependencies"] + EXTRAS["pictures"])),
+        ("requirements-worker.lock", named(PROJECT["dependencies"])),
     ],
 )
 def test_a_lock_holds_what_was_asked_for_each_with_its_hashes(

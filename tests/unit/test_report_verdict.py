@@ -47,14 +47,15 @@ def test_a_fallback_is_told_with_model_time_and_cost() -> None:
         "Claude Haiku 4.5 answers rag since 10:00 UTC (2 h 0 min); 15 × the cost."
     ]
     assert texts(last(), incidents=[incident("fallback")]) == [
-        "A fallback model answers rag since 10:00 UTC (2 h 0 min)."
+        "rag, fallback since 10:00 UTC (2 h 0 min): 18 of 24 answers fell back."
     ]
 
 
 def test_an_incident_that_came_back_is_told_since_its_return() -> None:
     again = incident("fallback", breach_since=NOW - 3 * MINUTE)
-    assert texts(last(probe()), incidents=[again]) == [
-        "A fallback model answers rag since 11:57 UTC (3 min)."
+    fell = last(probe(model=HAIKU, identity="fallback"))
+    assert texts(fell, incidents=[again]) == [
+        "Claude Haiku 4.5 answers rag since 11:57 UTC (3 min)."
     ]
 
 
@@ -103,9 +104,10 @@ def test_the_cost_is_compared_over_the_queries_that_both_models_answered() -> No
 
 
 def test_without_a_price_nothing_is_said_of_the_cost() -> None:
-    fell = watched(last_round=last(probe()), costs=(cost(LLAMA, 4, "0.0001"), cost(HAIKU, 4, None)))
+    round_ = last(probe(model=HAIKU, identity="fallback"))
+    fell = watched(last_round=round_, costs=(cost(LLAMA, 4, "0.0001"), cost(HAIKU, 4, None)))
     [said] = page_sentences(page(targets=(fell,), incidents=(incident("fallback"),), until=NOW))
-    assert said.text == "A fallback model answers rag since 10:00 UTC (2 h 0 min)."
+    assert said.text == "Claude Haiku 4.5 answers rag since 10:00 UTC (2 h 0 min)."
 
 
 @pytest.mark.parametrize(
