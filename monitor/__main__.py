@@ -512,12 +512,16 @@ def incidents_unmute(rule: Rule = "all", target: Target = "all") -> None:
     unmute(rule=rule, target=target)
 
 
-@app.command("test-alert", epilog="Example: monitor test-alert")
-def test_alert() -> None:
-    """Send a test message to the configured channel."""
-    from monitor.cli.alerting import test_alert as send
+@app.command("test-alert", epilog="Example: monitor test-alert --channel slack")
+def send_test_alert(
+    channel: Annotated[
+        str | None, typer.Option(help="Name of the channel; default: every channel.")
+    ] = None,
+) -> None:
+    """Send a test message to every channel, or to one."""
+    from monitor.cli.alerting import send_test
 
-    send()
+    send_test(channel)
 
 
 def _span(text: str) -> timedelta:

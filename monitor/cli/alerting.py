@@ -20,7 +20,7 @@ from monitor.cli.startup import (
     stop,
     unreachable,
 )
-from monitor.config import CHANNELS, Settings
+from monitor.config import Settings
 from monitor.domain import (
     ALL,
     Finding,
@@ -34,6 +34,7 @@ from monitor.domain import (
     amount_text,
     lasting,
 )
+from monitor.notifications import ConfiguredChannel
 from monitor.redaction import redact
 from monitor.rules import RULES
 from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, outbox, schema
@@ -136,7 +137,7 @@ def _known(settings: Settings, rule: str, target: str) -> tuple[str, str]:
     rule, target = rule.strip().lower(), target.strip().lower()
     if rule not in (ALL, *RULES):
         stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
-    known = (ALL, *settings.targets, *ACCOUNTS, *CHANNELS)
+    known = (ALL, *settings.targets, *ACCOUNTS, *settings.channels)
     if target not in known:
         stop(f'unknown target "{target}"; known: {", ".join(known)}', BAD_INPUT)
     return rule, target
@@ -212,16 +213,19 @@ def _times(incident: Incident) -> str:
     return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"
 
 
-# `monitor test-alert`: one real message through the configured channel, and whether it arrived.
+# `monitor test-alert`: one real message through each channel, and whether it arrived.
 
 
-def test_alert() -> None:
-    """Send a notice; exit 1 with the channel's reason when it is not taken.
+def send_test(channel: str | None) -> None:
+    """Send a notice through one channel or all; exit 1 with the reason when one does not take it.
 
-    So without a configured channel, where the notice is printed and reaches nobody.
+    So without a channel that reaches people: there the notice is printed and reaches nobody.
     """
     settings = configuration()
-    notifier = notifications.configured(settings.environment.for_notifiers)
+    name = channel.strip().lower() if channel else None
+    if name is not None and name not in settings.channels:
+        stop(f'unknown channel "{name}"; known: {", ".join(settings.channels)}', BAD_INPUT)
+    chosen = [settings.channels[name]] if name else [*settings.channels.values()]
     notice = Notice(
         id=uuid4(),
         status=NoticeStatus.NOTICE,
@@ -237,15 +241,23 @@ def test_alert() -> None:
             first_step="Nothing. The channel works.",
         ),
     )
-    send = notifier.send(notice, runbook_url=settings.file.slack.runbook_url)
-    match asyncio.run(send):
+    failed = [reason for one in chosen if (reason := _tested(settings, one, notice))]
+    if failed:
+        stop("\n".join(failed))
+
+
+def _tested(settings: Settings, configured: ConfiguredChannel, notice: Notice) -> str | None:
+    """Send a notice through one channel; returns why it did not arrive."""
+    notifier = configured.opened().notifier
+    match asyncio.run(notifier.send(notice, runbook_url=settings.file.slack.runbook_url)):
         case Sent() if not notifier.reaches_people:
-            stop(f"nothing was sent: set {notifications.setup()}")
+            return f"nothing was sent: set {notifications.setup()}, or add [[channels]]"
         case Sent():
-            print(f"sent through {notifier.name}")  # noqa: T201
-            _accepted(settings, notifier.name)
+            print(f"sent through {configured.name}")  # noqa: T201
+            _accepted(settings, configured.name)
+            return None
         case TryLater(reason) | GiveUp(reason):
-            stop(f"{notifier.name} did not take it: {redact(reason, settings.secrets)}")
+            return f"{configured.name} did not take it: {redact(reason, settings.secrets)}"
 
 
 def _accepted(settings: Settings, channel: str) -> None:

@@ -1,6 +1,6 @@
 """`monitor check`: everything that can be known before the first paid probe.
 
-Configuration, database, schema, targets, prices, the notifier and provider accounts, each with one
+Configuration, database, schema, targets, prices, channels and provider accounts, each with one
 line; what probing will cost on every model that may answer. Exit 1 with every fault listed.
 """
 
@@ -21,6 +21,7 @@ from monitor.dialects import dialect_of
 from monitor.domain import Target, Unpriced, amount_text, lasting, usd_text
 from monitor.embedded_postgres import EmbeddedPostgresError
 from monitor.identity.fingerprint.profile import DetectionCoverage
+from monitor.notifications import ConfiguredChannel
 from monitor.pricing.book import PriceBook, price_book
 from monitor.pricing.forecast import SpendForecast
 from monitor.pricing.forecast import projected as projected_spend
@@ -170,10 +171,9 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
             lines += [*_covered(found), *check_details.lines(target, prompts)]
             lines += check_details.untrusted(target, sources)
             lines += check_details.unmeasured(target, *degraded)
-        channel = notifications.configured(settings.environment.for_notifiers).name
         async with database.begin() as connection:
-            waiting = await outbox.backlog(connection, channel)
-        lines.append(check_details.delivery(waiting, now=datetime.now(UTC)))
+            waiting = await outbox.backlogs(connection, settings.channels)
+        lines += [check_details.delivery(one, now=datetime.now(UTC)) for one in waiting]
     except DatabaseUnavailable as unavailable:
         lines.append(CheckLine("database", False, unreachable(settings, url, unavailable)))
     finally:
@@ -191,7 +191,10 @@ async def _outside(settings: Settings) -> list[CheckLine]:
     lines = [await _target(target) for target in settings.targets.values()]
     lines += [_request(target, settings) for target in settings.targets.values()]
     lines += [await check_details.page(settings, name) for name in settings.health]
-    lines.append(await _notifier(settings))
+    lines += await asyncio.gather(*map(_channel, settings.channels.values()))
+    lines += check_details.unheard(settings)
+    if notifications.unheard(settings.channels.values()):
+        lines.append(_nobody(settings))
     lines += [line async for line in check_details.accounts(settings.environment)]
     return lines
 
@@ -226,19 +229,21 @@ def _request(target: Target, settings: Settings) -> CheckLine:
     return CheckLine(f"request of {target.name}", True, f"{request.method} {address}")
 
 
-async def _notifier(settings: Settings) -> CheckLine:
-    """Whether the configured notifier can be used; a warning where it reaches nobody."""
-    environment = settings.environment.for_notifiers
-    notifier = notifications.configured(environment)
-    found = await notifier.check()
-    if notifier.reaches_people:
-        return CheckLine(f"notifier {notifier.name}", found.usable is not False, found.reason)
-    alone = notifications.incomplete(environment)
+async def _channel(configured: ConfiguredChannel) -> CheckLine:
+    """Whether a channel can be used, and what it takes."""
+    found = await configured.opened().notifier.check()
+    what = f"channel {configured.name} ({configured.kind})"
+    return CheckLine(what, found.usable is not False, f"{found.reason}; takes {configured.accepts}")
+
+
+def _nobody(settings: Settings) -> CheckLine:
+    """A warning where no channel reaches anybody."""
+    alone = notifications.incomplete(settings.environment.for_notifiers)
     unused = f"{', '.join(alone)} alone sends nothing; " if alone else ""
     return CheckLine(
-        f"notifier {notifier.name}",
+        "channels",
         None,
-        f"{unused}{found.reason}. Set {notifications.setup()}",
+        f"{unused}messages reach no one: set {notifications.setup()}, or add [[channels]]",
     )
 
 

@@ -25,11 +25,12 @@ from monitor.domain import (
 from monitor.health_page import statement
 from monitor.identity.fingerprint.profile import DetectionCoverage
 from monitor.identity.token_counts.counts import SOURCE as TOKEN_COUNT
+from monitor.notifications import ChannelFilter
 from monitor.pricing.price_table import Price
 from monitor.pricing.published import PriceDifference, differences
 from monitor.probing.fetch import fetch
 from monitor.redaction import shown
-from monitor.rules import RULES, DeliveryBacklog, SpendRule, TtftRule, rule_of
+from monitor.rules import RULES, DeliveryBacklog, Rule, SpendRule, TtftRule, rule_of
 from monitor.storage import (
     Connection,
     baseline_answers,
@@ -187,24 +188,50 @@ def unmeasured(target: Target, degraded: int, answers: int) -> Iterator[CheckLin
 
 def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
     """Whether messages reach people: what waits, and whether the channel refuses everything."""
+    what = f"delivery to {backlog.channel}"
+    sent = backlog.last_sent_at
+    last = f"last success {sent:%Y-%m-%d %H:%M} UTC" if sent else "nothing was sent yet"
     if backlog.broken_since is not None:
         return CheckLine(
-            "delivery",
+            what,
             False,
-            f"{backlog.channel} has refused everything since "
+            f"the channel has refused everything since "
             f"{backlog.broken_since:%Y-%m-%d %H:%M} UTC ({backlog.broken_why}), "
-            f"{backlog.waiting} messages wait: correct its settings, then run "
-            "`monitor test-alert`",
+            f"{backlog.waiting} messages wait, {last}: correct its settings, then run "
+            f"`monitor test-alert --channel {backlog.channel}`",
         )
     if backlog.oldest_at is not None:
         age = lasting(max(now - backlog.oldest_at, timedelta(0)))
         return CheckLine(
-            "delivery",
+            what,
             None,
-            f"{backlog.waiting} messages are waiting, the oldest for {age}: "
+            f"{backlog.waiting} messages are waiting, the oldest for {age}, {last}: "
             "a running worker sends them",
         )
-    return CheckLine("delivery", True, f"no message is waiting for {backlog.channel}")
+    return CheckLine(what, True, f"no message is waiting, {last}")
+
+
+def unheard(settings: Settings) -> Iterator[CheckLine]:
+    """Rules of which no channel takes the messages."""
+    accepts = [channel.accepts for channel in settings.channels.values()]
+    rules = sorted(
+        name
+        for name in settings.rules
+        if not any(_takes(one, settings.rules[name]) for one in accepts)
+    )
+    if rules:
+        yield CheckLine(
+            "channels",
+            None,
+            f"no channel takes {', '.join(rules)}: no one is notified. Add the rules to a channel, "
+            "or a channel without `rules`",
+        )
+
+
+def _takes(accepts: ChannelFilter, rule: Rule) -> bool:
+    """Whether a channel takes the breaches of a rule, at least of some target."""
+    severity = not accepts.severity or rule.severity in accepts.severity
+    return severity and (not accepts.rules or rule.name in accepts.rules)
 
 
 def _limits(settings: Settings) -> Iterator[CheckLine]:

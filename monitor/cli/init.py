@@ -548,10 +548,10 @@ def _afterwards(
     elif given.capture:
         _say("no baseline was captured: name the model that answers, with --expected")
     if dialogue.agreed("Send a test alert now?", given.test_alert):
-        from monitor.cli.alerting import test_alert
+        from monitor.cli.alerting import send_test
 
-        test_alert()
-    elif not notifications.configured(settings.environment.for_notifiers).reaches_people:
+        send_test(None)
+    elif notifications.unheard(settings.channels.values()):
         _say(f"alerts are printed only, until you set {notifications.setup()}")
     model = "" if target.expected_models else " --model NAME"
     with_config = "" if output == Path("monitor.toml") else f"MONITOR_CONFIG={output} "

@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-from monitor import __version__, identity, notifications
+from monitor import __version__, identity
 from monitor.cli import startup
 from monitor.cli.startup import configuration, database_url, stop, unreachable
 from monitor.config import Settings
@@ -105,17 +105,16 @@ def worker_context(
 ) -> WorkerContext:
     """The worker's edges in one piece."""
     environment = settings.environment
-    notifier = notifications.configured(environment.for_notifiers)
     return WorkerContext(
         settings=settings,
         database=database,
         client=wire,
         book=price_book(settings.file.prices, same=identity.same),
-        notifier=notifier,
+        channels={name: channel.opened() for name, channel in settings.channels.items()},
         metrics=Metrics(
             settings.targets.values(),
             rules=settings.rules,
-            channel=notifier.name,
+            channels=settings.channels,
             version=__version__,
             region=environment.fly_region,
             config_hash=settings.config_hash,

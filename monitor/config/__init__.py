@@ -6,7 +6,7 @@ of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from monitor.config.compile import (
+    channels,
     document,
     file_named,
     health_pages,
@@ -27,10 +28,10 @@ from monitor.config.compile import (
 )
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
-    CHANNELS,
     SECRET_VARIABLES,
     WHOLE_TEXT,
     Environment,
+    address_secrets,
     environment,
     references,
     secret_values,
@@ -39,13 +40,13 @@ from monitor.config.environment import (
 from monitor.config.file_schema import ConfigFile, bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage
+from monitor.notifications import ConfiguredChannel
 from monitor.redaction import redact, secret_parts
 from monitor.rules import Rule
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 __all__ = [
-    "CHANNELS",
     "ConfigError",
     "ConfigErrors",
     "Environment",
@@ -55,7 +56,15 @@ __all__ = [
 ]
 
 
-_SURROUNDINGS = {"slack", "digest", "incidents", "maintenance", "storage", "metrics"}
+_SURROUNDINGS = {
+    "channels",
+    "slack",
+    "digest",
+    "incidents",
+    "maintenance",
+    "storage",
+    "metrics",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ class Settings:
     targets: Mapping[str, Target]
     rules: Mapping[str, Rule]
     health: Mapping[str, HealthPage]  # by target
+    channels: Mapping[str, ConfiguredChannel]  # by name; at least one
     config_hash: str
     secrets: tuple[str, ...]
     source: str  # the file, or the variable, that was read
@@ -104,7 +114,8 @@ def load(
             faults += faults_in(error, origins)
     judged_by = dict(rules(table, origins, faults))
     watched = dict(targets(file, variables, faults))
-    faults += silence_faults(file)
+    notify = channels(file, variables, found.for_notifiers if found else NOTHING, faults)
+    faults += silence_faults(file, notify)
     faults += price_faults(table)
     if faults or file is None or found is None:
         raise ConfigErrors(_redacted(faults, table, variables))
@@ -114,12 +125,25 @@ def load(
         targets=watched,
         rules={name: _with_limits_of(file, rule) for name, rule in judged_by.items()},
         health=dict(health_pages(file)),
+        channels={channel.name: channel for channel in notify},
         config_hash=hashlib.sha256(
             file.model_dump_json(exclude=_SURROUNDINGS).encode()
         ).hexdigest()[:12],
-        secrets=(*found.secrets, *target_secrets(file, watched), *_of_proxies(variables)),
+        secrets=(
+            *found.secrets,
+            *target_secrets(file, watched),
+            *_of_channels(notify),
+            *_of_proxies(variables),
+        ),
         source=source(variables),
     )
+
+
+def _of_channels(channels: Iterable[ConfiguredChannel]) -> Iterator[str]:
+    for channel in channels:
+        for value in channel.options.secrets:
+            yield value
+            yield from address_secrets(value)
 
 
 def _of_proxies(variables: Mapping[str, str]) -> Iterator[str]:

@@ -2,18 +2,25 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from monitor.accounts import ACCOUNTS
-from monitor.config.config_errors import ConfigError, fault_of, shown_value, suggestion
-from monitor.config.environment import CHANNELS, REFERENCE, WHOLE_TEXT
+from monitor.config.config_errors import (
+    ConfigError,
+    fault_of,
+    sentence,
+    shown_value,
+    suggestion,
+)
+from monitor.config.environment import OPTION_TYPES, REFERENCE, WHOLE_TEXT
 from monitor.config.file_schema import (
+    ChannelSection,
     ConfigFile,
     QuerySection,
     TargetSection,
@@ -25,6 +32,14 @@ from monitor.dialects import dialect_of
 from monitor.domain import ALL, Query, Target
 from monitor.health_page import HealthPage, address
 from monitor.identity import asks_for_model
+from monitor.notifications import (
+    DEFAULT,
+    NOTIFIERS,
+    ChannelFilter,
+    ChannelOptions,
+    ConfiguredChannel,
+    usual,
+)
 from monitor.pricing.book import OVERRIDES
 from monitor.pricing.price_table import BadPrices
 from monitor.pricing.price_table import rows as price_rows
@@ -199,10 +214,13 @@ def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
     return origins.get(("rules", name, *path)) or ".".join(("rules", name, *path))
 
 
-def silence_faults(file: ConfigFile | None) -> Iterator[ConfigError]:
+def silence_faults(
+    file: ConfigFile | None, channels: Iterable[ConfiguredChannel]
+) -> Iterator[ConfigError]:
     """A maintenance window for something that does not exist would silence nothing."""
+    names = [channel.name for channel in channels]
     for number, window in enumerate(file.maintenance if file else ()):
-        scopes = (ALL, *file.targets, *ACCOUNTS, *CHANNELS) if file else ()
+        scopes = (ALL, *file.targets, *ACCOUNTS, *names) if file else ()
         for key, name, known in (
             ("target", window.target, scopes),
             ("rule", window.rule, (ALL, *RULES)),
@@ -256,8 +274,109 @@ def targets(
         yield name, target
 
 
+# Channels: sections of the file, then what the environment adds.
+
+
+_OTHER_NOTICES = ("digest", "clock", "storage")  # not of a rule
+
+
+def channels(
+    file: ConfigFile | None,
+    variables: Mapping[str, str],
+    notifiers: Mapping[str, str],
+    faults: list[ConfigError],
+) -> list[ConfiguredChannel]:
+    """Every channel in the order of the file; `notifiers`: checked variables of the default one."""
+    found: list[ConfiguredChannel] = []
+    for number, section in enumerate(file.channels if file else ()):
+        wrong = [*_filter_faults(number, section, file)]
+        options = _channel_options(f"channels.{number}", section, variables, notifiers, wrong)
+        faults += wrong
+        if options is not None:
+            accepts = ChannelFilter(
+                rules=frozenset(section.rules),
+                targets=frozenset(section.targets),
+                severity=frozenset(section.severity),
+            )
+            found.append(ConfiguredChannel(name=section.name, options=options, accepts=accepts))
+    found += usual(notifiers, found)
+    names = [channel.name for channel in found]
+    for name in sorted({name for name in names if names.count(name) > 1}):
+        remedy = "two channels have this name: each must be unique"
+        if name == DEFAULT:
+            remedy += f"; {DEFAULT} is also the channel of the SLACK_ variables"
+        faults.append(ConfigError("channels.name", f'"{name}"', remedy))
+    return found
+
+
+def _filter_faults(
+    number: int, section: ChannelSection, file: ConfigFile | None
+) -> Iterator[ConfigError]:
+    known = {"rules": (*RULES, *_OTHER_NOTICES), "targets": tuple(file.targets if file else ())}
+    for key, names in known.items():
+        for name in getattr(section, key):
+            if name not in names:
+                remedy = f"unknown {key[:-1]}; {suggestion(name, names)}"
+                yield ConfigError(f"channels.{number}.{key}", shown_value(name), remedy)
+    if section.name == ALL:
+        yield ConfigError(f"channels.{number}.name", f'"{ALL}"', "has a meaning: choose another")
+
+
+def _channel_options(
+    key: str,
+    section: ChannelSection,
+    variables: Mapping[str, str],
+    notifiers: Mapping[str, str],
+    faults: list[ConfigError],
+) -> ChannelOptions | None:
+    """The options of a channel's kind; None, with faults, where they are no such."""
+    kind = NOTIFIERS.get(section.kind)
+    if kind is None:
+        remedy = f"unknown kind; {suggestion(section.kind, list(NOTIFIERS))}"
+        faults.append(ConfigError(f"{key}.kind", shown_value(section.kind), remedy))
+        return None
+    given, before = section.model_extra or {}, len(faults)
+    values: dict[str, Any] = {}
+    for name, written in given.items():
+        if (holds := kind.kinds().get(name)) is None:
+            known = sorted((*kind.kinds(), *ChannelSection.model_fields))
+            remedy = f"unknown key of kind {kind.kind}; {suggestion(name, known)}"
+            faults.append(ConfigError(f"{key}.{shown_name(name)}", None, remedy))
+            continue
+        value = written.strip() if isinstance(written, str) else written
+        if isinstance(value, str):
+            wrong = [*_references(value, variables)]
+            faults += (ConfigError(f"{key}.{name}", None, remedy) for remedy in wrong)
+            if wrong:
+                continue
+            value = REFERENCE.sub(lambda m: variables[m[1]].strip(), value)
+        try:
+            checked = TypeAdapter(OPTION_TYPES[holds]).validate_python(value, strict=False)
+        except ValidationError as error:
+            shown = None if holds.secret else shown_value(value)
+            [item] = error.errors(include_url=False)
+            faults.append(ConfigError(f"{key}.{name}", shown, sentence(item)))
+            continue
+        text = checked.get_secret_value() if isinstance(checked, SecretStr) else checked
+        if text:
+            values[name] = text
+        else:
+            faults.append(ConfigError(f"{key}.{name}", None, "must not be empty"))
+    for name in sorted(kind.kinds().keys() - kind.defaults().keys() - given.keys()):
+        number = int(key.rpartition(".")[2]) + 1
+        remedy = f"missing; add `{name} = …` under [[channels]] number {number}"
+        faults.append(ConfigError(f"{key}.{name}", None, remedy))
+    if len(faults) > before:
+        return None
+    try:
+        return (None if values else kind.from_environment(notifiers)) or kind(**values)
+    except ValueError as error:
+        faults.append(ConfigError(key, None, str(error)))
+        return None
+
+
 def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the variables that a header refers to."""
+    """What is wrong with the variables that a header or a channel refers to."""
     for name in sorted(set(REFERENCE.findall(template))):
         if name not in variables:
             yield f"${{{name}}} is not set in the environment"

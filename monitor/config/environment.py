@@ -23,7 +23,7 @@ from monitor.config.config_errors import ConfigError, sentence, shown_value
 from monitor.config.file_schema import ConfigFile, HttpUrl, bare, host_and_port, normalized
 from monitor.domain import Target
 from monitor.health_page import address
-from monitor.notifications import NOTIFIERS, VariableKind, variables
+from monitor.notifications import OptionKind, variables
 from monitor.redaction import (
     HIDDEN,
     is_odd,
@@ -70,7 +70,7 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 class Environment(BaseModel):
     """What stands in environment variables named like the fields, in capitals.
 
-    The variables of provider accounts and notifiers are added below, from their tables.
+    The variables of provider accounts and of the default channel are added below.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -94,8 +94,8 @@ class Environment(BaseModel):
 
     @property
     def for_notifiers(self) -> Mapping[str, str]:
-        """The variables of the notifiers in clear, as `from_environment` takes them."""
-        found = {item.name: getattr(self, item.name.lower(), None) for item in _OF_NOTIFIERS}
+        """The variables of the default channel in clear, as `from_environment` takes them."""
+        found = {item.name: getattr(self, item.name.lower(), None) for _, item in _OF_CHANNELS}
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
             for name, value in found.items()
@@ -112,7 +112,7 @@ class Environment(BaseModel):
                 secret.append(value.get_secret_value())
             elif isinstance(value, str):
                 public.append(value)
-        parts = [part for value in secret for part in _parts(value)]
+        parts = [part for value in secret for part in address_secrets(value)]
         return (*secret, *parts, *(part for value in public for part in secret_parts(value)))
 
 
@@ -128,23 +128,25 @@ _ACCOUNT_FIELDS: dict[str, Any] = {
         (_url_field(account), (HttpUrl, account.public_url)),
     )
 }
-_KINDS: Mapping[VariableKind, Any] = {
-    VariableKind.SECRET_ADDRESS: Annotated[SecretStr, AfterValidator(_https)],
-    VariableKind.ADDRESS: HttpUrl,
-    VariableKind.KEY: Key,
-    VariableKind.TEXT: str,
+OPTION_TYPES: Mapping[OptionKind, Any] = {
+    OptionKind.SECRET_ADDRESS: Annotated[SecretStr, AfterValidator(_https)],
+    OptionKind.ADDRESS: HttpUrl,
+    OptionKind.KEY: Key,
+    OptionKind.SECRET_TEXT: SecretStr,
+    OptionKind.TEXT: str,
 }
-_OF_NOTIFIERS = tuple(variables())
-_NOTIFIER_FIELDS: dict[str, Any] = {
-    item.name.lower(): (_KINDS[item.kind] | None, item.default) for item in _OF_NOTIFIERS
+_OF_CHANNELS = tuple(variables())
+_CHANNEL_FIELDS: dict[str, Any] = {
+    item.name.lower(): (
+        OPTION_TYPES[options.kinds()[item.option]] | None,
+        options.defaults()[item.option],
+    )
+    for options, item in _OF_CHANNELS
 }
 _WithTables = create_model(
-    "_WithTables", __base__=Environment, **_ACCOUNT_FIELDS, **_NOTIFIER_FIELDS
+    "_WithTables", __base__=Environment, **_ACCOUNT_FIELDS, **_CHANNEL_FIELDS
 )
 
-CHANNELS = tuple(
-    kind.name for kind in NOTIFIERS
-)  # an incident may be about one, as about a provider
 WHOLE_TEXT = "MONITOR_CONFIG_TOML"  # holds the configuration itself, which is no field here
 VARIABLES = (*(name.upper() for name in _WithTables.model_fields), WHOLE_TEXT)
 SECRET_VARIABLES = tuple(
@@ -165,7 +167,7 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
         ConfigError(
             item.needs, None, f"{item.name} is set, {item.needs} is not: {item.needs_remedy}"
         )
-        for item in _OF_NOTIFIERS
+        for _, item in _OF_CHANNELS
         if item.needs and item.name.lower() in given and item.needs.lower() not in given
     ]
     try:
@@ -183,7 +185,7 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
     return (None if faults else found), faults
 
 
-def _parts(address: str) -> Iterator[str]:
+def address_secrets(address: str) -> Iterator[str]:
     """The secrets within an address; of one that is secret as a whole, its longest part, too."""
     yield from secret_parts(address)
     try:

@@ -13,13 +13,13 @@ from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from monitor.domain import Target
+from monitor.domain import Severity, Target
 from monitor.health_page import address, expectation
 
 VERBATIM = "verbatim"  # mark of a text whose blanks count
@@ -148,11 +148,11 @@ def _money(value: object) -> object:
 
 
 def _no_reference(value: str) -> str:
-    """The value; refuses `${NAME}`, which is replaced in headers only."""
+    """The value; refuses `${NAME}`, which is replaced in headers and channels only."""
     if "${" in value:
         raise ValueError(
-            "${NAME} is replaced in headers only: write the value itself, or set it by its "
-            "variable, MONITOR_<SECTION>__<KEY>"
+            "${NAME} is replaced in headers and channels only: write the value itself, or set it "
+            "by its variable, MONITOR_<SECTION>__<KEY>"
         )
     return value
 
@@ -255,6 +255,8 @@ ClockTime = Annotated[time, BeforeValidator(_clock)]
 
 
 Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
+T = TypeVar("T")
+Listed = Annotated[list[T], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]  # or one
 
 
 class Section(BaseModel):
@@ -368,6 +370,18 @@ class MaintenanceSection(Section):
     reason: str = "maintenance"
 
 
+class ChannelSection(Section):
+    """A channel: its name, what it takes, and the options of its kind."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: SlugName
+    kind: Name
+    rules: Listed[Name] = []
+    targets: Listed[Name] = []
+    severity: Listed[Severity] = []
+
+
 class StorageSection(Section):
     excerpt_chars: int = Field(200, ge=0, le=2000)
     keep_raw: Duration = timedelta(days=90)
@@ -401,5 +415,6 @@ class ConfigFile(Section):
     digest: DigestSection = DigestSection()
     incidents: IncidentsSection = IncidentsSection()
     maintenance: list[MaintenanceSection] = []
+    channels: list[ChannelSection] = []
     storage: StorageSection = StorageSection()
     metrics: MetricsSection = MetricsSection()

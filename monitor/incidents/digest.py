@@ -1,6 +1,6 @@
 """What a digest is made of, already counted. Latencies are ms; absence is None."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
@@ -64,7 +64,7 @@ class DigestIncident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestMonitor:
-    """How the monitor itself is. `broken_why`: the channel refuses everything."""
+    """How the monitor itself is. `broken`: channels that refuse everything, and why."""
 
     probes: int
     degraded: int
@@ -73,7 +73,7 @@ class DigestMonitor:
     budget_used_usd: Decimal  # of the UTC day
     waiting: int
     lost: int  # messages given up in the span
-    broken_why: str | None
+    broken: Mapping[str, str]
     budget_margin_usd: Decimal = Decimal(0)
 
 
@@ -281,7 +281,8 @@ def _own(own: DigestMonitor, budget_usd: Decimal) -> str:
 
 def _delivery(own: DigestMonitor) -> str:
     reported = f"{_count(own.waiting, 'message')} waiting, {own.lost:,} not delivered"
-    return f"{reported}, channel broken: {own.broken_why}" if own.broken_why else reported
+    broken = (f", channel {name} broken: {why}" for name, why in own.broken.items())
+    return reported + "".join(broken)
 
 
 def _against(value_ms: float | None, limit_ms: float | None) -> str:

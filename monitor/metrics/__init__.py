@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -17,6 +18,7 @@ from monitor.domain import Observation, Outcome, StampSource, Target
 from monitor.identity import same
 from monitor.metrics.http_endpoint import EndpointReply, listening, measure_lag
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
+from monitor.rules import DeliveryBacklog
 
 __all__ = ["Metrics", "WorkerHealth"]
 
@@ -41,7 +43,7 @@ class Metrics:
         targets: Iterable[Target],
         *,
         rules: Iterable[str] = (),
-        channel: str = "console",
+        channels: Iterable[str] = (),
         began_at: datetime | None = None,
         **build: str,
     ) -> None:
@@ -49,14 +51,12 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._held = series(self._registry)
         self._rules = tuple(rules)
-        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channel=channel)
+        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channels=channels)
         self._held.build.info(build)
         self._cycle_at = began_at or datetime.now(UTC)
         self._cycled = False
-        self._broken: str | None = None
+        self._broken: Mapping[str, str] = {}  # by channel
         self._dropped = 0
-        self._oldest_at: datetime | None = None
-        self._held.oldest.set_function(self._waited_s)
 
     def observed(self, observation: Observation) -> None:
         """Count one probe of a target that is watched."""
@@ -99,15 +99,21 @@ class Metrics:
         """Note the last success of a stage."""
         self._held.success.labels(stage).set(at.timestamp())
 
-    def outbox(self, waiting: int, oldest_at: datetime | None) -> None:
-        """The waiting notices; their age is computed when it is read."""
-        self._held.waiting.set(waiting)
-        self._oldest_at = oldest_at
-
-    def delivery(self, channel: str, broken: str | None) -> None:
-        """Whether the channel takes messages at all; why not, if it refused for good."""
+    def delivery(self, backlogs: Iterable[DeliveryBacklog]) -> None:
+        """What waits for each channel, and whether it takes messages at all. The age of what waits
+        is computed when it is read.
+        """
+        broken = {}
+        for backlog in backlogs:
+            channel = backlog.channel
+            self._held.waiting.labels(channel).set(backlog.waiting)
+            self._held.oldest.labels(channel).set_function(partial(_waited_s, backlog.oldest_at))
+            self._held.broken.labels(channel).set(backlog.broken_since is not None)
+            if backlog.last_sent_at is not None:
+                self._held.sent.labels(channel).set(backlog.last_sent_at.timestamp())
+            if backlog.broken_since is not None:
+                broken[channel] = backlog.broken_why or ""
         self._broken = broken
-        self._held.broken.labels(channel).set(broken is not None)
 
     def budget(self, left_usd: Decimal, left_probes: int) -> None:
         """What is left of the day's probes; never below nothing."""
@@ -153,8 +159,8 @@ class Metrics:
             f"{last} {age.total_seconds():.0f} s ago, "
             f"at most {(INTERVALS * shortest).total_seconds():.0f} s are allowed"
         )
-        if self._broken is not None:
-            says += f"\ndelivery is broken: {self._broken}"
+        for channel, why in self._broken.items():
+            says += f"\ndelivery to channel {channel} is broken: {why}"
         return WorkerHealth(good, says)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
@@ -192,7 +198,8 @@ class Metrics:
             return model or UNKNOWN
         return next((name for name in known if same(model, name)), OTHER)
 
-    def _waited_s(self) -> float:
-        if self._oldest_at is None:
-            return 0.0
-        return max((datetime.now(UTC) - self._oldest_at).total_seconds(), 0.0)
+
+def _waited_s(oldest_at: datetime | None) -> float:
+    if oldest_at is None:
+        return 0.0
+    return max((datetime.now(UTC) - oldest_at).total_seconds(), 0.0)

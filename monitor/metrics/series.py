@@ -68,6 +68,7 @@ class MetricSeries(NamedTuple):
     lag: Histogram
     waiting: Gauge
     oldest: Gauge
+    sent: Gauge
     broken: Gauge
     budget_usd: Gauge
     budget_probes: Gauge
@@ -140,8 +141,17 @@ def series(registry: CollectorRegistry) -> MetricSeries:
             "Event-loop delay, sampled each second.",
             buckets=LAG_SECONDS,
         ),
-        waiting=gauge("monitor_outbox_notices", "Notices waiting for delivery."),
-        oldest=gauge("monitor_outbox_oldest_seconds", "Age of the oldest waiting notice; 0: none."),
+        waiting=gauge("monitor_outbox_notices", "Notices waiting for delivery.", ["channel"]),
+        oldest=gauge(
+            "monitor_outbox_oldest_seconds",
+            "Age of the oldest waiting notice; 0: none.",
+            ["channel"],
+        ),
+        sent=gauge(
+            "monitor_delivery_last_success_timestamp_seconds",
+            "When the channel last took a message; 0: never.",
+            ["channel"],
+        ),
         broken=gauge(
             "monitor_delivery_broken", "1: the channel refuses all messages.", ["channel"]
         ),
@@ -164,7 +174,7 @@ def series(registry: CollectorRegistry) -> MetricSeries:
 
 
 def begin_at_zero(
-    held: MetricSeries, targets: Iterable[Target], *, rules: Iterable[str], channel: str
+    held: MetricSeries, targets: Iterable[Target], *, rules: Iterable[str], channels: Iterable[str]
 ) -> None:
     """Show every series whose labels are known before anything happened."""
     for target in targets:
@@ -193,7 +203,9 @@ def begin_at_zero(
         held.success.labels(stage)
     for rule in rules:
         held.incidents.labels(rule)
-    held.broken.labels(channel)
+    for channel in channels:
+        for alone in (held.broken, held.waiting, held.oldest, held.sent):
+            alone.labels(channel)
 
 
 def models(target: Target) -> tuple[str, ...]:

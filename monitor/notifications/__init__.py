@@ -3,71 +3,99 @@
 A notifier decides which failures are final; when to try again is the outbox's.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from monitor.notifications.console import ConsoleNotifier
+from monitor.notifications.channel import (
+    DEFAULT,
+    Channel,
+    ChannelFilter,
+    ConfiguredChannel,
+)
+from monitor.notifications.console import ConsoleNotifier, ConsoleOptions
 from monitor.notifications.notifier import (
     ChannelCheck,
+    ChannelOptions,
+    ChannelVariable,
     Notifier,
-    NotifierVariable,
-    VariableKind,
+    OptionKind,
 )
 from monitor.notifications.slack.bot import SlackBot
+from monitor.notifications.slack.options import SlackOptions
 from monitor.notifications.slack.webhook import SlackWebhook
 
 __all__ = [
+    "DEFAULT",
     "NOTIFIERS",
+    "Channel",
     "ChannelCheck",
+    "ChannelFilter",
+    "ChannelOptions",
+    "ChannelVariable",
+    "ConfiguredChannel",
     "ConsoleNotifier",
     "Notifier",
-    "NotifierVariable",
+    "OptionKind",
     "SlackBot",
     "SlackWebhook",
-    "VariableKind",
-    "configured",
     "incomplete",
     "setup",
+    "unheard",
+    "usual",
     "variables",
 ]
 
-# Every notifier, in order of preference. The first that is configured is used; the last needs
-# no configuration.
-NOTIFIERS: tuple[type[Notifier], ...] = (
-    SlackBot,
-    SlackWebhook,
-    ConsoleNotifier,
-)
+# Every kind of channel. The console needs no configuration.
+NOTIFIERS: Mapping[str, type[ChannelOptions]] = {
+    options.kind: options
+    for options in (
+        SlackOptions,
+        ConsoleOptions,
+    )
+}
 
 
-def configured(environment: Mapping[str, str]) -> Notifier:
-    """The most preferred notifier whose variables are set."""
-    for kind in NOTIFIERS:
-        if (notifier := kind.from_environment(environment)) is not None:
-            return notifier
-    return ConsoleNotifier()
+def from_environment(environment: Mapping[str, str]) -> ChannelOptions | None:
+    """What the variables describe; None where they describe no channel."""
+    found = (options.from_environment(environment) for options in NOTIFIERS.values())
+    return next((options for options in found if options is not None), None)
 
 
-def variables() -> Iterator[NotifierVariable]:
-    """Every variable that a notifier reads, in order of preference."""
-    for kind in NOTIFIERS:
-        yield from kind.variables
+def usual(
+    environment: Mapping[str, str], configured: Sequence[ConfiguredChannel]
+) -> Iterator[ConfiguredChannel]:
+    """The channels beside those of the file: that of the environment, unless a section uses it;
+    the console where there is no other.
+    """
+    options = from_environment(environment)
+    if options is not None and options not in [channel.options for channel in configured]:
+        yield ConfiguredChannel(name=DEFAULT, options=options)
+    elif not configured:
+        yield ConfiguredChannel(name=ConsoleOptions.kind, options=ConsoleOptions())
+
+
+def unheard(channels: Iterable[ConfiguredChannel]) -> bool:
+    """Whether messages of all these channels reach no one."""
+    return not any(channel.opened().notifier.reaches_people for channel in channels)
+
+
+def variables() -> Iterator[tuple[type[ChannelOptions], ChannelVariable]]:
+    """Every variable that describes a channel, with the kind of channel."""
+    for options in NOTIFIERS.values():
+        for variable in options.variables:
+            yield options, variable
 
 
 def incomplete(environment: Mapping[str, str]) -> list[str]:
-    """Variables that are set, but belong to a notifier that lacks others."""
+    """Variables that are set, but belong to a channel that lacks others."""
     return [
         variable.name
-        for kind in NOTIFIERS
-        if kind.from_environment(environment) is None
-        for variable in kind.variables
-        if variable.name in environment and variable.required
+        for options, variable in variables()
+        if options.from_environment(environment) is None
+        and variable.name in environment
+        and options.defaults()[variable.option] is None
     ]
 
 
 def setup() -> str:
-    """The variables that configure a notifier, as a person reads them."""
-    alternatives = (
-        " and ".join(variable.name for variable in kind.variables if variable.required)
-        for kind in NOTIFIERS
-    )
-    return ", or ".join(filter(None, alternatives))
+    """The variables that describe a channel, as a person reads them."""
+    return ", or ".join(filter(None, (options.setup for options in NOTIFIERS.values())))

@@ -2,11 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import Mapping
-from typing import Self, TextIO
+from dataclasses import dataclass
+from typing import ClassVar, TextIO
 
 from monitor.domain import Delivery, Notice, Sent, TryLater
-from monitor.notifications.notifier import ChannelCheck, Notifier
+from monitor.notifications.notifier import ChannelCheck, ChannelOptions, Notifier
 from monitor.notifications.plain_text import plain_text
 
 UNSET = "no notification channel is configured: messages go to the console"
@@ -15,16 +15,11 @@ UNSET = "no notification channel is configured: messages go to the console"
 class ConsoleNotifier(Notifier):
     """Prints each message as plain text, after saying once why it is printed here."""
 
-    name = "console"
     reaches_people = False
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream
         self._explained = False
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        return cls()
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -49,3 +44,13 @@ class ConsoleNotifier(Notifier):
         encoding = stream.encoding or "utf-8"
         stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleOptions(ChannelOptions):
+    """Standard output. It needs nothing."""
+
+    kind: ClassVar[str] = "console"
+
+    def notifier(self) -> Notifier:
+        return ConsoleNotifier()

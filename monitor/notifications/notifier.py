@@ -1,9 +1,10 @@
-"""What every notifier promises, and how it describes itself."""
+"""What every channel promises, and how a kind of channel describes itself."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
-from typing import ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 from monitor.domain import Delivery, GiveUp, Notice
 
@@ -19,36 +20,76 @@ class ChannelCheck:
     reason: str
 
 
-class VariableKind(Enum):
-    """What a variable holds, and so how the configuration checks it."""
+class OptionKind(Enum):
+    """What an option holds, and so how the configuration checks it."""
 
     SECRET_ADDRESS = "secret address"  # https, or http on loopback; anyone who knows it can post
     ADDRESS = "address"
-    KEY = "key"
+    KEY = "key"  # a secret without spaces
+    SECRET_TEXT = "secret text"
     TEXT = "text"
-
-
-@dataclass(frozen=True, slots=True)
-class NotifierVariable:
-    """An environment variable of a notifier.
-
-    A notifier is configured when all its variables without default are set. `needs`: another
-    variable that must be set when this one is; `needs_remedy`: what to write there.
-    """
-
-    name: str
-    kind: VariableKind = VariableKind.TEXT
-    default: str | None = None
-    needs: str | None = None
-    needs_remedy: str = "set it as well"
-
-    @property
-    def required(self) -> bool:
-        return self.default is None
 
     @property
     def secret(self) -> bool:
-        return self.kind in (VariableKind.SECRET_ADDRESS, VariableKind.KEY)
+        return self not in (OptionKind.ADDRESS, OptionKind.TEXT)
+
+
+def option(kind: OptionKind, **given: Any) -> Any:
+    """A field of `ChannelOptions`: a text of this kind. Without a default it is required."""
+    return field(metadata={"kind": kind}, repr=False, **given)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelVariable:
+    """An environment variable that holds an option of the default channel.
+
+    `needs`: another variable that must be set when this one is; `needs_remedy`: what to write
+    there.
+    """
+
+    name: str
+    option: str
+    needs: str | None = None
+    needs_remedy: str = "set it as well"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChannelOptions(ABC):
+    """A kind of channel, described by the options of its section in `monitor.toml`.
+
+    Each field is made by `option`. `__post_init__` refuses what does not fit together: a ValueError
+    with the remedy. It runs whenever the configuration is read, so it opens nothing.
+    """
+
+    kind: ClassVar[str]
+    variables: ClassVar[tuple[ChannelVariable, ...]] = ()  # they describe the default channel
+    setup: ClassVar[str] = ""  # which of them to set, as a person reads it
+
+    @abstractmethod
+    def notifier(self) -> "Notifier":
+        """The channel, ready to send. Raises nothing, and reaches nothing yet."""
+
+    @classmethod
+    def kinds(cls) -> Mapping[str, OptionKind]:
+        """What each option holds, by its name."""
+        return {item.name: item.metadata["kind"] for item in fields(cls)}
+
+    @classmethod
+    def defaults(cls) -> Mapping[str, Any]:
+        """The default of each option that has one; the others are required."""
+        return {f.name: f.default for f in fields(cls) if f.default is not MISSING}
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """The options, from the checked values of the variables; None: too few are set."""
+        return None
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """Values that must not be shown."""
+        for name, kind in self.kinds().items():
+            if kind.secret and (value := getattr(self, name)):
+                yield value
 
 
 class Notifier(Protocol):
@@ -57,17 +98,8 @@ class Notifier(Protocol):
     Subclass it explicitly: what is optional has a default here.
     """
 
-    name: ClassVar[str]  # stored in the outbox
-    variables: ClassVar[tuple[NotifierVariable, ...]] = ()
     reaches_people: ClassVar[bool] = True  # False: messages wait for somebody who looks
     attaches: ClassVar[bool] = False  # whether `attach` is implemented
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        """The notifier, from the checked values of its variables; None: it is not configured.
-
-        Variables that are not set and have no default are absent.
-        """
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -86,4 +118,4 @@ class Notifier(Protocol):
 
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
         """Put a PNG picture beside the message referred to. It never breaks the channel."""
-        return GiveUp(f"{self.name} cannot attach pictures")
+        return GiveUp("this channel cannot attach pictures")

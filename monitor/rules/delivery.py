@@ -11,13 +11,17 @@ from monitor.rules.rule import Rule, Unit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryBacklog:
-    """The backlog of one channel. `broken_since`: when it started to refuse all messages."""
+    """The backlog of one channel. `broken_since`: when it started to refuse all messages.
+
+    `last_sent_at`: when it last took a message; None: never.
+    """
 
     channel: str
     waiting: int = 0
     oldest_at: datetime | None = None
     broken_since: datetime | None = None
     broken_why: str | None = None
+    last_sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +37,9 @@ class DeliveryRule(Rule):
     name: ClassVar[str] = "delivery"
     subject: ClassVar[Subject] = Subject.CHANNEL
     unit: ClassVar[Unit] = Unit.MINUTES
-    first_step: ClassVar[str] = "Fix the webhook or the bot, then run `monitor test-alert`."
+    first_step: ClassVar[str] = (
+        "Correct the channel's address or key, then run `monitor test-alert --channel {target}`."
+    )
     evidence_sql: ClassVar[str] = "SELECT * FROM report.health;"
     inhibits: ClassVar[frozenset[str]] = frozenset()
     likely_cause: ClassVar[bool] = False
@@ -52,14 +58,15 @@ class DeliveryRule(Rule):
         waited = (now - backlog.oldest_at) / timedelta(minutes=1) if backlog.oldest_at else 0.0
         if backlog.broken_since is not None:
             since = f"{backlog.broken_since.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-            because = f"The {backlog.channel} has refused all messages since {since}: "
+            because = f"Channel {backlog.channel} has refused all messages since {since}: "
             because += f"{backlog.broken_why}."
             what = f"refuses all messages: {backlog.broken_why}"
         elif waited > 0:
-            because = f"The oldest of {backlog.waiting} unsent messages is {waited:.0f} min old."
+            because = f"The oldest of {backlog.waiting} messages for channel {backlog.channel} "
+            because += f"has waited for {waited:.0f} min."
             what = f"messages are late: the oldest has waited for {waited:.0f} min"
         else:
-            because, what = f"All messages to {backlog.channel} are sent.", ""
+            because, what = f"All messages for channel {backlog.channel} are sent.", ""
         if backlog.broken_since is not None or waited > self.late_minutes:
             state = VerdictState.BREACH
         elif latest_incident is not None and latest_incident.open and backlog.waiting:

@@ -1,10 +1,11 @@
 """The outbox: notices written with their state change, then leased, sent and settled.
 
-Delivery is at least once and in order per incident: a notice is due only when every
-earlier notice of its incident is settled. Times go by the database's clock.
+A notice has a row for each channel it is for. Channels know nothing of each other: order, tries
+and pauses are those of one channel. Delivery is at least once and in order per incident: a notice
+is due only when every earlier notice of its incident is settled. Times go by the database's clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -38,6 +39,8 @@ RECHECK = timedelta(hours=1)  # of a channel that refused for good, and the long
 LONGEST_PAUSE = RECHECK + timedelta(minutes=1)  # a later end was written by a clock ahead
 STALE = timedelta(hours=1)  # undelivered opening and resolution become one message
 DIGEST = "digest"  # the rule of a day's digest: only the latest waits for a channel
+REMOVED = timedelta(minutes=5)  # no worker has had the channel in its configuration for so long
+NOBODY = ""  # the channel of a notice that no channel takes
 
 _NOTICE: TypeAdapter[Notice] = TypeAdapter(Notice)
 
@@ -58,13 +61,23 @@ async def add(
     connection: AsyncConnection,
     notice: Notice,
     *,
+    channels: Mapping[str, bool],
     incident: int | None,
     reported: Sequence[int] = (),
 ) -> bool:
-    """Write news; False when the same news, by its id, was written before.
+    """Write news, a row for each channel; True when there is something to send.
 
-    `reported`: numbers of the incidents it reports, if more or others than `incident`.
+    `channels`: every configured channel, and whether it takes this notice. One that was notified
+    of the incident before gets it in any case: it must not be left with an incident that never
+    ends. `reported`: numbers of the incidents it reports, if more or others than `incident`.
     """
+    same_news = exists().where(outbox.c.id == notice.id)
+    if await connection.scalar(select(same_news)):
+        return False
+    before = select(outbox.c.channel).where(
+        outbox.c.incident == incident, outbox.c.result.is_distinct_from("closed")
+    )
+    notified = set(await connection.scalars(before)) if incident is not None else set()
     row = {
         "id": notice.id,
         "incident": incident,
@@ -73,8 +86,15 @@ async def add(
         "notice": _NOTICE.dump_python(notice, mode="json"),
         "due_at": func.now(),
     }
-    statement = insert(outbox).values(row).on_conflict_do_nothing().returning(outbox.c.id)
-    return await connection.scalar(statement) is not None
+    rows = [
+        row | {"channel": name} for name, takes in channels.items() if takes or name in notified
+    ]
+    if not rows:  # the row shows why nobody was notified, and that the news is known
+        nobody = {"channel": NOBODY, "result": "closed", "last_error": "no channel takes it"}
+        await connection.execute(insert(outbox).values(row | nobody | {"settled_at": func.now()}))
+        return False
+    statement = insert(outbox).values(rows).on_conflict_do_nothing().returning(outbox.c.id)
+    return bool((await connection.scalars(statement)).all())
 
 
 async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | None:
@@ -88,16 +108,17 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
     )
     if await connection.scalar(select(waiting)):
         return None
-    await _merge_stale(connection)
+    await _merge_stale(connection, channel)
     earlier = outbox.alias("earlier")
     blocked = exists().where(
+        earlier.c.channel == channel,
         earlier.c.incident == outbox.c.incident,
         earlier.c.sequence < outbox.c.sequence,
         earlier.c.settled_at.is_(None),
     )
     due = (
         select(outbox.c.id)
-        .where(outbox.c.settled_at.is_(None), ~blocked)
+        .where(outbox.c.channel == channel, outbox.c.settled_at.is_(None), ~blocked)
         .where(or_(outbox.c.due_at <= func.now(), outbox.c.due_at > func.now() + LONGEST_PAUSE))
         .order_by(outbox.c.sequence)
         .limit(1)
@@ -105,7 +126,7 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
     )
     taken = await connection.execute(
         update(outbox)
-        .where(outbox.c.id.in_(due.scalar_subquery()))
+        .where(outbox.c.channel == channel, outbox.c.id == due.scalar_subquery())
         .values(
             attempts=outbox.c.attempts + 1,
             due_at=func.now() + LEASE,
@@ -143,18 +164,20 @@ async def _reference(
     return reference
 
 
-async def _merge_stale(connection: AsyncConnection) -> None:
+async def _merge_stale(connection: AsyncConnection, channel: str) -> None:
     """Drop what was never told and is over: the resolution tells both times, the latest digest
     makes those before it old.
     """
     later = outbox.alias("later")
     resolved = exists().where(
+        later.c.channel == channel,
         later.c.incident == outbox.c.incident,
         later.c.sequence > outbox.c.sequence,
         later.c.status == NoticeStatus.RESOLVED.value,
         later.c.settled_at.is_(None),
     )
     superseded = exists().where(
+        later.c.channel == channel,
         _about(later) == DIGEST,
         later.c.sequence > outbox.c.sequence,
         later.c.settled_at.is_(None),
@@ -162,6 +185,7 @@ async def _merge_stale(connection: AsyncConnection) -> None:
     await connection.execute(
         update(outbox)
         .where(
+            outbox.c.channel == channel,
             outbox.c.settled_at.is_(None),
             outbox.c.status != NoticeStatus.RESOLVED.value,
             outbox.c.created_at < func.now() - STALE,
@@ -178,51 +202,72 @@ def _about(rows: FromClause) -> ColumnElement[str]:
     return rule
 
 
-async def due(connection: AsyncConnection) -> bool:
-    """Whether a notice may be due; `lease` knows for certain."""
-    waiting = exists().where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now())
-    return bool(await connection.scalar(select(waiting)))
+async def due(connection: AsyncConnection) -> set[str]:
+    """The channels for which a notice may be due; `lease` knows for certain."""
+    waiting = select(outbox.c.channel).distinct()
+    found = waiting.where(outbox.c.settled_at.is_(None), outbox.c.due_at <= func.now())
+    return set(await connection.scalars(found))
+
+
+async def backlogs(connection: AsyncConnection, names: Iterable[str]) -> Sequence[DeliveryBacklog]:
+    """How much waits for each channel, since when, and whether it takes anything at all."""
+    found = await connection.execute(_BACKLOGS, {"names": list(names)})
+    return [DeliveryBacklog(**row._mapping) for row in found]
+
+
+_BACKLOGS = text("""
+    SELECT name AS channel, waiting, oldest_at, broken_since, broken_why, last_sent_at
+    FROM unnest(CAST(:names AS text[])) WITH ORDINALITY AS wanted (name, place)
+    CROSS JOIN LATERAL (
+        SELECT count(*)::integer AS waiting, min(created_at) AS oldest_at FROM outbox
+        WHERE channel = name AND settled_at IS NULL
+    ) AS waits
+    LEFT JOIN channels ON channels.channel = name
+    ORDER BY place
+""")
 
 
 async def backlog(connection: AsyncConnection, channel: str) -> DeliveryBacklog:
-    """How much waits, since when, and whether the channel takes anything at all."""
-    waiting = select(func.count(), func.min(outbox.c.created_at)).where(
-        outbox.c.settled_at.is_(None)
+    """What `backlogs` finds for one channel."""
+    return (await backlogs(connection, [channel]))[0]
+
+
+async def close_removed(connection: AsyncConnection, names: Iterable[str]) -> Mapping[str, int]:
+    """Note that these channels are configured, and close what waits for channels that are not.
+
+    A channel is removed when no worker has had it for `REMOVED`: during a deployment workers
+    have different configurations. Returns how many notices were closed, by channel.
+    """
+    for name in sorted(names):
+        await _mark(connection, name, configured_at=func.now())
+    closed = await connection.execute(_CLOSE, {"names": list(names), "removed": REMOVED})
+    return {row.channel: row.notices for row in closed}
+
+
+_CLOSE = text("""
+    WITH closed AS (
+        UPDATE outbox AS o SET settled_at = now(), result = 'closed',
+            last_error = 'channel ' || o.channel || ' was removed from the configuration'
+        WHERE o.settled_at IS NULL AND o.channel <> ALL (CAST(:names AS text[]))
+            AND o.created_at < now() - CAST(:removed AS interval)
+            AND NOT EXISTS (SELECT FROM channels AS c WHERE c.channel = o.channel
+                AND c.configured_at > now() - CAST(:removed AS interval))
+        RETURNING o.channel
     )
-    count, oldest_at = (await connection.execute(waiting)).one()
-    state = select(channels.c.broken_since, channels.c.broken_why).where(
-        channels.c.channel == channel
-    )
-    broken = (await connection.execute(state)).one_or_none()
-    broken_since, broken_why = broken or (None, None)
-    return DeliveryBacklog(
-        channel=channel,
-        waiting=count,
-        oldest_at=oldest_at,
-        broken_since=broken_since,
-        broken_why=broken_why,
-    )
+    SELECT channel, count(*)::integer AS notices FROM closed GROUP BY channel
+""")
 
 
 async def settle(
     connection: AsyncConnection, notice: UUID, delivery: Delivery, channel: str
 ) -> None:
     """Write down how a send went."""
-    row = outbox.c.id == notice
+    row = update(outbox).where(outbox.c.id == notice, outbox.c.channel == channel)
     match delivery:
         case Sent(reference):
-            await connection.execute(
-                update(outbox)
-                .where(row)
-                .values(
-                    settled_at=func.now(),
-                    result="sent",
-                    channel=channel,
-                    reference=reference,
-                    last_error=None,
-                )
-            )
-            await connection.execute(_NOTIFIED, {"notice": notice})
+            sent = {"settled_at": func.now(), "result": "sent", "reference": reference}
+            await connection.execute(row.values(sent | {"last_error": None}))
+            await connection.execute(_NOTIFIED, {"notice": notice, "channel": channel})
             await _mark(
                 connection,
                 channel,
@@ -238,23 +283,18 @@ async def settle(
             # A clock that was set ahead for a while makes no notice old.
             too_old = and_(outbox.c.created_at < func.now() - PATIENCE, outbox.c.attempts >= ENOUGH)
             next_try = await connection.scalar(
-                update(outbox)
-                .where(row)
-                .values(
+                row.values(
                     due_at=pause if pause is not None else func.now() + _backoff(),
                     last_error=reason,
                     maybe_sent=or_(outbox.c.maybe_sent, literal(maybe_sent)),
                     settled_at=case((too_old, func.now())),
                     result=case((too_old, "dead")),
-                )
-                .returning(outbox.c.due_at)
+                ).returning(outbox.c.due_at)
             )
             if channel_wide:  # for every worker, and after a restart
                 await _mark(connection, channel, paused_until=next_try)
         case GiveUp(reason, channel_broken=True):
-            await connection.execute(
-                update(outbox).where(row).values(due_at=func.now(), last_error=reason)
-            )
+            await connection.execute(row.values(due_at=func.now(), last_error=reason))
             since = func.coalesce(channels.c.broken_since, func.now())
             await _mark(
                 connection,
@@ -264,11 +304,8 @@ async def settle(
                 broken_why=reason,
             )
         case GiveUp(reason):
-            await connection.execute(
-                update(outbox)
-                .where(row)
-                .values(settled_at=func.now(), result="dead", last_error=reason)
-            )
+            dead = {"settled_at": func.now(), "result": "dead", "last_error": reason}
+            await connection.execute(row.values(dead))
 
 
 async def recheck(connection: AsyncConnection, channel: str) -> None:
@@ -298,7 +335,7 @@ _NOTIFIED = text("""
     UPDATE incidents AS i
     SET told_at = greatest(now(), i.opened_at)
     FROM outbox AS o
-    WHERE o.id = :notice AND i.told_at IS NULL
+    WHERE o.id = :notice AND o.channel = :channel AND i.told_at IS NULL
         AND NOT coalesce((o.notice ->> 'quiet')::boolean, false)
         AND i.number = ANY (CASE o.incidents WHEN '{}' THEN ARRAY[o.incident] ELSE o.incidents END)
 """)

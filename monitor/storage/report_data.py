@@ -30,7 +30,7 @@ from monitor.incidents.digest import (
 )
 from monitor.storage import spend_rows
 from monitor.storage.engine import sql, sql_file
-from monitor.storage.outbox import backlog
+from monitor.storage.outbox import backlogs
 from monitor.storage.tables import outbox
 
 # What a report asks of the database: read from schema `report` alone, in one transaction.
@@ -355,13 +355,13 @@ async def incidents(connection: AsyncConnection, *, since: datetime) -> Sequence
 
 
 async def own(
-    connection: AsyncConnection, channel: str, *, since: datetime, until: datetime
+    connection: AsyncConnection, channels: Iterable[str], *, since: datetime, until: datetime
 ) -> DigestMonitor:
     """How the monitor itself did; rounds by whole hours."""
     span = {"since": since, "until": until}
     rounds = (await _rows(connection, "digest_rounds", **span)).one()
     probes = (await _rows(connection, "digest_probes", **span)).one()
-    waiting = await backlog(connection, channel)
+    delivery = await backlogs(connection, channels)
     used = await spend_rows.today(connection)
     lost = await connection.scalar(_LOST, {"since": since}) or 0
     return DigestMonitor(
@@ -369,9 +369,9 @@ async def own(
         **probes._mapping,
         budget_used_usd=used.usd,
         budget_margin_usd=used.margin_usd,
-        waiting=waiting.waiting,
+        waiting=sum(one.waiting for one in delivery),
         lost=lost,
-        broken_why=waiting.broken_why if waiting.broken_since is not None else None,
+        broken={one.channel: one.broken_why or "" for one in delivery if one.broken_since},
     )
 
 

@@ -340,6 +340,13 @@ outbox = Table(
         comment="follows from what is told: the same news is written once",
     ),
     Column(
+        "channel",
+        Text,
+        primary_key=True,
+        server_default="slack",
+        comment="the channel it is for; empty: no channel takes it",
+    ),
+    Column(
         "sequence", BigInteger, Identity(always=True), nullable=False, comment="order of telling"
     ),
     Column("incident", BigInteger, ForeignKey("incidents.number"), comment="NULL: a notice"),
@@ -357,7 +364,6 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("settled_at", INSTANT, comment="NULL: still to be told"),
     Column("result", Text, comment="how it was settled"),
-    Column("channel", Text, comment="which channel took it"),
     Column("reference", Text, comment="what edits the message later, where the channel can"),
     Column("last_error", Text, comment="of the latest try, secrets removed"),
     Column(
@@ -367,11 +373,12 @@ outbox = Table(
         server_default=text("false"),
         comment="a reply was lost: the message may appear twice",
     ),
-    CheckConstraint("result IN ('sent', 'dead', 'merged')", "result"),
+    CheckConstraint("result IN ('sent', 'dead', 'merged', 'closed')", "result"),
     CheckConstraint("(settled_at IS NULL) = (result IS NULL)", "settled_has_result"),
-    Index("ix_outbox_due", "due_at", postgresql_where=text("settled_at IS NULL")),
+    Index("ix_outbox_due", "channel", "due_at", postgresql_where=text("settled_at IS NULL")),
     Index("ix_outbox_incident", "incident", "sequence"),
-    comment="what is to be told; written with the transition it tells of, in one transaction",
+    comment="what is to be told, a row for each channel; written with the transition it tells of, "
+    "in one transaction",
 )
 
 account_readings = Table(
@@ -419,6 +426,7 @@ channels = Table(
     Column("broken_since", INSTANT, comment="refused for good since; rechecked hourly"),
     Column("broken_why", Text),
     Column("last_sent_at", INSTANT),
+    Column("configured_at", INSTANT, comment="when a worker last had it in its configuration"),
     comment="state of each way to tell",
 )
 

@@ -46,7 +46,9 @@ async def check(context: WorkerContext, *, correct: bool) -> bool:
         aside = await clock_repair.set_aside(connection, worker=context.worker, now=context.now())
         corrected = await clock_repair.correct(connection)
         notice = _notice(context, found, aside) if found is not None else None
-        news = notice is not None and await outbox.add(connection, notice, incident=None)
+        news = notice is not None and await outbox.add(
+            connection, notice, channels=context.takers(notice), incident=None
+        )
     if aside:
         log.warning("future observations set aside", extra={"rows": aside})
     if restored:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,8 @@ from monitor.domain import Notice
 from monitor.identity import IdentityLearning
 from monitor.identity.token_counts.counts import Counter
 from monitor.metrics import Metrics
-from monitor.notifications import Notifier
+from monitor.notifications import Channel
+from monitor.notifications.channel import Key
 from monitor.pricing.book import PriceBook
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
@@ -109,8 +111,10 @@ class WorkerState:
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
     evaluating: asyncio.Lock = field(default_factory=asyncio.Lock)
     interpreting: asyncio.Lock = field(default_factory=asyncio.Lock)  # a large answer
-    # Notices just sent that should have a chart, each with its reference.
-    charts: asyncio.Queue[tuple[Notice, str]] = field(default_factory=lambda: asyncio.Queue(8))
+    # By channel: notices just sent that should have a chart, each with its reference.
+    charts: defaultdict[str, asyncio.Queue[tuple[Notice, str]]] = field(
+        default_factory=lambda: defaultdict(lambda: asyncio.Queue(8))
+    )
     clock: ClockHistory = field(default_factory=ClockHistory)
     began_s: float = field(default_factory=time.monotonic)
 
@@ -123,7 +127,7 @@ class WorkerContext:
     database: Database
     client: ProbeClient
     book: PriceBook
-    notifier: Notifier
+    channels: Mapping[str, Channel]  # by name; at least one
     region: str
     worker: str
     metrics: Metrics
@@ -134,6 +138,13 @@ class WorkerContext:
     def began_at(self) -> datetime:
         """When this worker began, by the clock as it is now: it may have been wrong then."""
         return self.now() - timedelta(seconds=time.monotonic() - self.state.began_s)
+
+    def takers(self, notice: Notice, reported: Iterable[Key] = ()) -> Mapping[str, bool]:
+        """Every channel, and whether it takes this notice; `reported`: incidents it is about."""
+        about = tuple(reported)
+        return {
+            name: channel.accepts.takes(notice, about) for name, channel in self.channels.items()
+        }
 
     @staticmethod
     def now() -> datetime:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
 from monitor.incidents.silences import MaintenanceWindow, Mute, Silence
+from monitor.notifications import Channel
 from monitor.redaction import redact
 from monitor.rules import RULES
 from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
@@ -28,34 +29,41 @@ log = logging.getLogger(__name__)
 SPAN = timedelta(hours=6)
 
 
-def request_chart(context: WorkerContext, notice: Notice, delivery: Delivery) -> None:
+def request_chart(
+    context: WorkerContext, channel: Channel, notice: Notice, delivery: Delivery
+) -> None:
     """Note that a message should have its chart; forget it where too many wait already."""
     notified = isinstance(delivery, Sent) and delivery.reference
     aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
     rule = RULES.get(notice.rule)
     helps = rule is not None and rule.chart
-    if notified and aloud and helps and context.notifier.attaches:
+    if notified and aloud and helps and channel.notifier.attaches:
         with suppress(asyncio.QueueFull):
-            context.state.charts.put_nowait((notice, notified))
+            context.state.charts[channel.name].put_nowait((notice, notified))
 
 
-async def attach(context: WorkerContext) -> None:
-    """Draw and attach what is wished for, until cancelled. The same trouble is logged once."""
+async def attach(context: WorkerContext, channel: Channel) -> None:
+    """Draw and attach what is wished for in a channel, until cancelled. The same trouble is logged
+    once.
+    """
     known: set[str] = set()
     while True:
-        notice, reference = await context.state.charts.get()
-        reason = await _trouble(context, notice, reference)
+        notice, reference = await context.state.charts[channel.name].get()
+        reason = await _trouble(context, channel, notice, reference)
         if reason is not None and reason not in known:
             known.add(reason)
-            log.warning("chart not attached", extra={"notice": notice.id, "reason": reason})
+            facts = {"channel": channel.name, "notice": notice.id, "reason": reason}
+            log.warning("chart not attached", extra=facts)
 
 
-async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> str | None:
+async def _trouble(
+    context: WorkerContext, channel: Channel, notice: Notice, reference: str
+) -> str | None:
     """Attach one chart; returns what kept it from its place, None if nothing did."""
     from monitor.reports.picture import PictureFailed
 
     try:
-        delivery = await _attached(context, notice, reference)
+        delivery = await _attached(context, channel, notice, reference)
     except DatabaseUnavailable:
         return "the database is unavailable"
     except PictureFailed as failed:
@@ -66,7 +74,9 @@ async def _trouble(context: WorkerContext, notice: Notice, reference: str) -> st
     return None if isinstance(delivery, Sent) else delivery.reason
 
 
-async def _attached(context: WorkerContext, notice: Notice, reference: str) -> Delivery:
+async def _attached(
+    context: WorkerContext, channel: Channel, notice: Notice, reference: str
+) -> Delivery:
     from monitor.reports.picture import png
     from monitor.worker import report_page
 
@@ -77,7 +87,7 @@ async def _attached(context: WorkerContext, notice: Notice, reference: str) -> D
     picture = await asyncio.to_thread(png, page, shown)
     hours = SPAN // timedelta(hours=1)
     title = f"#{notice.number} {notice.rule} · {shown.name}, the last {hours} h"
-    return await context.notifier.attach(reference, picture, title=title)
+    return await channel.notifier.attach(reference, picture, title=title)
 
 
 def _target(page: "ReportPage", scope: str) -> "TargetReport":
@@ -114,44 +124,56 @@ async def silence(connection: Connection, context: WorkerContext) -> Silence:
     return [*by_people, *windows]
 
 
-# The delivery job: lease due notices, send each, write down how it went.
+# The delivery job of one channel: lease due notices, send each, write down how it went.
 #
-# No transaction is open while Slack is spoken to. A crash between send and settle repeats a
-# message: loss would be worse.
+# No transaction is open while a channel is spoken to. A crash between send and settle repeats a
+# message: loss would be worse. Channels run beside each other and wait for nothing of each other.
 
 
-async def deliver(context: WorkerContext) -> int:
-    """Send everything due; returns how many were sent."""
+async def deliver(context: WorkerContext, channel: Channel) -> int:
+    """Send everything due in a channel; returns how many were sent."""
     sent = 0
     try:
-        while item := await _leased(context):
-            delivery = await _send(context, item)
+        while item := await _leased(context, channel):
+            delivery = await _send(context, channel, item)
             async with context.database.begin() as connection:
-                await outbox.settle(connection, item.notice.id, delivery, context.notifier.name)
-            _log(item, delivery)
-            request_chart(context, item.notice, delivery)
+                await outbox.settle(connection, item.notice.id, delivery, channel.name)
+            _log(channel, item, delivery)
+            request_chart(context, channel, item.notice, delivery)
             sent += isinstance(delivery, Sent)
     except DatabaseUnavailable as unavailable:
-        log.warning("outbox delivery blocked", extra={"reason": str(unavailable)})
+        facts = {"channel": channel.name, "reason": str(unavailable)}
+        log.warning("outbox delivery blocked", extra=facts)
     return sent
 
 
 async def recheck(context: WorkerContext) -> None:
-    """At start: a channel that refused for good is tried again now, not within the hour."""
+    """At start: channels that refused for good are tried again now, not within the hour."""
     try:
         async with context.database.begin() as connection:
-            await outbox.recheck(connection, context.notifier.name)
+            for name in context.channels:
+                await outbox.recheck(connection, name)
     except DatabaseUnavailable as unavailable:
         log.warning("channel check failed", extra={"reason": str(unavailable)})
 
 
-async def _leased(context: WorkerContext) -> outbox.LeasedNotice | None:
+async def close_removed(context: WorkerContext) -> None:
+    """Close what waits for channels that are no longer configured. Raises Away."""
     async with context.database.begin() as connection:
-        return await outbox.lease(connection, context.notifier.name)
+        closed = await outbox.close_removed(connection, context.channels)
+    for name, count in closed.items():
+        facts = {"channel": name, "count": count}
+        facts["reason"] = "the channel was removed from the configuration"
+        log.error("notifications closed", extra=facts)
 
 
-async def _send(context: WorkerContext, item: outbox.LeasedNotice) -> Delivery:
-    delivery = await context.notifier.send(
+async def _leased(context: WorkerContext, channel: Channel) -> outbox.LeasedNotice | None:
+    async with context.database.begin() as connection:
+        return await outbox.lease(connection, channel.name)
+
+
+async def _send(context: WorkerContext, channel: Channel, item: outbox.LeasedNotice) -> Delivery:
+    delivery = await channel.notifier.send(
         item.notice,
         reference=item.reference,
         runbook_url=context.settings.file.slack.runbook_url,
@@ -161,8 +183,9 @@ async def _send(context: WorkerContext, item: outbox.LeasedNotice) -> Delivery:
     return replace(delivery, reason=redact(delivery.reason, context.settings.secrets))
 
 
-def _log(item: outbox.LeasedNotice, delivery: Delivery) -> None:
-    facts = {"notice": item.notice.id, "incident": item.incident, "rule": item.notice.rule}
+def _log(channel: Channel, item: outbox.LeasedNotice, delivery: Delivery) -> None:
+    facts = {"channel": channel.name, "notice": item.notice.id, "incident": item.incident}
+    facts["rule"] = item.notice.rule
     match delivery:
         case Sent():
             log.info("notification sent", extra=facts)

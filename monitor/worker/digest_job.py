@@ -31,7 +31,8 @@ async def digest(context: WorkerContext) -> bool:
         if first is None or first >= hour:  # nothing had been seen by then: nothing to report
             return False
         figures = await _figures(connection, context, now)
-        news = await outbox.add(connection, digests.notice(day, figures, at=now), incident=None)
+        notice = digests.notice(day, figures, at=now)
+        news = await outbox.add(connection, notice, channels=context.takers(notice), incident=None)
     if news:
         log.info("digest written", extra={"day": str(day)})
     return news
@@ -52,7 +53,7 @@ async def _figures(connection: Connection, context: WorkerContext, now: datetime
         today=today_cost,
         saving=await report_data.saving(connection, today),
         incidents=await report_data.incidents(connection, since=since),
-        own=await report_data.own(connection, context.notifier.name, since=since, until=now),
+        own=await report_data.own(connection, context.channels, since=since, until=now),
         limit_ms=limit_ms,
         limit_usd=spend.limit_usd if spend else None,
         budget_usd=settings.file.probes.daily_budget_usd,

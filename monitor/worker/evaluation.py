@@ -8,7 +8,7 @@ same notice, and a suspended one does not block the others.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from monitor.domain import (
     ALL,
     AccountReading,
     Incident,
+    Notice,
     NoticeStatus,
     Spend,
     Subject,
@@ -32,7 +33,6 @@ from monitor.pricing.meters import day_of
 from monitor.rules import (
     DEFAULT_RULES,
     RULES,
-    DeliveryBacklog,
     ProbeUsage,
     SpendRule,
     SpendUpperBound,
@@ -67,6 +67,8 @@ LEASE_TRIES = 5
 DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
+# Of a notice and the incidents it reports: every channel, and whether it takes the notice.
+Takers = Callable[[Notice, Iterable[tuple[str, str]]], Mapping[str, bool]]
 
 
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
@@ -109,7 +111,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             )
             if await _held(connection, context) != fence:
                 return False  # another worker took over while we read
-            news = await _apply(connection, steps, latest)
+            news = await _apply(connection, steps, latest, context.takers)
     for step in steps:
         if step.incident is not None and step.change not in (
             IncidentChange.SEEN,
@@ -198,8 +200,8 @@ async def _verdicts(
     async def probe_budget() -> list[Verdict]:
         return judged(Subject.PROBES, ALL, await _probing(connection, now))
 
-    async def delivery() -> list[Verdict]:
-        return judged(Subject.CHANNEL, context.notifier.name, await _backlog(connection, context))
+    async def delivery(channel: str) -> list[Verdict]:
+        return judged(Subject.CHANNEL, channel, await outbox.backlog(connection, channel))
 
     async def key(reading: AccountReading) -> list[Verdict]:
         return judged(Subject.PROVIDER, reading.provider, reading)
@@ -213,7 +215,7 @@ async def _verdicts(
         ("probe_budget", probe_budget),
         *((f"key {reading.provider}", partial(key, reading)) for reading in readings),
         *((f"credit {reading.provider}", partial(credits, reading)) for reading in readings),
-        ("delivery", delivery),
+        *((f"delivery {name}", partial(delivery, name)) for name in context.channels),
     ]
     chosen = seen or tuple(context.settings.targets.values())
     last = [
@@ -241,7 +243,7 @@ async def _verdicts(
     names: dict[Subject, Collection[str]] = {
         Subject.TARGET: targets,
         Subject.PROVIDER: account_polling.providers(context.settings.environment),
-        Subject.CHANNEL: {context.notifier.name},
+        Subject.CHANNEL: context.channels,
     }
     scopes = {
         name: by_query if is_literal(rule) else names[rule.subject]
@@ -250,10 +252,6 @@ async def _verdicts(
     }
     gone = abandoned(latest_incident.values(), rules=rules, scopes=scopes, now=now)
     return [*first, *last, *gone]
-
-
-async def _backlog(connection: Connection, context: WorkerContext) -> DeliveryBacklog:
-    return await outbox.backlog(connection, context.notifier.name)
 
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
@@ -276,16 +274,20 @@ def _policy(context: WorkerContext) -> ReminderPolicy:
 
 
 async def _apply(
-    connection: Connection, steps: Sequence[IncidentStep], latest: Sequence[Incident]
+    connection: Connection,
+    steps: Sequence[IncidentStep],
+    latest: Sequence[Incident],
+    takers: Takers,
 ) -> bool:
     """Write all steps; where one of them cannot be written, the others without it."""
-    written = await isolated(connection, "incidents", partial(_written, connection, steps, latest))
+    write = partial(_written, connection, takers=takers)
+    written = await isolated(connection, "incidents", partial(write, steps, latest))
     if written is not None:
         return written.news
     news, known = False, list(latest)
     for step in sorted(steps, key=lambda step: bool(step.incident and step.incident.part_of)):
         what = f"incident {step.incident.key}" if step.incident else "notice"
-        one = await isolated(connection, what, partial(_written, connection, [step], known))
+        one = await isolated(connection, what, partial(write, [step], known))
         if one is not None:
             news = one.news or news
             if step.incident is not None:
@@ -302,7 +304,11 @@ class WrittenSteps(NamedTuple):
 
 
 async def _written(
-    connection: Connection, steps: Sequence[IncidentStep], latest: Sequence[Incident]
+    connection: Connection,
+    steps: Sequence[IncidentStep],
+    latest: Sequence[Incident],
+    *,
+    takers: Takers,
 ) -> WrittenSteps:
     """Write rows and notices; a new incident's notice takes the number the store gives.
 
@@ -320,6 +326,12 @@ async def _written(
             number = number or numbers[step.incident.key]
         notice = replace(step.notice, number=number)
         reported = [numbers[key] for key in step.reported if key in numbers]
-        added = await outbox.add(connection, notice, incident=number, reported=reported)
+        added = await outbox.add(
+            connection,
+            notice,
+            channels=takers(notice, step.reported),
+            incident=number,
+            reported=reported,
+        )
         news = added or news
     return WrittenSteps(news, numbers)

@@ -2,11 +2,11 @@
 dead-man's switch is pinged; without a ping for a while, it alerts a person.
 
 The facts come from the database, not from what jobs believe of themselves: the round was
-probed and stored completely, a worker evaluates, and the channel accepts messages.
+probed and stored completely, a worker evaluates, and every channel accepts messages.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,7 +63,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
                 connection, target.name, context.region, at=(slot - target.every, slot)
             )
             evaluated = await leases.evaluated(connection)
-            backlog = await outbox.backlog(connection, context.notifier.name)
+            found = await outbox.backlogs(connection, context.channels)
     except DatabaseUnavailable as unavailable:
         return ChainHealth(f"the database is unavailable: {unavailable}", None)
     return ChainHealth(
@@ -74,7 +74,7 @@ async def _chain_health(context: WorkerContext, target: Target, slot: datetime) 
             evaluated=evaluated,
             spooled=len(context.state.spool),
         ),
-        telling(backlog, _rule(context), context.now()),
+        telling(found, _rule(context), context.now()),
     )
 
 
@@ -103,10 +103,11 @@ def seeing(
     return None if evaluated else "no worker evaluates the rules"
 
 
-def telling(backlog: DeliveryBacklog, rule: DeliveryRule, now: datetime) -> str | None:
-    """The problem with delivery, as its rule states it; None if there is none."""
-    verdict = rule.judge(backlog, None, now)
-    return verdict.because if verdict.state is VerdictState.BREACH else None
+def telling(backlogs: Iterable[DeliveryBacklog], rule: DeliveryRule, now: datetime) -> str | None:
+    """The problem with delivery in any channel, as its rule states it; None if there is none."""
+    verdicts = (rule.judge(backlog, None, now) for backlog in backlogs)
+    broken = [verdict.because for verdict in verdicts if verdict.state is VerdictState.BREACH]
+    return " ".join(broken) or None
 
 
 def _before(rounds: Sequence[leases.ClaimedRound], slot: datetime) -> leases.ClaimedRound | None:
@@ -130,10 +131,9 @@ async def update_metrics(context: WorkerContext) -> None:
         await keep(context, [])
     metrics, spool = context.metrics, context.state.spool
     metrics.spool(len(spool), spool.dropped, on_disk=spool.on_disk)
-    channel = context.notifier.name
     try:
         async with context.database.begin() as connection:
-            waiting = await outbox.backlog(connection, channel)
+            delivery = await outbox.backlogs(connection, context.channels)
             spent = await spend_rows.today(connection)
             opened = await leases.opened(connection)
             writable = await leases.writable(connection)
@@ -141,8 +141,7 @@ async def update_metrics(context: WorkerContext) -> None:
         metrics.database(None)
         return
     probes = context.settings.file.probes
-    metrics.outbox(waiting.waiting, waiting.oldest_at)
-    metrics.delivery(channel, waiting.broken_why if waiting.broken_since is not None else None)
+    metrics.delivery(delivery)
     metrics.budget(probes.daily_budget_usd - spent.high_usd, probes.max_per_day - spent.count)
     metrics.incidents(opened)
     metrics.database(context.now() if writable and not len(context.state.spool) else None)

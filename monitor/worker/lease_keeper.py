@@ -38,8 +38,8 @@ def forget(context: WorkerContext, name: str) -> None:
     context.state.leases.pop(name, None)
 
 
-async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], bool]:
-    """Renew this worker's leases; returns free leases, and whether notices wait to be sent.
+async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], set[str]]:
+    """Renew this worker's leases; returns free leases, and channels with notices to send.
 
     Raises Away.
     """

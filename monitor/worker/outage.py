@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from monitor.domain import ALL, Finding, GiveUp, Notice, NoticeStatus, Observation, Sent, Severity
 from monitor.identity import IdentityLearning
+from monitor.notifications import Channel
+from monitor.redaction import redact
 from monitor.storage import DatabaseUnavailable, observations, probe_rows
 from monitor.worker.context import WorkerContext
 
@@ -110,24 +112,22 @@ async def watch_database(
 ) -> None:
     """Check the database forever; notify when it is unavailable for `grace`, and when it is back.
 
-    A message that the channel does not accept is sent again at the next check.
+    A message that a channel does not accept is sent to it again at the next check.
     """
     began_s: float | None = None  # monotonic: the clock may step meanwhile
-    notified = False
+    notified: set[str] = set()  # channels that know of the outage
     while True:
         now_s, now = time.monotonic(), context.now()
         if await _unavailable(context):
             began_s = now_s if began_s is None else began_s
             lasted = timedelta(seconds=now_s - began_s)
-            notified = notified or (
-                lasted >= grace and await _notify(context, _gone(context, now - lasted, now))
-            )
-        elif (
-            began_s is None
-            or not notified
-            or await _notify(context, _back(context, now - timedelta(seconds=now_s - began_s), now))
-        ):
-            began_s, notified = None, False
+            if lasted >= grace:
+                notice = _gone(context, now - lasted, now)
+                notified |= await _notify(context, notice, context.channels.keys() - notified)
+        elif began_s is not None:
+            notice = _back(context, now - timedelta(seconds=now_s - began_s), now)
+            notified -= await _notify(context, notice, notified)
+            began_s = began_s if notified else None
         await asyncio.sleep(look.total_seconds())
 
 
@@ -143,12 +143,25 @@ async def _unavailable(context: WorkerContext) -> bool:
         return True
 
 
-async def _notify(context: WorkerContext, notice: Notice) -> bool:
-    """True when the channel accepted the notice, or refused it permanently."""
-    delivery = await context.notifier.send(notice)
-    if not isinstance(delivery, Sent):
-        log.warning("outage notification failed", extra={"reason": delivery.reason})
-    return isinstance(delivery, Sent | GiveUp)
+async def _notify(context: WorkerContext, notice: Notice, names: Iterable[str]) -> set[str]:
+    """The channels, of these, that accepted the notice, refused it permanently or do not take it.
+
+    They are sent to at the same time: none waits for another.
+    """
+
+    async def settled(channel: Channel) -> bool:
+        if not channel.accepts.takes(notice):
+            return True
+        delivery = await channel.notifier.send(notice)
+        if not isinstance(delivery, Sent):
+            reason = redact(delivery.reason, context.settings.secrets)
+            facts = {"channel": channel.name, "reason": reason}
+            log.warning("outage notification failed", extra=facts)
+        return isinstance(delivery, Sent | GiveUp)
+
+    wanted = [context.channels[name] for name in names]
+    results = await asyncio.gather(*map(settled, wanted))
+    return {channel.name for channel, done in zip(wanted, results, strict=True) if done}
 
 
 def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:

@@ -17,6 +17,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from monitor import identity
 from monitor.domain import Query, Target
+from monitor.notifications import Channel
 from monitor.storage import DatabaseBusy, DatabaseUnavailable, leases
 from monitor.worker import (
     account_polling,
@@ -93,7 +94,8 @@ class Worker:
 
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
-        self.news = asyncio.Event()  # something was written that somebody should hear of
+        # By channel: something was written that somebody should hear of.
+        self.news = {name: asyncio.Event() for name in context.channels}
         self.missed = 0
         self._judged_at = time.monotonic()
         self._bursts: dict[str, asyncio.Task[None]] = {}
@@ -119,11 +121,15 @@ class Worker:
         self._arm()
         self._scheduler.start()
         sides = (
-            self._deliver(),
             self._keep_leases(),
             self._watch_clock(),
-            delivery_job.attach(self.context),
             outage.watch_database(self.context),
+            *(self._deliver(channel) for channel in self.context.channels.values()),
+            *(
+                delivery_job.attach(self.context, channel)
+                for channel in self.context.channels.values()
+                if channel.notifier.attaches
+            ),
         )
         side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.context.settings.targets)
@@ -144,7 +150,12 @@ class Worker:
         await outage.drain(self.context, within_s=left_s)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
-                await self._run(delivery_job.deliver(self.context))
+                await asyncio.gather(
+                    *(
+                        self._run(delivery_job.deliver(self.context, channel))
+                        for channel in self.context.channels.values()
+                    )
+                )
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
                 await self._run(lease_keeper.release(self.context))
@@ -178,6 +189,8 @@ class Worker:
         fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
+        close = partial(delivery_job.close_removed, self.context)
+        self._every(timedelta(minutes=1), close, "channels", now)
         self._every(timedelta(minutes=1), partial(outage.adopt, self.context), "spool", now)
         look = partial(self._check_clock, correct=False)
         self._every(timedelta(minutes=1), look, "clock", now + timedelta(seconds=20))
@@ -302,7 +315,7 @@ class Worker:
         news = await evaluation.evaluate(self.context, *seen)
         self._judged_at = time.monotonic()
         if news:
-            self.news.set()
+            self._announce(self.context.channels)
 
     async def _accounts(self) -> None:
         if await account_polling.poll(self.context):
@@ -310,20 +323,26 @@ class Worker:
 
     async def _check_clock(self, *, correct: bool) -> None:
         if await clock_check.check(self.context, correct=correct):
-            self.news.set()
+            self._announce(self.context.channels)
 
     async def _digest(self) -> None:
         if await digest_job.digest(self.context):
-            self.news.set()
+            self._announce(self.context.channels)
 
-    async def _deliver(self) -> None:
+    def _announce(self, channels: Iterable[str]) -> None:
+        """Wake the delivery of these channels; others are not ours to send to."""
+        for name in self.news.keys() & set(channels):
+            self.news[name].set()
+
+    async def _deliver(self, channel: Channel) -> None:
         """Deliver when something is due: at once after news, else as the outbox says."""
+        news = self.news[channel.name]
         while True:
-            self.news.clear()
-            await self._run(delivery_job.deliver(self.context))
+            news.clear()
+            await self._run(delivery_job.deliver(self.context, channel))
             with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
                 async with asyncio.timeout(30):  # the lease keeper looks more often
-                    await self.news.wait()
+                    await news.wait()
 
     async def _keep_leases(self) -> None:
         """Renew what is ours; run at once the jobs whose lease somebody left behind."""
@@ -340,8 +359,7 @@ class Worker:
                     if self._scheduler.get_job(job):
                         self._scheduler.modify_job(job, next_run_time=datetime.now(UTC))
                 seen = lapsed
-                if due:
-                    self.news.set()
+                self._announce(due)
             await asyncio.sleep(leases.RENEWED_EVERY.total_seconds())
 
     async def _watch_clock(self) -> None:

@@ -1,16 +1,21 @@
 """What stands at the far end of a channel in the contract suite: a local service, or less.
 
-Each notifier of the table has a module of its name in `tests/contract/channels/` with a
-function `stand()`: a context manager that gives a `ChannelStand`.
+Each kind of channel has one module or more in `tests/contract/channels/`, `KIND.py` or
+`KIND_VARIANT.py`, with a function `stand()`: a context manager that gives a `ChannelStand`.
 """
 
 import importlib
+import pkgutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
-from monitor.notifications import Notifier
+from monitor.notifications import NOTIFIERS, ChannelOptions, Notifier
+from tests.contract import channels
+
+# The kind of channel by the module.
+STANDS = {name: name.partition("_")[0] for _, name, _ in pkgutil.iter_modules(channels.__path__)}
 
 
 class ChannelTrouble(Enum):
@@ -26,8 +31,9 @@ class ChannelTrouble(Enum):
 class ChannelStand(Protocol):
     """The far end of a channel on loopback."""
 
-    environment: Mapping[str, str]  # every variable of the notifier, as `from_environment` gets it
+    options: Mapping[str, Any]  # of its section in `monitor.toml`
     secrets: ClassVar[tuple[str, ...]] = ()  # parts of it that must not be shown
+    wait_s: ClassVar[float | None] = 7  # what the channel makes of RATE_LIMIT
 
     def messages(self) -> list[str]:
         """What people read now, oldest first, replies included, without escapes of the medium."""
@@ -40,8 +46,14 @@ class ChannelStand(Protocol):
         """Meet the next request so. A notifier that reaches nobody does not need it."""
 
 
-def stand_of(kind: type[Notifier]) -> AbstractContextManager[ChannelStand]:
-    """The far end of this notifier's channel."""
-    module = importlib.import_module(f"tests.contract.channels.{kind.name}")
+def stand_of(name: str) -> AbstractContextManager[ChannelStand]:
+    """The far end of this name."""
+    module = importlib.import_module(f"{channels.__name__}.{name}")
     found: AbstractContextManager[ChannelStand] = module.stand()
     return found
+
+
+def made(name: str, stand: ChannelStand) -> Notifier:
+    """The channel that leads to a stand."""
+    options: type[ChannelOptions] = NOTIFIERS[STANDS[name]]
+    return options(**stand.options).notifier()

@@ -6,7 +6,7 @@ The real plan, the real outbox and the real slack-sdk against a strict local Sla
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from decimal import Decimal
@@ -29,7 +29,7 @@ from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, incident_rows
 from monitor.worker import delivery_job, evaluation
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, only, settings, watching
 from tests.e2e.rig import rows
 from tests.marks import INHIBITIONS, NOON
 
@@ -60,16 +60,10 @@ def verdict(mark: str) -> Verdict:
 class Everywhere(Notifier):
     """All three channels at once, by what the worker gives a bot; and what was heard by each."""
 
-    name = "bot"
-
     def __init__(self, bot: SlackServer, webhook: SlackServer) -> None:
         self.bot, self.webhook, self.printed = bot, webhook, io.StringIO()
         self.first: Notifier = SlackBot(bot.token, "#alerts", base_url=bot.api_url)
         self.others = SlackWebhook(webhook.webhook_url), ConsoleNotifier(self.printed)
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> None:
-        """It is made by the test alone."""
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -115,7 +109,7 @@ class Telling:
     def __init__(self, context: WorkerContext) -> None:
         self.watch, self.now = context, NOON
 
-    async def judge(self, judged: Judged, *, deliver: bool = True) -> None:
+    async def judge(self, judged: Judged, *, send: bool = True) -> None:
         later, marks = judged
         self.now += later
         async with self.watch.database.begin() as connection:
@@ -124,9 +118,9 @@ class Telling:
             steps = plan(
                 latest, found, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=self.now
             )
-            await evaluation._apply(connection, steps, latest)
-        if deliver:
-            await delivery_job.deliver(self.watch)
+            await evaluation._apply(connection, steps, latest, self.watch.takers)
+        if send:
+            await deliver(self.watch)
 
     async def play(self, history: Sequence[Judged]) -> None:
         for judged in history:
@@ -244,9 +238,9 @@ async def test_when_it_was_received_is_stored_for_every_part(
     async with worker(side) as context:
         group = Telling(context)
         await group.judge((MINUTE, "+ttft"))
-        await group.judge((MINUTE, "+ttft +down"), deliver=False)
+        await group.judge((MINUTE, "+ttft +down"), send=False)
         assert rows(database_url, HEARD) == [(1, True), (2, False)]
-        await delivery_job.deliver(context)
+        await deliver(context)
     assert rows(database_url, HEARD) == [(1, True), (2, True)]
     assert rows(database_url, "SELECT bool_and(told_after_s >= detected_after_s) AND "
                 "bool_and(detected_after_s >= 0) FROM report.incidents") == [(True,)]  # fmt: skip
@@ -264,7 +258,7 @@ async def test_a_reply_that_got_lost_is_sent_again_with_its_edit_and_nothing_is_
         assert rows(database_url, HEARD) == [(1, True), (2, False)], "an edit is not audible"
         async with context.database.begin() as connection:
             await connection.execute(text("UPDATE outbox SET due_at = now()"))
-        await delivery_job.deliver(context)
+        await deliver(context)
     [message] = side.bot.messages
     assert [reply.text.split(":")[0] for reply in message.thread] == ["STILL FIRING #1 down · rag"]
     assert rows(database_url, HEARD) == [(1, True), (2, True)]
@@ -278,14 +272,14 @@ async def test_a_worker_killed_while_it_delivers_loses_no_sound(
     async with worker(side) as context:
         group = Telling(context)
         await group.play([BROKE, (MINUTE, "-ttft")])
-        await group.judge((MINUTE, "+ttft"), deliver=False)
-        item = await delivery_job._leased(context)
+        await group.judge((MINUTE, "+ttft"), send=False)
+        item = await delivery_job._leased(context, only(context))
         assert item is not None
         if killed == "after sending":
-            await delivery_job._send(context, item)
+            await delivery_job._send(context, only(context), item)
         async with context.database.begin() as connection:  # its lease ran out
             await connection.execute(text("UPDATE outbox SET due_at = now()"))
-        await delivery_job.deliver(context)
+        await deliver(context)
     for received in side.sounds().values():
         returned = [
             reported for reported in received if reported.startswith("STILL FIRING #1 ttft")

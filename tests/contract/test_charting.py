@@ -16,7 +16,7 @@ from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, outbox
 from monitor.worker import delivery_job
 from monitor.worker.context import WorkerContext
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, only, settings, watching
 from tests.facts import notice
 
 
@@ -33,7 +33,7 @@ async def telling_worker(
 ) -> AsyncIterator[WorkerContext]:
     """A watch with its charting job beside it, as in a worker."""
     async with watching(settings(home), database, notifier) as context:
-        made_charts = asyncio.create_task(delivery_job.attach(context))
+        made_charts = asyncio.create_task(delivery_job.attach(context, only(context)))
         yield context
         made_charts.cancel()
         with suppress(asyncio.CancelledError):
@@ -42,8 +42,10 @@ async def telling_worker(
 
 async def tell(context: WorkerContext, **changes: Any) -> None:
     async with context.database.begin() as connection:
-        await outbox.add(connection, notice(id=uuid4(), **changes), incident=None)
-    assert await delivery_job.deliver(context) == 1
+        await outbox.add(
+            connection, notice(id=uuid4(), **changes), channels={"slack": True}, incident=None
+        )
+    assert await deliver(context) == 1
 
 
 async def until(found: Callable[[], object]) -> None:
@@ -91,20 +93,20 @@ async def test_only_what_just_fired_is_pictured(
     delivery: Delivery, wished: int,
 ) -> None:  # fmt: skip
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
-        delivery_job.request_chart(context, notice(**changes), delivery)
-        assert context.state.charts.qsize() == wished
+        delivery_job.request_chart(context, only(context), notice(**changes), delivery)
+        assert context.state.charts[only(context).name].qsize() == wished
 
 
 async def test_a_console_shows_no_pictures_and_a_flood_of_wishes_is_cut_short(
     database: Database, tmp_path: Path, inbox: SlackServer
 ) -> None:
     async with watching(settings(tmp_path), database, ConsoleNotifier()) as context:
-        delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
-        assert context.state.charts.qsize() == 0
+        delivery_job.request_chart(context, only(context), notice(), Sent("C1:1.0"))
+        assert context.state.charts[only(context).name].qsize() == 0
     async with watching(settings(tmp_path), database, bot(inbox)) as context:
         for _ in range(20):
-            delivery_job.request_chart(context, notice(), Sent("C1:1.0"))
-        assert context.state.charts.qsize() == 8
+            delivery_job.request_chart(context, only(context), notice(), Sent("C1:1.0"))
+        assert context.state.charts[only(context).name].qsize() == 8
 
 
 async def test_a_bot_without_the_scope_is_logged_once_and_goes_on(

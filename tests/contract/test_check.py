@@ -37,7 +37,7 @@ NOTICE = text(
 )
 BROKEN = text(
     "INSERT INTO channels (channel, broken_since, broken_why, paused_until) VALUES "
-    "('webhook', now(), 'Slack error no_team', now() + interval '1 hour')"
+    "('slack', now(), 'Slack error no_team', now() + interval '1 hour')"
 )
 LATELY = datetime.now(UTC) - timedelta(minutes=5)
 SEEN = observation(started_at=LATELY, slot=LATELY)
@@ -63,7 +63,7 @@ async def test_what_does_not_arrive_is_said(
     )
     given = {"DATABASE_URL": database_url, "SLACK_WEBHOOK_URL": WEBHOOK}
     first = await asyncio.to_thread(run, "check", home=home, **given)
-    assert "ok      delivery: no message is waiting for webhook" in first.out
+    assert "ok      delivery to slack: no message is waiting, nothing was sent yet" in first.out
     assert 'warning untrusted of rag: no answer of the last 7 days has the source "ai_usde"' in (
         first.out
     )
@@ -76,10 +76,10 @@ async def test_what_does_not_arrive_is_said(
     await stored(database, lambda c: c.execute(NOTICE))
     second = await asyncio.to_thread(run, "check", home=home, **given)
     assert "warning ttft of rag: 2 of 3 answers of the last 24 h arrived in one piece" in second.out
-    assert "warning delivery: 1 messages are waiting, the oldest for 5 min" in second.out
+    assert "warning delivery to slack: 1 messages are waiting, the oldest for 5 min" in second.out
     await stored(database, lambda c: c.execute(BROKEN))
     third = await asyncio.to_thread(run, "check", home=home, **given)
-    assert "FAULT   delivery: webhook has refused everything since" in third.out
+    assert "FAULT   delivery to slack: the channel has refused everything since" in third.out
     assert third.status == 1
 
 

@@ -279,7 +279,9 @@ async def test_clocks_that_agree_say_nothing_and_change_nothing(
             await leases.claim(connection, "rag", "local", now() - EVERY, "w1")
             await incident_rows.add(connection, rule="all", target="all", reason="r", muted_by="m",
                             until=now() + timedelta(days=3))  # fmt: skip
-            await outbox.add(connection, notice(number=None), incident=None)
+            await outbox.add(
+                connection, notice(number=None), channels={"console": True}, incident=None
+            )
             assert await clocks.correct(connection) == 0
         assert not await clock_check.check(context, correct=True)
     assert rows(database_url, "SELECT until > now() + interval '2 days' FROM mutes") == [(True,)]
@@ -318,7 +320,7 @@ async def test_a_notice_that_waits_for_the_future_is_sent_now(
 ) -> None:
     one = notice(number=None)
     async with database.begin() as connection:
-        await outbox.add(connection, one, incident=None)
+        await outbox.add(connection, one, channels={"console": True}, incident=None)
     await run(database, "UPDATE outbox SET due_at = :at", at=now() + ahead)
     await run(database, "INSERT INTO channels (channel, paused_until) VALUES ('console', :at)",
               at=now() + ahead)  # fmt: skip

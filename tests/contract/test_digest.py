@@ -28,7 +28,7 @@ from tests.contract.past import (
     run,
     yesterday,
 )
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, settings, watching
 
 ONE = YESTERDAY + timedelta(hours=13)  # an hour after the last row
 AT_ONE = {"MONITOR_DIGEST__AT": "13:00"}
@@ -41,15 +41,15 @@ class Digester:
         self.database, self._home, self._patch = database, home, patch
 
     async def run(
-        self, now: datetime, notifier: Notifier | None = None, *, deliver: bool = False,
+        self, now: datetime, notifier: Notifier | None = None, *, send: bool = False,
         **environ: str,
     ) -> bool:  # fmt: skip
         self._patch.setattr(WorkerContext, "now", staticmethod(lambda: now))
         configured = settings(self._home, **(AT_ONE | environ))
         async with watching(configured, self.database, notifier) as context:
             news = await digest_job.digest(context)
-            if deliver:
-                await delivery_job.deliver(context)
+            if send:
+                await deliver(context)
             return news
 
     async def told(self) -> Sequence[dict[str, Any]]:
@@ -114,9 +114,9 @@ async def test_spans_degraded_samples_and_lost_messages_are_distinguished(
     )
     await run_in(
         digester.database,
-        "INSERT INTO outbox (id, status, notice, due_at, settled_at, result) VALUES "
-        "(gen_random_uuid(), 'FIRING', '{}', :at, :at, 'dead'), "
-        "(gen_random_uuid(), 'FIRING', '{}', :at, NULL, NULL)",
+        "INSERT INTO outbox (id, channel, status, notice, due_at, settled_at, result) VALUES "
+        "(gen_random_uuid(), 'console', 'FIRING', '{}', :at, :at, 'dead'), "
+        "(gen_random_uuid(), 'console', 'FIRING', '{}', :at, NULL, NULL)",
         at=EIGHT,
     )
     assert await digester.run(ONE)
@@ -164,7 +164,7 @@ async def test_slack_takes_it(digester: Digester, monkeypatch: pytest.MonkeyPatc
     await add(digester.database, *yesterday())
     with SlackServer() as inbox:
         bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
-        assert await digester.run(ONE, bot, deliver=True)
+        assert await digester.run(ONE, bot, send=True)
         [message] = inbox.messages
     assert message.text.startswith("NOTICE digest · all: TTFT 1,267 ms of 1,200 ms, ")
     assert message.files == []

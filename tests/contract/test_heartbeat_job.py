@@ -17,7 +17,7 @@ from monitor.worker import heartbeat
 from monitor.worker.context import WorkerContext
 from tests.contract.pages import Site, site
 from tests.contract.test_outage import Doors
-from tests.contract.watching import settings, watching
+from tests.contract.watching import only, settings, watching
 from tests.facts import notice, observation
 from tests.unit.test_metrics import value
 
@@ -82,9 +82,9 @@ async def test_it_stops_with_the_first_cycle_after_delivery_is_refused_for_good(
         assert await beat(context)
         notified = notice(id=uuid4(), number=None)
         async with database.begin() as connection:
-            await outbox.add(connection, notified, incident=None)
+            await outbox.add(connection, notified, channels={"console": True}, incident=None)
             await outbox.settle(connection, notified.id, GiveUp("no_service", channel_broken=True),
-                                context.notifier.name)  # fmt: skip
+                                only(context).name)  # fmt: skip
         assert not await beat(context)
         assert not await beat(context)
         seen = value(metrics, "monitor_last_good_cycle_timestamp_seconds", target="rag")
@@ -144,12 +144,17 @@ async def test_a_database_that_takes_no_writes_is_not_up(
 async def test_our_state_is_read_out_for_the_scraper(database: Database, tmp_path: Path) -> None:
     async with switch(database, tmp_path) as (context, metrics, _):
         async with database.begin() as connection:
-            await outbox.add(connection, notice(id=uuid4(), number=None), incident=None)
+            await outbox.add(
+                connection,
+                notice(id=uuid4(), number=None),
+                channels={"console": True},
+                incident=None,
+            )
             slot = datetime.now(UTC)
             await observations.add(connection, [observation(slot=slot, started_at=slot)])
         await heartbeat.update_metrics(context)
     assert value(metrics, "monitor_database_up") == 1
-    assert value(metrics, "monitor_outbox_notices") == 1
+    assert value(metrics, "monitor_outbox_notices", channel="console") == 1
     assert value(metrics, "monitor_probe_budget_left_usd") == pytest.approx(0.5 - 0.000007)
     assert value(metrics, "monitor_probe_budget_left_probes") == 19_999
     assert value(metrics, "monitor_incidents_open", rule="ttft") == 0

@@ -214,3 +214,66 @@ def test_incidents_that_were_there_before_are_filled_in_as_far_as_rows_prove_it(
     assert rows(empty_url, "SELECT incidents FROM outbox WHERE settled_at IS NULL") == [([3],)]
     seen = "SELECT detected_after_s, told_after_s FROM report.incidents WHERE number = 1"
     assert rows(empty_url, seen) == [(300, 360)]
+
+
+BEFORE_CHANNELS = """
+INSERT INTO outbox (id, status, notice, due_at, settled_at, result, channel, reference) VALUES
+  (gen_random_uuid(), 'FIRING', '{}', now(), now(), 'sent', 'bot', 'C1:1.0'),
+  (gen_random_uuid(), 'FIRING', '{}', now(), now(), 'sent', 'webhook', NULL),
+  (gen_random_uuid(), 'FIRING', '{}', now(), now(), 'sent', 'console', NULL),
+  (gen_random_uuid(), 'FIRING', '{}', now(), now(), 'dead', NULL, NULL),
+  (gen_random_uuid(), 'FIRING', '{}', now(), NULL, NULL, NULL, NULL);
+INSERT INTO channels (channel, broken_since, broken_why, last_sent_at) VALUES
+  ('bot', now() - interval '9 days', 'invalid_auth', now() - interval '10 days'),
+  ('webhook', NULL, NULL, now());
+INSERT INTO incidents (rule, target, opened_at, last_breach_at, last_told_at, because, observations,
+    facts) VALUES ('delivery', 'webhook', now(), now(), now(), 'refused', '{}', '{}');
+"""
+OF_EACH = "SELECT channel, result FROM outbox ORDER BY sequence"
+
+
+def test_what_was_for_the_bot_or_the_webhook_is_for_the_default_channel_and_back(
+    empty_url: str,
+) -> None:
+    (path,) = schema.migrations().glob("versions/*_channels.py")
+    (below,) = re.findall(r'^down_revision = "(\w+)"', path.read_text(), flags=re.MULTILINE)
+    schema.migrate(empty_url, to=below)
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(BEFORE_CHANNELS))
+    schema.migrate(empty_url)
+    assert rows(empty_url, OF_EACH) == [
+        ("slack", "sent"), ("slack", "sent"), ("console", "sent"), ("slack", "dead"),
+        ("slack", None),
+    ]  # fmt: skip
+    assert rows(empty_url, "SELECT channel, broken_why FROM channels") == [("slack", None)]
+    assert rows(empty_url, "SELECT target FROM incidents") == [("slack",)]
+    with engine.begin() as connection:  # a notice in two channels, and one that nobody takes
+        connection.execute(text(
+            "INSERT INTO outbox (id, channel, status, notice, due_at) "
+            "SELECT id, 'pager', status, notice, due_at FROM outbox WHERE settled_at IS NULL; "
+            "INSERT INTO outbox (id, channel, status, notice, due_at, settled_at, result) VALUES "
+            "(gen_random_uuid(), '', 'NOTICE', '{}', now(), now(), 'closed')"
+        ))  # fmt: skip
+    engine.dispose()
+    while rows(empty_url, "SELECT version_num FROM monitor_alembic_version") != [(below,)]:
+        schema.migrate(empty_url, to="-1")
+    assert rows(empty_url, OF_EACH) == [
+        ("bot", "sent"), ("bot", "sent"), ("console", "sent"), ("bot", "dead"), (None, None),
+        (None, "dead"),
+    ]  # fmt: skip
+    assert rows(empty_url, "SELECT target FROM incidents") == [("bot",)]
+
+
+def test_rows_that_wait_stay_with_the_console_where_it_was_used_last(empty_url: str) -> None:
+    (path,) = schema.migrations().glob("versions/*_channels.py")
+    (below,) = re.findall(r'^down_revision = "(\w+)"', path.read_text(), flags=re.MULTILINE)
+    schema.migrate(empty_url, to=below)
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text(BEFORE_CHANNELS))
+        connection.execute(text("INSERT INTO channels (channel, last_sent_at) "
+                                "VALUES ('console', now() + interval '1 second')"))  # fmt: skip
+    engine.dispose()
+    schema.migrate(empty_url)
+    assert rows(empty_url, OF_EACH)[-1] == ("console", None)

@@ -13,7 +13,7 @@ from monitor.storage import Database, incident_rows, outbox
 from tests.e2e.rig import rows
 from tests.facts import NOON, notice
 
-CHANNEL = "bot"
+CHANNEL = "slack"
 
 
 async def opened(database: Database, rule: str = "ttft") -> int:
@@ -30,7 +30,9 @@ async def add(
     database: Database, item: Notice, incident: int | None = None, *reported: int
 ) -> bool:
     async with database.begin() as connection:
-        return await outbox.add(connection, item, incident=incident, reported=reported)
+        return await outbox.add(
+            connection, item, channels={CHANNEL: True}, incident=incident, reported=reported
+        )
 
 
 async def lease(database: Database) -> outbox.LeasedNotice | None:

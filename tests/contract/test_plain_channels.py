@@ -8,7 +8,7 @@ import pytest
 
 from monitor import notifications
 from monitor.domain import GiveUp, Sent, TryLater
-from monitor.notifications import ConsoleNotifier, SlackWebhook
+from monitor.notifications import ConsoleNotifier, Notifier, SlackBot, SlackWebhook
 from monitor.notifications.console import UNSET
 from monitor.notifications.slack.render import render
 from monitor.simulator.slack_server import SlackServer
@@ -97,13 +97,17 @@ BOT = {"SLACK_BOT_TOKEN": TOKEN, "SLACK_CHANNEL": "C1", "SLACK_API_BASE_URL": "h
 WEBHOOK = {"SLACK_WEBHOOK_URL": "https://hooks.slack.com/x"}
 
 
-@pytest.mark.parametrize(("given", "name"), [
-    (BOT | WEBHOOK, "bot"),
-    (BOT, "bot"),
-    (WEBHOOK, "webhook"),
-    ({"SLACK_CHANNEL": "C1"} | WEBHOOK, "webhook"),
-    ({"SLACK_CHANNEL": "C1"}, "console"),
-    ({}, "console"),
+@pytest.mark.parametrize(("given", "name", "kind"), [
+    (BOT | WEBHOOK, "slack", SlackBot),
+    (BOT, "slack", SlackBot),
+    (WEBHOOK, "slack", SlackWebhook),
+    ({"SLACK_CHANNEL": "C1"} | WEBHOOK, "slack", SlackWebhook),
+    ({"SLACK_CHANNEL": "C1"}, "console", ConsoleNotifier),
+    ({}, "console", ConsoleNotifier),
 ])  # fmt: skip
-def test_the_most_preferred_configured_notifier_is_used(given: dict[str, str], name: str) -> None:
-    assert notifications.configured(given).name == name
+def test_the_environment_describes_one_channel(
+    given: dict[str, str], name: str, kind: type[Notifier]
+) -> None:
+    [channel] = notifications.usual(given, [])
+    assert channel.name == name
+    assert isinstance(channel.opened().notifier, kind)

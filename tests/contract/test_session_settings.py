@@ -12,10 +12,10 @@ from sqlalchemy import make_url, text
 
 from monitor.storage import Database
 from monitor.storage.report_queries import read_only_rows
-from monitor.worker import account_polling, delivery_job, evaluation, probe_round, rollups
+from monitor.worker import account_polling, evaluation, probe_round, rollups
 from tests.contract.test_probe_budget import nothing
 from tests.contract.test_workers import GOOD, turning
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, settings, watching
 from tests.e2e.rig import command, rows
 from tests.pooler import pooled
 
@@ -89,7 +89,7 @@ async def test_migration_rounds_evaluation_and_reports_work_whatever_the_default
             target = given.targets["rag"]
             assert await probe_round.run_round(context, target, slot, between=nothing) == 2
             await evaluation.evaluate(context)
-            await delivery_job.deliver(context)
+            await deliver(context)
             await account_polling.poll(context)
             await rollups.roll_up(context)
     await database.close()

@@ -49,7 +49,7 @@ async def posted_as(side: Side, inbox: SlackServer, message: SlackMessage) -> De
     """Send a message that no notice is rendered as."""
     notifier = side.notifier(inbox)
     assert isinstance(notifier, SlackBot | SlackWebhook)
-    return await webhook.settled(webhook.post_or_shorten(notifier._post, message))
+    return await webhook.settled(webhook.post_or_shorten(notifier._calls, notifier._post, message))
 
 
 async def sent(side: Side, inbox: SlackServer, *steps: SlackReplyStep | str | int) -> Delivery:

@@ -37,11 +37,11 @@ async def test_a_channel_that_refused_for_good_is_tried_again_at_once(
         ended = await asyncio.to_thread(run, "test-alert", home=home, **given)
         again = await asyncio.to_thread(run, "test-alert", home=home, **given)
     assert ended.out == (
-        "sent through webhook\nit had refused all messages: waiting messages are sent now\n"
+        "sent through slack\nit had refused all messages: waiting messages are sent now\n"
     ), ended.said
-    assert again.out == "sent through webhook\n"
+    assert again.out == "sent through slack\n"
     async with database.begin() as connection:
-        assert (await outbox.backlog(connection, "webhook")).broken_since is None
+        assert (await outbox.backlog(connection, "slack")).broken_since is None
         paused = await connection.scalar(text("SELECT paused_until FROM channels"))
     assert paused is None
 
@@ -55,7 +55,7 @@ async def test_a_refused_message_leaves_the_channel_as_it_was(
                                         SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
     assert ended.status == 1
     async with database.begin() as connection:
-        assert (await outbox.backlog(connection, "webhook")).broken_since is not None
+        assert (await outbox.backlog(connection, "slack")).broken_since is not None
 
 
 async def test_a_database_that_takes_no_writes_makes_no_failure_of_it(
@@ -82,6 +82,6 @@ async def test_a_message_that_arrived_is_a_success_whatever_the_database(
         ended = await asyncio.to_thread(run, "test-alert", home=home, DATABASE_URL=address,
                                         SLACK_WEBHOOK_URL=slack.url)  # fmt: skip
     assert ended.status == 0
-    assert ended.out == "sent through webhook\n"
+    assert ended.out == "sent through slack\n"
     assert "tried again within an hour" in ended.err
     assert "s3cretword" not in ended.err

@@ -19,10 +19,10 @@ from monitor.domain import Identity, Outcome
 from monitor.notifications import SlackBot
 from monitor.simulator.slack_server import Message, SlackServer
 from monitor.storage import Database, observations
-from monitor.worker import delivery_job, evaluation, probe_round
+from monitor.worker import evaluation, probe_round
 from monitor.worker.context import WorkerContext
 from tests.contract.test_probe_budget import nothing
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, settings, watching
 from tests.e2e.rig import rows
 from tests.facts import observation
 from tests.scripted import LAST, chunk, head, whole
@@ -41,7 +41,7 @@ from dataclasses import replace
 from pathlib import Path
 from monitor.worker import evaluation as judging
 from monitor.storage.engine import Database
-from tests.contract.watching import settings, watching
+from tests.contract.watching import deliver, settings, watching
 
 applied = judging._apply
 
@@ -110,7 +110,7 @@ async def round_of_all(workers: Sequence[WorkerContext], slot: datetime) -> None
     async def one(context: WorkerContext) -> None:
         await probe_round.run_round(context, context.settings.targets["rag"], slot, between=nothing)
         await evaluation.evaluate(context)
-        await delivery_job.deliver(context)
+        await deliver(context)
 
     await asyncio.gather(*map(one, workers))
 
@@ -194,7 +194,7 @@ async def test_killed_with_the_lease_in_its_hands_another_sends_it_once(
                     await connection.execute(over)
             for _ in range(3):
                 await evaluation.evaluate(context)
-                await delivery_job.deliver(context)
+                await deliver(context)
         [notified] = of_down(inbox.messages)
     number = 2 if where == "within" else 1  # a number is gone with the transaction that took it
     assert notified.text.startswith(f"FIRING #{number} down · rag")

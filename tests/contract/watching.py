@@ -1,5 +1,6 @@
 """A watch on a real database and a real wire, configured as a person would configure it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 from monitor import identity
 from monitor.config import Settings, load
 from monitor.metrics import Metrics
-from monitor.notifications import ConsoleNotifier, Notifier
+from monitor.notifications import Channel, ConsoleNotifier, Notifier
 from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient
 from monitor.storage import Database
+from monitor.worker import delivery_job
 from monitor.worker.context import WorkerContext
 
 CONFIGURATION = """
@@ -40,12 +42,27 @@ def settings(home: Path, url: str = "http://127.0.0.1:1", **environ: str) -> Set
 
 @asynccontextmanager
 async def watching(
-    configured: Settings, database: Database, notifier: Notifier | None = None
+    configured: Settings, database: Database, notifier: Notifier | None = None, *more: Channel
 ) -> AsyncIterator[WorkerContext]:
+    """A watch with one channel, `slack` or the console, and `more`."""
+    first = Channel(name="slack" if notifier else "console", notifier=notifier or ConsoleNotifier())
     async with ProbeClient("0.0.0") as wire:
         yield WorkerContext(
             settings=configured, database=database, client=wire,
             book=price_book(configured.file.prices, same=identity.same),
-            notifier=notifier or ConsoleNotifier(), region="local", worker="w1",
+            channels={channel.name: channel for channel in (first, *more)},
+            region="local", worker="w1",
             metrics=Metrics(configured.targets.values()),
         )  # fmt: skip
+
+
+def only(context: WorkerContext) -> Channel:
+    """The one channel of a watch."""
+    [channel] = context.channels.values()
+    return channel
+
+
+async def deliver(context: WorkerContext) -> int:
+    """Send everything due in every channel, side by side, as a worker does."""
+    sent = (delivery_job.deliver(context, channel) for channel in context.channels.values())
+    return sum(await asyncio.gather(*sent))

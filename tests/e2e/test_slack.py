@@ -99,7 +99,7 @@ def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
             refused_at(inbox)
             eventually(
                 lambda: rows(database_url, "SELECT 1 FROM incidents WHERE rule = 'delivery' "
-                                           "AND target = 'webhook' AND resolved_at IS NULL"),
+                                           "AND target = 'slack' AND resolved_at IS NULL"),
                 120, "an incident of delivery",
             )  # fmt: skip
             seen = rows(database_url, "SELECT count(*) FROM observations")[0][0]
@@ -116,7 +116,7 @@ def test_a_channel_that_is_gone_keeps_the_news_and_says_so_everywhere_else(
     [(channel, since, reported)] = rows(
         database_url, "SELECT channel, broken_since, broken_why FROM channels"
     )
-    assert (channel, reported) == ("webhook", "Slack error channel_not_found")
+    assert (channel, reported) == ("slack", "Slack error channel_not_found")
     assert since is not None
 
 

@@ -145,11 +145,12 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("backlog", "good", "says"),
     [
-        (DeliveryBacklog(channel="bot"), True, "no message is waiting for bot"),
+        (DeliveryBacklog(channel="bot"), True, "no message is waiting, nothing was sent yet"),
         (
             DeliveryBacklog(channel="bot", waiting=3, oldest_at=NOW - timedelta(minutes=5)),
             None,
-            "3 messages are waiting, the oldest for 5 min: a running worker sends them",
+            "3 messages are waiting, the oldest for 5 min, nothing was sent yet: a running worker "
+            "sends them",
         ),
         (
             DeliveryBacklog(
@@ -158,10 +159,12 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
                 oldest_at=NOW - timedelta(hours=1),
                 broken_since=NOW - timedelta(hours=1),
                 broken_why="Slack error no_team",
+                last_sent_at=NOW - timedelta(hours=2),
             ),
             False,
-            "bot has refused everything since 2026-11-22 11:00 UTC (Slack error no_team), "
-            "3 messages wait: correct its settings, then run `monitor test-alert`",
+            "the channel has refused everything since 2026-11-22 11:00 UTC (Slack error no_team), "
+            "3 messages wait, last success 2026-11-22 10:00 UTC: correct its settings, then run "
+            "`monitor test-alert --channel bot`",
         ),
     ],
 )

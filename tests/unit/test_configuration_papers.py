@@ -14,6 +14,7 @@ SECTIONS = {
     "`[[targets.NAME.queries]]`": ("targets", "rag", "queries", "0"),
     "`[targets.NAME.health]`": ("targets", "rag", "health"),
     "`[[maintenance]]`": ("maintenance", "0"),
+    "`[[channels]]`": ("channels", "0"),
 }
 TABLES = {"queries", "health"}  # keys of a target with a section of their own
 APART = {'[prices."MODEL"]', "[rules.RULE]", '[tokenizers."MODEL"]', "file", "pattern"}
@@ -43,6 +44,7 @@ def test_every_key_has_a_row_and_every_row_a_key() -> None:
         "prices",
         "tokenizers",
         "maintenance",
+        "channels",
     }
     keys = {f"{section}.{key}" for section in sections for key in known_keys([section])}
     assert elsewhere - APART == keys

@@ -61,7 +61,7 @@ WELL = DigestFigures(
         budget_used_usd=Decimal("0.02"),
         waiting=1,
         lost=0,
-        broken_why=None,
+        broken={},
     ),
     limit_ms=1200.0,
     limit_usd=Decimal(2),
@@ -186,7 +186,7 @@ def test_what_no_one_knows_is_said_and_never_zero() -> None:
             lost=2,
             waiting=0,
             budget_used_usd=Decimal(0),
-            broken_why="Slack error no_service",
+            broken={"slack": "Slack error no_service"},
         ),
     )
     assert nothing.sentence == (
@@ -198,7 +198,7 @@ def test_what_no_one_knows_is_said_and_never_zero() -> None:
     assert nothing.facts["Saved vs. fallback only"] == "not known"
     assert nothing.facts["Monitor health"].startswith("rounds missed not known, no probes, ")
     assert nothing.facts["Delivery"] == (
-        "0 messages waiting, 2 not delivered, channel broken: Slack error no_service"
+        "0 messages waiting, 2 not delivered, channel slack broken: Slack error no_service"
     )
 
 

@@ -54,4 +54,4 @@ def test_a_cycle_is_whole_or_the_reason_is_named(
 def test_a_channel_that_is_stuck_or_refuses_for_good_withholds_it(
     backlog: DeliveryBacklog, silent: bool
 ) -> None:
-    assert (telling(backlog, DeliveryRule(), SLOT) is not None) is silent
+    assert (telling([backlog], DeliveryRule(), SLOT) is not None) is silent

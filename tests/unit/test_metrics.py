@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.domain import Identity, Outcome, Query, StampSource, Target
 from monitor.metrics import Metrics
+from monitor.rules import DeliveryBacklog
 from tests.facts import HAIKU, LLAMA, observation
 
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -23,8 +24,8 @@ def target(name: str = "rag", every: timedelta = 5 * MINUTE) -> Target:
 
 
 def metrics(*targets: Target) -> Metrics:
-    return Metrics(targets or (target(),), rules=("ttft", "spend"), channel="bot", began_at=BEGAN,
-                   version="1.2.3", region="sin")  # fmt: skip
+    return Metrics(targets or (target(),), rules=("ttft", "spend"), channels=("bot",),
+                   began_at=BEGAN, version="1.2.3", region="sin")  # fmt: skip
 
 
 def value(held: Metrics, name: str, **labels: str) -> float | None:
@@ -99,7 +100,8 @@ def test_answers_and_money_are_counted_by_target() -> None:
         ("monitor_last_good_cycle_timestamp_seconds", {"target": "rag"}),
         ("monitor_incidents_open", {"rule": "spend"}),
         ("monitor_delivery_broken", {"channel": "bot"}),
-        ("monitor_outbox_oldest_seconds", {}),
+        ("monitor_outbox_oldest_seconds", {"channel": "bot"}),
+        ("monitor_delivery_last_success_timestamp_seconds", {"channel": "bot"}),
         ("monitor_jobs_skipped_total", {}),
     ],
     ids=lambda found: found if isinstance(found, str) else "",
@@ -137,18 +139,23 @@ def test_health_fails_when_the_last_good_cycle_is_older_than_three_intervals(
 
 def test_broken_delivery_is_said_and_does_not_fail_health() -> None:
     held = metrics()
-    held.delivery("bot", "channel_not_found")
+    broken = DeliveryBacklog(channel="bot", broken_since=BEGAN, broken_why="channel_not_found")
+    held.delivery([broken, DeliveryBacklog(channel="pager")])
     health = held.health(BEGAN)
     assert health.good
-    assert health.says.endswith("delivery is broken: channel_not_found")
+    assert health.says.endswith("delivery to channel bot is broken: channel_not_found")
     assert value(held, "monitor_delivery_broken", channel="bot") == 1
-    held.delivery("bot", None)
+    assert value(held, "monitor_delivery_broken", channel="pager") == 0
+    held.delivery([DeliveryBacklog(channel="bot", last_sent_at=BEGAN)])
+    sent = "monitor_delivery_last_success_timestamp_seconds"
+    assert value(held, sent, channel="bot") == BEGAN.timestamp()
     assert "delivery" not in held.health(BEGAN).says
 
 
 def test_the_state_that_was_read_out_is_shown() -> None:
     held = metrics()
-    held.outbox(3, datetime.now(UTC) - timedelta(hours=1))
+    hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    held.delivery([DeliveryBacklog(channel="bot", waiting=3, oldest_at=hour_ago)])
     held.budget(Decimal("-0.10"), 17)
     held.incidents({"ttft": 1, "delivery": 2})
     held.spool(9, 2, on_disk=False)
@@ -158,13 +165,14 @@ def test_the_state_that_was_read_out_is_shown() -> None:
     held.skipped()
     found: dict[str, Any] = {
         name: value(held, name)
-        for name in ("monitor_outbox_notices", "monitor_probe_budget_left_usd",
+        for name in ("monitor_probe_budget_left_usd",
                      "monitor_probe_budget_left_probes", "monitor_spool_observations",
                      "monitor_spool_disk_up", "monitor_spool_dropped_total",
                      "monitor_jobs_skipped_total")
     }  # fmt: skip
-    assert list(found.values()) == [3, 0, 17, 4, 1, 5, 1]
-    assert value(held, "monitor_outbox_oldest_seconds") == pytest.approx(3600, abs=5)
+    assert list(found.values()) == [0, 17, 4, 1, 5, 1]
+    assert value(held, "monitor_outbox_notices", channel="bot") == 3
+    assert value(held, "monitor_outbox_oldest_seconds", channel="bot") == pytest.approx(3600, abs=5)
     assert value(held, "monitor_incidents_open", rule="delivery") == 2
     assert value(held, "monitor_incidents_open", rule="spend") == 0
     assert value(held, "monitor_rounds_total", target="rag") == 2

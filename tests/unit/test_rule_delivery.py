@@ -34,7 +34,7 @@ def test_a_refusal_for_good_is_a_breach_at_once() -> None:
     assert verdict.state is VerdictState.BREACH
     assert verdict.scope == "webhook"
     assert verdict.because == (
-        "The webhook has refused all messages since 2026-11-23 11:59 UTC: channel_not_found."
+        "Channel webhook has refused all messages since 2026-11-23 11:59 UTC: channel_not_found."
     )
 
 

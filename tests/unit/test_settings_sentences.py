@@ -24,8 +24,8 @@ NUMBER = 'write a number such as 4 or "0.5": digits and a point, without unit or
 WHOLE = "write a whole number such as 20000, without unit or separators"
 PROXY = "write a proxy as http://proxy:3128 or http://user:password@proxy:3128"
 REFERENCE = (
-    "${NAME} is replaced in headers only: write the value itself, or set it by its variable, "
-    "MONITOR_<SECTION>__<KEY>"
+    "${NAME} is replaced in headers and channels only: write the value itself, or set it by its "
+    "variable, MONITOR_<SECTION>__<KEY>"
 )
 
 

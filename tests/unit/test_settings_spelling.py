@@ -37,6 +37,11 @@ days = ["sun"]
 from = "01:00"
 to = "02:00"
 """
+CHANNEL = """
+[[channels]]
+name = "screen"
+kind = "console"
+"""
 PATHS = {"targets": ("rag",), "tokenizers": ("m",)}  # tables of sections by name
 FREE = ("prices", "headers", "options")  # not of the schema: names and values of anybody's
 SAMPLES: dict[str, tuple[str, ...]] = {
@@ -50,6 +55,9 @@ SAMPLES: dict[str, tuple[str, ...]] = {
     "expect": ("status",),
     "from": ("03:00",),
     "severity": ("warn", "info"),
+    "kind": ("console",),
+    "rules": ("ttft",),
+    "targets": ("rag",),
 }
 
 
@@ -113,7 +121,7 @@ NAMES = [key.file_key for key in KEYS]
 
 
 def loaded(tmp_path: Path, key: Key, value: Any, *, by: str = "file") -> Settings:
-    document = tomllib.loads(BASE)
+    document = tomllib.loads(BASE + CHANNEL)
     path, environ = tmp_path / "monitor.toml", {}
     if by == "file":
         here: Any = document
@@ -327,7 +335,7 @@ def test_a_maintenance_window_names_what_exists(
     with pytest.raises(ConfigErrors, match=f'maintenance.0.{key} = "{value}": ') as raised:
         load({"MONITOR_CONFIG": str(path)})
     assert remedy in str(raised.value)
-    for known in ("all", *(("RAG ", "openrouter", "bot") if key == "target" else ("Ttft",))):
+    for known in ("all", *(("RAG ", "openrouter", "console") if key == "target" else ("Ttft",))):
         path.write_text(f'{BASE}{key} = "{known}"\n')
         load({"MONITOR_CONFIG": str(path)})
 

@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from monitor.domain import TryLater
-from monitor.notifications.slack import webhook
+from monitor.notifications import calls as call_threads
+from monitor.notifications.calls import Calls
 from monitor.notifications.slack.webhook import (
     _BLAMED,
-    Calls,
     RefusalBlame,
     SlackRefusal,
     refused,
@@ -61,8 +61,8 @@ def test_status_and_word_together_decide(
 async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(webhook, "FREE_WITHIN_S", 0.0)
-    answers, calls = threading.Event(), Calls(most=2)
+    monkeypatch.setattr(call_threads, "FREE_WITHIN_S", 0.0)
+    answers, calls = threading.Event(), Calls("Slack", most=2)
     hanging = [asyncio.create_task(calls.run(answers.wait)) for _ in range(2)]
     await asyncio.sleep(0)
     assert isinstance(await calls.run(answers.is_set), TryLater)
@@ -71,5 +71,5 @@ async def test_a_slack_that_hangs_costs_a_bounded_number_of_threads(
     assert isinstance(await calls.run(answers.is_set), TryLater)
     answers.set()
     assert await hanging[1] is True
-    monkeypatch.setattr(webhook, "FREE_WITHIN_S", 60.0)
+    monkeypatch.setattr(call_threads, "FREE_WITHIN_S", 60.0)
     assert await calls.run(answers.is_set) is True

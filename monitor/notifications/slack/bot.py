@@ -1,20 +1,16 @@
 """A bot token: one message per incident, edited in place, with audible replies in its thread."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
 from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
-from monitor.notifications.notifier import (
-    ChannelCheck,
-    Notifier,
-    NotifierVariable,
-    VariableKind,
-)
+from monitor.notifications.calls import Calls
+from monitor.notifications.notifier import ChannelCheck, Notifier
 from monitor.notifications.slack.render import SlackMessage, render, thread_reply
 from monitor.notifications.slack.webhook import (
     SILENT,
@@ -37,35 +33,16 @@ SCOPE = "chat:write"
 class SlackBot(Notifier):
     """Posts as a Slack app. References read `<channel id>:<ts>`."""
 
-    name = "bot"
     attaches = True
-    variables = (
-        NotifierVariable(
-            "SLACK_BOT_TOKEN",
-            VariableKind.KEY,
-            needs="SLACK_CHANNEL",
-            needs_remedy="name the channel's id",
-        ),
-        NotifierVariable("SLACK_CHANNEL"),
-        NotifierVariable(
-            "SLACK_API_BASE_URL", VariableKind.ADDRESS, default="https://slack.com/api"
-        ),
-    )
 
     def __init__(
         self, token: str, channel: str, *, base_url: str, timeout_s: int = TIMEOUT_S
     ) -> None:
         self._into, self._base_url = channel, base_url
+        self._calls = Calls("Slack")
         self._client = WebClient(
             token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
         )
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        token, channel = environment.get("SLACK_BOT_TOKEN"), environment.get("SLACK_CHANNEL")
-        if not token or not channel:
-            return None
-        return cls(token, channel, base_url=environment["SLACK_API_BASE_URL"])
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -87,12 +64,12 @@ class SlackBot(Notifier):
         A refusal never means that the channel is broken: pictures need a scope of their own.
         """
         upload = partial(self._upload, reference, picture, title=title)
-        delivery = await settled(reached(upload))
+        delivery = await settled(reached(self._calls, upload))
         return GiveUp(delivery.reason) if isinstance(delivery, GiveUp) else delivery
 
     async def check(self) -> ChannelCheck:
         """Ask Slack who the token is and whether it may write; the channel is not asked."""
-        match await reached(self._identity):
+        match await reached(self._calls, self._identity):
             case ChannelCheck() as check:
                 return check
             case TryLater(reason):
@@ -104,30 +81,30 @@ class SlackBot(Notifier):
         self, message: SlackMessage, *, reference: str | None, reply: SlackMessage
     ) -> Answer:
         if reference is None:
-            return await post_or_shorten(self._post, message)
-        edited = await post_or_shorten(partial(self._edit, reference), message)
+            return await post_or_shorten(self._calls, self._post, message)
+        edited = await post_or_shorten(self._calls, partial(self._edit, reference), message)
         if isinstance(edited, SlackRefusal) and edited.blame in (
             RefusalBlame.REFERENCE,
             RefusalBlame.CHANNEL,
         ):
             # It is gone or out of reach. If the channel is broken, posting says so, too.
-            return await post_or_shorten(self._post, message)
+            return await post_or_shorten(self._calls, self._post, message)
         if not isinstance(edited, Sent):
             return edited
-        replied = await post_or_shorten(partial(self._post, thread=reference), reply)
+        replied = await post_or_shorten(self._calls, partial(self._post, thread=reference), reply)
         if isinstance(replied, TryLater) or _blames_channel(replied):
             return replied  # the edit is repeated with it, which harms nobody
         if isinstance(
             replied, SlackRefusal
         ):  # the thread takes no reply, and an edit is not audible
-            return await post_or_shorten(self._post, message)
+            return await post_or_shorten(self._calls, self._post, message)
         return edited
 
     async def _amend(self, message: SlackMessage, reference: str | None) -> Answer:
         """Edit what stands. Where nothing stands, nothing is to be done."""
         if reference is None:
             return Sent()
-        edited = await post_or_shorten(partial(self._edit, reference), message)
+        edited = await post_or_shorten(self._calls, partial(self._edit, reference), message)
         gone = isinstance(edited, SlackRefusal) and edited.blame is RefusalBlame.REFERENCE
         return Sent(reference) if gone else edited
 

@@ -9,36 +9,28 @@ import asyncio
 import logging
 import math
 import re
-import threading
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from http.client import HTTPException, InvalidURL
 from traceback import clear_frames
-from typing import Self, TypeVar
+from typing import TypeVar
 from urllib.error import HTTPError, URLError
 
 from slack_sdk.errors import SlackRequestError
 from slack_sdk.webhook import WebhookClient
 
 from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
-from monitor.network_settings import environment_proxy, in_thread
-from monitor.notifications.notifier import (
-    ChannelCheck,
-    Notifier,
-    NotifierVariable,
-    VariableKind,
-)
+from monitor.network_settings import environment_proxy
+from monitor.notifications.calls import Calls
+from monitor.notifications.notifier import ChannelCheck, Notifier
 from monitor.notifications.slack.render import SlackMessage, render
 
 T = TypeVar("T")
 
 TIMEOUT_S = 10  # of one wait for the socket
 DEADLINE_S = 30  # of one `send`, whatever it takes
-MOST_CALLS = 8  # at once, those included that hang
-FREE_WITHIN_S = 5.0  # a call waits for one of them to end
 LONGEST_WAIT_S = 3_600
 SHORT = 1_000
 
@@ -136,14 +128,16 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WAIT_S)
 
 
-async def post_or_shorten(post: Callable[[SlackMessage], Answer], message: SlackMessage) -> Answer:
+async def post_or_shorten(
+    calls: Calls, post: Callable[[SlackMessage], Answer], message: SlackMessage
+) -> Answer:
     """Post, and once more as short plain text when Slack does not like what it got."""
-    answer = await reached(partial(post, message))
+    answer = await reached(calls, partial(post, message))
     if isinstance(answer, SlackRefusal) and answer.blame in (
         RefusalBlame.MESSAGE,
         RefusalBlame.UNKNOWN,
     ):
-        answer = await reached(partial(post, _short(message)))
+        answer = await reached(calls, partial(post, _short(message)))
     return answer
 
 
@@ -154,39 +148,6 @@ def _short(message: SlackMessage) -> SlackMessage:
         lines = text[:SHORT].rpartition("\n")[0]
         text = lines or re.sub(r"&\w*$", "", text[:SHORT])
     return SlackMessage(text)
-
-
-class Calls:
-    """Exchanges under way, each in a thread of its own: a Slack that hangs costs at most `most`.
-
-    A thread cannot be ended from outside, and a body that drips keeps one for as long as it drips.
-    """
-
-    def __init__(self, most: int = MOST_CALLS) -> None:
-        self._free = threading.BoundedSemaphore(most)
-
-    async def run(self, call: Callable[[], T]) -> T | TryLater:
-        """What `call` returns or raises; to be tried later where no thread becomes free soon."""
-        soon = time.monotonic() + FREE_WITHIN_S
-        while not self._free.acquire(blocking=False):
-            if time.monotonic() >= soon:
-                return TryLater("earlier calls to Slack are still waiting")
-            await asyncio.sleep(0.05)
-        try:
-            called = in_thread(partial(self._freeing, call), name="slack")
-        except RuntimeError:  # the system gives no thread
-            self._free.release()
-            return TryLater("no free thread for a call to Slack")
-        return await asyncio.wrap_future(called)
-
-    def _freeing(self, call: Callable[[], T]) -> T:
-        try:
-            return call()
-        finally:
-            self._free.release()
-
-
-_calls = Calls()
 
 
 class ProxyFault(ValueError):
@@ -201,10 +162,10 @@ def proxy_for(url: str) -> str | None:
         raise ProxyFault(str(error)) from None
 
 
-async def reached(call: Callable[[], T]) -> T | TryLater | SlackRefusal:
+async def reached(calls: Calls, call: Callable[[], T]) -> T | TryLater | SlackRefusal:
     """Run one exchange beside the loop. Trouble on the way there and back is a value."""
     try:
-        return await _calls.run(partial(_closing, call))
+        return await calls.run(partial(_closing, call))
     except InvalidURL:
         return UNUSABLE
     except ProxyFault as fault:
@@ -261,16 +222,9 @@ async def settled(answer: Awaitable[Answer]) -> Delivery:
 class SlackWebhook(Notifier):
     """Posts into the one channel the webhook was made for; every message is a new one."""
 
-    name = "webhook"
-    variables = (NotifierVariable("SLACK_WEBHOOK_URL", VariableKind.SECRET_ADDRESS),)
-
     def __init__(self, url: str, *, timeout_s: int = TIMEOUT_S) -> None:
+        self._calls = Calls("Slack")
         self._client = WebhookClient(url, timeout=timeout_s, logger=SILENT, retry_handlers=[])
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
-        url = environment.get("SLACK_WEBHOOK_URL")
-        return cls(url) if url else None
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -279,7 +233,7 @@ class SlackWebhook(Notifier):
         if notice.quiet:
             return Sent()
         message = render(notice, runbook_url=runbook_url)
-        return await settled(post_or_shorten(self._post, message))
+        return await settled(post_or_shorten(self._calls, self._post, message))
 
     async def check(self) -> ChannelCheck:
         """Report that nothing is known: a webhook only accepts messages."""

@@ -13,7 +13,7 @@ from tests.contract.channel_stand import ChannelStand
 class ConsoleStand(ChannelStand):
     def __init__(self, printed: io.StringIO) -> None:
         self._printed = printed
-        self.environment: dict[str, str] = {}
+        self.options: dict[str, str] = {}
 
     def messages(self) -> list[str]:
         printed = self._printed.getvalue().removeprefix(f"{UNSET}\n")

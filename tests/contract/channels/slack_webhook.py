@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from monitor.simulator.slack_server import SlackServer
 from tests.contract.alerts import SECRET, TOKEN
 from tests.contract.channel_stand import ChannelStand
-from tests.contract.channels.bot import SlackStand
+from tests.contract.channels.slack_bot import SlackStand
 
 
 @contextmanager
 def stand() -> Iterator[ChannelStand]:
     with SlackServer(token=TOKEN, secret=SECRET) as inbox:
-        yield SlackStand(inbox, {"SLACK_WEBHOOK_URL": inbox.webhook_url})
+        yield SlackStand(inbox, {"webhook_url": inbox.webhook_url})

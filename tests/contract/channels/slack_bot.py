@@ -20,8 +20,8 @@ STEPS = {
 class SlackStand(ChannelStand):
     secrets = (TOKEN, SECRET)
 
-    def __init__(self, inbox: SlackServer, environment: Mapping[str, str]) -> None:
-        self._inbox, self.environment = inbox, environment
+    def __init__(self, inbox: SlackServer, options: Mapping[str, str]) -> None:
+        self._inbox, self.options = inbox, options
 
     def messages(self) -> list[str]:
         posted = self._inbox.messages
@@ -38,9 +38,5 @@ class SlackStand(ChannelStand):
 @contextmanager
 def stand() -> Iterator[ChannelStand]:
     with SlackServer(token=TOKEN, secret=SECRET) as inbox:
-        given = {
-            "SLACK_BOT_TOKEN": TOKEN,
-            "SLACK_CHANNEL": "#alerts",
-            "SLACK_API_BASE_URL": inbox.api_url,
-        }
+        given = {"token": TOKEN, "channel": "#alerts", "api_base_url": inbox.api_url}
         yield SlackStand(inbox, given)

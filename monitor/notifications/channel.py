@@ -1,0 +1,75 @@
+"""A channel: a name, a way to send, and which notices it takes."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from monitor.domain import Notice, Severity, Subject
+from monitor.notifications.notifier import ChannelOptions, Notifier
+from monitor.rules import RULES
+
+DEFAULT = "slack"  # the channel that the environment describes
+Key = tuple[str, str]  # rule and scope of an incident; the scope may name a query: `rag/hi`
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelFilter:
+    """Which notices a channel takes. An empty set takes all of its kind.
+
+    `targets` limits what is about a target. What is about none (spend, a provider's key, a
+    channel, the digest) is limited by the rule and the severity alone.
+    """
+
+    rules: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    severity: frozenset[Severity] = frozenset()
+
+    def takes(self, notice: Notice, reported: Iterable[Key] = ()) -> bool:
+        """Whether it takes a notice. `reported`: the incidents that the notice is about.
+
+        The severity is that of the notice, which is the most urgent of what it reports.
+        """
+        if self.severity and notice.severity not in self.severity:
+            return False
+        return any(
+            self._takes(rule, scope) for rule, scope in ((notice.rule, notice.scope), *reported)
+        )
+
+    def _takes(self, rule: str, scope: str) -> bool:
+        if self.rules and rule not in self.rules:
+            return False
+        known = RULES.get(rule)
+        of_target = known is not None and known.subject is Subject.TARGET
+        return not (self.targets and of_target) or scope.partition("/")[0] in self.targets
+
+    def __str__(self) -> str:
+        parts = (
+            f"{name} {', '.join(sorted(getattr(self, name)))}"
+            for name in ("rules", "targets", "severity")
+            if getattr(self, name)
+        )
+        return "; ".join(parts) or "everything"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """A channel that is ready to send. `name` stands in the outbox."""
+
+    name: str
+    notifier: Notifier
+    accepts: ChannelFilter = ChannelFilter()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfiguredChannel:
+    """A channel as it is configured, checked and not yet opened."""
+
+    name: str
+    options: ChannelOptions = field(repr=False)
+    accepts: ChannelFilter = ChannelFilter()
+
+    @property
+    def kind(self) -> str:
+        return self.options.kind
+
+    def opened(self) -> Channel:
+        return Channel(name=self.name, notifier=self.options.notifier(), accepts=self.accepts)
