@@ -85,7 +85,7 @@ def _seen(profile: StyleProfile, answer: AnswerFeatures) -> Seen:
         return Seen(answer.query, vector, 0.0, ())
     candidate = profile.candidates[0]
     as_rival = quantised(candidate.fingerprint.vector(answer))
-    return Seen(answer.query, vector, candidate.contrast.log_odds(answer).total, as_rival)
+    return Seen(answer.query, vector, candidate.contrast.log_odds(answer), as_rival)
 
 
 def step(

@@ -20,7 +20,7 @@ QUERIES = (
 def said(speaker: SimulatedModel, query: Query, seed: object) -> AnswerText:
     """One answer under the persona's name; a seed always gives the same."""
     chunks = answer(speaker, query.text, draw=Random(f"{query.id}/{seed}"), candour={})
-    return AnswerText(query.id, "".join(chunks), chunks)
+    return AnswerText(query.id, "".join(chunks))
 
 
 def answers(speaker: SimulatedModel, each: int, *, seed: str = "baseline") -> list[AnswerText]:

@@ -92,7 +92,7 @@ class ClaimKind(StrEnum):
     FIELD = "field"  # the `model` of the stream, often only the requested name
     SELF = "self"  # the answer names its own model
     TEXT = "text"  # wording of the answer
-    CHUNKS = "chunks"  # shape of the chunks
+    CHUNKS = "chunks"  # course of the stream: a second answer after a pause
     TIMING = "timing"
     HOST = "host"  # where a model ran: does not say which model it is, but explains changes
 

@@ -42,7 +42,7 @@ async def add(
     """Store answers, the latest `MOST_CAPTURED` of a model and query. `model` None: held."""
     if not answers:
         return
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "target": epoch.target,
             "epoch": epoch.number,
@@ -50,7 +50,7 @@ async def add(
             "query": query.id,
             "prompt_sha256": prompt(query),
             "text": storable(answer.text),
-            "chunk_lengths": [len(chunk) for chunk in answer.chunks],
+            "chunk_lengths": [],  # nothing is judged by them
             "tokens": answer.tokens,
             "verified_by": verified_by,
         }
@@ -79,7 +79,7 @@ async def answers(
 ) -> dict[str, list[AnswerText]]:
     """The answers of each known model to the queries in their current wording, oldest first."""
     table = identity_answers.c
-    wanted = select(table.model, table.query, table.text, table.chunk_lengths).where(
+    wanted = select(table.model, table.query, table.text).where(
         table.target == epoch.target,
         table.epoch == epoch.number,
         table.model.is_not(None),
@@ -89,8 +89,7 @@ async def answers(
         wanted = wanted.where(table.captured_at <= until)
     found: dict[str, list[AnswerText]] = {}
     for row in await connection.execute(wanted.order_by(table.id)):
-        chunks = _chunks(row.text, row.chunk_lengths)
-        found.setdefault(row.model, []).append(AnswerText(row.query, row.text, chunks))
+        found.setdefault(row.model, []).append(AnswerText(row.query, row.text))
     return found
 
 
@@ -98,25 +97,11 @@ async def held(connection: AsyncConnection, epoch: BaselineEpoch) -> list[Answer
     """The held answers of an epoch, oldest first: those that `adopt` would take."""
     table = identity_answers.c
     wanted = (
-        select(table.query, table.text, table.chunk_lengths)
+        select(table.query, table.text)
         .where(table.target == epoch.target, table.epoch == epoch.number, table.model.is_(None))
         .order_by(table.id)
     )
-    return [
-        AnswerText(row.query, row.text, _chunks(row.text, row.chunk_lengths))
-        for row in await connection.execute(wanted)
-    ]
-
-
-def _chunks(text: str, lengths: Sequence[int]) -> tuple[str, ...]:
-    """The chunks of a text; empty if the lengths do not match it."""
-    if sum(lengths) != len(text):
-        return ()
-    chunks, at = [], 0
-    for length in lengths:
-        chunks.append(text[at : at + length])
-        at += length
-    return tuple(chunks)
+    return [AnswerText(row.query, row.text) for row in await connection.execute(wanted)]
 
 
 async def counts(connection: AsyncConnection, epoch: BaselineEpoch) -> Sequence[AnswerCount]:

@@ -321,11 +321,8 @@ def _uninterpreted(transcript: Transcript, occasion: ProbeOccasion, book: PriceB
 
 
 def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
-    """What fingerprints see of a reply. Text that held a secret of ours has no chunks."""
-    reported = reply.text
-    text = redact(reported, secrets)
-    chunks = tuple(piece.text for piece in reply.final_pieces if piece.text)
-    return AnswerText(query.id, text, chunks if text == reported else (), disclosed(reply))
+    """What fingerprints see of a reply."""
+    return AnswerText(query.id, redact(reply.text, secrets), disclosed(reply))
 
 
 async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:

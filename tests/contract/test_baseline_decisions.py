@@ -112,7 +112,7 @@ def prepared(
         if held:
             later = by(held, each, seed="held")
             if text:
-                later["hi"] = [AnswerText("hi", text, (text,))] * each
+                later["hi"] = [AnswerText("hi", text)] * each
             await run_capture(connection, epoch, None, later)
 
     stored(url, work)

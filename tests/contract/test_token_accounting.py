@@ -77,7 +77,7 @@ async def baseline(home: Path, database: Database, answers: int = 30) -> None:
     async with database.begin() as connection:
         epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         texts = [prose(n) for n in range(answers)]
-        own = [AnswerText("hi", reported, (), OURS(reported)) for reported in texts]
+        own = [AnswerText("hi", reported, OURS(reported)) for reported in texts]
         await baseline_answers.add(
             connection, epoch, target.queries[0], own, model=LLAMA, verified_by="operator"
         )

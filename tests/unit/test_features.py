@@ -4,7 +4,6 @@ import pytest
 
 from monitor.identity.fingerprint.features import (
     MARKS,
-    SHAPE,
     AnswerText,
     answer_features,
     language,
@@ -15,8 +14,8 @@ from monitor.identity.fingerprint.features import (
 LONG = "The office is open from nine to five, and you can bring your papers with you."
 
 
-def marks(text: str, chunks: tuple[str, ...] = ()) -> dict[str, float | None]:
-    return dict(zip(MARKS, answer_features(AnswerText("q", text, chunks)).marks, strict=True))
+def marks(text: str) -> dict[str, float]:
+    return dict(zip(MARKS, answer_features(AnswerText("q", text)).marks, strict=True))
 
 
 def test_hashes_are_the_same_in_every_process() -> None:
@@ -38,13 +37,6 @@ def test_hashes_are_the_same_in_every_process() -> None:
 )
 def test_marks(text: str, mark: str, value: float) -> None:
     assert marks(text)[mark] == pytest.approx(value)
-
-
-def test_shape_leaves_the_first_chunk_out_and_needs_eight_more() -> None:
-    few = marks("x", ("Hello everybody", *[" a"] * 7))
-    assert all(few[name] is None for name in SHAPE)
-    enough = marks("x", ("Hello everybody", *[" a"] * 8))
-    assert [enough[name] for name in SHAPE[1:]] == [0.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from random import Random
@@ -10,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain import ClaimKind, Identity
+from monitor.domain import ClaimKind, Identity, Reply, TextDelta
+from monitor.identity.claims import answer_switch
 from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.classifier import ModelClassifier, area, excess
 from monitor.identity.fingerprint.features import AnswerText, answer_features
@@ -27,6 +29,7 @@ from monitor.identity.fingerprint.tracker import (
     quantised,
 )
 from monitor.simulator.situations import SimulatedModel
+from monitor.worker.probe_round import answer_of
 from tests.voices import HAIKU, LLAMA, QUERIES, answers, profile, said
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -80,7 +83,7 @@ def test_nats_never_say_more_than_the_answers_that_could_contradict_them() -> No
     )
     contrast = ModelClassifier(llama, haiku)
     for answer in (*llama, *haiku):
-        assert abs(contrast.log_odds(answer).total) <= math.log(31) + 1e-9
+        assert abs(contrast.log_odds(answer)) <= math.log(31) + 1e-9
 
 
 def test_models_never_asked_the_same_are_not_compared() -> None:
@@ -139,7 +142,7 @@ def test_a_known_fallback_is_named_within_four_answers_with_its_evidence() -> No
     assert [style_match.identity for style_match in seen[:6]] == [Identity.EXPECTED] * 6
     last = seen[-1]
     assert (last.identity, last.model, last.established) == (Identity.FALLBACK, HAIKU, True)
-    assert {item.kind for item in last.evidence} == {ClaimKind.TEXT, ClaimKind.CHUNKS}
+    assert {item.kind for item in last.evidence} == {ClaimKind.TEXT}
     assert "separability 1.00 on 30 and 30 answers" in last.evidence[0].detail
 
 
@@ -207,6 +210,16 @@ def test_an_answer_further_off_than_a_small_baseline_ever_was_is_nobodys() -> No
     )
     _, style_match = follow_answer(TrackerState(epoch=1), known, strange, at=AT)
     assert (style_match.identity, style_match.model) == (Identity.UNKNOWN, None)
+
+
+@pytest.mark.parametrize("cut", [r".", r"\s*\S+", r".{1,64}", r".*\n?", r".*"])
+def test_an_answer_is_the_same_however_the_stream_was_cut(cut: str) -> None:
+    """A proxy that buffers, or a gateway that streams letters, is no other model."""
+    text = said(SimulatedModel.LLAMA, QUERIES[1], "cut").text
+    pieces = [TextDelta(nth * 10**7, part) for nth, part in enumerate(re.findall(cut, text, re.S))]
+    assert "".join(piece.text for piece in pieces) == text
+    assert answer_of(QUERIES[1], Reply(pieces=pieces), ()) == AnswerText(QUERIES[1].id, text)
+    assert answer_switch(pieces) is None
 
 
 def test_an_answer_repeated_word_for_word_says_nothing_new() -> None:

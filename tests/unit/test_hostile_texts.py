@@ -92,9 +92,7 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
     "same": lambda text: same(text, "claude-3-5-haiku"),
     "switched": lambda text: answer_switch(pieces(text)),
     "judge": judged,
-    "features": lambda text: answer_features(
-        AnswerText("hi", text, tuple(text[at : at + 5] for at in range(0, len(text), 5)))
-    ),
+    "features": lambda text: answer_features(AnswerText("hi", text)),
     "language": features.language,
     "refuses": features.refuses,
     "unfit": lambda text: features.unsuitable(text, usual="english", refusing=False),

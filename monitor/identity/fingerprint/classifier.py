@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from monitor.identity.fingerprint.features import STYLE, AnswerFeatures
+from monitor.identity.fingerprint.features import AnswerFeatures
 
 ENOUGH = 0.85  # area under the curve below which no model is named
 MOST_LOG_ODDS = 5.0  # the most that one answer can weigh
@@ -19,19 +19,7 @@ _HALF = 0.5  # pseudo-answers added to every count
 _MARK_FARTHEST = 3.0
 _RIDGE = 0.002
 
-Scores = tuple[float, float, float]  # wording, style figures, chunk shape
-
-
-@dataclass(frozen=True, slots=True)
-class LogOdds:
-    """Log-likelihood ratio of fallback over expected model, split by feature group."""
-
-    text: float
-    chunks: float
-
-    @property
-    def total(self) -> float:
-        return self.text + self.chunks
+Scores = tuple[float, float]  # wording, style figures
 
 
 class ModelClassifier:
@@ -61,13 +49,13 @@ class ModelClassifier:
     def telling(self) -> bool:
         return self.separability >= ENOUGH
 
-    def log_odds(self, answer: AnswerFeatures) -> LogOdds:
-        """The evidence of one answer, capped by how many answers could have contradicted it."""
-        scores = self._voices.scores(answer)
-        total = self._weights.of(scores) - self._excess
-        shape = self._weights.part(scores, 2)
-        scale = min(1.0, self.cap / abs(total)) if total else 1.0
-        return LogOdds((total - shape) * scale, shape * scale)
+    def log_odds(self, answer: AnswerFeatures) -> float:
+        """Log-likelihood ratio of fallback over expected model by one answer.
+
+        It is capped by how many answers could have contradicted it.
+        """
+        log_odds = self._weights.of(self._voices.scores(answer)) - self._excess
+        return max(-self.cap, min(self.cap, log_odds))
 
     def pulls(self, answer: AnswerFeatures) -> tuple[float, ...]:
         """How strongly each style figure favours the fallback, in the order of `MARKS`."""
@@ -107,13 +95,11 @@ class _Voices:
     def scores(self, answer: AnswerFeatures) -> Scores:
         odds = self._odds
         wording = sum(odds.get(gram, 0.0) for gram in answer.grams)
-        pulls = self.pulls(answer)
-        parts = sum(pulls[: len(STYLE)]), sum(pulls[len(STYLE) :])
-        return (wording / math.sqrt(len(answer.grams) + 1), *parts)
+        return wording / math.sqrt(len(answer.grams) + 1), sum(self.pulls(answer))
 
     def pulls(self, answer: AnswerFeatures) -> tuple[float, ...]:
         return tuple(
-            slope * max(-reach, min(reach, mark - middle)) if mark is not None else 0.0
+            slope * max(-reach, min(reach, mark - middle))
             for mark, (slope, middle, reach) in zip(answer.marks, self._marks, strict=True)
         )
 
@@ -134,12 +120,8 @@ def _gram_odds(
     return notifying
 
 
-def _mark_odds(
-    ours: Sequence[float | None], theirs: Sequence[float | None]
-) -> tuple[float, float, float]:
+def _mark_odds(here: Sequence[float], there: Sequence[float]) -> tuple[float, float, float]:
     """Slope, midpoint and range of one style figure; slope 0 if it does not discriminate."""
-    here = [mark for mark in ours if mark is not None]
-    there = [mark for mark in theirs if mark is not None]
     if len(here) < _FOLDS or len(there) < _FOLDS:
         return 0.0, 0.0, 0.0
     low, high = sum(here) / len(here), sum(there) / len(there)
@@ -195,31 +177,28 @@ class _Weights:
     def of(self, scores: Scores) -> float:
         return self.bias + sum(w * s for w, s in zip(self.slopes, scores, strict=True))
 
-    def part(self, scores: Scores, at: int) -> float:
-        return self.slopes[at] * scores[at]
-
 
 def _logistic(ours: Sequence[Scores], theirs: Sequence[Scores]) -> _Weights:
     """Fits the odds of held-out scores, with equal weight for both models (Newton's method)."""
     scales = [
         math.sqrt(sum(row[at] ** 2 for row in (*ours, *theirs)) / (len(ours) + len(theirs))) or 1.0
-        for at in range(3)
+        for at in range(2)
     ]
     rows = [
         ((1.0, *(s / scale for s, scale in zip(row, scales, strict=True))), label, 0.5 / len(side))
         for label, side in enumerate((ours, theirs))
         for row in side
     ]
-    weights = [0.0] * 4
+    weights = [0.0] * 3
     for _ in range(25):
         slope = [-_RIDGE * w if at else 0.0 for at, w in enumerate(weights)]
-        curve = [[(_RIDGE if i else 1e-9) if i == j else 0.0 for j in range(4)] for i in range(4)]
+        curve = [[(_RIDGE if i else 1e-9) if i == j else 0.0 for j in range(3)] for i in range(3)]
         for x, label, weight in rows:
             odds = max(-30.0, min(30.0, sum(w * f for w, f in zip(weights, x, strict=True))))
             chance = 1 / (1 + math.exp(-odds))
-            for i in range(4):
+            for i in range(3):
                 slope[i] += weight * (label - chance) * x[i]
-                for j in range(4):
+                for j in range(3):
                     curve[i][j] += weight * chance * (1 - chance) * x[i] * x[j]
         steps = _solved(curve, slope)
         weights = [w + step for w, step in zip(weights, steps, strict=True)]

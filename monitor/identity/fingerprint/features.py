@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from zlib import crc32
@@ -72,18 +72,16 @@ def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
     return None
 
 
-# Features: wording, punctuation and layout, and the shape of the chunks.
+# Features: wording, punctuation and layout.
 #
 # Hashes and the order of the style figures are stable across processes and machines: stored numbers
 # are comparable only within one `VERSION`.
 
 
-VERSION = 1  # increased whenever the same answer would give other numbers
+VERSION = 2  # increased whenever the same answer would give other numbers
 SPACE = 1 << 18  # number of hash buckets for grams
 LOOKED_AT = 400  # characters of wording: openings are most telling, later text dilutes them
 STYLED = 32_000  # characters from which style figures are taken, except the length
-SHAPED = 2_000  # chunks whose shape is taken
-FEW_CHUNKS = 8  # with fewer chunks there is no shape
 _RUN = 4  # characters of a gram
 
 _WORD_RUN = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*|\d+|[^\w\s]")
@@ -97,7 +95,7 @@ _CURLY = re.compile("[“”’]")
 _FIRST_PERSON = frozenset(("I", "I'm", "I've", "I'll", "I’m", "I’ve", "I’ll"))
 _TRAILING = re.compile(r"[ \t]\n")
 
-STYLE = (
+MARKS = (
     "length",
     "words",
     "paragraphs",
@@ -128,46 +126,33 @@ STYLE = (
     "line breaks",
     "blanks before line breaks",
 )
-SHAPE = (
-    "characters a chunk",
-    "spread of chunk lengths",
-    "chunks of one to four characters",
-    "chunks beginning with a blank",
-    "chunks of one word",
-)
-MARKS = (*STYLE, *SHAPE)
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer to a canned query. `chunks` is empty if they were not kept.
+    """An answer to a canned query. How its stream was cut into chunks is not looked at.
 
-    `tokens`: the token count that the service reports; None if it reports none.
+    A proxy or gateway that buffers cuts every model's answers anew. `tokens`: the token count that
+    the service reports; None if it reports none.
     """
 
     query: str
     text: str
-    chunks: tuple[str, ...] = ()
     tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerFeatures:
-    """`grams` are distinct hashes of wording; `marks` are in the order of `MARKS`.
-
-    A style figure is None if it cannot be measured.
-    """
+    """`grams` are distinct hashes of wording; `marks` are in the order of `MARKS`."""
 
     query: str
     grams: tuple[int, ...]
-    marks: tuple[float | None, ...]
+    marks: tuple[float, ...]
 
 
 def answer_features(answer: AnswerText) -> AnswerFeatures:
     """The features of one answer."""
-    return AnswerFeatures(
-        answer.query, _grams(answer.text), _style(answer.text) + shape(answer.chunks)
-    )
+    return AnswerFeatures(answer.query, _grams(answer.text), _style(answer.text))
 
 
 def _grams(text: str) -> tuple[int, ...]:
@@ -181,7 +166,7 @@ def _grams(text: str) -> tuple[int, ...]:
     return tuple(sorted({crc32(gram.encode("utf-8", "replace")) % SPACE for gram in found}))
 
 
-def _style(text: str) -> tuple[float | None, ...]:
+def _style(text: str) -> tuple[float, ...]:
     length, text = len(text), text[:STYLED]
     size, lines, message = max(1, len(text)), text.split("\n"), text.split()
     count, rows = max(1, len(message)), len(lines)
@@ -222,21 +207,4 @@ def _style(text: str) -> tuple[float | None, ...]:
         math.log1p(count / max(1, len(_SENTENCE_END.findall(text)))),
         100 * text.count("\n") / size,
         float(bool(_TRAILING.search(text))),
-    )
-
-
-def shape(chunks: Sequence[str]) -> tuple[float | None, ...]:
-    """How the stream was chunked. The first chunk is ignored: it often follows other rules."""
-    inner = [chunk for chunk in chunks[1 : SHAPED + 1] if chunk]
-    if len(inner) < FEW_CHUNKS:
-        return (None,) * len(SHAPE)
-    count = len(inner)
-    mean = sum(map(len, inner)) / count
-    spread = math.sqrt(sum((len(chunk) - mean) ** 2 for chunk in inner) / count)
-    return (
-        math.log(mean),
-        spread / mean,
-        sum(len(chunk) <= 4 for chunk in inner) / count,
-        sum(chunk[0] == " " for chunk in inner) / count,
-        sum(len(chunk[:STYLED].split()) == 1 for chunk in inner) / count,
     )

@@ -10,7 +10,6 @@ from monitor.domain import ClaimKind, Evidence, Identity, confidence_text
 from monitor.identity.fingerprint import sequential_tests
 from monitor.identity.fingerprint.features import (
     MARKS,
-    STYLE,
     AnswerFeatures,
     AnswerText,
     answer_features,
@@ -34,11 +33,11 @@ _LENGTHS = {
     "length": "answers",
     "word length": "words",
     "sentence length": "sentences",
-    "characters a chunk": "chunks",
 }
-_AMOUNTS = ("bold", "italics", "first person", "spread of chunk lengths")
+_AMOUNTS = ("bold", "italics", "first person")
 _TELLING = 0.8  # standard deviations from which a feature is named
 _NAMED = 3
+_LEAST_LOG_ODDS = 0.05  # of an answer that is shown as evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ def evidence_after(
     before: FallbackEvidence, candidate: FallbackProfile, seen: AnswerFeatures
 ) -> FallbackEvidence:
     """The evidence for one fallback after one more answer."""
-    log_odds = candidate.contrast.log_odds(seen).total
+    log_odds = candidate.contrast.log_odds(seen)
     vector = quantised(candidate.fingerprint.vector(seen)) if log_odds > 0 else ()
     return before.after(log_odds, seen.query, vector=vector, own=candidate.fingerprint.vectors)
 
@@ -192,7 +191,7 @@ def _ordinary(
     evidence = [
         item for candidate in profile.candidates for item in _evidence(candidate, profile, seen)
     ]
-    by_rival = [candidate.contrast.log_odds(seen).total for candidate in profile.candidates]
+    by_rival = [candidate.contrast.log_odds(seen) for candidate in profile.candidates]
     scores = sorted(sequential_tests.overall(each) for each in profile.fingerprint.vectors)
     score = sequential_tests.overall(vector)
     further = sum(each >= score for each in scores)
@@ -245,30 +244,18 @@ def _evidence(
 ) -> tuple[Evidence, ...]:
     """The evidence of one answer between the expected model and a fallback, in words."""
     log_odds = candidate.contrast.log_odds(seen)
-    claim = candidate.model if log_odds.total > 0 else profile.model
-    sure = (
-        f"separability {candidate.contrast.separability:.2f} on {profile.fingerprint.count} and "
+    if abs(log_odds) < _LEAST_LOG_ODDS:
+        return ()
+    claim = candidate.model if log_odds > 0 else profile.model
+    pulls = zip(candidate.contrast.pulls(seen), MARKS, strict=True)
+    sided = sorted(((pull * log_odds, name) for pull, name in pulls), reverse=True)
+    features = ["wording", *(name for strength, name in sided if strength > 0)][: _NAMED + 1]
+    detail = (
+        f"{seen.query}: {', '.join(features)}; separability "
+        f"{candidate.contrast.separability:.2f} on {profile.fingerprint.count} and "
         f"{candidate.answers} answers"
     )
-    pulls = candidate.contrast.pulls(seen)
-    kinds = (
-        (ClaimKind.TEXT, log_odds.text, pulls[: len(STYLE)]),
-        (ClaimKind.CHUNKS, log_odds.chunks, pulls[len(STYLE) :]),
-    )
-    found = []
-    for kind, part, own in kinds:
-        names = MARKS[: len(STYLE)] if kind is ClaimKind.TEXT else MARKS[len(STYLE) :]
-        sided = sorted(((pull * part, name) for pull, name in zip(own, names, strict=True)))
-        reported = [name for strength, name in reversed(sided) if strength > 0][:_NAMED]
-        if kind is ClaimKind.TEXT:
-            reported = ["wording", *reported]
-        if abs(part) >= 0.05:
-            found.append(
-                Evidence(
-                    kind, claim, round(part, 2), f"{seen.query}: {', '.join(reported)}; {sure}"
-                )
-            )
-    return tuple(found)
+    return (Evidence(ClaimKind.TEXT, claim, round(log_odds, 2), detail),)
 
 
 def _named(direction: Vector) -> list[str]:
@@ -316,5 +303,5 @@ def _matched(candidate: FallbackProfile, answers: Sequence[AnswerText]) -> tuple
         seen = answer_features(answer)
         course = evidence_after(course, candidate, seen)
         established = established or course.established
-        matching += candidate.contrast.log_odds(seen).total > CLEAR
+        matching += candidate.contrast.log_odds(seen) > CLEAR
     return established, matching

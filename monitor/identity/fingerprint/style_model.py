@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from monitor.identity.fingerprint.features import MARKS, SPACE, AnswerFeatures
+from monitor.identity.fingerprint.features import SPACE, AnswerFeatures
 
 # spread of style figures, strangeness, omissions; then one value per figure
 Vector = tuple[float, ...]
@@ -69,8 +69,7 @@ class Fingerprint:
             if len(self._of[query]) >= _A_FEW
         }
         self._common_anywhere = _common(self._pool, len(self._learnt))
-        self._usual = _usual([answer.marks for answer in answers])
-        self._marks = [self._filled(answer.marks) for answer in answers]
+        self._marks = [answer.marks for answer in answers]
         self._mark_means = _Means.of(self._marks)
         self._mark_means_of = self._grouped(self._marks)
         self._mark_spread = self._spread(self._marks, rounding=True)
@@ -153,8 +152,6 @@ class Fingerprint:
         mean = _shrunk(here, everywhere, _SHRINK)
         return tuple(
             max(-_MARK_FARTHEST, min(_MARK_FARTHEST, (mark - usual) / spread))
-            if mark is not None
-            else 0.0
             for mark, usual, spread in zip(answer.marks, mean, self._mark_spread, strict=True)
         )
 
@@ -170,11 +167,6 @@ class Fingerprint:
             for figure, usual, spread in zip(raw[:SCALARS], mean, self._scalar_spread, strict=True)
         )
         return (*scaled, *raw[SCALARS:])
-
-    def _filled(self, marks: Sequence[float | None]) -> Vector:
-        return tuple(
-            usual if mark is None else mark for mark, usual in zip(marks, self._usual, strict=True)
-        )
 
     def _grouped(self, rows: Sequence[Vector]) -> dict[str, _Means]:
         return {query: _Means.of([rows[at] for at in of]) for query, of in self._of.items()}
@@ -214,12 +206,3 @@ def _shrunk(here: _Means | None, everywhere: _Means, weight: float) -> Vector:
         (total + weight * usual) / (here.count + weight)
         for total, usual in zip(here.sums, wide, strict=True)
     )
-
-
-def _usual(rows: Sequence[Sequence[float | None]]) -> Vector:
-    """The mean of each feature over the answers that have it; 0 if none has it."""
-    means = []
-    for at in range(len(MARKS)):
-        known = [mark for row in rows if (mark := row[at]) is not None]
-        means.append(sum(known) / len(known) if known else 0.0)
-    return tuple(means)
