@@ -142,7 +142,8 @@ class CostRange:
 
     `low` is the cost on the cheapest declared model, `high` on the most expensive one with a price.
     `reason` is one sentence. `rates` are those of both ends, with the prefixes `low_` and `high_`;
-    key `without_price` names declared models without a price: then `low` is zero.
+    key `without_price` names what has no price (declared models, or `undeclared models` where no
+    fallback is declared): then `low` is zero.
     """
 
     low: Decimal

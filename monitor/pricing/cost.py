@@ -86,6 +86,7 @@ def _count(reported: int | None) -> int | None:
 # The cost of one probe: tokens × price, the provider's own charge, or a range.
 
 
+UNDECLARED = "undeclared models"  # that may have answered where no fallback is declared
 _COUNTED = ("prompt_tokens", "answer_tokens")
 WRITTEN_1H = "cache_write_1h_tokens"  # in `rates`: of the probe's tokens, those cached for an hour
 _NOTED = (*_COUNTED, WRITTEN_1H)
@@ -139,7 +140,8 @@ def priced_or_ranged(
     The range covers the expected models and the fallbacks. The model is unknown if it has no name,
     or a name without a price, unless the answer was `judged` to be the expected model's or a
     fallback's. The reason names declared models without a price; the low end is then zero, because
-    their price is unknown. If no declared model has a price there is no range.
+    their price is unknown. So it is where no fallback is declared: the price of one model says
+    nothing of another. If no declared model has a price there is no range.
     """
     found = priced(
         usage, model=model, chars=chars, query=query, target=target, book=book, at=at, cut=cut
@@ -156,14 +158,22 @@ def priced_or_ranged(
             without.append(declared)
         else:
             costs[declared] = charge
-    return _range(costs, without, cause=found.reason) if costs else found
+    if not costs:
+        return found
+    complete = bool(target.fallback_models)
+    return _range(costs, without, fallbacks_declared=complete, cause=found.reason)
 
 
-def _range(costs: Mapping[str, Cost], without: Sequence[str], *, cause: str) -> CostRange:
+def _range(
+    costs: Mapping[str, Cost], without: Sequence[str], *, fallbacks_declared: bool, cause: str
+) -> CostRange:
     highest = max(costs, key=lambda name: costs[name].usd)
     lowest = min(costs, key=lambda name: costs[name].usd)
     high, low = costs[highest], costs[lowest]
-    ends = {"high": high} if without else {"low": low, "high": high}
+    lacks = [] if fallbacks_declared else ["no fallback model is declared"]
+    if without:
+        lacks.append(f"{', '.join(without)} {'has' if len(without) == 1 else 'have'} no price")
+    ends = {"high": high} if lacks else {"low": low, "high": high}
     rates = {
         f"{end}_{name}": rate
         for end, of in ends.items()
@@ -171,13 +181,11 @@ def _range(costs: Mapping[str, Cost], without: Sequence[str], *, cause: str) -> 
         if name not in _NOTED
     }
     rates |= {name: high.rates[name] for name in _NOTED if name in high.rates}
-    if not without:
+    if not lacks:
         reason = f"{cause}: priced as a range, from {lowest} to {highest}"
         return CostRange(low.usd, high.usd, plain(reason), rates)
-    named = ", ".join(without)
-    rates["without_price"] = named
-    lack = "has" if len(without) == 1 else "have"
-    reason = f"{cause}: priced as a range, from zero, because {named} {lack} no price, to {highest}"
+    rates["without_price"] = ", ".join(without) or UNDECLARED
+    reason = f"{cause}: priced as a range, from zero, because {' and '.join(lacks)}, to {highest}"
     return CostRange(Decimal(0), high.usd, plain(reason), rates)
 
 

@@ -294,14 +294,14 @@ def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
 def _mean_cost(samples: Sequence[Sample]) -> str | None:
     """What one of the samples cost on average; between two ends where the model is unknown.
 
-    A range without width has one declared price, the expected model's: it says nothing of an
-    unknown model.
+    A range without width has one declared price, the expected model's, and one that begins at
+    zero leaves models out: they say nothing of an unknown model.
     """
     ends = [
         (low, high)
         for sample in samples
         for low, high in ([sample.cost_ends] if sample.cost_ends is not None else [])
-        if sample.cost_usd is not None or low != high
+        if sample.cost_usd is not None or 0 < low < high
     ]
     if not ends:
         return None

@@ -92,6 +92,22 @@ def test_nothing_is_certain_where_a_declared_model_has_no_price(changes: dict[st
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("expected", "high", "reason", "without"), [
+    ((SCOUT,), "0.000202", "no fallback model is declared", "undeclared models"),
+    ((SCOUT, HAIKU), "0.001050", "no fallback model is declared", "undeclared models"),
+    ((SCOUT, "acme/unlisted"), "0.000202",
+     "no fallback model is declared and acme/unlisted has no price", "acme/unlisted"),
+])  # fmt: skip
+def test_the_expected_models_price_is_not_certain_for_an_unknown_model(
+    expected: tuple[str, ...], high: str, reason: str, without: str
+) -> None:
+    cost = found(target=replace(TARGET, expected_models=expected, fallback_models=()))
+    assert ends(cost) == (0, Decimal(high))
+    assert isinstance(cost, CostRange)
+    assert f"priced as a range, from zero, because {reason}, to " in cost.reason
+    assert cost.rates["without_price"] == without
+
+
 @pytest.mark.parametrize("expected", [(), ("acme/unlisted",)])
 def test_without_any_price_there_is_no_range(expected: tuple[str, ...]) -> None:
     nothing = replace(TARGET, expected_models=expected, fallback_models=())
