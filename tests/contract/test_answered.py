@@ -14,7 +14,7 @@ from monitor.worker import evaluation
 from monitor.worker.context import WorkerContext
 from tests.contract.watching import settings, watching
 from tests.e2e.rig import rows
-from tests.facts import HAIKU, LLAMA, observation
+from tests.facts import HAIKU, observation
 
 TOLD = "SELECT facts->>'Who answered' FROM incidents WHERE rule = '{}'"
 CHANGED = {"identity": Identity.CHANGED, "model_detected": None}
@@ -36,7 +36,7 @@ async def seen(context: WorkerContext, apart: timedelta, *changes: dict[str, Any
 @pytest.mark.parametrize(
     ("identity", "reported"),
     [
-        (CHANGED, f"12 of 12 answers no longer match {LLAMA}; model not identified"),
+        (CHANGED, "12 of 12 answers no longer match Llama 4 Scout; model not identified"),
         ({"identity": Identity.UNKNOWN, "model_detected": None},
          "12 of 12 answers name no model; model not identified"),
         ({}, None),
@@ -64,7 +64,7 @@ async def test_what_a_message_said_before_is_kept_while_answers_are_counted_agai
         await evaluation.evaluate(context)
         await seen(context, timedelta(minutes=10), {"ttft_ms": 3000.0} | CHANGED)
         await evaluation.evaluate(context)
-    reported = f"14 of 14 answers no longer match {LLAMA}; model not identified"
+    reported = "14 of 14 answers no longer match Llama 4 Scout; model not identified"
     assert rows(database_url, evidence) == [(True, reported)]
 
 
@@ -78,6 +78,6 @@ async def test_an_expensive_day_is_reported_with_who_answered(
         await seen(context, soon, dear, dear | CHANGED, dear | CHANGED, dear | fell)
         await evaluation.evaluate(context)
     assert rows(database_url, TOLD.format("spend")) == [(
-        f"2 of 8 answers came from {HAIKU}. 4 of 8 answers no longer match {LLAMA}; "
+        "2 of 8 answers came from Claude Haiku 4.5. 4 of 8 answers no longer match Llama 4 Scout; "
         "model not identified",
     )]  # fmt: skip

@@ -121,7 +121,7 @@ async def test_the_answer_with_which_the_detector_passed_is_announced_with_its_r
     [(because, moved, first)] = incidents(
         stream.url, "opening_because, facts->>'Difference', first_seen_at"
     )
-    assert because.startswith(f"Answers no longer match {LLAMA} since ")
+    assert because.startswith("Answers no longer match Llama 4 Scout since ")
     assert moved == WHY
     assert first == stream.now - SECOND
 
