@@ -9,6 +9,7 @@ RUN pip --python /app/venv/bin/python install --no-cache-dir --no-deps --require
 COPY pyproject.toml README.md LICENSE ./
 COPY monitor monitor
 COPY migrations migrations
+COPY docs/runbook.md docs/runbook.md
 COPY examples examples
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && pip --python /app/venv/bin/python install --no-cache-dir --no-deps /wheels/*.whl

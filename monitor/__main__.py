@@ -313,6 +313,16 @@ def derive(
     derive_again(since=_span(since), target=target)
 
 
+@app.command(epilog="Example: monitor runbook fallback")
+def runbook(
+    rule: Annotated[str, typer.Argument(help="Rule name, as in the message.")],
+) -> None:
+    """Show what to do when a rule fires."""
+    from monitor.cli.runbook import show
+
+    show(rule)
+
+
 @app.command(epilog="Example: monitor backtest --since 30d --set ttft.limit_ms=900")
 def backtest(
     since: Annotated[str | None, typer.Option(help="Use stored observations, such as 30d.")] = None,

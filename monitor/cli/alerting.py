@@ -238,7 +238,6 @@ def send_test(channel: str | None) -> None:
         finding=Finding(
             what="test message of rag-monitor",
             extent="Alerts of this monitor will look like this and arrive here",
-            first_step="Nothing. The channel works.",
         ),
     )
     failed = [reason for one in chosen if (reason := _tested(settings, one, notice))]

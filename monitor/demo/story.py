@@ -138,9 +138,10 @@ def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -
         show.print(Text(f"  {sql}"), soft_wrap=True)
 
 
-def kept(show: Console, psql: str, *, service: str, control: str) -> None:
+def kept(show: Console, psql: str, *, service: str, control: str, inbox: str) -> None:
     show.print("\nEverything keeps running until Ctrl-C:\n")
     show.print(Text(f"  database  {psql}"), soft_wrap=True)
+    show.print(Text(f"  Slack     {inbox}"), soft_wrap=True)
     show.print(Text(f"  service   {service}/bali-zero/chat-stream?query=Hi"), soft_wrap=True)
     change = f'curl -d \'{{"situation":"key_rejected"}}\' {control}'
     show.print(Text(f"  control   {change}"), soft_wrap=True)
@@ -235,7 +236,13 @@ async def _play(
                     rows = await asyncio.to_thread(query, PROBES)
                     summary(show, act_summaries(begun, rows), DAILY_QUERIES)
                     if keep:
-                        kept(show, psql, service=service.url, control=service.control_url)
+                        kept(
+                            show,
+                            psql,
+                            service=service.url,
+                            control=service.control_url,
+                            inbox=inbox.url,
+                        )
                         await _until_stopped()
             except StoryUnfinished as reason:
                 failure(show, str(reason), home / "worker.log")

@@ -118,6 +118,7 @@ class Finding:
 
     # What is wrong, read after the name of the scope: "slow: 2.5 s to first token, limit 1.2 s".
     what: str = ""
+    was: str = ""  # the same in the past, for its end: "slow: 2.5 s to first token, limit 1.2 s"
     extent: str = ""  # how much of it: "All of the last 4 answers"
     money: str = ""  # the ratio first: "15 × the cost: $0.62 a day, was $0.04"
     cause: str = ""  # what likely caused it
@@ -132,6 +133,7 @@ class Finding:
             return self
         return Finding(
             what=newer.what,
+            was=newer.was,
             extent=newer.extent,
             money=newer.money or self.money,
             cause=newer.cause or self.cause,

@@ -17,6 +17,7 @@ from monitor.domain import (
     usd_text,
 )
 from monitor.domain.report import DaySpend
+from monitor.identity.model_names.common_name import named_apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,7 @@ def notice(day: date, figures: DigestFigures, *, at: datetime) -> Notice:
         sentence=f"{', '.join(_headlines(figures))}.",
         facts=dict(_facts(figures, at - SPAN)),
         severity=Severity.INFO,
-        finding=Finding(what=f"daily digest of {day}", extent=". ".join(_headlines(figures))),
+        finding=Finding(what=f"daily digest of {day}", extent=", ".join(_headlines(figures))),
     )
 
 
@@ -189,7 +190,11 @@ def _models(served: Sequence[DigestAnswers]) -> str:
     """Shares of all answers, largest first."""
     received = sum(item.answers for item in served)
     most_first = sorted(served, key=lambda item: -item.answers)
-    reported = [f"{_model(item)} {_share(item.answers, received)}" for item in most_first[:_NAMES]]
+    models = tuple({item.model: None for item in served if item.model})
+    names = dict(zip(models, named_apart(models), strict=True))
+    reported = [
+        f"{_model(item, names)} {_share(item.answers, received)}" for item in most_first[:_NAMES]
+    ]
     if rest := sum(item.answers for item in most_first[_NAMES:]):
         reported.append(f"others {_share(rest, received)}")
     return ", ".join(reported) or "no answers"
@@ -206,8 +211,8 @@ def _identities(served: Sequence[DigestAnswers]) -> str:
     )
 
 
-def _model(item: DigestAnswers) -> str:
-    name = item.model or "not identified"
+def _model(item: DigestAnswers, names: Mapping[str, str]) -> str:
+    name = names[item.model] if item.model else "not identified"
     return name if item.identity is Identity.EXPECTED else f"{name} ({item.identity})"
 
 

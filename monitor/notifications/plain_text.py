@@ -1,4 +1,4 @@
-"""What a message says in any medium: head, figures, facts, first step, evidence.
+"""What a message says in any medium: title, summary, cause, first step, certainty, details.
 
 Foreign text goes through a `Clean`: it makes one harmless line of at most so many characters.
 `plain_text` is the message for media without markup; others bring a `Clean` of their own.
@@ -9,20 +9,23 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from urllib.parse import quote
 
-from monitor.domain import Notice, NoticeStatus, instant, lasting
+from monitor.domain import ALL, Notice, NoticeStatus, Severity, instant, lasting, latency_text
 from monitor.notifications.slack.escaping import sql
 from monitor.redaction import plain
-from monitor.rules import RULES, unit_of
+from monitor.rules import RULES, Unit, unit_of
 
 Clean = Callable[[str, int], str]
 
 NOTHING = "–"  # channels refuse an empty text
-RUNBOOK = "docs/runbook.md"
 REPEATED = "May be a duplicate: {channel} did not confirm an earlier attempt."
 TEXT = 3_000
 SENTENCE, LABEL, FACT = 400, 40, 300  # characters
 FACTS = 16
-_RULE, _SCOPE, _URL, _ROWS = 30, 80, 1_000, 5
+TITLE = 140  # characters, with a symbol before it
+SUMMARY = 900
+_RULE, _SCOPE, _NAME, _URL, _ROWS, _ALSO = 30, 80, 50, 1_000, 5, 3
+_SYMBOLS = {Severity.PAGE: "🔴", Severity.WARN: "🟠", Severity.INFO: "🔵"}
+_RESOLVED = "🟢"
 
 
 def cleaned(text: str, limit: int) -> str:
@@ -42,33 +45,14 @@ def plain_text(
 
     Where even the rest is too long, its last lines are left out. `limit` is at least 1,000.
     """
-    step, place, shown = first_step(notice), runbook(notice, runbook_url, clean), sql(notice)
-    cause = notice.finding.cause
-    tail = (
-        cause and f"Likely cause: {clean(cause, FACT)}",
-        step and f"Do first: {clean(step, FACT)}",
-        place and f"Runbook: {place}",
-        shown and f"SQL: {clean(shown, 2 * FACT)}",
-        evidence(notice),
-        repeated(notice, channel),
+    said = (
+        f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}",
+        *summary(notice, clean),
     )
-    return _lines(notice, clean, limit, *filter(None, tail))
-
-
-def short_text(notice: Notice, *, clean: Clean = cleaned, channel: str = "the channel") -> str:
-    """The message without first step, runbook and evidence: for a reply to the whole one."""
-    return _lines(notice, clean, TEXT, *filter(None, [repeated(notice, channel)]))
-
-
-def _lines(notice: Notice, clean: Clean, limit: int, *tail: str) -> str:
-    top = [f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}"]
-    top += [f"{label}: {text}" for label, text in figures(notice)]
-    facts = [
-        f"{clean(label, LABEL)}: {clean(text, FACT)}"
-        for label, text in islice(notice.facts.items(), FACTS)
-    ]
+    tail = [*_labelled(notice, clean, runbook_url), *filter(None, [repeated(notice, channel)])]
+    facts = list(inline_facts(notice, clean))
     for count in range(len(facts), -1, -1):
-        text = "\n".join(filter(None, [*top, *facts[:count], left_out(notice, count), *tail]))
+        text = "\n".join(filter(None, [*said, *facts[:count], left_out(notice, count), *tail]))
         if len(text) <= limit:
             return text
     while len(text) > limit:
@@ -76,10 +60,174 @@ def _lines(notice: Notice, clean: Clean, limit: int, *tail: str) -> str:
     return text
 
 
+def _labelled(notice: Notice, clean: Clean, runbook_url: str | None) -> Iterator[str]:
+    """What stands below the summary, each line with its label."""
+    for label, text in (
+        ("Likely cause", cause(notice)),
+        ("First step", first_step(notice)),
+        ("How certain", notice.finding.certainty if ongoing(notice) else None),
+    ):
+        if text:
+            yield f"{label}: {clean(text, FACT)}"
+    if ongoing(notice) and (place := runbook(notice, runbook_url)):
+        yield f"Runbook: {clean(place, _URL)}"
+    if command := show_command(notice):
+        yield f"Details: {command}"
+
+
+# The parts, in the order in which they are read.
+
+
 def head(notice: Notice, clean: Clean = cleaned) -> str:
     """`STATUS #NUMBER RULE · TARGET`, at most 147 characters."""
     number = "" if notice.number is None else f" #{notice.number}"
     return f"{notice.status}{number} {clean(notice.rule, _RULE)} · {clean(notice.scope, _SCOPE)}"
+
+
+def symbol(notice: Notice) -> str:
+    """How urgent it is, at a glance."""
+    return _RESOLVED if notice.status is NoticeStatus.RESOLVED else _SYMBOLS[notice.severity]
+
+
+def ongoing(notice: Notice) -> bool:
+    """Whether something is still to be done or watched."""
+    return notice.status is not NoticeStatus.RESOLVED
+
+
+def title(notice: Notice, clean: Clean = cleaned) -> str:
+    """Whom it is about, what is wrong in words, and its number; at most `TITLE` characters."""
+    scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
+    if not ongoing(notice):
+        over = "resolved" if notice.since is None else f"resolved after {_lasted(notice)}"
+        whose = scope or f"{_upper(clean(notice.rule, _RULE).replace('_', ' '))}: "
+        return f"{whose}{over}{_suffix(notice)}"
+    suffix = _suffix(notice)
+    what = notice.finding.what or notice.sentence.rstrip(".")
+    what = clean(what, TITLE - len(scope) - len(suffix))
+    return f"{scope}{what if scope else _upper(what)}{suffix}"
+
+
+def _suffix(notice: Notice) -> str:
+    number = "" if notice.number is None else f" · #{notice.number}"
+    if notice.recovering and ongoing(notice):
+        return f"{number}, recovering"
+    return number + (", still firing" if notice.status is NoticeStatus.STILL_FIRING else "")
+
+
+def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
+    """Extent, since when and how long, money; what else is wrong. Lines of at most `SUMMARY`."""
+    said = _was(notice) if not ongoing(notice) else _is(notice)
+    if said := " ".join(filter(None, said)):
+        yield clean(said, SUMMARY)
+    if notice.also:
+        named = "; ".join(islice(notice.also, _ALSO))
+        more = f" and {len(notice.also) - _ALSO} more" if len(notice.also) > _ALSO else ""
+        yield f"{'Also' if ongoing(notice) else 'Also it was'}: {clean(named, SUMMARY)}{more}."
+
+
+def _is(notice: Notice) -> Iterator[str]:
+    """How it is now."""
+    finding = notice.finding
+    if notice.recovering:
+        yield notice.recovering
+        return
+    extent, _, rest = finding.extent.partition(". ")
+    since = ""
+    if notice.since is not None and notice.status is not NoticeStatus.NOTICE:
+        since = f"since {instant(notice.since, now=notice.at)}"
+        since += f" ({_lasted(notice)})" if notice.since < notice.at else ""
+    yield _sentence(", ".join(filter(None, [extent, since])))
+    yield _sentence(finding.money)
+    yield _sentence(rest)
+
+
+def _was(notice: Notice) -> Iterator[str]:
+    """What it was, when, and what it cost."""
+    when = ""
+    if notice.since is not None:
+        end = instant(notice.until or notice.at, now=notice.at)
+        when = f"{instant(notice.since, now=notice.at)} to {end}"
+    finding = notice.finding
+    was = finding.was or (f"It was: {finding.what}" if finding.what else "")
+    yield _sentence(", ".join(filter(None, [was or notice.sentence, _worst(notice), when])))
+    yield _sentence(finding.money)
+
+
+def _worst(notice: Notice) -> str:
+    """The peak of a latency or a share, where the finding does not say it."""
+    if notice.peak is None or not notice.finding.what:
+        return ""
+    match unit_of(notice.rule):
+        case Unit.MILLISECONDS:
+            peak = latency_text(float(notice.peak))
+            return "" if peak in notice.finding.was else f"at worst {peak}"
+        case Unit.SHARE as unit:
+            return f"at worst {unit.text(notice.peak)} of the answers"
+        case _:
+            return ""
+
+
+def inline_facts(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
+    """The facts of a notice without an incident, which has no details to look up."""
+    if notice.number is None:
+        for label, text in islice(notice.facts.items(), FACTS):
+            yield f"{clean(label, LABEL)}: {clean(text, FACT)}"
+
+
+def cause(notice: Notice) -> str | None:
+    """The likely cause, where one is known and it still matters."""
+    return notice.finding.cause if ongoing(notice) and not notice.recovering else None
+
+
+def first_step(notice: Notice) -> str | None:
+    """What to do first; None where nothing is to be done."""
+    if not ongoing(notice):
+        return None
+    if notice.finding.first_step:
+        return notice.finding.first_step
+    rule = RULES.get(notice.rule)
+    if rule is None:
+        return None
+    target = re.sub(r"[^\w.-]", "", notice.scope)  # people copy it into a shell
+    return rule.first_step.replace("{target}", target)
+
+
+def runbook(notice: Notice, url: str | None) -> str | None:
+    """Where the rule's section of the runbook is: an address, else the command that prints it.
+
+    None for what is no rule, as a digest.
+    """
+    if notice.rule not in RULES:
+        return None
+    if not url:
+        return f"monitor runbook {notice.rule}"
+    return f"{quote(url, safe=':/?&=%@~.-_[]')}#{notice.rule}"
+
+
+def show_command(notice: Notice) -> str | None:
+    """The command that prints everything; None for a notice without an incident."""
+    return None if notice.number is None else f"monitor incidents show {notice.number}"
+
+
+def repeated(notice: Notice, channel: str) -> str | None:
+    """That an earlier try may have arrived; None where there was none."""
+    return REPEATED.format(channel=channel) if notice.repeated else None
+
+
+# The details: what proves it, for those who look closer.
+
+
+def details(notice: Notice) -> Iterator[tuple[str, str]]:
+    """Figures, facts, SQL and the ids of rows, label and text. Text of facts is foreign."""
+    yield from figures(notice)
+    if notice.number is not None:  # else they stand in the message
+        yield from islice(notice.facts.items(), FACTS)
+        if (more := len(notice.facts) - FACTS) > 0:
+            yield "More", f"… and {more} more facts"
+    if shown := sql(notice):
+        yield "SQL", shown
+    if rows := evidence(notice):
+        yield "Rows", rows
 
 
 def figures(notice: Notice) -> Iterator[tuple[str, str]]:
@@ -94,34 +242,11 @@ def figures(notice: Notice) -> Iterator[tuple[str, str]]:
     if notice.peak is not None and notice.status is not NoticeStatus.FIRING:
         yield "Peak", unit.text(notice.peak, limit=notice.limit)
     if notice.since is not None:
-        end = notice.until or notice.at
-        span, start = lasting(end - notice.since), instant(notice.since, now=notice.at)
-        if notice.status is NoticeStatus.RESOLVED:
-            yield "Lasted", f"{span}, {start} to {instant(end, now=notice.at)}"
+        end, start = notice.until or notice.at, instant(notice.since, now=notice.at)
+        if ongoing(notice):
+            yield "Since", f"{start} ({_lasted(notice)})"
         else:
-            yield "Since", f"{start} ({span})"
-
-
-def first_step(notice: Notice) -> str | None:
-    """What to do first; None where nothing is to be done or the notice says so itself."""
-    if notice.finding.first_step:
-        return notice.finding.first_step
-    rule = RULES.get(notice.rule)
-    if rule is None or notice.status is NoticeStatus.RESOLVED:
-        return None
-    target = re.sub(r"[^\w.-]", "", notice.scope)  # people copy it into a shell
-    return rule.first_step.replace("{target}", target)
-
-
-def runbook(notice: Notice, url: str | None, clean: Clean = cleaned) -> str | None:
-    """Where the rule's section of the runbook is: an address, else a path in this project.
-
-    None for what is no rule, as a digest.
-    """
-    if notice.rule not in RULES:
-        return None
-    place = quote(url, safe=":/?&=%@~.-_[]") if url else RUNBOOK
-    return f"{clean(place, _URL)}#{notice.rule}"
+            yield "Lasted", f"{_lasted(notice)}, {start} to {instant(end, now=notice.at)}"
 
 
 def evidence(notice: Notice) -> str | None:
@@ -130,15 +255,24 @@ def evidence(notice: Notice) -> str | None:
         return None
     more = len(notice.rows) - _ROWS
     named = ", ".join(map(str, notice.rows[:_ROWS]))
-    return f"Rows: {named}" + (f" and {more} more" if more > 0 else "")
-
-
-def repeated(notice: Notice, channel: str) -> str | None:
-    """That an earlier try may have arrived; None where there was none."""
-    return REPEATED.format(channel=channel) if notice.repeated else None
+    return named + (f" and {more} more" if more > 0 else "")
 
 
 def left_out(notice: Notice, shown: int) -> str | None:
-    """How many facts found no room; None when all did."""
-    more = len(notice.facts) - shown
+    """How many facts of a notice without an incident found no room; None when all did."""
+    more = len(notice.facts) - shown if notice.number is None else 0
     return f"… and {more} more facts" if more > 0 else None
+
+
+def _lasted(notice: Notice) -> str:
+    end = notice.until or notice.at
+    return lasting(end - (notice.since or end))
+
+
+def _sentence(text: str) -> str:
+    """With a capital at its start and a point at its end; empty for nothing."""
+    return f"{_upper(text)}." if text and text[-1] not in ".!?" else _upper(text)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

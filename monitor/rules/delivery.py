@@ -82,6 +82,7 @@ class DeliveryRule(Rule):
             because=because,
             finding=Finding(
                 what=what,
+                was=what.replace("refuses", "refused", 1).replace("are late", "were late", 1),
                 extent=f"{backlog.waiting} messages wait",
                 certainty=f"{CERTAIN}, counted in the outbox",
             )

@@ -160,8 +160,10 @@ class DownRule(Rule):
 def _finding(bad: Sequence[Sample], *, of: int) -> Finding:
     """What failed, in the header's words, and the service's own words about it."""
     error = reported_error(bad)
+    failed = f"answer: {failure_words(bad)} on {len(bad)} of {of} probes"
     return Finding(
-        what=f"does not answer: {failure_words(bad)} on {len(bad)} of {of} probes",
+        what=f"does not {failed}",
+        was=f"did not {failed}",
         extent=f"{len(bad)} of the last {of} probes failed",
         cause=f"the service reports: {error}" if error else "",
         certainty=f"{CERTAIN}, counted over {of} probes",

@@ -158,6 +158,7 @@ def _finding(
     why = without_ids(_CONFIDENCE.sub("", fallen[0].why), models)
     return Finding(
         what=f"{shown[new] if new else 'another model'} answers instead of {instead}",
+        was=f"{shown[new] if new else 'another model'} answered instead of {instead}",
         extent=share_text(len(fallen), of, "answers"),
         money="" if day is None else cost_change_text(day, usual_day),
         first_step=f"Check the key, credit and rate limits at the provider of {instead}."

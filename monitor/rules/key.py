@@ -69,13 +69,14 @@ class KeyRule(Rule):
         """Judge the latest reading of one provider's account, or its credit."""
         if isinstance(judged, KeyCredit):
             return self._credit(judged, now)
-        reported, what = f"{judged.provider} accepts the key.", ""
+        reported, what, was = f"{judged.provider} accepts the key.", "", ""
         state, once, recovered = VerdictState.OK, None, ""
         match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
                 state, reported = VerdictState.BREACH, f"{judged.provider}: {judged.detail}."
                 rejected = judged.state is AccountState.REJECTED
                 what = f"{'rejects the key' if rejected else 'no credit left'} ({judged.detail})"
+                was = what.replace("rejects", "rejected", 1)
             case AccountState.OK:
                 recovered = "Key accepted again"
                 stage = self._stage(judged, now)
@@ -90,7 +91,7 @@ class KeyRule(Rule):
                     VerdictState.HOLD,
                     f"The account at {judged.provider} could not be read: {judged.detail}.",
                 )
-        verdict = self._verdict(judged, state, reported, once=once, what=what)
+        verdict = self._verdict(judged, state, reported, once=once, what=what, was=was)
         if recovered and latest_incident is not None and latest_incident.open:
             since = latest_incident.recovering_since or judged.at
             return replace(verdict, recovered=recovered, since=since)
@@ -130,6 +131,7 @@ class KeyRule(Rule):
         *,
         once: str | None = None,
         what: str = "",
+        was: str = "",
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -141,6 +143,7 @@ class KeyRule(Rule):
             facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
             finding=Finding(
                 what=what,
+                was=was,
                 certainty=f"{CERTAIN}, as the provider's account says",
             ),
             severity=Severity.INFO if state is VerdictState.NOTICE else None,

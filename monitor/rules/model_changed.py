@@ -175,6 +175,7 @@ class ModelChangedRule(ShareLimits, Rule):
             facts=_facts(hits, expected),
             finding=Finding(
                 what=f"answers no longer match {model}",
+                was=f"answers no longer matched {model}",
                 extent=f"{share_text(len(hits), n, 'answers')} differ. {_author(hits)}",
                 money=_cost_change(hits, expected),
                 certainty=f"{certainty_text(self._log_odds(hits, n))} that answers changed",
@@ -284,15 +285,25 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
 
 
 def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
-    """What an answer costs now and before; empty where one of them is not known."""
+    """What an answer costs now and before, the ratio first; empty where one is not known."""
     requested = {sample.query for sample in hits}
-    now = _mean_cost(hits)
-    before = _mean_cost([sample for sample in expected if sample.query in requested])
-    return f"An answer costs {now}, was {before}" if now and before else ""
+    now = _mean_ends(hits)
+    before = _mean_ends([sample for sample in expected if sample.query in requested])
+    if now is None or before is None or not before[0]:
+        return ""
+    low, high = (f"{usd / before[1]:.1f}".removesuffix(".0") for usd in now)
+    times = low if low == high else f"{low} to {high}"
+    return f"{times} × the cost: {amount_text(*now)} an answer, was {amount_text(*before)}"
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:
-    """What one of the samples cost on average; between two ends where the model is unknown.
+    """What one of the samples cost on average, in words; None where it is not known."""
+    ends = _mean_ends(samples)
+    return None if ends is None else amount_text(*ends)
+
+
+def _mean_ends(samples: Sequence[Sample]) -> tuple[Decimal, Decimal] | None:
+    """What one of the samples cost on average; two ends where the model is unknown.
 
     A range without width has one declared price, the expected model's, and one that begins at
     zero leaves models out: they say nothing of an unknown model.
@@ -306,7 +317,7 @@ def _mean_cost(samples: Sequence[Sample]) -> str | None:
     if not ends:
         return None
     low, high = (sum(usd, Decimal(0)) / len(ends) for usd in zip(*ends, strict=True))
-    return amount_text(low, high)
+    return low, high
 
 
 def _median_ms(samples: Sequence[Sample]) -> float | None:

@@ -106,7 +106,8 @@ class NoDataRule(Rule):
                 what=f"no data for {lasting(silent)}, expected every {lasting(window.pace)}"
                 if window.pace
                 else f"no data for {lasting(silent)}",
-                extent=f"Last sample: {last}",
+                was=f"no data for {lasting(silent)}",
+                extent="No usable sample",
                 cause="the service is rate limiting: HTTP 429" if reason else "",
                 first_step="Raise `every` or the service's rate limit." if reason else "",
                 certainty=f"{CERTAIN}, as no row was stored",

@@ -183,7 +183,8 @@ class SpendRule(Rule):
         exact = not day.at_least and not day.margin_usd
         return Finding(
             what=f"spend of {day.day} is {self._sum(day)}, limit {self._limit}",
-            money=f"{times:.1f} × the daily limit" if times >= Decimal("1.1") else "",
+            was=f"spend of {day.day} was over the limit of {self._limit}",
+            extent=f"{times:.1f} × the daily limit" if times >= Decimal("1.1") else "",
             certainty=f"{CERTAIN}, by the exact sum"
             if exact
             else f"{CERTAIN} that it is over the limit; the sum may be higher",

@@ -326,7 +326,9 @@ class TtftRule(Rule):
             finding = replace(
                 self._suspect(samples) if facts else Finding(),
                 what=self._slow_text(value),
-                extent=f"Median of the last {rounds} rounds" if rounds > 1 else "The last round",
+                was=self._slow_text(value),
+                extent=self._times(value)
+                + (f"median of the last {rounds} rounds" if rounds > 1 else "the last round"),
                 certainty=certainty,
             )
         samples = samples if facts else []
@@ -363,6 +365,11 @@ class TtftRule(Rule):
         if value is None:
             return f"slow: no first token in time, limit {limit}"
         return f"slow: {latency_text(value, beside=self.limit_ms)} to first token, limit {limit}"
+
+    def _times(self, value: float | None) -> str:
+        """How many times the limit, where that says something."""
+        times = 0.0 if value is None else value / self.limit_ms
+        return f"{times:.1f} × the limit, " if times >= 1.1 else ""
 
     def _suspect(self, samples: Sequence[Sample]) -> Finding:
         """Where to look: at the retrieval of single queries, or at what all queries share."""

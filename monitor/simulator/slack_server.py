@@ -31,6 +31,7 @@ from monitor.simulator.slack_channel import (
     SlackRefused,
     SlackRequest,
 )
+from monitor.simulator.slack_page import page
 
 T = TypeVar("T")
 
@@ -100,6 +101,11 @@ class SlackServer:
         """The messages of the channel, oldest first, each with its edits and its thread."""
         with self._changed:
             return list(self._channel.messages)
+
+    def page(self) -> str:
+        """The channel as a page; it is served at `url`."""
+        with self._changed:
+            return page(self._channel.name, self._channel.messages)
 
     def script(self, steps: Iterable[SlackReplyStep | str | int]) -> None:
         """Set the next replies: a step, one of Slack's error words, or a status each."""
@@ -201,6 +207,18 @@ class _Door(BaseHTTPRequestHandler):
         with suppress(ConnectionError):  # the caller may have stopped waiting
             self._reply(status, answer, step)
 
+    def do_GET(self) -> None:
+        """Show the channel as a page."""
+        if self.path not in ("/", "/index.html"):
+            self.send_error(404)
+            return
+        shown = self.inbox.page().encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(shown)))
+        self.end_headers()
+        self.wfile.write(shown)
+
     def _refusal(self, no: SlackRefused, step: SlackReplyStep) -> tuple[int, object]:
         if step.body is not None:
             return step.status or 200, step.body
@@ -239,6 +257,7 @@ def main() -> None:
             f"SLACK_WEBHOOK_URL={inbox.webhook_url}\n"
             f"SLACK_API_BASE_URL={inbox.api_url} SLACK_BOT_TOKEN={inbox.token}"
             " SLACK_CHANNEL=#alerts\n"
+            f"The messages: {inbox.url}\n"
         )
         sys.stderr.flush()
         stop.wait()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
-from monitor.domain import Notice, NoticeStatus
+from monitor.domain import Finding, Notice, NoticeStatus
 from monitor.notifications.slack.render import render
 
 TOKEN = "xoxb-canary-3f9c1b"
@@ -23,6 +23,11 @@ def notice(status: NoticeStatus = NoticeStatus.FIRING, sentence: str = "over 1,2
         value=1840.0,
         limit=1200.0,
         since=NOON,
+        finding=Finding(
+            what="slow: 1.84 s to first token, limit 1.2 s",
+            was="slow: 1.84 s to first token, limit 1.2 s",
+            extent="Median of the last 3 rounds",
+        ),
     )
 
 

@@ -36,7 +36,10 @@ class ChannelStand(Protocol):
     wait_s: ClassVar[float | None] = 7  # what the channel makes of RATE_LIMIT
 
     def messages(self) -> list[str]:
-        """What people read now, oldest first, replies included, without escapes of the medium."""
+        """What people are notified of, as it reads now, oldest first, without escapes.
+
+        Details that only stand in a thread are no message.
+        """
 
     def pictures(self) -> list[bytes]:
         """Pictures that arrived. A notifier that attaches none does not need it."""

@@ -18,6 +18,7 @@ from monitor.__main__ import app, main
 # What a command needs besides its name. A command that is missing here is run bare.
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "incidents show": ("1",),
+    "runbook": ("ttft",),
     "incidents mute": ("--reason", "x", "--for", "1h"),
     "baseline capture": ("--over-budget", "--yes"),
     "baseline accept": ("--yes",),

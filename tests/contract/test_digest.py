@@ -75,9 +75,7 @@ async def test_a_day_is_counted_from_what_was_stored(digester: Digester) -> None
     assert facts["TTFT"] == (  # rounds of 800, 2200 and 800 ms, two each
         "mean of 6 rounds 1,267 ms of 1,200 ms, p95 2,400 ms, 4 of 12 probes over"
     )
-    assert facts["Models"] == (
-        "meta-llama/llama-4-scout 66.7 %, anthropic/claude-haiku-4-5 (fallback) 33.3 %"
-    )
+    assert facts["Models"] == ("Llama 4 Scout 66.7 %, Claude Haiku 4.5 (fallback) 33.3 %")
     assert facts["Answers"] == (
         "expected 66.7 %, fallback 33.3 %, changed 0 %, disputed 0 %, unknown 0 %"
     )
@@ -122,7 +120,7 @@ async def test_spans_degraded_samples_and_lost_messages_are_distinguished(
     assert await digester.run(ONE)
     facts = (await digester.told())[-1]["facts"]
     assert facts["TTFT"].startswith("mean of 1 round 600 ms of 1,200 ms, p95 600 ms, 0 of 1 probe ")
-    assert facts["Models"] == "meta-llama/llama-4-scout 100 %"
+    assert facts["Models"] == "Llama 4 Scout 100 %"
     assert ", 50 % degraded, " in facts["Monitor health"]
     assert facts["Delivery"] == "1 message waiting, 1 not delivered"
 

@@ -98,6 +98,14 @@ def test_replies_stand_in_the_thread(inbox: SlackServer) -> None:
     assert [reply.text for reply in inbox.messages[0].thread] == ["re"]
 
 
+def test_the_channel_is_served_as_a_page(inbox: SlackServer) -> None:
+    post(inbox.webhook_url, {"text": "hello"})
+    with ask(inbox.url, timeout=60) as answer:
+        assert "hello" in answer.read().decode()
+    with pytest.raises(HTTPError, match="404"):
+        ask(inbox.url + "/other", timeout=60)
+
+
 def test_a_script_is_followed_once(inbox: SlackServer) -> None:
     inbox.script([SlackReplyStep("ratelimited", 429, retry_after="3"), 500, "action_prohibited"])
     answers = [post(inbox.webhook_url, {"text": "hello"}) for _ in range(4)]

@@ -7,10 +7,10 @@ from http.client import HTTPResponse
 
 import pytest
 
-from monitor.domain import Delivery, GiveUp, Sent, TryLater
+from monitor.domain import Delivery, GiveUp, NoticeStatus, Sent, TryLater
 from monitor.notifications import SlackBot
 from monitor.notifications.slack import bot as slack_bot
-from monitor.notifications.slack.render import render, thread_reply
+from monitor.notifications.slack.render import render, thread_details, thread_reply
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN
 
@@ -51,7 +51,13 @@ async def test_a_bot_edits_in_place_and_replies_in_the_thread(
     assert posted.blocks == list(render(RESOLVED).blocks)
     assert posted.metadata == render(RESOLVED).metadata
     assert posted.was == [render(FIRING).text]
-    assert [reply.text for reply in posted.thread] == [thread_reply(RESOLVED).text]
+    details = thread_details(FIRING)
+    assert details is not None
+    assert [(reply.text, reply.broadcast) for reply in posted.thread] == [
+        (details.text, False),
+        (thread_reply(RESOLVED).text, True),
+    ]
+    assert posted.thread[0].metadata == {}
 
 
 async def test_an_edit_as_short_text_takes_the_blocks_away(
@@ -124,7 +130,7 @@ async def test_an_edit_whose_reply_failed_is_repeated_with_it(
     inbox.script([SlackReplyStep(), fate])
     assert await bot.send(RESOLVED, reference=opened.reference) == delivery
     assert await bot.send(RESOLVED, reference=opened.reference) == opened
-    assert len(inbox.messages[0].thread) == 1
+    assert [reply.broadcast for reply in inbox.messages[0].thread] == [False, True]
 
 
 @pytest.mark.parametrize("word", ["thread_not_found", "cannot_reply_to_message"])
@@ -148,8 +154,41 @@ async def test_a_reply_is_shown_in_the_channel(inbox: SlackServer, bot: SlackBot
     assert isinstance(opened, Sent)
     await bot.send(RESOLVED, reference=opened.reference)
     replies = [(reported.text, reported.broadcast) for reported in inbox.messages[0].thread]
-    assert replies == [(thread_reply(RESOLVED).text, True)]
+    assert replies[1:] == [(thread_reply(RESOLVED).text, True)]
     assert "reply_broadcast" not in inbox.messages[0].sent
+
+
+async def test_the_details_are_in_the_thread_once(inbox: SlackServer, bot: SlackBot) -> None:
+    opened = await bot.send(FIRING)
+    assert isinstance(opened, Sent)
+    reminder = replace(FIRING, status=NoticeStatus.STILL_FIRING)
+    await bot.send(reminder, reference=opened.reference)
+    await bot.send(replace(reminder, worse=True), reference=opened.reference)
+    replies = [reply.text.split(" #")[0] for reply in inbox.messages[0].thread]
+    assert replies == ["DETAILS", "STILL FIRING", "STILL FIRING", "DETAILS"]
+
+
+@pytest.mark.parametrize("fate", [
+    SlackReplyStep(status=500, body=""),
+    SlackReplyStep(word="ratelimited", retry_after="2"),
+    SlackReplyStep(word="thread_not_found"),
+    SlackReplyStep(cut=True),
+])  # fmt: skip
+async def test_a_message_stands_whatever_becomes_of_its_details(
+    inbox: SlackServer, bot: SlackBot, fate: SlackReplyStep
+) -> None:
+    """Else it would be sent twice."""
+    inbox.script([SlackReplyStep(), fate])
+    assert isinstance(await bot.send(FIRING), Sent)
+    assert len(inbox.messages) == 1
+
+
+async def test_details_that_hang_do_not_hold_up_delivery(
+    inbox: SlackServer, bot: SlackBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slack_bot, "DEADLINE_S", 0.5)
+    inbox.script([SlackReplyStep(), SlackReplyStep(late_s=60)])
+    assert isinstance(await bot.send(FIRING), Sent)
 
 
 @pytest.mark.parametrize(("word", "delivery"), [

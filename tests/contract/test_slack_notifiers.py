@@ -60,9 +60,10 @@ async def sent(side: Side, inbox: SlackServer, *steps: SlackReplyStep | str | in
 async def test_a_message_arrives_whole(side: Side, inbox: SlackServer) -> None:
     assert isinstance(await sent(side, inbox), Sent)
     [posted] = inbox.messages
-    assert posted.text == render(FIRING).text
-    assert posted.blocks == list(render(FIRING).blocks)
-    assert [request.refused for request in inbox.requests] == [None]
+    message = render(FIRING, threads=side.name == "bot")
+    assert posted.text == message.text
+    assert posted.blocks == list(message.blocks)
+    assert {request.refused for request in inbox.requests} == {None}
 
 
 async def test_nothing_in_a_message_is_unfurled_or_parsed(side: Side, inbox: SlackServer) -> None:

@@ -1,26 +1,37 @@
-"""Notices of every status and rule. Their exact messages stand in `messages/*.json`.
+"""Notices of every rule and status, as the worker makes them. Their messages: `messages/*.json`.
 
 `python -m tests.unit.notices` writes them again: read the difference before you keep it.
+`python -m tests.unit.notices FOLDER` writes each as a page that shows it as Slack would.
 """
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
 
-from monitor.domain import ALL, Finding, Notice, NoticeStatus
-from monitor.notifications.slack.render import SlackMessage, render
+from monitor.domain import ALL, Finding, Identity, Notice, NoticeStatus, Severity
+from monitor.incidents import digest
+from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
+from monitor.rules import DEFAULT_RULES
+from monitor.simulator.slack_channel import PostedMessage
+from monitor.simulator.slack_page import page
 
 SNAPSHOTS = Path(__file__).parent / "messages"
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+RUNBOOK = "https://git.example.com/rag-monitor/docs/runbook.md"
+FIRING, STILL, RESOLVED, NOTICE = NoticeStatus
+MINUTE = timedelta(minutes=1)
 
 
 def notice(status: NoticeStatus, rule: str, sentence: str, **more: object) -> Notice:
-    given: dict[str, object] = {"scope": "nuzantara", "at": NOON, "number": 42}
+    given: dict[str, object] = {"scope": "helpdesk", "at": NOON, "number": 42}
     if status is NoticeStatus.NOTICE:
-        given["number"] = None
+        given |= {"number": None, "severity": Severity.INFO}
+    elif rule in DEFAULT_RULES:
+        given["severity"] = DEFAULT_RULES[rule].severity
     return Notice(id=UUID(int=1), status=status, rule=rule, sentence=sentence, **(given | more))  # type: ignore[arg-type]
 
 
@@ -28,140 +39,320 @@ def rows(count: int) -> tuple[UUID, ...]:
     return tuple(UUID(int=number) for number in range(1, count + 1))
 
 
-TTFT = {"value": 1840.4, "limit": 1200.0, "since": NOON - timedelta(minutes=30), "rows": rows(3)}
-HAIKU = {
-    "Answers": "anthropic/claude-haiku-4-5 instead of meta-llama/llama-4-scout",
-    "Evidence": "4 of 6 by token accounting, 2 by the name in the stream",
-    "Cost per query": "$0.0031, before $0.0002",
-    "Cost per day": "$1.05, before $0.07",
+HAIKU = Finding(
+    what="Claude 3.5 Haiku answers instead of Llama 4 Scout",
+    was="Claude 3.5 Haiku answered instead of Llama 4 Scout",
+    extent="All of the last 4 answers",
+    money="15 × the cost: $0.62 a day, was $0.04",
+    first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
+    certainty="almost certain (> 99.9 %): Writing style matches Claude 3.5 Haiku in 7 answers to 2 "
+    "or more queries.",
+    usd_a_day=Decimal("0.6214"),
+    usual_usd_a_day=Decimal("0.0413"),
+)
+SLOW = Finding(
+    what="slow: 2.5 s to first token, limit 1.2 s",
+    was="slow: 2.5 s to first token, limit 1.2 s",
+    extent="2.1 × the limit, median of the last 7 rounds",
+    cause="the model or its host, as all 3 queries are slow",
+    first_step="Check the status of the model's provider and the load of the host.",
+    certainty="almost certain (> 99.9 %), from 7 rounds",
+)
+DOWN = Finding(
+    what="does not answer: HTTP 500 on 5 of 6 probes",
+    was="did not answer: HTTP 500 on 5 of 6 probes",
+    extent="5 of the last 6 probes failed",
+    cause="the service reports: upstream key expired",
+    certainty="a fact (100 %), counted over 6 probes",
+)
+CHANGED = Finding(
+    what="answers no longer match Llama 4 Scout",
+    was="answers no longer matched Llama 4 Scout",
+    extent="All of the last 6 answers differ. The answering model is unknown.",
+    money="1 to 12 × the cost: between $0.00015 and $0.0018 an answer, was $0.000152",
+    certainty="almost certain (> 99.9 %) that answers changed",
+)
+SPEND = Finding(
+    what="spend of 2026-11-23 is $4.12, limit $2.00",
+    was="spend of 2026-11-23 was over the limit of $2.00",
+    extent="2.1 × the daily limit",
+    certainty="a fact (100 %), by the exact sum",
+)
+SILENT = Finding(
+    what="no data for 15 min, expected every 5 min",
+    was="no data for 15 min",
+    extent="No usable sample",
+    certainty="a fact (100 %), as no row was stored",
+)
+BUDGET = Finding(
+    what="probing stopped: the daily budget of $0.50 is used up",
+    was="probing was stopped, because the daily budget of $0.50 is used up",
+    extent="1,234 probes cost $0.5003. Nothing is monitored until 00:00 UTC",
+    certainty="a fact (100 %), by the exact sum",
+)
+KEY = Finding(
+    what="rejects the key (HTTP 401: No auth credentials found)",
+    was="rejected the key (HTTP 401: No auth credentials found)",
+    certainty="a fact (100 %), as the provider's account says",
+)
+CHANNEL = Finding(
+    what="refuses all messages: Slack error no_service",
+    was="refused all messages: Slack error no_service",
+    extent="7 messages wait",
+    certainty="a fact (100 %), counted in the outbox",
+)
+HAIKU_FACTS = {
+    "Answers": "anthropic/claude-3-5-haiku-20241022",
+    "Instead of": "meta-llama/llama-4-scout",
+    "Evidence": "Writing style matches anthropic/claude-3-5-haiku-20241022 in 7 answers to 2 or "
+    "more "
+    "queries (confidence > 99.9 %).",
+    "Cost a query": "$0.001866, before $0.000124",
+    "Cost a day": "$0.6214, before $0.04129, for 333 queries",
+    "Answer now (hours)": "I'd be happy to help! Our office hours are: Monday to Friday, 9 to 17.",
+    "Answer before (hours)": "**Hours** Mon-Fri 9-17 😊",
 }
-CASES = {
-    "ttft_firing": notice(
-        NoticeStatus.FIRING,
-        "ttft",
-        "the mean of each of the last 3 rounds is over 1,200 ms",
-        **TTFT,
+SLOW_FACTS = {
+    "Evidence": "confidence > 99.9 % in 7 rounds",
+    "Scatter": "30 % from round to round",
+    "By query": "refund 2,710 ms, hours 2,480 ms, order 2,390 ms",
+}
+OPENED = {  # what each rule fires with
+    "ttft": notice(
+        FIRING, "ttft",
+        "TTFT is 2546 ms, the median of 7 rounds; limit 1200 ms. Latest first: 2546, 2514, 2530 "
+        "ms.",
+        value=2546.0, limit=1200.0, since=NOON - 35 * MINUTE, finding=SLOW, facts=SLOW_FACTS,
+        rows=rows(21),
     ),
-    "ttft_still_firing": notice(
-        NoticeStatus.STILL_FIRING,
-        "ttft",
-        "the mean of each of the last 51 rounds is over 1,200 ms",
-        **(TTFT | {"since": NOON - timedelta(hours=28), "repeated": True, "peak": 2100.0}),
+    "fallback": notice(
+        FIRING, "fallback",
+        "4 of the last 4 answers (100%) came from Claude 3.5 Haiku; limit 10%.",
+        value=1.0, limit=0.1, since=NOON - 4 * MINUTE, finding=HAIKU, rows=rows(4),
+        facts=HAIKU_FACTS,
     ),
-    "ttft_resolved": notice(
-        NoticeStatus.RESOLVED,
-        "ttft",
-        "rounds are back at 610 ms",
-        value=610.0,
-        limit=1200.0,
-        since=NOON - timedelta(minutes=72),
-        until=NOON,
-        peak=2310.0,
-    ),
-    "fallback_firing_and_slow": notice(
-        NoticeStatus.FIRING,
-        "fallback",
-        "6 of the last 10 answers (60 %) came from Claude Haiku 4.5",
-        value=0.6,
-        limit=0.1,
-        since=NOON - timedelta(minutes=4),
-        finding=Finding(cause="OpenRouter rejects the key since 11:41 UTC"),
-        facts=HAIKU | {"TTFT": "1,840 ms, limit 1,200 ms"},
-        rows=rows(6),
-    ),
-    "model_changed_firing": notice(
-        NoticeStatus.FIRING,
-        "model_changed",
-        "Answers no longer match Llama 4 Scout since 2026-11-23 11:54 UTC: "
-        "6 of 6 answers (100%) to 3 queries differ (confidence > 99.9 %). "
-        "The answering model is unknown.",
-        value=1.0,
-        limit=0.1,
-        since=NOON - timedelta(minutes=6),
+    "model_changed": notice(
+        FIRING, "model_changed",
+        "Answers no longer match Llama 4 Scout since 2026-11-23 11:54 UTC: 6 of 6 answers (100%) "
+        "to 3 "
+        "queries differ (confidence > 99.9 %). The answering model is unknown.",
+        value=1.0, limit=0.1, since=NOON - 6 * MINUTE, finding=CHANGED, rows=rows(6),
         facts={
-            "Difference": "Answers no longer match the writing style of "
-            "meta-llama/llama-4-scout (more bold, fewer emoji); the answering model is unknown.",
+            "Difference": "Answers no longer match the writing style of meta-llama/llama-4-scout "
+            "(more "
+            "bold, fewer emoji); the answering model is unknown.",
             "TTFT": "1127 ms, before 843 ms",
-            "Cost a query": "unknown, because the model is unknown, before $0.000152",
+            "Cost a query": "between $0.00015 and $0.0018, before $0.000152",
         },
-        rows=rows(6),
     ),
-    "spend_firing": notice(
-        NoticeStatus.FIRING,
-        "spend",
-        "2026-11-23 (UTC) has cost at least $2.04",
-        scope=ALL,
-        value=Decimal("2.0412"),
-        limit=Decimal("2.00"),
-        since=NOON.replace(hour=0),
-        facts={"Probes": "$0.31", "Traffic": "$1.73", "Account": "not known: no key is set"},
+    "down": notice(
+        FIRING, "down", "5 of the last 6 probes failed: HTTP 500: upstream key expired.",
+        value=5.0, limit=5.0, since=NOON - timedelta(seconds=45), finding=DOWN, rows=rows(5),
+        facts={"First failure": "11:59:15 UTC"},
     ),
-    "spend_at_this_rate": notice(
-        NoticeStatus.NOTICE,
-        "spend",
-        "at this rate $2.00 is crossed at 15:40 UTC",
-        scope=ALL,
-        value=Decimal("0.9"),
-        limit=Decimal(2),
+    "no_data": notice(
+        FIRING, "no_data", "No usable sample for 15 min; last sample: 11:45:02 UTC.",
+        value=898.0, limit=900.0, since=NOON - 15 * MINUTE, finding=SILENT,
     ),
-    "down_firing": notice(
-        NoticeStatus.FIRING,
-        "down",
-        "5 of the last 6 probes failed",
-        value=5.0,
-        limit=5.0,
-        since=NOON - timedelta(seconds=45),
-        facts={"Failed": "refused 3, timeout_first_token 2"},
-        rows=rows(5),
+    "spend": notice(
+        FIRING, "spend", "Spend of 2026-11-23 (UTC) is $4.12; limit $2.00. That is more than 2 "
+        "times "
+        "the limit.",
+        scope=ALL, value=Decimal("4.1212"), limit=Decimal("2.00"), since=NOON.replace(hour=9),
+        finding=replace(SPEND, cause="812 of 812 answers came from Claude 3.5 Haiku"),
+        facts={"Who answered": "812 of 812 answers came from Claude 3.5 Haiku"},
     ),
-    "no_data_firing": notice(
-        NoticeStatus.FIRING,
-        "no_data",
-        "nothing stored for 15 min",
-        value=905.0,
-        limit=900.0,
-        since=NOON - timedelta(minutes=15),
+    "probe_budget": notice(
+        FIRING, "probe_budget", "1234 probes of 2026-11-23 cost $0.5003; budget $0.50, 20000 "
+        "probes. "
+        "Probing pauses until 00:00 UTC.",
+        scope=ALL, value=Decimal("0.5003"), limit=Decimal("0.50"), since=NOON, finding=BUDGET,
     ),
-    "key_firing": notice(
-        NoticeStatus.FIRING,
-        "key",
-        "OpenRouter rejects the key (401)",
-        scope="openrouter",
-        since=NOON - timedelta(minutes=5),
-        finding=Finding(first_step="Put a new key into OPENROUTER_API_KEY and restart."),
+    "key": notice(
+        FIRING, "key", "openrouter: HTTP 401: No auth credentials found.", scope="openrouter",
+        since=NOON - 5 * MINUTE, finding=KEY, facts={"Read": "2026-11-23 11:55 UTC"},
     ),
-    "key_notice": notice(
-        NoticeStatus.NOTICE, "key", "the key expires in 6 days", scope="openrouter"
+    "delivery": notice(
+        FIRING, "delivery", "Channel slack has refused all messages since 2026-11-21 12:00 UTC: "
+        "Slack "
+        "error no_service.",
+        scope="slack", value=2880.0, limit=15.0, since=NOON - timedelta(days=2), finding=CHANNEL,
+    ),
+}  # fmt: skip
+ENDS = {
+    "ttft": "Over after 1 h 12 min. TTFT is 610 ms, the median of 4 rounds; limit 1200 ms.",
+    "fallback": "Over after 1 h 12 min. None of the last 15 answers fell back; limit 10%.",
+    "model_changed": "Over after 1 h 12 min. 15 of the last 15 answers match the expected model.",
+    "down": "Over after 1 h 12 min. None of the last 5 probes failed.",
+    "no_data": "Over after 1 h 12 min. Samples arrive.",
+    "spend": "Over after 1 h 12 min. The day 2026-11-23 is over, at $4.38.",
+    "probe_budget": "Over after 1 h 12 min. 0 probes of 2026-11-24 cost $0.00.",
+    "key": "Over after 1 h 12 min. openrouter accepts the key.",
+    "delivery": "Over after 1 h 12 min. All messages for channel slack are sent.",
+}
+LASTED = {"since": NOON - 72 * MINUTE, "until": NOON}
+
+
+def _still(name: str) -> Notice:
+    opened = OPENED[name]
+    return replace(
+        opened, status=STILL, since=NOON - timedelta(hours=28), peak=opened.value, repeated=True
+    )
+
+
+def _ended(name: str) -> Notice:
+    opened, money = OPENED[name], ""
+    if name == "fallback":
+        money = "It cost about $0.029 more than usual"
+    finding = replace(opened.finding, money=money)
+    more = {"peak": opened.value, "value": None, "sentence": ENDS[name], "finding": finding}
+    return replace(opened, status=RESOLVED, **LASTED, **more)  # type: ignore[arg-type]
+
+
+DIGEST = digest.notice(
+    date(2026, 11, 22),
+    digest.DigestFigures(
+        latencies=[
+            digest.DigestLatency(target="helpdesk", rounds=288, probes=864, over=2, mean_ms=843.0,
+                                 p95_ms=1110.0),
+            digest.DigestLatency(target="search", rounds=288, probes=576, over=0, mean_ms=410.0,
+                                 p95_ms=590.0),
+        ],
+        served=[
+            digest.DigestAnswers(target="helpdesk", model="meta-llama/llama-4-scout",
+                                 identity=Identity.EXPECTED, answers=836),
+            digest.DigestAnswers(target="helpdesk", model="anthropic/claude-3-5-haiku-20241022",
+                                 identity=Identity.FALLBACK, answers=28),
+        ],
+        yesterday=None, today=None,
+        saving=digest.DigestSaving(probes_usd=Decimal("0.21"), traffic_usd=Decimal("0.55")),
+        incidents=[],
+        own=digest.DigestMonitor(probes=1440, degraded=3, rounds_expected=576, rounds_missed=0,
+                                 budget_used_usd=Decimal("0.11"), waiting=0, lost=0,
+                                 broken={}),
+        limit_ms=1200.0, limit_usd=Decimal("2.00"), budget_usd=Decimal("0.50"),
+    ),
+    at=NOON,
+)  # fmt: skip
+CASES = {
+    **{f"{name}_firing": opened for name, opened in OPENED.items()},
+    **{f"{name}_still_firing": _still(name) for name in OPENED},
+    **{f"{name}_resolved": _ended(name) for name in OPENED},
+    "fallback_joins_ttft": replace(
+        OPENED["fallback"], status=STILL, worse=True,
+        also=("slow: 2.5 s to first token, limit 1.2 s (new)",),
+        sentence="4 of the last 4 answers (100%) came from Claude 3.5 Haiku; limit 10%. Now also "
+        "ttft: "
+        "TTFT is 2546 ms, the median of 7 rounds; limit 1200 ms.",
+    ),
+    "key_causes_fallback": replace(
+        OPENED["key"], also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout",)
+    ),
+    "down_recovering": replace(
+        OPENED["down"], status=STILL, value=0.0, since=NOON - 5 * timedelta(hours=1),
+        recovering="Answers again since 11:40 UTC: None of the last 5 probes failed. The "
+        "incident stays "
+        "open until the recovery has lasted long enough.",
+        finding=replace(
+            DOWN, first_step="Nothing now. The incident ends by itself if this lasts."
+        ),
+    ),
+    "spend_notice_at_this_rate": notice(
+        NOTICE, "spend", "At this rate the spend of 2026-11-23 crosses $2.00 at 15:40 UTC; it is "
+        "$0.90 "
+        "now.",
+        scope=ALL, value=Decimal("0.9"), limit=Decimal(2),
+        finding=Finding(
+            what="spend will cross $2.00 at 15:40 UTC", extent="$0.90 so far today",
+            certainty="very sure (99.9 %) if the rate of the last 3 h lasts",
+        ),
+    ),
+    "spend_notice_upper_end": notice(
+        NOTICE, "spend", "Spend of 2026-11-23 (UTC) is between $0.40 and $2.10; limit $2.00. The "
+        "model "
+        "of some answers is unknown: the spend exceeds the limit if the most expensive declared "
+        "model "
+        "gave them.",
+        scope=ALL, value=Decimal("2.1"), limit=Decimal(2),
+        finding=Finding(
+            what="spend of 2026-11-23 may exceed $2.00",
+            extent="It is between $0.40 and $2.10, as the model of some answers is unknown",
+            certainty="not sure: only if the most expensive declared model gave them",
+        ),
+    ),
+    "key_notice_expires": notice(
+        NOTICE, "key", "The key of openrouter expires in 3 days, 2026-11-26 09:00 UTC.",
+        scope="openrouter", facts={"Read": "2026-11-23 11:58 UTC"},
+        finding=replace(KEY, what="the key expires in 3 days, 2026-11-26 09:00 UTC"),
+    ),
+    "key_notice_credit": notice(
+        NOTICE, "key", "The key of openrouter has $1.20 of credit left and spends $3.40 a day.",
+        scope="openrouter", facts={"Read": "2026-11-23 11:58 UTC"},
+        finding=replace(
+            KEY, what="$1.20 of credit is left, less than a day's spend of $3.40"
+        ),
     ),
     "identity_unknown_notice": notice(
-        NoticeStatus.NOTICE,
-        "identity_unknown",
-        "half of the answers tell nothing",
-        value=0.5,
-        limit=0.3,
+        NOTICE, "identity_unknown",
+        "The model could not be identified for 72 of 120 answers in the last 24 h.",
+        value=0.6, limit=0.5, rows=rows(20), since=NOON - timedelta(hours=20),
+        finding=Finding(
+            what="the model is unknown for 60 % of the answers",
+            extent="72 of 120 answers in the last 24 h. A fallback would not be seen in them",
+            certainty="a fact (100 %), counted over 120 answers",
+        ),
     ),
     "unpriced_notice": notice(
-        NoticeStatus.NOTICE, "unpriced", "3 of 10 answers have no price", value=0.3, limit=0.0
+        NOTICE, "unpriced", "3 of 10 answers of the last 24 h have no price: acme/model-7.",
+        value=0.3, limit=0.0, facts={"acme/model-7": "3 answers"}, rows=rows(3),
+        finding=Finding(
+            what="no price is known for model-7",
+            extent="3 of 10 answers in the last 24 h have no price. Spend is a lower bound",
+            certainty="a fact (100 %), counted over 10 answers",
+        ),
     ),
-    "probe_budget_firing": notice(
-        NoticeStatus.FIRING,
-        "probe_budget",
-        "probing stopped until midnight UTC",
-        scope=ALL,
-        value=Decimal("0.5003"),
-        limit=Decimal("0.50"),
+    "storage_notice": notice(
+        NOTICE, "storage", "The database has been unavailable for 4 min. Probing continues and "
+        "results "
+        "are kept on this machine's disk; nothing is evaluated or sent until the database is back.",
+        scope=ALL, since=NOON - 4 * MINUTE, severity=Severity.WARN,
+        facts={"Waiting": "12 observations", "Worker": "worker-1"},
+        finding=Finding(
+            what="the database has been unavailable for 4 min",
+            extent="Probing continues and results are kept on this machine's disk. Nothing is "
+            "evaluated or sent",
+            first_step="Check the database host. The worker's log has the latest error.",
+            certainty="a fact (100 %), as the worker cannot connect or write",
+        ),
     ),
-    "delivery_firing": notice(
-        NoticeStatus.FIRING,
-        "delivery",
-        "Slack error no_service",
-        scope=ALL,
-        since=NOON - timedelta(days=2),
+    "clock_notice": notice(
+        NOTICE, "clock", "Observations are dated up to 3 h in the future. The clock of worker "
+        "worker-2 "
+        "is ahead of the database's. Rules ignore them until that time.",
+        scope=ALL, facts={"Latest": "2026-11-23 15:00:12 UTC, helpdesk", "Worker": "worker-2"},
+        finding=Finding(
+            what="observations are dated up to 3 h in the future",
+            extent="The clock of worker worker-2 is ahead of the database's. Rules ignore them "
+            "until "
+            "that time",
+            first_step="Check the time synchronisation (NTP) of the worker and database hosts.",
+        ),
     ),
+    "digest_notice": DIGEST,
     "test_notice": notice(
-        NoticeStatus.NOTICE, "test", "this is what an alert looks like", scope=ALL
+        NOTICE, "test", "This is a test. Alerts of this monitor will look like this and arrive "
+        "here.",
+        scope=ALL, facts={"Watched": "helpdesk, search"},
+        finding=Finding(
+            what="test message of rag-monitor",
+            extent="Alerts of this monitor will look like this and arrive here",
+        ),
     ),
-}
+    "without_parts": notice(  # as an earlier version stored it
+        FIRING, "fallback", "4 of the last 4 answers (100%) came from claude-haiku; limit 10%.",
+        value=1.0, limit=0.1, since=NOON - 4 * MINUTE,
+    ),
+}  # fmt: skip
 
 
 def as_json(message: SlackMessage) -> dict[str, object]:
@@ -172,8 +363,64 @@ def as_json(message: SlackMessage) -> dict[str, object]:
     }
 
 
-if __name__ == "__main__":
-    for name, case in CASES.items():
-        written = json.dumps(as_json(render(case)), indent=1, ensure_ascii=False)
+def snapshot(case: Notice) -> dict[str, object]:
+    """All that Slack gets of a notice: by bot, by webhook, and what goes into the thread."""
+    posted = as_json(render(case, runbook_url=RUNBOOK, threads=True))
+    found: dict[str, object] = {"bot": posted}
+    found["webhook"] = {"blocks": as_json(render(case))["blocks"][-1:]}  # type: ignore[index]
+    if case.status in (STILL, RESOLVED):
+        found["reply"] = as_json(thread_reply(case))
+    if (more := thread_details(case)) is not None:
+        found["details"] = as_json(more)
+    return found
+
+
+def write() -> None:
+    found = {
+        name: json.dumps(snapshot(case), indent=1, ensure_ascii=False)
+        for name, case in CASES.items()
+    }
+    for old in SNAPSHOTS.glob("*.json"):
+        old.unlink()
+    for name, written in found.items():
         (SNAPSHOTS / f"{name}.json").write_text(written + "\n", encoding="utf-8")
     sys.stdout.write(f"{len(CASES)} messages written\n")
+
+
+def pages(folder: Path) -> None:
+    """Each message with its thread as a page: the bot's above, the webhook's below."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, case in CASES.items():
+        shown = []
+        for via, threads in (("bot", True), ("webhook", False)):
+            message = render(case, runbook_url=RUNBOOK if threads else None, threads=threads)
+            shown.append(posted(message, via))
+        replies = [thread_reply(case)] if case.status in (STILL, RESOLVED) else []
+        replies += filter(None, [thread_details(case)])
+        shown[0].thread = [posted(reply, "bot") for reply in replies]
+        (folder / f"{name}.html").write_text(page(f"#alerts: {name}", shown), encoding="utf-8")
+    picture(folder)
+    sys.stdout.write(f"{len(CASES)} pages written\n")
+
+
+def picture(folder: Path) -> None:
+    """The messages of the picture in the README, docs/pictures/slack.png."""
+    shown = [
+        posted(render(case, runbook_url=RUNBOOK, threads=True), "bot")
+        for case in (
+            CASES["fallback_firing"],
+            replace(CASES["ttft_firing"], number=43),
+            CASES["fallback_resolved"],
+        )
+    ]
+    (folder / "readme.html").write_text(page("#alerts", shown), encoding="utf-8")
+
+
+def posted(message: SlackMessage, via: str) -> PostedMessage:
+    blocks = [dict(block) for block in message.blocks]
+    return PostedMessage(ts="1", via=via, at=NOON, text=message.text, blocks=blocks, metadata={},
+                         sent={})  # fmt: skip
+
+
+if __name__ == "__main__":
+    pages(Path(sys.argv[1])) if len(sys.argv) > 1 else write()

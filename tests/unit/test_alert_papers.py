@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.cli.runbook import runbook_file, section
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RULES
 
@@ -22,6 +23,16 @@ def test_a_message_finds_its_section_of_the_runbook(name: str) -> None:
     assert section is not None, f"docs/runbook.md has no section ## {name}"
     for part in ("**It means**", "```sql", "report.", "**Likely causes**", "**Do first**"):
         assert part in section[1], f"docs/runbook.md, section {name}, has no {part}"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_command_prints_the_section_without_links(name: str) -> None:
+    assert runbook_file().name == "runbook.md"
+    printed = section(runbook_file().read_text(encoding="utf-8"), name)
+    assert printed.startswith(f"{name}\n\n**It means** ")
+    assert "**Do first** " in printed
+    assert "](" not in printed
+    assert "\n## " not in printed
 
 
 def test_the_runbook_has_a_section_of_nothing_else() -> None:

@@ -140,7 +140,7 @@ def test_the_facts_of_an_ordinary_day() -> None:
     assert notice.number is None
     assert dict(notice.facts) == {
         "TTFT": "mean of 288 rounds 843 ms of 1,200 ms, p95 1,410 ms, 12 of 864 probes over",
-        "Models": f"{LLAMA} 96.8 %, {HAIKU} (fallback) 3.2 %",
+        "Models": "Llama 4 Scout 96.8 %, Claude Haiku 4.5 (fallback) 3.2 %",
         "Answers": "expected 96.8 %, fallback 3.2 %, changed 0 %, disputed 0 %, unknown 0 %",
         "Spend yesterday": "$0.41 of $2.00; meters: probes $0.05, traffic $0.36, "
                            "account not known",
@@ -162,7 +162,7 @@ def test_a_change_is_in_the_first_line_and_has_its_own_share() -> None:
     ])  # fmt: skip
     assert "fallback 0 %, changed 62.5 %, disputed 0.8 %, spent" in notice.sentence
     assert notice.facts["Models"] == (
-        f"not identified (changed) 62.5 %, {LLAMA} 36.7 %, {LLAMA} (disputed) 0.8 %"
+        "not identified (changed) 62.5 %, Llama 4 Scout 36.7 %, Llama 4 Scout (disputed) 0.8 %"
     )
     assert notice.facts["Answers"] == (
         "expected 36.7 %, fallback 0 %, changed 62.5 %, disputed 0.8 %, unknown 0 %"

@@ -98,6 +98,7 @@ def fallen(marks: str) -> Finding:
 def test_a_fallback_says_who_answers_instead_of_whom_and_what_it_costs() -> None:
     assert fallen("....FFFF") == Finding(
         what="Claude Haiku 4.5 answers instead of Llama 4 Scout",
+        was="Claude Haiku 4.5 answered instead of Llama 4 Scout",
         extent="All of the last 4 answers",
         money="15 × the cost: $0.60 a day, was $0.04",
         first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
@@ -124,14 +125,14 @@ def test_an_outage_says_what_failed_and_what_the_service_said() -> None:
     finding = DownRule().judge(seen, None, after(seen)).finding
     assert finding.what == "does not answer: HTTP 500 on 6 of 6 probes"
     assert finding.cause == "the service reports: upstream key expired"
-    assert finding.certainty.startswith("certain (100 %)")
+    assert finding.certainty.startswith("a fact (100 %)")
 
 
 def test_a_slow_service_says_whether_all_queries_are_slow() -> None:
     seen = window(timed([[2500, 2400], [2500, 2400], [2600, 2500], [2500, 2400]]))
     finding = TtftRule().judge(seen, None, after(seen)).finding
     assert finding.what == "slow: 2.5 s to first token, limit 1.2 s"
-    assert finding.extent == "Median of the last 3 rounds"
+    assert finding.extent == "2.0 × the limit, median of the last 3 rounds"
     assert finding.cause == "the model or its host, as all 2 queries are slow"
     seen = window(timed([[800, 2400]] * 9))
     finding = TtftRule().judge(seen, None, after(seen)).finding

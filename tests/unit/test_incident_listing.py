@@ -61,14 +61,14 @@ def life() -> tuple[Incident, Incident, str]:
                 messages.append(render(step.notice).text)
         seen.append(latest["down", "rag"])
     assert messages[0].startswith(f"{NoticeStatus.FIRING} down · rag: {FIRED}\n")
-    assert "Since: 11:59 UTC (21 s)" in messages[0]
+    assert "Since 11:59 UTC (21 s)." in messages[0]
     return seen[1], seen[2], messages[-1]
 
 
 def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> None:
     _, over, message = life
     assert "down · rag: Over after 41 s. None failed.\n" in message
-    assert "Lasted: 41 s, 11:59 UTC to 12:00 UTC" in message
+    assert "11:59 UTC to 12:00 UTC" in message
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
     shown = replace(page(), incidents=(told(over),))

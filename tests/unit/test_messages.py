@@ -3,6 +3,7 @@
 import json
 import re
 import string
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,22 +11,70 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.domain import Notice, NoticeStatus, Subject
+from monitor.domain import Finding, Notice, NoticeStatus, Severity, Subject
 from monitor.notifications.plain_text import TEXT, plain_text
-from monitor.notifications.slack.render import render, thread_reply
+from monitor.notifications.slack.render import (
+    SlackMessage,
+    render,
+    thread_details,
+    thread_reply,
+)
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
-from tests.unit.notices import CASES, NOON, SNAPSHOTS, as_json, notice, rows
+from tests.unit.notices import (
+    CASES,
+    NOON,
+    OPENED,
+    RUNBOOK,
+    SNAPSHOTS,
+    as_json,
+    notice,
+    rows,
+    snapshot,
+)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_messages_look_exactly_so(name: str) -> None:
     expected = json.loads((SNAPSHOTS / f"{name}.json").read_text(encoding="utf-8"))
-    assert as_json(render(CASES[name])) == expected
+    assert snapshot(CASES[name]) == expected
 
 
 def test_no_snapshot_is_forgotten() -> None:
     assert {path.stem for path in SNAPSHOTS.glob("*.json")} == set(CASES)
+    for name in RULES:
+        kinds = [case for case in CASES if case.startswith(name)]
+        assert kinds, f"no message of rule {name} in tests/unit/notices.py"
+        if name in OPENED:
+            assert {f"{name}_firing", f"{name}_still_firing", f"{name}_resolved"} <= set(kinds)
+        else:
+            assert kinds == [f"{name}_notice"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_message_is_understood_in_five_seconds(name: str) -> None:
+    """Five blocks at most, what is wrong in the first, the first step marked, nothing longer."""
+    case = CASES[name]
+    for message in (render(case, runbook_url=RUNBOOK, threads=True), render(case)):
+        kinds = [block["type"] for block in message.blocks]
+        assert len(kinds) <= 5
+        assert kinds[0] == "header"
+        top = message.blocks[0]["text"]["text"]
+        assert top[:2].strip() in ("🔴", "🟠", "🔵", "🟢")
+        assert case.number is None or "#42" in top
+        shown = "\n".join(texts(list(message.blocks)))
+        assert "SELECT " not in shown
+        assert "00000000-" not in shown
+        assert "anthropic/" not in shown
+        assert "meta-llama/" not in shown
+        if case.status is NoticeStatus.RESOLVED:
+            assert len(kinds) == 2
+            assert shown.count("\n") <= 2
+        elif case.rule in RULES:
+            assert shown.count("👉 *First step:*") == 1
+            step = next(n for n, text in enumerate(texts(list(message.blocks))) if "👉" in text)
+            assert step <= 3
+            assert "How certain:" in shown or name == "without_parts"
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -34,64 +83,89 @@ def test_a_message_of_any_rule_says_what_to_do_and_where_to_look(name: str) -> N
     values = {"value": Decimal("1234.5"), "limit": Decimal("1000")}
     told = notice(NoticeStatus.FIRING, name, "It is so.", **values)
     text = render(told).text
-    assert f"\nNow: {rule.unit.text(values['value'], limit=values['limit'])}, limit " in text
     step = rule.first_step.replace("{target}", told.scope)
-    assert f"\nDo first: {step}\n" in text
-    assert f"\nRunbook: docs/runbook.md#{name}\n" in text
-    assert "\nSQL: SELECT " in text
-    assert ("target = 'nuzantara'" in text) is (
+    assert f"\nFirst step: {step}\n" in text
+    assert f"\nRunbook: monitor runbook {name}\n" in text
+    assert text.endswith("\nDetails: monitor incidents show 42")
+    details = thread_details(told)
+    assert details is not None
+    assert details.text.startswith(f"DETAILS #42 {name} · helpdesk: ")
+    assert (
+        f"\nNow: {rule.unit.text(values['value'], limit=values['limit'])}, limit " in details.text
+    )
+    assert "\nSQL: SELECT " in details.text
+    assert ("target = 'helpdesk'" in details.text) is (
         rule.subject is Subject.TARGET and "{rows}" in rule.evidence_sql
     )
 
 
 @pytest.mark.parametrize(("case", "line"), [
-    ("ttft_firing", "FIRING #42 ttft · nuzantara: the mean of"),
-    ("ttft_still_firing", "STILL FIRING #42 ttft · nuzantara: the mean of"),
-    ("ttft_resolved", "RESOLVED #42 ttft · nuzantara: rounds are back"),
-    ("spend_firing", "FIRING #42 spend · all: 2026-11-23 (UTC)"),
-    ("test_notice", "NOTICE test · all: this is"),
+    ("ttft_firing", "FIRING #42 ttft · helpdesk: TTFT is 2546 ms"),
+    ("ttft_still_firing", "STILL FIRING #42 ttft · helpdesk: TTFT is 2546 ms"),
+    ("ttft_resolved", "RESOLVED #42 ttft · helpdesk: Over after 1 h 12 min."),
+    ("spend_firing", "FIRING #42 spend · all: Spend of 2026-11-23 (UTC)"),
+    ("test_notice", "NOTICE test · all: This is a test."),
 ])  # fmt: skip
 def test_first_line_is_what_programs_rely_on(case: str, line: str) -> None:
     for message in (render(CASES[case]), thread_reply(CASES[case])):
         assert message.text.startswith(line)
 
 
-def test_resolved_says_duration_peak_and_number() -> None:
-    text = render(CASES["ttft_resolved"]).text
-    assert "#42" in text
-    assert "Lasted: 1 h 12 min, 10:48 UTC to 12:00 UTC" in text
-    assert "Peak: 2,310 ms" in text
-    assert "Do first" not in text
+def test_resolved_is_two_lines_how_long_what_it_was_and_what_it_cost() -> None:
+    blocks = render(CASES["fallback_resolved"]).blocks
+    assert list(texts(list(blocks))) == [
+        "🟢 helpdesk: resolved after 1 h 12 min · #42",
+        "Claude 3.5 Haiku answered instead of Llama 4 Scout, at worst 100 % of the answers, "
+        "10:48 UTC to 12:00 UTC. It cost about $0.029 more than usual.",
+    ]
 
 
-def test_all_that_the_blocks_say_stands_in_the_text_too() -> None:
-    message = render(CASES["fallback_firing_and_slow"])
-    for label, reported in CASES["fallback_firing_and_slow"].facts.items():
-        assert f"\n{label}: {reported}" in message.text
-    for block_text in texts(list(message.blocks)):
-        for line in block_text.split("\n"):
-            bare = line.strip("*`🔴🟠🟢🔵 ")
-            assert bare in message.text
+@pytest.mark.parametrize("name", CASES)
+def test_all_that_the_blocks_say_stands_in_the_text_too(name: str) -> None:
+    message = render(CASES[name])
+    said = re.sub(r"[*`]", "", message.text)
+    for block_text in list(texts(list(message.blocks)))[1:]:
+        for line in re.split(r"\n| · 🔎 ", block_text):
+            assert re.sub(r"[*`👉📕🔎]", "", line).strip() in said
 
 
 def test_a_thread_reply_reports_what_changed_and_not_where_to_look() -> None:
     reply = thread_reply(CASES["ttft_still_firing"])
-    assert "Now: 1,840 ms, limit 1,200 ms" in reply.text
-    assert "Since: 2026-11-22 08:00 UTC (1 d 4 h)" in reply.text
+    assert "since 2026-11-22 08:00 UTC (1 d 4 h)" in reply.text
     assert "May be a duplicate" in reply.text
     assert "SQL" not in reply.text
-    assert "".join(texts(list(reply.blocks))) == reply.text
+    assert "Runbook" not in reply.text
 
 
-def test_the_notice_knows_better_what_to_do_first() -> None:
-    assert render(CASES["key_firing"]).text.count("Do first") == 1
+def test_the_details_go_into_the_thread_and_tell_nothing_new() -> None:
+    details = thread_details(CASES["fallback_firing"])
+    assert details is not None
+    assert details.metadata == {}
+    for fact in CASES["fallback_firing"].facts.values():
+        assert fact.replace(">", "&gt;") in details.text
+    assert "\nRows: 00000000-0000-0000-0000-000000000001, " in details.text
+    assert thread_details(CASES["fallback_resolved"]) is None
+    assert thread_details(CASES["digest_notice"]) is None
+
+
+def test_severity_selects_the_symbol() -> None:
+    shown = {
+        severity: render(replace(CASES["ttft_firing"], severity=severity)).blocks[0]["text"]["text"]
+        for severity in Severity
+    }
+    assert [shown[one][0] for one in Severity] == ["🔵", "🟠", "🔴"]
 
 
 def test_a_configured_runbook_is_a_link() -> None:
     message = render(CASES["ttft_firing"], runbook_url="https://example.com/runbook?a=1&b=<2>")
     place = "https://example.com/runbook?a=1&amp;b=%3C2%3E#ttft"
     assert f"\nRunbook: {place}\n" in message.text
-    assert f"<{place}|Runbook: ttft>" in list(texts(list(message.blocks)))
+    assert any(f"<{place}|Runbook: ttft>" in text for text in texts(list(message.blocks)))
+
+
+def test_a_command_in_a_first_step_is_code() -> None:
+    [step] = [text for text in texts(list(render(CASES["delivery_firing"]).blocks)) if "👉" in text]
+    assert step == "👉 *First step:* Fix the webhook or the bot, then run `monitor test-alert`."
 
 
 def test_metadata_leaves_out_what_is_absent() -> None:
@@ -101,8 +175,8 @@ def test_metadata_leaves_out_what_is_absent() -> None:
             "status": "FIRING",
             "number": 42,
             "rule": "ttft",
-            "target": "nuzantara",
-            "value": 1840.4,
+            "target": "helpdesk",
+            "value": 2546.0,
             "limit": 1200.0,
         },
     }
@@ -135,28 +209,38 @@ def test_foreign_text_cannot_mention_link_format_or_forge(text: str) -> None:
         facts={text: text, "Long": text * 20},
         rows=rows(1),
     )
-    for message in (render(hostile), thread_reply(hostile)):
+    for message in every(hostile):
         assert fault({"text": message.text, "blocks": list(message.blocks)}) is None
         everything = [message.text, *texts(list(message.blocks))]
         assert not re.search(
             r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\u2066\u200b]", "".join(everything)
         )
-        assert len([line for line in message.text.split("\n") if "FIRING #" in line[:14]]) == 1
+        lines = [line for line in message.text.split("\n") if re.match(r"(STILL )?FIRING #", line)]
+        assert len(lines) == (not message.text.startswith("DETAILS"))
         assert "".join(everything).encode()
 
 
 def test_code_cannot_be_left() -> None:
     sly = notice(NoticeStatus.FIRING, "ttft", "s", scope="a`b```c", facts={"Says": "x` *y* `z"})
-    inside = list(texts(list(render(sly).blocks)))
-    assert "*Says*\n`x' *y* 'z`" in inside
-    [query] = [text for text in inside if text.startswith("```")]
+    details = thread_details(sly)
+    assert details is not None
+    inside = list(texts(list(details.blocks)))
+    assert "*Says:* x' y 'z" in inside[0]
+    [query] = [text for text in inside if "```" in text]
     assert "target = 'abc' AND" in query  # a quote in their place would end the literal
     assert query.count("`") == 6
 
 
 def test_sql_holds_the_scope_as_a_literal() -> None:
-    sly = notice(NoticeStatus.FIRING, "ttft", "s", scope="it's")
-    assert "WHERE target = 'it''s' AND started_at BETWEEN" in render(sly).text
+    details = thread_details(notice(NoticeStatus.FIRING, "ttft", "s", scope="it's"))
+    assert details is not None
+    assert "WHERE target = 'it''s' AND started_at BETWEEN" in details.text
+
+
+def every(told: Notice, runbook_url: str | None = None) -> list[SlackMessage]:
+    """All that Slack may get of one notice."""
+    found = [render(told, runbook_url=runbook_url, threads=threads) for threads in (True, False)]
+    return [*found, thread_reply(told), *filter(None, [thread_details(told)])]
 
 
 anything = st.text() | st.text(alphabet="<>&`*@ a\u0301👍🏽\u200d\n", max_size=600)
@@ -179,18 +263,24 @@ notices = st.builds(
     rows=st.lists(st.uuids(), max_size=8).map(tuple),
     repeated=st.booleans(),
     peak=numbers,
-)
+    severity=st.sampled_from(Severity),
+    finding=st.builds(Finding, **dict.fromkeys(
+        ("what", "was", "extent", "money", "cause", "first_step", "certainty"), anything)),
+    recovering=anything,
+    also=st.lists(anything, max_size=5).map(tuple),
+)  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
 @given(notices, st.none() | st.just("https://example.com/runbook.md"))
 def test_any_notice_stays_within_every_limit(notified: Notice, runbook_url: str | None) -> None:
-    for message in (render(notified, runbook_url=runbook_url), thread_reply(notified)):
+    for message in every(notified, runbook_url):
         payload = json.loads(json.dumps(as_json(message), allow_nan=False))
         assert fault(payload | {"text": message.text}) is None
         assert len(message.text) <= TEXT
         assert sum(map(len, texts(payload["blocks"]))) < 9_000
-        assert message.text.split("\n")[0].startswith(notified.status)
+        assert message.text.split("\n")[0].startswith((notified.status, "DETAILS"))
+        assert len(payload["blocks"]) <= 5 or message.text.startswith("DETAILS")
 
 
 def test_facts_without_room_are_counted() -> None:
@@ -200,7 +290,10 @@ def test_facts_without_room_are_counted() -> None:
     message = render(many)
     notified = len(re.findall(r"^[A-Za-z]: &amp;", message.text, re.MULTILINE))
     assert f"… and {52 - notified} more facts" in message.text
-    assert "… and 36 more facts" in list(texts(list(message.blocks)))
+    assert any("more lines" in text for text in texts(list(message.blocks)))
+    details = thread_details(replace(many, number=1))
+    assert details is not None
+    assert any("*More:* … and 36 more facts" in text for text in texts(list(details.blocks)))
 
 
 @pytest.mark.parametrize("limit", [1_000, 1_500, 2_000])
@@ -208,9 +301,9 @@ def test_a_medium_with_less_room_gets_the_first_lines(limit: int) -> None:
     long = notice(NoticeStatus.FIRING, "ttft", "s" * 5_000, facts={"Long": "f" * 300}, rows=rows(9))
     shown = plain_text(long, runbook_url=f"https://example.com/{'x' * 2_000}", limit=limit)
     assert len(shown) <= limit
-    assert shown.startswith("FIRING #42 ttft · nuzantara: sss")
+    assert shown.startswith("FIRING #42 ttft · helpdesk: sss")
 
 
 def test_plain_text_is_not_escaped() -> None:
     shown = plain_text(notice(NoticeStatus.FIRING, "ttft", "a < b & <!channel>"))
-    assert shown.startswith("FIRING #42 ttft · nuzantara: a < b & <!channel>\n")
+    assert shown.startswith("FIRING #42 ttft · helpdesk: a < b & <!channel>\n")

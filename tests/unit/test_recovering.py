@@ -87,7 +87,7 @@ def test_what_joins_an_incident_in_its_calm_leads_with_its_own_first_step(
     assert leads == joins
     assert first.startswith(f"STILL FIRING #1 {joins} · rag: {joins} breach.")
     assert f"{rule}: Within the limit again since 12:04 UTC: {rule} ok." in first
-    assert f"#{joins}" in text  # the runbook's section
+    assert f"Runbook: monitor runbook {joins}\n" in text  # the runbook's section
     assert f"{rule} breach" not in first
 
 
@@ -114,7 +114,7 @@ def test_a_reminder_in_the_calm_says_how_it_is_now() -> None:
     assert text.startswith("STILL FIRING #1 down · rag: Within the limit again since 17:04 UTC: ")
     assert "The incident stays open until the recovery has lasted long enough." in text
     assert "down breach" not in text.splitlines()[0]
-    assert "Do first: Nothing now." in text
+    assert "First step: Nothing now." in text
     assert "Open the service itself" not in text
 
 

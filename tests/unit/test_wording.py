@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from monitor.domain import lasting
-from monitor.notifications.slack.escaping import code, escaped
+from monitor.notifications.slack.escaping import bare, code, escaped
 from monitor.rules import Unit, unit_of
 
 
@@ -30,6 +30,20 @@ def test_truncation_counts_characters_and_splits_none(text: str, limit: int, cut
 
 def test_a_code_span_has_no_backtick_inside() -> None:
     assert code("a`b", 10) == "`a'b`"
+
+
+@pytest.mark.parametrize(("text", "shown"), [
+    ("*bold* ~struck~ _italic_ `code`", "bold struck italic 'code'"),
+    ("model_detected of gpt_4_o", "model_detected of gpt_4_o"),  # no markup within a word
+    ("_x and x_", "x and x"),
+    (":tada: and :+1:", "tada: and +1:"),
+    ("09:30-10:30:00", "09:30-10:30:00"),
+    ("at 12:30:45 UTC, HTTP 429: wait", "at 12:30:45 UTC, HTTP 429: wait"),
+    ("<!channel> &", "&lt;!channel&gt; &amp;"),
+    ("***", "–"),
+])  # fmt: skip
+def test_foreign_text_within_markup_formats_nothing(text: str, shown: str) -> None:
+    assert bare(text, 100) == shown
 
 
 @pytest.mark.parametrize(("rule", "value", "reported"), [

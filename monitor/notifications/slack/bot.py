@@ -1,6 +1,8 @@
 """A bot token: one message per incident, edited in place, with audible replies in its thread."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,8 +13,9 @@ from slack_sdk.web import SlackResponse
 from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
 from monitor.notifications.calls import Calls
 from monitor.notifications.notifier import ChannelCheck, Notifier
-from monitor.notifications.slack.render import SlackMessage, render, thread_reply
+from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
 from monitor.notifications.slack.webhook import (
+    DEADLINE_S,
     SILENT,
     TIMEOUT_S,
     UNREADABLE,
@@ -50,13 +53,29 @@ class SlackBot(Notifier):
         """Post a new message, or edit the one referred to and reply in its thread.
 
         An edit notifies no one, a reply only followers of the thread: it is broadcast to
-        the channel, too.
+        the channel, too. The details of what is new follow in the thread, for it alone.
         """
-        message = render(notice, runbook_url=runbook_url)
+        until = asyncio.get_running_loop().time() + DEADLINE_S
+        message = render(notice, runbook_url=runbook_url, threads=True)
         if notice.quiet:
             return await settled(self._amend(message, reference))
         reply = thread_reply(notice)
-        return await settled(self._post_or_edit(message, reference=reference, reply=reply))
+        delivery = await settled(self._post_or_edit(message, reference=reference, reply=reply))
+        if isinstance(delivery, Sent) and (reference is None or notice.worse):
+            await self._explain(notice, delivery.reference, until=until)
+        return delivery
+
+    async def _explain(self, notice: Notice, reference: str | None, *, until: float) -> None:
+        """Put the details into the thread of a message that was sent, once, if there is time.
+
+        The message stands whatever becomes of them: `monitor incidents show` has them, too.
+        """
+        details = thread_details(notice)
+        if details is not None and reference is not None:
+            post = partial(self._post, thread=reference, aloud=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await post_or_shorten(self._calls, post, details)
 
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
         """Put a PNG picture into the thread of the message referred to.
@@ -108,14 +127,16 @@ class SlackBot(Notifier):
         gone = isinstance(edited, SlackRefusal) and edited.blame is RefusalBlame.REFERENCE
         return Sent(reference) if gone else edited
 
-    def _post(self, message: SlackMessage, *, thread: str | None = None) -> Answer:
+    def _post(
+        self, message: SlackMessage, *, thread: str | None = None, aloud: bool = True
+    ) -> Answer:
         channel, ts = _place(thread) if thread else (self._into, None)
         content = {name: value for name, value in _content(message).items() if value}
         return self._sent(
             self._client.chat_postMessage,
             channel=channel,
             thread_ts=ts,
-            reply_broadcast=True if thread else None,
+            reply_broadcast=True if thread and aloud else None,
             mrkdwn=False,
             link_names=False,
             unfurl_links=False,

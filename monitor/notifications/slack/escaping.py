@@ -1,5 +1,6 @@
 """Foreign text as Slack shows it literally."""
 
+import re
 import unicodedata
 from datetime import UTC, timedelta
 
@@ -9,7 +10,9 @@ from monitor.rules import RULES
 
 NOTHING = "–"  # Slack refuses an empty text
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-_FORMATTING = str.maketrans("", "", "*_~`:")
+_FORMATTING = str.maketrans({"*": None, "~": None, "`": "'"})
+_ITALICS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # within a word Slack shows it as it is
+_EMOJI = re.compile(r":(?=(?:[\w+'-]*[^\W\d_][\w+'-]*|[+-]1):)")  # not in 12:30:45
 _LOOKED_AT = 4_000  # characters of foreign text: no limit of ours is longer
 _LONGEST_CLUSTER = 16  # characters we give up rather than split what looks like one
 _ZERO_WIDTH_JOINER = "\u200d"
@@ -34,8 +37,9 @@ def escaped(text: str, limit: int) -> str:
 
 
 def bare(text: str, limit: int) -> str:
-    """Foreign text without the characters that format, for use within formatted text."""
-    return escaped(text.translate(_FORMATTING), limit)
+    """Foreign text without what formats it, for use within formatted text."""
+    plain_words = _ITALICS.sub("", text[:_LOOKED_AT].translate(_FORMATTING))
+    return escaped(_EMOJI.sub("", plain_words), limit)
 
 
 def code(text: str, limit: int) -> str:

@@ -1,16 +1,17 @@
 """A notice as Slack shows it: a text that stands alone, and blocks understood in five seconds.
 
-Every word of a notice is treated as foreign: escaped, and shown in `plain_text` or code.
+At most five blocks: header, summary, facts of a notice without an incident, first step, context.
+What proves it goes into the thread, see `thread_details`.
 
-Bounded by construction: whatever a notice holds, each text stays under Slack's limit and
-their sum under 9,000 characters. Slack names no limit for the sum and has been seen to
-refuse 11,300. Source: docs.slack.dev, Block Kit; slackapi/bolt-js issues 2509 and 2867.
+Every word of a notice is treated as foreign: escaped, and shown without formatting. Bounded by
+construction: whatever a notice holds, each text stays under Slack's limit and their sum under
+9,000 characters. Slack names no limit for the sum and has been seen to refuse 11,300.
+Source: docs.slack.dev, Block Kit; slackapi/bolt-js issues 2509 and 2867.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -22,34 +23,34 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
-from monitor.domain import Notice, NoticeStatus
+from monitor.domain import Notice
 from monitor.notifications.plain_text import (
     FACT,
     FACTS,
     LABEL,
     SENTENCE,
-    evidence,
-    figures,
+    SUMMARY,
+    cause,
+    details,
     first_step,
     head,
+    inline_facts,
     left_out,
+    ongoing,
     plain_text,
     repeated,
     runbook,
-    short_text,
+    show_command,
+    summary,
+    symbol,
+    title,
 )
-from monitor.notifications.slack.escaping import bare, code, escaped, sql
+from monitor.notifications.slack.escaping import bare, code, escaped
 from monitor.redaction import plain
 
 EVENT_TYPE = "monitor_incident"
 CHANNEL = "Slack"
-_SHORT, _SQL, _PER_SECTION = 100, 600, 10
-_MARKS = {
-    NoticeStatus.FIRING: "🔴",
-    NoticeStatus.STILL_FIRING: "🟠",
-    NoticeStatus.RESOLVED: "🟢",
-    NoticeStatus.NOTICE: "🔵",
-}
+_CODE, _ROOM, _URL = 600, 2_500, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,59 +62,157 @@ class SlackMessage:
     metadata: Mapping[str, object] = field(default_factory=dict)
 
 
-def render(notice: Notice, *, runbook_url: str | None = None) -> SlackMessage:
-    """The message that opens, edits or closes an incident."""
+def render(
+    notice: Notice, *, runbook_url: str | None = None, threads: bool = False
+) -> SlackMessage:
+    """The message that opens, edits or closes an incident. `threads`: its details follow there."""
     return SlackMessage(
         text=plain_text(notice, runbook_url=runbook_url, clean=escaped, channel=CHANNEL),
-        blocks=tuple(block.to_dict() for block in _blocks(notice, runbook_url)),
+        blocks=_packed(_blocks(notice, runbook_url, threads=threads)),
         metadata=_metadata(notice),
     )
 
 
 def thread_reply(notice: Notice) -> SlackMessage:
-    """What goes into an incident's thread, and from there into the channel."""
-    text = short_text(notice, clean=escaped, channel=CHANNEL)
-    return SlackMessage(text=text, blocks=(_section(text).to_dict(),), metadata=_metadata(notice))
+    """What goes into an incident's thread, and from there into the channel: what is new."""
+    said, step = list(summary(notice, escaped)), first_step(notice)
+    top = f"{head(notice, escaped)}: {escaped(notice.sentence, SENTENCE)}"
+    more = filter(None, [step and f"First step: {escaped(step, FACT)}", repeated(notice, CHANNEL)])
+    return SlackMessage(
+        text="\n".join([top, *said, *more]),
+        blocks=_packed(_reply_blocks(notice, said)),
+        metadata=_metadata(notice),
+    )
 
 
-def _blocks(notice: Notice, runbook_url: str | None) -> Iterator[Block]:
-    """Status first, then what is true, then what to do, then what proves it."""
-    yield HeaderBlock(text=_plain(f"{_MARKS[notice.status]} {head(notice, escaped)}"))
-    yield _section(escaped(notice.sentence, SENTENCE))
-    yield from _facts(notice)
-    if step := first_step(notice):
-        yield SectionBlock(text=_markdown(f"*Do first*\n{step}"))
-    if shown := sql(notice):
-        yield SectionBlock(text=_markdown(f"```{escaped(shown, _SQL)}```"))
-    if small := list(_small_print(notice, runbook_url)):
+def _reply_blocks(notice: Notice, said: list[str]) -> Iterator[Block]:
+    yield _section("\n".join([f"{symbol(notice)} {title(notice, escaped)}", *said]))
+    if step := "\n".join(_step(notice)):
+        yield SectionBlock(text=_markdown(step))
+    if line := repeated(notice, CHANNEL):
+        yield ContextBlock(elements=[_plain(line)])
+
+
+def thread_details(notice: Notice) -> SlackMessage | None:
+    """What proves it, for the thread alone: figures, facts, SQL, ids. None where there is nothing.
+
+    It tells nothing new, so its first line begins with DETAILS and no status.
+    """
+    listed = list(details(notice))
+    if not listed or not ongoing(notice):
+        return None
+    number = "" if notice.number is None else f" #{notice.number}"
+    top = f"DETAILS{number} {escaped(notice.rule, LABEL)} · {escaped(notice.scope, LABEL)}"
+    lines = [f"{escaped(label, LABEL)}: {escaped(text, 2 * FACT)}" for label, text in listed]
+    return SlackMessage(
+        text="\n".join(_fitting([f"{top}: figures, evidence and rows", *lines])),
+        blocks=_packed(_detail_blocks(listed)),
+    )
+
+
+def _blocks(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterator[Block]:
+    """What is wrong, how much of it, what to do; then how certain it is and where more stands."""
+    yield HeaderBlock(text=_plain(f"{symbol(notice)} {title(notice, escaped)}"))
+    said = list(summary(notice, escaped))
+    if not notice.finding.what and ongoing(notice):  # of an earlier version: its title may be cut
+        said.insert(0, escaped(notice.sentence, SUMMARY))
+    if said:
+        yield _section("\n".join(said))
+    if facts := _fitting([*inline_facts(notice, bare), *filter(None, [left_out(notice, FACTS)])]):
+        yield SectionBlock(text=_markdown("\n".join(map(_labelled, facts))))
+    if step := "\n".join(_step(notice)):
+        yield SectionBlock(text=_markdown(step))
+    if small := list(_small_print(notice, runbook_url, threads=threads)):
         yield ContextBlock(elements=small)
 
 
-def _facts(notice: Notice) -> Iterator[Block]:
-    """Short facts side by side, long ones below, each across the whole width."""
-    fields = [_markdown(f"*{label}*\n{text}") for label, text in figures(notice)]
-    wide = []
-    for label, text in islice(notice.facts.items(), FACTS):
-        if len(span := code(text, FACT)) <= _SHORT:
-            fields.append(_markdown(f"*{bare(label, LABEL)}*\n{span}"))
-        else:
-            wide.append(_section(f"{escaped(label, LABEL)}: {escaped(text, FACT)}"))
-    for start in range(0, len(fields), _PER_SECTION):
-        yield SectionBlock(fields=list(fields[start : start + _PER_SECTION]))
-    yield from wide
+def _step(notice: Notice) -> Iterator[str]:
+    if why := cause(notice):
+        yield f"*Likely cause:* {bare(why, FACT)}"
+    if step := first_step(notice):
+        yield f"👉 *First step:* {_with_code(step)}"
+
+
+def _with_code(step: str) -> str:
+    """A first step: commands in it stand between backticks, the rest is foreign."""
+    parts = step.split("`")
+    even = len(parts) % 2 == 1
+    return "".join(
+        code(part, FACT) if number % 2 and even else _spaced(part)
+        for number, part in enumerate(parts)
+        if part
+    )
+
+
+def _spaced(text: str) -> str:
+    """Foreign text with the blanks at its ends, which `bare` drops."""
+    before = " " if text[:1].isspace() else ""
+    after = " " if text[-1:].isspace() else ""
+    return f"{before}{bare(text, FACT)}{after}" if text.strip() else " "
 
 
 def _small_print(
-    notice: Notice, runbook_url: str | None
+    notice: Notice, runbook_url: str | None, *, threads: bool
 ) -> Iterator[PlainTextObject | MarkdownTextObject]:
-    place = runbook(notice, runbook_url, escaped)
+    if ongoing(notice):
+        if certainty := notice.finding.certainty:
+            yield _markdown(f"*How certain:* {bare(certainty, FACT)}")
+        if where := " · ".join(_links(notice, runbook_url, threads=threads)):
+            yield _markdown(where)
+    if line := repeated(notice, CHANNEL):
+        yield _plain(line)
+
+
+def _links(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterator[str]:
+    """Where to read on. Links and no buttons: see docs/adr/0019-message.md."""
+    place = runbook(notice, runbook_url)
     if place and runbook_url:
-        yield _markdown(f"<{place}|Runbook: {notice.rule}>")
+        yield f"📕 <{escaped(place, _URL)}|Runbook: {notice.rule}>"
     elif place:
-        yield _plain(f"Runbook: {place}")
-    for line in (left_out(notice, FACTS), evidence(notice), repeated(notice, CHANNEL)):
-        if line:
-            yield _plain(line)
+        yield f"📕 Runbook: {code(place, FACT)}"
+    command = show_command(notice)
+    if command:
+        place = "in the thread, or " if threads else ""
+        yield f"🔎 Details: {place}{code(command, FACT)}"
+    elif threads and any(details(notice)):
+        yield "🔎 Details: in the thread"
+
+
+def _detail_blocks(listed: list[tuple[str, str]]) -> Iterator[Block]:
+    """Each fact on a line of its own, queries and ids as code."""
+    lines = []
+    for label, text in listed:
+        if label in ("SQL", "Rows"):
+            continue
+        lines.append(f"*{bare(label, LABEL)}:* {bare(text, FACT)}")
+    for start in range(0, len(lines), 6):
+        yield SectionBlock(text=_markdown("\n".join(lines[start : start + 6])))
+    for label, text in listed:
+        if label in ("SQL", "Rows"):
+            shown = escaped(text.replace("`", chr(39)), _CODE)
+            yield SectionBlock(text=_markdown(f"*{label}*\n```{shown}```"))
+
+
+def _labelled(line: str) -> str:
+    """`Label: text` with the label in bold; both are escaped and bare."""
+    label, found, text = line.partition(": ")
+    return f"*{label}:* {text}" if found else line
+
+
+def _fitting(lines: list[str]) -> list[str]:
+    """As many lines as have room in one text, and how many are left out."""
+    room, kept = _ROOM, 0
+    for line in lines:
+        room -= len(line) + 1
+        if room < 0:
+            break
+        kept += 1
+    left = len(lines) - kept
+    return [*lines[:kept], f"… and {left} more lines"] if left else lines
+
+
+def _packed(blocks: Iterator[Block] | list[Block]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(block.to_dict() for block in blocks)
 
 
 def _section(text: str) -> Block:

@@ -25,7 +25,13 @@ class SlackStand(ChannelStand):
 
     def messages(self) -> list[str]:
         posted = self._inbox.messages
-        shown = [item.text for message in posted for item in (message, *message.thread)]
+        aloud = [
+            item
+            for message in posted
+            for item in (message, *message.thread)
+            if item is message or item.broadcast
+        ]
+        shown = [item.text for item in aloud]
         return [html.unescape(text) for text in shown]
 
     def pictures(self) -> list[bytes]:
