@@ -86,12 +86,12 @@ def head(notice: Notice, clean: Clean = cleaned) -> str:
 
 def symbol(notice: Notice) -> str:
     """How urgent it is, at a glance."""
-    return _RESOLVED if notice.status is NoticeStatus.RESOLVED else _SYMBOLS[notice.severity]
+    return _SYMBOLS[notice.severity] if ongoing(notice) else _RESOLVED
 
 
 def ongoing(notice: Notice) -> bool:
-    """Whether something is still to be done or watched."""
-    return notice.status is not NoticeStatus.RESOLVED
+    """Whether something is still to be done or watched: no RESOLVED, and no notice of an end."""
+    return notice.status is not NoticeStatus.RESOLVED and notice.until is None
 
 
 def title(notice: Notice, clean: Clean = cleaned) -> str:
@@ -116,8 +116,8 @@ def _suffix(notice: Notice) -> str:
 
 def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
     """Extent, since when and how long, money; what else is wrong. Lines of at most `SUMMARY`."""
-    said = _was(notice) if not ongoing(notice) else _is(notice)
-    if said := " ".join(filter(None, said)):
+    parts = _is(notice) if ongoing(notice) else _was(notice)
+    if said := " ".join(filter(None, parts)):
         yield clean(said, SUMMARY)
     if notice.also:
         named = "; ".join(islice(notice.also, _ALSO))

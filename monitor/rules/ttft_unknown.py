@@ -80,6 +80,7 @@ class TtftUnknownRule(Rule):
             rows=tuple(sample.id for sample in disturbed[:_ROWS]),
             finding=Finding(
                 what="the time to first token cannot be judged",
+                was="the time to first token could not be judged",
                 extent=f"{counted} were disturbed. A slow service may not be seen in them",
                 certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
             ),

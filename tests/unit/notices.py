@@ -234,6 +234,19 @@ DIGEST = digest.notice(
     ),
     at=NOON,
 )  # fmt: skip
+UNJUDGED = notice(
+    NOTICE, "ttft_unknown", "TTFT cannot be judged: 36 of 36 measurements in the last hour were "
+    "disturbed on the monitor's side (an overloaded machine) or arrived in one piece (a proxy that "
+    "buffers).",
+    value=1.0, limit=0.5, since=NOON - 10 * MINUTE, rows=rows(20),
+    finding=Finding(
+        what="the time to first token cannot be judged",
+        was="the time to first token could not be judged",
+        extent="36 of 36 measurements in the last hour were disturbed. A slow service may not be "
+        "seen in them",
+        certainty="a fact (100 %), counted over 36 measurements",
+    ),
+)  # fmt: skip
 CASES = {
     **{f"{name}_firing": opened for name, opened in OPENED.items()},
     **{f"{name}_still_firing": _still(name) for name in OPENED},
@@ -291,6 +304,11 @@ CASES = {
         finding=replace(
             KEY, what="$1.20 of credit is left, less than a day's spend of $3.40"
         ),
+    ),
+    "ttft_unknown_notice": UNJUDGED,
+    "ttft_unknown_notice_of_its_end": replace(
+        UNJUDGED, since=NOON - 72 * MINUTE, until=NOON,
+        sentence="Over after 1 h 12 min. 2 of 36 measurements in the last hour were disturbed.",
     ),
     "identity_unknown_notice": notice(
         NOTICE, "identity_unknown",

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.domain import Finding, Notice, NoticeStatus, Severity, Subject
-from monitor.notifications.plain_text import TEXT, plain_text
+from monitor.notifications.plain_text import TEXT, ongoing, plain_text
 from monitor.notifications.slack.render import (
     SlackMessage,
     render,
@@ -48,7 +48,7 @@ def test_no_snapshot_is_forgotten() -> None:
         if name in OPENED:
             assert {f"{name}_firing", f"{name}_still_firing", f"{name}_resolved"} <= set(kinds)
         else:
-            assert kinds == [f"{name}_notice"]
+            assert f"{name}_notice" in kinds
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -67,7 +67,7 @@ def test_a_message_is_understood_in_five_seconds(name: str) -> None:
         assert "00000000-" not in shown
         assert "anthropic/" not in shown
         assert "meta-llama/" not in shown
-        if case.status is NoticeStatus.RESOLVED:
+        if not ongoing(case):
             assert len(kinds) == 2
             assert shown.count("\n") <= 2
         elif case.rule in RULES:
@@ -165,7 +165,10 @@ def test_a_configured_runbook_is_a_link() -> None:
 
 def test_a_command_in_a_first_step_is_code() -> None:
     [step] = [text for text in texts(list(render(CASES["delivery_firing"]).blocks)) if "👉" in text]
-    assert step == "👉 *First step:* Fix the webhook or the bot, then run `monitor test-alert`."
+    assert step == (
+        "👉 *First step:* Correct the channel's address or key, then run "
+        "`monitor test-alert --channel slack`."
+    )
 
 
 def test_metadata_leaves_out_what_is_absent() -> None:
