@@ -12,6 +12,7 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Field,
     SecretStr,
     ValidationError,
     create_model,
@@ -82,6 +83,8 @@ class Environment(BaseModel):
     fly_region: str = "local"
     fly_machine_id: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    notify_socket: str | None = None
+    watchdog_usec: int | None = Field(None, gt=0)
 
     def account_key(self, account: type[ProviderAccount]) -> str | None:
         """The key of a provider account; None: not set."""

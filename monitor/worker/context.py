@@ -117,6 +117,7 @@ class WorkerState:
     )
     clock: ClockHistory = field(default_factory=ClockHistory)
     began_s: float = field(default_factory=time.monotonic)
+    round_ended_s: float = field(default_factory=time.monotonic)  # of any target, however it went
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ from monitor.worker import (
     outage,
     probe_round,
     rollups,
+    service_manager,
 )
 from monitor.worker.context import WorkerContext
 
@@ -124,6 +125,7 @@ class Worker:
             self._keep_leases(),
             self._watch_clock(),
             outage.watch_database(self.context),
+            service_manager.keep_watchdog(self.context),
             *(self._deliver(channel) for channel in self.context.channels.values()),
             *(
                 delivery_job.attach(self.context, channel)
@@ -134,8 +136,12 @@ class Worker:
         side = [asyncio.create_task(work) for work in sides]
         targets = sorted(self.context.settings.targets)
         log.info("worker started", extra={"worker": self.context.worker, "targets": targets})
+        service_manager.notify(
+            self.context, service_manager.READY, f"STATUS=watching {', '.join(targets)}"
+        )
         await self.context.state.leaving.wait()
         log.info("worker stopping")
+        service_manager.notify(self.context, service_manager.STOPPING)
         stopping = time.monotonic()
         self._scheduler.pause()
         self.context.client.abort()
@@ -281,6 +287,7 @@ class Worker:
     async def _probe_round_now(self, target: Target, slot: datetime, *, late: bool = False) -> None:
         between = partial(self._glance, target)
         requested = await probe_round.run_round(self.context, target, slot, between=between)
+        self.context.state.round_ended_s = time.monotonic()
         if requested:
             await self._evaluate(target)
             self._look_closer(target)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -226,3 +227,24 @@ def test_what_four_answers_prove_is_reported_before_the_round_is_over(
         "WHERE started_at < opened_at AND identity = 'fallback') FROM incidents",
     )
     assert (told_of, requested) == (4, 4)
+
+
+def test_systemd_hears_that_the_worker_is_ready_alive_and_stopping(
+    tmp_path: Path, database_url: str
+) -> None:
+    address = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager, service() as stage:
+        manager.settimeout(120)
+        manager.bind(address)
+        configuration(tmp_path, stage.url)
+        unit = {"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "600000"}
+        with worker(tmp_path, DATABASE_URL=database_url, **unit) as monitor:
+            heard = {manager.recv(500) for _ in range(2)}
+            assert heard == {b"READY=1\nSTATUS=watching rag", b"WATCHDOG=1"}
+            assert manager.recv(500) == b"WATCHDOG=1"
+            assert monitor.stop(signal.SIGTERM) == 0, monitor.log()
+        manager.settimeout(0)
+        with suppress(BlockingIOError):
+            while True:
+                heard.add(manager.recv(500))
+        assert b"STOPPING=1" in heard

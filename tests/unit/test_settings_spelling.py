@@ -288,6 +288,7 @@ def test_a_variable_may_end_in_a_line_end(tmp_path: Path, name: str) -> None:
         "slack_webhook_url": "https://hooks.example.com/x/secret1",
         "monitor_config": str(path),
         "log_level": "DEBUG",
+        "watchdog_usec": "60000000",
     }.get(name, "https://x.example.com" if name.endswith("_url") else "word")
     given = {"MONITOR_CONFIG": str(path), "SLACK_CHANNEL": "#alerts"}
     plain = load({**given, name.upper(): value}).environment

@@ -1,0 +1,71 @@
+"""The wheel, installed where nothing of the repository is in reach, has all that it needs."""
+
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.rig import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    subprocess.run([*build, "--directory", folder], cwd=ROOT, check=True, capture_output=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The folder of the scripts. Only the dependencies are borrowed from our own environment."""
+    home = wheel.parent / "venv"
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    pip = [home / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
+    subprocess.run([*pip, "--quiet", "--no-index", "--no-deps", wheel], check=True)
+    libraries = sysconfig.get_path("purelib", "venv", {"base": str(home)})
+    Path(libraries, "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    return home / "bin"
+
+
+def test_demo_examples_and_migrations_are_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    tracked = {
+        path.relative_to(ROOT).as_posix()
+        for folder in ("monitor", "migrations", "examples")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    inside = {path if path.startswith("monitor/") else f"monitor/{path}" for path in tracked}
+    assert len(inside) > 250
+    assert inside <= names
+    rest = {name for name in names - inside if ".dist-info/" not in name}
+    assert not rest, "nothing else is shipped"
+
+
+def test_the_installed_program_runs_without_the_repository(installed: Path, tmp_path: Path) -> None:
+    def call(script: str, *arguments: str, **given: str) -> str:
+        ended = subprocess.run(
+            [installed / script, *arguments],
+            env=environment(tmp_path, **given), cwd=tmp_path, capture_output=True, text=True,
+            timeout=120, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    assert "demo" in call("monitor", "--help")
+    assert "--keep" in call("rag-monitor", "demo", "--help")
+    where = subprocess.check_output(
+        [installed / "python", "-c", "import monitor; print(monitor.__path__[0])"],
+        cwd=tmp_path, text=True,
+    ).strip()  # fmt: skip
+    assert Path(where).is_relative_to(installed.parent)
+    example = f"{where}/examples/nuzantara.toml"
+    assert "schema is at revision" in call("monitor", "migrate", MONITOR_CONFIG=example)
