@@ -536,7 +536,7 @@ def send_test_alert(
 
 def _span(text: str) -> timedelta:
     """Parse a duration as in the configuration. Raises BadParameter."""
-    from monitor.config.file_schema import duration, positive
+    from monitor.config.value_kinds import duration, positive
 
     try:
         return positive(duration(text))

@@ -20,6 +20,7 @@ class AnthropicAccount(ProviderAccount):
 
     name: ClassVar[str] = "anthropic"
     key_variable: ClassVar[str] = "ANTHROPIC_ADMIN_KEY"
+    shows: ClassVar[str] = "cost report of the organization, by an admin key"
     public_url: ClassVar[str] = "https://api.anthropic.com/v1"
 
     async def read(self, at: datetime) -> AccountReading:

@@ -14,6 +14,7 @@ class OpenAIAccount(ProviderAccount):
 
     name: ClassVar[str] = "openai"
     key_variable: ClassVar[str] = "OPENAI_ADMIN_KEY"
+    shows: ClassVar[str] = "costs of the organization, by an admin key"
     public_url: ClassVar[str] = "https://api.openai.com/v1"
 
     async def read(self, at: datetime) -> AccountReading:

@@ -60,6 +60,7 @@ class OpenRouterAccount(ProviderAccount):
 
     name: ClassVar[str] = "openrouter"
     key_variable: ClassVar[str] = "OPENROUTER_API_KEY"
+    shows: ClassVar[str] = "state and spend of the key that the service uses"
     public_url: ClassVar[str] = "https://openrouter.ai/api/v1"
 
     async def read(self, at: datetime) -> AccountReading:

@@ -87,12 +87,14 @@ class JsonGetter(Protocol):
 class ProviderAccount(ABC):
     """A provider account, read with `get`, which does the HTTP request.
 
-    A subclass has its provider's name, the environment variable of its key, and the base URL that
-    precedes the paths in the provider's documentation. `<NAME>_BASE_URL` replaces that URL.
+    A subclass has its provider's name, the environment variable of its key, what that key shows,
+    and the base URL that precedes the paths in the provider's documentation.
+    `<NAME>_BASE_URL` replaces that URL.
     """
 
     name: ClassVar[str]
     key_variable: ClassVar[str]
+    shows: ClassVar[str]  # for the documents
     public_url: ClassVar[str]
 
     get: JsonGetter = field(repr=False)

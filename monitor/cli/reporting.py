@@ -27,7 +27,7 @@ from monitor.cli.startup import (
     unreachable,
 )
 from monitor.config import Settings
-from monitor.config.file_schema import Duration
+from monitor.config.value_kinds import Duration
 from monitor.pricing.book import price_book
 from monitor.reports.page_data import ReportPage
 from monitor.reports.terminal import show

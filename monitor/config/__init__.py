@@ -37,7 +37,8 @@ from monitor.config.environment import (
     secret_values,
     target_secrets,
 )
-from monitor.config.file_schema import ConfigFile, bare, fields_normalized
+from monitor.config.file_schema import ConfigFile
+from monitor.config.value_kinds import bare, fields_normalized
 from monitor.domain import Target
 from monitor.health_page import HealthPage
 from monitor.notifications import ConfiguredChannel

@@ -19,15 +19,8 @@ from monitor.config.config_errors import (
     suggestion,
 )
 from monitor.config.environment import OPTION_TYPES, REFERENCE, WHOLE_TEXT
-from monitor.config.file_schema import (
-    ChannelSection,
-    ConfigFile,
-    QuerySection,
-    TargetSection,
-    bare,
-    fields_normalized,
-    normalized,
-)
+from monitor.config.file_schema import ChannelSection, ConfigFile, QuerySection, TargetSection
+from monitor.config.value_kinds import bare, fields_normalized, normalized
 from monitor.dialects import dialect_of
 from monitor.domain import ALL, Query, Target
 from monitor.health_page import HealthPage, address

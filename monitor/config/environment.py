@@ -17,11 +17,13 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from pydantic.fields import FieldInfo
 
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.replies import ProviderAccount
 from monitor.config.config_errors import ConfigError, sentence, shown_value
-from monitor.config.file_schema import ConfigFile, HttpUrl, bare, host_and_port, normalized
+from monitor.config.file_schema import ConfigFile, shown
+from monitor.config.value_kinds import HttpUrl, bare, host_and_port, normalized
 from monitor.domain import Target
 from monitor.health_page import address
 from monitor.notifications import OptionKind, variables
@@ -76,15 +78,43 @@ class Environment(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_url: Annotated[SecretStr, AfterValidator(_database)] | None = None
-    monitor_home: Path = Path(".monitor")
-    monitor_config: Path = Path("monitor.toml")
-    heartbeat_url: Annotated[SecretStr, AfterValidator(_address)] | None = None
-    fly_region: str = "local"
-    fly_machine_id: str | None = None
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    notify_socket: str | None = None
-    watchdog_usec: int | None = Field(None, gt=0)
+    database_url: Annotated[SecretStr, AfterValidator(_database)] | None = Field(
+        None,
+        description="`postgresql://user:password@host:5432/database`, PostgreSQL 15 or newer, "
+        "encoding UTF8; in user and password write `@` as `%40`, `:` as `%3A`, `/` as `%2F`; a "
+        "pooler in transaction mode (PgBouncer, Fly Managed Postgres) is supported; "
+        "`?options=-csearch_path%3DSCHEMA` puts the tables into a [schema of their own]"
+        "(sql.md#one-database-for-several-programs) (there is no other setting for it); absent: "
+        "an embedded Postgres under `MONITOR_HOME`",
+    )
+    monitor_home: Path = Field(
+        Path(".monitor"),
+        description="where the embedded database keeps its data, and `spool/` the observations "
+        "that wait while the database is unavailable: at most 5,000 of about 16 MB, oldest "
+        "dropped first. Several workers may share it. Keep it on a volume where a new machine "
+        "should store what the old one could not",
+    )
+    monitor_config: Path = Field(Path("monitor.toml"), description="the configuration file")
+    heartbeat_url: Annotated[SecretStr, AfterValidator(_address)] | None = Field(
+        None,
+        description="fetched after every whole good cycle: a dead-man's switch notices when it "
+        "stops",
+    )
+    fly_region: str = Field("local", description="stamped on every observation")
+    fly_machine_id: str | None = Field(
+        None,
+        description="name of the worker, stamped on every observation",
+        json_schema_extra=shown("host and process"),
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="`DEBUG`, `INFO`, `WARNING` or `ERROR`"
+    )
+    notify_socket: str | None = Field(
+        None, description="set by systemd for a unit with `Type=notify`"
+    )
+    watchdog_usec: int | None = Field(
+        None, gt=0, description="set by systemd for a unit with `WatchdogSec`"
+    )
 
     def account_key(self, account: type[ProviderAccount]) -> str | None:
         """The key of a provider account; None: not set."""
@@ -127,8 +157,11 @@ _ACCOUNT_FIELDS: dict[str, Any] = {
     name: field
     for account in ACCOUNTS.values()
     for name, field in (
-        (account.key_variable.lower(), (Key | None, None)),
-        (_url_field(account), (HttpUrl, account.public_url)),
+        (account.key_variable.lower(), (Key | None, Field(None, description=account.shows))),
+        (
+            _url_field(account),
+            (HttpUrl, Field(account.public_url, description="for proxies and tests")),
+        ),
     )
 }
 OPTION_TYPES: Mapping[OptionKind, Any] = {
@@ -142,7 +175,7 @@ _OF_CHANNELS = tuple(variables())
 _CHANNEL_FIELDS: dict[str, Any] = {
     item.name.lower(): (
         OPTION_TYPES[options.kinds()[item.option]] | None,
-        options.defaults()[item.option],
+        Field(options.defaults()[item.option], description=item.meaning),
     )
     for options, item in _OF_CHANNELS
 }
@@ -152,6 +185,20 @@ _WithTables = create_model(
 
 WHOLE_TEXT = "MONITOR_CONFIG_TOML"  # holds the configuration itself, which is no field here
 VARIABLES = (*(name.upper() for name in _WithTables.model_fields), WHOLE_TEXT)
+
+
+def documented() -> Iterator[tuple[str, FieldInfo]]:
+    """Every variable with its default and meaning, as the documents list them."""
+    for name, field in _WithTables.model_fields.items():
+        yield name.upper(), field
+        if name == "monitor_config":
+            meaning = (
+                "the configuration itself, as TOML: for containers without a file. Not together "
+                "with `MONITOR_CONFIG`"
+            )
+            yield WHOLE_TEXT, FieldInfo(default=None, description=meaning)
+
+
 SECRET_VARIABLES = tuple(
     name.upper()
     for name, field in _WithTables.model_fields.items()

@@ -1,257 +1,45 @@
-"""Values as people write them, in the spelling that the schema asks for.
+"""The shape of `monitor.toml`: sections, keys, defaults, bounds and what each key means.
 
-The types of the schema are followed, so every key gets the same treatment, also one that is
-added later: blanks and line ends around a value are dropped, booleans are understood in every
-usual spelling, and words of a fixed list in any case. What still does not fit is left as it is,
-for pydantic to refuse.
+docs/configuration.md is made of it: `python -m monitor.config.documentation`. A description is
+Markdown as that page needs it; `shown` is a default in words.
 """
 
-import re
-from collections.abc import Mapping
 from datetime import time, timedelta
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum
-from functools import cache
-from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
-from urllib.parse import SplitResult, urlsplit
-from zoneinfo import ZoneInfo, available_timezones
+from decimal import Decimal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    model_validator,
+)
 
+from monitor.config.value_kinds import (
+    VERBATIM,
+    ClockTime,
+    Duration,
+    HttpUrl,
+    Interval,
+    ListeningHost,
+    Money,
+    Plain,
+    ProxyUrl,
+    SlugName,
+    Zone,
+    http_url,
+    not_blank,
+)
 from monitor.domain import Severity, Target
 from monitor.health_page import address, expectation
 
-VERBATIM = "verbatim"  # mark of a text whose blanks count
 
-_BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "on", "1", "y", "t"), True),
-    **dict.fromkeys(("false", "no", "off", "0", "n", "f"), False),
-}
-
-
-def bare(text: str) -> str:
-    """The value of a variable without blanks and without the quotes that an env file may keep."""
-    text = text.strip()
-    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
-    return text[1:-1].strip() if quoted else text
-
-
-def normalized(value: Any, kind: Any) -> Any:
-    """The value as a field of this type takes it; a value that does not fit comes back as is."""
-    origin = get_origin(kind)
-    if origin is Annotated:
-        inner, *marks = get_args(kind)
-        return value if VERBATIM in marks else normalized(value, inner)
-    if origin in (Union, UnionType):
-        for choice in get_args(kind):
-            value = normalized(value, choice)
-        return value
-    if origin is Literal:
-        return _chosen(value, get_args(kind))
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return _chosen(value, tuple(word.value for word in kind))
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return fields_normalized(value, kind)
-    if origin is dict and isinstance(value, dict):
-        of_keys, of_values = get_args(kind)
-        return {normalized(k, of_keys): normalized(v, of_values) for k, v in value.items()}
-    if origin in (list, tuple) and isinstance(value, list):
-        return [normalized(item, get_args(kind)[0]) for item in value]
-    return _plain(value, kind)
-
-
-def fields_normalized(table: Any, shape: type) -> Any:
-    """The values of a table, each as the field of that name, or alias, takes it."""
-    if not isinstance(table, dict):
-        return table
-    kinds = _kinds(shape)
-    return {k: normalized(v, kinds[k]) if k in kinds else v for k, v in table.items()}
-
-
-@cache
-def _kinds(shape: type) -> Mapping[str, Any]:
-    hints = get_type_hints(shape, include_extras=True)
-    if issubclass(shape, BaseModel):
-        return {f.alias or name: hints[name] for name, f in shape.model_fields.items()}
-    return hints
-
-
-def _plain(value: Any, kind: Any) -> Any:
-    if kind is Any:
-        return value
-    if kind is bool:
-        if isinstance(value, int) and value in (0, 1):
-            return bool(value)
-        known = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
-        return value if known is None else known
-    if isinstance(value, bool) and kind in (int, float, Decimal, str):
-        return str(value).lower()  # `true` is no number, whatever Python says
-    return value.strip() if isinstance(value, str) else value
-
-
-def _chosen(value: Any, choices: tuple[Any, ...]) -> Any:
-    if not isinstance(value, str):
-        return value
-    same = (c for c in choices if isinstance(c, str) and c.lower() == value.strip().lower())
-    return next(same, value)
-
-
-# Kinds of value a person writes in `monitor.toml`: durations, money, names, URLs.
-
-
-MONEY_REMEDY = 'write dollars as "0.50": digits and a point, without a sign or a unit'
-_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_NAME = re.compile(r"[a-z0-9_.-]{1,64}")
-_BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
-_LONGEST = timedelta(days=36_500)
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
-
-
-def duration(value: object) -> timedelta:
-    """`30s`, `5m`, `1h30m`; a bare number is refused because its unit is unknown."""
-    if isinstance(value, timedelta):
-        return value
-    if isinstance(value, str):
-        written = "".join(value.split()).lower()
-        parts = _DURATION.findall(written)
-        if parts and "".join(n + u for n, u in parts) == written:
-            seconds = sum(float(n) * _SECONDS[u] for n, u in parts)
-            if seconds > _LONGEST.total_seconds():
-                raise ValueError(f"a duration is at most {_LONGEST.days}d")
-            return timedelta(seconds=seconds)
-    raise ValueError('write a duration such as "30s", "5m" or "1h30m"')
-
-
-def positive(value: timedelta) -> timedelta:
-    """The duration itself. Raises ValueError for one of no length."""
-    if value <= timedelta(0):
-        raise ValueError("must be greater than zero")
-    return value
-
-
-def _at_least_a_second(value: timedelta) -> timedelta:
-    if value < timedelta(seconds=1):
-        raise ValueError("must be at least 1s")
-    return value
-
-
-def _money(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            Decimal(value)
-        except InvalidOperation:
-            raise ValueError(MONEY_REMEDY) from None
-    return value
-
-
-def _no_reference(value: str) -> str:
-    """The value; refuses `${NAME}`, which is replaced in headers and channels only."""
-    if "${" in value:
-        raise ValueError(
-            "${NAME} is replaced in headers and channels only: write the value itself, or set it "
-            "by its variable, MONITOR_<SECTION>__<KEY>"
-        )
-    return value
-
-
-def not_blank(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
-def _listening_host(value: str) -> str:
-    if not _HOST.fullmatch(value):
-        raise ValueError('write an address or a host name without port, such as "127.0.0.1"')
-    return value
-
-
-def _name(value: str) -> str:
-    if not _NAME.fullmatch(value):
-        raise ValueError("use 1 to 64 of a-z, 0-9, _ . -")
-    return value
-
-
-def host_and_port(value: str) -> SplitResult:
-    """The parts of a whole http(s) address. Raises ValueError, without the value."""
-    remedy = "write a whole address, such as https://rag.example.com"
-    _no_reference(value)
-    try:
-        parts = urlsplit(value)
-        port = parts.port  # raises for one that is no number
-    except ValueError:
-        raise ValueError(f"the address cannot be read; {remedy}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(remedy)
-    if port == 0:
-        raise ValueError("there is no port 0")
-    if _BLANK.search(value):
-        raise ValueError(
-            "an address must not contain spaces or control characters: write a space as %20"
-        )
-    return parts
-
-
-def _proxy_url(value: str) -> str:
-    form = "write a proxy as http://proxy:3128 or http://user:password@proxy:3128"
-    scheme, found, _ = value.partition("://")
-    if not found or scheme.lower() != "http":
-        raise ValueError(f"only proxies at http:// addresses are supported: {form}")
-    parts = host_and_port(value)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ValueError(f"a proxy address must end after the port: {form}")
-    return value.rstrip("/")
-
-
-def http_url(value: str) -> str:
-    parts = host_and_port(value)
-    if parts.username or parts.password:
-        raise ValueError("an address must not contain credentials: put them into headers")
-    if (parts.hostname or "").startswith("169.254.") or parts.hostname == (
-        "metadata.google.internal"
-    ):
-        raise ValueError("a cloud metadata address cannot be a target")
-    return value.rstrip("/")
-
-
-def _zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError):
-        same = (zone for zone in available_timezones() if zone.lower() == value.lower())
-        found = next(same, None)
-        if found is None:
-            raise ValueError('write a zone of the tz database, such as "Europe/Rome"') from None
-        return found
-    return value
-
-
-def _clock(value: object) -> object:
-    if isinstance(value, time):
-        return value
-    if isinstance(value, str) and (match := _CLOCK.fullmatch(value.strip())):
-        return time(int(match[1]), int(match[2]))
-    raise ValueError('write a time of day such as "09:00"')
-
-
-Duration = Annotated[timedelta, BeforeValidator(duration), AfterValidator(positive)]
-Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
-Money = Annotated[
-    Decimal, BeforeValidator(_money), Field(gt=0, le=1_000_000_000, allow_inf_nan=False)
-]
-Plain = Annotated[str, AfterValidator(not_blank), AfterValidator(_no_reference)]
-ListeningHost = Annotated[str, AfterValidator(_listening_host)]
-SlugName = Annotated[str, AfterValidator(_name)]
-ProxyUrl = Annotated[str, AfterValidator(_proxy_url)]
-HttpUrl = Annotated[str, AfterValidator(http_url)]
-Zone = Annotated[str, AfterValidator(_zone)]
-ClockTime = Annotated[time, BeforeValidator(_clock)]
-
-
-# The shape of `monitor.toml`: sections, keys, defaults and their bounds.
+def shown(default: str) -> dict[str, JsonValue]:
+    """How a default that no value can express stands in the documents."""
+    return {"shown": default}
 
 
 Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
@@ -264,19 +52,40 @@ class Section(BaseModel):
 
 
 class QuerySection(Section):
-    id: SlugName
-    text: Annotated[str, AfterValidator(not_blank), VERBATIM]  # as it is sent
-    identity: bool | None = None  # None: as its words say
-    prompt_tokens: int | None = Field(None, gt=0)
-    stop_after_chars: int | None = Field(None, gt=0)
+    id: SlugName = Field(description="its name in reports: small letters, digits, `_ . -`")
+    text: Annotated[str, AfterValidator(not_blank), VERBATIM] = Field(
+        description="what is sent, blanks included"
+    )
+    identity: bool | None = Field(
+        None,
+        description="whether it asks directly which model answers",
+        json_schema_extra=shown("as its words say"),
+    )
+    prompt_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="size of the whole prompt, where tokens are not reported; `monitor check` "
+        "says what is known of it",
+    )
+    stop_after_chars: int | None = Field(
+        None, gt=0, description="end the stream after so many characters: a cheaper probe"
+    )
 
 
 class HealthSection(Section):
     """The target's own health page. `url` None: none is read."""
 
-    url: Plain | None = None
-    every: Interval = timedelta(minutes=5)
-    expect: list[Annotated[str, AfterValidator(expectation)]] = []
+    url: Plain | None = Field(
+        None,
+        description="whole address, or path below the target's; without it no page is read",
+    )
+    every: Interval = Field(
+        timedelta(minutes=5), description='time between readings, at least `"1s"`'
+    )
+    expect: list[Annotated[str, AfterValidator(expectation)]] = Field(
+        [],
+        description="JMESPath expressions that a healthy page meets, such as `status == 'healthy'`",
+    )
 
     @model_validator(mode="after")
     def _has_a_page(self) -> "HealthSection":
@@ -289,26 +98,76 @@ USUAL = Target(name="", url="", dialect="", queries=())  # the defaults of a tar
 
 
 class TargetSection(Section):
-    url: HttpUrl
-    dialect: Name
+    url: HttpUrl = Field(description="http or https, without credentials")
+    dialect: Name = Field(description="wire format: [dialects](dialects.md)")
     queries: list[QuerySection] = Field(min_length=1)
-    every: Interval = USUAL.every
-    expected_models: list[Plain] = []
-    fallback_models: list[Plain] = []
-    headers: dict[str, str] = {}
-    model: Plain | None = None
-    connect_deadline: Duration = USUAL.connect_deadline
-    first_token_deadline: Duration = USUAL.first_token_deadline
-    stall_deadline: Duration = USUAL.stall_deadline
-    deadline: Duration = USUAL.deadline
-    ca_file: Plain | None = None
-    proxy: ProxyUrl | None = None
-    chars_per_token: Decimal = Field(USUAL.chars_per_token, gt=0, le=20)
-    daily_queries: int = Field(USUAL.daily_queries, ge=0)
-    persona: bool = USUAL.persona
-    reasoning_tags: list[str | list[str]] | None = None
-    untrusted: list[Plain] = []
-    options: dict[str, Any] = {}
+    every: Interval = Field(USUAL.every, description='time between rounds, at least `"1s"`')
+    expected_models: list[Plain] = Field([], description="who should answer; any spelling")
+    fallback_models: list[Plain] = Field(
+        [],
+        description="who may answer instead; a model in both lists counts as expected, and "
+        "`check` warns",
+    )
+    headers: dict[str, str] = Field(
+        {},
+        description="sent with each probe; `${NAME}` stands for a variable of the environment",
+    )
+    model: Plain | None = Field(
+        None, description="model to ask for, where the dialect asks for one"
+    )
+    connect_deadline: Duration = Field(
+        USUAL.connect_deadline, description="how long a probe may take to connect"
+    )
+    first_token_deadline: Duration = Field(
+        USUAL.first_token_deadline, description="how long the first token may take"
+    )
+    stall_deadline: Duration = Field(
+        USUAL.stall_deadline, description="longest pause between two tokens"
+    )
+    deadline: Duration = Field(USUAL.deadline, description="how long a probe may take in all")
+    ca_file: Plain | None = Field(
+        None,
+        description="certificates to trust besides the system's (which `SSL_CERT_FILE` and "
+        "`SSL_CERT_DIR` replace); for probes, `check` and the health page. Verification is "
+        "never off",
+    )
+    proxy: ProxyUrl | None = Field(
+        None,
+        description="an http proxy, such as `http://user:password@proxy:3128` (with a password "
+        "better set as `MONITOR_TARGETS__NAME__PROXY`); for probes, `check` and the health "
+        "page. Targets never use proxies of the environment",
+    )
+    chars_per_token: Decimal = Field(
+        USUAL.chars_per_token,
+        gt=0,
+        le=20,
+        description="divisor where tokens are estimated from characters",
+    )
+    daily_queries: int = Field(
+        USUAL.daily_queries,
+        ge=0,
+        description="the service's own traffic, for the traffic meter; `0`: none",
+    )
+    persona: bool = Field(
+        USUAL.persona,
+        description="the service answers under another name than its model's: "
+        "self-identification counts less",
+    )
+    reasoning_tags: list[str | list[str]] | None = Field(
+        None,
+        description='tags of thoughts at the start of the answer text: names (`"think"` for '
+        '`<think>`), opening tags (`"[THINK]"`), or pairs of tags (`["<think>", "</think>"]`). '
+        'An empty opening tag (`["", "</think>"]`) says that every answer begins inside '
+        "thoughts. `[]`: none. What is between them is reasoning",
+        json_schema_extra=shown("[the usual ones](dialects.md#thoughts-in-the-text)"),
+    )
+    untrusted: list[Plain] = Field(
+        [],
+        description="sources of claims that are known to be wrong, such as a constant field; "
+        "`text` is the answer itself. `check` warns of a source that no stored answer of the "
+        "last 7 days has",
+    )
+    options: dict[str, Any] = Field({}, description="the dialect's own settings")
     health: HealthSection = HealthSection()
 
     @model_validator(mode="after")
@@ -327,47 +186,84 @@ class TargetSection(Section):
 
 
 class ProbesSection(Section):
-    daily_budget_usd: Money = Decimal("0.50")
-    max_per_day: int = Field(20_000, gt=0)
-    thin_out: bool = True
+    daily_budget_usd: Money = Field(
+        Decimal("0.50"),
+        description="what our own probes may cost on a UTC day. They stop when it is reached, "
+        "report that once, and go on the next day",
+    )
+    max_per_day: int = Field(20_000, gt=0, description="the same for their number")
+    thin_out: bool = Field(
+        True,
+        description="leave rounds out while a fallback is open and expensive: "
+        "[prices](prices.md#thinning-out)",
+    )
 
 
 class TokenizerSection(Section):
     """A model's own tokenizer, in a file. `pattern` None: the usual one of such a file."""
 
-    file: Plain
-    pattern: str | None = Field(None, min_length=1)
+    file: Plain = Field(
+        description="a model's own tokenizer, to [measure token counts]"
+        "(identity.md#token-accounting) with"
+    )
+    pattern: str | None = Field(
+        None,
+        min_length=1,
+        description="its pattern, where the usual one of such a file is wrong",
+        json_schema_extra=shown("of the file"),
+    )
 
 
 class AccountsSection(Section):
-    every: Interval = timedelta(minutes=5)
+    every: Interval = Field(
+        timedelta(minutes=5), description="time between readings of provider accounts"
+    )
 
 
 class SlackSection(Section):
-    runbook_url: HttpUrl | None = None
+    runbook_url: HttpUrl | None = Field(
+        None,
+        description="where this project's runbook can be read: messages link to its sections. "
+        "Not set: messages name the command `monitor runbook RULE`",
+    )
 
 
 class DigestSection(Section):
-    enabled: bool = True
-    at: ClockTime = time(9, 0)
-    timezone: Zone = "UTC"
+    enabled: bool = Field(
+        True,
+        description="one message a day on how the last 24 hours were: [digest](alerts.md#digest)",
+    )
+    at: ClockTime = Field(time(9, 0), description="when it is sent")
+    timezone: Zone = Field("UTC", description="zone of that time")
 
 
 class IncidentsSection(Section):
-    remind_after: Interval = timedelta(hours=4)
-    remind_every: Interval = timedelta(days=1)
+    remind_after: Interval = Field(
+        timedelta(hours=4), description="first reminder of an incident that stays open"
+    )
+    remind_every: Interval = Field(timedelta(days=1), description="time between later ones")
 
 
 class MaintenanceSection(Section):
     """A recurring window without notifications."""
 
-    target: Name = "all"
-    rule: Name = "all"
-    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(min_length=1)
-    start: ClockTime = Field(alias="from")
-    end: ClockTime = Field(alias="to")
-    timezone: Zone = "UTC"
-    reason: str = "maintenance"
+    target: Name = Field(
+        "all",
+        description="a target, a provider (`openrouter`, `anthropic`, `openai`), a channel "
+        "(`slack`, `console`, or the name of a section), or `all`",
+    )
+    rule: Name = Field("all", description="a rule, or `all`")
+    days: list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]] = Field(
+        min_length=1,
+        description='days on which it begins: `["mon", "tue", "wed", "thu", "fri", "sat", "sun"]`',
+    )
+    start: ClockTime = Field(alias="from", description='wall clock, such as `"22:00"`')
+    end: ClockTime = Field(
+        alias="to",
+        description="the same; a window that ends at or before its start ends on the next day",
+    )
+    timezone: Zone = Field("UTC", description="zone of the wall clock")
+    reason: str = Field("maintenance", description="shown with what was held back")
 
 
 class ChannelSection(Section):
@@ -375,18 +271,50 @@ class ChannelSection(Section):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: SlugName
-    kind: Name
-    rules: Listed[Name] = []
-    targets: Listed[Name] = []
-    severity: Listed[Severity] = []
+    name: SlugName = Field(
+        description="small letters, digits, `_ . -`; unique. It stands in `monitor check`, in "
+        "metrics and in the database: a new name is a new channel"
+    )
+    kind: Name = Field(
+        description="a [kind of channel](#kinds-of-channels); the other keys are its options"
+    )
+    rules: Listed[Name] = Field(
+        [],
+        description="rules whose messages it takes, and `digest`, `clock` (a wrong clock), "
+        "`storage` (the database is unavailable); empty: all",
+    )
+    targets: Listed[Name] = Field(
+        [],
+        description="targets whose messages it takes; empty: all. What is about no single target "
+        "(`spend`, `key`, `probe_budget`, `delivery`, the digest) is limited by `rules` and "
+        "`severity` only",
+    )
+    severity: Listed[Severity] = Field(
+        [],
+        description="`page`, `warn` and `info`: the [severities](alerts.md#severity) it takes; "
+        "empty: all",
+    )
 
 
 class StorageSection(Section):
-    excerpt_chars: int = Field(200, ge=0, le=2000)
-    keep_raw: Duration = timedelta(days=90)
-    keep_excerpts: Duration = timedelta(days=7)
-    keep_failed_excerpts: Duration = timedelta(days=30)
+    excerpt_chars: int = Field(
+        200,
+        ge=0,
+        le=2000,
+        description="characters of an answer that are kept, for days only; `0`: none",
+    )
+    keep_raw: Duration = Field(
+        timedelta(days=90),
+        description="how long observations, rounds and account readings are kept once they are "
+        "rolled up: [retention](sql.md#retention)",
+    )
+    keep_excerpts: Duration = Field(
+        timedelta(days=7),
+        description="how long excerpts of answers are kept; not longer than `keep_raw`",
+    )
+    keep_failed_excerpts: Duration = Field(
+        timedelta(days=30), description="the same for excerpts of failed probes"
+    )
 
     @model_validator(mode="after")
     def _excerpts_end_first(self) -> "StorageSection":
@@ -400,8 +328,17 @@ class StorageSection(Section):
 
 
 class MetricsSection(Section):
-    port: int | None = Field(None, gt=0, lt=65536)
-    host: ListeningHost = "0.0.0.0"  # noqa: S104  Fly's scraper comes from outside the machine
+    port: int | None = Field(
+        None,
+        gt=0,
+        lt=65536,
+        description="where `/metrics` and `/healthz` are served; without a port nowhere: "
+        "[metrics](metrics-endpoint.md)",
+    )
+    host: ListeningHost = Field(
+        "0.0.0.0",  # noqa: S104  Fly's scraper comes from outside the machine
+        description="the address it is bound to",
+    )
 
 
 class ConfigFile(Section):

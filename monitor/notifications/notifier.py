@@ -44,11 +44,12 @@ class ChannelVariable:
     """An environment variable that holds an option of the default channel.
 
     `needs`: another variable that must be set when this one is; `needs_remedy`: what to write
-    there.
+    there. `meaning` stands in docs/configuration.md.
     """
 
     name: str
     option: str
+    meaning: str
     needs: str | None = None
     needs_remedy: str = "set it as well"
 

@@ -1,63 +1,88 @@
-"""docs/configuration.md names every key of the schema and every variable, and no other."""
+"""docs/configuration.md is what the schema makes of it, and says what every key means."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from datetime import time, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
 
 from monitor.config.config_errors import known_keys
-from monitor.config.environment import VARIABLES
+from monitor.config.documentation import PAGE, TABLES, limits, rewritten, written
+from monitor.config.environment import VARIABLES, documented
 from monitor.config.file_schema import ConfigFile
+from monitor.rules import RULES
 
-PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
-SECTIONS = {
-    "`[targets.NAME]`": ("targets", "rag"),
-    "`[[targets.NAME.queries]]`": ("targets", "rag", "queries", "0"),
-    "`[targets.NAME.health]`": ("targets", "rag", "health"),
-    "`[[maintenance]]`": ("maintenance", "0"),
-    "`[[channels]]`": ("channels", "0"),
-}
-TABLES = {"queries", "health"}  # keys of a target with a section of their own
-APART = {'[prices."MODEL"]', "[rules.RULE]", '[tokenizers."MODEL"]', "file", "pattern"}
+COMMAND = "run `.venv/bin/python -m monitor.config.documentation`"
+TEXT = PAGE.read_text(encoding="utf-8")
 
 
-def rows() -> Iterator[tuple[str, str]]:
-    """Heading and name of each `name` in the first column of a table."""
-    heading = ""
-    for line in PAGE.read_text().splitlines():
-        if line.startswith("## "):
-            heading = line.removeprefix("## ")
-        elif line.startswith("| `"):
-            first = line.split(" | ")[0]
-            yield from ((heading, name) for name in re.findall(r"`([^`]+)`", first))
+def keys() -> set[str]:
+    """Every key of the file, with `.` between sections, as the tables write it."""
+    found: set[str] = set()
+
+    def walk(path: list[str], shown: str) -> None:
+        below = known_keys(path)
+        for key in below:
+            named = f"{shown}{key}"
+            inner = [*path, key, "x"] if key in ("targets", "tokenizers") else [*path, key]
+            if key in ("queries", "maintenance", "channels"):
+                inner.append("0")
+            if known_keys(inner):
+                apart = key in ("targets", "queries", "health", "maintenance", "channels")
+                walk(
+                    inner, "" if apart else f"{named}." if inner[-1] != "x" else f'{named}."MODEL".'
+                )
+            elif key not in ("rules", "prices"):
+                found.add(named)
+
+    walk([], "")
+    return found
 
 
-def test_every_key_has_a_row_and_every_row_a_key() -> None:
-    found = list(rows())
-    assert len(found) == len(set(found))
-    for heading, path in SECTIONS.items():
-        named = {name for where, name in found if where == heading}
-        assert named == set(known_keys(path)) - (TABLES if path == ("targets", "rag") else set())
-    elsewhere = {name for where, name in found if where == "Other sections"}
-    sections = set(ConfigFile.model_fields) - {
-        "targets",
-        "rules",
-        "prices",
-        "tokenizers",
-        "maintenance",
-        "channels",
-    }
-    keys = {f"{section}.{key}" for section in sections for key in known_keys([section])}
-    assert elsewhere - APART == keys
-    assert elsewhere >= APART
-    assert set(known_keys(["tokenizers", "m"])) == {"file", "pattern"}
+def first_column(table: str) -> list[str]:
+    return [row.split("`")[1] for row in TABLES[table]().splitlines()[2:]]
 
 
-def test_every_variable_has_a_row_and_every_row_a_variable() -> None:
-    named = {name for heading, name in rows() if heading == "Environment"}
-    undocumented, unknown = set(VARIABLES) - named, named - set(VARIABLES)
-    assert not undocumented, f"no row in docs/configuration.md: {sorted(undocumented)}"
-    assert not unknown, f"nobody reads: {sorted(unknown)}"
+def test_the_page_is_what_the_schema_makes_of_it() -> None:
+    assert rewritten(TEXT) == TEXT, COMMAND
+    assert set(re.findall(r"<!-- table: (\w+) -->", TEXT)) == set(TABLES)
 
 
-def test_the_page_was_read() -> None:
-    assert len(list(rows())) > 60
+def test_every_key_of_the_file_has_a_row() -> None:
+    rows = [
+        name
+        for table in ("target", "query", "health", "sections", "maintenance", "channel")
+        for name in first_column(table)
+    ]
+    assert len(rows) > 50
+    assert set(rows) == keys()
+    assert {'tokenizers."MODEL".file', "storage.keep_raw", "prompt_tokens"} <= set(rows)
+    assert set(ConfigFile.model_fields) >= {name.split(".")[0] for name in rows if "." in name}
+
+
+def test_every_variable_has_a_row_with_its_meaning() -> None:
+    assert first_column("environment") == [name for name, _ in documented()]
+    assert sorted(first_column("environment")) == sorted(VARIABLES)
+    nameless = [name for name, field in documented() if not field.description]
+    assert not nameless, (
+        f"give each a description, a variable of a notifier its meaning: {nameless}"
+    )
+
+
+def test_every_limit_of_a_rule_stands_with_its_default() -> None:
+    assert dict(limits(RULES["spend"]))["limit_usd"] == '"2.00"'
+    for name, rule in RULES.items():
+        assert all(f"`{key} = {value}`" in TABLES["rules"]() for key, value in limits(rule)), name
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (True, "true"), (3, "3"), (0.1, "0.1"), (Decimal("0.50"), '"0.50"'), (Decimal(4), "4"),
+        (timedelta(minutes=90), '"1h30m"'), (timedelta(days=90), '"90d"'), (time(9), '"09:00"'),
+        ("UTC", '"UTC"'), ([], "[]"), ((14, 3), "[14, 3]"), ({}, "{}"),
+    ],
+)  # fmt: skip
+def test_a_default_is_written_as_in_toml(value: Any, text: str) -> None:
+    assert written(value) == text

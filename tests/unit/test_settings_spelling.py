@@ -18,7 +18,8 @@ from pydantic import BaseModel
 
 from monitor.config import ConfigErrors, Settings, load
 from monitor.config.environment import VARIABLES, WHOLE_TEXT
-from monitor.config.file_schema import VERBATIM, ConfigFile
+from monitor.config.file_schema import ConfigFile
+from monitor.config.value_kinds import VERBATIM
 from monitor.rules import RULES
 
 BASE = """

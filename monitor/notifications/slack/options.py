@@ -24,12 +24,19 @@ class SlackOptions(ChannelOptions):
         ChannelVariable(
             "SLACK_BOT_TOKEN",
             "token",
+            "a bot token (`chat:write`, for charts `files:write`): one message per incident, "
+            "edited in place; what people must notice is a reply that is shown in the channel, "
+            "too",
             needs="SLACK_CHANNEL",
             needs_remedy="name the channel's id",
         ),
-        ChannelVariable("SLACK_CHANNEL", "channel"),
-        ChannelVariable("SLACK_WEBHOOK_URL", "webhook_url"),
-        ChannelVariable("SLACK_API_BASE_URL", "api_base_url"),
+        ChannelVariable("SLACK_CHANNEL", "channel", "id of the channel that the bot writes to"),
+        ChannelVariable(
+            "SLACK_WEBHOOK_URL",
+            "webhook_url",
+            "an incoming webhook: https, or http on loopback. Used when there is no bot token",
+        ),
+        ChannelVariable("SLACK_API_BASE_URL", "api_base_url", "for proxies and tests"),
     )
     setup: ClassVar[str] = "SLACK_BOT_TOKEN and SLACK_CHANNEL, or SLACK_WEBHOOK_URL"
 
