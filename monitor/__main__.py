@@ -273,6 +273,22 @@ def migrate() -> None:
     bring()
 
 
+@app.command(epilog="Example: monitor backup monitor.dump")
+def backup(file: Annotated[Path, typer.Argument(help="File to write.")]) -> None:
+    """Write the whole database to a file."""
+    from monitor.cli.backup import backup as write
+
+    write(file)
+
+
+@app.command(epilog="Example: monitor restore monitor.dump")
+def restore(file: Annotated[Path, typer.Argument(help="File of `monitor backup`.")]) -> None:
+    """Fill an empty database from a backup and migrate it to this version."""
+    from monitor.cli.backup import restore as fill
+
+    fill(file)
+
+
 @app.command(epilog="Example: monitor report --since 24h --html report.html")
 def report(
     since: Annotated[str, typer.Option(help="Period to cover, such as 7d.")] = "7d",

@@ -230,21 +230,34 @@ def migrate() -> None:
     """Bring the database's schema to the revision this version knows. Safe to repeat."""
     settings = configuration()
     with database_url(settings) as url:
-        try:
-            bring(url)
-            left_to_do = schema.ensure(url)
-        except DatabaseBusy as busy:
-            stop(
-                f"the schema is in use: {busy}. Another migration is running, or a "
-                "session left a transaction open: wait for it or end it with "
-                "pg_terminate_backend(), then migrate again"
-            )
-        except DatabaseUnavailable as unavailable:
-            stop(unreachable(settings, url, unavailable))
-        except SchemaUnknown as unknown:
-            stop(str(unknown), BAD_INPUT)
-        except PermissionError as refused:
-            stop(str(refused), BAD_INPUT)
+        newer = migrate_to_head(settings, url)
+    if newer:
+        print(f"schema is at revision {newer}, newer than this version's ({REVISION}): kept")  # noqa: T201
+    else:
+        print(f"schema is at revision {REVISION}")  # noqa: T201
+
+
+def migrate_to_head(settings: Settings, url: str) -> str | None:
+    """Migrate, and print what its owner must do; ends the command where it cannot.
+
+    Returns the revision of a newer version, which was left as it is.
+    """
+    try:
+        if newer := bring(url):
+            return newer
+        left_to_do = schema.ensure(url)
+    except DatabaseBusy as busy:
+        stop(
+            f"the schema is in use: {busy}. Another migration is running, or a "
+            "session left a transaction open: wait for it or end it with "
+            "pg_terminate_backend(), then migrate again"
+        )
+    except DatabaseUnavailable as unavailable:
+        stop(unreachable(settings, url, unavailable))
+    except SchemaUnknown as unknown:
+        stop(str(unknown), BAD_INPUT)
+    except PermissionError as refused:
+        stop(str(refused), BAD_INPUT)
     if left_to_do:
         print("this role may not create the database roles; let the owner run:\n" + left_to_do)  # noqa: T201
-    print(f"schema is at revision {REVISION}")  # noqa: T201
+    return None

@@ -223,8 +223,11 @@ def migrate(
     say: Callable[[str], None] = lambda _: None,
     wait_s: float = LOCK_WAIT_S,
     try_s: float = LOCK_TRY_S,
-) -> None:
+) -> str | None:
     """Bring the schema to a revision, in one transaction, one migration at a time.
+
+    A newer revision of the same major is left as it is, and returned: after a rollback the older
+    program runs on it.
 
     It waits `try_s` at a time for a locked table, up to `wait_s` altogether, so that workers get
     their turn in between; readers that hold a lock are ended after the first try. Raises
@@ -242,6 +245,8 @@ def migrate(
         with engine.connect() as connection:
             _suits(connection.execute(_SERVER).one())
         prepare(engine)
+        if to == "head" and (newer := _newer(engine)):
+            return newer
         until = time.monotonic() + wait_s
         while True:
             try:
@@ -257,7 +262,7 @@ def migrate(
                 end_readers(engine)
                 time.sleep(min(try_s, 1.0))
             else:
-                return
+                return None
     except CommandError as error:
         raise SchemaUnknown(f"cannot migrate: {error}") from None
     except DBAPIError as error:
@@ -270,6 +275,14 @@ def migrate(
         raise
     finally:
         engine.dispose()
+
+
+def _newer(engine: Engine) -> str | None:
+    """The revision of a schema that a newer version of this program made; else None."""
+    with engine.begin() as connection:
+        found: str | None = connection.scalar(FOUND)
+    shaped = found is not None and _SHAPE.fullmatch(found)
+    return found if shaped and found != REVISION and fits(found) else None
 
 
 def _locked(error: DBAPIError) -> bool:

@@ -23,6 +23,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "baseline capture": ("--over-budget", "--yes"),
     "baseline accept": ("--yes",),
     "init": ("--url", "http://127.0.0.1:9", "--yes"),
+    "backup": (os.devnull + "/x",),
+    "restore": (os.devnull,),
     "probe": ("--store", "--count", "2", "--over-budget"),
 }
 # They need neither a configuration of the user's nor a database of his.

@@ -2,6 +2,7 @@
 
 import re
 import threading
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -10,6 +11,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import IntegrityError
 
 from monitor.storage import REVISION, Database, SchemaUnknown, schema
+from tests.contract.cli import run
+from tests.contract.watching import CONFIGURATION
 from tests.e2e.rig import rows
 
 OURS = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
@@ -22,6 +25,21 @@ def test_migrates_from_empty_to_head_and_back_and_again(empty_url: str) -> None:
     assert rows(empty_url, OURS) == [(1,)], "only alembic's own table is left"
     schema.migrate(empty_url)
     assert rows(empty_url, "SELECT count(*) FROM observations") == [(0,)]
+
+
+def test_after_a_rollback_the_newer_schema_is_kept(database_url: str, tmp_path: Path) -> None:
+    """Deployments run `monitor migrate` before they start the older version."""
+    engine = create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE monitor_alembic_version SET version_num = 'r1_9999'"))
+    engine.dispose()
+    (tmp_path / "monitor.toml").write_text(CONFIGURATION.format(url="http://127.0.0.1:1"))
+    ended = run("migrate", home=tmp_path, DATABASE_URL=database_url, SERVICE_KEY="k")
+    assert (ended.status, ended.out) == (
+        0,
+        f"schema is at revision r1_9999, newer than this version's ({REVISION}): kept\n",
+    )
+    assert rows(database_url, "SELECT version_num FROM monitor_alembic_version") == [("r1_9999",)]
 
 
 # SQLAlchemy passes on that a check was never validated under a name it does not know itself.
