@@ -1,0 +1,79 @@
+"""The deployment files name what there is: files, commands, variables and keys."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from monitor.__main__ import app
+from monitor.config import load
+from monitor.config.environment import REFERENCE, VARIABLES
+
+ROOT = Path(__file__).parents[2]
+FILES = ("Dockerfile", "compose.yaml", "fly.toml", "Procfile", "deploy/monitor.service",
+         "deploy/kubernetes.yaml")  # fmt: skip
+COMMANDS = set(get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def read(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
+def test_the_image_is_built_of_files_that_docker_sees() -> None:
+    copied = [
+        part
+        for line in re.findall(r"^COPY (?!--from)(.+)$", read("Dockerfile"), re.MULTILINE)
+        for part in line.split()[:-1]
+    ]
+    assert len(copied) > 6
+    assert not [part for part in copied if not (ROOT / part).exists()]
+    let_through = set(re.findall(r"^!(.+)$", read(".dockerignore"), re.MULTILINE))
+    assert set(copied) == let_through
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_command_that_is_started_exists(file: str) -> None:
+    text = re.sub(r"^\s*#.*", "", read(file), flags=re.MULTILINE)
+    named = re.findall(r"(?:\[|bin/|: |\")monitor\"?,? \"?([a-z-]+)", text)
+    assert "run" in named
+    assert set(named) <= COMMANDS
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file != "Procfile"])
+def test_a_variable_that_is_set_is_one_that_is_read(file: str) -> None:
+    set_here = set(re.findall(r"\b(MONITOR_[A-Z_]+|DATABASE_URL|SLACK_[A-Z_]+)\b", read(file)))
+    assert set_here
+    assert set_here <= {*VARIABLES, "MONITOR_METRICS__PORT"}
+
+
+def test_the_configuration_in_the_kubernetes_manifest_is_whole() -> None:
+    block = read("deploy/kubernetes.yaml").split("  monitor.toml: |\n")[1].split("\n---")[0]
+    text = "\n".join(line.removeprefix("    ") for line in block.splitlines())
+    keys = dict.fromkeys(REFERENCE.findall(text), "key-123456789")
+    assert load({"MONITOR_CONFIG_TOML": text, **keys}).file.metrics.port == 9091
+    assert keys.keys() <= set(re.findall(r"^  (\w+): ", read("deploy/kubernetes.yaml"), re.M))
+
+
+def test_fly_scrapes_and_checks_the_port_that_is_served() -> None:
+    fly = tomllib.loads(read("fly.toml"))
+    port = int(fly["env"]["MONITOR_METRICS__PORT"])
+    assert fly["metrics"]["port"] == fly["checks"]["cycle"]["port"] == port
+    assert "http_service" not in fly
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd on this machine")
+def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "monitor.service"
+    unit.write_text(
+        read("deploy/monitor.service").replace("/opt/rag-monitor/bin/monitor", "/bin/true")
+    )
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
+    )
+    if "Failed to" in verified.stderr and "unit" not in verified.stderr:
+        pytest.skip("systemd-analyze cannot run here")
+    assert (verified.returncode, verified.stderr) == (0, "")
