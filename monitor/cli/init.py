@@ -19,7 +19,7 @@ from monitor.cli.check import projection
 from monitor.cli.run import run_async
 from monitor.cli.startup import BAD_INPUT, FAILED, stop
 from monitor.config import ConfigErrors, Settings, load
-from monitor.config.file_schema import duration, http_url, positive
+from monitor.config.value_kinds import duration, http_url, positive
 from monitor.dialects import DIALECTS, dialect_of
 from monitor.domain import Observation, Query, Target, Unpriced
 from monitor.pricing.book import PriceBook, price_book

@@ -74,6 +74,4 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     verified = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
     )
-    if "Failed to" in verified.stderr and "unit" not in verified.stderr:
-        pytest.skip("systemd-analyze cannot run here")
     assert (verified.returncode, verified.stderr) == (0, "")
