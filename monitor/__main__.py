@@ -283,7 +283,10 @@ def backup(file: Annotated[Path, typer.Argument(help="File to write.")]) -> None
 
 @app.command(epilog="Example: monitor restore monitor.dump")
 def restore(file: Annotated[Path, typer.Argument(help="File of `monitor backup`.")]) -> None:
-    """Fill an empty database from a backup and migrate it to this version."""
+    """Fill an empty database from a backup.
+
+    The schema is then migrated to this version.
+    """
     from monitor.cli.backup import restore as fill
 
     fill(file)

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from monitor import notifications
 from monitor.domain import GiveUp, Notice, TryLater
 from monitor.notifications import ConsoleNotifier
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, backup_file
-from monitor.worker import delivery_job, evaluation
+from monitor.worker import evaluation
 from tests.contract.cli import Ended, call
 from tests.contract.test_answered import seen
-from tests.contract.watching import CONFIGURATION, settings, watching
+from tests.contract.watching import CONFIGURATION, deliver, settings, watching
 from tests.e2e.rig import rows
 
 TABLES = "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relnamespace = " \
@@ -60,14 +60,12 @@ async def test_after_a_restore_all_is_there_and_nothing_is_announced_twice(
     database: Database, database_url: str, empty_url: str, tmp_path: Path
 ) -> None:
     with SlackServer() as inbox:
-        slack = {"SLACK_BOT_TOKEN": inbox.token, "SLACK_CHANNEL": "#alerts",
-                 "SLACK_API_BASE_URL": inbox.api_url}  # fmt: skip
-        configured = settings(tmp_path, **slack)
-        bot = notifications.configured(configured.environment.for_notifiers)
+        configured = settings(tmp_path)
+        bot = SlackBot(inbox.token, "#alerts", base_url=inbox.api_url)
         async with watching(configured, database, bot) as context:
             await seen(context, NEXT, *[{"ttft_ms": 600.0}] * 3, *[SLOW] * 6)
             await evaluation.evaluate(context)
-            await delivery_job.deliver(context)
+            await deliver(context)
         sent = [message.text for message in inbox.messages]
         assert [message.split(" ·")[0] for message in sent] == ["FIRING #1 ttft"]
 
@@ -82,7 +80,7 @@ async def test_after_a_restore_all_is_there_and_nothing_is_announced_twice(
             for _ in range(2):
                 await seen(context, NEXT, SLOW)
                 await evaluation.evaluate(context)
-                await delivery_job.deliver(context)
+                await deliver(context)
         await restored.close()
         assert [message.text for message in inbox.messages] == sent
     again = monitor(tmp_path, empty_url, "restore", str(tmp_path / "monitor.dump"))
@@ -96,7 +94,7 @@ async def test_a_notice_that_may_have_been_sent_since_says_so(
     async with watching(settings(tmp_path), database, Unavailable()) as context:
         await seen(context, NEXT, *[SLOW] * 6)
         await evaluation.evaluate(context)
-        await delivery_job.deliver(context)
+        await deliver(context)
     assert "1 notices were not sent when the backup was made" in moved(
         tmp_path, database_url, empty_url
     )

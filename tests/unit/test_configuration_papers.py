@@ -33,7 +33,7 @@ def keys() -> set[str]:
                 walk(
                     inner, "" if apart else f"{named}." if inner[-1] != "x" else f'{named}."MODEL".'
                 )
-            elif key not in ("rules", "prices"):
+            elif path or key not in ("rules", "prices"):
                 found.add(named)
 
     walk([], "")
