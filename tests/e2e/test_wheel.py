@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -37,13 +38,15 @@ def installed(wheel: Path) -> Path:
 def test_demo_examples_and_migrations_are_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = set(packed.namelist())
-    tracked = {
-        path.relative_to(ROOT).as_posix()
-        for folder in ("monitor", "migrations", "examples")
-        for path in (ROOT / folder).rglob("*")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert {"migrations", "examples"} <= included.keys()
+    inside = {
+        (Path(target) / path.relative_to(ROOT / source)).as_posix()
+        for source, target in {"monitor": "monitor", **included}.items()
+        for path in ((ROOT / source), *(ROOT / source).rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
-    inside = {path if path.startswith("monitor/") else f"monitor/{path}" for path in tracked}
     assert len(inside) > 250
     assert inside <= names
     rest = {name for name in names - inside if ".dist-info/" not in name}

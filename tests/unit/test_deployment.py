@@ -31,6 +31,8 @@ def test_the_image_is_built_of_files_that_docker_sees() -> None:
     ]
     assert len(copied) > 6
     assert not [part for part in copied if not (ROOT / part).exists()]
+    wheel = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert {"pyproject.toml", *wheel["packages"], *wheel["force-include"]} <= set(copied)
     let_through = set(re.findall(r"^!(.+)$", read(".dockerignore"), re.MULTILINE))
     assert set(copied) == let_through
 
