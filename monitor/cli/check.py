@@ -7,10 +7,12 @@ line; what probing will cost on every model that may answer. Exit 1 with every f
 import asyncio
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from typing import TypeVar
 
 from monitor import identity, notifications
 from monitor.cli import check_details, surroundings
@@ -42,6 +44,8 @@ from monitor.storage import (
 from monitor.storage.baseline_answers import sizes
 from monitor.tokenizers import BadTokenizer, counter
 
+AT_ONCE = 10  # targets, pages or channels
+Item = TypeVar("Item")
 MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 
 
@@ -55,13 +59,12 @@ def check() -> None:
             f"{settings.source}, {len(settings.targets)} target(s), hash {settings.config_hash}",
         )
     ]
-    with ExitStack() as edges:
-        lines += _database(settings, edges)
-        lines += asyncio.run(_outside(settings))
     book = price_book(settings.file.prices, same=identity.same)
     used = _used(settings, book)
-    lines += _prices(used)
-    lines += asyncio.run(_listed(used, settings))
+    with ExitStack() as edges:
+        lines += _database(settings, edges)
+        outside, listed = asyncio.run(_outside(settings, used))
+    lines += [*outside, *_prices(used), *listed]
     lines += check_details.warnings(settings, used)
     lines += surroundings.lines(settings, os.environ)
     lines += _tokenizers(settings, used)
@@ -187,16 +190,42 @@ def _covered(found: DetectionCoverage) -> list[CheckLine]:
     return gaps or [CheckLine(what, True, "; ".join(found.detected()))]
 
 
-async def _outside(settings: Settings) -> list[CheckLine]:
-    lines = [await _target(target) for target in settings.targets.values()]
-    lines += [_request(target, settings) for target in settings.targets.values()]
-    lines += [await check_details.page(settings, name) for name in settings.health]
-    lines += await asyncio.gather(*map(_channel, settings.channels.values()))
-    lines += check_details.unheard(settings)
+async def _outside(
+    settings: Settings, used: Mapping[str, Price | Unpriced]
+) -> tuple[list[CheckLine], list[CheckLine]]:
+    """Everything that others must answer, asked at the same time: each may take its whole limit.
+
+    Returns the lines of the services, and those of the price list.
+    """
+    targets, pages, channels, accounts, listed = await asyncio.gather(
+        _each(_target, settings.targets.values()),
+        _each(partial(check_details.page, settings), settings.health),
+        _each(_channel, settings.channels.values()),
+        _listed(check_details.accounts(settings.environment)),
+        _listed(check_details.prices(_known(used), settings.environment)),
+    )
+    lines = [*targets, *(_request(target, settings) for target in settings.targets.values())]
+    lines += [*pages, *channels, *check_details.unheard(settings)]
     if notifications.unheard(settings.channels.values()):
         lines.append(_nobody(settings))
-    lines += [line async for line in check_details.accounts(settings.environment)]
-    return lines
+    return [*lines, *accounts], listed
+
+
+async def _each(
+    ask: Callable[[Item], Awaitable[CheckLine]], items: Iterable[Item]
+) -> list[CheckLine]:
+    """A line for each item, in order; at most `AT_ONCE` are asked at the same time."""
+    seats = asyncio.Semaphore(AT_ONCE)
+
+    async def one(item: Item) -> CheckLine:
+        async with seats:
+            return await ask(item)
+
+    return await asyncio.gather(*map(one, items))
+
+
+async def _listed(lines: AsyncIterator[CheckLine]) -> list[CheckLine]:
+    return [line async for line in lines]
 
 
 async def _target(target: Target) -> CheckLine:
@@ -277,10 +306,6 @@ def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[CheckLine]:
 def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
     """Each price once, whatever names lead to it."""
     return list(dict.fromkeys(p for p in used.values() if isinstance(p, Price)))
-
-
-async def _listed(used: Mapping[str, Price | Unpriced], settings: Settings) -> list[CheckLine]:
-    return [line async for line in check_details.prices(_known(used), settings.environment)]
 
 
 def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:

@@ -1,5 +1,6 @@
 """A line of `monitor check`: one thing looked at, and how it stands."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -383,8 +384,9 @@ LONGEST_LIST = 8_388_608  # bytes; some hundred models are half a megabyte
 
 async def accounts(environment: Environment) -> AsyncIterator[CheckLine]:
     """A line for each account whose key is set. A key that is refused is a fault."""
-    for account in configured(environment):
-        reading = await account.read(datetime.now(UTC))
+    found = list(configured(environment))
+    readings = await asyncio.gather(*(account.read(datetime.now(UTC)) for account in found))
+    for account, reading in zip(found, readings, strict=True):
         yield CheckLine(f"account {account.name}", _good(reading), _key_status(reading))
 
 

@@ -7,8 +7,10 @@ import asyncio
 import re
 import shlex
 import subprocess
+import threading
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -129,3 +131,34 @@ def test_the_psql_and_pg_dump_lines_work_as_printed(home: Path) -> None:
             made = subprocess.run(shlex.split(line), capture_output=True, text=True, timeout=60)
             assert made.returncode == 0, made.stderr
             assert "42" in made.stdout or "PostgreSQL database dump" in made.stdout
+
+
+def test_targets_are_asked_at_the_same_time(tmp_path: Path) -> None:
+    """Each answers only once all of them have been asked."""
+    count = 5
+    all_asked = threading.Barrier(count)
+
+    class Patient(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            all_asked.wait(60)
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Patient) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        several = [
+            CONFIGURATION.replace("targets.rag", f"targets.rag{n}").replace(
+                "http://127.0.0.1:9", f"{url}/{n}"
+            )
+            for n in range(count)
+        ]
+        (tmp_path / "monitor.toml").write_text("".join(several))
+        ended = run("check", home=tmp_path, DATABASE_URL="postgresql://u@127.0.0.1:1/d")
+        server.shutdown()
+    answers = re.findall(r"^ok +target (\w+): .* answers", ended.out, re.MULTILINE)
+    assert answers == [f"rag{n}" for n in range(count)], ended.said
