@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from monitor import __version__, identity
@@ -26,7 +26,8 @@ from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
 
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
-SERVER_WAIT_S = 30  # a database that is failing over comes back in this time, or not at all
+
+log = logging.getLogger(__name__)
 
 
 def run() -> None:
@@ -51,7 +52,10 @@ def run_async(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def work(settings: Settings, url: str) -> None:
-    """Open every edge, wait for the schema, live, close in reverse. A signal ends each of them."""
+    """Open every edge, live, close in reverse. A signal ends each of them.
+
+    A worker whose database cannot be reached probes into the spool until it can be.
+    """
     database, leaving = Database(url, writes=True), asyncio.Event()
     try:
         if not await _ready(database, settings, url, leaving):
@@ -60,13 +64,22 @@ async def work(settings: Settings, url: str) -> None:
             wire = await edges.enter_async_context(ProbeClient(__version__))
             context = worker_context(settings, database, wire, leaving)
             await _serve_metrics(edges, context)
-            await Worker(context).live()
+            worker = Worker(context)
+            connecting = asyncio.create_task(_connect(worker, url))
+            await worker.live()
+            connecting.cancel()
+            with suppress(asyncio.CancelledError):
+                if failed := await connecting:
+                    raise failed
     finally:
         await database.close()
 
 
 async def _ready(database: Database, settings: Settings, url: str, leaving: asyncio.Event) -> bool:
-    """Wait for the schema; False when a signal came first, which sets `leaving`."""
+    """Wait for the schema, unless the server cannot be reached: then the database stays closed.
+
+    False when a signal came first, which sets `leaving`.
+    """
     loop, scope = asyncio.get_running_loop(), asyncio.timeout(None)
 
     def leave() -> None:
@@ -79,13 +92,16 @@ async def _ready(database: Database, settings: Settings, url: str, leaving: asyn
     try:
         async with scope:
             await _wait_for_schema(database, settings, url)
+    except DatabaseUnavailable as unavailable:
+        database.closed = unreachable(settings, url, unavailable)
+        startup.say(f"probing without the database: {database.closed}")
     except TimeoutError:
         if not leaving.is_set():
             raise
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, leaving.set)
     if leaving.is_set():
-        logging.getLogger(__name__).info("worker stopped before it started")
+        log.info("start cancelled")
     return not leaving.is_set()
 
 
@@ -139,32 +155,59 @@ def _counters(settings: Settings) -> dict[str, Counter]:
     return found
 
 
+async def _connect(worker: Worker, url: str) -> BaseException | None:
+    """Open a closed database once it can be reached and its schema fits.
+
+    Where waiting will not help the worker is stopped; returns what ends the program then.
+    """
+    context, database = worker.context, worker.context.database
+    while database.closed is not None:
+        await asyncio.sleep(1)
+        try:
+            await _wait_for_schema(database, context.settings, url)
+        except DatabaseUnavailable as unavailable:
+            database.closed = unreachable(context.settings, url, unavailable)
+        except (SystemExit, Exception) as end:
+            context.state.leaving.set()
+            return end
+        else:
+            database.closed = None
+            log.info("database reached", extra={"waiting": len(context.state.spool)})
+            await worker.use_database()
+    return None
+
+
 async def _wait_for_schema(database: Database, settings: Settings, url: str) -> None:
-    begun, reported = time.monotonic(), False
+    """Return when the schema fits; end the program with the reason when it will not.
+
+    Raises DatabaseUnavailable where the server cannot be reached, but for a wrong address.
+    """
+    begun: float | None = None
     while True:
         try:
             found = await schema.revision(database)
             if schema.fits(found):
                 return
-            if settings.environment.database_url is None:
-                await _migrate_apart(url)  # our own database: no other program migrates it
-                continue
-            limit = SCHEMA_WAIT_S
-            reason = (
-                f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
-                "run `monitor migrate`"
-            )
         except SchemaUnknown as unknown:
             stop(str(unknown))
         except DatabaseUnavailable as unavailable:
-            limit, reason = SERVER_WAIT_S, unreachable(settings, url, unavailable)
             if unavailable.final:
-                stop(reason)
-        if time.monotonic() - begun > limit:
+                stop(unreachable(settings, url, unavailable))
+            raise
+        if settings.environment.database_url is None:
+            await _migrate_apart(url)  # our own database: no other program migrates it
+            continue
+        reason = (
+            f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
+            "run `monitor migrate`"
+        )
+        if begun is None:
+            begun = time.monotonic()
+            startup.say(f"waiting up to {SCHEMA_WAIT_S} s: {reason}")
+            if database.closed is not None:
+                database.closed = reason
+        if time.monotonic() - begun > SCHEMA_WAIT_S:
             stop(reason)
-        if not reported:
-            startup.say(f"waiting up to {limit} s: {reason}")
-            reported = True
         await asyncio.sleep(1)
 
 
@@ -189,4 +232,4 @@ async def _migrate_apart(url: str) -> None:
     text = reported.decode(errors="replace").strip()
     if child.returncode:
         stop(text)
-    logging.getLogger(__name__).info("migrated", extra={"said": text})
+    log.info("schema migrated", extra={"said": text})

@@ -81,13 +81,15 @@ class Database:
 
     A server that let a caller wait is not contacted again for `rest_s`: with a frozen one a round
     of probes would otherwise wait at every step and be late. With `writes`, a read-only server
-    counts as unavailable from the first statement on.
+    counts as unavailable from the first statement on. `closed`: why no transaction may begin yet;
+    until then the database counts as unavailable for that reason.
     """
 
     def __init__(
         self, url: str, *, deadline_s: float = 15, rest_s: float = 15, writes: bool = False
     ) -> None:
         self.deadline_s = deadline_s
+        self.closed: str | None = None
         self._rest_s = rest_s
         self._writes = writes
         self._resting: tuple[float, DatabaseUnavailable] | None = None  # until when, and why
@@ -104,12 +106,16 @@ class Database:
         event.listen(self.engine.sync_engine, "after_cursor_execute", self._answered)
 
     @asynccontextmanager
-    async def begin(self, *, deadline_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+    async def begin(
+        self, *, deadline_s: float | None = None, even_closed: bool = False
+    ) -> AsyncIterator[AsyncConnection]:
         """One transaction; commits at the end. Raises DatabaseUnavailable.
 
         The deadline begins with a free connection: waiting for our own transactions is not a fault
         of the server. Do not begin one inside another: that can block for ever.
         """
+        if self.closed is not None and not even_closed:
+            raise DatabaseUnavailable(self.closed)
         self._rest()
         await self._take_seat()
         async with self._pool.seat() as seat:

@@ -51,12 +51,9 @@ _MEANINGS = {
     "XX": Meaning.LOST,  # internal error, data corrupted
 }
 # libpq reports no SQLSTATE for a refused login: only its message distinguishes it from silence.
-_WRONG_ADDRESS = (
-    "password authentication failed",
-    "no password supplied",
-    "no pg_hba.conf entry",
-    "does not exist",
-    "invalid connection option",
+_WRONG_ADDRESS = re.compile(
+    "password authentication failed|no password supplied|no pg_hba.conf entry|does not exist"
+    r"|invalid connection option|invalid \w+ value|invalid port number"
 )
 
 
@@ -66,8 +63,7 @@ def meaning(error: DBAPIError) -> Meaning:
     if state is None:
         if not isinstance(error, OperationalError | InterfaceError):
             return Meaning.BUG
-        text = str(error.orig)
-        wrong = any(sign in text for sign in _WRONG_ADDRESS)
+        wrong = _WRONG_ADDRESS.search(str(error.orig))
         return Meaning.WRONG_ADDRESS if wrong else Meaning.LOST
     known = (_MEANINGS.get(state[:length]) for length in (5, 3, 2))
     return next((found for found in known if found is not None), Meaning.BUG)

@@ -167,7 +167,7 @@ async def revision(database: Database) -> str | None:
 
     A role that only reads reports may not see the table, and reads schema `report`.
     """
-    async with database.begin() as connection:
+    async with database.begin(even_closed=True) as connection:
         _suits((await connection.execute(_SERVER)).one())
         if await connection.scalar(text("SELECT to_regprocedure('report.revision()') IS NOT NULL")):
             notified: str | None = await connection.scalar(text("SELECT report.revision()"))

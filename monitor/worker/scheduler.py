@@ -114,11 +114,9 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.context.state.leaving.set)
-        await self._run(outage.prepare(self.context))
         identity.prepare()
-        await self._run(outage.adopt(self.context))
-        await self._run(delivery_job.recheck(self.context))
-        await self._run(self._check_clock(correct=True))
+        if self.context.database.closed is None:
+            await self.use_database()
         self._arm()
         self._scheduler.start()
         sides = (
@@ -167,6 +165,15 @@ class Worker:
                 await self._run(lease_keeper.release(self.context))
         self._scheduler.shutdown(wait=False)
         log.info("worker stopped")
+
+    async def use_database(self) -> None:
+        """What a worker does first once its database can be used."""
+        await self._run(outage.prepare(self.context))
+        await self._run(outage.adopt(self.context))
+        if len(self.context.state.spool):
+            await self._run(outage.keep(self.context, []))
+        await self._run(delivery_job.recheck(self.context))
+        await self._run(self._check_clock(correct=True))
 
     def _arm(self) -> None:
         """(Re)schedule every job from now on. After a clock step old run times mean nothing."""

@@ -72,7 +72,6 @@ def address(port: int, *, password: str | None = PASSWORD, host: str = HOSTS[0],
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(running_command, "SERVER_WAIT_S", 0)
     monkeypatch.setattr(running_command, "SCHEMA_WAIT_S", 0)
     (tmp_path / "monitor.toml").write_text(CONFIGURATION)
     return tmp_path

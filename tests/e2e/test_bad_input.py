@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import make_url
 
-from monitor.cli import run as running
 from tests.e2e.rig import called, command, configuration, eventually, rows, service, worker
 
 NOWHERE = "postgresql://me:canary@127.0.0.1:1/nothing"
@@ -50,20 +49,9 @@ def test_an_unreachable_database_is_named_without_its_password(tmp_path: Path, v
     assert "Traceback" not in reported
 
 
-def test_the_worker_waits_for_a_server_and_then_gives_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(running, "SERVER_WAIT_S", 2)
-    configuration(tmp_path, "http://127.0.0.1:9")
-    ended = called(tmp_path, "run", DATABASE_URL=NOWHERE)
-    assert ended.returncode == 1
-    assert "waiting up to 2 s" in ended.stderr
-    assert "Start the server or correct the address" in ended.stderr.splitlines()[-1]
-
-
 @pytest.mark.parametrize("as_process_1", [False, True])
-def test_a_signal_ends_a_worker_that_waits_for_its_server_at_once(
-    tmp_path: Path, as_process_1: bool
+def test_a_signal_ends_a_worker_that_waits_for_its_schema_at_once(
+    tmp_path: Path, empty_url: str, as_process_1: bool
 ) -> None:
     configuration(tmp_path, "http://127.0.0.1:9")
     apart = ["unshare", "--pid", "--fork", "--kill-child"] if as_process_1 else []
@@ -72,14 +60,14 @@ def test_a_signal_ends_a_worker_that_waits_for_its_server_at_once(
         and subprocess.run([*apart, "true"], capture_output=True, check=False).returncode
     ):
         pytest.skip("no right to make a process namespace")
-    with worker(tmp_path, *apart, DATABASE_URL=NOWHERE) as process:
-        eventually(lambda: "waiting up to 30 s" in process.log() or None, 60, "the wait")
+    with worker(tmp_path, *apart, DATABASE_URL=empty_url) as process:
+        eventually(lambda: "waiting up to 120 s" in process.log() or None, 60, "the wait")
         outer = process.child.pid
         children = Path(f"/proc/{outer}/task/{outer}/children")
         os.kill(int(children.read_text()) if as_process_1 else outer, signal.SIGTERM)
-        assert process.child.wait(60) == 0, "it gives up with status 1 after 30 s"
-        assert "worker stopped before it started" in process.log()
-        assert "Start the server" not in process.log().splitlines()[-1]
+        assert process.child.wait(60) == 0, "it gives up with status 1 after 120 s"
+        assert "start cancelled" in process.log()
+        assert "monitor migrate" not in process.log().splitlines()[-1]
 
 
 def test_a_database_that_does_not_exist_ends_the_worker_at_once(
@@ -142,7 +130,7 @@ def test_a_worker_waits_for_its_revision_and_runs_once_it_is_there(
         (("incidents", "mute", "--rule", "no", "--for", "1h", "--reason", "x"),
          'unknown rule "no"'),
         (("incidents", "mute", "--rule", "ttft", "--target", "rga", "--for", "1h", "--reason", "x"),
-         'unknown target "rga"; known: all, rag, openrouter, anthropic, openai, bot, webhook'),
+         'unknown target "rga"; known: all, rag, openrouter, anthropic, openai, console'),
         (("incidents", "list", "--since", "long"), "write a duration"),
     ],
 )  # fmt: skip
