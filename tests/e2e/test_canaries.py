@@ -179,15 +179,18 @@ def test_what_is_wrong_is_reported_without_its_secret(
     nowhere = make_url(planted["DATABASE_URL"]).set(host="127.0.0.1", port=9, query={})
     wrong = {
         "dead": {"DATABASE_URL": nowhere.render_as_string(hide_password=False)},
-        "no scheme": {"DATABASE_URL": f"mysql://u:{CANARIES['database']}@h/d"},
-        "no webhook": {"SLACK_WEBHOOK_URL": f"ftp://{CANARIES['webhook']}"},
-        "no header": {"OPENROUTER_API_KEY": f"{CANARIES['openrouter']}é\n",
-                      "SERVICE_KEY": f"{CANARIES['header']}é\n"},
-        "no switch": {"HEARTBEAT_URL": CANARIES["heartbeat"]},
+        "unusable": {"DATABASE_URL": f"mysql://u:{CANARIES['database']}@h/d",
+                     "SLACK_WEBHOOK_URL": f"ftp://{CANARIES['webhook']}",
+                     "OPENROUTER_API_KEY": f"{CANARIES['openrouter']}é\n",
+                     "SERVICE_KEY": f"{CANARIES['header']}é\n",
+                     "HEARTBEAT_URL": CANARIES["heartbeat"]},
     }  # fmt: skip
     reported = {}
     for what, given in wrong.items():
         for arguments in (("check",), ("probe", "--count", "2"), ("test-alert",)):
             ended = command(tmp_path, *arguments, **{**planted, **bot(inbox), **given})
             reported[f"{what}: {arguments[0]}"] = ended.stdout + ended.stderr
+    unusable = reported["unusable: check"]
+    for name in ("DATABASE_URL", "SLACK_WEBHOOK_URL", "OPENROUTER_API_KEY", "HEARTBEAT_URL"):
+        assert name in unusable, "every error is reported at once"
     assert not leaks(reported)
