@@ -479,7 +479,7 @@ def baseline_revert(
 
 
 incidents = typer.Typer(
-    help="List, show, mute and unmute incidents.",
+    help="List, show, acknowledge, mute and unmute incidents.",
     epilog="Example: monitor incidents list --open",
     invoke_without_command=True,
     rich_markup_mode=None,
@@ -513,6 +513,23 @@ def incidents_show(number: Annotated[int, typer.Argument(help="Incident number."
     from monitor.cli.alerting import show
 
     show(number)
+
+
+@incidents.command("acknowledge", epilog="Example: monitor incidents acknowledge 7 --by ana")
+def incidents_acknowledge(
+    number: Annotated[int, typer.Argument(help="Incident number.")],
+    by: Annotated[
+        str | None, typer.Option(help="Who takes care of it; default: the user of this system.")
+    ] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="Resume the reminders.")] = False,
+) -> None:
+    """Stop the reminders of an open incident.
+
+    What joins it and its end are still sent.
+    """
+    from monitor.cli.alerting import acknowledge
+
+    acknowledge(number, by=by, undo=undo)
 
 
 @incidents.command(

@@ -34,16 +34,27 @@ from monitor.domain import (
     amount_text,
     lasting,
 )
+from monitor.incidents.actions import ActionKind, IncidentAction, Reaction
 from monitor.notifications import ConfiguredChannel
-from monitor.redaction import redact
+from monitor.redaction import plain, redact
 from monitor.rules import RULES
-from monitor.storage import Connection, Database, DatabaseUnavailable, incident_rows, outbox, schema
+from monitor.storage import (
+    Connection,
+    Database,
+    DatabaseUnavailable,
+    incident_actions,
+    incident_rows,
+    outbox,
+    schema,
+)
 from monitor.storage.incident_rows import MuteInForce
 
 # `monitor incidents`: what is open, what happened; silence with a reason and an end.
 
 
 T = TypeVar("T")
+
+_NAME = 80  # characters of a person's name
 
 
 def listed(*, since: timedelta, only_open: bool) -> None:
@@ -66,22 +77,56 @@ def show(number: int) -> None:
     """Print everything known of one incident."""
     settings = configuration()
 
-    async def one(
-        connection: Connection,
-    ) -> tuple[Incident | None, incident_rows.IncidentCost | None]:
-        return (
-            await incident_rows.numbered(connection, number),
-            await incident_rows.cost(connection, number),
-        )
+    async def one(connection: Connection) -> Iterator[str]:
+        incident = await _numbered(connection, number)
+        cost = await incident_rows.cost(connection, number)
+        answers = await incident_actions.of(connection, incident.announced_as or number)
+        return _whole(incident, cost, answers)
 
-    incident, cost = _query_database(settings, one)
-    if incident is None:
-        stop(
-            f"there is no incident #{number}; see `monitor incidents list`",
-            BAD_INPUT,
-        )
-    for line in _whole(incident, cost):
+    for line in _query_database(settings, one):
         print(line)  # noqa: T201
+
+
+async def _numbered(connection: Connection, number: int) -> Incident:
+    """The incident; ends the command where there is none."""
+    incident = await incident_rows.numbered(connection, number)
+    if incident is None:
+        stop(f"there is no incident #{number}; see `monitor incidents list`", BAD_INPUT)
+    return incident
+
+
+def acknowledge(number: int, *, by: str | None, undo: bool) -> None:
+    """Stop the reminders of an open incident, or have them again."""
+    settings = configuration()
+    name = plain(_person() if by is None else by, _NAME)
+    if not name:
+        stop("--by is empty: give the name of a person", BAD_INPUT)
+
+    async def answer(connection: Connection) -> str:
+        from monitor.worker import answering
+
+        incident = await _numbered(connection, number)
+        known = incident.announced_as or number
+        answered = await incident_actions.answerable(connection, known)
+        if answered is None:
+            stop(f"incident #{number} is over: it sends no reminders", BAD_INPUT)
+        part = f"#{number} is part of it. " if known != number else ""
+        if undo:
+            resumed = await answering.resume_reminders(
+                connection, answered, by=name, channels=settings.channels
+            )
+            if not resumed:
+                stop(f"incident #{known} is not acknowledged", BAD_INPUT)
+            return f"#{known} is no longer acknowledged. {part}Reminders resume."
+        reaction = Reaction(ActionKind.ACKNOWLEDGE, name)
+        taken = await answering.take(
+            connection, answered, reaction, name=name, channels=settings.channels
+        )
+        if taken is None:
+            stop(f"{name} has acknowledged incident #{known} already", BAD_INPUT)
+        return f"acknowledged #{known} by {name}. {part}Its end is still sent."
+
+    print(_query_database(settings, answer))  # noqa: T201
 
 
 def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
@@ -108,7 +153,7 @@ def unmute(*, rule: str, target: str) -> None:
     rule, target = rule.strip().lower(), target.strip().lower()  # may be a removed target's
 
     async def end(connection: Connection) -> int:
-        return await incident_rows.end(connection, rule=rule, target=target)
+        return await incident_rows.end(connection, rule=rule, target=target, by=_person())
 
     count = _query_database(settings, end)
     if not count:
@@ -160,6 +205,7 @@ def _lines(found: Sequence[Incident], silenced: Sequence[MuteInForce]) -> Iterat
             f"#{incident.number} {_state(incident)} {_subject(incident)}{part} "
             f"{_times(incident)}: {incident.opening_because or incident.because}"
             + (f" Now: {incident.recovering_reason}" if incident.recovering_reason else "")
+            + (f" Acknowledged by {incident.acknowledged_by}." if incident.acknowledged_by else "")
         )
     for item in silenced:
         yield (
@@ -168,13 +214,17 @@ def _lines(found: Sequence[Incident], silenced: Sequence[MuteInForce]) -> Iterat
         )
 
 
-def _whole(incident: Incident, cost: incident_rows.IncidentCost | None = None) -> Iterator[str]:
+def _whole(
+    incident: Incident,
+    cost: incident_rows.IncidentCost | None = None,
+    answers: Sequence[IncidentAction] = (),
+) -> Iterator[str]:
     yield from _lines([incident], [])
-    notified = f"{incident.told_at:%Y-%m-%d %H:%M:%S} UTC" if incident.told_at else None
+    notified = _moment(incident.told_at) if incident.told_at else None
     for label, value in (
         ("query", incident.query or None),
-        ("first seen", f"{incident.began_at:%Y-%m-%d %H:%M:%S} UTC"),
-        ("opened", f"{incident.opened_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("first seen", _moment(incident.began_at)),
+        ("opened", _moment(incident.opened_at)),
         ("notified", notified),
         ("latest", incident.current_reason),
         ("value", incident.value),
@@ -193,6 +243,25 @@ def _whole(incident: Incident, cost: incident_rows.IncidentCost | None = None) -
     yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
     if incident.rows:
         yield "  observations: " + ", ".join(map(str, incident.rows))
+    yield from (f"  {_answer(action)}" for action in answers)
+
+
+def _answer(action: IncidentAction) -> str:
+    """What a person did, when and how, and whether it still counts."""
+    through = f" in {action.channel}" if action.channel else ""
+    line = f"{action.kind} by {action.person}{through} at {_moment(action.at)}"
+    if action.undone_at is not None:
+        by = f" by {action.undone_by}" if action.undone_by else ""
+        line += f", undone{by} at {_moment(action.undone_at)}"
+    if action.failure is not None:
+        line += f", failed: {action.failure}"
+    elif action.done_at is not None:
+        line += f", posted at {_moment(action.done_at)}"
+    return line
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _subject(incident: Incident) -> str:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from monitor import identity, notifications
@@ -46,6 +47,7 @@ from monitor.tokenizers import BadTokenizer, counter
 
 AT_ONCE = 10  # targets, pages or channels
 Item = TypeVar("Item")
+Said = TypeVar("Said")
 MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 
 
@@ -205,19 +207,17 @@ async def _outside(
         _listed(check_details.prices(_known(used), settings.environment)),
     )
     lines = [*targets, *(_request(target, settings) for target in settings.targets.values())]
-    lines += [*pages, *channels, *check_details.unheard(settings)]
+    lines += [*pages, *chain.from_iterable(channels), *check_details.unheard(settings)]
     if notifications.unheard(settings.channels.values()):
         lines.append(_nobody(settings))
     return [*lines, *accounts], listed
 
 
-async def _each(
-    ask: Callable[[Item], Awaitable[CheckLine]], items: Iterable[Item]
-) -> list[CheckLine]:
-    """A line for each item, in order; at most `AT_ONCE` are asked at the same time."""
+async def _each(ask: Callable[[Item], Awaitable[Said]], items: Iterable[Item]) -> list[Said]:
+    """What is said of each item, in order; at most `AT_ONCE` are asked at the same time."""
     seats = asyncio.Semaphore(AT_ONCE)
 
-    async def one(item: Item) -> CheckLine:
+    async def one(item: Item) -> Said:
         async with seats:
             return await ask(item)
 
@@ -258,11 +258,15 @@ def _request(target: Target, settings: Settings) -> CheckLine:
     return CheckLine(f"request of {target.name}", True, f"{request.method} {address}")
 
 
-async def _channel(configured: ConfiguredChannel) -> CheckLine:
-    """Whether a channel can be used, and what it takes."""
-    found = await configured.opened().notifier.check()
-    what = f"channel {configured.name} ({configured.kind})"
-    return CheckLine(what, found.usable is not False, f"{found.reason}; takes {configured.accepts}")
+async def _channel(configured: ConfiguredChannel) -> list[CheckLine]:
+    """Whether a channel can be used, what it takes, and a warning for what it cannot do."""
+    notifier = configured.opened().notifier
+    found = await notifier.check()
+    what, broken = f"channel {configured.name} ({configured.kind})", found.usable is False
+    see = f"; see {notifier.guide}" if notifier.guide else ""
+    reason = f"{found.reason}{see if broken else ''}; takes {configured.accepts}"
+    limits = (CheckLine(what, None, f"{limit}{see}") for limit in found.limits)
+    return [CheckLine(what, not broken, reason), *limits]
 
 
 def _nobody(settings: Settings) -> CheckLine:

@@ -221,6 +221,8 @@ class Incident:
     finding: Finding = Finding()  # the latest breach in parts
     # Start and end of each breach before the latest return, oldest first.
     earlier_breaches: tuple[tuple[datetime, datetime], ...] = ()
+    acknowledged_at: datetime | None = None  # no reminders since then; None: not acknowledged
+    acknowledged_by: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -292,6 +294,10 @@ class Notice:
     finding: Finding = Finding()  # what it is about, in parts
     recovering: str = ""  # open, but not in breach now: how it is meanwhile, in one sentence
     also: tuple[str, ...] = ()  # what else is wrong under the same number, most important first
+    # An answer to a person: it belongs below the incident's message, where the channel has threads.
+    in_thread: bool = False
+    # Ids of people who stand in the sentence as `@ID`, for the channel to show their names.
+    mentions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

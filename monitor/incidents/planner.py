@@ -178,14 +178,14 @@ class _Draft:
         """When a group is reported again: sooner once a part is over and the rest is not.
 
         Symptoms end a little later than their cause, and one message tells of both. What ends
-        with its day is not waited for, and not reminded of.
+        with its day is not waited for, and not reminded of; nor is what a person takes care of.
         """
         primary, policy = group.primary, self.policy
         lasts = all(member.once for member in group.members if member.open)
         ends = [i.resolved_at for i in self.ended(group) if i.resolved_at is not None]
         if ends:
             return min(ends) if lasts else min(ends) + policy.lingering
-        if group.headline.once:
+        if group.headline.once or primary.acknowledged_at is not None:
             return NEVER
         daily = primary.reminders or self.inhibitions.passing(primary)
         return primary.last_told_at + (policy.remind_every if daily else policy.remind_after)

@@ -6,7 +6,8 @@ from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
 from typing import Any, ClassVar, Protocol, Self
 
-from monitor.domain import Delivery, GiveUp, Notice
+from monitor.domain import Delivery, GiveUp, Notice, TryLater
+from monitor.incidents.actions import Person, ReactionsSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class ChannelCheck:
 
     usable: bool | None
     reason: str
+    limits: tuple[str, ...] = ()  # what does not work, and why: a sentence each
 
 
 class OptionKind(Enum):
@@ -101,6 +103,8 @@ class Notifier(Protocol):
 
     reaches_people: ClassVar[bool] = True  # False: messages wait for somebody who looks
     attaches: ClassVar[bool] = False  # whether `attach` is implemented
+    reacts: ClassVar[bool] = False  # whether people answer here: `reactions`, `person`
+    guide: ClassVar[str] = ""  # the document that explains its errors, within this project
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -120,3 +124,15 @@ class Notifier(Protocol):
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
         """Put a PNG picture beside the message referred to. It never breaks the channel."""
         return GiveUp("this channel cannot attach pictures")
+
+    async def limits(self) -> tuple[str, ...] | TryLater | GiveUp:
+        """What the channel cannot do, and why: a sentence each, as in `check`."""
+        return ()
+
+    async def reactions(self, reference: str) -> ReactionsSeen | TryLater | GiveUp:
+        """How people reacted to the message referred to. `channel_broken`: so with any message."""
+        return GiveUp("this channel has no reactions", channel_broken=True)
+
+    async def person(self, actor: str) -> Person | TryLater | GiveUp:
+        """Who reacted, by the channel's id of the person."""
+        return GiveUp("this channel does not name people", channel_broken=True)

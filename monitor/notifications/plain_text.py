@@ -45,6 +45,9 @@ def plain_text(
 
     Where even the rest is too long, its last lines are left out. `limit` is at least 1,000.
     """
+    if notice.in_thread:  # an answer to a person: its sentence is all
+        top = f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}"
+        return "\n".join(filter(None, (top, repeated(notice, channel))))
     said = (
         f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}",
         *summary(notice, clean),

@@ -9,7 +9,7 @@ between 11,300 and 13,300 characters.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
@@ -20,6 +20,7 @@ HEADER, SECTION, FIELD, FIELDS, ELEMENTS, BLOCK_ID = 150, 3_000, 2_000, 10, 10, 
 
 _MARKUP = re.compile(r"<([^<>]*)>|[<>]|&(?!amp;|lt;|gt;)")
 _LINK = re.compile(r"https?://[^|\s]+(\|[^|]*)?")
+_USER = re.compile(r"[UW][A-Z0-9]{1,30}")
 _OPTIONS = {"plain_text": {"emoji"}, "mrkdwn": {"verbatim"}}
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,255}")
 
@@ -44,7 +45,7 @@ def _faults(payload: Mapping[str, Any]) -> Iterator[BlockKitError]:
     elif len(text) > TEXT:
         yield BlockKitError("msg_too_long", f"text has {len(text)} of {TEXT} characters")
     else:
-        yield from _markup(text, "text")
+        yield from _markup(text, "text", people=_mentioned(payload.get("blocks")))
     if payload.get("link_names") or payload.get("parse") not in (None, "none"):
         yield BlockKitError("invalid_arguments", "link_names or parse would activate mentions")
     blocks = payload.get("blocks", [])
@@ -125,10 +126,45 @@ def _text(
     yield from _markup(reported, at, links=kind == "mrkdwn")
 
 
-def _markup(text: str, at: str, *, links: bool = True) -> Iterator[BlockKitError]:
+def _markup(
+    text: str, at: str, *, links: bool = True, people: Iterable[str] = ()
+) -> Iterator[BlockKitError]:
+    named = {f"@{user}" for user in people}
     for found in _MARKUP.finditer(text):
-        if not (links and _LINK.fullmatch(found[1] or "")):
+        inner = found[1] or ""
+        if inner not in named and not (links and _LINK.fullmatch(inner)):
             yield BlockKitError("invalid_blocks", f"{at}: unescaped {found[0]!r}")
+
+
+def _mentioned(blocks: object) -> Iterator[str]:
+    """The users whom a rich text mentions on purpose: the fallback text may mention them, too."""
+    if isinstance(blocks, list):
+        for block in blocks:
+            yield from _mentioned(block)
+    elif isinstance(blocks, dict):
+        if blocks.get("type") == "user":
+            yield str(blocks.get("user_id"))
+        yield from _mentioned(blocks.get("elements"))
+
+
+def _rich_text(block: dict[str, Any], at: str) -> Iterator[BlockKitError]:
+    """Sections of text and of users, as far as we use it. Nothing in it is parsed as markup."""
+    sections = block.get("elements")
+    if not isinstance(sections, list) or not sections:
+        yield BlockKitError("invalid_blocks", f"{at}/elements: not a list of sections")
+        return
+    for section in sections:
+        parts = section.get("elements") if isinstance(section, dict) else None
+        if not isinstance(parts, list) or section.get("type") != "rich_text_section":
+            yield BlockKitError("invalid_blocks", f"{at}/elements: not a rich_text_section")
+            return
+        for part in parts:
+            kind = part.get("type") if isinstance(part, dict) else None
+            if kind == "text" and 1 <= len(str(part.get("text", ""))) <= SECTION:
+                continue
+            if kind == "user" and _USER.fullmatch(str(part.get("user_id", ""))):
+                continue
+            yield BlockKitError("invalid_blocks", f"{at}/elements: {part!r}")
 
 
 def _metadata(metadata: object) -> Iterator[BlockKitError]:
@@ -150,6 +186,7 @@ _SHAPES: Mapping[str, Callable[[dict[str, Any], str], Iterator[BlockKitError]]] 
     "header": _header,
     "section": _section,
     "context": _context,
+    "rich_text": _rich_text,
     "divider": lambda block, at: iter(()),
 }
 
@@ -172,11 +209,11 @@ WEBHOOK_STATUS = {
 
 
 class SlackRefused(Exception):
-    """A refusal of Slack: `word` is its answer, `reason` explains it to people."""
+    """A refusal of Slack: `word` and `facts` are its answer, `reason` explains it to people."""
 
-    def __init__(self, word: str, reason: str = "") -> None:
+    def __init__(self, word: str, reason: str = "", **facts: str) -> None:
         super().__init__(word)
-        self.word, self.reason = word, reason
+        self.word, self.reason, self.facts = word, reason, facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +241,7 @@ class PostedMessage:
     thread: "list[PostedMessage]" = field(default_factory=list)
     broadcast: bool = False  # a reply that is also shown in the channel and notifies people
     files: list[tuple[str, bytes]] = field(default_factory=list)
+    reactions: dict[str, list[str]] = field(default_factory=dict)  # user ids by emoji, in order
 
 
 class SlackChannel:
@@ -221,24 +259,11 @@ class SlackChannel:
         self._uploads: dict[str, bytes | None] = {}
         self._stamps = 0
 
-    def call(self, method: str, arguments: dict[str, Any]) -> Answer:
-        """Answer one Web API method; raises `SlackRefused`."""
-        known: Mapping[str, Callable[[dict[str, Any]], Answer]] = {
-            "auth.test": self._auth,
-            "chat.postMessage": self._post,
-            "chat.update": self._update,
-            "files.getUploadURLExternal": self._upload_url,
-            "files.completeUploadExternal": self._complete,
-        }
-        if method not in known:
-            raise SlackRefused("unknown_method", method)
-        return {"ok": True} | known[method](arguments)
-
     def add(self, payload: dict[str, Any], *, via: str) -> PostedMessage:
         """Accept a new message, or a reply if `thread_ts` names one; raises `SlackRefused`."""
         self._validate(payload)
         parent = (
-            self._find(payload["thread_ts"], "thread_not_found")
+            self.find(payload["thread_ts"], "thread_not_found")
             if payload.get("thread_ts")
             else None
         )
@@ -267,7 +292,7 @@ class SlackChannel:
         if found := fault(payload):
             raise SlackRefused(found.word, found.reason)
 
-    def _find(self, ts: object, word: str) -> PostedMessage:
+    def find(self, ts: object, word: str) -> PostedMessage:
         for posted in self.messages:
             if posted.ts == ts:
                 return posted
@@ -290,21 +315,18 @@ class SlackChannel:
             }
         )
 
-    def _auth(self, arguments: dict[str, Any]) -> Answer:
-        return {"team": "Inbox", "user": "monitor", "team_id": "T000", "user_id": "U000"}
-
-    def _post(self, arguments: dict[str, Any]) -> Answer:
+    def post(self, arguments: dict[str, Any]) -> Answer:
         if arguments.get("channel") not in (self.id, self.name):
             raise SlackRefused("channel_not_found", f"only {self.name} ({self.id}) exists")
         posted = self.add(arguments, via="bot")
         return {"channel": self.id, "ts": posted.ts, "message": {"text": posted.text}}
 
-    def _update(self, arguments: dict[str, Any]) -> Answer:
+    def update(self, arguments: dict[str, Any]) -> Answer:
         if arguments.get("channel") != self.id:
             raise SlackRefused(
                 "channel_not_found", "an edit takes the id of a channel, not its name"
             )
-        posted = self._find(arguments.get("ts"), "message_not_found")
+        posted = self.find(arguments.get("ts"), "message_not_found")
         if posted.via != "bot":
             raise SlackRefused("cant_update_message", "a message from a webhook cannot be edited")
         self._validate(arguments)
@@ -316,19 +338,19 @@ class SlackChannel:
         self._notify("edited", posted)
         return {"channel": self.id, "ts": posted.ts, "text": posted.text}
 
-    def _upload_url(self, arguments: dict[str, Any]) -> Answer:
+    def upload_url(self, arguments: dict[str, Any]) -> Answer:
         if not arguments.get("filename") or not str(arguments.get("length", "")).isdigit():
             raise SlackRefused("invalid_arguments", "a file needs a name and a length")
         file = f"F{len(self._uploads):03d}"
         self._uploads[file] = None
         return {"file_id": file, "upload_url": f"/upload/v1/{file}"}
 
-    def _complete(self, arguments: dict[str, Any]) -> Answer:
+    def complete(self, arguments: dict[str, Any]) -> Answer:
         try:
             listed = json.loads(arguments.get("files") or "[]")
         except ValueError as error:
             raise SlackRefused("invalid_arguments", "files is not JSON") from error
-        posted = self._find(arguments.get("thread_ts"), "thread_not_found")
+        posted = self.find(arguments.get("thread_ts"), "thread_not_found")
         for each in listed:
             content = self._uploads.get(each["id"])
             if content is None:

@@ -24,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, TypeVar
 from urllib.parse import parse_qsl
 
+from monitor.notifications.slack.bot import QUESTION
+from monitor.simulator.slack_app import SCOPES, USER_TOKEN, SlackApp
 from monitor.simulator.slack_channel import (
     WEBHOOK_STATUS,
     PostedMessage,
@@ -60,14 +62,18 @@ class SlackServer:
         token: str = "xoxb-inbox",  # noqa: S107  not a secret: the inbox is on loopback
         secret: str = "inbox-secret",  # noqa: S107
         channel: str = "#alerts",
+        scopes: Iterable[str] = SCOPES,
         seen: Callable[[Mapping[str, Any]], None] = lambda event: None,
         port: int = 0,
     ) -> None:
         self.token = token
         self.requests: list[SlackRequest] = []
+        self.questions: list[SlackRequest] = []  # about reactions, by the clock
         self._hook = f"/services/T000/B000/{secret}"
         self._channel = SlackChannel(channel, seen)
+        self.app = SlackApp(self._channel, token, scopes)
         self._script: deque[SlackReplyStep] = deque()
+        self._question_script: deque[SlackReplyStep] = deque()
         self._changed = threading.Condition()
         self.closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), partial(_Door, self))
@@ -107,14 +113,27 @@ class SlackServer:
         with self._changed:
             return page(self._channel.name, self._channel.messages)
 
-    def script(self, steps: Iterable[SlackReplyStep | str | int]) -> None:
-        """Set the next replies: a step, one of Slack's error words, or a status each."""
+    def react(self, user: str, emoji: str, message: int = 0, *, remove: bool = False) -> None:
+        """A person reacts to a message of the channel, or takes it back; raises `SlackRefused`."""
+        with self._changed:
+            method = "reactions.remove" if remove else "reactions.add"
+            ts = self._channel.messages[message].ts
+            arguments = {"channel": self._channel.id, "timestamp": ts, "name": emoji}
+            self.app.call(method, arguments, f"Bearer {USER_TOKEN}{user}")
+
+    def script(
+        self, steps: Iterable[SlackReplyStep | str | int], *, questions: bool = False
+    ) -> None:
+        """Set the next replies: a step, one of Slack's error words, or a status each.
+
+        A worker asks about reactions by the clock. These questions have replies of their own.
+        """
         for step in steps:
             if isinstance(step, str):
                 step = SlackReplyStep(word=step)
             elif isinstance(step, int):
                 step = SlackReplyStep(status=step, body=HTTPStatus(step).phrase)
-            self._script.append(step)
+            (self._question_script if questions else self._script).append(step)
 
     def wait_for(
         self, found: Callable[[list[PostedMessage]], T | None], timeout_s: float = 10
@@ -127,10 +146,11 @@ class SlackServer:
                     raise TimeoutError(f"not seen within {timeout_s} s")
             return seen
 
-    def step(self) -> SlackReplyStep:
+    def step(self, headers: Message) -> SlackReplyStep:
         """The next step of the script."""
         with self._changed:
-            return self._script.popleft() if self._script else SlackReplyStep()
+            script = self._question_script if _is_question(headers) else self._script
+            return script.popleft() if script else SlackReplyStep()
 
     def take(self, path: str, body: bytes, *, headers: Message, step: SlackReplyStep) -> object:
         """Handle a request, unless the step refuses it; raises `SlackRefused`."""
@@ -147,7 +167,8 @@ class SlackServer:
                 refused = f"{no.word}: {no.reason}"
                 raise
             finally:
-                self.requests.append(SlackRequest(path, payload, refused, datetime.now(UTC)))
+                kept = self.questions if _is_question(headers) else self.requests
+                kept.append(SlackRequest(path, payload, refused, datetime.now(UTC)))
                 self._changed.notify_all()
 
     def _route(
@@ -162,12 +183,14 @@ class SlackServer:
         if not path.startswith("/api/"):
             raise SlackRefused("no_service", path)
         authorization = headers.get("Authorization")
-        if authorization != f"Bearer {self.token}":
-            raise SlackRefused("invalid_auth" if authorization else "not_authed")
-        answer = self._channel.call(path.removeprefix("/api/"), payload)
+        answer = self.app.call(path.removeprefix("/api/"), payload, authorization)
         if "upload_url" in answer:
             answer["upload_url"] = self.url + answer["upload_url"]
         return answer
+
+
+def _is_question(headers: Message) -> bool:
+    return (headers.get("User-Agent") or "").endswith(QUESTION)
 
 
 def _payload(body: bytes, content_type: str) -> dict[str, Any]:
@@ -192,7 +215,7 @@ class _Door(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        step = self.inbox.step()
+        step = self.inbox.step(self.headers)
         try:
             answer = self.inbox.take(self.path, body, headers=self.headers, step=step)
             status = step.status or 200
@@ -223,14 +246,15 @@ class _Door(BaseHTTPRequestHandler):
         if step.body is not None:
             return step.status or 200, step.body
         if self.path.startswith("/api/"):
-            return step.status or 200, {"ok": False, "error": no.word}
+            return step.status or 200, {"ok": False, "error": no.word, **no.facts}
         return step.status or WEBHOOK_STATUS.get(no.word, 400), no.word
 
     def _reply(self, status: int, answer: object, step: SlackReplyStep) -> None:
         text = answer if isinstance(answer, str) else json.dumps(answer)
         self.send_response(status)
         self.send_header("Content-Type", "text/html" if text is answer else "application/json")
-        self.send_header("x-oauth-scopes", "chat:write,files:write")
+        if self.inbox.app.scopes is not None:
+            self.send_header("x-oauth-scopes", ",".join(self.inbox.app.scopes))
         if step.retry_after is not None:
             self.send_header("Retry-After", step.retry_after)
         self.end_headers()

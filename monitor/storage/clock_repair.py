@@ -39,6 +39,7 @@ from monitor.storage.tables import (
     INSTANT,
     account_readings,
     channels,
+    incident_actions,
     incidents,
     metadata,
     observations,
@@ -49,6 +50,7 @@ from monitor.storage.tables import (
 _PLANNED = {"due_at", "paused_until", "expires_at"}
 _STATE: Sequence[Table] = (
     incidents,
+    incident_actions,
     outbox,
     channels,
     account_readings,

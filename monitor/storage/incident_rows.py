@@ -6,12 +6,14 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, func, or_, select, text, update
+from sqlalchemy import RowMapping, Select, func, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import distinct_on, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Finding, Incident, NoticeStatus, incident_key
 from monitor.rules import unit_of
+from monitor.storage import incident_actions
+from monitor.storage.tables import incident_actions as answers
 from monitor.storage.tables import incidents, mutes
 
 Key = tuple[str, str]
@@ -88,12 +90,27 @@ async def cost(connection: AsyncConnection, number: int) -> IncidentCost | None:
 
 def _whole() -> Select[Any]:
     primary = incidents.alias("leader")
-    return select(
-        incidents,
-        primary.c.rule.label("leader_rule"),
-        primary.c.target.label("leader_scope"),
-        primary.c.query.label("leader_query"),
-    ).outerjoin(primary, primary.c.number == incidents.c.part_of)
+    answer = (
+        select(answers.c.at, func.coalesce(answers.c.name, answers.c.actor).label("person"))
+        .where(incidents.c.told == NoticeStatus.FIRING.value)  # else nothing is looked up
+        .where(answers.c.incident == func.coalesce(incidents.c.announced_as, incidents.c.number))
+        .where(answers.c.action == "acknowledge", answers.c.undone_at.is_(None))
+        .order_by(answers.c.id)
+        .limit(1)
+        .lateral()
+    )
+    return (
+        select(
+            incidents,
+            answer.c.at.label("acknowledged_at"),
+            answer.c.person.label("acknowledged_by"),
+            primary.c.rule.label("leader_rule"),
+            primary.c.target.label("leader_scope"),
+            primary.c.query.label("leader_query"),
+        )
+        .outerjoin(primary, primary.c.number == incidents.c.part_of)
+        .outerjoin(answer, true())
+    )
 
 
 async def save(
@@ -103,10 +120,12 @@ async def save(
 
     A new one gets its number here. A part is announced under the number of its leader's
     messages. The partial unique index refuses a second open incident of one rule and scope,
-    whatever another worker believes.
+    whatever another worker believes. What comes back after its end is no longer acknowledged.
     """
     known = tuple(known)
     numbers = {item.key: item.number for item in known if item.number is not None}
+    over = {item.key for item in known if not item.open and item.told is NoticeStatus.RESOLVED}
+    back = []
     announced = {item.key: item.announced_as for item in known}
     for incident in sorted(changed, key=lambda item: item.part_of is not None):
         primary = numbers.get(incident.part_of) if incident.part_of else None
@@ -123,6 +142,10 @@ async def save(
                 update(incidents).where(incidents.c.number == incident.number).values(values)
             )
             numbers[incident.key] = incident.number
+            if incident.open and incident.key in over:
+                back.append(announced[incident.key] or incident.number)
+    if back:
+        await incident_actions.lapse(connection, back)
     return numbers
 
 
@@ -195,6 +218,8 @@ def _incident(row: RowMapping) -> Incident:
         recovering_reason=row["recovering_reason"],
         finding=_FINDING.validate_python(row["finding"]),
         earlier_breaches=tuple((began, ended) for began, ended in row["earlier_breaches"] or ()),
+        acknowledged_at=row["acknowledged_at"],
+        acknowledged_by=row["acknowledged_by"],
         told_at=row["told_at"],
         announced_as=row["announced_as"],
         number=row["number"],
@@ -230,20 +255,42 @@ async def add(
     reason: str,
     muted_by: str,
     until: datetime,
+    action: int | None = None,
 ) -> int:
-    """Silence a rule and scope, or all of either; returns the mute's id."""
+    """Silence a rule and scope, or all of either; returns the mute's id.
+
+    `action`: the answer to an incident that asks for it; None: a command does.
+    """
     new = insert(mutes).values(
-        rule=rule, target=target, reason=reason, muted_by=muted_by, until=until
+        rule=rule, target=target, reason=reason, muted_by=muted_by, until=until, action=action
     )
     number: int = (await connection.execute(new.returning(mutes.c.id))).scalar_one()
     return number
 
 
-async def end(connection: AsyncConnection, *, rule: str, target: str) -> int:
-    """End the mutes of exactly that rule and scope; returns how many there were."""
+async def end(connection: AsyncConnection, *, rule: str, target: str, by: str) -> int:
+    """End the mutes of exactly that rule and scope; returns how many there were.
+
+    Reactions that asked for them may still stand: they do not mute again.
+    """
     ended = (
         update(mutes)
         .where(mutes.c.rule == rule, mutes.c.target == target, mutes.c.until > func.now())
         .values(until=func.now())
     )
-    return len((await connection.execute(ended.returning(mutes.c.id))).all())
+    actions = (await connection.scalars(ended.returning(mutes.c.action))).all()
+    asked = [action for action in actions if action is not None]
+    if asked:
+        await incident_actions.undo(connection, asked, by=by)
+    return len(actions)
+
+
+async def end_asked(connection: AsyncConnection, action: int) -> Sequence[tuple[str, str]]:
+    """End the mutes that one answer asked for; returns the rule and scope of each."""
+    ended = (
+        update(mutes)
+        .where(mutes.c.action == action, mutes.c.until > func.now())
+        .values(until=func.now())
+    )
+    found = await connection.execute(ended.returning(mutes.c.rule, mutes.c.target))
+    return [(row.rule, row.target) for row in found]

@@ -141,7 +141,9 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
     if row is None:
         return None
     notice = _NOTICE.validate_python(row.notice | {"repeated": row.maybe_sent})
-    reference = await _reference(connection, row.incident, channel, quiet=notice.quiet)
+    reference = await _reference(
+        connection, row.incident, channel, quiet=notice.quiet or notice.in_thread
+    )
     return LeasedNotice(notice, row.incident, reference)
 
 
@@ -330,13 +332,15 @@ async def accepted(connection: AsyncConnection, channel: str) -> bool:
     return bool(found.rowcount)
 
 
-# An edit alone notifies no one. The two clocks may differ: never before the opening.
+# An edit alone notifies no one, nor does an answer to a person. The two clocks may differ: never
+# before the opening.
 _NOTIFIED = text("""
     UPDATE incidents AS i
     SET told_at = greatest(now(), i.opened_at)
     FROM outbox AS o
     WHERE o.id = :notice AND o.channel = :channel AND i.told_at IS NULL
         AND NOT coalesce((o.notice ->> 'quiet')::boolean, false)
+        AND NOT coalesce((o.notice ->> 'in_thread')::boolean, false)
         AND i.number = ANY (CASE o.incidents WHEN '{}' THEN ARRAY[o.incident] ELSE o.incidents END)
 """)
 

@@ -24,6 +24,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     Uuid,
     func,
     text,
@@ -404,6 +405,52 @@ account_readings = Table(
     comment="what provider accounts said of themselves",
 )
 
+incident_actions = Table(
+    "incident_actions",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column(
+        "incident",
+        BigInteger,
+        ForeignKey("incidents.number"),
+        nullable=False,
+        comment="the number that the message carries",
+    ),
+    Column("action", Text, nullable=False, comment="acknowledge, mute or chart"),
+    Column(
+        "actor",
+        Text,
+        nullable=False,
+        comment="user id in the channel; by command: the name given",
+    ),
+    Column("name", Text, comment="name of the person; NULL: not known"),
+    Column("nth", Integer, nullable=False, comment="how often this person did it, this included"),
+    Column("channel", Text, comment="channel of the reaction; NULL: by command"),
+    Column("reference", Text, comment="message of the reaction; NULL: by command"),
+    Column(
+        "at",
+        INSTANT,
+        nullable=False,
+        server_default=func.now(),
+        comment="when it was seen and took effect",
+    ),
+    Column("removed_at", INSTANT, comment="reaction seen as removed; NULL: it stands"),
+    Column("undone_at", INSTANT, comment="no longer in effect since; NULL: in effect"),
+    Column("undone_by", Text, comment="who undid it; NULL: not undone, or its time was over"),
+    Column(
+        "attempts",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="of a chart: tries to post it",
+    ),
+    Column("done_at", INSTANT, comment="of a chart: when it was posted or given up"),
+    Column("failure", Text, comment="of a chart: why it was given up; NULL: it was not"),
+    CheckConstraint("action IN ('acknowledge', 'mute', 'chart')", "action"),
+    UniqueConstraint("incident", "action", "actor", "nth"),
+    comment="answers of people to incidents: who did what, when, and until when; kept for ever",
+)
+
 mutes = Table(
     "mutes",
     metadata,
@@ -414,6 +461,12 @@ mutes = Table(
     Column("muted_by", Text, nullable=False),
     Column("muted_at", INSTANT, nullable=False, server_default=func.now()),
     Column("until", INSTANT, nullable=False, comment="unmuting sets it to then"),
+    Column(
+        "action",
+        BigInteger,
+        ForeignKey("incident_actions.id"),
+        comment="the answer to an incident that made it; NULL: by command",
+    ),
     Index("ix_mutes_until", "until"),
     comment="silences by people: who, why, until when; kept for ever",
 )

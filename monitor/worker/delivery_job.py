@@ -49,29 +49,28 @@ async def attach(context: WorkerContext, channel: Channel) -> None:
     known: set[str] = set()
     while True:
         notice, reference = await context.state.charts[channel.name].get()
-        reason = await _trouble(context, channel, notice, reference)
-        if reason is not None and reason not in known:
-            known.add(reason)
-            facts = {"channel": channel.name, "notice": notice.id, "reason": reason}
+        delivery = await post_chart(context, channel, notice, reference)
+        if not isinstance(delivery, Sent) and delivery.reason not in known:
+            known.add(delivery.reason)
+            facts = {"channel": channel.name, "notice": notice.id, "reason": delivery.reason}
             log.warning("chart not attached", extra=facts)
 
 
-async def _trouble(
+async def post_chart(
     context: WorkerContext, channel: Channel, notice: Notice, reference: str
-) -> str | None:
-    """Attach one chart; returns what kept it from its place, None if nothing did."""
+) -> Delivery:
+    """Draw the chart of a notice and attach it. What keeps it from its place is a value."""
     from monitor.reports.picture import PictureFailed
 
     try:
-        delivery = await _attached(context, channel, notice, reference)
+        return await _attached(context, channel, notice, reference)
     except DatabaseUnavailable:
-        return "the database is unavailable"
+        return TryLater("the database is unavailable")
     except PictureFailed as failed:
-        return str(failed)
+        return GiveUp(str(failed))
     except Exception as bug:
         log.debug("chart failed", exc_info=True)
-        return f"the chart could not be drawn: {type(bug).__name__}"
-    return None if isinstance(delivery, Sent) else delivery.reason
+        return GiveUp(f"the chart could not be drawn: {type(bug).__name__}")
 
 
 async def _attached(
@@ -87,6 +86,8 @@ async def _attached(
     picture = await asyncio.to_thread(png, page, shown)
     hours = SPAN // timedelta(hours=1)
     title = f"#{notice.number} {notice.rule} · {shown.name}, the last {hours} h"
+    if notice.repeated:
+        title += " (may be a duplicate)"
     return await channel.notifier.attach(reference, picture, title=title)
 
 
@@ -192,4 +193,5 @@ def _log(channel: Channel, item: outbox.LeasedNotice, delivery: Delivery) -> Non
         case TryLater(reason):
             log.warning("notification deferred", extra=facts | {"reason": reason})
         case GiveUp(reason):
+            facts |= {"help": channel.notifier.guide} if channel.notifier.guide else {}
             log.error("notification failed", extra=facts | {"reason": reason})

@@ -30,6 +30,7 @@ from monitor.worker import (
     lease_keeper,
     outage,
     probe_round,
+    reaction_polling,
     rollups,
     service_manager,
 )
@@ -98,6 +99,11 @@ class Worker:
         # By channel: something was written that somebody should hear of.
         self.news = {name: asyncio.Event() for name in context.channels}
         self.missed = 0
+        self._reactions = [
+            reaction_polling.ReactionPolling(context, channel)
+            for channel in context.channels.values()
+            if channel.notifier.reacts
+        ]
         self._judged_at = time.monotonic()
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
@@ -201,6 +207,7 @@ class Worker:
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
         fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
+        self._every(reaction_polling.EVERY, self._answers, "reactions", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
         close = partial(delivery_job.close_removed, self.context)
         self._every(timedelta(minutes=1), close, "channels", now)
@@ -341,6 +348,11 @@ class Worker:
 
     async def _digest(self) -> None:
         if await digest_job.digest(self.context):
+            self._announce(self.context.channels)
+
+    async def _answers(self) -> None:
+        """Every channel beside the others: one that is slow delays no other."""
+        if any(await asyncio.gather(*(polling.poll() for polling in self._reactions))):
             self._announce(self.context.channels)
 
     def _announce(self, channels: Iterable[str]) -> None:

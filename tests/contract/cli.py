@@ -19,6 +19,7 @@ from monitor.__main__ import app, main
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "incidents show": ("1",),
     "runbook": ("ttft",),
+    "incidents acknowledge": ("1",),
     "incidents mute": ("--reason", "x", "--for", "1h"),
     "baseline capture": ("--over-budget", "--yes"),
     "baseline accept": ("--yes",),

@@ -166,3 +166,60 @@ def test_as_a_process_it_prints_each_message_as_a_line() -> None:
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+ANA = "xoxp-U0ANA"
+
+
+def reacted(inbox: SlackServer, method: str, **arguments: object) -> str:
+    """What a person's call answers: `ok`, or the error word."""
+    _, answer = post(inbox.api_url + method, arguments, ANA)
+    return str(json.loads(answer).get("error", "ok"))
+
+
+def test_people_react_to_messages_and_take_it_back(inbox: SlackServer) -> None:
+    at = call(inbox, "chat.postMessage", channel="#alerts", text="hello")
+    item = {"channel": at["channel"], "timestamp": at["ts"]}
+    got = call(inbox, "reactions.get", **item)
+    assert "reactions" not in got["message"]
+    assert reacted(inbox, "reactions.add", **item, name="eyes") == "ok"
+    assert call(inbox, "reactions.get", **item)["message"]["reactions"] == [
+        {"name": "eyes", "users": ["U0ANA"], "count": 1}
+    ]
+    assert reacted(inbox, "reactions.remove", **item, name="eyes") == "ok"
+    assert "reactions" not in call(inbox, "reactions.get", **item)["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "word"),
+    [
+        ("reactions.add", {"name": "Eyes!"}, "invalid_name"),
+        ("reactions.add", {"name": "tada"}, "already_reacted"),
+        ("reactions.remove", {}, "no_reaction"),
+        ("reactions.add", {"timestamp": ""}, "no_item_specified"),
+        ("reactions.add", {"timestamp": "yesterday"}, "bad_timestamp"),
+        ("reactions.add", {"timestamp": "1.000001"}, "message_not_found"),
+        ("reactions.add", {"channel": "#alerts"}, "channel_not_found"),
+        ("chat.postMessage", {"text": "hello"}, "invalid_auth"),
+    ],
+)
+def test_reactions_are_refused_as_slack_refuses_them(
+    inbox: SlackServer, method: str, changes: Mapping[str, str], word: str
+) -> None:
+    at = call(inbox, "chat.postMessage", channel="#alerts", text="hello")
+    item = {"channel": at["channel"], "timestamp": at["ts"], "name": "eyes"}
+    assert reacted(inbox, "reactions.add", **item | {"name": "tada"}) == "ok"
+    assert reacted(inbox, method, **item | dict(changes)) == word
+
+
+def test_users_are_known_by_their_id_and_methods_need_their_scope() -> None:
+    with SlackServer(scopes=("chat:write", "users:read")) as inbox:
+        user = call(inbox, "users.info", user="U0ANA")["user"]
+        assert (user["is_bot"], user["profile"]["display_name"]) == (False, "ana")
+        assert call(inbox, "users.info", user="U0")["error"] == "user_not_found"
+        assert call(inbox, "reactions.get") == {
+            "ok": False,
+            "error": "missing_scope",
+            "needed": "reactions:read",
+            "provided": "chat:write,users:read",
+        }

@@ -135,3 +135,20 @@ def test_a_lost_answer_repeats_the_message_at_most_once_and_says_so(
     assert "May be a duplicate" not in first.text
     assert "May be a duplicate: Slack did not confirm an earlier attempt." in second.text
     assert outbox(database_url)[:2] == (2, "sent")
+
+
+def test_a_reaction_is_answered_in_the_thread_by_a_running_worker(
+    tmp_path: Path, database_url: str
+) -> None:
+    with SlackServer() as inbox:
+        with slow_service_watched(tmp_path, database_url, inbox) as monitor:
+            inbox.wait_for(fired, SOON_S)
+            inbox.react("U0ANA", "eyes")
+            reply = "Acknowledged by @ana; reminders stop."
+            inbox.wait_for(lambda posted: reply in [one.text for one in posted[0].thread], SOON_S)
+            assert monitor.stop() == 0, monitor.log()
+        assert {request.path for request in inbox.questions} == {
+            "/api/auth.test", "/api/reactions.get", "/api/users.info"
+        }  # fmt: skip
+    found = rows(database_url, "SELECT number, acknowledged_by FROM report.incidents")
+    assert found == [(1, "ana")]

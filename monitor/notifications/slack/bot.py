@@ -1,21 +1,33 @@
-"""A bot token: one message per incident, edited in place, with audible replies in its thread."""
+"""A bot token: one message per incident, edited in place, with audible replies in its thread.
+
+People answer by reactions on that message.
+"""
 
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from slack_sdk import WebClient
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web import SlackResponse
 
 from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
+from monitor.incidents.actions import Person, ReactionsSeen
 from monitor.notifications.calls import Calls
 from monitor.notifications.notifier import ChannelCheck, Notifier
-from monitor.notifications.slack.render import SlackMessage, render, thread_details, thread_reply
+from monitor.notifications.slack import reactions
+from monitor.notifications.slack.render import (
+    SlackMessage,
+    answer,
+    render,
+    thread_details,
+    thread_reply,
+)
 from monitor.notifications.slack.webhook import (
     DEADLINE_S,
+    GUIDE,
     SILENT,
     TIMEOUT_S,
     UNREADABLE,
@@ -30,13 +42,24 @@ from monitor.notifications.slack.webhook import (
 )
 from monitor.redaction import plain
 
-SCOPE = "chat:write"
+SCOPE, REACTIONS = "chat:write", "reactions:read"
+# What does not work without a scope. Source: docs/slack.md#scopes
+LIMITS = {
+    "files:write": "charts are not posted",
+    REACTIONS: "reactions on incidents are not read",
+    "users:read": "people who react are named by their id, and other bots count as people",
+}
+QUESTION = "rag-monitor-reactions"  # in the user agent
+MOST_QUESTIONS = 2  # at once, those included that hang
+T = TypeVar("T")
 
 
 class SlackBot(Notifier):
     """Posts as a Slack app. References read `<channel id>:<ts>`."""
 
     attaches = True
+    reacts = True
+    guide = GUIDE
 
     def __init__(
         self, token: str, channel: str, *, base_url: str, timeout_s: int = TIMEOUT_S
@@ -46,6 +69,19 @@ class SlackBot(Notifier):
         self._client = WebClient(
             token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
         )
+        # Questions are asked by the clock. They wait for each other, not for messages; a proxy or
+        # a test knows them from messages by their user agent.
+        self._questions = Calls("Slack", MOST_QUESTIONS)
+        self._asking = WebClient(
+            token,
+            base_url=base_url,
+            timeout=timeout_s,
+            logger=SILENT,
+            retry_handlers=[],
+            user_agent_suffix=QUESTION,
+        )
+        self._user: str | None = None  # our own id, once Slack has said it
+        self._scopes: frozenset[str] | None = None  # of the token, once Slack has said them
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
@@ -57,6 +93,8 @@ class SlackBot(Notifier):
         """
         until = asyncio.get_running_loop().time() + DEADLINE_S
         message = render(notice, runbook_url=runbook_url, threads=True)
+        if notice.in_thread:
+            return await settled(self._answer(notice, message, reference))
         if notice.quiet:
             return await settled(self._amend(message, reference))
         reply = thread_reply(notice)
@@ -88,13 +126,67 @@ class SlackBot(Notifier):
 
     async def check(self) -> ChannelCheck:
         """Ask Slack who the token is and whether it may write; the channel is not asked."""
-        match await reached(self._calls, self._identity):
+        match await reached(self._calls, partial(self._identity, self._client)):
             case ChannelCheck() as check:
                 return check
             case TryLater(reason):
                 return ChannelCheck(None, reason)
             case SlackRefusal(word):
                 return ChannelCheck(False, f"Slack error {word}")
+
+    async def limits(self) -> tuple[str, ...] | TryLater | GiveUp:
+        """What the scopes of the token do not allow."""
+        found = await self._question(partial(self._identity, self._asking))
+        return found.limits if isinstance(found, ChannelCheck) else found
+
+    async def reactions(self, reference: str) -> ReactionsSeen | TryLater | GiveUp:
+        """How people reacted to a message; not ourselves, whatever we reacted with."""
+        if self._user is None or self._lacks(REACTIONS):  # the scope may have been added
+            limits = await self.limits()
+            if not isinstance(limits, tuple):
+                return limits
+            if self._lacks(REACTIONS):
+                return GiveUp(_limit(REACTIONS), channel_broken=True)
+            if self._user is None:
+                return GiveUp("Slack does not state who the bot is", channel_broken=True)
+        channel, ts = _place(reference)
+        ask = partial(self._asking.reactions_get, channel=channel, timestamp=ts, full=True)
+        found = await self._question(partial(self._asked, ask))
+        if not isinstance(found, SlackResponse):
+            return found
+        return reactions.seen(found.get("message"), ts, besides=self._user) or UNREADABLE
+
+    async def person(self, actor: str) -> Person | TryLater | GiveUp:
+        """The name that a user shows to others."""
+        found = await self._question(partial(self._asked, self._asking.users_info, user=actor))
+        return reactions.person(found.get("user")) if isinstance(found, SlackResponse) else found
+
+    async def _question(
+        self, ask: Callable[[], T | TryLater | SlackRefusal]
+    ) -> T | TryLater | GiveUp:
+        """Wait at most `DEADLINE_S` for the answer to a question."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                found = await reached(self._questions, ask)
+        except TimeoutError:
+            return TryLater(f"no answer within {DEADLINE_S} s")
+        if isinstance(found, SlackRefusal):
+            lasting = found.blame is not RefusalBlame.REFERENCE
+            return GiveUp(f"Slack error {found.word}", channel_broken=lasting)
+        return found
+
+    async def _answer(self, notice: Notice, message: SlackMessage, reference: str | None) -> Answer:
+        """Answer below the incident's message; where there is none, with a message of its own.
+
+        It has no reference: no later message edits it.
+        """
+        answered: Answer = SlackRefusal("thread_not_found", RefusalBlame.REFERENCE)
+        if reference is not None:
+            post = partial(self._post, thread=reference, aloud=False)
+            answered = await post_or_shorten(self._calls, post, answer(notice))
+        if isinstance(answered, SlackRefusal) and answered.blame is RefusalBlame.REFERENCE:
+            answered = await post_or_shorten(self._calls, self._post, message)
+        return Sent() if isinstance(answered, Sent) else answered
 
     async def _post_or_edit(
         self, message: SlackMessage, *, reference: str | None, reply: SlackMessage
@@ -166,14 +258,24 @@ class SlackBot(Notifier):
             title=title,
         )
 
-    def _identity(self) -> ChannelCheck | TryLater | SlackRefusal:
-        response = self._asked(self._client.auth_test)
+    def _identity(self, client: WebClient) -> ChannelCheck | TryLater | SlackRefusal:
+        response = self._asked(client.auth_test)
         if not isinstance(response, SlackResponse):
             return response
-        scopes = {k.lower(): v for k, v in response.headers.items()}.get("x-oauth-scopes")
-        if scopes is not None and SCOPE not in [scope.strip() for scope in scopes.split(",")]:
+        user, team = response.get("user"), response.get("team")
+        if reactions.is_user(response.get("user_id")):
+            self._user = response.get("user_id")
+        stated = {k.lower(): v for k, v in response.headers.items()}.get("x-oauth-scopes")
+        if stated is None:
+            return ChannelCheck(True, plain(f"bot {user} of {team}"))
+        self._scopes = frozenset(scope.strip() for scope in stated.split(","))
+        if self._lacks(SCOPE):
             return ChannelCheck(False, f"the bot lacks the scope {SCOPE}")
-        return ChannelCheck(True, plain(f"bot {response.get('user')} of {response.get('team')}"))
+        limits = tuple(_limit(scope) for scope in LIMITS if self._lacks(scope))
+        return ChannelCheck(True, plain(f"bot {user} of {team}"), limits)
+
+    def _lacks(self, scope: str) -> bool:
+        return self._scopes is not None and scope not in self._scopes
 
     def _sent(self, method: Callable[..., SlackResponse], **arguments: Any) -> Answer:
         response = self._asked(method, **arguments)
@@ -185,7 +287,7 @@ class SlackBot(Notifier):
     def _asked(
         self, method: Callable[..., SlackResponse], **arguments: Any
     ) -> SlackResponse | TryLater | SlackRefusal:
-        self._client.proxy = proxy_for(self._base_url)
+        self._client.proxy = self._asking.proxy = proxy_for(self._base_url)
         try:
             return method(**arguments)
         except SlackApiError as error:
@@ -194,6 +296,10 @@ class SlackBot(Notifier):
             return refused(response.status_code, word, response.headers)
         except AttributeError:  # the SDK takes any JSON for an object
             return UNREADABLE
+
+
+def _limit(scope: str) -> str:
+    return f"the bot lacks the scope {scope}: {LIMITS[scope]}"
 
 
 def _blames_channel(answer: Answer) -> bool:

@@ -24,7 +24,7 @@ class SlackOptions(ChannelOptions):
         ChannelVariable(
             "SLACK_BOT_TOKEN",
             "token",
-            "a bot token (`chat:write`, for charts `files:write`): one message per incident, "
+            "a bot token ([scopes](slack.md#scopes)): one message per incident, "
             "edited in place; what people must notice is a reply that is shown in the channel, "
             "too",
             needs="SLACK_CHANNEL",

@@ -10,6 +10,7 @@ Source: docs.slack.dev, Block Kit; slackapi/bolt-js issues 2509 and 2867.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,9 @@ from slack_sdk.models.blocks import (
     HeaderBlock,
     MarkdownTextObject,
     PlainTextObject,
+    RichTextBlock,
+    RichTextElementParts,
+    RichTextSectionElement,
     SectionBlock,
 )
 
@@ -66,6 +70,9 @@ def render(
     notice: Notice, *, runbook_url: str | None = None, threads: bool = False
 ) -> SlackMessage:
     """The message that opens, edits or closes an incident. `threads`: its details follow there."""
+    if notice.in_thread:
+        text = plain_text(notice, clean=escaped, channel=CHANNEL)
+        return SlackMessage(text, (_section(text).to_dict(),), _metadata(notice))
     return SlackMessage(
         text=plain_text(notice, runbook_url=runbook_url, clean=escaped, channel=CHANNEL),
         blocks=_packed(_blocks(notice, runbook_url, threads=threads)),
@@ -108,6 +115,30 @@ def thread_details(notice: Notice) -> SlackMessage | None:
         text="\n".join(_fitting([f"{top}: figures, evidence and rows", *lines])),
         blocks=_packed(_detail_blocks(listed)),
     )
+
+
+def answer(notice: Notice) -> SlackMessage:
+    """What a person is answered in an incident's thread: the sentence alone.
+
+    People whose name is not known are named by Slack: a rich text holds their ids as such, and
+    nothing else in it is markup.
+    """
+    lines = filter(None, (plain(notice.sentence, SENTENCE), repeated(notice, CHANNEL)))
+    sentence = "\n".join(lines)
+    text = "\n".join(escaped(line, SENTENCE) for line in sentence.splitlines())
+    if not notice.mentions:
+        return SlackMessage(text, (_section(text).to_dict(),), _metadata(notice))
+    people = "|".join(map(re.escape, notice.mentions))
+    parts = [
+        RichTextElementParts.User(user_id=part)
+        if place % 2
+        else RichTextElementParts.Text(text=part)
+        for place, part in enumerate(re.split(f"@({people})\\b", sentence))
+        if part
+    ]
+    block = RichTextBlock(elements=[RichTextSectionElement(elements=parts)])
+    text = re.sub(f"@({people})\\b", r"<@\1>", text)
+    return SlackMessage(text, (block.to_dict(),), _metadata(notice))
 
 
 def _blocks(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterator[Block]:

@@ -32,6 +32,7 @@ T = TypeVar("T")
 TIMEOUT_S = 10  # of one wait for the socket
 DEADLINE_S = 30  # of one `send`, whatever it takes
 LONGEST_WAIT_S = 3_600
+GUIDE = "docs/slack.md"
 SHORT = 1_000
 
 # The SDK writes addresses and payloads to its logger: it gets one that leads nowhere.
@@ -81,8 +82,8 @@ _BLAME = {
         too_many_attachments
     """,
     RefusalBlame.REFERENCE: """
-        cannot_reply_to_message cant_update_message edit_window_closed message_not_found
-        restricted_action_thread_locked thread_not_found
+        bad_timestamp cannot_reply_to_message cant_update_message edit_window_closed
+        message_not_found restricted_action_thread_locked thread_not_found
     """,
 }
 _BLAMED = {word: blame for blame, text in _BLAME.items() for word in text.split()}
@@ -221,6 +222,8 @@ async def settled(answer: Awaitable[Answer]) -> Delivery:
 
 class SlackWebhook(Notifier):
     """Posts into the one channel the webhook was made for; every message is a new one."""
+
+    guide = GUIDE
 
     def __init__(self, url: str, *, timeout_s: int = TIMEOUT_S) -> None:
         self._calls = Calls("Slack")
