@@ -24,6 +24,7 @@ from monitor.storage.spool import Spool, SpoolFile
 from monitor.tokenizers import BadTokenizer, Counter, counter
 from monitor.worker.context import WorkerContext, WorkerState
 from monitor.worker.scheduler import Worker
+from monitor.worker.status_pages import StatusPages
 
 SCHEMA_WAIT_S = 120  # a release command may still be migrating
 
@@ -107,8 +108,12 @@ async def _ready(database: Database, settings: Settings, url: str, leaving: asyn
 
 async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext) -> None:
     served = context.settings.file.metrics
+    pages = StatusPages(context)
+    edges.push_async_callback(pages.close)
     try:
-        await edges.enter_async_context(context.metrics.serving(served.host, served.port))
+        await edges.enter_async_context(
+            context.metrics.serving(served.host, served.port, pages.answer)
+        )
     except OSError as error:
         stop(
             f"metrics.port = {served.port}: {error.strerror}; choose another port, "

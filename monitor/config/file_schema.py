@@ -332,12 +332,13 @@ class MetricsSection(Section):
         None,
         gt=0,
         lt=65536,
-        description="where `/metrics` and `/healthz` are served; without a port nowhere: "
-        "[metrics](metrics-endpoint.md)",
+        description="where `/metrics`, `/healthz` and the status page are served; without a port "
+        "nowhere: [metrics](metrics-endpoint.md)",
     )
     host: ListeningHost = Field(
-        "0.0.0.0",  # noqa: S104  Fly's scraper comes from outside the machine
-        description="the address it is bound to",
+        "127.0.0.1",
+        description='the address it is bound to; `"0.0.0.0"` or `"::"` lets other machines in, '
+        "and asks for no login",
     )
 
 

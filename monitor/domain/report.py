@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 # The possible judgements of an answer. Each has its own share; the last three count neither for nor
 # against a fallback.
@@ -174,3 +175,20 @@ class LastRound:
     def overdue(self, now: datetime) -> bool:
         """Whether three rounds should have been probed since."""
         return self.every is not None and (self.at is None or now - self.at > 3 * self.every)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusSnapshot:
+    """How things are at `made_at`: the last round of each target, open incidents, today's spend.
+
+    `trouble`: a sentence if it could not be read again, and is an earlier one or empty.
+    """
+
+    version: str
+    made_at: datetime
+    zone: ZoneInfo
+    rounds: tuple[LastRound, ...]
+    incidents: tuple[IncidentRow, ...] = ()
+    spend: DaySpend | None = None
+    spend_limit_usd: Decimal | None = None  # None: the rule is off
+    trouble: str | None = None

@@ -4,7 +4,7 @@ Jobs call one method after each fact. Nothing here can fail a job or wait for an
 """
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,9 @@ from monitor.metrics.http_endpoint import EndpointReply, listening, measure_lag
 from monitor.metrics.series import OTHER, UNKNOWN, begin_at_zero, models, series
 from monitor.rules import DeliveryBacklog
 
-__all__ = ["Metrics", "WorkerHealth"]
+__all__ = ["EndpointReply", "Metrics", "WorkerHealth"]
+
+StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
 INTERVALS = 3  # a cycle may be missed and the next one late before `/healthz` fails
 
@@ -169,19 +171,22 @@ class Metrics:
         return content_type, encode(self._registry)
 
     @asynccontextmanager
-    async def serving(self, host: str, port: int | None) -> AsyncIterator[int | None]:
-        """Serve `/metrics` and `/healthz` meanwhile, and feel the loop's lag; yields the port.
+    async def serving(
+        self, host: str, port: int | None, pages: StatusPages | None = None
+    ) -> AsyncIterator[int | None]:
+        """Serve `/metrics`, `/healthz` and `pages` meanwhile, and feel the loop's lag.
 
+        Yields the port. `pages` gives the reply for any other path, None if there is none.
         Without a port nothing is served. Raises OSError when the port is taken.
         """
         async with measure_lag(self._held.lag.observe):
             if port is None:
                 yield None
                 return
-            async with listening(host, port, self._answer) as bound:
+            async with listening(host, port, partial(self._answer, pages)) as bound:
                 yield bound
 
-    def _answer(self, path: str, accept: str) -> EndpointReply:
+    async def _answer(self, pages: StatusPages | None, path: str, accept: str) -> EndpointReply:
         if path == "/metrics":
             content_type, body = self.page(accept)
             return EndpointReply(200, content_type, body)
@@ -189,7 +194,10 @@ class Metrics:
             health = self.health(datetime.now(UTC))
             body = f"{'ok' if health.good else 'failing'}: {health.says}\n".encode()
             return EndpointReply(200 if health.good else 503, "text/plain; charset=utf-8", body)
-        return EndpointReply(404, "text/plain; charset=utf-8", b"/metrics and /healthz are here\n")
+        if pages is not None and (reply := await pages(path)):
+            return reply
+        listed = b"/, /status.json, /badge/TARGET.svg, /metrics and /healthz are here\n"
+        return EndpointReply(404, "text/plain; charset=utf-8", listed)
 
     def _model(self, observation: Observation) -> str:
         """The configured name of who answered, however the service spells it."""

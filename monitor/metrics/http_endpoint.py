@@ -1,9 +1,9 @@
-"""A web server for two small pages: GET and HEAD, one request a connection, everything bounded."""
+"""A web server for a few small pages: GET and HEAD, one request a connection, all of it bounded."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 HEAD_BYTES = 8 * 1024
@@ -16,9 +16,10 @@ class EndpointReply:
     status: int
     content_type: str
     body: bytes
+    fields: Mapping[str, str] = field(default_factory=dict)  # further header fields
 
 
-Ask = Callable[[str, str], EndpointReply]  # path, what is accepted
+Ask = Callable[[str, str], Awaitable[EndpointReply]]  # path, what is accepted
 
 
 @asynccontextmanager
@@ -31,7 +32,7 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
         try:
             if len(open_now) <= AT_ONCE:
                 async with asyncio.timeout(PATIENCE_S):
-                    writer.write(_written(await _read(reader), answer))
+                    writer.write(await _written(await _read(reader), answer))
                     await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
             pass  # a client that went away, or never asked
@@ -60,7 +61,7 @@ async def _read(reader: asyncio.StreamReader) -> list[str] | None:
     return head.decode("latin-1").split("\r\n")
 
 
-def _written(head: list[str] | None, answer: Ask) -> bytes:
+async def _written(head: list[str] | None, answer: Ask) -> bytes:
     text = head[0].split(" ") if head else []
     if head is None or len(text) != 3 or not text[2].startswith("HTTP/1."):
         return _whole(EndpointReply(400, "text/plain; charset=utf-8", b"not a request\n"))
@@ -69,18 +70,29 @@ def _written(head: list[str] | None, answer: Ask) -> bytes:
         return _whole(EndpointReply(405, "text/plain; charset=utf-8", b"GET or HEAD\n"))
     fields = dict(line.lower().split(":", 1) for line in head[1:] if ":" in line)
     return _whole(
-        answer(target.partition("?")[0], fields.get("accept", "").strip()),
+        await answer(target.partition("?")[0], fields.get("accept", "").strip()),
         bodiless=method == "HEAD",
     )
 
 
+_ALWAYS = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "connection": "close",
+}
+
+
 def _whole(reply: EndpointReply, *, bodiless: bool = False) -> bytes:
-    head = (
-        f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
-        f"content-type: {reply.content_type}\r\n"
-        f"content-length: {len(reply.body)}\r\n"
-        "cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
-    )
+    fields = {
+        "content-type": reply.content_type,
+        "content-length": f"{len(reply.body)}",
+        **_ALWAYS,
+        **reply.fields,
+    }
+    head = f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in fields.items()) + "\r\n"
     return head.encode("latin-1") + (b"" if bodiless else reply.body)
 
 

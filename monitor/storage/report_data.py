@@ -39,6 +39,7 @@ from monitor.storage.tables import outbox
 # that hours, days and what is counted of them agree.
 
 
+UTC_ZONE = ZoneInfo("UTC")  # whose days count before anything is known
 RAW = timedelta(hours=48)
 HOURLY = timedelta(days=45)
 LATEST = 20_000  # raw rows that phases and outcomes are taken from, shared among the targets
@@ -251,8 +252,17 @@ class ReportRows:
         return {target: ReportRows(rows) for target, rows in split.items()}
 
 
+# What the status page shows, of a span that begins and ends now.
+STATUS_QUERIES: tuple[ReportQuery[Any], ...] = (LAST_ROUNDS, INCIDENTS, SPEND)
+
+
 async def found(
-    connection: AsyncConnection, span: ReportSpan, *, targets: Iterable[str], limit_ms: float | None
+    connection: AsyncConnection,
+    span: ReportSpan,
+    *,
+    targets: Iterable[str],
+    limit_ms: float | None = None,
+    queries: Iterable[ReportQuery[Any]] = REPORT_QUERIES,
 ) -> ReportRows:
     """Read it all. `targets`: whose raw rows are looked at for what no rollup keeps."""
     names = list(targets)
@@ -262,10 +272,7 @@ async def found(
         "most": LATEST // max(len(names), 1),
     }
     return ReportRows(
-        {
-            query.name: await query.rows(connection, values, grain=span.grain)
-            for query in REPORT_QUERIES
-        }
+        {query.name: await query.rows(connection, values, grain=span.grain) for query in queries}
     )
 
 
@@ -283,7 +290,7 @@ async def cadence(
 async def zone(connection: AsyncConnection) -> ZoneInfo:
     """The zone whose days the rollups count; UTC before anything was rolled up."""
     name = await connection.scalar(text("SELECT report.zone()"))
-    return ZoneInfo(name or "UTC")
+    return ZoneInfo(name) if name else UTC_ZONE
 
 
 async def first(connection: AsyncConnection) -> datetime | None:
