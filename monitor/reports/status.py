@@ -139,7 +139,7 @@ def _incidents(found: StatusSnapshot) -> ReportTable:
             ("rule", ""),
             ("target", ""),
             ("since", "state"),
-            ("now", "figure"),
+            ("peak", "figure"),
             ("limit", "figure"),
             ("because", "wide"),
         ),
