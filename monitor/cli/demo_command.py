@@ -31,12 +31,14 @@ def demo(*, html: Path | None, keep: bool) -> None:
         def query(statement: str) -> Sequence[tuple[Any, ...]]:
             return read_only_rows(server.url, statement)
 
-        status = play(home, keep=keep, show=show, query=query, psql=server.psql)
-        if status == 0 and html is not None:
+        def page() -> Path:
             from monitor.cli.reporting import written
 
-            written(server.url, html, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
-            show.print(f"Report written to {html}", markup=False)
+            path = (html or Path()).absolute()
+            written(server.url, path, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
+            return path
+
+        status = play(home, keep=keep, show=show, query=query, psql=server.psql, page=html and page)
     raise SystemExit(status)
 
 

@@ -60,7 +60,7 @@ ACTS = (
         "Normal operation",
         "Llama 4 Scout answers through OpenRouter with about one second to the first token.",
         ServiceSituation.HEALTHY,
-        answers=9,
+        answers=6,
     ),
     ScenarioAct(
         "key rejected",

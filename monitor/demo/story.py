@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitor.demo.live_rounds import LiveRounds
 from monitor.demo.scenario import (
     ACTS,
     BASELINE,
@@ -138,6 +139,10 @@ def summary(show: Console, notified: Sequence[ActSummary], daily_queries: int) -
         show.print(Text(f"  {sql}"), soft_wrap=True)
 
 
+def page_written(show: Console, path: Path) -> None:
+    show.print(Text(f"\nReport page: {path}"), soft_wrap=True)
+
+
 def kept(show: Console, psql: str, *, service: str, control: str, inbox: str) -> None:
     show.print("\nEverything keeps running until Ctrl-C:\n")
     show.print(Text(f"  database  {psql}"), soft_wrap=True)
@@ -175,6 +180,7 @@ START_S = 60.0  # the first start of a worker makes a database
 HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are what is judged
 CAPTURE = (*MONITOR, "baseline", "capture", "--over-budget", "--count", f"{BASELINE_ANSWERS}")
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
+WritePage = Callable[[], Path]  # writes the report page; returns where it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,16 +204,18 @@ def play(
     show: Console,
     query: Ask,
     psql: str,
+    page: WritePage | None = None,
     staging: StorySettings = AS_WRITTEN,
 ) -> int:
     """Play the whole story in `home`; the exit status of the command.
 
     `query` reads the database in `home` while the worker lives, `psql` is the command that
-    opens it by hand. 0: completed. 1: a message did not arrive; a sentence names it.
+    opens it by hand, `page` writes the report page at the end of the story.
+    0: completed. 1: a message did not arrive; a sentence names it.
     With `keep` everything runs on until Ctrl-C or SIGTERM. Every child is ended in any case.
     """
     try:
-        return asyncio.run(_play(home, keep=keep, show=show, query=query, psql=psql, put=staging))
+        return asyncio.run(_play(home, keep, show, query=query, psql=psql, page=page, put=staging))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except asyncio.CancelledError:
@@ -215,7 +223,14 @@ def play(
 
 
 async def _play(
-    home: Path, *, keep: bool, show: Console, query: Ask, psql: str, put: StorySettings
+    home: Path,
+    keep: bool,
+    show: Console,
+    *,
+    query: Ask,
+    psql: str,
+    page: WritePage | None,
+    put: StorySettings,
 ) -> int:
     if ours := asyncio.current_task():
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ours.cancel)
@@ -232,9 +247,13 @@ async def _play(
                     with show.status("An operator captures a baseline of each model …"):
                         await _captured(put.baseline, settings)
                 async with worker(put.command, home, settings) as child:
-                    begun = await _acts(put, service, listener=listener, child=child, show=show)
+                    begun = await _acts(
+                        put, service, listener=listener, child=child, show=show, query=query
+                    )
                     rows = await asyncio.to_thread(query, PROBES)
                     summary(show, act_summaries(begun, rows), DAILY_QUERIES)
+                    if page is not None:
+                        page_written(show, await asyncio.to_thread(page))
                     if keep:
                         kept(
                             show,
@@ -284,9 +303,10 @@ async def _acts(
     listener: SlackListener,
     child: Process,
     show: Console,
+    query: Ask,
 ) -> list[tuple[ScenarioAct, datetime]]:
     """Play act after act; each with the time it began. Raises Unfinished."""
-    begun = []
+    begun, live = [], LiveRounds(show, query)
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):
             raise StoryUnfinished(f"The worker sent no probe within {put.start_s:.0f} s.")
@@ -297,7 +317,8 @@ async def _acts(
         received, requested = len(listener.told), service.play.served.total()
         over = _over(one, service, listener, received=received, requested=requested)
         with show.status("The worker probes with its canned queries …"):
-            in_time = await alive(child, over, one.within_s)
+            async with live.following():
+                in_time = await alive(child, over, one.within_s)
         if not in_time:
             missing = listener.missing(one.awaits, since=received)
             raise StoryUnfinished(missed(one, missing))

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from monitor.demo.live_rounds import ROUNDS
 from monitor.demo.scenario import ACTS, PROBES, TRY
 from monitor.demo.story import StorySettings, play
 from monitor.simulator.answer_plan import PlaybackPace
+from tests.facts import LLAMA
 
 ROOT = Path(__file__).parents[2]
 STAND_IN = str(Path(__file__).with_name("stand_in_worker.py"))
@@ -34,16 +36,21 @@ staging = StorySettings(
     acts=QUICK, command=command, baseline=None, pace=PlaybackPace(0, 0)
 )
 sys.exit(play(Path(sys.argv[1]), keep=sys.argv[2] == "keep", show=Console(width=100),
-              query=lambda sql: [], psql="psql -h here", staging=staging))
+              query=lambda sql: [], psql="psql -h here", staging=staging,
+              page=lambda: Path("/home/me/day.html")))
 """
 
 
-def played(home, mode, *, acts=QUICK):
+def played(home, mode, *, acts=QUICK, page=None):
     """Exit status and everything shown."""
     shown = io.StringIO()
     requested = []
 
     def query(sql):
+        if sql == ROUNDS:
+            return [
+                (datetime.now(UTC), "hi", 1100.0, LLAMA, "expected", Decimal("0.000164"), None)
+            ] * 3
         requested.append(sql)
         os.kill(int((home / "pid").read_text()), 0)  # the worker still lives
         return [(datetime.now(UTC), 1100.0, "expected", Decimal("0.000164"))] * 2
@@ -54,6 +61,7 @@ def played(home, mode, *, acts=QUICK):
         show=Console(file=shown, width=100),
         query=query,
         psql="psql -h here",
+        page=page,
         staging=StorySettings(
             acts=acts,
             command=(sys.executable, STAND_IN, mode),
@@ -89,6 +97,37 @@ def test_the_scenario_is_played_to_its_end(tmp_path):
     assert all(sql in shown for sql in TRY)
     assert "key replaced │ 2      │ 1100 ms" in shown
     assert "0.05" in shown  # 333 x 0.000164
+
+
+def test_the_numbers_of_each_round_are_shown_as_they_come(tmp_path):
+    status, shown = played(tmp_path, "tells")
+    assert status == 0
+    assert "hi 1.10 s  hi 1.10 s  hi 1.10 s  $0.000492  Llama 4 Scout" in " ".join(
+        shown.splitlines()
+    )
+
+
+def test_the_page_is_written_while_the_worker_lives_and_its_path_is_shown(tmp_path):
+    def page():
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+        return Path("/home/me/day.html")
+
+    status, shown = played(tmp_path, "tells", page=page)
+    assert status == 0
+    assert "Report page: /home/me/day.html" in shown
+
+
+def test_a_story_that_is_kept_writes_the_page_before_it_says_that_everything_runs(tmp_path):
+    with driven(tmp_path, "keep", "tells") as process:
+        seen = []
+        for line in process.stdout:
+            seen.append(line)
+            if "control" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        process.stdout.read()
+    shown = "".join(seen)
+    assert shown.index("Report page: /home/me/day.html") < shown.index("Everything keeps running")
 
 
 def test_a_message_that_does_not_come_ends_it_with_a_sentence(tmp_path):

@@ -4,9 +4,11 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from monitor.demo.live_rounds import LiveProbe, finished, round_line
 from monitor.demo.scenario import ACTS
 from monitor.demo.story import ActSummary, act_summaries, missed
 
+HAIKU, LLAMA = "anthropic/claude-3-5-haiku-20241022", "meta-llama/llama-4-scout"
 NOON = datetime(2025, 11, 6, 12, tzinfo=UTC)
 
 
@@ -35,5 +37,29 @@ def test_what_did_not_come_is_named():
         "“OpenRouter rejects the key (401)”."
     )
     assert missed(ACTS[0], []) == (
-        "The demo failed: the worker sent fewer than 9 probes within 90 s after “Normal operation”."
+        "The demo failed: the worker sent fewer than 6 probes within 90 s after “Normal operation”."
+    )
+
+
+def live(slot, query, **changes):
+    known = {"ttft_ms": 519.0, "model": LLAMA, "identity": "expected", "usd": Decimal("0.0002")}
+    return LiveProbe(**{"slot": slot, "query": query, "high_usd": None, **known, **changes})
+
+
+def test_a_round_is_shown_when_it_is_whole_or_a_later_one_began():
+    whole = [live(at(0), query) for query in ("hi", "kbli", "who")]
+    cut = [live(at(4), "hi")]
+    assert finished([*whole, *cut]) == {at(0): whole}
+    later = live(at(8), "hi")
+    assert finished([*whole, *cut, later]) == {at(0): whole, at(4): cut}
+    assert finished([]) == {}
+
+
+def test_the_line_of_a_round_names_ttft_cost_and_who_answered():
+    told = round_line([live(at(0), "hi"), live(at(0), "kbli", ttft_ms=None)])
+    assert told.plain == "  12:00:00  hi 0.52 s  kbli –  $0.0004  Llama 4 Scout"
+    unsure = live(at(0), "who", model=None, identity="unknown", usd=None, high_usd=Decimal("0.002"))
+    fell = live(at(0), "hi", model=HAIKU, identity="fallback", ttft_ms=1139.0)
+    assert round_line([fell, unsure]).plain == (
+        "  12:00:00  hi 1.14 s  who 0.52 s  ≤ $0.0022  Claude 3.5 Haiku, not identified"
     )
