@@ -38,7 +38,9 @@ def demo(*, html: Path | None, keep: bool) -> None:
             written(server.url, path, settings=load({"MONITOR_CONFIG": str(home / "monitor.toml")}))
             return path
 
-        status = play(home, keep=keep, show=show, query=query, psql=server.psql, page=html and page)
+        status = play(
+            home, keep=keep, show=show, query=query, psql=server.psql, page=page if html else None
+        )
     raise SystemExit(status)
 
 
