@@ -49,7 +49,7 @@ def test_a_command_that_is_started_exists(file: str) -> None:
 def test_a_variable_that_is_set_is_one_that_is_read(file: str) -> None:
     set_here = set(re.findall(r"\b(MONITOR_[A-Z_]+|DATABASE_URL|SLACK_[A-Z_]+)\b", read(file)))
     assert set_here
-    assert set_here <= {*VARIABLES, "MONITOR_METRICS__PORT"}
+    assert set_here <= {*VARIABLES, "MONITOR_METRICS__PORT", "MONITOR_METRICS__HOST"}
 
 
 def test_the_configuration_in_the_kubernetes_manifest_is_whole() -> None:
