@@ -1,5 +1,6 @@
 """No text that a service may send takes long to read: CPU time, not the clock on the wall."""
 
+import gc
 import re
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ from monitor.redaction import plain, redact, storable
 from tests.hostile_shapes import generated, large
 
 LIMIT_MS = 50
-TRIES = 3  # the best of them counts: on a busy machine CPU time, too, is not steady
+TRIES = 20
 SHAPES = large()
 WORD = re.compile(r"[A-Za-z']+")
 KNOWN_TEXT = "I'm a helpful model, and so on. " * 8_000
@@ -114,20 +115,29 @@ FUNCTIONS: dict[str, Callable[[str], Any]] = {
 
 
 def cpu_ms(function: Callable[[str], Any], text: str) -> float:
+    """CPU time of this thread, without garbage collections, which other tests' objects slow."""
+    gc.disable()
     began = time.thread_time()
     function(text)
-    return (time.thread_time() - began) * 1e3
+    spent = time.thread_time() - began
+    gc.enable()
+    return spent * 1e3
 
 
-def ordinary_ms(function: Callable[[str], Any], text: str) -> float:
-    """The least of a few CPU times, as on a machine of ordinary speed.
+def takes_too_long(function: Callable[[str], Any], text: str) -> float | None:
+    """The least CPU time of many tries in ms, as on a machine of ordinary speed, if over the limit.
 
-    A processor that is shared or slow takes longer for everything: a search of known cost, taken
-    at the same time, says how much.
+    Caches and cores are shared: on a busy machine CPU time, too, is several times what it is on
+    an idle one. A search of known cost beside each try says how slow the core is right then. One
+    try within the limit is enough, for nothing makes a function faster than it is.
     """
-    spent = min(cpu_ms(function, text) for _ in range(TRIES))
-    slowness = min(cpu_ms(_known, KNOWN_TEXT) for _ in range(TRIES)) / KNOWN_MS
-    return spent / max(1.0, slowness)
+    least = cpu_ms(function, text)
+    for _ in range(TRIES):
+        if least < LIMIT_MS:
+            return None
+        slowness = max(1.0, cpu_ms(_known, KNOWN_TEXT) / KNOWN_MS)
+        least = min(least, cpu_ms(function, text) / slowness)
+    return least if least >= LIMIT_MS else None
 
 
 def _known(text: str) -> None:
@@ -143,10 +153,7 @@ def test_no_hostile_shape_of_256_kib_takes_50_ms(name: str) -> None:
     assert len(SHAPES) >= 40
     slow = {}
     for shape, text in SHAPES.items():
-        spent = cpu_ms(function, text)
-        if spent >= LIMIT_MS:
-            spent = ordinary_ms(function, text)
-        if spent >= LIMIT_MS:
+        if spent := takes_too_long(function, text):
             slow[shape] = round(spent)
     assert not slow
 
@@ -157,8 +164,6 @@ def test_no_shape_out_of_the_patterns_own_words_takes_50_ms(count: int) -> None:
     self_claims("I'm Claude, made by Anthropic.")
     slow = {}
     for text in generated(count, seed=12):
-        if cpu_ms(self_claims, text) >= LIMIT_MS:
-            spent = ordinary_ms(self_claims, text)
-            if spent >= LIMIT_MS:
-                slow[text[:120]] = round(spent)
+        if spent := takes_too_long(self_claims, text):
+            slow[text[:120]] = round(spent)
     assert not slow
