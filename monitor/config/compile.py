@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,11 @@ _COMPUTED = ("content-length", "transfer-encoding", "connection")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
+@cache  # it takes longer to make than a whole configuration takes to read
+def _adapter(rule: type[Rule]) -> TypeAdapter[Rule]:
+    return TypeAdapter(rule)
+
+
 def rules(
     document: Mapping[str, Any], origins: Origins, faults: list[ConfigError]
 ) -> Iterator[tuple[str, Rule]]:
@@ -193,7 +199,7 @@ def rules(
                 faults.append(ConfigError(_rule_key(name, (key,), origins), None, remedy))
             fitting = {key: value for key, value in values.items() if key in known}
             try:
-                built = TypeAdapter(rule).validate_python(fields_normalized(fitting, rule))
+                built = _adapter(rule).validate_python(fields_normalized(fitting, rule))
                 if enabled:
                     yield name, built
             except ValidationError as error:

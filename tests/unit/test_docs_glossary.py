@@ -4,6 +4,8 @@ import ast
 import re
 from pathlib import Path
 
+from tests.sources import parsed
+
 ROOT = Path(__file__).parents[2]
 ROWS = re.findall(
     r"^\| ([^|`]+) \| ([^|]+) \| ((?:`\w+`(?:, )?)+) \|$",
@@ -27,7 +29,7 @@ def defined() -> set[str]:
 DOMAIN = sorted(
     node.name
     for path in (ROOT / "monitor" / "domain").glob("*.py")
-    for node in ast.parse(path.read_text(encoding="utf-8")).body
+    for node in parsed(path).body
     if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
 )
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import nodes, parsed
+
 PACKAGE = Path(__file__).parents[2] / "monitor"
 
 # Innermost first. A room may import from rooms further up this list, never from its own line.
@@ -78,7 +80,7 @@ def room_of(path: Path) -> str:
 def imports(path: Path) -> list[tuple[str, int]]:
     """Every module a file imports, with its line; `from monitor import x` names monitor.x."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found += [(alias.name, node.lineno) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -127,7 +129,7 @@ def test_pure_rooms_touch_no_world(path: Path) -> None:
 def test_no_public_class_name_is_defined_twice() -> None:
     places: dict[str, list[str]] = defaultdict(list)
     for path in FILES:
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places[node.name].append(str(path.relative_to(PACKAGE)))
     assert len(places) > 200, "too few classes were found"
@@ -171,7 +173,7 @@ def loaded_with(module: str) -> set[str]:
         path = PACKAGE.parent.joinpath(*name.split("."))
         path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         if path.exists():
-            for node in ast.parse(path.read_text()).body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.Import):
                     due += [alias.name for alias in node.names]
                 elif isinstance(node, ast.ImportFrom):

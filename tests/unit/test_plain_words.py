@@ -2,11 +2,13 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
 import pytest
+
+from tests.sources import nodes
 
 ROOT = Path(__file__).parents[2] / "monitor"
 
@@ -28,15 +30,12 @@ VERBS = {"told", "wait", "waits", "away", "looks", "nats"}
 
 
 @cache
-def _nodes() -> dict[str, list[ast.AST]]:
+def _nodes() -> dict[str, Sequence[ast.AST]]:
     """Every node of every module, by its path below `monitor/`."""
-    return {
-        path.relative_to(ROOT).as_posix(): list(ast.walk(ast.parse(path.read_text())))
-        for path in sorted(ROOT.rglob("*.py"))
-    }
+    return {path.relative_to(ROOT).as_posix(): nodes(path) for path in sorted(ROOT.rglob("*.py"))}
 
 
-def _texts(nodes: list[ast.AST]) -> Iterator[str]:
+def _texts(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """String literals with a blank in them that are not docstrings."""
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     for node in nodes:
@@ -45,7 +44,7 @@ def _texts(nodes: list[ast.AST]) -> Iterator[str]:
             yield text
 
 
-def _events(nodes: list[ast.AST]) -> Iterator[str]:
+def _events(nodes: Sequence[ast.AST]) -> Iterator[str]:
     """The first argument of each call that logs, where it is a literal."""
     for node in nodes:
         match node:
@@ -57,9 +56,9 @@ def _events(nodes: list[ast.AST]) -> Iterator[str]:
 
 
 def _sentences() -> Iterator[tuple[str, str]]:
-    for place, nodes in _nodes().items():
+    for place, found in _nodes().items():
         if not place.startswith(OTHERS):
-            yield from ((place, ACCOUNT.sub("", text)) for text in _texts(nodes))
+            yield from ((place, ACCOUNT.sub("", text)) for text in _texts(found))
 
 
 def _all_events() -> list[tuple[str, str]]:

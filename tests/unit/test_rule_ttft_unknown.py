@@ -83,7 +83,8 @@ def test_nothing_is_said_of_a_silent_target() -> None:
 class Story:
     """Two rules followed over rounds; every notice that makes a sound or an edit."""
 
-    def __init__(self, *rules: Rule) -> None:
+    def __init__(self, *rules: Rule, looked_at: int = 900) -> None:
+        self.looked_at = looked_at  # samples; a day has 864
         self.rules, self.incidents = rules, dict[tuple[str, str], Incident]()
         self.notices: list[Notice] = []
         self.sounds: list[str] = []
@@ -91,7 +92,7 @@ class Story:
     def follow(self, rounds: Sequence[Sequence[float | None]]) -> None:
         samples = list(timed(rounds))
         for end in range(3, len(samples) + 1, 3):
-            seen = window(iter(samples[max(0, end - 900) : end]))
+            seen = window(iter(samples[max(0, end - self.looked_at) : end]))
             now = after(seen)
             verdicts = [
                 rule.judge(seen, self.incidents.get((rule.name, "rag")), now) for rule in self.rules
@@ -108,7 +109,7 @@ class Story:
 
 
 def test_it_is_a_notice_once_then_daily_and_its_end_is_said_once() -> None:
-    group = Story(TtftUnknownRule())
+    group = Story(TtftUnknownRule(), looked_at=60)
     group.follow([EXACT] * 12 + [DISTURBED] * (12 * 50) + [EXACT] * 36)
     assert group.sounds == ["NOTICE ttft_unknown"] * 4
     first, again, once_more, end = group.notices

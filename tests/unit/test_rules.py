@@ -10,6 +10,7 @@ import pytest
 from monitor.domain import Subject
 from monitor.incidents.notices import Inhibitions
 from monitor.rules import DEFAULT_RULES, RULES, Rule, Unit
+from tests.sources import nodes
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitor" / "rules"
@@ -71,7 +72,7 @@ def of_rules(node: ast.expr) -> bool:
 def rule_names(path: Path) -> list[str]:
     """Where a file compares with, looks up or lists rules by their names."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes(path):
         named: list[ast.expr | None] = []
         match node:
             case ast.Compare():

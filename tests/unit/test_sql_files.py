@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from monitor.storage.report_data import REPORT_QUERIES, ReportQuery
+from tests.sources import nodes
 
 ROOT = Path(__file__).parents[2]
 STORAGE = ROOT / "monitor" / "storage"
@@ -18,7 +19,7 @@ def named() -> set[str]:
     """Every text in the room's code that is the name of a file, and the files of the entries."""
     found = {file for entry in REPORT_QUERIES for file in entry.files}
     for path in STORAGE.glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in nodes(path):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found.add(node.value)
     return found
