@@ -5,6 +5,8 @@ import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import pytest
+
 _SHOWN = reprlib.Repr()
 _SHOWN.maxstring = _SHOWN.maxother = 120
 
@@ -18,17 +20,15 @@ def each(
     lists those that failed, with their values. Fixtures are made once for all cases.
     """
     listed = [name.strip() for name in names.split(",")] if isinstance(names, str) else [*names]
-    cases = list(rows)
+    cases = [_case(row, ids, single=len(listed) == 1) for row in rows]
 
     def decorated(function: Callable[..., None]) -> Callable[..., None]:
         def run(**fixtures: Any) -> None:
             failed = []
-            for case in cases:
-                values = case if len(listed) > 1 else (case,)
+            for name, values in cases:
                 try:
                     function(**dict(zip(listed, values, strict=True)), **fixtures)
                 except Exception as error:  # whatever it is: the other cases are tested, too
-                    name = _SHOWN.repr(ids(case) if ids else case)
                     failed.append((f"{name}: {type(error).__name__}: {error}", error))
             if failed:
                 texts = "\n\n".join(text for text, _ in failed)
@@ -45,3 +45,11 @@ def each(
         return run
 
     return decorated
+
+
+def _case(row: Any, ids: Callable[[Any], Any] | None, *, single: bool) -> tuple[str, Sequence[Any]]:
+    """The name and the values of a row, be it one of `pytest.param`."""
+    if isinstance(row, type(pytest.param())):
+        assert not row.marks, "cases with marks are tests of their own"
+        return row.id or _SHOWN.repr(row.values), row.values
+    return _SHOWN.repr(ids(row) if ids else row), (row,) if single else row

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from monitor.redaction import is_token, postgres_fault, redact, secret_parts, shown
+from tests.tables import each
 
 PASSWORD = "TopSecret42"
 TOKEN = "a8f5f167f44f4964e6c998dee827110c"
@@ -92,7 +93,7 @@ def test_a_path_is_shown_without_what_may_be_a_key(address: str, seen: str) -> N
             assert part not in redact(f"it said {part}!", list(secret_parts(address)))
 
 
-@pytest.mark.parametrize(("address", "seen"), SHOWN)
+@each(("address", "seen"), SHOWN)
 def test_an_address_is_shown_without_its_secrets(address: str, seen: str) -> None:
     assert shown(address) == seen
     assert PASSWORD not in seen
@@ -103,7 +104,7 @@ HIDDEN = [address for address, _ in SHOWN if PASSWORD in address and not address
           and not any(odd in address for odd in ("passfile", "h:1"))]  # fmt: skip
 
 
-@pytest.mark.parametrize("address", HIDDEN)
+@each("address", HIDDEN)
 def test_what_is_hidden_is_redacted_elsewhere(address: str) -> None:
     assert PASSWORD not in redact(f"it said {PASSWORD}!", list(secret_parts(address)))
 
@@ -115,7 +116,7 @@ def test_credentials_are_known_encoded_decoded_and_in_basic_authentication() -> 
         assert "ss" not in redact(f"<{spelled}>", parts).replace("***", ""), spelled
 
 
-@pytest.mark.parametrize(
+@each(
     ("address", "text"),
     [
         ("postgresql://u:p@h:5432/d", None),
@@ -150,7 +151,7 @@ def test_a_wrong_database_address_is_explained_without_its_values(
         assert PASSWORD not in found
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "token"),
     [
         (TOKEN, True),

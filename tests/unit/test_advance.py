@@ -8,6 +8,7 @@ import pytest
 from monitor.domain import Incident, NoticeStatus, Verdict, VerdictState
 from monitor.incidents.state_machine import IncidentChange, ReminderPolicy, advance
 from tests.marks import NOON, incident
+from tests.tables import each
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = ReminderPolicy()
@@ -29,7 +30,7 @@ def over(ago: timedelta, *, notified: NoticeStatus = NoticeStatus.RESOLVED) -> I
 ABSENT, OPEN = None, incident("ttft", opened_at=NOON - HOUR)
 
 
-@pytest.mark.parametrize(
+@each(
     ("current", "state", "change"),
     [
         (ABSENT, VerdictState.BREACH, IncidentChange.OPENED),

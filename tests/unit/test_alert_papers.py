@@ -4,11 +4,10 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-import pytest
-
 from monitor.cli.runbook import runbook_file, section
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RULES
+from tests.tables import each
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -17,7 +16,7 @@ RUNBOOK = (DOCS / "runbook.md").read_text(encoding="utf-8")
 ALERTS = (DOCS / "alerts.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_a_message_finds_its_section_of_the_runbook(name: str) -> None:
     section = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", RUNBOOK, re.M | re.S)
     assert section is not None, f"docs/runbook.md has no section ## {name}"
@@ -25,7 +24,7 @@ def test_a_message_finds_its_section_of_the_runbook(name: str) -> None:
         assert part in section[1], f"docs/runbook.md, section {name}, has no {part}"
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_the_command_prints_the_section_without_links(name: str) -> None:
     assert runbook_file().name == "runbook.md"
     printed = section(runbook_file().read_text(encoding="utf-8"), name)
@@ -39,7 +38,7 @@ def test_the_runbook_has_a_section_of_nothing_else() -> None:
     assert set(re.findall(r"^## (.+)$", RUNBOOK, re.M)) <= set(RULES)
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_every_key_of_a_rule_is_documented_with_its_default(name: str) -> None:
     _, anchor, after = ALERTS.partition(f'<a id="{name}"></a>')
     assert anchor, f'docs/alerts.md has no section of rule {name}: <a id="{name}"></a>'
@@ -64,7 +63,7 @@ def sentence(pattern: str) -> str:
     return found[1]
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_the_readme_lists_every_rule(name: str) -> None:
     _, _, table = README.partition("| rule | ")
     rows = table.split("\n\n")[0].splitlines()[2:]

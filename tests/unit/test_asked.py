@@ -1,8 +1,7 @@
 """A query asks directly who answers, or it does not: its words decide."""
 
-import pytest
-
 from monitor.identity import asks_for_model
+from tests.tables import each
 
 DIRECT = [
     "Who are you? Which AI model are you?",
@@ -117,11 +116,11 @@ OTHER = [
 ]
 
 
-@pytest.mark.parametrize("text", DIRECT)
+@each("text", DIRECT)
 def test_it_asks_who_answers(text: str) -> None:
     assert asks_for_model(text)
 
 
-@pytest.mark.parametrize("text", OTHER)
+@each("text", OTHER)
 def test_it_asks_something_else(text: str) -> None:
     assert not asks_for_model(text)

@@ -14,6 +14,7 @@ from monitor.dialects.custom import REQUEST, SINGLE, TABLES
 from monitor.dialects.event_rules import USAGE
 from monitor.domain import ProbeRequest, Query
 from tests.streams import CUSTOM, HI, target
+from tests.tables import each
 
 
 def asked(dialect: str, **more: Any) -> ProbeRequest:
@@ -26,7 +27,7 @@ def body(request: ProbeRequest) -> Any:
     return json.loads(request.body)
 
 
-@pytest.mark.parametrize(
+@each(
     ("dialect", "url", "path"),
     [
         ("bali_zero", "https://x", "/bali-zero/chat-stream"),
@@ -196,7 +197,7 @@ def test_custom_without_a_path_asks_the_url_itself() -> None:
     assert request.url == "https://x/ask/?q=Hi+%26+bye%3F+100%25"
 
 
-@pytest.mark.parametrize(
+@each(
     ("dialect", "more", "complaint"),
     [
         ("balizero", {}, "no dialect is called 'balizero'; known: bali_zero, bali_zero_typed,"),
@@ -229,7 +230,7 @@ def test_what_does_not_suit_is_named(dialect: str, more: dict[str, Any], complai
     assert str(refused.value).startswith(complaint)
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "complaint"),
     [
         ({"text": "delta["}, "options.text = 'delta[': Invalid jmespath expression"),
@@ -303,7 +304,7 @@ def test_a_whole_address_keeps_its_query_string() -> None:
     assert asked("openai_chat", url=url).url == url
 
 
-@pytest.mark.parametrize("dialect", [name for name in DIALECTS if name != "custom"])
+@each("dialect", [name for name in DIALECTS if name != "custom"])
 def test_an_option_takes_the_place_of_the_path(dialect: str) -> None:
     request = asked(dialect, url="https://x/base", options={"path": "/my/own"})
     assert urlsplit(request.url).path == "/base/my/own"

@@ -14,6 +14,7 @@ from monitor.domain import Identity
 from monitor.incidents.silences import MaintenanceWindow
 from monitor.rules import RULES, FallbackRule, NoDataRule, TtftRule
 from tests.marks import EVERY, HAIKU, LLAMA, NOON
+from tests.tables import each
 
 IDENTITY = judged_by_name([LLAMA])
 MIDNIGHT = NOON - timedelta(hours=12)
@@ -172,7 +173,7 @@ def without(key: str) -> str:
     return json.dumps({k: v for k, v in GOOD.items() if k != key})
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "reported"),
     [
         ("{", "not a JSON object: '{'; write one object per line"),
@@ -236,6 +237,7 @@ def test_a_429_is_about_us_and_a_503_is_not() -> None:
 # ------------------------------------------------------------ money and names
 
 
+@pytest.mark.search
 def test_the_ledger_sums_exactly_and_knows_two_days() -> None:
     ledger = SpendLedger("UTC", looked_back=timedelta(hours=3), start=NOON)
     for _ in range(300_000):

@@ -8,12 +8,13 @@ import pytest
 
 from monitor.dialects import DIALECTS, dialect_of
 from tests.streams import HI, target
+from tests.tables import each
 
 SAMPLES = Path(__file__).parent / "samples/base_urls.txt"
 ROWS = [row for row in SAMPLES.read_text("utf-8").splitlines() if not row.startswith("#")]
 
 
-@pytest.mark.parametrize("row", ROWS)
+@each("row", ROWS)
 def test_the_address_requested_is_the_one_documented(row: str) -> None:
     dialect, url, address = row.split(" ")
     whole = url if address == "as-it-is" else address.replace("…", url.split("?")[0])

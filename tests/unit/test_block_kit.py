@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import pytest
-
 from monitor.simulator.slack_channel import fault
+from tests.tables import each
 
 
 def plain(length: int) -> dict[str, Any]:
@@ -27,7 +26,7 @@ def context(count: int) -> dict[str, Any]:
     return {"type": "context", "elements": [plain(1)] * count}
 
 
-@pytest.mark.parametrize("blocks", [
+@each("blocks", [
     [],
     [{"type": "divider"}],
     [{"type": "header", "text": plain(150)}],
@@ -42,7 +41,7 @@ def test_what_slack_takes(blocks: list[dict[str, Any]]) -> None:
     assert fault({"text": "t", "blocks": blocks}) is None
 
 
-@pytest.mark.parametrize(("blocks", "word"), [
+@each(("blocks", "word"), [
     ({"type": "divider"}, "invalid_blocks"),
     (["divider"], "invalid_blocks"),
     ([{"type": ["divider"]}], "invalid_blocks"),
@@ -76,7 +75,7 @@ def test_what_slack_refuses_in_blocks(blocks: object, word: str) -> None:
     assert found.word == word
 
 
-@pytest.mark.parametrize(("payload", "word"), [
+@each(("payload", "word"), [
     ({}, "no_text"),
     ({"text": " "}, "no_text"),
     ({"blocks": [section(1)]}, "no_text"),  # stricter than Slack

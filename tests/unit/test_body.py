@@ -9,6 +9,7 @@ from monitor.domain import Ending
 from monitor.probing.http_message import ChunkedBody, SizedBody, UnsizedBody
 from monitor.probing.limits import HEAD_BYTES, ProbeError
 from tests.cuts import CUTS, cut
+from tests.tables import each
 
 
 def unchunked(*pieces: bytes) -> tuple[bytes, bool]:
@@ -17,7 +18,7 @@ def unchunked(*pieces: bytes) -> tuple[bytes, bool]:
     return data, body.ended
 
 
-@pytest.mark.parametrize(
+@each(
     ("framed", "body", "ended"),
     [
         (b"", b"", False),
@@ -42,7 +43,7 @@ def test_chunks(framed: bytes, body: bytes, ended: bool) -> None:
     assert unchunked(*(bytes([byte]) for byte in framed)) == (body, ended)
 
 
-@pytest.mark.parametrize(
+@each(
     "framed",
     [
         b"x\r\n",

@@ -10,6 +10,7 @@ from monitor.domain import Unpriced
 from monitor.pricing.book import PriceBook, price_book, shipped
 from monitor.pricing.price_table import BadPrices, Price, PriceRates, rows
 from monitor.pricing.published import differences, stale, variant
+from tests.tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OPERATORS = {
@@ -52,7 +53,7 @@ def test_our_data_file_prices_the_models_this_service_uses(model: str, price: st
     assert per_million(OURS.price(model, at=NOON)) == price
 
 
-@pytest.mark.parametrize(
+@each(
     "model",
     [
         "openai/gpt-5",
@@ -192,7 +193,7 @@ def test_free_and_batch_variants_do_not_take_the_price_of_the_model() -> None:
     assert variant("llama3:8b") == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("table", "fault"),
     [
         ({"input": "1"}, "prices.m.output: missing; write USD per million tokens"),

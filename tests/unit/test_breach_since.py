@@ -27,6 +27,7 @@ from monitor.rules import (
     Window,
 )
 from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
+from tests.tables import each
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 MIDNIGHT = NOON - 12 * HOUR
@@ -151,7 +152,7 @@ CASES: list[tuple[str, Verdict, datetime]] = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "verdict", "since"), CASES)
+@each(("rule", "verdict", "since"), CASES)
 def test_a_verdict_carries_the_start_of_its_first_bad_row(
     rule: str, verdict: Verdict, since: datetime
 ) -> None:
@@ -160,7 +161,7 @@ def test_a_verdict_carries_the_start_of_its_first_bad_row(
     assert verdict.since == since
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_no_rule_is_left_out(name: str) -> None:
     """A rule has its case here, or shows `since` in its own test file."""
     own = Path(__file__).with_name(f"test_rule_{name}.py")

@@ -8,6 +8,7 @@ from monitor.config import ConfigErrors, Settings, load
 from monitor.domain import Notice, Severity
 from monitor.notifications import ChannelFilter
 from tests.facts import notice
+from tests.tables import each
 
 BASE = """
 [targets.rag]
@@ -153,7 +154,7 @@ PAGES = ChannelFilter(severity=frozenset({Severity.PAGE}))
 WARN, SPEND = notice(severity=Severity.WARN), notice(rule="spend", scope="all")
 
 
-@pytest.mark.parametrize(
+@each(
     ("accepts", "item", "reported", "takes"),
     [
         (ChannelFilter(), WARN, [], True),

@@ -1,10 +1,9 @@
 """Disclosure and looks in one judgement: every cell of the table."""
 
-import pytest
-
 from monitor.domain import ClaimKind, Evidence, Identity, IdentityJudgement
 from monitor.identity.combined_judgement import combined
 from monitor.identity.fingerprint.match import StyleMatch
+from tests.tables import each
 
 E, F, D, C, U = (Identity.EXPECTED, Identity.FALLBACK, Identity.DISPUTED, Identity.CHANGED,
                  Identity.UNKNOWN)  # fmt: skip
@@ -28,7 +27,7 @@ def seen(identity: Identity, log_odds: float = 3.0) -> StyleMatch:
                  established=identity in (F, C), against=against)  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("disclosed", "style_match", "identity", "model"),
     [
         (U, E, E, LLAMA),

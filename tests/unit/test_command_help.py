@@ -2,12 +2,12 @@
 
 import re
 
-import pytest
 from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from monitor.__main__ import app
+from tests.tables import each
 
 LONGEST = 55  # characters: a line with its option fits a terminal of 80 columns
 
@@ -27,7 +27,7 @@ def test_all_commands_are_found() -> None:
     assert {("run",), ("probe",), ("baseline", "capture"), ("incidents", "mute")} <= set(PATHS)
 
 
-@pytest.mark.parametrize("path", PATHS, ids=" ".join)
+@each("path", PATHS)
 def test_a_command_has_short_help_lines_and_ends_with_an_example(path: tuple[str, ...]) -> None:
     command = get_command(app)
     for name in path:

@@ -5,13 +5,12 @@ from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
-
 from monitor.config.config_errors import known_keys
 from monitor.config.documentation import PAGE, TABLES, limits, rewritten, written
 from monitor.config.environment import VARIABLES, documented
 from monitor.config.file_schema import ConfigFile
 from monitor.rules import RULES
+from tests.tables import each
 
 COMMAND = "run `.venv/bin/python -m monitor.config.documentation`"
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -76,7 +75,7 @@ def test_every_limit_of_a_rule_stands_with_its_default() -> None:
         assert all(f"`{key} = {value}`" in TABLES["rules"]() for key, value in limits(rule)), name
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "text"),
     [
         (True, "true"), (3, "3"), (0.1, "0.1"), (Decimal("0.50"), '"0.50"'), (Decimal(4), "4"),

@@ -10,6 +10,7 @@ from monitor.domain import Cost, CostSource, Query, Target, Unpriced, Usage
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import TokenUse, cost, priced, tokens
 from monitor.pricing.price_table import Price, PriceRates, PriceTier, exact
+from tests.tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SIZED = Query(id="hi", text="Hi", prompt_tokens=1000)
@@ -59,7 +60,7 @@ def money(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
-@pytest.mark.parametrize(
+@each(
     ("charged", "upstream", "usd", "source"),
     [
         ("0.02", None, "0.02", "provider"),
@@ -254,7 +255,7 @@ def test_three_hundred_thousand_probes_at_seven_millionths_sum_to_the_last_digit
     assert sum([one.usd] * 300_000) == Decimal("2.1")
 
 
-@pytest.mark.parametrize(
+@each(
     ("usd", "stored"),
     [
         ("0.0000000000005", "0"),  # half a unit goes to the even neighbour

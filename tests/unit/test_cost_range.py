@@ -13,6 +13,7 @@ import monitor
 from monitor.domain import Cost, CostRange, Query, Target, Unpriced, Usage, amount_text, usd_text
 from monitor.pricing.book import price_book
 from monitor.pricing.cost import priced_or_ranged
+from tests.tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 HI = Query(id="hi", text="Hi", prompt_tokens=1000)
@@ -131,7 +132,7 @@ def test_a_name_no_one_knows_is_an_unknown_model() -> None:
     assert cost.reason.startswith("no price for prod-7: priced as a range, from ")
 
 
-@pytest.mark.parametrize(
+@each(
     ("low", "high", "at_least", "text"),
     [
         ("0.40", "0.40", False, "$0.40"),
@@ -152,7 +153,7 @@ def test_an_amount_names_both_ends_where_they_differ(
     assert amount_text(Decimal(low), Decimal(high), at_least=at_least) == text
 
 
-@pytest.mark.parametrize(
+@each(
     ("usd", "text"),
     [
         ("0", "$0.00"), ("0.4", "$0.40"), ("0.004", "$0.004"), ("0.000152", "$0.000152"),
@@ -166,7 +167,7 @@ def test_an_amount_has_cents_and_as_many_digits_as_mean_something(usd: str, text
     assert usd_text(float(usd)) == text
 
 
-@pytest.mark.parametrize("digits", range(1, 30))
+@each("digits", range(1, 30))
 def test_no_positive_amount_reads_as_zero(digits: int) -> None:
     usd = Decimal(3).scaleb(-digits)
     for text in (usd_text(usd), amount_text(Decimal(0), usd), usd_text(usd, exact=True)):

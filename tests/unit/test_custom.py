@@ -17,6 +17,7 @@ from monitor.dialects.json_fields import parsed
 from monitor.domain import Ending, Finish, Outcome, Reply, RetrievedSources
 from monitor.probing.timing import outcome
 from tests.streams import target, transcript
+from tests.tables import each
 
 ASKS = {"path": "/ask", "query": {"q": "{query}"}}
 SO_FAR = ASKS | {"text": "a", "done": "d", "cumulative": True}
@@ -140,7 +141,7 @@ def test_json_inside_a_text_is_read_and_what_is_none_is_nothing() -> None:
         assert (reply(options, wrong).text, reply(options, wrong).ended) == ("", False)
 
 
-@pytest.mark.parametrize(
+@each(
     ("expression", "data", "found"),
     [
         ("!token.special", '{"token":{"special":false}}', None),
@@ -187,7 +188,7 @@ def test_every_fault_of_the_options_is_named_at_once() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "fault"),
     [
         ({"cumulative": "yes"}, "options.cumulative = 'yes': must be true or false"),

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.tables import each
+
 DASHBOARDS = Path(__file__).parents[2] / "dashboards"
 NAMES = ["postgres", "prometheus"]
 # Extracted from Grafana's own packages; the file names them.
@@ -56,7 +58,7 @@ def test_a_dashboard_has_what_grafana_asks_for(name: str) -> None:
         assert annotation["datasource"]["type"] in SOURCES
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_a_panel_has_what_grafana_asks_for(panel: dict[str, Any]) -> None:
     assert panel["type"] in {"timeseries", "stat", "table"}
     assert panel.keys() <= KEYS["panel"]
@@ -79,7 +81,7 @@ def test_a_panel_has_what_grafana_asks_for(panel: dict[str, Any]) -> None:
             assert (target["format"] == "time_series") == (panel["type"] == "timeseries")
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_units_thresholds_and_styles_are_ones_that_grafana_knows(panel: dict[str, Any]) -> None:
     defaults, overrides = panel["fieldConfig"]["defaults"], panel["fieldConfig"]["overrides"]
     assert defaults.keys() <= KEYS["field"]
@@ -101,7 +103,7 @@ def test_units_thresholds_and_styles_are_ones_that_grafana_knows(panel: dict[str
         assert others == sorted(others)
 
 
-@pytest.mark.parametrize("panel", PANELS)
+@each("panel", PANELS)
 def test_dollars_seconds_and_counts_are_drawn_in_panels_of_their_own(panel: dict[str, Any]) -> None:
     """One unit a panel, unless a column has an override: no count is drawn as dollars."""
     named = {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}

@@ -7,6 +7,7 @@ import pytest
 
 from monitor import data_files
 from monitor.data_files import DataFileError, DataTable, data_file
+from tests.tables import each
 
 PACKAGE = Path(__file__).parents[2] / "monitor"
 TABLE = DataTable(
@@ -26,7 +27,7 @@ def test_entries_are_read_by_their_type() -> None:
     assert TABLE.table("inner").every_text() == {"k": "v"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("read", "message"),
     [
         (lambda: TABLE.text("words"), "monitor/x.toml: words must be a text"),
@@ -60,7 +61,7 @@ def test_the_package_ships_its_tables() -> None:
     assert len(SHIPPED) > 10
 
 
-@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+@each("path", SHIPPED, ids=lambda path: path.name)
 def test_every_table_can_be_read_and_is_read_by_the_code_of_its_room(path: Path) -> None:
     room = ".".join(("monitor", *path.relative_to(PACKAGE).parent.parts))
     assert data_file(room, path.name).entries

@@ -17,6 +17,7 @@ from monitor.simulator.answer_plan import (
 from monitor.simulator.service_pages import chat
 from monitor.simulator.service_state import ServiceCaches
 from monitor.simulator.situations import COURSES, ServiceSituation, SimulatedModel
+from tests.tables import each
 
 LIVE = ("Hi", "KBLI?", "Hello there")
 IDENTITY = "Who are you? Which AI model are you?"
@@ -41,7 +42,7 @@ def silence_s(situation, one):
     return silence
 
 
-@pytest.mark.parametrize(
+@each(
     ("situation", "query", "expected_ms"),
     [
         (STATES.HEALTHY, "Hi", 519),

@@ -22,6 +22,7 @@ from monitor.domain import (
 )
 from monitor.redaction import storable
 from tests.streams import CUSTOM, split, target, transcript
+from tests.tables import each
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".ndjson"))
@@ -55,7 +56,7 @@ def reading(reply: Reply) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+@each("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_recorded_stream_reads_as_expected(path: Path) -> None:
     expected = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
     options = expected.pop("options", {})
@@ -130,7 +131,7 @@ def test_money_is_read_to_the_last_digit() -> None:
     assert cost == Decimal("0.000007123456")
 
 
-@pytest.mark.parametrize(
+@each(
     ("cost", "kept"),
     [
         ("0", Decimal(0)),
@@ -149,7 +150,7 @@ def test_only_a_plausible_cost_is_kept(cost: str, kept: Decimal | None) -> None:
     assert read(dialect_of(target("openai_chat")), transcript(chunk)).usage.cost_usd == kept
 
 
-@pytest.mark.parametrize(
+@each(
     ("tokens", "kept"),
     [
         ("12", 12),
@@ -197,7 +198,7 @@ def test_head_cost_of_zero_is_not_a_cost() -> None:
     assert read(dialect_of(target("openai_chat")), transcript([], headers)).usage == Usage()
 
 
-@pytest.mark.parametrize("name", [name for name in DIALECTS if name != "custom"])
+@each("name", [name for name in DIALECTS if name != "custom"])
 def test_unknown_events_and_keys_are_skipped(name: str) -> None:
     dialect = dialect_of(target(name))
     reported = parse_event(
@@ -276,6 +277,7 @@ def test_custom_expression_that_does_not_fit_an_event_finds_nothing() -> None:
     assert (reply.text, reply.malformed) == ("ab", 1)
 
 
+@pytest.mark.search
 def test_many_sources_and_many_deltas_take_time_in_proportion() -> None:
     lines = [("", 'h:{"score":0.5}')] * 20_000
     assert read(dialect_of(target("vercel_ai")), transcript(lines)).sources == RetrievedSources(

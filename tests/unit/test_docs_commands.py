@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-import pytest
 from prometheus_client import CollectorRegistry
 from typer.main import get_command
 
 from monitor.__main__ import app
 from monitor.metrics.series import series
 from monitor.rules import RULES
+from tests.tables import each
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -62,7 +62,7 @@ def calls() -> list[tuple[str, str, list[str]]]:
 CALLS = calls()
 
 
-@pytest.mark.parametrize("page", sorted({page for page, _, _ in CALLS}))
+@each("page", sorted({page for page, _, _ in CALLS}))
 def test_every_command_line_of_a_page_is_understood(page: str) -> None:
     for where, name, given in CALLS:
         if where == page and name.split(" ")[0] not in SCRIPT:

@@ -3,17 +3,16 @@
 import json
 from typing import Any
 
-import pytest
-
 from monitor.domain import Ending, Outcome
 from monitor.error_text import error_text
 from monitor.probing.timing import outcome
+from tests.tables import each
 from tests.unit.test_measure import reply, transcript
 
 KEY = "invalid x-api-key"
 
 
-@pytest.mark.parametrize(
+@each(
     "document",
     [
         {"error": {"message": KEY}},
@@ -44,7 +43,7 @@ def test_the_message_is_found_in_every_usual_shape(document: Any) -> None:
         assert outcome(seen, reply()) == (Outcome.HTTP_STATUS, f"HTTP 401: {KEY}")
 
 
-@pytest.mark.parametrize(
+@each(
     ("body", "text"),
     [
         ("slowly", "slowly"),

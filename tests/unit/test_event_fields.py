@@ -14,6 +14,7 @@ from monitor.domain import Ending, Reply, StreamEvent, Target, Transcript
 from monitor.probing.stream_reader import NdjsonParser, SseParser
 from monitor.setup.config_draft import toml
 from monitor.setup.event_fields import event_fields
+from tests.tables import each
 
 FOLDER = Path(__file__).parents[1] / "transcripts"
 # Streams in which the texts of one field mean different things, or an answer is broken on purpose.
@@ -95,7 +96,7 @@ def test_enough_streams_are_recorded() -> None:
     assert len(STREAMS) > 65
 
 
-@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+@each("stream", STREAMS, ids=lambda stream: stream.name)
 def test_the_answer_of_a_recorded_stream_is_found_without_its_dialect(stream: Recorded) -> None:
     found = event_fields(stream.events, question="What is recorded here?")
     assert found is not None

@@ -10,6 +10,7 @@ from monitor.notifications.slack.render import render
 from monitor.rules import DownRule
 from monitor.rules.explanations import named
 from tests.marks import after, marked, sample, window
+from tests.tables import each
 from tests.unit.notices import CASES
 
 STATUS, EVENT = Outcome.HTTP_STATUS, Outcome.ERROR_EVENT
@@ -23,7 +24,7 @@ def failed(*kinds: tuple[int, Outcome, str | None]) -> list[Sample]:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("kinds", "reported"),
     [
         ([(5, STATUS, "HTTP 500")], "HTTP 500"),

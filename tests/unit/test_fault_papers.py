@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-import pytest
+from tests.tables import each
 
 TESTS = Path(__file__).parents[1]
 PAGE = (TESTS.parent / "docs" / "faults.md").read_text(encoding="utf-8")
@@ -15,7 +15,7 @@ def test_no_witness_is_misspelt() -> None:
     assert len(WITNESSES) == len(set(named)) > 80
 
 
-@pytest.mark.parametrize(("file", "name", "case"), WITNESSES, ids=":".join)
+@each(("file", "name", "case"), WITNESSES)
 def test_the_witness_is_there(file: str, name: str, case: str) -> None:
     text = (TESTS / file).read_text(encoding="utf-8")
     assert re.search(rf"^(?:async )?def {name}\(", text, re.MULTILINE)

@@ -10,6 +10,7 @@ from monitor.identity.fingerprint.features import (
     unsuitable,
     usual_language,
 )
+from tests.tables import each
 
 LONG = "The office is open from nine to five, and you can bring your papers with you."
 
@@ -22,7 +23,7 @@ def test_hashes_are_the_same_in_every_process() -> None:
     assert answer_features(AnswerText("q", "Hi")).grams == (27996, 106388)
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "mark", "value"),
     [
         ("# One\ntwo", "headings", 0.5),

@@ -27,9 +27,10 @@ from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import DEFAULT_RULES, DownRule, FallbackRule, KeyRule, TtftRule, Window
 from tests.marks import EVERY, HAIKU, INHIBITIONS, LLAMA, NOON, after, marked, sample, timed, window
+from tests.tables import each
 
 
-@pytest.mark.parametrize(("model", "name"), [
+@each(("model", "name"), [
     ("meta-llama/llama-4-scout", "Llama 4 Scout"),
     ("Llama-4-Scout-17B-16E-Instruct", "Llama 4 Scout"),
     ("anthropic/claude-3-5-haiku-20241022", "Claude 3.5 Haiku"),

@@ -13,6 +13,7 @@ from monitor.domain import Identity, IdentityJudgement, Reply
 from monitor.identity.claims import FALLBACK_COUNTS
 from monitor.identity.judge import judge_disclosure
 from tests.streams import target, transcript
+from tests.tables import each
 
 EXPECTED, HAIKU = "openai/gpt-4o", "claude-haiku-4-5-20251001"
 
@@ -62,7 +63,7 @@ def test_a_count_decides_where_the_body_is_not_trusted() -> None:
     assert (judged.identity, judged.model) == (Identity.FALLBACK, HAIKU)
 
 
-@pytest.mark.parametrize(
+@each(
     ("charge", "usd", "faults"),
     [
         ("0.0000123", "0.0000123", ()),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from monitor.health_page import HealthPage, address, expectation, statement
+from tests.tables import each
 
 FINE = {"status": "healthy", "services": {"router": True, "db": False}, "error": None, "n": 7}
 
@@ -16,7 +17,7 @@ def judged(*expect: str, status: int | None = 200, document: Any = FINE) -> Any:
     return statement(page, http_status=status, document=document)
 
 
-@pytest.mark.parametrize(
+@each(
     ("expect", "met"),
     [
         ("status == 'healthy'", True),

@@ -11,6 +11,7 @@ from monitor.probing.limits import LINE_BYTES, MALFORMED_EVENTS, STREAM_BYTES, S
 from monitor.probing.stream_reader import StreamReader
 from monitor.probing.timestamped_socket import ConnectionTimes
 from tests.cuts import CUTS, cut
+from tests.tables import each
 
 
 def hear(event: StreamEvent) -> ParsedEvent:
@@ -57,7 +58,7 @@ def heard(*reads: str, dialect: Dialect = TOY, stop_after_chars: int | None = No
     return hearing
 
 
-@pytest.mark.parametrize(
+@each(
     ("reads", "ending"),
     [
         (("t:a",), None),
@@ -198,6 +199,7 @@ def test_however_the_bytes_are_split_the_first_text_is_of_the_same_segment(at: l
     assert [e.data for e in hearing.events] == ["x", "r:hm", "t:", "t:first", "t:more", "."]
 
 
+@pytest.mark.search
 def test_streams_that_hold_much_together_are_cut_and_small_ones_are_not() -> None:
     memory = StreamMemory()
     streams = [crowd(4_000, memory) for _ in range(8)]

@@ -7,6 +7,7 @@ import pytest
 from monitor.rules import DeliveryBacklog, DeliveryRule
 from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing, telling
+from tests.tables import each
 
 SLOT = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BEFORE = SLOT - timedelta(minutes=5)
@@ -17,7 +18,7 @@ def one(slot: datetime = SLOT, worker: str = "us", *, finished: bool = True,
     return ClaimedRound(slot, worker, finished, missed)
 
 
-@pytest.mark.parametrize(
+@each(
     ("rounds", "evaluated", "spooled", "reason"),
     [
         ([one()], True, 0, None),

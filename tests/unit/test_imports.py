@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.sources import nodes, parsed
+from tests.tables import each
 
 PACKAGE = Path(__file__).parents[2] / "monitor"
 
@@ -104,7 +105,7 @@ def test_every_room_has_a_level() -> None:
     assert {room_of(path) for path in FILES} <= LEVEL.keys()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+@each("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_point_inwards(path: Path) -> None:
     room = room_of(path)
     wrong = []
@@ -119,9 +120,7 @@ def test_imports_point_inwards(path: Path) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize(
-    "path", [p for p in FILES if room_of(p) in PURE], ids=lambda p: str(p.relative_to(PACKAGE))
-)
+@each("path", [p for p in FILES if room_of(p) in PURE], ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_pure_rooms_touch_no_world(path: Path) -> None:
     assert not [m for m, _ in imports(path) if m.split(".")[0] in IMPURE]
 

@@ -13,6 +13,7 @@ from monitor.incidents.silences import Mute, Silence, abandoned
 from monitor.incidents.state_machine import ReminderPolicy
 from monitor.rules import RULES
 from tests.marks import INHIBITIONS, NOON
+from tests.tables import each
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 POLICY = ReminderPolicy()
@@ -138,7 +139,7 @@ def test_fallback_and_slow_are_one_message_with_two_facts() -> None:
     assert group.incidents["ttft", "rag"].number == 42  # a row of its own, for its length
 
 
-@pytest.mark.parametrize(
+@each(
     ("cause", "symptom"),
     [("down", "ttft"), ("down", "fallback"), ("key", "fallback"), ("key", "ttft"),
      ("key", "spend"), ("fallback", "ttft"), ("key", "model_changed"),

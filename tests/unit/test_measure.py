@@ -20,6 +20,7 @@ from monitor.domain import (
     Usage,
 )
 from monitor.probing.timing import INSTRUMENT, outcome, timing
+from tests.tables import each
 
 MS = 1_000_000
 NOTHING = Usage()
@@ -61,7 +62,7 @@ def bursts(first_ms: int, gap_ms: int, *sizes: int) -> Reply:
     return Reply(pieces=tuple(pieces), ended=True)
 
 
-@pytest.mark.parametrize(
+@each(
     ("ending", "status", "received", "expected", "has_ttft"),
     [
         (Ending.END, 200, reply("tt"), Outcome.ANSWERED, True),
@@ -178,7 +179,7 @@ def test_phases_that_did_not_happen_are_none(
     assert (measured.connect_ms, measured.tls_ms, measured.ttfb_ms) == (connect_ms, tls_ms, ttfb_ms)
 
 
-@pytest.mark.parametrize(
+@each(
     ("marks", "usage", "tpot_ms"),
     [
         ("ttt", Usage(answer_tokens=3), 100),
@@ -204,7 +205,7 @@ def test_time_per_output_token_is_unknown_where_reasoning_was_withheld_and_not_c
     assert timing(transcript(), counted).tpot_ms == pytest.approx(200 / 9)
 
 
-@pytest.mark.parametrize(
+@each(
     ("received", "stamp"),
     [
         (bursts(300, 0, 1), StampSource.KERNEL),  # short and honest

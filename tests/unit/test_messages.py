@@ -21,6 +21,7 @@ from monitor.notifications.slack.render import (
 )
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
+from tests.tables import each
 from tests.unit.notices import (
     CASES,
     NOON,
@@ -34,7 +35,7 @@ from tests.unit.notices import (
 )
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_messages_look_exactly_so(name: str) -> None:
     expected = json.loads((SNAPSHOTS / f"{name}.json").read_text(encoding="utf-8"))
     assert snapshot(CASES[name]) == expected
@@ -51,7 +52,7 @@ def test_no_snapshot_is_forgotten() -> None:
             assert f"{name}_notice" in kinds
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_a_message_is_understood_in_five_seconds(name: str) -> None:
     """Five blocks at most, what is wrong in the first, the first step marked, nothing longer."""
     case = CASES[name]
@@ -77,7 +78,7 @@ def test_a_message_is_understood_in_five_seconds(name: str) -> None:
             assert "How certain:" in shown or name == "without_parts"
 
 
-@pytest.mark.parametrize("name", RULES)
+@each("name", RULES)
 def test_a_message_of_any_rule_says_what_to_do_and_where_to_look(name: str) -> None:
     rule = RULES[name]
     values = {"value": Decimal("1234.5"), "limit": Decimal("1000")}
@@ -120,7 +121,7 @@ def test_resolved_is_two_lines_how_long_what_it_was_and_what_it_cost() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_all_that_the_blocks_say_stands_in_the_text_too(name: str) -> None:
     message = render(CASES[name])
     said = re.sub(r"[*`]", "", message.text)
@@ -202,7 +203,7 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
+@each("text", HOSTILE)
 def test_foreign_text_cannot_mention_link_format_or_forge(text: str) -> None:
     hostile = notice(
         NoticeStatus.FIRING,

@@ -17,6 +17,7 @@ from monitor.pricing.meters import (
     fresh_for,
     traffic,
 )
+from tests.tables import each
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -46,7 +47,7 @@ def at(text: str) -> datetime:
 # --- traffic ---
 
 
-@pytest.mark.parametrize(
+@each(
     ("serving", "spent"),
     [
         ([llama(10)], {"openrouter": usd("0.1")}),  # 500 queries by noon
@@ -177,7 +178,7 @@ TODAY = (at("2026-11-23T00:00+00:00"), at("2026-11-24T00:00+00:00"))
 BALI = (at("2026-11-22T16:00+00:00"), at("2026-11-23T16:00+00:00"))  # the 23rd at UTC+8
 
 
-@pytest.mark.parametrize(
+@each(
     ("bounds", "readings", "spent"),
     [
         (TODAY, [], None),

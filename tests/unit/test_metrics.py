@@ -11,6 +11,7 @@ from monitor.domain import Identity, Outcome, Query, StampSource, Target
 from monitor.metrics import Metrics
 from monitor.rules import DeliveryBacklog
 from tests.facts import HAIKU, LLAMA, observation
+from tests.tables import each
 
 BEGAN = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -90,7 +91,7 @@ def test_answers_and_money_are_counted_by_target() -> None:
     assert value(held, "monitor_unpriced_answers_total", target="rag") == 1
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "labels"),
     [
         ("monitor_probes_total", {"target": "rag", "outcome": "tls"}),

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.identity.model_names.compare import parse, same
 from monitor.identity.model_names.parse import ReleaseDate
+from tests.tables import each
 
 SAMPLES = Path(__file__).parent / "samples" / "model_names.jsonl"
 PAIRS = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]
@@ -19,7 +19,7 @@ def test_names_mean_the_same_model_or_another() -> None:
     assert not [pair for *pair, alike in PAIRS if same(*pair) is not alike]
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "parts"),
     [
         (
@@ -91,7 +91,7 @@ def test_a_name_falls_into_its_parts(name: str, parts: dict[str, object]) -> Non
     assert {part: getattr(parsed, part) for part in parts} == parts
 
 
-@pytest.mark.parametrize(
+@each(
     ("one", "other"),
     [
         ("haiku", "claude-3-5-haiku-20241022"),  # a group of that name may hold anything
@@ -109,7 +109,7 @@ def test_the_model_is_unknown(one: str, other: str) -> None:
     assert same(other, one) is None
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "model"),
     [
         ("meta-llama/llama-4-scout", True),

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from monitor.probing.limits import LINE_BYTES, TooLarge
 from monitor.probing.stream_reader import NdjsonParser
 from tests.cuts import CUTS, cut
+from tests.tables import each
 
 
 def parsed(*pieces: bytes) -> list[str]:
@@ -16,7 +17,7 @@ def parsed(*pieces: bytes) -> list[str]:
     return [data for _, data in events]
 
 
-@pytest.mark.parametrize(
+@each(
     ("stream", "lines"),
     [
         (b"", []),

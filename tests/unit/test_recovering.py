@@ -28,6 +28,7 @@ from monitor.rules import (
     TtftRule,
 )
 from tests.marks import INHIBITIONS, NOON, after, incident, marked, timed, window
+from tests.tables import each
 
 MINUTE = timedelta(minutes=1)
 
@@ -73,7 +74,7 @@ def in_its_calm(rule: str) -> Story:
     return group
 
 
-@pytest.mark.parametrize(
+@each(
     ("rule", "joins"),
     [("down", "fallback"), ("down", "model_changed"), ("down", "ttft"), ("fallback", "ttft"),
      ("model_changed", "ttft"), ("ttft", "fallback"), ("fallback", "down"), ("key", "fallback")],

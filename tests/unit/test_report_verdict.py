@@ -10,6 +10,7 @@ import pytest
 from monitor.domain import report
 from monitor.reports.verdict import page_sentences, state_sentences, times_text
 from tests.pages import HAIKU, HOUR, LLAMA, SINCE, cost, page, watched
+from tests.tables import each
 
 NOW = SINCE + 12 * HOUR
 MINUTE = timedelta(minutes=1)
@@ -68,7 +69,7 @@ def test_other_rules_are_told_in_their_own_sentence() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("rounds", "sentence"),
     [
         ([last(probe())], "rag is well; last round 2 min ago."),

@@ -7,9 +7,10 @@ import pytest
 from monitor.domain import VerdictState
 from monitor.rules import DownRule
 from tests.marks import NOON, after, incident, marked, window
+from tests.tables import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("marks", "state"),
     [
         ("...|...", VerdictState.OK),
@@ -53,7 +54,7 @@ def test_the_limit_shown_is_the_one_that_was_reached(
     assert (verdict.value, verdict.limit) == (value, limit)
 
 
-@pytest.mark.parametrize(
+@each(
     ("later", "state"),
     [
         ("", VerdictState.NO_DATA),

@@ -11,6 +11,7 @@ import pytest
 from monitor.domain import Incident, VerdictState
 from monitor.rules import FallbackRule, Window
 from tests.marks import EVERY, HAIKU, LLAMA, NOON, after, incident, marked, sample, window
+from tests.tables import each
 
 
 def judged(marks: str, latest_incident: Incident | None = None, **limits: object) -> VerdictState:
@@ -23,7 +24,7 @@ def rounds(marks: str) -> str:
     return "|".join(marks[i : i + 3] for i in range(0, len(marks), 3))
 
 
-@pytest.mark.parametrize(
+@each(
     ("marks", "state"),
     [
         ("FFF", VerdictState.OK),
@@ -111,7 +112,7 @@ def test_the_facts_compare_what_a_query_costs() -> None:
 FULL = "FFFF"
 
 
-@pytest.mark.parametrize(
+@each(
     ("later", "state"),
     [
         ("FFF", VerdictState.BREACH),

@@ -12,6 +12,7 @@ from monitor.domain import Incident, Verdict, VerdictState
 from monitor.incidents.state_machine import ReminderPolicy, advance
 from monitor.rules import FallbackRule, ModelChangedRule, Window
 from tests.marks import EVERY, LLAMA, NOON, after, incident, marked, sample, window
+from tests.tables import each
 
 
 def rounds(marks: str) -> str:
@@ -28,7 +29,7 @@ def judged(marks: str, latest_incident: Incident | None = None, **limits: object
     return verdict(marks, latest_incident, **limits).state
 
 
-@pytest.mark.parametrize(
+@each(
     ("marks", "state"),
     [
         ("." * 30, VerdictState.OK),
@@ -216,7 +217,7 @@ def opened(**changes: Any) -> Incident:
     return incident("model_changed", opened_at=at, since=at - timedelta(seconds=2), **changes)
 
 
-@pytest.mark.parametrize(
+@each(
     ("later", "state"),
     [
         ("CCC", VerdictState.BREACH),

@@ -9,6 +9,7 @@ import pytest
 from monitor.domain import Incident, Outcome, VerdictState
 from monitor.rules import TtftRule
 from tests.marks import EVERY, NOON, after, incident, marked, sample, timed, window
+from tests.tables import each
 
 HEALTHY = (519.0, 1301.0, 1182.0)  # mean 1001, although one query is always over 1200
 SLOW = (2200.0, 2200.0, 2200.0)
@@ -28,7 +29,7 @@ def judged(
     return TtftRule(**limits).judge(seen, latest_incident, after(seen)).state  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each(
     ("rounds", "state"),
     [
         (DAY, VerdictState.OK),
@@ -140,7 +141,7 @@ def test_nothing_is_known_before_the_first_round() -> None:
 # ------------------------------------------------------------ resolution
 
 
-@pytest.mark.parametrize(
+@each(
     ("later", "state"),
     [
         ([], VerdictState.NO_DATA),

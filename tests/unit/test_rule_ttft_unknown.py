@@ -22,6 +22,7 @@ from monitor.rules import (
     Window,
 )
 from tests.marks import EVERY, INHIBITIONS, NOON, after, incident, marked, timed, window
+from tests.tables import each
 
 BREACH, OK, HOLD, NO_DATA = (
     VerdictState.BREACH, VerdictState.OK, VerdictState.HOLD, VerdictState.NO_DATA,
@@ -30,7 +31,7 @@ EXACT, DISTURBED, PARTLY = (900.0,) * 3, (None,) * 3, (900.0, None, None)
 SLOW = (3000.0,) * 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("rounds", "state", "open_state"),
     [
         ([DISTURBED] * 3, NO_DATA, NO_DATA),  # fewer than 12 measurements

@@ -11,6 +11,7 @@ from monitor.domain import Subject
 from monitor.incidents.notices import Inhibitions
 from monitor.rules import DEFAULT_RULES, RULES, Rule, Unit
 from tests.sources import nodes
+from tests.tables import each
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "monitor" / "rules"
@@ -34,7 +35,7 @@ def test_every_class_of_a_rule_is_in_the_table() -> None:
     assert len(RULES) >= 11
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@each("rule", RULES.values())
 def test_a_rule_states_all_that_others_need_to_know(rule: type[Rule]) -> None:
     stated = {name for kind in rule.__mro__ if kind is not Rule for name in vars(kind)}
     missing = [name for name in STATED if name not in stated]
@@ -51,7 +52,7 @@ def test_a_rule_states_all_that_others_need_to_know(rule: type[Rule]) -> None:
     assert f"Source: docs/alerts.md#{rule.name}" in (rule.__doc__ or ""), "docstring: its source"
 
 
-@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@each("rule", RULES.values())
 def test_a_rule_has_defaults_and_tests_of_its_own(rule: type[Rule]) -> None:
     rule()
     tests = Path(__file__).parent / f"test_rule_{rule.name}.py"

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.redaction import plain, redact, storable, stored_bytes
+from tests.tables import each
 
 TEXT = st.text(st.characters() | st.sampled_from("\x1b[]m;\x9b\x07\\\0\ud83d\ude00\u202e \n…"))
 KEY = 'sk-or/v1+ä"9\\z'
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "shown"),
     [
         ("Hello there! 👋", "Hello there! 👋"),
@@ -80,7 +81,7 @@ def test_storable_text_can_be_stored(text: str) -> None:
     stored.encode("utf-8")
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "safe"),
     [
         (f"key {KEY} refused", "key *** refused"),

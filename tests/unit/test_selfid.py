@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from monitor.identity.model_names.families import FAMILIES
 from monitor.identity.self_identification.detector import self_claims
 from monitor.identity.self_identification.sentences import MAKERS, NAMES, UNMISTAKABLE
+from tests.tables import each
 
 SAMPLES = Path(__file__).parent / "samples" / "self_claims.jsonl"
 SENTENCES = [tuple(json.loads(line).values()) for line in SAMPLES.read_text().splitlines()]
@@ -19,6 +20,7 @@ def named(text: str) -> set[str]:
     return {claim.family for claim in self_claims(text)}
 
 
+@pytest.mark.search
 def test_no_family_is_read_that_was_not_claimed() -> None:
     assert not [text for text, family in SENTENCES if not named(text) <= {family}]
 
@@ -30,6 +32,7 @@ def test_few_claims_are_missed() -> None:
     assert len(missed) <= 0.03 * len(claims), missed
 
 
+@pytest.mark.search
 def test_no_family_is_read_from_glued_words_that_was_not_claimed() -> None:
     glued = [(text.replace(" ", ""), family) for text, family in SENTENCES]
     assert not [text for text, family in glued if not named(text) <= {family}]
@@ -50,7 +53,7 @@ def test_missing_blanks_do_not_hide_a_claim(text: str) -> None:
     assert named(text) == {"claude"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "families"),
     [
         ("No, I'm not ChatGPT. I'm Claude by Anthropic.", {"claude"}),

@@ -6,6 +6,7 @@ import pytest
 
 from monitor.incidents.silences import MaintenanceWindow, Mute, is_silenced
 from tests.marks import NOON
+from tests.tables import each
 
 HOUR = timedelta(hours=1)
 
@@ -38,7 +39,7 @@ def test_a_mute_ends_when_it_says(seconds: int, covered: bool) -> None:
 ROME = MaintenanceWindow(days=("sun",), start=time(2), end=time(4), timezone="Europe/Rome")
 
 
-@pytest.mark.parametrize(
+@each(
     ("at", "covered"),
     [
         (datetime(2026, 11, 22, 0, 59, tzinfo=UTC), False),

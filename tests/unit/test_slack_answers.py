@@ -14,6 +14,7 @@ from monitor.notifications.slack.webhook import (
     SlackRefusal,
     refused,
 )
+from tests.tables import each
 
 
 def test_the_table_of_refusals_holds_what_matters() -> None:
@@ -31,7 +32,7 @@ def _blamed(blame: RefusalBlame) -> set[str]:
     return {word for word, of in _BLAMED.items() if of is blame}
 
 
-@pytest.mark.parametrize(
+@each(
     ("status", "word", "judged"),
     [
         (404, " no_service\n", SlackRefusal("no_service", RefusalBlame.CHANNEL)),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from monitor.probing.limits import EVENT_BYTES, LINE_BYTES, TooLarge
 from monitor.probing.stream_reader import SseParser
 from tests.cuts import CUTS, cut
+from tests.tables import each
 
 UNBROKEN = "\u2028\u2029\x85\x0b\x0c\x1c"  # line ends to Python, and to nobody here
 Events = list[tuple[str, str]]
@@ -19,7 +20,7 @@ def parsed(*pieces: bytes) -> Events:
     return events + parser.close()
 
 
-@pytest.mark.parametrize(
+@each(
     ("stream", "events"),
     [
         (b"", []),

@@ -15,6 +15,7 @@ from monitor.dialects.reasoning_tags import ReasoningTags, TagSet
 from monitor.dialects.tag_pairs import tag_pairs
 from monitor.domain import Finish, ParsedEvent, Reply, RetrievedSources
 from tests.streams import target, transcript
+from tests.tables import each
 
 
 def separated(*texts: str, tags: TagSet = USUAL_TAGS) -> tuple[str, str]:
@@ -42,7 +43,7 @@ ANALYSIS = "<|channel|>analysis<|message|>"
 LONG = "hm. " * 2000
 
 
-@pytest.mark.parametrize(
+@each(
     ("whole", "text", "reasoning"),
     [
         ("Four.", "Four.", ""),
@@ -125,7 +126,7 @@ def test_thoughts_at_the_start_are_reasoning_however_the_text_is_cut(
     assert separated(whole[:third], whole[third:]) == (text, reasoning)
 
 
-@pytest.mark.parametrize(
+@each(
     ("texts", "answer", "thoughts"),
     [
         (["<", "b>Four"], [0, 1], []),
@@ -166,9 +167,7 @@ def test_no_text_is_kept_in_memory() -> None:
     assert len(tags._rest) < 300
 
 
-@pytest.mark.parametrize(
-    "tag", ["", "<>", " x ", "ab ", "x" * 70, ("a",), ("<a>", ""), ("<a>", "</a>", "b")]
-)
+@each("tag", ["", "<>", " x ", "ab ", "x" * 70, ("a",), ("<a>", ""), ("<a>", "</a>", "b")])
 def test_a_tag_that_is_none_is_refused(tag: str | tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="reasoning tag"):
         tag_pairs([tag])
@@ -196,7 +195,7 @@ def test_an_answer_that_begins_inside_thoughts_can_be_declared() -> None:
     assert answered(implied, "a that never ends") == ""
 
 
-@pytest.mark.parametrize(
+@each(
     ("reason", "word"),
     [
         ("stop", Finish.STOP),
@@ -221,7 +220,7 @@ def test_finish_reasons_of_all_vendors_are_one_of_six(reason: object, word: Fini
     assert finish(reason) is word
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "data", "error"),
     [
         ("", '{"error": {"message": "no credit", "code": 402}}', "402: no credit"),
@@ -352,7 +351,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "event", "data", "error"), FAILURES)
+@each(("name", "event", "data", "error"), FAILURES)
 def test_a_step_that_failed_is_no_failed_answer(
     name: str, event: str, data: object, error: str | None
 ) -> None:
@@ -428,7 +427,7 @@ def finished(outputs: object, **more: object) -> tuple[str, object]:
     return "", {"event": "workflow_finished", "data": data}
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "text", "error"),
     [
         ([finished({"answer": "Four"})], "Four", None),
@@ -456,7 +455,7 @@ def test_a_dify_workflow_without_messages_answers_by_its_outputs(
 AI = {"type": "AIMessageChunk", "id": "1"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("events", "text"),
     [
         ([("values", {"question": "q"}), ("values", {"question": "q", "answer": "Four"})], "Four"),
@@ -490,7 +489,7 @@ def test_a_custom_dialect_with_an_error_expression_knows_its_own_errors() -> Non
     assert read(own, transcript(event)).error is None
 
 
-@pytest.mark.parametrize(
+@each(
     "data",
     [
         "null",
@@ -514,7 +513,7 @@ def test_keep_alives_are_nothing(data: str) -> None:
     assert (reply.malformed, reply.faults, reply.text) == (0, (), "")
 
 
-@pytest.mark.parametrize(
+@each(
     ("found", "listed"),
     [
         ([], RetrievedSources(0)),

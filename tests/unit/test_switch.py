@@ -4,6 +4,7 @@ import pytest
 
 from monitor.domain import TextDelta
 from monitor.identity.claims import answer_switch
+from tests.tables import each
 
 MS = 1_000_000
 
@@ -46,7 +47,7 @@ def test_a_new_beginning_after_a_pause_is_a_second_answer(first: str, second: st
     assert answer_switch(stream(first, second, pause_ms=900)) is not None
 
 
-@pytest.mark.parametrize(
+@each(
     ("first", "second"),
     [
         ("A KITAS| is a| limited| stay", " permit for| foreigners|. It lasts| a year."),

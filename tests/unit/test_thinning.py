@@ -13,6 +13,7 @@ from monitor.storage.leases import ClaimedRound
 from monitor.worker.heartbeat import seeing
 from monitor.worker.probe_throttling import THINNED, ProbePace, allowed_silence, pace, turn
 from tests.marks import EVERY, NOON, marked
+from tests.tables import each
 
 MINUTE = timedelta(minutes=1)
 
@@ -128,7 +129,7 @@ def test_queries_whose_answers_identify_the_model_take_turns() -> None:
     assert [turn(target(), (), nth).id for nth in range(5)] == ["q0", "q1", "q2", "q3", "q0"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("every", "intervals", "requested"),
     [
         (timedelta(seconds=1), 3, 1),  # who asks so often wants to know at once

@@ -14,6 +14,7 @@ from monitor.dialects.json_fields import parsed
 from monitor.dialects.usage import usage
 from monitor.domain import Usage
 from tests.streams import CUSTOM, target, transcript
+from tests.tables import each
 
 FIGURES = ("prompt_tokens", "answer_tokens", "reasoning_tokens", "cached_tokens",
            "cache_write_tokens")  # fmt: skip
@@ -97,14 +98,14 @@ SPELLINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
+@each("spelling", SPELLINGS)
 def test_tokens_are_read_in_every_spelling(spelling: str) -> None:
     event, expected = SPELLINGS[spelling]
     assert tokens(event) == expected
     assert (usage(parsed(event)) or Usage()).faults == ()
 
 
-@pytest.mark.parametrize(
+@each(
     ("counts", "expected", "fault"),
     [
         # prompt, completion, total, reasoning, cached → prompt, answer
@@ -144,7 +145,7 @@ def test_gemini_thoughts_that_the_total_holds_within_the_answer_are_not_added() 
     assert tokens(f'{{"usageMetadata":{{{counts},"totalTokenCount":25}}}}')[:3] == [20, 5, 3]
 
 
-@pytest.mark.parametrize(
+@each(
     ("charge", "usd", "upstream"),
     [
         ('"cost":0.000123', "0.000123", None),
@@ -192,7 +193,7 @@ def test_a_charge_is_exact_in_every_form(
     assert (found.prompt_tokens, found.faults) == (20, ())
 
 
-@pytest.mark.parametrize(
+@each(
     ("charge", "fault"),
     [
         ('"cost":{"total":"0.02","currency":"EUR"}', "charge of 0.02 EUR is not in USD"),
@@ -317,7 +318,7 @@ SHORT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["vendor"])
+@each("sample", SAMPLES, ids=lambda sample: sample["vendor"])
 def test_usage_as_vendors_document_it(sample: dict[str, Any]) -> None:
     found = usage(sample["event"]) or Usage()
     faults = sample["expected"].pop("faults", [])

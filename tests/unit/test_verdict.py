@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from monitor.domain import Claim, ClaimKind, Evidence, Identity, IdentityJudgement, TextDelta
 from monitor.identity import SelfIdHistory, self_id_history
 from monitor.identity.judge import judge_disclosure
+from tests.tables import each
 from tests.unit.test_switch import WELCOME, ZANTARA, stream
 
 SCOUT = "meta-llama/llama-4-scout"
@@ -28,7 +29,7 @@ def who(*notified: str, text: str = "", **options: Any) -> IdentityJudgement:
     return judge_disclosure(claims(*notified), **given)
 
 
-@pytest.mark.parametrize(
+@each(
     ("notified", "identity", "model"),
     [
         ([], "unknown", None),
@@ -111,7 +112,7 @@ def test_what_is_disclosed_decides(notified: list[str], identity: str, model: st
     assert (judged.identity.value, judged.model) == (identity, model), judged
 
 
-@pytest.mark.parametrize(
+@each(
     ("notified", "log_odds"),
     [
         ("receipt r=claude-3-5-haiku", 9),
@@ -147,7 +148,7 @@ def test_untrusted_sources_are_shown_and_weigh_nothing() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("expected", "fallbacks", "name", "identity"),
     [
         (["haiku"], [], "haiku", "expected"),  # a group's name, declared
@@ -179,7 +180,7 @@ def standing(marks: str) -> SelfIdHistory:
     return SelfIdHistory(tuple({"c": "claude", "l": "llama", "g": "gpt"}[mark] for mark in marks))
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "requested", "before", "identity", "model"),
     [
         (CLAUDE, False, "cccc", "unknown", None),  # said unasked

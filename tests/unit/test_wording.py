@@ -8,9 +8,10 @@ import pytest
 from monitor.domain import lasting
 from monitor.notifications.slack.escaping import bare, code, escaped
 from monitor.rules import Unit, unit_of
+from tests.tables import each
 
 
-@pytest.mark.parametrize(("text", "limit", "cut"), [
+@each(("text", "limit", "cut"), [
     ("abcdef", 6, "abcdef"),
     ("abcdefg", 6, "abcde…"),
     ("", 6, "–"),
@@ -32,7 +33,7 @@ def test_a_code_span_has_no_backtick_inside() -> None:
     assert code("a`b", 10) == "`a'b`"
 
 
-@pytest.mark.parametrize(("text", "shown"), [
+@each(("text", "shown"), [
     ("*bold* ~struck~ _italic_ `code`", "bold struck italic 'code'"),
     ("model_detected of gpt_4_o", "model_detected of gpt_4_o"),  # no markup within a word
     ("_x and x_", "x and x"),
@@ -46,7 +47,7 @@ def test_foreign_text_within_markup_formats_nothing(text: str, shown: str) -> No
     assert bare(text, 100) == shown
 
 
-@pytest.mark.parametrize(("rule", "value", "reported"), [
+@each(("rule", "value", "reported"), [
     ("ttft", 1840.4, "1,840 ms"),
     ("fallback", 0.6, "60 %"),
     ("fallback", 0.125, "12.5 %"),
