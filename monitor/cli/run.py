@@ -94,8 +94,8 @@ async def _ready(database: Database, settings: Settings, url: str, leaving: asyn
         async with scope:
             await _wait_for_schema(database, settings, url)
     except DatabaseUnavailable as unavailable:
-        database.closed = unreachable(settings, url, unavailable)
-        startup.say(f"probing without the database: {database.closed}")
+        database.closed = str(unavailable)
+        startup.say(f"probing without the database: {unreachable(settings, url, unavailable)}")
     except TimeoutError:
         if not leaving.is_set():
             raise
@@ -171,7 +171,7 @@ async def _connect(worker: Worker, url: str) -> BaseException | None:
         try:
             await _wait_for_schema(database, context.settings, url)
         except DatabaseUnavailable as unavailable:
-            database.closed = unreachable(context.settings, url, unavailable)
+            database.closed = str(unavailable)
         except (SystemExit, Exception) as end:
             context.state.leaving.set()
             return end

@@ -19,9 +19,7 @@ from monitor.notifications.notifier import (
     Notifier,
     OptionKind,
 )
-from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.options import SlackOptions
-from monitor.notifications.slack.webhook import SlackWebhook
 
 __all__ = [
     "DEFAULT",
@@ -35,8 +33,6 @@ __all__ = [
     "ConsoleNotifier",
     "Notifier",
     "OptionKind",
-    "SlackBot",
-    "SlackWebhook",
     "incomplete",
     "setup",
     "unheard",

@@ -18,13 +18,9 @@ from sqlalchemy import text
 from monitor.domain import Delivery, Notice, Sent, Verdict, VerdictState
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
-from monitor.notifications import (
-    ChannelCheck,
-    ConsoleNotifier,
-    Notifier,
-    SlackBot,
-    SlackWebhook,
-)
+from monitor.notifications import ChannelCheck, ConsoleNotifier, Notifier
+from monitor.notifications.slack.bot import SlackBot
+from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, incident_rows
 from monitor.worker import delivery_job, evaluation

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 from monitor.domain import Delivery, GiveUp, NoticeStatus, Sent
-from monitor.notifications import ConsoleNotifier, Notifier, SlackBot
+from monitor.notifications import ConsoleNotifier, Notifier
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from monitor.storage import Database, outbox
 from monitor.worker import delivery_job

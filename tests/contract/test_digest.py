@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import make_url
 
 from monitor.domain import StampSource
-from monitor.notifications import Notifier, SlackBot
+from monitor.notifications import Notifier
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, schema
 from monitor.storage import report_data as read_digest

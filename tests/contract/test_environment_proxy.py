@@ -18,7 +18,8 @@ from monitor.cli.check_details import page
 from monitor.config import load
 from monitor.domain import Sent
 from monitor.network_settings import environment_proxy, faults
-from monitor.notifications import SlackBot, SlackWebhook
+from monitor.notifications.slack.bot import SlackBot
+from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.probing import tls
 from monitor.probing.client import ProbeClient
 from monitor.probing.fetch import fetch

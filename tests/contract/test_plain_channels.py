@@ -8,9 +8,11 @@ import pytest
 
 from monitor import notifications
 from monitor.domain import GiveUp, Sent, TryLater
-from monitor.notifications import ConsoleNotifier, Notifier, SlackBot, SlackWebhook
+from monitor.notifications import ConsoleNotifier, Notifier
 from monitor.notifications.console import UNSET
+from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import render
+from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackServer
 from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN, notice
 

@@ -8,8 +8,8 @@ from http.client import HTTPResponse
 import pytest
 
 from monitor.domain import Delivery, GiveUp, NoticeStatus, Sent, TryLater
-from monitor.notifications import SlackBot
 from monitor.notifications.slack import bot as slack_bot
+from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import render, thread_details, thread_reply
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, RESOLVED, SECRET, TOKEN

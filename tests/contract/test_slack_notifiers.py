@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import pytest
 
 from monitor.domain import Delivery, GiveUp, Sent, TryLater
-from monitor.notifications import Notifier, SlackBot, SlackWebhook
+from monitor.notifications import Notifier
 from monitor.notifications.slack import webhook
+from monitor.notifications.slack.bot import SlackBot
 from monitor.notifications.slack.render import SlackMessage, render
+from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
 

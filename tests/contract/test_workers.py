@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain import Identity, Outcome
-from monitor.notifications import SlackBot
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_server import Message, SlackServer
 from monitor.storage import Database, observations
 from monitor.worker import evaluation, probe_round

@@ -11,8 +11,6 @@ from monitor.notifications.notifier import (
     OptionKind,
     option,
 )
-from monitor.notifications.slack.bot import SlackBot
-from monitor.notifications.slack.webhook import SlackWebhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +63,10 @@ class SlackOptions(ChannelOptions):
         return cls(webhook_url=webhook_url) if webhook_url else None
 
     def notifier(self) -> Notifier:
+        # slack-sdk is 2 MiB, which only those who use it pay for.
+        from monitor.notifications.slack.bot import SlackBot
+        from monitor.notifications.slack.webhook import SlackWebhook
+
         if self.token is not None and self.channel is not None:
             return SlackBot(self.token, self.channel, base_url=self.api_base_url)
         return SlackWebhook(self.webhook_url or "")
