@@ -5,6 +5,7 @@ A notifier decides which failures are final; when to try again is the outbox's.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from monitor.notifications.apprise_address import AppriseOptions
 from monitor.notifications.channel import (
     DEFAULT,
     Channel,
@@ -19,6 +20,7 @@ from monitor.notifications.notifier import (
     Notifier,
     OptionKind,
 )
+from monitor.notifications.signed_webhook import WebhookOptions
 from monitor.notifications.slack.options import SlackOptions
 
 __all__ = [
@@ -45,6 +47,8 @@ NOTIFIERS: Mapping[str, type[ChannelOptions]] = {
     options.kind: options
     for options in (
         SlackOptions,
+        WebhookOptions,
+        AppriseOptions,
         ConsoleOptions,
     )
 }

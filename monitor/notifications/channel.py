@@ -72,4 +72,6 @@ class ConfiguredChannel:
         return self.options.kind
 
     def opened(self) -> Channel:
-        return Channel(name=self.name, notifier=self.options.notifier(), accepts=self.accepts)
+        return Channel(
+            name=self.name, notifier=self.options.notifier(self.name), accepts=self.accepts
+        )

@@ -52,5 +52,5 @@ class ConsoleOptions(ChannelOptions):
 
     kind: ClassVar[str] = "console"
 
-    def notifier(self) -> Notifier:
+    def notifier(self, name: str) -> Notifier:
         return ConsoleNotifier()

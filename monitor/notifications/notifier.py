@@ -69,8 +69,8 @@ class ChannelOptions(ABC):
     setup: ClassVar[str] = ""  # which of them to set, as a person reads it
 
     @abstractmethod
-    def notifier(self) -> "Notifier":
-        """The channel, ready to send. Raises nothing, and reaches nothing yet."""
+    def notifier(self, name: str) -> "Notifier":
+        """The channel of this name, ready to send. Raises nothing, and reaches nothing yet."""
 
     @classmethod
     def kinds(cls) -> Mapping[str, OptionKind]:

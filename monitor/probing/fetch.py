@@ -1,4 +1,5 @@
-"""One small JSON document by GET, for accounts, health pages and the like; never for probes.
+"""One small request: a JSON document by GET, for accounts, health pages and the like, or a message
+by POST. Never for probes.
 
 Limited in time and size. Certificates are verified, redirects are not followed (they would pass on
 keys), nothing is decompressed. Error texts never contain request or response data.
@@ -6,6 +7,7 @@ keys), nothing is decompressed. Error texts never contain request or response da
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +20,10 @@ from monitor.domain import Target
 from monitor.network_settings import environment_proxy, variable_of
 from monitor.probing import tls
 from monitor.probing.limits import ProbeError, reason
+
+# They log addresses, which may be secret.
+for _library in ("httpx", "httpcore"):
+    logging.getLogger(_library).setLevel(logging.WARNING)
 
 _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identity"}
 
@@ -35,6 +41,7 @@ class FetchedDocument:
     json: Any = field(default=None, repr=False)
     text: str = field(default="", repr=False)
     error: str | None = None
+    sent: bool = True  # False: the request was certainly not sent
 
 
 async def fetch(
@@ -44,8 +51,11 @@ async def fetch(
     timeout_s: float = 10,
     max_bytes: int = 1_048_576,
     target: Target | None = None,
+    message: bytes | None = None,
 ) -> FetchedDocument:
     """Get a document. Expected failures are values; nothing is retried.
+
+    A `message` is sent by POST; the body of the response is not read.
 
     With a `target` it takes the way of that target's probes: its proxy or none, its `ca_file`.
     Without one it uses the environment's proxies, as Slack does. Loopback is always reached
@@ -55,7 +65,7 @@ async def fetch(
     try:
         proxy = environment_proxy(url) if target is None else target.proxy
     except ValueError as error:
-        return FetchedDocument(error=str(error))
+        return FetchedDocument(error=str(error), sent=False)
     if proxy is not None:
         through = f" through the proxy ({variable_of(url) if target is None else 'proxy'})"
     try:
@@ -68,28 +78,37 @@ async def fetch(
                 follow_redirects=False,
                 timeout=timeout_s,
             )
-            return await _fetched(client, url, max_bytes)
+            return await _fetched(client, url, max_bytes, message)
     except ProbeError as error_reason:
-        return FetchedDocument(error=error_reason.detail)
+        return FetchedDocument(error=error_reason.detail, sent=False)
+    except httpx.ConnectTimeout:
+        return FetchedDocument(error=f"no connection within {timeout_s:g} s{through}", sent=False)
     except (TimeoutError, httpx.TimeoutException):
         return FetchedDocument(error=f"no complete reply within {timeout_s:g} s{through}")
     except httpx.ProxyError:
         return FetchedDocument(
-            error=f"no connection{through}, which refused: check its address and credentials"
+            error=f"no connection{through}, which refused: check its address and credentials",
+            sent=False,
         )
     except httpx.ConnectError as error:
-        return FetchedDocument(error=f"no connection{through}: {_reason(error)}")
+        return FetchedDocument(error=f"no connection{through}: {_reason(error)}", sent=False)
     except httpx.RemoteProtocolError:
         return FetchedDocument(error="the reply is not complete HTTP")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError):
-        return FetchedDocument(error="the request is not valid HTTP: check the address and the key")
+        error_text = "the request is not valid HTTP: check the address and the key"
+        return FetchedDocument(error=error_text, sent=False)
     except httpx.TransportError:
         return FetchedDocument(error="the connection was lost")
 
 
-async def _fetched(client: httpx.AsyncClient, url: str, max_bytes: int) -> FetchedDocument:
-    async with client, client.stream("GET", url) as reply:
+async def _fetched(
+    client: httpx.AsyncClient, url: str, max_bytes: int, message: bytes | None
+) -> FetchedDocument:
+    method = "GET" if message is None else "POST"
+    async with client, client.stream(method, url, content=message) as reply:
         status, got = reply.status_code, {k.lower(): v for k, v in reply.headers.items()}
+        if message is not None:
+            return FetchedDocument(status, got)
         if got.get("content-encoding", "identity") != "identity":
             return FetchedDocument(
                 status, got, error="the reply is compressed, which was not requested"

@@ -59,4 +59,4 @@ def stand_of(name: str) -> AbstractContextManager[ChannelStand]:
 def made(name: str, stand: ChannelStand) -> Notifier:
     """The channel that leads to a stand."""
     options: type[ChannelOptions] = NOTIFIERS[STANDS[name]]
-    return options(**stand.options).notifier()
+    return options(**stand.options).notifier("alerts")

@@ -17,12 +17,12 @@ NOT_LOADED = {
     "monitor.simulator": "demo and tests",
     "monitor.demo": "demo",
     "monitor.backtest": "backtest",
+    "apprise": "20 MiB: only with a channel of kind apprise, at its first message",
     "PIL": "pictures are drawn when one is due",
     "tiktoken": "only with [tokenizers]",
     "pyarrow": "export to Parquet",
     "slack_sdk": "2 MiB: only where a channel is Slack",
     "jinja2": "pages are drawn when one is due",
-    "apprise": "only where a channel uses it",
 }
 LIMIT_MIB = 84  # after the imports; a worker at rest needs 8 more
 

@@ -27,7 +27,9 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "health_page",
     ),
     ("probing.observe",),
-    ("network_settings", "accounts"),
+    ("network_settings", "accounts", "probing.limits"),
+    ("probing.tls",),
+    ("probing.fetch",),
     ("notifications",),
     (
         "config",
@@ -49,13 +51,14 @@ LEVEL = {room: number for number, rooms in enumerate(LEVELS) for room in rooms}
 
 # Each of these libraries has one room that knows it.
 OWNERS = {
-    "httpx": {"probing"},
-    "httpcore": {"probing"},
+    "httpx": {"probing", "probing.fetch", "probing.tls"},
+    "httpcore": {"probing", "probing.tls"},
     "h11": {"probing"},
     "sqlalchemy": {"storage"},
     "psycopg": {"storage"},
     "alembic": {"storage"},
     "slack_sdk": {"notifications"},
+    "apprise": {"notifications"},
     "apscheduler": {"worker"},
     "typer": {"__main__"},
     "prometheus_client": {"metrics"},

@@ -62,7 +62,7 @@ class SlackOptions(ChannelOptions):
         webhook_url = environment.get("SLACK_WEBHOOK_URL")
         return cls(webhook_url=webhook_url) if webhook_url else None
 
-    def notifier(self) -> Notifier:
+    def notifier(self, name: str) -> Notifier:
         # slack-sdk is 2 MiB, which only those who use it pay for.
         from monitor.notifications.slack.bot import SlackBot
         from monitor.notifications.slack.webhook import SlackWebhook
