@@ -166,6 +166,7 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
     """What cannot be detected of each target's model yet, and how large its prompts are."""
     database = Database(url)
     lines = []
+    captured = False
     try:
         for target in settings.targets.values():
             async with database.begin() as connection:
@@ -173,12 +174,17 @@ async def _detection(settings: Settings, url: str) -> list[CheckLine]:
                 prompts = await sizes(connection, target.name)
                 sources = await observations.claim_sources(connection, target.name)
                 degraded = await observations.degraded_share(connection, target.name)
+                alike = await observations.identical_answers(connection, target.name)
             lines += [*_covered(found), *check_details.lines(target, prompts)]
             lines += check_details.untrusted(target, sources)
             lines += check_details.unmeasured(target, *degraded)
+            lines += check_details.cached(target, alike)
+            captured = captured or found.profile is not None
         async with database.begin() as connection:
             waiting = await outbox.backlogs(connection, settings.channels)
         lines += [check_details.delivery(one, now=datetime.now(UTC)) for one in waiting]
+        if captured and settings.environment.database_url is None:
+            lines.append(check_details.unsaved(settings.environment.monitor_home))
     except DatabaseUnavailable as unavailable:
         lines.append(CheckLine("database", False, unreachable(settings, url, unavailable)))
     finally:

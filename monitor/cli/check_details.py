@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from monitor import identity
 from monitor.accounts import ACCOUNTS
 from monitor.accounts.openrouter import OpenRouterAccount, price_list
+from monitor.cli.output import same_answers
 from monitor.config import Environment, Settings
 from monitor.config.config_errors import suggestion
 from monitor.domain import (
@@ -185,6 +187,23 @@ def unmeasured(target: Target, degraded: int, answers: int) -> Iterator[CheckLin
             "delayed on this machine: their TTFT is not exact, and the rule ttft ignores them. "
             "If a proxy in front of the service buffers the stream, switch buffering off there",
         )
+
+
+def cached(target: Target, alike: Mapping[str, int]) -> Iterator[CheckLine]:
+    """A warning for each query whose stored answers are all the same."""
+    for query, count in alike.items():
+        which = f"all {count} answers of the last 7 days to {query}"
+        yield CheckLine(f"answers of {target.name}", None, same_answers(which))
+
+
+def unsaved(home: Path) -> CheckLine:
+    """A warning that the captured baselines stand in one place alone."""
+    return CheckLine(
+        "backup",
+        None,
+        f"the captured baselines exist only in the embedded database, {home}: back it up as the "
+        "line retention says, or use a database that is backed up, with DATABASE_URL",
+    )
 
 
 def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:

@@ -10,6 +10,7 @@ from dataclasses import asdict, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from itertools import islice
+from textwrap import shorten
 from typing import Any, Protocol
 
 from monitor.dialects.reader import separated
@@ -22,6 +23,7 @@ from monitor.domain import (
     RetrievedSources,
     StampSource,
     StreamEvent,
+    Target,
     Transcript,
     Usage,
     amount_text,
@@ -163,6 +165,55 @@ def _remarks(seen: Sequence[Observation]) -> Iterator[str]:
     yield "timed by " + ", ".join(f"{stamp} {count}" for stamp, count in stamps.most_common())
     for error, count in Counter(s.error for s in seen if s.error).most_common(5):
         yield f"{count} × {plain(error)}"
+
+
+FIRST_WORDS = 100  # characters of an answer that are shown
+SAME_ANSWERS, SAME_CHARS = 3, 40  # of one query: that many alike of that length come from a cache
+
+
+def answer_lines(
+    target: Target, seen: Sequence[tuple[Observation, str]], secrets: Sequence[str]
+) -> Iterator[str]:
+    """The first words of the first answer to each query, who gave it and why; then what to do.
+
+    `seen`: observations with their answer texts, "" for those without.
+    """
+    first: dict[str, tuple[Observation, str]] = {}
+    for observation, text in seen:
+        if text.strip():
+            first.setdefault(observation.query, (observation, text))
+    for query, (observation, text) in first.items():
+        words = shorten(plain(redact(text, secrets), READ_CHARS), FIRST_WORDS, placeholder=" …")
+        yield f"{query}: “{words}”"
+        reason = plain(observation.identity_reason)
+        yield f"  {_answerer(observation)}{f': {reason}' if reason else ''}"
+    if any(observation.model_detected is None for observation, _ in first.values()):
+        named = "" if target.expected_models else " --model NAME"
+        yield (
+            "The model is not known from the response alone. Capture how it writes, while you know "
+            f"that it answers: `monitor baseline capture {target.name}{named}`; the worker then "
+            "compares every answer with it"
+        )
+    yield from _same_answers(observation for observation, _ in seen)
+
+
+def _same_answers(seen: Iterable[Observation]) -> Iterator[str]:
+    texts: dict[str, list[str | None]] = {}
+    for observation in seen:
+        if observation.answer_chars >= SAME_CHARS:
+            texts.setdefault(observation.query, []).append(observation.answer_sha256)
+    for query, hashes in texts.items():
+        if len(hashes) >= SAME_ANSWERS and len(set(hashes)) == 1:
+            yield f"{query}: {same_answers(f'all {len(hashes)} answers')}"
+
+
+def same_answers(which: str) -> str:
+    """What identical answers mean, and what to do."""
+    return (
+        f"{which} are identical. If a cache gives them, TTFT and cost are those of the cache, and "
+        "a fallback goes unnoticed: exempt the probes from the cache. If the service runs at "
+        "temperature 0, this is normal"
+    )
 
 
 class ProgressCallback(Protocol):

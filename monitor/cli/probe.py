@@ -11,7 +11,15 @@ from pathlib import Path
 from uuid import uuid4
 
 from monitor import __version__, identity
-from monitor.cli.output import ProgressCallback, as_json, explanation, hint, progress, show
+from monitor.cli.output import (
+    ProgressCallback,
+    answer_lines,
+    as_json,
+    explanation,
+    hint,
+    progress,
+    show,
+)
 from monitor.cli.run import run_async
 from monitor.cli.startup import (
     BAD_INPUT,
@@ -191,7 +199,7 @@ class _Run:
     ) -> None:
         self.seen: list[Observation] = []
         self._explain = explain
-        self._kept: list[Transcript] = []  # with their events, to be explained
+        self._kept: list[tuple[Transcript, Observation]] = []  # with their events
         self.settings, self.load = settings, load
         self._keep = keep
         self._raw = raw
@@ -216,20 +224,26 @@ class _Run:
                 http=wire,
                 raw=self._raw,
             )
-            self.seen.append(await self._observed(transcript, query, dialect))
+            observation = await self._observed(transcript, query, dialect)
+            self.seen.append(observation)
             self._keep(transcript)
             if self._raw and len(self._kept) < FEW:
-                self._kept.append(transcript)
+                self._kept.append((transcript, observation))
             done()
 
     def remarks(self) -> Iterator[str]:
-        """What each event was read as, if asked for; else why answers without text have none."""
+        """What each event was read as, if asked for; else the first answers and who gave them,
+        or why they have no text.
+        """
         dialect, secrets = dialect_of(self.load.target), self.settings.secrets
         if self._explain:
-            for transcript in self._kept[:EXPLAINED]:
+            for transcript, _ in self._kept[:EXPLAINED]:
                 yield from explanation(transcript, dialect, secrets)
             return
-        hints = ((t.query, hint(t, read(dialect, t), dialect, secrets)) for t in self._kept)
+        replies = [(t, observation, read(dialect, t)) for t, observation in self._kept]
+        answers = [(observation, reply.text) for _, observation, reply in replies]
+        yield from answer_lines(self.load.target, answers, secrets)
+        hints = ((t.query, hint(t, reply, dialect, secrets)) for t, _, reply in replies)
         yield from dict.fromkeys(f"{query}: {reported}" for query, reported in hints if reported)
 
     async def _observed(

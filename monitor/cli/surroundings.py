@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from tempfile import TemporaryFile
 
 from monitor import network_settings
@@ -11,11 +12,25 @@ from monitor.config.environment import REFERENCE, VARIABLES
 
 _CLOSE = 0.82  # likeness of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
 _SET_BY_OTHERS = "FLY_"
+# Variables and files by which a program knows that it runs where disks do not last.
+PLATFORMS = {
+    "FLY_APP_NAME": "a Fly machine",
+    "FLY_MACHINE_ID": "a Fly machine",
+    "KUBERNETES_SERVICE_HOST": "a Kubernetes pod",
+    "K_SERVICE": "a Cloud Run service",
+    "DYNO": "a Heroku dyno",
+    "RENDER": "a Render service",
+    "RAILWAY_ENVIRONMENT": "a Railway service",
+    "ECS_CONTAINER_METADATA_URI_V4": "an ECS task",
+    "WEBSITE_INSTANCE_ID": "an Azure App Service",
+}
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
 def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLine]:
     """A warning for everything in the environment that was meant for us and is not used."""
     yield from _unread(settings, variables)
+    yield from _lost_disk(settings.environment, variables)
     yield from _spool(settings.environment)
     for fault in network_settings.faults():
         yield CheckLine(
@@ -23,6 +38,29 @@ def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLin
             None,
             f"{fault}. Slack, provider accounts, price list and heartbeat are not reached",
         )
+
+
+def _lost_disk(environment: Environment, variables: Mapping[str, str]) -> Iterator[CheckLine]:
+    """A warning for an embedded database on a disk that does not last."""
+    if environment.database_url is not None or _is_mounted(environment.monitor_home):
+        return
+    platform = next((name for mark, name in PLATFORMS.items() if mark in variables), None)
+    if platform is None and any(Path(mark).exists() for mark in CONTAINER_MARKS):
+        platform = "this container"
+    if platform is not None:
+        yield CheckLine(
+            "disk",
+            None,
+            f"the embedded database is on the disk of {platform}, which does not last: incidents "
+            "and baselines are lost when it is replaced. Set DATABASE_URL, or mount a volume and "
+            f"set MONITOR_HOME to a folder on it (now {environment.monitor_home})",
+        )
+
+
+def _is_mounted(folder: Path) -> bool:
+    """Whether a folder, which need not exist, is on a file system mounted below the root."""
+    whole = folder.absolute()
+    return any(place.is_mount() for place in (whole, *whole.parents) if place != Path("/"))
 
 
 def _spool(environment: Environment) -> Iterator[CheckLine]:

@@ -25,6 +25,7 @@ from monitor.config.compile import (
     silence_faults,
     source,
     targets,
+    without_faults,
 )
 from monitor.config.config_errors import ConfigError, ConfigErrors, faults_in
 from monitor.config.environment import (
@@ -113,6 +114,7 @@ def load(
             file = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
         except ValidationError as error:
             faults += faults_in(error, origins)
+            dict(targets(without_faults(table, error), variables, faults))  # what else is wrong
     judged_by = dict(rules(table, origins, faults))
     watched = dict(targets(file, variables, faults))
     notify = channels(file, variables, found.for_notifiers if found else NOTHING, faults)

@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import fields
 from decimal import Decimal
 from functools import cache
@@ -237,6 +238,52 @@ def price_faults(document: Mapping[str, Any]) -> Iterator[ConfigError]:
         for sentence in bad.faults:
             key, _, remedy = sentence.partition(": ")
             yield ConfigError(key, None, remedy)
+
+
+_ATTEMPTS = 4  # a fault may hide another of the same section
+_STAND_INS: Mapping[str, Any] = {
+    "url": "http://localhost",
+    "queries": [{"id": "q", "text": "q"}],
+    "id": "q",
+    "text": "q",
+}
+
+
+def without_faults(document: Mapping[str, Any], error: ValidationError) -> ConfigFile | None:
+    """The document without what pydantic refused, so that the rest can be checked as well.
+
+    Missing keys get a stand-in; targets whose dialect or options are refused are left out. None:
+    nothing is left.
+    """
+    rest = deepcopy(fields_normalized(dict(document), ConfigFile))
+    for _ in range(_ATTEMPTS):
+        for item in reversed(error.errors(include_url=False)):  # later list entries first
+            _remove(rest, item["loc"], missing=item["type"] == "missing")
+        try:
+            return ConfigFile.model_validate(rest)
+        except ValidationError as again:
+            error = again
+    return None
+
+
+def _remove(document: Any, place: Sequence[int | str], *, missing: bool) -> None:
+    """Take out what stands at a place, or put a stand-in there."""
+    place = place[:-1] if place[-1:] == ("[key]",) else place
+    if place[:1] == ("targets",) and len(place) > 2 and place[2] in ("dialect", "options"):
+        place, missing = place[:2], False
+    *above, last = place or ("",)
+    table = document
+    for name in above:
+        inside = isinstance(table, list) and isinstance(name, int) and name < len(table)
+        if not inside and not (isinstance(table, dict) and name in table):
+            return
+        table = table[name]
+    if isinstance(table, dict) and missing and last in _STAND_INS:
+        table[last] = _STAND_INS[str(last)]
+    elif isinstance(table, dict):
+        table.pop(last, None)
+    elif isinstance(table, list) and isinstance(last, int) and last < len(table):
+        del table[last]
 
 
 def targets(

@@ -303,6 +303,27 @@ async def degraded_share(connection: AsyncConnection, target: str) -> tuple[int,
     return found[0], found[1]
 
 
+async def identical_answers(
+    connection: AsyncConnection, target: str, *, fewest: int = 10, chars: int = 40
+) -> dict[str, int]:
+    """Queries whose answers of the last 7 days all have one text, with their number.
+
+    Fewer answers, and texts shorter than `chars`, tell nothing.
+    """
+    table = observations.c
+    statement = (
+        select(table.query, func.count())
+        .where(table.target == target, table.started_at > func.now() - timedelta(days=7))
+        .where(table.started_at <= func.now() + PARTITIONS_AHEAD)
+        .where(table.outcome == Outcome.ANSWERED.value)
+        .group_by(table.query)
+        .having(func.count() >= fewest)
+        .having(func.count(table.answer_sha256.distinct()) == 1)
+        .having(func.min(table.answer_chars) >= chars)
+    )
+    return {str(row[0]): int(row[1]) for row in await connection.execute(statement)}
+
+
 async def configurations(
     connection: AsyncConnection, target: str, *, since: datetime, until: datetime
 ) -> Sequence[datetime]:

@@ -79,9 +79,17 @@ async def test_what_does_not_arrive_is_said(
     second = await asyncio.to_thread(run, "check", home=home, **given)
     assert "warning ttft of rag: 2 of 3 answers of the last 24 h arrived in one piece" in second.out
     assert "warning delivery to slack: 1 messages are waiting, the oldest for 5 min" in second.out
+    alike = [
+        observation(started_at=at, slot=at, query="cached", answer_chars=60)
+        for at in (LATELY - timedelta(minutes=minute) for minute in range(10))
+    ]
+    await stored(database, lambda c: observations.add(c, alike))
     await stored(database, lambda c: c.execute(BROKEN))
     third = await asyncio.to_thread(run, "check", home=home, **given)
     assert "FAULT   delivery to slack: the channel has refused everything since" in third.out
+    same = "warning answers of rag: all 10 answers of the last 7 days to cached are identical"
+    assert same in third.out
+    assert same not in second.out
     assert third.status == 1
 
 

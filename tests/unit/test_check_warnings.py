@@ -109,6 +109,13 @@ def test_a_window_for_a_rule_that_is_off_is_named(tmp_path: Path) -> None:
     assert "maintenance 1: rule ttft is switched off: remove the window" in said(found)
 
 
+@pytest.fixture
+def no_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests may run in one."""
+    monkeypatch.setattr(surroundings, "CONTAINER_MARKS", ())
+
+
+@pytest.mark.usefixtures("no_container")
 @pytest.mark.parametrize(
     ("variables", "says"),
     [
@@ -120,7 +127,7 @@ def test_a_window_for_a_rule_that_is_off_is_named(tmp_path: Path) -> None:
         ({"database_url": "x"}, "database_url is not read; did you mean DATABASE_URL?"),
         ({"monitor_probes__max_per_day": "1"},
          "monitor_probes__max_per_day is not read: write it in capitals"),
-        ({"SERVICE_KEY": "x", "PATH": "x", "HOME": "x", "FLY_APP_NAME": "x", "LANG": "C"}, None),
+        ({"SERVICE_KEY": "x", "PATH": "x", "HOME": "x", "FLY_REGION": "x", "LANG": "C"}, None),
         ({"SLACK_TOKEN": "x", "SLACK_BOT_TOKEN": "y"}, None),
     ],
 )  # fmt: skip
@@ -134,6 +141,49 @@ def test_a_variable_that_no_one_reads_is_named(
     assert found == ([] if says is None else [says])
 
 
+@pytest.mark.usefixtures("no_container")
+@pytest.mark.parametrize(
+    ("variables", "platform"),
+    [
+        ({"FLY_APP_NAME": "x"}, "a Fly machine"),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, "a Kubernetes pod"),
+        ({"K_SERVICE": "x"}, "a Cloud Run service"),
+        ({}, None),
+    ],
+)
+def test_a_database_on_a_disk_that_does_not_last_is_named(
+    tmp_path: Path,
+    variables: dict[str, str],
+    platform: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(surroundings, "_is_mounted", lambda folder: False)
+    embedded = [line.says for line in surroundings.lines(settings(tmp_path), variables)]
+    assert bool(embedded) is (platform is not None)
+    if platform:
+        assert embedded[0].startswith(f"the embedded database is on the disk of {platform}, which")
+        assert "Set DATABASE_URL, or mount a volume and set MONITOR_HOME" in embedded[0]
+    external = settings(tmp_path, DATABASE_URL="postgresql://u:p@db/x", MONITOR_HOME=str(tmp_path))
+    assert not list(surroundings.lines(external, variables))
+    monkeypatch.setattr(surroundings, "_is_mounted", lambda folder: True)
+    assert not list(surroundings.lines(settings(tmp_path), variables))
+
+
+def test_a_container_is_recognised_by_its_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surroundings, "_is_mounted", lambda folder: False)
+    monkeypatch.setattr(surroundings, "CONTAINER_MARKS", (str(tmp_path),))
+    [line] = surroundings.lines(settings(tmp_path), {})
+    assert "on the disk of this container" in line.says
+
+
+def test_identical_answers_are_named_as_those_of_a_cache(tmp_path: Path) -> None:
+    [line] = check_details.cached(settings(tmp_path).targets["rag"], {"hi": 24})
+    assert line.says.startswith("all 24 answers of the last 7 days to hi are identical. If a cache")
+
+
+@pytest.mark.usefixtures("no_container")
 def test_a_variable_that_a_header_refers_to_is_read(tmp_path: Path) -> None:
     found = settings(tmp_path, target='headers = { A = "${OPENAI_KEY}" }', OPENAI_KEY="k")
     assert not list(surroundings.lines(found, {"OPENAI_KEY": "k"}))

@@ -113,6 +113,54 @@ def test_every_fault_of_the_options_is_a_line_of_its_own(tmp_path: Path) -> None
     ]
 
 
+def test_faults_of_one_section_hide_none_of_another(tmp_path: Path) -> None:
+    path = tmp_path / "monitor.toml"
+    path.write_text("""
+[targets.a]
+url = "http://a"
+dialect = "custom"
+evry = "5m"
+expected_models = ["", "m"]
+[targets.a.headers]
+X-Key = "${NOT_SET}"
+[targets.a.options]
+txt = "t"
+[targets.b]
+dialect = "openai_chat"
+url = "ftp://b"
+[targets.b.headers]
+Content-Length = "3"
+[targets.c]
+url = "http://c"
+[targets.c.headers]
+X-Key = "${NOT_SET}"
+[[maintenance]]
+target = "d"
+days = ["mon"]
+from = "01:00"
+to = "02:00"
+""")
+    with pytest.raises(ConfigErrors) as caught:
+        load({"MONITOR_CONFIG": str(path)})
+    keys = {fault.key for fault in caught.value.faults}
+    assert keys >= {
+        "targets.a.evry",
+        "targets.a.expected_models.0",
+        "targets.a.queries",
+        "targets.a.headers.X-Key",
+        "targets.a.options.txt",
+        "targets.a.options.text",
+        "targets.a.options.done",
+        "targets.a.options.query",
+        "targets.b.url",
+        "targets.b.queries",
+        "targets.b.headers.Content-Length",
+        "targets.c.dialect",
+        "targets.c.queries",
+    }
+    assert len(caught.value.faults) == len({str(fault) for fault in caught.value.faults})
+
+
 def test_every_fault_is_reported_at_once(tmp_path: Path) -> None:
     text = GOOD.replace("https://", "ftp://") + "[rules.tfft]\n[probes]\ndaily = 1\n"
     found = faults(tmp_path, text, LOG_LEVEL="LOUD", MONITOR_X="1", DATABASE_URL="x")
