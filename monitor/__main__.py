@@ -22,6 +22,11 @@ class Form(StrEnum):
     PARQUET = "parquet"
 
 
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
 class Commands(TyperGroup):
     """The commands; an error that no command handles ends the program with a sentence."""
 
@@ -89,13 +94,21 @@ def _end(*_: object) -> None:
 
 
 @app.command(epilog="Example: monitor run")
-def run() -> None:
-    """Run the worker: probe, evaluate and notify."""
+def run(
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(help="text or json; default: text on a terminal."),
+    ] = None,
+) -> None:
+    """Run the worker: probe, evaluate and notify.
+
+    On a terminal it prints one line for each round.
+    """
     # While nothing handles it, the kernel keeps SIGTERM from process 1, as in a container.
     signal.signal(signal.SIGTERM, _end)
     from monitor.cli.run import run as work
 
-    work()
+    work(log_format and log_format.value)
 
 
 @app.command(epilog="Example: monitor demo --html report.html")

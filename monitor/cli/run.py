@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from monitor import __version__, identity
@@ -21,8 +22,8 @@ from monitor.pricing.book import price_book
 from monitor.probing.client import ProbeClient
 from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnknown, schema
 from monitor.storage.spool import Spool, SpoolFile
-from monitor.tokenizers import BadTokenizer, Counter, counter
 from monitor.worker.context import WorkerContext, WorkerState
+from monitor.worker.reload import counters
 from monitor.worker.scheduler import Worker
 from monitor.worker.status_pages import StatusPages
 
@@ -31,10 +32,14 @@ SCHEMA_WAIT_S = 120  # a release command may still be migrating
 log = logging.getLogger(__name__)
 
 
-def run() -> None:
-    """Schedule, probe, evaluate, deliver, until SIGINT or SIGTERM."""
+def run(log_format: str | None = None) -> None:
+    """Schedule, probe, evaluate, deliver, until SIGINT or SIGTERM.
+
+    `log_format`: `text` or `json`; None: text where standard error is a terminal.
+    """
     settings = configuration()
-    startup.begin(settings.environment.log_level, settings.secrets)
+    people = sys.stderr.isatty() if log_format is None else log_format == "text"
+    startup.begin(settings.environment.log_level, settings.secrets, people=people)
     with database_url(settings) as url:
         run_async(work(settings, url))
 
@@ -64,8 +69,9 @@ async def work(settings: Settings, url: str) -> None:
         async with AsyncExitStack() as edges:
             wire = await edges.enter_async_context(ProbeClient(__version__))
             context = worker_context(settings, database, wire, leaving)
-            await _serve_metrics(edges, context)
-            worker = Worker(context)
+            pages = StatusPages(context)
+            await _serve_metrics(edges, context, pages)
+            worker = Worker(context, configured=partial(_configured, pages))
             connecting = asyncio.create_task(_connect(worker, url))
             await worker.live()
             connecting.cancel()
@@ -106,9 +112,8 @@ async def _ready(database: Database, settings: Settings, url: str, leaving: asyn
     return not leaving.is_set()
 
 
-async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext) -> None:
+async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext, pages: StatusPages) -> None:
     served = context.settings.file.metrics
-    pages = StatusPages(context)
     edges.push_async_callback(pages.close)
     try:
         await edges.enter_async_context(
@@ -142,22 +147,17 @@ def worker_context(
         ),
         region=environment.fly_region,
         worker=environment.fly_machine_id or f"{socket.gethostname()}-{os.getpid()}",
-        counters=_counters(settings),
+        counters=counters(settings),
         state=WorkerState(
             leaving=leaving, spool=Spool(file=SpoolFile(environment.monitor_home / "spool"))
         ),
     )
 
 
-def _counters(settings: Settings) -> dict[str, Counter]:
-    """The tokenizers that can be read; the worker goes on without the others, saying so."""
-    found: dict[str, Counter] = {}
-    for model, section in settings.file.tokenizers.items():
-        try:
-            found[model] = counter(section.file, pattern=section.pattern)
-        except BadTokenizer as reason:
-            startup.say(f"tokenizers.{model}: {reason}; its token counts are not compared")
-    return found
+def _configured(pages: StatusPages, context: WorkerContext) -> None:
+    """Follow a configuration that was read again."""
+    startup.redact_also(context.settings.secrets)
+    pages.context = context
 
 
 async def _connect(worker: Worker, url: str) -> BaseException | None:

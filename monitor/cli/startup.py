@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, NoReturn
 
 from monitor import __version__
+from monitor.cli.terminal_log import TerminalLine, facts_of
 from monitor.config import ConfigErrors, Settings, load
 from monitor.embedded_postgres import EmbeddedPostgresError, running
 from monitor.redaction import plain, redact, shown
@@ -37,7 +38,9 @@ _NOISY = (
     "asyncio",
     "alembic.runtime.plugins",
 )
-_PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+_held: list[str] = []  # secrets of the configurations that this process read
 
 
 class _Line(logging.Formatter):
@@ -51,16 +54,20 @@ class _Line(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
-        line |= {k: v for k, v in record.__dict__.items() if k not in _PLAIN}
+        line |= facts_of(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(json.dumps(line, default=str), self._secrets)
+        return redact(json.dumps(line, default=str), (*self._secrets, *_held))
 
 
-def begin(level: str, secrets: Sequence[str]) -> None:
-    """Set up logging for the process. Libraries that print addresses stay at WARNING."""
+def begin(level: str, secrets: Sequence[str], *, people: bool = False) -> None:
+    """Set up logging for the process. Libraries that print addresses stay at WARNING.
+
+    `people`: lines for a person at a terminal instead of JSON.
+    """
     out = logging.StreamHandler(sys.stderr)
-    out.setFormatter(_Line(secrets))
+    colour = people and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    out.setFormatter(TerminalLine(_held, secrets, colour=colour) if people else _Line(secrets))
     root = logging.getLogger()
     root.handlers[:] = [out]
     root.setLevel(level)
@@ -68,6 +75,11 @@ def begin(level: str, secrets: Sequence[str]) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     # A round that outlasts its interval is counted by the worker; its words add nothing.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
+
+
+def redact_also(secrets: Sequence[str]) -> None:
+    """Redact further secrets in the lines of this process."""
+    _held.extend(secret for secret in secrets if secret not in _held)
 
 
 def say(event: str, **facts: object) -> None:
@@ -80,9 +92,6 @@ def say(event: str, **facts: object) -> None:
 
 BAD_INPUT = 2  # exit status: nothing was done, the caller must fix something
 FAILED = 1
-
-
-_held: list[str] = []
 
 
 def secrets_held() -> tuple[str, ...]:

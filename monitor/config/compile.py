@@ -323,7 +323,7 @@ def targets(
 # Channels: sections of the file, then what the environment adds.
 
 
-_OTHER_NOTICES = ("digest", "clock", "storage")  # not of a rule
+_OTHER_NOTICES = ("digest", "clock", "storage", "configuration")  # not of a rule
 
 
 def channels(

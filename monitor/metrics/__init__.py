@@ -54,14 +54,31 @@ class Metrics:
         self._held = series(self._registry)
         self._rules = tuple(rules)
         begin_at_zero(self._held, self._targets.values(), rules=self._rules, channels=channels)
+        self._build = build
         self._held.build.info(build)
         self._cycle_at = began_at or datetime.now(UTC)
         self._cycled = False
         self._broken: Mapping[str, str] = {}  # by channel
         self._dropped = 0
 
+    def configure(
+        self, targets: Iterable[Target], *, rules: Iterable[str], config_hash: str
+    ) -> None:
+        """Show other targets and rules; the series of removed targets go."""
+        before, self._targets = self._targets, {target.name: target for target in targets}
+        self._rules = tuple(rules)
+        for name in before.keys() - self._targets.keys():
+            for metric in self._held:
+                if "target" in metric._labelnames:
+                    metric.remove_by_labels({"target": name})
+        begin_at_zero(self._held, self._targets.values(), rules=self._rules, channels=())
+        self._build = {**self._build, "config_hash": config_hash}
+        self._held.build.info(self._build)
+
     def observed(self, observation: Observation) -> None:
         """Count one probe of a target that is watched."""
+        if observation.target not in self._targets:
+            return  # it was removed while it was probed
         held, target, outcome = self._held, observation.target, observation.outcome
         received = (target, observation.query, "chat", self._model(observation))
         held.probes.labels(target, outcome.value).inc()
@@ -83,6 +100,8 @@ class Metrics:
 
     def round(self, target: str, *, whole: bool) -> None:
         """Count a round; not whole: it was refused, cut short, or nobody could claim it."""
+        if target not in self._targets:
+            return
         self._held.rounds.labels(target).inc()
         if not whole:
             self._held.missed.labels(target).inc()
@@ -94,7 +113,8 @@ class Metrics:
     def cycle(self, target: str, at: datetime) -> None:
         """A round was probed, stored and evaluated whole."""
         self._cycle_at, self._cycled = at, True
-        self._held.cycle.labels(target).set(at.timestamp())
+        if target in self._targets:
+            self._held.cycle.labels(target).set(at.timestamp())
         self.succeeded("cycle", at)
 
     def succeeded(self, stage: str, at: datetime) -> None:

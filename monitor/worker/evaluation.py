@@ -112,6 +112,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             if await _held(connection, context) != fence:
                 return False  # another worker took over while we read
             news = await _apply(connection, steps, latest, context.takers)
+            context.state.breaches = _breaches(latest, steps)
     for step in steps:
         if step.incident is not None and step.change not in (
             IncidentChange.SEEN,
@@ -121,6 +122,19 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             facts["reason"] = step.incident.ended or step.incident.current_reason
             log.info(f"incident {step.change}", extra=facts)
     return news
+
+
+def _breaches(
+    latest: Sequence[Incident], steps: Sequence[IncidentStep]
+) -> dict[str, tuple[str, ...]]:
+    """The rules whose incidents are open after these steps, by scope."""
+    now = {i.key: i for i in latest} | {s.incident.key: s.incident for s in steps if s.incident}
+    found: dict[str, tuple[str, ...]] = {}
+    for incident in now.values():
+        if incident.open:
+            scope = incident.scope.partition("/")[0]  # of one query, with `mode = "immediate"`
+            found[scope] = (*found.get(scope, ()), incident.rule)
+    return found
 
 
 def _of_provider(incident: Incident) -> bool:

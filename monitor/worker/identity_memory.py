@@ -41,6 +41,11 @@ class IdentityCache:
     profiles: dict[str, LearntProfile] = field(default_factory=dict)
     counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
 
+    def forget(self, target: str) -> None:
+        """Drop what was learnt of a target whose settings changed."""
+        self.profiles.pop(target, None)
+        self.counts.pop(target, None)
+
     def stored(self, learning: IdentityLearning) -> None:
         """Note that what the database says of a profile is up to date."""
         style = learning.style

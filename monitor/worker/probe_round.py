@@ -68,8 +68,8 @@ async def run_round(
     slot: datetime,
     *,
     between: Callable[[], Awaitable[None]],
-) -> int:
-    """Ask one round; returns how many observations came of it. `between` runs after each but
+) -> Sequence[Observation]:
+    """Ask one round; returns the observations that came of it. `between` runs after each but
     the last, while nothing is measured.
 
     Without the database the round is probed all the same: its observations wait in the
@@ -82,13 +82,14 @@ async def run_round(
 
 async def _probe_queries(
     context: WorkerContext, target: Target, slot: datetime, between: Callable[[], Awaitable[None]]
-) -> int:
+) -> Sequence[Observation]:
     reason, queries = await _admitted(context, target, slot)
     if reason:
         log.info("round missed", extra={"target": target.name, "slot": slot, "reason": reason})
         context.metrics.round(target.name, whole=reason in (TAKEN, probe_throttling.THINNED))
-        return 0
-    requested, missed = 0, probe_throttling.THINNED if len(queries) < len(target.queries) else None
+        return ()
+    seen: list[Observation] = []
+    missed = probe_throttling.THINNED if len(queries) < len(target.queries) else None
     with gc_paused():
         for query in queries:
             spent_up, known = await before_probe(context, target)
@@ -98,7 +99,7 @@ async def _probe_queries(
             made = await probe(context, target, query, slot=slot, known=known)
             await keep_probe(context, made)
             observation = made.observation
-            requested += 1
+            seen.append(observation)
             if observation.outcome.good is None:
                 missed = observation.error or observation.outcome.value
                 break
@@ -106,7 +107,7 @@ async def _probe_queries(
                 await between()
     context.metrics.round(target.name, whole=missed in (None, probe_throttling.THINNED))
     await _finish(context, target, slot, missed)
-    return requested
+    return seen
 
 
 async def _admitted(

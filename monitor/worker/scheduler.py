@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import sys
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
@@ -10,6 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import sha256
+from pathlib import Path
 
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -31,7 +33,9 @@ from monitor.worker import (
     outage,
     probe_round,
     reaction_polling,
+    reload,
     rollups,
+    round_log,
     service_manager,
 )
 from monitor.worker.context import WorkerContext
@@ -94,8 +98,16 @@ def worth_probing_late(late: timedelta, every: timedelta) -> bool:
 class Worker:
     """One worker's life: jobs armed, signals heard, everything in flight drained."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(
+        self,
+        context: WorkerContext,
+        *,
+        configured: Callable[[WorkerContext], object] = lambda context: None,
+    ) -> None:
+        """`configured` is called with the new edges after the configuration was applied again."""
         self.context = context
+        self._configured = configured
+        self._hangup = asyncio.Event()  # SIGHUP: read the configuration again
         # By channel: something was written that somebody should hear of.
         self.news = {name: asyncio.Event() for name in context.channels}
         self.missed = 0
@@ -105,6 +117,7 @@ class Worker:
             if channel.notifier.reacts
         ]
         self._judged_at = time.monotonic()
+        self._configured_tasks: list[asyncio.Task[None]] = []  # see `_begin_configured`
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
         self._last_slot: dict[str, datetime] = {}  # asked, by target
@@ -120,6 +133,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.context.state.leaving.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up, sys.stdin.isatty())
         identity.prepare()
         if self.context.database.closed is None:
             await self.use_database()
@@ -128,16 +142,12 @@ class Worker:
         sides = (
             self._keep_leases(),
             self._watch_clock(),
+            self._watch_configuration(),
             outage.watch_database(self.context),
-            service_manager.keep_watchdog(self.context),
             *(self._deliver(channel) for channel in self.context.channels.values()),
-            *(
-                delivery_job.attach(self.context, channel)
-                for channel in self.context.channels.values()
-                if channel.notifier.attaches
-            ),
         )
         side = [asyncio.create_task(work) for work in sides]
+        self._begin_configured()
         targets = sorted(self.context.settings.targets)
         log.info("worker started", extra={"worker": self.context.worker, "targets": targets})
         service_manager.notify(
@@ -153,9 +163,9 @@ class Worker:
             task.cancel()
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
-        for task in side:
+        for task in (*side, *self._configured_tasks):
             task.cancel()
-        await asyncio.gather(*side, return_exceptions=True)
+        await asyncio.gather(*side, *self._configured_tasks, return_exceptions=True)
         left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
         await outage.drain(self.context, within_s=left_s)
         with suppress(TimeoutError):
@@ -181,17 +191,38 @@ class Worker:
         await self._run(delivery_job.recheck(self.context))
         await self._run(self._check_clock(correct=True))
 
+    def _begin_configured(self) -> None:
+        """Begin what runs all the time by the settings of now; charts that wait are kept."""
+        for task in self._configured_tasks:
+            task.cancel()
+        charts = (
+            delivery_job.attach(self.context, channel)
+            for channel in self.context.channels.values()
+            if channel.notifier.attaches
+        )
+        works = (service_manager.keep_watchdog(self.context), *charts)
+        self._configured_tasks = [asyncio.create_task(work) for work in works]
+
     def _arm(self) -> None:
         """(Re)schedule every job from now on. After a clock step old run times mean nothing."""
         self._scheduler.remove_all_jobs()
         self._last_slot.clear()
-        now = datetime.now(UTC)
         for target in self.context.settings.targets.values():
-            delay = phase(target)
-            slot = slot_of(now - delay, target.every)
-            first = slot + delay + target.every
-            self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
+            self._arm_rounds(target)
+        self._arm_others()
+
+    def _arm_rounds(self, target: Target, *, catch_up: bool = True) -> None:
+        """Schedule the rounds of a target."""
+        now, delay = datetime.now(UTC), phase(target)
+        slot = slot_of(now - delay, target.every)
+        first = slot + delay + target.every
+        self._every(target.every, partial(self._round, target), f"ask {target.name}", first)
+        if catch_up:
             self._catch_up(target, slot, now - slot - delay)
+
+    def _arm_others(self) -> None:
+        """Schedule everything but the rounds."""
+        now = datetime.now(UTC)
         every = self.context.settings.file.accounts.every
         self._every(every, self._accounts, "accounts", now)
         for name, page in self.context.settings.health.items():
@@ -229,11 +260,64 @@ class Worker:
             args=[job],
             id=name,
             name=name,
+            replace_existing=True,
             next_run_time=first,
             misfire_grace_time=max(1, int(span.total_seconds())),
             coalesce=True,
             max_instances=1,
         )
+
+    def _hung_up(self, at_terminal: bool) -> None:
+        """SIGHUP asks for the configuration, unless it says that our terminal is gone."""
+        if at_terminal and not sys.stdin.isatty():
+            self.context.state.leaving.set()
+        else:
+            self._hangup.set()
+
+    async def _watch_configuration(self) -> None:
+        """Read the configuration again after SIGHUP, or when its file has changed and rests."""
+        path = Path(self.context.settings.source)
+        applied_state = last = reload.file_state(path)
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(reload.LOOK_S):
+                    await self._hangup.wait()
+            now = reload.file_state(path)
+            if self._hangup.is_set() or (now != applied_state and now == last):
+                self._hangup.clear()
+                applied_state = now
+                await self._run(self._reload())
+            last = now
+
+    async def _reload(self) -> None:
+        """Apply the configuration as it is now; rounds under way end as they began."""
+        before = self.context.settings
+        settings = await reload.reread(self.context)
+        if settings is None:
+            self._announce(self.context.channels)
+            return
+        changed = reload.changes(before, settings)
+        self.context = reload.applied(self.context, settings)
+        for name, target in before.targets.items():
+            if settings.targets.get(name) != target:
+                self._forget(f"ask {name}")
+        for name, target in settings.targets.items():
+            earlier = before.targets.get(name)
+            if earlier != target:
+                other = earlier is None or earlier.every != target.every
+                self._last_slot.pop(name, None)
+                self._arm_rounds(target, catch_up=other)
+        for name in before.health.keys() - settings.health.keys():
+            self._forget(f"health {name}")
+        self._arm_others()
+        self._begin_configured()
+        self._configured(self.context)
+        facts = {"config_hash": settings.config_hash, "changes": changed or ["nothing"]}
+        log.info("configuration applied", extra=facts)
+
+    def _forget(self, job: str) -> None:
+        if self._scheduler.get_job(job):
+            self._scheduler.remove_job(job)
 
     async def _run_job(self, job: Callable[[], Awaitable[object]]) -> None:
         await self._run(job())
@@ -300,12 +384,13 @@ class Worker:
 
     async def _probe_round_now(self, target: Target, slot: datetime, *, late: bool = False) -> None:
         between = partial(self._glance, target)
-        requested = await probe_round.run_round(self.context, target, slot, between=between)
+        seen = await probe_round.run_round(self.context, target, slot, between=between)
         self.context.state.round_ended_s = time.monotonic()
-        if requested:
+        if seen:
             await self._evaluate(target)
+            round_log.log_round(self.context, target, slot, seen)
             self._look_closer(target)
-        if requested or not late:  # a start alone is no sign of life
+        if seen or not late:  # a start alone is no sign of life
             await heartbeat.beat(self.context, target, slot)
 
     def _look_closer(self, target: Target) -> None:

@@ -27,10 +27,13 @@ _LATE = "The database did not answer in time. This is an earlier state."
 
 
 class StatusPages:
-    """Answers `/`, `/status.json` and `/badge/TARGET.svg`. The last state is kept in memory."""
+    """Answers `/`, `/status.json` and `/badge/TARGET.svg`. The last state is kept in memory.
+
+    `context` may be replaced when the configuration was read again.
+    """
 
     def __init__(self, context: WorkerContext) -> None:
-        self._context = context
+        self.context = context
         self._reading: asyncio.Task[None] | None = None
         self._read_at = -FRESH_S  # on the steady clock
         self._snapshot: StatusSnapshot | None = None
@@ -62,7 +65,7 @@ class StatusPages:
 
     def _page(self, path: str) -> Callable[[StatusSnapshot], EndpointReply | None] | None:
         """What renders a path. Only paths of known targets are ever rendered and kept."""
-        badges = {f"/badge/{name}.svg": name for name in self._context.settings.targets}
+        badges = {f"/badge/{name}.svg": name for name in self.context.settings.targets}
         if path == "/":
             return _html
         if path == "/status.json":
@@ -96,8 +99,8 @@ class StatusPages:
         self._read_at = time.monotonic()
 
     async def _found(self) -> StatusSnapshot:
-        settings, now = self._context.settings, self._context.now()
-        async with self._context.database.begin() as connection:
+        settings, now = self.context.settings, self.context.now()
+        async with self.context.database.begin() as connection:
             zone = await report_data.zone(connection)
             span = report_data.ReportSpan(now, now, timedelta(hours=1), zone)
             rows = await report_data.found(
@@ -124,11 +127,11 @@ class StatusPages:
     def _empty(self, trouble: str | None) -> StatusSnapshot:
         return StatusSnapshot(
             version=__version__,
-            made_at=self._context.now(),
+            made_at=self.context.now(),
             zone=report_data.UTC_ZONE,
             rounds=tuple(
                 LastRound(target=name, every=target.every)
-                for name, target in self._context.settings.targets.items()
+                for name, target in self.context.settings.targets.items()
             ),
             trouble=trouble,
         )

@@ -56,7 +56,7 @@ async def test_when_it_is_used_up_no_probe_goes_out_and_the_round_says_why(
     slot = datetime.now(UTC)
     async with watching(settings(tmp_path, **LIMITS), database) as context:
         rag = context.settings.targets["rag"]
-        assert await probe_round.run_round(context, rag, slot, between=nothing) == 0
+        assert len(await probe_round.run_round(context, rag, slot, between=nothing)) == 0
     assert rows(database_url, "SELECT missed FROM slots") == [(USED_UP,)]
 
 

@@ -51,7 +51,7 @@ async def test_a_probe_takes_one_read_before_it_and_one_transaction_after_it(
         async with watching(configured, database) as context:
             found = counted(database)
             slot = datetime.now(UTC)
-            assert await probe_round.run_round(context, target, slot, between=nothing) == 4
+            assert len(await probe_round.run_round(context, target, slot, between=nothing)) == 4
             assert not len(context.state.spool)
     assert found["transactions"] == 1 + 4 * 2 + 1, "the slot, its probes, the slot again"
     assert found["statements"] <= 80, found

@@ -87,7 +87,7 @@ async def test_migration_rounds_evaluation_and_reports_work_whatever_the_default
         async with watching(given, database) as context:
             slot = datetime.now(UTC).replace(microsecond=0)
             target = given.targets["rag"]
-            assert await probe_round.run_round(context, target, slot, between=nothing) == 2
+            assert len(await probe_round.run_round(context, target, slot, between=nothing)) == 2
             await evaluation.evaluate(context)
             await deliver(context)
             await account_polling.poll(context)
