@@ -7,7 +7,7 @@ from typing import Any
 
 from monitor.redaction import plain, redact
 
-ROUND = "round"  # the event of monitor.worker.round_log
+ROUND = "round probed"  # the event of monitor.worker.round_log
 MOST_CHARS = 300
 FACT_CHARS = 200
 _PLAIN = set(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}

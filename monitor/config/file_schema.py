@@ -281,7 +281,8 @@ class ChannelSection(Section):
     rules: Listed[Name] = Field(
         [],
         description="rules whose messages it takes, and `digest`, `clock` (a wrong clock), "
-        "`storage` (the database is unavailable); empty: all",
+        "`storage` (the database is unavailable), `configuration` (a changed file was refused); "
+        "empty: all",
     )
     targets: Listed[Name] = Field(
         [],

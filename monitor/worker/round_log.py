@@ -19,7 +19,7 @@ def log_round(
     answered = [one for one in seen if one.outcome is Outcome.ANSWERED]
     breaches = context.state.breaches
     log.info(
-        "round",
+        "round probed",
         extra={
             "target": target.name,
             "slot": slot,

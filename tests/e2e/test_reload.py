@@ -55,7 +55,7 @@ def test_a_worker_applies_a_changed_file_and_refuses_a_broken_one(
         assert len(refused["faults"]) == 2
         [(sentence,)] = rows(database_url, NOTICES)
         assert sentence.endswith("2 errors. The earlier configuration stays in force.")
-        assert events(monitor.log(), "round")[0]["target"] == "rag"
+        assert events(monitor.log(), "round probed")[0]["target"] == "rag"
         assert not events(monitor.log(), "job failed")
 
 
