@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from monitor import notifications
 from monitor.accounts import ACCOUNTS
+from monitor.cli.incident_evidence import evidence, parts
 from monitor.cli.startup import (
     BAD_INPUT,
     configuration,
@@ -43,6 +44,7 @@ from monitor.storage import (
     Database,
     DatabaseUnavailable,
     incident_actions,
+    incident_details,
     incident_rows,
     outbox,
     schema,
@@ -77,11 +79,19 @@ def show(number: int) -> None:
     """Print everything known of one incident."""
     settings = configuration()
 
-    async def one(connection: Connection) -> Iterator[str]:
+    now = datetime.now(UTC)
+
+    async def one(connection: Connection) -> Sequence[str]:
         incident = await _numbered(connection, number)
         cost = await incident_rows.cost(connection, number)
-        answers = await incident_actions.of(connection, incident.announced_as or number)
-        return _whole(incident, cost, answers)
+        actions = await incident_actions.of(connection, incident.announced_as or number)
+        began_at, until = incident.began_at, incident.resolved_at or now
+        figures = await incident_details.by_query(
+            connection, incident.scope, since=began_at, until=until
+        )
+        answers = await incident_details.excerpts(connection, incident.rows, since=began_at)
+        proof = evidence(incident, figures, answers, now=now)
+        return [*_whole(incident, cost, actions), *(f"  {line}" for line in proof)]
 
     for line in _query_database(settings, one):
         print(line)  # noqa: T201
@@ -227,9 +237,7 @@ def _whole(
         ("opened", _moment(incident.opened_at)),
         ("notified", notified),
         ("latest", incident.current_reason),
-        ("value", incident.value),
-        ("peak", incident.peak),
-        ("limit", incident.limit),
+        *parts(incident),
         ("ended by", incident.ended),
         ("told", incident.told),
         ("reminders", incident.reminders or None),
@@ -241,8 +249,6 @@ def _whole(
         between = amount_text(cost.usd, cost.high_usd, at_least=cost.at_least)
         yield f"  cost while open: {between}"
     yield from (f"  {label}: {fact}" for label, fact in incident.facts.items())
-    if incident.rows:
-        yield "  observations: " + ", ".join(map(str, incident.rows))
     yield from (f"  {_answer(action)}" for action in answers)
 
 

@@ -51,6 +51,7 @@ from monitor.domain.text_formats import (
     lasting,
     latency_text,
     log_odds,
+    rounded_usd_text,
     share_text,
     usd_text,
 )
@@ -133,6 +134,7 @@ __all__ = [
     "lasting",
     "latency_text",
     "log_odds",
+    "rounded_usd_text",
     "share_text",
     "usd_text",
 ]

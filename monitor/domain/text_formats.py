@@ -42,14 +42,14 @@ def amount_text(
 def cost_change_text(now: Decimal, before: Decimal | None) -> str:
     """What a day costs now, the ratio first: `15 × the cost: $0.62 a day, was $0.04`."""
     if not before or before < 0:
-        return f"{_rounded(now)} a day"
+        return f"{rounded_usd_text(now)} a day"
     ratio = now / before
     times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}".removesuffix(".0")
     start = "About the same cost" if times in ("1", "0.9", "1.1") else f"{times} × the cost"
-    return f"{start}: {_rounded(now)} a day, was {_rounded(before)}"
+    return f"{start}: {rounded_usd_text(now)} a day, was {rounded_usd_text(before)}"
 
 
-def _rounded(usd: Decimal) -> str:
+def rounded_usd_text(usd: Decimal) -> str:
     """An amount at a glance: in cents, or two significant digits below one cent."""
     places = _CENTS if abs(usd) >= Decimal("0.01") or not usd else 1 - usd.adjusted()
     return _text(usd, max(_CENTS, min(places, _MOST)))

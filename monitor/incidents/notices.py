@@ -21,7 +21,7 @@ from monitor.domain import (
     Verdict,
     instant,
     lasting,
-    usd_text,
+    rounded_usd_text,
 )
 
 Key = tuple[str, str]  # rule and scope
@@ -290,7 +290,7 @@ def _surplus(face: Incident, until: datetime) -> str:
     if now is None or usual is None or now <= usual:
         return ""
     days = Decimal((until - face.began_at).total_seconds()) / 86_400
-    return f"It cost about {usd_text(round((now - usual) * days, 4))} more than usual"
+    return f"It cost about {rounded_usd_text((now - usual) * days)} more than usual"
 
 
 def _end(group: IncidentGroup, lasted: str) -> str:

@@ -74,7 +74,7 @@ def _labelled(notice: Notice, clean: Clean, runbook_url: str | None) -> Iterator
             yield f"{label}: {clean(text, FACT)}"
     if ongoing(notice) and (place := runbook(notice, runbook_url)):
         yield f"Runbook: {clean(place, _URL)}"
-    if command := show_command(notice):
+    if ongoing(notice) and (command := show_command(notice)):
         yield f"Details: {command}"
 
 
@@ -149,7 +149,8 @@ def _was(notice: Notice) -> Iterator[str]:
     when = ""
     if notice.since is not None:
         end = instant(notice.until or notice.at, now=notice.at)
-        when = f"{instant(notice.since, now=notice.at)} to {end}"
+        start = instant(notice.since, now=notice.at)
+        when = f"at {start}" if start == end else f"{start} to {end}"
     finding = notice.finding
     was = finding.was or (f"It was: {finding.what}" if finding.what else "")
     yield _sentence(", ".join(filter(None, [was or notice.sentence, _worst(notice), when])))
@@ -186,13 +187,15 @@ def first_step(notice: Notice) -> str | None:
     """What to do first; None where nothing is to be done."""
     if not ongoing(notice):
         return None
-    if notice.finding.first_step:
-        return notice.finding.first_step
-    rule = RULES.get(notice.rule)
-    if rule is None:
+    return notice.finding.first_step or default_step(notice.rule, notice.scope)
+
+
+def default_step(rule: str, scope: str) -> str | None:
+    """What a rule says to do first about a scope; None for what is no rule."""
+    if rule not in RULES:
         return None
-    target = re.sub(r"[^\w.-]", "", notice.scope)  # people copy it into a shell
-    return rule.first_step.replace("{target}", target)
+    target = re.sub(r"[^\w.-]", "", scope)  # people copy it into a shell
+    return RULES[rule].first_step.replace("{target}", target)
 
 
 def runbook(notice: Notice, url: str | None) -> str | None:

@@ -17,7 +17,13 @@ from monitor.incidents.silences import MaintenanceWindow, Mute, Silence
 from monitor.notifications import Channel
 from monitor.redaction import redact
 from monitor.rules import RULES
-from monitor.storage import Connection, DatabaseUnavailable, incident_rows, outbox
+from monitor.storage import (
+    Connection,
+    DatabaseUnavailable,
+    incident_details,
+    incident_rows,
+    outbox,
+)
 from monitor.worker.context import WorkerContext
 from monitor.worker.target_verdicts import isolated
 
@@ -170,7 +176,27 @@ async def close_removed(context: WorkerContext) -> None:
 
 async def _leased(context: WorkerContext, channel: Channel) -> outbox.LeasedNotice | None:
     async with context.database.begin() as connection:
-        return await outbox.lease(connection, channel.name)
+        item = await outbox.lease(connection, channel.name)
+        if item is None or not _shows_answers(item.notice):
+            return item
+        read = partial(_with_answers, connection, item.notice)
+        notice = await isolated(connection, "excerpts of answers", read)
+        return replace(item, notice=notice or item.notice)
+
+
+def _shows_answers(notice: Notice) -> bool:
+    """Whether an answer now and before convinces: news of an incident about the model."""
+    rule = RULES.get(notice.rule)
+    aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
+    return rule is not None and rule.suspects_model and aloud and notice.since is not None
+
+
+async def _with_answers(connection: Connection, notice: Notice) -> Notice:
+    """The notice with the start of an answer now and of one before, where they are still kept."""
+    found = None
+    if notice.since is not None:
+        found = await incident_details.excerpts(connection, notice.rows, since=notice.since)
+    return notice if found is None else replace(notice, facts={**notice.facts, **found.facts})
 
 
 async def _send(context: WorkerContext, channel: Channel, item: outbox.LeasedNotice) -> Delivery:

@@ -32,7 +32,8 @@ def test_a_silent_change_of_model_reaches_slack_and_ends_when_the_model_is_back(
             [*_, ended] = inbox.wait_for(begins("RESOLVED #1 model_changed · rag: "), SOON_S)
     assert "Answers no longer match Llama 4 Scout since " in fired
     assert "The answering model is unknown." in fired
-    for part in ("Difference: ", "TTFT: ", "Cost a query: ", "baseline capture rag --model NAME",
-                 "baseline accept rag", "docs/runbook.md#model_changed"):  # fmt: skip
+    for part in ("How certain: almost certain (&gt; 99.9 %) that answers changed",
+                 "baseline capture rag --model NAME", "baseline accept rag",
+                 "monitor runbook model_changed", "monitor incidents show 1"):  # fmt: skip
         assert part in fired
     assert "of the last 15 answers match the expected model." in ended.text

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 
 from monitor.domain import ALL, Notice, Subject
 from monitor.redaction import plain
@@ -77,19 +77,26 @@ ALONE = timedelta(days=1)  # looked back where a notice has no beginning
 
 def sql(notice: Notice) -> str | None:
     """The SQL that shows the evidence of a notice; None if there is none."""
-    rule = RULES.get(notice.rule)
-    return rule.evidence_sql.format(rows=_rows(notice, rule.subject)) if rule else None
-
-
-def _rows(notice: Notice, subject: Subject) -> str:
-    start = notice.since - BEFORE if notice.since else notice.at - ALONE
     end = notice.until or notice.at
+    return evidence_sql(notice.rule, notice.scope, since=notice.since, until=end)
+
+
+def evidence_sql(rule: str, scope: str, *, since: datetime | None, until: datetime) -> str | None:
+    """The SQL that shows what a rule saw of a scope up to a time; None for what is no rule."""
+    kind = RULES.get(rule)
+    if kind is None:
+        return None
+    return kind.evidence_sql.format(rows=_rows(scope, kind.subject, since, until))
+
+
+def _rows(scope: str, subject: Subject, since: datetime | None, end: datetime) -> str:
+    start = since - BEFORE if since else end - ALONE
     when = (
         f"started_at BETWEEN '{start.astimezone(UTC):%Y-%m-%d %H:%M}Z' AND "
         f"'{end.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z'"
     )
-    if notice.scope == ALL or subject is not Subject.TARGET:
+    if scope == ALL or subject is not Subject.TARGET:
         return when
     # People copy this: the scope must stay inside its literal, and the literal inside code.
-    scope = plain(notice.scope, 100).replace("`", "").replace("'", "''")
-    return f"target = '{scope}' AND {when}"
+    target = plain(scope, 100).replace("`", "").replace("'", "''")
+    return f"target = '{target}' AND {when}"
