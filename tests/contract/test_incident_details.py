@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from monitor.domain import ALL, Identity, Outcome
-from monitor.notifications import SlackBot
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_channel import texts
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import Database, incident_details, observations
