@@ -109,6 +109,11 @@ class IncidentRow:
         return self.first_seen_at or self.opened_at
 
     @property
+    def since(self) -> datetime:
+        """The first bad row of the breach as it stands: of the opening, or of the latest return."""
+        return self.breach_since or self.began_at
+
+    @property
     def sentence(self) -> str:
         """The sentence it fired with; while it is open, also its current state."""
         fired = self.opening_because or self.because
@@ -173,8 +178,10 @@ class LastRound:
         return self.probes[0].slot if self.probes else None
 
     def overdue(self, now: datetime) -> bool:
-        """Whether three rounds should have been probed since."""
-        return self.every is not None and (self.at is None or now - self.at > 3 * self.every)
+        """Whether three rounds should have been probed since; two minutes are not too late."""
+        if self.every is None:
+            return False
+        return self.at is None or now - self.at > max(3 * self.every, timedelta(minutes=2))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -176,7 +176,7 @@ class ChartPlane:
     def ticks(self) -> Iterator[ChartText]:
         """Labels beneath; of many, every second one is left out on a narrow screen."""
         for place, (at, text) in enumerate(self.across):
-            anchor = "start" if at < 0.03 else "end" if at > 0.97 else "middle"
+            anchor = "start" if at < 0.015 else "end" if at > 0.985 else "middle"
             style = "tick second" if place % 2 and len(self.across) > 4 else "tick"
             yield ChartText(at, self.height + self.below + 15, text, style, anchor)
 

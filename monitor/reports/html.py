@@ -16,10 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from monitor.domain import lasting
-from monitor.domain.report import AnswerExcerpt, IncidentRow
 from monitor.redaction import plain
 from monitor.reports import bar_charts
-from monitor.reports.axes import ChartFigure, ms, share, usd
+from monitor.reports.axes import ChartFigure, clock, ms, share, usd
 from monitor.reports.page_data import ReportPage, TargetReport, quality_lines, value_of
 from monitor.reports.timeline import timeline
 from monitor.reports.verdict import page_sentences
@@ -54,7 +53,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"n": _number, "ms": ms, "share": share, "usd": usd}
+    found.filters |= {"n": _number, "count": "{:,}".format, "ms": ms, "share": share, "usd": usd}
+    found.globals |= {"clock": clock, "lasting": lasting, "value_of": value_of}
     return found
 
 
@@ -94,18 +94,6 @@ class ReportTile:
     over: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ReportTable:
-    """Heads with the class of their column, and rows of cells; the sentence `empty` without rows.
-
-    A cell of two parts is a text and the class it is shown in.
-    """
-
-    heads: Sequence[tuple[str, str]]
-    rows: Sequence[Sequence[str | tuple[str, str]]]
-    empty: str
-
-
 def html_page(page: ReportPage) -> str:
     """The whole page as text, to be written in UTF-8."""
     stylesheet = style("page.css", "chart.css")
@@ -116,10 +104,8 @@ def html_page(page: ReportPage) -> str:
         policy=policy(stylesheet).replace("frame-ancestors 'none'; ", ""),  # ignored in a meta tag
         style=Markup(stylesheet),  # noqa: S704  a file of ours
         sentences=page_sentences(page),
-        length=lasting(page.until - page.since),
         sections=[_section(page, watched) for watched in page.targets],
         spend=bar_charts.spend(page),
-        incidents=incidents(page),
     )
 
 
@@ -132,114 +118,15 @@ def page_title(page: ReportPage) -> str:
 
 def _section(page: ReportPage, watched: TargetReport) -> dict[str, object]:
     return {
-        "name": watched.name,
+        "target": watched,
         "tiles": [*_tiles(page, watched)],
-        "contradiction": watched.health.contradiction if watched.health else None,
-        "excerpts": [(item, _about(item, page)) for item in watched.excerpts],
         "timeline": timeline(page, watched),
-        "queries": queries(watched),
         "pairs": (
             (bar_charts.model_share(page, watched), bar_charts.histogram(watched)),
             (bar_charts.phases(watched), bar_charts.costs(watched)),
         ),
-        "outcomes": outcomes(watched),
-        "quality": quality(watched),
-        "health": health(watched, page),
+        "quality": [*quality_lines(watched.quality)],
     }
-
-
-def _about(item: AnswerExcerpt, page: ReportPage) -> str:
-    who = item.model or "model not identified"
-    what = f"{who} ({item.identity})" if item.text is not None else item.outcome
-    return f"{item.query} · {page.clock(item.at)} · {what}"
-
-
-def queries(watched: TargetReport) -> ReportTable:
-    heads = ("probes", "answered", "median TTFT", "p90", "p99", "worst", "over the limit")
-    return ReportTable(
-        (("query", ""), *((head, "figure") for head in heads)),
-        [
-            [
-                q.query,
-                f"{q.probes:,}",
-                f"{q.answered:,} of {q.probes:,}",
-                *(ms(value) for value in (q.p50_ms, q.p90_ms, q.p99_ms, q.worst_ms)),
-                share(q.over_limit),
-            ]
-            for q in watched.queries
-        ],
-        "No query was sent in this period.",
-    )
-
-
-def incidents(page: ReportPage) -> ReportTable:
-    return ReportTable(
-        (
-            ("incident", ""),
-            ("rule", ""),
-            ("target", ""),
-            ("since", "state"),
-            ("lasted", "state"),
-            ("peak", "figure"),
-            ("limit", "figure"),
-            ("cost", "figure"),
-            ("because", "wide"),
-        ),
-        [
-            [
-                f"#{item.number}",
-                item.rule,
-                item.scope,
-                page.clock(item.began_at),
-                _ended(item, page),
-                value_of(item.rule, item.peak),
-                value_of(item.rule, item.limit),
-                usd(item.cost_usd, high=item.cost_high_usd, at_least=item.cost_at_least),
-                item.sentence,
-            ]
-            for item in page.incidents
-        ],
-        "No incident was open in this period.",
-    )
-
-
-def _ended(item: IncidentRow, page: ReportPage) -> str | tuple[str, str]:
-    if item.resolved_at is None:
-        return f"open, {lasting(page.until - item.began_at)}", "bad"
-    times = len(item.earlier_breaches or ())
-    again = f", came back {times} ×" if times else ""
-    return lasting(item.resolved_at - item.began_at) + again
-
-
-def outcomes(watched: TargetReport) -> ReportTable:
-    whole = sum(count for _, count in watched.outcomes)
-    rows = [(name, f"{count:,}", share(count / whole)) for name, count in watched.outcomes]
-    heads = (("outcome", ""), ("probes", "figure"), ("share", "figure"))
-    return ReportTable(heads, rows, "No probe was sent in this period.")
-
-
-def quality(watched: TargetReport) -> ReportTable:
-    heads = (("what", ""), ("figure", "figure"))
-    rows = [*quality_lines(watched.quality)]
-    return ReportTable(heads, [list(row) for row in rows], "No measurement in this period.")
-
-
-def health(watched: TargetReport, page: ReportPage) -> ReportTable:
-    """What the target says of itself."""
-    found = watched.health
-    moods = {
-        True: ("healthy", "good"),
-        False: ("not healthy", "bad"),
-        None: ("cannot be evaluated", "soft"),
-    }
-    heads = ("its health page", "in detail", "since", "last read")
-    return ReportTable(
-        tuple(zip(heads, ("state", "wide", "state", "state"), strict=True)),
-        [(moods[found.healthy], found.says, page.clock(found.since), page.clock(found.checked_at))]
-        if found
-        else [],
-        "No health page is configured for this target.",
-    )
 
 
 def _tiles(page: ReportPage, watched: TargetReport) -> Iterator[ReportTile]:

@@ -14,7 +14,7 @@ from monitor.reports.timeline import NAMES, ROLES, queries_of, timeline
 
 _WIDTH, _HEIGHT, _TICKS = 512.0, 155.0, 6  # of the plane, in the picture's own units
 _LINES, _NAME = 4, 16  # queries in the legend, characters of a name in it
-_PATIENCE_S = 30.0
+_PATIENCE_S = 10.0
 
 
 class PictureFailed(Exception):

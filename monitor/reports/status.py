@@ -4,17 +4,14 @@ Every text is from a service or a configuration and is escaped by the templates.
 """
 
 import json
-from datetime import datetime
 from decimal import Decimal
 
 from markupsafe import Markup
 
-from monitor.domain import lasting
 from monitor.domain.report import IncidentRow, LastRound, StatusSnapshot
 from monitor.redaction import plain
-from monitor.reports.axes import clock, ms, usd
-from monitor.reports.html import ReportTable, policy, rendered, style
-from monitor.reports.page_data import value_of
+from monitor.reports.axes import ms, usd
+from monitor.reports.html import policy, rendered, style
 from monitor.reports.verdict import StateSentence, state_sentences
 
 JSON_VERSION = 1  # of /status.json: grows when a key changes its meaning or goes
@@ -34,14 +31,9 @@ def status_page(found: StatusSnapshot) -> str:
         style=Markup(style(*STYLES)),  # noqa: S704  a file of ours
         refresh=REFRESH_S,
         title=", ".join(item.target for item in found.rounds[:4]) or "no target",
+        found=found,
         sentences=_sentences(found),
-        made_at=clock(found.made_at, found.zone),
-        zone=found.zone.key,
-        version=found.version,
-        rounds=[(item, _age(item, found.made_at), _probes(item)) for item in found.rounds],
-        incidents=_incidents(found),
         spend=_spend(found),
-        trouble=found.trouble,
     )
 
 
@@ -100,69 +92,6 @@ def _sentences(found: StatusSnapshot) -> tuple[StateSentence, ...]:
     return state_sentences(found.rounds, found.incidents, now=found.made_at)
 
 
-def _age(item: LastRound, now: datetime) -> str:
-    return f"{lasting(now - item.at)} ago" if item.at else "not probed yet"
-
-
-def _probes(item: LastRound) -> ReportTable:
-    return ReportTable(
-        (
-            ("query", ""),
-            ("TTFT", "figure"),
-            ("outcome", ""),
-            ("who answered", ""),
-            ("cost", "figure"),
-        ),
-        [
-            (
-                probe.query,
-                ms(probe.ttft_ms),
-                (probe.outcome, "bad") if probe.good is False else probe.outcome,
-                _who(probe.model, probe.identity),
-                usd(probe.cost_usd),
-            )
-            for probe in item.probes
-        ],
-        "No round in the last week.",
-    )
-
-
-def _who(model: str | None, identity: str) -> str | tuple[str, str]:
-    text = f"{model or 'model not identified'} ({identity})"
-    return (text, "bad") if identity in ("fallback", "changed") else text
-
-
-def _incidents(found: StatusSnapshot) -> ReportTable:
-    return ReportTable(
-        (
-            ("incident", ""),
-            ("rule", ""),
-            ("target", ""),
-            ("since", "state"),
-            ("peak", "figure"),
-            ("limit", "figure"),
-            ("because", "wide"),
-        ),
-        [
-            (
-                f"#{item.number}",
-                item.rule,
-                item.scope,
-                clock(_since(item), found.zone),
-                value_of(item.rule, item.peak),
-                value_of(item.rule, item.limit),
-                item.sentence,
-            )
-            for item in found.incidents
-        ],
-        "No incident is open.",
-    )
-
-
-def _since(item: IncidentRow) -> datetime:
-    return item.breach_since or item.began_at
-
-
 def _spend(found: StatusSnapshot) -> str:
     if found.spend is None:
         return "Not computed yet."
@@ -200,7 +129,7 @@ def _incident(item: IncidentRow) -> dict[str, object]:
         "rule": item.rule,
         "scope": item.scope,
         "opened_at": item.opened_at.isoformat(),
-        "since": _since(item).isoformat(),
+        "since": item.since.isoformat(),
         "peak": _value(item.peak),
         "limit": _value(item.limit),
         "sentence": item.sentence,

@@ -62,8 +62,7 @@ def state_sentences(
 def _incident(
     item: IncidentRow, last: LastRound | None, dearer: Mapping[str, float], now: datetime
 ) -> str:
-    since = item.breach_since or item.began_at
-    when = f"since {instant(since, now=now)} ({lasting(now - since)})"
+    when = f"since {instant(item.since, now=now)} ({lasting(now - item.since)})"
     rule = RULES.get(item.rule)
     fell = [probe.model for probe in last.probes if probe.identity == "fallback"] if last else []
     if rule is not None and rule.suspects_model and (model := most_common(fell)):

@@ -38,9 +38,9 @@ async def page(
     every = min(configured.values())
     async with database.begin() as connection:
         zone = await report_data.zone(connection)
-        first = await report_data.first_since(connection, now - (length or _EVER)) or now
-        if not whole or length is None:  # axes begin with the data
-            length = min(length or _EVER, now - first + every)
+        first = await report_data.first_since(connection, now - (length or _EVER))
+        if length is None or (first is not None and not whole):  # axes begin with the data
+            length = min(length or _EVER, now - (first or now) + every)
         apart = await report_data.cadence(connection, since=now - length, until=now)
         every = max(every, apart or every)
         span = report_data.span(now, length, every=every, zone=zone)

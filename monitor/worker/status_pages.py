@@ -35,6 +35,7 @@ class StatusPages:
     def __init__(self, context: WorkerContext) -> None:
         self.context = context
         self._reading: asyncio.Task[None] | None = None
+        self._rendering = asyncio.Lock()  # one page after another
         self._read_at = -FRESH_S  # on the steady clock
         self._snapshot: StatusSnapshot | None = None
         self._rendered: dict[str, EndpointReply | None] = {}  # of this snapshot, by path
@@ -45,16 +46,17 @@ class StatusPages:
         if page is None:
             return None
         late = await self._renew()
-        found = self._snapshot or self._empty(_LATE)
         try:
-            if late and not found.trouble:
-                return await asyncio.to_thread(page, replace(found, trouble=_LATE))
-            if path not in self._rendered:
-                self._rendered[path] = await asyncio.to_thread(page, found)
+            async with self._rendering:
+                found, kept = self._snapshot or self._empty(_LATE), self._rendered
+                if late and not found.trouble:
+                    return await asyncio.to_thread(page, replace(found, trouble=_LATE))
+                if path not in kept:
+                    kept[path] = await asyncio.to_thread(page, found)
+                return kept[path]
         except Exception:
             log.exception("status page failed")
             return EndpointReply(500, "text/plain; charset=utf-8", b"see the worker's log\n")
-        return self._rendered[path]
 
     async def close(self) -> None:
         """End a reading that is under way."""

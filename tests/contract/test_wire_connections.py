@@ -7,7 +7,7 @@ import pytest
 
 from monitor.domain import Ending, Outcome, StampSource
 from monitor.probing.client import ProbeClient
-from monitor.probing.http_connection import SocketAddress, first_connected
+from monitor.probing.http_connection import SocketAddress, _reasons, first_connected
 from monitor.probing.limits import ProbeError
 from tests.scripted import LAST, chunk, head, scripted
 from tests.wired import DONE, HI, judged, probed, says, watched
@@ -92,6 +92,20 @@ async def test_every_refusal_is_named() -> None:
         )
     assert error_reason.value.ending is Ending.REFUSED
     assert all(f"127.0.0.1:{port}" in error_reason.value.detail for port in ports)
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), "Connection refused"),
+        (OSError("Multiple exceptions: [Errno 111] Connect call failed ('127.0.0.1', 1), "
+                 "[Errno 101] Network is unreachable, [Errno 111] Connect call failed"),
+         "Connection refused; Network is unreachable"),
+        (RuntimeError("the loop is closed"), "the loop is closed"),
+    ],
+)  # fmt: skip
+def test_each_reason_is_named_once(error: OSError | RuntimeError, reasons: str) -> None:
+    assert _reasons(error) == reasons
 
 
 async def test_connecting_has_a_deadline_of_its_own(wire: ProbeClient) -> None:

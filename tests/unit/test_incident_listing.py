@@ -72,7 +72,7 @@ def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> 
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
     shown = replace(page(), incidents=(told(over),))
-    assert "41 s" in str(html.incidents(shown))
+    assert "41 s" in html.html_page(shown)
     out = io.StringIO()
     terminal.show(shown, Console(file=out, width=100))
     assert "lasted 41 s" in out.getvalue()
@@ -88,7 +88,7 @@ def test_an_open_incident_shows_what_it_fired_with_and_how_it_is_now(
     assert "  first seen: 2026-11-23 11:59:39 UTC" in whole
     assert f"  latest: {LATER}" in whole
     assert f"{FIRED} Now: {LATER}" in str(
-        html.incidents(replace(page(), incidents=(told(still_open),)))
+        html.html_page(replace(page(), incidents=(told(still_open),)))
     )
 
 

@@ -84,6 +84,7 @@ def test_other_rules_are_told_in_their_own_sentence() -> None:
         ([last(probe(slot=NOW - 15 * MINUTE))], "rag is well; last round 15 min ago."),
         ([last(probe(slot=NOW - 16 * MINUTE))],
          "rag: no round since 11:44 UTC (16 min); one is due every 5 min."),
+        ([last(probe(), every=timedelta(seconds=1))], "rag is well; last round 2 min ago."),
         ([last(probe(slot=NOW - HOUR), every=None)], "No target is configured."),
     ],
 )  # fmt: skip
