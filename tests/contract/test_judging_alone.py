@@ -57,7 +57,7 @@ async def trouble_everywhere(database: Database, channel: str) -> None:
 @asynccontextmanager
 async def troubled(database: Database, home: Path) -> AsyncIterator[WorkerContext]:
     async with watching(settings(home, OPENROUTER_API_KEY="canary"), database) as context:
-        await trouble_everywhere(database, context.notifier.name)
+        await trouble_everywhere(database, *context.channels)
         yield context
 
 
