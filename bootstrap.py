@@ -64,10 +64,11 @@ def locked():
 
     Steps of the set-up hold it as well: one that outlives a killed ./run keeps others waiting.
     """
-    if fcntl is None:
-        yield
+    at = ROOT / ".venv.lock"
+    if fcntl is None or not os.access(at if at.exists() else ROOT, os.W_OK):
+        yield  # a clone that is read-only is not set up either
         return
-    with (ROOT / ".venv.lock").open("w") as lock:
+    with at.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -80,7 +81,7 @@ def locked():
 
 def use():
     """Note, until the command ends that this process becomes, that the environment is in use."""
-    if fcntl is not None:
+    if fcntl is not None and os.access(VENV, os.W_OK):
         note = os.open(VENV / "in-use.lock", os.O_RDWR | os.O_CREAT, 0o666)
         os.set_inheritable(note, True)
         fcntl.flock(note, fcntl.LOCK_SH)
@@ -228,3 +229,5 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        stop(f"{error.filename}: {error.strerror}; check the path, its permissions and the disk")

@@ -24,6 +24,8 @@ from monitor.storage.backup_file import BackupError
 def backup(file: Path) -> None:
     """Write a backup beside its place, and move it there when it is whole."""
     settings = configuration()
+    if file.is_dir():
+        stop(f"{file} is a folder: name a file", BAD_INPUT)
     pg_dump = _program("pg_dump")
     part = file.with_name(f".{file.name}.part")
     try:

@@ -151,6 +151,7 @@ def test_a_damaged_backup_leaves_an_empty_database(
     ("arguments", "sentence"),
     [
         (("backup", "nowhere/x.dump"), "No such file or directory"),
+        (("backup", "."), ". is a folder: name a file"),
         (("restore", "x.dump"), "x.dump: no such file; name a file that `monitor backup` wrote"),
     ],
 )
