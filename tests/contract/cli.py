@@ -29,7 +29,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "probe": ("--store", "--count", "2", "--over-budget"),
 }
 # They need neither a configuration of the user's nor a database of his.
-APART = ("demo", "init")
+APART = ("demo", "init", "runbook")
 
 
 def commands() -> list[str]:
