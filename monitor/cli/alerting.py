@@ -316,6 +316,8 @@ def send_test(channel: str | None) -> None:
         ),
     )
     failed = [reason for one in chosen if (reason := _tested(settings, one, notice))]
+    if notifications.unheard(chosen):
+        failed.append(f"nothing was sent: set {notifications.setup()}, or add [[channels]]")
     if failed:
         stop("\n".join(failed))
 
@@ -325,7 +327,7 @@ def _tested(settings: Settings, configured: ConfiguredChannel, notice: Notice) -
     notifier = configured.opened().notifier
     match asyncio.run(notifier.send(notice, runbook_url=settings.file.slack.runbook_url)):
         case Sent() if not notifier.reaches_people:
-            return f"nothing was sent: set {notifications.setup()}, or add [[channels]]"
+            return None
         case Sent():
             print(f"sent through {configured.name}")  # noqa: T201
             _accepted(settings, configured.name)

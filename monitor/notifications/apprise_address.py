@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 DEADLINE_S = 25  # of one `send`; Apprise itself waits 4 s for a connection and for each answer
 SPACING_S = 1.0  # between two messages; some services ask for less
+MOST_BYTES = 64 * 1024  # of an answer
 LEAST_TEXT = 1_000  # of `plain_text`; a shorter message is cut
 _ADDRESS = re.compile(r"[A-Za-z0-9]{2,32}://\S+")
 _SECRET_PART = re.compile(r"[^/@:?&=,]{8,}")
@@ -212,7 +213,33 @@ def judged(log: list[str], service: str) -> Delivery:
 def _short(notice: Notice) -> tuple[str, str]:
     """The least that a service can refuse: one line, without a title."""
     line = f"{head(notice, unmentioning)}: {unmentioning(notice.sentence, SENTENCE)}"
-    return "", line[:150] + (f" {repetition}" if (repetition := repeated(notice, "it")) else "")
+    return "", line[:150] + (
+        f" {repetition}" if (repetition := repeated(notice, "the service")) else ""
+    )
+
+
+def _bound_answers() -> None:
+    """Let the HTTP library of Apprise, which reads whole answers into memory, read a part of each.
+
+    Apprise opens a session for each request; sessions take their adapter from this name.
+    """
+    from requests import Response, sessions
+    from requests.adapters import HTTPAdapter
+    from urllib3.exceptions import HTTPError
+
+    class Bounded(HTTPAdapter):
+        def send(self, request: Any, *arguments: Any, **options: Any) -> Response:
+            response = super().send(request, *arguments, **options | {"stream": True})
+            try:
+                content = response.raw.read(MOST_BYTES, decode_content=True)
+            except HTTPError:  # the status says what became of the message
+                content = b""
+            # What `Response.content` holds after it read the whole.
+            response._content, response._content_consumed = content, True
+            response.close()
+            return response
+
+    vars(sessions)["HTTPAdapter"] = Bounded
 
 
 def _service(url: str) -> Any:
@@ -225,6 +252,7 @@ def _service(url: str) -> Any:
         own.addFilter(_OnlyCodes())
     import apprise
 
+    _bound_answers()
     asset = apprise.AppriseAsset(
         app_id="rag-monitor",
         app_desc="rag-monitor",

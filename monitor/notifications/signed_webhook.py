@@ -78,7 +78,9 @@ class NoticeDocument:
     ]
     severity: Annotated[Severity, Field(description="The most urgent of what it reports.")]
     number: Annotated[int | None, Field(description="Number of the incident; null for NOTICE.")]
-    rule: Annotated[str, Field(description="The rule, or digest, clock, storage, test.")]
+    rule: Annotated[
+        str, Field(description="The rule, or digest, clock, storage, configuration, test.")
+    ]
     target: Annotated[str, Field(description="The target; else a provider, a channel, or all.")]
     title: Annotated[str, Field(description="Whom it is about, and what is wrong, in few words.")]
     summary: Annotated[

@@ -130,6 +130,7 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
         .values(
             attempts=outbox.c.attempts + 1,
             due_at=func.now() + LEASE,
+            last_error=None,
             # Tried and never settled: its worker died, perhaps after the channel accepted it.
             maybe_sent=or_(
                 outbox.c.maybe_sent, and_(outbox.c.attempts > 0, outbox.c.last_error.is_(None))

@@ -41,6 +41,12 @@ class ChannelStand(Protocol):
         Details that only stand in a thread are no message.
         """
 
+    def arrivals(self) -> list[str]:
+        """What came for people or changed before their eyes, replies excluded: in order, where it
+        is about the same incident.
+        """
+        return self.messages()
+
     def pictures(self) -> list[bytes]:
         """Pictures that arrived. A notifier that attaches none does not need it."""
         return []

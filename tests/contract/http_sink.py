@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -37,7 +37,8 @@ class HttpSink:
     script: deque[ChannelTrouble | int] = field(default_factory=deque)
     headers: Mapping[str, str] = field(default_factory=dict)  # of every scripted answer
     body: bytes = f'{{"echo": "{SECRET}"}}'.encode()
-    refusing: bool = False  # an outage: connections are reset before anything is read
+    endless: int = 0  # bytes of answers that have no end, at most so many
+    written: int = 0  # of these
     arrived: threading.Condition = field(default_factory=threading.Condition)
 
     def wait_for(self, count: int, timeout_s: float = 60) -> None:
@@ -58,10 +59,6 @@ def http_sink() -> Iterator[HttpSink]:
             self.request.settimeout(60)
 
         def do_POST(self) -> None:
-            if sink.refusing:
-                self.close_connection = True
-                self.connection.close()
-                return
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             step = sink.script.popleft() if sink.script else 200
             status = {
@@ -69,12 +66,12 @@ def http_sink() -> Iterator[HttpSink]:
                 ChannelTrouble.SERVER_ERROR: 500,
                 ChannelTrouble.REFUSAL: 404,
             }.get(step, 200) if isinstance(step, ChannelTrouble) else step  # fmt: skip
-            if step is ChannelTrouble.SLOW:
-                time.sleep(0.3)
             if status == 200:
                 with sink.arrived:
                     sink.taken.append(SinkRequest(self.path, dict(self.headers.items()), body))
                     sink.arrived.notify_all()
+            if step is ChannelTrouble.SLOW:
+                time.sleep(0.3)
             if step is ChannelTrouble.LOST_REPLY:
                 self.close_connection = True
                 return
@@ -83,9 +80,20 @@ def http_sink() -> Iterator[HttpSink]:
                 self.send_header("Retry-After", "7")
             for name, value in sink.headers.items():
                 self.send_header(name, value)
+            if sink.endless:
+                self._endless()
+                return
             self.send_header("Content-Length", str(len(sink.body)))
             self.end_headers()
             self.wfile.write(sink.body)
+
+        def _endless(self) -> None:
+            self.end_headers()
+            self.close_connection = True
+            with suppress(OSError):  # the client went away
+                while sink.written < sink.endless:
+                    self.wfile.write(b"x" * 65_536)
+                    sink.written += 65_536
 
         def log_message(self, format: str, *args: object) -> None:
             pass

@@ -96,6 +96,20 @@ async def test_what_was_refused_and_not_taken_is_no_repeat(database: Database) -
     assert not again.notice.repeated
 
 
+async def test_a_holder_that_died_at_a_later_try_may_have_sent_it(database: Database) -> None:
+    item = notice()
+    await add(database, item)
+    await lease(database)
+    await settle(database, item, TryLater("HTTP 500"))
+    await age(database, due_at="1 hour")
+    second = await lease(database)
+    await age(database, due_at="46 seconds")
+    third = await lease(database)
+    assert second is not None
+    assert third is not None
+    assert (second.notice.repeated, third.notice.repeated) == (False, True)
+
+
 async def test_order_is_kept_within_an_incident_and_only_there(database: Database) -> None:
     number = await opened(database)
     fire, resolve = notice(), notice(id=uuid4(), status=NoticeStatus.RESOLVED)

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from monitor.storage import Database, outbox
 from tests.contract.cli import run
+from tests.contract.http_sink import http_sink
 from tests.contract.test_check import BROKEN, CONFIGURATION, stored
 from tests.scripted import scripted, whole
 
@@ -85,3 +86,57 @@ async def test_a_message_that_arrived_is_a_success_whatever_the_database(
     assert ended.out == "sent through slack\n"
     assert "tried again within an hour" in ended.err
     assert "s3cretword" not in ended.err
+
+
+TWO = """
+[[channels]]
+name = "ops"
+kind = "webhook"
+url = "${OPS_URL}"
+secret = "${OPS_SECRET}"
+severity = ["page"]
+rules = ["down"]
+[[channels]]
+name = "screen"
+kind = "console"
+rules = ["down"]
+"""
+OPS_SECRET = "canary-signing-key"
+
+
+def test_each_channel_is_tested_or_the_one_that_is_named(home: Path) -> None:
+    (home / "monitor.toml").write_text(CONFIGURATION + TWO)
+    with http_sink() as sink:
+        given = {"DATABASE_URL": None, "OPS_URL": sink.url, "OPS_SECRET": OPS_SECRET}
+        both = run("test-alert", home=home, **given)
+        assert both.status == 0, both.said
+        assert "NOTICE test" in both.out, "printed by the console"
+        assert "sent through ops\n" in both.out
+        one = run("test-alert", "--channel", "ops", home=home, **given)
+        assert one.out == "sent through ops\n"
+        sink.script.append(401)
+        refused = run("test-alert", "--channel", "ops", home=home, **given)
+        unknown = run("test-alert", "--channel", "op", home=home, **given)
+    assert [item.json["rule"] for item in sink.taken] == ["test", "test"]
+    assert refused.status == 1
+    assert "ops did not take it: the receiver answered HTTP 401" in refused.err
+    assert unknown.status == 2
+    assert 'unknown channel "op"; known: ops, screen' in unknown.err
+    assert OPS_SECRET not in both.said + refused.said
+
+
+async def test_check_shows_each_channel_and_the_rules_that_none_takes(
+    home: Path, database: Database, database_url: str
+) -> None:
+    (home / "monitor.toml").write_text(CONFIGURATION + TWO)
+    given = {"OPS_URL": "http://127.0.0.1:9/canaryhook4be7a2", "OPS_SECRET": OPS_SECRET}
+    sent = text("INSERT INTO channels (channel, last_sent_at) VALUES ('ops', '2026-11-30 05:25Z')")
+    await stored(database, lambda c: c.execute(sent))
+    ended = await asyncio.to_thread(run, "check", home=home, DATABASE_URL=database_url, **given)
+    assert "channel ops (webhook): a webhook cannot be checked without a message" in ended.out
+    assert "takes rules down; severity page" in ended.out
+    assert "channel screen (console): " in ended.out
+    assert "delivery to ops: no message is waiting, last success 2026-11-30 05:25 UTC" in ended.out
+    assert "delivery to screen: no message is waiting, nothing was sent yet" in ended.out
+    assert "warning channels: no channel takes delivery, fallback, " in ended.out
+    assert "canary" not in ended.said

@@ -34,6 +34,10 @@ class SlackStand(ChannelStand):
         shown = [item.text for item in aloud]
         return [html.unescape(text) for text in shown]
 
+    def arrivals(self) -> list[str]:
+        posted = self._inbox.messages
+        return [html.unescape(text) for item in posted for text in (*item.was, item.text)]
+
     def pictures(self) -> list[bytes]:
         return [picture for message in self._inbox.messages for _, picture in message.files]
 
