@@ -270,6 +270,19 @@ def probe(
     )
 
 
+@app.command(epilog="Example: monitor watch")
+def watch(
+    once: Annotated[bool, typer.Option("--once", help="Print the state once and exit.")] = False,
+) -> None:
+    """Show last rounds, open incidents and today's spend.
+
+    Renewed every 5 seconds on a terminal, until Ctrl-C.
+    """
+    from monitor.cli.watch import watch as show
+
+    show(once=once)
+
+
 @app.command(epilog="Example: monitor check")
 def check() -> None:
     """Check the setup and project the cost."""

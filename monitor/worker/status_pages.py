@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from monitor import __version__
+from monitor.config import Settings
 from monitor.domain.report import LastRound, StatusSnapshot
 from monitor.metrics import EndpointReply
 from monitor.rules import SpendRule, rule_of
-from monitor.storage import DatabaseUnavailable, report_data, short_waits
+from monitor.storage import Database, DatabaseUnavailable, report_data, short_waits
 from monitor.worker.context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,10 @@ class StatusPages:
         late = await self._renew()
         try:
             async with self._rendering:
-                found, kept = self._snapshot or self._empty(_LATE), self._rendered
+                found, kept = (
+                    self._snapshot or unread(self.context.settings, self.context.now(), _LATE),
+                    self._rendered,
+                )
                 if late and not found.trouble:
                     return await asyncio.to_thread(page, replace(found, trouble=_LATE))
                 if path not in kept:
@@ -88,55 +92,66 @@ class StatusPages:
     async def _read(self) -> None:
         try:
             with short_waits():
-                found = await self._found()
+                found = await snapshot(
+                    self.context.database, self.context.settings, self.context.now()
+                )
         except DatabaseUnavailable:
             trouble = "The database is unavailable."
             earlier = f"{trouble} This is an earlier state."
             last = self._snapshot
-            found = replace(last, trouble=earlier) if last else self._empty(trouble)
+            found = (
+                replace(last, trouble=earlier)
+                if last
+                else unread(self.context.settings, self.context.now(), trouble)
+            )
         except Exception:
             log.exception("status page failed")
-            found = self._empty("The state could not be read; the worker's log says why.")
+            found = unread(
+                self.context.settings,
+                self.context.now(),
+                "The state could not be read; the worker's log says why.",
+            )
         self._snapshot, self._rendered = found, {}
         self._read_at = time.monotonic()
 
-    async def _found(self) -> StatusSnapshot:
-        settings, now = self.context.settings, self.context.now()
-        async with self.context.database.begin() as connection:
-            zone = await report_data.zone(connection)
-            span = report_data.ReportSpan(now, now, timedelta(hours=1), zone)
-            rows = await report_data.found(
-                connection, span, targets=settings.targets, queries=report_data.STATUS_QUERIES
-            )
-        probes, spend = rows.by_target(), rule_of(settings.rules, SpendRule)
-        return replace(
-            self._empty(None),
-            made_at=now,
-            zone=zone,
-            rounds=tuple(
-                LastRound(
-                    target=name,
-                    every=target.every,
-                    probes=tuple(probes[name][report_data.LAST_ROUNDS]) if name in probes else (),
-                )
-                for name, target in settings.targets.items()
-            ),
-            incidents=tuple(rows[report_data.INCIDENTS]),
-            spend=next(iter(rows[report_data.SPEND]), None),
-            spend_limit_usd=spend.limit_usd if spend else None,
-        )
 
-    def _empty(self, trouble: str | None) -> StatusSnapshot:
-        return StatusSnapshot(
-            version=__version__,
-            made_at=self.context.now(),
-            zone=report_data.UTC_ZONE,
-            rounds=tuple(
-                LastRound(target=name, every=target.every)
-                for name, target in self.context.settings.targets.items()
-            ),
-            trouble=trouble,
+async def snapshot(database: Database, settings: Settings, now: datetime) -> StatusSnapshot:
+    """How things are now. Raises DatabaseUnavailable."""
+    async with database.begin() as connection:
+        zone = await report_data.zone(connection)
+        span = report_data.ReportSpan(now, now, timedelta(hours=1), zone)
+        rows = await report_data.found(
+            connection, span, targets=settings.targets, queries=report_data.STATUS_QUERIES
         )
+    probes, spend = rows.by_target(), rule_of(settings.rules, SpendRule)
+    return replace(
+        unread(settings, now, None),
+        zone=zone,
+        rounds=tuple(
+            LastRound(
+                target=name,
+                every=target.every,
+                probes=tuple(probes[name][report_data.LAST_ROUNDS]) if name in probes else (),
+            )
+            for name, target in settings.targets.items()
+        ),
+        incidents=tuple(rows[report_data.INCIDENTS]),
+        spend=next(iter(rows[report_data.SPEND]), None),
+        spend_limit_usd=spend.limit_usd if spend else None,
+    )
+
+
+def unread(settings: Settings, now: datetime, trouble: str | None) -> StatusSnapshot:
+    """A state of which nothing is known but the targets."""
+    return StatusSnapshot(
+        version=__version__,
+        made_at=now,
+        zone=report_data.UTC_ZONE,
+        rounds=tuple(
+            LastRound(target=name, every=target.every) for name, target in settings.targets.items()
+        ),
+        trouble=trouble,
+    )
 
 
 # The templates are loaded with the first request: an idle worker does without them.

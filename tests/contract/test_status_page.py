@@ -14,6 +14,7 @@ import pytest
 from monitor.storage import Database, incident_rows, observations, report_data
 from monitor.worker import status_pages
 from monitor.worker.status_pages import StatusPages
+from tests.contract.cli import call
 from tests.contract.watching import settings, watching
 from tests.facts import HAIKU, observation
 from tests.marks import incident
@@ -204,3 +205,21 @@ def test_the_port_is_bound_to_loopback_unless_told_otherwise(tmp_path: Path) -> 
     assert (told.file.metrics.host, told.file.metrics.port) == ("::", 9091)
     fly = (Path(__file__).parents[2] / "fly.toml").read_text(encoding="utf-8")
     assert 'MONITOR_METRICS__HOST = "0.0.0.0"' in fly, "its scraper is outside the machine"
+
+
+async def test_the_terminal_shows_the_same(
+    database: Database, database_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "monitor.toml").write_text(
+        '[targets.rag]\nurl = "http://127.0.0.1:9"\ndialect = "bali_zero"\n'
+        '[[targets.rag.queries]]\nid = "hi"\ntext = "Hi"\n'
+    )
+    await stored(database)
+    ended = await asyncio.to_thread(
+        call, ("watch", "--once"), home=tmp_path, DATABASE_URL=database_url
+    )
+    assert (ended.status, ended.err) == (0, "")
+    assert "Claude Haiku 4.5 answers rag since" in ended.out
+    assert "hi 900 ms · kbli 900 ms" in ended.out
+    assert "#1" in ended.out
+    assert "\x1b" not in ended.out
