@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC
 from typing import Any
 
-from monitor.simulator.slack_channel import PostedMessage
+from monitor.simulator.slack_channel import PostedMessage, SlackChannel
 
 _MARKED = r"(?<!\w){0}(?P<{1}>[^{0}\s](?:[^{0}\n]*[^{0}\s])?){0}(?!\w)"
 _MARKUP = re.compile(
@@ -52,13 +52,40 @@ code, pre { font: 12px/1.5 Menlo, Consolas, monospace; background: var(--soft);
 code { color: var(--code); padding: 1px 3px }
 pre { padding: 8px; margin: 4px 0; white-space: pre-wrap; overflow-wrap: anywhere }
 .thread { border-left: 3px solid var(--line); margin: 8px 0 0; padding-left: 12px }
+.reactions > * { display: inline-block; border: 1px solid var(--line); border-radius: 12px;
+  background: var(--soft); color: inherit; font: inherit; font-size: 13px; padding: 1px 8px;
+  margin: 4px 4px 0 0 }
 img { max-width: 100%; border: 1px solid var(--line); border-radius: 6px }
 """
 
 
-def page(channel: str, messages: Iterable[PostedMessage]) -> str:
-    """The channel, oldest message first, each with its thread below it."""
-    shown = "\n".join(map(_message, messages)) or '<p class="text">No message yet.</p>'
+# The three that the monitor understands, and whom the page reacts for.
+_EMOJI = {"eyes": "👀", "no_bell": "🔕", "chart_with_upwards_trend": "📈"}
+PERSON = "U0ANA"
+_SCRIPT = """
+<script>
+document.addEventListener("click", async ({ target }) => {
+  const { method, name, ts } = target.dataset;
+  if (!method) return;
+  await fetch(`/api/reactions.${method}`, { method: "POST",
+    headers: { Authorization: "Bearer xoxp-%s", "Content-Type": "application/json" },
+    body: JSON.stringify({ channel: "%s", timestamp: ts, name }) });
+  location.reload();
+});
+</script>
+"""
+
+
+def page(channel: str, messages: Iterable[PostedMessage], *, answerable: bool = False) -> str:
+    """The channel, oldest message first, each with its thread below it.
+
+    `answerable`: messages have buttons for the reactions that the monitor understands. They call
+    the Web API that the page is served beside.
+    """
+    shown = "\n".join(_message(posted, answerable=answerable) for posted in messages)
+    shown = shown or '<p class="text">No message yet.</p>'
+    if answerable:
+        shown += _SCRIPT % (PERSON, SlackChannel.id)
     title = html.escape(channel)
     return (
         '<!doctype html>\n<html lang="en"><meta charset="utf-8">'
@@ -67,7 +94,7 @@ def page(channel: str, messages: Iterable[PostedMessage]) -> str:
     )
 
 
-def _message(posted: PostedMessage) -> str:
+def _message(posted: PostedMessage, *, answerable: bool = False) -> str:
     notes = ["edited"] if posted.was else []
     notes += ["also sent to the channel"] if posted.broadcast else []
     body = "".join(map(_block, posted.blocks)) or f'<div class="text">{_mrkdwn(posted.text)}</div>'
@@ -82,8 +109,27 @@ def _message(posted: PostedMessage) -> str:
     return (
         '<article><div class="face">rm</div><div><span class="who">rag-monitor</span>'
         f'<span class="app">APP</span> <span class="at">{at:%H:%M}</span> '
-        f'<span class="note">{", ".join(notes)}</span>{body}{pictures}{thread}</div></article>'
+        f'<span class="note">{", ".join(notes)}</span>{body}{pictures}'
+        f"{_reactions(posted, answerable=answerable)}{thread}</div></article>"
     )
+
+
+def _reactions(posted: PostedMessage, *, answerable: bool) -> str:
+    """Who reacted with what; buttons for the person of the page, where people may answer."""
+    offered = _EMOJI if answerable and posted.via == "bot" else {}
+    shown = ""
+    for name in dict.fromkeys((*posted.reactions, *offered)):
+        users = posted.reactions.get(name, [])
+        label = html.escape(_EMOJI.get(name, f":{name}:")) + (f" {len(users)}" if users else "")
+        if name in offered:
+            method = "remove" if PERSON in users else "add"
+            shown += (
+                f'<button data-method="{method}" data-name="{name}" data-ts="{posted.ts}">'
+                f"{label}</button>"
+            )
+        else:
+            shown += f'<span title="{html.escape(", ".join(users))}">{label}</span>'
+    return f'<div class="reactions">{shown}</div>' if shown else ""
 
 
 def _picture(file: tuple[str, bytes]) -> str:
@@ -120,6 +166,17 @@ def _actions(block: Mapping[str, Any]) -> Iterator[str]:
     for button in block["elements"]:
         url = html.escape(str(button.get("url", "#")))
         yield f'<a class="button" href="{url}">{_text(button["text"])}</a>'
+
+
+def _rich_text(block: Mapping[str, Any]) -> Iterator[str]:
+    parts = (part for section in block["elements"] for part in section["elements"])
+    shown = "".join(
+        f'<a href="#">@{html.escape(str(part["user_id"]))}</a>'
+        if part["type"] == "user"
+        else html.escape(str(part["text"]))
+        for part in parts
+    )
+    yield f'<div class="section">{shown}</div>'
 
 
 def _text(text: Mapping[str, Any]) -> str:
@@ -162,5 +219,6 @@ _BLOCKS: Mapping[str, Callable[[Mapping[str, Any]], Iterator[str]]] = {
     "section": _section,
     "context": _context,
     "actions": _actions,
+    "rich_text": _rich_text,
     "divider": lambda block: iter(("<hr>",)),
 }

@@ -111,7 +111,7 @@ class SlackServer:
     def page(self) -> str:
         """The channel as a page; it is served at `url`."""
         with self._changed:
-            return page(self._channel.name, self._channel.messages)
+            return page(self._channel.name, self._channel.messages, answerable=True)
 
     def react(self, user: str, emoji: str, message: int = 0, *, remove: bool = False) -> None:
         """A person reacts to a message of the channel, or takes it back; raises `SlackRefused`."""

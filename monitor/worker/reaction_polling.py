@@ -34,27 +34,31 @@ MOST_MESSAGES = 2  # a run asks about; of more, each has its turn
 MOST_PEOPLE = 5  # a run asks for the names of
 REMEMBERED = 500  # people
 NAME_TRIES = 3  # then a person is named by their id
-REFUSED_S = 600.0  # a channel that refuses is asked again after so long
+REFUSED_S = 600.0  # what is refused is asked again after so long
 UNREACHED_S = 60.0  # and one that cannot be reached
 LEASE = timedelta(minutes=3)  # longer than a run in which every question is slow
-CHART_TRIES = 5
+CHART_TRIES, CHART_RETRY_S = 5, 15.0  # doubled with each try
 
 K = TypeVar("K")
 V = TypeVar("V")
 
 
 class ReactionPolling:
-    """The polling of one channel, and what it remembers: names, turns, and when to ask again."""
+    """The polling of one channel, and what it remembers: names, turns, and when to ask again.
+
+    `context` may be replaced when the configuration was applied again.
+    """
 
     def __init__(self, context: WorkerContext, channel: Channel) -> None:
-        self._context, self._channel = context, channel
+        self.context, self._channel = context, channel
         self._said = False  # what does not work was logged
         self._logged: set[str] = set()
         self._not_before = 0.0  # monotonic
-        self._asked: dict[str, float] = {}  # when, by reference
+        self._asked: dict[str, float] = {}  # when, by reference; later than now: not before
         self._people: dict[str, Person] = {}
         self._tries: dict[str, int] = {}  # to learn the name, by person
         self._failed: dict[int, bool] = {}  # charts that were certainly not posted, by answer
+        self._chart_not_before = 0.0  # monotonic
 
     async def poll(self) -> bool:
         """Look at what is open; True when there is something to send. Raises Away."""
@@ -73,6 +77,8 @@ class ReactionPolling:
             self._asked[message.reference] = time.monotonic()
             if not isinstance(seen, ReactionsSeen):
                 self._trouble(seen)
+                if isinstance(seen, GiveUp):  # deleted, or in another channel than today's
+                    self._asked[message.reference] += REFUSED_S
                 if time.monotonic() < self._not_before:
                     return news
                 continue
@@ -94,7 +100,7 @@ class ReactionPolling:
 
     async def _watched(self) -> tuple[int | None, Sequence[WatchedMessage]]:
         """What there is to ask about; first None: nothing is, or another worker asks."""
-        context = self._context
+        context = self.context
         async with context.database.begin() as connection:
             messages = await incident_actions.watched(connection, self._channel.name)
             if not messages and not await self._charts(connection):
@@ -105,14 +111,15 @@ class ReactionPolling:
         return await incident_actions.charts(connection, self._channel.name)
 
     async def _fence(self, connection: Connection) -> int | None:
-        return await lease_keeper.hold(self._context, connection, "reactions", keep=LEASE)
+        return await lease_keeper.hold(self.context, connection, "reactions", keep=LEASE)
 
     def _turn(self, messages: Sequence[WatchedMessage]) -> Sequence[WatchedMessage]:
         """Those asked about longest ago; what is over is forgotten."""
         standing = {message.reference for message in messages}
         self._asked = {ref: at for ref, at in self._asked.items() if ref in standing}
-        waiting = sorted(messages, key=lambda message: self._asked.get(message.reference, 0.0))
-        return waiting[:MOST_MESSAGES]
+        now = time.monotonic()
+        turns = sorted((self._asked.get(m.reference, 0.0), m) for m in messages)
+        return [message for asked, message in turns if asked <= now][:MOST_MESSAGES]
 
     def _trouble(self, answer: TryLater | GiveUp, *, least_s: float = 0.0) -> None:
         """Log it once, and wait as long as asked."""
@@ -123,7 +130,7 @@ class ReactionPolling:
             case GiveUp(channel_broken=True):
                 wait = REFUSED_S
         self._not_before = time.monotonic() + max(wait, least_s)
-        reason = redact(answer.reason, self._context.settings.secrets)
+        reason = redact(answer.reason, self.context.settings.secrets)
         if reason not in self._logged:
             self._logged.add(reason)
             log.warning(
@@ -133,7 +140,7 @@ class ReactionPolling:
 
     async def _act(self, message: WatchedMessage, seen: ReactionsSeen, fence: int) -> bool:
         """Bring the incident in line with its reactions, in one transaction."""
-        context, incident = self._context, message.incident
+        context, incident = self.context, message.incident
         async with context.database.begin() as connection:
             standing = await incident_actions.standing(
                 connection, incident.number, message.reference
@@ -196,7 +203,9 @@ class ReactionPolling:
 
         It is noted before and after. Killed between the two, it is posted again and says so.
         """
-        context = self._context
+        context = self.context
+        if time.monotonic() < self._chart_not_before:
+            return False
         async with context.database.begin() as connection:
             wanted = await self._charts(connection)
             if not wanted or await self._fence(connection) is None:
@@ -220,6 +229,8 @@ class ReactionPolling:
             if not delivery.maybe_sent:
                 _put(self._failed, action.id, True)
             self._trouble(delivery)
+            again = time.monotonic() + CHART_RETRY_S * 2**action.attempts
+            self._chart_not_before = again
             return False
         async with context.database.begin() as connection:
             if isinstance(delivery, Sent):

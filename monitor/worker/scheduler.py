@@ -193,6 +193,8 @@ class Worker:
 
     def _begin_configured(self) -> None:
         """Begin what runs all the time by the settings of now; charts that wait are kept."""
+        for polling in self._reactions:
+            polling.context = self.context
         for task in self._configured_tasks:
             task.cancel()
         charts = (
@@ -436,9 +438,16 @@ class Worker:
             self._announce(self.context.channels)
 
     async def _answers(self) -> None:
-        """Every channel beside the others: one that is slow delays no other."""
-        if any(await asyncio.gather(*(polling.poll() for polling in self._reactions))):
-            self._announce(self.context.channels)
+        """Every channel beside the others: one that is slow delays no other, nor the end."""
+        polls = asyncio.gather(*(polling.poll() for polling in self._reactions))
+        leaving = asyncio.ensure_future(self.context.state.leaving.wait())
+        try:
+            await asyncio.wait((polls, leaving), return_when=asyncio.FIRST_COMPLETED)
+            if polls.done() and any(polls.result()):
+                self._announce(self.context.channels)
+        finally:
+            leaving.cancel()
+            polls.cancel()
 
     def _announce(self, channels: Iterable[str]) -> None:
         """Wake the delivery of these channels; others are not ours to send to."""

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from monitor.domain import Verdict, VerdictState
 from monitor.incidents.planner import plan
 from monitor.incidents.state_machine import ReminderPolicy
-from monitor.notifications import SlackBot
+from monitor.notifications.slack.bot import SlackBot
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackServer
 from monitor.storage import incident_rows

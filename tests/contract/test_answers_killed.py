@@ -17,7 +17,7 @@ from tests.contract.watching import settings, watching
 PROCESS = """
 import asyncio, importlib, os, signal, sys
 from pathlib import Path
-from monitor.notifications import SlackBot
+from monitor.notifications.slack.bot import SlackBot
 from monitor.storage import Database
 from monitor.worker import delivery_job
 from monitor.worker.reaction_polling import ReactionPolling

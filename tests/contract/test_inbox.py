@@ -188,6 +188,8 @@ def test_people_react_to_messages_and_take_it_back(inbox: SlackServer) -> None:
     ]
     assert reacted(inbox, "reactions.remove", **item, name="eyes") == "ok"
     assert "reactions" not in call(inbox, "reactions.get", **item)["message"]
+    with ask(inbox.url, timeout=60) as served:
+        assert "data-method" in served.read().decode()
 
 
 @pytest.mark.parametrize(

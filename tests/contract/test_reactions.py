@@ -15,9 +15,9 @@ from monitor.notifications import (
     Channel,
     ChannelFilter,
     ConsoleNotifier,
-    SlackBot,
-    SlackWebhook,
 )
+from monitor.notifications.slack.bot import SlackBot
+from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep
 from monitor.storage import Database, incident_rows
 from monitor.worker.reaction_polling import CHART_TRIES, MOST_MESSAGES, NAME_TRIES
@@ -230,6 +230,7 @@ async def test_a_chart_is_tried_again_and_given_up_after_some_tries(opened: Open
         for _ in range(CHART_TRIES - 1):
             await found.poll()
             assert found.replies() == []
+            found.polling._chart_not_before = 0.0
         await found.poll()
         assert found.replies() == [
             "The chart for @ana could not be posted: Slack returned HTTP 500."
@@ -320,6 +321,22 @@ async def test_a_429_is_waited_for_and_delays_no_message(
         assert len(found.calls("reactions.get")) == asked
         await found.judge("-ttft")
         assert found.first_lines()[1:] == ["RESOLVED #1 ttft · rag"]
+
+
+async def test_a_message_that_cannot_be_asked_about_holds_up_no_other(opened: Opened) -> None:
+    """As after the bot moved to another channel."""
+    async with opened("+ttft", "+no_data") as found:
+        await found.run(
+            "UPDATE outbox SET reference = 'C0ELSEWHERE:1.000001' "
+            f"WHERE reference LIKE '%{found.posted(1).ts}'"
+        )
+        for _ in range(3):
+            await found.poll()
+        asked = [call["channel"] for call in found.calls("reactions.get")]
+        assert asked.count("C0ELSEWHERE") == 1
+        found.inbox.react(ANA, EYES)
+        await found.poll()
+        assert found.replies() == [ACKNOWLEDGED]
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,6 @@ def test_a_message_without_reactions_has_none() -> None:
         ({"name": "ana", "profile": {"display_name": " ", "real_name": "A. S."}}, "A. S.", False),
         ({"name": "ana", "profile": 7}, "ana", False),
         ({"name": "@ana"}, "ana", False),
-        ({"name": "ana", "profile": {"display_name": "@ Everyone"}}, "ana", False),
         ({"name": "d", "is_bot": True}, "d", True),
         ({"name": "d", "is_bot": "yes"}, "d", False),
         ({"profile": {"display_name": "a\nb\u202e"}}, "a b", False),

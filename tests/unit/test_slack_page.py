@@ -59,3 +59,17 @@ def test_nothing_in_a_message_becomes_markup_of_the_page() -> None:
     assert "<img" not in shown
     assert "No message yet." in page("<b>", [])
     assert "<b>" not in page("<b>", [])
+
+
+def test_reactions_are_shown_and_can_be_added_where_people_may_answer() -> None:
+    mention = {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": [
+        {"type": "text", "text": "by <b>"}, {"type": "user", "user_id": "U0BEN"}]}]}  # fmt: skip
+    messages = [posted(mention, reactions={"eyes": ["U0BEN", "U0ANA"], "<b>": ["U0BEN"]})]
+    shown = page("#alerts", messages)
+    assert '<span title="U0BEN, U0ANA">👀 2</span>' in shown
+    assert ":&lt;b&gt;: 1" in shown
+    assert 'by &lt;b&gt;<a href="#">@U0BEN</a>' in shown
+    assert "<button" not in shown
+    answerable = page("#alerts", messages, answerable=True)
+    assert '<button data-method="remove" data-name="eyes" data-ts="1">👀 2</button>' in answerable
+    assert '<button data-method="add" data-name="no_bell" data-ts="1">🔕</button>' in answerable

@@ -50,6 +50,8 @@ LIMITS = {
     "users:read": "people who react are named by their id, and other bots count as people",
 }
 QUESTION = "rag-monitor-reactions"  # in the user agent
+# Answers to a question about a message that say nothing of others: it may be in another channel.
+OF_MESSAGE = ("channel_not_found", "is_archived", "no_permission", "not_in_channel")
 MOST_QUESTIONS = 2  # at once, those included that hang
 T = TypeVar("T")
 
@@ -171,7 +173,7 @@ class SlackBot(Notifier):
         except TimeoutError:
             return TryLater(f"no answer within {DEADLINE_S} s")
         if isinstance(found, SlackRefusal):
-            lasting = found.blame is not RefusalBlame.REFERENCE
+            lasting = found.blame is not RefusalBlame.REFERENCE and found.word not in OF_MESSAGE
             return GiveUp(f"Slack error {found.word}", channel_broken=lasting)
         return found
 

@@ -22,7 +22,6 @@ NAME = 80  # characters of a person's name
 _MOST_KINDS, _MOST_PEOPLE = 100, 200  # that are looked at; Slack allows 23 kinds a person
 _SKIN_TONE = re.compile(r"::skin-tone-\d$")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
-_EVERYBODY = ("all", "channel", "everyone", "here")  # other channels would notify them
 _SLACKBOT = "USLACKBOT"  # Slack says that it is no bot
 
 
@@ -71,5 +70,4 @@ def person(user: object) -> Person:
 
 
 def _clean(text: object) -> str:
-    name = plain(text, NAME).lstrip("@ ") if isinstance(text, str) else ""
-    return "" if name.lower() in _EVERYBODY else name
+    return plain(text, NAME).lstrip("@ ") if isinstance(text, str) else ""
