@@ -14,10 +14,14 @@ from monitor.rules import RULES
 
 @dataclass(frozen=True, slots=True)
 class StateSentence:
-    """What a person should know first. `bad`: something needs attention."""
+    """What a person should know first. `bad`: something needs attention; `good`: all is well.
+
+    Neither: no incident is open, but not everything is as it should be.
+    """
 
     text: str
-    bad: bool
+    bad: bool = False
+    good: bool = False
 
 
 def page_sentences(page: ReportPage) -> tuple[StateSentence, ...]:
@@ -85,16 +89,15 @@ def _overdue(item: LastRound, now: datetime) -> str:
 def _calm(watched: Sequence[LastRound], now: datetime) -> StateSentence:
     ages = [now - item.at for item in watched if item.at]
     if not ages:
-        return StateSentence("No target is configured.", bad=False)
+        return StateSentence("No target is configured.")
     subject = "All targets are" if len(watched) > 1 else f"{watched[0].target} is"
     for item in watched:
         if wrong := _wrong(item):
             return StateSentence(
                 f"No incident is open. {item.target}: {wrong} in the last round, "
-                f"{lasting(now - item.at)} ago.",  # type: ignore[operator]
-                bad=False,
+                f"{lasting(now - item.at)} ago."  # type: ignore[operator]
             )
-    return StateSentence(f"{subject} well; last round {lasting(min(ages))} ago.", bad=False)
+    return StateSentence(f"{subject} well; last round {lasting(min(ages))} ago.", good=True)
 
 
 def _wrong(item: LastRound) -> str | None:

@@ -33,9 +33,29 @@ _LOW = "unknown models on the cheapest declared model"
 _MARGIN = "so much more on the most expensive declared model, where the model is unknown"
 
 
+def _unique(table: str, *columns: str) -> Index:
+    """One row for these columns, NULL being a value like others."""
+    return Index(f"uq_{table}", *columns, unique=True, postgresql_nulls_not_distinct=True)
+
+
+def _hour() -> Column[object]:
+    return Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone")
+
+
+def _day(zone: str = "of report_state") -> Column[object]:
+    return Column("day", Date, nullable=False, comment=f"in the zone {zone}")
+
+
+def _target() -> Column[object]:
+    return Column("target", Text, nullable=False)
+
+
 def _latencies() -> list[Column[object]]:
     """Figures of the probes of one target, region and query, by schedule or on suspicion."""
     return [
+        _target(),
+        Column("region", Text, nullable=False),
+        Column("query", Text, nullable=False),
         Column("probes", Integer, nullable=False, comment="0: a gap"),
         Column("good", Integer, nullable=False, comment="answered"),
         Column("bad", Integer, nullable=False, comment="failed; neither ours nor rate limits"),
@@ -59,7 +79,7 @@ def _latencies() -> list[Column[object]]:
 def _answers() -> list[Column[object]]:
     """Figures of the answers of one model to one query of one target."""
     return [
-        Column("target", Text, nullable=False),
+        _target(),
         Column("query", Text, nullable=False),
         Column("model", Text, comment="who answered; NULL: nobody can tell"),
         Column("identity", Text, nullable=False),
@@ -115,7 +135,7 @@ def _since_then(
 def _models() -> list[Column[object]]:
     """Figures of the answers of one model, whatever the query."""
     return [
-        Column("target", Text, nullable=False),
+        _target(),
         Column("model", Text, comment="who answered; NULL: nobody can tell"),
         Column("identity", Text, nullable=False),
         Column("heard", Integer, nullable=False, comment="as in answers_hourly"),
@@ -132,10 +152,7 @@ def _models() -> list[Column[object]]:
 rollups_hourly = Table(
     "rollups_hourly",
     metadata,
-    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
-    Column("target", Text, nullable=False),
-    Column("region", Text, nullable=False),
-    Column("query", Text, nullable=False),
+    _hour(),
     *_latencies(),
     PrimaryKeyConstraint("hour", "target", "region", "query"),
     comment="latencies of finished hours, gaps included; percentiles exact, from raw rows",
@@ -144,10 +161,7 @@ rollups_hourly = Table(
 rollups_daily = Table(
     "rollups_daily",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of report_state"),
-    Column("target", Text, nullable=False),
-    Column("region", Text, nullable=False),
-    Column("query", Text, nullable=False),
+    _day(),
     *_latencies(),
     PrimaryKeyConstraint("day", "target", "region", "query"),
     comment="rollups_hourly by day; percentiles from merged histograms, within 1 %",
@@ -156,81 +170,45 @@ rollups_daily = Table(
 answers_hourly = Table(
     "answers_hourly",
     metadata,
-    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    _hour(),
     *_answers(),
-    Index(
-        "uq_answers_hourly",
-        "hour",
-        "target",
-        "query",
-        "model",
-        "identity",
-        "region",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("answers_hourly", "hour", "target", "query", "model", "identity", "region"),
     comment="who answered, and for how much, in finished hours",
 )
 
 answers_daily = Table(
     "answers_daily",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    _day(),
     *_answers(),
-    Index(
-        "uq_answers_daily",
-        "day",
-        "target",
-        "query",
-        "model",
-        "identity",
-        "region",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("answers_daily", "day", "target", "query", "model", "identity", "region"),
     comment="answers_hourly by day",
 )
 
 models_hourly = Table(
     "models_hourly",
     metadata,
-    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    _hour(),
     *_models(),
-    Index(
-        "uq_models_hourly",
-        "hour",
-        "target",
-        "model",
-        "identity",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("models_hourly", "hour", "target", "model", "identity"),
     comment="how fast each model answered in finished hours",
 )
 
 models_daily = Table(
     "models_daily",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of report_state"),
+    _day(),
     *_models(),
-    Index(
-        "uq_models_daily",
-        "day",
-        "target",
-        "model",
-        "identity",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("models_daily", "day", "target", "model", "identity"),
     comment="models_hourly by day",
 )
 
 spend_hourly = Table(
     "spend_hourly",
     metadata,
-    Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone"),
+    _hour(),
     Column("until", INSTANT, nullable=False, comment="the sum ends here; the hour's end, or now"),
-    Column("target", Text, nullable=False),
+    _target(),
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("meter", Text, nullable=False, comment="probes or traffic"),
     Column(
@@ -248,23 +226,14 @@ spend_hourly = Table(
     ),
     CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
     CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
-    Index(
-        "uq_spend_hourly",
-        "hour",
-        "target",
-        "provider",
-        "meter",
-        "model",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("spend_hourly", "hour", "target", "provider", "meter", "model"),
     comment="what an hour cost by provider and meter; the running hour included",
 )
 
 spend_days = Table(
     "spend_days",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of its column"),
+    _day("of its column"),
     Column("provider", Text, comment="who bills; NULL: nobody can tell"),
     Column("probes_usd", MONEY, nullable=False),
     Column("traffic_usd", MONEY, nullable=False),
@@ -292,15 +261,15 @@ spend_days = Table(
         comment="rows of it came late or were derived again: to be computed again",
     ),
     CheckConstraint("meter IN ('account', 'estimate')", "meter"),
-    Index("uq_spend_days", "day", "provider", unique=True, postgresql_nulls_not_distinct=True),
+    _unique("spend_days", "day", "provider"),
     comment="the day's spend by provider, and the meters it was read from",
 )
 
 spend_target_days = Table(
     "spend_target_days",
     metadata,
-    Column("day", Date, nullable=False, comment="in the zone of its column"),
-    Column("target", Text, nullable=False),
+    _day("of its column"),
+    _target(),
     Column(
         "model",
         Text,
@@ -313,15 +282,7 @@ spend_target_days = Table(
     Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
     Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
     Column("zone", Text, comment="whose day it is; NULL: not known"),
-    Index(
-        "uq_spend_target_days",
-        "day",
-        "target",
-        "model",
-        "provider",
-        unique=True,
-        postgresql_nulls_not_distinct=True,
-    ),
+    _unique("spend_target_days", "day", "target", "model", "provider"),
     comment="spend_hourly by day, target and model, meters side by side",
 )
 
@@ -395,7 +356,7 @@ health_readings = Table(
     "health_readings",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("target", Text, nullable=False),
+    _target(),
     Column("url", Text, nullable=False),
     Column("at", INSTANT, nullable=False, comment="since when it says so"),
     Column("checked_at", INSTANT, nullable=False, comment="until when, as far as we know"),

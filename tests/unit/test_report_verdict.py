@@ -94,6 +94,13 @@ def test_without_an_incident_the_sentence_is_about_the_last_rounds(
     assert texts(*rounds) == [sentence]
 
 
+def test_a_failure_without_an_incident_is_neither_good_nor_bad() -> None:
+    [unsure] = state_sentences([last(probe(good=False))], (), now=NOW)
+    [well] = state_sentences([last(probe())], (), now=NOW)
+    assert (unsure.bad, unsure.good) == (False, False)
+    assert (well.bad, well.good) == (False, True)
+
+
 def test_the_cost_is_compared_over_the_queries_that_both_models_answered() -> None:
     fell = watched(
         last_round=last(probe(model=HAIKU, identity="fallback")),
