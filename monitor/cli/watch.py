@@ -20,7 +20,7 @@ from monitor.domain.report import LastProbe, LastRound, StatusSnapshot
 from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
 from monitor.reports.axes import clock, ms, usd
-from monitor.reports.verdict import state_sentences
+from monitor.reports.verdict import spend_today, state_sentences
 from monitor.storage import Database, DatabaseUnavailable
 from monitor.worker.status_pages import snapshot
 
@@ -71,11 +71,11 @@ def _parts(found: StatusSnapshot, width: int) -> Iterator[RenderableType]:
     if found.trouble:
         yield Text(found.trouble, style="bold red")
     for sentence in state_sentences(found.rounds, found.incidents, now=found.made_at):
-        yield Text(plain(sentence.text, 400), style="bold red" if sentence.bad else "bold green")
+        yield Text(plain(sentence.text, 400), style=sentence.style)
     yield _rounds(found, width)
     if found.incidents:
         yield _incidents(found)
-    yield Text(_spend(found))
+    yield Text(f"spent today: {spend_today(found)}")
     yield Text(f"as of {clock(found.made_at, found.zone)} {found.zone.key}", style="dim")
 
 
@@ -130,22 +130,12 @@ def _incidents(found: StatusSnapshot) -> Table:
     for name in ("open", "rule", "target", "since", "because"):
         table.add_column(name, overflow="fold")
     for item in found.incidents:
-        since = item.breach_since or item.began_at
         cells = (
             f"#{item.number}",
             item.rule,
             item.scope,
-            f"{clock(since, found.zone)} ({lasting(found.made_at - since)})",
+            f"{clock(item.since, found.zone)} ({lasting(found.made_at - item.since)})",
             plain(item.sentence, 300),
         )
         table.add_row(*map(Text, cells))
     return table
-
-
-def _spend(found: StatusSnapshot) -> str:
-    if found.spend is None:
-        return "spent today: not computed yet"
-    spent = found.spend
-    whole = usd(spent.total_usd, high=spent.total_high_usd, at_least=spent.at_least)
-    limit = f" of {usd(found.spend_limit_usd)}" if found.spend_limit_usd is not None else ""
-    return f"spent today ({spent.day}): {whole}{limit}"

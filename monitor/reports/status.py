@@ -10,9 +10,9 @@ from markupsafe import Markup
 
 from monitor.domain.report import IncidentRow, LastRound, StatusSnapshot
 from monitor.redaction import plain
-from monitor.reports.axes import ms, usd
+from monitor.reports.axes import ms
 from monitor.reports.html import policy, rendered, style
-from monitor.reports.verdict import StateSentence, state_sentences
+from monitor.reports.verdict import StateSentence, spend_today, state_sentences
 
 JSON_VERSION = 1  # of /status.json: grows when a key changes its meaning or goes
 REFRESH_S = 30
@@ -33,7 +33,7 @@ def status_page(found: StatusSnapshot) -> str:
         title=", ".join(item.target for item in found.rounds[:4]) or "no target",
         found=found,
         sentences=_sentences(found),
-        spend=_spend(found),
+        spend=spend_today(found),
     )
 
 
@@ -90,15 +90,6 @@ def _sentences(found: StatusSnapshot) -> tuple[StateSentence, ...]:
     if found.trouble:
         return (StateSentence(found.trouble, bad=True),)
     return state_sentences(found.rounds, found.incidents, now=found.made_at)
-
-
-def _spend(found: StatusSnapshot) -> str:
-    if found.spend is None:
-        return "Not computed yet."
-    spent = found.spend
-    whole = usd(spent.total_usd, high=spent.total_high_usd, at_least=spent.at_least)
-    limit = found.spend_limit_usd
-    return whole + ("" if limit is None else f" of a limit of {usd(limit)}")
 
 
 def _target(item: LastRound, found: StatusSnapshot) -> dict[str, object]:

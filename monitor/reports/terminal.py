@@ -15,7 +15,7 @@ from monitor.redaction import plain
 from monitor.reports.axes import day, ms, share, usd
 from monitor.reports.page_data import ReportPage, TargetReport, quality_lines, value_of
 from monitor.reports.timeline import queries_of, readable
-from monitor.reports.verdict import StateSentence, page_sentences
+from monitor.reports.verdict import page_sentences
 
 _BARS = "▁▂▃▄▅▆▇█"
 _SPARK = 40  # characters at most, 8 at least; figures beside it need the rest
@@ -29,16 +29,12 @@ def show(page: ReportPage, console: Console | None = None) -> None:
         Text(f"{page.clock(page.since)} to {page.clock(page.until)} ({page.zone.key})", style="dim")
     )
     for sentence in page_sentences(page):
-        out.print(Text(plain(sentence.text), style=_tone(sentence)))
+        out.print(Text(plain(sentence.text), style=sentence.style))
     for watched in page.targets:
         wide = min(max(out.width - _BESIDE, 8), _SPARK)
         out.print(Group(*_target(page, watched, wide)))
     for title, table in (("spend per day", _spend(page)), ("incidents", _incidents(page))):
         out.print(Group(Text(""), Text(title, style="bold"), table))
-
-
-def _tone(sentence: StateSentence) -> str:
-    return "bold red" if sentence.bad else "bold green" if sentence.good else "bold"
 
 
 def sparkline(values: Sequence[float | None], *, top: float) -> str:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.domain import instant, lasting
-from monitor.domain.report import IncidentRow, LastRound
+from monitor.domain.report import IncidentRow, LastRound, StatusSnapshot
 from monitor.identity.model_names.common_name import common_name
+from monitor.reports.axes import usd
 from monitor.reports.page_data import ReportPage, TargetReport, model_roles
 from monitor.rules import RULES
 
@@ -22,6 +23,11 @@ class StateSentence:
     text: str
     bad: bool = False
     good: bool = False
+
+    @property
+    def style(self) -> str:
+        """How a terminal shows it."""
+        return "bold red" if self.bad else "bold green" if self.good else "bold"
 
 
 def page_sentences(page: ReportPage) -> tuple[StateSentence, ...]:
@@ -121,6 +127,15 @@ def _times(watched: TargetReport) -> float | None:
     if not both or any(usd is None for usd, _ in both):
         return None
     return float(sum(usd or 0 for usd, _ in both) / sum(usd or 0 for _, usd in both))
+
+
+def spend_today(found: StatusSnapshot) -> str:
+    """The spend of today against its limit."""
+    if found.spend is None:
+        return "not computed yet"
+    spent, limit = found.spend, found.spend_limit_usd
+    whole = usd(spent.total_usd, high=spent.total_high_usd, at_least=spent.at_least)
+    return whole if limit is None else f"{whole} of a limit of {usd(limit)}"
 
 
 def most_common(models: Sequence[str | None]) -> str | None:
