@@ -1,10 +1,12 @@
 # The worker: hashed packages, no build tools, no root, no port but that of /metrics.
 # The configuration is mounted at /app/monitor.toml or given as text in MONITOR_CONFIG_TOML.
 FROM python:3.13-slim AS build
+# requirements.lock adds what only some need: Apprise, Parquet, tokenizers (and development tools).
+ARG LOCK=requirements-worker.lock
 WORKDIR /src
 RUN python -m venv --without-pip /app/venv
-COPY requirements-worker.lock deploy/build.lock ./
-RUN pip --python /app/venv/bin/python install --no-cache-dir --no-deps --require-hashes -r requirements-worker.lock \
+COPY requirements-worker.lock requirements.lock deploy/build.lock ./
+RUN pip --python /app/venv/bin/python install --no-cache-dir --no-deps --require-hashes -r "$LOCK" \
  && pip install --no-cache-dir --no-deps --require-hashes -r build.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY monitor monitor

@@ -24,6 +24,7 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
 WORKER, EVERYTHING = "requirements-worker.lock", "requirements.lock"  # the second holds the first
+LAST_LINES = 20  # of a step that failed
 USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help names all
        ./run test             everything that must pass: lint, types, tests; about 10 minutes
        ./run test --fast      lint, types, and the tests without process or database; under a minute
@@ -129,7 +130,8 @@ def step(what, *command, required=True):
     end = "failed" if child.returncode else f"{time.monotonic() - begun:.1f} s"
     print(f"\rrun: {what} ... {end}" if live else f" {end}", file=sys.stderr, flush=True)
     if child.returncode:
-        print(said.strip(), file=sys.stderr)
+        lines = [line for line in said.splitlines() if not line.startswith("WARNING:")]
+        print(*lines[-LAST_LINES:], sep="\n", file=sys.stderr)
         if required:
             stop(f"{what}: failed; the reason stands above.")
     return child.returncode == 0
