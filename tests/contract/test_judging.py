@@ -9,8 +9,8 @@ from sqlalchemy import text
 from monitor.config import load
 from monitor.domain import Identity, Incident, Outcome, StampSource
 from monitor.storage import Database, incident_rows, observations
-from monitor.worker import delivery_job, evaluation
-from tests.contract.watching import settings, watching
+from monitor.worker import evaluation
+from tests.contract.watching import deliver, settings, watching
 from tests.e2e.rig import rows
 from tests.facts import HAIKU, observation
 
@@ -108,7 +108,7 @@ async def test_when_every_measurement_is_disturbed_a_notice_says_so_and_other_ru
             await observations.add(connection, new)
         assert await evaluation.evaluate(context)
         await evaluation.evaluate(context)
-        assert await delivery_job.deliver(context)
+        assert await deliver(context)
     assert sorted(rows(database_url, "SELECT rule FROM incidents")) == sorted(
         (rule,) for rule in ["ttft_unknown", *rules]
     )
