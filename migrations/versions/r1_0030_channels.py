@@ -2,6 +2,9 @@
 
 What was for the Slack bot or the Slack webhook is for channel `slack`, whichever of them is set
 up: the channel that the `SLACK_*` variables describe.
+
+Rows of other channels have an id of their own, in the notice as well. So an earlier version of the
+program, after a rollback, sends to Slack what waits for them, instead of stumbling over it.
 """
 
 import sqlalchemy as sa
@@ -12,6 +15,7 @@ down_revision = "r1_0029"
 branch_labels = None
 depends_on = None
 
+NEWS = "id of the notice, which its rows in all channels share; NULL: that of the row"
 CHANNEL = "the channel it is for; empty: no channel takes it"
 TABLE = (
     "what is to be told, a row for each channel; written with the transition it tells of, "
@@ -39,7 +43,7 @@ UPDATE mutes SET target = 'slack' WHERE target IN ('bot', 'webhook') AND until >
 # A notice keeps one row. A message with a reference was posted by a bot.
 DOWN = """
 DELETE FROM outbox AS o USING outbox AS kept
-    WHERE kept.id = o.id AND kept.channel <> o.channel
+    WHERE coalesce(kept.news, kept.id) = coalesce(o.news, o.id) AND kept.id <> o.id
         AND (kept.channel = 'slack', o.sequence) > (o.channel = 'slack', kept.sequence);
 UPDATE outbox SET result = 'dead' WHERE result = 'closed';
 CREATE TEMPORARY TABLE earlier_name ON COMMIT DROP AS
@@ -60,19 +64,20 @@ DROP TABLE earlier_name;
 def upgrade() -> None:
     op.add_column("channels", sa.Column("configured_at", sa.DateTime(timezone=True),
                                         comment="when a worker last had it in its configuration"))  # fmt: skip
+    op.add_column("outbox", sa.Column("news", sa.Uuid(), comment=NEWS))
+    op.create_index("ix_outbox_news", "outbox", ["news"])
     _run(UP)
     op.alter_column("outbox", "channel", nullable=False, server_default="slack", comment=CHANNEL)
-    _key("id", "channel")
     _results("'sent', 'dead', 'merged', 'closed'")
     _due("channel", "due_at")
     op.create_table_comment("outbox", TABLE)
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE outbox DROP CONSTRAINT pk_outbox")
     op.alter_column("outbox", "channel", server_default=None, comment="which channel took it")
     _run(DOWN)
-    op.execute("ALTER TABLE outbox ADD CONSTRAINT pk_outbox PRIMARY KEY (id)")
+    op.drop_index("ix_outbox_news", "outbox")
+    op.drop_column("outbox", "news")
     _results("'sent', 'dead', 'merged'")
     _due("due_at")
     op.create_table_comment("outbox", BEFORE)
@@ -82,11 +87,6 @@ def downgrade() -> None:
 def _run(script: str) -> None:
     for statement in script.strip().removesuffix(";").split(";\n"):
         op.execute(statement)
-
-
-def _key(*columns: str) -> None:
-    op.execute("ALTER TABLE outbox DROP CONSTRAINT pk_outbox")
-    op.execute(f"ALTER TABLE outbox ADD CONSTRAINT pk_outbox PRIMARY KEY ({', '.join(columns)})")
 
 
 def _results(words: str) -> None:

@@ -96,7 +96,7 @@ async def correct(connection: AsyncConnection) -> int:
     digests = (
         update(outbox)  # its id would prevent the digest of that day from being written
         .where(outbox.c.created_at > limit, outbox.c.notice["rule"].as_string() == "digest")
-        .values(id=func.gen_random_uuid())
+        .values(id=func.gen_random_uuid(), news=None)
     )
     await connection.execute(digests)
     for table in _STATE:

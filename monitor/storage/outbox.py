@@ -6,9 +6,9 @@ is due only when every earlier notice of its incident is settled. Times go by th
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Delivery, GiveUp, Notice, NoticeStatus, Sent, TryLater
+from monitor.notifications.channel import DEFAULT
 from monitor.rules.delivery import DeliveryBacklog
 from monitor.storage.tables import channels, outbox
 
@@ -71,30 +72,48 @@ async def add(
     of the incident before gets it in any case: it must not be left with an incident that never
     ends. `reported`: numbers of the incidents it reports, if more or others than `incident`.
     """
-    same_news = exists().where(outbox.c.id == notice.id)
-    if await connection.scalar(select(same_news)):
+    if await known(connection, notice.id):
         return False
     before = select(outbox.c.channel).where(
         outbox.c.incident == incident, outbox.c.result.is_distinct_from("closed")
     )
     notified = set(await connection.scalars(before)) if incident is not None else set()
-    row = {
-        "id": notice.id,
+    row: dict[str, object] = {
+        "news": notice.id,
         "incident": incident,
         "incidents": list(reported),
         "status": notice.status.value,
-        "notice": _NOTICE.dump_python(notice, mode="json"),
         "due_at": func.now(),
     }
     rows = [
-        row | {"channel": name} for name, takes in channels.items() if takes or name in notified
+        row | _row_of(notice, name) for name, takes in channels.items() if takes or name in notified
     ]
     if not rows:  # the row shows why nobody was notified, and that the news is known
-        nobody = {"channel": NOBODY, "result": "closed", "last_error": "no channel takes it"}
-        await connection.execute(insert(outbox).values(row | nobody | {"settled_at": func.now()}))
+        closed = {"result": "closed", "last_error": "no channel takes it", "settled_at": func.now()}
+        nobody = row | _row_of(notice, NOBODY) | closed
+        await connection.execute(insert(outbox).values(nobody).on_conflict_do_nothing())
         return False
     statement = insert(outbox).values(rows).on_conflict_do_nothing().returning(outbox.c.id)
     return bool((await connection.scalars(statement)).all())
+
+
+def _row_of(notice: Notice, channel: str) -> dict[str, object]:
+    """The row of a channel. Its id, and that in its notice, is its own in all channels but one:
+    earlier versions of the program, which know one channel, send and settle rows by it.
+    """
+    own = notice.id if channel in (DEFAULT, NOBODY) else uuid5(notice.id, channel)
+    document = _NOTICE.dump_python(replace(notice, id=own), mode="json")
+    return {"id": own, "channel": channel, "notice": document}
+
+
+def _same(notice: UUID) -> ColumnElement[bool]:
+    """The rows of a notice."""
+    return or_(outbox.c.id == notice, outbox.c.news == notice)
+
+
+async def known(connection: AsyncConnection, notice: UUID) -> bool:
+    """Whether this news was written before, for any channel."""
+    return bool(await connection.scalar(select(exists().where(_same(notice)))))
 
 
 async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | None:
@@ -136,12 +155,17 @@ async def lease(connection: AsyncConnection, channel: str) -> LeasedNotice | Non
                 outbox.c.maybe_sent, and_(outbox.c.attempts > 0, outbox.c.last_error.is_(None))
             ),
         )
-        .returning(outbox.c.incident, outbox.c.notice, outbox.c.maybe_sent)
+        .returning(
+            func.coalesce(outbox.c.news, outbox.c.id).label("news"),
+            outbox.c.incident,
+            outbox.c.notice,
+            outbox.c.maybe_sent,
+        )
     )
     row = taken.one_or_none()
     if row is None:
         return None
-    notice = _NOTICE.validate_python(row.notice | {"repeated": row.maybe_sent})
+    notice = _NOTICE.validate_python(row.notice | {"id": row.news, "repeated": row.maybe_sent})
     reference = await _reference(
         connection, row.incident, channel, quiet=notice.quiet or notice.in_thread
     )
@@ -265,7 +289,7 @@ async def settle(
     connection: AsyncConnection, notice: UUID, delivery: Delivery, channel: str
 ) -> None:
     """Write down how a send went."""
-    row = update(outbox).where(outbox.c.id == notice, outbox.c.channel == channel)
+    row = update(outbox).where(_same(notice), outbox.c.channel == channel)
     match delivery:
         case Sent(reference):
             sent = {"settled_at": func.now(), "result": "sent", "reference": reference}
@@ -339,7 +363,7 @@ _NOTIFIED = text("""
     UPDATE incidents AS i
     SET told_at = greatest(now(), i.opened_at)
     FROM outbox AS o
-    WHERE o.id = :notice AND o.channel = :channel AND i.told_at IS NULL
+    WHERE :notice IN (o.id, o.news) AND o.channel = :channel AND i.told_at IS NULL
         AND NOT coalesce((o.notice ->> 'quiet')::boolean, false)
         AND NOT coalesce((o.notice ->> 'in_thread')::boolean, false)
         AND i.number = ANY (CASE o.incidents WHEN '{}' THEN ARRAY[o.incident] ELSE o.incidents END)

@@ -8,7 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import CursorResult, select, text
+from sqlalchemy import CursorResult, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import Identity
@@ -30,8 +30,7 @@ from monitor.incidents.digest import (
 )
 from monitor.storage import spend_rows
 from monitor.storage.engine import sql, sql_file
-from monitor.storage.outbox import backlogs
-from monitor.storage.tables import outbox
+from monitor.storage.outbox import backlogs, known
 
 # What a report asks of the database: read from schema `report` alone, in one transaction.
 #
@@ -313,7 +312,7 @@ _LOST = text("SELECT count(*)::integer FROM outbox WHERE result = 'dead' AND set
 
 async def written(connection: AsyncConnection, notice: UUID) -> bool:
     """Whether this notice stands in the outbox already."""
-    return await connection.scalar(select(outbox.c.id).where(outbox.c.id == notice)) is not None
+    return await known(connection, notice)
 
 
 async def latencies(

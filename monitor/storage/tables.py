@@ -341,9 +341,15 @@ outbox = Table(
         comment="follows from what is told: the same news is written once",
     ),
     Column(
+        "news",
+        Uuid,
+        index=True,
+        comment="id of the notice, which its rows in all channels share; NULL: that of the row",
+    ),
+    Column(
         "channel",
         Text,
-        primary_key=True,
+        nullable=False,
         server_default="slack",
         comment="the channel it is for; empty: no channel takes it",
     ),

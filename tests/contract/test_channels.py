@@ -231,3 +231,24 @@ async def test_filters_choose_the_channels_of_each_notice(
     received = [[item.id for item in channel.sent] for channel in (everything, pages, one_rule)]
     ids = [item.id for item in items]
     assert received == [ids, ids[1:], ids[1:2]]
+
+
+async def test_an_earlier_version_sends_what_waits_for_others_and_stumbles_over_nothing(
+    database: Database, database_url: str
+) -> None:
+    """After a rollback: it leases by time alone, and settles by the id within the notice."""
+    for item in (notice(), notice(id=uuid4())):
+        await add(database, item, ALL)
+    earlier = """
+        UPDATE outbox SET due_at = now() + interval '45 seconds' WHERE id IN (
+            SELECT id FROM outbox WHERE settled_at IS NULL AND due_at <= now()
+            ORDER BY sequence LIMIT 1 FOR UPDATE SKIP LOCKED)
+        RETURNING notice ->> 'id' AS id
+    """
+    for _ in range(4):
+        async with database.begin() as connection:
+            [leased] = (await connection.scalars(text(earlier))).all()
+            sent = text("UPDATE outbox SET settled_at = now(), result = 'sent', channel = 'bot' "
+                        "WHERE id = CAST(:id AS uuid)")  # fmt: skip
+            assert (await connection.execute(sent, {"id": leased})).rowcount == 1
+    assert rows(database_url, "SELECT count(*) FROM outbox WHERE settled_at IS NULL") == [(0,)]

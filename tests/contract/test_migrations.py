@@ -268,8 +268,9 @@ def test_what_was_for_the_bot_or_the_webhook_is_for_the_default_channel_and_back
     assert rows(empty_url, "SELECT target FROM incidents") == [("slack",)]
     with engine.begin() as connection:  # a notice in two channels, and one that nobody takes
         connection.execute(text(
-            "INSERT INTO outbox (id, channel, status, notice, due_at) "
-            "SELECT id, 'pager', status, notice, due_at FROM outbox WHERE settled_at IS NULL; "
+            "INSERT INTO outbox (id, news, channel, status, notice, due_at) SELECT "
+            "gen_random_uuid(), id, 'pager', status, notice, due_at FROM outbox "
+            "WHERE settled_at IS NULL; "
             "INSERT INTO outbox (id, channel, status, notice, due_at, settled_at, result) VALUES "
             "(gen_random_uuid(), '', 'NOTICE', '{}', now(), now(), 'closed')"
         ))  # fmt: skip
