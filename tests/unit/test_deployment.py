@@ -52,6 +52,20 @@ def test_a_variable_that_is_set_is_one_that_is_read(file: str) -> None:
     assert set_here <= {*VARIABLES, "MONITOR_METRICS__PORT", "MONITOR_METRICS__HOST"}
 
 
+@pytest.mark.parametrize(
+    ("file", "setting"),
+    [
+        ("fly.toml", 'MONITOR_METRICS__HOST = "0.0.0.0"'),
+        ("compose.yaml", 'MONITOR_METRICS__HOST: "0.0.0.0"'),
+        ("deploy/kubernetes.yaml", 'host = "0.0.0.0"'),
+    ],
+)
+def test_checks_from_outside_the_machine_reach_the_metrics_port(file: str, setting: str) -> None:
+    """The default is loopback, which in a container only the container reaches."""
+    assert "9091" in read(file)
+    assert setting in read(file)
+
+
 def test_the_configuration_in_the_kubernetes_manifest_is_whole() -> None:
     block = read("deploy/kubernetes.yaml").split("  monitor.toml: |\n")[1].split("\n---")[0]
     text = "\n".join(line.removeprefix("    ") for line in block.splitlines())
