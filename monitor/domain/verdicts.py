@@ -119,7 +119,8 @@ class Finding:
     # What is wrong, read after the name of the scope: "slow: 2.5 s to first token, limit 1.2 s".
     what: str = ""
     was: str = ""  # the same in the past, for its end: "slow: 2.5 s to first token, limit 1.2 s"
-    extent: str = ""  # how much of it: "All of the last 4 answers"
+    # How much of it: "All of the last 4 answers". Of what ended other than by measurements: why.
+    extent: str = ""
     money: str = ""  # the ratio first: "15 × the cost: $0.62 a day, was $0.04"
     cause: str = ""  # what likely caused it
     first_step: str = ""  # what to do first, where it is not the rule's usual first step

@@ -6,7 +6,7 @@ from datetime import datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from monitor.domain import ALL, Incident, Subject, Verdict, VerdictState
+from monitor.domain import ALL, Finding, Incident, Subject, Verdict, VerdictState
 from monitor.incidents.notices import RuleRelations
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -110,6 +110,7 @@ def abandoned(
             because=f"{reason}; closed without a final check.",
             query=incident.query,
             literal=True,
+            finding=Finding(extent=f"{reason}; closed without a final check"),
         )
 
 

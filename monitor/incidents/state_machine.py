@@ -182,4 +182,5 @@ def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         ended=verdict.because,
         recovering_since=None,
         recovering_reason=None,
+        finding=replace(incident.finding, extent=verdict.finding.extent),
     )

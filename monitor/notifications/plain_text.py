@@ -153,8 +153,10 @@ def _was(notice: Notice) -> Iterator[str]:
         when = f"at {start}" if start == end else f"{start} to {end}"
     finding = notice.finding
     was = finding.was or (f"It was: {finding.what}" if finding.what else "")
-    yield _sentence(", ".join(filter(None, [was or notice.sentence, _worst(notice), when])))
+    said = was or notice.sentence.rstrip(".")
+    yield _sentence(", ".join(filter(None, [said, _worst(notice), when])))
     yield _sentence(finding.money)
+    yield _sentence(finding.extent)  # why it ended, where no measurement says so
 
 
 def _worst(notice: Notice) -> str:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from typing import ClassVar
 
 from monitor.domain import (
     Finding,
+    Identity,
     Incident,
     Sample,
     Severity,
@@ -27,7 +29,7 @@ from monitor.identity.model_names.common_name import common_name, named_apart, w
 from monitor.rules.limit_checks import unseen
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.statistics import ShareLimits, recovering, unjudged
-from monitor.rules.window import WITHIN_LIMIT, Window
+from monitor.rules.window import WITHIN_LIMIT, AnswerSeries, Window
 
 _ROWS = 60
 _CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # stated in words already
@@ -81,7 +83,7 @@ class FallbackRule(ShareLimits, Rule):
                 return self._recovering(window, VerdictState.HOLD, lately, latest_incident)
             own = self.own(known, latest_incident, since=since) if since else 0
             state = VerdictState.BREACH if fresh else VerdictState.NO_DATA
-            return self._verdict(window, state, own or lately)
+            return self._verdict(window, state, own or lately, known_as=latest_incident.finding)
         n = self.proven(known, fresh)
         if n:
             n = max(n, known.breach(n, fresh))
@@ -97,7 +99,13 @@ class FallbackRule(ShareLimits, Rule):
         return recovering(verdict, window.known, latest_incident, recovered=WITHIN_LIMIT)
 
     def _verdict(
-        self, window: Window, state: VerdictState, n: int, *, opening: bool = False
+        self,
+        window: Window,
+        state: VerdictState,
+        n: int,
+        *,
+        opening: bool = False,
+        known_as: Finding | None = None,
     ) -> Verdict:
         known, literal = window.known, self.mode == "immediate"
         hits = known.hits(n)
@@ -114,9 +122,11 @@ class FallbackRule(ShareLimits, Rule):
             because=f"{hits} of the last {n} answers ({hits / n:.0%}) came from {by}; "
             f"limit {self.limit:.0%}.",
             rows=tuple(sample.id for sample in fallen[:_ROWS]),
-            facts=_compared(fallen, known.samples, a_day=window.a_day) if opening else {},
+            facts=_compared(fallen, _asked_for(known), a_day=window.a_day) if opening else {},
             literal=literal,
-            finding=_finding(fallen, known.samples, of=n, a_day=window.a_day)
+            finding=_finding(
+                fallen, _asked_for(known), of=n, a_day=window.a_day, known_as=known_as or Finding()
+            )
             if state is VerdictState.BREACH
             else Finding(),
             since=fallen[-1].at if state is VerdictState.BREACH else None,
@@ -138,17 +148,32 @@ def _none_fell(scope: str, state: VerdictState, n: int, *, limit: float, literal
     )
 
 
+def _asked_for(known: AnswerSeries) -> Sequence[Sample]:
+    """The latest answers of the expected model."""
+    expected = (s for s in reversed(known.samples) if s.identity is Identity.EXPECTED)
+    return list(islice(expected, _ROWS))
+
+
 def _finding(
-    fallen: Sequence[Sample], known: Sequence[Sample], *, of: int, a_day: int | None
+    fallen: Sequence[Sample],
+    asked_for: Sequence[Sample],
+    *,
+    of: int,
+    a_day: int | None,
+    known_as: Finding,
 ) -> Finding:
-    """Who answers instead of whom, how much of it, what it costs, and how certain it is."""
-    asked_for = [sample for sample in known if sample.identity.fallback is False]
+    """Who answers instead of whom, how much of it, what it costs, and how certain it is.
+
+    `known_as`: the earlier finding of an open incident, which remembers the expected model when its
+    answers are too long ago.
+    """
+    hits, fallen = len(fallen), fallen[:_ROWS]
     new, usual = _usual_model(fallen), _usual_model(asked_for)
     models = tuple(model for model in (new, usual) if model)
     shown = dict(zip(models, named_apart(models), strict=True))
     instead = shown[usual] if usual else "the expected model"
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
-    share = Decimal(len(fallen)) / of
+    share = Decimal(hits) / of
     day = usual_day = None
     if now is not None and a_day:
         usual_day = None if before is None else before * a_day
@@ -156,11 +181,16 @@ def _finding(
             day = (share * now + (1 - share) * (before or 0)) * a_day
     sure = sorted(s.confidence for s in fallen if s.confidence is not None)
     why = without_ids(_CONFIDENCE.sub("", fallen[0].why), models)
+    name = shown[new] if new else "another model"
+    what, was = f"{name} answers instead of {instead}", f"{name} answered instead of {instead}"
+    if not usual and known_as.what:
+        what, was = known_as.what, known_as.was
+    compared = day is not None and (usual_day or not known_as.money)
     return Finding(
-        what=f"{shown[new] if new else 'another model'} answers instead of {instead}",
-        was=f"{shown[new] if new else 'another model'} answered instead of {instead}",
-        extent=share_text(len(fallen), of, "answers"),
-        money="" if day is None else cost_change_text(day, usual_day),
+        what=what,
+        was=was,
+        extent=share_text(hits, of, "answers"),
+        money=cost_change_text(day, usual_day) if day is not None and compared else "",
         first_step=f"Check the key, credit and rate limits at the provider of {instead}."
         if usual
         else "",
@@ -171,10 +201,10 @@ def _finding(
 
 
 def _compared(
-    fallen: Sequence[Sample], known: Iterable[Sample], *, a_day: int | None
+    fallen: Sequence[Sample], asked_for: Sequence[Sample], *, a_day: int | None
 ) -> Mapping[str, str]:
     """Who answers instead of whom, how that is known, and what it costs now and before."""
-    asked_for = [sample for sample in known if sample.identity.fallback is False]
+    fallen = fallen[:_ROWS]
     notified = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
     if now is not None:

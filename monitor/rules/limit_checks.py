@@ -69,7 +69,11 @@ def of_query(verdict: Verdict, query: str) -> Verdict:
     """A verdict on one canned query; its sentence names the query."""
     named = verdict.because.startswith(f"Query {query} ")
     because = verdict.because if named else f"Query {query}: {verdict.because}"
-    return replace(verdict, query=query, because=because)
+    finding = verdict.finding
+    if finding.what and f"query {query}" not in finding.what:
+        what, was = f"{finding.what} (query {query})", f"{finding.was} (query {query})"
+        finding = replace(finding, what=what, was=was if finding.was else "")
+    return replace(verdict, query=query, because=because, finding=finding)
 
 
 def unseen(sample: Sample, latest_incident: Incident | None) -> bool:

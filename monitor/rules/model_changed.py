@@ -1,7 +1,7 @@
 """`model_changed`: answers no longer match the expected model, and no other model is known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -32,6 +32,7 @@ from monitor.rules.statistics import ShareLimits, divergence, recovering, unjudg
 from monitor.rules.window import AnswerSeries, Window
 
 _ROWS = 60
+_UNNAMED = "the expected model"
 _RECOVERED = "Answers match the expected model again"
 
 
@@ -111,7 +112,12 @@ class ModelChangedRule(ShareLimits, Rule):
         n = self.own(compared, latest_incident, since=began_at)
         if latest_incident.recovering_since is not None and (hits := compared.hit_samples(n)):
             began_at = hits[-1].at
-        return self._breached(window, compared, n, VerdictState.BREACH, since=began_at)
+        verdict = self._breached(window, compared, n, VerdictState.BREACH, since=began_at)
+        known_as = latest_incident.finding  # remembers the expected model of too long ago
+        if not known_as.what or _UNNAMED not in verdict.finding.what:
+            return verdict
+        finding = replace(verdict.finding, what=known_as.what, was=known_as.was)
+        return replace(verdict, finding=finding)
 
     def _recovering(
         self, window: Window, n: int, state: VerdictState, latest_incident: Incident
@@ -160,7 +166,7 @@ class ModelChangedRule(ShareLimits, Rule):
         suspected = _suspected(window, hits, since)
         hits, n = [*hits, *suspected], n + len(suspected)
         expected = [s for s in answers.samples if s.identity is Identity.EXPECTED and s.at < since]
-        model = common_name(names(expected[-1:])) or "the expected model"
+        model = common_name(names(expected[-1:])) or _UNNAMED
         share = len(hits) / n
         return Verdict(
             rule=self.name,
@@ -205,6 +211,7 @@ class ModelChangedRule(ShareLimits, Rule):
             limit=self.limit,
             because=f"A person confirmed the baseline at {at.astimezone(UTC):%H:%M} UTC.",
             literal=True,  # a person's word needs no evidence
+            finding=Finding(extent="A person confirmed the baseline"),
         )
 
 

@@ -106,7 +106,7 @@ class NoDataRule(Rule):
                 what=f"no data for {lasting(silent)}, expected every {lasting(window.pace)}"
                 if window.pace
                 else f"no data for {lasting(silent)}",
-                was=f"no data for {lasting(silent)}",
+                was="no data arrived",
                 extent="No usable sample",
                 cause="the service is rate limiting: HTTP 429" if reason else "",
                 first_step="Raise `every` or the service's rate limit." if reason else "",

@@ -99,7 +99,7 @@ class ProbeBudgetRule(Rule):
             )
             finding = Finding(
                 what=f"probing stopped: the {used}",
-                was=f"probing was stopped, because the {used}",
+                was=f"probing was stopped, because the {used.replace(' is ', ' was ')}",
                 extent=f"{probes:,} probes cost {spent}. Nothing is monitored until "
                 f"{day.ends_at.astimezone(UTC):%H:%M} UTC",
                 certainty=f"{CERTAIN}, by the exact sum",

@@ -129,7 +129,8 @@ class SpendRule(Rule):
             ended += f", at {amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)}"
         elif final:
             ended += f", at {usd_text(final, beside=self.limit_usd)}"
-        return self._verdict(VerdictState.OK, final, f"{ended}.")
+        finding = Finding(extent=ended)
+        return self._verdict(VerdictState.OK, final, f"{ended}.", finding=finding)
 
     def _upper_end(self, days: Sequence[Spend], latest_incident: Incident | None) -> Verdict:
         """The notice that a day passed the limit if the most expensive models answered."""

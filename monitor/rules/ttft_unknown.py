@@ -78,19 +78,19 @@ class TtftUnknownRule(Rule):
             limit=self.limit,
             because=f"{counted} were disturbed.",
             rows=tuple(sample.id for sample in disturbed[:_ROWS]),
-            finding=Finding(
-                what="the time to first token cannot be judged",
-                was="the time to first token could not be judged",
-                extent=f"{counted} were disturbed. A slow service may not be seen in them",
-                certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
-            ),
         )
         if state is VerdictState.BREACH:
             because = (
                 f"TTFT cannot be judged: {counted} were disturbed on the monitor's side (an "
                 "overloaded machine) or arrived in one piece (a proxy that buffers)."
             )
-            return replace(verdict, because=because, since=disturbed[-1].at)
+            finding = Finding(
+                what="the time to first token cannot be judged",
+                was="the time to first token could not be judged",
+                extent=f"{counted} were disturbed. A slow service may not be seen in them",
+                certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
+            )
+            return replace(verdict, because=because, since=disturbed[-1].at, finding=finding)
         if state is VerdictState.OK and open_:
             return replace(verdict, recovered="TTFT can be judged again")
         return verdict

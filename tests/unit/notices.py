@@ -80,13 +80,13 @@ SPEND = Finding(
 )
 SILENT = Finding(
     what="no data for 15 min, expected every 5 min",
-    was="no data for 15 min",
+    was="no data arrived",
     extent="No usable sample",
     certainty="a fact (100 %), as no row was stored",
 )
 BUDGET = Finding(
     what="probing stopped: the daily budget of $0.50 is used up",
-    was="probing was stopped, because the daily budget of $0.50 is used up",
+    was="probing was stopped, because the daily budget of $0.50 was used up",
     extent="1,234 probes cost $0.5003. Nothing is monitored until 00:00 UTC",
     certainty="a fact (100 %), by the exact sum",
 )
@@ -204,7 +204,8 @@ def _ended(name: str) -> Notice:
     opened, money = OPENED[name], ""
     if name == "fallback":
         money = "It cost about $0.029 more than usual"
-    finding = replace(opened.finding, money=money)
+    day = "The day 2026-11-23 is over, at $4.38" if name == "spend" else ""
+    finding = replace(opened.finding, money=money, extent=day)
     more = {"peak": opened.value, "value": None, "sentence": ENDS[name], "finding": finding}
     return replace(opened, status=RESOLVED, **LASTED, **more)  # type: ignore[arg-type]
 
@@ -251,6 +252,14 @@ CASES = {
     **{f"{name}_firing": opened for name, opened in OPENED.items()},
     **{f"{name}_still_firing": _still(name) for name in OPENED},
     **{f"{name}_resolved": _ended(name) for name in OPENED},
+    "down_resolved_without_a_check": replace(
+        _ended("down"),
+        sentence="Over after 1 h 12 min. Target removed from the configuration; closed without a "
+        "final check.",
+        finding=replace(
+            DOWN, extent="Target removed from the configuration; closed without a final check"
+        ),
+    ),
     "fallback_joins_ttft": replace(
         OPENED["fallback"], status=STILL, worse=True,
         also=("slow: 2.5 s to first token, limit 1.2 s (new)",),
@@ -309,6 +318,7 @@ CASES = {
     "ttft_unknown_notice_of_its_end": replace(
         UNJUDGED, since=NOON - 72 * MINUTE, until=NOON,
         sentence="Over after 1 h 12 min. 2 of 36 measurements in the last hour were disturbed.",
+        finding=replace(UNJUDGED.finding, extent=""),
     ),
     "identity_unknown_notice": notice(
         NOTICE, "identity_unknown",

@@ -24,9 +24,31 @@ from monitor.domain import (
 from monitor.identity.model_names.common_name import common_name, named_apart, without_ids
 from monitor.incidents.notices import Inhibitions, passing_notice
 from monitor.incidents.planner import plan
+from monitor.incidents.silences import abandoned
 from monitor.incidents.state_machine import ReminderPolicy
-from monitor.rules import DEFAULT_RULES, DownRule, FallbackRule, KeyRule, TtftRule, Window
-from tests.marks import EVERY, HAIKU, INHIBITIONS, LLAMA, NOON, after, marked, sample, timed, window
+from monitor.rules import (
+    DEFAULT_RULES,
+    DownRule,
+    FallbackRule,
+    KeyRule,
+    ModelChangedRule,
+    TtftRule,
+    Window,
+    of_query,
+)
+from tests.marks import (
+    EVERY,
+    HAIKU,
+    INHIBITIONS,
+    LLAMA,
+    NOON,
+    after,
+    incident,
+    marked,
+    sample,
+    timed,
+    window,
+)
 from tests.tables import each
 
 
@@ -116,6 +138,26 @@ def test_a_partial_fallback_is_priced_at_its_share() -> None:
     assert abs(finding.usd_a_day - Decimal("0.46")) < Decimal("0.001")
 
 
+def test_the_expected_model_is_remembered_when_its_answers_are_too_long_ago() -> None:
+    """Of a breach of days the window holds no expected answer."""
+    seen = window(marked("FFF|FFF|FFF"))
+    told = Finding(what="Claude Haiku 4.5 answers instead of Llama 4 Scout", was="it did",
+                   money="15 × the cost: $0.60 a day, was $0.04")  # fmt: skip
+    opened = incident("fallback", since=NOON, finding=told)
+    verdict = FallbackRule().judge(seen, opened, after(seen))
+    assert verdict.state is VerdictState.BREACH
+    assert verdict.finding.extent == "All of the last 9 answers"
+    assert told.updated(verdict.finding).what == told.what
+    assert told.updated(verdict.finding).money == told.money
+    changed = marked("CCC|CCC|CCC")
+    told = replace(told, what="answers no longer match Llama 4 Scout")
+    opened = incident("model_changed", since=NOON, finding=told)
+    seen = window(changed)
+    verdict = ModelChangedRule().judge(seen, opened, after(seen))
+    assert verdict.state is VerdictState.BREACH
+    assert verdict.finding.what == told.what
+
+
 def test_an_outage_says_what_failed_and_what_the_service_said() -> None:
     error = 'HTTP 500: {"error":"upstream key expired"}'
     down = [
@@ -195,3 +237,26 @@ def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
     assert step.notice.status is NoticeStatus.RESOLVED
     assert step.notice.finding.money == "It cost about $0.10 more than usual"
     assert step.notice.finding.what == "Haiku answers"
+
+
+def test_what_ended_without_a_measurement_says_why() -> None:
+    finding = Finding(what="rag is down", extent="All of the last 4 answers")
+    opened = plan((), [breach("down", finding)], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
+                  now=NOON)  # fmt: skip
+    incidents = [replace(step.incident, number=1) for step in opened if step.incident]
+    later = NOON + timedelta(days=1)
+    ends = list(abandoned(incidents, rules={}, scopes={}, now=later))
+    (step,) = plan(incidents, ends, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=later)
+    assert step.notice is not None
+    assert step.notice.finding.extent == "Rule down is switched off; closed without a final check"
+
+
+@pytest.mark.parametrize(("what", "named"), [
+    ("slow: 2 s for query hi", "slow: 2 s for query hi"),
+    ("Haiku answers", "Haiku answers (query hi)"),
+    ("", ""),
+])  # fmt: skip
+def test_the_query_is_named_where_each_is_judged_alone(what: str, named: str) -> None:
+    verdict = of_query(breach("fallback", Finding(what=what, was=what)), "hi")
+    assert verdict.finding.what == named
+    assert verdict.finding.was == named
