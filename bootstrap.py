@@ -30,7 +30,7 @@ USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help na
        ./run test --fast      lint, types, and the tests without process or database; under a minute
        ./run test --slow      more cases of what ./run test shows with some
        ./run test ARGUMENTS   pytest with these arguments
-       ./run install          add what only some need: Parquet, tokenizers, development tools"""
+       ./run install          add Apprise, Parquet, tokenizers and the development tools"""
 
 held = []  # the descriptor of the lock, for steps of the set-up
 

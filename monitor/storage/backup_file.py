@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -79,8 +79,10 @@ def load(url: str, file: Path, *, pg_restore: str, psql: str) -> None:
             if reading.wait():
                 writing.kill()  # before it commits what came of a damaged file
             sink.close()
-        except BrokenPipeError:
+        except BrokenPipeError:  # psql ended; what is left in the buffer cannot be written
             reading.kill()
+            with suppress(BrokenPipeError):
+                sink.close()
         if reading.wait() or writing.wait():
             complaints.seek(0)
             raise BackupError(_last_words(complaints.read()))

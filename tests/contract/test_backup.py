@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from monitor.domain import GiveUp, Notice, TryLater
 from monitor.notifications import ConsoleNotifier
@@ -51,7 +52,7 @@ def moved(home: Path, source: str, target: str) -> str:
 def held(url: str) -> dict[str, list[str]]:
     """Every row of every table, as text."""
     return {
-        table: sorted(text for (text,) in rows(url, f'SELECT t::text FROM "{table}" AS t'))
+        table: sorted(row for (row,) in rows(url, f'SELECT t::text FROM "{table}" AS t'))
         for (table,) in rows(url, TABLES)
     }
 
@@ -145,6 +146,23 @@ def test_a_damaged_backup_leaves_an_empty_database(
     assert ended.status == 1
     assert ended.err.startswith("monitor: restore failed, nothing was written: pg_restore")
     assert not backup_file.in_use(empty_url)
+
+
+def test_a_database_that_refuses_a_statement_is_left_as_it_was(
+    database_url: str, empty_url: str, tmp_path: Path
+) -> None:
+    """Another program has a table of one of our names."""
+    file = tmp_path / "monitor.dump"
+    assert monitor(tmp_path, database_url, "backup", str(file)).status == 0
+    engine = create_engine(empty_url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE account_readings (mine int)"))
+    engine.dispose()
+    ended = monitor(tmp_path, empty_url, "restore", str(file))
+    assert (ended.status, ended.error) == (1, None)
+    assert ended.err.startswith("monitor: restore failed, nothing was written: ")
+    assert 'relation "account_readings" already exists' in ended.err
+    assert rows(empty_url, TABLES) == [("account_readings",)]
 
 
 @pytest.mark.parametrize(
