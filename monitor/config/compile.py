@@ -365,7 +365,7 @@ def _filter_faults(
                 remedy = f"unknown {key[:-1]}; {suggestion(name, names)}"
                 yield ConfigError(f"channels.{number}.{key}", shown_value(name), remedy)
     if section.name == ALL:
-        yield ConfigError(f"channels.{number}.name", f'"{ALL}"', "has a meaning: choose another")
+        yield ConfigError(f"channels.{number}.name", f'"{ALL}"', "is reserved: choose another")
 
 
 def _channel_options(

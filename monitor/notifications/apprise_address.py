@@ -92,7 +92,8 @@ class AppriseNotifier(Notifier):
 
     def __init__(self, name: str, url: str, *, deadline_s: float = DEADLINE_S) -> None:
         self._name, self._url, self._deadline_s = name, url, deadline_s
-        self._calls = Calls("the service")
+        # One at a time: a call that outlasts the deadline may still send.
+        self._calls = Calls("the service", most=1)
         self._service: Any = None  # of Apprise, once it is loaded
 
     async def send(
@@ -105,11 +106,16 @@ class AppriseNotifier(Notifier):
         """
         if notice.quiet:
             return Sent()
-        delivery = await self._called(partial(self._sent, notice, runbook_url))
-        if isinstance(delivery, GiveUp) and not delivery.channel_broken:
-            delivery = await self._called(partial(self._sent, notice, runbook_url, short=True))
-            if isinstance(delivery, GiveUp):
-                return GiveUp(delivery.reason, channel_broken=True)
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                delivery = await self._called(partial(self._sent, notice, runbook_url))
+                if isinstance(delivery, GiveUp) and not delivery.channel_broken:
+                    short = partial(self._sent, notice, runbook_url, short=True)
+                    delivery = await self._called(short)
+                    if isinstance(delivery, GiveUp):
+                        return GiveUp(delivery.reason, channel_broken=True)
+        except TimeoutError:
+            return TryLater(f"no answer within {self._deadline_s:g} s", maybe_sent=True)
         return delivery
 
     async def check(self) -> ChannelCheck:
@@ -125,10 +131,7 @@ class AppriseNotifier(Notifier):
 
     async def _called(self, call: Callable[[], Delivery]) -> Delivery:
         try:
-            async with asyncio.timeout(self._deadline_s):
-                return await self._calls.run(call)
-        except TimeoutError:
-            return TryLater(f"no answer within {self._deadline_s:g} s", maybe_sent=True)
+            return await self._calls.run(call)
         except ImportError as error:
             return GiveUp(f"Apprise cannot be loaded: {error.name}", channel_broken=True)
         except Exception as bug:  # of one of its 140 services: it must not end the delivery

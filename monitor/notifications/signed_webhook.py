@@ -74,10 +74,10 @@ class NoticeDocument:
     channel: Annotated[str, Field(description="Name of the channel in the configuration.")]
     status: Annotated[
         NoticeStatus,
-        Field(description="FIRING opens an incident, RESOLVED ends it, NOTICE has none."),
+        Field(description="FIRING opens an incident, RESOLVED ends it, NOTICE changes none."),
     ]
     severity: Annotated[Severity, Field(description="The most urgent of what it reports.")]
-    number: Annotated[int | None, Field(description="Number of the incident; null for NOTICE.")]
+    number: Annotated[int | None, Field(description="Number of the incident; null: there is none.")]
     rule: Annotated[
         str, Field(description="The rule, or digest, clock, storage, configuration, test.")
     ]

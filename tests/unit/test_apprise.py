@@ -1,12 +1,13 @@
 """Channels by Apprise, without a service: what its log means, what is sent, what is secret."""
 
+import threading
 from dataclasses import replace
 from importlib import util
 
 import pytest
 
 from monitor.domain import Delivery, GiveUp, TryLater
-from monitor.notifications import apprise_address
+from monitor.notifications import apprise_address, calls
 from monitor.notifications.apprise_address import (
     AppriseNotifier,
     AppriseOptions,
@@ -102,6 +103,20 @@ async def test_a_bug_of_apprise_is_a_delivery_to_be_tried_again(
     monkeypatch.setattr(apprise_address, "_service", fails)
     delivery = await AppriseNotifier("a", ADDRESS).send(notice())
     assert delivery == TryLater("Apprise failed: RuntimeError", maybe_sent=True)
+
+
+async def test_a_call_that_outlasts_the_deadline_is_alone_until_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may still send: another attempt beside it would come twice for certain."""
+    monkeypatch.setattr(calls, "FREE_WITHIN_S", 0.0)
+    hanging = threading.Event()
+    monkeypatch.setattr(apprise_address, "_service", lambda url: hanging.wait(60) and None)
+    channel = AppriseNotifier("a", ADDRESS, deadline_s=0.05)
+    assert await channel.send(notice()) == TryLater("no answer within 0.05 s", maybe_sent=True)
+    later = TryLater("earlier calls to the service are still waiting")
+    assert await channel.send(notice()) == later
+    hanging.set()
 
 
 @needs_apprise

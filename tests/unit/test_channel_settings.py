@@ -95,7 +95,7 @@ def test_what_is_announced_where_does_not_change_the_hash(tmp_path: Path) -> Non
         ('name = "A b"\nkind = "console"',
          'channels.0.name = "A b": use 1 to 64 of a-z, 0-9, _ . -'),
         ('name = "all"\nkind = "console"',
-         'channels.0.name = "all": has a meaning: choose another'),
+         'channels.0.name = "all": is reserved: choose another'),
         ('name = "a"\nkind = "console"\nrules = ["tfft"]',
          'channels.0.rules = "tfft": unknown rule; did you mean "ttft"?'),
         ('name = "a"\nkind = "console"\ntargets = ["rga"]',
