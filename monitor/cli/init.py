@@ -29,7 +29,7 @@ from monitor.probing.observe import ProbeOccasion
 from monitor.redaction import is_token, looks_secret, plain, redact
 from monitor.setup.config_draft import ConfigDraft
 from monitor.setup.recognition import RecognizedService, Unrecognized, recognize
-from monitor.setup.request_forms import ServiceAddress
+from monitor.setup.request_forms import ServiceAddress, guessed
 from monitor.worker import probe_round
 
 FIRST = "Hello! What can you help me with? Please answer in two sentences."
@@ -336,6 +336,10 @@ def _recognized(service: ServiceAddress, question: str) -> RecognizedService:
     count = f"{result.requests} request{'s' * (result.requests != 1)}"
     _say(f"recognised: {result.target.dialect} ({count})")
     _say(f"first answer: {plain(redact(result.reply.text, secrets), EXCERPT)}")
+    if result.target.dialect == "custom" and (
+        values := guessed(result.target.options) if not service.options else []
+    ):
+        _say(f"the service wants values that init had to guess: {', '.join(values)}")
     for item in result.fields:
         _say(f"  {item.option} = {item.expression}  found {plain(item.found, 160)}")
     return result
@@ -365,7 +369,7 @@ def _target(found: RecognizedService, settled: _Settled, dialogue: _Dialogue) ->
         model=target.model,
         headers=target.headers,
         options=target.options,
-        queries=_queries(settled, dialogue),
+        queries=_queries(settled, dialogue, seen.prompt_tokens),
         expected_models=expected,
         fallback_models=tuple(model for model in fallbacks if model not in expected),
         every=positive(duration(every)),
@@ -390,8 +394,11 @@ def _name(url: str) -> str:
     return re.sub(r"[^a-z0-9_-]", "-", said[0])[:40] if said and ":" not in said[0] else "service"
 
 
-def _queries(settled: _Settled, dialogue: _Dialogue) -> tuple[Query, ...]:
-    """The proposed queries and the user's own, which go through retrieval."""
+def _queries(settled: _Settled, dialogue: _Dialogue, reported: int | None) -> tuple[Query, ...]:
+    """The proposed queries and the user's own, which go through retrieval.
+
+    `reported`: the prompt of the first answer in tokens, which is what is known of the others.
+    """
     own = list(settled.questions)
     while dialogue.open and len(own) < MOST_QUESTIONS:
         prompt = "A question of your users, which needs your documents (empty: no more)"
@@ -405,7 +412,8 @@ def _queries(settled: _Settled, dialogue: _Dialogue) -> tuple[Query, ...]:
         *(query for query in asked if query.text not in [p.text for p in PROPOSED]),
     )
     _say(f"queries: {', '.join(plain(query.text, 60) for query in queries)}")
-    return tuple(replace(query, prompt_tokens=settled.given.prompt_tokens) for query in queries)
+    tokens = settled.given.prompt_tokens or reported
+    return tuple(replace(query, prompt_tokens=tokens) for query in queries)
 
 
 def _observed(found: RecognizedService, target: Target) -> Observation:

@@ -194,6 +194,12 @@ def answer_lines(
             f"that it answers: `monitor baseline capture {target.name}{named}`; the worker then "
             "compares every answer with it"
         )
+    texts = {text.strip() for _, text in first.values()}
+    if len(first) > 1 and len(texts) == 1 and len(*texts) >= SAME_CHARS:
+        yield (
+            f"The answers to {len(first)} different queries are identical: check that the question "
+            "reaches the service (`monitor check` shows the request)"
+        )
     yield from _same_answers(observation for observation, _ in seen)
 
 

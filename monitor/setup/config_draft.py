@@ -101,7 +101,7 @@ class ConfigDraft:
         if query.identity:
             yield "identity = true  # asks the model for its name"
         if query.prompt_tokens:
-            yield f"prompt_tokens = {query.prompt_tokens}  # of the whole prompt"
+            yield f"prompt_tokens = {query.prompt_tokens}  # of the whole prompt, for the cost"
 
     def _prices(self) -> Iterator[Iterator[str]]:
         for model, (prompt, answer) in self.prices.items():

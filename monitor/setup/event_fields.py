@@ -48,7 +48,7 @@ _MODELS = frozenset({"model", "modelname", "modelid", "modelused", "modelversion
                      "servedby", "deployment", "answeredby", "generator", "lm"})  # fmt: skip
 _FINISHES = re.compile(r"(?:finish|stop|end|done)_?reason", re.IGNORECASE)
 _SOURCES = re.compile(
-    r"sources?|documents?|docs|citations?|references|passages|chunks|context", re.I
+    r"sources?|documents?|docs|citations?|cites|refs|references|passages|chunks|context", re.I
 )
 _SIDES = {
     "prompt_tokens": r"prompt|input|in|query|question|request|sent|prompteval",

@@ -17,6 +17,7 @@ from monitor.dialects.requests import is_whole
 from monitor.domain import Query, Target
 
 PLACE = "{query}"
+PLACEHOLDER = "rag-monitor"
 FIELDS = ("question", "query", "message", "prompt", "input", "text", "q", "content", "user_input",
           "user_message", "userMessage", "chatInput")  # fmt: skip
 PATHS = ("chat/stream", "api/chat/stream", "chat", "api/chat", "ask", "api/ask", "query",
@@ -289,7 +290,20 @@ def _placeholder(name: str, kind: str) -> Any:
         return "default"
     if lower in ("history", "chat_history", "messages"):
         return [{"role": "user", "content": PLACE}] if lower == "messages" else []
-    return True if lower in ("stream", "streaming") else "rag-monitor"
+    if lower in ("lang", "language", "locale"):
+        return "en"
+    return True if lower in ("stream", "streaming") else PLACEHOLDER
+
+
+def guessed(options: Mapping[str, Any]) -> list[str]:
+    """Fields of a request whose values nobody stated, with these."""
+    found = []
+    for part in ("body", "query"):
+        fields = options.get(part)
+        for name, value in fields.items() if isinstance(fields, Mapping) else ():
+            if PLACE not in json.dumps(value) and name not in ("stream", "streaming"):
+                found.append(f"{name} = {json.dumps(value, ensure_ascii=False)}")
+    return found
 
 
 def _put(table: dict[str, Any], path: Sequence[str], value: Any) -> None:

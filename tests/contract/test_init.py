@@ -199,6 +199,7 @@ def test_what_each_expression_found_is_shown_and_written(tmp_path: Path) -> None
     written = (tmp_path / "monitor.toml").read_text()
     assert '# "meta-llama/llama-4-scout"' in written
     assert "the first answer named it" in written
+    assert [query.prompt_tokens for query in target.queries] == [812] * 3
     assert "projected spend of service" in ended.out
     assert "$" in ended.out.partition("projected spend")[2]
 
@@ -353,6 +354,7 @@ def test_fields_that_a_refusal_names_are_sent(tmp_path: Path) -> None:
     with served(service) as (url, _):
         ended = init(tmp_path, f"{url}/v9/talk/now")
     assert ended.status == 0, ended.said
+    assert 'had to guess: session_id = "rag-monitor"' in ended.out
     assert settings(tmp_path).targets["service"].options["body"] == {
         "chat": {"utterance": "{query}"},
         "session_id": "rag-monitor",

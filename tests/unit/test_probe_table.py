@@ -46,6 +46,14 @@ def test_the_first_words_stand_beside_who_answered_and_why() -> None:
     assert "`monitor baseline capture t --model NAME`" in lines[4]
 
 
+def test_one_answer_to_different_queries_is_pointed_out() -> None:
+    answers = [(observation(query=name), "Please ask a question, and I will answer it.")
+               for name in ("hi", "who")]  # fmt: skip
+    assert list(answer_lines(target("custom"), answers, []))[-1].startswith(
+        "The answers to 2 different queries are identical: check that the question reaches"
+    )
+
+
 def test_identical_answers_are_pointed_out() -> None:
     long = observation(answer_chars=400)
     lines = list(answer_lines(target("custom"), [(long, "")] * 3, []))
