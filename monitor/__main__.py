@@ -198,8 +198,8 @@ def init(
 
     Sends a few requests with a harmless question. Never overwrites a file.
     """
-    from monitor.cli.init import InitOptions
     from monitor.cli.init import init as set_up
+    from monitor.cli.init_flags import InitOptions
 
     set_up(
         InitOptions(

@@ -46,6 +46,7 @@ _TELLING = {
     "bali_zero_typed": r"bali-zero|nuzantara",
 }
 _LAST = ("bali_zero", "bali_zero_typed")  # formats of one service
+_REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _WORDS = re.compile(r"[A-Za-z_]+")
 # Quoted words of refusals that name no field of the request.
 _NO_FIELDS = {"error", "detail", "message", "msg", "code", "status", "type", "loc", "input",
@@ -85,6 +86,13 @@ def header_templates(service: ServiceAddress, dialect: str, *, alternative: bool
         name = "X-API-Key"
     value = f"${{{service.key}}}"
     return {**service.headers, name: f"Bearer {value}" if name == "Authorization" else value}
+
+
+def held_secrets(service: ServiceAddress, variables: Mapping[str, str]) -> list[str]:
+    """The values of all variables that the headers of a service name."""
+    texts = (*service.headers.values(), f"${{{service.key}}}" if service.key else "")
+    named = (name for text in texts for name in _REFERENCE.findall(text))
+    return [value for name in named if (value := variables.get(name, "").strip())]
 
 
 def built_in(service: ServiceAddress, query: Query) -> tuple[list[Target], list[Target]]:
@@ -172,6 +180,11 @@ def _target(
         options=options,
         **PATIENCE,
     )
+
+
+def without_parameters(url: str) -> str:
+    """An address without its parameters."""
+    return url.partition("?")[0]
 
 
 def _own_parameters(url: str) -> tuple[str, dict[str, str]]:

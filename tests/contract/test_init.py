@@ -377,6 +377,18 @@ def test_a_question_in_the_address_is_a_parameter(
     assert settings(tmp_path).targets["service"].options["query"]["q"] == "{query}"
 
 
+def test_an_echoed_key_is_written_and_shown_nowhere(tmp_path: Path) -> None:
+    def service(asked: Asked) -> Reply:
+        key = asked["headers"]["x-desk-key"]
+        return sse(*({"t": word, "model": f"desk {key}"} for word in WORDS), {"end": True})
+
+    with served(service) as (url, _):
+        flags = ("--header", "X-Desk-Key: ${DESK_KEY}")
+        ended = init(tmp_path, f"{url}/ask", *flags, DESK_KEY="s3cret-key-0815")
+    assert ended.status == 0, ended.said
+    assert "s3cret" not in ended.said + (tmp_path / "monitor.toml").read_text()
+
+
 def test_a_redirect_is_followed_within_the_host_only(tmp_path: Path) -> None:
     def service(asked: Asked) -> Reply:
         if asked["path"] == "/ask":
