@@ -82,7 +82,8 @@ ACTS = (
 )
 
 CONFIGURATION = """\
-# Written by `monitor demo`. The limits are the defaults; only the rounds are more frequent.
+# Written by `monitor demo`. The limits are the defaults, but rounds are more frequent, and fewer
+# good answers end an incident.
 
 [targets.nuzantara]
 url = "{url}"
@@ -132,6 +133,7 @@ limit_ms = 1200
 
 [rules.fallback]
 limit = 0.10
+answers_to_resolve = 9         # 15 unless set
 
 [rules.spend]
 limit_usd = "2.00"
