@@ -268,7 +268,7 @@ async def add(
     return number
 
 
-async def end(connection: AsyncConnection, *, rule: str, target: str, by: str) -> int:
+async def end(connection: AsyncConnection, *, rule: str, target: str, by: str = "a command") -> int:
     """End the mutes of exactly that rule and scope; returns how many there were.
 
     Reactions that asked for them may still stand: they do not mute again.

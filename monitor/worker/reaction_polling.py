@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 EVERY = timedelta(seconds=15)
 MOST_MESSAGES = 2  # a run asks about; of more, each has its turn
 MOST_PEOPLE = 5  # a run asks for the names of
-REMEMBERED = 500  # people
+REMEMBERED = 500  # people, reasons, charts
 NAME_TRIES = 3  # then a person is named by their id
 REFUSED_S = 600.0  # what is refused is asked again after so long
 UNREACHED_S = 60.0  # and one that cannot be reached
@@ -51,8 +51,9 @@ class ReactionPolling:
 
     def __init__(self, context: WorkerContext, channel: Channel) -> None:
         self.context, self._channel = context, channel
+        self._lease = f"reactions {channel.name}"
         self._said = False  # what does not work was logged
-        self._logged: set[str] = set()
+        self._logged: dict[str, bool] = {}  # reasons
         self._not_before = 0.0  # monotonic
         self._asked: dict[str, float] = {}  # when, by reference; later than now: not before
         self._people: dict[str, Person] = {}
@@ -93,7 +94,7 @@ class ReactionPolling:
             return
         self._said = True
         for limit in limits:
-            self._logged.add(limit)
+            _put(self._logged, limit, True)
             log.warning(
                 "channel limited", extra={"reason": limit, "help": self._channel.notifier.guide}
             )
@@ -111,7 +112,7 @@ class ReactionPolling:
         return await incident_actions.charts(connection, self._channel.name)
 
     async def _fence(self, connection: Connection) -> int | None:
-        return await lease_keeper.hold(self.context, connection, "reactions", keep=LEASE)
+        return await lease_keeper.hold(self.context, connection, self._lease, keep=LEASE)
 
     def _turn(self, messages: Sequence[WatchedMessage]) -> Sequence[WatchedMessage]:
         """Those asked about longest ago; what is over is forgotten."""
@@ -132,7 +133,7 @@ class ReactionPolling:
         self._not_before = time.monotonic() + max(wait, least_s)
         reason = redact(answer.reason, self.context.settings.secrets)
         if reason not in self._logged:
-            self._logged.add(reason)
+            _put(self._logged, reason, True)
             log.warning(
                 "reactions not read",
                 extra={"reason": reason, "help": self._channel.notifier.guide},
@@ -163,7 +164,7 @@ class ReactionPolling:
                 )
             ]
             for reaction in found.added:
-                if (person := people.get(reaction.actor)) is None or person.is_bot:
+                if (person := people.get(reaction.actor)) is None:
                     continue
                 answer = await answering.take(
                     connection,
@@ -184,19 +185,20 @@ class ReactionPolling:
         return bool(taken or undone)
 
     async def _named(self, found: ReactionChanges) -> Mapping[str, Person]:
-        """Who gave the new answers; those whose name cannot be asked for now are left out."""
+        """The people who gave the new answers, but for those whom Slack cannot name now."""
         actors = list(dict.fromkeys(reaction.actor for reaction in found.added))
         unknown = [actor for actor in actors if actor not in self._people]
         for actor in unknown[:MOST_PEOPLE]:
             answer = await self._channel.notifier.person(actor)
             if isinstance(answer, TryLater):
-                self._tries[actor] = self._tries.get(actor, 0) + 1
+                _put(self._tries, actor, self._tries.pop(actor, 0) + 1)
                 if self._tries[actor] < NAME_TRIES:
                     self._trouble(answer)
                     break
             _put(self._people, actor, answer if isinstance(answer, Person) else Person(None))
             self._tries.pop(actor, None)
-        return {actor: self._people[actor] for actor in actors if actor in self._people}
+        known = {actor: self._people[actor] for actor in actors if actor in self._people}
+        return {actor: person for actor, person in known.items() if not person.is_bot}
 
     async def _post_chart(self) -> bool:
         """Post the next chart, one a run; True where there is something to say instead.
@@ -211,6 +213,10 @@ class ReactionPolling:
             if not wanted or await self._fence(connection) is None:
                 return False
             incident, action = wanted[0]
+            if action.attempts >= CHART_TRIES:  # each ended with the worker
+                reason = f"the worker ended {action.attempts} times while it was drawn"
+                await answering.give_up_chart(connection, incident, action, reason)
+                return True
             await incident_actions.begin_chart(connection, action)
         notice = Notice(
             id=uuid4(),

@@ -61,6 +61,8 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
 
 def _job_of(lease: str) -> str:
     """The scheduled job that works under a lease."""
+    if lease.startswith("reactions "):
+        return "reactions"
     if lease.startswith("health "):
         return " ".join(lease.split(" ")[:2])
     return lease.replace("_", " ")
@@ -240,7 +242,8 @@ class Worker:
         self._every(timedelta(seconds=30), self._evaluate, "evaluate", now)
         fetch = partial(account_polling.fetch_receipts, self.context)
         self._every(timedelta(seconds=30), fetch, "receipts", now)
-        self._every(reaction_polling.EVERY, self._answers, "reactions", now)
+        if self._reactions:
+            self._every(reaction_polling.EVERY, self._answers, "reactions", now)
         self._every(timedelta(minutes=1), self._digest, "digest", now)
         close = partial(delivery_job.close_removed, self.context)
         self._every(timedelta(minutes=1), close, "channels", now)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -236,6 +237,21 @@ async def test_a_chart_is_tried_again_and_given_up_after_some_tries(opened: Open
             "The chart for @ana could not be posted: Slack returned HTTP 500."
         ]
         assert found.posted().files == []
+
+
+async def test_a_chart_whose_drawing_ends_the_worker_is_given_up(opened: Opened) -> None:
+    async with opened() as found:
+        found.inbox.react(ANA, CHART)
+        found.polling._chart_not_before = math.inf
+        await found.poll()
+        await found.run(f"UPDATE incident_actions SET attempts = {CHART_TRIES}")
+        found.polling = found.started()
+        for _ in range(2):
+            await found.poll()
+        assert found.posted().files == []
+        assert found.replies() == [
+            "The chart for @ana could not be posted: the worker ended 5 times while it was drawn."
+        ]
 
 
 @pytest.mark.parametrize("emoji", ["eyes::skin-tone-3", "mute", "chart"])
