@@ -111,7 +111,7 @@ async def test_the_keeper_renews_what_jobs_took_until_they_no_longer_succeed(
             async with database.begin() as connection:
                 await connection.execute(text("UPDATE leases SET until = now() + interval '2 s'"))
             lapsed, due = await lease_keeper.renew(context)
-            assert (lapsed, due) == (set(), False)
+            assert (lapsed, due) == (set(), set())
             assert rows(database_url, left) == [(renewed,)]
             context.state.leases["roll_up"] = time.monotonic() - 1
         await lease_keeper.release(context)
@@ -163,8 +163,8 @@ async def main():
         watch = replace(watch, worker="frozen")
         await judging.evaluate(watch)
         real = judging._written
-        async def and_freeze(*given):
-            written = await real(*given)
+        async def and_freeze(*given, **named):
+            written = await real(*given, **named)
             print("here", flush=True)
             os.kill(os.getpid(), signal.SIGSTOP)
             return written

@@ -84,7 +84,11 @@ def test_the_patience_slack_asks_for_is_shown(tmp_path: Path, database_url: str)
             time.sleep(2)
             assert monitor.stop() == 0, monitor.log()
         assert [message.text.startswith(OPENED) for message in inbox.messages] == [True]
-        posts = [item for item in inbox.requests if item.path.endswith("chat.postMessage")]
+        posts = [
+            item
+            for item in inbox.requests
+            if item.path.endswith("chat.postMessage") and "thread_ts" not in item.payload
+        ]
         assert len(posts) == 2, "nothing was asked of the channel while it wanted patience"
     assert outbox(database_url) == (2, "sent", None)
 
