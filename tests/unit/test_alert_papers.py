@@ -6,7 +6,7 @@ from pathlib import Path
 
 from monitor.cli.runbook import runbook_file, section
 from monitor.incidents.state_machine import ReminderPolicy
-from monitor.rules import RULES
+from monitor.rules import DEFAULT_RULES, RULES
 from tests.tables import each
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +79,12 @@ def test_charts_and_likely_causes_are_documented_as_the_rules_state_them() -> No
     causes = named(sentence(r"Else a message of (.*?) names what is stored"))
     differ = causes ^ {name for name, rule in RULES.items() if rule.likely_cause}
     assert not differ, f"docs/alerts.md, the rules with a likely cause: {differ}"
+
+
+def test_severities_are_documented_as_the_rules_state_them() -> None:
+    table = re.findall(r"^\| `(page|warn|info)` \| .*? \| ([^|]*) \|$", ALERTS, re.M)
+    stated = {rule: level for level, rules in table for rule in named(rules) & set(RULES)}
+    assert stated == {name: rule.severity for name, rule in DEFAULT_RULES.items()}
 
 
 def test_inhibitions_are_documented_as_the_rules_state_them() -> None:
