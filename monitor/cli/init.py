@@ -307,7 +307,7 @@ def _afterwards(
 ) -> None:
     """Offer what comes next, and name the commands."""
     os.environ["MONITOR_CONFIG"] = str(output)
-    target = settings.targets[name]
+    target, captured = settings.targets[name], False
     answers = enough(target.queries) * len(target.queries)
     if target.expected_models and dialogue.agreed(
         f"Capture a baseline of {target.expected_models[0]} now ({answers} answers)? Only while "
@@ -317,6 +317,7 @@ def _afterwards(
         run_capture(
             name, model=None, count=None, query=None, source=None, over_budget=False, yes=False
         )
+        captured = True
     elif given.capture:
         say_line("no baseline was captured: name the model that answers, with --expected")
     if dialogue.agreed("Send a test alert now?", given.test_alert):
@@ -334,4 +335,5 @@ def _afterwards(
         ("test-alert", "sends one message"),
         ("run", "starts the monitor"),
     ):
-        say_line(f"  {with_config}monitor {command}  # {purpose}")
+        if not (captured and command.startswith("baseline")):
+            say_line(f"  {with_config}monitor {command}  # {purpose}")

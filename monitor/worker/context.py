@@ -116,6 +116,7 @@ class WorkerState:
         default_factory=lambda: defaultdict(lambda: asyncio.Queue(8))
     )
     clock: ClockHistory = field(default_factory=ClockHistory)
+    refusal: Notice | None = None  # of a changed configuration, until it is queued
     breaches: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open rules, by scope
     began_s: float = field(default_factory=time.monotonic)
     round_ended_s: float = field(default_factory=time.monotonic)  # of any target, however it went

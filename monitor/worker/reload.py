@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from monitor import identity
 from monitor.config import ConfigErrors, Settings, load
 from monitor.domain import ALL, Finding, Notice, NoticeStatus, Severity
 from monitor.pricing.book import price_book
-from monitor.storage import outbox
+from monitor.storage import DatabaseUnavailable, outbox
 from monitor.tokenizers import BadTokenizer, Counter, counter
 from monitor.worker.context import WorkerContext
 
@@ -37,16 +38,28 @@ def file_state(path: Path) -> FileState | None:
 
 
 async def reread(context: WorkerContext) -> Settings | None:
-    """The settings as they are now; None, with the notice queued, where they are refused."""
+    """The settings as they are now; None, with a notice for `announce`, where they are refused."""
+    context.state.refusal = None
     try:
         return await asyncio.to_thread(load)
     except ConfigErrors as refused:
         faults = [str(fault) for fault in refused.faults]
     log.error("configuration refused", extra={"source": context.settings.source, "faults": faults})
-    notice = _refusal(context, faults)
-    async with context.database.begin() as connection:
-        await outbox.add(connection, notice, incident=None, channels=context.takers(notice))
+    context.state.refusal = _refusal(context, faults)
     return None
+
+
+async def announce(context: WorkerContext) -> bool:
+    """Queue the notice of a refusal, once the database can be used; True when it was queued."""
+    notice = context.state.refusal
+    if notice is None or context.database.closed is not None:
+        return False
+    with suppress(DatabaseUnavailable):
+        async with context.database.begin() as connection:
+            await outbox.add(connection, notice, incident=None, channels=context.takers(notice))
+        context.state.refusal = None
+        return True
+    return False
 
 
 def applied(context: WorkerContext, settings: Settings) -> WorkerContext:

@@ -292,6 +292,8 @@ class Worker:
                 self._hangup.clear()
                 applied_state = now
                 await self._run(self._reload())
+            if await reload.announce(self.context):
+                self._announce(self.context.channels)
             last = now
 
     async def _reload(self) -> None:
@@ -299,7 +301,6 @@ class Worker:
         before = self.context.settings
         settings = await reload.reread(self.context)
         if settings is None:
-            self._announce(self.context.channels)
             return
         changed = reload.changes(before, settings)
         self.context = reload.applied(self.context, settings)
