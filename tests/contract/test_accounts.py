@@ -478,7 +478,7 @@ async def test_the_getter_is_bounded_and_reports_trouble_as_a_value(
 async def test_an_address_that_leads_nowhere_is_trouble_and_no_exception(
     url: str, error_reason: str
 ) -> None:
-    assert await get(url, headers={}) == FetchedDocument(error=error_reason)
+    assert await get(url, headers={}) == FetchedDocument(error=error_reason, sent=False)
 
 
 @pytest.mark.parametrize("key", [f"{CANARY}\n", f"{CANARY}é", f"{CANARY}\0"])
