@@ -83,10 +83,10 @@ def _arguments() -> argparse.Namespace:
     option("--make-peers", type=Path, metavar="DIR", help="make that environment, and end")
     option("--streams", type=int, nargs="+", choices=REQUESTS, default=list(REQUESTS))
     option("--only", nargs="+", metavar="CLIENT", help=f"{OURS} and others by name")
-    option("--repeat", type=int, default=3, help="runs of each; their medians are told")
+    option("--repeat", type=int, default=3, help="runs of each client; the medians are reported")
     option("--repeat-others", type=int, metavar="N", help="runs of each other client, if fewer")
     option("--beside", type=int, default=0, metavar="N",
-           help="processes that never rest, run beside every client")  # fmt: skip
+           help="busy processes that run at the same time as every client")  # fmt: skip
     option("--quick", action="store_true", help="fewer requests, one run of each")
     option("--json", type=Path, metavar="FILE")
     option("--markdown", type=Path, metavar="FILE",

@@ -52,15 +52,15 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
 
 def _machine(machine: Machine) -> str:
     beside = (
-        f"{machine.beside} processes that never rest ran beside every client. "
+        f"{machine.beside} busy processes ran at the same time as every client. "
         if machine.beside
         else ""
     )
     return (
         f"{beside}{machine.day:%-d %B %Y}, {machine.cores} cores, Linux {machine.kernel}. "
-        f"Meanwhile others kept {machine.others:.2f} cores busy "
+        f"Other programs used {machine.others:.2f} cores "
         f"and the host took {machine.steal:.2f}; load at the end {machine.load:.2f}. "
-        "Times in ms unless said."
+        "Times are in ms unless stated otherwise."
     )
 
 
