@@ -1,1 +1,1 @@
-"""The monitor without the world: a simulated RAG service, a local Slack inbox, their story."""
+"""`monitor demo`: a simulated RAG service, a local Slack inbox, and the incident they play."""

@@ -43,7 +43,7 @@ class LiveRounds:
 
     @asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
-        """Print every round while the body runs; it only shows, so the story goes on without."""
+        """Print every round while the body runs. Failures are ignored: it only displays."""
         task = asyncio.create_task(self._follow())
         try:
             yield
@@ -63,7 +63,7 @@ class LiveRounds:
 
 
 def finished(rows: Sequence[tuple[object, ...]]) -> Mapping[datetime, list[LiveProbe]]:
-    """The probes of each round that is over: it is whole, or a later one began."""
+    """The probes of each finished round: it is complete, or a later one has begun."""
     rounds: dict[datetime, list[LiveProbe]] = {}
     for row in rows:
         probe = LiveProbe(*row)  # type: ignore[arg-type]
@@ -92,7 +92,7 @@ def round_line(probes: Sequence[LiveProbe]) -> Text:
 
 
 def _cost(probes: Sequence[LiveProbe]) -> str:
-    """What the round cost; at most, where a model is unknown."""
+    """The cost of the round, at the upper end if a model is unknown."""
     high = [probe.usd if probe.usd is not None else probe.high_usd for probe in probes]
     known = sum((usd for usd in high if usd is not None), Decimal(0))
     exact = all(probe.usd is not None for probe in probes)

@@ -1,7 +1,7 @@
 """The scenario as data: its acts, the worker's settings, the queries at the end.
 
-It is the real incident. A key expired, the service fell back to a slower and more expensive model
-without a word, and every status page stayed green.
+It is the real incident: a key expired, the service silently fell back to a slower and more
+expensive model, and every status page stayed green.
 """
 
 import asyncio
@@ -25,10 +25,11 @@ from monitor.simulator.situations import ServiceSituation, SimulatedModel
 TARGET = "nuzantara"
 DAILY_QUERIES = 333
 
-# Nothing on the stream tells who answers, and asked directly each model plays its persona.
+# Nothing in the stream discloses the model, and both models present the same persona.
 CANDOUR = {SimulatedModel.LLAMA: 0.0, SimulatedModel.HAIKU: 0.0}
 
-# Before the story an operator once had both models answer and said which was which. So many
+# Before the story, the answers of both models are captured, so many of each query: only their
+# writing style distinguishes them.
 # answers to each canned query are kept of each: their looks are all that tells them apart.
 BASELINE = (
     (ServiceSituation.HEALTHY, "meta-llama/llama-4-scout"),
@@ -39,10 +40,10 @@ BASELINE_ANSWERS = 12
 
 @dataclass(frozen=True, slots=True)
 class ScenarioAct:
-    """A situation that lasts until so many answers were given and these messages came.
+    """A situation that lasts until so many answers were given and these messages arrived.
 
-    `awaits` names them by first word and rule; each must come within `within_s` of the act's
-    beginning. `called` is the act's row in the summary.
+    `awaits` names them by first word and rule; each must arrive within `within_s` of the act's
+    start. `called` is the act's row in the summary.
     """
 
     called: str
@@ -154,12 +155,12 @@ TRY = (
 )
 
 
-# What the story is played on: the real worker as a child, and a receiver for its Slack messages.
+# The processes of the story: the real worker as a child, and a receiver for its Slack messages.
 
 
 MONITOR = (sys.executable, "-m", "monitor")
 WORKER = (*MONITOR, "run")
-_LEAVE_S = 30.0  # a worker may drain this long
+_LEAVE_S = 30.0  # a worker may need this long to stop
 _PR_SET_PDEATHSIG = 1
 _OURS = re.compile(
     rf"(MONITOR|SLACK|FLY|HEARTBEAT|DATABASE|{'|'.join(ACCOUNTS).upper()})_|LOG_LEVEL$"
@@ -170,17 +171,17 @@ MessageSeen = tuple[str, str]  # status and rule of a message
 
 
 class StoryUnfinished(Exception):
-    """The story cannot go on, in one sentence."""
+    """The story cannot continue; the message is one sentence."""
 
 
 @asynccontextmanager
 async def worker(
     command: Sequence[str], home: Path, settings: Mapping[str, str]
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A worker of our own, from its start to its clean end; it does not outlive us.
+    """A worker process, from its start to its clean end; it does not outlive us.
 
-    It inherits the environment except what configures a monitor: that is `settings` alone.
-    Its output goes to `home/worker.log`.
+    It inherits the environment without any monitor settings: `settings` replaces them. Its output
+    goes to `home/worker.log`.
     """
     tie = None
     if sys.platform == "linux":  # the kernel asks it to end when we are killed
@@ -202,7 +203,7 @@ async def worker(
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
-    """Ours, without anything that configures a monitor, and `settings`."""
+    """Our environment without any monitor settings, and `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not _OURS.match(name)}
     return {**inherited, "NO_PROXY": "127.0.0.1", **settings}
 
@@ -210,7 +211,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
 async def command(
     text: Sequence[str], settings: Mapping[str, str], *, within_s: float = 60.0
 ) -> None:
-    """Run a command to its end. Raises Unfinished with its last words where it fails."""
+    """Run a command to its end. Raises StoryUnfinished with its last output if it fails."""
     process = await asyncio.create_subprocess_exec(
         *text,
         env=environment(settings),
@@ -230,7 +231,7 @@ async def command(
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Ask it to end; where asking does not help, or we are hurried, make it."""
+    """Ask it to end; kill it if that does not help or there is no time."""
     try:
         process.terminate()
         await asyncio.wait_for(process.wait(), _LEAVE_S)
@@ -244,9 +245,9 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 async def alive(
     process: asyncio.subprocess.Process, waiting: Coroutine[Any, Any, None], within_s: float
 ) -> bool:
-    """Wait for something the worker brings about; False where it took too long.
+    """Wait for something the worker causes; False if it took too long.
 
-    Raises Unfinished if the worker ends meanwhile.
+    Raises StoryUnfinished if the worker ends meanwhile.
     """
     coming, death = asyncio.ensure_future(waiting), asyncio.ensure_future(process.wait())
     try:
@@ -261,7 +262,7 @@ async def alive(
 
 
 class SlackListener:
-    """Listens to the channel; `show` is called in our own thread, once for every change."""
+    """Receives the changes of the channel; `show` is called once for each, in its own thread."""
 
     def __init__(self, show: Callable[[Mapping[str, Any]], None]) -> None:
         self._show = show
@@ -270,7 +271,7 @@ class SlackListener:
         self.told: list[MessageSeen] = []
 
     def hear(self, event: Mapping[str, Any]) -> None:
-        """Take a change of the channel, from any thread."""
+        """Receive a change of the channel, from any thread."""
         self._loop.call_soon_threadsafe(self._note, event)
 
     def _note(self, event: Mapping[str, Any]) -> None:
@@ -286,5 +287,5 @@ class SlackListener:
             await self._news.wait()
 
     def missing(self, awaited: Collection[MessageSeen], *, since: int) -> list[MessageSeen]:
-        """Those that did not arrive since, each as often as it is awaited."""
+        """Those that did not arrive since then, each as often as it is awaited."""
         return list((Counter(awaited) - Counter(self.told[since:])).elements())

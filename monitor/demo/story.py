@@ -1,4 +1,4 @@
-"""What the stored probes say about each act of the story."""
+"""The demo: plays the incident with the real worker, and summarises what was stored."""
 
 import asyncio
 import signal
@@ -48,7 +48,7 @@ from monitor.simulator.slack_server import SlackServer
 
 @dataclass(frozen=True, slots=True)
 class ActSummary:
-    """One act in figures. `who` counts answers by identity; None: nothing to average."""
+    """The figures of one act. `who` counts answers by identity; None: nothing to average."""
 
     called: str
     probes: int
@@ -85,7 +85,7 @@ def act_summaries(
     return notified
 
 
-# How the story looks in a terminal.
+# How the story is printed.
 
 
 _LAST_WORDS = 15  # lines of the worker's log shown when it failed
@@ -106,7 +106,7 @@ def act(show: Console, number: int, played: ScenarioAct) -> None:
 
 
 def message(show: Console, event: Mapping[str, Any]) -> None:
-    """A message as it stands in the channel. Its words are foreign: nothing in them is markup."""
+    """A message as it is in the channel. Its text is foreign, so it contains no markup."""
     if event["event"] not in _HOW:
         return
     text = Text(unescape(event["text"]))
@@ -170,14 +170,17 @@ def failure(show: Console, reason: str, log: Path) -> None:
     show.print(Text("\n".join(reported[-_LAST_WORDS:]), style="dim"), soft_wrap=True)
 
 
-# The story `monitor demo` plays: the real incident, in about a minute, with the real worker.
+# The story of `monitor demo`: the real incident, in about a minute, with the real worker.
+#
+# The service, the Slack channel and the provider's account are simulated and live in this process.
+# The worker is the real one, as a child process, without any special mode.
 #
 # The service, the Slack channel and the provider's account are simulated and live in this
 # process; the worker is the real one, as a child, and knows nothing of being in a play.
 
 
-START_S = 60.0  # the first start of a worker makes a database
-HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are what is judged
+START_S = 60.0  # the first start of a worker creates a database
+HURRIED = PlaybackPace(1.0, 0.05)  # first tokens in real time: they are judged
 CAPTURE = (*MONITOR, "baseline", "capture", "--over-budget", "--count", f"{BASELINE_ANSWERS}")
 Ask = Callable[[str], Sequence[tuple[Any, ...]]]
 WritePage = Callable[[], Path]  # writes the report page; returns where it is
@@ -185,7 +188,7 @@ WritePage = Callable[[], Path]  # writes the report page; returns where it is
 
 @dataclass(frozen=True, slots=True)
 class StorySettings:
-    """How the story is put on."""
+    """How the story is played."""
 
     acts: tuple[ScenarioAct, ...] = ACTS
     command: tuple[str, ...] = WORKER
@@ -270,7 +273,7 @@ async def _play(
 
 
 async def _captured(text: Sequence[str], settings: Mapping[str, str]) -> None:
-    """Capture how both models write, from a service that answers at once."""
+    """Capture the writing style of both models, from a service that answers at once."""
     async with SimulatedService(
         pace=PlaybackPace(0.0, 0.0), play=ServiceState(candour=CANDOUR), rate_limited=False
     ) as two:
@@ -343,6 +346,6 @@ async def _answered(service: SimulatedService, answers: int) -> None:
 
 
 async def _until_stopped() -> None:
-    """Wait for Ctrl-C or SIGTERM: here they are the proper end."""
+    """Wait for Ctrl-C or SIGTERM: here they are the regular end."""
     with suppress(asyncio.CancelledError):
         await asyncio.Event().wait()

@@ -1,6 +1,6 @@
-"""Metrics of the worker: counted in memory, scraped over HTTP, judged by `/healthz`.
+"""Metrics of the worker: counted in memory, scraped over HTTP, summarised by `/healthz`.
 
-Jobs call one method after each fact. Nothing here can fail a job or wait for anybody.
+Jobs call one method after each fact. Nothing here can fail a job or block.
 """
 
 from collections import Counter
@@ -24,13 +24,15 @@ __all__ = ["EndpointReply", "Metrics", "WorkerHealth"]
 
 StatusPages = Callable[[str], Awaitable[EndpointReply | None]]  # by path
 
-INTERVALS = 3  # a cycle may be missed and the next one late before `/healthz` fails
+INTERVALS = 3  # one cycle may be missed and the next be late before `/healthz` fails
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
-    """What `/healthz` answers. Broken delivery is shown but does not fail it: a deployment
-    with the corrected address must not be blocked by the broken one.
+    """The answer of `/healthz`.
+
+    Broken delivery is shown but does not fail it: otherwise it would block the deployment that
+    corrects the address.
     """
 
     good: bool
@@ -38,7 +40,7 @@ class WorkerHealth:
 
 
 class Metrics:
-    """One worker's figures. `began_at` stands for the first cycle until there is one."""
+    """One worker's metrics. `began_at` counts as the first cycle until there is one."""
 
     def __init__(
         self,
@@ -64,7 +66,7 @@ class Metrics:
     def configure(
         self, targets: Iterable[Target], *, rules: Iterable[str], config_hash: str
     ) -> None:
-        """Show other targets and rules; the series of removed targets go."""
+        """Change targets and rules; the series of removed targets are deleted."""
         before, self._targets = self._targets, {target.name: target for target in targets}
         self._rules = tuple(rules)
         for name in before.keys() - self._targets.keys():
@@ -78,7 +80,7 @@ class Metrics:
     def observed(self, observation: Observation) -> None:
         """Count one probe of a target that is watched."""
         if observation.target not in self._targets:
-            return  # it was removed while it was probed
+            return  # it was removed during the probe
         held, target, outcome = self._held, observation.target, observation.outcome
         received = (target, observation.query, "chat", self._model(observation))
         held.probes.labels(target, outcome.value).inc()
@@ -99,7 +101,7 @@ class Metrics:
             (held.ranged if ranged else held.unpriced).labels(target).inc()
 
     def round(self, target: str, *, whole: bool) -> None:
-        """Count a round; not whole: it was refused, cut short, or nobody could claim it."""
+        """Count a round; not whole: it was refused, incomplete, or could not be claimed."""
         if target not in self._targets:
             return
         self._held.rounds.labels(target).inc()
@@ -111,7 +113,7 @@ class Metrics:
         self._held.skipped.inc()
 
     def cycle(self, target: str, at: datetime) -> None:
-        """A round was probed, stored and evaluated whole."""
+        """A round was probed, stored and evaluated completely."""
         self._cycle_at, self._cycled = at, True
         if target in self._targets:
             self._held.cycle.labels(target).set(at.timestamp())
@@ -122,8 +124,9 @@ class Metrics:
         self._held.success.labels(stage).set(at.timestamp())
 
     def delivery(self, backlogs: Iterable[DeliveryBacklog]) -> None:
-        """What waits for each channel, and whether it takes messages at all. The age of what waits
-        is computed when it is read.
+        """What waits for each channel, and whether it accepts messages.
+
+        The age of what waits is computed at read time.
         """
         broken = {}
         for backlog in backlogs:
@@ -138,7 +141,7 @@ class Metrics:
         self._broken = broken
 
     def budget(self, left_usd: Decimal, left_probes: int) -> None:
-        """What is left of the day's probes; never below nothing."""
+        """The rest of the day's probe budget; never below zero."""
         self._held.budget_usd.set(max(float(left_usd), 0.0))
         self._held.budget_probes.set(max(left_probes, 0))
 
@@ -149,9 +152,7 @@ class Metrics:
             self._held.incidents.labels(rule).set(counts[rule])
 
     def spool(self, waiting: int, dropped: int, *, on_disk: bool) -> None:
-        """Observations that wait, all those dropped since the worker began, and whether what
-        waits outlives the process.
-        """
+        """Waiting and dropped observations, and whether the waiting ones are on disk."""
         self._held.spool.set(waiting)
         self._held.spool_disk.set(on_disk)
         self._held.dropped.inc(dropped - self._dropped)
@@ -186,7 +187,7 @@ class Metrics:
         return WorkerHealth(good, says)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
-        """Content type and body for a scraper that accepts this."""
+        """Content type and body for a scraper with this `Accept` header."""
         encode, content_type = choose_encoder(accept)
         return content_type, encode(self._registry)
 
@@ -194,10 +195,10 @@ class Metrics:
     async def serving(
         self, host: str, port: int | None, pages: StatusPages | None = None
     ) -> AsyncIterator[int | None]:
-        """Serve `/metrics`, `/healthz` and `pages` meanwhile, and feel the loop's lag.
+        """Serve `/metrics`, `/healthz` and `pages` while the body runs, and measure the loop's lag.
 
-        Yields the port. `pages` gives the reply for any other path, None if there is none.
-        Without a port nothing is served. Raises OSError when the port is taken.
+        Yields the port. `pages` gives the reply for any other path, None if there is none. Without
+        a port nothing is served. Raises OSError if the port is in use.
         """
         async with measure_lag(self._held.lag.observe):
             if port is None:
@@ -220,7 +221,7 @@ class Metrics:
         return EndpointReply(404, "text/plain; charset=utf-8", listed)
 
     def _model(self, observation: Observation) -> str:
-        """The configured name of who answered, however the service spells it."""
+        """The configured name of the answering model, however the service spells it."""
         known, model = models(self._targets[observation.target]), observation.model_detected
         if model is None or model in known:
             return model or UNKNOWN

@@ -1,4 +1,4 @@
-"""A web server for a few small pages: GET and HEAD, one request a connection, all of it bounded."""
+"""A web server for a few small pages: GET and HEAD, one request per connection, with limits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 HEAD_BYTES = 8 * 1024
 PATIENCE_S = 5.0
-AT_ONCE = 32  # connections; more are closed unheard
+AT_ONCE = 32  # connections; further ones are closed at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
                     writer.write(await _written(await _read(reader), answer))
                     await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
-            pass  # a client that went away, or never asked
+            pass  # the client is gone, or sent no request
         finally:
             open_now.discard(writer)
             writer.close()
@@ -53,7 +53,7 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
 
 
 async def _read(reader: asyncio.StreamReader) -> list[str] | None:
-    """The lines of a request head; None for what is too long to be one of ours."""
+    """The lines of a request head; None if it is too long."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.LimitOverrunError:
@@ -96,7 +96,7 @@ def _whole(reply: EndpointReply, *, bodiless: bool = False) -> bytes:
     return head.encode("latin-1") + (b"" if bodiless else reply.body)
 
 
-# How late our own loop runs: a sleep of one second, and by how much it overslept.
+# The lag of our own event loop: a sleep of one second, and by how much it was late.
 
 
 PERIOD_S = 1.0
@@ -104,7 +104,7 @@ PERIOD_S = 1.0
 
 @asynccontextmanager
 async def measure_lag(tell: Callable[[float], None]) -> AsyncIterator[None]:
-    """Tell the lateness of every second, in seconds, while the body runs."""
+    """Report the lag of every second, in seconds, while the body runs."""
     feeling = asyncio.create_task(_measure_lag(tell))
     try:
         yield

@@ -1,4 +1,4 @@
-"""The account job: ask each provider whose key we hold how the key stands; keep the answer."""
+"""Jobs that read provider accounts, receipts and health pages, and store the results."""
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
@@ -21,14 +21,15 @@ from monitor.worker.context import WorkerContext
 log = logging.getLogger(__name__)
 
 READ_TIMEOUT_S = 20
-MISSED = 3  # polls without a reading, after which the last one says nothing any more
+MISSED = 3  # polls without a reading, after which the last one is too old
 LATE = timedelta(minutes=2)  # longer than a run in which every account is slow
 
 
 async def poll(context: WorkerContext) -> int:
     """Read every configured account that did not ask us to wait; returns how many were read.
 
-    One worker reads, and goes on reading; another takes over when it is gone. Raises Away.
+    One worker reads, and continues to; another takes over when it is gone. Raises
+    DatabaseUnavailable.
     """
     accounts_ = list(configured(context.settings.environment))
     read_before = await _read_before(context) if accounts_ else None
@@ -55,7 +56,7 @@ async def poll(context: WorkerContext) -> int:
 
 
 async def _read_before(context: WorkerContext) -> set[str] | None:
-    """Whom a worker before us read a moment ago; None while another worker reads.
+    """The providers that another worker read a moment ago; None while another worker reads.
 
     A restart reads no account again, unless the key had a problem.
     """
@@ -75,18 +76,18 @@ async def _read_before(context: WorkerContext) -> set[str] | None:
 def fresh(
     readings: Sequence[AccountReading], settings: Settings, now: datetime
 ) -> Sequence[AccountReading]:
-    """The readings that still say something: of keys we hold, and not older than three polls."""
+    """The current readings: of keys that are configured, and not older than three polls."""
     held, oldest = providers(settings.environment), MISSED * settings.file.accounts.every + LATE
     return [r for r in readings if r.provider in held and abs(now - r.at) <= oldest]
 
 
 def providers(environment: Environment) -> Collection[str]:
-    """The names of the providers whose keys we hold."""
+    """The names of the providers whose keys are configured."""
     return {account.name for account in configured(environment)}
 
 
 def configured(environment: Environment) -> Iterator[ProviderAccount]:
-    """The accounts whose keys we hold."""
+    """The accounts whose keys are configured."""
     for account in ACCOUNTS.values():
         key = environment.account_key(account)
         if key is not None:
@@ -94,22 +95,22 @@ def configured(environment: Environment) -> Iterator[ProviderAccount]:
             yield account(get, key, environment.account_url(account))
 
 
-# The receipts job: fetch the provider's own records of answers, and let them decide.
+# Receipts: fetch the provider's own records of answers, which then decide.
 #
-# A record lags behind its answer, and one that is nobody's never comes: each is asked for a few
-# times, ever more rarely, one after another. Trouble that is not a lag is about the provider or
-# about us, so the rest waits as well.
+# A record appears later than its answer, and a record of another account never does: each is
+# requested a few times, at growing intervals, one after another. A failure other than a missing
+# record concerns the provider or us, so the rest waits as well.
 
 
 MOST = 20  # records a run
-RECEIPT_LATE = timedelta(hours=2)  # an answer found later than this is asked for no more
+RECEIPT_LATE = timedelta(hours=2)  # an answer found later than this is not requested any more
 LEASE = timedelta(minutes=10)  # longer than a run in which every request is slow
 
 
 async def fetch_receipts(context: WorkerContext) -> int:
     """Fetch what is due, and derive its observations again; returns how many changed.
 
-    One worker at a time. Raises Away.
+    One worker at a time. Raises DatabaseUnavailable.
     """
     held = configured(context.settings.environment)
     account = next((one for one in held if isinstance(one, OpenRouterAccount)), None)
@@ -128,7 +129,7 @@ async def fetch_receipts(context: WorkerContext) -> int:
 
 
 async def _due(context: WorkerContext) -> list[account_readings.DueReceipt]:
-    """What to ask for now; nothing while another worker asks, or the key is rejected."""
+    """What to request now; nothing while another worker does, or if the key is rejected."""
     async with context.database.begin() as connection:
         held = await lease_keeper.hold(context, connection, "receipts", keep=LEASE)
         if held is None:
@@ -149,7 +150,7 @@ async def _settled(
     item: account_readings.DueReceipt,
     answer: ProviderReceipt | TryLater | GiveUp,
 ) -> int:
-    """Write down one answer, and what follows from it, in one transaction."""
+    """Store one answer, and its consequences, in one transaction."""
     async with context.database.begin() as connection:
         match answer:
             case TryLater(reason, after_s):
@@ -175,18 +176,18 @@ async def _settled(
     return len(changed)
 
 
-# The health job: read what a target says of its own health, judge it, keep what changed.
+# Health pages: read what a target reports about itself, judge it, store changes.
 
 
 PATIENCE_S = 10
 
 
 async def read_health_page(context: WorkerContext, target: Target, page: HealthPage) -> bool:
-    """Read one page once; True when it says something new. Raises Away.
+    """Read one page once; True if it says something new. Raises DatabaseUnavailable.
 
     One worker reads a page: two with different results would report changes all day.
     """
-    url = shown(page.url)  # of a token in the address nothing is stored
+    url = shown(page.url)  # nothing of a token in the address is stored
     async with context.database.begin() as connection:
         span, name = 2 * page.every, f"health {target.name} {url}"
         taken_over = not lease_keeper.held(context, name)
@@ -229,7 +230,7 @@ async def read_health_page(context: WorkerContext, target: Target, page: HealthP
 
 
 def page_headers(target: Target, page: HealthPage) -> dict[str, str]:
-    """The target's own headers, which may hold keys, for pages of the same place alone."""
+    """The target's own headers, which may contain keys, only for pages on the same host."""
     there, here = urlsplit(page.url), urlsplit(target.url)
     same = (there.scheme, there.netloc) == (here.scheme, here.netloc)
     return dict(target.headers) if same else {}

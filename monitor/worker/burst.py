@@ -1,4 +1,4 @@
-"""A burst on doubt: a few probes more while a change of model is suspected."""
+"""A burst: a few more probes while a change of model is suspected."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,9 +20,9 @@ async def burst(
 ) -> int:
     """Up to four probes, a minute apart, while something is suspected; returns how many.
 
-    `ask` sends one probe of origin "burst", stores it, and returns False where no further one
-    may be sent: the budget is used up, or the worker leaves. Targets asked every minute or
-    more often need none.
+    `ask` sends one probe of origin "burst", stores it, and returns False if no further one may be
+    sent: the budget is used up, or the worker stops. Targets probed every minute or more often need
+    none.
     """
     if target.every <= pause:
         return 0

@@ -19,10 +19,10 @@ WORTH_SAYING = timedelta(minutes=1)
 
 
 async def check(context: WorkerContext, *, correct: bool) -> bool:
-    """Look for rows dated in the future; True when there is a notice to send.
+    """Look for rows dated in the future; True if there is a notice to send.
 
-    They are set aside, and restored where it turns out that the clock was behind. With `correct`
-    state written in the future is set to now in any case; else only where there are such rows.
+    They are set aside, and restored if it turns out that the clock was behind. With `correct`,
+    state written in the future is set to now in any case; else only if there are such rows.
     """
     history = context.state.clock
     async with context.database.begin() as connection:

@@ -1,4 +1,4 @@
-"""What every job needs: the frozen edges of a worker, and the state that its jobs share."""
+"""What every job needs: the connections of a worker, which never change, and its shared state."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ from monitor.worker.identity_memory import IdentityCache
 
 @dataclass(frozen=True, slots=True)
 class SpentOn:
-    """What probes of one UTC day cost, as the database counted them."""
+    """The cost of the probes of one UTC day, as counted by the database."""
 
     midnight: datetime
     probes: ProbesSpent
@@ -36,13 +36,13 @@ class SpentOn:
 
 # The database's clock as one machine saw it, so that a step of it is noticed.
 
-# Goes on while the machine is suspended, where there is such a clock.
+# Continues while the machine is suspended, if there is such a clock.
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-STEP = timedelta(seconds=10)  # less is drift, or a slow answer
+STEP = timedelta(seconds=10)  # a smaller difference is drift, or a slow answer
 
 
 class ClockStep(NamedTuple):
-    """The clock stepped by `by`. Until then it had gone evenly from `since` to `until`.
+    """The clock stepped by `by`. Before, it ran evenly from `since` to `until`.
 
     Both are instants of the clock before the step.
     """
@@ -58,7 +58,7 @@ def steady_s() -> float:
 
 
 def boot_id() -> str | None:
-    """This start of this machine: processes that share it share the steady clock. None: unknown."""
+    """An id of this boot: processes with the same id share the steady clock. None: unknown."""
     if not hasattr(time, "CLOCK_BOOTTIME"):
         return None
     with suppress(OSError):
@@ -69,9 +69,9 @@ def boot_id() -> str | None:
 
 @dataclass(slots=True)
 class ClockHistory:
-    """`seen`: the database's clock and the steady one at the latest look.
+    """`seen`: the database's clock and the steady one at the latest check.
 
-    `since`: the database's clock went evenly from here. `boot` None: nothing is kept for a restart.
+    `since`: the database's clock ran evenly from here. `boot` None: nothing is kept for a restart.
     """
 
     seen: tuple[datetime, float] | None = None
@@ -80,7 +80,7 @@ class ClockHistory:
     steady: Callable[[], float] = steady_s
 
     def look(self, now: datetime) -> ClockStep | None:
-        """Note the database's clock; the step it made since the look before, or None."""
+        """Record the database's clock; the step since the last check, or None."""
         steady = self.steady()
         before, since, self.seen = self.seen, self.since, (now, steady)
         if before is None or since is None or steady < before[1]:
@@ -100,12 +100,12 @@ class WorkerState:
     """
 
     spool: Spool = field(default_factory=Spool)
-    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe begins
-    # Until when a target, or a provider account, asked us to wait: by its name.
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)  # no further probe starts
+    # Until when a target, or a provider account, asked us to wait, by its name.
     backoff_until: dict[str, datetime] = field(default_factory=dict)
     account_backoff_until: dict[str, datetime] = field(default_factory=dict)
     identity: IdentityCache = field(default_factory=IdentityCache)
-    # By observation: what its answer taught, until both are stored.
+    # By observation: what was learned from its answer, until both are stored.
     learnings: dict[UUID, IdentityLearning] = field(default_factory=dict)
     spent: SpentOn | None = None  # as last counted
     leases: dict[str, float] = field(default_factory=dict)  # by name: renewed until (monotonic)
@@ -139,11 +139,11 @@ class WorkerContext:
 
     @property
     def began_at(self) -> datetime:
-        """When this worker began, by the clock as it is now: it may have been wrong then."""
+        """When this worker began, corrected by later clock steps."""
         return self.now() - timedelta(seconds=time.monotonic() - self.state.began_s)
 
     def takers(self, notice: Notice, reported: Iterable[Key] = ()) -> Mapping[str, bool]:
-        """Every channel, and whether it takes this notice; `reported`: incidents it is about."""
+        """Every channel, and whether it takes this notice; `reported`: the incidents it reports."""
         about = tuple(reported)
         return {
             name: channel.accepts.takes(notice, about) for name, channel in self.channels.items()

@@ -1,7 +1,7 @@
-"""The spend job: what a day has cost so far, from raw rows, stored for reports.
+"""The spend job: the cost of a day so far, computed from raw rows and stored for reports.
 
-The running day is computed far more often than hours are rolled up, and once more before a
-page is drawn: a report does not lag behind the rows there are.
+The current day is computed far more often than hours are rolled up, and once more before a page is
+drawn: a report is as current as the rows.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +34,7 @@ Said = Callable[[str], str | None]
 
 
 def zone_of(settings: Settings) -> ZoneInfo:
-    """The zone in which the spend rule counts its days: everything else counts likewise."""
+    """The zone in which the spend rule counts its days, and therefore everything else."""
     spend = rule_of(settings.rules, SpendRule)
     return ZoneInfo(spend.timezone if spend else "UTC")
 
@@ -49,9 +49,9 @@ def latest(now: datetime, zone: ZoneInfo) -> tuple[date, date]:
 async def compute_recent_days(
     database: Database, settings: Settings, book: PriceBook, *, now: datetime
 ) -> bool:
-    """Bring today, and yesterday unless it is known to its end, up to now. Raises Away.
+    """Compute today, and yesterday unless it is complete, up to now. Raises DatabaseUnavailable.
 
-    False where our role may only read, or the worker counts days in another zone than we would.
+    False if our role may only read, or if the worker counts days in another zone than we would.
     """
     zone = zone_of(settings)
     async with database.begin() as connection:
@@ -125,13 +125,13 @@ async def _composed(
     at: datetime,
     length: timedelta | None = None,
 ) -> tuple[SpentDay, Sequence[SpendSlice], Said]:
-    """A day's spend so far, the slices it was summed from, and who bills for a model.
+    """A day's spend so far, the slices of which it is the sum, and who bills for a model.
 
     `at`: the instant whose price book names the provider. `length`: as in `spent_day`.
     """
     received = await spend_rows.by_five_minutes(connection, since=starts_at, until=ends_at)
 
-    @cache  # asked for every five minutes of every target
+    @cache  # called for every five minutes of every target
     def provider_of(model: str) -> str | None:
         return book.provider(model, at=at)
 
@@ -155,7 +155,7 @@ def _daily_queries(settings: Settings) -> dict[str, int]:
 
 
 def billers(targets: Iterable[Target], provider_of: Said) -> dict[str, set[str | None]]:
-    """Who bills for the declared models of each target; None among them: unknown."""
+    """The providers that bill for the declared models of each target; None among them: unknown."""
     return {
         target.name: {provider_of(m) for m in (*target.expected_models, *target.fallback_models)}
         for target in targets
@@ -170,10 +170,10 @@ async def account_days(
     *,
     now: datetime,
 ) -> dict[str, AccountSpend]:
-    """What each provider says was spent on a day.
+    """What each provider reports as spent on a day.
 
-    Of a running day only those whose keys we hold: the last word of another says nothing of the
-    rest of it. A finished day keeps its reported figures.
+    Of the current day only those whose keys are configured: the last reading of another says
+    nothing about the rest of it. A finished day keeps its reported figures.
     """
     held = providers(settings.environment)
     known = {}
@@ -192,7 +192,7 @@ async def account_days(
 def _rows(
     lines: Sequence[ProviderSpend], received: Sequence[SpendSlice], provider_of: Said
 ) -> list[spend_rows.SpendDayRow]:
-    """A row a provider; one that says so where nothing was spent at all."""
+    """One row per provider; a single row if nothing was spent at all."""
     unpriced: dict[str | None, int] = {}
     for item in received:
         provider = provider_of(item.model) if item.model else None
@@ -263,9 +263,9 @@ async def since_the_row(
     today: Spend,
     before: Incident | None,
 ) -> Verdict:
-    """A breach that opens, with the start of the first row that carried the sum over the limit.
+    """A new breach, with the start of the first row that took the sum over the limit.
 
-    The rule knows the five minutes only. Traffic counts beside the probes, in proportion.
+    The rule knows only slices of five minutes. Traffic counts in proportion to the probes.
     """
     if verdict.state is not VerdictState.BREACH or (before is not None and before.open):
         return verdict
@@ -281,22 +281,22 @@ async def since_the_row(
     return verdict
 
 
-# What accounts have left and spend in a day: what the rule `key` judges besides a reading.
+# The remaining credit and the daily spend of accounts: what rule `key` judges besides a reading.
 
 
 DAY = timedelta(days=1)
-LEAST = timedelta(hours=1)  # of a day, before it is taken to go on like this
+LEAST = timedelta(hours=1)  # part of a day that is enough to extrapolate from
 
 
 async def credits(
     connection: Connection, readings: Sequence[AccountReading], now: datetime
 ) -> Sequence[KeyCredit]:
-    """The credit of each account that says what is left, and of which a day's spend is known."""
+    """The credit of each account that reports it and whose daily spend is known."""
     found = []
     for reading in readings:
         if reading.state is not AccountState.OK or reading.remaining_usd is None:
             continue
-        # A day more: what was spent by the start tells how much of its UTC day came later.
+        # One day more: the spend at the start shows how much of its UTC day came later.
         spent = await account_readings.spent(connection, reading.provider, since=now - 2 * DAY)
         day = day_spend(spent, reading, now)
         if day is not None:
@@ -316,8 +316,8 @@ def day_spend(
 ) -> Decimal | None:
     """What an account spends in a day; None while unknown.
 
-    `spent`: since UTC midnight, each time it was read, oldest first. The last 24 hours as the
-    readings tell; where they do not reach back as far, today at its rate so far.
+    `spent`: since UTC midnight, at each reading, oldest first. The last 24 hours according to the
+    readings; if they do not reach back that far, today extrapolated.
     """
     known = account_spend(spent, starts_at=now - DAY, ends_at=now)
     if known is not None and spent[0][0] <= now - DAY:

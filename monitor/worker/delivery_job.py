@@ -1,7 +1,7 @@
 """The chart job: the last hours as a picture, posted to the thread of a message just sent.
 
-Best effort, beside delivery: a short queue lies between the two, so that no message waits for
-its picture and none fails with it.
+Best effort, beside delivery: a short queue separates the two, so no message waits for its picture
+or fails with it.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ SPAN = timedelta(hours=6)
 def request_chart(
     context: WorkerContext, channel: Channel, notice: Notice, delivery: Delivery
 ) -> None:
-    """Note that a message should have its chart; forget it where too many wait already."""
+    """Request a chart for a message; ignored if too many wait already."""
     notified = isinstance(delivery, Sent) and delivery.reference
     aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
     rule = RULES.get(notice.rule)
@@ -49,9 +49,7 @@ def request_chart(
 
 
 async def attach(context: WorkerContext, channel: Channel) -> None:
-    """Draw and attach what is wished for in a channel, until cancelled. The same trouble is logged
-    once.
-    """
+    """Draw and attach a channel's requested charts, until cancelled; logs an error once."""
     known: set[str] = set()
     while True:
         notice, reference = await context.state.charts[channel.name].get()
@@ -65,7 +63,7 @@ async def attach(context: WorkerContext, channel: Channel) -> None:
 async def post_chart(
     context: WorkerContext, channel: Channel, notice: Notice, reference: str
 ) -> Delivery:
-    """Draw the chart of a notice and attach it. What keeps it from its place is a value."""
+    """Draw the chart of a notice and attach it. A failure is a value."""
     from monitor.reports.picture import PictureFailed
 
     try:
@@ -104,11 +102,11 @@ def _target(page: "ReportPage", scope: str) -> "TargetReport":
     return (named or requested or list(page.targets))[0]
 
 
-# What holds notices back now: mutes by people, and maintenance windows of the configuration.
+# What suppresses notices now: mutes by people, and maintenance windows of the configuration.
 
 
 async def silence(connection: Connection, context: WorkerContext) -> Silence:
-    """What holds notices back. Where mutes cannot be read, people are notified rather than not."""
+    """What suppresses notices. If mutes cannot be read, people are notified."""
     in_force = (
         await isolated(connection, "mutes", partial(incident_rows.in_force, connection)) or ()
     )
@@ -131,10 +129,10 @@ async def silence(connection: Connection, context: WorkerContext) -> Silence:
     return [*by_people, *windows]
 
 
-# The delivery job of one channel: lease due notices, send each, write down how it went.
+# The delivery job of one channel: lease due notices, send each, record the result.
 #
-# No transaction is open while a channel is spoken to. A crash between send and settle repeats a
-# message: loss would be worse. Channels run beside each other and wait for nothing of each other.
+# No transaction is open while a channel is called. A crash between send and settle repeats a
+# message: loss would be worse. Channels run concurrently and do not wait for each other.
 
 
 async def deliver(context: WorkerContext, channel: Channel) -> int:
@@ -165,7 +163,7 @@ async def recheck(context: WorkerContext) -> None:
 
 
 async def close_removed(context: WorkerContext) -> None:
-    """Close what waits for channels that are no longer configured. Raises Away."""
+    """Close what waits for channels that are no longer configured. Raises DatabaseUnavailable."""
     async with context.database.begin() as connection:
         closed = await outbox.close_removed(connection, context.channels)
     for name, count in closed.items():
@@ -185,14 +183,14 @@ async def _leased(context: WorkerContext, channel: Channel) -> outbox.LeasedNoti
 
 
 def _shows_answers(notice: Notice) -> bool:
-    """Whether an answer now and before convinces: news of an incident about the model."""
+    """Whether example answers help: news of an incident about the model."""
     rule = RULES.get(notice.rule)
     aloud = notice.worse or (notice.status is NoticeStatus.FIRING and not notice.quiet)
     return rule is not None and rule.suspects_model and aloud and notice.since is not None
 
 
 async def _with_answers(connection: Connection, notice: Notice) -> Notice:
-    """The notice with the start of an answer now and of one before, where they are still kept."""
+    """The notice with the start of an answer now and of one before, if they are still stored."""
     found = None
     if notice.since is not None:
         found = await incident_details.excerpts(connection, notice.rows, since=notice.since)

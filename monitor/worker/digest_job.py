@@ -1,7 +1,7 @@
 """The digest job: once a day, at a local hour, the last 24 hours as one notice in the outbox.
 
-Every worker checks each minute. The notice's id follows from the day, so that it is written
-once. It is no alert: mutes and maintenance windows do not hold it back.
+Every worker checks each minute. The notice's id follows from the day, so it is written once. It is
+not an alert: mutes and maintenance windows do not suppress it.
 """
 
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 async def digest(context: WorkerContext) -> bool:
-    """Write the day's digest if it is due; True when it is news. Raises Away."""
+    """Write the day's digest if it is due; True if it was written. Raises DatabaseUnavailable."""
     section, now = context.settings.file.digest, context.now()
     due = digests.due(now, at=section.at, zone=ZoneInfo(section.timezone))
     if not section.enabled or due is None:
@@ -28,7 +28,7 @@ async def digest(context: WorkerContext) -> bool:
         if await report_data.written(connection, digests.key(day)):
             return False
         first = await report_data.first(connection)
-        if first is None or first >= hour:  # nothing had been seen by then: nothing to report
+        if first is None or first >= hour:  # there were no rows by then: nothing to report
             return False
         figures = await _figures(connection, context, now)
         notice = digests.notice(day, figures, at=now)

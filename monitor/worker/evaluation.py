@@ -62,9 +62,9 @@ from monitor.worker.target_verdicts import isolated
 
 log = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=90)  # three evaluations: without one that ends well the lease lapses
+LEASE = timedelta(seconds=90)  # three evaluations: without a successful one the lease lapses
 LEASE_TRIES = 5
-DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading what is judged of targets
+DEADLINE_S, READING_S = 30, 15  # of a whole evaluation; of reading the targets' windows
 
 Judgement = tuple[str, Callable[[], Awaitable[Sequence[Verdict]]]]  # its name, and how to get it
 # Of a notice and the incidents it reports: every channel, and whether it takes the notice.
@@ -72,9 +72,9 @@ Takers = Callable[[Notice, Iterable[tuple[str, str]]], Mapping[str, bool]]
 
 
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
-    """Evaluate once, the targets just probed or all; True when there are notices to send.
+    """Evaluate once, the targets just probed or all; True if there are notices to send.
 
-    In the middle of a round, too: of a round under way no rule judges the mean.
+    Also during a round: no rule judges the mean of an unfinished round.
     """
     # Within a process they queue here, not for the lease's row.
     async with context.state.evaluating:
@@ -89,7 +89,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
                 return False
             latest = await incident_rows.latest_incidents(connection)
             if any(incident.turned_at > now + observations.PARTITIONS_AHEAD for incident in latest):
-                # else nothing would be later than their turn
+                # otherwise every instant would be before their turn
                 await isolated(connection, "clock", partial(clock_repair.correct, connection))
                 latest = await incident_rows.latest_incidents(connection)
             latest_incident = {incident.key: incident for incident in latest}
@@ -97,7 +97,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
             verdicts = await _verdicts(connection, context, latest_incident, readings, now, seen)
             silence = await delivery_job.silence(connection, context)
             policy = _policy(context)
-            # That a reading could not be fetched says nothing of its age.
+            # A reading that could not be fetched is not an old reading.
             known = {*(reading.provider for reading in readings), *unread}
             stale = {i.key for i in latest if _of_provider(i) and i.scope not in known}
             steps = plan(
@@ -145,7 +145,7 @@ def _of_provider(incident: Incident) -> bool:
 async def _readings(
     connection: Connection, context: WorkerContext, now: datetime
 ) -> tuple[list[AccountReading], set[str]]:
-    """The fresh reading of each account whose key we hold, and whose could not be fetched."""
+    """The current reading of each configured account, and the accounts that could not be read."""
     readings: list[AccountReading] = []
     unread = set()
     for provider in account_polling.providers(context.settings.environment):
@@ -160,7 +160,7 @@ async def _readings(
 async def _held(connection: Connection, context: WorkerContext) -> int | None:
     """Take the lease and lock its row, now that nothing slow follows; its fencing number.
 
-    The lease keeper locks the row for an instant, so one try is not enough.
+    The lease keeper locks the row for a moment, so one try is not enough.
     """
     for _ in range(LEASE_TRIES):
         fence = await lease_keeper.hold(context, connection, "evaluate", keep=LEASE)
@@ -178,7 +178,7 @@ async def _verdicts(
     now: datetime,
     seen: Collection[Target],
 ) -> list[Verdict]:
-    """Every rule's judgement of everything it judges; what fails costs its own verdict alone."""
+    """Every rule's judgement of its subjects; a failure affects only its own verdict."""
     rules = context.settings.rules
 
     def judged(subject: Subject, scope: str, facts: object) -> list[Verdict]:
@@ -269,7 +269,7 @@ async def _verdicts(
 
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:
-    """The probes of the UTC day: the day the budget is counted by."""
+    """The probes of the UTC day, by which the budget is counted."""
     spent = await spend_rows.today(connection)
     day, starts_at, ends_at = day_of(now)
     total = Spend(
@@ -293,7 +293,7 @@ async def _apply(
     latest: Sequence[Incident],
     takers: Takers,
 ) -> bool:
-    """Write all steps; where one of them cannot be written, the others without it."""
+    """Write all steps; if one cannot be written, write the others without it."""
     write = partial(_written, connection, takers=takers)
     written = await isolated(connection, "incidents", partial(write, steps, latest))
     if written is not None:
@@ -311,7 +311,7 @@ async def _apply(
 
 
 class WrittenSteps(NamedTuple):
-    """What was written. `news`: somebody is to be notified."""
+    """What was written. `news`: there is something to send."""
 
     news: bool
     numbers: Mapping[tuple[str, str], int]
@@ -324,10 +324,10 @@ async def _written(
     *,
     takers: Takers,
 ) -> WrittenSteps:
-    """Write rows and notices; a new incident's notice takes the number the store gives.
+    """Write rows and notices; a new incident's notice gets the number that the database assigns.
 
-    A notice is queued under the number it announces: messages of one number stay in order. A
-    NOTICE has none, be there an incident or not.
+    A notice is queued under the number it announces: messages of one number stay in order. A NOTICE
+    has none, even if there is an incident.
     """
     changed = [step.incident for step in steps if step.incident is not None]
     numbers = await incident_rows.save(connection, changed, latest)

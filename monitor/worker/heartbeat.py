@@ -1,8 +1,8 @@
-"""The heartbeat job: after each round, is the whole chain alive? Only then an outside
-dead-man's switch is pinged; without a ping for a while, it alerts a person.
+"""The heartbeat job: after each complete round, pings an external dead-man's switch.
 
-The facts come from the database, not from what jobs believe of themselves: the round was
-probed and stored completely, a worker evaluates, and every channel accepts messages.
+Without a ping for a while, the switch alerts a person. The facts come from the database, not from
+the jobs' own view: the round was probed and stored completely, a worker evaluates, and every
+channel accepts messages.
 """
 
 import logging
@@ -25,14 +25,14 @@ PATIENCE_S = 10
 
 @dataclass(frozen=True, slots=True)
 class ChainHealth:
-    """Problems of the chain; None: none. `seeing`: until evaluation; `telling`: delivery."""
+    """Problems of the chain; None: none. `seeing`: up to evaluation; `telling`: delivery."""
 
     seeing: str | None
     telling: str | None
 
 
 async def beat(context: WorkerContext, target: Target, slot: datetime) -> bool:
-    """Note the cycle of a round and ping the switch if all is well; True when it was pinged.
+    """Record the cycle of a round and ping the switch if all is well; True if it was pinged.
 
     Never raises for failures and blocks no other job: it runs after the round.
     """
@@ -118,14 +118,14 @@ def _rule(context: WorkerContext) -> DeliveryRule:
     return rule_of(context.settings.rules, DeliveryRule) or DeliveryRule()
 
 
-# The gauging job: what the database knows of our own state, read out for the metrics.
+# The metrics job: our own state, read from the database.
 
 
 async def update_metrics(context: WorkerContext) -> None:
-    """Read outbox, delivery, budget and open incidents once; note an unavailable database.
+    """Read outbox, delivery, budget and open incidents once; record an unavailable database.
 
-    It is up only while it takes writes: observations that wait after another try were
-    refused, for example by a full disk.
+    It is up only while it accepts writes: observations that still wait after another try were
+    refused, for example because of a full disk.
     """
     if len(context.state.spool):
         await keep(context, [])

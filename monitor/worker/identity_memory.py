@@ -1,4 +1,4 @@
-"""What a worker knows of its targets' models: read before each probe, kept while it holds."""
+"""What a worker knows about its targets' models: read before each probe, cached while valid."""
 
 import asyncio
 from collections import deque
@@ -28,7 +28,7 @@ from monitor.storage.spend_rows import ProbesSpent
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedCounts:
-    """What the token counts of confirmed answers teach; `key` says of which answers."""
+    """The calibration from the token counts of confirmed answers; `key` identifies the answers."""
 
     key: CountsKey
     learnt: Mapping[str, RatioCalibration | str]
@@ -36,18 +36,18 @@ class ConfirmedCounts:
 
 @dataclass(slots=True)
 class IdentityCache:
-    """What captured answers teach, by target: learnt again only when there are others."""
+    """Profiles and calibrations by target: learned again only when there are other answers."""
 
     profiles: dict[str, LearntProfile] = field(default_factory=dict)
     counts: dict[str, ConfirmedCounts] = field(default_factory=dict)
 
     def forget(self, target: str) -> None:
-        """Drop what was learnt of a target whose settings changed."""
+        """Drop what was learned about a target whose settings changed."""
         self.profiles.pop(target, None)
         self.counts.pop(target, None)
 
     def stored(self, learning: IdentityLearning) -> None:
-        """Note that what the database says of a profile is up to date."""
+        """Record that the database has the figures of a profile."""
         style = learning.style
         if learning.step and style and self.profiles.get(learning.target) is style.learnt:
             self.profiles[learning.target] = replace(style.learnt, recorded=True)
@@ -55,7 +55,7 @@ class IdentityCache:
 
 @dataclass(frozen=True, slots=True)
 class KnownBefore:
-    """What is known before a probe: of its target's model, and of what probes cost today."""
+    """What is known before a probe: about its target's model, and about today's cost of probes."""
 
     identity: IdentityContext
     spent: ProbesSpent
@@ -151,7 +151,7 @@ def _declared(target: Target) -> tuple[str, ...]:
     return (*target.expected_models, *target.fallback_models)
 
 
-# The token counts of stored observations, which are judged again one after another.
+# The token counts of stored observations, which are judged again in order.
 
 
 @dataclass(slots=True)
@@ -165,7 +165,7 @@ class StoredCounts:
     async def opened(
         cls, connection: Connection, target: Target, *, at: datetime
     ) -> "StoredCounts":
-        """What observations from this instant on are measured with, by what is known now."""
+        """The measures for observations from this instant on, by current knowledge."""
         before = await baseline_answers.before(connection, target.name, at=at, most=REMEMBERED)
         confirmed = await baseline_answers.confirmed(connection, target.name, target.queries)
         history = CountHistory(

@@ -1,7 +1,7 @@
-"""The lease keeper: renews the leases of this worker while it lives, and releases them at its end.
+"""The lease keeper: renews the leases of a running worker, and releases them when it stops.
 
-Jobs say how long a lease is to be renewed after they last took it: one whose job no longer
-succeeds lapses, and another worker takes over.
+Jobs say how long a lease is to be renewed after they last took it: if a job no longer succeeds, its
+lease lapses and another worker takes over.
 """
 
 import time
@@ -16,7 +16,7 @@ RELEASE_S = 5  # at the end of the worker: the platform does not wait for long
 async def hold(
     context: WorkerContext, connection: Connection, name: str, *, keep: timedelta
 ) -> int | None:
-    """Take or keep a lease, and have it renewed for `keep`; None while another holds it.
+    """Take or keep a lease, and have it renewed for `keep`; None while another worker holds it.
 
     Earlier versions of the worker held it for up to `keep` at once: that is respected.
     """
@@ -41,7 +41,7 @@ def forget(context: WorkerContext, name: str) -> None:
 async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], set[str]]:
     """Renew this worker's leases; returns free leases, and channels with notices to send.
 
-    Raises Away.
+    Raises DatabaseUnavailable.
     """
     now = time.monotonic()
     ours = [name for name, until in context.state.leases.items() if until > now]
@@ -52,7 +52,7 @@ async def renew(context: WorkerContext) -> tuple[set[leases.LapsedLease], set[st
 
 
 async def release(context: WorkerContext) -> None:
-    """Let go of every lease, so that a successor need not wait for their end. Raises Away."""
+    """Release every lease, so that a successor need not wait. Raises DatabaseUnavailable."""
     if ours := list(context.state.leases):
         async with context.database.begin(deadline_s=RELEASE_S) as connection:
             await leases.release(connection, ours, holder=context.worker)

@@ -1,4 +1,4 @@
-"""The spool job: store observations, oldest first; what cannot be stored waits on disk."""
+"""The spool job: stores observations, oldest first; what cannot be stored waits on disk."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ async def keep(context: WorkerContext, new: Sequence[Observation]) -> None:
 
 
 def _taken(context: WorkerContext, waiting: Sequence[Observation]) -> dict[UUID, IdentityLearning]:
-    """What these observations taught. Tried once: it does not wait in the spool."""
+    """What was learned from these observations. Tried once: it does not wait in the spool."""
     held = context.state.learnings
     return {one.id: held.pop(one.id) for one in waiting if one.id in held}
 
@@ -64,7 +64,7 @@ def _note(context: WorkerContext, rejected: Sequence[probe_rows.Rejected], *, th
 
 
 async def adopt(context: WorkerContext) -> None:
-    """Store what workers that ended left on the disk."""
+    """Store what ended workers left on the disk."""
     if await context.state.spool.adopt():
         await keep(context, [])
 
@@ -95,11 +95,11 @@ def _waiting(context: WorkerContext) -> dict[str, object]:
     return {"count": len(context.state.spool), "on_disk": context.state.spool.on_disk}
 
 
-# The outage job: a lasting database outage is reported directly, not through the outbox.
+# The outage job: reports a lasting database outage directly, not through the outbox.
 #
-# Without the database nothing is judged and no notice can be written, so these two messages
-# alone are sent directly: one when an outage lasts, one when it is over. Each worker reports
-# its own view.
+# Without the database nothing is judged and no notice can be written, so only these two messages
+# are sent directly: one when an outage lasts, one when it is over. Each worker reports its own
+# view.
 
 
 GRACE = timedelta(minutes=3)  # a restart or failover is over by then
@@ -132,7 +132,7 @@ async def watch_database(
 
 
 async def _unavailable(context: WorkerContext) -> bool:
-    """Whether the database cannot be reached, or takes no rows: read-only, or its disk is full."""
+    """Whether the database is unreachable or accepts no rows: read-only, or a full disk."""
     if len(context.state.spool):
         await keep(context, [])
     try:
@@ -219,11 +219,11 @@ def _minutes(span: timedelta) -> str:
     return f"{whole} min" if whole else f"{span // timedelta(seconds=1)} s"
 
 
-# The keeping job: partitions ahead of the rows that will need them.
+# The partitions job: creates partitions before rows need them.
 
 
 async def prepare(context: WorkerContext) -> None:
-    """Make the partitions of the coming months."""
+    """Create the partitions of the coming months."""
     async with context.database.begin() as connection:
         made = await observations.ensure(connection, context.now().date())
     if made:

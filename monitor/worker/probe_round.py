@@ -1,9 +1,8 @@
-"""Answers interpreted within a limit of CPU time: what takes longer is stored as unknown.
+"""Probes a round, and interprets its answers within a limit of CPU time.
 
-Every function involved is linear and reads a bounded part of an answer; the limit is for the
-mistake nobody has found yet. It is enforced on the event loop, step by step.
-
-Source: docs/adr/0010-limit-on-interpretation.md
+Every function involved is linear and reads a bounded part of an answer; the limit protects against
+an unknown bug. It is enforced on the event loop, step by step; an answer that exceeds it is stored
+with an unknown model. Source: docs/adr/0010-limit-on-interpretation.md
 """
 
 import asyncio
@@ -48,7 +47,7 @@ EXCEEDED = (
     f"Interpreting the answer took more than {LIMIT_S * 1000:.0f} ms of CPU time and was stopped; "
     "the model was not identified."
 )
-LONGEST_ANSWER = 200_000  # characters; a longer one is neither compared nor learnt from
+LONGEST_ANSWER = 200_000  # characters; a longer answer is neither compared nor captured
 LARGE_EVENTS = 10_000
 LONG_STEP_S = 0.005
 
@@ -58,7 +57,7 @@ TAKEN = "another worker runs it"
 NOT_RUNNING = "no worker was running when it was due"
 STILL_ASKING = "the previous round took too long"
 BACKING_OFF = "the service is rate limiting (HTTP 429): waiting as its Retry-After demands"
-BEFORE_S = 5  # what a database may take before a probe: after it the probe goes without
+BEFORE_S = 5  # how long a database may take before a probe; after that the probe goes without it
 LONGEST_BACK_OFF = timedelta(seconds=LONGEST_WAIT_S)
 
 
@@ -69,12 +68,11 @@ async def run_round(
     *,
     between: Callable[[], Awaitable[None]],
 ) -> Sequence[Observation]:
-    """Ask one round; returns the observations that came of it. `between` runs after each but
-    the last, while nothing is measured.
+    """Probe one round; returns its observations.
 
-    Without the database the round is probed all the same: its observations wait in the
-    spool, and the first row of a slot wins when the database is back. A frozen one delays the
-    round by seconds.
+    `between` runs after each query but the last, while nothing is measured. Without the database
+    the round is probed anyway: its observations wait in the spool, and the first row of a slot wins
+    when the database is back. A frozen database delays the round by seconds.
     """
     with short_waits():
         return await _probe_queries(context, target, slot, between)
@@ -113,7 +111,7 @@ async def _probe_queries(
 async def _admitted(
     context: WorkerContext, target: Target, slot: datetime
 ) -> tuple[str | None, Sequence[Query]]:
-    """Why this worker is not to ask the round, if so; and the queries it is to ask."""
+    """Why this worker is not to probe the round, if so; and the queries to send."""
     missed = BACKING_OFF if _backing_off(context, target) else None
     queries: Sequence[Query] = target.queries
     try:
@@ -153,11 +151,11 @@ async def note_missed(
 async def before_probe(
     context: WorkerContext, target: Target
 ) -> tuple[str | None, IdentityContext]:
-    """Why no further probe may be paid for today, if so; and what is known of the target.
+    """Why no further probe may be paid for today, if so; and what is known about the target.
 
-    Read from the database before each probe: no restart evades the budget, and the answer
-    before counts for this one. What waits in the spool is added to what was spent. While the
-    database is away, what it last said counts, and nothing is known of the target.
+    Read from the database before each probe: no restart evades the budget, and the previous answer
+    counts for this one. What waits in the spool is added to the spend. While the database is away,
+    its last figures count, and nothing is known about the target.
     """
     probes, now, state = context.settings.file.probes, context.now(), context.state
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
@@ -181,7 +179,7 @@ async def before_probe(
 
 @dataclass(frozen=True, slots=True)
 class InterpretedProbe:
-    """One probe's observation, and what it taught. `stopped`: it exceeded the limit."""
+    """One probe's observation, and what was learned from it. `stopped`: it exceeded the limit."""
 
     observation: Observation
     learning: IdentityLearning | None = None
@@ -197,7 +195,7 @@ async def probe(
     origin: str = "round",
     known: IdentityContext,
 ) -> InterpretedProbe:
-    """Ask one query once. Never retried: a retry hides what is measured and pays twice."""
+    """Send one query once. Never retried: a retry hides what is measured and costs twice."""
     identity.prepare()
     dialect = dialect_of(target)
     with ExitStack() as held:  # until it is interpreted, an answer counts as memory of the streams
@@ -250,11 +248,11 @@ async def interpreted(
     known: IdentityContext | None,
     counters: Mapping[str, Counter] | None = None,
 ) -> InterpretedProbe:
-    """A transcript read, judged and priced, by what was `known` before it was asked.
+    """A transcript parsed, judged and priced, with what was `known` before the probe.
 
-    `known` None: judged by itself alone, without writing style, token count or history. A step
-    is limited in its CPU time, and between two steps others get their turn. What exceeds the
-    limit keeps its times, outcome and tokens; its model is unknown.
+    `known` None: judged on its own, without writing style, token counts or history. Each step has a
+    limit of CPU time, and other tasks run between two steps. An answer that exceeds the limit keeps
+    its times, outcome and tokens; its model is unknown.
     """
     try:
         probed = await _step(_read, transcript, dialect)
@@ -281,8 +279,9 @@ async def interpreted(
 async def _step(
     work: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
 ) -> Result:
-    """What `work` returns, within the limit. Others then get a turn, or as long as a long step
-    took: what they do needs many turns.
+    """The result of `work`, within the limit.
+
+    Other tasks run afterwards, after a long step for as long as it took.
     """
     began = time.perf_counter()
     result = limited(work, *args, **kwargs)
@@ -292,7 +291,7 @@ async def _step(
 
 
 def _large(transcript: Transcript) -> bool:
-    """Whether it is far larger than any honest answer, so that one at a time is enough."""
+    """Whether it is far larger than any legitimate answer, so that it is interpreted alone."""
     return (
         len(transcript.heard) > LARGE_EVENTS
         or sum(len(h.text) + len(h.reasoning) for h in transcript.heard) > LONGEST_ANSWER
@@ -322,12 +321,12 @@ def _uninterpreted(transcript: Transcript, occasion: ProbeOccasion, book: PriceB
 
 
 def answer_of(query: Query, reply: Reply, secrets: Sequence[str]) -> AnswerText:
-    """What fingerprints see of a reply."""
+    """The parts of a reply that fingerprints need."""
     return AnswerText(query.id, redact(reply.text, secrets), disclosed(reply))
 
 
 async def probe_again(context: WorkerContext, target: Target, query: Query) -> bool:
-    """One further probe on suspicion; False where none may be sent any more."""
+    """One further probe on suspicion; False if no more may be sent."""
     spent_up, known = await before_probe(context, target)
     if spent_up or context.state.leaving.is_set():
         return False
@@ -338,7 +337,7 @@ async def probe_again(context: WorkerContext, target: Target, query: Query) -> b
 
 
 async def keep_probe(context: WorkerContext, made: InterpretedProbe) -> None:
-    """Count a probe, and store its observation together with what it taught."""
+    """Count a probe, and store its observation with what was learned from it."""
     context.metrics.observed(made.observation)
     if made.learning is not None:
         context.state.learnings[made.observation.id] = made.learning

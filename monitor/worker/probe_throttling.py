@@ -1,9 +1,9 @@
-"""Thinning out: while a fallback is known, as many probes as its end is to be seen by.
+"""Thinning out: while a fallback is known, only as many probes as needed to see its end.
 
-A fallback may cost many times what the expected model costs, and the probes that see it pay
-for it. Once it was told nothing is news until it ends. What is left of the day's budget is
-spread over what is left of the day: rounds are left out, and then rounds ask one query only,
-until one is answered as expected. No rule takes their absence for silence.
+A fallback may cost many times as much as the expected model, and so may the probes that observe it.
+Once it is announced, nothing is news until it ends. The rest of the day's budget is spread over the
+rest of the day: rounds are left out, then rounds have a single query, until an answer comes from
+the expected model again. No rule treats these gaps as missing data.
 
 Source: docs/prices.md#thinning-out
 """
@@ -22,7 +22,7 @@ from monitor.worker.context import WorkerContext
 THINNED = "thinned out"
 CHANGES = (FallbackRule.name, ModelChangedRule.name)  # another model answers, and may cost more
 RECENT = timedelta(hours=1)  # the span whose answers count
-SHORTEST = timedelta(minutes=1)  # who asks more often wants news more than money
+SHORTEST = timedelta(minutes=1)  # a shorter interval means that news matters more than money
 _LATEST = 200
 _DAY = timedelta(days=1)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
@@ -44,11 +44,10 @@ def pace(
     left_usd: Decimal,
     left: timedelta,
 ) -> ProbePace:
-    """The densest pace that what is left of the day's budget pays for to the day's end.
+    """The densest pace for which the rest of the day's budget is enough.
 
-    `latest`: the samples of the last hour. `patience`: the silence that is taken for
-    blindness; one interval of it is kept free. Where even the sparsest pace costs more, it is
-    that one.
+    `latest`: the samples of the last hour. `patience`: the silence that counts as missing data; one
+    interval of it is kept free. If even the sparsest pace costs more, it is that one.
     """
     paid = [
         s.cost_ends[1]
@@ -69,7 +68,7 @@ def pace(
 
 
 def _fell(latest: Sequence[Sample]) -> bool:
-    """Whether the newest round fell back or changed. One that did not is no time to wait."""
+    """Whether the newest round fell back or changed. After any other round nothing is left out."""
     newest = max(sample.round for sample in latest)
     return any(
         sample.identity.fallback or sample.identity is Identity.CHANGED
@@ -79,7 +78,7 @@ def _fell(latest: Sequence[Sample]) -> bool:
 
 
 def allowed_silence(target: Target, rule: NoDataRule | None) -> timedelta:
-    """The silence that rules take for blindness: `no_data`'s, or a gap in the window."""
+    """The silence that rules accept: `no_data`'s, or a gap in the window."""
     gap = max(MISSED * target.every, PATIENCE)
     if rule is None:
         return gap
@@ -91,7 +90,7 @@ async def queries_of_round(
 ) -> Sequence[Query]:
     """The queries of this slot's round; none: it is left out.
 
-    Every worker and region leaves out the same.
+    Every worker and region leaves out the same rounds.
     """
     rules, probes = context.settings.rules, context.settings.file.probes
     if not probes.thin_out or not rule_of(rules, FallbackRule) or target.every < SHORTEST:
@@ -118,13 +117,13 @@ async def queries_of_round(
 
 
 def turn(target: Target, latest: Sequence[Sample], nth: int) -> Query:
-    """The query of a round of one query, among those whose answers identify the model."""
+    """The query of a round with one query, among those whose answers identify the model."""
     notifying = {sample.query for sample in latest if sample.identity.fallback is not None}
     queries = [query for query in target.queries if query.id in notifying] or target.queries
     return queries[nth % len(queries)]
 
 
 async def _fallen(connection: Connection) -> set[str]:
-    """The targets whose change of model is open; they share what is left of the budget."""
+    """The targets with an open change of model; they share the rest of the budget."""
     latest_incident = await incident_rows.latest_incidents(connection)
     return {item.scope for item in latest_incident if item.rule in CHANGES and item.open}

@@ -1,7 +1,7 @@
-"""Deriving: who answered and for how much, judged again from what was stored.
+"""Derives model and cost again from stored facts.
 
-Raw facts stay. What only the live stream showed (a second answer, a fingerprint) cannot be
-looked at again: where it decided, and no receipt knows better, the judgement stands.
+Raw facts stay. What only the live stream showed (a second answer, a fingerprint) cannot be examined
+again: if it decided, and no receipt contradicts it, the judgement is kept.
 """
 
 from collections import deque
@@ -35,13 +35,13 @@ from monitor.storage import Connection, rederive
 from monitor.storage.rederive import DerivedJudgement, StoredObservation
 from monitor.worker.identity_memory import StoredCounts
 
-REMEMBERED = 40  # direct answers that may speak for a later one
+REMEMBERED = 40  # earlier direct answers that may count for a later one
 _OF_THE_STREAM = frozenset({ClaimKind.TEXT, ClaimKind.CHUNKS, ClaimKind.TIMING})
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedJudgement:
-    """A judgement that is another one now."""
+    """A judgement that changed."""
 
     before: DerivedJudgement
     after: DerivedJudgement
@@ -85,7 +85,7 @@ def _within_limit(
     known: IdentityContext,
     count: TokenCount | None,
 ) -> DerivedJudgement:
-    """A new judgement; the one that stands where judging exceeds the limit of CPU time."""
+    """A new judgement; the current one if judging exceeds the limit of CPU time."""
     try:
         return limited(judged, stored, target, book, known=known, count=count)
     except CpuLimitExceeded:
@@ -100,7 +100,7 @@ def judged(
     known: IdentityContext,
     count: TokenCount | None = None,
 ) -> DerivedJudgement:
-    """The judgement of stored facts by the rules, names and prices of now."""
+    """The judgement of stored facts by current rules, names and prices."""
     who = _who(stored, target, known, count)
     cost = _recorded_cost(stored, target, book) or _cost(stored, who, target, book)
     return DerivedJudgement(who, cost)
@@ -130,7 +130,7 @@ def _who(
 
 
 def _said(stored: StoredObservation) -> str:
-    """What is kept of the answer: its start for some days, and its self-identification."""
+    """The stored parts of the answer: its start for some days, and its self-identification."""
     received = stored.answer_excerpt or ""
     own = [
         item.detail.removeprefix("text: ")
@@ -166,7 +166,7 @@ def _tells_cost(usage: Usage) -> bool:
 def _cost(
     stored: StoredObservation, who: IdentityJudgement, target: Target, book: PriceBook
 ) -> Cost | CostRange | Unpriced:
-    """Tokens as they were priced × the price of now; a provider's charge stays what it is."""
+    """Tokens as they were priced × the current price; a provider's charge is unchanged."""
     stands = stored.stands.cost
     charged = isinstance(stands, Cost) and not stands.rates  # of a stream whole or cut
     if charged or not stored.pieces or None in (stored.prompt_tokens, stored.answer_tokens):
@@ -179,7 +179,7 @@ def _cost(
         cache_write_tokens=stored.cache_write_tokens,
         cache_write_1h_tokens=_written_1h(stands),
     )
-    # Where nothing was priced, nobody noted who had counted: more than an estimate it is not.
+    # If nothing was priced, it is unknown how tokens were counted: it is only an estimate.
     estimated = not _reported(stands)
     return _priced(
         counted,
@@ -193,13 +193,13 @@ def _cost(
 
 
 def _written_1h(stands: Cost | CostRange | Unpriced) -> int | None:
-    """Tokens kept in the cache for an hour, which a row notes where it was priced by them."""
+    """Tokens cached for an hour, which a row records if it was priced by them."""
     noted = "" if isinstance(stands, Unpriced) else stands.rates.get(WRITTEN_1H, "")
     return int(noted) if noted.isdecimal() else None
 
 
 def _reported(stands: Cost | CostRange | Unpriced) -> bool:
-    """Whether the service reported the tokens: a range notes them only where it estimated."""
+    """Whether the service reported the tokens: a range records them only if it estimated."""
     if isinstance(stands, CostRange):
         return "answer_tokens" not in stands.rates
     return isinstance(stands, Cost) and stands.source is CostSource.REPORTED

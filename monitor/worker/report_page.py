@@ -26,9 +26,9 @@ async def page(
     now: datetime,
     whole: bool = False,
 ) -> page_data.ReportPage:
-    """Everything of the span that ends now, one transaction long. Raises DatabaseUnavailable.
+    """Everything in the period that ends now, in one transaction. Raises DatabaseUnavailable.
 
-    It begins with the first round there is, unless `whole`.
+    It begins with the first existing round, unless `whole`.
     """
     ttft = rule_of(settings.rules, TtftRule)
     fallback = rule_of(settings.rules, FallbackRule)
@@ -114,7 +114,7 @@ def _target_report(
 
 
 def _points(found: ReportRows) -> Iterator[page_data.TtftPoint]:
-    """Where several regions ask, each has a line of its own: their latencies differ."""
+    """With several regions, each has its own line: their latencies differ."""
     several = len({item.region for item in found[report_data.STEPS]}) > 1
     for item in found[report_data.STEPS]:
         if item.p50_ms is None or item.p90_ms is None or item.worst_ms is None:

@@ -1,7 +1,7 @@
-"""The rollup job: finished hours and days are computed, then spend, then retention.
+"""The rollup job: computes finished hours and days, then spend, then applies retention.
 
-Every step is a transaction of its own under one lease, and each leaves reports right: the job
-may be killed anywhere, and late rows make it compute their hour and day again.
+Every step is a transaction of its own under one lease, and each leaves reports consistent: the job
+may be killed anywhere, and late rows cause their hour and day to be computed again.
 """
 
 import logging
@@ -48,7 +48,7 @@ async def roll_up(context: WorkerContext) -> None:
 
 @asynccontextmanager
 async def _turn(context: WorkerContext) -> AsyncIterator[Connection]:
-    """A transaction that holds the lease to its end, so that no two workers' steps overlap."""
+    """A transaction that holds the lease until its end, so two workers' steps never overlap."""
     async with context.database.begin() as connection:
         held = await lease_keeper.hold(context, connection, "roll_up", keep=LEASE)
         if held is None:
@@ -77,7 +77,7 @@ async def _describe_targets(
 async def _report_target(
     connection: Connection, context: WorkerContext, target: Target
 ) -> rollup_rows.ReportTarget:
-    """A target as reports must know it, its query priced at what answers have been like."""
+    """A target as reports must know it, with its queries priced at the length of recent answers."""
     tokens = await rollup_rows.answer_tokens(connection, target.name)
     forecast = projected(target, book=context.book, at=context.now(), answer_tokens=tokens)
     costs = {model: f.query.usd for model, f in forecast.items() if isinstance(f, SpendForecast)}
@@ -95,9 +95,9 @@ async def _report_target(
 
 
 async def _compute_spend(context: WorkerContext) -> None:
-    """The spend of every day whose rollups say otherwise, of yesterday, and of today so far.
+    """The spend of every day whose rollups changed, of yesterday, and of today so far.
 
-    All of them, before raw rows are deleted: afterwards they are unknown.
+    All of them, before raw rows are deleted: afterwards they cannot be computed.
     """
     zone, now = daily_spend.zone_of(context.settings), context.now()
     waiting, done = set(daily_spend.latest(now, zone)), set[date]()
@@ -126,7 +126,7 @@ async def compute_today(context: WorkerContext) -> None:
 
 
 async def _forget(context: WorkerContext) -> int:
-    """Retention: months first, then rows in batches, then excerpts; returns rows forgotten."""
+    """Retention: months first, then rows in batches, then excerpts; returns the rows deleted."""
     keep = context.settings.file.storage
     async with _turn(context) as connection:
         if not await rollup_rows.clock_agrees(connection):

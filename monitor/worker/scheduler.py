@@ -46,16 +46,16 @@ DRAIN_S = 20  # for jobs in flight and the spool; shorter than the 30 s the plat
 LEAST_DRAIN_S, LAST_WORD_S = 3, 5  # for the spool after slow jobs, and for notices after it
 CLOCK_STEP_S = 2.0
 MOST_SKIPPED = 500  # slots of a target that wait to be recorded as missed
-GLANCE_S = 1.0  # within a round one judges no more often: rounds may be as short
+GLANCE_S = 1.0  # minimum time between evaluations within a round: rounds may be as short
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-WITHIN = timedelta(minutes=5)  # of its slot every round begins
-LATE_WITHIN = timedelta(seconds=15)  # of the start all late rounds begin
+WITHIN = timedelta(minutes=5)  # share of its slot within which every round begins
+LATE_WITHIN = timedelta(seconds=15)  # share after the start within which all late rounds begin
 
 
 def slot_of(now: datetime, every: timedelta) -> datetime:
-    """The round an instant belongs to: rounds are aligned to the wall clock."""
+    """The round of an instant: rounds are aligned to the wall clock."""
     return EPOCH + (now - EPOCH) // every * every
 
 
@@ -69,10 +69,11 @@ def _job_of(lease: str) -> str:
 
 
 def phase(target: Target) -> timedelta:
-    """How long after its slot a target's round begins: a share of the interval by its name alone.
+    """How long after its slot a target's round begins.
 
-    So that targets on one backend do not begin together, and none moves when another is added or
-    removed. Slots stay as they are: workers agree on them. Source: docs/configuration.md#phases
+    It is a share of the interval that depends only on the target's name. So targets on one backend
+    do not begin together, and none moves when another is added or removed. Slots are unchanged:
+    workers agree on them. Source: docs/configuration.md#phases
     """
     digest = sha256(target.name.encode()).digest()
     share = int.from_bytes(digest[:4]) / 2**32
@@ -80,9 +81,7 @@ def phase(target: Target) -> timedelta:
 
 
 def start_delays(targets: Iterable[Target]) -> dict[str, timedelta]:
-    """How long each target's round waits when a worker starts: evenly spread, the first begins at
-    once.
-    """
+    """How long each target's round waits when a worker starts: evenly spread, the first at once."""
     order = sorted(targets, key=phase)
     return {
         target.name: min(target.every / 4, LATE_WITHIN) * place / len(order)
@@ -98,7 +97,7 @@ def worth_probing_late(late: timedelta, every: timedelta) -> bool:
 
 
 class Worker:
-    """One worker's life: jobs armed, signals heard, everything in flight drained."""
+    """One worker: schedules jobs, handles signals, finishes what is in progress."""
 
     def __init__(
         self,
@@ -110,7 +109,7 @@ class Worker:
         self.context = context
         self._configured = configured
         self._hangup = asyncio.Event()  # SIGHUP: read the configuration again
-        # By channel: something was written that somebody should hear of.
+        # By channel: there is something to send.
         self.news = {name: asyncio.Event() for name in context.channels}
         self.missed = 0
         self._reactions = [
@@ -123,7 +122,7 @@ class Worker:
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
         self._last_slot: dict[str, datetime] = {}  # asked, by target
-        self._skipped: dict[str, deque[datetime]] = {}  # slots to be recorded as missed
+        self._skipped: dict[str, deque[datetime]] = {}  # slots to record as missed
         self._flight: set[asyncio.Task[object]] = set()
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_listener(
@@ -194,7 +193,7 @@ class Worker:
         await self._run(self._check_clock(correct=True))
 
     def _begin_configured(self) -> None:
-        """Begin what runs all the time by the settings of now; charts that wait are kept."""
+        """Start what runs all the time with the current settings; waiting charts are kept."""
         for polling in self._reactions:
             polling.context = self.context
         for task in self._configured_tasks:
@@ -208,7 +207,7 @@ class Worker:
         self._configured_tasks = [asyncio.create_task(work) for work in works]
 
     def _arm(self) -> None:
-        """(Re)schedule every job from now on. After a clock step old run times mean nothing."""
+        """(Re)schedule every job from now on. After a clock step the old times are meaningless."""
         self._scheduler.remove_all_jobs()
         self._last_slot.clear()
         for target in self.context.settings.targets.values():
@@ -273,14 +272,14 @@ class Worker:
         )
 
     def _hung_up(self, at_terminal: bool) -> None:
-        """SIGHUP asks for the configuration, unless it says that our terminal is gone."""
+        """SIGHUP reloads the configuration, unless the terminal was closed."""
         if at_terminal and not sys.stdin.isatty():
             self.context.state.leaving.set()
         else:
             self._hangup.set()
 
     async def _watch_configuration(self) -> None:
-        """Read the configuration again after SIGHUP, or when its file has changed and rests."""
+        """Reload the configuration after SIGHUP, or after its file has changed and is stable."""
         path = Path(self.context.settings.source)
         applied_state = last = reload.file_state(path)
         while True:
@@ -297,7 +296,7 @@ class Worker:
             last = now
 
     async def _reload(self) -> None:
-        """Apply the configuration as it is now; rounds under way end as they began."""
+        """Apply the current configuration; rounds in progress end with the old one."""
         before = self.context.settings
         settings = await reload.reread(self.context)
         if settings is None:
@@ -381,7 +380,7 @@ class Worker:
         await self._run(self._note_skipped(target, skipped))
 
     async def _note_skipped(self, target: Target, skipped: deque[datetime]) -> None:
-        """Record the slots that passed while a round was still under way, oldest first."""
+        """Record the slots that passed while a round was still in progress, oldest first."""
         while skipped:
             await probe_round.note_missed(
                 self.context, target, skipped[0], reason=probe_round.STILL_ASKING
@@ -396,11 +395,11 @@ class Worker:
             await self._evaluate(target)
             round_log.log_round(self.context, target, slot, seen)
             self._look_closer(target)
-        if seen or not late:  # a start alone is no sign of life
+        if seen or not late:  # a start alone is not a sign of success
             await heartbeat.beat(self.context, target, slot)
 
     def _look_closer(self, target: Target) -> None:
-        """Begin a burst where something is suspected, one at a time for each target."""
+        """Start a burst if something is suspected, one at a time for each target."""
         if target.name not in self._bursts:
             task = asyncio.create_task(self._burst(target))
             self._bursts[target.name] = task
@@ -418,12 +417,12 @@ class Worker:
             log.exception("burst failed", extra={"target": target.name})
 
     async def _glance(self, target: Target) -> None:
-        """Evaluate within a round, so that a finding is sent as soon as it is proven."""
+        """Evaluate during a round, so that a finding is sent as soon as it is proven."""
         if time.monotonic() - self._judged_at >= GLANCE_S:
             await self._run(self._evaluate(target))
 
     async def _evaluate(self, *seen: Target) -> None:
-        """Judge the targets just seen, or all of them; what is over all targets every time."""
+        """Judge the targets just probed, or all of them; subjects above targets every time."""
         news = await evaluation.evaluate(self.context, *seen)
         self._judged_at = time.monotonic()
         if news:
@@ -442,7 +441,7 @@ class Worker:
             self._announce(self.context.channels)
 
     async def _answers(self) -> None:
-        """Every channel beside the others: one that is slow delays no other, nor the end."""
+        """Every channel concurrently: a slow one delays no other, nor the end."""
         polls = asyncio.gather(*(polling.poll() for polling in self._reactions))
         leaving = asyncio.ensure_future(self.context.state.leaving.wait())
         try:
@@ -454,12 +453,12 @@ class Worker:
             polls.cancel()
 
     def _announce(self, channels: Iterable[str]) -> None:
-        """Wake the delivery of these channels; others are not ours to send to."""
+        """Wake the delivery of these channels that belong to this worker."""
         for name in self.news.keys() & set(channels):
             self.news[name].set()
 
     async def _deliver(self, channel: Channel) -> None:
-        """Deliver when something is due: at once after news, else as the outbox says."""
+        """Deliver when something is due: at once after news, else at the outbox's times."""
         news = self.news[channel.name]
         while True:
             news.clear()
@@ -469,7 +468,7 @@ class Worker:
                     await news.wait()
 
     async def _keep_leases(self) -> None:
-        """Renew what is ours; run at once the jobs whose lease somebody left behind."""
+        """Renew our leases; run at once the jobs whose lease another worker left."""
         seen: set[leases.LapsedLease] = set()
         while True:
             try:
@@ -487,7 +486,7 @@ class Worker:
             await asyncio.sleep(leases.RENEWED_EVERY.total_seconds())
 
     async def _watch_clock(self) -> None:
-        """Notice a stepped clock or a suspended machine; the scheduler would sleep through it."""
+        """Detect a stepped clock or a suspended machine, which the scheduler would not notice."""
         while True:
             wall, steady = time.time(), time.monotonic()
             await asyncio.sleep(1)
