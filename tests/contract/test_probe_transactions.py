@@ -35,7 +35,7 @@ async def baseline(database: Database) -> None:
         epoch = await fingerprints.begin(connection, "rag", LLAMA, verified_by="operator")
         for query in QUERIES:
             texts = [prose(n) for n in range(10)]
-            own = [AnswerText(query.id, each, (), OURS(each)) for each in texts]
+            own = [AnswerText(query.id, each, OURS(each)) for each in texts]
             await baseline_answers.add(
                 connection, epoch, query, own, model=LLAMA, verified_by="operator"
             )
