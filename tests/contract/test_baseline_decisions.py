@@ -490,7 +490,7 @@ async def test_a_part_of_anothers_message_names_that_one(database: Database) -> 
 
 
 def test_excerpts_are_of_different_queries_where_there_are_several() -> None:
-    several = [AnswerText(query, f"{query}{nth}", ()) for nth in range(3) for query in ("a", "b")]
+    several = [AnswerText(query, f"{query}{nth}") for nth in range(3) for query in ("a", "b")]
     assert [a.text for a in baseline_accept._various(several)] == ["a2", "b2", "b1"]
 
 
