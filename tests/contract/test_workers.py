@@ -40,6 +40,7 @@ import asyncio, sys
 from dataclasses import replace
 from pathlib import Path
 from monitor.worker import evaluation as judging
+from monitor.notifications import ConsoleNotifier
 from monitor.storage.engine import Database
 from tests.contract.watching import deliver, settings, watching
 
@@ -56,7 +57,7 @@ judging._apply = and_hang
 
 async def main():
     database = Database(sys.argv[1])
-    async with watching(settings(Path(sys.argv[2])), database) as watch:
+    async with watching(settings(Path(sys.argv[2])), database, ConsoleNotifier()) as watch:
         assert await judging.evaluate(replace(watch, worker="doomed"))
         print("here", flush=True)
         await asyncio.sleep(60)
@@ -198,7 +199,8 @@ async def test_killed_with_the_lease_in_its_hands_another_sends_it_once(
         [notified] = of_down(inbox.messages)
     number = 2 if where == "within" else 1  # a number is gone with the transaction that took it
     assert notified.text.startswith(f"FIRING #{number} down · rag")
-    assert (notified.was, notified.thread) == ([], [])
+    assert notified.was == []
+    assert [item.text.split(" ")[0] for item in notified.thread] == ["DETAILS"]
     fence = 1 if where == "within" else 2
     assert rows(database_url, "SELECT holder, fence FROM leases WHERE name = 'evaluate'") == [
         ("w1", fence)
