@@ -136,7 +136,8 @@ async def test_five_workers_ask_each_slot_once_and_report_each_turn_once(
         [notified] = of_down(inbox.messages)
         assert notified.text.startswith("RESOLVED #1 down · rag")
         assert [was.split(" · ")[0] for was in notified.was] == ["FIRING #1 down"]
-        assert len(notified.thread) == 1
+        replies = [reply.text.split(" · ")[0] for reply in notified.thread]
+        assert replies == ["DETAILS #1 down", "RESOLVED #1 down"]
     assert requested == 2 * SLOTS, "a slot is asked once"
     seen = "SELECT count(*), count(DISTINCT (slot, query)) FROM observations"
     assert rows(database_url, seen) == [(2 * SLOTS, 2 * SLOTS)]
