@@ -40,13 +40,17 @@ def amount_text(
 
 
 def cost_change_text(now: Decimal, before: Decimal | None) -> str:
-    """What a day costs now, the ratio first: `15 × the cost: $0.62 a day, was $0.04`."""
+    """What a day costs now, the ratio first.
+
+    `15 × the cost: at this rate $0.62 a day, was $0.04`.
+    """
     if not before or before < 0:
-        return f"{rounded_usd_text(now)} a day"
+        return f"{rounded_usd_text(now)} a day at this rate"
     ratio = now / before
     times = f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.1f}".removesuffix(".0")
     start = "About the same cost" if times in ("1", "0.9", "1.1") else f"{times} × the cost"
-    return f"{start}: {rounded_usd_text(now)} a day, was {rounded_usd_text(before)}"
+    now_text, before_text = rounded_usd_text(now), rounded_usd_text(before)
+    return f"{start}: at this rate {now_text} a day, was {before_text}"
 
 
 def rounded_usd_text(usd: Decimal) -> str:

@@ -118,10 +118,17 @@ class Finding:
 
     # What is wrong, read after the name of the scope: "slow: 2.5 s to first token, limit 1.2 s".
     what: str = ""
-    was: str = ""  # the same in the past, for its end: "slow: 2.5 s to first token, limit 1.2 s"
-    # How much of it: "All of the last 4 answers". Of what ended other than by measurements: why.
+    # What it was, for its end, with `{when}` and, of a latency or a share, `{peak}` in it:
+    # "slow {when}: {peak} to first token, limit 1.2 s".
+    was: str = ""
+    restored: str = ""  # what is true again at its end: "fast enough again"
+    # The words around its start, which is `{since}`, before the extent: "slow since {since}: ".
+    # Empty: the start stands behind the extent.
+    began: str = ""
+    # How much of it: "All of the last 4 answers came from it". Of what ended other than by
+    # measurements: why.
     extent: str = ""
-    money: str = ""  # the ratio first: "15 × the cost: $0.62 a day, was $0.04"
+    money: str = ""  # the ratio first: "15 × the cost: at this rate $0.62 a day, was $0.04"
     cause: str = ""  # what likely caused it
     first_step: str = ""  # what to do first, where it is not the rule's usual first step
     certainty: str = ""  # in words and per cent: "very sure (> 99.9 %)", then how it is known
@@ -135,6 +142,8 @@ class Finding:
         return Finding(
             what=newer.what,
             was=newer.was,
+            restored=newer.restored,
+            began=newer.began,
             extent=newer.extent,
             money=newer.money or self.money,
             cause=newer.cause or self.cause,
@@ -295,6 +304,7 @@ class Notice:
     finding: Finding = Finding()  # what it is about, in parts
     recovering: str = ""  # open, but not in breach now: how it is meanwhile, in one sentence
     also: tuple[str, ...] = ()  # what else is wrong under the same number, most important first
+    consequences: bool = False  # all of `also` likely follows from what the notice is about
     # An answer to a person: it belongs below the incident's message, where the channel has threads.
     in_thread: bool = False
     # Ids of people who stand in the sentence as `@ID`, for the channel to show their names.

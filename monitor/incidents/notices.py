@@ -26,6 +26,7 @@ from monitor.domain import (
 
 Key = tuple[str, str]  # rule and scope
 
+_CHECK_MODEL = "then check that the expected model answers again."
 _WAIT = "Nothing now. The incident ends by itself if this lasts."
 
 
@@ -42,6 +43,8 @@ class RuleRelations(Protocol):
     def severity(self) -> Severity: ...
     @property
     def passing(self) -> bool: ...
+    @property
+    def suspects_model(self) -> bool: ...
 
 
 class Inhibitions:
@@ -90,6 +93,12 @@ class Inhibitions:
         """Whether it is told as NOTICE: nothing of the service is broken."""
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.passing
+
+    def replaces_model(self, cause: Incident, symptom: Incident) -> bool:
+        """Whether another model may be answering because of what is wrong at a provider."""
+        rule = self._rules.get(symptom.rule)
+        suspected = rule is not None and rule.suspects_model
+        return suspected and self._of_provider(cause) and self.causes(cause, symptom)
 
     def _of_provider(self, incident: Incident) -> bool:
         rule = self._rules.get(incident.rule)
@@ -203,6 +212,9 @@ def group_notice(
     if not over and not face.in_breach:
         recovering = f"{face.current_reason} {_not_sure(face)}"
         finding = finding if face.unjudged else replace(finding, first_step=_WAIT)
+    elif not over and finding.first_step and _explains_a_model(group, face):
+        step = f"{finding.first_step.rstrip('.')}, {_CHECK_MODEL}"
+        finding = replace(finding, first_step=step)
     for member in group.members:
         if member is not face:
             facts[_label(member, face)] = _fact(member, now)
@@ -234,6 +246,7 @@ def group_notice(
         finding=finding,
         recovering=recovering,
         also=tuple(_also(group, face, news=news if worse else (), over=over, ended=ended)),
+        consequences=not over and _explains_all(group, face, ended),
     )
 
 
@@ -264,6 +277,19 @@ def _not_sure(face: Incident) -> str:
     if face.unjudged:
         return "The incident stays open until it can be judged."
     return "The incident stays open until the recovery has lasted long enough."
+
+
+def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
+    """Whether the incident that the message is about explains that another model answers."""
+    replaces = group.inhibitions.replaces_model
+    return any(member.in_breach and replaces(face, member) for member in group.members)
+
+
+def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) -> bool:
+    """Whether all that is told besides is in breach, and the face explains it."""
+    causes = group.inhibitions.causes
+    others = [m for m in group.members if m is not face and (m.in_breach or m.key in ended)]
+    return bool(others) and all(m.key not in ended and causes(face, m) for m in others)
 
 
 def _also(

@@ -175,6 +175,9 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
 
 
 def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
+    """Its end. One that is not measured but stated says itself what is true again, if anything."""
+    end, finding = verdict.finding, incident.finding
+    restored = end.restored if end.extent else finding.restored
     return replace(
         incident,
         resolved_at=now,
@@ -182,5 +185,5 @@ def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         ended=verdict.because,
         recovering_since=None,
         recovering_reason=None,
-        finding=replace(incident.finding, extent=verdict.finding.extent),
+        finding=replace(finding, extent=end.extent, restored=restored),
     )

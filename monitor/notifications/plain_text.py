@@ -6,6 +6,7 @@ Foreign text goes through a `Clean`: it makes one harmless line of at most so ma
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import UTC
 from itertools import islice
 from urllib.parse import quote
 
@@ -17,7 +18,7 @@ from monitor.rules import RULES, Unit, unit_of
 Clean = Callable[[str, int], str]
 
 NOTHING = "–"  # channels refuse an empty text
-REPEATED = "May be a duplicate: {channel} did not confirm an earlier attempt."
+REPEATED = "You may see this message twice: {channel} did not confirm the first attempt."
 TEXT = 3_000
 SENTENCE, LABEL, FACT = 400, 40, 300  # characters
 FACTS = 16
@@ -58,8 +59,10 @@ def plain_text(
         text = "\n".join(filter(None, [*said, *facts[:count], left_out(notice, count), *tail]))
         if len(text) <= limit:
             return text
-    while len(text) > limit:
-        text = text.rpartition("\n")[0]
+    lines, last = text.split("\n"), 2 if notice.repeated else 1  # that it is repeated stays
+    while len(text) > limit and len(lines) > last:
+        del lines[-last]
+        text = "\n".join(lines)
     return text
 
 
@@ -101,9 +104,13 @@ def title(notice: Notice, clean: Clean = cleaned) -> str:
     """Whom it is about, what is wrong in words, and its number; at most `TITLE` characters."""
     scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
     if not ongoing(notice):
-        over = "resolved" if notice.since is None else f"resolved after {_lasted(notice)}"
+        after = "" if notice.since is None else f" after {_lasted(notice)}"
+        if restored := notice.finding.restored:
+            after = f"{',' if after else ''}{after}{_suffix(notice)}"
+            restored = clean(restored, TITLE - len(scope) - len(after))
+            return f"{scope}{restored if scope else _upper(restored)}{after}"
         whose = scope or f"{_upper(clean(notice.rule, _RULE).replace('_', ' '))}: "
-        return f"{whose}{over}{_suffix(notice)}"
+        return f"{whose}resolved{after}{_suffix(notice)}"
     suffix = _suffix(notice)
     what = notice.finding.what or notice.sentence.rstrip(".")
     what = clean(what, TITLE - len(scope) - len(suffix))
@@ -125,7 +132,8 @@ def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
     if notice.also:
         named = "; ".join(islice(notice.also, _ALSO))
         more = f" and {len(notice.also) - _ALSO} more" if len(notice.also) > _ALSO else ""
-        yield f"{'Also' if ongoing(notice) else 'Also it was'}: {clean(named, SUMMARY)}{more}."
+        also = "Also (likely a consequence)" if notice.consequences else "Also"
+        yield f"{also if ongoing(notice) else 'Also it was'}: {clean(named, SUMMARY)}{more}."
 
 
 def _is(notice: Notice) -> Iterator[str]:
@@ -137,9 +145,12 @@ def _is(notice: Notice) -> Iterator[str]:
     extent, _, rest = finding.extent.partition(". ")
     since = ""
     if notice.since is not None and notice.status is not NoticeStatus.NOTICE:
-        since = f"since {instant(notice.since, now=notice.at)}"
+        since = instant(notice.since, now=notice.at)
         since += f" ({_lasted(notice)})" if notice.since < notice.at else ""
-    yield _sentence(", ".join(filter(None, [extent, since])))
+    if finding.began and since:
+        yield _sentence(f"{finding.began.replace('{since}', since)}{extent}".rstrip(" ,;:"))
+    else:
+        yield _sentence(", ".join(filter(None, [extent, since and f"since {since}"])))
     yield _sentence(finding.money)
     yield _sentence(rest)
 
@@ -148,15 +159,32 @@ def _was(notice: Notice) -> Iterator[str]:
     """What it was, when, and what it cost."""
     when = ""
     if notice.since is not None:
-        end = instant(notice.until or notice.at, now=notice.at)
-        start = instant(notice.since, now=notice.at)
-        when = f"at {start}" if start == end else f"{start} to {end}"
+        until = notice.until or notice.at
+        start, end = (instant(at, now=notice.at) for at in (notice.since, until))
+        if notice.since.astimezone(UTC).date() == until.astimezone(UTC).date():
+            when = f"at {start}" if start == end else f"from {start.removesuffix(' UTC')} to {end}"
+        else:
+            when = f"from {start} to {end}"
     finding = notice.finding
     was = finding.was or (f"It was: {finding.what}" if finding.what else "")
     said = was or notice.sentence.rstrip(".")
-    yield _sentence(", ".join(filter(None, [said, _worst(notice), when])))
+    if "{when}" in said:
+        said = " ".join(said.replace("{when}", when).replace("{peak}", _peak(notice)).split())
+        yield _sentence(said)
+    else:  # as an earlier version stored it
+        yield _sentence(", ".join(filter(None, [said, _worst(notice), when])))
     yield _sentence(finding.money)
     yield _sentence(finding.extent)  # why it ended, where no measurement says so
+
+
+def _peak(notice: Notice) -> str:
+    """The peak of a latency or a share, in a sentence."""
+    if notice.peak is None:
+        return "some"
+    unit = unit_of(notice.rule)
+    exact = unit is Unit.MILLISECONDS
+    peak = latency_text(float(notice.peak)) if exact else unit.text(notice.peak)
+    return f"up to {peak}"
 
 
 def _worst(notice: Notice) -> str:

@@ -38,7 +38,8 @@ class DeliveryRule(Rule):
     subject: ClassVar[Subject] = Subject.CHANNEL
     unit: ClassVar[Unit] = Unit.MINUTES
     first_step: ClassVar[str] = (
-        "Correct the channel's address or key, then run `monitor test-alert --channel {target}`."
+        "Correct the channel's address or token in the configuration, then run "
+        "`monitor test-alert --channel {target}`."
     )
     evidence_sql: ClassVar[str] = "SELECT * FROM report.health;"
     inhibits: ClassVar[frozenset[str]] = frozenset()
@@ -61,12 +62,15 @@ class DeliveryRule(Rule):
             because = f"Channel {backlog.channel} has refused all messages since {since}: "
             because += f"{backlog.broken_why}."
             what = f"refuses all messages: {backlog.broken_why}"
+            was, began = f"it refused all messages {{when}}: {backlog.broken_why}", "broken"
         elif waited > 0:
             because = f"The oldest of {backlog.waiting} messages for channel {backlog.channel} "
             because += f"has waited for {waited:.0f} min."
             what = f"messages are late: the oldest has waited for {waited:.0f} min"
+            was, began = f"messages were late {{when}}, by up to {waited:.0f} min", "late"
         else:
-            because, what = f"All messages for channel {backlog.channel} are sent.", ""
+            because = f"All messages for channel {backlog.channel} are sent."
+            what = was = began = ""
         if backlog.broken_since is not None or waited > self.late_minutes:
             state = VerdictState.BREACH
         elif latest_incident is not None and latest_incident.open and backlog.waiting:
@@ -82,9 +86,13 @@ class DeliveryRule(Rule):
             because=because,
             finding=Finding(
                 what=what,
-                was=what.replace("refuses", "refused", 1).replace("are late", "were late", 1),
-                extent=f"{backlog.waiting} messages wait",
-                certainty=f"{CERTAIN}, counted in the outbox",
+                was=was,
+                restored="messages are delivered again",
+                began=f"{began} since {{since}}: ",
+                extent="1 message waits and is sent once the channel works"
+                if backlog.waiting == 1
+                else f"{backlog.waiting} messages wait and are sent once the channel works",
+                certainty=f"{CERTAIN}, counted in the monitor's send queue",
             )
             if state is VerdictState.BREACH
             else Finding(),

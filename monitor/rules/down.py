@@ -15,6 +15,7 @@ from monitor.rules.window import PATIENCE, TRIED, Window, breach_length
 
 _ROWS = 60
 _INSTANT = timedelta(microseconds=1)
+_REPORTED = "Check what the service reports, then the service, its host and the latest deployment."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +102,7 @@ class DownRule(Rule):
             because=f"{len(bad)} of the last {len(shown)} probes failed: {named(bad)}.",
             rows=tuple(sample.id for sample in bad[:_ROWS]),
             facts={"First failure": f"{begun.astimezone(UTC):%H:%M:%S} UTC"},
-            finding=_finding(bad, of=len(shown)),
+            finding=_finding(shown, begun),
             since=begun if state is VerdictState.BREACH else None,
         )
 
@@ -157,16 +158,22 @@ class DownRule(Rule):
         return _rounds(same) >= self.rounds or (good and len(same) >= self.good)
 
 
-def _finding(bad: Sequence[Sample], *, of: int) -> Finding:
+def _finding(shown: Sequence[tuple[bool, Sample]], begun: datetime) -> Finding:
     """What failed, in the header's words, and the service's own words about it."""
-    error = reported_error(bad)
-    failed = f"answer: {failure_words(bad)} on {len(bad)} of {of} probes"
+    bad = [sample for good, sample in shown if not good]
+    since = [good for good, sample in shown if sample.at >= begun]
+    error, of = reported_error(bad), len(shown)
+    failed = f"{failure_words(bad)} on {len(bad)} of {of} probes"
+    answered = sum(since)  # in between
     return Finding(
-        what=f"does not {failed}",
-        was=f"did not {failed}",
-        extent=f"{len(bad)} of the last {of} probes failed",
+        what=f"does not answer: {failed}",
+        was=f"{'probes failed' if answered else 'no answer'} {{when}} ({failed})",
+        restored="answers again",
+        began="probes have failed since {since}; " if answered else "no answer since {since}",
+        extent=f"{answered} of {len(since)} since then succeeded" if answered else "",
         cause=f"the service reports: {error}" if error else "",
-        certainty=f"{CERTAIN}, counted over {of} probes",
+        first_step=_REPORTED if error else "",
+        certainty=f"{CERTAIN} that probes failed, counted over {of} probes",
     )
 
 

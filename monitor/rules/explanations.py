@@ -183,7 +183,7 @@ def answered_by(counts: Counts, *, expected: str | None) -> str | None:
         return None
     ours = common_name(expected) if expected else "the expected model"
     reported = {
-        Identity.FALLBACK: f"came from {_fallbacks(counts)}",
+        Identity.FALLBACK: f"came from {_fallbacks(counts)}, not from {ours}",
         Identity.CHANGED: f"no longer match {ours}; model not identified",
         Identity.DISPUTED: "have evidence for two models",
         Identity.UNKNOWN: "name no model; model not identified",

@@ -182,14 +182,15 @@ def _finding(
     sure = sorted(s.confidence for s in fallen if s.confidence is not None)
     why = without_ids(_CONFIDENCE.sub("", fallen[0].why), models)
     name = shown[new] if new else "another model"
-    what, was = f"{name} answers instead of {instead}", f"{name} answered instead of {instead}"
+    what, restored = f"{name} answers instead of {instead}", f"{instead} answers again"
     if not usual and known_as.what:
-        what, was = known_as.what, known_as.was
+        what, restored = known_as.what, known_as.restored
     compared = day is not None and (usual_day or not known_as.money)
     return Finding(
         what=what,
-        was=was,
-        extent=share_text(hits, of, "answers"),
+        was=f"{{when}} {name} gave {{peak}} of the answers",
+        restored=restored,
+        extent=f"{share_text(hits, of, 'answers')} came from it",
         money=cost_change_text(day, usual_day) if day is not None and compared else "",
         first_step=f"Check the key, credit and rate limits at the provider of {instead}."
         if usual

@@ -25,8 +25,8 @@ class IdentityUnknownRule(Rule):
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SHARE
     first_step: ClassVar[str] = (
-        "Run `monitor baseline show` to see what cannot be detected. Capture a baseline only "
-        "while you know which model answers."
+        "Run `monitor baseline show`. If you know which model answers now, capture it: "
+        "`monitor baseline capture {target}`."
     )
     evidence_sql: ClassVar[str] = (
         "SELECT started_at, query, model_disclosed, confidence FROM report.observations "
@@ -66,8 +66,8 @@ class IdentityUnknownRule(Rule):
             rows=tuple(sample.id for sample in untold[: -_ROWS - 1 : -1]),
             finding=Finding(
                 what=f"the model is unknown for {100 * (share or 0):.0f} % of the answers",
-                extent=f"{unknown} of {of} answers in the last 24 h. A fallback would not be seen "
-                "in them",
+                extent=f"{unknown} of {of} answers in the last 24 h. If another model gave these "
+                "answers, the monitor would not notice",
                 certainty=f"{CERTAIN}, counted over {of} answers",
             ),
             once=f"{year}-W{week:02}" if notified else None,

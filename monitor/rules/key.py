@@ -19,6 +19,9 @@ from monitor.domain import (
 from monitor.rules.limit_checks import CERTAIN
 from monitor.rules.rule import Rule, Unit
 
+_NOTHING = Finding()
+_ADD_CREDIT = "Add credit at the provider."
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCredit:
@@ -44,9 +47,7 @@ class KeyRule(Rule):
     name: ClassVar[str] = "key"
     subject: ClassVar[Subject] = Subject.PROVIDER
     unit: ClassVar[Unit] = Unit.COUNT
-    first_step: ClassVar[str] = (
-        "Renew the key or add credit at the provider, then check that the fallback ends."
-    )
+    first_step: ClassVar[str] = "Renew the key at the provider, or add credit if none is left."
     evidence_sql: ClassVar[str] = (
         "SELECT started_at, target, outcome, error, model_detected FROM report.observations "
         "WHERE {rows} ORDER BY started_at;"
@@ -69,14 +70,25 @@ class KeyRule(Rule):
         """Judge the latest reading of one provider's account, or its credit."""
         if isinstance(judged, KeyCredit):
             return self._credit(judged, now)
-        reported, what, was = f"{judged.provider} accepts the key.", "", ""
+        reported, finding = f"{judged.provider} accepts the key.", Finding()
         state, once, recovered = VerdictState.OK, None, ""
         match judged.state:
             case AccountState.REJECTED | AccountState.OUT_OF_CREDIT:
                 state, reported = VerdictState.BREACH, f"{judged.provider}: {judged.detail}."
                 rejected = judged.state is AccountState.REJECTED
-                what = f"{'rejects the key' if rejected else 'no credit left'} ({judged.detail})"
-                was = what.replace("rejects", "rejected", 1)
+                finding = Finding(
+                    what=f"rejects the key ({judged.detail})",
+                    was=f"the key was rejected {{when}} ({judged.detail})",
+                    restored="accepts the key again",
+                    first_step="Renew the key at the provider.",
+                )
+                if not rejected:
+                    finding = Finding(
+                        what=f"no credit left ({judged.detail})",
+                        was=f"no credit was left {{when}} ({judged.detail})",
+                        restored="has credit again",
+                        first_step=_ADD_CREDIT,
+                    )
             case AccountState.OK:
                 recovered = "Key accepted again"
                 stage = self._stage(judged, now)
@@ -85,13 +97,14 @@ class KeyRule(Rule):
                 ):  # which ends first
                     state, (once, reported) = VerdictState.NOTICE, stage
                     what = reported.removeprefix(f"The key of {judged.provider} ").rstrip(".")
-                    what = f"the key {what}"
+                    step = "Renew the key before then."
+                    finding = Finding(what=f"the key {what}", first_step=step)
             case _:
                 state, reported = (
                     VerdictState.HOLD,
                     f"The account at {judged.provider} could not be read: {judged.detail}.",
                 )
-        verdict = self._verdict(judged, state, reported, once=once, what=what, was=was)
+        verdict = self._verdict(judged, state, reported, once=once, finding=finding)
         if recovered and latest_incident is not None and latest_incident.open:
             since = latest_incident.recovering_since or judged.at
             return replace(verdict, recovered=recovered, since=since)
@@ -121,7 +134,8 @@ class KeyRule(Rule):
         )
         once = f"credit {now.astimezone(UTC).date()}"
         what = f"{usd_text(left)} of credit is left, less than a day's spend of {usd_text(day)}"
-        return self._verdict(credit, VerdictState.NOTICE, reported, once=once, what=what)
+        finding = Finding(what=what, first_step=_ADD_CREDIT)
+        return self._verdict(credit, VerdictState.NOTICE, reported, once=once, finding=finding)
 
     def _verdict(
         self,
@@ -130,8 +144,7 @@ class KeyRule(Rule):
         reported: str,
         *,
         once: str | None = None,
-        what: str = "",
-        was: str = "",
+        finding: Finding = _NOTHING,
     ) -> Verdict:
         return Verdict(
             rule=self.name,
@@ -140,12 +153,8 @@ class KeyRule(Rule):
             value=None,
             limit=None,
             because=reported,
-            facts={"Read": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
-            finding=Finding(
-                what=what,
-                was=was,
-                certainty=f"{CERTAIN}, as the provider's account says",
-            ),
+            facts={"Last checked": f"{judged.at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"},
+            finding=replace(finding, certainty=f"{CERTAIN}, as the provider's API reports"),
             severity=Severity.INFO if state is VerdictState.NOTICE else None,
             once=once,
             since=judged.at if state is VerdictState.BREACH else None,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import Incident, Sample, Verdict
 
-CERTAIN = "a fact (100 %)"  # counted, summed or read, not inferred
+CERTAIN = "certain (100 %)"  # counted, summed or read, not inferred
 
 
 def positive(rule: Any, *keys: str) -> None:

@@ -56,8 +56,9 @@ class ModelChangedRule(ShareLimits, Rule):
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SHARE
     first_step: ClassVar[str] = (
-        "Check the provider's key and routing. To keep the new answers: `monitor baseline "
-        "capture {target} --model NAME`. If intended: `monitor baseline accept {target}`."
+        "Check the provider's key and routing. If you changed the model on purpose: `monitor "
+        "baseline accept {target}`. Once you know which model answers: `monitor baseline capture "
+        "{target} --model NAME`."
     )
     evidence_sql: ClassVar[str] = (
         "SELECT started_at, query, identity, model_disclosed, ttft_ms, cost_usd, identity_reason "
@@ -116,7 +117,9 @@ class ModelChangedRule(ShareLimits, Rule):
         known_as = latest_incident.finding  # remembers the expected model of too long ago
         if not known_as.what or _UNNAMED not in verdict.finding.what:
             return verdict
-        finding = replace(verdict.finding, what=known_as.what, was=known_as.was)
+        finding = replace(
+            verdict.finding, what=known_as.what, was=known_as.was, restored=known_as.restored
+        )
         return replace(verdict, finding=finding)
 
     def _recovering(
@@ -181,7 +184,8 @@ class ModelChangedRule(ShareLimits, Rule):
             facts=_facts(hits, expected),
             finding=Finding(
                 what=f"answers no longer match {model}",
-                was=f"answers no longer matched {model}",
+                was=f"{{peak}} of the answers did not match {model} {{when}}",
+                restored=f"answers match {model} again",
                 extent=f"{share_text(len(hits), n, 'answers')} differ. {_author(hits)}",
                 money=_cost_change(hits, expected),
                 certainty=f"{certainty_text(self._log_odds(hits, n))} that answers changed",
@@ -292,15 +296,19 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
 
 
 def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
-    """What an answer costs now and before, the ratio first; empty where one is not known."""
+    """What an answer costs compared with before; empty where one of the two is not known."""
     requested = {sample.query for sample in hits}
     now = _mean_ends(hits)
     before = _mean_ends([sample for sample in expected if sample.query in requested])
     if now is None or before is None or not before[0]:
         return ""
     low, high = (f"{usd / before[1]:.1f}".removesuffix(".0") for usd in now)
-    times = low if low == high else f"{low} to {high}"
-    return f"{times} × the cost: {amount_text(*now)} an answer, was {amount_text(*before)}"
+    if low == high:
+        return f"{'about the same cost' if low == '1' else f'{low} × the cost'} per answer"
+    least, most = (
+        "the same cost" if times == "1" else f"{times} × as much" for times in (low, high)
+    )
+    return f"between {least} and {most} per answer, depending on the model"
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:

@@ -36,7 +36,8 @@ class NoDataRule(Rule):
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SECONDS
     first_step: ClassVar[str] = (
-        "Check that a worker runs and reaches the database; nothing is monitored until then."
+        "Check that a worker runs and reaches the database; {target} is not monitored until this "
+        "is fixed."
     )
     evidence_sql: ClassVar[str] = "SELECT * FROM report.health;"
     inhibits: ClassVar[frozenset[str]] = frozenset()
@@ -101,16 +102,18 @@ class NoDataRule(Rule):
                 if outcome is Outcome.RATE_LIMITED:
                     reason = " (the service is rate limiting: HTTP 429)"
             minutes = silent // timedelta(minutes=1)
+            none = "no measurement could be used" if facts else "no measurement was stored"
             because = f"No usable sample for {minutes} min{reason}; last sample: {last}."
             finding = Finding(
                 what=f"no data for {lasting(silent)}, expected every {lasting(window.pace)}"
                 if window.pace
                 else f"no data for {lasting(silent)}",
-                was="no data arrived",
-                extent="No usable sample",
+                was=f"{none} {{when}}",
+                restored="measured again",
+                began=f"{none} since {{since}}",
                 cause="the service is rate limiting: HTTP 429" if reason else "",
                 first_step="Raise `every` or the service's rate limit." if reason else "",
-                certainty=f"{CERTAIN}, as no row was stored",
+                certainty=f"{CERTAIN}: {none}",
             )
         return Verdict(
             rule=self.name,

@@ -16,6 +16,7 @@ from monitor.domain import (
     Verdict,
     VerdictState,
     amount_text,
+    lasting,
     usd_text,
 )
 from monitor.rules.limit_checks import CERTAIN, at_least, positive
@@ -99,10 +100,14 @@ class ProbeBudgetRule(Rule):
             )
             finding = Finding(
                 what=f"probing stopped: the {used}",
-                was=f"probing was stopped, because the {used.replace(' is ', ' was ')}",
-                extent=f"{probes:,} probes cost {spent}. Nothing is monitored until "
-                f"{day.ends_at.astimezone(UTC):%H:%M} UTC",
-                certainty=f"{CERTAIN}, by the exact sum",
+                was=f"probing was stopped {{when}}, because the {used.replace(' is ', ' was ')}",
+                restored="probing continues",
+                began="stopped at {since} ",
+                extent=f"after {probes:,} probes for {spent}. Nothing is monitored until "
+                f"{day.ends_at.astimezone(UTC):%H:%M} UTC ({lasting(day.ends_at - now)})",
+                certainty=f"{CERTAIN}, sum of all recorded costs"
+                if day.high_usd >= self.limit_usd
+                else f"{CERTAIN}, counted over {probes:,} probes",
             )
         return Verdict(
             rule=self.name,

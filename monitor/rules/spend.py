@@ -20,6 +20,7 @@ from monitor.domain import (
     Verdict,
     VerdictState,
     amount_text,
+    lasting,
     usd_text,
 )
 from monitor.rules.limit_checks import CERTAIN, at_least, positive, zone
@@ -69,7 +70,8 @@ class SpendRule(Rule):
     subject: ClassVar[Subject] = Subject.DAY
     unit: ClassVar[Unit] = Unit.USD
     first_step: ClassVar[str] = (
-        "Find the model and meter that grew, then stop the cause or raise the limit."
+        "Find which target and model cost more (`monitor report --since 24h`), then stop the "
+        "cause or raise the limit."
     )
     evidence_sql: ClassVar[str] = "SELECT * FROM report.spend_daily ORDER BY 1 DESC LIMIT 7;"
     inhibits: ClassVar[frozenset[str]] = frozenset()
@@ -129,7 +131,7 @@ class SpendRule(Rule):
             ended += f", at {amount_text(day.total_usd, day.high_usd, beside=self.limit_usd)}"
         elif final:
             ended += f", at {usd_text(final, beside=self.limit_usd)}"
-        finding = Finding(extent=ended)
+        finding = Finding(extent=ended, restored="spend is within the daily limit again")
         return self._verdict(VerdictState.OK, final, f"{ended}.", finding=finding)
 
     def _upper_end(self, days: Sequence[Spend], latest_incident: Incident | None) -> Verdict:
@@ -184,9 +186,10 @@ class SpendRule(Rule):
         exact = not day.at_least and not day.margin_usd
         return Finding(
             what=f"spend of {day.day} is {self._sum(day)}, limit {self._limit}",
-            was=f"spend of {day.day} was over the limit of {self._limit}",
-            extent=f"{times:.1f} × the daily limit" if times >= Decimal("1.1") else "",
-            certainty=f"{CERTAIN}, by the exact sum"
+            was=f"spend of {day.day} was over the limit of {self._limit} {{when}}",
+            began="over the limit since {since}, ",
+            extent=f"now {times:.1f} × the limit" if times >= Decimal("1.1") else "",
+            certainty=f"{CERTAIN}, sum of all recorded costs"
             if exact
             else f"{CERTAIN} that it is over the limit; the sum may be higher",
         )
@@ -228,9 +231,10 @@ class SpendRule(Rule):
         )
         once = f"{today.day} at this rate"
         finding = Finding(
-            what=f"spend will cross {self._limit} at {crossing:%H:%M} {self.timezone}",
-            extent=f"{self._sum(today)} so far today",
-            certainty=f"very sure (99.9 %) if the rate of the last {self.rate_hours:g} h lasts",
+            what=f"today's spend will pass the daily limit of {self._limit} at about "
+            f"{crossing:%H:%M} {self.timezone}",
+            extent=f"{self._sum(today)} so far today; {lasting(crossing - now)} left",
+            certainty=f"99.9 %, if spend continues as in the last {self.rate_hours:g} h",
         )
         return self._verdict(
             VerdictState.NOTICE, today.total_usd, because, once=once, finding=finding

@@ -116,7 +116,7 @@ class TtftRule(Rule):
         if not disturbed or len({sample.round for sample in silent}) < self.rounds:
             return None
         of = sum(sample.degraded or sample.ttft_ms is not None for sample in silent)
-        verdict = self._unknown(window, f"{len(disturbed)} of {of} measurements were disturbed.")
+        verdict = self._unknown(window, f"{len(disturbed)} of {of} measurements could not be used.")
         if latest_incident is None or not latest_incident.open:
             return verdict
         since = latest_incident.recovering_since or min(sample.at for sample in disturbed)
@@ -271,7 +271,10 @@ class TtftRule(Rule):
         took = "gave no first token in time" if value is None else f"took {value:.0f} ms"
         finding = Finding(
             what=self._slow_text(value) + f" for query {judged.query}",
-            extent="One probe",
+            was=self._was(value) + f" for query {judged.query}",
+            restored="fast enough again",
+            began="slow since {since}: ",
+            extent="one probe" + (f", {times}" if (times := self._times(value)) else ""),
             certainty=f"{CERTAIN}, as each probe is judged alone",
         )
         return Verdict(
@@ -322,13 +325,13 @@ class TtftRule(Rule):
         samples = [sample for round_, _ in received for sample in round_.samples]
         finding = Finding()
         if state is VerdictState.BREACH:
-            rounds = len(received)
             finding = replace(
                 self._suspect(samples) if facts else Finding(),
                 what=self._slow_text(value),
-                was=self._slow_text(value),
-                extent=self._times(value)
-                + (f"median of the last {rounds} rounds" if rounds > 1 else "the last round"),
+                was=self._was(value),
+                restored="fast enough again",
+                began="slow since {since}: ",
+                extent=self._extent(value, len(received)),
                 certainty=certainty,
             )
         samples = samples if facts else []
@@ -369,7 +372,17 @@ class TtftRule(Rule):
     def _times(self, value: float | None) -> str:
         """How many times the limit, where that says something."""
         times = 0.0 if value is None else value / self.limit_ms
-        return f"{times:.1f} × the limit, " if times >= 1.1 else ""
+        return f"{times:.1f} × the limit" if times >= 1.1 else ""
+
+    def _extent(self, value: float | None, rounds: int) -> str:
+        if value is None:
+            return f"no first token in {f'the last {rounds} rounds' if rounds > 1 else 'time'}"
+        which = f"the median of the last {rounds} rounds" if rounds > 1 else "the last round"
+        return f"{which} is {self._times(value) or latency_text(value, beside=self.limit_ms)}"
+
+    def _was(self, value: float | None) -> str:
+        took = "no first token in time" if value is None else "{peak} to first token"
+        return f"slow {{when}}: {took}, limit {latency_text(self.limit_ms)}"
 
     def _suspect(self, samples: Sequence[Sample]) -> Finding:
         """Where to look: at the retrieval of single queries, or at what all queries share."""
@@ -380,7 +393,8 @@ class TtftRule(Rule):
         if len(slow) == len(taken):
             return Finding(
                 cause=f"the model or its host, as all {len(taken)} queries are slow",
-                first_step="Check the status of the model's provider and the load of the host.",
+                first_step="Check the status of the model's provider and the load of the server "
+                "that runs the model.",
             )
         named = ", ".join(slow[:_SHOWN]) + (" and others" if len(slow) > _SHOWN else "")
         are, query = ("queries are", "queries") if len(slow) > 1 else ("query is", "query")

@@ -36,7 +36,8 @@ class TtftUnknownRule(Rule):
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SHARE
     first_step: ClassVar[str] = (
-        "Check the load of the monitor's machine, then whether a proxy buffers the stream."
+        "Check the load of the monitor's machine, then whether a proxy between the monitor and "
+        "the service buffers the answer."
     )
     evidence_sql: ClassVar[str] = (
         "SELECT started_at, query, stamp, lag_ms, pieces, ttft_ms FROM report.observations "
@@ -76,18 +77,20 @@ class TtftUnknownRule(Rule):
             state=state,
             value=share,
             limit=self.limit,
-            because=f"{counted} were disturbed.",
+            because=f"{counted} could not be used.",
             rows=tuple(sample.id for sample in disturbed[:_ROWS]),
         )
         if state is VerdictState.BREACH:
             because = (
-                f"TTFT cannot be judged: {counted} were disturbed on the monitor's side (an "
-                "overloaded machine) or arrived in one piece (a proxy that buffers)."
+                f"TTFT cannot be judged: {counted} could not be used. They were "
+                "disturbed on the monitor's side (an overloaded machine) or arrived in one piece "
+                "(a proxy that buffers)."
             )
             finding = Finding(
                 what="the time to first token cannot be judged",
-                was="the time to first token could not be judged",
-                extent=f"{counted} were disturbed. A slow service may not be seen in them",
+                was="the time to first token could not be judged {when}",
+                restored="the time to first token can be judged again",
+                extent=f"{counted} could not be used. A slow service would not be noticed now",
                 certainty=f"{CERTAIN}, counted over {len(measured)} measurements",
             )
             return replace(verdict, because=because, since=disturbed[-1].at, finding=finding)

@@ -15,7 +15,6 @@ from monitor.domain import (
     Verdict,
     VerdictState,
 )
-from monitor.identity.model_names.common_name import common_name
 from monitor.rules.limit_checks import CERTAIN, at_least, between
 from monitor.rules.rule import Rule, Unit
 from monitor.rules.window import Window
@@ -38,9 +37,7 @@ class UnpricedRule(Rule):
     name: ClassVar[str] = "unpriced"
     subject: ClassVar[Subject] = Subject.TARGET
     unit: ClassVar[Unit] = Unit.SHARE
-    first_step: ClassVar[str] = (
-        "Add a price for the model to monitor.toml; until then spend is a lower bound."
-    )
+    first_step: ClassVar[str] = "Add a price for the model to monitor.toml."
     evidence_sql: ClassVar[str] = (
         "SELECT model_detected, count(*) FROM report.observations "
         "WHERE {rows} AND cost_usd IS NULL AND cost_low_usd IS NULL GROUP BY 1 ORDER BY 2 DESC;"
@@ -73,7 +70,7 @@ class UnpricedRule(Rule):
             newest = model if counts[model] == self.answers else newest
         named = ", ".join(sorted(counts))
         notified = newest is not None and missing > self.limit * of
-        models = ", ".join(map(common_name, sorted(counts)[:3]))
+        models = ", ".join(sorted(counts)[:3])
         ranged = f" {window.ranged} answers of unknown model are priced as a range."
         return Verdict(
             rule=self.name,
@@ -89,11 +86,13 @@ class UnpricedRule(Rule):
             + (f": {named}." if named else ".")
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
-            facts={model: f"{count} answers" for model, count in counts.most_common(5)},
+            facts={model: f"{count} answers" for model, count in counts.most_common(5)}
+            if len(counts) > 1  # else the title and the extent say it
+            else {},
             finding=Finding(
                 what=f"no price is known for {models}",
-                extent=f"{missing} of {of} answers in the last 24 h have no price. Spend is a "
-                "lower bound",
+                extent=f"{missing} of {of} answers in the last 24 h have no price. The real "
+                "spend is higher than shown",
                 certainty=f"{CERTAIN}, counted over {of} answers",
             )
             if notified

@@ -175,7 +175,7 @@ def _gone(context: WorkerContext, since: datetime, now: datetime) -> Notice:
         what=f"the database has been unavailable for {_minutes(now - since)}",
         extent=f"Probing continues and results are kept {where}. Nothing is evaluated or sent",
         first_step="Check the database host. The worker's log has the latest error.",
-        certainty="a fact (100 %), as the worker cannot connect or write",
+        certainty="certain (100 %), as the worker cannot connect or write",
     )
     return _notice(context, sentence, finding, since=since, now=now)
 

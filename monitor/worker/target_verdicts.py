@@ -154,7 +154,7 @@ async def expensive(
     for target in targets:
         sentence = answered_by(counts.get(target.name, {}), expected=_expected(target))
         if sentence is not None:
-            reported.append(f"{target.name}: {sentence}" if len(targets) > 1 else sentence)
+            reported.append(f"{target.name}: {sentence}")
     return _with(verdict, ". ".join(reported[:_TARGETS]) or None, before)
 
 

@@ -78,6 +78,6 @@ async def test_an_expensive_day_is_reported_with_who_answered(
         await seen(context, soon, dear, dear | CHANGED, dear | CHANGED, dear | fell)
         await evaluation.evaluate(context)
     assert rows(database_url, TOLD.format("spend")) == [(
-        "2 of 8 answers came from Claude Haiku 4.5. 4 of 8 answers no longer match Llama 4 Scout; "
-        "model not identified",
+        "rag: 2 of 8 answers came from Claude Haiku 4.5, not from Llama 4 Scout. 4 of 8 "
+        "answers no longer match Llama 4 Scout; model not identified",
     )]  # fmt: skip

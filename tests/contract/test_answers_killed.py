@@ -101,4 +101,4 @@ async def test_killed_at_this_place_an_answer_is_neither_lost_nor_repeated(
                 "Acknowledged by @ana",
                 "Muted by @ana",
             }
-            assert sum("May be a duplicate" in text for text in replies) == count - 2
+            assert sum("You may see this message twice" in text for text in replies) == count - 2

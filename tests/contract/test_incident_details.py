@@ -67,7 +67,7 @@ async def test_the_thread_shows_an_answer_now_and_before_which_no_notice_keeps(
     assert LLAMA in shown
     header = message.blocks[0]["text"]["text"]
     assert header == "🔴 rag: Claude Haiku 4.5 answers instead of Llama 4 Scout · #1"
-    assert "15 × the cost: $0.86 a day, was $0.06." in message.text
+    assert "15 × the cost: at this rate $0.86 a day, was $0.06." in message.text
     assert "happy" not in message.text
     [(kept,)] = rows(database_url, "SELECT string_agg(notice::text, '') FROM outbox")
     assert "happy" not in kept
@@ -88,8 +88,8 @@ async def test_the_command_prints_all_of_it(
     assert ended.status == 0, ended.said
     for line in (
         "  what: Claude Haiku 4.5 answers instead of Llama 4 Scout",
-        "  extent: All of the last 8 answers",
-        "  money: 15 × the cost: $0.86 a day, was $0.06",
+        "  extent: All of the last 8 answers came from it",
+        "  money: 15 × the cost: at this rate $0.86 a day, was $0.06",
         "  first step: Check the key, credit and rate limits at the provider of Llama 4 Scout.",
         "  value: 100 %",
         "  limit: 10 %",

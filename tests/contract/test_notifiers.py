@@ -38,7 +38,7 @@ async def test_a_notice_arrives_as_one_message(name: str, stand: ChannelStand) -
     [message] = stand.messages()
     assert LINE in message
     assert "Median of the last 3 rounds, since 12:00 UTC." in message
-    assert "May be a duplicate" not in message
+    assert "You may see this message twice" not in message
 
 
 @every_channel
@@ -59,7 +59,7 @@ async def test_a_quiet_notice_is_never_a_new_message(name: str, stand: ChannelSt
 @every_channel
 async def test_a_repeated_notice_says_so(name: str, stand: ChannelStand) -> None:
     await made(name, stand).send(replace(FIRING, repeated=True))
-    assert "May be a duplicate" in "\n".join(stand.messages())
+    assert "You may see this message twice" in "\n".join(stand.messages())
 
 
 @every_channel

@@ -41,72 +41,88 @@ def rows(count: int) -> tuple[UUID, ...]:
 
 HAIKU = Finding(
     what="Claude 3.5 Haiku answers instead of Llama 4 Scout",
-    was="Claude 3.5 Haiku answered instead of Llama 4 Scout",
-    extent="All of the last 4 answers",
-    money="15 × the cost: $0.62 a day, was $0.04",
+    was="{when} Claude 3.5 Haiku gave {peak} of the answers",
+    restored="Llama 4 Scout answers again",
+    extent="All of the last 4 answers came from it",
+    money="15 × the cost: at this rate $0.62 a day, was $0.04",
     first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
-    certainty="almost certain (> 99.9 %): Writing style matches Claude 3.5 Haiku in 7 answers to 2 "
-    "or more queries.",
+    certainty="almost certain (> 99.9 %): Writing style matches Claude 3.5 Haiku in 7 answers so "
+    "far, to 2 or more queries.",
     usd_a_day=Decimal("0.6214"),
     usual_usd_a_day=Decimal("0.0413"),
 )
 SLOW = Finding(
     what="slow: 2.5 s to first token, limit 1.2 s",
-    was="slow: 2.5 s to first token, limit 1.2 s",
-    extent="2.1 × the limit, median of the last 7 rounds",
+    was="slow {when}: {peak} to first token, limit 1.2 s",
+    restored="fast enough again",
+    began="slow since {since}: ",
+    extent="the median of the last 7 rounds is 2.1 × the limit",
     cause="the model or its host, as all 3 queries are slow",
-    first_step="Check the status of the model's provider and the load of the host.",
+    first_step="Check the status of the model's provider and the load of the server "
+    "that runs the model.",
     certainty="almost certain (> 99.9 %), from 7 rounds",
 )
 DOWN = Finding(
     what="does not answer: HTTP 500 on 5 of 6 probes",
-    was="did not answer: HTTP 500 on 5 of 6 probes",
-    extent="5 of the last 6 probes failed",
+    was="no answer {when} (HTTP 500 on 5 of 6 probes)",
+    restored="answers again",
+    began="no answer since {since}",
     cause="the service reports: upstream key expired",
-    certainty="a fact (100 %), counted over 6 probes",
+    first_step="Check what the service reports, then the service, its host and the latest "
+    "deployment.",
+    certainty="certain (100 %) that probes failed, counted over 6 probes",
 )
 CHANGED = Finding(
     what="answers no longer match Llama 4 Scout",
-    was="answers no longer matched Llama 4 Scout",
+    was="{peak} of the answers did not match Llama 4 Scout {when}",
+    restored="answers match Llama 4 Scout again",
     extent="All of the last 6 answers differ. The answering model is unknown.",
-    money="1 to 12 × the cost: between $0.00015 and $0.0018 an answer, was $0.000152",
+    money="between the same cost and 12 × as much per answer, depending on the model",
     certainty="almost certain (> 99.9 %) that answers changed",
 )
 SPEND = Finding(
     what="spend of 2026-11-23 is $4.12, limit $2.00",
-    was="spend of 2026-11-23 was over the limit of $2.00",
-    extent="2.1 × the daily limit",
-    certainty="a fact (100 %), by the exact sum",
+    was="spend of 2026-11-23 was over the limit of $2.00 {when}",
+    began="over the limit since {since}, ",
+    extent="now 2.1 × the limit",
+    certainty="certain (100 %), sum of all recorded costs",
 )
 SILENT = Finding(
     what="no data for 15 min, expected every 5 min",
-    was="no data arrived",
-    extent="No usable sample",
-    certainty="a fact (100 %), as no row was stored",
+    was="no measurement was stored {when}",
+    restored="measured again",
+    began="no measurement was stored since {since}",
+    certainty="certain (100 %): no measurement was stored",
 )
 BUDGET = Finding(
     what="probing stopped: the daily budget of $0.50 is used up",
-    was="probing was stopped, because the daily budget of $0.50 was used up",
-    extent="1,234 probes cost $0.5003. Nothing is monitored until 00:00 UTC",
-    certainty="a fact (100 %), by the exact sum",
+    was="probing was stopped {when}, because the daily budget of $0.50 was used up",
+    restored="probing continues",
+    began="stopped at {since} ",
+    extent="after 1,234 probes for $0.5003. Nothing is monitored until 00:00 UTC (12 h 0 min)",
+    certainty="certain (100 %), sum of all recorded costs",
 )
 KEY = Finding(
     what="rejects the key (HTTP 401: No auth credentials found)",
-    was="rejected the key (HTTP 401: No auth credentials found)",
-    certainty="a fact (100 %), as the provider's account says",
+    was="the key was rejected {when} (HTTP 401: No auth credentials found)",
+    restored="accepts the key again",
+    first_step="Renew the key at the provider.",
+    certainty="certain (100 %), as the provider's API reports",
 )
 CHANNEL = Finding(
     what="refuses all messages: Slack error no_service",
-    was="refused all messages: Slack error no_service",
-    extent="7 messages wait",
-    certainty="a fact (100 %), counted in the outbox",
+    was="it refused all messages {when}: Slack error no_service",
+    restored="messages are delivered again",
+    began="broken since {since}: ",
+    extent="7 messages wait and are sent once the channel works",
+    certainty="certain (100 %), counted in the monitor's send queue",
 )
+WHO = "helpdesk: 812 of 812 answers came from Claude 3.5 Haiku, not from Llama 4 Scout"
 HAIKU_FACTS = {
     "Answers": "anthropic/claude-3-5-haiku-20241022",
     "Instead of": "meta-llama/llama-4-scout",
-    "Evidence": "Writing style matches anthropic/claude-3-5-haiku-20241022 in 7 answers to 2 or "
-    "more "
-    "queries (confidence > 99.9 %).",
+    "Evidence": "Writing style matches anthropic/claude-3-5-haiku-20241022 in 7 answers so far, "
+    "to 2 or more queries (confidence > 99.9 %).",
     "Cost a query": "$0.001866, before $0.000124",
     "Cost a day": "$0.6214, before $0.04129, for 333 queries",
     "Answer now (hours)": "I'd be happy to help! Our office hours are: Monday to Friday, 9 to 17.",
@@ -159,8 +175,8 @@ OPENED = {  # what each rule fires with
         "times "
         "the limit.",
         scope=ALL, value=Decimal("4.1212"), limit=Decimal("2.00"), since=NOON.replace(hour=9),
-        finding=replace(SPEND, cause="812 of 812 answers came from Claude 3.5 Haiku"),
-        facts={"Who answered": "812 of 812 answers came from Claude 3.5 Haiku"},
+        finding=replace(SPEND, cause=WHO),
+        facts={"Who answered": WHO},
     ),
     "probe_budget": notice(
         FIRING, "probe_budget", "1234 probes of 2026-11-23 cost $0.5003; budget $0.50, 20000 "
@@ -170,7 +186,7 @@ OPENED = {  # what each rule fires with
     ),
     "key": notice(
         FIRING, "key", "openrouter: HTTP 401: No auth credentials found.", scope="openrouter",
-        since=NOON - 5 * MINUTE, finding=KEY, facts={"Read": "2026-11-23 11:55 UTC"},
+        since=NOON - 5 * MINUTE, finding=KEY, facts={"Last checked": "2026-11-23 11:55 UTC"},
     ),
     "delivery": notice(
         FIRING, "delivery", "Channel slack has refused all messages since 2026-11-21 12:00 UTC: "
@@ -204,8 +220,10 @@ def _ended(name: str) -> Notice:
     opened, money = OPENED[name], ""
     if name == "fallback":
         money = "It cost about $0.029 more than usual"
-    day = "The day 2026-11-23 is over, at $4.38" if name == "spend" else ""
-    finding = replace(opened.finding, money=money, extent=day)
+    finding = replace(opened.finding, money=money, extent="")
+    if name == "spend":
+        finding = replace(finding, extent="The day 2026-11-23 is over, at $4.38",
+                          restored="spend is within the daily limit again")  # fmt: skip
     more = {"peak": opened.value, "value": None, "sentence": ENDS[name], "finding": finding}
     return replace(opened, status=RESOLVED, **LASTED, **more)  # type: ignore[arg-type]
 
@@ -236,16 +254,17 @@ DIGEST = digest.notice(
     at=NOON,
 )  # fmt: skip
 UNJUDGED = notice(
-    NOTICE, "ttft_unknown", "TTFT cannot be judged: 36 of 36 measurements in the last hour were "
-    "disturbed on the monitor's side (an overloaded machine) or arrived in one piece (a proxy that "
-    "buffers).",
+    NOTICE, "ttft_unknown", "TTFT cannot be judged: 36 of 36 measurements in the last hour could "
+    "not be used. They were disturbed on the monitor's side (an overloaded machine) or arrived in "
+    "one piece (a proxy that buffers).",
     value=1.0, limit=0.5, since=NOON - 10 * MINUTE, rows=rows(20),
     finding=Finding(
         what="the time to first token cannot be judged",
-        was="the time to first token could not be judged",
-        extent="36 of 36 measurements in the last hour were disturbed. A slow service may not be "
-        "seen in them",
-        certainty="a fact (100 %), counted over 36 measurements",
+        was="the time to first token could not be judged {when}",
+        restored="the time to first token can be judged again",
+        extent="36 of 36 measurements in the last hour could not be used. A slow service would not "
+        "be noticed now",
+        certainty="certain (100 %), counted over 36 measurements",
     ),
 )  # fmt: skip
 CASES = {
@@ -257,18 +276,22 @@ CASES = {
         sentence="Over after 1 h 12 min. Target removed from the configuration; closed without a "
         "final check.",
         finding=replace(
-            DOWN, extent="Target removed from the configuration; closed without a final check"
+            DOWN, restored="",
+            extent="Target removed from the configuration; closed without a final check",
         ),
     ),
     "fallback_joins_ttft": replace(
-        OPENED["fallback"], status=STILL, worse=True,
+        OPENED["fallback"], status=STILL, worse=True, consequences=True,
         also=("slow: 2.5 s to first token, limit 1.2 s (new)",),
         sentence="4 of the last 4 answers (100%) came from Claude 3.5 Haiku; limit 10%. Now also "
         "ttft: "
         "TTFT is 2546 ms, the median of 7 rounds; limit 1200 ms.",
     ),
     "key_causes_fallback": replace(
-        OPENED["key"], also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout",)
+        OPENED["key"], also=("helpdesk: Claude 3.5 Haiku answers instead of Llama 4 Scout",),
+        consequences=True,
+        finding=replace(KEY, first_step="Renew the key at the provider, then check that the "
+                        "expected model answers again."),
     ),
     "down_recovering": replace(
         OPENED["down"], status=STILL, value=0.0, since=NOON - 5 * timedelta(hours=1),
@@ -285,8 +308,9 @@ CASES = {
         "now.",
         scope=ALL, value=Decimal("0.9"), limit=Decimal(2),
         finding=Finding(
-            what="spend will cross $2.00 at 15:40 UTC", extent="$0.90 so far today",
-            certainty="very sure (99.9 %) if the rate of the last 3 h lasts",
+            what="today's spend will pass the daily limit of $2.00 at about 15:40 UTC",
+            extent="$0.90 so far today; 3 h 40 min left",
+            certainty="99.9 %, if spend continues as in the last 3 h",
         ),
     ),
     "spend_notice_upper_end": notice(
@@ -304,20 +328,22 @@ CASES = {
     ),
     "key_notice_expires": notice(
         NOTICE, "key", "The key of openrouter expires in 3 days, 2026-11-26 09:00 UTC.",
-        scope="openrouter", facts={"Read": "2026-11-23 11:58 UTC"},
-        finding=replace(KEY, what="the key expires in 3 days, 2026-11-26 09:00 UTC"),
+        scope="openrouter", facts={"Last checked": "2026-11-23 11:58 UTC"},
+        finding=replace(KEY, what="the key expires in 3 days, 2026-11-26 09:00 UTC",
+                        first_step="Renew the key before then."),
     ),
     "key_notice_credit": notice(
         NOTICE, "key", "The key of openrouter has $1.20 of credit left and spends $3.40 a day.",
-        scope="openrouter", facts={"Read": "2026-11-23 11:58 UTC"},
+        scope="openrouter", facts={"Last checked": "2026-11-23 11:58 UTC"},
         finding=replace(
-            KEY, what="$1.20 of credit is left, less than a day's spend of $3.40"
+            KEY, what="$1.20 of credit is left, less than a day's spend of $3.40",
+            first_step="Add credit at the provider.",
         ),
     ),
     "ttft_unknown_notice": UNJUDGED,
     "ttft_unknown_notice_of_its_end": replace(
         UNJUDGED, since=NOON - 72 * MINUTE, until=NOON,
-        sentence="Over after 1 h 12 min. 2 of 36 measurements in the last hour were disturbed.",
+        sentence="Over after 1 h 12 min. 2 of 36 measurements in the last hour could not be used.",
         finding=replace(UNJUDGED.finding, extent=""),
     ),
     "identity_unknown_notice": notice(
@@ -326,17 +352,19 @@ CASES = {
         value=0.6, limit=0.5, rows=rows(20), since=NOON - timedelta(hours=20),
         finding=Finding(
             what="the model is unknown for 60 % of the answers",
-            extent="72 of 120 answers in the last 24 h. A fallback would not be seen in them",
-            certainty="a fact (100 %), counted over 120 answers",
+            extent="72 of 120 answers in the last 24 h. If another model gave these answers, "
+            "the monitor would not notice",
+            certainty="certain (100 %), counted over 120 answers",
         ),
     ),
     "unpriced_notice": notice(
         NOTICE, "unpriced", "3 of 10 answers of the last 24 h have no price: acme/model-7.",
-        value=0.3, limit=0.0, facts={"acme/model-7": "3 answers"}, rows=rows(3),
+        value=0.3, limit=0.0, rows=rows(3),
         finding=Finding(
-            what="no price is known for model-7",
-            extent="3 of 10 answers in the last 24 h have no price. Spend is a lower bound",
-            certainty="a fact (100 %), counted over 10 answers",
+            what="no price is known for acme/model-7",
+            extent="3 of 10 answers in the last 24 h have no price. The real spend is "
+            "higher than shown",
+            certainty="certain (100 %), counted over 10 answers",
         ),
     ),
     "storage_notice": notice(
@@ -350,7 +378,7 @@ CASES = {
             extent="Probing continues and results are kept on this machine's disk. Nothing is "
             "evaluated or sent",
             first_step="Check the database host. The worker's log has the latest error.",
-            certainty="a fact (100 %), as the worker cannot connect or write",
+            certainty="certain (100 %), as the worker cannot connect or write",
         ),
     ),
     "clock_notice": notice(

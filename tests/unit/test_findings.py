@@ -81,13 +81,13 @@ def test_two_models_of_one_name_keep_their_ids() -> None:
 
 
 @pytest.mark.parametrize(("now", "before", "text"), [
-    ("0.6214", "0.0413", "15 × the cost: $0.62 a day, was $0.04"),
-    ("0.38", "0.04", "9.5 × the cost: $0.38 a day, was $0.04"),
-    ("0.040", "0.041", "About the same cost: $0.04 a day, was $0.04"),
-    ("0.0031", "0.00021", "15 × the cost: $0.0031 a day, was $0.00021"),
-    ("1234.5", "0.5", "2,469 × the cost: $1,234.50 a day, was $0.50"),
-    ("0.62", None, "$0.62 a day"),
-    ("0.62", "0", "$0.62 a day"),
+    ("0.6214", "0.0413", "15 × the cost: at this rate $0.62 a day, was $0.04"),
+    ("0.38", "0.04", "9.5 × the cost: at this rate $0.38 a day, was $0.04"),
+    ("0.040", "0.041", "About the same cost: at this rate $0.04 a day, was $0.04"),
+    ("0.0031", "0.00021", "15 × the cost: at this rate $0.0031 a day, was $0.00021"),
+    ("1234.5", "0.5", "2,469 × the cost: at this rate $1,234.50 a day, was $0.50"),
+    ("0.62", None, "$0.62 a day at this rate"),
+    ("0.62", "0", "$0.62 a day at this rate"),
 ])  # fmt: skip
 def test_money_names_the_ratio_first(now: str, before: str | None, text: str) -> None:
     assert cost_change_text(Decimal(now), Decimal(before) if before else None) == text
@@ -121,9 +121,10 @@ def fallen(marks: str) -> Finding:
 def test_a_fallback_says_who_answers_instead_of_whom_and_what_it_costs() -> None:
     assert fallen("....FFFF") == Finding(
         what="Claude Haiku 4.5 answers instead of Llama 4 Scout",
-        was="Claude Haiku 4.5 answered instead of Llama 4 Scout",
-        extent="All of the last 4 answers",
-        money="15 × the cost: $0.60 a day, was $0.04",
+        was="{when} Claude Haiku 4.5 gave {peak} of the answers",
+        restored="Llama 4 Scout answers again",
+        extent="All of the last 4 answers came from it",
+        money="15 × the cost: at this rate $0.60 a day, was $0.04",
         first_step="Check the key, credit and rate limits at the provider of Llama 4 Scout.",
         certainty="almost certain (> 99.9 %): Style matches Claude Haiku 4.5 in 7 answers.",
         usd_a_day=Decimal("0.600"),
@@ -133,7 +134,7 @@ def test_a_fallback_says_who_answers_instead_of_whom_and_what_it_costs() -> None
 
 def test_a_partial_fallback_is_priced_at_its_share() -> None:
     finding = fallen("." * 4 + "F.FFF.FFF")
-    assert finding.extent == "6 of the last 8 answers (75 %)"
+    assert finding.extent == "6 of the last 8 answers (75 %) came from it"
     assert finding.usd_a_day is not None
     assert abs(finding.usd_a_day - Decimal("0.46")) < Decimal("0.001")
 
@@ -142,11 +143,11 @@ def test_the_expected_model_is_remembered_when_its_answers_are_too_long_ago() ->
     """Of a breach of days the window holds no expected answer."""
     seen = window(marked("FFF|FFF|FFF"))
     told = Finding(what="Claude Haiku 4.5 answers instead of Llama 4 Scout", was="it did",
-                   money="15 × the cost: $0.60 a day, was $0.04")  # fmt: skip
+                   money="15 × the cost: at this rate $0.60 a day, was $0.04")  # fmt: skip
     opened = incident("fallback", since=NOON, finding=told)
     verdict = FallbackRule().judge(seen, opened, after(seen))
     assert verdict.state is VerdictState.BREACH
-    assert verdict.finding.extent == "All of the last 9 answers"
+    assert verdict.finding.extent == "All of the last 9 answers came from it"
     assert told.updated(verdict.finding).what == told.what
     assert told.updated(verdict.finding).money == told.money
     changed = marked("CCC|CCC|CCC")
@@ -168,14 +169,43 @@ def test_an_outage_says_what_failed_and_what_the_service_said() -> None:
     finding = DownRule().judge(seen, None, after(seen)).finding
     assert finding.what == "does not answer: HTTP 500 on 6 of 6 probes"
     assert finding.cause == "the service reports: upstream key expired"
-    assert finding.certainty.startswith("a fact (100 %)")
+    assert finding.certainty == "certain (100 %) that probes failed, counted over 6 probes"
+    assert finding.first_step.startswith("Check what the service reports, then the service, ")
+    assert (finding.began, finding.extent) == ("no answer since {since}", "")
+
+
+def test_an_outage_with_answers_in_between_does_not_claim_that_none_came() -> None:
+    seen = window(marked("xxx|x.x|xxx"))
+    finding = DownRule().judge(seen, None, after(seen)).finding
+    assert finding.began == "probes have failed since {since}; "
+    assert finding.extent == "1 of 9 since then succeeded"
+    assert finding.was.startswith("probes failed {when} (")
+
+
+def test_only_a_key_that_explains_another_model_asks_for_a_look_at_the_model() -> None:
+    key = replace(
+        breach("key", Finding(what="rejects the key", first_step="Renew the key at the provider.")),
+        scope="openrouter",
+    )
+    for verdicts, step in (
+        ([key], "Renew the key at the provider."),
+        ([key, breach("ttft")], "Renew the key at the provider."),
+        (
+            [key, breach("fallback")],
+            "Renew the key at the provider, then check that the expected model answers again.",
+        ),
+    ):
+        steps = plan((), verdicts, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=NOON)
+        (notice,) = [step.notice for step in steps if step.notice]
+        assert notice.finding.first_step == step
+        assert notice.consequences is (len(verdicts) > 1)
 
 
 def test_a_slow_service_says_whether_all_queries_are_slow() -> None:
     seen = window(timed([[2500, 2400], [2500, 2400], [2600, 2500], [2500, 2400]]))
     finding = TtftRule().judge(seen, None, after(seen)).finding
     assert finding.what == "slow: 2.5 s to first token, limit 1.2 s"
-    assert finding.extent == "2.0 × the limit, median of the last 3 rounds"
+    assert finding.extent == "the median of the last 3 rounds is 2.0 × the limit"
     assert finding.cause == "the model or its host, as all 2 queries are slow"
     seen = window(timed([[800, 2400]] * 9))
     finding = TtftRule().judge(seen, None, after(seen)).finding
@@ -240,7 +270,7 @@ def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
 
 
 def test_what_ended_without_a_measurement_says_why() -> None:
-    finding = Finding(what="rag is down", extent="All of the last 4 answers")
+    finding = Finding(what="rag is down", extent="All failed", restored="answers again")
     opened = plan((), [breach("down", finding)], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
                   now=NOON)  # fmt: skip
     incidents = [replace(step.incident, number=1) for step in opened if step.incident]
@@ -249,6 +279,7 @@ def test_what_ended_without_a_measurement_says_why() -> None:
     (step,) = plan(incidents, ends, inhibitions=INHIBITIONS, policy=ReminderPolicy(), now=later)
     assert step.notice is not None
     assert step.notice.finding.extent == "Rule down is switched off; closed without a final check"
+    assert step.notice.finding.restored == ""
 
 
 @pytest.mark.parametrize(("what", "named"), [

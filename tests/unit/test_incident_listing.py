@@ -68,7 +68,7 @@ def life() -> tuple[Incident, Incident, str]:
 def test_they_agree_on_how_long_it_was(life: tuple[Incident, Incident, str]) -> None:
     _, over, message = life
     assert "down · rag: Over after 41 s. None failed.\n" in message
-    assert "11:59 UTC to 12:00 UTC" in message
+    assert "from 11:59 to 12:00 UTC" in message
     [line] = _lines([over], [])
     assert line == f"#1 resolved down · rag 2026-11-23 11:59 UTC, 41 s: {FIRED}"
     shown = replace(page(), incidents=(told(over),))

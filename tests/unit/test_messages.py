@@ -19,6 +19,7 @@ from monitor.notifications.slack.render import (
     thread_details,
     thread_reply,
 )
+from monitor.notifications.slack.webhook import SHORT, shortened
 from monitor.rules import RULES
 from monitor.simulator.slack_channel import fault, texts
 from tests.tables import each
@@ -115,9 +116,9 @@ def test_first_line_is_what_programs_rely_on(case: str, line: str) -> None:
 def test_resolved_is_two_lines_how_long_what_it_was_and_what_it_cost() -> None:
     blocks = render(CASES["fallback_resolved"]).blocks
     assert list(texts(list(blocks))) == [
-        "🟢 helpdesk: resolved after 1 h 12 min · #42",
-        "Claude 3.5 Haiku answered instead of Llama 4 Scout, at worst 100 % of the answers, "
-        "10:48 UTC to 12:00 UTC. It cost about $0.029 more than usual.",
+        "🟢 helpdesk: Llama 4 Scout answers again, after 1 h 12 min · #42",
+        "From 10:48 to 12:00 UTC Claude 3.5 Haiku gave up to 100 % of the answers. It cost about "
+        "$0.029 more than usual.",
     ]
 
 
@@ -133,7 +134,7 @@ def test_all_that_the_blocks_say_stands_in_the_text_too(name: str) -> None:
 def test_a_thread_reply_reports_what_changed_and_not_where_to_look() -> None:
     reply = thread_reply(CASES["ttft_still_firing"])
     assert "since 2026-11-22 08:00 UTC (1 d 4 h)" in reply.text
-    assert "May be a duplicate" in reply.text
+    assert "You may see this message twice" in reply.text
     assert "SQL" not in reply.text
     assert "Runbook" not in reply.text
 
@@ -147,6 +148,20 @@ def test_the_details_go_into_the_thread_and_tell_nothing_new() -> None:
     assert "\nRows: 00000000-0000-0000-0000-000000000001, " in details.text
     assert thread_details(CASES["fallback_resolved"]) is None
     assert thread_details(CASES["digest_notice"]) is None
+
+
+@each("name", OPENED)
+def test_a_message_cut_short_says_that_it_is_repeated(name: str) -> None:
+    told = replace(OPENED[name], repeated=True)
+    also = tuple(f"{'much more ' * 40}{n}" for n in range(3))
+    for message in (render(told), render(replace(told, also=also))):
+        assert shortened(message).text.endswith("\nYou may see this message twice: Slack did not "
+                                                "confirm the first attempt.")  # fmt: skip
+        assert len(shortened(message).text) <= SHORT
+    text = plain_text(replace(told, also=also, facts={"a": "b"}), limit=1_000)
+    assert len(text) <= 1_000
+    assert "You may see this message twice" in text.splitlines()[-1]
+    assert text.startswith(f"FIRING #42 {name} · ")
 
 
 def test_severity_selects_the_symbol() -> None:
@@ -167,7 +182,7 @@ def test_a_configured_runbook_is_a_link() -> None:
 def test_a_command_in_a_first_step_is_code() -> None:
     [step] = [text for text in texts(list(render(CASES["delivery_firing"]).blocks)) if "👉" in text]
     assert step == (
-        "👉 *First step:* Correct the channel's address or key, then run "
+        "👉 *First step:* Correct the channel's address or token in the configuration, then run "
         "`monitor test-alert --channel slack`."
     )
 

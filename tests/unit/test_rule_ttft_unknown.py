@@ -58,8 +58,9 @@ def test_the_sentence_counts_and_names_both_causes() -> None:
     seen = window(timed([EXACT] * 4 + [DISTURBED] * 12))
     verdict = TtftUnknownRule().judge(seen, None, after(seen))
     assert verdict.because == (
-        "TTFT cannot be judged: 36 of 36 measurements in the last hour were disturbed on the "
-        "monitor's side (an overloaded machine) or arrived in one piece (a proxy that buffers)."
+        "TTFT cannot be judged: 36 of 36 measurements in the last hour could not be used. "
+        "They were disturbed on the monitor's side (an overloaded machine) or arrived in one piece "
+        "(a proxy that buffers)."
     )
     assert verdict.since == next(s.at for s in seen.samples if s.degraded)
 
@@ -127,7 +128,7 @@ def test_an_open_ttft_says_that_it_cannot_be_judged_and_what_was_slow_is_no_news
     assert open_.unjudged
     assert open_.recovering_reason is not None
     assert open_.recovering_reason == (
-        f"{UNJUDGED} since 15:00 UTC: 180 of 180 measurements were disturbed."
+        f"{UNJUDGED} since 15:00 UTC: 180 of 180 measurements could not be used."
     )
     assert f"  latest: {open_.recovering_reason}" in _whole(open_)
     (line,) = _lines([open_], [])

@@ -144,8 +144,8 @@ def _by_course(
     if log_odds > CLEAR or (whole and log_odds > -CLEAR):
         sure = _sure(max(log_odds, CLEAR), profile)
         notified = (
-            f"Writing style matches {lead.model} in {lead.spoke} answers to "
-            f"{len(lead.queries)} or more queries (confidence {confidence_text(lead.nats)})"
+            f"Writing style matches {lead.model} in {lead.spoke} answers so far, "
+            f"to {len(lead.queries)} or more queries (confidence {confidence_text(lead.nats)})"
         )
         return StyleMatch(
             Identity.FALLBACK, lead.model, sure, evidence, notified + ".", established=True

@@ -25,7 +25,8 @@ from monitor.domain import Delivery, GiveUp, Notice, Sent, TryLater
 from monitor.network_settings import environment_proxy
 from monitor.notifications.calls import Calls
 from monitor.notifications.notifier import ChannelCheck, Notifier
-from monitor.notifications.slack.render import SlackMessage, render
+from monitor.notifications.plain_text import REPEATED
+from monitor.notifications.slack.render import CHANNEL, SlackMessage, render
 
 T = TypeVar("T")
 
@@ -138,17 +139,23 @@ async def post_or_shorten(
         RefusalBlame.MESSAGE,
         RefusalBlame.UNKNOWN,
     ):
-        answer = await reached(calls, partial(post, _short(message)))
+        answer = await reached(calls, partial(post, shortened(message)))
     return answer
 
 
-def _short(message: SlackMessage) -> SlackMessage:
-    """The first lines of the text: the least that Slack can refuse."""
-    text = message.text
-    if len(text) > SHORT:
-        lines = text[:SHORT].rpartition("\n")[0]
-        text = lines or re.sub(r"&\w*$", "", text[:SHORT])
-    return SlackMessage(text)
+def shortened(message: SlackMessage) -> SlackMessage:
+    """The first lines of the text, and that it is repeated: the least that Slack can refuse."""
+    text, _, last = message.text.rpartition("\n")
+    if last == REPEATED.format(channel=CHANNEL):
+        return SlackMessage(f"{_first(text, SHORT - len(last) - 1)}\n{last}")
+    return SlackMessage(_first(message.text, SHORT))
+
+
+def _first(text: str, limit: int) -> str:
+    """The whole lines within so many characters, or as much of the only one."""
+    if len(text) <= limit:
+        return text
+    return text[:limit].rpartition("\n")[0] or re.sub(r"&\w*$", "", text[:limit])
 
 
 class ProxyFault(ValueError):
