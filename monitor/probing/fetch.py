@@ -30,7 +30,7 @@ _OURS = {"User-Agent": f"rag-monitor/{__version__}", "Accept-Encoding": "identit
 
 @dataclass(frozen=True, slots=True)
 class FetchedDocument:
-    """The response. `trouble` says why it is not complete; `status` may be set as well.
+    """The response. `error` says why it is not complete; `status` may be set as well.
 
     `json` is None if the body is not JSON. Its decimal numbers are Decimal. Header names are in
     lower case.

@@ -88,6 +88,10 @@ async def read(name: str, *replies: bytes, path: str = "/v1") -> AccountReading:
         return await ACCOUNTS[name](get, CANARY, served.address + path).read(NOON)
 
 
+def test_every_account_has_a_documented_response() -> None:
+    assert GOOD.keys() == ACCOUNTS.keys(), "GOOD needs one documented response of each account"
+
+
 # --- what each provider says when all is well ---
 
 

@@ -1,6 +1,7 @@
 """docs/sql.md: every ready query runs and gives the expected answer; every column is explained."""
 
 import re
+from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -109,25 +110,51 @@ def explained() -> dict[str, dict[str, str]]:
     }
 
 
+def names(places: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(f"report.{view}.{column}" for view, column in places)
+
+
 async def test_every_report_column_is_commented_and_explained_on_the_page(
     database: Database,
 ) -> None:
-    found: dict[str, dict[str, str | None]] = {}
-    for view, column, comment in await ask(database, COLUMNS):
-        found.setdefault(view, {})[column] = comment
-    assert len(found) == 16
-    assert explained() == found
+    comments = {(view, column): comment for view, column, comment in await ask(database, COLUMNS)}
+    texts = {(view, column): text for view, rows in explained().items()
+             for column, text in rows.items()}  # fmt: skip
+    missing = comments.keys() - texts.keys()
+    sections = {view for view, _ in comments} - explained().keys()
+    uncommented = {place for place, comment in comments.items() if not comment}
+    commented = comments.keys() - missing - uncommented
+    differing = {place for place in commented if texts[place] != comments[place]}
+    wrong = {
+        "add COMMENT ON COLUMN to the view's SQL file": names(uncommented),
+        "add a section to docs/sql.md": sorted(f"### `report.{view}`" for view in sections),
+        "add a row to docs/sql.md": names(place for place in missing if place[0] not in sections),
+        "remove from docs/sql.md": names(texts.keys() - comments.keys()),
+        "the row of docs/sql.md must have the text of the comment": names(differing),
+    }
+    assert {remedy: places for remedy, places in wrong.items() if places} == {}
 
 
-async def test_latencies_and_money_say_their_unit(database: Database) -> None:
-    for view, column, comment in await ask(database, COLUMNS):
-        unit = {"_ms": " ms", "_usd": "USD", "_s": ", s"}
-        for suffix, reported in unit.items():
-            if column.endswith(suffix):
-                assert reported in comment or (suffix == "_usd" and "USD" in comment), (
-                    view,
-                    column,
-                )
+async def test_the_diagram_shows_every_view(database: Database) -> None:
+    [diagram] = re.findall(r"```mermaid\n(.*?)```", PAGE, re.S)
+    views = {f"report.{view}" for view, _, _ in await ask(database, COLUMNS)}
+    shown = set(re.findall(r"report\.\w+", diagram))
+    assert len(views) > 10
+    assert views - shown == set(), "add an arrow to the diagram of docs/sql.md"
+    assert shown - views == set(), "remove from the diagram of docs/sql.md"
+
+
+UNITS = {"_ms": " ms", "_usd": "USD", "_s": ", s"}
+
+
+async def test_report_columns_of_time_and_money_state_their_unit(database: Database) -> None:
+    bare = {
+        (view, column)
+        for view, column, comment in await ask(database, COLUMNS)
+        for suffix, unit in UNITS.items()
+        if column.endswith(suffix) and unit not in (comment or "")
+    }
+    assert names(bare) == [], f"the comment of each must state its unit: one of {UNITS}"
 
 
 async def test_one_more_day_does_not_change_yesterday(seeded: Database) -> None:

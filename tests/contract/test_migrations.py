@@ -27,6 +27,28 @@ def test_migrates_from_empty_to_head_and_back_and_again(empty_url: str) -> None:
     assert rows(empty_url, "SELECT count(*) FROM observations") == [(0,)]
 
 
+COLUMNS = """
+    SELECT c.relnamespace::regnamespace || '.' || c.relname || '.' || a.attname FROM pg_class AS c
+    JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.relkind IN ('r', 'p', 'v')
+        AND c.relnamespace::regnamespace::text IN ('public', 'report')
+"""
+
+
+def test_each_downgrade_removes_and_restores_what_its_upgrade_changed(empty_url: str) -> None:
+    files = sorted(path.stem for path in schema.migrations().glob("versions/r*.py"))
+    before = {}
+    for revision in (name[:7] for name in files):
+        before[revision] = set(rows(empty_url, COLUMNS))
+        schema.migrate(empty_url, to=revision)
+    for revision in reversed(list(before)[1:]):
+        schema.migrate(empty_url, to="-1")
+        found = set(rows(empty_url, COLUMNS))
+        assert found - before[revision] == set(), f"downgrade() of {revision} must remove these"
+        assert before[revision] - found == set(), f"downgrade() of {revision} must restore these"
+    schema.migrate(empty_url)
+
+
 def test_after_a_rollback_the_newer_schema_is_kept(database_url: str, tmp_path: Path) -> None:
     """Deployments run `monitor migrate` before they start the older version."""
     engine = create_engine(database_url)

@@ -54,6 +54,7 @@ async def test_each_account_is_read_and_kept_whatever_the_others_say(
 async def test_the_key_of_each_account_leads_to_a_stored_reading(
     database: Database, database_url: str, tmp_path: Path, name: str
 ) -> None:
+    assert name in REPLIES, f"add a row for {name} to REPLIES"
     body, spent = REPLIES[name]
     async with provider(reply(200, body)) as served:
         given = {ACCOUNTS[name].key_variable: "canary-0815"}

@@ -48,17 +48,13 @@ def writer(granted: str) -> Iterator[psycopg.Connection[Any]]:
         yield connection
 
 
-VIEWS = ("observations", "ttft_hourly", "ttft_daily", "models_daily", "fallback_hourly",
-         "spend_daily", "cost_per_query_daily", "savings_daily", "incidents", "health",
-         "spend_hourly", "spend_by_target_daily", "cost_by_region_daily", "missed_rounds",
-         "mutes", "provider_keys")  # fmt: skip
-
-
 def test_the_reader_reads_every_view_without_naming_the_schema(
     reader: psycopg.Connection[Any],
 ) -> None:
-    for view in VIEWS:
-        found = reader.execute(f"SELECT * FROM {view}").description
+    views = reader.execute("SELECT viewname FROM pg_views WHERE schemaname = 'report'").fetchall()
+    assert len(views) > 10
+    for (view,) in views:
+        found = reader.execute(f"SELECT * FROM {view}").description  # type: ignore[arg-type]
         assert found, f"{view} has no columns"
 
 

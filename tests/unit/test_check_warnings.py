@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from monitor import identity
+from monitor.accounts import ACCOUNTS
 from monitor.cli import check, check_details, surroundings
 from monitor.config import Settings, load
 from monitor.pricing.book import price_book
@@ -34,6 +35,7 @@ ENVIRONMENT = {
 }
 MODELS = ('expected_models = ["meta-llama/llama-4-scout"]\n'
           'fallback_models = ["anthropic/claude-haiku-4-5"]')  # fmt: skip
+KEYS = ", ".join(account.key_variable for account in ACCOUNTS.values())
 EVERY_DAY = 'days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]'
 
 
@@ -62,9 +64,8 @@ def test_a_whole_configuration_warns_of_nothing(tmp_path: Path) -> None:
     [
         *(({"rest": f"[rules.{name}]\nenabled = false"}, f"rules: switched off: {name}")
           for name in RULES),
-        ({"without": "OPENROUTER_API_KEY"}, "rule key: no provider key is set "
-         "(OPENROUTER_API_KEY, ANTHROPIC_ADMIN_KEY, OPENAI_ADMIN_KEY): a rejected or expiring key "
-         "is not detected"),
+        ({"without": "OPENROUTER_API_KEY"}, f"rule key: no provider key is set ({KEYS}): "
+         "a rejected or expiring key is not detected"),
         ({"without": "HEARTBEAT_URL"}, "heartbeat: HEARTBEAT_URL is not set: a stopped worker "
          "goes unnoticed"),
         ({"models": MODELS.replace("anthropic/claude-haiku-4-5", "Llama-4-Scout")},

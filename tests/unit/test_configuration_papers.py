@@ -5,6 +5,7 @@ from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from monitor.accounts import ACCOUNTS
 from monitor.config.config_errors import known_keys
 from monitor.config.documentation import PAGE, TABLES, limits, rewritten, written
 from monitor.config.environment import VARIABLES, documented
@@ -67,6 +68,14 @@ def test_every_variable_has_a_row_with_its_meaning() -> None:
     assert not nameless, (
         f"give each a description, a variable of a notifier its meaning: {nameless}"
     )
+
+
+def test_every_provider_account_has_a_row_in_the_prices() -> None:
+    page = PAGE.with_name("prices.md").read_text(encoding="utf-8")
+    [section] = re.findall(r"^## Accounts\n(.*?)^## ", page, re.S | re.M)
+    keys = [account.key_variable for account in ACCOUNTS.values()]
+    missing = [key for key in keys if not re.search(rf"^\| .*`{key}`", section, re.M)]
+    assert missing == [], "add a row to the table in section Accounts of docs/prices.md"
 
 
 def test_every_limit_of_a_rule_stands_with_its_default() -> None:

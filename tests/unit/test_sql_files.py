@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from monitor.storage import REVISION, schema
 from monitor.storage.report_data import REPORT_QUERIES, ReportQuery
 from tests.sources import nodes
 
@@ -28,6 +29,12 @@ def named() -> set[str]:
 def section() -> str:
     page = (ROOT / "docs" / "sql.md").read_text(encoding="utf-8")
     return page[page.index("## Statements of the reports") :].split("\n## ")[0]
+
+
+def test_the_program_knows_the_newest_revision() -> None:
+    files = (path.stem for path in schema.migrations().glob("versions/r*.py"))
+    newest = max(re.findall(r"\br\d+_\d+", " ".join(files)))
+    assert newest == REVISION, "set REVISION in monitor/storage/schema.py to the newest revision"
 
 
 def test_every_sql_file_is_used() -> None:
