@@ -52,7 +52,10 @@ CREATE TEMPORARY TABLE earlier_name ON COMMIT DROP AS
 ALTER TABLE outbox ALTER COLUMN channel DROP NOT NULL;
 UPDATE outbox SET channel = CASE WHEN settled_at IS NOT NULL AND channel <> '' THEN
     CASE channel WHEN 'slack' THEN (SELECT name FROM earlier_name) ELSE channel END END;
+DELETE FROM channels WHERE channel IN ('bot', 'webhook');
 UPDATE channels SET channel = (SELECT name FROM earlier_name) WHERE channel = 'slack';
+UPDATE incidents SET target = target || '-channel'
+    WHERE rule = 'delivery' AND target IN ('bot', 'webhook') AND resolved_at IS NULL;
 UPDATE incidents SET target = (SELECT name FROM earlier_name)
     WHERE rule = 'delivery' AND target = 'slack' AND resolved_at IS NULL;
 UPDATE mutes SET target = (SELECT name FROM earlier_name)

@@ -29,13 +29,15 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         open_now.add(writer)
+        writer.transport.set_write_buffer_limits(0)  # `drain` returns when all is sent
         try:
             if len(open_now) <= AT_ONCE:
                 async with asyncio.timeout(PATIENCE_S):
                     writer.write(await _written(await _read(reader), answer))
                     await writer.drain()
         except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client is gone, or sent no request
+            # The client is gone, or does not read. `close` would wait for it without a limit.
+            writer.transport.abort()
         finally:
             open_now.discard(writer)
             writer.close()
@@ -46,7 +48,7 @@ async def listening(host: str, port: int, answer: Ask) -> AsyncIterator[int]:
     finally:
         server.close()
         for writer in tuple(open_now):
-            writer.close()
+            writer.transport.abort()
         with suppress(TimeoutError):  # not wait_for: before 3.12 it may swallow a cancellation
             async with asyncio.timeout(1.0):
                 await server.wait_closed()

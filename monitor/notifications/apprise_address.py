@@ -240,6 +240,8 @@ def _bound_answers() -> None:
             # What `Response.content` holds after it read the whole.
             response._content, response._content_consumed = content, True
             response.close()
+            # A followed redirect would lose the message: the POST becomes a GET.
+            response.headers.pop("Location", None)
             return response
 
     vars(sessions)["HTTPAdapter"] = Bounded

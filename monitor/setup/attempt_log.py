@@ -80,8 +80,14 @@ def unauthorized(service: ServiceAddress, transcript: Transcript) -> str:
 
 def moved_to(address: str, location: str) -> str | None:
     """Where a redirect leads, if to the same host: a key must not travel elsewhere."""
-    there = urljoin(address, location)
-    old, new = urlsplit(address), urlsplit(there)
+    try:
+        there = urljoin(address, location)
+        old, new = urlsplit(address), urlsplit(there)
+        new.port  # noqa: B018 - raises for one that is out of range
+    except ValueError:
+        return None
+    if new.username or new.password:
+        return None
     safer = (old.scheme, new.scheme) == ("http", "https")
     same = old.hostname == new.hostname and (safer or old[:2] == new[:2])
     return there if location and same and there != address else None

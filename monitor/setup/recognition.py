@@ -157,7 +157,8 @@ class _Search:
             self._gone.add(address)
         elif 300 <= status < 400:
             moved = moved_to(address, dict(transcript.headers).get("location", ""))
-            if moved is None:
+            # A service that repeats the key in a redirect must not get it into the file.
+            if moved is None or redact(moved, attempts.secrets) != moved:
                 raise Unrecognized(
                     f"{shown(address)} redirects elsewhere (HTTP {status}): give the address that "
                     "it leads to, with --url"

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.metrics import Metrics
+from monitor.metrics import Metrics, http_endpoint
 from tests.facts import observation
 from tests.unit.test_metrics import target
 
@@ -93,6 +93,32 @@ async def test_head_has_the_head_alone(held: tuple[Metrics, str, int]) -> None:
     assert b"200 OK" in reply
     assert reply.endswith(b"\r\n\r\n")
     assert b"content-length: 0" not in reply
+
+
+async def test_a_client_that_never_reads_leaves_no_connection_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http_endpoint, "PATIENCE_S", 0.2)
+    body = bytes(32 * 1024 * 1024)  # more than the kernel's buffers hold
+
+    async def large(path: str, accepts: str) -> http_endpoint.EndpointReply:
+        return http_endpoint.EndpointReply(200, "text/plain", body)
+
+    async with http_endpoint.listening("127.0.0.1", 0, large) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\n\r\n")
+
+        async def until_reset() -> None:
+            while True:  # it reads a little, and then nothing until the server gives up
+                await asyncio.sleep(0.5)
+                writer.write(b".")
+                await writer.drain()
+
+        async with asyncio.timeout(60):
+            with pytest.raises(ConnectionError):
+                await until_reset()
+        writer.close()
+        del reader
 
 
 async def test_half_a_request_holds_no_one_up(held: tuple[Metrics, str, int]) -> None:

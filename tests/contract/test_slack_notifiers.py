@@ -16,6 +16,7 @@ from monitor.notifications.slack.render import SlackMessage, render
 from monitor.notifications.slack.webhook import SlackWebhook
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.contract.alerts import FIRING, SECRET, TOKEN, notice
+from tests.contract.http_sink import http_sink
 
 
 @pytest.fixture(autouse=True)
@@ -268,3 +269,22 @@ async def test_no_error_text_or_log_line_holds_a_secret(
     for reported in (repr(delivery), repr(notifier), repr(vars(notifier)), caplog.text):
         assert TOKEN not in reported
         assert SECRET not in reported
+
+
+async def test_an_answer_without_end_is_cut(side: Side) -> None:
+    with http_sink() as sink:
+        sink.endless = 400 * 1024 * 1024
+        address = sink.url if side.name == "webhook" else f"{sink.url.rstrip('/')}/"
+        notifier = (
+            SlackWebhook(address)
+            if side.name == "webhook"
+            else SlackBot(TOKEN, "#alerts", base_url=address)
+        )
+        assert isinstance(await notifier.send(FIRING), TryLater | GiveUp)
+    assert 0 < sink.written < 40 * 1024 * 1024, "what buffers held when the connection was closed"
+
+
+async def test_a_reference_that_the_database_cannot_store_is_none(inbox: SlackServer) -> None:
+    reply = '{"ok": true, "channel": "C1", "ts": "1.2\\u0000"}'
+    inbox.script([SlackReplyStep(status=200, body=reply)])
+    assert await Side("bot").notifier(inbox).send(FIRING) == Sent(None)

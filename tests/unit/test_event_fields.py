@@ -12,6 +12,7 @@ import pytest
 from monitor.dialects import dialect_of, read
 from monitor.domain import Ending, Reply, StreamEvent, Target, Transcript
 from monitor.probing.stream_reader import NdjsonParser, SseParser
+from monitor.setup.attempt_log import moved_to
 from monitor.setup.config_draft import toml
 from monitor.setup.event_fields import event_fields
 from tests.tables import each
@@ -163,3 +164,21 @@ def test_values_are_written_as_toml(value: Any) -> None:
     import tomllib
 
     assert tomllib.loads(f"value = {toml(value)}")["value"] == value
+
+
+@pytest.mark.parametrize(
+    ("location", "followed"),
+    [
+        ("/chat/", "http://rag.test/chat/"),
+        ("https://rag.test/chat", "https://rag.test/chat"),
+        ("https://other.test/chat", None),
+        ("http://[", None),
+        ("https://rag.test:99999/chat", None),
+        ("https://me:secret@rag.test/chat", None),
+        ("", None),
+    ],
+)
+def test_a_redirect_is_followed_to_a_usable_address_of_the_same_host(
+    location: str, followed: str | None
+) -> None:
+    assert moved_to("http://rag.test/chat", location) == followed

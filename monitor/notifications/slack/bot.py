@@ -4,6 +4,7 @@ People answer by reactions on that message.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -53,6 +54,7 @@ QUESTION = "rag-monitor-reactions"  # in the user agent
 # Answers to a question about a message that say nothing of others: it may be in another channel.
 OF_MESSAGE = ("channel_not_found", "is_archived", "no_permission", "not_in_channel")
 MOST_QUESTIONS = 2  # at once, those included that hang
+_CHANNEL_ID, _TS = re.compile(r"[A-Z0-9]{1,40}"), re.compile(r"\d{1,20}\.\d{1,20}")
 T = TypeVar("T")
 
 
@@ -284,7 +286,10 @@ class SlackBot(Notifier):
         if not isinstance(response, SlackResponse):
             return response
         channel, ts = response.get("channel"), response.get("ts")
-        return Sent(f"{channel}:{ts}" if channel and ts else None)
+        if not isinstance(channel, str) or not isinstance(ts, str):
+            return Sent(None)
+        known = _CHANNEL_ID.fullmatch(channel) and _TS.fullmatch(ts)
+        return Sent(f"{channel}:{ts}" if known else None)
 
     def _asked(
         self, method: Callable[..., SlackResponse], **arguments: Any

@@ -6,6 +6,7 @@ Source: docs.slack.dev, errors of chat.postMessage and of incoming webhooks.
 """
 
 import asyncio
+import http.client
 import logging
 import math
 import re
@@ -13,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from http.client import HTTPException, InvalidURL
+from http.client import HTTPException, HTTPResponse, IncompleteRead, InvalidURL
 from traceback import clear_frames
 from typing import TypeVar
 from urllib.error import HTTPError, URLError
@@ -33,12 +34,32 @@ T = TypeVar("T")
 TIMEOUT_S = 10  # of one wait for the socket
 DEADLINE_S = 30  # of one `send`, whatever it takes
 LONGEST_WAIT_S = 3_600
+MOST_BYTES = 256 * 1024  # of a response; those of Slack are a few kilobytes
 GUIDE = "docs/slack.md"
 SHORT = 1_000
 
 # The SDK writes addresses and payloads to its logger: it gets one that leads nowhere.
 SILENT = logging.Logger("slack", logging.CRITICAL)
 SILENT.disabled = True
+
+
+class _BoundedResponse(HTTPResponse):
+    """A response that is read up to a limit: the SDK reads whole bodies into memory."""
+
+    def read(self, amt: int | None = None) -> bytes:
+        if amt is not None:
+            return super().read(amt)
+        body = super().read(MOST_BYTES)
+        missing = self.length if len(body) < MOST_BYTES else None
+        if not self.isclosed():
+            self.close()
+        if missing:
+            raise IncompleteRead(body, missing)
+        return body
+
+
+# The SDK takes no opener of ours. Nothing else in the worker uses this client of Python's.
+http.client.HTTPConnection.response_class = _BoundedResponse
 
 
 class RefusalBlame(Enum):
