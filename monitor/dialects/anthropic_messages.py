@@ -109,5 +109,13 @@ def _last_fallback(reported: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 ANTHROPIC_MESSAGES = Dialect(
-    "anthropic_messages", Framing.SSE, (SSE,), build_request, parse_event, parse_headers
+    "anthropic_messages",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    parse_event,
+    parse_headers,
+    address_words=r"anthropic|/messages",
+    needs_model=True,
+    key_header="x-api-key",
 )

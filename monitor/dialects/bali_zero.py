@@ -51,5 +51,12 @@ def parse_event(event: StreamEvent) -> ParsedEvent:
 
 
 BALI_ZERO = Dialect(
-    "bali_zero", Framing.SSE, (SSE,), build_request, parse_event, lists_sources=True
+    "bali_zero",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    parse_event,
+    lists_sources=True,
+    address_words=r"bali-zero|nuzantara",
+    of_one_service=True,
 )

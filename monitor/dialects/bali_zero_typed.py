@@ -71,4 +71,6 @@ BALI_ZERO_TYPED = Dialect(
     (SSE,),
     build_request,
     parse_event,
+    address_words=r"bali-zero|nuzantara",
+    of_one_service=True,
 )

@@ -91,4 +91,6 @@ COHERE = Dialect(
     lambda event: parser()(event),
     parse_headers,
     stateful=parser,
+    address_words=r"cohere",
+    needs_model=True,
 )

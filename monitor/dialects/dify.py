@@ -137,4 +137,5 @@ DIFY = Dialect(
     parse_headers,
     states_errors=True,
     stateful=parser,
+    address_words=r"dify|chat-messages",
 )

@@ -114,4 +114,14 @@ def _claims(reported: Mapping[str, Any]) -> Iterator[Claim]:
         yield Claim(ClaimKind.FIELD, "modelVersion", served)
 
 
-GEMINI = Dialect("gemini", Framing.SSE, (SSE,), build_request, parse_event, parse_headers)
+GEMINI = Dialect(
+    "gemini",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    parse_event,
+    parse_headers,
+    address_words=r"generativelanguage|aiplatform|streamgeneratecontent",
+    needs_model=True,
+    key_header="x-goog-api-key",
+)

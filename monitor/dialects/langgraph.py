@@ -288,4 +288,5 @@ LANGGRAPH = Dialect(
     takes_empty_events=True,
     ends_by_close=True,
     states_errors=True,
+    address_words=r"langgraph|/runs|:2024|:8123|/stream/?$",
 )

@@ -44,4 +44,13 @@ def parse_event(event: StreamEvent) -> ParsedEvent:
     )
 
 
-OLLAMA = Dialect("ollama", Framing.NDJSON, (NDJSON,), build_request, parse_event, parse_headers)
+OLLAMA = Dialect(
+    "ollama",
+    Framing.NDJSON,
+    (NDJSON,),
+    build_request,
+    parse_event,
+    parse_headers,
+    address_words=r":11434|ollama|/api/(?:chat|generate)",
+    needs_model=True,
+)

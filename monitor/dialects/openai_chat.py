@@ -188,4 +188,5 @@ OPENAI_CHAT = Dialect(
     lambda event: parser()(event),
     parse_headers,
     stateful=parser,
+    address_words=r"chat/completions|openai|openrouter|groq|mistral|deepseek|together|/v1/?$",
 )

@@ -71,5 +71,11 @@ def _finish(response: Mapping[str, Any]) -> Finish | None:
 
 
 OPENAI_RESPONSES = Dialect(
-    "openai_responses", Framing.SSE, (SSE,), build_request, parse_event, parse_headers
+    "openai_responses",
+    Framing.SSE,
+    (SSE,),
+    build_request,
+    parse_event,
+    parse_headers,
+    address_words=r"/responses",
 )

@@ -140,4 +140,5 @@ RAGFLOW = Dialect(
     parse_headers,
     stateful=parser,
     states_errors=True,
+    address_words=r"ragflow|/chats/|/agents/|:9380",
 )

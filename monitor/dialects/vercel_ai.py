@@ -173,4 +173,5 @@ VERCEL_AI = Dialect(
     stateful=parser,
     framings=((LINES, Framing.NDJSON),),
     states_errors=True,
+    address_words=r"/api/chat/?$",
 )

@@ -235,6 +235,11 @@ class Dialect:
     ends_by_close: bool = False  # the answer ends when the complete body ends
     framings: tuple[tuple[str, Framing], ...] = ()  # by media type, if they differ
     explain: "Callable[[StreamEvent], Sequence[tuple[str, str, object]]] | None" = None
+    # What `monitor init` needs to know in order to try a service of unknown format.
+    needs_model: bool = False  # services refuse a request without the name of a model
+    key_header: str = "Authorization"  # with `Authorization` the key follows `Bearer`
+    address_words: str = ""  # pattern in lower-case URLs that only these services have
+    of_one_service: bool = False  # the format of a single service: tried last
 
     def parser(self) -> Callable[[StreamEvent], ParsedEvent]:
         """Parses the events of one stream, in order."""

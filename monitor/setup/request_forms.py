@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from monitor.dialects import DIALECTS
 from monitor.dialects.requests import is_whole
-from monitor.domain import Query, Target
+from monitor.domain import Dialect, Query, Target
 
 PLACE = "{query}"
 PLACEHOLDER = "rag-monitor"
@@ -22,30 +22,18 @@ FIELDS = ("question", "query", "message", "prompt", "input", "text", "q", "conte
           "user_message", "userMessage", "chatInput")  # fmt: skip
 PATHS = ("chat/stream", "api/chat/stream", "chat", "api/chat", "ask", "api/ask", "query",
          "api/query", "stream", "api/stream", "generate")  # fmt: skip
-MODEL_NEEDED = ("anthropic_messages", "ollama", "cohere", "gemini")
-KEY_HEADERS = {"anthropic_messages": "x-api-key", "gemini": "x-goog-api-key"}
 PATIENCE: Mapping[str, Any] = {
     "connect_deadline": timedelta(seconds=10),
     "first_token_deadline": timedelta(seconds=30),
     "stall_deadline": timedelta(seconds=10),
     "deadline": timedelta(seconds=60),
 }
-# Words of an address that only one dialect's services have.
-_TELLING = {
-    "openai_chat": r"chat/completions|openai|openrouter|groq|mistral|deepseek|together|/v1/?$",
-    "openai_responses": r"/responses",
-    "anthropic_messages": r"anthropic|/messages",
-    "gemini": r"generativelanguage|aiplatform|streamGenerateContent",
-    "ollama": r":11434|ollama|/api/(?:chat|generate)",
-    "cohere": r"cohere",
-    "vercel_ai": r"/api/chat/?$",
-    "langgraph": r"langgraph|/runs|:2024|:8123|/stream/?$",
-    "dify": r"dify|chat-messages",
-    "ragflow": r"ragflow|/chats/|/agents/|:9380",
-    "bali_zero": r"bali-zero|nuzantara",
-    "bali_zero_typed": r"bali-zero|nuzantara",
-}
-_LAST = ("bali_zero", "bali_zero_typed")  # formats of one service
+# In the order in which they are tried.
+_BUILT_IN = sorted(
+    (dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)),
+    key=lambda dialect: dialect.of_one_service,
+)
+_NEED_MODEL = [dialect.name for dialect in _BUILT_IN if dialect.needs_model]
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _WORDS = re.compile(r"[A-Za-z_]+")
 # Quoted words of refusals that name no field of the request.
@@ -81,7 +69,7 @@ def header_templates(service: ServiceAddress, dialect: str, *, alternative: bool
     """The headers of a target as the file has them."""
     if service.key is None:
         return dict(service.headers)
-    name = KEY_HEADERS.get(dialect, "Authorization")
+    name = next((d.key_header for d in _BUILT_IN if d.name == dialect), Dialect.key_header)
     if alternative and name == "Authorization":
         name = "X-API-Key"
     value = f"${{{service.key}}}"
@@ -100,9 +88,9 @@ def built_in(service: ServiceAddress, query: Query) -> tuple[list[Target], list[
 
     An address with a path that tells no dialect is asked as it is first.
     """
-    telling = [name for name, words in _TELLING.items() if re.search(words, service.url.lower())]
-    others = [name for name in DIALECTS if name not in (*telling, *_LAST, "custom")]
-    others += [name for name in _LAST if name not in telling]
+    url = service.url.lower()
+    telling = [d.name for d in _BUILT_IN if d.address_words and re.search(d.address_words, url)]
+    others = [d.name for d in _BUILT_IN if d.name not in telling]
     if service.dialect:
         telling, others = [service.dialect], []
     elif not service.has_path:
@@ -115,7 +103,7 @@ def _addressed(service: ServiceAddress, query: Query, name: str) -> Iterator[Tar
     """A dialect's request with its path behind the address, and at the address itself."""
     target = _target(service, query, dialect=name, options=service.options)
     whole = is_whole([part for part in urlsplit(service.url).path.split("/") if part])
-    if name in MODEL_NEEDED and not service.model and not whole:
+    if name in _NEED_MODEL and not service.model and not whole:
         return
     if "path" in service.options or not service.has_path:
         yield target
@@ -133,7 +121,7 @@ def at_address(service: ServiceAddress, query: Query, dialects: Sequence[str]) -
 
 def skipped(service: ServiceAddress) -> list[str]:
     """Dialects that are not tried because they must name a model."""
-    return [name for name in MODEL_NEEDED if not service.model and service.dialect in (None, name)]
+    return [name for name in _NEED_MODEL if not service.model and service.dialect in (None, name)]
 
 
 def described(service: ServiceAddress, query: Query) -> Target | None:

@@ -1,7 +1,8 @@
 """What stands at the far end of a channel in the contract suite: a local service, or less.
 
 Each kind of channel has one module or more in `tests/contract/channels/`, `KIND.py` or
-`KIND_VARIANT.py`, with a function `stand()`: a context manager that gives a `ChannelStand`.
+`KIND_VARIANT.py`, with a function `stand()`: a context manager that gives a `ChannelStand`. A
+module whose channel has no service (a console, a file) states `IS_SERVICE = False`.
 """
 
 import importlib
@@ -9,6 +10,7 @@ import pkgutil
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
+from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 from monitor.notifications import NOTIFIERS, ChannelOptions, Notifier
@@ -16,6 +18,15 @@ from tests.contract import channels
 
 # The kind of channel by the module.
 STANDS = {name: name.partition("_")[0] for _, name, _ in pkgutil.iter_modules(channels.__path__)}
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"{channels.__name__}.{name}")
+
+
+def services() -> list[str]:
+    """Names of the far ends that can fail as a service on the network does."""
+    return [name for name in STANDS if getattr(_module(name), "IS_SERVICE", True)]
 
 
 class ChannelTrouble(Enum):
@@ -57,8 +68,7 @@ class ChannelStand(Protocol):
 
 def stand_of(name: str) -> AbstractContextManager[ChannelStand]:
     """The far end of this name."""
-    module = importlib.import_module(f"{channels.__name__}.{name}")
-    found: AbstractContextManager[ChannelStand] = module.stand()
+    found: AbstractContextManager[ChannelStand] = _module(name).stand()
     return found
 
 

@@ -30,6 +30,7 @@ from tests.contract.channel_stand import (
     ChannelStand,
     ChannelTrouble,
     made,
+    services,
     stand_of,
 )
 from tests.contract.test_outbox import opened
@@ -122,7 +123,7 @@ async def until_sent(database: Database, home: Path, channel: Channel, url: str)
             await delivery_job.deliver(context, channel)
 
 
-@pytest.mark.parametrize("name", [name for name in STANDS if name != "console"])
+@pytest.mark.parametrize("name", services())
 async def test_nothing_is_lost_and_nothing_overtakes_through_kills_and_outages(
     name: str, stand: ChannelStand, database: Database, database_url: str, tmp_path: Path
 ) -> None:

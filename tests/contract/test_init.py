@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from monitor.config import load
+from monitor.dialects import DIALECTS
 from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from tests.contract.cli import Ended, call
@@ -218,6 +219,12 @@ KNOWN: Mapping[str, tuple[str, str, str]] = {  # path of the endpoint, media typ
     "ragflow": ("/api/v1/chat/completions", SSE, "normal.txt"),
     "bali_zero_typed": ("/api/v2/bali-zero/chat-stream", SSE, "normal.txt"),
 }
+
+
+def test_every_dialect_is_tried_by_its_bytes() -> None:
+    # `custom` has no bytes of its own; the simulated service below speaks `bali_zero`.
+    missing = DIALECTS.keys() - KNOWN.keys() - {"custom", "bali_zero"}
+    assert not missing, f"add to KNOWN in tests/contract/test_init.py: {sorted(missing)}"
 
 
 @pytest.mark.parametrize("dialect", KNOWN)

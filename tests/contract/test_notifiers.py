@@ -11,14 +11,22 @@ from dataclasses import replace
 import pytest
 
 from monitor.domain import Delivery, GiveUp, Sent, TryLater
+from monitor.notifications import NOTIFIERS
 from tests.contract.alerts import FIRING, RESOLVED, notice
-from tests.contract.channel_stand import STANDS, ChannelStand, ChannelTrouble, made, stand_of
+from tests.contract.channel_stand import (
+    STANDS,
+    ChannelStand,
+    ChannelTrouble,
+    made,
+    services,
+    stand_of,
+)
 
 LINE = "FIRING #42 ttft · nuzantara: over 1,200 ms"
 HOSTILE = "<!channel> @here & *b* <https://evil.example|x> [x](https://evil.example) \x1b[2J\u202e"
 
 every_channel = pytest.mark.parametrize("name", STANDS)
-every_service = pytest.mark.parametrize("name", [name for name in STANDS if name != "console"])
+every_service = pytest.mark.parametrize("name", services())
 
 
 @pytest.fixture(autouse=True)
@@ -181,6 +189,7 @@ async def test_no_result_or_log_line_holds_a_secret(
     notifier = made(name, stand)
     shown = [repr(notifier), repr(await notifier.check())]
     shown += [repr(await notifier.send(FIRING)), caplog.text]
-    assert stand.secrets
+    if any(kind.secret for kind in NOTIFIERS[STANDS[name]].kinds().values()):
+        assert stand.secrets, f"state `secrets` in tests/contract/channels/{name}.py"
     for secret in stand.secrets:
         assert secret not in "\n".join(shown)

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from monitor.rules import RULES
 from monitor.simulator.slack_channel import PostedMessage
 from monitor.simulator.slack_server import SlackReplyStep, SlackServer
 from tests.e2e.rig import Process, configuration, eventually, rows, service, slack, worker
 
 # One rule speaks of the service, so that the script meets the message it is meant for, and
 # speaks after one slow round: how soon it should is tested elsewhere.
-OTHERS = ("fallback", "model_changed", "spend", "down", "no_data", "key",
-          "ttft_unknown", "identity_unknown", "unpriced", "probe_budget")  # fmt: skip
-RULES = "\n".join([
+OTHERS = [rule for rule in RULES if rule not in ("ttft", "delivery")]
+SECTIONS = "\n".join([
     *(f"[rules.{rule}]\nenabled = false" for rule in OTHERS),
     '[rules.ttft]\nmode = "consecutive"\nrounds = 1',
 ])  # fmt: skip
@@ -37,7 +37,7 @@ def slow_service_watched(
 ) -> Iterator[Process]:
     """A worker that will find the service too slow and tell the inbox."""
     with service("slow") as stage:
-        configuration(home, stage.url, more=RULES)
+        configuration(home, stage.url, more=SECTIONS)
         with worker(home, DATABASE_URL=database_url, **(given or slack(inbox))) as monitor:
             yield monitor
 

@@ -17,6 +17,7 @@ from monitor.probing.stream_reader import StreamReader, TextParser
 from monitor.probing.timestamped_socket import ConnectionTimes
 from tests.cuts import CUTS, cut
 from tests.streams import target, transcript
+from tests.tables import each
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 RECORDED = sorted(p for p in TRANSCRIPTS.glob("*/*") if p.suffix in (".txt", ".ndjson"))
@@ -129,7 +130,14 @@ TAGS = st.lists(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@each("name", DIALECTS)
+def test_every_dialect_has_a_writer(name: str) -> None:
+    assert name in WRITERS, (
+        f"add to WRITERS in tests/unit/test_chunking.py how {name} writes a text, and its end"
+    )
+
+
+@pytest.mark.parametrize("name", WRITERS)
 @settings(max_examples=15)
 @given(texts=TAGS, at=CUTS)
 def test_any_cut_of_thoughts_in_the_text_gives_the_same_reply(

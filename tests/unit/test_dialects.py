@@ -1,6 +1,8 @@
 """Dialects: recorded streams read as expected, and nothing a server sends raises."""
 
+import importlib
 import json
+import pkgutil
 from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
@@ -10,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor import dialects
 from monitor.dialects import DIALECTS, dialect_of, parse_event, read
 from monitor.domain import (
     Claim,
     ClaimKind,
+    Dialect,
     Framing,
     Reply,
     RetrievedSources,
@@ -68,9 +72,31 @@ def test_recorded_stream_reads_as_expected(path: Path) -> None:
     assert read_as == {"finish": None, "sources": None} | expected
 
 
-def test_every_dialect_has_a_recorded_stream_and_every_stream_a_reading() -> None:
-    assert {path.parent.name for path in RECORDED} == set(DIALECTS)
-    assert all(path.with_suffix(".json").exists() for path in RECORDED)
+def test_every_dialect_stands_in_the_table() -> None:
+    for module in pkgutil.iter_modules(dialects.__path__, f"{dialects.__name__}."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            assert not isinstance(value, Dialect) or DIALECTS.get(value.name) is value, (
+                f"add to DIALECTS in monitor/dialects/__init__.py: "
+                f'"{value.name}": {name} of {module.name}'
+            )
+
+
+@each("name", DIALECTS)
+def test_every_dialect_has_a_recorded_stream(name: str) -> None:
+    assert name in {path.parent.name for path in RECORDED}, (
+        f"record a stream in tests/transcripts/{name}/normal.txt, or normal.ndjson for JSON lines"
+    )
+
+
+@each("path", RECORDED, ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_recorded_stream_has_a_dialect_and_an_expected_result(path: Path) -> None:
+    assert path.parent.name in DIALECTS, (
+        f"no dialect has the name of tests/transcripts/{path.parent.name}"
+    )
+    expected = path.with_suffix(".json").relative_to(TRANSCRIPTS)
+    assert path.with_suffix(".json").exists(), (
+        f"write the expected result: tests/transcripts/{expected}"
+    )
 
 
 def test_pieces_keep_arrival_and_read_of_their_events() -> None:

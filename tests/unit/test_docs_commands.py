@@ -9,7 +9,6 @@ from typer.main import get_command
 
 from monitor.__main__ import app
 from monitor.metrics.series import series
-from monitor.rules import RULES
 from tests.tables import each
 
 ROOT = Path(__file__).parents[2]
@@ -91,12 +90,6 @@ def test_the_pages_were_read() -> None:
     assert len(CALLS) > 100
     assert len(COMMANDS) > 15
     assert len({name for _, name, _ in CALLS}) > 12
-
-
-def test_every_rule_has_a_row_in_the_readme() -> None:
-    section = PAGES["README.md"].split("## What it watches for")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (`.+?) \|", section, re.M)
-    assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(RULES)
 
 
 def test_every_series_has_a_row_and_every_row_a_series() -> None:

@@ -38,19 +38,21 @@ from tests.unit.notices import (
 
 @each("name", CASES)
 def test_messages_look_exactly_so(name: str) -> None:
-    expected = json.loads((SNAPSHOTS / f"{name}.json").read_text(encoding="utf-8"))
+    path = SNAPSHOTS / f"{name}.json"
+    assert path.exists(), f"`.venv/bin/python -m tests.unit.notices` writes {path.name}"
+    expected = json.loads(path.read_text(encoding="utf-8"))
     assert snapshot(CASES[name]) == expected
 
 
 def test_no_snapshot_is_forgotten() -> None:
-    assert {path.stem for path in SNAPSHOTS.glob("*.json")} == set(CASES)
+    left = {path.stem for path in SNAPSHOTS.glob("*.json")} - CASES.keys()
+    assert not left, f"`.venv/bin/python -m tests.unit.notices` removes {sorted(left)}"
     for name in RULES:
         kinds = [case for case in CASES if case.startswith(name)]
         assert kinds, f"no message of rule {name} in tests/unit/notices.py"
-        if name in OPENED:
-            assert {f"{name}_firing", f"{name}_still_firing", f"{name}_resolved"} <= set(kinds)
-        else:
-            assert f"{name}_notice" in kinds
+        needed = ("firing", "still_firing", "resolved") if name in OPENED else ("notice",)
+        missing = {f"{name}_{kind}" for kind in needed} - set(kinds)
+        assert not missing, f"tests/unit/notices.py lacks {sorted(missing)}"
 
 
 @each("name", CASES)

@@ -9,6 +9,8 @@ from unittest.mock import patch
 from monitor.notifications.console import UNSET
 from tests.contract.channel_stand import ChannelStand
 
+IS_SERVICE = False
+
 
 class ConsoleStand(ChannelStand):
     def __init__(self, printed: io.StringIO) -> None:
