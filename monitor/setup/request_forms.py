@@ -28,11 +28,12 @@ PATIENCE: Mapping[str, Any] = {
     "stall_deadline": timedelta(seconds=10),
     "deadline": timedelta(seconds=60),
 }
-# In the order in which they are tried.
+# In the order in which they are tried; `custom` has its own forms.
 _BUILT_IN = sorted(
     (dialect for dialect in DIALECTS.values() if isinstance(dialect, Dialect)),
     key=lambda dialect: dialect.of_one_service,
 )
+_KEY_HEADERS = {dialect.name: dialect.key_header for dialect in _BUILT_IN}
 _NEED_MODEL = [dialect.name for dialect in _BUILT_IN if dialect.needs_model]
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _WORDS = re.compile(r"[A-Za-z_]+")
@@ -69,7 +70,7 @@ def header_templates(service: ServiceAddress, dialect: str, *, alternative: bool
     """The headers of a target as the file has them."""
     if service.key is None:
         return dict(service.headers)
-    name = next((d.key_header for d in _BUILT_IN if d.name == dialect), Dialect.key_header)
+    name = _KEY_HEADERS.get(dialect, "Authorization")
     if alternative and name == "Authorization":
         name = "X-API-Key"
     value = f"${{{service.key}}}"

@@ -63,7 +63,9 @@ class ChannelStand(Protocol):
         return []
 
     def meet(self, trouble: ChannelTrouble) -> None:
-        """Meet the next request so. A notifier that reaches nobody does not need it."""
+        """Meet the next request so. A channel without a service does not need it."""
+        where = type(self).__module__.replace(".", "/") + ".py"
+        raise AssertionError(f"implement `meet`, or state `IS_SERVICE = False`, in {where}")
 
 
 def stand_of(name: str) -> AbstractContextManager[ChannelStand]:

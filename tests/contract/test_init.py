@@ -19,9 +19,12 @@ import pytest
 
 from monitor.config import load
 from monitor.dialects import DIALECTS
+from monitor.domain import Query
+from monitor.setup.request_forms import ServiceAddress, built_in, header_templates
 from monitor.simulator.answer_plan import PlaybackPace
 from monitor.simulator.service import SimulatedService
 from tests.contract.cli import Ended, call
+from tests.tables import each
 
 WORDS = ["Hello", "! I can ", "help you", " with visas,", " taxes and", " companies."]
 ANSWER = "".join(WORDS)
@@ -225,6 +228,27 @@ def test_every_dialect_is_tried_by_its_bytes() -> None:
     # `custom` has no bytes of its own; the simulated service below speaks `bali_zero`.
     missing = DIALECTS.keys() - KNOWN.keys() - {"custom", "bali_zero"}
     assert not missing, f"add to KNOWN in tests/contract/test_init.py: {sorted(missing)}"
+
+
+def test_a_dialect_is_recognised_by_its_endpoint_on_any_host() -> None:
+    url = "https://proxy.example/v1beta/models/m:streamGenerateContent"
+    service = ServiceAddress(url=url, options={}, headers={})
+    first, _ = built_in(service, Query(id="q", text="hi"))
+    assert [target.dialect for target in first] == ["gemini"]
+
+
+@each(
+    ("dialect", "headers"),
+    [
+        ("openai_chat", {"Authorization": "Bearer ${KEY}"}),
+        ("custom", {"Authorization": "Bearer ${KEY}"}),
+        ("anthropic_messages", {"x-api-key": "${KEY}"}),
+        ("gemini", {"x-goog-api-key": "${KEY}"}),
+    ],
+)
+def test_a_key_has_the_header_of_its_dialect(dialect: str, headers: dict[str, str]) -> None:
+    service = ServiceAddress(url="https://x.example", options={}, headers={}, key="KEY")
+    assert header_templates(service, dialect, alternative=False) == headers
 
 
 @pytest.mark.parametrize("dialect", KNOWN)

@@ -17,7 +17,10 @@ from tests.contract.past import TODAY, add, asked, failed, fell, roll
 from tests.contract.test_roles import as_role
 from tests.facts import notice
 
-HINT = "if it is right, add an observation to `reader` in this file, in which it happened"
+HINT = (
+    "if it is right, add an observation in which it happened to `reader` in "
+    "tests/contract/test_runbook_sql.py"
+)
 NOW, SECOND = datetime.now(UTC), timedelta(seconds=1)
 RUNBOOK = (Path(__file__).parents[2] / "docs/runbook.md").read_text(encoding="utf-8")
 SECTIONS = dict(re.findall(r"^## (\w+)\n(.*?)(?=^## |\Z)", RUNBOOK, re.M | re.S))
