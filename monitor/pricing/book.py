@@ -5,7 +5,7 @@ package. The caller decides which names mean the same model.
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from importlib.resources import files
 from monitor.domain import Unpriced
 from monitor.pricing.price_table import Price, rows
 from monitor.pricing.published import Same, published, variant
+from monitor.pricing.published import prepare as prepare_published
 from monitor.redaction import plain
 
 OVERRIDES = "monitor.toml"  # the source of a row that names none
@@ -43,6 +44,18 @@ class PriceBook:
         return published(model, at=at, provider=provider, same=self.same) or Unpriced(
             f"no price for {plain(model, 80)}" + (f" at {plain(provider, 40)}" if provider else "")
         )
+
+    def prepare(self, models: Iterable[str | None], *, at: datetime) -> None:
+        """Load what pricing these models needs and is not loaded yet; only the first call is slow.
+
+        Call it before work with a limit of CPU time.
+        """
+        if any(
+            model
+            and not any(self._alike(listed, model, at=at, provider=None) for listed in self.lists)
+            for model in models
+        ):
+            prepare_published()
 
     def provider(self, model: str, *, at: datetime) -> str | None:
         """The provider that bills for a model: the first list that names one; None if none does."""

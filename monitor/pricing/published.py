@@ -49,6 +49,11 @@ def published(model: str, *, at: datetime, provider: str | None, same: Same) -> 
     return _price(listed.get_prices(at), home=home.id, model=listed.id)
 
 
+def prepare() -> None:
+    """Load the package's data: up to half a second of CPU, once, that no answer should take."""
+    _snapshot()
+
+
 @cache
 def _snapshot() -> "DataSnapshot":
     from genai_prices.data import providers

@@ -265,6 +265,9 @@ async def interpreted(
                 count = await _step(counted, probed.reply, occasion.query.id, own)
         said = limited(evidence, probed, occasion, answer=answer, count=count)
         judged = await _step(_judged, said, occasion, known or IdentityContext())
+        target = occasion.target
+        models = (judged.judgement.model, *target.expected_models, *target.fallback_models)
+        book.prepare(models, at=transcript.started_at)
         seen = await _step(observe, probed, occasion, said, judged.judgement, book=book)
     except CpuLimitExceeded:
         return InterpretedProbe(_uninterpreted(transcript, occasion, book), stopped=True)

@@ -86,6 +86,10 @@ def _within_limit(
     count: TokenCount | None,
 ) -> DerivedJudgement:
     """A new judgement; the current one if judging exceeds the limit of CPU time."""
+    named = (claim.value for claim in stored.claims)
+    declared = (*target.expected_models, *target.fallback_models)
+    recorded = (receipt.claim.value for receipt in stored.receipts)
+    book.prepare((*named, *declared, *recorded, stored.stands.who.model), at=stored.started_at)
     try:
         return limited(judged, stored, target, book, known=known, count=count)
     except CpuLimitExceeded:

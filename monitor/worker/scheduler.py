@@ -136,6 +136,11 @@ class Worker:
             loop.add_signal_handler(number, self.context.state.leaving.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up, sys.stdin.isatty())
         identity.prepare()
+        for target in self.context.settings.targets.values():
+            declared = (*target.expected_models, *target.fallback_models)
+            # Without declared models, answers name any.
+            models = declared or (target.model or "unknown",)
+            self.context.book.prepare(models, at=self.context.now())
         if self.context.database.closed is None:
             await self.use_database()
         self._arm()

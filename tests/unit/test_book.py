@@ -308,3 +308,16 @@ def test_differences_to_a_providers_list_are_reported_rate_by_rate_and_tier_by_t
         ("acme/two", "input", 5, 1, 100_001),
         ("acme/two", "output", 9, 2, 100_001),
     ]
+
+
+def test_published_prices_are_loaded_before_an_answer_needs_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("monitor.pricing.book.prepare_published", lambda: loaded.append("all"))
+    at = datetime(2026, 11, 30, tzinfo=UTC)
+    book = price_book({}, same=same)
+    book.prepare([None, "meta-llama/llama-4-scout", "anthropic/claude-haiku-4-5"], at=at)
+    assert not loaded, "the data file of this package lists them"
+    book.prepare(["meta-llama/llama-4-scout", "gpt-4o-mini"], at=at)
+    assert loaded == ["all"]
