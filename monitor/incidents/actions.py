@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Literal, NamedTuple
 from uuid import NAMESPACE_OID, uuid5
 
-from monitor.domain import Notice, NoticeStatus, instant
+from monitor.domain import Notice, NoticeStatus, Severity, instant
 
 MUTED_FOR = timedelta(hours=4)
 
@@ -133,12 +133,13 @@ def reply(
     named = f"{action.incident}|{action.kind}|{action.actor}|{action.nth}|{step}"
     return Notice(
         id=uuid5(NAMESPACE_OID, f"answer|{named}"),
-        status=NoticeStatus.STILL_FIRING,
+        status=NoticeStatus.NOTICE,  # of an answer, channels without threads must alarm nobody
         rule=incident.rule,
         scope=incident.scope,
         number=incident.number,
         sentence=sentence,
         at=now,
+        severity=Severity.INFO,
         in_thread=True,
         mentions=tuple(dict.fromkeys(one.actor for one in (action, *others) if one.nameless)),
     )

@@ -215,7 +215,7 @@ def cause(notice: Notice) -> str | None:
 
 def first_step(notice: Notice) -> str | None:
     """What to do first; None where nothing is to be done."""
-    if not ongoing(notice):
+    if not ongoing(notice) or notice.in_thread:
         return None
     return notice.finding.first_step or default_step(notice.rule, notice.scope)
 

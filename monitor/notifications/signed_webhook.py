@@ -76,6 +76,10 @@ class NoticeDocument:
         NoticeStatus,
         Field(description="FIRING opens an incident, RESOLVED ends it, NOTICE changes none."),
     ]
+    kind: Annotated[
+        Literal["notice", "answer"],
+        Field(description="answer: how a person answered an incident; else notice."),
+    ]
     severity: Annotated[Severity, Field(description="The most urgent of what it reports.")]
     number: Annotated[int | None, Field(description="Number of the incident; null: there is none.")]
     rule: Annotated[
@@ -233,6 +237,7 @@ def document(notice: Notice, channel: str, *, runbook_url: str | None = None) ->
         id=str(notice.id),
         channel=channel,
         status=notice.status,
+        kind="answer" if notice.in_thread else "notice",
         severity=notice.severity,
         number=notice.number,
         rule=plain(notice.rule),

@@ -448,7 +448,7 @@ async def test_every_channel_that_knows_the_incident_learns_who_takes_care_of_it
             await found.poll()
         assert found.replies() == [ACKNOWLEDGED]
         assert [message.text.split("\n")[0] for message in other.messages][1:] == [
-            f"STILL FIRING #1 ttft · rag: {ACKNOWLEDGED}"
+            f"NOTICE #1 ttft · rag: {ACKNOWLEDGED}"
         ]
         assert late.messages == []
 
@@ -568,7 +568,7 @@ async def test_a_webhook_receives_an_acknowledgement_as_a_message(
             )
             await deliver(context)
         assert slack.messages[1].text == (
-            "STILL FIRING #1 ttft · rag: Acknowledged by eva; reminders stop."
+            "NOTICE #1 ttft · rag: Acknowledged by eva; reminders stop."
         )
 
 

@@ -1,5 +1,6 @@
 """What changed on a message since it was last looked at, and what people are answered."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,8 @@ from monitor.incidents.actions import (
     reply,
     unmuted,
 )
+from monitor.notifications.apprise_address import _TYPES
+from monitor.notifications.signed_webhook import document
 from monitor.notifications.slack import reactions
 from monitor.notifications.slack.render import answer, render
 
@@ -146,7 +149,16 @@ def test_what_people_are_answered(sentence: str, said: str) -> None:
 def test_an_answer_is_one_sentence_in_the_thread_and_a_first_line_elsewhere() -> None:
     message = reply(ANA, AnsweredIncident(7, "ttft", "rag"), "Done <!here>.", step="added", now=AT)
     assert answer(message).text == "Done &lt;!here&gt;."
-    assert render(message).text == "STILL FIRING #7 ttft · rag: Done &lt;!here&gt;."
+    assert render(message).text == "NOTICE #7 ttft · rag: Done &lt;!here&gt;."
+
+
+@pytest.mark.parametrize("step", ["added", "removed", "failed"])
+def test_an_answer_alarms_nobody_in_a_channel_without_threads(step: Any) -> None:
+    message = reply(ANA, AnsweredIncident(7, "ttft", "rag"), "Done.", step=step, now=AT)
+    found = json.loads(document(message, "ops"))
+    assert (found["kind"], found["status"], found["severity"]) == ("answer", "NOTICE", "info")
+    assert (found["number"], found["first_step"], found["title"]) == (7, None, "rag: Done · #7")
+    assert _TYPES[message.status] == "info"
 
 
 def test_people_without_a_name_are_mentioned_and_only_they() -> None:
