@@ -222,7 +222,7 @@ def group_notice(
     began_at = min(member.began_at for member in group.members)
     until = max((m.resolved_at for m in group.members if m.resolved_at), default=None)
     if over:
-        finding = replace(finding, money=_surplus(face, until or now))
+        finding = replace(finding, money=_surplus(face))
     return Notice(
         id=_id(group, status, quiet=quiet),
         status=NoticeStatus.NOTICE if passing else status,
@@ -310,12 +310,20 @@ def _also(
             yield f"{scope}{what}" + (" (new)" if member.key in news else "")
 
 
-def _surplus(face: Incident, until: datetime) -> str:
-    """What the breach cost beyond the usual, where its daily cost before and in it is known."""
+def _surplus(face: Incident) -> str:
+    """What the breach cost beyond the usual, where its daily cost before and in it is known.
+
+    Only the time in breach counts: neither what lay between breaches nor the recovery.
+    """
     now, usual = face.finding.usd_a_day, face.finding.usual_usd_a_day
     if now is None or usual is None or now <= usual:
         return ""
-    days = Decimal((until - face.began_at).total_seconds()) / 86_400
+    began_at = face.breach_since if face.earlier_breaches else face.began_at
+    breaches = (*face.earlier_breaches, (began_at, face.last_breach_at))
+    lasted = sum((max(end - start, timedelta(0)) for start, end in breaches), timedelta(0))
+    if not lasted:
+        return ""
+    days = Decimal(lasted.total_seconds()) / 86_400
     return f"It cost about {rounded_usd_text((now - usual) * days)} more than usual"
 
 

@@ -145,9 +145,16 @@ def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
         finding=incident.finding.updated(verdict.finding),
         once=verdict.once or incident.once,
         since=_since(verdict, now) if returned else incident.since,
+        earlier_breaches=_breaches(incident) if returned else incident.earlier_breaches,
         recovering_since=None,
         recovering_reason=None,
     )
+
+
+def _breaches(incident: Incident) -> tuple[tuple[datetime, datetime], ...]:
+    """The breaches before a return; the last of them ended when it was last seen in breach."""
+    latest = (incident.breach_since, max(incident.breach_since, incident.last_breach_at))
+    return (*incident.earlier_breaches[1 - MOST_BREACHES :], latest)
 
 
 def _recovering(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
@@ -164,10 +171,7 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
         ended=None,
         reopened_at=now,
         reopenings=incident.reopenings + 1,
-        earlier_breaches=(
-            *incident.earlier_breaches[1 - MOST_BREACHES :],
-            (incident.breach_since, incident.turned_at),
-        ),
+        earlier_breaches=_breaches(incident),
         opening_value=verdict.value,
         since=_since(verdict, now),
         opening_because=verdict.because,

@@ -160,13 +160,11 @@ class SpendRule(Rule):
         if latest_incident is not None and _day_told(latest_incident) == f"{today.day}":
             worst = max(worst, Decimal(latest_incident.peak or 0))
             before = latest_incident if latest_incident.open else None
-        times = 1
-        while worst > 2 * times * self.limit_usd:
-            times *= 2
+        times = self._doublings(today.total_usd)  # of now: a correction may have lowered the sum
         because = self._so_far(today) + (
             f" That is more than {times} times the limit." if times > 1 else ""
         )
-        once = f"{today.day} ×{times}"
+        once = f"{today.day} ×{self._doublings(worst)}"
         if before is not None:  # not held back beyond its day: its end is no message
             free = min(before.last_told_at + DOUBLINGS_APART, today.ends_at - _LAST_WORD)
             once = before.once if before.once and now < free else once
@@ -179,6 +177,13 @@ class SpendRule(Rule):
             since=since,
             finding=self._finding(today),
         )
+
+    def _doublings(self, usd: Decimal) -> int:
+        """The highest power of two, of at least 1, whose multiple of the limit a sum exceeds."""
+        times = 1
+        while usd > 2 * times * self.limit_usd:
+            times *= 2
+        return times
 
     def _finding(self, day: Spend) -> Finding:
         """The day against its limit."""

@@ -91,14 +91,26 @@ def test_the_end_keeps_what_broke_and_says_what_ended_it() -> None:
 
 
 def test_taken_up_again_it_is_the_same_incident() -> None:
-    again, _ = advance(over(MINUTE), verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
+    before = replace(over(MINUTE), last_breach_at=NOON - 20 * MINUTE)
+    again, _ = advance(before, verdict(VerdictState.BREACH), policy=POLICY, now=NOON)
     assert again is not None
     assert (again.number, again.opened_at) == (41, NOON - HOUR - MINUTE)
     assert (again.reopenings, again.reopened_at, again.resolved_at) == (1, NOON, None)
     assert again.turned_at == NOON
     assert again.opening_value == 2.0
     [breach] = again.earlier_breaches
-    assert breach == (over(MINUTE).breach_since, NOON - MINUTE)
+    assert breach == (before.breach_since, NOON - 20 * MINUTE), "without the recovery"
+
+
+def test_what_fails_again_before_its_end_keeps_the_times_of_the_breach_before() -> None:
+    recovered = replace(
+        OPEN, last_breach_at=NOON - 50 * MINUTE, recovering_since=NOON - 40 * MINUTE
+    )
+    back = verdict(VerdictState.BREACH, since=NOON - MINUTE)
+    again, _ = advance(recovered, back, policy=POLICY, now=NOON)
+    assert again is not None
+    assert again.breach_since == NOON - MINUTE
+    assert again.earlier_breaches == ((NOON - HOUR, NOON - 50 * MINUTE),)
 
 
 def test_the_times_of_many_breaches_are_bounded() -> None:

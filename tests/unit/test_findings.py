@@ -259,14 +259,33 @@ def test_an_end_says_what_it_cost_beyond_the_usual() -> None:
     )
     opened = plan((), [breach("fallback", finding)], inhibitions=INHIBITIONS,
                   policy=ReminderPolicy(), now=NOON)  # fmt: skip
-    incidents = [replace(step.incident, number=1) for step in opened if step.incident]
+    incidents = [
+        replace(step.incident, number=1, since=NOON, last_breach_at=NOON + timedelta(hours=1))
+        for step in opened if step.incident
+    ]  # fmt: skip
     good = replace(breach("fallback"), state=VerdictState.OK, finding=Finding(), since=None)
     (step,) = plan(incidents, [good], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
-                   now=NOON + timedelta(hours=1))  # fmt: skip
+                   now=NOON + timedelta(hours=2))  # fmt: skip
     assert step.notice is not None
     assert step.notice.status is NoticeStatus.RESOLVED
     assert step.notice.finding.money == "It cost about $0.10 more than usual"
     assert step.notice.finding.what == "Haiku answers"
+
+
+def test_the_healthy_time_between_two_breaches_costs_nothing() -> None:
+    """Ten minutes, 55 minutes without a fault, ten minutes, 15 minutes of calm; $0.15 a minute."""
+    finding = Finding(what="Haiku answers", usd_a_day=Decimal(217), usual_usd_a_day=Decimal(1))
+    bad = replace(breach("fallback", finding), since=NOON)
+    back = replace(bad, since=NOON + timedelta(minutes=65))
+    good = replace(breach("fallback"), state=VerdictState.OK, finding=Finding(), since=None)
+    incidents, money = (), []
+    for minute, verdict in ((0, bad), (10, bad), (10, good), (65, back), (75, back), (90, good)):
+        steps = plan(incidents, [verdict], inhibitions=INHIBITIONS, policy=ReminderPolicy(),
+                     now=NOON + timedelta(minutes=minute))  # fmt: skip
+        incidents = tuple(replace(step.incident, number=1) for step in steps if step.incident)
+        money += [step.notice.finding.money for step in steps
+                  if step.notice and step.notice.status is NoticeStatus.RESOLVED]  # fmt: skip
+    assert money == [f"It cost about ${usd} more than usual" for usd in ("1.50", "3.00")]
 
 
 def test_what_ended_without_a_measurement_says_why() -> None:

@@ -122,6 +122,13 @@ def test_a_correction_does_not_make_a_doubling_new_again() -> None:
     assert SpendRule().judge([day("3.90")], latest_incident, NOON).once == "2026-11-23 ×2"
 
 
+def test_a_corrected_sum_is_worded_by_what_it_is_now() -> None:
+    latest_incident = told("2026-11-23 ×8", peak=Decimal(17))
+    verdict = SpendRule().judge([day("5")], latest_incident, NOON)
+    assert verdict.once == "2026-11-23 ×8"
+    assert verdict.because.endswith("is $5.00; limit $2.00. That is more than 2 times the limit.")
+
+
 SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 
 
