@@ -6,6 +6,7 @@ or fails with it.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -48,12 +49,16 @@ def request_chart(
             context.state.charts[channel.name].put_nowait((notice, notified))
 
 
-async def attach(context: WorkerContext, channel: Channel) -> None:
-    """Draw and attach a channel's requested charts, until cancelled; logs an error once."""
+async def attach(context: Callable[[], WorkerContext], channel: Channel) -> None:
+    """Draw and attach a channel's requested charts, until cancelled; logs an error once.
+
+    `context`: the current one, read for each chart. A reload so interrupts none.
+    """
     known: set[str] = set()
+    charts = context().state.charts[channel.name]
     while True:
-        notice, reference = await context.state.charts[channel.name].get()
-        delivery = await post_chart(context, channel, notice, reference)
+        notice, reference = await charts.get()
+        delivery = await post_chart(context(), channel, notice, reference)
         if not isinstance(delivery, Sent) and delivery.reason not in known:
             known.add(delivery.reason)
             facts = {"channel": channel.name, "notice": notice.id, "reason": delivery.reason}

@@ -74,6 +74,7 @@ Takers = Callable[[Notice, Iterable[tuple[str, str]]], Mapping[str, bool]]
 async def evaluate(context: WorkerContext, *seen: Target) -> bool:
     """Evaluate once, the targets just probed or all; True if there are notices to send.
 
+    A target is judged as it is configured now, and not at all if it was removed meanwhile.
     Also during a round: no rule judges the mean of an unfinished round.
     """
     # Within a process they queue here, not for the lease's row.
@@ -231,7 +232,7 @@ async def _verdicts(
         *((f"credit {reading.provider}", partial(credits, reading)) for reading in readings),
         *((f"delivery {name}", partial(delivery, name)) for name in context.channels),
     ]
-    chosen = seen or tuple(context.settings.targets.values())
+    chosen = current_targets(context, seen)
     last = [
         verdict for subject in overall for verdict in await isolated(connection, *subject) or ()
     ]
@@ -266,6 +267,14 @@ async def _verdicts(
     }
     gone = abandoned(latest_incident.values(), rules=rules, scopes=scopes, now=now)
     return [*first, *last, *gone]
+
+
+def current_targets(context: WorkerContext, seen: Collection[Target]) -> list[Target]:
+    """The targets just probed, or all, as configured now; a round may outlast its configuration."""
+    targets = context.settings.targets
+    if not seen:
+        return list(targets.values())
+    return [targets[target.name] for target in seen if target.name in targets]
 
 
 async def _probing(connection: Connection, now: datetime) -> ProbeUsage:

@@ -59,6 +59,11 @@ def slot_of(now: datetime, every: timedelta) -> datetime:
     return EPOCH + (now - EPOCH) // every * every
 
 
+def _at_terminal() -> bool:
+    """Whether a person started it at a terminal that is still open; `monitor run <&-` has none."""
+    return sys.stdin is not None and not sys.stdin.closed and sys.stdin.isatty()
+
+
 def _job_of(lease: str) -> str:
     """The scheduled job that works under a lease."""
     if lease.startswith("reactions "):
@@ -118,7 +123,7 @@ class Worker:
             if channel.notifier.reacts
         ]
         self._judged_at = time.monotonic()
-        self._configured_tasks: list[asyncio.Task[None]] = []  # see `_begin_configured`
+        self._watchdog: asyncio.Task[None] | None = None
         self._bursts: dict[str, asyncio.Task[None]] = {}
         self._late: dict[str, asyncio.Task[None]] = {}
         self._last_slot: dict[str, datetime] = {}  # asked, by target
@@ -134,7 +139,7 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.context.state.leaving.set)
-        loop.add_signal_handler(signal.SIGHUP, self._hung_up, sys.stdin.isatty())
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up, _at_terminal())
         identity.prepare()
         for target in self.context.settings.targets.values():
             declared = (*target.expected_models, *target.fallback_models)
@@ -151,6 +156,11 @@ class Worker:
             self._watch_configuration(),
             outage.watch_database(self.context),
             *(self._deliver(channel) for channel in self.context.channels.values()),
+            *(
+                delivery_job.attach(lambda: self.context, channel)
+                for channel in self.context.channels.values()
+                if channel.notifier.attaches
+            ),
         )
         side = [asyncio.create_task(work) for work in sides]
         self._begin_configured()
@@ -169,9 +179,10 @@ class Worker:
             task.cancel()
         if self._flight:
             await asyncio.wait(self._flight, timeout=DRAIN_S)
-        for task in (*side, *self._configured_tasks):
+        side += filter(None, [self._watchdog])
+        for task in side:
             task.cancel()
-        await asyncio.gather(*side, *self._configured_tasks, return_exceptions=True)
+        await asyncio.gather(*side, return_exceptions=True)
         left_s = max(DRAIN_S - (time.monotonic() - stopping), LEAST_DRAIN_S)
         await outage.drain(self.context, within_s=left_s)
         with suppress(TimeoutError):
@@ -198,18 +209,12 @@ class Worker:
         await self._run(self._check_clock(correct=True))
 
     def _begin_configured(self) -> None:
-        """Start what runs all the time with the current settings; waiting charts are kept."""
+        """Let what runs all the time use the current settings."""
         for polling in self._reactions:
             polling.context = self.context
-        for task in self._configured_tasks:
-            task.cancel()
-        charts = (
-            delivery_job.attach(self.context, channel)
-            for channel in self.context.channels.values()
-            if channel.notifier.attaches
-        )
-        works = (service_manager.keep_watchdog(self.context), *charts)
-        self._configured_tasks = [asyncio.create_task(work) for work in works]
+        if self._watchdog is not None:
+            self._watchdog.cancel()
+        self._watchdog = asyncio.create_task(service_manager.keep_watchdog(self.context))
 
     def _arm(self) -> None:
         """(Re)schedule every job from now on. After a clock step the old times are meaningless."""
@@ -278,7 +283,7 @@ class Worker:
 
     def _hung_up(self, at_terminal: bool) -> None:
         """SIGHUP reloads the configuration, unless the terminal was closed."""
-        if at_terminal and not sys.stdin.isatty():
+        if at_terminal and not _at_terminal():
             self.context.state.leaving.set()
         else:
             self._hangup.set()
@@ -311,6 +316,8 @@ class Worker:
         for name, target in before.targets.items():
             if settings.targets.get(name) != target:
                 self._forget(f"ask {name}")
+                if (running := self._bursts.pop(name, None)) is not None:
+                    running.cancel()  # it would ask the old address with the old key
         for name, target in settings.targets.items():
             earlier = before.targets.get(name)
             if earlier != target:
@@ -361,8 +368,10 @@ class Worker:
         with suppress(TimeoutError):
             async with asyncio.timeout(wait.total_seconds()):
                 await self.context.state.leaving.wait()
-        if self.context.state.leaving.is_set():
+        current = self.context.settings.targets.get(target.name)  # it may have changed meanwhile
+        if self.context.state.leaving.is_set() or current is None or current.every != target.every:
             return
+        target = current
         if worth_probing_late(late, target.every):
             await self._run(self._probe_round_now(target, slot, late=True))
         else:
@@ -404,11 +413,20 @@ class Worker:
             await heartbeat.beat(self.context, target, slot)
 
     def _look_closer(self, target: Target) -> None:
-        """Start a burst if something is suspected, one at a time for each target."""
+        """Start a burst if something is suspected, one at a time for each target.
+
+        A target that was changed or removed during its round is not probed again.
+        """
+        if self.context.settings.targets.get(target.name) != target:
+            return
         if target.name not in self._bursts:
             task = asyncio.create_task(self._burst(target))
             self._bursts[target.name] = task
-            task.add_done_callback(lambda _: self._bursts.pop(target.name, None))
+            task.add_done_callback(partial(self._burst_ended, target.name))
+
+    def _burst_ended(self, name: str, task: asyncio.Task[None]) -> None:
+        if self._bursts.get(name) is task:  # not the next one, after a reload
+            del self._bursts[name]
 
     async def _burst(self, target: Target) -> None:
         async def ask(query: Query) -> bool:
@@ -446,13 +464,23 @@ class Worker:
             self._announce(self.context.channels)
 
     async def _answers(self) -> None:
-        """Every channel concurrently: a slow one delays no other, nor the end."""
-        polls = asyncio.gather(*(polling.poll() for polling in self._reactions))
+        """Every channel concurrently: a slow one delays no other, nor the end.
+
+        A failure is raised when all have ended, so that no poll runs on beside the next.
+        """
+        polls = asyncio.gather(
+            *(polling.poll() for polling in self._reactions), return_exceptions=True
+        )
         leaving = asyncio.ensure_future(self.context.state.leaving.wait())
         try:
             await asyncio.wait((polls, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if polls.done() and any(polls.result()):
-                self._announce(self.context.channels)
+            if polls.done():
+                results = polls.result()
+                if any(news is True for news in results):
+                    self._announce(self.context.channels)
+                for failure in results:
+                    if isinstance(failure, BaseException):
+                        raise failure
         finally:
             leaving.cancel()
             polls.cancel()

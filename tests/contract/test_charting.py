@@ -34,7 +34,7 @@ async def telling_worker(
 ) -> AsyncIterator[WorkerContext]:
     """A watch with its charting job beside it, as in a worker."""
     async with watching(settings(home), database, notifier) as context:
-        made_charts = asyncio.create_task(delivery_job.attach(context, only(context)))
+        made_charts = asyncio.create_task(delivery_job.attach(lambda: context, only(context)))
         yield context
         made_charts.cancel()
         with suppress(asyncio.CancelledError):
