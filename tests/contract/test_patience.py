@@ -33,7 +33,7 @@ async def test_a_round_that_is_throttled_ends_and_the_next_is_asked_when_the_ser
                                        between=nothing)
                 for nth in range(2)
             ]  # fmt: skip
-        assert server.connections == sum(requested) == (2 if wait_s == 0 else 1)
+        assert server.connections == sum(map(len, requested)) == (2 if wait_s == 0 else 1)
     assert rows(database_url, SLOTS) == [("HTTP 429: slowly",), (missed,)]
     assert set(rows(database_url, SEEN)) == {("rate_limited", None, None)}, (
         "neither slow nor fallen"
@@ -54,7 +54,7 @@ async def test_an_outage_announced_by_503_is_probed_on_whatever_its_retry_after_
                 for nth in range(3)
             ]  # fmt: skip
             await evaluation.evaluate(context, rag)
-    assert requested == [2, 2, 2]
+    assert [len(each) for each in requested] == [2, 2, 2]
     assert rows(database_url, SLOTS) == [(None,)] * 3
     assert rows(database_url, "SELECT rule FROM incidents") == [("down",)]
 
@@ -94,7 +94,7 @@ async def test_an_absurd_retry_after_is_obeyed_for_an_hour_at_most(
             requested = await probe_round.run_round(
                 context, rag, datetime.now(UTC) + timedelta(hours=1), between=nothing
             )
-    assert requested == 1
+    assert len(requested) == 1
 
 
 @pytest.mark.parametrize("wait", ["-5", "Fri, 31 Dec 1999 23:59:59 GMT", "soon", ""])
@@ -108,7 +108,7 @@ async def test_a_retry_after_in_the_past_or_unreadable_costs_no_further_round(
             now = datetime.now(UTC)
             requested = [await probe_round.run_round(context, rag, now + nth * timedelta(minutes=5),
                                             between=nothing) for nth in range(2)]  # fmt: skip
-    assert requested == [1, 1]
+    assert [len(each) for each in requested] == [1, 1]
 
 
 async def test_being_asked_to_wait_for_one_target_spares_no_other(
