@@ -156,6 +156,11 @@ def install(lock):
     step(f"{said} pip", *pip, *exact, "--no-compile", "--disable-pip-version-check")
 
 
+LAUNCHER = """#!/bin/sh
+exec "{python}" -P -m monitor "$@"
+"""
+
+
 def set_up(lock):
     """Bring the environment to the lock, from nothing unless the worker's lock is installed.
 
@@ -174,6 +179,9 @@ def set_up(lock):
         step("creating .venv", sys.executable, "-m", "venv", "--without-pip", VENV)
         libraries = sysconfig.get_path("purelib", "venv", {"base": str(VENV)})
         Path(libraries, "rag_monitor.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+        launcher = BIN / "monitor"  # for scripts, as an installed package has it
+        launcher.write_text(LAUNCHER.format(python=PYTHON), encoding="utf-8")
+        launcher.chmod(0o755)
     install(lock)
     for name in {WORKER, lock}:
         mark(name).write_text(digest(name))
@@ -199,8 +207,8 @@ def test(steps, which):
         print("run:", *command, file=sys.stderr, flush=True)
         if subprocess.run([BIN / command[0], *command[1:]]).returncode:
             stop(f"{' '.join(command)} failed")
-    # Half of the tests wait for something; two at a time wait together.
-    become(str(PYTHON), "-m", "pytest", *which, "--numprocesses=2", "--dist=worksteal")
+    # Half of the tests wait for something; three at a time wait together.
+    become(str(PYTHON), "-m", "pytest", *which, "--numprocesses=3", "--dist=worksteal")
 
 
 def needs_everything(arguments):

@@ -91,6 +91,10 @@ def test_a_step_is_one_line_with_its_seconds_and_is_done_once(clone: Path) -> No
     assert all(step.endswith(" s") for step in steps)
     assert not has(clone, "tools")
     assert run(clone, "check") == (0, "started check\n", [])
+    # Scripts call the command in the environment, from any directory.
+    monitor = clone / ".venv" / "bin" / "monitor"
+    called = subprocess.run([monitor, "check"], cwd="/", capture_output=True, text=True)
+    assert (called.returncode, called.stdout) == (0, "started check\n")
     # What only some need is added to it.
     status, out, steps = run(clone, "install")
     assert (status, out) == (0, "")
