@@ -5,7 +5,7 @@ from pathlib import Path
 from monitor.simulator.slack_server import SlackServer
 from tests.contract.http_sink import HttpSink, http_sink
 from tests.e2e.rig import configuration, eventually, rows, service, worker
-from tests.e2e.test_slack import RULES, SOON_S
+from tests.e2e.test_slack import SECTIONS, SOON_S
 
 OPS = """
 [[channels]]
@@ -32,7 +32,7 @@ def test_a_broken_channel_delays_no_other_and_the_others_report_it(
 ) -> None:
     with SlackServer() as inbox, http_sink() as ops, http_sink() as money, service("slow") as stage:
         inbox.script(["channel_not_found"] * 50)
-        configuration(tmp_path, stage.url, more=RULES + OPS)
+        configuration(tmp_path, stage.url, more=SECTIONS + OPS)
         given = {"SLACK_WEBHOOK_URL": inbox.webhook_url, "OPS_URL": ops.url,
                  "MONEY_URL": money.url, "OPS_SECRET": "canary-signing-key"}  # fmt: skip
         with worker(tmp_path, DATABASE_URL=database_url, **given) as monitor:
