@@ -169,7 +169,7 @@ class Verdict:
     rows: tuple[UUID, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)  # further lines for the message
     once: str | None = None  # say at most once per such key (a day, a doubling)
-    literal: bool = False  # told as it stands: no calm is waited for, nothing is taken up again
+    literal: bool = False  # sent as it is: resolved at once, and never reopened
     query: str = ""  # the canned query it is about, in mode "immediate"; else the whole scope
     # Start of the first bad row among those that prove a breach, or of the first good row of a
     # recovery; None: when it was judged.

@@ -90,7 +90,7 @@ class Inhibitions:
         return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
 
     def passing(self, incident: Incident) -> bool:
-        """Whether it is told as NOTICE: nothing of the service is broken."""
+        """Whether its notices are NOTICE: nothing in the service is broken."""
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.passing
 
@@ -186,7 +186,7 @@ def group_of(
     return min(related, key=lambda group: group.primary.opened_at, default=None)
 
 
-# What is told of a story or a passing notice, in the domain's words.
+# The content of notices, of groups and of single verdicts.
 
 
 def group_notice(
@@ -286,7 +286,7 @@ def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
 
 
 def _explains_all(group: IncidentGroup, face: Incident, ended: Collection[Key]) -> bool:
-    """Whether all that is told besides is in breach, and the face explains it."""
+    """Whether all other members are in breach, and the headline explains them."""
     causes = group.inhibitions.causes
     others = [m for m in group.members if m is not face and (m.in_breach or m.key in ended)]
     return bool(others) and all(m.key not in ended and causes(face, m) for m in others)

@@ -93,9 +93,9 @@ def _price(rates: "ModelPrice", *, home: str, model: str) -> Price | None:
     if base is None:
         return None
     tiers = (
-        PriceTier(min_prompt_tokens=start, rates=dearer)
+        PriceTier(min_prompt_tokens=start, rates=higher)
         for start in _starts(rates)
-        if (dearer := _rates(rates, prompt_tokens=start)) is not None
+        if (higher := _rates(rates, prompt_tokens=start)) is not None
     )
     return Price(
         model=model,

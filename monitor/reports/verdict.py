@@ -36,7 +36,7 @@ def page_sentences(page: ReportPage) -> tuple[StateSentence, ...]:
         [watched.last_round for watched in page.targets if watched.last_round],
         [item for item in page.incidents if item.resolved_at is None],
         now=page.until,
-        dearer={watched.name: times for watched in page.targets if (times := _times(watched))},
+        cost_ratios={watched.name: times for watched in page.targets if (times := _times(watched))},
     )
 
 
@@ -45,16 +45,16 @@ def state_sentences(
     incidents: Sequence[IncidentRow],
     *,
     now: datetime,
-    dearer: Mapping[str, float] | None = None,
+    cost_ratios: Mapping[str, float] | None = None,
 ) -> tuple[StateSentence, ...]:
     """A sentence for each open incident and each target without rounds; one if all is well.
 
-    `incidents` are open ones. `dearer`: how many times the cost of the expected model the
+    `incidents` are open ones. `cost_ratios`: how many times the cost of the expected model the
     fallback's is, by target.
     """
     last = {item.target: item for item in rounds}
     found = [
-        StateSentence(_incident(item, last.get(item.scope), dearer or {}, now), bad=True)
+        StateSentence(_incident(item, last.get(item.scope), cost_ratios or {}, now), bad=True)
         for item in incidents
     ]
     named = {item.scope for item in incidents}
@@ -70,13 +70,13 @@ def state_sentences(
 
 
 def _incident(
-    item: IncidentRow, last: LastRound | None, dearer: Mapping[str, float], now: datetime
+    item: IncidentRow, last: LastRound | None, cost_ratios: Mapping[str, float], now: datetime
 ) -> str:
     when = f"since {instant(item.since, now=now)} ({lasting(now - item.since)})"
     rule = RULES.get(item.rule)
     fell = [probe.model for probe in last.probes if probe.identity == "fallback"] if last else []
     if rule is not None and rule.suspects_model and (model := most_common(fell)):
-        times = dearer.get(item.scope)
+        times = cost_ratios.get(item.scope)
         cost = f"; {times_text(times)} the cost" if times else ""
         return f"{common_name(model)} answers {item.scope} {when}{cost}."
     scope = "All targets" if item.scope == "all" else item.scope

@@ -206,7 +206,7 @@ def corrected(target: Target, status: int, body: str, allow: str) -> dict[str, A
         return None
     faults = _faults(body)
     if faults:
-        return _mended(form, faults)
+        return _completed(form, faults)
     asked = form.get("body", form.get("query", {}))
     named = [*_NAMES.findall(body), *(name for name in _WORDS.findall(body) if name in FIELDS)]
     for name in named:
@@ -243,7 +243,7 @@ def _faults(body: str) -> list[tuple[list[str], str]]:
     ]
 
 
-def _mended(
+def _completed(
     form: Mapping[str, Any], faults: Sequence[tuple[list[str], str]]
 ) -> dict[str, Any] | None:
     """The form with every missing field, the likeliest one as the question."""
@@ -264,10 +264,10 @@ def _mended(
     for loc, kind in faults:
         if loc in missing:
             _put(parts[loc[0]], loc[1:], PLACE if loc is asking else _placeholder(loc[-1], kind))
-    mended = {k: v for k, v in parts.items() if v}
-    if PLACE not in json.dumps(mended) or mended == {k: form[k] for k in parts if k in form}:
+    completed = {k: v for k, v in parts.items() if v}
+    if PLACE not in json.dumps(completed) or completed == {k: form[k] for k in parts if k in form}:
         return None
-    return {"path": form.get("path", ""), **mended}
+    return {"path": form.get("path", ""), **completed}
 
 
 def _likelihood(loc: Sequence[str]) -> int:

@@ -192,8 +192,8 @@ async def _reference(
 
 
 async def _merge_stale(connection: AsyncConnection, channel: str) -> None:
-    """Drop what was never told and is over: the resolution tells both times, the latest digest
-    makes those before it old.
+    """Drop what was never sent and is over: the resolution states both times, and the latest
+    digest replaces earlier ones.
     """
     later = outbox.alias("later")
     resolved = exists().where(

@@ -115,13 +115,13 @@ def _of_tables(
         elif before[name] != after[name]:
             old, new = before[name], after[name]
             differ = [f.name for f in fields(old) if getattr(old, f.name) != getattr(new, f.name)]
-            told = [
+            changed_fields = [
                 f"{field} {getattr(old, field)} → {getattr(new, field)}"
                 if shown is None or field in shown
                 else field
                 for field in differ
             ]
-            yield f"{what} {name}: {', '.join(told)} changed"
+            yield f"{what} {name}: {', '.join(changed_fields)} changed"
 
 
 def _of_sections(before: Settings, after: Settings) -> Iterator[str]:

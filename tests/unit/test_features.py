@@ -7,6 +7,7 @@ from monitor.identity.fingerprint.features import (
     AnswerText,
     answer_features,
     language,
+    other_language,
     unsuitable,
     usual_language,
 )
@@ -66,17 +67,23 @@ def test_the_usual_language_is_that_of_most_answers() -> None:
         ("x" * 39, "fewer than 40 characters"),
         ("x" * 40, None),
         ("I'm sorry, but I can't help with that request of yours today.", "refusal"),
-        ("Il visto è per una persona che vive con noi e non lavora.", "in italian"),
         (LONG, None),
     ],
 )
 def test_an_answer_without_a_manner_is_not_judged(text: str, reason: str | None) -> None:
-    found = unsuitable(text, usual="english", refusing=False)
+    found = unsuitable(text, refusing=False)
     assert found is None if reason is None else reason in (found or "")
 
 
-def test_refusals_are_judged_where_the_baseline_refuses_too() -> None:
-    assert (
-        unsuitable("I'm sorry, but I can't help with that today.", usual=None, refusing=True)
-        is None
+def test_an_answer_in_another_language_is_recognised() -> None:
+    italian = "Il visto è per una persona che vive con noi e non lavora."
+    assert other_language(italian, usual="english") == (
+        "the answer is in italian, the baseline in english"
     )
+    assert other_language(italian, usual="italian") is None
+    assert other_language(italian, usual=None) is None
+    assert other_language("KITAS", usual="english") is None
+
+
+def test_refusals_are_judged_where_the_baseline_refuses_too() -> None:
+    assert unsuitable("I'm sorry, but I can't help with that today.", refusing=True) is None

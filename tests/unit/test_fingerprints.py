@@ -167,6 +167,42 @@ def test_an_unknown_model_is_a_change_and_has_no_name() -> None:
     assert "differs in" in seen[-1].evidence[0].detail
 
 
+ITALIAN = (
+    "Ciao! Sono qui per aiutarti con il visto: che cosa vuoi sapere della tua pratica?",
+    "Il codice KBLI è una classificazione delle attività che la legge usa per le imprese.",
+    "Sono un assistente e non posso dire di più, ma posso aiutarti con la tua domanda.",
+)
+
+
+@pytest.mark.parametrize("candidates", [True, False])
+def test_answers_that_stay_in_another_language_are_a_change_and_name_no_fallback(
+    candidates: bool,
+) -> None:
+    track, _ = followed("L" * 12, candidates=candidates)
+    known, seen = profile(candidates=candidates), []
+    for nth in range(30):
+        answer = AnswerText(QUERIES[nth % 3].id, f"{ITALIAN[nth % 3]} Risposta {nth} per te.")
+        track, style_match = follow_answer(track, known, answer, at=AT)
+        seen.append(style_match.identity)
+        if track.changed:
+            break
+    assert seen[-1] is Identity.CHANGED
+    assert len(seen) <= 12
+    assert set(seen[:-1]) <= {Identity.UNKNOWN}
+    assert not track.leading or not track.leading.nats
+
+
+def test_one_answer_in_another_language_is_no_change() -> None:
+    track, _ = followed("L" * 12)
+    answer = AnswerText(QUERIES[0].id, ITALIAN[0])
+    track, style_match = follow_answer(track, profile(), answer, at=AT)
+    assert (style_match.identity, style_match.established) == (Identity.UNKNOWN, False)
+    assert "in italian" in style_match.reason
+    back = said(SimulatedModel.LLAMA, QUERIES[1], "back")
+    _, style_match = follow_answer(track, profile(), back, at=AT)
+    assert style_match.identity is Identity.EXPECTED
+
+
 def test_the_old_model_returns() -> None:
     track, _ = followed("L" * 12 + "H" * 20, candidates=False)
     known = profile(candidates=False)

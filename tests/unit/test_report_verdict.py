@@ -44,7 +44,7 @@ def texts(*rounds: report.LastRound, **known: Any) -> list[str]:
 
 def test_a_fallback_is_told_with_model_time_and_cost() -> None:
     fell = last(probe(model=HAIKU, identity="fallback"), probe())
-    assert texts(fell, incidents=[incident("fallback")], dearer={"rag": 15.2}) == [
+    assert texts(fell, incidents=[incident("fallback")], cost_ratios={"rag": 15.2}) == [
         "Claude Haiku 4.5 answers rag since 10:00 UTC (2 h 0 min); 15 × the cost."
     ]
     assert texts(last(), incidents=[incident("fallback")]) == [

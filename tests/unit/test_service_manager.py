@@ -42,8 +42,12 @@ def test_states_arrive_at_a_path_and_at_an_abstract_address(
 
 
 @pytest.mark.parametrize("address", [None, "", "nowhere", "/" + "x" * 200, "a\0b"])
-def test_without_a_manager_that_listens_nothing_is_raised(address: str | None) -> None:
+def test_without_a_manager_that_listens_the_worker_goes_on(
+    address: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
     notify(context(address), "READY=1")
+    assert ("service manager unreachable" in caplog.text) is bool(address)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +89,12 @@ async def test_the_watchdog_is_fed_only_while_rounds_go_on(
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def test_without_a_watchdog_nothing_is_sent() -> None:
-    unwatched = context("nowhere")
-    unwatched.settings.environment.watchdog_usec = None
-    await keep_watchdog(unwatched)
+async def test_without_a_watchdog_nothing_is_sent(tmp_path: Path) -> None:
+    address = str(tmp_path / "notify")
+    with manager(address) as end:
+        unwatched = context(address)
+        unwatched.settings.environment.watchdog_usec = None
+        await keep_watchdog(unwatched)
+        end.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            end.recv(200)

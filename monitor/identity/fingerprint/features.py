@@ -57,15 +57,24 @@ def refuses(text: str) -> bool:
     return _REFUSES.match(text[:LONGEST]) is not None
 
 
-def unsuitable(text: str, *, usual: str | None, refusing: bool) -> str | None:
+def unsuitable(text: str, *, refusing: bool) -> str | None:
     """Why this answer says nothing about its model; None if it is suitable.
 
-    `usual` is the language of the baseline, `refusing` whether refusals were captured, too.
+    `refusing`: whether refusals were captured, too.
     """
     if len(text.strip()) < SHORTEST:
         return f"the answer has fewer than {SHORTEST} characters"
     if not refusing and refuses(text):
         return "the answer is a refusal or an apology, which all models phrase alike"
+    return None
+
+
+def other_language(text: str, *, usual: str | None) -> str | None:
+    """That the answer is in another language than the baseline; None if it is not, or unknown.
+
+    Such an answer names no fallback: two models were distinguished in one language only. It is
+    evidence of a change all the same.
+    """
     spoken = language(text)
     if usual and spoken and spoken != usual:
         return f"the answer is in {spoken}, the baseline in {usual}"
@@ -130,10 +139,10 @@ MARKS = (
 
 @dataclass(frozen=True, slots=True)
 class AnswerText:
-    """An answer to a canned query. How its stream was cut into chunks is not looked at.
+    """An answer to a canned query. How its stream was divided into chunks is not considered.
 
-    A proxy or gateway that buffers cuts every model's answers anew. `tokens`: the token count that
-    the service reports; None if it reports none.
+    A proxy or gateway that buffers divides every model's answers in its own way. `tokens`: the
+    token count that the service reports; None if it reports none.
     """
 
     query: str

@@ -13,6 +13,7 @@ from monitor.identity.fingerprint.features import (
     AnswerFeatures,
     AnswerText,
     answer_features,
+    other_language,
     unsuitable,
 )
 from monitor.identity.fingerprint.profile import FallbackProfile, StyleProfile, wording
@@ -82,13 +83,18 @@ def follow_answer(
     tie = crc32(f"{track.judged}/{wording(answer)}".encode()) / 2**32
     received = tuple(map(quantised, profile.fingerprint.vectors))
     track = track.bet(vector, received, tie)
-    track = replace(
-        track, courses=tuple(_course(track, candidate, seen) for candidate in profile.candidates)
-    )
+    foreign = other_language(answer.text, usual=profile.language)
+    if foreign is None:
+        courses = tuple(_course(track, candidate, seen) for candidate in profile.candidates)
+        track = replace(track, courses=courses)
     suspected = track.doubtful or not track.calm()
     since = (track.since or at) if suspected else None
     track = replace(track, since=since, extra=track.extra if since else 0)
-    style_match = _judged(track, profile, seen, vector)
+    style_match = (
+        _judged(track, profile, seen, vector)
+        if foreign is None
+        else _in_other_language(track, profile, foreign)
+    )
     if style_match.identity is Identity.EXPECTED:
         track = replace(track, wordings=(*track.wordings, wording(answer))[-REMEMBERED:])
     return track, style_match
@@ -97,7 +103,7 @@ def follow_answer(
 def _abstention(track: TrackerState, profile: StyleProfile, answer: AnswerText) -> str | None:
     if answer.query not in profile.fingerprint.queries and not profile.fingerprint.general:
         return f"the baseline has no answers to query {answer.query}"
-    if reason := unsuitable(answer.text, usual=profile.language, refusing=profile.refusing):
+    if reason := unsuitable(answer.text, refusing=profile.refusing):
         return reason
     if answer.query not in profile.repetitive and wording(answer) in track.wordings:
         return "the answer repeats an earlier one word for word, as a cache would"
@@ -131,6 +137,21 @@ def _judged(
     if track.changed:
         return _changed(track, profile)
     return _ordinary(track, profile, seen, vector)
+
+
+def _in_other_language(track: TrackerState, profile: StyleProfile, reason: str) -> StyleMatch:
+    """Only a change can be established by such an answer, not who gave it."""
+    standing = track.standing
+    if standing is not None and standing[0] is Identity.CHANGED:
+        return _changed(track, profile)
+    return StyleMatch(
+        Identity.UNKNOWN,
+        None,
+        0.0,
+        reason=f"Writing style: {reason}.",
+        established=standing is not None,
+        doubtful=track.doubtful,
+    )
 
 
 def _by_course(
