@@ -1,5 +1,5 @@
-"""Incidents: how verdicts change them, and which notices that causes.
+"""Incidents: how verdicts change them, and which notices result.
 
-`plan` is pure and whole: the latest incident of each rule and scope, fresh verdicts, who is
-muted, and the time go in; rows to write and notices to send come out.
+`plan` is a pure function of the latest incident of each rule and scope, the new verdicts, the
+silences in force and the time. It returns the rows to write and the notices to send.
 """

@@ -1,7 +1,8 @@
-"""Answers of people to an incident, by reaction or by command, and the sentence each is met with.
+"""What people do about an incident by reaction or command, and the replies that they get.
 
-`acknowledge` stops reminders, `mute` silences rule and target for a while, `chart` wants the chart
-now. An answer takes effect once; removing the reaction undoes what can be undone.
+`acknowledge` stops reminders, `mute` silences rule and target for a time, `chart` requests a chart
+now. Each takes effect once. Removing the reaction undoes what can be undone.
+
 Source: docs/slack.md#answers
 """
 
@@ -27,7 +28,7 @@ SYMBOLS = {ActionKind.ACKNOWLEDGE: "👀", ActionKind.MUTE: "🔕", ActionKind.C
 
 
 class Reaction(NamedTuple):
-    """That a person reacted to a message. `actor` is the channel's id of the person."""
+    """One person's reaction to a message. `actor` is the channel's id of the person."""
 
     kind: ActionKind
     actor: str
@@ -35,7 +36,7 @@ class Reaction(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReactionsSeen:
-    """Reactions on one message now. `partial`: kinds of which the channel named not everybody."""
+    """Current reactions to one message. `partial`: kinds with people whom the channel left out."""
 
     reactions: frozenset[Reaction]
     partial: frozenset[ActionKind] = frozenset()
@@ -43,7 +44,7 @@ class ReactionsSeen:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who reacted. `name` None: not known."""
+    """A person who reacted. `name` is None if it is not known."""
 
     name: str | None
     is_bot: bool = False
@@ -51,7 +52,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentAction:
-    """An answer as it is stored. `channel` and `reference` None: by command."""
+    """A stored action. `channel` and `reference` are None for an action by command."""
 
     id: int
     incident: int
@@ -80,21 +81,21 @@ class IncidentAction:
 
     @property
     def nameless(self) -> bool:
-        """Whether only the channel can name the person."""
+        """Whether only the channel can supply the person's name."""
         return self.channel is not None and self.name is None
 
 
 class ReactionChanges(NamedTuple):
-    """What is new on a message, and what is gone from it."""
+    """Reactions that were added to a message and removed from it."""
 
     added: tuple[Reaction, ...]
     removed: tuple[IncidentAction, ...]
 
 
 def changes(seen: ReactionsSeen, standing: Iterable[IncidentAction]) -> ReactionChanges:
-    """Compare a message with its answers whose reaction stood when it was last looked at.
+    """Compare the reactions of a message with the stored actions whose reaction was still present.
 
-    A reaction whose answer was undone by command still stands: it is not an answer again.
+    A reaction whose action was undone by command is still present. It does not count as new.
     """
     known = {action.reaction: action for action in standing}
     added = tuple(sorted(seen.reactions - known.keys()))
@@ -106,11 +107,12 @@ def changes(seen: ReactionsSeen, standing: Iterable[IncidentAction]) -> Reaction
     return ReactionChanges(added, removed)
 
 
-# What is said in the thread. Each answer is met once: the id of the notice follows from it.
+# Replies in the thread. The id of the notice is derived from the action, so each action gets one
+# reply.
 
 
 class AnsweredIncident(NamedTuple):
-    """The incident that is answered, as its messages name it."""
+    """The incident that a person acted on, as its messages name it."""
 
     number: int
     rule: str
@@ -126,14 +128,14 @@ def reply(
     now: datetime,
     others: Iterable[IncidentAction] = (),
 ) -> Notice:
-    """The notice that meets an answer; written again, it has the same id.
+    """The reply to an action; the same action always gives the same notice id.
 
-    `others`: answers of people that the sentence names, too.
+    `others`: actions of other people that the sentence also names.
     """
     named = f"{action.incident}|{action.kind}|{action.actor}|{action.nth}|{step}"
     return Notice(
         id=uuid5(NAMESPACE_OID, f"answer|{named}"),
-        status=NoticeStatus.NOTICE,  # of an answer, channels without threads must alarm nobody
+        status=NoticeStatus.NOTICE,  # of the reply; channels without threads must not make a sound
         rule=incident.rule,
         scope=incident.scope,
         number=incident.number,
@@ -146,14 +148,14 @@ def reply(
 
 
 def acknowledged(action: IncidentAction, others: Collection[IncidentAction]) -> str:
-    """`others`: what acknowledged the incident before, and still does."""
+    """`others`: earlier acknowledgements that are still in effect."""
     if others:
         return f"Also acknowledged by {action.person}."
     return f"Acknowledged by {action.person}; reminders stop."
 
 
 def not_acknowledged(action: IncidentAction, others: Collection[IncidentAction]) -> str:
-    """`others`: what still acknowledges the incident."""
+    """`others`: acknowledgements that are still in effect."""
     if others:
         names = ", ".join(dict.fromkeys(other.person for other in others))
         return f"No longer acknowledged by {action.person}; still acknowledged by {names}."
@@ -168,7 +170,7 @@ def muted(action: IncidentAction, what: str, *, until: datetime, now: datetime) 
 
 
 def unmuted(action: IncidentAction, what: str, *, until: datetime | None, now: datetime) -> str:
-    """`until`: when other mutes of the same end; None: there are none."""
+    """`until`: when the last other mute of the same rule and target ends; None: there is none."""
     if until is not None:
         end = instant(until, now=now)
         return f"{action.person} ended their mute of {what}; another mute lasts until {end}."

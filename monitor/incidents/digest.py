@@ -1,4 +1,4 @@
-"""What a digest is made of, already counted. Latencies are ms; absence is None."""
+"""The figures of a digest and its notice. Latencies are in ms; None means absent."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from monitor.identity.model_names.common_name import named_apart
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestLatency:
-    """TTFT of a target. `mean_ms`: of its rounds' means, as the rule judges them."""
+    """TTFT of a target. `mean_ms` is the mean of the round means, which the rule judges."""
 
     target: str
     rounds: int = 0
@@ -34,7 +34,7 @@ class DigestLatency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestAnswers:
-    """Answers of one model. `model` None: not identified."""
+    """Answers of one model. `model` is None if it was not identified."""
 
     target: str
     model: str | None
@@ -44,16 +44,19 @@ class DigestAnswers:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestSaving:
-    """Against all answers by the fallback. `traffic_usd`: at the service's own queries."""
+    """Savings compared with all answers by the fallback.
+
+    `traffic_usd` covers the service's own traffic.
+    """
 
     probes_usd: Decimal | None
     traffic_usd: Decimal | None
-    left_out: int = 0  # whole answers without a cost: their model is unknown, or has no price
+    left_out: int = 0  # complete answers without a cost: unknown model or no price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestIncident:
-    """An incident that was open at some time of the span. `resolved_at` None: it is."""
+    """An incident that was open at some time of the span. `resolved_at` is None if it still is."""
 
     number: int
     rule: str
@@ -65,7 +68,7 @@ class DigestIncident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestMonitor:
-    """How the monitor itself is. `broken`: channels that refuse everything, and why."""
+    """State of the monitor. `broken`: channels that reject every message, with the reason."""
 
     probes: int
     degraded: int
@@ -73,18 +76,18 @@ class DigestMonitor:
     rounds_missed: int | None
     budget_used_usd: Decimal  # of the UTC day
     waiting: int
-    lost: int  # messages given up in the span
+    lost: int  # messages that were given up in the span
     broken: Mapping[str, str]
     budget_margin_usd: Decimal = Decimal(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DigestFigures:
-    """All figures of a digest. A limit of None: its rule is off."""
+    """All figures of a digest. A limit of None: its rule is switched off."""
 
     latencies: Sequence[DigestLatency]  # each target once
     served: Sequence[DigestAnswers]
-    yesterday: DaySpend | None  # None: nothing is known of it
+    yesterday: DaySpend | None  # None: nothing is known about the target
     today: DaySpend | None
     saving: DigestSaving
     incidents: Sequence[DigestIncident]
@@ -94,25 +97,25 @@ class DigestFigures:
     budget_usd: Decimal
 
 
-# The daily digest: how the last 24 hours were, in one notice a day, good news included. Pure.
+# The daily digest: one notice a day about the last 24 hours, also if nothing is wrong. Pure.
 #
-# Latencies are ms, shares 0 to 1, days those of the spend rule's zone. Absence is None.
+# Latencies are in ms, shares are 0 to 1, days are those of the spend rule's zone. None: absent.
 #
 # Source: docs/alerts.md#digest
 
 
 RULE = "digest"
 SPAN = timedelta(days=1)
-LATEST = timedelta(hours=12)  # sent up to this late if no worker ran at its hour
-# Identities on neither side of the fallback share.
+LATEST = timedelta(hours=12)  # the digest is sent up to this late if no worker ran at its hour
+# Identities that do not count for the fallback share.
 UNSURE = (Identity.CHANGED, Identity.DISPUTED, Identity.UNKNOWN)
-_TARGETS = 4  # with two facts each; a message holds 16
+_TARGETS = 4  # each with two facts; a message has room for 16
 _NAMES = 4  # models, or incidents of one kind, named in a line
 _NOT_KNOWN, _UNMEASURED = "not known", "no probes"
 
 
 def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | None:
-    """The zone's day whose digest is due now, and its hour; None when none is due."""
+    """The day in the zone whose digest is due now, and its hour; None if none is due."""
     today = now.astimezone(zone).date()
     for day in (today, today - timedelta(days=1)):
         hour = datetime.combine(day, at, zone).astimezone(UTC)
@@ -122,7 +125,7 @@ def due(now: datetime, *, at: time, zone: tzinfo) -> tuple[date, datetime] | Non
 
 
 def key(day: date) -> UUID:
-    """The notice's id: one a day, the same for every worker."""
+    """The notice's id: one per day, the same for every worker."""
     return uuid5(NAMESPACE_OID, f"{RULE}|{day}")
 
 
@@ -149,7 +152,7 @@ def _headlines(figures: DigestFigures) -> Iterator[str]:
     fell = _answers(figures.served, Identity.FALLBACK)
     known = fell + _answers(figures.served, Identity.EXPECTED)
     yield f"fallback {_share(fell, known) if known else _NOT_KNOWN}"
-    for identity in UNSURE:  # on neither side of that share, and never hidden behind it
+    for identity in UNSURE:  # not part of that share, so they are shown separately
         if count := _answers(figures.served, identity):
             yield f"{identity} {_share(count, sum(item.answers for item in figures.served))}"
     spent = figures.yesterday
@@ -201,7 +204,7 @@ def _models(served: Sequence[DigestAnswers]) -> str:
 
 
 def _identities(served: Sequence[DigestAnswers]) -> str:
-    """The share of each identity of everything answered."""
+    """The share of each identity among all answers."""
     whole = sum(item.answers for item in served)
     if not whole:
         return "none"
@@ -228,7 +231,7 @@ def _spent(day: DaySpend | None, limit_usd: Decimal | None) -> str:
 
 
 def _day(day: DaySpend | None, limit_usd: Decimal | None) -> str:
-    """The day's spend, and the meters: ours, the service's traffic, what providers say."""
+    """The day's spend by meter: probes, the service's traffic, and the providers' own figures."""
     if day is None:
         return _NOT_KNOWN
     account = _NOT_KNOWN if day.account_usd is None else usd_text(day.account_usd)
@@ -240,7 +243,7 @@ def _day(day: DaySpend | None, limit_usd: Decimal | None) -> str:
 
 
 def _saving(saving: DigestSaving) -> str:
-    """Yesterday's: today has hardly begun."""
+    """Yesterday's savings: today has only begun."""
     if saving.probes_usd is None:
         return _NOT_KNOWN
     reported = f"{usd_text(saving.probes_usd)} on yesterday's probes"

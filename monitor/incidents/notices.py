@@ -1,7 +1,9 @@
-"""One cause, one message: which incidents form a group, and which one leads it.
+"""Groups of incidents with one cause, and the notices about them.
 
-A story is a leader, whose number and message it has, and the incidents that are part of it.
-Every incident keeps a row of its own, so that durations are known. Source: docs/alerts.md
+A group has a primary incident, whose number and message it uses, and the incidents that are part of
+it. Each incident keeps its own row, so that its duration is known.
+
+Source: docs/alerts.md
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -31,7 +33,7 @@ _WAIT = "Nothing now. The incident ends by itself if this lasts."
 
 
 class RuleRelations(Protocol):
-    """What grouping must know of a rule: its subject, its urgency, what it explains of others."""
+    """What grouping needs to know of a rule: its subject, its severity, and what it inhibits."""
 
     @property
     def subject(self) -> Subject: ...
@@ -48,15 +50,15 @@ class RuleRelations(Protocol):
 
 
 class Inhibitions:
-    """Which incident explains which, as the rules themselves say."""
+    """Which incidents explain which others, according to the rules."""
 
     def __init__(self, rules: Mapping[str, RuleRelations]) -> None:
-        """Raises ValueError where a rule is among what it inhibits, at any distance."""
+        """Raises ValueError if a rule inhibits itself, directly or through other rules."""
         self._rules = rules
         self._depth = {name: self._chain(name, ()) for name in rules}
 
     def _chain(self, name: str, causes: tuple[str, ...]) -> int:
-        """The longest chain of rules that follow from one."""
+        """The length of the longest chain of inhibitions that starts at a rule."""
         if name in causes:
             raise ValueError(f"rule {name} inhibits itself: {' → '.join((*causes, name))}")
         if name not in self._rules:
@@ -65,37 +67,38 @@ class Inhibitions:
         return max((1 + self._chain(other, (*causes, name)) for other in inhibited), default=0)
 
     def rank(self, incident: Incident) -> tuple[int, bool, datetime]:
-        """Sorts causes before what they explain, a provider's before a target's; then by age."""
+        """Sort key: causes before their symptoms, providers before targets, then by age."""
         depth = self._depth.get(incident.rule, 0)
         return -depth, not self._of_provider(incident), incident.opened_at
 
     def causes(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether the one explains the other: on the same target, or a cause of every target.
+        """Whether one incident explains another on the same target, or as a cause for every target.
 
-        A cause over `all` and a provider's reach every target. What is over `all` does not follow
-        from a cause on one target: it would join the troubles of targets that share no cause.
+        A cause with scope `all` or of a provider applies to every target. An incident with scope
+        `all` is not a symptom of one target: otherwise it would join incidents of unrelated
+        targets.
         """
         rule = self._rules.get(cause.rule)
         near = cause.scope in (symptom.scope, ALL) or self._of_provider(cause)
         return rule is not None and symptom.rule in rule.inhibits and near
 
     def prevents(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether the symptom has no value because nothing can be measured during the cause."""
+        """Whether the symptom cannot be measured during the cause."""
         rule = self._rules.get(cause.rule)
         return rule is not None and symptom.rule in rule.prevents and symptom.value is None
 
     def severity(self, *rules: str) -> Severity:
-        """The most urgent of these rules; `page` for what is not known."""
+        """The most urgent severity of these rules; `page` for an unknown rule."""
         known = [self._rules[rule].severity for rule in rules if rule in self._rules]
         return max(known, key=lambda severity: severity.rank, default=Severity.PAGE)
 
     def passing(self, incident: Incident) -> bool:
-        """Whether its notices are NOTICE: nothing in the service is broken."""
+        """Whether its notices have the status NOTICE: nothing in the service is broken."""
         rule = self._rules.get(incident.rule)
         return rule is not None and rule.passing
 
     def replaces_model(self, cause: Incident, symptom: Incident) -> bool:
-        """Whether another model may be answering because of what is wrong at a provider."""
+        """Whether a fault at a provider may be the reason that another model answers."""
         rule = self._rules.get(symptom.rule)
         suspected = rule is not None and rule.suspects_model
         return suspected and self._of_provider(cause) and self.causes(cause, symptom)
@@ -119,12 +122,12 @@ class IncidentGroup:
 
     @property
     def number(self) -> int | None:
-        """The number its messages carry; None until the database gives one."""
+        """The number in its messages; None until the database assigns one."""
         return self.primary.announced_as or self.primary.number
 
     @property
     def headline(self) -> Incident:
-        """Whom the message is about: the deepest cause that is true now, else one still open."""
+        """The incident that the message describes: deepest cause in breach, else one still open."""
         live = [member for member in self.members if member.in_breach]
         still = live or [member for member in self.members if member.open]
         return min(still or self.members, key=self.inhibitions.rank)
@@ -156,7 +159,7 @@ def incident_groups(
 
 
 def adds_nothing(incident: Incident, group: IncidentGroup) -> bool:
-    """Whether people know it already: a TTFT that cannot be measured during an outage."""
+    """Whether the incident adds nothing new, such as an unmeasurable TTFT during an outage."""
     prevents = group.inhibitions.prevents
     return any(member.in_breach and prevents(member, incident) for member in group.members)
 
@@ -170,8 +173,8 @@ def group_of(
 ) -> IncidentGroup | None:
     """The oldest group with a cause or a symptom of this incident.
 
-    What is `stale` is related to nothing: whether it is still true is not known. What was
-    announced under one number stays together: people know it by that number.
+    A `stale` incident is related to nothing, because it may be over. Incidents that were announced
+    under one number stay together, because people know them by that number.
     """
     number, causes = incident.announced_as or incident.number, inhibitions.causes
     related = [
@@ -186,7 +189,7 @@ def group_of(
     return min(related, key=lambda group: group.primary.opened_at, default=None)
 
 
-# The content of notices, of groups and of single verdicts.
+# The text of notices about groups and about single verdicts.
 
 
 def group_notice(
@@ -198,10 +201,10 @@ def group_notice(
     news: Collection[Key] = (),
     ended: Collection[Key] = (),
 ) -> Notice:
-    """One message for the whole story, under the number people know it by.
+    """One message for the whole group, under its announced number.
 
-    `news`: the members it is sent for, where it is sent for some. `ended`: those that are over
-    while others are not, to be said now. Its id is derived from its content, so that the same
+    `news`: the members that the message is sent for, if only some. `ended`: members that are over
+    while others continue, to be reported now. The id is derived from the content, so that the same
     news found twice is one row.
     """
     face, over = group.headline, status is NoticeStatus.RESOLVED
@@ -251,7 +254,7 @@ def group_notice(
 
 
 def passing_notice(verdict: Verdict, inhibitions: Inhibitions, *, now: datetime) -> Notice:
-    """A notice without an incident, sent once per `once`. Planned again, it has the same id."""
+    """A notice without an incident, sent once per `once`. Planning it again gives the same id."""
     return Notice(
         id=uuid5(NAMESPACE_OID, f"{verdict.rule}|{verdict.scope}|{verdict.once}"),
         status=NoticeStatus.NOTICE,
@@ -280,7 +283,7 @@ def _not_sure(face: Incident) -> str:
 
 
 def _explains_a_model(group: IncidentGroup, face: Incident) -> bool:
-    """Whether the incident that the message is about explains that another model answers."""
+    """Whether the incident that the message describes explains why another model answers."""
     replaces = group.inhibitions.replaces_model
     return any(member.in_breach and replaces(face, member) for member in group.members)
 
@@ -300,7 +303,7 @@ def _also(
     over: bool,
     ended: Collection[Key],
 ) -> Iterator[str]:
-    """What is over, what else is wrong, what is new first; at the end, what else was."""
+    """What is over, what else is wrong (new first), and what else was wrong."""
     others = [member for member in group.ranked if member is not face]
     yield from (_part_over(member, face) for member in others if member.key in ended and not over)
     for member in sorted(others, key=lambda member: member.key not in news):
@@ -311,9 +314,9 @@ def _also(
 
 
 def _surplus(face: Incident) -> str:
-    """What the breach cost beyond the usual, where its daily cost before and in it is known.
+    """The additional cost of the breach, if its daily cost before and during it is known.
 
-    Only the time in breach counts: neither what lay between breaches nor the recovery.
+    Only the time in breach counts, not the time between breaches or the recovery.
     """
     now, usual = face.finding.usd_a_day, face.finding.usual_usd_a_day
     if now is None or usual is None or now <= usual:
@@ -328,7 +331,7 @@ def _surplus(face: Incident) -> str:
 
 
 def _end(group: IncidentGroup, lasted: str) -> str:
-    """How long the incident lasted; with several parts, how long each lasted and why it ended."""
+    """How long the incident lasted; with several parts, the duration and reason of each."""
     if not group.parts:
         return f"Over after {lasted}. {group.primary.ended or ''}".strip()
     members = group.ranked
@@ -383,7 +386,7 @@ def _fact(member: Incident, now: datetime) -> str:
 
 
 def _lasted(member: Incident) -> timedelta:
-    """From the first bad row to the end."""
+    """The time from the first bad row to the end."""
     return (member.resolved_at or member.last_breach_at) - member.began_at
 
 

@@ -1,10 +1,10 @@
-"""The plan of one evaluation: row changes and notices, over all scopes at once.
+"""The plan of one evaluation: changes of rows and notices, for all scopes together.
 
-First the verdicts are taken in, then what the channel believes is brought in line with what
-is true. An opening is FIRING, once for each number. What joins, comes back or grows, and a
-reminder, are STILL FIRING under the same number; all of these, and an end, are audible. A mere
-correction is quiet. Under a mute only the verdicts are taken in; the difference waits, and
-what is over by then and never was reported is not reported.
+First the verdicts are applied. Then the channel's state is compared with the incidents. An opening
+is FIRING, once for each number. A new member, a return, an increase and a reminder are STILL FIRING
+under the same number. These, and an end, notify people. A correction is quiet. While a mute is in
+force, only the verdicts are applied. The difference is reported afterwards; an incident that was
+never reported and is over by then is not reported.
 """
 
 from collections.abc import Collection, Iterable
@@ -30,11 +30,11 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class IncidentStep:
-    """A row to write and a notice to send, in one transaction, in the order planned.
+    """A row to write and a notice to send in one transaction, in the order of the plan.
 
-    `incident` None: a notice that has no incident; a store keeps one of each notice id.
-    `notice` None: nothing is sent. A new incident has no number yet: its notice takes the
-    number the store gives it, and `part_of` names its leader, whose step came before.
+    `incident` is None for a notice without an incident; the database keeps one row for each notice
+    id. `notice` is None if nothing is sent. A new incident has no number yet: its notice gets the
+    number that the database assigns. `part_of` names the primary incident, whose step came before.
     """
 
     incident: Incident | None
@@ -55,7 +55,7 @@ def plan(
 ) -> list[IncidentStep]:
     """Steps for verdicts, given the latest incident of each rule and scope, open or resolved.
 
-    `stale`: open incidents of which nothing recent is known; they are the cause of nothing new.
+    `stale`: open incidents without recent data; they are not the cause of anything new.
     """
     draft = _Draft(
         latest_incident, inhibitions=inhibitions, silence=tuple(silence), policy=policy, now=now
@@ -69,7 +69,7 @@ def plan(
 
 
 class _Draft:
-    """The future incidents and notices, while one plan is made."""
+    """The future incidents and notices while a plan is made."""
 
     def __init__(
         self,
@@ -82,12 +82,12 @@ class _Draft:
     ) -> None:
         self.before = {incident.key: incident for incident in latest_incident}
         self.incidents = dict(self.before)
-        self.known: set[Key] = set()  # what was just judged, on more than silence
+        self.known: set[Key] = set()  # judged in this evaluation on data, not on silence alone
         self.changes: dict[Key, IncidentChange] = {}
         self.notices: dict[Key, Notice] = {}
         self.reported: dict[Key, tuple[Key, ...]] = {}
-        self.joined: set[Key] = set()  # incidents the channel did not know of
-        self.unheard: set[Key] = set()  # joined a message that says it already
+        self.joined: set[Key] = set()  # incidents that the channel has not reported
+        self.unheard: set[Key] = set()  # joined a message that already covers it
         self.stale: Collection[Key] = ()
         self.inhibitions = inhibitions
         self.silence, self.policy, self.now = silence, policy, now
@@ -96,7 +96,7 @@ class _Draft:
         return not is_silenced(self.silence, of.rule, of.scope, now=self.now)
 
     def take_in(self, verdict: Verdict) -> bool:
-        """Advance the incident a verdict is about; False for a notice, which has none."""
+        """Advance the incident of a verdict; False for a notice, which has none."""
         if verdict.state is VerdictState.NOTICE:
             return False
         key = incident_key(verdict.rule, verdict.scope, verdict.query)
@@ -109,11 +109,11 @@ class _Draft:
         return True
 
     def begin_notifying(self) -> None:
-        """Let what is open and unknown to the channel lead a story, or join one."""
+        """Give each open, unreported incident a group: a new one, or one that it joins."""
         untold = (
             i for i in self.incidents.values() if i.in_breach and i.told is not NoticeStatus.FIRING
         )
-        # What people know by a number keeps it: it leads what is new.
+        # A number that people know leads its group, also over newer causes.
         for incident in sorted(untold, key=lambda i: (i.told is None, self.inhibitions.rank(i))):
             if self.may_notify(incident):
                 groups = incident_groups(self.incidents, self.inhibitions)
@@ -136,7 +136,7 @@ class _Draft:
                     )
 
     def regroup(self, group: IncidentGroup) -> None:
-        """Tell what the channel does not know of a story, once and in the right voice."""
+        """Plan one notice for what the channel does not yet know about a group."""
         primary = group.primary
         news = tuple(i.key for i in group.members if self.is_news(i, primary))
         if not self.may_notify(primary):
@@ -163,22 +163,22 @@ class _Draft:
             self.notify(group, NoticeStatus.FIRING, quiet=True)
 
     def is_correction(self, member: Incident) -> bool:
-        """Whether the message must be brought up to date, without a sound."""
+        """Whether the message must be corrected without notifying people."""
         change = self.changes.get(member.key)
         recovering = change is IncidentChange.RECOVERING and member.unjudged
         return change is IncidentChange.RESOLVED or recovering or member.key in self.unheard
 
     def ended(self, group: IncidentGroup) -> list[Incident]:
-        """The parts that are over while others are not, and whose end nobody has heard of."""
+        """The parts that are over while others continue, and whose end was not reported."""
         before = self.before.get(group.primary.key)
         told_at = before.last_told_at if before is not None else self.now
         return [i for i in group.members if i.resolved_at is not None and i.resolved_at > told_at]
 
     def due(self, group: IncidentGroup) -> datetime:
-        """When a group is reported again: sooner once a part is over and the rest is not.
+        """When a group is reported again: sooner if a part is over and the rest is not.
 
-        Symptoms end a little later than their cause, and one message tells of both. What ends
-        with its day is not waited for, and not reminded of; nor is what a person takes care of.
+        Symptoms end a little later than their cause, and one message covers both. Incidents that
+        end with their day are not waited for and get no reminder, nor do acknowledged ones.
         """
         primary, policy = group.primary, self.policy
         lasts = all(member.once for member in group.members if member.open)
@@ -191,16 +191,16 @@ class _Draft:
         return primary.last_told_at + (policy.remind_every if daily else policy.remind_after)
 
     def still_true(self, group: IncidentGroup) -> bool:
-        """Whether it was seen to be: who comes back from an absence looks first, then reminds."""
+        """Whether it was judged in this evaluation: after an absence, no reminder comes first."""
         return any(member.open and member.key in self.known for member in group.members)
 
     def grew(self, incident: Incident) -> bool:
-        """Whether to report it again: a new day, or twice as much."""
+        """Whether to report it again: a new day, or the value has doubled."""
         before = self.before.get(incident.key)
         return before is not None and incident.open and incident.once != before.once
 
     def is_news(self, incident: Incident, primary: Incident) -> bool:
-        """Whether it is new to the channel, grew, or came back since the last audible message."""
+        """Whether it is new to the channel, or grew or returned since the last audible message."""
         returned_at = incident.reopened_at if incident.open else None
         returned = returned_at is not None and returned_at > primary.last_told_at
         relapsed = self.relapsed(incident, primary)
@@ -213,7 +213,7 @@ class _Draft:
         return since is not None and since <= primary.last_told_at and incident.in_breach
 
     def announced(self, primary: Incident) -> bool:
-        """Whether people have read the number before: it fires once."""
+        """Whether its number was already reported: each number fires once."""
         before = self.before.get(primary.key)
         opened = self.changes.get(primary.key) is IncidentChange.OPENED
         return not opened and before is not None and before.told is not None
@@ -246,7 +246,7 @@ class _Draft:
         )
 
     def steps(self) -> Iterable[IncidentStep]:
-        """Leaders first, for their parts refer to them."""
+        """Steps with primary incidents first, because their parts refer to them."""
         for key, incident in sorted(self.incidents.items(), key=lambda item: bool(item[1].part_of)):
             if incident is not self.before.get(key) or key in self.notices:
                 change = self.changes.get(key, IncidentChange.NONE)

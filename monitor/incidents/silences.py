@@ -15,7 +15,7 @@ _WEEK: tuple[Weekday, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mute:
-    """Silence for a reason, until an instant. `all` stands for every rule or every scope."""
+    """A silence for a reason, until an instant. `all` stands for every rule or every scope."""
 
     until: datetime
     reason: str
@@ -29,9 +29,9 @@ class Mute:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaintenanceWindow:
-    """A window that comes again on `days`, in the wall time of a zone.
+    """A window that repeats on `days`, in the local time of a zone.
 
-    One that ends no later than it starts lasts into the next day.
+    A window whose end is not after its start lasts into the next day.
     """
 
     days: tuple[Weekday, ...]
@@ -65,13 +65,14 @@ def is_silenced(silence: Silence, rule: str, scope: str, *, now: datetime) -> bo
     return any(one.covers(rule, scope, now=now) for one in silence)
 
 
-# Incidents without a rule or target: these were removed from the configuration.
+# Open incidents whose rule or target was removed from the configuration.
 
 
-ABANDONED = timedelta(hours=1)  # no deployment has two configurations side by side for so long
-REMOVED_ACCOUNT = timedelta(minutes=5)  # a key or channel: one worker at a time reads and sends
+# after this time no worker with an older configuration can still be running
+ABANDONED = timedelta(hours=1)
+REMOVED_ACCOUNT = timedelta(minutes=5)  # provider or channel: one worker at a time reads and sends
 
-_WHAT = {Subject.PROVIDER: "Provider key", Subject.CHANNEL: "Channel"}  # for others: a target
+_WHAT = {Subject.PROVIDER: "Provider key", Subject.CHANNEL: "Channel"}  # other rules: a target
 
 
 def abandoned(
@@ -81,11 +82,11 @@ def abandoned(
     scopes: Mapping[str, Collection[str]],
     now: datetime,
 ) -> Iterator[Verdict]:
-    """The end of each open incident that no verdict will ever reach, and why.
+    """The end of each open incident that will not get another verdict, with the reason.
 
-    `rules`: those that are on. `scopes`: of each rule that judges something configured, the names
-    in the configuration: targets (`target/query` where each query is judged), providers,
-    channels. The verdict does not claim a recovery.
+    `rules`: the rules that are on. `scopes`: for each rule with configured subjects, their names:
+    targets (`target/query` if each query is judged), providers or channels. The verdict does not
+    claim a recovery.
     """
     for incident in latest_incident:
         if not incident.open:

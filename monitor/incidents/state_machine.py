@@ -1,4 +1,4 @@
-"""The life of one incident: what a verdict makes of it. One `match`, every cell tested."""
+"""The state machine of one incident. One `match` covers every cell; each has a test."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ MOST_BREACHES = 50  # earlier breaches of an incident whose times are kept
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReminderPolicy:
-    """How often one speaks of the same thing.
+    """When the same problem is reported again.
 
-    A breach that comes back within `taken_up_within` of its end is the same incident again,
-    and must then stay calm before it ends: `calm` after the first return, twice as long after
-    each further one, `calm_at_most` at most. So an incident that comes and goes for a day is
-    told of some twenty times at worst.
+    A breach within `taken_up_within` of the end of an incident reopens it. It must then be free of
+    breaches for longer before it ends: `calm` after the first return, twice as long after each
+    further one, at most `calm_at_most`. So an incident that comes and goes all day is reported
+    about twenty times at most.
     """
 
     remind_after: timedelta = timedelta(hours=4)
@@ -26,10 +26,10 @@ class ReminderPolicy:
     calm_at_most: timedelta = timedelta(hours=4)
     lingering: timedelta = timedelta(
         minutes=30
-    )  # before an incident that outlives its cause is reported alone
+    )  # before an incident that outlasts its cause is reported alone
 
     def calm_needed(self, incident: Incident) -> timedelta:
-        """How long no breach may have been seen before the incident ends."""
+        """How long the incident must be free of breaches before it ends."""
         if incident.reopenings == 0:
             return timedelta(0)
         doubled = self.calm * (1 << min(incident.reopenings - 1, 16))
@@ -38,10 +38,10 @@ class ReminderPolicy:
 
 class IncidentChange(StrEnum):
     OPENED = "opened"
-    REOPENED = "reopened"  # the same story goes on
+    REOPENED = "reopened"  # the same incident reopens
     SEEN = "seen"  # still in breach
-    GREW = "grew"  # still in breach, to be reported again: a doubling
-    RECOVERING = "recovering"  # no longer in breach, and not yet sure to be over
+    GREW = "grew"  # still in breach, to be reported again because the value has doubled
+    RECOVERING = "recovering"  # no longer in breach, but the recovery is not yet certain
     RESOLVED = "resolved"
     REMINDED = "reminded"
     NONE = "none"
@@ -50,7 +50,7 @@ class IncidentChange(StrEnum):
 def advance(
     current: Incident | None, verdict: Verdict, *, policy: ReminderPolicy, now: datetime
 ) -> tuple[Incident | None, IncidentChange]:
-    """What becomes of the latest incident of a rule and scope, and what changed."""
+    """The new state of the latest incident of a rule and scope, and what changed."""
     match current, verdict.state:
         case None, VerdictState.BREACH:
             return _opened(verdict, now), IncidentChange.OPENED
@@ -67,7 +67,7 @@ def advance(
             change = IncidentChange.RECOVERING if current.in_breach else IncidentChange.SEEN
             return _recovering(current, verdict, now=now), change
         case Incident(once=str(once)), VerdictState.BREACH if once == verdict.once:
-            return current, IncidentChange.NONE  # reported before, and over
+            return current, IncidentChange.NONE  # reported earlier, and over
         case Incident(), VerdictState.BREACH if _goes_on(current, verdict, policy=policy, now=now):
             return _reopened(current, verdict, now=now), IncidentChange.REOPENED
         case Incident(), VerdictState.BREACH:
@@ -81,7 +81,7 @@ def _calm(incident: Incident, verdict: Verdict, *, policy: ReminderPolicy, now: 
 
 
 def _recovered(verdict: Verdict) -> str:
-    """What is true again; empty where the rule does not know."""
+    """The recovery in a sentence; empty if the rule does not state one."""
     return verdict.recovered or (
         "Within the limit again" if verdict.state is VerdictState.OK else ""
     )
@@ -90,14 +90,15 @@ def _recovered(verdict: Verdict) -> str:
 def _goes_on(
     incident: Incident, verdict: Verdict, *, policy: ReminderPolicy, now: datetime
 ) -> bool:
-    if incident.told is NoticeStatus.FIRING:  # its end was not sent: for the channel it never ended
+    # its end was not sent, so the channel still shows it as open
+    if incident.told is NoticeStatus.FIRING:
         return True
     once_or_literal = verdict.literal or verdict.once is not None
     return not once_or_literal and now - incident.turned_at <= policy.taken_up_within
 
 
 def _since(verdict: Verdict, now: datetime) -> datetime:
-    """Start of the breach: never after it was judged, whatever the clock of a row says."""
+    """Start of the breach; never later than its judgement, even if a row's clock is wrong."""
     return min(verdict.since or now, now)
 
 
@@ -126,9 +127,9 @@ def _opened(verdict: Verdict, now: datetime) -> Incident:
 
 
 def _seen(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
-    """In breach still, or again. What began after a recovery is a breach with a start of its own.
+    """Still or again in breach. A breach that began after a recovery has its own start.
 
-    A rule that says it began before is not sure that the one before was over.
+    If the rule gives an earlier start, it is not certain that the earlier breach was over.
     """
     recovered, since = incident.recovering_since, verdict.since
     returned = recovered is not None and since is not None and since > recovered
@@ -158,7 +159,7 @@ def _breaches(incident: Incident) -> tuple[tuple[datetime, datetime], ...]:
 
 
 def _recovering(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
-    """Still open, though not in breach now: the breach's own sentence is kept beside it."""
+    """Open but not in breach: the sentence of the breach is kept beside that of the recovery."""
     since = min(verdict.since or incident.recovering_since or now, now)
     reason = f"{_recovered(verdict)} since {instant(since, now=now)}: {verdict.because}"
     return replace(incident, value=verdict.value, recovering_since=since, recovering_reason=reason)
@@ -179,7 +180,7 @@ def _reopened(incident: Incident, verdict: Verdict, *, now: datetime) -> Inciden
 
 
 def _resolved(incident: Incident, verdict: Verdict, *, now: datetime) -> Incident:
-    """Its end. One that is not measured but stated says itself what is true again, if anything."""
+    """The end. If it is stated and not measured, the verdict gives the reason itself."""
     end, finding = verdict.finding, incident.finding
     restored = end.restored if end.extent else finding.restored
     return replace(

@@ -1,4 +1,4 @@
-"""The rules: one file each, listed in `RULES`. Rows go in, a verdict with its proof comes out.
+"""The rules: one file each, listed in `RULES`. A rule turns rows into a verdict with its proof.
 
 Everything that other rooms need to know of a rule is an attribute of its class: see `Rule`.
 """
@@ -39,7 +39,7 @@ RULES: Mapping[str, type[Rule]] = {
     )
 }
 
-# Every rule with its default limits, those included that a configuration switches off.
+# Every rule with its default limits, including those that a configuration switches off.
 DEFAULT_RULES: Mapping[str, Rule] = {name: rule() for name, rule in RULES.items()}
 
 

@@ -1,4 +1,4 @@
-"""`delivery`: the channel does not take our messages."""
+"""`delivery`: a channel does not accept messages."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,10 +26,10 @@ class DeliveryBacklog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryRule(Rule):
-    """Breach when a channel refuses for good, or a message has waited for `late_minutes`.
+    """Breach when a channel rejects all messages, or one has waited for `late_minutes`.
 
-    Told by everything but the channel: `monitor check`, the metrics, the exit status and the
-    heartbeat that stays away. Its message waits with the others.
+    It is visible outside the channel: in `monitor check`, the metrics, the exit status and the
+    heartbeat, which stops. Its own message waits with the others.
 
     Source: docs/alerts.md#delivery
     """
@@ -74,7 +74,7 @@ class DeliveryRule(Rule):
         if backlog.broken_since is not None or waited > self.late_minutes:
             state = VerdictState.BREACH
         elif latest_incident is not None and latest_incident.open and backlog.waiting:
-            state = VerdictState.HOLD  # it drains, and is not drained
+            state = VerdictState.HOLD  # the backlog is shrinking, but not yet empty
         else:
             state = VerdictState.OK
         return Verdict(

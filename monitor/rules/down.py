@@ -22,11 +22,11 @@ _REPORTED = "Check what the service reports, then the service, its host and the 
 class DownRule(Rule):
     """Breach when `failed` of the last `of` probes failed, over at least two rounds.
 
-    A round that hangs counts as two once its failures are an interval (at most two minutes)
-    apart: our own deadlines must not hold back what a round of many queries has shown.
-    Fewer are enough when they are all of `rounds` rounds in a row, so that a target of one
-    query is not waited for longer. It resolves after `good` good probes in a row, or good
-    ones only in `rounds` rounds. Rate-limited and aborted probes are on neither side.
+    A round that hangs counts as two if its failures are one interval (at most two minutes) apart:
+    otherwise our deadlines would delay the alert for a target with many queries. Fewer failures are
+    enough if they are all probes of `rounds` rounds in a row, so that a target with one query is
+    judged as soon. It resolves after `good` good probes in a row, or after `rounds` rounds of good
+    probes only. Rate-limited and aborted probes are ignored.
 
     Source: docs/alerts.md#down
     """
@@ -80,7 +80,7 @@ class DownRule(Rule):
             own = _tried(window, since=begun)
             if latest[0][0]:
                 return self._recovering(window, state, _good(latest), since=_good(own))
-            shown = self._since_recovery(own)  # while it lasts it is counted over its own rows
+            shown = self._since_recovery(own)  # while it lasts, only its own rows count
             begun = begun if len(shown) == len(own) else None
         elif len(bad) >= self.failed and (_rounds(bad) >= 2 or _lasting(bad, window)):
             state, shown = VerdictState.BREACH, self._breach(window, latest_incident, shown)
@@ -114,9 +114,9 @@ class DownRule(Rule):
         *,
         since: Sequence[tuple[bool, Sample]],
     ) -> Verdict:
-        """An open outage whose latest probe is good; `since`: the good ones after its last failure.
+        """An open outage whose latest probe is good.
 
-        Newest first.
+        `since` is the start of the good probes after its last failure. Newest first.
         """
         answers = _none_failed(window.scope, state, len(shown), limit=float(self.failed))
         return replace(answers, recovered="Answers again", since=since[-1][1].at if since else None)
@@ -134,16 +134,16 @@ class DownRule(Rule):
     def _breach(
         self, window: Window, latest_incident: Incident | None, proof: Sequence[tuple[bool, Sample]]
     ) -> Sequence[tuple[bool, Sample]]:
-        """The proof of a breach with all the failures in a row before it, newest first."""
+        """The proof of a breach, extended to all consecutive failures before it, newest first."""
         tried = _tried(window, since=window.since(latest_incident) + _INSTANT)
         length = breach_length((not good for good, _ in tried), len(proof))
         return tried[: max(length, len(proof))]
 
     def _since_recovery(self, own: Sequence[tuple[bool, Sample]]) -> Sequence[tuple[bool, Sample]]:
-        """The rows later than the latest good ones that proved the service well, newest first.
+        """The rows later than the latest good ones that proved a recovery, newest first.
 
-        An incident that came and went stays open for a while: what fails then is a breach of
-        its own, not the one before.
+        An incident that comes and goes stays open for a time. Failures in that time are a new
+        breach.
         """
         for nth in range(1, len(own)):
             ends = own[nth][0] and not own[nth - 1][0]
@@ -159,7 +159,7 @@ class DownRule(Rule):
 
 
 def _finding(shown: Sequence[tuple[bool, Sample]], begun: datetime) -> Finding:
-    """What failed, in the header's words, and the service's own words about it."""
+    """What failed, as the header phrases it, and the service's own error message."""
     bad = [sample for good, sample in shown if not good]
     since = [good for good, sample in shown if sample.at >= begun]
     error, of = reported_error(bad), len(shown)
@@ -178,7 +178,7 @@ def _finding(shown: Sequence[tuple[bool, Sample]], begun: datetime) -> Finding:
 
 
 def _tried(window: Window, *, since: datetime) -> Sequence[tuple[bool, Sample]]:
-    """The probes of a day that say something, from an instant on, newest first."""
+    """The conclusive probes of the last day since an instant, newest first."""
     lately = takewhile(lambda sample: sample.at >= since, reversed(window.samples))
     return [(good, sample) for sample in lately if (good := sample.outcome.good) is not None]
 
@@ -193,7 +193,7 @@ def _rounds(samples: Sequence[Sample]) -> int:
 
 
 def _lasting(bad: Sequence[Sample], window: Window) -> bool:
-    """Whether failures of one round are further apart than the next round would have been."""
+    """Whether the failures of one round are further apart than one interval."""
     if window.pace is None:
         return False
     return bad[0].at - bad[-1].at >= min(window.pace, PATIENCE)

@@ -1,4 +1,4 @@
-"""What failed probes have in common, so that a rejected key differs from an overload."""
+"""What failed probes have in common, so that a rejected key can be told from an overload."""
 
 import re
 from collections import Counter
@@ -13,11 +13,12 @@ from monitor.identity.model_names.common_name import common_name
 from monitor.redaction import plain
 from monitor.rules.window import Window
 
-_SHORT = 120  # characters of a service's own words
+_SHORT = 120  # characters of a service's error message
 _NAMED = 3  # kinds of failure in one sentence
 _STATUS = re.compile(r"(HTTP \d{3})(?:: (.*))?")
-_VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")  # request ids, times: the same failure all the same
-# Outcomes in the words of a header. Source: docs/metrics.md#outcomes
+# request ids and times: failures that differ only in these are the same
+_VARIES = re.compile(r"[0-9a-f]{6,}|[0-9]+")
+# Outcomes as a header phrases them. Source: docs/metrics.md#outcomes
 _WORDS_OF = {
     Outcome.REFUSED: "connection refused",
     Outcome.CONNECT: "no connection",
@@ -42,8 +43,8 @@ _WORDS = "words: "  # kinds distinguished by the service's message
 def named(failed: Sequence[Sample]) -> str:
     """The kinds of failure, most frequent first, each with its most frequent error text.
 
-    Probes count as one kind by their HTTP status, else by the service's message, else by their
-    outcome. The text is one short line, and foreign: a message must escape it.
+    Probes are one kind if they share the HTTP status, else the service's message, else the outcome.
+    The text is one short line from the service: a message must escape it.
     """
     kinds = Counter(_kind(sample) for sample in failed).most_common()
     reported = [
@@ -56,7 +57,7 @@ def named(failed: Sequence[Sample]) -> str:
 
 
 def failure_words(failed: Sequence[Sample]) -> str:
-    """What the failures are in a few words: `HTTP 500`, `no first token and connection refused`."""
+    """The failures in a few words: `HTTP 500`, `no first token and connection refused`."""
     kinds = Counter(
         kind if kind.startswith("HTTP ") else _WORDS_OF.get(sample.outcome, sample.outcome.value)
         for sample in failed
@@ -66,7 +67,7 @@ def failure_words(failed: Sequence[Sample]) -> str:
 
 
 def reported_error(failed: Sequence[Sample]) -> str:
-    """What the service says of its failures most often, one short line; foreign text."""
+    """The most frequent error message of the service, one short line; foreign text."""
     texts = Counter(
         text for sample in failed if sample.outcome in _SAID_BY_SERVICE and (text := _text(sample))
     ).most_common(1)
@@ -98,20 +99,19 @@ def _text(sample: Sample) -> str:
     return _words((status[2] or "") if status else error)
 
 
-@lru_cache(maxsize=512)  # the same failure again and again
+@lru_cache(maxsize=512)  # the same failure many times
 def _words(text: str) -> str:
     return plain(error_text(text), _SHORT)
 
 
-# The likely cause of a breach, where what is stored shows one.
+# The likely cause of a breach, if the stored rows show one.
 #
-# Refusals and changes of the hour before an incident explain it well, and prove nothing: a
-# message tells them as likely, with their time and numbers, and says nothing where nothing is
-# known. Source: docs/alerts.md#likely-cause
+# Failures and changes in the hour before an incident are a likely cause, not a proven one. A
+# message states them as likely, with time and numbers. Source: docs/alerts.md#likely-cause
 
 
-BEFORE = timedelta(hours=1)  # what happened longer before an incident did not cause it
-REFUSED, SHARE = 3, 0.2  # so many refusals, and of all probes, are no accident
+BEFORE = timedelta(hours=1)  # an event that is older than this is not named as the cause
+REFUSED, SHARE = 3, 0.2  # this many failures, and this share of all probes, are not chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def explained(
 
 
 def caused(verdict: Verdict, cause: str) -> Verdict:
-    """The verdict with one more likely cause in front of what it names already."""
+    """The verdict with one more likely cause before those that it already has."""
     finding = verdict.finding
     return replace(
         verdict, finding=replace(finding, cause="; ".join(filter(None, (cause, finding.cause))))
@@ -155,16 +155,16 @@ def _refusals(samples: Iterable[Sample], *, since: datetime) -> Iterable[str]:
 
 
 def _latest(events: Sequence[CauseEvent], begun: datetime) -> Iterable[str]:
-    """The change nearest before the incident; one that came after it explains nothing."""
+    """The latest change before the incident; a later one explains nothing."""
     before = [event for event in events if begun - BEFORE <= event.at <= begun]
     if before:
         event = max(before, key=lambda event: event.at)
         yield f"{event.what}, at {event.at.astimezone(UTC):%H:%M} UTC"
 
 
-# Who gave the answers of a span, in one sentence: a fact of messages about speed and money.
+# Which models answered in a span, in one sentence: a fact in messages about latency and money.
 #
-# A slow or an expensive service may simply run on another model. The reader should see it there.
+# A slow or expensive service may run on another model, and the reader sees it there.
 
 
 FACT = "Who answered"
@@ -174,7 +174,7 @@ Counts = Mapping[tuple[Identity, str | None], int]  # answers by identity and mo
 
 
 def answered_by(counts: Counts, *, expected: str | None) -> str | None:
-    """Every identity but the expected one with its count; None where all answers are expected."""
+    """The count of each identity other than expected; None if all answers are expected."""
     of = Counter[Identity]()
     for (identity, _), count in counts.items():
         of[identity] += count

@@ -1,4 +1,4 @@
-"""`fallback`: too many answers come from a model that was not asked for."""
+"""`fallback`: too many answers come from a model that was not requested."""
 
 import re
 from collections import Counter
@@ -32,14 +32,14 @@ from monitor.rules.statistics import ShareLimits, recovering, unjudged
 from monitor.rules.window import WITHIN_LIMIT, AnswerSeries, Window
 
 _ROWS = 60
-_CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # stated in words already
+_CONFIDENCE = re.compile(r" \(confidence [^()]*\)")  # already stated in the sentence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FallbackRule(ShareLimits, Rule):
     """Breach when k of n known answers fell back and chance does not explain k/n > `limit`.
 
-    A hit is an answer by a fallback. Answers of an unknown model count on neither side.
+    A hit is an answer by a fallback. Answers of an unknown model are ignored.
 
     Source: docs/alerts.md#fallback
     """
@@ -162,10 +162,10 @@ def _finding(
     a_day: int | None,
     known_as: Finding,
 ) -> Finding:
-    """Who answers instead of whom, how much of it, what it costs, and how certain it is.
+    """Which model answers instead of the expected one, how often, at what cost, and the confidence.
 
-    `known_as`: the earlier finding of an open incident, which remembers the expected model when its
-    answers are too long ago.
+    `known_as`: the earlier finding of an open incident. It names the expected model if the window
+    no longer holds an answer by it.
     """
     hits, fallen = len(fallen), fallen[:_ROWS]
     new, usual = _usual_model(fallen), _usual_model(asked_for)
@@ -204,7 +204,7 @@ def _finding(
 def _compared(
     fallen: Sequence[Sample], asked_for: Sequence[Sample], *, a_day: int | None
 ) -> Mapping[str, str]:
-    """Who answers instead of whom, how that is known, and what it costs now and before."""
+    """Which model answers instead, the evidence for it, and the cost now and before."""
     fallen = fallen[:_ROWS]
     notified = {"Answers": names(fallen), "Instead of": names(asked_for), "Evidence": fallen[0].why}
     now, before = _mean_usd(fallen), _mean_usd(asked_for)
@@ -219,17 +219,17 @@ def _compared(
 
 
 def _usual_model(samples: Iterable[Sample]) -> str:
-    """The model most of them name; empty where none does."""
+    """The model that most of them name; empty if none does."""
     return names(samples).partition(", ")[0]
 
 
 def names(samples: Iterable[Sample]) -> str:
-    """The models of the samples, the most usual first, three at most; empty where none is known."""
+    """The models of the samples, most frequent first, at most three; empty if none is known."""
     counted = Counter(sample.model for sample in samples if sample.model)
     return ", ".join(name for name, _ in counted.most_common(3))
 
 
 def _mean_usd(samples: Iterable[Sample]) -> Decimal | None:
-    """What one of the samples cost on average; None where no price is known."""
+    """Mean cost of a sample; None if no price is known."""
     costs = [sample.cost_usd for sample in samples if sample.cost_usd is not None]
     return sum(costs, Decimal(0)) / len(costs) if costs else None

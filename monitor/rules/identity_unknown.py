@@ -14,7 +14,7 @@ _ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityUnknownRule(Rule):
-    """Notice, once a week, that most answers of the last day disclose no model.
+    """Notice, once a week, that most answers of the last day do not identify their model.
 
     Judged on `answers` or more. While the model is unknown, `fallback` cannot fire.
 

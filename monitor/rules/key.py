@@ -1,4 +1,4 @@
-"""`key`: a provider's key is rejected, expires soon, or is nearly out of credit."""
+"""`key`: a provider's key is rejected, expires soon, or has almost no credit left."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -25,7 +25,7 @@ _ADD_CREDIT = "Add credit at the provider."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyCredit:
-    """What is left of a key's limit, and what its account spends in a day."""
+    """The rest of a key's limit, and the daily spend of its account."""
 
     provider: str
     at: datetime
@@ -35,11 +35,11 @@ class KeyCredit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRule(Rule):
-    """Breach when a provider rejects its key or the credit is gone, at once.
+    """Breach as soon as a provider rejects its key or the credit is used up.
 
-    Notices before that: the key expires within so many days, said once for each of
-    `expires_days`; less credit is left than the account spends in a day, said once a day. A
-    reading that failed says nothing about the key.
+    Notices before that: the key expires within so many days, once for each entry of `expires_days`;
+    the rest of the credit is less than a day's spend, once a day. A failed reading says nothing
+    about the key.
 
     Source: docs/alerts.md#key
     """
@@ -94,7 +94,7 @@ class KeyRule(Rule):
                 stage = self._stage(judged, now)
                 if stage and not (
                     latest_incident is not None and latest_incident.open
-                ):  # which ends first
+                ):  # whichever ends first
                     state, (once, reported) = VerdictState.NOTICE, stage
                     what = reported.removeprefix(f"The key of {judged.provider} ").rstrip(".")
                     step = "Renew the key before then."
@@ -111,7 +111,7 @@ class KeyRule(Rule):
         return verdict
 
     def _stage(self, reading: AccountReading, now: datetime) -> tuple[str, str] | None:
-        """The last of the days before its end that the key has reached."""
+        """The smallest entry of `expires_days` that the key has reached."""
         if reading.expires_at is None:
             return None
         left = reading.expires_at - now

@@ -1,4 +1,4 @@
-"""What a rule's limits may be: each fault names the key, the value and the remedy."""
+"""Validation of rules' limits. Each error names the key, the value and the remedy."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 from monitor.domain import Incident, Sample, Verdict
 
-CERTAIN = "certain (100 %)"  # counted, summed or read, not inferred
+CERTAIN = "certain (100 %)"  # the value is counted, summed or read, not inferred
 
 
 def positive(rule: Any, *keys: str) -> None:
-    """Every key of the rule is a finite number above zero."""
+    """Require that every key is a finite number above zero. Raises ValueError."""
     for key in keys:
         value: float | Decimal = getattr(rule, key)
         if not (isfinite(value) and value > 0):
@@ -20,14 +20,14 @@ def positive(rule: Any, *keys: str) -> None:
 
 
 def at_least(rule: Any, least: int, *keys: str) -> None:
-    """Every key of the rule is `least` or more."""
+    """Require that every key is `least` or more. Raises ValueError."""
     for key in keys:
         if getattr(rule, key) < least:
             raise ValueError(f"{key} = {getattr(rule, key)}: write a number of at least {least}")
 
 
 def between(rule: Any, low: float, high: float, *keys: str) -> None:
-    """Every key of the rule lies between the two, ends included."""
+    """Require that every key lies between the two limits, inclusive. Raises ValueError."""
     for key in keys:
         if not low <= getattr(rule, key) <= high:
             raise ValueError(
@@ -36,7 +36,7 @@ def between(rule: Any, low: float, high: float, *keys: str) -> None:
 
 
 def at_most(rule: Any, key: str, *, of: str) -> None:
-    """One key of the rule is no larger than another."""
+    """Require that one key is not greater than another. Raises ValueError."""
     if getattr(rule, key) > getattr(rule, of):
         raise ValueError(
             f"{key} = {getattr(rule, key)}: write at most {of}, which is {getattr(rule, of)}"
@@ -44,7 +44,7 @@ def at_most(rule: Any, key: str, *, of: str) -> None:
 
 
 def zone(rule: Any, key: str) -> None:
-    """The key names a zone of the tz database."""
+    """Require that the key names a zone of the tz database. Raises ValueError."""
     try:
         ZoneInfo(getattr(rule, key))
     except (KeyError, ValueError, OSError):
@@ -53,11 +53,11 @@ def zone(rule: Any, key: str) -> None:
         ) from None
 
 
-# Mode `immediate`: each probe is taken literally, and each canned query has its own state.
+# Mode `immediate`: each probe counts alone, and each canned query has its own state.
 #
-# The caller gives such a rule a window of one query after the other, each with the latest
-# incident of that query, so that a query that is always over the limit hides no other and
-# flaps with none. Source: docs/alerts.md#ttft
+# The caller passes the window of one query after another, each with the latest incident of that
+# query. So a query that is always over the limit does not hide another one. Source:
+# docs/alerts.md#ttft
 
 
 def is_literal(rule: object) -> bool:

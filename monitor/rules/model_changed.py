@@ -40,14 +40,14 @@ _RECOVERED = "Answers match the expected model again"
 class ModelChangedRule(ShareLimits, Rule):
     """Breach when the change detector has passed its threshold, or `disputed` repeats.
 
-    An answer with which the detector recorded that it passed its threshold is a breach, since the
-    detector's first suspicion. Where
-    rows are `changed` without that record, as those of a backtest, `changed` of them in a row
-    are one, if none was alone before. So is a share of `changed` and `disputed` answers over
-    `limit`, by the evidence `fallback` asks for. It is over when answers match the expected
-    model again, by the same evidence, or when a person confirmed a baseline:
-    `window.baseline_at`. Answers by a named fallback neither open it nor end it. Unknown
-    ones are on neither side.
+    An answer that records that the detector passed its threshold is a breach since the detector's
+    first suspicion. Rows that are `changed` without that record, as in a backtest, are a breach if
+    `changed` of them follow each other and none was alone before. A share of `changed` and
+    `disputed` answers over `limit`, with the evidence that `fallback` requires, is also a breach.
+
+    It is over when answers match the expected model again, with the same evidence, or when a person
+    confirmed a baseline (`window.baseline_at`). Answers by a named fallback neither open nor end
+    it. Answers of an unknown model are ignored.
 
     Source: docs/alerts.md#model_changed
     """
@@ -92,7 +92,7 @@ class ModelChangedRule(ShareLimits, Rule):
         return self._calm(window, unnamed, min(self.of, fresh), state)
 
     def _open(self, window: Window, latest_incident: Incident, now: datetime) -> Verdict:
-        """Whether an open incident goes on."""
+        """The verdict on an open incident."""
         if window.baseline_at is not None and window.baseline_at > latest_incident.turned_at:
             return self._confirmed(window, window.baseline_at)
         compared = window.compared
@@ -114,7 +114,8 @@ class ModelChangedRule(ShareLimits, Rule):
         if latest_incident.recovering_since is not None and (hits := compared.hit_samples(n)):
             began_at = hits[-1].at
         verdict = self._breached(window, compared, n, VerdictState.BREACH, since=began_at)
-        known_as = latest_incident.finding  # remembers the expected model of too long ago
+        # the window no longer holds an answer that names the expected model
+        known_as = latest_incident.finding
         if not known_as.what or _UNNAMED not in verdict.finding.what:
             return verdict
         finding = replace(
@@ -129,21 +130,21 @@ class ModelChangedRule(ShareLimits, Rule):
         return recovering(verdict, window.compared, latest_incident, recovered=_RECOVERED)
 
     def _floor(self, window: Window, latest_incident: Incident | None) -> datetime:
-        """What came later may be judged."""
+        """The instant after which answers may be judged."""
         since = window.since(latest_incident)
         return since if window.baseline_at is None else max(since, window.baseline_at)
 
     def _fresh(
         self, answers: AnswerSeries, window: Window, latest_incident: Incident | None
     ) -> int:
-        """How many of the latest answers may be judged: later than the turn and the baseline."""
+        """How many of the latest may be judged: those after the last transition and baseline."""
         fresh = window.stretch(answers, latest_incident)
         if window.baseline_at is None:
             return fresh
         return min(fresh, answers.later_than(window.baseline_at))
 
     def _breach(self, window: Window, latest_incident: Incident | None, fresh: int) -> int:
-        """The stretch of the latest answers that is a breach, back to its first hit; 0: none."""
+        """How many of the latest answers are a breach, back to its first hit; 0: none."""
         answers = window.unnamed
         if self.mode == "immediate":
             n = unjudged(answers, window, latest_incident, fresh)
@@ -154,7 +155,7 @@ class ModelChangedRule(ShareLimits, Rule):
         return answers.breach(n, fresh) if n else 0
 
     def _in_a_row(self, answers: AnswerSeries, fresh: int) -> int:
-        """How many of the latest are `changed`, if enough are and no other before them; else 0."""
+        """How many of the latest are `changed`, if enough are and no earlier one is; else 0."""
         if fresh < self.changed or answers.hits(self.changed) < self.changed:
             return 0
         changed = [sample.identity is Identity.CHANGED for sample in answers.samples[-fresh:]]
@@ -164,7 +165,7 @@ class ModelChangedRule(ShareLimits, Rule):
     def _breached(
         self, window: Window, answers: AnswerSeries, n: int, state: VerdictState, *, since: datetime
     ) -> Verdict:
-        """A breach counted over the latest n answers; `since`: when the first of them came."""
+        """A breach over the latest n answers. `since`: when the first of them came."""
         hits = answers.hit_samples(n)
         suspected = _suspected(window, hits, since)
         hits, n = [*hits, *suspected], n + len(suspected)
@@ -195,14 +196,14 @@ class ModelChangedRule(ShareLimits, Rule):
         )
 
     def _log_odds(self, hits: Sequence[Sample], n: int) -> float:
-        """That answers changed: as the detector is sure of it, or as their share proves it."""
+        """Log-odds that answers changed, as the detector states or the share proves them."""
         stated = [hit.confidence for hit in hits if hit.identity is Identity.CHANGED]
         sure = max((one for one in stated if one is not None), default=0.0)
         by_share = n * divergence(len(hits) / n, self.limit)
         return max(by_share, log_odds(sure))
 
     def _calm(self, window: Window, answers: AnswerSeries, n: int, state: VerdictState) -> Verdict:
-        """No breach, as the latest n answers say."""
+        """The verdict that the latest n answers are no breach."""
         literal = self.mode == "immediate"
         return _calm(window.scope, state, n, answers.hits(n), limit=self.limit, literal=literal)
 
@@ -214,7 +215,7 @@ class ModelChangedRule(ShareLimits, Rule):
             value=0.0,
             limit=self.limit,
             because=f"A person confirmed the baseline at {at.astimezone(UTC):%H:%M} UTC.",
-            literal=True,  # a person's word needs no evidence
+            literal=True,  # a confirmation by a person needs no evidence
             finding=Finding(extent="A person confirmed the baseline"),
         )
 
@@ -222,7 +223,7 @@ class ModelChangedRule(ShareLimits, Rule):
 def _detected(
     answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
 ) -> int:
-    """The stretch back to the latest answer with which the detector passed; 0: none unjudged."""
+    """The answers back to the latest that passed the detector's threshold; 0 if all are judged."""
     since = window.unjudged(latest_incident)
     for n in range(1, fresh + 1):
         if answers.samples[-n].at <= since:
@@ -233,9 +234,9 @@ def _detected(
 
 
 def _began_at(answers: AnswerSeries, n: int, *, floor: datetime) -> datetime:
-    """Start of a breach of the latest n answers: the detector's first suspicion, where known.
+    """Start of a breach of the latest n answers: the detector's first suspicion if it is known.
 
-    A suspicion that is not later than `floor` belongs to what was judged before.
+    A suspicion at or before `floor` belongs to an earlier breach.
     """
     hits = answers.hit_samples(n)
     known = [hit.change_since for hit in hits if hit.change_since and hit.change_since > floor]
@@ -243,9 +244,9 @@ def _began_at(answers: AnswerSeries, n: int, *, floor: datetime) -> datetime:
 
 
 def _suspected(window: Window, hits: Sequence[Sample], since: datetime) -> Sequence[Sample]:
-    """Answers that led the detector to its finding without a judgement of their own, newest first.
+    """Answers before the detector's finding that were stored as unknown, newest first.
 
-    One answer alone proves nothing and is stored as unknown; the detector counted it.
+    One answer alone proves nothing, but the detector counted it.
     """
     detected = [hit.at for hit in hits if hit.change_since is not None]
     if not detected or min(detected) <= since:
@@ -268,7 +269,7 @@ def _seen(hits: Sequence[Sample], n: int) -> str:
 
 
 def _author(hits: Sequence[Sample]) -> str:
-    """What is known of the model that gave the latest of them."""
+    """What is known about the model of the latest of them."""
     latest = hits[0] if hits else None
     if latest is not None and latest.identity is Identity.FALLBACK:
         model = common_name(latest.model) if latest.model else "a known fallback"
@@ -279,7 +280,7 @@ def _author(hits: Sequence[Sample]) -> str:
 
 
 def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, str]:
-    """What moved, which names are given, and latency and cost of the same queries."""
+    """Which features changed, which names are given, and latency and cost of the same queries."""
     if not hits:
         return {}
     requested = {sample.query for sample in hits}
@@ -296,7 +297,7 @@ def _facts(hits: Sequence[Sample], expected: Sequence[Sample]) -> Mapping[str, s
 
 
 def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
-    """What an answer costs compared with before; empty where one of the two is not known."""
+    """The cost of an answer compared with before; empty if either is unknown."""
     requested = {sample.query for sample in hits}
     now = _mean_ends(hits)
     before = _mean_ends([sample for sample in expected if sample.query in requested])
@@ -312,16 +313,16 @@ def _cost_change(hits: Sequence[Sample], expected: Sequence[Sample]) -> str:
 
 
 def _mean_cost(samples: Sequence[Sample]) -> str | None:
-    """What one of the samples cost on average, in words; None where it is not known."""
+    """Mean cost of a sample in words; None if it is unknown."""
     ends = _mean_ends(samples)
     return None if ends is None else amount_text(*ends)
 
 
 def _mean_ends(samples: Sequence[Sample]) -> tuple[Decimal, Decimal] | None:
-    """What one of the samples cost on average; two ends where the model is unknown.
+    """Mean cost of a sample; low and high end if the model is unknown.
 
-    A range without width has one declared price, the expected model's, and one that begins at
-    zero leaves models out: they say nothing of an unknown model.
+    A range without width has one declared price, that of the expected model, and a range that
+    begins at zero omits models. Neither describes an unknown model.
     """
     ends = [
         (low, high)
@@ -336,7 +337,7 @@ def _mean_ends(samples: Sequence[Sample]) -> tuple[Decimal, Decimal] | None:
 
 
 def _median_ms(samples: Sequence[Sample]) -> float | None:
-    """The mean over the queries of each one's median; None where no TTFT is known."""
+    """The mean of the queries' medians; None if no TTFT is known."""
     by_query: dict[str, list[float]] = {}
     for sample in samples:
         if sample.ttft_ms is not None:

@@ -1,4 +1,4 @@
-"""`no_data`: we have stopped seeing."""
+"""`no_data`: no usable samples arrive."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -23,11 +23,11 @@ from monitor.rules.window import Window
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoDataRule(Rule):
-    """Breach when no usable sample came for `intervals` intervals, or `least_s` if longer.
+    """Breach when no usable sample came for `intervals` intervals, or `least_s` if that is longer.
 
-    It is counted from the end of the last probe, and is never shorter than the next probe may
-    take. Silence counts from when we began to watch at the earliest: an absence of our own is
-    told by the heartbeat, outside.
+    The time counts from the end of the last probe, and is never shorter than the next probe may
+    take. Silence counts from the start of this worker at the earliest: the external heartbeat check
+    reports our own absence.
 
     Source: docs/alerts.md#no_data
     """
@@ -62,7 +62,7 @@ class NoDataRule(Rule):
         allowed = max(self.intervals * window.pace, timedelta(seconds=self.least_s))
         allowed = max(allowed, window.probe_time)
         if latest_incident is not None and latest_incident.open:
-            # A restart of monitoring is not a sample: only a sample ends the silence.
+            # A restart of the monitor is no sample: only a sample ends the silence.
             over = seen is not None and seen > latest_incident.turned_at and silent <= allowed
         else:
             over = silent <= allowed

@@ -1,4 +1,4 @@
-"""`probe_budget`: our own probes have used up what they may cost a day."""
+"""`probe_budget`: our own probes have reached their daily budget."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from monitor.rules.rule import Rule, Unit
 
 @dataclass(frozen=True, slots=True)
 class ProbeUsage:
-    """What our own probes cost on one UTC day so far, and how many there were."""
+    """Cost in USD and number of our own probes on one UTC day so far."""
 
     day: Spend
     probes: int
@@ -33,12 +33,10 @@ class ProbeUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeBudgetRule(Rule):
-    """Breach when probes reached their budget of the day: probing stops, and says so.
+    """Breach when probes reached their daily budget: probing stops until the next UTC day.
 
-    Answers of unknown model count as the most expensive declared one.
-
-    The limits are those of section `probes`, which stop the probing itself. The incident
-    ends with the day.
+    Answers of an unknown model count as the most expensive declared one. The limits are those of
+    section `probes`, which stop the probing itself. The incident ends with the day.
 
     Source: docs/alerts.md#probe_budget
     """
@@ -79,7 +77,7 @@ class ProbeBudgetRule(Rule):
             and latest_incident.open
             and latest_incident.once != f"{day.day}"
         ):
-            state = VerdictState.OK  # the day it was about is over
+            state = VerdictState.OK  # the day of the incident is over
         elif reached:
             state = VerdictState.BREACH
         else:
@@ -119,5 +117,5 @@ class ProbeBudgetRule(Rule):
             f"budget {usd_text(self.limit_usd, exact=True)}, {self.limit_probes} probes.{pause}",
             finding=finding,
             once=f"{day.day}" if stopped else None,
-            since=now if stopped else None,  # probing stopped with the probe that reached it
+            since=now if stopped else None,  # the last probe before probing stopped
         )

@@ -1,4 +1,4 @@
-"""What a rule is: limits, a judgement, and everything that other rooms need to know of it."""
+"""What a rule is: limits, a judgement, and everything that other rooms need to know about it."""
 
 import math
 from abc import ABC, abstractmethod
@@ -29,7 +29,7 @@ class Unit(Enum):
         return self is Unit.USD
 
     def text(self, value: float | Decimal, *, limit: float | Decimal | None = None) -> str:
-        """A value with its unit. A limit itself is shown with `limit` equal to it."""
+        """A value with its unit. A limit is formatted by passing it as both value and limit."""
         if not (math.isfinite(value) and -1e12 < value < 1e12):
             return f"{value:g}"
         match self:
@@ -50,48 +50,49 @@ class Unit(Enum):
 class Rule(ABC):
     """A frozen dataclass of limits with a pure `judge`, and attributes that describe it.
 
-    A rule is one file with one class and one line in `RULES`. The attributes without a default
-    must be stated; `tests/unit/test_rules.py` names each one that is missing. A rule needs a
-    section of its name in `docs/runbook.md` and in `docs/alerts.md`, and a test file.
+    A rule is one file with one class and one line in `RULES`. Attributes without a default are
+    required; `tests/unit/test_rules.py` names each missing one. A rule needs a section with its
+    name in `docs/runbook.md` and in `docs/alerts.md`, and a test file.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]  # also the name of its file, its configuration section and its runbook
-    subject: ClassVar[Subject]  # what its scope is, and what `judge` is given
+    subject: ClassVar[Subject]  # the kind of its scope and of the data that `judge` gets
     unit: ClassVar[Unit]
-    first_step: ClassVar[str]  # what the person on call does first; `{target}`: whom it is about
+    first_step: ClassVar[str]  # what the person on call does first; `{target}` stands for the scope
     # A query over schema `report` that shows what the rule saw; `{rows}` stands for scope and
     # time of a notice.
     evidence_sql: ClassVar[str]
     inhibits: ClassVar[frozenset[str]]  # rules whose incidents are explained by one of this rule
     likely_cause: ClassVar[bool]  # a breach looks for a likely cause among rows and events
-    chart: ClassVar[bool]  # a chart of the last hours helps
+    chart: ClassVar[bool]  # a chart of the last hours is attached
 
-    # Rules that cannot be measured while this one is in breach: their incidents without a value
-    # do not renew its notification.
+    # Rules that cannot be measured while this one is in breach: their incidents without a value do
+    # not cause another notification.
     prevents: ClassVar[frozenset[str]] = frozenset()
-    # Nothing of the service is broken: its incidents are told as NOTICE, without a number, and
-    # again once a day while they last. Such a rule explains no other.
+    # Nothing in the service is broken: its incidents are sent as NOTICE, without a number, once a
+    # day while they last. Such a rule explains no other.
     passing: ClassVar[bool] = False
-    names_models: ClassVar[bool] = False  # a breach says which models answered
+    names_models: ClassVar[bool] = False  # a breach names the models that answered
     suspects_model: ClassVar[bool] = False  # an open incident: another model may be answering
-    needs_baseline: ClassVar[bool] = False  # not judged while the baselines cannot be read
-    every_sample: ClassVar[bool] = False  # a backtest judges it with every sample, not every round
+    needs_baseline: ClassVar[bool] = False  # not judged while the baselines are unavailable
+    every_sample: ClassVar[bool] = False  # a backtest judges it after every sample, not every round
     # Limits that are set in another section: limit to key, `section.key`.
     set_elsewhere: ClassVar[Mapping[str, str]] = {}
 
-    severity: Severity  # of a breach; a notice may state less
+    severity: Severity  # certainty of a breach; a notice may have less
 
     @abstractmethod
     def judge(self, judged: Any, latest_incident: Incident | None, now: datetime, /) -> Verdict:
-        """Judge what `subject` says.
+        """Judge data of the kind that `subject` names.
 
-        `latest_incident` is the latest incident of this rule and scope, open or resolved.
+        `latest_incident` is the latest incident of this rule and scope, open or resolved. `now` is
+        the time of the judgement.
         """
 
 
 def rule_of(rules: Mapping[str, Rule], kind: type[RuleT]) -> RuleT | None:
-    """The rule of a class with its limits; None where it is switched off."""
+    """The rule of a class with its limits; None if it is switched off."""
     rule = rules.get(kind.name)
     return rule if isinstance(rule, kind) else None

@@ -1,4 +1,4 @@
-"""`spend`: the day costs more than it may."""
+"""`spend`: the daily spend exceeds its limit."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -28,21 +28,21 @@ from monitor.rules.rule import Rule, Unit
 
 SLICE = timedelta(minutes=5)
 _AT = itemgetter(0)
-DOUBLINGS_APART = timedelta(minutes=10)  # what doubles again and again is one message
+DOUBLINGS_APART = timedelta(minutes=10)  # repeated doublings within this time are one message
 _LAST_WORD = timedelta(minutes=1)
-_LOW = 3  # standard errors below the mean rate: an early notice should prove true
+_LOW = 3  # standard errors below the mean rate, so that an early notice is seldom wrong
 
 
 @dataclass(frozen=True, slots=True)
 class SpendUpperBound:
-    """The same days of spend, to be judged by the most they may have cost."""
+    """The same days, judged by the most that they may have cost."""
 
     days: Sequence[Spend]
 
 
 @dataclass(frozen=True, slots=True)
 class Crossing:
-    """The five minutes in which a day passed its limit: their start and cost, and what was left."""
+    """The five minutes in which a day passed its limit: start, cost, and the rest of the limit."""
 
     at: datetime
     usd: Decimal
@@ -51,17 +51,18 @@ class Crossing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpendRule(Rule):
-    """Breach when the certain sum of a day passes the limit: said once, then at each doubling.
+    """Breach when the certain sum of a day passes the limit, reported again at each doubling.
 
-    Doublings within ten minutes of a message are one message, which names the last of them.
+    Doublings within ten minutes of a message are one message, which names the last of them. The
+    incident of a day ends with the day. If yesterday passes the limit by rows that arrive late, the
+    message says that it is yesterday's.
 
-    Before that a notice, once a day, when even the low side of the last `rate_hours` at this
-    rate carries the sum over the limit before the day ends; judged from `rate_slices` slices
-    of five minutes on. The incident of a day ends with the day. Yesterday passing the limit
-    late, by rows that came late, is told as yesterday's.
+    A notice before that, once a day, if even the low estimate of the rate of the last `rate_hours`
+    carries the sum over the limit before the day ends; judged from `rate_slices` slices of five
+    minutes.
 
-    A notice of its own, once a day, when only the upper end passes the limit: answers of unknown
-    model may have cost as much.
+    A separate notice, once a day, if only the upper end of the sum passes the limit because answers
+    of an unknown model may have cost as much.
 
     Source: docs/alerts.md#spend
     """
@@ -96,7 +97,7 @@ class SpendRule(Rule):
         latest_incident: Incident | None,
         now: datetime,
     ) -> Verdict:
-        """Judge the latest days in order, the last of them today's; usually yesterday's and it."""
+        """Judge the latest days in order of time, today last."""
         if isinstance(judged, SpendUpperBound):
             return self._upper_end(judged.days, latest_incident)
         days, today, notified = judged, judged[-1], _day_told(latest_incident)
@@ -106,7 +107,7 @@ class SpendRule(Rule):
             return self._over(today, latest_incident, now)
         if (
             latest_incident is not None and latest_incident.open
-        ):  # a correction: a sent message stays
+        ):  # a correction of the sum: a message that was sent stays
             held = self._verdict(VerdictState.HOLD, today.total_usd, self._so_far(today))
             return replace(held, recovered="Corrected to within the limit")
         late = next((day for day in days[:-1] if day.total_usd > self.limit_usd), None)
@@ -160,12 +161,13 @@ class SpendRule(Rule):
         if latest_incident is not None and _day_told(latest_incident) == f"{today.day}":
             worst = max(worst, Decimal(latest_incident.peak or 0))
             before = latest_incident if latest_incident.open else None
-        times = self._doublings(today.total_usd)  # of now: a correction may have lowered the sum
+        # the limit of now: a correction may have lowered the sum
+        times = self._doublings(today.total_usd)
         because = self._so_far(today) + (
             f" That is more than {times} times the limit." if times > 1 else ""
         )
         once = f"{today.day} ×{self._doublings(worst)}"
-        if before is not None:  # not held back beyond its day: its end is no message
+        if before is not None:  # does not continue after its day: its end is not reported
             free = min(before.last_told_at + DOUBLINGS_APART, today.ends_at - _LAST_WORD)
             once = before.once if before.once and now < free else once
         since = self._crossed_at(today)
@@ -179,7 +181,7 @@ class SpendRule(Rule):
         )
 
     def _doublings(self, usd: Decimal) -> int:
-        """The highest power of two, of at least 1, whose multiple of the limit a sum exceeds."""
+        """The highest power of two, at least 1, whose multiple of the limit the sum exceeds."""
         times = 1
         while usd > 2 * times * self.limit_usd:
             times *= 2
@@ -200,12 +202,12 @@ class SpendRule(Rule):
         )
 
     def _crossed_at(self, day: Spend) -> datetime:
-        """Start of the slice that crossed the limit; of the day, where no known slice did."""
+        """Start of the slice that crossed the limit; start of the day if no slice is known."""
         crossing = self.crossing(day)
         return max(crossing.at, day.starts_at) if crossing else day.starts_at
 
     def crossing(self, day: Spend) -> "Crossing | None":
-        """The slice in which the sum of a day passed the limit; None: no known one."""
+        """The slice in which the sum of a day passed the limit; None if none is known."""
         before = day.total_usd
         for at, usd in reversed(day.slices):
             before -= usd
@@ -214,13 +216,13 @@ class SpendRule(Rule):
         return None
 
     def _early(self, today: Spend, now: datetime) -> Verdict | None:
-        """The notice that the day will pass the limit, if even a low rate says so."""
+        """The notice that the day will pass the limit if even a low rate continues."""
         first = bisect_left(today.slices, now - timedelta(hours=self.rate_hours), key=_AT)
         over = bisect_right(today.slices, now - SLICE, key=_AT)  # the one under way is not
         slices = today.slices[first:over]
         if len(slices) < self.rate_slices:
             return None
-        spread = (slices[-1][0] - slices[0][0]) // SLICE + 1  # those without spend count as such
+        spread = (slices[-1][0] - slices[0][0]) // SLICE + 1  # slices without spend count as zero
         rate = float(sum(usd for _, usd in slices)) / spread
         missing, left = float(self.limit_usd - today.total_usd), (today.ends_at - now) / SLICE
         if rate * left <= missing:
@@ -250,7 +252,7 @@ class SpendRule(Rule):
         return f"{so_far}; limit {self._limit}."
 
     def _sum(self, day: Spend) -> str:
-        """Cents, and further digits where cents would not show on which side it lies."""
+        """Cents, with more digits if cents would not show on which side of the limit the sum is."""
         return amount_text(
             day.total_usd, day.high_usd, beside=self.limit_usd, at_least=day.at_least
         )

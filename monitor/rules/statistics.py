@@ -1,4 +1,4 @@
-"""The strength of evidence of counts and medians as log-odds: 7 are odds of 1000 to 1."""
+"""Evidence of counts and medians as log-odds; 7 means odds of about 1000 to 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,34 +13,34 @@ from monitor.domain import Incident, Verdict
 from monitor.rules.limit_checks import at_least, between, positive, unseen
 from monitor.rules.window import AnswerSeries, Window
 
-MEDIAN_PRICE = 1.57  # a median needs that many times the values a mean needs, π/2
-NORMAL_MAD = 1.4826  # standard deviation of a normal spread, per median absolute deviation
+MEDIAN_PRICE = 1.57  # a median needs this many times the values that a mean needs: π/2
+NORMAL_MAD = 1.4826  # standard deviations of a normal distribution per median absolute deviation
 
 
 def divergence(share: float, expected: float) -> float:
-    """Nats each answer brings that the rate is `share` and not `expected`, both in 0..1."""
+    """Log-odds per answer that the rate is `share` and not `expected`; both are 0 to 1."""
     hits = share * log(share / expected) if share > 0 else 0.0
     misses = (1 - share) * log((1 - share) / (1 - expected)) if share < 1 else 0.0
     return hits + misses
 
 
 def credible_low(hits: float, of: float) -> float:
-    """The lowest rate two standard errors below `hits` in `of` (Wilson's bound); `of` > 0."""
+    """The lower bound of the rate, two standard errors below `hits` in `of` (Wilson); `of` > 0."""
     share, spread = hits / of, 4 / of
     middle = share + spread / 2
     return (middle - sqrt(share * (1 - share) * spread + spread * spread / 4)) / (1 + spread)
 
 
 def distance_evidence(distance: float, *, values: int, scatter: float) -> float:
-    """Nats that a median of so many values lies off by more than chance."""
+    """Log-odds that the distance of a median of so many values is more than chance."""
     return values * distance * distance / (2 * MEDIAN_PRICE * scatter * scatter)
 
 
 def scatter(values: Sequence[float], *, prior: float, floor: float, learnt: int) -> float:
-    """Standard deviation from one value to the next, which no slow drift inflates.
+    """Standard deviation of successive values, which slow drift does not inflate.
 
-    The prior weighs as much as one step, so it fades as steps come. Below `learnt` steps
-    all count; above, their median, which single spikes do not move.
+    The prior weighs as much as one step, so its influence fades with more steps. Below `learnt`
+    steps all count; above, their median counts, so that single spikes have no effect.
     """
     steps = [abs(after - before) for before, after in pairwise(values)]
     if len(steps) < learnt:
@@ -50,7 +50,7 @@ def scatter(values: Sequence[float], *, prior: float, floor: float, learnt: int)
     return max(floor, sqrt((prior * prior + squares) / (1 + len(steps))))
 
 
-# Evidence that a share of the answers lies over a limit, and that it no longer does.
+# Evidence that a share of the answers exceeds a limit, and that it no longer does.
 
 
 _STRETCHES = (
@@ -80,22 +80,21 @@ _STRETCHES = (
     640,
 )
 _TO_RESOLVE: Sequence[int] = (*range(3, 48, 3), *range(48, 96, 6), 96, 112, 128, 160, 200)
-_SURELY_OVER = 1.5  # times the limit: no breach is taken to have been smaller
+_SURELY_OVER = 1.5  # times the limit: the smallest rate that a breach is assumed to have had
 _NEARLY_ALL = 0.95
-_SHORT = 24  # answers: in longer stretches chance has no say
+_SHORT = 24  # answers: chance has no influence on longer stretches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareLimits:
     """Limits of a rule that judges a share of the answers.
 
-    Some stretch of the latest answers must hold `hits` hits, speak with `evidence` nats
-    against a rate of `limit`, and with `evidence_half` nats against half of it. A short one
-    must speak with `evidence_usual` nats against the rate before it, too: where strays are
-    usual, four in a row may be chance. It is over when a later stretch, at half the limit
-    or less, speaks with `evidence_to_resolve` nats against the lowest rate the breach
-    credibly had. `mode` "share" asks for more than `limit` of the latest `of` answers
-    instead, "immediate" for one.
+    Some stretch of the latest answers must hold `hits` hits and give log-odds of `evidence` against
+    a rate of `limit`, and of `evidence_half` against half of it. A short stretch must also give
+    `evidence_usual` against the earlier rate: if single hits are usual, four in a row may be
+    chance. It is over when a later stretch, at half the limit or less, gives `evidence_to_resolve`
+    against the lowest plausible rate of the breach. With `mode` "share", more than `limit` of the
+    latest `of` answers are a breach; with "immediate", one hit is.
     """
 
     limit: float = 0.10
@@ -135,7 +134,7 @@ class ShareLimits:
         return 0
 
     def over(self, answers: AnswerSeries, fresh: int, latest_incident: Incident) -> int:
-        """The shortest stretch of the latest answers that proves a breach over; 0 if none does."""
+        """The shortest stretch of the latest answers that proves the end of a breach; else 0."""
         if self.mode == "share":
             settled = fresh >= self.of and answers.hits(self.of) <= self.limit * self.of
             return self.of if settled else 0
@@ -152,10 +151,10 @@ class ShareLimits:
         return 0
 
     def own(self, answers: AnswerSeries, latest_incident: Incident, *, since: datetime) -> int:
-        """How many of the latest answers an open incident that is in breach is counted over.
+        """How many of the latest answers count for an open incident that is in breach.
 
-        None from before `since`, its first hit. Once it was recovering, none from before the
-        hits that ended the recovery.
+        None before `since`, its first hit. If it was recovering, none before the hits that ended
+        the recovery.
         """
         recovered = latest_incident.recovering_since
         if recovered is None:
@@ -164,16 +163,13 @@ class ShareLimits:
         return answers.breach(min(self.of, fresh), fresh)
 
     def _usual(self, answers: AnswerSeries, fresh: int, n: int) -> bool:
-        """Whether the latest n answers may be chance, seeing how the fresh ones before them were.
-
-        Half a hit in a hundred answers is taken for granted.
-        """
+        """Whether the latest n answers may be chance, given the rate of the fresh ones before."""
         share = answers.hits(n) / n
         rate = (answers.hits(fresh) - answers.hits(n) + 0.5) / (fresh - n + 100)
         return n <= _SHORT and n * divergence(share, rate) < self.evidence_usual
 
     def _breach_rate(self, latest_incident: Incident, *, hits: int, of: int) -> float:
-        """The lowest rate the breach credibly had: its opening, and the answers since."""
+        """The lowest plausible rate of the breach: its opening, and the answers since."""
         share = float(latest_incident.opening_value or 0) + 1e-9
         opening = next((n for n, fewest in self._proofs() if share * n >= fewest), 0)
         all_hits, all_of = share * opening + hits, opening + of
@@ -187,9 +183,9 @@ class ShareLimits:
 def recovering(
     verdict: Verdict, answers: AnswerSeries, latest_incident: Incident, *, recovered: str
 ) -> Verdict:
-    """A verdict on an open incident that is not in breach now, with what is true again since when.
+    """A verdict on an open incident that is not in breach: what recovered, and since when.
 
-    The first recovery counts: while it is not sure to be over, single hits may follow.
+    The first recovery counts: while the end is not yet certain, single hits may follow.
     """
     since = latest_incident.recovering_since or answers.misses_since()
     return replace(verdict, recovered=recovered, since=since)
@@ -198,7 +194,7 @@ def recovering(
 def unjudged(
     answers: AnswerSeries, window: Window, latest_incident: Incident | None, fresh: int
 ) -> int:
-    """The stretch back to the latest unjudged hit; 1 if there is none."""
+    """How many answers back to the latest unjudged hit; 1 if there is none."""
     for n in range(1, fresh + 1):
         sample = answers.samples[-n]
         if sample.at <= window.lately:
@@ -212,7 +208,7 @@ def unjudged(
 def _proofs(
     limit: float, hits: int, evidence: float, evidence_half: float
 ) -> Sequence[tuple[int, int]]:
-    """Stretches, and the fewest hits in each that prove a breach."""
+    """Lengths of stretches, and the fewest hits in each that prove a breach."""
     fewest = {}
     for n in _STRETCHES:
         for k in range(max(hits, int(limit * n) + 1), n + 1):

@@ -1,4 +1,4 @@
-"""`ttft`: the service answers too late, with statistical confidence and not on one slow probe."""
+"""`ttft`: the first token arrives too late, with statistical confidence over several probes."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,7 @@ from monitor.rules.window import WITHIN_LIMIT, RoundMean, RoundSamples, Window, 
 _STRETCHES = (3, 4, 5, 6, 7, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 96)
 _SHOWN = 3  # rounds or queries named in a sentence
 _QUERIES = 10  # named in a fact
-_SURE = "almost certain (> 99.9 %)"  # so many rounds on one side by chance: less than one in 10^7
+_SURE = "almost certain (> 99.9 %)"  # this many rounds on one side by chance: less than one in 10^7
 _ROWS = 60
 
 _Heard = tuple[RoundSamples, RoundMean]
@@ -40,13 +40,13 @@ _Heard = tuple[RoundSamples, RoundMean]
 class TtftRule(Rule):
     """Breach when the mean TTFT of rounds exceeds the limit beyond what chance explains.
 
-    A query counts for at most `cap` times the limit, a missed first-token deadline for just
-    that. `evidence…` are log-odds. The scatter of round means is learnt over the last day, from
-    `scatter` on, and never believed below `scatter_floor`. While fewer than `learnt_rounds`
-    are known, `evidence_first` is enough: a new monitor is looked at a few times, an old one
-    for ever. Short of such evidence, `rounds_outright` in a row on one side are enough, so
-    that a service steadily just over its limit is told of. `mode` "consecutive" asks for
-    `rounds` in a row over the limit instead, "immediate" for one probe.
+    A query counts as at most `cap` times the limit; a missed first-token deadline counts as exactly
+    that. `evidence…` are log-odds. The scatter of round means is measured over the last day, starts
+    at `scatter` and is never taken below `scatter_floor`. While fewer than `learnt_rounds` rounds
+    are known, `evidence_first` is sufficient: a new monitor takes few decisions, an old one many.
+    Without such evidence, `rounds_outright` rounds in a row on one side are sufficient, so that a
+    service steadily just over its limit is reported. With `mode` "consecutive", `rounds` rounds in
+    a row over the limit are a breach; with "immediate", one probe is.
 
     Source: docs/alerts.md#ttft
     """
@@ -103,9 +103,9 @@ class TtftRule(Rule):
         return judged(window, latest_incident, received)
 
     def _disturbed(self, window: Window, latest_incident: Incident | None) -> Verdict | None:
-        """What is said while round after round holds no exact measurement; None: judge.
+        """The verdict while no round has an exact measurement; None if the rounds can be judged.
 
-        What was slow before says nothing of now: an open incident is neither in breach nor over.
+        Earlier slow rounds say nothing about now: an open incident is neither in breach nor over.
         """
         silent = []
         for round_ in window.closed():
@@ -153,7 +153,7 @@ class TtftRule(Rule):
     ) -> Verdict:
         """An open incident whose latest round is within the limit.
 
-        While it is not sure to be over, the sentence is about the rounds within the limit only.
+        Until the end is certain, the sentence describes only the rounds within the limit.
         """
         begun = latest_incident.breach_since - timedelta(microseconds=1)
         closed = window.closed(max(window.since(None), begun))
@@ -167,10 +167,10 @@ class TtftRule(Rule):
         )
 
     def _going_on(self, window: Window, latest_incident: Incident, *, least: int) -> Verdict:
-        """An open incident that is in breach, by the latest rounds of its own.
+        """An open incident that is in breach, judged by the latest of its own rounds.
 
-        None from before its first slow one, and none from before `least` rounds in a row within
-        the limit: what came after them is a breach of its own.
+        Rounds before its first slow one do not count, nor those before `least` rounds in a row
+        within the limit: what came after these is a new breach.
         """
         begun = latest_incident.breach_since
         closed = window.closed(max(window.since(None), begun - timedelta(microseconds=1)))
@@ -190,7 +190,7 @@ class TtftRule(Rule):
     def _breach(
         self, window: Window, latest_incident: Incident | None, proven: int
     ) -> Sequence[_Heard]:
-        """The rounds that prove a breach with all the slow ones in a row before them."""
+        """The rounds that prove a breach, extended to all consecutive slow rounds before them."""
         received = list(self._heard(window.closed(window.since(latest_incident)), window))
         return received[: max(proven, breach_length(map(self._slow, received), proven))]
 
@@ -201,9 +201,9 @@ class TtftRule(Rule):
     def _proof(
         self, window: Window, latest_incident: Incident | None, *, open_: bool
     ) -> tuple[Sequence[_Heard], Mapping[str, str], str] | None:
-        """The shortest stretch whose median surely lies over the limit; if open, below it.
+        """The shortest stretch whose median is certainly over the limit; if open, below it.
 
-        With the facts that prove it, and how certain it is.
+        With the facts that prove it, and the confidence.
         """
         closed = window.closed(window.since(latest_incident))
         received = list(islice(self._heard(closed, window), _STRETCHES[-1]))
@@ -213,7 +213,7 @@ class TtftRule(Rule):
             day, prior=self.scatter, floor=self.scatter_floor, learnt=self.learnt_rounds
         )
         side, least, needed, middle = 1, self.rounds, self.evidence, median
-        if open_:  # half of the rounds within the limit are not enough for an end
+        if open_:  # if only half of the rounds are within the limit, the incident is not over
             side, least, needed = -1, self.rounds_to_resolve, self.evidence_to_resolve
             middle = median_high
         elif len(day) < self.learnt_rounds:
@@ -258,7 +258,7 @@ class TtftRule(Rule):
         return self._verdict(window, VerdictState.OK, latest)
 
     def _immediate(self, window: Window, latest_incident: Incident | None) -> Verdict:
-        """The latest probe, or an earlier unjudged late one, unless an incident is open."""
+        """The latest probe, or an earlier unjudged late one if no incident is open."""
         readings = (sample for sample in reversed(window.samples) if _timed(sample))
         judged = next(readings, None)
         if judged is None:
@@ -306,7 +306,7 @@ class TtftRule(Rule):
         return sample.ttft_ms is None or sample.ttft_ms > self.limit_ms
 
     def _heard(self, rounds: Iterable[RoundSamples], window: Window) -> Iterator[_Heard]:
-        """Rounds with enough readings: two, or one where a round has one query."""
+        """Rounds with enough readings: two, or one if a round has one query."""
         least = min(2, window.queries or 2)
         for round_ in rounds:
             mean = round_.mean(self.cap * self.limit_ms)
@@ -349,7 +349,7 @@ class TtftRule(Rule):
         )
 
     def _summary(self, means: Sequence[RoundMean]) -> tuple[float | None, str]:
-        """The TTFT of the rounds and the sentence; None where most have none, newest first."""
+        """The TTFT of the rounds, newest first, and the sentence; None if most have no TTFT."""
         limit, rounds = f"limit {self.limit_ms:g} ms.", len(means)
         silent = sum(not mean.measured for mean in means)
         if 2 * silent >= rounds:
@@ -370,7 +370,7 @@ class TtftRule(Rule):
         return f"slow: {latency_text(value, beside=self.limit_ms)} to first token, limit {limit}"
 
     def _times(self, value: float | None) -> str:
-        """How many times the limit, where that says something."""
+        """How many times the limit, if that is informative."""
         times = 0.0 if value is None else value / self.limit_ms
         return f"{times:.1f} × the limit" if times >= 1.1 else ""
 
@@ -404,7 +404,7 @@ class TtftRule(Rule):
         )
 
     def _slow_since(self, received: Sequence[_Heard]) -> datetime | None:
-        """Start of the first slow round among those that prove the breach, newest first."""
+        """Start of the first slow round among those that prove the breach, given newest first."""
         slow = [round_ for round_, mean in filter(self._slow, received)]
         return min((sample.at for sample in slow[-1].samples), default=None) if slow else None
 
@@ -433,7 +433,7 @@ def _medians(samples: Iterable[Sample]) -> dict[str, float]:
 
 
 def _by_query(samples: Iterable[Sample]) -> Mapping[str, str]:
-    """Whether one query is slow or all are, and how many never began to answer."""
+    """Whether one query is slow or all are, and how many gave no first token."""
     slowest = sorted(((ms, query) for query, ms in _medians(samples).items()), reverse=True)
     late = sum(sample.outcome is Outcome.TIMEOUT_FIRST_TOKEN for sample in samples)
     notified = {"By query": ", ".join(f"{query} {ms:.0f} ms" for ms, query in slowest[:_QUERIES])}

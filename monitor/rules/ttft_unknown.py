@@ -23,11 +23,11 @@ _ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TtftUnknownRule(Rule):
-    """Notice that most measurements of the TTFT are not exact; again daily, and at its end.
+    """Notice that most TTFT measurements are not exact; repeated daily, and once at its end.
 
-    Judged on the measurements of the last `minutes`, or the latest `answers` where those are
-    fewer. Meanwhile `ttft` judges little or nothing. It is over when no more than half as many
-    are disturbed. All other rules judge these answers as ever.
+    Judged on the measurements of the last `minutes`, or on the latest `answers` if those are fewer.
+    Meanwhile `ttft` judges few or none. It is over when at most half as many are disturbed. All
+    other rules judge these answers as usual.
 
     Source: docs/alerts.md#ttft_unknown
     """
@@ -99,7 +99,7 @@ class TtftUnknownRule(Rule):
         return verdict
 
     def _latest(self, window: Window) -> list[Sample]:
-        """What gave a TTFT lately, be it exact or not, newest first."""
+        """The latest probes with a TTFT, exact or not, newest first."""
         floor, span = window.since(None), timedelta(minutes=self.minutes)
         found: list[Sample] = []
         for sample in reversed(window.samples):

@@ -24,12 +24,12 @@ _ROWS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnpricedRule(Rule):
-    """Notice, once a day and model, that answers of a model known by name have no price.
+    """Notice, once per day and model, that answers of a model known by name have no price.
 
-    Judged from `answers` unpriced ones of a model on, when they are more than `limit` of the
-    last day's. Until they have a price, every sum they belong to says "at least". Answers
-    whose model nobody can tell are the business of `identity_unknown`: they are priced as a range,
-    and so are those that name an unknown model.
+    Judged from `answers` unpriced answers of a model, if they are more than `limit` of the last
+    day's. Until they have a price, every sum that includes them says "at least". `identity_unknown`
+    covers answers whose model could not be identified: their cost is a range, as is that of an
+    unknown name.
 
     Source: docs/alerts.md#unpriced
     """
@@ -87,7 +87,7 @@ class UnpricedRule(Rule):
             + ranged * bool(window.ranged),
             rows=tuple(sample.id for sample in today[: -_ROWS - 1 : -1]),
             facts={model: f"{count} answers" for model, count in counts.most_common(5)}
-            if len(counts) > 1  # else the title and the extent say it
+            if len(counts) > 1  # otherwise the title and the extent state it
             else {},
             finding=Finding(
                 what=f"no price is known for {models}",

@@ -19,7 +19,7 @@ def breach_length(hits: Iterable[bool], proven: int) -> int:
     """How many of the latest belong to a breach, back to its first hit; 0 without a hit.
 
     `hits`: newest first. `proven`: how many of the latest prove the breach; misses among them
-    belong to it. Further back it goes on over hits in a row and ends before the first miss.
+    belong to it. Before them, consecutive hits belong to it up to the first miss.
     """
     length = 0
     for nth, hit in enumerate(hits, 1):
@@ -43,7 +43,7 @@ class AnswerSeries:
 
     def __init__(self, most: int) -> None:
         self.samples: list[Sample] = []
-        self._counts: list[int] = [0]  # hits among the samples so far, one more than samples
+        self._counts: list[int] = [0]  # hits among the first i samples; one entry more than samples
         self._most = most
 
     def __len__(self) -> int:
@@ -54,7 +54,7 @@ class AnswerSeries:
         self._counts.append(self._counts[-1] + hit)
 
     def forget(self, start: datetime) -> None:
-        """Drop what is older than `start`, and what is more than `most`."""
+        """Remove what is older than `start`, and the oldest beyond `most`."""
         samples = self.samples
         while samples and (len(samples) > self._most or samples[0].at < start):
             del samples[0], self._counts[0]
@@ -80,48 +80,48 @@ class AnswerSeries:
         return [self.samples[-nth] for nth in range(1, n + 1) if self.is_hit(nth)]
 
     def misses_since(self) -> datetime | None:
-        """When the answers without a hit up to the newest began; None: the newest is a hit."""
+        """Start of the answers without a hit up to the newest; None if the newest is a hit."""
         latest = len(self.samples) + 1
         nth = next((nth for nth in range(1, latest) if self.is_hit(nth)), latest)
         return self.samples[1 - nth].at if nth > 1 else None
 
     def later_than(self, at: datetime | None) -> int:
-        """How many of the latest came after an instant; all of them for None."""
+        """How many of the latest are later than an instant; all of them for None."""
         if at is None or not self.samples or at < self.samples[0].at:
             return len(self.samples)
         return len(self.samples) - bisect_right(self.samples, at, key=_AT)
 
     def since(self, at: datetime) -> int:
-        """How many of the latest came at an instant or later."""
+        """How many of the latest are at or after an instant."""
         return len(self.samples) - bisect_left(self.samples, at, key=_AT)
 
 
-# What the rules of a target look at: its last day, bounded, appended in order of time.
+# The window of a target that its rules judge: its last day, bounded, appended in order of time.
 #
-# The same window is built from rows of the database and, row by row, from a replay. It
-# remembers no judgement: built again from the same rows, it judges the same.
+# The same window is built from rows of the database and, row by row, in a replay. It holds no
+# judgement, so the same rows always give the same result.
 
 
 SPAN = timedelta(days=1)
 SAMPLES = 2000  # more than a day of three queries every five minutes
 ROUNDS = 289  # a day of rounds every five minutes: 288 steps from one to the next
 KNOWN = 640  # answers whose model is known: the longest stretch `fallback` looks at
-MISSED = 3  # so many intervals without a sample are a gap
-PATIENCE = timedelta(minutes=2)  # no silence is shorter: one probe may take a minute
+MISSED = 3  # this many intervals without a sample are a gap
+PATIENCE = timedelta(minutes=2)  # no shorter silence is a gap: one probe may take a minute
 DEADLINE = timedelta(minutes=1)  # of one probe, if unknown
-HUNG = timedelta(minutes=10)  # what a probe that hung may have taken, if unknown
-MARGIN = timedelta(seconds=30)  # to connect, to store, to be late
+HUNG = timedelta(minutes=10)  # assumed longest duration of a probe that hung, if unknown
+MARGIN = timedelta(seconds=30)  # time to connect, to store, and for delay
 TRIED = 50  # probes that say something: the longest stretch `down` looks at
 
 _SPACINGS = 9
-_LEAST_MS = 0.1  # no light is faster, and zero has no logarithm
+_LEAST_MS = 0.1  # lower bound of a latency: zero has no logarithm
 _WIDTHS = 12
 _HANGS = (Outcome.TIMEOUT_FIRST_TOKEN, Outcome.STALLED, Outcome.DEADLINE, Outcome.CONNECT)
 
 
 @dataclass(frozen=True, slots=True)
 class RoundMean:
-    """A round's mean TTFT over `readings` queries, as it was and with each query capped.
+    """A round's mean TTFT over `readings` queries, as measured and with each query capped.
 
     `missed`: how many of them gave no first token in time. They count as the cap.
     """
@@ -133,12 +133,12 @@ class RoundMean:
 
     @property
     def measured(self) -> bool:
-        """Whether any query has a TTFT: the mean of none is the cap, and no measurement."""
+        """Whether any query has a TTFT: without one, the mean is the cap and no measurement."""
         return self.missed < self.readings
 
 
 class RoundSamples:
-    """The samples of one slot, as far as they have come."""
+    """The samples of one slot that have arrived so far."""
 
     __slots__ = ("_cap_ms", "_mean", "asked", "last_at", "samples", "slot")
 
@@ -155,8 +155,8 @@ class RoundSamples:
         self._cap_ms: float | None = None
 
     def mean(self, cap_ms: float) -> RoundMean | None:
-        """None without a TTFT. No first token in time counts as the cap."""
-        if cap_ms != self._cap_ms:  # rules ask for the same mean again and again
+        """None without a TTFT. A missed first token counts as the cap."""
+        if cap_ms != self._cap_ms:  # rules request the same mean many times
             latencies = [
                 cap_ms if sample.ttft_ms is None else sample.ttft_ms
                 for sample in self.samples
@@ -176,10 +176,10 @@ class RoundSamples:
 class Window:
     """The last day of one target.
 
-    `every` and `queries` are what the target is asked; if unknown, they are learnt
-    from the rows. `deadline` is the longest that one probe may take: the time a probe is under
-    way is no gap. `watched_since` is when the judging worker began to watch: silence before it
-    was ours. Samples are added in order of `at`.
+    `every` and `queries` are the configured interval and number of queries; if unknown, they are
+    learnt from the rows. `deadline` is the longest duration of one probe: the time of a running
+    probe is no gap. `watched_since` is when this worker began to evaluate: silence before it was
+    our own. Samples are added in order of `at`.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Window:
         self.scope = scope
         self.a_day = a_day  # queries per day of the service, or of the probes; None: unknown
         self.watched_since = watched_since
-        self.baseline_at = baseline_at  # when a person last confirmed the expected answers
+        self.baseline_at = baseline_at  # when a person last confirmed the baseline
         self.samples: deque[Sample] = deque()
         self.rounds: deque[RoundSamples] = deque()
         self.known = AnswerSeries(KNOWN)  # fresh, whose model is known; a hit is a fallback
@@ -204,16 +204,17 @@ class Window:
             KNOWN
         )  # expected or of an unknown model; a hit is of an unknown model
         self.compared = AnswerSeries(KNOWN)  # known, changed or disputed; all but expected are hits
-        self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, latest last
+        self.tried: deque[tuple[bool, Sample]] = deque(maxlen=TRIED)  # good or bad, newest last
         self.answered = self.unknown = self.unpriced = self.ranged = 0  # among `samples`
-        self.pace = every  # from one round to the next, as asked or as they come if slower
-        self.queries = queries  # a whole round asks
-        self.ended_at: datetime | None = None  # when the last probe that says something was over
+        self.pace = every  # time between rounds: as configured, or as observed if slower
+        self.queries = queries  # queries of a complete round
+        self.ended_at: datetime | None = None  # end of the last conclusive probe
         self._deadline = deadline or DEADLINE
         self._hung = HUNG if deadline is None else timedelta(0)
         self._every, self._asked = every, queries
         self._spacings: deque[timedelta] = deque(maxlen=_SPACINGS)
-        self._floor = datetime.min.replace(tzinfo=UTC)  # what came by then is old, or before a gap
+        # samples up to this instant are old, or before a gap
+        self._floor = datetime.min.replace(tzinfo=UTC)
         self._gap_at = self._floor
 
     @classmethod
@@ -245,26 +246,26 @@ class Window:
 
     @property
     def silence(self) -> timedelta | None:
-        """The silence that counts as a gap; None while the pace is unknown."""
+        """The silence that counts as a gap; None while the interval is unknown."""
         return None if self.pace is None else max(MISSED * self.pace, PATIENCE, self.probe_time)
 
     @property
     def probe_time(self) -> timedelta:
-        """How long after one probe the next may be over: an interval and its deadline."""
+        """How long after one probe the next may end: an interval and its deadline."""
         hung = self._hung if self.tried and self.tried[-1][1].outcome in _HANGS else timedelta(0)
         return (self.pace or timedelta(0)) + self._deadline + MARGIN + hung
 
     def silent(self, now: datetime) -> bool:
-        """Whether what is known is too old to say anything about `now`."""
+        """Whether the latest sample is too old to say anything about `now`."""
         if self.ended_at is None:
             return True
         silence = now - self.ended_at
         return silence > PATIENCE and self.silence is not None and silence > self.silence
 
     def add(self, sample: Sample) -> bool:
-        """Append a sample and forget what has grown too old; True when it closed a round.
+        """Append a sample and forget what has become too old; True if it closed a round.
 
-        It did if it made the round whole, or began the next one after one that was not.
+        A round is closed by the sample that completes it, or by the first sample of the next round.
         """
         good = sample.outcome.good
         if good is not None:
@@ -286,27 +287,27 @@ class Window:
         return closed
 
     def since(self, latest_incident: Incident | None) -> datetime:
-        """What came later may be judged: it is of this day, past the gap and past the turn."""
+        """Samples after this may be judged: in this day, after the gap and the last transition."""
         return (
             self._floor if latest_incident is None else max(self._floor, latest_incident.turned_at)
         )
 
     @property
     def lately(self) -> datetime:
-        """What came earlier is too old to be news for a rule that takes each sample literally."""
+        """Samples before this are too old for a rule that takes each sample literally."""
         lately = self.samples[-1].at - (self.silence or SPAN) if self.samples else self._floor
         return max(self._floor, lately)
 
     def unjudged(self, latest_incident: Incident | None) -> datetime:
-        """What came later is new, and past the turn: it may have been seen by nobody."""
+        """Samples after this instant are new and after the last transition, so perhaps unjudged."""
         return max(self.since(latest_incident), self.lately)
 
     def stretch(self, answers: AnswerSeries, latest_incident: Incident | None) -> int:
-        """How many of the latest answers may be judged: all of them, or since the turn."""
+        """How many of the latest answers may be judged: all, or those since the last transition."""
         return answers.later_than(latest_incident.turned_at if latest_incident else None)
 
     def closed(self, since: datetime | None = None) -> Iterator[RoundSamples]:
-        """Rounds that are whole, or over, and came later; newest first."""
+        """Rounds that are complete or over and later than an instant; newest first."""
         for round_ in reversed(self.rounds):
             if since is not None and round_.last_at <= since:
                 return
@@ -317,10 +318,10 @@ class Window:
         return self.queries is not None and len(round_.asked) >= self.queries
 
     def _learn_pace(self, sample: Sample) -> None:
-        """Notice a gap before this sample, and how far apart rounds begin.
+        """Detect a gap before this sample, and learn the time between rounds.
 
-        A gap is time in which no probe was under way. It is counted from the end of the probe
-        before: rounds that our own deadlines stretch are no gap, however short the interval.
+        A gap is time in which no probe was running. It counts from the end of the previous probe,
+        so rounds that our own deadlines stretch are no gap, however short the interval is.
         """
         before = self.tried[-1][1] if self.tried else sample
         gap = sample.at - (self.ended_at or sample.at)
@@ -356,7 +357,7 @@ class Window:
         return not was_whole or self._whole(self.rounds[-1])
 
     def _identify(self, sample: Sample) -> None:
-        """Put a good answer to those it is counted with; what is unknown is counted nowhere."""
+        """Add a good answer to the series that it counts for; unknown ones count for none."""
         identity = sample.identity
         if identity is Identity.UNKNOWN:
             return
