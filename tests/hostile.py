@@ -34,7 +34,7 @@ WIDE = "🙂" + "word " * 47_000  # one wide character makes all of them wide
 AT_ONCE = 8
 
 
-async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
+async def asked(wire: ProbeClient, url: str, dialect: str, large: asyncio.Lock) -> None:
     """One probe, from its request to its observation."""
     query = Query(id="hi", text="Hi")
     target = replace(watched(url, dialect), queries=(query,), expected_models=("llama-4-scout",))
@@ -51,7 +51,7 @@ async def asked(wire: ProbeClient, url: str, dialect: str) -> None:
         )  # fmt: skip
         await probe_round.interpreted(
             transcript, occasion, dialect=spoken, book=price_book({}, same=identity.same),
-            known=identity.IdentityContext(),
+            known=identity.IdentityContext(), large=large,
         )  # fmt: skip
 
 
@@ -59,9 +59,11 @@ async def oversized(wire: ProbeClient) -> None:
     """Several streams of the largest texts at once."""
     wide = chunk(says({"text": WIDE}))
     letters = chunk(says({"text": "a"}) * 1_000)
+    large = asyncio.Lock()
     for script in ([wide] * 17, [letters] * 49):
         async with scripted(head(), *script, chunk(says(DONE)), LAST) as server:
-            await asyncio.gather(*(asked(wire, server.url, "bali_zero") for _ in range(AT_ONCE)))
+            probes = (asked(wire, server.url, "bali_zero", large) for _ in range(AT_ONCE))
+            await asyncio.gather(*probes)
 
 
 async def main() -> None:

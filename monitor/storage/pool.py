@@ -5,6 +5,7 @@ Source: www.postgresql.org/docs/current/errcodes-appendix.html
 
 import asyncio
 import re
+import selectors
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from psycopg import AsyncConnection as Driver
+from psycopg import AsyncConnection as DriverConnection
 from psycopg.pq import TransactionStatus
 from sqlalchemy import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -142,7 +143,30 @@ def _literal(value: str) -> str:
 
 
 OPEN_S = 10.0  # for a server that accepts a connection and then sends nothing
-_DIALLED: ContextVar[list[Driver[Any]]] = ContextVar("dialled")  # by the task that connects
+CANCEL_AGAIN_S = 0.5
+
+
+class Driver(DriverConnection[Any]):
+    """A connection of psycopg that cancels its statement until the server answers.
+
+    A server ignores a request to cancel that arrives before the statement. psycopg sends only one,
+    then closes the connection, and the server works on: a session more than the pool has seats.
+    """
+
+    async def cancel_safe(self, *, timeout: float = 30.0) -> None:
+        give_up_at = time.monotonic() + timeout
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.pgconn.socket, selectors.EVENT_READ)
+            while (left_s := give_up_at - time.monotonic()) > 0:
+                await super().cancel_safe(timeout=left_s)
+                again_at = min(time.monotonic() + CANCEL_AGAIN_S, give_up_at)
+                while time.monotonic() < again_at:
+                    if selector.select(timeout=0):
+                        return
+                    await asyncio.sleep(0.02)
+
+
+_DIALLED: ContextVar[list[Driver]] = ContextVar("dialled")  # by the task that connects
 
 
 class ConnectionUnusable(Exception):
@@ -154,7 +178,7 @@ class ServerConnection:
     """One open server connection. `generation`: that of the pool when it was opened."""
 
     connection: AsyncConnection
-    driver: Driver[Any]
+    driver: Driver
     generation: int
 
     @property
@@ -259,7 +283,7 @@ class ConnectionPool:
     async def open(self) -> ServerConnection:
         """Connect. Raises DBAPIError or Unusable."""
         connection, generation = self._engine.connect(), self._generation
-        drivers: list[Driver[Any]] = []
+        drivers: list[Driver] = []
         _DIALLED.set(drivers)
         try:
             async with asyncio.timeout(OPEN_S):
@@ -299,7 +323,7 @@ class ConnectionPool:
         self.vacate()
 
 
-async def dial(*arguments: Any, **options: Any) -> Driver[Any]:
+async def dial(*arguments: Any, **options: Any) -> Driver:
     """Connect by psycopg, which has its own timeout and loses the socket when cancelled."""
     connecting = asyncio.create_task(_connected(*arguments, **options))
     try:
@@ -312,7 +336,7 @@ async def dial(*arguments: Any, **options: Any) -> Driver[Any]:
     return driver
 
 
-async def _connected(*arguments: Any, **options: Any) -> Driver[Any]:
+async def _connected(*arguments: Any, **options: Any) -> Driver:
     try:
         return await Driver.connect(*arguments, **options)
     except Exception as error:

@@ -224,15 +224,15 @@ async def probe(
             excerpt_chars=context.settings.file.storage.excerpt_chars,
             secrets=context.settings.secrets,
         )
-        async with context.state.interpreting if _large(transcript) else nullcontext():
-            made = await interpreted(
-                transcript,
-                occasion,
-                dialect=dialect,
-                book=context.book,
-                known=known,
-                counters=context.counters,
-            )
+        made = await interpreted(
+            transcript,
+            occasion,
+            dialect=dialect,
+            book=context.book,
+            known=known,
+            counters=context.counters,
+            large=context.state.interpreting,
+        )
     if made.stopped:
         log.warning("interpretation stopped", extra={"target": target.name, "id": transcript.id})
         context.metrics.interpretation_stopped(target.name)
@@ -247,13 +247,27 @@ async def interpreted(
     book: PriceBook,
     known: IdentityContext | None,
     counters: Mapping[str, Counter] | None = None,
+    large: asyncio.Lock | None = None,
 ) -> InterpretedProbe:
     """A transcript parsed, judged and priced, with what was `known` before the probe.
 
     `known` None: judged on its own, without writing style, token counts or history. Each step has a
     limit of CPU time, and other tasks run between two steps. An answer that exceeds the limit keeps
-    its times, outcome and tokens; its model is unknown.
+    its times, outcome and tokens; its model is unknown. A very large answer holds the lock `large`,
+    so that the memory for one at a time is needed.
     """
+    async with large if large and _large(transcript) else nullcontext():
+        return await _interpreted(transcript, occasion, dialect, book, known, counters)
+
+
+async def _interpreted(
+    transcript: Transcript,
+    occasion: ProbeOccasion,
+    dialect: Dialect,
+    book: PriceBook,
+    known: IdentityContext | None,
+    counters: Mapping[str, Counter] | None,
+) -> InterpretedProbe:
     try:
         probed = await _step(_read, transcript, dialect)
         answer = count = None

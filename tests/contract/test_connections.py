@@ -10,10 +10,12 @@ from sqlalchemy import make_url, text
 
 from monitor.storage import Database, DatabaseBusy, DatabaseUnavailable, engine, short_waits
 from monitor.storage.engine import POOL_SIZE
+from tests.contract.test_failover import Forwarder, forwarding
 from tests.contract.test_outage import Doors
 from tests.e2e.rig import rows
 from tests.serving import serving
 
+CANCEL_CODE = (80877102).to_bytes(4)  # of the protocol's CancelRequest
 SLOW = text("SELECT pg_sleep(30)")
 ONE = text("SELECT 1")
 
@@ -66,6 +68,37 @@ async def test_a_deadline_that_cancels_never_leaks_a_connection(
         assert await connection.scalar(ONE) == 1
     assert await asyncio.to_thread(server_connections, database_url) <= POOL_SIZE
     await database.close()
+
+
+async def test_a_statement_that_arrives_after_its_cancellation_is_cancelled_again(
+    database_url: str,
+) -> None:
+    """A server ignores a request to cancel while no statement runs."""
+    cancelled = asyncio.Event()
+
+    class Late(Forwarder):
+        async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with suppress(OSError):
+                while data := await reader.read(65536):
+                    if CANCEL_CODE in data[:12]:
+                        cancelled.set()
+                    if b"pg_sleep" in data:
+                        await cancelled.wait()
+                        await asyncio.sleep(0.2)  # the server has seen the request to cancel
+                    writer.write(data)
+                    await writer.drain()
+            writer.close()
+
+    async with forwarding(database_url, Late) as (_, url):
+        database = Database(url, deadline_s=60)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5), database.begin() as connection:
+                await connection.execute(SLOW)
+        assert cancelled.is_set()
+        assert await asyncio.to_thread(server_connections, database_url) <= 1
+        async with database.begin() as connection:
+            assert await connection.scalar(ONE) == 1
+        await database.close()
 
 
 @pytest.mark.usefixtures("no_collector")

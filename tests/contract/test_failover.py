@@ -42,23 +42,24 @@ class Forwarder:
         far_reader, far_writer = await asyncio.open_unix_connection(self._path)
         self.open |= {writer, far_writer}
         try:
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(self.pump(reader, far_writer), self.pump(far_reader, writer))
         finally:
             self.open -= {writer, far_writer}
             await hang_up([far_writer])
 
-
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
 
 @asynccontextmanager
-async def forwarding(url: str) -> AsyncIterator[tuple[Forwarder, str]]:
-    forwarder = Forwarder(url)
+async def forwarding(
+    url: str, kind: type[Forwarder] = Forwarder
+) -> AsyncIterator[tuple[Forwarder, str]]:
+    forwarder = kind(url)
     async with serving(forwarder.serve) as port:
         address = make_url(url).set(host="127.0.0.1", port=port, query={})
         yield forwarder, address.render_as_string(hide_password=False)

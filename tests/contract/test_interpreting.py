@@ -102,7 +102,7 @@ async def test_large_answers_are_interpreted_one_at_a_time(
 ) -> None:
     large = [chunk(f"data: {json.dumps({'text': 'word ' * 40_000})}\n\n".encode())] * 2
     at_once, most = 0, 0
-    interpreted = probe_round.interpreted
+    interpreted = probe_round._interpreted
 
     async def counting(*args: Any, **more: Any) -> Any:
         nonlocal at_once, most
@@ -114,7 +114,7 @@ async def test_large_answers_are_interpreted_one_at_a_time(
         finally:
             at_once -= 1
 
-    monkeypatch.setattr(probe_round, "interpreted", counting)
+    monkeypatch.setattr(probe_round, "_interpreted", counting)
     done = chunk(b'data: {"done": true, "sequenceNumber": 1}\n\n')
     async with scripted(head(), *large, done, LAST) as server:
         configured = settings(tmp_path, server.url)
