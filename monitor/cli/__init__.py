@@ -1,1 +1,1 @@
-"""The commands people type: each verb in a file of its own, wired in `monitor/__main__.py`."""
+"""The commands: one file for each, declared in `monitor/__main__.py`."""

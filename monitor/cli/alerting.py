@@ -1,4 +1,4 @@
-"""`monitor incidents`, `mute` and `test-alert`: what was notified, and whether messages arrive."""
+"""`monitor incidents`, `mute` and `test-alert`: notices, silences, and a test of the channels."""
 
 import asyncio
 import getpass
@@ -51,7 +51,7 @@ from monitor.storage import (
 )
 from monitor.storage.incident_rows import MuteInForce
 
-# `monitor incidents`: what is open, what happened; silence with a reason and an end.
+# `monitor incidents`: open and past incidents; silences with a reason and an end.
 
 
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def listed(*, since: timedelta, only_open: bool) -> None:
 
 
 def show(number: int) -> None:
-    """Print everything known of one incident."""
+    """Print all details of one incident."""
     settings = configuration()
 
     now = datetime.now(UTC)
@@ -98,7 +98,7 @@ def show(number: int) -> None:
 
 
 async def _numbered(connection: Connection, number: int) -> Incident:
-    """The incident; ends the command where there is none."""
+    """The incident with this number; ends the command if there is none."""
     incident = await incident_rows.numbered(connection, number)
     if incident is None:
         stop(f"there is no incident #{number}; see `monitor incidents list`", BAD_INPUT)
@@ -106,7 +106,7 @@ async def _numbered(connection: Connection, number: int) -> Incident:
 
 
 def acknowledge(number: int, *, by: str | None, undo: bool) -> None:
-    """Stop the reminders of an open incident, or have them again."""
+    """Stop the reminders of an open incident, or resume them."""
     settings = configuration()
     name = plain(_person() if by is None else by, _NAME)
     if not name:
@@ -158,9 +158,10 @@ def mute(*, rule: str, target: str, reason: str, span: timedelta) -> None:
 
 
 def unmute(*, rule: str, target: str) -> None:
-    """End the mutes of exactly that rule and target."""
+    """End all mutes of this rule and target."""
     settings = configuration()
-    rule, target = rule.strip().lower(), target.strip().lower()  # may be a removed target's
+    # the target may have been removed from the configuration
+    rule, target = rule.strip().lower(), target.strip().lower()
 
     async def end(connection: Connection) -> int:
         return await incident_rows.end(connection, rule=rule, target=target, by=_person())
@@ -188,7 +189,7 @@ def _query_database(settings: Settings, question: Callable[[Connection], Awaitab
 
 
 def _known(settings: Settings, rule: str, target: str) -> tuple[str, str]:
-    """Both names as they are stored; ends the command where one of them means nothing."""
+    """Both names as stored; ends the command if one of them is unknown."""
     rule, target = rule.strip().lower(), target.strip().lower()
     if rule not in (ALL, *RULES):
         stop(f'unknown rule "{rule}"; known: {ALL}, {", ".join(RULES)}', BAD_INPUT)
@@ -253,7 +254,7 @@ def _whole(
 
 
 def _answer(action: IncidentAction) -> str:
-    """What a person did, when and how, and whether it still counts."""
+    """What a person did, when and how, and whether it is still in effect."""
     through = f" in {action.channel}" if action.channel else ""
     line = f"{action.kind} by {action.person}{through} at {_moment(action.at)}"
     if action.undone_at is not None:
@@ -271,7 +272,7 @@ def _moment(at: datetime) -> str:
 
 
 def _subject(incident: Incident) -> str:
-    """Rule and scope, and in mode "immediate" the canned query."""
+    """Rule and scope; in mode "immediate" also the canned query."""
     query = f" · {incident.query}" if incident.query else ""
     return f"{incident.rule} · {incident.scope}{query}"
 
@@ -281,20 +282,20 @@ def _state(incident: Incident) -> str:
 
 
 def _times(incident: Incident) -> str:
-    """From the first bad row, as in messages and reports."""
+    """Duration from the first bad row, as in messages and reports."""
     began = f"{incident.began_at:%Y-%m-%d %H:%M} UTC"
     if incident.resolved_at is None:
         return f"since {began}"
     return f"{began}, {lasting(incident.resolved_at - incident.began_at)}"
 
 
-# `monitor test-alert`: one real message through each channel, and whether it arrived.
+# `monitor test-alert`: one real message through each channel, and whether it was accepted.
 
 
 def send_test(channel: str | None) -> None:
-    """Send a notice through one channel or all; exit 1 with the reason when one does not take it.
+    """Send a notice through one channel or all; exit 1 with the reason if one rejects it.
 
-    So without a channel that reaches people: there the notice is printed and reaches nobody.
+    It also exits with 1 if no channel notifies people: the notice is then only printed.
     """
     settings = configuration()
     name = channel.strip().lower() if channel else None
@@ -323,7 +324,7 @@ def send_test(channel: str | None) -> None:
 
 
 def _tested(settings: Settings, configured: ConfiguredChannel, notice: Notice) -> str | None:
-    """Send a notice through one channel; returns why it did not arrive."""
+    """Send a notice through one channel; returns the reason if it was not accepted."""
     notifier = configured.opened().notifier
     match asyncio.run(notifier.send(notice, runbook_url=settings.file.slack.runbook_url)):
         case Sent() if not notifier.reaches_people:
@@ -337,9 +338,9 @@ def _tested(settings: Settings, configured: ConfiguredChannel, notice: Notice) -
 
 
 def _accepted(settings: Settings, channel: str) -> None:
-    """A channel that had refused for good takes messages again at once, not at the next recheck.
+    """Resume a channel that had rejected all messages, without waiting for the next recheck.
 
-    An embedded database that was never made is not made for it.
+    An embedded database that does not exist yet is not created for this.
     """
     environment = settings.environment
     if environment.database_url is None and not (environment.monitor_home / "postgres").exists():
@@ -348,7 +349,7 @@ def _accepted(settings: Settings, channel: str) -> None:
         with database_and_psql(settings) as (url, _):
             if asyncio.run(_cleared(url, channel)):
                 print("it had refused all messages: waiting messages are sent now")  # noqa: T201
-    except Exception as error:  # the message arrived, whatever is wrong with the database
+    except Exception as error:  # the message was accepted, whatever is wrong with the database
         later = (
             f"a channel that refused all messages is tried again within an hour: {sentence(error)}"
         )

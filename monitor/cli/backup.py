@@ -1,4 +1,4 @@
-"""`monitor backup` and `monitor restore`: the whole database in one file, and back."""
+"""`monitor backup` and `monitor restore`: the whole database in one file."""
 
 import shutil
 from pathlib import Path
@@ -22,7 +22,7 @@ from monitor.storage.backup_file import BackupError
 
 
 def backup(file: Path) -> None:
-    """Write a backup beside its place, and move it there when it is whole."""
+    """Write a backup to a temporary file, and rename it when it is complete."""
     settings = configuration()
     if file.is_dir():
         stop(f"{file} is a folder: name a file", BAD_INPUT)
@@ -75,7 +75,7 @@ def restore(file: Path) -> None:
 
 
 def _program(name: str) -> str:
-    """A program of PostgreSQL: from the embedded one, which knows all versions, else from PATH."""
+    """A PostgreSQL program: of the embedded installation, which has all versions, or on PATH."""
     try:
         beside = programs().postgres.with_name(name)
     except EmbeddedPostgresError:

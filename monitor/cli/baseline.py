@@ -1,4 +1,4 @@
-"""Answers to learn a writing style from: requested now, or read from recorded transcripts."""
+"""Answers from which a writing style is learnt: requested now, or read from transcripts."""
 
 import asyncio
 import sys
@@ -41,23 +41,23 @@ from monitor.storage.fingerprints import BaselineEpoch, BaselineState
 from monitor.transcripts import recorded
 from monitor.worker.probe_round import answer_of
 
-FEWEST = 5  # answers to each query, however many queries there are
-WAIT_S, LONGEST_S = 60.0, 120.0  # where a service that throttles us names no time; at most
-WAITS = 3  # in a row for one answer
+FEWEST = 5  # answers to each query, for any number of queries
+WAIT_S, LONGEST_S = 60.0, 120.0  # the longest wait if a rate-limiting service names no time
+WAITS = 3  # consecutive attempts for one answer
 THROTTLED = (Outcome.RATE_LIMITED, Outcome.UNAVAILABLE)
 
 
 def enough(queries: Sequence[Query]) -> int:
-    """Answers to each query that make a good baseline: half as many again as are needed."""
+    """Answers to each query that make a good baseline: 1.5 times the required number."""
     return max(FEWEST, -(-3 * ENOUGH_ANSWERS // (2 * len(queries))))
 
 
 async def request_answers(
     settings: Settings, target: Target, queries: Sequence[Query], count: int
 ) -> dict[Query, list[AnswerText]]:
-    """Ask each query so many times, in turn and one after another, as fast as the service lets us.
+    """Request each query so many times, in turn and sequentially, as fast as the service allows.
 
-    What is asked here is not measured, so a throttled question is asked again.
+    These requests are not measured, so a rate-limited one is repeated.
     """
     received: dict[Query, list[AnswerText]] = {query: [] for query in queries}
     turns = [query for _ in range(count) for query in queries]
@@ -97,7 +97,7 @@ def from_file(
 ) -> dict[Query, list[AnswerText]]:
     """Answers of recorded transcripts to these queries.
 
-    A transcript without a query belongs to the only one of them.
+    If there are several queries, every transcript must name its own.
     """
     try:
         with source.open(encoding="utf-8") as lines:
@@ -124,9 +124,9 @@ def from_file(
 def usable(
     settings: Settings, target: Target, query: Query, transcript: Transcript
 ) -> list[AnswerText]:
-    """The answer of a transcript, if it is a whole one that has a manner.
+    """The answer of a transcript if it is complete and long enough for a style.
 
-    One that takes too long to read is left out.
+    An answer that takes too long to read is left out.
     """
 
     def found() -> list[AnswerText]:
@@ -141,7 +141,7 @@ def usable(
         return []
 
 
-# `monitor baseline capture` and `show`: the answers that a target's are compared with.
+# `monitor baseline capture` and `show`: the answers with which a target's are compared.
 
 
 Result = TypeVar("Result")
@@ -157,12 +157,11 @@ def run_capture(
     over_budget: bool,
     yes: bool = False,
 ) -> None:
-    """Keep `count` answers to each canned query, or those of a file, as this model's.
+    """Store `count` answers to each canned query, or those of a file, as this model's.
 
-    Running it is a person's word that the model answers; the first expected one if none is named.
-    Without a `count`, as many as make a good baseline. While an incident says that another model
-    answers, nothing is captured in the expected model's name without `yes`, from wherever the
-    answers come.
+    A person who runs it confirms that this model answers; without a name, the first expected one.
+    Without a `count`, as many as make a good baseline. While an incident suggests that another
+    model answers, nothing is stored in the expected model's name without `yes`, also from a file.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -212,9 +211,10 @@ async def _unsuspected(database: Database, target: Target, model: str) -> None:
 
 
 async def _unsuspicious(connection: Connection, target: Target, model: str) -> None:
-    """End the command while something says that the expected model does not answer.
+    """End the command while an incident suggests that the expected model does not answer.
 
-    Where none is expected, that is the baseline's own model; another's answers are welcome.
+    If no model is expected, the check is against the baseline's own model. Answers in the name of
+    another model need no check.
     """
     if not target.expected_models:
         state = await fingerprints.state(connection, target.name)
@@ -235,12 +235,11 @@ async def _kept(
     *,
     guarded: bool,
 ) -> tuple[BaselineEpoch, int]:
-    """Add to the baseline in force; an expected model that is not its own begins the next.
+    """Add to the baseline in force; another expected model than its own begins a new one.
 
-    `guarded`: not if an incident was opened while the answers came. Fewer answers of the
-    baseline's own model than `ENOUGH_ANSWERS` leave a suspicion as it is.
-
-    Returns the epoch, and how many answers of the model it now has.
+    `guarded`: store nothing if an incident opened while the answers arrived. A suspicion is kept if
+    there are fewer than `ENOUGH_ANSWERS` answers of the baseline's own model. Returns the epoch,
+    and how many answers of the model it now has.
     """
     expected = next((m for m in target.expected_models if identity.same(m, model)), None)
     async with database.begin() as connection:
@@ -266,7 +265,7 @@ async def _kept(
 
 
 def show(target: str | None) -> None:
-    """Stored answers by model, what is detectable, and what is suspected."""
+    """Stored answers by model, what can be detected, and current suspicions."""
     settings = configuration()
     chosen = chosen_target(settings, target)
     print_line("\n".join(in_database(settings, lambda database: _shown(database, chosen))))
@@ -294,7 +293,7 @@ async def _shown(database: Database, target: Target) -> list[str]:
 
 
 def _answers(counts: Sequence[AnswerCount]) -> Iterator[str]:
-    """Captured answers by model, then those held until a person says whose they are."""
+    """Captured answers by model, then held answers, which a person must assign."""
     yield "captured answers:"
     for count in counts:
         if count.model is not None:
@@ -307,7 +306,7 @@ def _answers(counts: Sequence[AnswerCount]) -> Iterator[str]:
 
 
 def _state(state: BaselineState, judged: bool) -> Iterator[str]:
-    """What the answers since the capture say."""
+    """The state of detection after the capture."""
     track = state.track
     if not judged or track is None or not track.judged:
         yield "state: no answer has been compared with this baseline yet"

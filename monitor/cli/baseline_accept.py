@@ -1,7 +1,7 @@
-"""`monitor baseline accept` and `revert`: a person's decision on what the baseline is.
+"""`monitor baseline accept` and `revert`: a person decides which answers are the baseline.
 
-Accepting the answers of a fallback would blind the monitor to it, so `accept` shows what it
-would take, asks, and refuses where something says that another model answers.
+If the answers of a fallback became the baseline, the monitor could no longer detect it. So `accept`
+shows what it would store, asks for confirmation, and refuses if there is evidence of another model.
 """
 
 import sys
@@ -25,7 +25,7 @@ EXCERPTS, EXCERPT = 3, 200  # answers shown, and characters of each
 
 @dataclass(frozen=True, slots=True)
 class BaselineCandidate:
-    """What would become the baseline. `objections`: one sentence each, empty: none."""
+    """The proposed baseline. `objections`: one sentence each; empty: none."""
 
     epoch: BaselineEpoch
     answers: Sequence[AnswerText]
@@ -35,7 +35,7 @@ class BaselineCandidate:
 def accept(target: str | None, *, note: str, yes: bool) -> None:
     """Make the answers held since a change the baseline of a new epoch; the old one is kept.
 
-    Exit status 2 and nothing done: an objection, or no terminal, without `yes`.
+    Without `yes`, exit status 2 without a change if there is an objection or no terminal.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -57,7 +57,7 @@ def accept(target: str | None, *, note: str, yes: bool) -> None:
                 connection, chosen.name, now.epoch.model, verified_by="operator", note=note
             )
             adopted = await baseline_answers.adopt(connection, now.epoch, new)
-            if adopted < ENOUGH_ANSWERS:  # the worker released held answers in this instant
+            if adopted < ENOUGH_ANSWERS:  # the worker released the held answers in the meantime
                 stop(
                     "nothing was accepted: the change has ended and no unassigned answers are left"
                 )
@@ -103,7 +103,7 @@ async def _candidate(connection: Connection, target: Target) -> BaselineCandidat
 
 
 def _permitted(shown: BaselineCandidate) -> None:
-    """Return if a person agrees; ends the command if not."""
+    """Return if a person agrees; otherwise end the command."""
     if shown.objections:
         listed = "".join(f"\n  - {sentence}" for sentence in shown.objections)
         stop(
@@ -127,7 +127,7 @@ def _permitted(shown: BaselineCandidate) -> None:
 
 
 def _various(answers: Sequence[AnswerText]) -> Sequence[AnswerText]:
-    """A few of the answers, the latest ones, to different queries where there are several."""
+    """A few of the latest answers, to different queries if possible."""
     latest_first = list(reversed(answers))
     first_of = list({answer.query: answer for answer in answers}.values())
     others = [answer for answer in latest_first if answer not in first_of]
@@ -135,9 +135,9 @@ def _various(answers: Sequence[AnswerText]) -> Sequence[AnswerText]:
 
 
 def revert(target: str | None, *, to: int | None) -> None:
-    """Put the epoch before the one in force, or epoch `to`, in force again.
+    """Put the epoch before the current one, or epoch `to`, in force again.
 
-    Nothing captured is deleted. Without `to` a second call changes nothing.
+    Nothing captured is deleted. Without `to`, a second call changes nothing.
     """
     settings = configuration()
     chosen = chosen_target(settings, target)
@@ -168,7 +168,7 @@ def revert(target: str | None, *, to: int | None) -> None:
 def _wanted(
     known: Sequence[BaselineEpoch], in_force: BaselineEpoch, to: int | None, target: str
 ) -> BaselineEpoch | None:
-    """The epoch to put in force; None where the latest one is reverted already."""
+    """The epoch to put in force; None if the latest one has already been reverted."""
     if to is not None:
         found = next((epoch for epoch in known if epoch.number == to), None)
         if found is None:

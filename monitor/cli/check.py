@@ -1,7 +1,7 @@
 """`monitor check`: everything that can be known before the first paid probe.
 
-Configuration, database, schema, targets, prices, channels and provider accounts, each with one
-line; what probing will cost on every model that may answer. Exit 1 with every fault listed.
+One line each for configuration, database, schema, targets, prices, channels and provider accounts,
+and the cost of probing on every possible model. Exit 1 with every error.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ MOST_CHARS = 300  # of an address: it may hold the whole text of a query
 
 
 def check() -> None:
-    """Print a line for each thing looked at, then the projected spend; exit 1 on any fault."""
+    """Print a line for each item, then the projected spend; exit 1 on any error."""
     settings = configuration()
     lines = [
         CheckLine(
@@ -123,7 +123,7 @@ def _database(settings: Settings, edges: ExitStack) -> Iterator[CheckLine]:
 
 
 def _kept(settings: Settings, psql: str | None) -> CheckLine:
-    """How long what is stored is kept, and what no probe can bring back."""
+    """How long stored data is kept, and which loss cannot be repaired."""
     storage = settings.file.storage
     dump = re.sub(r"psql(?=['\s]|$)", "pg_dump", psql, count=1) if psql else "pg_dump"
     return CheckLine(
@@ -163,7 +163,7 @@ async def _reader(settings: Settings, url: str) -> list[CheckLine]:
 
 
 async def _detection(settings: Settings, url: str) -> list[CheckLine]:
-    """What cannot be detected of each target's model yet, and how large its prompts are."""
+    """What cannot yet be detected for each target's model, and the size of its prompts."""
     database = Database(url)
     lines = []
     captured = False
@@ -201,7 +201,7 @@ def _covered(found: DetectionCoverage) -> list[CheckLine]:
 async def _outside(
     settings: Settings, used: Mapping[str, Price | Unpriced]
 ) -> tuple[list[CheckLine], list[CheckLine]]:
-    """Everything that others must answer, asked at the same time: each may take its whole limit.
+    """All checks that need other services, concurrently, because each may take its full timeout.
 
     Returns the lines of the services, and those of the price list.
     """
@@ -220,7 +220,7 @@ async def _outside(
 
 
 async def _each(ask: Callable[[Item], Awaitable[Said]], items: Iterable[Item]) -> list[Said]:
-    """What is said of each item, in order; at most `AT_ONCE` are asked at the same time."""
+    """The lines of each item in order; at most `AT_ONCE` are checked concurrently."""
     seats = asyncio.Semaphore(AT_ONCE)
 
     async def one(item: Item) -> Said:
@@ -235,7 +235,7 @@ async def _listed(lines: AsyncIterator[CheckLine]) -> list[CheckLine]:
 
 
 async def _target(target: Target) -> CheckLine:
-    """Whether anything answers at the address. Asks no model, so it costs nothing."""
+    """Whether the address answers. It sends no query to a model, so it costs nothing."""
     reply = await fetch(
         target.url, headers={}, timeout_s=target.connect_deadline.total_seconds(), target=target
     )
@@ -248,7 +248,7 @@ async def _target(target: Target) -> CheckLine:
 
 
 def _remedy(target: Target, error_reason: str) -> str:
-    """What to correct where a target cannot be reached."""
+    """What to correct if a target cannot be reached."""
     key = f"targets.{target.name}"
     if target.ca_file is not None and error_reason.startswith("CA file"):
         return f"Correct {key}.ca_file"
@@ -258,14 +258,14 @@ def _remedy(target: Target, error_reason: str) -> str:
 
 
 def _request(target: Target, settings: Settings) -> CheckLine:
-    """What probes request. The dialect builds it from `url`, and a wrong guess can be seen here."""
+    """What probes request. The dialect derives it from `url`; a wrong path is visible here."""
     request = dialect_of(target).build_request(target.queries[0], target)
     address = plain(redact(shown(request.url), settings.secrets), MOST_CHARS)
     return CheckLine(f"request of {target.name}", True, f"{request.method} {address}")
 
 
 async def _channel(configured: ConfiguredChannel) -> list[CheckLine]:
-    """Whether a channel can be used, what it takes, and a warning for what it cannot do."""
+    """Whether a channel can be used, what it accepts, and a warning for what it cannot do."""
     notifier = configured.opened().notifier
     found = await notifier.check()
     what, broken = f"channel {configured.name} ({configured.kind})", found.usable is False
@@ -276,7 +276,7 @@ async def _channel(configured: ConfiguredChannel) -> list[CheckLine]:
 
 
 def _nobody(settings: Settings) -> CheckLine:
-    """A warning where no channel reaches anybody."""
+    """A warning if no channel notifies people."""
     alone = notifications.incomplete(settings.environment.for_notifiers)
     unused = f"{', '.join(alone)} alone sends nothing; " if alone else ""
     return CheckLine(
@@ -287,7 +287,7 @@ def _nobody(settings: Settings) -> CheckLine:
 
 
 def _used(settings: Settings, book: PriceBook) -> Mapping[str, Price | Unpriced]:
-    """The price of each model that may answer, by the name it is declared under."""
+    """The price of each possible model, by the name under which it is declared."""
     now = datetime.now(UTC)
     targets = settings.targets.values()
     models = [m for target in targets for m in (*target.expected_models, *target.fallback_models)]
@@ -314,12 +314,12 @@ def _prices(used: Mapping[str, Price | Unpriced]) -> Iterator[CheckLine]:
 
 
 def _known(used: Mapping[str, Price | Unpriced]) -> list[Price]:
-    """Each price once, whatever names lead to it."""
+    """Each price once, even if several names refer to it."""
     return list(dict.fromkeys(p for p in used.values() if isinstance(p, Price)))
 
 
 def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
-    """Whether each tokenizer can be read, and is any target's model's."""
+    """Whether each tokenizer can be read and belongs to a target's model."""
     for model, section in settings.file.tokenizers.items():
         what = f"tokenizer of {model}"
         if not any(identity.same(model, declared) for declared in used):
@@ -334,7 +334,7 @@ def _tokenizers(settings: Settings, used: Mapping[str, object]) -> Iterator[Chec
 
 
 def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
-    """Whether the probes' daily budget lasts a day on which all is well."""
+    """Whether the daily budget of the probes is enough for a day without failures."""
     now, whole, rounds = datetime.now(UTC), Decimal(0), Decimal(0)
     for target in settings.targets.values():
         found = projected_spend(target, book=book, at=now)
@@ -365,7 +365,7 @@ def _budget(settings: Settings, book: PriceBook) -> Iterator[CheckLine]:
 
 
 def projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str]:
-    """What probing and traffic will cost, on the expected model and on each fallback."""
+    """The cost of probing and traffic, on the expected model and on each fallback."""
     yield f"projected spend of {target.name} (a month is 30 days):"
     for model, forecast in projected_spend(target, book=book, at=datetime.now(UTC)).items():
         role = "expected" if model in target.expected_models else "fallback"
@@ -378,7 +378,7 @@ def projection(target: Target, book: PriceBook, budget: Decimal) -> Iterator[str
 
 
 def _unknown(target: Target, book: PriceBook) -> Iterator[str]:
-    """What an answer of unknown model is taken to cost."""
+    """The assumed cost of an answer by an unknown model."""
     found = projected_spend(target, book=book, at=datetime.now(UTC)).values()
     priced = [item.query.usd for item in found if isinstance(item, SpendForecast)]
     if priced:

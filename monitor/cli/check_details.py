@@ -1,4 +1,4 @@
-"""A line of `monitor check`: one thing looked at, and how it stands."""
+"""The lines of `monitor check`: one item each, with its state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -48,7 +48,7 @@ from monitor.worker.identity_memory import profiled
 
 @dataclass(frozen=True, slots=True)
 class CheckLine:
-    """One thing looked at. `good` False is a fault; None is a warning."""
+    """One item. `good` False is an error; None is a warning."""
 
     what: str
     good: bool | None
@@ -59,7 +59,7 @@ class CheckLine:
         return f"{mark} {self.what}: {self.says}"
 
 
-# What can be detected of a target's model, and what is suspected, read for a person.
+# What can be detected about a target's model, and current suspicions, in sentences.
 
 
 NO_BASELINE = "no baseline is captured"
@@ -109,16 +109,17 @@ async def suspicions(connection: Connection, target: Target) -> list[str]:
     return found
 
 
-# What `monitor check` says of rules that have nothing to look at, and of pages they trust.
+# `monitor check`: rules without data to judge, and health pages.
 
 
 TIMEOUT_S = 10
 _ALWAYS = ("text", TOKEN_COUNT)  # sources that need no claim in the response
-_ABSENT = (401, 403, 404, 405, 410)  # the page is not there for us, however the service is
+# access is refused or the page is missing, whatever the state of the service
+_ABSENT = (401, 403, 404, 405, 410)
 
 
 async def page(settings: Settings, name: str) -> CheckLine:
-    """Whether a target's health page can be read, and what it says now."""
+    """Whether a target's health page can be read, and its present content."""
     target, found = settings.targets[name], settings.health[name]
     what, url = f"health page of {name}", shown(found.url)
     reply = await fetch(
@@ -151,7 +152,7 @@ async def page(settings: Settings, name: str) -> CheckLine:
 
 
 def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine]:
-    """A warning for everything that leaves a rule without something to judge."""
+    """A warning for everything that leaves a rule without data to judge."""
     yield from _rules(settings)
     yield from _limits(settings)
     yield from _models(settings, used)
@@ -165,7 +166,7 @@ def warnings(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLi
 
 
 def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
-    """A warning for each source in `untrusted` that no stored answer has. None before there are."""
+    """A warning for each source in `untrusted` that no stored answer has; none without answers."""
     known = (*sorted(sources), *_ALWAYS)
     for source in target.untrusted:
         if sources and source not in known:
@@ -178,7 +179,7 @@ def untrusted(target: Target, sources: frozenset[str]) -> Iterator[CheckLine]:
 
 
 def unmeasured(target: Target, degraded: int, answers: int) -> Iterator[CheckLine]:
-    """A warning where most answers of the last 24 h have no TTFT that `ttft` may judge."""
+    """A warning if most answers of the last 24 h have no TTFT that `ttft` may judge."""
     if answers and 2 * degraded > answers:
         yield CheckLine(
             f"ttft of {target.name}",
@@ -190,14 +191,14 @@ def unmeasured(target: Target, degraded: int, answers: int) -> Iterator[CheckLin
 
 
 def cached(target: Target, alike: Mapping[str, int]) -> Iterator[CheckLine]:
-    """A warning for each query whose stored answers are all the same."""
+    """A warning for each query whose stored answers are all identical."""
     for query, count in alike.items():
         which = f"all {count} answers of the last 7 days to {query}"
         yield CheckLine(f"answers of {target.name}", None, same_answers(which))
 
 
 def unsaved(home: Path) -> CheckLine:
-    """A warning that the captured baselines stand in one place alone."""
+    """A warning that the captured baselines are stored in one place only."""
     return CheckLine(
         "backup",
         None,
@@ -207,7 +208,7 @@ def unsaved(home: Path) -> CheckLine:
 
 
 def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
-    """Whether messages reach people: what waits, and whether the channel refuses everything."""
+    """Whether messages are delivered: waiting messages, and channels that reject everything."""
     what = f"delivery to {backlog.channel}"
     sent = backlog.last_sent_at
     last = f"last success {sent:%Y-%m-%d %H:%M} UTC" if sent else "nothing was sent yet"
@@ -232,7 +233,7 @@ def delivery(backlog: DeliveryBacklog, *, now: datetime) -> CheckLine:
 
 
 def unheard(settings: Settings) -> Iterator[CheckLine]:
-    """Rules of which no channel takes the messages."""
+    """Rules whose messages no channel accepts."""
     accepts = [channel.accepts for channel in settings.channels.values()]
     rules = sorted(
         name
@@ -249,7 +250,7 @@ def unheard(settings: Settings) -> Iterator[CheckLine]:
 
 
 def _takes(accepts: ChannelFilter, rule: Rule) -> bool:
-    """Whether a channel takes the breaches of a rule, at least of some target."""
+    """Whether a channel accepts breaches of a rule for at least one target."""
     severity = not accepts.severity or rule.severity in accepts.severity
     return severity and (not accepts.rules or rule.name in accepts.rules)
 
@@ -347,17 +348,17 @@ def _spend(settings: Settings, used: Mapping[str, object]) -> Iterator[CheckLine
         )
 
 
-# `monitor check`: the prompt sizes that costs are computed with, and where they come from.
+# `monitor check`: the prompt sizes used for costs, and their source.
 
 
 _NONE = PromptSizes(None, 0, None, 0)
-_FAR = 0.2  # a configured size so far off is no estimate any more
+_FAR = 0.2  # relative difference from which a configured size is reported
 
 
 def lines(target: Target, found: Mapping[str, PromptSizes]) -> Iterator[CheckLine]:
     """A line for each query: its prompt tokens and their source.
 
-    A warning where they are unknown, or where the configured size is more than 20 % off.
+    A warning if they are unknown, or if the configured size differs by more than 20 %.
     """
     for query in target.queries:
         yield _line(f"prompt size of {target.name}/{query.id}", query, found.get(query.id, _NONE))
@@ -394,15 +395,15 @@ def _line(what: str, query: Query, sizes: PromptSizes) -> CheckLine:
     )
 
 
-# What `monitor check` asks providers: how each key stands, and whether our prices are theirs.
+# `monitor check`: the state of each provider key, and prices compared with a public list.
 
 
 READ_TIMEOUT_S = 10
-LONGEST_LIST = 8_388_608  # bytes; some hundred models are half a megabyte
+LONGEST_LIST = 8_388_608  # bytes; a list of several hundred models is half a megabyte
 
 
 async def accounts(environment: Environment) -> AsyncIterator[CheckLine]:
-    """A line for each account whose key is set. A key that is refused is a fault."""
+    """A line for each account whose key is set. A rejected key is an error."""
     found = list(configured(environment))
     readings = await asyncio.gather(*(account.read(datetime.now(UTC)) for account in found))
     for account, reading in zip(found, readings, strict=True):
@@ -428,7 +429,7 @@ def _key_status(reading: AccountReading) -> str:
 
 
 async def prices(used: Sequence[Price], environment: Environment) -> AsyncIterator[CheckLine]:
-    """A warning for each rate in use that OpenRouter's own list states otherwise."""
+    """A warning for each rate in use that differs from OpenRouter's own list."""
     listed = await price_list(
         partial(fetch, timeout_s=READ_TIMEOUT_S, max_bytes=LONGEST_LIST),
         at=datetime.now(UTC),

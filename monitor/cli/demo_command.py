@@ -1,4 +1,4 @@
-"""`monitor demo`: the whole incident, played with the real worker on a database of its own."""
+"""`monitor demo`: plays a whole incident with the real worker on a database of its own."""
 
 import tempfile
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from monitor.storage.report_queries import read_only_rows
 
 
 def demo(*, html: Path | None, keep: bool) -> None:
-    """Play the scenario; exit 0 when it was completed."""
+    """Play the scenario; exit 0 if it was completed."""
     from rich.console import Console
 
     if html is not None:
@@ -22,7 +22,7 @@ def demo(*, html: Path | None, keep: bool) -> None:
     show = Console(highlight=False)
     with ExitStack() as edges:
         home = Path(edges.enter_context(tempfile.TemporaryDirectory(prefix="rag-monitor-")))
-        home.chmod(0o711)  # a server that had to change its user must reach its data inside
+        home.chmod(0o711)  # a server that had to change its user must be able to read its data
         try:
             server = edges.enter_context(running(home))
         except EmbeddedPostgresError as fault:
@@ -45,7 +45,7 @@ def demo(*, html: Path | None, keep: bool) -> None:
 
 
 def _writable(path: Path) -> None:
-    """End the command now, not after a minute, where the page cannot be written."""
+    """Check the output file now, not after the scenario; ends the command if it is not writable."""
     fresh = not path.exists()
     try:
         with path.open("ab"):

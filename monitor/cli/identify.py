@@ -1,9 +1,8 @@
-"""`monitor identify`: a text or recorded transcripts in, who answered with the evidence out.
+"""`monitor identify`: reads a text or recorded transcripts, prints the model and the evidence.
 
 Input is plain text (one answer), or JSON Lines: transcripts as `monitor probe --record` writes
-them, or objects with `text` and, where it is known, `query`. Looks are compared with the
-target's baseline where the query is known, from the line or by `--query`; answers are then
-followed in order.
+them, or objects with `text` and optionally `query`. Writing style is compared with the target's
+baseline if the query is known, from the line or `--query`; answers are then followed in order.
 """
 
 import json
@@ -40,7 +39,7 @@ from monitor.worker.probe_round import EXCEEDED, answer_of
 
 @dataclass(frozen=True, slots=True)
 class AnswerToIdentify:
-    """One answer and what it answers, as far as anybody says."""
+    """One answer and its query, if it is known."""
 
     reply: Reply
     query: Query | None
@@ -70,7 +69,7 @@ def identify(source: Path | None, *, target: str | None, query: str | None, as_l
 
 
 def _query(target: Target, name: str | None) -> Query | None:
-    """The canned query of that id. Raises ValueError naming those there are."""
+    """The canned query with that id. Raises ValueError with the known ids."""
     if name is None:
         return None
     for query in target.queries:
@@ -113,7 +112,7 @@ def _object(line: str) -> dict[str, object] | None:
 
 
 def _style(settings: Settings, target: Target) -> StyleHistory | None:
-    """The target's baseline, followed from these answers on; None without one."""
+    """The target's baseline, followed from these answers on; None if there is none."""
 
     async def load(database: Database) -> StyleHistory | None:
         async with database.begin() as connection:
@@ -157,7 +156,7 @@ def _judged(
 
 
 def _weight(log_odds: float) -> str:
-    """What one item says alone, at even odds."""
+    """The log-odds of one item alone, from even odds."""
     if not log_odds:
         return "no weight"
     side = "another model" if log_odds > 0 else "the expected model"

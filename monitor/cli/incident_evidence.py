@@ -1,4 +1,4 @@
-"""What `monitor incidents show` prints of a judgement: its parts, and what proves it."""
+"""The judgement and its evidence in the output of `monitor incidents show`."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -14,7 +14,7 @@ _LINE = 2_000  # characters of a line; texts may be foreign
 
 
 def parts(incident: Incident) -> Iterator[tuple[str, str]]:
-    """What its messages say, label and text."""
+    """The parts of its messages, label and text."""
     finding, unit = incident.finding, unit_of(incident.rule)
     step = finding.first_step or default_step(incident.rule, incident.scope)
     limit = None if incident.limit is None else unit.text(incident.limit, limit=incident.limit)

@@ -1,4 +1,4 @@
-"""`monitor init`: asks a service, recognises its format, and writes a configuration for it."""
+"""`monitor init`: probes a service, recognises its format, and writes a configuration for it."""
 
 import os
 import re
@@ -45,7 +45,7 @@ from monitor.setup.request_forms import ServiceAddress, guessed, held_secrets
 from monitor.worker import probe_round
 
 FIRST = "Hello! What can you help me with? Please answer in two sentences."
-# Short, cheap, and understood in any language.
+# Short and cheap, and possible in any language.
 PROPOSED = (
     Query(id="hi", text="Hi"),
     Query(id="sum", text="17 + 25 = ?"),
@@ -151,7 +151,7 @@ def _models(text: str) -> tuple[str, ...]:
 
 
 def _name(url: str) -> str:
-    """A name for the target out of its host: the first label that says something."""
+    """A name for the target, from its host: the first significant label."""
     labels = [part for part in (urlsplit(url).hostname or "").lower().split(".") if part]
     usual = {"www", "api", "app", "localhost", "com", "net", "org", "io", "dev", "ai"}
     said = [part for part in labels if part not in usual and not part.isdecimal()]
@@ -161,9 +161,9 @@ def _name(url: str) -> str:
 def _queries(
     settled: SettledOptions, dialogue: Dialogue, reported: int | None
 ) -> tuple[Query, ...]:
-    """The proposed queries and the user's own, which go through retrieval.
+    """The proposed queries and the user's own, which use retrieval.
 
-    `reported`: the prompt of the first answer in tokens, which is what is known of the others.
+    `reported`: prompt tokens of the first answer, used as an estimate for the others.
     """
     own = list(settled.questions)
     while dialogue.open and len(own) < MOST_QUESTIONS:
@@ -218,7 +218,7 @@ def _book(prices: Mapping[str, Price]) -> PriceBook:
     return price_book(tables, same=identity.same)
 
 
-# What it will cost, the limits, and the file.
+# The projected cost, the limits, and the file.
 
 
 def _draft(
@@ -283,7 +283,7 @@ def _whole_number(text: str) -> int:
 
 
 def _written(draft: ConfigDraft, output: Path) -> Settings:
-    """The file, read back as every command reads it before it gets its name."""
+    """The file, read back with the usual validation before it gets its name."""
     variables = {name: text for name, text in os.environ.items() if name != WHOLE_TEXT}
     try:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as file:
@@ -305,7 +305,7 @@ def _written(draft: ConfigDraft, output: Path) -> Settings:
 def _afterwards(
     settings: Settings, name: str, output: Path, given: InitOptions, dialogue: Dialogue
 ) -> None:
-    """Offer what comes next, and name the commands."""
+    """Offer the next steps, and name the commands."""
     os.environ["MONITOR_CONFIG"] = str(output)
     target, captured = settings.targets[name], False
     answers = enough(target.queries) * len(target.queries)

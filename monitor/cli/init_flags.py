@@ -1,4 +1,4 @@
-"""The flags of `monitor init`, and its questions to a person where there is a terminal."""
+"""The flags of `monitor init`, and its questions to a person at a terminal."""
 
 import json
 import os
@@ -55,16 +55,16 @@ class InitOptions:
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """Questions to a person; without one, the default or a fault that names the flag."""
+    """Questions to a person; without a terminal, the default or an error that names the flag."""
 
     open: bool
 
     def ask(self, question: str, read: Callable[[str], T], default: str | None) -> T:
-        """The answer as `read` takes it, which raises ValueError with a sentence."""
+        """The answer, converted by `read`, which raises ValueError with a sentence."""
         shown = f" [{default}]" if default else ""
         while True:
             try:
-                if self.open:  # not by `input`, which may write to standard error
+                if self.open:  # `input` is not used, because it may write to standard error
                     print(f"{question}{shown}: ", end="", flush=True)  # noqa: T201
                 written = input().strip() if self.open else ""
             except EOFError:
@@ -89,7 +89,7 @@ def say_line(line: str) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettledOptions:
-    """The flags that describe the configuration, checked."""
+    """The flags that describe the configuration, validated."""
 
     given: InitOptions
     questions: tuple[str, ...]
@@ -151,7 +151,7 @@ def money(text: str) -> Decimal:
 
 
 def service_address(given: InitOptions, dialogue: Dialogue) -> ServiceAddress:
-    """The address and how to get in, from flags or from the person."""
+    """The address and the credentials, from flags or from the person."""
     url = given.url and _address(given.url)
     if not url:
         if not dialogue.open:
@@ -206,7 +206,7 @@ def _url_text(text: str) -> str:
 
 
 def _variable(name: str) -> str:
-    """The name of a variable that is set; "" for none. What looks like a key is not repeated."""
+    """The name of a set variable; "" for none. A value that may be a key is not repeated."""
     name = name.strip().removeprefix("$").strip("{}")
     if not name:
         return ""

@@ -1,4 +1,4 @@
-"""Observations for people and for programs: JSON with column names, a table with percentiles."""
+"""Observations as output: JSON with column names, or a table with percentiles."""
 
 import json
 import os
@@ -43,8 +43,9 @@ COLUMNS = (
     "who answered",
     "cost USD",
 )
-WORDS = ("query", "outcome", "who answered")  # columns that begin at the left
-LEFT_OUT = ("p90", "p99", "total p50", "max", "probes", "cost USD")  # in a narrow terminal, in turn
+WORDS = ("query", "outcome", "who answered")  # left-aligned columns
+# columns that a narrow terminal omits, in this order
+LEFT_OUT = ("p90", "p99", "total p50", "max", "probes", "cost USD")
 
 
 def as_json(observation: Observation) -> str:
@@ -70,7 +71,7 @@ def percentile(values: Sequence[float], share: int) -> float | None:
 
 
 def show(observations: Sequence[Observation]) -> None:
-    """A row a query: outcomes, TTFT percentiles, who answered, what it cost."""
+    """A row per query: outcomes, TTFT percentiles, models, cost."""
     from rich.console import Console
 
     queries = sorted({seen.query for seen in observations})
@@ -80,15 +81,16 @@ def show(observations: Sequence[Observation]) -> None:
     if len(queries) > 1:
         rows.append(_row("all", observations))
     console = Console(highlight=False)
-    whole = not console.is_terminal and "COLUMNS" not in os.environ  # a file or a pipe has room
+    # a file or a pipe has no width limit
+    whole = not console.is_terminal and "COLUMNS" not in os.environ
     for line in (*_lines(rows, sys.maxsize if whole else console.width), *_remarks(observations)):
         console.print(line, markup=False, soft_wrap=True)
 
 
 def _lines(rows: Sequence[tuple[str, ...]], width: int) -> Iterator[str]:
-    """A table with as many columns as fit, the first left-out ones last in `LEFT_OUT`.
+    """A table with as many columns as fit; omitted are the first in `LEFT_OUT`.
 
-    Where even the fewest do not fit, the figures of each row stand below one another. No word is
+    If even the fewest do not fit, the figures of each row are listed below one another. No word is
     cut.
     """
     left_out = list(LEFT_OUT)
@@ -132,7 +134,7 @@ def _row(name: str, seen: Sequence[Observation]) -> tuple[str, ...]:
 
 
 def _answerer(seen: Observation) -> str:
-    """The model, or why there is none; a judgement against the expected model is named."""
+    """The model, or why it is unknown; a judgement other than expected is named."""
     model = plain(seen.model_detected or "unknown", 60)
     if seen.identity not in (Identity.CHANGED, Identity.DISPUTED):
         return model
@@ -140,7 +142,7 @@ def _answerer(seen: Observation) -> str:
 
 
 def _spent(seen: Sequence[Observation]) -> str:
-    """The sum of what is known; two ends where the model of an answer is not."""
+    """The sum of the known costs; a range if the model of an answer is unknown."""
     known = [s.cost_usd is not None or s.cost_low_usd is not None for s in seen]
     if not any(known):
         return "not known"
@@ -168,13 +170,13 @@ def _remarks(seen: Sequence[Observation]) -> Iterator[str]:
 
 
 FIRST_WORDS = 100  # characters of an answer that are shown
-SAME_ANSWERS, SAME_CHARS = 3, 40  # of one query: that many alike of that length come from a cache
+SAME_ANSWERS, SAME_CHARS = 3, 40  # identical answers of that length to one query come from a cache
 
 
 def answer_lines(
     target: Target, seen: Sequence[tuple[Observation, str]], secrets: Sequence[str]
 ) -> Iterator[str]:
-    """The first words of the first answer to each query, who gave it and why; then what to do.
+    """The start of the first answer to each query, its model and why, and what to do.
 
     `seen`: observations with their answer texts, "" for those without.
     """
@@ -228,7 +230,7 @@ class ProgressCallback(Protocol):
 
 @contextmanager
 def progress(total: int) -> Iterator[ProgressCallback]:
-    """A progress bar on a terminal; silence elsewhere, and for a handful of probes."""
+    """A progress bar on a terminal; nothing elsewhere, or for a few probes."""
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
@@ -242,21 +244,20 @@ def progress(total: int) -> Iterator[ProgressCallback]:
         yield lambda: bar.advance(task)
 
 
-# What a dialect made of a transcript, event by event: for people who write a configuration.
+# The events of a transcript and how a dialect reads them, for people who configure one.
 
 
-FIRST_EVENTS, LAST_EVENTS = 20, 5  # of a stream, that are shown
-CHARS = 200  # of an event's data, and of what was found in it
-READ_CHARS = 4_000  # of a text, that are made harmless to be shown
-NOTHING_LINES = 10  # options of which a hint says that they found nothing
+FIRST_EVENTS, LAST_EVENTS = 20, 5  # events of a stream that are shown
+CHARS = 200  # characters of an event's data, and of what was found in it
+READ_CHARS = 4_000  # characters of a text that are cleaned for display
+NOTHING_LINES = 10  # options without a result that a hint names
 
 
 def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]) -> Iterator[str]:
-    """Lines: the head of the response, then each event, what every expression found in it, and
-    what it was read as.
+    """The head of the response, then each event with the results of every expression.
 
-    The first and the last events of a stream alone are shown, all texts cut, harmless and
-    without our secrets.
+    Only the first and last events of a stream are shown. All texts are cut, harmless, and without
+    our secrets.
     """
     events, received = transcript.events, _without_tags(_parsed_events(transcript, dialect))
     status = "no response" if transcript.status is None else f"HTTP {transcript.status}"
@@ -281,7 +282,7 @@ def explanation(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]
 def hint(
     transcript: Transcript, reply: Reply, dialect: Dialect, secrets: Sequence[str]
 ) -> str | None:
-    """Why an answer without text has none: its first event, and what was looked for in vain."""
+    """Why an answer has no text: its first event, and the expressions that found nothing."""
     events = [event for event in transcript.events if event.data or event.name]
     if reply.text or reply.error is not None or not events:
         return None
@@ -295,7 +296,7 @@ def hint(
 
 
 def silent_options(transcript: Transcript, dialect: Dialect) -> list[str]:
-    """Options of a configurable dialect, as `text = "expression"`, that found nothing at all."""
+    """Options of a configurable dialect, as `text = "expression"`, that found nothing."""
     if dialect.explain is None:
         return []
     found: dict[str, bool] = {}
@@ -312,7 +313,7 @@ def silent_options(transcript: Transcript, dialect: Dialect) -> list[str]:
 
 
 class _ReadHeaders(dict[str, str]):
-    """Headers that note which of them were looked up."""
+    """Headers that record which of them were read."""
 
     def __init__(self, headers: Iterable[tuple[str, str]]) -> None:
         super().__init__(headers)
@@ -325,7 +326,7 @@ class _ReadHeaders(dict[str, str]):
 
 
 def _read_head(transcript: Transcript, dialect: Dialect) -> tuple[_ReadHeaders, ParsedEvent]:
-    """The headers of the response and what they were read as."""
+    """The headers of the response that were read, and their meaning."""
     headers = _ReadHeaders(transcript.headers)
     try:
         return headers, dialect.parse_headers(headers)
@@ -334,7 +335,7 @@ def _read_head(transcript: Transcript, dialect: Dialect) -> tuple[_ReadHeaders, 
 
 
 def _head(transcript: Transcript, dialect: Dialect, secrets: Sequence[str]) -> Iterator[str]:
-    """The status, the headers that say something of the answer, the names of the others."""
+    """The status, the relevant headers, and the names of the others."""
     headers, read_as = _read_head(transcript, dialect)
     at = "" if transcript.head_ns is None else f"{_since(transcript, transcript.head_ns)}  "
     yield f"  head. {at}HTTP {transcript.status}"
@@ -364,7 +365,7 @@ def _parsed_events(transcript: Transcript, dialect: Dialect) -> list[ParsedEvent
 
 
 def _without_tags(received: list[ParsedEvent]) -> list[ParsedEvent]:
-    """The same, with the thoughts that stand in answer texts as reasoning."""
+    """The same, with reasoning tags in answer texts moved to reasoning."""
     texts = separated(received)
     return [
         replace(reported, text=text, reasoning=reasoning, thoughts=None)
@@ -424,5 +425,5 @@ def _plain_number(value: object) -> str:
 
 
 def _shown(text: str, secrets: Sequence[str]) -> str:
-    whole = redact(text[: 2 * READ_CHARS], secrets)  # a secret that was cut stands far behind
+    whole = redact(text[: 2 * READ_CHARS], secrets)  # a secret that was cut may be at the end
     return plain(whole[:READ_CHARS], CHARS)

@@ -1,4 +1,4 @@
-"""`monitor probe`: ask now and print; a bounded load run when asked for more than one."""
+"""`monitor probe`: probes now and prints; with more than one probe, a bounded load run."""
 
 import asyncio
 import sys
@@ -51,9 +51,9 @@ from monitor.transcripts import scrubbed
 from monitor.worker import probe_round
 
 BATCH = 200
-FEW = 20  # probes whose events are kept, to say why an answer has no text
+FEW = 20  # probes whose events are kept, to explain an answer without text
 EXPLAINED = 5  # probes of a run that --explain prints
-INTERRUPTED = 130  # as a shell says it
+INTERRUPTED = 130  # exit status that a shell uses for an interrupt
 
 Keep = Callable[[Transcript], object]
 
@@ -83,9 +83,9 @@ def probe(
     record: Path | None,
     explain: bool = False,
 ) -> None:
-    """Ask one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
+    """Probe one target's canned queries once, or `count` probes in turn, `concurrency` at a time.
 
-    Interrupted, it prints, and stores, what came back until then. Exit 1 when none was answered.
+    If interrupted, it prints and stores the results so far. Exit 1 if no probe was answered.
     """
     settings = configuration()
     load = _load(settings, target, query, count, concurrency)
@@ -133,7 +133,7 @@ def _load(
 
 
 def _within_budget(settings: Settings, load: ProbeLoad) -> None:
-    """Refuse a run that could cost more than the probes' daily budget, naming the figure."""
+    """Refuse a run that may cost more than the probes' daily budget, with the figure."""
     book = price_book(settings.file.prices, same=identity.same)
     forecast = projected(load.target, book=book, at=datetime.now(UTC))
     priced = [item for item in forecast.values() if not isinstance(item, Unpriced)]
@@ -149,7 +149,7 @@ def _within_budget(settings: Settings, load: ProbeLoad) -> None:
 
 @contextmanager
 def _recording(path: Path | None, secrets: Sequence[str]) -> Iterator[Keep]:
-    """Transcripts written as they come, to a file that is opened before anything is paid for."""
+    """Transcripts written as they arrive, to a file that is opened before the first paid probe."""
     if path is None:
         yield lambda transcript: None
         return
@@ -192,7 +192,7 @@ def _probe_and_store(run: "_Run", *, url: str | None) -> None:
 
 
 class _Run:
-    """Probes in flight, at most `concurrency` of them; results in the order they ended."""
+    """Running probes, at most `concurrency`; results in the order in which they ended."""
 
     def __init__(
         self, settings: Settings, load: ProbeLoad, keep: Keep, *, raw: bool, explain: bool = False
@@ -232,7 +232,8 @@ class _Run:
             done()
 
     def remarks(self) -> Iterator[str]:
-        """What each event was read as, if asked for; else the first answers and who gave them,
+        """How each event was read, if requested; else the first answers, their models,
+
         or why they have no text.
         """
         dialect, secrets = dialect_of(self.load.target), self.settings.secrets

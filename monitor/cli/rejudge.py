@@ -28,7 +28,7 @@ from monitor.storage import (
 from monitor.storage.rederive import DerivedJudgement
 from monitor.worker.rederivation import ChangedJudgement, derive
 
-# `monitor backtest`: rows in, events out: the same rules and incidents, in virtual time.
+# `monitor backtest`: the rules and incidents replayed over stored rows, in virtual time.
 
 
 DEFAULT_EXPECTED = ("meta-llama/llama-4-scout",)
@@ -37,9 +37,10 @@ DEFAULT_EXPECTED = ("meta-llama/llama-4-scout",)
 def backtest(
     since: timedelta | None, *, changes: Collection[str], expected: Collection[str], table: bool
 ) -> None:
-    """Replay standard input, or the stored observations of the time since; print every event.
+    """Replay standard input, or the stored observations since a time; print every event.
 
-    `changes` are limits to try, written `ttft.limit_ms=900`. Exit 2 names a bad row by line.
+    `changes` are limits to try, written as `ttft.limit_ms=900`. Exit 2 names an invalid row by
+    line.
     """
     settings = _with(changes, required=since is not None)
     rules: Mapping[str, Rule] = settings.rules if settings else _defaults(changes)
@@ -55,7 +56,7 @@ def backtest(
 
 
 def _with(changes: Collection[str], *, required: bool) -> Settings | None:
-    """The configuration with other limits; None where none is needed and none is there."""
+    """The configuration with other limits; None if none is required and there is none."""
     if not required and not exists():
         return None
     laid = {
@@ -135,7 +136,7 @@ def _lined(events: Iterable[BacktestEvent]) -> None:
 
 
 def _tabled(events: Iterable[BacktestEvent]) -> None:
-    """What would have been sent, a line a message."""
+    """The messages that would have been sent, one line each."""
     for event in events:
         if event.notice is not None and not event.notice.quiet:
             sys.stdout.write(
@@ -144,14 +145,14 @@ def _tabled(events: Iterable[BacktestEvent]) -> None:
             )
 
 
-# `monitor derive`: who answered, and for how much, judged again by the rules and prices of now.
+# `monitor derive`: identity and cost judged again by the present rules and prices.
 
 
 BATCH = 500  # observations a transaction
 
 
 def derive_again(*, since: timedelta, target: str | None) -> None:
-    """Judge the stored observations of one target, or of all, again; print what changed and how."""
+    """Judge the stored observations of one target, or of all, again; print what changed."""
     settings = configuration()
     known = settings.targets
     if target is not None and target not in known:
@@ -187,7 +188,7 @@ async def _derive(url: str, targets: list[Target], book: PriceBook, begin: datet
 async def _of_target(
     database: Database, target: Target, book: PriceBook, begin: datetime
 ) -> tuple[int, list[ChangedJudgement]]:
-    """How many were judged, and what changed. Each batch is written whole or not at all."""
+    """How many were judged, and what changed. Each batch is one transaction."""
     judged, changed = 0, []
     after: rederive.Key | None = None
     while True:

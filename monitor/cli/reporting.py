@@ -1,4 +1,4 @@
-"""`monitor report` and `monitor export`: what was measured, as a page, a table or rows."""
+"""`monitor report` and `monitor export`: measurements as a page, a table or rows."""
 
 import asyncio
 import csv
@@ -35,7 +35,7 @@ from monitor.storage import REVISION, Database, DatabaseUnavailable, SchemaUnkno
 from monitor.storage.report_queries import ExportStream, observed
 from monitor.worker import daily_spend, report_page
 
-# `monitor report`: tables on the terminal; one HTML page or one picture where asked for.
+# `monitor report`: tables on the terminal, or one HTML page or picture.
 
 
 _SPAN: TypeAdapter[timedelta] = TypeAdapter(Duration)
@@ -45,7 +45,7 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
     """Report on the span that ends now. With a file, that file is written instead of tables."""
     length = _length(since)
     settings = configuration()
-    gc.disable()  # a page is made of many small pieces, and all of them last as long as it does
+    gc.disable()  # a page has many small objects, and all of them exist until its end
     try:
         with database_url(settings) as url:
             try:
@@ -61,12 +61,12 @@ def report(since: str, html_file: Path | None, png_file: Path | None) -> None:
         if html_file is None and png_file is None:
             show(page)
     finally:
-        gc.freeze()  # nor is there anything to look for at the end
+        gc.freeze()  # nor is there garbage to collect at the end
         gc.enable()
 
 
 def written(url: str, path: Path, *, settings: Settings) -> None:
-    """Write the page of everything a database holds: the demo's last word."""
+    """Write the page of everything in a database, for the demo."""
     from monitor.reports.html import html_page
 
     with private_file(path) as file:
@@ -74,8 +74,10 @@ def written(url: str, path: Path, *, settings: Settings) -> None:
 
 
 def fetched(settings: Settings, url: str, length: timedelta | None) -> ReportPage:
-    """What `read` reads. A task that returns it would be put into words when the loop ends,
-    page and all, for an error that is then not raised: half a second for a large one.
+    """What `read` reads.
+
+    If a task returned it, the loop's end would format the whole page for an error that is not
+    raised: half a second for a large one.
     """
     pages: list[ReportPage] = []
 
@@ -87,9 +89,10 @@ def fetched(settings: Settings, url: str, length: timedelta | None) -> ReportPag
 
 
 async def read(settings: Settings, url: str, length: timedelta | None) -> ReportPage:
-    """The page of the span that ends now; of everything without a length. Raises Away.
+    """The page of the span that ends now; without a length, of everything.
 
-    Today's spend is computed first, where the role allows it. Ends the command on a schema too old.
+    Raises DatabaseUnavailable. Today's spend is computed first if the role allows it. Ends the
+    command if the schema is too old.
     """
     database = Database(url, deadline_s=60)
     try:
@@ -109,7 +112,7 @@ async def read(settings: Settings, url: str, length: timedelta | None) -> Report
 
 
 def write(path: Path, content: bytes) -> None:
-    """Write a file and say so; ends the command where it cannot be written."""
+    """Write a file and print its name; ends the command if it cannot be written."""
     try:
         with private_file(path) as file:
             file.write(content)
@@ -119,7 +122,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def _picture(page: ReportPage) -> bytes:
-    """The chart of the first target that was asked."""
+    """The chart of the first requested target."""
     from monitor.reports.picture import PictureFailed, png
 
     requested = [watched for watched in page.targets if watched.ttft]
@@ -141,13 +144,13 @@ def _length(since: str) -> timedelta:
 
 Format = Literal["csv", "jsonl", "parquet"]
 
-# A spreadsheet runs what starts like this as a formula; the full-width ones in Japanese settings.
-# Source: owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets run text that starts like this as a formula; the full-width characters apply to
+# Japanese settings. Source: owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def export(since: timedelta, form: Format, out: Path | None) -> None:
-    """Write every observation since then to a file, or to standard output."""
+    """Write every observation since a time to a file, or to standard output."""
     if form == "parquet" and out is None and sys.stdout is not None and sys.stdout.isatty():
         stop("parquet is binary: name a file with --out, or redirect the output", BAD_INPUT)
     write = _WRITERS[form]()
@@ -163,13 +166,13 @@ def export(since: timedelta, form: Format, out: Path | None) -> None:
 
 @contextmanager
 def _opened(out: Path | None) -> Iterator[BinaryIO]:
-    """The file, whole or not at all: it takes its name once everything is in it."""
+    """The file, complete or not at all: it gets its name when everything is written."""
     if out is None:
         if sys.stdout is None:
             stop("standard output is closed: name a file with --out", BAD_INPUT)
         yield sys.stdout.buffer
         return
-    if out.exists() and not out.is_file():  # a pipe or a device: nothing may take its name
+    if out.exists() and not out.is_file():  # a pipe or a device cannot be replaced by renaming
         with private_file(out) as file:
             yield file
         return
@@ -269,7 +272,7 @@ _WRITERS: dict[Format, Callable[[], Callable[[ExportStream, BinaryIO], int]]] = 
 
 
 def _cell(value: Any) -> str:
-    """A cell of a spreadsheet: empty for NULL, harmless for text that looks like a formula."""
+    """A cell of a spreadsheet: empty for NULL; text that looks like a formula is made harmless."""
     match value:
         case None:
             return ""
@@ -286,7 +289,7 @@ def _cell(value: Any) -> str:
 
 
 def _guarded(text: str) -> str:
-    """Blanks before it do not make a formula harmless: some programs strip them."""
+    """Leading blanks do not make a formula harmless: some programs remove them."""
     return f"'{text}" if text.startswith(_FORMULA) or text.lstrip().startswith(_FORMULA) else text
 
 

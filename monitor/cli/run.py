@@ -1,4 +1,4 @@
-"""`monitor run`: the worker, from configuration to a clean end."""
+"""`monitor run`: the worker, from configuration to a clean stop."""
 
 import asyncio
 import logging
@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 
 def run(log_format: str | None = None) -> None:
-    """Schedule, probe, evaluate, deliver, until SIGINT or SIGTERM.
+    """Schedule, probe, evaluate and deliver until SIGINT or SIGTERM.
 
-    `log_format`: `text` or `json`; None: text where standard error is a terminal.
+    `log_format`: `text` or `json`; None: text if standard error is a terminal.
     """
     settings = configuration()
     people = sys.stderr.isatty() if log_format is None else log_format == "text"
@@ -45,7 +45,7 @@ def run(log_format: str | None = None) -> None:
 
 
 def run_async(main: Coroutine[Any, Any, None]) -> None:
-    """uvloop where it is installed: a tenth less CPU, nothing else changes."""
+    """Run with uvloop if it is installed: a tenth less CPU, otherwise the same."""
     kind: type[asyncio.AbstractEventLoop]
     try:
         from uvloop import Loop
@@ -58,9 +58,9 @@ def run_async(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def work(settings: Settings, url: str) -> None:
-    """Open every edge, live, close in reverse. A signal ends each of them.
+    """Open the connections, run, and close them in reverse order. A signal ends each step.
 
-    A worker whose database cannot be reached probes into the spool until it can be.
+    If the database cannot be reached, the worker probes and spools until it can.
     """
     database, leaving = Database(url, writes=True), asyncio.Event()
     try:
@@ -85,7 +85,7 @@ async def work(settings: Settings, url: str) -> None:
 async def _ready(database: Database, settings: Settings, url: str, leaving: asyncio.Event) -> bool:
     """Wait for the schema, unless the server cannot be reached: then the database stays closed.
 
-    False when a signal came first, which sets `leaving`.
+    False if a signal came first, which sets `leaving`.
     """
     loop, scope = asyncio.get_running_loop(), asyncio.timeout(None)
 
@@ -129,7 +129,7 @@ async def _serve_metrics(edges: AsyncExitStack, context: WorkerContext, pages: S
 def worker_context(
     settings: Settings, database: Database, wire: ProbeClient, leaving: asyncio.Event
 ) -> WorkerContext:
-    """The worker's edges in one piece."""
+    """The connections and state of the worker in one object."""
     environment = settings.environment
     return WorkerContext(
         settings=settings,
@@ -155,7 +155,7 @@ def worker_context(
 
 
 def _configured(pages: StatusPages, context: WorkerContext) -> None:
-    """Follow a configuration that was read again."""
+    """Apply a configuration that was reloaded."""
     startup.redact_also(context.settings.secrets)
     pages.context = context
 
@@ -163,7 +163,7 @@ def _configured(pages: StatusPages, context: WorkerContext) -> None:
 async def _connect(worker: Worker, url: str) -> BaseException | None:
     """Open a closed database once it can be reached and its schema fits.
 
-    Where waiting will not help the worker is stopped; returns what ends the program then.
+    If waiting cannot help, the worker stops; returns the error that ends the program.
     """
     context, database = worker.context, worker.context.database
     while database.closed is not None:
@@ -183,9 +183,9 @@ async def _connect(worker: Worker, url: str) -> BaseException | None:
 
 
 async def _wait_for_schema(database: Database, settings: Settings, url: str) -> None:
-    """Return when the schema fits; end the program with the reason when it will not.
+    """Return when the schema fits; end the program with the reason if it never will.
 
-    Raises DatabaseUnavailable where the server cannot be reached, but for a wrong address.
+    Raises DatabaseUnavailable if the server cannot be reached, except for a wrong address.
     """
     begun: float | None = None
     while True:
@@ -200,7 +200,7 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
                 stop(unreachable(settings, url, unavailable))
             raise
         if settings.environment.database_url is None:
-            await _migrate_apart(url)  # our own database: no other program migrates it
+            await _migrate_apart(url)  # the embedded database: no other program migrates it
             continue
         reason = (
             f"the database is at revision {found or 'none'}, this program needs {REVISION}: "
@@ -217,7 +217,7 @@ async def _wait_for_schema(database: Database, settings: Settings, url: str) -> 
 
 
 async def _migrate_apart(url: str) -> None:
-    """Migrate in a process of its own: what that needs is larger than the whole worker."""
+    """Migrate in a separate process: a migration needs more memory than the whole worker."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

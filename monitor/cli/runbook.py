@@ -1,4 +1,4 @@
-"""`monitor runbook`: the section of the runbook about one rule, from the file of this version."""
+"""`monitor runbook`: the section of one rule, from the runbook of this version."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ _LINK, _LABEL = re.compile(r"\[([^]]+)\]\([^)]+\)"), r"\1"
 
 
 def show(rule: str) -> None:
-    """Print what a rule means, the query to run, likely causes and what to do first."""
+    """Print what a rule means, the query to run, likely causes and first steps."""
     name = rule.strip().lower()
     if name not in RULES:
         stop(f'unknown rule "{rule}"; known: {", ".join(RULES)}', BAD_INPUT)
@@ -23,14 +23,14 @@ def show(rule: str) -> None:
 
 
 def runbook_file() -> Path:
-    """The runbook: in the installed package, else in the source tree."""
+    """The runbook of the installed package, else of the source tree."""
     package = Path(monitor.__file__).parent
     installed = package / "runbook.md"
     return installed if installed.is_file() else package.parent / "docs" / "runbook.md"
 
 
 def section(page: str, rule: str) -> str:
-    """The section of a rule, without links into other pages: a terminal follows none."""
+    """The section of a rule, without links to other pages, which a terminal cannot follow."""
     found = re.search(rf"^## {re.escape(rule)}\n(.*?)(?=^## |\Z)", page, re.M | re.S)
     text = found[1].strip() if found else "The runbook has no section of this rule."
     return f"{rule}\n\n{_LINK.sub(_LABEL, text)}"

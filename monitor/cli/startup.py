@@ -1,4 +1,4 @@
-"""What every command begins with: logs, settings, the database and its schema."""
+"""The start of every command: logs, settings, the database and its schema."""
 
 import errno
 import json
@@ -40,7 +40,7 @@ _NOISY = (
 )
 
 
-_held: list[str] = []  # secrets of the configurations that this process read
+_held: list[str] = []  # secrets of the configurations that this process has read
 
 
 class _Line(logging.Formatter):
@@ -61,7 +61,7 @@ class _Line(logging.Formatter):
 
 
 def begin(level: str, secrets: Sequence[str], *, people: bool = False) -> None:
-    """Set up logging for the process. Libraries that print addresses stay at WARNING.
+    """Set up logging for the process. Libraries that log addresses stay at WARNING.
 
     `people`: lines for a person at a terminal instead of JSON.
     """
@@ -73,7 +73,7 @@ def begin(level: str, secrets: Sequence[str], *, people: bool = False) -> None:
     root.setLevel(level)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
-    # A round that outlasts its interval is counted by the worker; its words add nothing.
+    # The worker counts rounds that outlast their interval; the library's warnings add nothing.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
@@ -83,30 +83,30 @@ def redact_also(secrets: Sequence[str]) -> None:
 
 
 def say(event: str, **facts: object) -> None:
-    """One line from a place that has no logger of its own."""
+    """Log one line for code that has no logger of its own."""
     logging.getLogger("monitor").warning(event, extra=facts)
 
 
-# What every command does first: read the configuration, find the database, or say why not.
+# The first steps of every command: read the configuration and find the database.
 
 
-BAD_INPUT = 2  # exit status: nothing was done, the caller must fix something
+BAD_INPUT = 2  # exit status: nothing was done, the caller must correct something
 FAILED = 1
 
 
 def secrets_held() -> tuple[str, ...]:
-    """The secrets of the configuration that this process read; none before it did."""
+    """The secrets of the configurations that this process has read."""
     return tuple(_held)
 
 
 def stop(sentence: str, status: int = FAILED) -> NoReturn:
-    """End with one message on standard error."""
+    """End the command with one message on standard error."""
     print(f"monitor: {sentence}", file=sys.stderr)  # noqa: T201
     raise SystemExit(status)
 
 
 def configuration() -> Settings:
-    """The whole configuration; ends the command with every fault, one a line, if there is one."""
+    """The whole configuration; ends the command with every error, one per line."""
     try:
         settings = load()
     except ConfigErrors as fault:
@@ -119,9 +119,9 @@ def configuration() -> Settings:
 
 @contextmanager
 def private_file(path: Path) -> Iterator[BinaryIO]:
-    """A file for what only its owner may read: answers of a service, say.
+    """Open a file that only its owner may read, for example with answers of a service.
 
-    Raises OSError, which names the path, also for what cannot be written later.
+    Raises OSError with the path, also if the file cannot be written later.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -137,7 +137,7 @@ def private_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def database_url(settings: Settings) -> Iterator[str]:
-    """The address of the database: DATABASE_URL, else the embedded one for as long as we run."""
+    """The address of the database: DATABASE_URL, else the embedded one while the body runs."""
     with ExitStack() as edges:
         try:
             url, _ = edges.enter_context(database_and_psql(settings))
@@ -148,7 +148,7 @@ def database_url(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """The same, with the `psql` line for the embedded one. Raises EmbeddedFault."""
+    """The same, with the `psql` line of the embedded one. Raises EmbeddedFault."""
     given = settings.environment.database_url
     if given is not None:
         yield given.get_secret_value(), None
@@ -158,14 +158,14 @@ def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
 
 
 def named(settings: Settings, url: str) -> str:
-    """How to speak of the database in a message, without any secret of its address."""
+    """The database in a message, without a secret of its address."""
     if settings.environment.database_url is None:
         return f"embedded database in MONITOR_HOME = {settings.environment.monitor_home}"
     return f"DATABASE_URL = {shown(url)}"
 
 
 def unreachable(settings: Settings, url: str, cause: object) -> str:
-    """The sentence for a database that does not serve us."""
+    """The sentence for a database that is unavailable."""
     reason = plain(redact(str(cause), settings.secrets))
     return (
         f"{named(settings, url)}: {reason}. Start the server or correct the address; "
@@ -173,10 +173,10 @@ def unreachable(settings: Settings, url: str, cause: object) -> str:
     )
 
 
-# What ends a command besides its own work: one sentence each, with the remedy.
+# Errors that end a command: one sentence each, with the remedy.
 #
-# A command handles what it can say best itself. Whatever else is raised comes here: no command
-# ends in a traceback. With LOG_LEVEL=DEBUG it is logged beside the sentence.
+# A command handles the errors that it can explain best. All others are handled here, so that no
+# command ends in a traceback. With LOG_LEVEL=DEBUG the traceback is logged as well.
 
 
 REPORT_AT = "the issue tracker of rag-monitor"
@@ -223,7 +223,7 @@ def sentence(error: Exception) -> str:
 
 
 def discard_output() -> None:
-    """Write nothing more to standard output, which failed: not at the end of the process either."""
+    """Discard further output after standard output failed, also at the end of the process."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -232,11 +232,11 @@ def discard_output() -> None:
         return
 
 
-# `monitor migrate`: the schema to its head, under a lock.
+# `monitor migrate`: the newest schema, under a lock.
 
 
 def migrate() -> None:
-    """Bring the database's schema to the revision this version knows. Safe to repeat."""
+    """Migrate the database to the revision of this version. It can be repeated safely."""
     settings = configuration()
     with database_url(settings) as url:
         newer = migrate_to_head(settings, url)
@@ -247,7 +247,7 @@ def migrate() -> None:
 
 
 def migrate_to_head(settings: Settings, url: str) -> str | None:
-    """Migrate, and print what its owner must do; ends the command where it cannot.
+    """Migrate, and print what the owner must do; ends the command on failure.
 
     Returns the revision of a newer version, which was left as it is.
     """

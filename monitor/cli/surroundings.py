@@ -10,9 +10,9 @@ from monitor.cli.check_details import CheckLine
 from monitor.config import Environment, Settings
 from monitor.config.environment import REFERENCE, VARIABLES
 
-_CLOSE = 0.82  # likeness of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
+_CLOSE = 0.82  # similarity of two names: SLACK_WEBHOOK and SLACK_WEBHOOK_URL have 0.87
 _SET_BY_OTHERS = "FLY_"
-# Variables and files by which a program knows that it runs where disks do not last.
+# Variables and files that show a platform whose disks do not persist.
 PLATFORMS = {
     "FLY_APP_NAME": "a Fly machine",
     "FLY_MACHINE_ID": "a Fly machine",
@@ -28,7 +28,7 @@ CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 
 
 def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLine]:
-    """A warning for everything in the environment that was meant for us and is not used."""
+    """A warning for everything in the environment that looks like ours and is not used."""
     yield from _unread(settings, variables)
     yield from _lost_disk(settings.environment, variables)
     yield from _spool(settings.environment)
@@ -41,7 +41,7 @@ def lines(settings: Settings, variables: Mapping[str, str]) -> Iterator[CheckLin
 
 
 def _lost_disk(environment: Environment, variables: Mapping[str, str]) -> Iterator[CheckLine]:
-    """A warning for an embedded database on a disk that does not last."""
+    """A warning for an embedded database on a disk that does not persist."""
     if environment.database_url is not None or _is_mounted(environment.monitor_home):
         return
     platform = next((name for mark, name in PLATFORMS.items() if mark in variables), None)
@@ -58,15 +58,15 @@ def _lost_disk(environment: Environment, variables: Mapping[str, str]) -> Iterat
 
 
 def _is_mounted(folder: Path) -> bool:
-    """Whether a folder, which need not exist, is on a file system mounted below the root."""
+    """Whether a folder, which may not exist yet, is on a file system mounted below the root."""
     whole = folder.absolute()
     return any(place.is_mount() for place in (whole, *whole.parents) if place != Path("/"))
 
 
 def _spool(environment: Environment) -> Iterator[CheckLine]:
-    """Whether observations can wait on the disk while the database is unavailable."""
+    """Whether observations can be spooled to disk while the database is unavailable."""
     if environment.database_url is None:
-        return  # the embedded database needs the same folder, and says so
+        return  # the embedded database needs the same folder and reports it
     folder = environment.monitor_home / "spool"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Log lines for a person at a terminal: a line for each round, and what else happens."""
+"""Log lines for a person at a terminal: one for each round, and other events."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,12 +15,12 @@ _MARKS = {"WARNING": "33", "ERROR": "31", "CRITICAL": "31"}  # colours of the te
 
 
 def facts_of(record: logging.LogRecord) -> dict[str, Any]:
-    """What was logged beside the event."""
+    """The fields that were logged with the event."""
     return {name: value for name, value in record.__dict__.items() if name not in _PLAIN}
 
 
 class TerminalLine(logging.Formatter):
-    """The local time, the event and its facts on one line, harmless and without secrets."""
+    """The local time, the event and its fields on one line, harmless and without secrets."""
 
     def __init__(self, *secrets: Sequence[str], colour: bool) -> None:
         super().__init__()

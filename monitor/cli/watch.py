@@ -27,16 +27,17 @@ from monitor.worker.status_pages import snapshot
 EVERY_S = 5.0
 PIPE_WIDTH = 200
 LATE = "The database is unavailable: this is an earlier state."
-# Columns that a narrow terminal does without, the first one first: words are never cut.
+# Columns that a narrow terminal omits, in this order: words are never cut.
 LEFT_OUT = ("cost", "who answered", "last round")
 LEAST_WIDTH = {"cost": 100, "who answered": 80, "last round": 60}
 
 
 def watch(*, once: bool) -> None:
-    """Show the state, again and again until interrupted; once without a terminal."""
+    """Show the state repeatedly until interrupted; once if standard output is no terminal."""
     settings = configuration()
     terminal = Console(highlight=False)
-    wide = not terminal.is_terminal and "COLUMNS" not in os.environ  # a file or a pipe has room
+    # a file or a pipe has no width limit
+    wide = not terminal.is_terminal and "COLUMNS" not in os.environ
     console = Console(highlight=False, width=PIPE_WIDTH if wide else None)
     live = console.is_terminal and not once
 
@@ -63,7 +64,7 @@ async def _again(database: Database, settings: Settings, last: StatusSnapshot) -
 
 
 def state(found: StatusSnapshot, width: int) -> RenderableType:
-    """Everything that is shown; texts of services are harmless, and nothing is markup."""
+    """The whole display; texts of services are harmless, and nothing is markup."""
     return Group(*_parts(found, width))
 
 

@@ -1,7 +1,7 @@
-"""Environment and `monitor.toml`, read once, checked whole, frozen.
+"""Environment and `monitor.toml`: read once, validated completely, frozen.
 
-Everything wrong is reported together; each fault names key, value and remedy. Any key
-of the file may be set by `MONITOR_<SECTION>__<KEY>` as well, which wins.
+All errors are reported together; each names key, value and remedy. Any key of the file can also be
+set as `MONITOR_<SECTION>__<KEY>`, which takes precedence.
 """
 
 import hashlib
@@ -73,8 +73,8 @@ _SURROUNDINGS = {
 class Settings:
     """The whole configuration.
 
-    `config_hash` changes when what is probed, judged or priced changes, and not when only the
-    monitor's own surroundings do: where it announces, stores and serves metrics.
+    `config_hash` changes if what is probed, judged or priced changes, but not if only the monitor's
+    own environment does: channels, database, metrics endpoint.
     """
 
     environment: Environment
@@ -85,7 +85,7 @@ class Settings:
     channels: Mapping[str, ConfiguredChannel]  # by name; at least one
     config_hash: str
     secrets: tuple[str, ...]
-    source: str  # the file, or the variable, that was read
+    source: str  # the file or variable that was read
 
     def __repr__(self) -> str:
         return f"Settings(targets={sorted(self.targets)}, config_hash={self.config_hash})"
@@ -99,9 +99,9 @@ def exists() -> bool:
 def load(
     environ: Mapping[str, str] | None = None, *, laid_over: Mapping[str, str] = NOTHING
 ) -> Settings:
-    """Read and check everything; raises ConfigurationFault with every fault found.
+    """Read and validate everything. Raises ConfigErrors with every error.
 
-    `laid_over` are further `MONITOR_…` variables, which win: limits to try.
+    `laid_over` are further `MONITOR_…` variables, which take precedence: limits to try.
     """
     variables = {**(os.environ if environ is None else environ), **laid_over}
     found, faults = environment(variables)
@@ -114,7 +114,7 @@ def load(
             file = ConfigFile.model_validate(fields_normalized(table, ConfigFile))
         except ValidationError as error:
             faults += faults_in(error, origins)
-            dict(targets(without_faults(table, error), variables, faults))  # what else is wrong
+            dict(targets(without_faults(table, error), variables, faults))  # validate the rest, too
     judged_by = dict(rules(table, origins, faults))
     watched = dict(targets(file, variables, faults))
     notify = channels(file, variables, found.for_notifiers if found else NOTHING, faults)
@@ -150,7 +150,7 @@ def _of_channels(channels: Iterable[ConfiguredChannel]) -> Iterator[str]:
 
 
 def _of_proxies(variables: Mapping[str, str]) -> Iterator[str]:
-    """Credentials of the proxies of the environment, which accounts, heartbeat and Slack use."""
+    """Credentials of the proxies in the environment, which accounts, heartbeat and Slack use."""
     for name, value in variables.items():
         if name.lower() in ("http_proxy", "https_proxy", "all_proxy"):
             yield from secret_parts(value if "://" in value else f"http://{value}")
@@ -159,7 +159,7 @@ def _of_proxies(variables: Mapping[str, str]) -> Iterator[str]:
 def _redacted(
     faults: Sequence[ConfigError], table: Mapping[str, Any], variables: Mapping[str, str]
 ) -> list[ConfigError]:
-    """The faults without anything in file or environment that may be a secret."""
+    """The errors without anything in file or environment that may be a secret."""
     held = [bare(variables[name]) for name in SECRET_VARIABLES if variables.get(name)]
     held += [variables[name].strip() for name in references(table) if name in variables]
     held += secret_values(table)

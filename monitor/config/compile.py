@@ -1,4 +1,4 @@
-"""The document that is checked: `monitor.toml` with the environment laid over it."""
+"""The document that is validated: `monitor.toml` with the environment on top."""
 
 import re
 import tomllib
@@ -48,22 +48,23 @@ _OWN = {"MONITOR_HOME", "MONITOR_CONFIG", WHOLE_TEXT}
 ABSENT = f"MONITOR_CONFIG names no file and ./{USUAL_FILE} does not exist."
 START = "Create one with `monitor init`, or start from a file in examples/."
 
-Origins = dict[tuple[str, ...], str]  # path in the document -> variable it came from
+Origins = dict[tuple[str, ...], str]  # path in the document -> variable that set it
 
 
 def file_named(variables: Mapping[str, str]) -> Path:
-    """The configuration file that the environment names, or the usual one."""
+    """The configuration file that the environment names, or the default one."""
     return Path(bare(variables.get("MONITOR_CONFIG", "")) or USUAL_FILE)
 
 
 def source(variables: Mapping[str, str]) -> str:
-    """Where the configuration comes from, for messages."""
+    """The origin of the configuration, for messages."""
     return WHOLE_TEXT if variables.get(WHOLE_TEXT, "").strip() else str(file_named(variables))
 
 
 def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigError]]:
-    """The configuration as TOML, from MONITOR_CONFIG_TOML or from the file; numbers with a point
-    are exact. {} with a fault where it cannot be read.
+    """The configuration as TOML, from MONITOR_CONFIG_TOML or the file; decimal numbers are exact.
+
+    An empty document with an error if it cannot be read.
     """
     path, whole = file_named(variables), variables.get(WHOLE_TEXT, "").strip()
     named = bare(variables.get("MONITOR_CONFIG", ""))
@@ -90,7 +91,7 @@ def document(variables: Mapping[str, str]) -> tuple[dict[str, Any], list[ConfigE
 def overlay(
     document: dict[str, Any], variables: Mapping[str, str], faults: list[ConfigError]
 ) -> Origins:
-    """Lay `MONITOR_SECTION__KEY` over the document; returns which path came from which name."""
+    """Apply `MONITOR_SECTION__KEY` to the document; returns which path came from which variable."""
     origins: Origins = {}
     for name in sorted(variables):
         if not name.startswith(PREFIX) or name in _OWN:
@@ -131,7 +132,7 @@ def overlay(
 
 
 def _target(written: str, known: Sequence[str]) -> str | None:
-    """The target that a variable means: a variable's name can hold no `-` and no `.`."""
+    """The target that a variable means: names of variables cannot contain `-` or `.`."""
     if written in known:
         return written
     same = [name for name in known if re.sub(r"[-.]", "_", name) == written]
@@ -139,21 +140,23 @@ def _target(written: str, known: Sequence[str]) -> str | None:
 
 
 def _value(text: str, *, free: bool) -> Any:
-    """A variable as TOML where it is TOML. A number or boolean stays text, unless the schema has
-    no type for it: pydantic then reads it as what the key asks for, be it `4` for a name.
+    """A variable as TOML if it is valid TOML, else as text.
+
+    A number or boolean stays text unless the schema has no type for it: pydantic then converts it
+    to the type of the key, such as `4` for a name.
     """
     text = text.strip()
     try:
         value = tomllib.loads(f"value = {text}", parse_float=Decimal)
     except (tomllib.TOMLDecodeError, ValueError, RecursionError):
         return text
-    if len(value) > 1:  # a line of it looks like a key of its own
+    if len(value) > 1:  # a line of it looks like a key
         return text
     found = value["value"]
     return found if free or isinstance(found, (str, list, dict)) else text
 
 
-# From checked sections to the domain's words: rules, prices and targets.
+# From validated sections to domain types: rules, prices and targets.
 
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -162,7 +165,7 @@ _COMPUTED = ("content-length", "transfer-encoding", "connection")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 
 
-@cache  # it takes longer to make than a whole configuration takes to read
+@cache  # building it takes longer than reading a whole configuration
 def _adapter(rule: type[Rule]) -> TypeAdapter[Rule]:
     return TypeAdapter(rule)
 
@@ -210,14 +213,14 @@ def rules(
 
 
 def _rule_key(name: str, path: tuple[str, ...], origins: Origins) -> str:
-    """How a person finds the key: by its variable, else by its place in the file."""
+    """How a person finds the key: by its variable, else by its path in the file."""
     return origins.get(("rules", name, *path)) or ".".join(("rules", name, *path))
 
 
 def silence_faults(
     file: ConfigFile | None, channels: Iterable[ConfiguredChannel]
 ) -> Iterator[ConfigError]:
-    """A maintenance window for something that does not exist would silence nothing."""
+    """Errors for maintenance windows that would silence nothing because the name does not exist."""
     names = [channel.name for channel in channels]
     for number, window in enumerate(file.maintenance if file else ()):
         scopes = (ALL, *file.targets, *ACCOUNTS, *names) if file else ()
@@ -240,7 +243,7 @@ def price_faults(document: Mapping[str, Any]) -> Iterator[ConfigError]:
             yield ConfigError(key, None, remedy)
 
 
-_ATTEMPTS = 4  # a fault may hide another of the same section
+_ATTEMPTS = 4  # an error may hide another one in the same section
 _STAND_INS: Mapping[str, Any] = {
     "url": "http://localhost",
     "queries": [{"id": "q", "text": "q"}],
@@ -250,9 +253,9 @@ _STAND_INS: Mapping[str, Any] = {
 
 
 def without_faults(document: Mapping[str, Any], error: ValidationError) -> ConfigFile | None:
-    """The document without what pydantic refused, so that the rest can be checked as well.
+    """The document without what pydantic rejected, so that the rest can also be validated.
 
-    Missing keys get a stand-in; targets whose dialect or options are refused are left out. None:
+    Missing keys get a placeholder; targets with a rejected dialect or options are left out. None:
     nothing is left.
     """
     rest = deepcopy(fields_normalized(dict(document), ConfigFile))
@@ -267,7 +270,7 @@ def without_faults(document: Mapping[str, Any], error: ValidationError) -> Confi
 
 
 def _remove(document: Any, place: Sequence[int | str], *, missing: bool) -> None:
-    """Take out what stands at a place, or put a stand-in there."""
+    """Remove what is at a path, or put a placeholder there."""
     place = place[:-1] if place[-1:] == ("[key]",) else place
     if place[:1] == ("targets",) and len(place) > 2 and place[2] in ("dialect", "options"):
         place, missing = place[:2], False
@@ -320,7 +323,7 @@ def targets(
         yield name, target
 
 
-# Channels: sections of the file, then what the environment adds.
+# Channels: sections of the file, then that of the environment.
 
 
 _OTHER_NOTICES = ("digest", "clock", "storage", "configuration")  # not of a rule
@@ -332,7 +335,7 @@ def channels(
     notifiers: Mapping[str, str],
     faults: list[ConfigError],
 ) -> list[ConfiguredChannel]:
-    """Every channel in the order of the file; `notifiers`: checked variables of the default one."""
+    """Every channel in the order of the file. `notifiers`: checked variables of the default one."""
     found: list[ConfiguredChannel] = []
     for number, section in enumerate(file.channels if file else ()):
         wrong = [*_filter_faults(number, section, file)]
@@ -375,7 +378,7 @@ def _channel_options(
     notifiers: Mapping[str, str],
     faults: list[ConfigError],
 ) -> ChannelOptions | None:
-    """The options of a channel's kind; None, with faults, where they are no such."""
+    """The options of a channel's kind; None, with errors, if they are invalid."""
     kind = NOTIFIERS.get(section.kind)
     if kind is None:
         remedy = f"unknown kind; {suggestion(section.kind, list(NOTIFIERS))}"
@@ -422,7 +425,7 @@ def _channel_options(
 
 
 def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the variables that a header or a channel refers to."""
+    """Errors in the variables that a header or a channel refers to."""
     for name in sorted(set(REFERENCE.findall(template))):
         if name not in variables:
             yield f"${{{name}}} is not set in the environment"
@@ -436,7 +439,7 @@ def _references(template: str, variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def _dialect_fault(name: str, dialect: str, line: str) -> ConfigError:
-    """A fault that a dialect found, at its own key where it names one of its options."""
+    """An error that a dialect found, at the key of the option if it names one."""
     stated, found, remedy = line.partition(": ")
     if found and stated.startswith("options."):
         key, _, value = stated.partition(" = ")
@@ -464,7 +467,7 @@ def _query(section: QuerySection) -> Query:
 
 
 def _floats(value: Any) -> Any:
-    """Options travel into JSON bodies, which know no Decimal."""
+    """Options become part of JSON bodies, which have no Decimal."""
     if isinstance(value, dict):
         return {k: _floats(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -37,7 +37,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class ConfigError:
-    """One thing wrong: `key` as a person would look for it, `value` as they wrote it."""
+    """One configuration error: `key` as a person would search for it, `value` as they wrote it."""
 
     key: str
     value: str | None
@@ -49,7 +49,7 @@ class ConfigError:
 
 
 class ConfigErrors(Exception):
-    """Every fault of the configuration, all at once."""
+    """Every configuration error, raised together."""
 
     def __init__(self, faults: Sequence[ConfigError]) -> None:
         self.faults = tuple(faults)
@@ -59,17 +59,17 @@ class ConfigErrors(Exception):
 def faults_in(
     error: ValidationError, origins: Mapping[tuple[str, ...], str]
 ) -> Iterator[ConfigError]:
-    """One fault per complaint of pydantic, named by file key or by environment variable."""
+    """One error per error of pydantic, named by file key or by environment variable."""
     for item in error.errors(include_url=False):
         path = tuple(str(part) for part in item["loc"])
-        name_refused = path[-1:] == ("[key]",)  # pydantic's own mark, after the name
+        name_refused = path[-1:] == ("[key]",)  # a mark that pydantic adds after the name
         path = path[:-1] if name_refused else path
         key = origins.get(path) or ".".join(path) or "monitor.toml"
         if name_refused:
             named = ".".join((*path[:-1], shown_name(path[-1])))
             yield ConfigError(origins.get(path) or named, None, sentence(item))
         elif item["type"] == "extra_forbidden":
-            # What stands there, and the key itself, may be a secret in a wrong place.
+            # The value, and also the key, may be a secret in the wrong place.
             remedy = f"unknown key; {suggestion(path[-1], known_keys(path[:-1]))}"
             named = ".".join((*path[:-1], shown_name(path[-1])))
             yield ConfigError(origins.get(path) or named, None, remedy)
@@ -82,10 +82,10 @@ def faults_in(
 
 
 def fault_of(item: ErrorDetails, key: str) -> ConfigError:
-    """A complaint of pydantic about one value, with a remedy."""
+    """An error of pydantic about one value, with a remedy."""
     path = [str(part) for part in item["loc"]]
     secret = _MAY_BE_SECRET.intersection(path)
-    whole = isinstance(item["input"], (dict, list))  # the complaint names its key itself
+    whole = isinstance(item["input"], (dict, list))  # the message names its key itself
     value = None if whole or secret else shown_value(item["input"])
     return ConfigError(key, value, sentence(item))
 
@@ -102,7 +102,7 @@ def sentence(item: ErrorDetails) -> str:
 
 
 def suggestion(key: str, known: Sequence[str]) -> str:
-    """The key probably meant, else those that are known."""
+    """The key that was probably meant, else the known keys."""
     close = get_close_matches(key.strip().lower(), known, n=1)
     if close:
         return f'did you mean "{close[0]}"?'
@@ -121,7 +121,7 @@ def _missing(path: tuple[str, ...]) -> str:
 
 
 def known_keys(path: Sequence[str]) -> list[str]:
-    """Keys that may stand under a path of `monitor.toml`, for suggestions."""
+    """Keys that may occur under a path of `monitor.toml`, for suggestions."""
     model: Any = ConfigFile
     for part in path:
         if isinstance(model, type) and issubclass(model, BaseModel):
@@ -139,7 +139,7 @@ def _by_alias(model: type[BaseModel], alias: str) -> Any:
 
 
 def shown_value(value: object) -> str:
-    """A refused value as a person may see it: of tables and lists nothing."""
+    """A rejected value for a message; tables and lists are not shown."""
     if isinstance(value, (dict, list, tuple)):
         return HIDDEN
     text = plain(str(value), 80)

@@ -1,9 +1,9 @@
-"""The tables of docs/configuration.md, made of the schema.
+"""Generates the tables of docs/configuration.md from the schema.
 
-    python -m monitor.config.documentation     # brings the page up to date
+python -m monitor.config.documentation     # brings the page up to date
 
-Between `<!-- table: NAME -->` and `<!-- end -->` stands what is made here; all else is written
-by hand. A test holds the page equal.
+The parts between `<!-- table: NAME -->` and `<!-- end -->` are generated; the rest is written by
+hand. A test compares page and schema.
 """
 
 import re
@@ -45,7 +45,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def rewritten(page: str) -> str:
-    """The page with every table as the schema has it now."""
+    """The page with every table generated from the present schema."""
     return _TABLE.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}{found[3]}", page)
 
 
@@ -56,7 +56,7 @@ def _table(head: str, rows: Iterable[tuple[str, str, str]]) -> str:
 
 def _section(model: type[Section], *, prefix: str = "") -> Iterator[tuple[str, str, str]]:
     for name, field in model.model_fields.items():
-        if field.description:  # a field without one is a section with a table of its own
+        if field.description:  # a field without one is a section with its own table
             yield f"`{prefix}{field.alias or name}`", default(field), field.description
 
 

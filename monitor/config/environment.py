@@ -1,4 +1,4 @@
-"""The environment: addresses and secrets, checked."""
+"""The environment variables, validated: addresses and secrets."""
 
 import base64
 import re
@@ -71,7 +71,7 @@ Key = Annotated[SecretStr, AfterValidator(_key)]
 
 
 class Environment(BaseModel):
-    """What stands in environment variables named like the fields, in capitals.
+    """Environment variables with the names of the fields in capitals.
 
     The variables of provider accounts and of the default channel are added below.
     """
@@ -127,7 +127,7 @@ class Environment(BaseModel):
 
     @property
     def for_notifiers(self) -> Mapping[str, str]:
-        """The variables of the default channel in clear, as `from_environment` takes them."""
+        """The variables of the default channel in plain text, as `from_environment` needs them."""
         found = {item.name: getattr(self, item.name.lower(), None) for _, item in _OF_CHANNELS}
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -137,7 +137,7 @@ class Environment(BaseModel):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret held, for redaction; of an address also the part that makes it one."""
+        """Every secret, for redaction; of an address also its secret part."""
         held = (getattr(self, name) for name in type(self).model_fields)
         secret, public = [], []
         for value in held:
@@ -183,12 +183,12 @@ _WithTables = create_model(
     "_WithTables", __base__=Environment, **_ACCOUNT_FIELDS, **_CHANNEL_FIELDS
 )
 
-WHOLE_TEXT = "MONITOR_CONFIG_TOML"  # holds the configuration itself, which is no field here
+WHOLE_TEXT = "MONITOR_CONFIG_TOML"  # holds the configuration itself and is no field here
 VARIABLES = (*(name.upper() for name in _WithTables.model_fields), WHOLE_TEXT)
 
 
 def documented() -> Iterator[tuple[str, FieldInfo]]:
-    """Every variable with its default and meaning, as the documents list them."""
+    """Every variable with its default and meaning, for the documents."""
     for name, field in _WithTables.model_fields.items():
         yield name.upper(), field
         if name == "monitor_config":
@@ -207,7 +207,7 @@ SECRET_VARIABLES = tuple(
 
 
 def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[ConfigError]]:
-    """The environment, checked; None with every fault where something in it is wrong."""
+    """The environment, validated; None with every error if it is invalid."""
     given = {
         name: normalized(bare(variables[name.upper()]), field.annotation)
         for name, field in _WithTables.model_fields.items()
@@ -236,7 +236,7 @@ def environment(variables: Mapping[str, str]) -> tuple[Environment | None, list[
 
 
 def address_secrets(address: str) -> Iterator[str]:
-    """The secrets within an address; of one that is secret as a whole, its longest part, too."""
+    """The secrets within an address; if the whole address is secret, also its longest part."""
     yield from secret_parts(address)
     try:
         parts = urlsplit(address)
@@ -247,7 +247,7 @@ def address_secrets(address: str) -> Iterator[str]:
 
 
 def _shown(name: str, value: object) -> str:
-    """A value as a fault may show it: of a secret only that it is one, or its scheme."""
+    """A value as an error may show it: of a secret only that it is one, or its scheme."""
     secret = name.upper() in SECRET_VARIABLES
     scheme, found, _ = str(value).partition("://")
     if not secret:
@@ -256,7 +256,7 @@ def _shown(name: str, value: object) -> str:
     return f'"{scheme}://{HIDDEN}"' if known else HIDDEN
 
 
-# Where the configuration holds what may be a secret: headers, addresses, keys in options.
+# Places of the configuration that may hold secrets: headers, addresses, keys in options.
 
 
 REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -272,13 +272,13 @@ _HARMLESS = frozenset(_HARMLESS_NAMES.split())
 
 
 def references(table: Any) -> Iterator[str]:
-    """The variables that any text of the document refers to by `${NAME}`."""
+    """The variables that texts of the document refer to by `${NAME}`."""
     for text in _texts(table, models=True):
         yield from REFERENCE.findall(text)
 
 
 def _texts(table: Any, *, models: bool = False) -> Iterator[str]:
-    """Every text in a document; without names of models, which must not be redacted."""
+    """Every text in a document, except model names, which must not be redacted."""
     if isinstance(table, Mapping):
         for key, value in table.items():
             if models or key != "model":
@@ -291,9 +291,9 @@ def _texts(table: Any, *, models: bool = False) -> Iterator[str]:
 
 
 def secret_values(table: Any) -> Iterator[str]:
-    """Texts of an unchecked document that may be secrets, by their key or their shape.
+    """Texts of an unvalidated document that may be secrets, by their key or their form.
 
-    Of options also what has the shape of a key within a longer text, for faults quote them.
+    Of options also parts of a longer text that look like keys, because errors quote them.
     """
     yield from _secret_texts(table, of_headers=True)
     targets = table.get("targets") if isinstance(table, Mapping) else None
@@ -303,7 +303,7 @@ def secret_values(table: Any) -> Iterator[str]:
 
 
 def target_secrets(file: ConfigFile, built: Mapping[str, Target]) -> Iterator[str]:
-    """Whatever in a target may be a secret: headers, parts of addresses, keys in options."""
+    """Everything in a target that may be secret: headers, parts of addresses, keys in options."""
     for name, target in built.items():
         templates = file.targets[name].headers
         for header, value in target.headers.items():
@@ -319,8 +319,10 @@ def target_secrets(file: ConfigFile, built: Mapping[str, Target]) -> Iterator[st
 
 
 def _may_be_secret(header: str, value: str) -> bool:
-    """Of a header written out in the file: no name of a standard header, and no ordinary word,
-    for it would be redacted wherever the service says that word.
+    """Whether a header written in the file may be secret.
+
+    Names of standard headers and ordinary words are not: they would be redacted wherever the
+    service uses them.
     """
     if header.lower() in _HARMLESS:
         return False
@@ -328,7 +330,7 @@ def _may_be_secret(header: str, value: str) -> bool:
 
 
 def _header_secrets(value: str) -> Iterator[str]:
-    """The value, each cookie or parameter in it, and what Basic authentication spells in base64."""
+    """The value, each cookie or parameter in it, and the decoded text of Basic authentication."""
     yield value
     named = (pair.partition("=")[2] for pair in re.split(r"[;,\s]", value))
     yield from (part.strip("\"'") for part in named if part)
@@ -349,6 +351,6 @@ def _secret_texts(table: Any, *, secret: bool = False, of_headers: bool = False)
             yield from _secret_texts(value, secret=secret, of_headers=of_headers)
     elif isinstance(table, str):
         if secret or is_token(table):
-            yield from REFERENCE.split(table)[::2]  # what is written out, without `${NAME}`
+            yield from REFERENCE.split(table)[::2]  # the literal part, without `${NAME}`
         elif of_headers or "://" in table:
             yield from secret_parts(table)

@@ -1,7 +1,7 @@
-"""The shape of `monitor.toml`: sections, keys, defaults, bounds and what each key means.
+"""The schema of `monitor.toml`: sections, keys, defaults, bounds and the meaning of each key.
 
-docs/configuration.md is made of it: `python -m monitor.config.documentation`. A description is
-Markdown as that page needs it; `shown` is a default in words.
+docs/configuration.md is generated from it: `python -m monitor.config.documentation`. A description
+is Markdown; `shown` is a default in words.
 """
 
 from datetime import time, timedelta
@@ -38,13 +38,14 @@ from monitor.health_page import address, expectation
 
 
 def shown(default: str) -> dict[str, JsonValue]:
-    """How a default that no value can express stands in the documents."""
+    """How the documents show a default that no value can express."""
     return {"shown": default}
 
 
-Name = Annotated[str, AfterValidator(str.lower)]  # of something named in small letters
+Name = Annotated[str, AfterValidator(str.lower)]  # name of something, in lower case
 T = TypeVar("T")
-Listed = Annotated[list[T], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]  # or one
+# or a single one
+Listed = Annotated[list[T], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
 
 
 class Section(BaseModel):
@@ -200,7 +201,7 @@ class ProbesSection(Section):
 
 
 class TokenizerSection(Section):
-    """A model's own tokenizer, in a file. `pattern` None: the usual one of such a file."""
+    """A model's own tokenizer, in a file. `pattern` None: the standard one of such a file."""
 
     file: Plain = Field(
         description="a model's own tokenizer, to [measure token counts]"
@@ -267,7 +268,7 @@ class MaintenanceSection(Section):
 
 
 class ChannelSection(Section):
-    """A channel: its name, what it takes, and the options of its kind."""
+    """A channel: its name, what it accepts, and the options of its kind."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -1,9 +1,8 @@
-"""Values as people write them, in the spelling that the schema asks for.
+"""Converts values as people write them to the form that the schema expects.
 
-The types of the schema are followed, so every key gets the same treatment, also one that is
-added later: blanks and line ends around a value are dropped, booleans are understood in every
-usual spelling, and words of a fixed list in any case. What still does not fit is left as it is,
-for pydantic to refuse.
+The types of the schema are followed, so every key gets the same treatment, including new ones:
+blanks and line ends around a value are removed, booleans are accepted in every common spelling, and
+fixed words in any case. Other values stay as they are, so that pydantic rejects them.
 """
 
 import re
@@ -19,7 +18,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
-VERBATIM = "verbatim"  # mark of a text whose blanks count
+VERBATIM = "verbatim"  # marks a text in which blanks are significant
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1", "y", "t"), True),
@@ -28,14 +27,14 @@ _BOOLEANS = {
 
 
 def bare(text: str) -> str:
-    """The value of a variable without blanks and without the quotes that an env file may keep."""
+    """The value of a variable without blanks and without the quotes that env files may keep."""
     text = text.strip()
     quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
     return text[1:-1].strip() if quoted else text
 
 
 def normalized(value: Any, kind: Any) -> Any:
-    """The value as a field of this type takes it; a value that does not fit comes back as is."""
+    """The value as a field of this type expects it; an unsuitable value is returned unchanged."""
     origin = get_origin(kind)
     if origin is Annotated:
         inner, *marks = get_args(kind)
@@ -61,7 +60,7 @@ def normalized(value: Any, kind: Any) -> Any:
 
 
 def fields_normalized(table: Any, shape: type) -> Any:
-    """The values of a table, each as the field of that name, or alias, takes it."""
+    """The values of a table, each as the field with that name or alias expects it."""
     if not isinstance(table, dict):
         return table
     kinds = _kinds(shape)
@@ -85,7 +84,7 @@ def _plain(value: Any, kind: Any) -> Any:
         known = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else None
         return value if known is None else known
     if isinstance(value, bool) and kind in (int, float, Decimal, str):
-        return str(value).lower()  # `true` is no number, whatever Python says
+        return str(value).lower()  # `true` is no number, although bool is a subclass of int
     return value.strip() if isinstance(value, str) else value
 
 
@@ -96,7 +95,7 @@ def _chosen(value: Any, choices: tuple[Any, ...]) -> Any:
     return next(same, value)
 
 
-# Kinds of value a person writes in `monitor.toml`: durations, money, names, URLs.
+# Kinds of values in `monitor.toml`: durations, money, names, URLs.
 
 
 MONEY_REMEDY = 'write dollars as "0.50": digits and a point, without a sign or a unit'
@@ -110,7 +109,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 
 
 def duration(value: object) -> timedelta:
-    """`30s`, `5m`, `1h30m`; a bare number is refused because its unit is unknown."""
+    """`30s`, `5m`, `1h30m`; a bare number is rejected because its unit is unknown."""
     if isinstance(value, timedelta):
         return value
     if isinstance(value, str):
@@ -125,7 +124,7 @@ def duration(value: object) -> timedelta:
 
 
 def positive(value: timedelta) -> timedelta:
-    """The duration itself. Raises ValueError for one of no length."""
+    """The duration. Raises ValueError for one of zero length."""
     if value <= timedelta(0):
         raise ValueError("must be greater than zero")
     return value
@@ -147,7 +146,7 @@ def _money(value: object) -> object:
 
 
 def _no_reference(value: str) -> str:
-    """The value; refuses `${NAME}`, which is replaced in headers and channels only."""
+    """The value; rejects `${NAME}`, which is replaced in headers and channels only."""
     if "${" in value:
         raise ValueError(
             "${NAME} is replaced in headers and channels only: write the value itself, or set it "
@@ -175,12 +174,12 @@ def _name(value: str) -> str:
 
 
 def host_and_port(value: str) -> SplitResult:
-    """The parts of a whole http(s) address. Raises ValueError, without the value."""
+    """The parts of a complete http(s) address. Raises ValueError without the value."""
     remedy = "write a whole address, such as https://rag.example.com"
     _no_reference(value)
     try:
         parts = urlsplit(value)
-        port = parts.port  # raises for one that is no number
+        port = parts.port  # raises for a port that is no number
     except ValueError:
         raise ValueError(f"the address cannot be read; {remedy}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -1,6 +1,6 @@
 """Channels that notify people. A notifier receives a `Notice` and renders it in its own medium.
 
-A notifier decides which failures are final; when to try again is the outbox's.
+A notifier decides which failures are final. The outbox decides when to try again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ NOTIFIERS: Mapping[str, type[ChannelOptions]] = {
 
 
 def from_environment(environment: Mapping[str, str]) -> ChannelOptions | None:
-    """What the variables describe; None where they describe no channel."""
+    """The channel that the variables describe; None if they describe none."""
     found = (options.from_environment(environment) for options in NOTIFIERS.values())
     return next((options for options in found if options is not None), None)
 
@@ -63,8 +63,9 @@ def from_environment(environment: Mapping[str, str]) -> ChannelOptions | None:
 def usual(
     environment: Mapping[str, str], configured: Sequence[ConfiguredChannel]
 ) -> Iterator[ConfiguredChannel]:
-    """The channels beside those of the file: that of the environment, unless a section uses it;
-    the console where there is no other.
+    """The channels besides those of the file.
+
+    That of the environment, unless a section uses it; the console if there is no other channel.
     """
     options = from_environment(environment)
     if options is not None and options not in [channel.options for channel in configured]:
@@ -74,7 +75,7 @@ def usual(
 
 
 def unheard(channels: Iterable[ConfiguredChannel]) -> bool:
-    """Whether messages of all these channels reach no one."""
+    """Whether messages of all these channels reach nobody."""
     return not any(channel.opened().notifier.reaches_people for channel in channels)
 
 
@@ -97,5 +98,5 @@ def incomplete(environment: Mapping[str, str]) -> list[str]:
 
 
 def setup() -> str:
-    """The variables that describe a channel, as a person reads them."""
+    """The variables that describe a channel, for a message."""
     return ", or ".join(filter(None, (options.setup for options in NOTIFIERS.values())))

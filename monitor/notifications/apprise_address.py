@@ -1,8 +1,8 @@
-"""Any of the services that Apprise knows, by its address: Teams, Discord, Telegram, e-mail, …
+"""Any service that Apprise supports, by its address: Teams, Discord, Telegram, e-mail, …
 
-Apprise is an optional extra. It is loaded with the first message, in the thread that sends it: it
-takes some 20 MiB. Its errors are texts in its log, which may hold secrets. Only status codes are
-read from them.
+Apprise is an optional extra. It takes about 20 MiB, so it is loaded with the first message, in the
+thread that sends it. It reports errors as text in its log, which may contain secrets. Only status
+codes are read from that text.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ from monitor.redaction import plain
 log = logging.getLogger(__name__)
 
 DEADLINE_S = 25  # of one `send`; Apprise itself waits 4 s for a connection and for each answer
-SPACING_S = 1.0  # between two messages; some services ask for less
+SPACING_S = 1.0  # between two messages; some services require less
 MOST_BYTES = 64 * 1024  # of an answer
-LEAST_TEXT = 1_000  # of `plain_text`; a shorter message is cut
+LEAST_TEXT = 1_000  # of `plain_text`; a longer message is cut
 _ADDRESS = re.compile(r"[A-Za-z0-9]{2,32}://\S+")
 _SECRET_PART = re.compile(r"[^/@:?&=,]{8,}")
 _MENTION = re.compile(r"@(?=everyone|here|channel|all\b|room\b)|<(?=[@!#])")
@@ -88,20 +88,20 @@ class AppriseOptions(ChannelOptions):
 
 
 class AppriseNotifier(Notifier):
-    """Sends each notice as plain text. It cannot edit."""
+    """Sends each notice as plain text. It cannot edit messages."""
 
     def __init__(self, name: str, url: str, *, deadline_s: float = DEADLINE_S) -> None:
         self._name, self._url, self._deadline_s = name, url, deadline_s
-        # One at a time: a call that outlasts the deadline may still send.
+        # One call at a time: a call that outlasts the deadline may still send.
         self._calls = Calls("the service", most=1)
-        self._service: Any = None  # of Apprise, once it is loaded
+        self._service: Any = None  # the module, once it is loaded
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Send a message; a quiet notice is for channels that can edit.
+        """Send a message; a quiet notice is only for channels that can edit.
 
-        What the service refuses as a message is sent once more as one short line. If it refuses
+        If the service rejects the message, it is sent once more as one short line. If it rejects
         that as well, the channel is at fault.
         """
         if notice.quiet:
@@ -119,7 +119,7 @@ class AppriseNotifier(Notifier):
         return delivery
 
     async def check(self) -> ChannelCheck:
-        """Whether Apprise knows the address; the service is not asked."""
+        """Whether Apprise supports the address; the service itself is not contacted."""
         found = await self._called(self._known)
         if isinstance(found, GiveUp):
             return ChannelCheck(False, found.reason)
@@ -134,12 +134,12 @@ class AppriseNotifier(Notifier):
             return await self._calls.run(call)
         except ImportError as error:
             return GiveUp(f"Apprise cannot be loaded: {error.name}", channel_broken=True)
-        except Exception as bug:  # of one of its 140 services: it must not end the delivery
+        except Exception as bug:  # a bug in one of its 140 services must not end the delivery
             log.debug("apprise failed", exc_info=True)
             return TryLater(f"Apprise failed: {type(bug).__name__}", maybe_sent=True)
 
     def _known(self) -> Delivery:
-        """Load Apprise and the service; raises nothing."""
+        """Load Apprise and the service; raises no exception."""
         if self._service is None:
             self._service = _service(self._url)
         if self._service is None:
@@ -164,7 +164,7 @@ class AppriseNotifier(Notifier):
             return judged([entry.message for entry in result.logs()], self._what())
 
     def _text(self, notice: Notice, runbook_url: str | None) -> tuple[str, str]:
-        """Title and body, of which the body is at most as long as the service takes."""
+        """Title and body; the body is at most as long as the service accepts."""
         most = min(TEXT, *(int(service.body_maxlen) for service in self._service))
         body = plain_text(
             notice,
@@ -177,18 +177,18 @@ class AppriseNotifier(Notifier):
         return top, body if len(body) <= most else body[: most - 1] + "…"
 
     def _what(self) -> str:
-        """The service as a person knows it."""
+        """The name of the service for people."""
         names = [str(service.service_name) for service in self._service or ()]
         return plain(", ".join(names), 60) or "the service"
 
 
 def unmentioning(text: str, limit: int) -> str:
-    """Foreign text as one line that mentions nobody, in services that read mentions from text."""
+    """Foreign text as one line that mentions nobody, for services that read mentions from text."""
     return _MENTION.sub("\\g<0>\u200b", cleaned(text, limit))[:limit]
 
 
 class _OnlyCodes(logging.Filter):
-    """Leaves of a log line only what `judged` reads: lines hold addresses and messages."""
+    """Reduces each log line to what `judged` reads: lines contain addresses and messages."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         found = [part[0] for code in (_HTTP, _SMTP, _UNSENT)
@@ -198,7 +198,7 @@ class _OnlyCodes(logging.Filter):
 
 
 def judged(log: list[str], service: str) -> Delivery:
-    """What a refusal means, by the codes in Apprise's log. Its words are not repeated."""
+    """What a refusal means, by the codes in Apprise's log. Its text is not repeated."""
     text = "\n".join(log)
     if found := _HTTP.findall(text):
         return answered(int(found[-1]), receiver=service)
@@ -214,7 +214,7 @@ def judged(log: list[str], service: str) -> Delivery:
 
 
 def _short(notice: Notice) -> tuple[str, str]:
-    """The least that a service can refuse: one line, without a title."""
+    """The shortest form of a message: one line, without a title."""
     line = f"{head(notice, unmentioning)}: {unmentioning(notice.sentence, SENTENCE)}"
     return "", line[:150] + (
         f" {repetition}" if (repetition := repeated(notice, "the service")) else ""
@@ -222,9 +222,9 @@ def _short(notice: Notice) -> tuple[str, str]:
 
 
 def _bound_answers() -> None:
-    """Let the HTTP library of Apprise, which reads whole answers into memory, read a part of each.
+    """Limit how much of each answer the HTTP library of Apprise reads into memory.
 
-    Apprise opens a session for each request; sessions take their adapter from this name.
+    Apprise opens a session for each request; sessions look up their adapter by this name.
     """
     from requests import Response, sessions
     from requests.adapters import HTTPAdapter
@@ -235,7 +235,7 @@ def _bound_answers() -> None:
             response = super().send(request, *arguments, **options | {"stream": True})
             try:
                 content = response.raw.read(MOST_BYTES, decode_content=True)
-            except HTTPError:  # the status says what became of the message
+            except HTTPError:  # the status alone says what happened to the message
                 content = b""
             # What `Response.content` holds after it read the whole.
             response._content, response._content_consumed = content, True
@@ -248,7 +248,7 @@ def _bound_answers() -> None:
 
 
 def _service(url: str) -> Any:
-    """Apprise with one service; None where it does not know the address."""
+    """Apprise with one service; None if it does not support the address."""
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # it logs addresses
     own = logging.getLogger("apprise")
     own.setLevel(logging.DEBUG)

@@ -1,4 +1,4 @@
-"""Calls of libraries that block, beside the event loop."""
+"""Calls of blocking libraries in threads beside the event loop."""
 
 import asyncio
 import threading
@@ -12,15 +12,15 @@ from monitor.network_settings import in_thread
 
 T = TypeVar("T")
 
-MOST_CALLS = 8  # at once, those included that hang
+MOST_CALLS = 8  # at the same time, including those that hang
 FREE_WITHIN_S = 5.0  # a call waits for one of them to end
 
 
 class Calls:
-    """The exchanges of one channel, each in a thread of its own: a service that hangs costs at most
-    `most`.
+    """The blocking calls of one channel in at most `most` threads, which bounds a slow service.
 
-    A thread cannot be ended from outside, and a body that drips keeps one for as long as it drips.
+    A thread cannot be ended from outside, so a body that arrives slowly occupies one until it is
+    complete.
     """
 
     def __init__(self, service: str, most: int = MOST_CALLS) -> None:
@@ -28,7 +28,7 @@ class Calls:
         self._free = threading.BoundedSemaphore(most)
 
     async def run(self, call: Callable[[], T]) -> T | TryLater:
-        """What `call` returns or raises; to be tried later where no thread becomes free soon."""
+        """What `call` returns or raises; `TryLater` if no thread becomes free soon."""
         soon = time.monotonic() + FREE_WITHIN_S
         while not self._free.acquire(blocking=False):
             if time.monotonic() >= soon:
@@ -36,7 +36,7 @@ class Calls:
             await asyncio.sleep(0.05)
         try:
             called = in_thread(partial(self._freeing, call), name=self._service)
-        except RuntimeError:  # the system gives no thread
+        except RuntimeError:  # the system has no thread left
             self._free.release()
             return TryLater(f"no free thread for a call to {self._service}")
         return await asyncio.wrap_future(called)

@@ -13,10 +13,10 @@ Key = tuple[str, str]  # rule and scope of an incident; the scope may name a que
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChannelFilter:
-    """Which notices a channel takes. An empty set takes all of its kind.
+    """Which notices a channel accepts. An empty set accepts all of its kind.
 
-    `targets` limits what is about a target. What is about none (spend, a provider's key, a
-    channel, the digest) is limited by the rule and the severity alone.
+    `targets` limits notices about a target. Others (spend, a provider's key, a channel, the digest)
+    are limited only by rule and severity.
     """
 
     rules: frozenset[str] = frozenset()
@@ -24,9 +24,9 @@ class ChannelFilter:
     severity: frozenset[Severity] = frozenset()
 
     def takes(self, notice: Notice, reported: Iterable[Key] = ()) -> bool:
-        """Whether it takes a notice. `reported`: the incidents that the notice is about.
+        """Whether the channel accepts a notice. `reported`: the incidents that the notice is about.
 
-        The severity is that of the notice, which is the most urgent of what it reports.
+        The severity is that of the notice: the most urgent of its incidents.
         """
         if self.severity and notice.severity not in self.severity:
             return False
@@ -52,7 +52,7 @@ class ChannelFilter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """A channel that is ready to send. `name` stands in the outbox."""
+    """A channel that is ready to send. The outbox stores its `name`."""
 
     name: str
     notifier: Notifier
@@ -61,7 +61,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfiguredChannel:
-    """A channel as it is configured, checked and not yet opened."""
+    """A channel as configured: validated, but not yet opened."""
 
     name: str
     options: ChannelOptions = field(repr=False)

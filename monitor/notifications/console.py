@@ -1,4 +1,4 @@
-"""The console: where messages go while no other channel is configured, so that none is lost."""
+"""The console prints messages while no other channel is configured, so that none is lost."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ UNSET = "no notification channel is configured: messages go to the console"
 
 
 class ConsoleNotifier(Notifier):
-    """Prints each message as plain text, after saying once why it is printed here."""
+    """Prints each message as plain text. The first one explains why it is printed here."""
 
     reaches_people = False
 
@@ -24,19 +24,19 @@ class ConsoleNotifier(Notifier):
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Print a message; a quiet notice is for channels that can edit."""
+        """Print a message; a quiet notice is only for channels that can edit."""
         if notice.quiet:
             return Sent()
         text = plain_text(notice, runbook_url=runbook_url)
         try:
             await asyncio.to_thread(self._print, text if self._explained else f"{UNSET}\n{text}")
-        except (OSError, ValueError) as error:  # gone, or closed
+        except (OSError, ValueError) as error:  # standard output is closed
             return TryLater(f"cannot write to the console: {type(error).__name__}")
         self._explained = True
         return Sent()
 
     async def check(self) -> ChannelCheck:
-        """Say that no other channel is configured."""
+        """Report that no other channel is configured."""
         return ChannelCheck(True, UNSET)
 
     def _print(self, text: str) -> None:
@@ -48,7 +48,7 @@ class ConsoleNotifier(Notifier):
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleOptions(ChannelOptions):
-    """Standard output. It needs nothing."""
+    """Standard output. It has no options."""
 
     kind: ClassVar[str] = "console"
 

@@ -1,4 +1,4 @@
-"""What every channel promises, and how a kind of channel describes itself."""
+"""The protocol of every notifier, and how a kind of channel describes itself."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -12,20 +12,21 @@ from monitor.incidents.actions import Person, ReactionsSeen
 
 @dataclass(frozen=True, slots=True)
 class ChannelCheck:
-    """Whether a channel can be used, as far as can be known without sending.
+    """Whether a channel can be used, as far as this can be known without sending.
 
-    `usable` None: unknown. `reason` is for a person and holds no secret.
+    `usable` None: unknown. `reason` is for a person and contains no secret.
     """
 
     usable: bool | None
     reason: str
-    limits: tuple[str, ...] = ()  # what does not work, and why: a sentence each
+    limits: tuple[str, ...] = ()  # what does not work and why, one sentence each
 
 
 class OptionKind(Enum):
-    """What an option holds, and so how the configuration checks it."""
+    """The kind of value of an option, which decides how the configuration validates it."""
 
-    SECRET_ADDRESS = "secret address"  # https, or http on loopback; anyone who knows it can post
+    # https, or http on loopback; anyone who knows the address can post
+    SECRET_ADDRESS = "secret address"
     ADDRESS = "address"
     KEY = "key"  # a secret without spaces
     SECRET_TEXT = "secret text"
@@ -45,8 +46,8 @@ def option(kind: OptionKind, **given: Any) -> Any:
 class ChannelVariable:
     """An environment variable that holds an option of the default channel.
 
-    `needs`: another variable that must be set when this one is; `needs_remedy`: what to write
-    there. `meaning` stands in docs/configuration.md.
+    `needs`: another variable that must be set with this one; `needs_remedy`: what to write there.
+    `meaning` is printed in docs/configuration.md.
     """
 
     name: str
@@ -60,21 +61,21 @@ class ChannelVariable:
 class ChannelOptions(ABC):
     """A kind of channel, described by the options of its section in `monitor.toml`.
 
-    Each field is made by `option`. `__post_init__` refuses what does not fit together: a ValueError
-    with the remedy. It runs whenever the configuration is read, so it opens nothing.
+    Each field is made by `option`. `__post_init__` rejects invalid combinations with a ValueError
+    that gives the remedy. It runs whenever the configuration is read, so it opens nothing.
     """
 
     kind: ClassVar[str]
     variables: ClassVar[tuple[ChannelVariable, ...]] = ()  # they describe the default channel
-    setup: ClassVar[str] = ""  # which of them to set, as a person reads it
+    setup: ClassVar[str] = ""  # which of them to set, for a message
 
     @abstractmethod
     def notifier(self, name: str) -> "Notifier":
-        """The channel of this name, ready to send. Raises nothing, and reaches nothing yet."""
+        """The notifier of this name, ready to send. Raises nothing and opens no connection."""
 
     @classmethod
     def kinds(cls) -> Mapping[str, OptionKind]:
-        """What each option holds, by its name."""
+        """The kind of each option, by its name."""
         return {item.name: item.metadata["kind"] for item in fields(cls)}
 
     @classmethod
@@ -96,41 +97,40 @@ class ChannelOptions(ABC):
 
 
 class Notifier(Protocol):
-    """A channel to people. It knows which failures are final; expected trouble is a value.
+    """Sends notices to people. It knows which failures are final, and returns failures as values.
 
-    Subclass it explicitly: what is optional has a default here.
+    Subclass it explicitly: optional methods have a default here.
     """
 
-    reaches_people: ClassVar[bool] = True  # False: messages wait for somebody who looks
+    # False: messages notify nobody, they are only printed or stored
+    reaches_people: ClassVar[bool] = True
     attaches: ClassVar[bool] = False  # whether `attach` is implemented
-    reacts: ClassVar[bool] = False  # whether people answer here: `reactions`, `person`
-    guide: ClassVar[str] = ""  # the document that explains its errors, within this project
+    reacts: ClassVar[bool] = False  # whether people can react here: `reactions`, `person`
+    guide: ClassVar[str] = ""  # the document of this project that explains its errors
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
         """Send a notice as a new message, or with `reference` as an edit of that message.
 
-        An edit is followed by something that notifies people, unless the notice is `quiet`:
-        then it is an edit or nothing. Channels that cannot edit send a new message, and nothing
-        for a quiet notice. It ends within 30 s.
-
-        Without `runbook_url` the runbook is named by its path in this project.
+        An edit is followed by a message that notifies people, unless the notice is `quiet`.
+        Channels that cannot edit send a new message, and nothing for a quiet notice. It ends within
+        30 s. Without `runbook_url` the runbook is named by its path in this project.
         """
 
     async def check(self) -> ChannelCheck:
         """Find out whether the channel can be used, without sending anything."""
 
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
-        """Put a PNG picture beside the message referred to. It never breaks the channel."""
+        """Attach a PNG picture to a sent message. A failure does not mark the channel as broken."""
         return GiveUp("this channel cannot attach pictures")
 
     async def limits(self) -> tuple[str, ...] | TryLater | GiveUp:
-        """What the channel cannot do, and why: a sentence each, as in `check`."""
+        """What the channel cannot do, and why, one sentence each, as in `check`."""
         return ()
 
     async def reactions(self, reference: str) -> ReactionsSeen | TryLater | GiveUp:
-        """How people reacted to the message referred to. `channel_broken`: so with any message."""
+        """How people reacted to a message. `channel_broken`: other messages fail the same way."""
         return GiveUp("this channel has no reactions", channel_broken=True)
 
     async def person(self, actor: str) -> Person | TryLater | GiveUp:

@@ -1,7 +1,7 @@
-"""What a message says in any medium: title, summary, cause, first step, certainty, details.
+"""The parts of a message in any medium: title, summary, cause, first step, certainty, details.
 
-Foreign text goes through a `Clean`: it makes one harmless line of at most so many characters.
-`plain_text` is the message for media without markup; others bring a `Clean` of their own.
+Foreign text goes through a `Clean`, which returns one harmless line of limited length. `plain_text`
+is the message for media without markup; other media bring their own `Clean`.
 """
 
 import re
@@ -17,7 +17,7 @@ from monitor.rules import RULES, Unit, unit_of
 
 Clean = Callable[[str, int], str]
 
-NOTHING = "–"  # channels refuse an empty text
+NOTHING = "–"  # channels reject an empty text
 REPEATED = "You may see this message twice: {channel} did not confirm the first attempt."
 TEXT = 3_000
 SENTENCE, LABEL, FACT = 400, 40, 300  # characters
@@ -42,11 +42,11 @@ def plain_text(
     channel: str = "the channel",
     limit: int = TEXT,
 ) -> str:
-    """The whole message within `limit` characters; facts that find no room are counted.
+    """The whole message within `limit` characters; facts that do not fit are counted.
 
-    Where even the rest is too long, its last lines are left out. `limit` is at least 1,000.
+    If the rest is also too long, its last lines are left out. `limit` is at least 1,000.
     """
-    if notice.in_thread:  # an answer to a person: its sentence is all
+    if notice.in_thread:  # a reply to a person consists of its sentence alone
         top = f"{head(notice, clean)}: {clean(notice.sentence, SENTENCE)}"
         return "\n".join(filter(None, (top, repeated(notice, channel))))
     said = (
@@ -59,7 +59,8 @@ def plain_text(
         text = "\n".join(filter(None, [*said, *facts[:count], left_out(notice, count), *tail]))
         if len(text) <= limit:
             return text
-    lines, last = text.split("\n"), 2 if notice.repeated else 1  # that it is repeated stays
+    # the note that it is repeated is kept
+    lines, last = text.split("\n"), 2 if notice.repeated else 1
     while len(text) > limit and len(lines) > last:
         del lines[-last]
         text = "\n".join(lines)
@@ -67,7 +68,7 @@ def plain_text(
 
 
 def _labelled(notice: Notice, clean: Clean, runbook_url: str | None) -> Iterator[str]:
-    """What stands below the summary, each line with its label."""
+    """The lines below the summary, each with its label."""
     for label, text in (
         ("Likely cause", cause(notice)),
         ("First step", first_step(notice)),
@@ -91,17 +92,17 @@ def head(notice: Notice, clean: Clean = cleaned) -> str:
 
 
 def symbol(notice: Notice) -> str:
-    """How urgent it is, at a glance."""
+    """The symbol of its urgency."""
     return _SYMBOLS[notice.severity] if ongoing(notice) else _RESOLVED
 
 
 def ongoing(notice: Notice) -> bool:
-    """Whether something is still to be done or watched: no RESOLVED, and no notice of an end."""
+    """Whether something remains to be done or observed: not RESOLVED, and no notice of an end."""
     return notice.status is not NoticeStatus.RESOLVED and notice.until is None
 
 
 def title(notice: Notice, clean: Clean = cleaned) -> str:
-    """Whom it is about, what is wrong in words, and its number; at most `TITLE` characters."""
+    """Scope, problem in words, and number; at most `TITLE` characters."""
     scope = "" if notice.scope == ALL else f"{clean(notice.scope, _NAME)}: "
     if not ongoing(notice):
         after = "" if notice.since is None else f" after {_lasted(notice)}"
@@ -125,7 +126,7 @@ def _suffix(notice: Notice) -> str:
 
 
 def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
-    """Extent, since when and how long, money; what else is wrong. Lines of at most `SUMMARY`."""
+    """Extent, times, money, and what else is wrong. Lines of at most `SUMMARY` characters."""
     parts = _is(notice) if ongoing(notice) else _was(notice)
     if said := " ".join(filter(None, parts)):
         yield clean(said, SUMMARY)
@@ -137,7 +138,7 @@ def summary(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
 
 
 def _is(notice: Notice) -> Iterator[str]:
-    """How it is now."""
+    """The present state."""
     finding = notice.finding
     if notice.recovering:
         yield notice.recovering
@@ -171,10 +172,10 @@ def _was(notice: Notice) -> Iterator[str]:
     if "{when}" in said:
         said = " ".join(said.replace("{when}", when).replace("{peak}", _peak(notice)).split())
         yield _sentence(said)
-    else:  # as an earlier version stored it
+    else:  # a notice that an earlier version stored
         yield _sentence(", ".join(filter(None, [said, _worst(notice), when])))
     yield _sentence(finding.money)
-    yield _sentence(finding.extent)  # why it ended, where no measurement says so
+    yield _sentence(finding.extent)  # the reason of an end that no measurement shows
 
 
 def _peak(notice: Notice) -> str:
@@ -188,7 +189,7 @@ def _peak(notice: Notice) -> str:
 
 
 def _worst(notice: Notice) -> str:
-    """The peak of a latency or a share, where the finding does not say it."""
+    """The peak of a latency or a share, if the finding does not state it."""
     if notice.peak is None or not notice.finding.what:
         return ""
     match unit_of(notice.rule):
@@ -209,29 +210,29 @@ def inline_facts(notice: Notice, clean: Clean = cleaned) -> Iterator[str]:
 
 
 def cause(notice: Notice) -> str | None:
-    """The likely cause, where one is known and it still matters."""
+    """The likely cause, if one is known and still relevant."""
     return notice.finding.cause if ongoing(notice) and not notice.recovering else None
 
 
 def first_step(notice: Notice) -> str | None:
-    """What to do first; None where nothing is to be done."""
+    """What to do first; None if nothing is to be done."""
     if not ongoing(notice) or notice.in_thread:
         return None
     return notice.finding.first_step or default_step(notice.rule, notice.scope)
 
 
 def default_step(rule: str, scope: str) -> str | None:
-    """What a rule says to do first about a scope; None for what is no rule."""
+    """The rule's first step for a scope; None if no rule has this name."""
     if rule not in RULES:
         return None
-    target = re.sub(r"[^\w.-]", "", scope)  # people copy it into a shell
+    target = re.sub(r"[^\w.-]", "", scope)  # people copy the step into a shell
     return RULES[rule].first_step.replace("{target}", target)
 
 
 def runbook(notice: Notice, url: str | None) -> str | None:
-    """Where the rule's section of the runbook is: an address, else the command that prints it.
+    """The rule's section of the runbook: its address, else the command that prints it.
 
-    None for what is no rule, as a digest.
+    None if no rule has this name, as for a digest.
     """
     if notice.rule not in RULES:
         return None
@@ -246,17 +247,17 @@ def show_command(notice: Notice) -> str | None:
 
 
 def repeated(notice: Notice, channel: str) -> str | None:
-    """That an earlier try may have arrived; None where there was none."""
+    """The note that an earlier attempt may have arrived; None if there was none."""
     return REPEATED.format(channel=channel) if notice.repeated else None
 
 
-# The details: what proves it, for those who look closer.
+# The details: the evidence, for those who investigate.
 
 
 def details(notice: Notice) -> Iterator[tuple[str, str]]:
-    """Figures, facts, SQL and the ids of rows, label and text. Text of facts is foreign."""
+    """Figures, facts, SQL and the ids of rows, as label and text. The text of facts is foreign."""
     yield from figures(notice)
-    if notice.number is not None:  # else they stand in the message
+    if notice.number is not None:  # otherwise they are in the message itself
         yield from islice(notice.facts.items(), FACTS)
         if (more := len(notice.facts) - FACTS) > 0:
             yield "More", f"… and {more} more facts"
@@ -267,7 +268,7 @@ def details(notice: Notice) -> Iterator[tuple[str, str]]:
 
 
 def figures(notice: Notice) -> Iterator[tuple[str, str]]:
-    """Our own figures, label and text: nothing in them is markup in any medium."""
+    """Our own figures, as label and text: they contain no markup of any medium."""
     unit = unit_of(notice.rule)
     limit = None if notice.limit is None else unit.text(notice.limit, limit=notice.limit)
     if notice.value is not None:
@@ -295,7 +296,7 @@ def evidence(notice: Notice) -> str | None:
 
 
 def left_out(notice: Notice, shown: int) -> str | None:
-    """How many facts of a notice without an incident found no room; None when all did."""
+    """How many facts of a notice without an incident did not fit; None if all did."""
     more = len(notice.facts) - shown if notice.number is None else 0
     return f"… and {more} more facts" if more > 0 else None
 
@@ -306,7 +307,7 @@ def _lasted(notice: Notice) -> str:
 
 
 def _sentence(text: str) -> str:
-    """With a capital at its start and a point at its end; empty for nothing."""
+    """The text with a capital first letter and a full stop; empty for an empty text."""
     return f"{_upper(text)}." if text and text[-1] not in ".!?" else _upper(text)
 
 

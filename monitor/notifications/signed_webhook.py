@@ -1,7 +1,7 @@
-"""A webhook of any kind: one JSON document for each notice, signed. See docs/webhook.md.
+"""A webhook that receives one signed JSON document for each notice. See docs/webhook.md.
 
-The signature is that of Standard Webhooks (standardwebhooks.com), so that existing libraries verify
-it. All attempts to send a notice carry the same document and the same idempotency key.
+The signature follows Standard Webhooks (standardwebhooks.com), so that existing libraries can
+verify it. All attempts to send a notice have the same document and the same idempotency key.
 """
 
 import base64
@@ -44,13 +44,14 @@ from monitor.redaction import plain
 from monitor.rules import Unit, unit_of
 
 VERSION: Literal[1] = 1
-BASE64 = "whsec_"  # a secret that begins so is base64
+BASE64 = "whsec_"  # prefix of a secret in base64
 TIMEOUT_S = 10.0
 MOST_ROWS = 100
-# Refusals of one message; any other 4xx refuses all of them.
+# Status codes that reject one message; any other 4xx rejects all of them.
 _OF_MESSAGE = (400, 406, 409, 413, 414, 415, 422, 431)
 _PASSING = (408, 425, 429)
-_LATE_GATEWAYS = (502, 504)  # they lost the server behind them, which may have taken it
+# sent by a gateway that lost its server, which may have accepted the message
+_LATE_GATEWAYS = (502, 504)
 
 Line = Annotated[str, Field(description="One line without markup.")]
 
@@ -65,8 +66,10 @@ class NoticeFact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NoticeDocument:
-    """What a webhook is sent. Later versions of the program may add keys; a key that is removed or
-    changes its meaning gets a new `version`.
+    """The document that a webhook receives.
+
+    Later versions of the program may add keys. `version` increases if a key is removed or changes
+    its meaning.
     """
 
     version: Annotated[Literal[1], Field(description="Version of this document.")]
@@ -124,7 +127,7 @@ _DOCUMENT = TypeAdapter(NoticeDocument)
 
 @dataclass(frozen=True, kw_only=True)
 class WebhookOptions(ChannelOptions):
-    """`url` gets the documents, `secret` signs them, `authorization` is the header of that name."""
+    """`url` receives the documents, `secret` signs them, `authorization` is sent as that header."""
 
     kind: ClassVar[str] = "webhook"
 
@@ -148,7 +151,7 @@ class WebhookOptions(ChannelOptions):
 
 
 class SignedWebhook(Notifier):
-    """Sends each notice as a signed JSON document. It cannot edit."""
+    """Sends each notice as a signed JSON document. It cannot edit messages."""
 
     def __init__(self, name: str, options: WebhookOptions, *, timeout_s: float = TIMEOUT_S) -> None:
         self._name, self._options, self._timeout_s = name, options, timeout_s
@@ -156,8 +159,9 @@ class SignedWebhook(Notifier):
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Send a document; a quiet notice is for channels that can edit."""
-        from monitor.probing.fetch import fetch  # httpx takes time to load, and commands need none
+        """Send a document; a quiet notice is only for channels that can edit."""
+        # httpx takes time to load, and most commands do not need it
+        from monitor.probing.fetch import fetch
 
         if notice.quiet:
             return Sent()
@@ -173,7 +177,7 @@ class SignedWebhook(Notifier):
         return answered(reply.status, retry_after_s(reply.headers.get("retry-after"), now))
 
     async def check(self) -> ChannelCheck:
-        """Report that nothing is known: a webhook only accepts messages."""
+        """Report that the state is unknown: a webhook only accepts messages."""
         return ChannelCheck(
             None,
             "a webhook cannot be checked without a message: "
@@ -197,7 +201,7 @@ class SignedWebhook(Notifier):
 
 
 def signing_key(secret: str) -> bytes:
-    """The bytes of a secret. Raises ValueError where it claims to be base64 and is not."""
+    """The bytes of a secret. Raises ValueError if its base64 is invalid."""
     if not secret.startswith(BASE64):
         return secret.encode()
     try:
@@ -216,7 +220,7 @@ def signature(secret: str, key: str, timestamp: str, body: bytes) -> str:
 def answered(
     status: int, wait_s: float | None = None, *, receiver: str = "the receiver"
 ) -> Delivery:
-    """What the status of an answer means for the message."""
+    """What the status of a response means for the message."""
     why = f"{receiver} answered HTTP {status}"
     if 200 <= status < 300:
         return Sent()
@@ -230,7 +234,7 @@ def answered(
 
 
 def document(notice: Notice, channel: str, *, runbook_url: str | None = None) -> bytes:
-    """The JSON of a notice. It depends on nothing else, so that every attempt sends the same."""
+    """The JSON of a notice. It depends on nothing else, so every attempt sends the same bytes."""
     finding, facts = notice.finding, islice(notice.facts.items(), FACTS)
     whole = NoticeDocument(
         version=VERSION,
@@ -273,10 +277,10 @@ def document(notice: Notice, channel: str, *, runbook_url: str | None = None) ->
 
 
 def _part(text: str) -> str | None:
-    """Foreign text as one line; None where there is none."""
+    """Foreign text as one line; None for an empty text."""
     return plain(text, SENTENCE) or None
 
 
 def _number(value: float | Decimal | None) -> float | None:
-    """JSON has no infinity and no NaN."""
+    """The number; None for infinity and NaN, which JSON cannot express."""
     return float(value) if value is not None and math.isfinite(value) else None

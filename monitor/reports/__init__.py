@@ -1,1 +1,1 @@
-"""Pictures for people: what the database counted, as a page or an image; `terminal` prints it."""
+"""Reports: the stored figures as a page, a picture or terminal output."""

@@ -1,7 +1,7 @@
-"""What a chart is made of: scales, ticks, labels and shapes. `templates/charts.html` draws it.
+"""The parts of a chart: scales, ticks, labels and shapes. `templates/charts.html` draws them.
 
-Shapes lie on a plane that is stretched to the width there is; labels lie beside it at shares of
-that width. So one drawing reads well on a phone, on a wall, and in the picture for Slack.
+Shapes lie on a plane that is stretched to the available width; labels lie beside it at shares of
+that width. So one drawing is readable on a phone, on a large screen, and in the picture for Slack.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ class ValueScale:
 
 
 def heights(top: float, most: int = 5) -> ValueScale:
-    """A scale that holds `top`, with at most `most` ticks besides 0."""
+    """A scale up to at least `top`, with at most `most` ticks besides 0."""
     top = top if top > 0 else 1.0
     rough = top / most
     power = 10.0 ** floor(log10(rough))
@@ -49,18 +49,18 @@ def heights(top: float, most: int = 5) -> ValueScale:
 
 @dataclass(frozen=True, slots=True)
 class TimeScale:
-    """A span of time as a share of the width. Days and labels are those of `zone`."""
+    """A span of time as shares of the width. Days and labels are those of `zone`."""
 
     since: datetime
     until: datetime
     zone: ZoneInfo
 
     def share(self, at: datetime) -> float:
-        """0 at the left edge, 1 at the right; instants outside lie on the edge."""
+        """0 at the left edge, 1 at the right; instants outside are moved to the edge."""
         return min(max((at - self.since) / (self.until - self.since), 0.0), 1.0)
 
     def ticks(self, most: int = 8) -> tuple[tuple[datetime, str], ...]:
-        """Round instants of the zone's clock with their labels; at least one."""
+        """Round instants on the zone's clock with their labels; at least one."""
         span = self.until - self.since
         step = next((s for s in _SPANS if span / s <= most), _SPANS[-1])
         found = [at for at in self._round(step) if self.since <= at <= self.until]
@@ -81,7 +81,7 @@ class TimeScale:
 
 
 def instant_label(at: datetime, zone: ZoneInfo, step: timedelta) -> str:
-    """A label of an axis, as finely as its steps ask: the date at midnights, else the time."""
+    """A label of an axis with the precision that its steps need: at midnight the date."""
     local = at.astimezone(zone)
     if step >= _DAY or local.time() == time():
         return f"{local:%b} {local.day}"
@@ -89,7 +89,7 @@ def instant_label(at: datetime, zone: ZoneInfo, step: timedelta) -> str:
 
 
 def clock(at: datetime, zone: ZoneInfo, *, within: timedelta = _DAY) -> str:
-    """An instant, to the minute; to the second where it is one of a span of few minutes."""
+    """An instant to the minute; to the second in a span of a few minutes."""
     return f"{at.astimezone(zone):{'%Y-%m-%d %H:%M:%S' if within < _SHORT else '%Y-%m-%d %H:%M'}}"
 
 
@@ -98,7 +98,7 @@ def day(value: date) -> str:
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds with as many digits as mean something."""
+    """Milliseconds with as many digits as are significant."""
     if value is None:
         return "–"
     return f"{value:,.0f} ms" if value >= 10 or not value else f"{value:.1f} ms"
@@ -111,9 +111,9 @@ def share(value: float | None) -> str:
 def usd(
     value: Decimal | float | None, *, high: Decimal | None = None, at_least: bool = False
 ) -> str:
-    """Dollars: cents from a dollar on, four significant digits below, never in exponents.
+    """Dollars: cents from one dollar, four significant digits below, never in exponents.
 
-    `high`: the other end, where it lies between two.
+    `high`: the upper end of a range.
     """
     if value is None:
         return "–"
@@ -157,9 +157,9 @@ class ChartText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartPlane:
-    """What is drawn: shapes that stretch, texts that do not, and the ticks of both axes.
+    """The drawing: shapes that stretch, texts that do not, and the ticks of both axes.
 
-    With `rows`, each named row is a plane of its own, and `across` stands beneath the last.
+    With `rows`, each named row is a plane of its own, and `across` is below the last.
     """
 
     height: float
@@ -174,7 +174,7 @@ class ChartPlane:
 
     @property
     def ticks(self) -> Iterator[ChartText]:
-        """Labels beneath; of many, every second one is left out on a narrow screen."""
+        """Labels below the plane; if there are many, a narrow screen shows every second one."""
         for place, (at, text) in enumerate(self.across):
             anchor = "start" if at < 0.015 else "end" if at > 0.985 else "middle"
             style = "tick second" if place % 2 and len(self.across) > 4 else "tick"
@@ -183,7 +183,7 @@ class ChartPlane:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChartFigure:
-    """A titled chart with its legend; the sentence `empty` where there is nothing to draw.
+    """A titled chart with its legend; `empty` is the sentence if there is nothing to draw.
 
     `label` describes the chart for screen readers.
     """
@@ -199,12 +199,12 @@ class ChartFigure:
 def upright(
     scale: ValueScale, height: float, shown: Callable[[float], str]
 ) -> list[tuple[float, str]]:
-    """Ticks of an upright scale as pixels from the top, with their labels."""
+    """Ticks of a vertical scale as pixels from the top, with their labels."""
     return [(height * (1 - scale.share(tick)), shown(tick)) for tick in scale.ticks]
 
 
 def rule(y: float, style: str, width: float = WIDTH) -> ChartShape:
-    """A level line across the whole plane."""
+    """A horizontal line across the whole plane."""
     return ChartShape(style, f"M0 {y:.2f}H{width:g}")
 
 

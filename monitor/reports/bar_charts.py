@@ -1,4 +1,4 @@
-"""Charts of bars: who answered, what each day cost by meter, how TTFT is spread, and level bars."""
+"""Bar charts: models, daily spend by meter, distribution of TTFT, and horizontal bars."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ from monitor.reports.page_data import (
 )
 
 HEIGHT, BAR = 150, 16  # pixels
-_FULL = 0.82  # of a bar's room
+_FULL = 0.82  # share of the space of a bar
 _MOST_LABELS = 8
 _DAY = timedelta(days=1)
 _ROLES = {
@@ -49,7 +49,7 @@ METERS = (("account", "account"), ("probes", "probes"), ("traffic", "traffic"))
 
 
 def model_share(page: ReportPage, watched: TargetReport) -> ChartFigure:
-    """Who answered, as shares of all answers: day by day, of a short span hour by hour or finer."""
+    """The models as shares of all answers: by day, or by hour or less in a short span."""
     title, days = "Who answered", page.bar >= _DAY
     per = "day's" if days else "hour's" if page.bar == timedelta(hours=1) else "bar's"
     note = f"Share of each {per} answers by model and identity."
@@ -90,12 +90,12 @@ def model_share(page: ReportPage, watched: TargetReport) -> ChartFigure:
 
 
 def _bar_starts(page: ReportPage, first: datetime) -> list[datetime]:
-    """Every bar from the first with data to the end, those without data too."""
+    """Every bar from the first with data to the end, including those without data."""
     return [first + k * page.bar for k in range(-((first - page.until) // page.bar))]
 
 
 def _day_starts(page: ReportPage, first: datetime) -> list[datetime]:
-    """Midnights of the zone from the first day with data on."""
+    """Midnights of the zone, starting with the first day with data."""
     begins = first.astimezone(page.zone).date()
     last = (page.until - timedelta(microseconds=1)).astimezone(page.zone).date()
     days = [begins + k * _DAY for k in range((last - begins).days + 1)]
@@ -103,7 +103,7 @@ def _day_starts(page: ReportPage, first: datetime) -> list[datetime]:
 
 
 def spend(page: ReportPage) -> ChartFigure:
-    """Dollars a day by meter, against the limit."""
+    """Dollars per day by meter, against the limit."""
     title = "Spend per day"
     note = (
         "From the provider's account where available, otherwise probes and estimated traffic. "
@@ -142,7 +142,7 @@ def spend(page: ReportPage) -> ChartFigure:
 
 
 def _metered(item: DaySpend, place: int, of: int, scale: ValueScale) -> Iterator[ChartShape]:
-    """One day's bar: what each meter added, from the bottom up; the sum is what is judged."""
+    """One day's bar: the part of each meter, from the bottom up; their sum is judged."""
     reported = f"{day(item.day)}: {_whole(item)} in all"
     amounts = [(name, style, getattr(item, f"{name}_usd")) for name, style in METERS]
     reported += "".join(f" · {name} {usd(amount)}" for name, _, amount in amounts if amount)
@@ -232,7 +232,7 @@ def _date(on: date) -> str:
 
 
 def _across(labels: Sequence[str]) -> list[tuple[float, str]]:
-    """Labels in the middle of their bars; of many bars some."""
+    """Labels at the middle of their bars; only some if there are many bars."""
     every = -(-len(labels) // _MOST_LABELS)
     return [
         ((place + 0.5) / len(labels), label)
@@ -241,7 +241,7 @@ def _across(labels: Sequence[str]) -> list[tuple[float, str]]:
     ]
 
 
-# Level bars: where the time to the first token goes, and what a canned query costs.
+# Horizontal bars: phases up to the first token, and the cost of a canned query.
 
 
 PHASES = (
@@ -293,7 +293,7 @@ def _phases_of(query: QueryFigures) -> list[tuple[str, str, float]]:
 
 
 def costs(watched: TargetReport) -> ChartFigure:
-    """What a canned query costs on each model that answered it and has a price."""
+    """The cost of a canned query on each model that answered it and has a price."""
     title = "Cost per query"
     note = "Mean of complete answers, by model. Hatched: upper bound, where the model is unknown."
     priced = [item for item in watched.costs if item.mean_usd is not None]
@@ -334,7 +334,7 @@ def _cost_bars(
 
 
 def _level(parts: Sequence[tuple[str, float]], scale: ValueScale, title: str) -> list[ChartShape]:
-    """Bars one after another from the left: class and value of each."""
+    """Consecutive bars from the left: class and value of each."""
     drawn, left = [], 0.0
     for style, value in parts:
         if value > 0:

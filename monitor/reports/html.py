@@ -1,7 +1,8 @@
-"""The report as one page that needs nothing else: no script, no network, light and dark.
+"""The report as one self-contained page: no script, no network, light and dark.
 
-Templates know how it looks, this module what it says. Every value is made harmless and escaped
-where a template writes it. Jinja2 is loaded with this module: an idle worker does not import it.
+Templates define the appearance, this module the content. A template makes every value harmless and
+escapes it where it is inserted. Jinja2 is loaded with this module, which an idle worker does not
+import.
 """
 
 from base64 import b64encode
@@ -26,20 +27,20 @@ from monitor.reports.verdict import page_sentences
 LONGEST = 500  # characters of one value
 
 
-@lru_cache(4096)  # class names, units and days come again and again
+@lru_cache(4096)  # class names, units and days repeat many times
 def _harmless(text: str) -> str:
     return plain(text, LONGEST)
 
 
 def _final(value: object) -> object:
-    """Any value as harmless text of one line; markup of templates and numbers as they are."""
+    """Any value as harmless text of one line; markup of templates and numbers are unchanged."""
     if isinstance(value, Markup | int | float):
         return value
     return "" if value is None else _harmless(str(value))
 
 
 def _number(value: float) -> Markup:
-    """A coordinate: two decimals at most, no useless zeros."""
+    """A coordinate: two decimals at most, no trailing zeros."""
     return Markup(f"{value:.2f}".rstrip("0").rstrip("."))  # noqa: S704  digits alone
 
 
@@ -59,7 +60,7 @@ def _templates() -> Environment:
 
 
 def rendered(template: str, **values: object) -> str:
-    """A template of this room, filled in."""
+    """A template of this room with its values."""
     return _templates().get_template(template).render(**values)
 
 
@@ -76,7 +77,7 @@ def style(*names: str) -> str:
 
 
 def policy(stylesheet: str) -> str:
-    """A content security policy that admits this one stylesheet and nothing else."""
+    """A content security policy that allows this stylesheet and nothing else."""
     digest = b64encode(sha256(stylesheet.encode()).digest()).decode()
     return (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -86,7 +87,7 @@ def policy(stylesheet: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReportTile:
-    """A figure, and beneath it what it is to be compared with, each on a line of its own."""
+    """A figure, with lines below it to compare it with."""
 
     name: str
     value: str
@@ -110,7 +111,7 @@ def html_page(page: ReportPage) -> str:
 
 
 def page_title(page: ReportPage) -> str:
-    """The names of the targets, as far as a title has room."""
+    """The names of the targets, as many as fit into a title."""
     names = [watched.name for watched in page.targets]
     more = f" and {len(names) - 3} more" if len(names) > 4 else ""
     return ", ".join(names[:3] if more else names) + more or "Report"
@@ -130,7 +131,7 @@ def _section(page: ReportPage, watched: TargetReport) -> dict[str, object]:
 
 
 def _tiles(page: ReportPage, watched: TargetReport) -> Iterator[ReportTile]:
-    """The figures people look for first."""
+    """The figures of the header."""
     limit, fell = watched.limit_ms, watched.fallback_share
     yield ReportTile(
         "median TTFT",

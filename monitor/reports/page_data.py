@@ -1,7 +1,7 @@
-"""What a report shows, already counted and in order: one frozen page of everything.
+"""The content of a report, already counted and ordered: one frozen value.
 
-Steps of time are named by the instant they begin at. A step in which nothing was seen has no
-entry: a gap is shown as a gap. Latencies are ms, shares 0 to 1, absence is None.
+A step of time is named by the instant at which it begins. A step without data has no entry, so a
+gap is shown as a gap. Latencies are in ms, shares 0 to 1, None is absence.
 """
 
 from collections import Counter, defaultdict
@@ -41,7 +41,7 @@ class TtftPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeCounts:
-    """Probes of one step, and how many of them failed. Those about us count as neither."""
+    """Probes of one step, and how many failed. Failures on our side do not count."""
 
     at: datetime
     good: int
@@ -67,7 +67,7 @@ class LatencyBin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryFigures:
-    """One canned query over the whole span. Phases are medians, each after the one before."""
+    """One canned query over the whole span. Phases are medians, each after the previous one."""
 
     query: str
     probes: int
@@ -86,7 +86,7 @@ class QueryFigures:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementQuality:
-    """Measurement quality: who timed the bytes, and which rounds were not asked whole."""
+    """Measurement quality: source of the timestamps, and rounds that were not complete."""
 
     kernel: int
     user: int
@@ -98,10 +98,10 @@ class MeasurementQuality:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRow:
-    """What the target's own health page says, and what our probes say of that.
+    """What the target's own health page reports, compared with our probes.
 
-    `healthy` None: it cannot be judged. `contradiction` is a sentence where it calls itself
-    healthy while probes fail or fall back.
+    `healthy` None: it cannot be judged. `contradiction` is a sentence if the page reports healthy
+    while probes fail or fall back.
     """
 
     healthy: bool | None
@@ -115,7 +115,7 @@ class HealthRow:
 class TargetReport:
     """One target. `step` is that of `ttft`, `judged` and `tried`.
 
-    Phases, outcomes and stamps are those of the latest probes alone where there are very many.
+    If there are very many probes, phases, outcomes and timestamps are those of the latest only.
     """
 
     name: str
@@ -127,7 +127,7 @@ class TargetReport:
     p50_ms: float | None
     p90_ms: float | None
     over_limit: float | None
-    known: int  # answers whose model is known to be expected, or not
+    known: int  # answers whose model is known
     fell: int
     ttft: tuple[TtftPoint, ...]
     judged: tuple[IdentityCounts, ...]
@@ -136,15 +136,15 @@ class TargetReport:
     bins: tuple[LatencyBin, ...]
     queries: tuple[QueryFigures, ...]
     costs: tuple[QueryCost, ...]
-    outcomes: tuple[tuple[str, int], ...]  # commonest first
+    outcomes: tuple[tuple[str, int], ...]  # most frequent first
     quality: MeasurementQuality
     health: HealthRow | None
-    excerpts: tuple[AnswerExcerpt, ...] = ()  # a good answer and a bad one, as far as there are
+    excerpts: tuple[AnswerExcerpt, ...] = ()  # a good answer and a bad one, if there are any
     last_round: LastRound | None = None
 
     @property
     def fallback_share(self) -> float | None:
-        """Of the answers whose model is known, as rule `fallback` counts."""
+        """Share of the answers with a known model, as rule `fallback` counts them."""
         return self.fell / self.known if self.known else None
 
     @property
@@ -156,12 +156,12 @@ class TargetReport:
         return sum(getattr(item, identity) for item in self.judged)
 
     def share_of(self, identity: str) -> float | None:
-        """Of all answers, whether or not their model is known."""
+        """Share of all answers, whether or not their model is known."""
         return self.count(identity) / self.answers if self.answers else None
 
     @property
     def unsure(self) -> tuple[str, ...]:
-        """The identities on neither side of the fallback share that occurred."""
+        """The identities that occurred and do not count for the fallback share."""
         return tuple(identity for identity in UNSURE if self.count(identity))
 
 
@@ -179,10 +179,10 @@ class ReportPage:
     spend_limit_usd: Decimal | None  # None: the rule is off
     fallback_limit: float | None
     incidents: tuple[IncidentRow, ...]
-    bar: timedelta = timedelta(days=1)  # of `served`: from one entry to the next
+    bar: timedelta = timedelta(days=1)  # of `served`: time from one entry to the next
 
     def clock(self, at: datetime, *, step: timedelta = timedelta(minutes=1)) -> str:
-        """An instant on the zone's clock, as finely as the span, or steps of that length, ask."""
+        """An instant on the zone's clock, with the precision that the span or the steps need."""
         fine = step < timedelta(minutes=1)
         return clock(at, self.zone, within=step if fine else self.until - self.since)
 
@@ -218,20 +218,20 @@ def value_of(rule: str, value: float | Decimal | None) -> str:
 
 
 AN_OCTAVE = 4
-UNLIMITED_MS = 1000.0  # the mark to count from where no limit is in force
+UNLIMITED_MS = 1000.0  # the reference if no limit is in force
 
 
 def bins(
     samples: Iterable[tuple[float, str, int]], limit_ms: float | None
 ) -> tuple[LatencyBin, ...]:
-    """Bars from the least to the greatest sample, empty ones between them included.
+    """Bars from the smallest to the greatest sample, including empty ones.
 
-    Samples are (ms, identity of the answer, how many); the limit is an edge between two bars.
+    Samples are (ms, identity of the answer, count); the limit is an edge between two bars.
     """
     mark = limit_ms or UNLIMITED_MS
     counts: Counter[tuple[int, str]] = Counter()
     for latency, identity, many in samples:
-        # What equals the limit is within it: bars hold what lies above their lower edge.
+        # A value equal to the limit is within it: bars hold what is above their lower edge.
         counts[-floor(-AN_OCTAVE * log2(max(latency, 0.001) / mark)) - 1, identity] += many
     places = [place for place, _ in counts]
     if not places:
@@ -250,20 +250,21 @@ def _edge(place: int, mark: float) -> float:
     return float(mark * 2 ** (place / AN_OCTAVE))
 
 
-# Which colour and dash means what. Never colour alone: lines differ in dashes, unknown is hatched.
+# Colours and dashes. Never colour alone: lines differ in dashes, unknown is hatched.
 #
-# The hues are those of Okabe and Ito, which people of every kind of colour vision tell apart. An
-# expected model is a quiet grey, a fallback a warm hue, a change violet: what matters stands out.
+# The hues are those of Okabe and Ito, which people with any colour vision can distinguish. An
+# expected model is grey, a fallback has a warm hue, a change is violet: the important ones stand
+# out.
 
 
-QUERIES = 8  # styles q0 to q7, afterwards from the start
+QUERIES = 8  # styles q0 to q7, then again from the start
 
 
 def query_style(place: int) -> str:
     return f"q{place % QUERIES}"
 
 
-# The class and the name in a legend of what is judged apart from its model.
+# Class and legend of the identities that are not drawn by model.
 UNSURE_KEYS = {
     "changed": LegendKey("changed: matches no known model", "changed"),
     "disputed": LegendKey("disputed: evidence for two models", "disputed"),
@@ -273,10 +274,10 @@ UNSURE_KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class ModelRoles:
-    """The models that answered a target by role, and the style each is drawn in.
+    """The models that answered a target by role, and the style of each.
 
-    `others` are models named only by answers that are changed, disputed or unknown, each with the
-    identity it mostly had. `unsure` are those identities, as far as they occurred.
+    `others` are models that only occur in answers that are changed, disputed or unknown, each with
+    its most frequent identity. `unsure` are those identities that occurred.
     """
 
     expected: tuple[str, ...]
@@ -285,7 +286,7 @@ class ModelRoles:
     unsure: tuple[str, ...]
 
     def style(self, model: str | None, identity: str | None = None) -> str:
-        """The class of an area; without an identity, the one that goes with the model."""
+        """The class of an area; without an identity, that of the model."""
         if identity in UNSURE_KEYS:
             return UNSURE_KEYS[identity].style
         for role, models, styles in (
@@ -297,7 +298,7 @@ class ModelRoles:
         return self.others.get(model or "", "unknown")
 
     def order(self, item: ModelAnswers) -> tuple[int, str]:
-        """Fallbacks on top, then what is changed, disputed, unknown and, beneath, expected."""
+        """Fallbacks on top, then changed, disputed, unknown and, at the bottom, expected."""
         ranks = {identity: place for place, identity in enumerate(("fallback", *UNSURE))}
         return ranks.get(item.identity, len(ranks)), item.model or ""
 
@@ -309,7 +310,7 @@ class ModelRoles:
 
 
 def model_roles(watched: TargetReport) -> ModelRoles:
-    """Everybody who answered in the span; a model is expected or a fallback if it ever was."""
+    """All models of the span; a model is expected or a fallback if it ever was."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for item in watched.served:
         if item.model is not None:

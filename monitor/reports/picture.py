@@ -1,4 +1,4 @@
-"""The chart Slack shows: the drawing of the page's first chart, as a PNG of 1200 × 630 pixels."""
+"""The chart for Slack: the page's first chart as a PNG of 1200 × 630 pixels."""
 
 import re
 import subprocess
@@ -13,19 +13,19 @@ from monitor.reports.page_data import ReportPage, TargetReport
 from monitor.reports.timeline import NAMES, ROLES, queries_of, timeline
 
 _WIDTH, _HEIGHT, _TICKS = 512.0, 155.0, 6  # of the plane, in the picture's own units
-_LINES, _NAME = 4, 16  # queries in the legend, characters of a name in it
+_LINES, _NAME = 4, 16  # queries in the legend, and characters of a name in it
 _PATIENCE_S = 10.0
 
 
 class PictureFailed(Exception):
-    """The picture could not be drawn, in one sentence."""
+    """The picture could not be drawn; the reason is one sentence."""
 
 
 def png(page: ReportPage, watched: TargetReport) -> bytes:
     """The picture of one target. Raises PictureFailed.
 
-    A process of its own draws it: the library holds Python's lock for 0.15 s, in which this
-    process could time no probe, and what drawing takes is given back at once.
+    A separate process draws it: the library holds Python's lock for 0.15 s, in which this process
+    could not time a probe, and its memory is returned at once.
     """
     with as_file(files("monitor.reports") / "fonts" / "DejaVuSans.ttf") as font:
         try:
@@ -52,9 +52,9 @@ sys.stdout.buffer.write(bytes(picture))
 
 
 def svg(page: ReportPage, watched: TargetReport) -> str:
-    """The picture as it is handed to the library: colours of the light theme, no variables."""
+    """The picture as SVG for the library: colours of the light theme, no variables."""
     figure = timeline(page, watched, width=_WIDTH, height=_HEIGHT, ticks=_TICKS)
-    most = max(watched.unsure, key=watched.count, default=None)  # there is room for one
+    most = max(watched.unsure, key=watched.count, default=None)  # there is space for one
     unsure = f" · {NAMES[most]} {share(watched.share_of(most))}" if most else ""
     lines = [key for key in figure.keys if key.kind == "line"]
     many = len(queries_of(watched)) - _LINES
@@ -80,14 +80,14 @@ def svg(page: ReportPage, watched: TargetReport) -> str:
 
 
 def _span(page: ReportPage) -> str:
-    """The span in one line: a date that both ends share is written once."""
+    """The span in one line; a date that both ends share is written once."""
     since, until = page.clock(page.since), page.clock(page.until)
     day, _, time = until.partition(" ")
     return f"{since} to {time if since.startswith(day) else until} {page.zone.key}"
 
 
 def _flat(stylesheet: str) -> str:
-    """A stylesheet with the colours of the light theme in the place of variables."""
+    """A stylesheet with the colours of the light theme in place of variables."""
     light = re.search(r":root \{(.*?)\}", style("page.css"), re.DOTALL)
     colours = dict(re.findall(r"--(\w+): ([^;]+);", light[1] if light else ""))
     return re.sub(r"var\(--(\w+)\)", lambda name: colours[name[1]], stylesheet)

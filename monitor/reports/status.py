@@ -1,4 +1,4 @@
-"""The status page, its badges and its JSON: what a worker serves about now, rendered on request.
+"""The status page, its badges and its JSON: the present state, rendered on request.
 
 Every text is from a service or a configuration and is escaped by the templates.
 """
@@ -14,14 +14,14 @@ from monitor.reports.axes import ms
 from monitor.reports.html import policy, rendered, style
 from monitor.reports.verdict import StateSentence, spend_today, state_sentences
 
-JSON_VERSION = 1  # of /status.json: grows when a key changes its meaning or goes
+JSON_VERSION = 1  # of /status.json: increases if a key is removed or changes its meaning
 REFRESH_S = 30
 STYLES = ("page.css",)
 _WIDE = 6.6  # pixels of a badge's character; the text is fitted to its box
 
 
 def status_policy() -> str:
-    """The content security policy of the page, for the response's head."""
+    """The content security policy of the page, for the response header."""
     return policy(style(*STYLES))
 
 
@@ -38,7 +38,7 @@ def status_page(found: StatusSnapshot) -> str:
 
 
 def status_json(found: StatusSnapshot) -> str:
-    """What docs/metrics-endpoint.md describes; amounts are decimal strings."""
+    """The JSON that docs/metrics-endpoint.md describes; amounts are decimal strings."""
     sentences = _sentences(found)
     spend = found.spend
     return json.dumps(

@@ -1,4 +1,4 @@
-"""The report on a terminal: tables, and sparklines whose blanks are gaps."""
+"""The report on a terminal: tables, and sparklines in which a blank is a gap."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from monitor.reports.timeline import queries_of, readable
 from monitor.reports.verdict import page_sentences
 
 _BARS = "▁▂▃▄▅▆▇█"
-_SPARK = 40  # characters at most, 8 at least; figures beside it need the rest
+_SPARK = 40  # at most; 8 at least; the figures beside it need the rest
 _BESIDE = 70
 
 
@@ -38,7 +38,7 @@ def show(page: ReportPage, console: Console | None = None) -> None:
 
 
 def sparkline(values: Sequence[float | None], *, top: float) -> str:
-    """One character a value, eight heights from nothing to `top`; a blank where there is none."""
+    """One character per value, in eight heights from zero to `top`; a blank if there is none."""
     tall = len(_BARS) - 1
     return "".join(
         " " if value is None else _BARS[min(max(round(tall * value / top), 0), tall)]
@@ -49,7 +49,7 @@ def sparkline(values: Sequence[float | None], *, top: float) -> str:
 def slots(
     seen: Sequence[tuple[datetime, float]], *, since: datetime, until: datetime, many: int = _SPARK
 ) -> list[float | None]:
-    """The worst value of each of so many equal spans; None where nothing was seen."""
+    """The worst value of each of so many equal spans; None if there is no data."""
     span = (until - since) / many
     worst: list[float | None] = [None] * many
     for at, value in seen:
@@ -84,7 +84,7 @@ def _target(page: ReportPage, watched: TargetReport, wide: int) -> Iterator[Rend
 
 
 def _unsure(page: ReportPage, watched: TargetReport) -> Iterator[tuple[str, str]]:
-    """The share of each identity that the fallback share leaves out, if there is any."""
+    """The share of each identity that does not count for the fallback share, if any."""
     for identity in watched.unsure:
         part = watched.share_of(identity) or 0.0
         over = identity == "changed" and part > (page.fallback_limit or 0.0)
@@ -162,7 +162,7 @@ def _incidents(page: ReportPage) -> RenderableType:
 
 
 def _incident(page: ReportPage, item: IncidentRow) -> Iterator[RenderableType]:
-    """When, how bad and why, each on lines of its own: whole, however narrow the terminal."""
+    """Time, severity and reason, each on its own lines, complete on a terminal of any width."""
     lasted = lasting((item.resolved_at or page.until) - item.began_at)
     yield Text.assemble(
         (f"#{item.number} {plain(item.rule)} · {plain(item.scope)}", "bold"),
@@ -182,7 +182,7 @@ def _cost(item: IncidentRow) -> str:
 
 
 def _short(low: Decimal | None, high: Decimal | None) -> str:
-    """A meter's two ends, as short as a column of figures must be."""
+    """Both ends of a meter, short enough for a column of figures."""
     reported = usd(low)
     return reported if low is None or usd(high) in (reported, "–") else f"{reported} – {usd(high)}"
 
@@ -197,5 +197,5 @@ def _table(*heads: str, right: int = 0) -> Table:
 
 
 def _plain(text: str) -> Text:
-    """Foreign text, which must not format anything."""
+    """Foreign text without control characters or markup."""
     return Text(plain(text))

@@ -1,4 +1,4 @@
-"""TTFT over time: a line a query, the limit, incidents as bands, who answered as a strip."""
+"""TTFT over time: a line per query, the limit, incidents as bands, models as a strip."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -46,8 +46,8 @@ NAMES = {
     "unknown": "not identified",
     "expected": "expected model",
 }
-_WIDE_ENOUGH = 0.04  # share of the width below which a band carries no label
-_RIGHT_HALF = 0.6  # labels of bands that begin further right end with their band
+_WIDE_ENOUGH = 0.04  # share of the width below which a band has no label
+_RIGHT_HALF = 0.6  # from this share of the width, labels are aligned with the end of their band
 
 
 def timeline(
@@ -58,7 +58,7 @@ def timeline(
     height: float = HEIGHT,
     ticks: int = 8,
 ) -> ChartFigure:
-    """The chart people look at first. Its axis begins with the first data of the target."""
+    """The first chart of the page. Its axis begins with the first data of the target."""
     title, note = "Time to first token", _note(watched)
     if not watched.tried:
         return ChartFigure(title=title, note=note)
@@ -111,7 +111,7 @@ class _Timeline:
         return self.width * self.times.share(at)
 
     def _lines(self, scale: ValueScale) -> Iterator[ChartShape]:
-        """A line a query; what stands alone between two gaps is a dot, for a line has no room."""
+        """A line per query; a single point between two gaps is a dot."""
         half = self.watched.step / 2
         for place, query in enumerate(queries_of(self.watched)):
             points = [point for point in self.watched.ttft if point.query == query]
@@ -132,7 +132,7 @@ class _Timeline:
                 yield ChartShape(f"{style} dot", alone)
 
     def _breaches(self) -> Iterator[tuple[IncidentRow, datetime, datetime]]:
-        """Every breach that touches the axis, by its start; one that came back has several."""
+        """Every breach that touches the axis, by its start; a reopened incident has several."""
         found = [
             (item, began, ended)
             for item in self.notified
@@ -154,7 +154,7 @@ class _Timeline:
             yield box(left, 0, width=wide, height=self.height, style="incident", title=title)
 
     def _band_labels(self) -> Iterator[ChartText]:
-        """Names of bands that have room; a narrow screen has less of it."""
+        """Names of bands that have enough space; a narrow screen has less."""
         free, narrow = -1.0, -1.0
         for item, began, ended in self._breaches():
             left, right = self.times.share(began), self.times.share(ended)
@@ -169,7 +169,7 @@ class _Timeline:
                 yield ChartText(left, 11, name, style)
 
     def _strips(self) -> Iterator[ChartShape]:
-        """Who answered, as bands; beneath them the share of probes that failed."""
+        """The models as bands; below them the share of probes that failed."""
         top, step = self.height + APART, self.watched.step
         for same in _same(self.watched.judged, step):
             done = 0.0
@@ -218,9 +218,9 @@ class _Timeline:
 
 
 def readable(watched: TargetReport) -> tuple[ValueScale, int]:
-    """Room for the limit and for what is usual, and how many medians lie above it.
+    """Top of the scale, with room for the limit and usual values, and how many medians exceed it.
 
-    One monstrous value does not flatten the rest.
+    One extreme value does not flatten the rest.
     """
     values = sorted(point.p50_ms for point in watched.ttft)
     limit = watched.limit_ms or 0.0
@@ -236,7 +236,7 @@ def queries_of(watched: TargetReport) -> list[str]:
 
 
 def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoint]]:
-    """Points cut where a step or more is missing between them."""
+    """Points, split where a step or more is missing between them."""
     run: list[TtftPoint] = []
     for point in points:
         if run and point.at - run[-1].at > 1.5 * step:
@@ -248,7 +248,7 @@ def runs(points: Sequence[TtftPoint], step: timedelta) -> Iterator[list[TtftPoin
 
 
 def _same(steps: Sequence[IdentityCounts], step: timedelta) -> Iterator[list[IdentityCounts]]:
-    """Steps in a row in which one and the same role gave every answer; else one alone."""
+    """Consecutive steps in which a single role gave every answer; else one step alone."""
     run: list[IdentityCounts] = []
     for item in steps:
         if run and not (item.at - run[-1].at <= step and _only(item) == _only(run[-1]) is not None):

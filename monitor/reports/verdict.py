@@ -1,4 +1,4 @@
-"""How things are, in a sentence each: first on the page, the terminal and the status page."""
+"""The state in a sentence for each problem: first on the page, the terminal and the status page."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from monitor.rules import RULES
 
 @dataclass(frozen=True, slots=True)
 class StateSentence:
-    """What a person should know first. `bad`: something needs attention; `good`: all is well.
+    """The most important sentence. `bad`: something needs attention; `good`: all is well.
 
-    Neither: no incident is open, but not everything is as it should be.
+    Neither: no incident is open, but not everything is as expected.
     """
 
     text: str
@@ -26,7 +26,7 @@ class StateSentence:
 
     @property
     def style(self) -> str:
-        """How a terminal shows it."""
+        """The terminal style of the sentence."""
         return "bold red" if self.bad else "bold green" if self.good else "bold"
 
 
@@ -49,8 +49,8 @@ def state_sentences(
 ) -> tuple[StateSentence, ...]:
     """A sentence for each open incident and each target without rounds; one if all is well.
 
-    `incidents` are open ones. `cost_ratios`: how many times the cost of the expected model the
-    fallback's is, by target.
+    `incidents` are open ones. `cost_ratios`: cost of the fallback as a multiple of the expected
+    model's, by target.
     """
     last = {item.target: item for item in rounds}
     found = [
@@ -117,7 +117,7 @@ def _wrong(item: LastRound) -> str | None:
 
 
 def _times(watched: TargetReport) -> float | None:
-    """How many times the expected model's cost the fallback's is, of the queries both answered."""
+    """Cost of the fallback as a multiple of the expected model's, for queries answered by both."""
     roles = model_roles(watched)
     expected, fallback = (
         {item.query: item.mean_usd for item in watched.costs if item.model in models}

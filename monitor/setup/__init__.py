@@ -1,1 +1,1 @@
-"""Setting up a target: `monitor init` asks a service and writes its configuration."""
+"""Setting up a target: `monitor init` probes a service and writes its configuration."""

@@ -1,4 +1,4 @@
-"""An answer of unknown format, read as what was asked for, then as a stream nobody described."""
+"""Reads an answer of unknown format, first as the requested dialect, then as an unknown stream."""
 
 import json
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ def _is_json(line: str) -> bool:
 
 
 def _answered(transcript: Transcript, reply: Reply) -> bool:
-    """Whether the answer was read whole. A server may keep the connection after the end."""
+    """Whether the answer was read completely. A server may keep the connection open afterwards."""
     over = replace(transcript, ending=Ending.END) if reply.ended else transcript
     return outcome(over, reply)[0] is Outcome.ANSWERED and not reply.malformed
 
@@ -148,13 +148,13 @@ def _custom(
 
 
 def _request(target: Target, query: Query) -> tuple[str, str, bytes | None]:
-    """What a target asks, without its headers."""
+    """What a target requests, without its headers."""
     request = dialect_of(target).build_request(query, target)
     return request.method, request.url, request.body
 
 
 def _kin(target: Target, transcript: Transcript, framing: Framing, media: str) -> Iterator[str]:
-    """Built-in dialects that read the answer whole; formats of one service at its address only."""
+    """Built-in dialects that can read the answer; formats of one vendor only at its own address."""
     for name, dialect in DIALECTS.items():
         foreign = name.startswith("bali_zero") and "bali-zero" not in target.url
         if name == target.dialect or foreign or not isinstance(dialect, Dialect):
@@ -185,7 +185,7 @@ def _recognized(
 
 
 def _request_options(target: Target, query: Query) -> dict[str, Any]:
-    """The options of `custom` that make the request which this target made."""
+    """The options of `custom` that build the same request as this target."""
     form = as_custom(target, query)
     return {k: v for k, v in form.options.items() if k in ("method", "path", "query", "body")}
 

@@ -1,7 +1,7 @@
-"""Where the answer text stands in the events of a stream that nobody described.
+"""Finds the field with the answer text in the events of an unknown stream.
 
-Looks at names, at values, and at when values change: the text of an answer comes in many pieces
-that differ, and other texts, such as notes of a search, in another kind of event.
+It uses names, values, and the order in which values change: the text of an answer arrives in many
+different deltas; other texts, such as notes about a search, are in another kind of event.
 """
 
 import json
@@ -15,7 +15,7 @@ from monitor.dialects.event_rules import EventReader, EventRule, compiled
 from monitor.domain import StreamEvent
 
 MOST_LEAVES, MOST_PATHS, MOST_DEPTH = 200, 300, 8  # of an event; of a stream; of nesting
-MOST_KINDS = 40  # values of one field that tells kinds of events apart
+MOST_KINDS = 40  # values of one field that distinguishes kinds of events
 MOST_PREFIXES = 16
 
 MARKER = re.compile(
@@ -39,12 +39,12 @@ _TEXTS = {
                      "v", "d", "_data", "_json"), 1.0),
 }  # fmt: skip
 
-Seen = Mapping[str, Any]  # what expressions see of one event
+Seen = Mapping[str, Any]  # the data that expressions read from one event
 
 
 @dataclass(slots=True)
 class EventLeaf:
-    """A place in the events and its values, each with the number of its event."""
+    """A path in the events and its values, each with the number of its event."""
 
     path: str
     name: str
@@ -66,7 +66,7 @@ class TextCandidate:
 
 
 def prefixes_of(events: Sequence[StreamEvent]) -> list[str]:
-    """Prefixes of the data before its JSON, where most events have one and none is JSON alone."""
+    """Prefixes of the data before its JSON, if most events have one and none is JSON alone."""
     found: dict[str, None] = {}
     fitting = 0
     for event in events:
@@ -81,7 +81,7 @@ def prefixes_of(events: Sequence[StreamEvent]) -> list[str]:
 
 
 def seen_in(events: Sequence[StreamEvent], prefixes: Sequence[str]) -> list[Seen]:
-    """What expressions see of each event. In a stream of bare words a number is a word, too."""
+    """The data that expressions read from each event. In a stream of words, a number is a word."""
     ordered = tuple(sorted(prefixes, key=len, reverse=True))
     reader = EventReader((), EventRule(None, {}, {}, {}, cumulative=False), ordered)
     seen = [reader.seen(event) for event in events]
@@ -109,7 +109,7 @@ def leaves_of(seen: Sequence[Seen]) -> dict[str, EventLeaf]:
 def _walk(
     value: object, path: str, above: tuple[str, ...], depth: int
 ) -> Iterator[tuple[str, tuple[str, ...], object]]:
-    """Every scalar with its path; of a list the first three elements."""
+    """Every scalar with its path; of a list only the first three elements."""
     if isinstance(value, dict) and depth < MOST_DEPTH:
         for name, inner in value.items():
             if depth == 0 and name in ("_data", "_prefix", "_event"):
@@ -128,7 +128,7 @@ def _walk(
 def kinds_of(
     seen: Sequence[Seen], leaves: Mapping[str, EventLeaf]
 ) -> list[tuple[str, dict[int, str]]]:
-    """Fields that tell kinds of events apart: an expression, and its value by event."""
+    """Fields that distinguish kinds of events: an expression, and its value for each event."""
     found: list[tuple[str, dict[int, str]]] = []
     for own in ("_event", "_prefix"):
         values = {at: str(one[own]) for at, one in enumerate(seen)}
@@ -178,10 +178,10 @@ def text_candidates(
 
 
 def _with_lists(seen: Sequence[Seen], leaves: Mapping[str, EventLeaf]) -> Iterator[EventLeaf]:
-    """The leaves; those that stand in several elements of a list joined to one."""
+    """The leaves; those in several elements of one list are joined into one."""
     for leaf in leaves.values():
         before, first, after = leaf.path.rpartition("[0]")
-        tuple_like = before == "_json"  # the elements of ["token", "Hi"] are of different kinds
+        tuple_like = before == "_json"  # the elements of ["token", "Hi"] have different meanings
         if tuple_like or not first or f"{before}[1]{after}" not in leaves:
             if tuple_like or not re.search(r"(?<!_json)\[[12]\]", leaf.path):
                 yield leaf
@@ -218,7 +218,7 @@ def _conditioned(
 def _late_state(
     path: str, groups: Mapping[str | None, list[tuple[int, str]]], values: list[tuple[int, str]]
 ) -> bool:
-    """Whether the kinds differ by progress alone: the last text has another status."""
+    """Whether the kinds differ by progress alone: the last text has a different status."""
     name = re.split(r"[.\[]", path)[-1].lower()
     return (
         name in ("status", "state", "phase", "stage")
@@ -238,7 +238,7 @@ def _whole(
     if text := _scored(leaf, leaf.path, values, question):
         if not repeats or text.cumulative:
             yield text
-        else:  # the last event holds the whole answer again
+        else:  # the last event repeats the whole answer
             yield TextCandidate(leaf.path, tuple(values), cumulative=True, score=text.score)
 
 
@@ -248,7 +248,7 @@ def _bare_words(
     kinds: Sequence[tuple[str, dict[int, str]]],
     question: str,
 ) -> Iterator[TextCandidate]:
-    """Data that is no JSON: the answer itself, but for the words that mark its end."""
+    """Data that is not JSON: the answer itself, except the words that mark its end."""
     conditions = [
         _not_equal("_data", value)
         for value in dict.fromkeys(v for _, v in values if MARKER.fullmatch(v))
@@ -285,7 +285,7 @@ def _not_equal(path: str, value: str) -> str:
 def _scored(
     leaf: EventLeaf, expression: str, values: Sequence[tuple[int, str]], question: str
 ) -> TextCandidate | None:
-    """The candidate with its score; None where the values are no text of an answer."""
+    """The candidate with its score; None if the values cannot be the text of an answer."""
     texts = [value for _, value in values]
     if not texts or (len(texts) > 2 and len(set(texts)) == 1):
         return None
@@ -306,7 +306,7 @@ def _scored(
 
 
 def _is_cumulative(texts: Sequence[str]) -> bool:
-    """Whether each text repeats the answer so far. The last may differ: citations are put in."""
+    """Whether each text repeats the answer so far. The last may differ: citations are inserted."""
     if len(texts) < 2:
         return False
     steps = [
@@ -319,7 +319,7 @@ def _is_cumulative(texts: Sequence[str]) -> bool:
 
 
 def finds(text: TextCandidate, seen: Sequence[Seen]) -> bool:
-    """Whether the expression finds the texts of the candidate, and no others."""
+    """Whether the expression finds exactly the texts of the candidate."""
     expression = compiled("text", text.expression)
     found = [(at, value) for at, one in enumerate(seen) if (value := expression.find(one))]
     return [(at, value) for at, value in found if isinstance(value, str)] == list(text.values)
@@ -330,7 +330,7 @@ def bare_name(name: str) -> str:
 
 
 def preferred(texts: Sequence[TextCandidate]) -> TextCandidate:
-    """The best candidate; of two with the same text the one that comes in more pieces."""
+    """The best candidate; of two with the same text, the one with more deltas."""
     best = texts[0]
     for other in texts[1:]:
         if len(other.values) > len(best.values) > 0:

@@ -1,4 +1,4 @@
-"""What the requests of `monitor init` taught so far, and what to do where none helped."""
+"""Results of the requests of `monitor init`, and what to do if none succeeded."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,10 +22,11 @@ from monitor.setup.request_forms import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizedService:
-    """How the service is asked and read, and its first answer.
+    """How to request and read the service, and its first answer.
 
     `headers` are those of the file, with `${NAME}`. `fields`: what each proposed expression of
-    `custom` found; empty for a built-in dialect. `kin`: built-in dialects that read the answer too.
+    `custom` found; empty for a built-in dialect. `kin`: built-in dialects that also read the
+    answer.
     """
 
     target: Target
@@ -38,12 +39,12 @@ class RecognizedService:
 
 
 class Unrecognized(Exception):
-    """The service was not recognised. The text says what came back and what to do."""
+    """The service was not recognised. The text reports the responses and what to do."""
 
 
 @dataclass(slots=True)
 class AttemptLog:
-    """The requests so far, and the notes of those that brought no answer, in order."""
+    """The requests so far, and the results of those without an answer, in order."""
 
     wire: ProbeClient
     secrets: Sequence[str]
@@ -51,7 +52,7 @@ class AttemptLog:
     count: int = 0
     notes: list[tuple[str, str]] = field(default_factory=list)  # request, result
     seen: set[tuple[str, str, bytes | None]] = field(default_factory=set)
-    advice: dict[str, str] = field(default_factory=dict)  # by the kind of trouble
+    advice: dict[str, str] = field(default_factory=dict)  # by the kind of failure
 
 
 def unreached(url: str, transcript: Transcript) -> str:
@@ -79,7 +80,7 @@ def unauthorized(service: ServiceAddress, transcript: Transcript) -> str:
 
 
 def moved_to(address: str, location: str) -> str | None:
-    """Where a redirect leads, if to the same host: a key must not travel elsewhere."""
+    """The target of a redirect if it has the same host: a key must not be sent elsewhere."""
     try:
         there = urljoin(address, location)
         old, new = urlsplit(address), urlsplit(there)
@@ -94,7 +95,7 @@ def moved_to(address: str, location: str) -> str | None:
 
 
 def summary(service: ServiceAddress, attempts: AttemptLog) -> str:
-    """What came back to all requests, and what to do."""
+    """The responses to all requests, and what to do."""
     results: dict[str, list[str]] = {}
     for what, result in attempts.notes:
         results.setdefault(result, []).append(what)

@@ -1,4 +1,4 @@
-"""`monitor.toml` as `monitor init` writes it: commented, valid, without a secret."""
+"""`monitor.toml` as `monitor init` writes it: commented, valid, without secrets."""
 
 import json
 import re
@@ -18,7 +18,7 @@ _WIDTH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigDraft:
-    """What goes into the file. `headers` hold `${NAME}` in place of keys.
+    """The content of the file. `headers` contain `${NAME}` in place of keys.
 
     `prices`: USD per million tokens of prompt and answer, by model. `disclosed`: the answer named
     the expected model.

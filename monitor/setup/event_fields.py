@@ -1,6 +1,6 @@
-"""The options of dialect `custom` for a stream nobody described, from its own events.
+"""The options of dialect `custom` for an unknown stream, derived from its events.
 
-The text of the answer is found first; a model has one name, and an end comes once and last. Every
+The answer text is found first; a model has one name, and an end occurs once and last. Every
 expression is tried on the events before it is proposed. Source: docs/dialects.md#custom
 """
 
@@ -54,7 +54,7 @@ _COUNTED = re.compile(r"usage|token|count|meter|stats|billing|cost", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class EventField:
-    """One proposed option of `custom`, its expression, and what that found, for a person."""
+    """One proposed option of `custom`, its expression, and what it found, for a person."""
 
     option: str
     expression: str
@@ -63,7 +63,7 @@ class EventField:
 
 @dataclass(frozen=True, slots=True)
 class EventFields:
-    """Options of `custom` that read a stream, beside those of its request and its framing."""
+    """Options of `custom` that read a stream, in addition to those of its request and framing."""
 
     options: Mapping[str, Any]
     fields: tuple[EventField, ...]
@@ -72,9 +72,9 @@ class EventFields:
 def event_fields(
     events: Sequence[StreamEvent], *, question: str, ends_with_body: bool = True
 ) -> EventFields | None:
-    """What reads these events; None where no field looks like the text of an answer.
+    """Options that read these events; None if no field looks like the text of an answer.
 
-    `ends_with_body`: the body ended after the last event, as its framing says.
+    `ends_with_body`: the body ended after the last event, as its framing shows.
     """
     kept = [event for event in events if event.data or event.name][:MOST_EVENTS]
     prefixes = prefixes_of(kept)
@@ -108,7 +108,7 @@ def event_fields(
     return EventFields(options, tuple(_found(options, seen)))
 
 
-# The end of the answer, and what stands beside its text.
+# The end of the answer, and the fields beside its text.
 
 
 def _done(
@@ -119,8 +119,8 @@ def _done(
     *,
     ends_with_body: bool,
 ) -> str:
-    """An expression that is true for the first time after the last text, as late as possible."""
-    candidates: dict[str, bool] = {}  # and whether its name says that it is an end
+    """An expression that is first true after the last text, as late as possible."""
+    candidates: dict[str, bool] = {}  # and whether its name suggests an end
     for at, one in enumerate(seen):
         if at > last and one.get("_json", 0) is None and MARKER.fullmatch(one["_data"]):
             candidates[equals("_data", one["_data"])] = True
@@ -149,7 +149,7 @@ def _first(expression: Expression, seen: Sequence[Seen]) -> int | None:
 def _single(
     leaves: Iterable[EventLeaf], seen: Sequence[Seen], last: int
 ) -> Iterator[tuple[str, str]]:
-    """Options `model`, `finish`, `error` and `sources`, as far as there are such fields."""
+    """Options `model`, `finish`, `error` and `sources`, for which there are fields."""
     leaves = list(leaves)
     if model := _named_model(leaves):
         yield "model", model
@@ -167,7 +167,7 @@ def _single(
 
 
 def _named_model(leaves: Sequence[EventLeaf]) -> str | None:
-    """The field that names a model: by its own name, else by values that are names of models."""
+    """The field that names a model: by its own name, else by values that are model names."""
     constant = [leaf for leaf in leaves if len({value for _, value in leaf.texts()}) == 1]
     for leaf in constant:
         if bare_name(leaf.name) in _MODELS:
@@ -184,7 +184,7 @@ def _named_model(leaves: Sequence[EventLeaf]) -> str | None:
 
 
 def _lists(seen: Sequence[Seen]) -> Iterator[str]:
-    """Lists that hold what retrieval found."""
+    """Lists of retrieved sources."""
     for one in seen:
         for name, value in one.items():
             inner = value.items() if isinstance(value, dict) else ()

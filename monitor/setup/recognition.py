@@ -1,7 +1,7 @@
-"""How a service is asked and answers, found by asking it: the work behind `monitor init`.
+"""Recognises the format of a service by sending requests to it: the work of `monitor init`.
 
 At most `MOST_REQUESTS` requests, each with a deadline and the same harmless question. Every body is
-taken as raw text, so that one answer can be tried in every framing.
+received as raw text, so that one answer can be tried with every framing.
 """
 
 import time
@@ -71,7 +71,7 @@ async def recognize(
     variables: Mapping[str, str],
     note: Callable[[str], object] = lambda line: None,
 ) -> RecognizedService:
-    """Ask until an answer can be read. Raises Unrecognized with advice.
+    """Send requests until an answer can be read. Raises Unrecognized with advice.
 
     `note` gets a line for each request.
     """
@@ -86,7 +86,7 @@ async def recognize(
 
 
 class _Search:
-    """The order of the requests, which what came back changes."""
+    """The order of the requests, which depends on the responses so far."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class _Search:
     ) -> None:
         self.service, self.query, self.variables = service, query, variables
         self.attempts = attempts
-        self.readable: RecognizedService | None = None  # by `custom`, if no dialect fits
+        self.readable: RecognizedService | None = None  # for `custom`, if no dialect fits
         self._until_s = time.monotonic() + LONGEST_S
-        self._alternative = False  # the other usual header of a key is tried
-        self._gone: set[str] = set()  # addresses that are not there
+        self._alternative = False  # the other common header for a key is tried
+        self._gone: set[str] = set()  # addresses that do not exist
         asked = described(service, query)
         first, last = built_in(service, query)
         general = service.dialect in (None, CUSTOM) and asked is None
@@ -132,7 +132,7 @@ class _Search:
         return self._queue.pop(0) if self._queue else next(self._later, None)
 
     def _closer(self, found: RecognizedService) -> bool:
-        """Whether built-in dialects read the same answer: these are asked in their own form."""
+        """Try built-in dialects that read the same answer next; False if there are none."""
         if found.target.dialect != CUSTOM or self.readable or self.service.dialect:
             return False
         if not found.kin or {"query", "body"} & self.service.options.keys():
@@ -145,7 +145,7 @@ class _Search:
     async def _learn(
         self, target: Target, transcript: Transcript, address: str, templates: Mapping[str, str]
     ) -> None:
-        """What a refusal means for the next requests. Raises Unrecognized where none will help."""
+        """What a refusal means for the next requests. Raises Unrecognized if none can succeed."""
         status, attempts, service = transcript.status or 0, self.attempts, self.service
         if status in (401, 403):
             if service.key is None or self._alternative or not _bearer(templates):
@@ -157,7 +157,7 @@ class _Search:
             self._gone.add(address)
         elif 300 <= status < 400:
             moved = moved_to(address, dict(transcript.headers).get("location", ""))
-            # A service that repeats the key in a redirect must not get it into the file.
+            # A redirect that repeats the key must not put the key into the file.
             if moved is None or redact(moved, attempts.secrets) != moved:
                 raise Unrecognized(
                     f"{shown(address)} redirects elsewhere (HTTP {status}): give the address that "
@@ -182,7 +182,7 @@ class _Search:
             self._mend(target, transcript)
 
     def _mend(self, target: Target, transcript: Transcript) -> None:
-        """Put the form that the refusal asks for next."""
+        """Put the form that the refusal requires next."""
         tried, status = as_custom(target, self.query), transcript.status or 0
         if status == 200 and len(transcript.events) < 3 and "one piece" in self.attempts.advice:
             form = streaming(tried)
@@ -202,7 +202,7 @@ async def _ask(
     attempts: AttemptLog,
     gone: set[str],
 ) -> RecognizedService | tuple[Transcript, str] | None:
-    """One request: the service recognised, else what came back; None where it was not sent."""
+    """One request: the service recognised, else what came back; None if it was not sent."""
     asked = replace(target, headers=resolved(templates, variables))
     try:
         dialect = dialect_of(asked)
@@ -215,7 +215,7 @@ async def _ask(
         return None
     attempts.seen.add(key)
     attempts.count += 1
-    if target.dialect == CUSTOM:  # its own framing is not known yet: any stream will do
+    if target.dialect == CUSTOM:  # its framing is not known yet: any stream is acceptable
         kept = tuple(header for header in request.headers if header[0] != "Accept")
         request = replace(request, headers=kept)
     listener = Dialect("listener", Framing.TEXT, LISTENED, dialect.build_request, _heard)
@@ -261,7 +261,7 @@ def _bearer(templates: Mapping[str, str]) -> bool:
 
 
 def _form(target: Target) -> str:
-    """A request in a word, for a person: its dialect, or the field that holds the question."""
+    """A request in one word, for a person: its dialect, or the field that holds the question."""
     if target.dialect != CUSTOM:
         return target.dialect
     part = "body" if "body" in target.options else "query"
@@ -275,7 +275,7 @@ async def _models(
     variables: Mapping[str, str],
     templates: Mapping[str, str],
 ) -> list[str]:
-    """The models that a service lists which refused a request because it named none."""
+    """The models that a service lists after it refused a request without a model."""
     refused = transcript.status in (400, 404, 422) and "model" in (transcript.body or "").lower()
     if target.model or not refused or target.dialect not in ("openai_chat", "openai_responses"):
         return []

@@ -1,7 +1,7 @@
 """The requests that `monitor init` tries on a service of unknown format, most likely first.
 
-Each is a target: its dialect builds the request. Forms of `custom` ask with one usual name of a
-field; what a refusal says of missing fields makes the next form.
+Each is a target whose dialect builds the request. Forms of `custom` use one common field name each;
+missing fields that a refusal names lead to the next form.
 """
 
 import json
@@ -37,7 +37,7 @@ _KEY_HEADERS = {dialect.name: dialect.key_header for dialect in _BUILT_IN}
 _NEED_MODEL = [dialect.name for dialect in _BUILT_IN if dialect.needs_model]
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _WORDS = re.compile(r"[A-Za-z_]+")
-# Quoted words of refusals that name no field of the request.
+# Quoted words of refusals that are not fields of the request.
 _NO_FIELDS = {"error", "detail", "message", "msg", "code", "status", "type", "loc", "input",
               "body", "success", "ok", "title", "errors", "timestamp", "path", "model",
               "request"}  # fmt: skip
@@ -46,10 +46,10 @@ _NAMES = re.compile(r"[\"'`]([A-Za-z_][A-Za-z0-9_]{0,30})[\"'`]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceAddress:
-    """What is known of a service before it is asked. `headers` hold `${NAME}` in place of keys.
+    """What is known of a service before the first request. `headers` hold `${NAME}`, not keys.
 
-    `dialect` None: any. `key`: the name of the variable that holds the key; its header follows
-    from the dialect unless `headers` are given.
+    `dialect` None: any. `key`: the name of the variable that holds the key; its header follows from
+    the dialect unless `headers` are given.
     """
 
     url: str
@@ -61,13 +61,13 @@ class ServiceAddress:
 
     @property
     def has_path(self) -> bool:
-        """Whether the address names an endpoint, and not a host or the base of an API alone."""
+        """Whether the address names an endpoint, not only a host or the base of an API."""
         parts = [part for part in urlsplit(self.url).path.split("/") if part]
         return bool(parts) and not re.fullmatch(r"v[0-9]+[a-z0-9]*", parts[-1])
 
 
 def header_templates(service: ServiceAddress, dialect: str, *, alternative: bool) -> dict[str, str]:
-    """The headers of a target as the file has them."""
+    """The headers of a target as written in the file."""
     if service.key is None:
         return dict(service.headers)
     name = _KEY_HEADERS.get(dialect, "Authorization")
@@ -85,9 +85,9 @@ def held_secrets(service: ServiceAddress, variables: Mapping[str, str]) -> list[
 
 
 def built_in(service: ServiceAddress, query: Query) -> tuple[list[Target], list[Target]]:
-    """Targets of the built-in dialects, likeliest first: before and after the forms of `custom`.
+    """Targets of the built-in dialects, most likely first: before and after the forms of `custom`.
 
-    An address with a path that tells no dialect is asked as it is first.
+    An address whose path suggests no dialect is tried as it is first.
     """
     url = service.url.lower()
     telling = [d.name for d in _BUILT_IN if d.address_words and re.search(d.address_words, url)]
@@ -126,7 +126,7 @@ def skipped(service: ServiceAddress) -> list[str]:
 
 
 def described(service: ServiceAddress, query: Query) -> Target | None:
-    """The one request that the user described by options; None where they leave it open."""
+    """The one request that the user described by options; None if the options leave it open."""
     known = {"query", "body", "path", "method"} & service.options.keys()
     if not known or service.dialect not in (None, "custom"):
         return None
@@ -134,7 +134,7 @@ def described(service: ServiceAddress, query: Query) -> Target | None:
 
 
 def custom_forms(service: ServiceAddress, query: Query) -> Iterator[Target]:
-    """Requests in the usual forms of services that speak no known dialect."""
+    """Requests in the common forms of services without a known dialect."""
     url, parameters = _own_parameters(service.url)
     if parameters:
         yield custom_form(replace(service, url=url), query, {"query": parameters})
@@ -151,7 +151,7 @@ def custom_forms(service: ServiceAddress, query: Query) -> Iterator[Target]:
 
 
 def custom_form(service: ServiceAddress, query: Query, form: Mapping[str, Any]) -> Target:
-    """A target of dialect `custom` that asks in this form and takes the body for plain text."""
+    """A target of dialect `custom` that uses this form and reads the body as plain text."""
     options = {key: value for key, value in form.items() if value not in ("", None)}
     kept = {k: v for k, v in options.items() if k in ("method", "path", "query", "body")}
     return _target(service, query, dialect="custom", options={**kept, "framing": "text"})
@@ -177,7 +177,7 @@ def without_parameters(url: str) -> str:
 
 
 def _own_parameters(url: str) -> tuple[str, dict[str, str]]:
-    """An address whose query string asks a question, and its parameters with the place for it."""
+    """An address whose query string holds a question, and its parameters with the placeholder."""
     scheme, host, path, query, _ = urlsplit(url)
     pairs = dict(parse_qsl(query, keep_blank_values=True))
     asking = [name for name, value in pairs.items() if PLACE in value or name in FIELDS]
@@ -187,13 +187,13 @@ def _own_parameters(url: str) -> tuple[str, dict[str, str]]:
     return urlunsplit((scheme, host, path, "", "")), {**pairs, first: PLACE}
 
 
-# What a refusal teaches of the request that the service wants.
+# What a refusal reveals about the request that the service expects.
 
 
 def corrected(target: Target, status: int, body: str, allow: str) -> dict[str, Any] | None:
-    """The form of a request with what the refusal of this one names as missing or wrong.
+    """The form of a request, corrected by what its refusal names as missing or wrong.
 
-    None where it names nothing new. Understands FastAPI's list of faults and quoted names.
+    None if it names nothing new. Understands FastAPI's list of errors and quoted names.
     """
     form = {k: target.options[k] for k in ("path", "query", "body") if k in target.options}
     if status == 405:
@@ -217,7 +217,7 @@ def corrected(target: Target, status: int, body: str, allow: str) -> dict[str, A
 
 
 def streaming(target: Target) -> dict[str, Any] | None:
-    """The same form with the usual field that asks for a stream; None where it has it."""
+    """The same form with the common field that requests a stream; None if it has it."""
     form = {k: target.options[k] for k in ("path", "query", "body") if k in target.options}
     part = "body" if "body" in form else "query"
     asked = form.get(part)
@@ -231,7 +231,7 @@ def _flat(body: object) -> bool:
 
 
 def _faults(body: str) -> list[tuple[list[str], str]]:
-    """Place and kind of each fault that FastAPI and its like list."""
+    """Place and kind of each error in FastAPI's format."""
     try:
         listed = json.loads(body).get("detail")
     except (ValueError, AttributeError, RecursionError):
@@ -246,7 +246,7 @@ def _faults(body: str) -> list[tuple[list[str], str]]:
 def _completed(
     form: Mapping[str, Any], faults: Sequence[tuple[list[str], str]]
 ) -> dict[str, Any] | None:
-    """The form with every missing field, the likeliest one as the question."""
+    """The form with every missing field; the most likely one holds the question."""
     parts: dict[str, dict[str, Any]] = {"query": {}, "body": {}}
     wrong = {tuple(loc) for loc, _ in faults}
     for part in parts:
@@ -259,7 +259,7 @@ def _completed(
     texts = [loc for loc, kind in faults if "missing" in kind and loc in missing]
     asking = min(texts, key=_likelihood, default=None)
     if asking is not None and PLACE in json.dumps(form):
-        for part in parts:  # the field that was tried first is not the one
+        for part in parts:  # not the field that was tried first
             parts[part] = {k: v for k, v in parts[part].items() if v != PLACE}
     for loc, kind in faults:
         if loc in missing:
@@ -271,7 +271,7 @@ def _completed(
 
 
 def _likelihood(loc: Sequence[str]) -> int:
-    """How far a field is from being the question."""
+    """Sort key: how unlikely a field is to hold the question."""
     name = loc[-1].lower()
     exact = [field.lower() for field in FIELDS]
     if name in exact:
@@ -281,7 +281,7 @@ def _likelihood(loc: Sequence[str]) -> int:
 
 
 def _placeholder(name: str, kind: str) -> Any:
-    """A value for a field that the service wants and that is not the question."""
+    """A value for a required field that does not hold the question."""
     for words, value in (
         ("bool", True), ("list", []), ("dict", {}), ("int", 1), ("float", 1.0),
     ):  # fmt: skip
@@ -298,7 +298,7 @@ def _placeholder(name: str, kind: str) -> Any:
 
 
 def guessed(options: Mapping[str, Any]) -> list[str]:
-    """Fields of a request whose values nobody stated, with these."""
+    """The fields of a request whose values were guessed, with their values."""
     found = []
     for part in ("body", "query"):
         fields = options.get(part)

@@ -1,6 +1,6 @@
 """A bot token: one message per incident, edited in place, with audible replies in its thread.
 
-People answer by reactions on that message.
+People react to that message.
 """
 
 import asyncio
@@ -50,16 +50,16 @@ LIMITS = {
     REACTIONS: "reactions on incidents are not read",
     "users:read": "people who react are named by their id, and other bots count as people",
 }
-QUESTION = "rag-monitor-reactions"  # in the user agent
-# Answers to a question about a message that say nothing of others: it may be in another channel.
+QUESTION = "rag-monitor-reactions"  # part of the user agent
+# Errors about one message that say nothing about others: it may be in another channel.
 OF_MESSAGE = ("channel_not_found", "is_archived", "no_permission", "not_in_channel")
-MOST_QUESTIONS = 2  # at once, those included that hang
+MOST_QUESTIONS = 2  # at the same time, including those that hang
 _CHANNEL_ID, _TS = re.compile(r"[A-Z0-9]{1,40}"), re.compile(r"\d{1,20}\.\d{1,20}")
 T = TypeVar("T")
 
 
 class SlackBot(Notifier):
-    """Posts as a Slack app. References read `<channel id>:<ts>`."""
+    """Posts as a Slack app. References have the form `<channel id>:<ts>`."""
 
     attaches = True
     reacts = True
@@ -73,8 +73,8 @@ class SlackBot(Notifier):
         self._client = WebClient(
             token, base_url=base_url, timeout=timeout_s, logger=SILENT, retry_handlers=[]
         )
-        # Questions are asked by the clock. They wait for each other, not for messages; a proxy or
-        # a test knows them from messages by their user agent.
+        # Requests about reactions have their own threads, so that messages do not wait for them. A
+        # proxy or a test recognises them by their user agent.
         self._questions = Calls("Slack", MOST_QUESTIONS)
         self._asking = WebClient(
             token,
@@ -84,16 +84,16 @@ class SlackBot(Notifier):
             retry_handlers=[],
             user_agent_suffix=QUESTION,
         )
-        self._user: str | None = None  # our own id, once Slack has said it
-        self._scopes: frozenset[str] | None = None  # of the token, once Slack has said them
+        self._user: str | None = None  # our own user id, once Slack has returned it
+        self._scopes: frozenset[str] | None = None  # of the token, once Slack has returned them
 
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
         """Post a new message, or edit the one referred to and reply in its thread.
 
-        An edit notifies no one, a reply only followers of the thread: it is broadcast to
-        the channel, too. The details of what is new follow in the thread, for it alone.
+        An edit notifies nobody, and a reply only followers of the thread, so the reply is also
+        broadcast to the channel. The details of what is new follow in the thread only.
         """
         until = asyncio.get_running_loop().time() + DEADLINE_S
         message = render(notice, runbook_url=runbook_url, threads=True)
@@ -108,9 +108,10 @@ class SlackBot(Notifier):
         return delivery
 
     async def _explain(self, notice: Notice, reference: str | None, *, until: float) -> None:
-        """Put the details into the thread of a message that was sent, once, if there is time.
+        """Post the details into the thread of a sent message, once, if there is time.
 
-        The message stands whatever becomes of them: `monitor incidents show` has them, too.
+        The message counts as sent whatever happens here: `monitor incidents show` has the details,
+        too.
         """
         details = thread_details(notice)
         if details is not None and reference is not None:
@@ -120,7 +121,7 @@ class SlackBot(Notifier):
                     await post_or_shorten(self._calls, post, details)
 
     async def attach(self, reference: str, picture: bytes, *, title: str) -> Delivery:
-        """Put a PNG picture into the thread of the message referred to.
+        """Post a PNG picture into the thread of the message referred to.
 
         A refusal never means that the channel is broken: pictures need a scope of their own.
         """
@@ -129,7 +130,7 @@ class SlackBot(Notifier):
         return GiveUp(delivery.reason) if isinstance(delivery, GiveUp) else delivery
 
     async def check(self) -> ChannelCheck:
-        """Ask Slack who the token is and whether it may write; the channel is not asked."""
+        """Ask Slack whose token it is and what it may do; nothing is posted to the channel."""
         match await reached(self._calls, partial(self._identity, self._client)):
             case ChannelCheck() as check:
                 return check
@@ -144,8 +145,8 @@ class SlackBot(Notifier):
         return found.limits if isinstance(found, ChannelCheck) else found
 
     async def reactions(self, reference: str) -> ReactionsSeen | TryLater | GiveUp:
-        """How people reacted to a message; not ourselves, whatever we reacted with."""
-        if self._user is None or self._lacks(REACTIONS):  # the scope may have been added
+        """The reactions of people to a message, without those of the bot itself."""
+        if self._user is None or self._lacks(REACTIONS):  # the scope may have been added since
             limits = await self.limits()
             if not isinstance(limits, tuple):
                 return limits
@@ -161,14 +162,14 @@ class SlackBot(Notifier):
         return reactions.seen(found.get("message"), ts, besides=self._user) or UNREADABLE
 
     async def person(self, actor: str) -> Person | TryLater | GiveUp:
-        """The name that a user shows to others."""
+        """The display name of a user."""
         found = await self._question(partial(self._asked, self._asking.users_info, user=actor))
         return reactions.person(found.get("user")) if isinstance(found, SlackResponse) else found
 
     async def _question(
         self, ask: Callable[[], T | TryLater | SlackRefusal]
     ) -> T | TryLater | GiveUp:
-        """Wait at most `DEADLINE_S` for the answer to a question."""
+        """Wait at most `DEADLINE_S` for the response to a request about reactions."""
         try:
             async with asyncio.timeout(DEADLINE_S):
                 found = await reached(self._questions, ask)
@@ -180,9 +181,9 @@ class SlackBot(Notifier):
         return found
 
     async def _answer(self, notice: Notice, message: SlackMessage, reference: str | None) -> Answer:
-        """Answer below the incident's message; where there is none, with a message of its own.
+        """Reply below the incident's message; without one, post a new message.
 
-        It has no reference: no later message edits it.
+        It returns no reference: no later message edits a reply.
         """
         answered: Answer = SlackRefusal("thread_not_found", RefusalBlame.REFERENCE)
         if reference is not None:
@@ -202,21 +203,22 @@ class SlackBot(Notifier):
             RefusalBlame.REFERENCE,
             RefusalBlame.CHANNEL,
         ):
-            # It is gone or out of reach. If the channel is broken, posting says so, too.
+            # The message is gone or cannot be reached. If the channel is broken, posting says so,
+            # too.
             return await post_or_shorten(self._calls, self._post, message)
         if not isinstance(edited, Sent):
             return edited
         replied = await post_or_shorten(self._calls, partial(self._post, thread=reference), reply)
         if isinstance(replied, TryLater) or _blames_channel(replied):
-            return replied  # the edit is repeated with it, which harms nobody
+            return replied  # repeated together with the edit, which is harmless
         if isinstance(
             replied, SlackRefusal
-        ):  # the thread takes no reply, and an edit is not audible
+        ):  # the thread accepts no reply, and an edit is not audible
             return await post_or_shorten(self._calls, self._post, message)
         return edited
 
     async def _amend(self, message: SlackMessage, reference: str | None) -> Answer:
-        """Edit what stands. Where nothing stands, nothing is to be done."""
+        """Edit the existing message. Without one, there is nothing to do."""
         if reference is None:
             return Sent()
         edited = await post_or_shorten(self._calls, partial(self._edit, reference), message)
@@ -242,7 +244,7 @@ class SlackBot(Notifier):
 
     def _edit(self, reference: str, message: SlackMessage) -> Answer:
         channel, ts = _place(reference)
-        # Empty blocks and metadata are sent: an edit keeps what it does not name.
+        # Empty blocks and metadata are sent, because an edit keeps what it does not name.
         return self._sent(
             self._client.chat_update,
             channel=channel,
@@ -301,7 +303,7 @@ class SlackBot(Notifier):
             response = error.response
             word = response.data.get("error") if isinstance(response.data, dict) else None
             return refused(response.status_code, word, response.headers)
-        except AttributeError:  # the SDK takes any JSON for an object
+        except AttributeError:  # the SDK accepts any JSON as an object
             return UNREADABLE
 
 

@@ -1,4 +1,4 @@
-"""Foreign text as Slack shows it literally."""
+"""Foreign text, escaped so that Slack shows it literally."""
 
 import re
 import unicodedata
@@ -8,22 +8,22 @@ from monitor.domain import ALL, Notice, Subject
 from monitor.redaction import plain
 from monitor.rules import RULES
 
-NOTHING = "–"  # Slack refuses an empty text
+NOTHING = "–"  # Slack rejects an empty text
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMATTING = str.maketrans({"*": None, "~": None, "`": "'"})
-_ITALICS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # within a word Slack shows it as it is
+_ITALICS = re.compile(r"(?<![^\W_])_+|_+(?![^\W_])")  # Slack does not format it within a word
 _EMOJI = re.compile(r":(?=(?:[\w+'-]*[^\W\d_][\w+'-]*|[+-]1):)")  # not in 12:30:45
-_LOOKED_AT = 4_000  # characters of foreign text: no limit of ours is longer
-_LONGEST_CLUSTER = 16  # characters we give up rather than split what looks like one
+_LOOKED_AT = 4_000  # characters of foreign text: more than any of our limits
+_LONGEST_CLUSTER = 16  # characters that may be dropped so that nothing like a cluster is split
 _ZERO_WIDTH_JOINER = "\u200d"
 _SKIN_TONES = frozenset("🏻🏼🏽🏾🏿")
 
 
 def escaped(text: str, limit: int) -> str:
-    """Foreign text as one line that cannot mention, link or format anybody or anything.
+    """Foreign text as one line that cannot mention, link or format anything.
 
-    At most `limit` characters after escaping; no entity is split, and no cluster of
-    characters that looks like one. Never empty. `limit` is at least 2.
+    At most `limit` characters after escaping; no entity and no cluster of characters is split.
+    Never empty. `limit` is at least 2.
     """
     line = plain(text, _LOOKED_AT) or NOTHING
     pieces = [_ENTITIES.get(character, character) for character in line]
@@ -37,18 +37,18 @@ def escaped(text: str, limit: int) -> str:
 
 
 def bare(text: str, limit: int) -> str:
-    """Foreign text without what formats it, for use within formatted text."""
+    """Foreign text without formatting characters, for use within formatted text."""
     plain_words = _ITALICS.sub("", text[:_LOOKED_AT].translate(_FORMATTING))
     return escaped(_EMOJI.sub("", plain_words), limit)
 
 
 def code(text: str, limit: int) -> str:
-    """Foreign text in a code span, which nothing inside it can leave."""
+    """Foreign text in a code span that it cannot close."""
     return f"`{escaped(text.replace('`', chr(39)), limit - 2)}`"
 
 
 def _boundary(line: str, end: int) -> int:
-    """The nearest place at or before `end` where a character as people see it begins."""
+    """The nearest position at or before `end` that splits no visible character."""
     for place in range(end, max(end - _LONGEST_CLUSTER, 0), -1):
         if not _joined(line[place - 1], line[place]):
             return place
@@ -68,11 +68,11 @@ def _flag(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
-# The query that shows what a notice is about.
+# The query that shows the evidence of a notice.
 
 
-BEFORE = timedelta(hours=1)  # shown ahead of an incident, to compare with
-ALONE = timedelta(days=1)  # looked back where a notice has no beginning
+BEFORE = timedelta(hours=1)  # shown before the start of an incident, for comparison
+ALONE = timedelta(days=1)  # shown if a notice has no start
 
 
 def sql(notice: Notice) -> str | None:
@@ -82,7 +82,7 @@ def sql(notice: Notice) -> str | None:
 
 
 def evidence_sql(rule: str, scope: str, *, since: datetime | None, until: datetime) -> str | None:
-    """The SQL that shows what a rule saw of a scope up to a time; None for what is no rule."""
+    """The SQL that shows what a rule saw of a scope up to a time; None if no rule has this name."""
     kind = RULES.get(rule)
     if kind is None:
         return None
@@ -97,6 +97,7 @@ def _rows(scope: str, subject: Subject, since: datetime | None, end: datetime) -
     )
     if scope == ALL or subject is not Subject.TARGET:
         return when
-    # People copy this: the scope must stay inside its literal, and the literal inside code.
+    # People copy this: the scope must stay inside its literal, and the literal inside the code
+    # span.
     target = plain(scope, 100).replace("`", "").replace("'", "''")
     return f"target = '{target}' AND {when}"

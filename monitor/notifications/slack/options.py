@@ -63,7 +63,7 @@ class SlackOptions(ChannelOptions):
         return cls(webhook_url=webhook_url) if webhook_url else None
 
     def notifier(self, name: str) -> Notifier:
-        # slack-sdk is 2 MiB, which only those who use it pay for.
+        # Only users of Slack load slack-sdk, which takes 2 MiB.
         from monitor.notifications.slack.bot import SlackBot
         from monitor.notifications.slack.webhook import SlackWebhook
 

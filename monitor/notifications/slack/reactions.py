@@ -1,7 +1,7 @@
-"""What people say by reactions on a message: which emoji mean what, and who reacted.
+"""Reactions to a message: what each emoji means, and who reacted.
 
-Everything in a response is foreign: names are cleaned, ids are checked, and what has another form
-is left out. Source: docs.slack.dev, reactions.get and users.info.
+Everything in a response is foreign: names are cleaned, ids are checked, and other forms are
+ignored. Source: docs.slack.dev, reactions.get and users.info.
 """
 
 import re
@@ -14,21 +14,21 @@ from monitor.redaction import plain
 EMOJI = {
     "eyes": ActionKind.ACKNOWLEDGE,
     "no_bell": ActionKind.MUTE,
-    "mute": ActionKind.MUTE,  # the loudspeaker that is crossed out
+    "mute": ActionKind.MUTE,  # the crossed-out loudspeaker
     "chart_with_upwards_trend": ActionKind.CHART,
-    "chart": ActionKind.CHART,  # the same beside a yen sign
+    "chart": ActionKind.CHART,  # the chart with a yen sign
 }
 NAME = 80  # characters of a person's name
-_MOST_KINDS, _MOST_PEOPLE = 100, 200  # that are looked at; Slack allows 23 kinds a person
+_MOST_KINDS, _MOST_PEOPLE = 100, 200  # reactions that are read; Slack allows 23 kinds per person
 _SKIN_TONE = re.compile(r"::skin-tone-\d$")
 _USER = re.compile(r"[UW][A-Z0-9]{1,30}")
-_SLACKBOT = "USLACKBOT"  # Slack says that it is no bot
+_SLACKBOT = "USLACKBOT"  # Slack's system user, although Slack does not mark it as a bot
 
 
 def seen(message: object, ts: str, *, besides: str | None) -> ReactionsSeen | None:
-    """The reactions on a message that mean something, but for those of one user: the bot itself.
+    """The known reactions to the message, except those of one user: the bot itself.
 
-    None: this is not that message. What cannot be read proves no removal.
+    None: the response is about another message. Unreadable parts prove no removal.
     """
     if not isinstance(message, Mapping) or message.get("ts") != ts:
         return None
@@ -59,7 +59,7 @@ def is_user(text: object) -> bool:
 
 
 def person(user: object) -> Person:
-    """Who a user is, by the name they show to others."""
+    """A user with the name that they show to others."""
     if not isinstance(user, Mapping):
         return Person(None)
     profile = user.get("profile")

@@ -1,11 +1,12 @@
-"""A notice as Slack shows it: a text that stands alone, and blocks understood in five seconds.
+"""A notice as Slack shows it: a text that stands alone, and blocks that are quick to read.
 
 At most five blocks: header, summary, facts of a notice without an incident, first step, context.
-What proves it goes into the thread, see `thread_details`.
+The evidence goes into the thread, see `thread_details`.
 
-Every word of a notice is treated as foreign: escaped, and shown without formatting. Bounded by
-construction: whatever a notice holds, each text stays under Slack's limit and their sum under
-9,000 characters. Slack names no limit for the sum and has been seen to refuse 11,300.
+All text of a notice is treated as foreign: escaped, and shown without formatting. Each text stays
+under Slack's limit and their sum under 9,000 characters, whatever a notice contains. Slack
+documents no limit for the sum, but it has rejected 11,300.
+
 Source: docs.slack.dev, Block Kit; slackapi/bolt-js issues 2509 and 2867.
 """
 
@@ -59,7 +60,7 @@ _CODE, _ROOM, _URL = 600, 2_500, 1_000
 
 @dataclass(frozen=True, slots=True)
 class SlackMessage:
-    """A notice as Slack takes it. `text` alone is enough to understand it."""
+    """A notice as Slack accepts it. `text` alone is sufficient to understand it."""
 
     text: str
     blocks: tuple[Mapping[str, Any], ...] = ()
@@ -81,7 +82,7 @@ def render(
 
 
 def thread_reply(notice: Notice) -> SlackMessage:
-    """What goes into an incident's thread, and from there into the channel: what is new."""
+    """The reply in an incident's thread that is also shown in the channel: what is new."""
     said, step = list(summary(notice, escaped)), first_step(notice)
     top = f"{head(notice, escaped)}: {escaped(notice.sentence, SENTENCE)}"
     more = filter(None, [step and f"First step: {escaped(step, FACT)}", repeated(notice, CHANNEL)])
@@ -101,9 +102,9 @@ def _reply_blocks(notice: Notice, said: list[str]) -> Iterator[Block]:
 
 
 def thread_details(notice: Notice) -> SlackMessage | None:
-    """What proves it, for the thread alone: figures, facts, SQL, ids. None where there is nothing.
+    """The evidence for the thread alone: figures, facts, SQL, ids; None if there is none.
 
-    It tells nothing new, so its first line begins with DETAILS and no status.
+    It reports nothing new, so its first line begins with DETAILS and no status.
     """
     listed = list(details(notice))
     if not listed or not ongoing(notice):
@@ -118,10 +119,10 @@ def thread_details(notice: Notice) -> SlackMessage | None:
 
 
 def answer(notice: Notice) -> SlackMessage:
-    """What a person is answered in an incident's thread: the sentence alone.
+    """The reply to a person in an incident's thread: the sentence alone.
 
-    People whose name is not known are named by Slack: a rich text holds their ids as such, and
-    nothing else in it is markup.
+    If a person's name is not known, Slack inserts it: a rich text contains the id, and nothing else
+    in it is markup.
     """
     lines = filter(None, (plain(notice.sentence, SENTENCE), repeated(notice, CHANNEL)))
     sentence = "\n".join(lines)
@@ -142,10 +143,10 @@ def answer(notice: Notice) -> SlackMessage:
 
 
 def _blocks(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterator[Block]:
-    """What is wrong, how much of it, what to do; then how certain it is and where more stands."""
+    """What is wrong, its extent, what to do; then the confidence and links."""
     yield HeaderBlock(text=_plain(f"{symbol(notice)} {title(notice, escaped)}"))
     said = list(summary(notice, escaped))
-    if not notice.finding.what and ongoing(notice):  # of an earlier version: its title may be cut
+    if not notice.finding.what and ongoing(notice):  # from an earlier version: its title may be cut
         said.insert(0, escaped(notice.sentence, SUMMARY))
     if said:
         yield _section("\n".join(said))
@@ -165,7 +166,7 @@ def _step(notice: Notice) -> Iterator[str]:
 
 
 def _with_code(step: str) -> str:
-    """A first step: commands in it stand between backticks, the rest is foreign."""
+    """A first step: commands between backticks are code, the rest is foreign text."""
     parts = step.split("`")
     even = len(parts) % 2 == 1
     return "".join(
@@ -176,7 +177,7 @@ def _with_code(step: str) -> str:
 
 
 def _spaced(text: str) -> str:
-    """Foreign text with the blanks at its ends, which `bare` drops."""
+    """Foreign text with its leading and trailing blanks, which `bare` removes."""
     before = " " if text[:1].isspace() else ""
     after = " " if text[-1:].isspace() else ""
     return f"{before}{bare(text, FACT)}{after}" if text.strip() else " "
@@ -210,7 +211,7 @@ def _links(notice: Notice, runbook_url: str | None, *, threads: bool) -> Iterato
 
 
 def _detail_blocks(listed: list[tuple[str, str]]) -> Iterator[Block]:
-    """Each fact on a line of its own, queries and ids as code."""
+    """Each fact on its own line, queries and ids as code."""
     lines = []
     for label, text in listed:
         if label in ("SQL", "Rows"):
@@ -231,7 +232,7 @@ def _labelled(line: str) -> str:
 
 
 def _fitting(lines: list[str]) -> list[str]:
-    """As many lines as have room in one text, and how many are left out."""
+    """As many lines as fit into one text, and how many are left out."""
     room, kept = _ROOM, 0
     for line in lines:
         room -= len(line) + 1
@@ -260,7 +261,7 @@ def _markdown(text: str) -> MarkdownTextObject:
 
 
 def _metadata(notice: Notice) -> dict[str, object]:
-    """What programs read. Slack stores no null: what is absent is left out."""
+    """Data for programs. Slack stores no null, so absent values are left out."""
     payload: dict[str, object] = {
         "status": notice.status.value,
         "rule": plain(notice.rule),

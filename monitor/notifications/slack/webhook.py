@@ -1,7 +1,8 @@
-"""What Slack's answers mean for a message: taken, later, or never.
+"""What Slack's responses mean for a message: sent, try later, or give up.
 
-Sentences about failures are built from known words only: neither a token nor an address
-can get into them, whatever a server or a library puts into its own.
+Sentences about failures use only known words, so that they can contain neither a token nor an
+address, whatever a server or a library writes.
+
 Source: docs.slack.dev, errors of chat.postMessage and of incoming webhooks.
 """
 
@@ -32,13 +33,13 @@ from monitor.notifications.slack.render import CHANNEL, SlackMessage, render
 T = TypeVar("T")
 
 TIMEOUT_S = 10  # of one wait for the socket
-DEADLINE_S = 30  # of one `send`, whatever it takes
+DEADLINE_S = 30  # of one `send` as a whole
 LONGEST_WAIT_S = 3_600
 MOST_BYTES = 256 * 1024  # of a response; those of Slack are a few kilobytes
 GUIDE = "docs/slack.md"
 SHORT = 1_000
 
-# The SDK writes addresses and payloads to its logger: it gets one that leads nowhere.
+# The SDK logs addresses and payloads, so it gets a logger without handlers.
 SILENT = logging.Logger("slack", logging.CRITICAL)
 SILENT.disabled = True
 
@@ -58,22 +59,22 @@ class _BoundedResponse(HTTPResponse):
         return body
 
 
-# The SDK takes no opener of ours. Nothing else in the worker uses this client of Python's.
+# The SDK accepts no custom opener. Nothing else in the worker uses this HTTP client.
 http.client.HTTPConnection.response_class = _BoundedResponse
 
 
 class RefusalBlame(Enum):
-    """Whose fault a refusal is, and so what may still help."""
+    """The cause of a refusal, and so what may help."""
 
-    CHANNEL = "channel"  # token, permission or channel: nothing will be taken
-    MESSAGE = "message"  # content: shorter and plainer may be taken
-    REFERENCE = "reference"  # the message to edit is not to be had: a new one may be taken
+    CHANNEL = "channel"  # token, permission or channel: no message will be accepted
+    MESSAGE = "message"  # content: a shorter, plainer message may be accepted
+    REFERENCE = "reference"  # the message to edit is gone: a new one may be accepted
     UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
 class SlackRefusal:
-    """Slack will not take this, in a word of its own."""
+    """Slack rejects a request with one of its error codes."""
 
     word: str
     blame: RefusalBlame
@@ -110,7 +111,7 @@ _BLAME = {
 }
 _BLAMED = {word: blame for blame, text in _BLAME.items() for word in text.split()}
 _THROTTLED = ("ratelimited", "rate_limited", "message_limit_exceeded")
-# Words for trouble that passes, and whether Slack may have done it all the same.
+# Error codes of temporary failures, and whether Slack may have posted the message anyway.
 _PASSING = {
     "rollup_error": False,
     "service_unavailable": False,
@@ -119,12 +120,13 @@ _PASSING = {
     "internal_error": True,
     "fatal_error": True,
 }
-_LATE_GATEWAYS = (502, 504)  # they lost the server behind them, which may have answered
+# sent by a gateway that lost its server, which may have posted the message
+_LATE_GATEWAYS = (502, 504)
 _WORD = re.compile(r"[a-z_]{2,60}")
 
 
 def refused(status: int, word: object, headers: Mapping[str, str]) -> TryLater | SlackRefusal:
-    """Judge an answer that is not "taken" by its status and the word in it."""
+    """Interpret a response that is not a success, by its status and error code."""
     word = word.strip() if isinstance(word, str) and _WORD.fullmatch(word.strip()) else ""
     if status == 429 or word in _THROTTLED:
         return TryLater("Slack rate limit (HTTP 429)", _retry_after_s(headers), channel_wide=True)
@@ -154,7 +156,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 async def post_or_shorten(
     calls: Calls, post: Callable[[SlackMessage], Answer], message: SlackMessage
 ) -> Answer:
-    """Post, and once more as short plain text when Slack does not like what it got."""
+    """Post, and once more as short plain text if Slack rejects the content."""
     answer = await reached(calls, partial(post, message))
     if isinstance(answer, SlackRefusal) and answer.blame in (
         RefusalBlame.MESSAGE,
@@ -165,7 +167,7 @@ async def post_or_shorten(
 
 
 def shortened(message: SlackMessage) -> SlackMessage:
-    """The first lines of the text, and that it is repeated: the least that Slack can refuse."""
+    """The first lines of the text, with the note that it is repeated: the shortest form."""
     text, _, last = message.text.rpartition("\n")
     if last == REPEATED.format(channel=CHANNEL):
         return SlackMessage(f"{_first(text, SHORT - len(last) - 1)}\n{last}")
@@ -173,14 +175,14 @@ def shortened(message: SlackMessage) -> SlackMessage:
 
 
 def _first(text: str, limit: int) -> str:
-    """The whole lines within so many characters, or as much of the only one."""
+    """The whole lines within so many characters, or the start of a single long line."""
     if len(text) <= limit:
         return text
     return text[:limit].rpartition("\n")[0] or re.sub(r"&\w*$", "", text[:limit])
 
 
 class ProxyFault(ValueError):
-    """The environment names a proxy that cannot be used; the text says which variable."""
+    """The environment names a proxy that cannot be used; the text names the variable."""
 
 
 def proxy_for(url: str) -> str | None:
@@ -192,7 +194,7 @@ def proxy_for(url: str) -> str | None:
 
 
 async def reached(calls: Calls, call: Callable[[], T]) -> T | TryLater | SlackRefusal:
-    """Run one exchange beside the loop. Trouble on the way there and back is a value."""
+    """Run one exchange in a thread. Network errors are returned as a value."""
     try:
         return await calls.run(partial(_closing, call))
     except InvalidURL:
@@ -201,21 +203,21 @@ async def reached(calls: Calls, call: Callable[[], T]) -> T | TryLater | SlackRe
         return TryLater(f"Slack cannot be reached: {fault}")
     except HTTPError as error:
         return TryLater(f"Slack returned HTTP {error.code}")
-    except URLError as error:  # raised before the request was written whole
+    except URLError as error:  # raised before the whole request was written
         return TryLater(f"Slack cannot be reached: {_trouble(error.reason)}")
-    except (OSError, HTTPException) as error:  # raised while the answer was awaited or read
+    except (OSError, HTTPException) as error:  # raised while waiting for the response or reading it
         return TryLater(f"Slack's response was lost: {_trouble(error)}", maybe_sent=True)
-    except (UnicodeDecodeError, LookupError):  # not in the charset it names
+    except (UnicodeDecodeError, LookupError):  # the body does not match its charset
         return UNREADABLE
     except (ValueError, SlackRequestError):  # raised before anything was sent
         return UNUSABLE
 
 
 def _closing(call: Callable[[], T]) -> T:
-    """Call; where that raises, close the reply, which the SDK leaves open.
+    """Call; if that raises, close the response, which the SDK leaves open.
 
-    `HTTPError` is itself a reply. Of another error, frames of the SDK hold the reply, and the
-    error refers to its frames and they to it: only the garbage collector would close it.
+    `HTTPError` is itself a response. For other errors, frames of the SDK hold the response in a
+    reference cycle with the error, which only the garbage collector would close.
     """
     try:
         return call()
@@ -227,7 +229,7 @@ def _closing(call: Callable[[], T]) -> T:
 
 
 def _trouble(error: object) -> str:
-    """Name an error without its text, which may hold an address."""
+    """The kind of an error without its text, which may contain an address."""
     strerror = error.strerror if isinstance(error, OSError) else None
     return f"{type(error).__name__}" + (f" ({strerror})" if strerror else "")
 
@@ -245,11 +247,11 @@ async def settled(answer: Awaitable[Answer]) -> Delivery:
     return received
 
 
-# An incoming webhook: the least to set up. It cannot edit, reply, or carry metadata.
+# An incoming webhook is the simplest to set up. It cannot edit, reply, or send metadata.
 
 
 class SlackWebhook(Notifier):
-    """Posts into the one channel the webhook was made for; every message is a new one."""
+    """Posts into the one channel of the webhook; every message is a new one."""
 
     guide = GUIDE
 
@@ -260,14 +262,14 @@ class SlackWebhook(Notifier):
     async def send(
         self, notice: Notice, *, reference: str | None = None, runbook_url: str | None = None
     ) -> Delivery:
-        """Send a new message; a quiet notice is for channels that can edit."""
+        """Send a new message; a quiet notice is only for channels that can edit."""
         if notice.quiet:
             return Sent()
         message = render(notice, runbook_url=runbook_url)
         return await settled(post_or_shorten(self._calls, self._post, message))
 
     async def check(self) -> ChannelCheck:
-        """Report that nothing is known: a webhook only accepts messages."""
+        """Report that the state is unknown: a webhook only accepts messages."""
         return ChannelCheck(
             None, "a webhook cannot be checked without a message: run `monitor test-alert`"
         )
@@ -287,5 +289,5 @@ class SlackWebhook(Notifier):
         reply = self._client.send_dict(payload)
         if reply.status_code != 200:
             return refused(reply.status_code, reply.body, reply.headers)
-        # Anything but ok is somebody else's page, whatever words stand on it.
+        # Anything but ok is the page of another server, whatever it contains.
         return Sent() if reply.body.strip() == "ok" else UNREADABLE
