@@ -148,7 +148,7 @@ def database_url(settings: Settings) -> Iterator[str]:
 
 @contextmanager
 def database_and_psql(settings: Settings) -> Iterator[tuple[str, str | None]]:
-    """The same, with the `psql` line of the embedded one. Raises EmbeddedFault."""
+    """The same, with the `psql` line of the embedded one. Raises EmbeddedPostgresError."""
     given = settings.environment.database_url
     if given is not None:
         yield given.get_secret_value(), None

@@ -308,7 +308,7 @@ async def _acts(
     show: Console,
     query: Ask,
 ) -> list[tuple[ScenarioAct, datetime]]:
-    """Play act after act; each with the time it began. Raises Unfinished."""
+    """Play act after act; returns the start of each. Raises StoryUnfinished."""
     begun, live = [], LiveRounds(show, query)
     with show.status("Starting Postgres and the worker …"):
         if not await alive(child, _answered(service, 1), put.start_s):

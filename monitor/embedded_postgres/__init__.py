@@ -42,8 +42,9 @@ __all__ = ["EmbeddedPostgres", "EmbeddedPostgresError", "running"]
 def running(home: Path) -> Iterator[EmbeddedPostgres]:
     """A Postgres server on `home/postgres`, made on first use, for the length of the block.
 
-    Joins the server of another process where one serves that directory already. Blocks while it
-    starts and stops: enter it before the event loop. EmbeddedFault: there is no server, and why.
+    Joins the server of another process if one already serves that directory. Blocks while it
+    starts and stops: enter it before the event loop. Raises EmbeddedPostgresError with the reason
+    if there is no server.
     """
     wheel = programs()
     from monitor.embedded_postgres.server import (

@@ -37,7 +37,7 @@ def with_probe_headers(
     """The complete request. The dialect's headers win over the defaults, the target's over both.
 
     The user agent, the request id and `Accept-Encoding: identity` cannot be overridden. Raises
-    Trouble, without quoting values, if HTTP cannot carry the request.
+    ProbeError, without quoting values, if HTTP cannot carry the request.
     """
     try:
         headers = (

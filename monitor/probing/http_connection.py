@@ -47,7 +47,7 @@ class ProbeConnection(httpx.AsyncByteStream):
     async def ask(self, method: str, target: bytes, fields: Fields, body: bytes) -> h11.Response:
         """Send the request in one piece; return the response's head, whatever its status.
 
-        Raises Trouble, and what httpcore's streams and h11 raise.
+        Raises ProbeError, and what httpcore's streams and h11 raise.
         """
         request = h11.Request(method=method, target=target, headers=fields)
         events = [request, h11.Data(data=body), h11.EndOfMessage()]
@@ -182,7 +182,7 @@ class HttpProxy:
 
 
 def proxied(url: str) -> HttpProxy:
-    """The proxy of an address like `http://user:password@host:3128`. Raises Trouble."""
+    """The proxy of an address like `http://user:password@host:3128`. Raises ProbeError."""
     try:
         named = httpx.Proxy(url)
     except (ValueError, httpx.InvalidURL) as error:
@@ -199,7 +199,7 @@ def proxied(url: str) -> HttpProxy:
 async def tunnelled(
     stream: httpcore.AsyncNetworkStream, proxy: HttpProxy, *, host: str, port: int
 ) -> None:
-    """Request a tunnel from the proxy at the end of the stream. Raises Trouble if it refuses."""
+    """Request a tunnel from the proxy at the end of the stream. Raises ProbeError if it refuses."""
     authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     fields = [(b"Host", authority.encode()), *proxy.fields]
     head = await ProbeConnection(stream).ask("CONNECT", authority.encode(), fields, b"")
@@ -232,7 +232,7 @@ class NetworkBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """A timestamped stream to the host. The exchange enforces deadlines. Raises Trouble."""
+        """A timestamped stream to the host. The exchange enforces deadlines. Raises ProbeError."""
         through = (self.tunnel.host, self.tunnel.port) if self.tunnel else (host, port)
         if not 0 < through[1] < 65536:
             raise ProbeError(Ending.REFUSED, f"{through[0]}: there is no port {through[1]}")

@@ -120,7 +120,7 @@ class ChunkedBody:
         self._trailer_bytes: int | None = None  # None until the last chunk
 
     def feed(self, data: bytes) -> bytes:
-        """Raises Trouble if the bytes are not chunks."""
+        """Raises ProbeError if the bytes are not chunks."""
         parts: list[bytes] = []
         at = 0 if self._left or self._line else self._whole(data, parts)
         while at < len(data) and not self.ended:

@@ -24,7 +24,7 @@ def context(ca_file: str | None) -> ssl.SSLContext:
 
     The system's store is OpenSSL's, which SSL_CERT_FILE and SSL_CERT_DIR replace. If there is none,
     the list shipped with httpx is used. Certificates and host names are always verified. Raises
-    Trouble for an unusable file.
+    ProbeError for an unusable file.
     """
     found = ssl.create_default_context() if _has_store() else _shipped()
     if ca_file is not None:
@@ -48,7 +48,7 @@ def _shipped() -> ssl.SSLContext:
 
 
 class TlsStream(httpcore.AsyncNetworkStream):
-    """An encrypted stream over a timestamped one. Raises Trouble on a wrong certificate."""
+    """An encrypted stream over a timestamped one. Raises ProbeError on a wrong certificate."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class TlsStream(httpcore.AsyncNetworkStream):
             raise ProbeError(Ending.TLS, f"{host}: {error}") from error
 
     async def handshake(self) -> None:
-        """Do the handshake and verify the certificate. Raises Trouble if that fails."""
+        """Do the handshake and verify the certificate. Raises ProbeError if that fails."""
         try:
             while not self._agreed():
                 await self._flush()

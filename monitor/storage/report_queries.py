@@ -40,7 +40,7 @@ class ExportStream(NamedTuple):
 def observed(url: str, since: timedelta) -> Iterator[ExportStream]:
     """Rows of `report.observations` since then, oldest first, by a cursor of the server.
 
-    Raises Away when the server cannot serve us.
+    Raises DatabaseUnavailable if the server cannot be used.
     """
     engine = opened(url, statement_timeout_s=LONGEST_S, idle_s=LONGEST_S)
     try:

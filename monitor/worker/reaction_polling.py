@@ -62,7 +62,7 @@ class ReactionPolling:
         self._chart_not_before = 0.0  # monotonic
 
     async def poll(self) -> bool:
-        """Look at what is open; True when there is something to send. Raises Away."""
+        """Poll messages of open incidents; True if replies wait. Raises DatabaseUnavailable."""
         if time.monotonic() < self._not_before:
             return False
         if not self._said:

@@ -1,6 +1,7 @@
 """Messages, log events and help use standard terms: the old private vocabulary stays out."""
 
 import ast
+import builtins
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -23,6 +24,8 @@ PRIVATE = re.compile(
 # Not sentences of the monitor: phrases of models and services, and comments of the schema.
 OTHERS = ("identity/model_names", "identity/self_identification", "storage", "simulator")
 ACCOUNT = re.compile(r"`?\bnobody\b`(?= to run)|^(postgres )?nobody$")  # of the operating system
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 EVENT = re.compile(r"[a-z][a-z0-9 -]*")
@@ -72,6 +75,23 @@ def test_enough_is_read() -> None:
 
 def test_no_sentence_for_a_person_uses_the_private_vocabulary() -> None:
     assert [found for found in _sentences() if PRIVATE.search(found[1])] == []
+
+
+def test_each_error_that_a_docstring_names_exists() -> None:
+    """A renamed exception leaves its old name in docstrings, where no tool finds it."""
+    modules = list(_nodes().values())
+    known = {node.name for nodes in modules for node in nodes if isinstance(node, ast.ClassDef)}
+    imported = {node.name for nodes in modules for node in nodes if isinstance(node, ast.alias)}
+    documented = [
+        (place, raised)
+        for place, nodes in _nodes().items()
+        for node in nodes
+        if isinstance(node, DOCUMENTED)
+        for raised in re.findall(r"\b[Rr]aises ([A-Z]\w+)", ast.get_docstring(node) or "")
+    ]
+    assert len(documented) > 50
+    known |= imported | set(dir(builtins)) | {"BadParameter"}  # of typer
+    assert [found for found in documented if found[1] not in known] == []
 
 
 def test_log_events_are_short_phrases_without_punctuation() -> None:
