@@ -30,7 +30,7 @@ from uuid import uuid4
 
 import psycopg
 
-from benchmarks.seeding import database, plain, roll, seed, tune, vacuum
+from benchmarks.seeding import database, plain, roll, seed, ten_targets, tune, vacuum
 from monitor.demo.scenario import WORKER, environment, worker
 from monitor.embedded_postgres import running
 from monitor.simulator.service import SimulatedService
@@ -111,9 +111,10 @@ def measured(
 
     with database(server_url, f"{grow}_{millions:g}".replace(".", "_"), keep=keep) as url:
         yield figure("seeding", timed(lambda: seed(url, millions * 1e6, grow)), "s")
-        yield figure("first roll-up", timed(lambda: asyncio.run(roll(url))), "s")
+        targets = ten_targets()
+        yield figure("first roll-up", timed(lambda: asyncio.run(roll(url, targets))), "s")
         vacuum(url)
-        yield figure("roll-up when current", timed(lambda: asyncio.run(roll(url))), "s")
+        yield figure("roll-up when current", timed(lambda: asyncio.run(roll(url, targets))), "s")
         for span, limit in LIMITS_MS.items():
             for what, statement in QUESTIONS.items():
                 ms = asked(url, statement, SPANS[span])

@@ -1,7 +1,7 @@
 """Databases full of observations for `reports.py`, made in the server, rolled up by the job."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -87,16 +87,20 @@ def seed(url: str, rows: float, grow: str) -> None:
         connection.execute("ANALYZE")
 
 
-async def roll(url: str) -> None:
-    """The rolling job as the worker runs it."""
+def ten_targets() -> dict[str, Target]:
+    """The targets that `seed.sql` writes rows of."""
     names = [f"target-{n}" for n in range(1, 11)]
     queries = tuple(Query(id=name, text=name) for name in ("hello", "hi", "kbli", "who"))
-    targets = {
+    return {
         name: Target(name=name, url="http://localhost", dialect="bali_zero", queries=queries,
                      expected_models=("meta-llama/llama-4-scout",), daily_queries=333,
                      fallback_models=("anthropic/claude-haiku-4-5",))
         for name in names
     }  # fmt: skip
+
+
+async def roll(url: str, targets: Mapping[str, Target]) -> None:
+    """The rolling job as the worker runs it."""
     storage = SimpleNamespace(keep_raw=timedelta(days=3650), keep_excerpts=timedelta(days=7),
                               keep_failed_excerpts=timedelta(days=30))  # fmt: skip
     accounts = SimpleNamespace(every=timedelta(minutes=5))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from math import inf
 from typing import Any
 
 from benchmarks.truth.figures import Row, place, ratios
@@ -26,12 +27,12 @@ def placed(text: str, there: str, heading: str = RESULTS) -> str:
 
 def page(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> str:
     """Everything measured, most important first."""
-    parts = [_machine(machine), _goals(goals)]
+    parts = [conditions(machine), goals_table(goals)]
     for tls in (False, True):
         for streams in sorted({row.streams for row in rows if row.tls == tls}):
             these = [row for row in rows if row.setting == (tls, streams)]
-            table = _table(HEADINGS, [_cells(row, rows) for row in these])
-            parts.append(f"### {place(tls, streams)}\n\n{table}")
+            drawn = table(HEADINGS, [_cells(row, rows) for row in these])
+            parts.append(f"### {place(tls, streams)}\n\n{drawn}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -50,7 +51,7 @@ def document(rows: Sequence[Row], goals: Sequence[Goal], machine: Machine) -> di
     }
 
 
-def _machine(machine: Machine) -> str:
+def conditions(machine: Machine) -> str:
     beside = (
         f"{machine.beside} busy processes ran at the same time as every client. "
         if machine.beside
@@ -64,14 +65,14 @@ def _machine(machine: Machine) -> str:
     )
 
 
-def _goals(goals: Sequence[Goal]) -> str:
+def goals_table(goals: Sequence[Goal]) -> str:
     headings = ("goal", "limit", "measured", "")
     lines = [
         (goal.what, f"{'≥' if goal.at_least else '≤'} {goal.limit:g}", number(goal.found),
          "met" if goal.met else "**missed**")
         for goal in goals
     ]  # fmt: skip
-    return f"### Goals\n\n{_table(headings, lines)}"
+    return f"### Goals\n\n{table(headings, lines)}"
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> tuple[str, ...]:
@@ -103,12 +104,14 @@ def number(value: float | None) -> str:
     """Three digits that matter; a dash for what nobody measured."""
     if value is None:
         return "–"
+    if value == inf:
+        return "∞"
     if value == int(value) or value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(headings: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns as wide as their widest cell, so that it also reads unrendered."""
     every = [headings, *lines]
     widths = [max(len(line[n]) for line in every) for n in range(len(headings))]

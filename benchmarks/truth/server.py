@@ -124,7 +124,7 @@ class Serving:
 @contextmanager
 def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
     """Fresh servers, with the same delays each time."""
-    port, log = _free_port(), rig.home / "truth.csv"
+    port, log = free_port(), rig.home / "truth.csv"
     urgent = ("--rt",) if rig.real_time else ()
     tokens = str(TOKENS_ALONE if streams == 1 else TOKENS)
     command = (rig.plain, "--port", str(port), "--log", log, *SHAPE, "--tokens", tokens, *urgent)
@@ -132,7 +132,7 @@ def serving(rig: Rig, *, tls: bool, streams: int) -> Iterator[Serving]:
         if not tls:
             yield Serving(f"http://127.0.0.1:{port}", log)
             return
-        outer, outer_log = _free_port(), rig.home / "tls.csv"
+        outer, outer_log = free_port(), rig.home / "tls.csv"
         if rig.tls is None:
             raise Unavailable("OpenSSL's headers are needed to build the TLS server")
         command = (rig.tls, str(outer), str(port), rig.certificate, rig.home / "key.pem",
@@ -166,6 +166,6 @@ def _await_port(port: int, child: subprocess.Popen[bytes]) -> None:
     raise Unavailable(f"nothing listens on port {port}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])

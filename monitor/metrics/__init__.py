@@ -158,6 +158,12 @@ class Metrics:
         self._held.dropped.inc(dropped - self._dropped)
         self._dropped = dropped
 
+    @asynccontextmanager
+    async def evaluation(self) -> AsyncIterator[None]:
+        """Note how long the body takes, which evaluates the rules."""
+        with self._held.evaluation.time():
+            yield
+
     def rejected(self) -> None:
         """Count an observation the database refused for good."""
         self._held.rejected.inc()

@@ -40,6 +40,7 @@ SECONDS = (
     40.96,
     81.92,
 )
+EVALUATION_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 LAG_SECONDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 OTHER, UNKNOWN = "other", "unknown"
 STAGES = ("probed", "cycle", "read_out", "heartbeat")
@@ -66,6 +67,7 @@ class MetricSeries(NamedTuple):
     success: Gauge
     cycle: Gauge
     lag: Histogram
+    evaluation: Histogram
     waiting: Gauge
     oldest: Gauge
     sent: Gauge
@@ -140,6 +142,11 @@ def series(registry: CollectorRegistry) -> MetricSeries:
             "monitor_loop_lag_seconds",
             "Event-loop delay, sampled each second.",
             buckets=LAG_SECONDS,
+        ),
+        evaluation=histogram(
+            "monitor_evaluation_seconds",
+            "Duration of an evaluation of the rules, database included.",
+            buckets=EVALUATION_SECONDS,
         ),
         waiting=gauge("monitor_outbox_notices", "Notices waiting for delivery.", ["channel"]),
         oldest=gauge(

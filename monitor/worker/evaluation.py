@@ -78,7 +78,7 @@ async def evaluate(context: WorkerContext, *seen: Target) -> bool:
     Also during a round: no rule judges the mean of an unfinished round.
     """
     # Within a process they queue here, not for the lease's row.
-    async with context.state.evaluating:
+    async with context.state.evaluating, context.metrics.evaluation():
         now = context.now()
         async with context.database.begin(deadline_s=DEADLINE_S) as connection:
             await limit_statements(connection, lock_s=1, statement_s=5)

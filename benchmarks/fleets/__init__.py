@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.fleet` runs and measures."""
