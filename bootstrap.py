@@ -30,7 +30,7 @@ USAGE = """usage: ./run COMMAND          for example ./run demo; ./run --help na
        ./run test --fast      lint, types, and the tests without process or database; under a minute
        ./run test --slow      more cases of what ./run test shows with some
        ./run test ARGUMENTS   pytest with these arguments
-       ./run install          add Apprise, Parquet, tokenizers and the development tools"""
+       ./run install          add Apprise, Parquet, SciPy, tokenizers and the development tools"""
 
 held = []  # the descriptor of the lock, for steps of the set-up
 
@@ -213,7 +213,7 @@ def test(steps, which):
 
 def needs_everything(arguments):
     parquet = arguments[0] == "export" and any("parquet" in word for word in arguments)
-    return arguments[0] in ("test", "install") or parquet
+    return arguments[0] in ("test", "install", "compare") or parquet
 
 
 def main(arguments):

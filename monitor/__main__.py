@@ -270,6 +270,59 @@ def probe(
     )
 
 
+@app.command(epilog="Example: monitor compare rag rag-new --html answers.html")
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Target, or model with --target.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Target, or model with --target.")],
+    target: Annotated[str | None, typer.Option(help="A and B are models of this target.")] = None,
+    query: Annotated[str | None, typer.Option(help="Only this canned query.")] = None,
+    count: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Number of pairs of each query.")
+    ] = 10,
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Most USD to spend; default: daily budget."),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the answers side by side to this file.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    judge_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible endpoint that judges pairs.")
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="Model of the judge.")] = None,
+    judge_key_variable: Annotated[
+        str | None, typer.Option(help="Environment variable with the judge's key.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the order of A and B.")] = 0,
+) -> None:
+    """Compare two targets, or two models of one target.
+
+    Both get the same canned queries in turn. Stores nothing and needs no database.
+    """
+    from decimal import Decimal
+
+    from monitor.cli.compare_command import ComparisonRequest
+    from monitor.cli.compare_command import compare as ask
+
+    ask(
+        ComparisonRequest(
+            a=a,
+            b=b,
+            target=target,
+            query=query,
+            count=count,
+            budget=None if budget is None else Decimal(str(budget)),
+            html=html,
+            as_json=as_json,
+            judge_url=judge_url,
+            judge_model=judge_model,
+            judge_key_variable=judge_key_variable,
+            seed=seed,
+        )
+    )
+
+
 @app.command(epilog="Example: monitor watch")
 def watch(
     once: Annotated[bool, typer.Option("--once", help="Print the state once and exit.")] = False,

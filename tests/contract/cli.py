@@ -27,6 +27,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "backup": (os.devnull + "/x",),
     "restore": (os.devnull,),
     "probe": ("--store", "--count", "2", "--over-budget"),
+    "compare": ("a", "b", "--target", "rag"),
 }
 # They need neither a configuration of the user's nor a database of his.
 APART = ("demo", "init", "runbook")

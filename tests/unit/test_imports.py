@@ -26,6 +26,7 @@ LEVELS: tuple[tuple[str, ...], ...] = (
         "transcripts",
         "health_page",
     ),
+    ("paired_comparison",),
     ("probing.observe",),
     ("network_settings", "accounts", "probing.limits"),
     ("probing.tls",),
@@ -65,9 +66,11 @@ OWNERS = {
     "tiktoken": {"tokenizers"},
     "jinja2": {"reports"},
     "markupsafe": {"reports"},
+    "numpy": {"paired_comparison"},
+    "scipy": {"paired_comparison"},
 }
 
-PURE = {room for rooms in LEVELS[:4] for room in rooms}
+PURE = {room for rooms in LEVELS[:5] for room in rooms}
 IMPURE = {"socket", "asyncio", "logging", "os", "subprocess", "random", "threading", "time"}
 
 

@@ -1,0 +1,1 @@
+"""Two services or models compared by paired answers to the same canned queries."""
