@@ -90,7 +90,7 @@ METRICS = (
 
 
 def separability(pairs: Sequence[AnswerPair]) -> float | None:
-    """How well the two sides can be told apart by their writing alone.
+    """How well the two sides can be distinguished by their writing alone.
 
     0.5: not at all, 1: always, measured on held-out answers. None: too few answers.
     """

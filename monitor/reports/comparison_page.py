@@ -129,7 +129,7 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
     if page.separability is not None:
         apart = page.separability >= TELLS_APART
         yield (
-            f"writing: {'can be told apart' if apart else 'cannot be told apart reliably'} (of two "
+            f"writing: {'can be distinguished' if apart else 'cannot be distinguished reliably'} (of two "
             f"unseen answers, one of each side, {_percent(page.separability)} are assigned right; "
             "by chance 50 %)"
         )
