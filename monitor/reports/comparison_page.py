@@ -127,11 +127,10 @@ def remarks(page: ComparisonPage) -> Iterator[str]:
             "too busy"
         )
     if page.separability is not None:
-        apart = page.separability >= TELLS_APART
+        apart = "can" if page.separability >= TELLS_APART else "cannot reliably"
         yield (
-            f"writing: {'can be distinguished' if apart else 'cannot be distinguished reliably'} (of two "
-            f"unseen answers, one of each side, {_percent(page.separability)} are assigned right; "
-            "by chance 50 %)"
+            f"writing: A and B {apart} be distinguished (of two unseen answers, one of "
+            f"each side, {_percent(page.separability)} are assigned right; by chance 50 %)"
         )
     if (judge := page.judge) is not None:
         agreement = "not known" if judge.agreement is None else _percent(judge.agreement)
