@@ -211,29 +211,35 @@ receipts = Table(
         "generation",
         Text,
         primary_key=True,
-        comment="the provider's id of the answer, as the response disclosed it",
+        comment="the provider's id of the answer, from the response",
     ),
-    Column("observation", Uuid, nullable=False, comment="whose answer it is"),
-    Column("slot", INSTANT, nullable=False, comment="of that observation"),
-    Column("due_at", INSTANT, nullable=False, comment="not asked for before"),
+    Column("observation", Uuid, nullable=False, comment="observation with the answer"),
+    Column("slot", INSTANT, nullable=False, comment="slot of the observation"),
+    Column("due_at", INSTANT, nullable=False, comment="not requested before this time"),
     Column("tries", Integer, nullable=False, server_default="0"),
-    Column("settled_at", INSTANT, comment="NULL: still to be asked for"),
-    Column("last_error", Text, comment="of the latest try, in our words"),
-    Column("source", Text, comment="where the record was read; NULL: none came"),
-    Column("model", Text, comment="who answered, by the record; NULL: none came"),
+    Column("settled_at", INSTANT, comment="when it was settled; NULL: to be requested"),
+    Column("last_error", Text, comment="error of the latest attempt"),
+    Column("source", Text, comment="address of the record; NULL: none received"),
+    Column("model", Text, comment="model in the record; NULL: none received"),
     *(
-        Column(name, Integer, comment="native tokens, as billed; NULL: not said")
+        Column(name, Integer, comment="native tokens, as billed; NULL: not stated")
         for name in _TOKENS
     ),
-    Column("cost_usd", MONEY, comment="the provider's charge; NULL: not said"),
-    Column("upstream_cost_usd", MONEY, comment="paid upstream with a key of one's own"),
+    Column("cost_usd", MONEY, comment="the provider's charge, USD; NULL: not stated"),
+    Column(
+        "upstream_cost_usd",
+        MONEY,
+        comment="paid to the upstream provider with the user's own key, USD",
+    ),
     CheckConstraint("model IS NULL OR settled_at IS NOT NULL", "record_is_settled"),
     CheckConstraint("(model IS NULL) = (source IS NULL)", "record_has_source"),
     *(CheckConstraint(f"{name} >= 0 AND {name} < 'NaN'", name) for name in _CHARGES),
     *(CheckConstraint(f"{name} >= 0", name) for name in _TOKENS),
     Index("ix_receipts_slot_observation", "slot", "observation"),
     Index("ix_receipts_due", "due_at", postgresql_where=text("settled_at IS NULL")),
-    comment="the provider's records of answers; they outrank whatever the answer disclosed",
+    comment=(
+        "the provider's records of answers; they take precedence over what the answer disclosed"
+    ),
 )
 
 

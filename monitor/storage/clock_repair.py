@@ -176,28 +176,42 @@ _OTHERS = (
 misdated_observations = Table(
     "misdated_observations",
     metadata,
-    Column("id", Uuid, primary_key=True, comment="of the observation"),
-    Column("target", Text, nullable=False, comment="name of the watched service"),
-    Column("started_at", INSTANT, nullable=False, comment="as stored, by a wrong clock"),
-    Column("noticed_at", INSTANT, nullable=False, comment="set aside, database's clock"),
+    Column("id", Uuid, primary_key=True, comment="id of the observation"),
+    Column("target", Text, nullable=False, comment="name of the target"),
+    Column("started_at", INSTANT, nullable=False, comment="start as stored, by a wrong clock"),
+    Column(
+        "noticed_at",
+        INSTANT,
+        nullable=False,
+        comment="when it was moved here, by the database's clock",
+    ),
     Column("observation", JSONB, nullable=False, comment="the whole row, to restore it from"),
     Index("ix_misdated_observations_noticed_at", "noticed_at"),
-    comment="observations dated in the future when they were noticed: neither judged nor reported",
+    comment=(
+        "observations with a start in the future when they were found; neither judged nor reported"
+    ),
 )
 
 clock_readings = Table(
     "clock_readings",
     metadata,
-    Column("boot", Text, primary_key=True, comment="one start of one machine"),
-    Column("at", INSTANT, nullable=False, comment="latest look at the database's clock"),
-    Column("steady_s", Double, nullable=False, comment="the machine's steady clock then, s"),
+    Column("boot", Text, primary_key=True, comment="boot id of a machine"),
+    Column("at", INSTANT, nullable=False, comment="latest reading of the database's clock"),
+    Column(
+        "steady_s",
+        Double,
+        nullable=False,
+        comment="reading of the machine's monotonic clock at that time, s",
+    ),
     Column(
         "since",
         INSTANT,
         nullable=False,
-        comment="up to at, the database's clock went evenly from here",
+        comment="start of the interval, up to at, in which the database's clock had no step",
     ),
-    comment="the database's clock as each machine saw it: a step shows after a restart, too",
+    comment=(
+        "readings of the database's clock by each machine, to detect a step, also after a restart"
+    ),
 )
 
 

@@ -41,15 +41,15 @@ identity_epochs = Table(
     "identity_epochs",
     metadata,
     Column("target", Text, nullable=False),
-    Column("epoch", Integer, nullable=False, comment="1, 2, …: each new baseline begins one"),
-    Column("model", Text, nullable=False, comment="the model whose looks are the baseline"),
+    Column("epoch", Integer, nullable=False, comment="number of the baseline, from 1"),
+    Column("model", Text, nullable=False, comment="model whose writing style is the baseline"),
     Column(
         "verified_by",
         Text,
         nullable=False,
-        comment="who confirmed the model: operator, disclosure or receipt",
+        comment="how the model was confirmed: operator, disclosure or receipt",
     ),
-    Column("note", Text, nullable=False, server_default="", comment="why, in a person's words"),
+    Column("note", Text, nullable=False, server_default="", comment="reason that a person gave"),
     Column("began_at", INSTANT, nullable=False, server_default=func.now()),
     Column(
         "reverted_at",
@@ -67,17 +67,19 @@ identity_answers = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("target", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("model", Text, comment="whose answer it is; NULL: held, until somebody knows"),
+    Column("model", Text, comment="model of the answer; NULL: held until a person assigns it"),
     Column("query", Text, nullable=False, comment="id of the canned query"),
-    Column("prompt_sha256", Text, nullable=False, comment="of the canned query's words"),
-    Column("text", Text, nullable=False, comment="the answer, our secrets removed"),
+    Column("prompt_sha256", Text, nullable=False, comment="SHA-256 of the canned query's text"),
+    Column("text", Text, nullable=False, comment="the answer without our secrets"),
     Column(
         "chunk_lengths",
         ARRAY(Integer),
         nullable=False,
-        comment="characters of each chunk; empty: not known",
+        comment="characters of each delta; empty: not known",
     ),
-    Column("tokens", Integer, comment="of the answer, as the service counted; NULL: not said"),
+    Column(
+        "tokens", Integer, comment="answer tokens as the service counted them; NULL: not stated"
+    ),
     Column("verified_by", Text, comment="operator, disclosure or receipt; NULL while held"),
     Column("captured_at", INSTANT, nullable=False, server_default=func.clock_timestamp()),
     ForeignKeyConstraint(
@@ -86,7 +88,7 @@ identity_answers = Table(
     CheckConstraint("(model IS NULL) = (verified_by IS NULL)", "model_has_verifier"),
     CheckConstraint("tokens > 0", "tokens"),
     Index("ix_identity_answers_of", "target", "epoch", "model", "query", "captured_at"),
-    comment="answers that fingerprints are learnt from",
+    comment="answers from which fingerprints are learnt",
 )
 
 identity_profiles = Table(
@@ -94,23 +96,34 @@ identity_profiles = Table(
     metadata,
     Column("target", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("fallback", Text, nullable=False, comment="the model told from the baseline's"),
+    Column(
+        "fallback",
+        Text,
+        nullable=False,
+        comment="model that is distinguished from the baseline's model",
+    ),
     Column("feature_version", SmallInteger, nullable=False),
-    Column("answers", Integer, nullable=False, comment="of the baseline"),
-    Column("fallback_answers", Integer, nullable=False, comment="of the fallback"),
+    Column("answers", Integer, nullable=False, comment="number of answers of the baseline"),
+    Column(
+        "fallback_answers", Integer, nullable=False, comment="number of answers of the fallback"
+    ),
     Column(
         "separability",
         Double,
-        comment="0.5 a coin, 1 always told apart, on answers held out; NULL: not measured",
+        comment="accuracy on held-out answers: 0.5 is chance, 1 is perfect; NULL: not measured",
     ),
-    Column("refusal", Text, comment="why the fallback is never named by its looks; NULL: it is"),
+    Column(
+        "refusal",
+        Text,
+        comment="why the fallback cannot be named by its writing style; NULL: it can",
+    ),
     Column("learnt_at", INSTANT, nullable=False, server_default=func.now()),
     PrimaryKeyConstraint("target", "epoch", "fallback"),
     ForeignKeyConstraint(
         ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
     ),
     CheckConstraint("separability BETWEEN 0 AND 1", "separability"),
-    comment="how well each fallback can be told apart, as last learnt",
+    comment="how well each fallback can be distinguished from the baseline",
 )
 
 identity_states = Table(
@@ -122,31 +135,36 @@ identity_states = Table(
         "learnt_until",
         INSTANT,
         nullable=False,
-        comment="answers captured until then make the fingerprints in force",
+        comment="the fingerprints in force are learnt from answers captured up to this time",
     ),
-    Column("state", JSONB, nullable=False, comment="what is suspected and what it rests on"),
+    Column("state", JSONB, nullable=False, comment="current suspicion and its evidence"),
     Column("updated_at", INSTANT, nullable=False, server_default=func.now()),
     ForeignKeyConstraint(
         ["target", "epoch"], ["identity_epochs.target", "identity_epochs.epoch"], ondelete="CASCADE"
     ),
-    comment="where following a target stands: a restart forgets nothing and counts nothing twice",
+    comment=(
+        "state of the fingerprint tracker of each target, so that a restart "
+        "loses nothing and counts nothing twice"
+    ),
 )
 
 identity_tokenizers = Table(
     "identity_tokenizers",
     metadata,
     Column("target", Text, nullable=False),
-    Column("model", Text, nullable=False, comment="whose tokenizer it is"),
+    Column("model", Text, nullable=False, comment="model with this tokenizer"),
     Column(
         "seen_to_fit_at",
         INSTANT,
         nullable=False,
         server_default=func.now(),
-        comment="when the target's token counts were first seen to be this tokenizer's",
+        comment="when the target's token counts first matched this tokenizer",
     ),
     Column("query", Text, nullable=False, comment="id of the canned query"),
     PrimaryKeyConstraint("target", "model", "query"),
-    comment="tokenizers that once fitted a target's token counts: only these may cease to fit",
+    comment=(
+        "tokenizers that matched a target's token counts; only for these can a mismatch be reported"
+    ),
 )
 
 identity_evidence = Table(
@@ -155,17 +173,24 @@ identity_evidence = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     Column("target", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("at", INSTANT, nullable=False, comment="start of the probe that turned the judgement"),
+    Column("at", INSTANT, nullable=False, comment="start of the probe that changed the judgement"),
     Column("observation", Uuid, nullable=False, comment="that probe"),
-    Column("identity", Text, nullable=False, comment="judged by looks alone from here on"),
-    Column("model", Text, comment="by looks; NULL: nobody can tell"),
+    Column(
+        "identity", Text, nullable=False, comment="judgement by writing style alone from here on"
+    ),
+    Column("model", Text, comment="model by writing style; NULL: not identified"),
     Column("confidence", Double, nullable=False),
-    Column("since", INSTANT, comment="when the suspicion began; NULL: there is none"),
-    Column("reason", Text, nullable=False, comment="the judgement in one sentence"),
-    Column("evidence", JSONB, nullable=False, comment="list of {kind, claim, nats, detail}"),
+    Column("since", INSTANT, comment="when the suspicion began; NULL: none"),
+    Column("reason", Text, nullable=False, comment="reason of the judgement, one sentence"),
+    Column(
+        "evidence",
+        JSONB,
+        nullable=False,
+        comment="list of {kind, claim, nats, detail}; nats: log-odds, above 0 for a fallback",
+    ),
     CheckConstraint("confidence BETWEEN 0 AND 1", "confidence"),
     Index("ix_identity_evidence_target_at", "target", "at"),
-    comment="one row each time the judgement by looks turns, with what turned it",
+    comment="one row per change of the judgement by writing style, with its evidence",
 )
 
 

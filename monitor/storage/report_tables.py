@@ -29,8 +29,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from monitor.storage.tables import INSTANT, MONEY, metadata, observations, slots
 
 _NEVER = text("'-infinity'")
-_LOW = "unknown models on the cheapest declared model"
-_MARGIN = "so much more on the most expensive declared model, where the model is unknown"
+_LOW = "USD; unknown models as the cheapest declared model"
+_MARGIN = "additional cost if unknown models are the most expensive declared model, USD"
 
 
 def _unique(table: str, *columns: str) -> Index:
@@ -39,7 +39,9 @@ def _unique(table: str, *columns: str) -> Index:
 
 
 def _hour() -> Column[object]:
-    return Column("hour", INSTANT, nullable=False, comment="its start; an hour of the day's zone")
+    return Column(
+        "hour", INSTANT, nullable=False, comment="start of the hour, in the zone of the day"
+    )
 
 
 def _day(zone: str = "of report_state") -> Column[object]:
@@ -56,11 +58,18 @@ def _latencies() -> list[Column[object]]:
         _target(),
         Column("region", Text, nullable=False),
         Column("query", Text, nullable=False),
-        Column("probes", Integer, nullable=False, comment="0: a gap"),
-        Column("good", Integer, nullable=False, comment="answered"),
-        Column("bad", Integer, nullable=False, comment="failed; neither ours nor rate limits"),
-        Column("judged", Integer, nullable=False, comment="samples with a TTFT worth judging"),
-        Column("degraded", Integer, nullable=False, comment="samples whose stamps were degraded"),
+        Column("probes", Integer, nullable=False, comment="number of probes; 0: a gap"),
+        Column("good", Integer, nullable=False, comment="probes that were answered"),
+        Column(
+            "bad",
+            Integer,
+            nullable=False,
+            comment="probes that failed, without rate limits and aborted probes",
+        ),
+        Column(
+            "judged", Integer, nullable=False, comment="samples with a TTFT that rules may judge"
+        ),
+        Column("degraded", Integer, nullable=False, comment="samples with degraded timestamps"),
         *(
             Column(f"ttft_{name}_ms", Double, comment="of the judged samples, ms; NULL: none")
             for name in ("min", "mean", "max", "p50", "p90", "p95", "p99")
@@ -71,8 +80,12 @@ def _latencies() -> list[Column[object]]:
             comment="list of {bucket, samples}; a bucket spans 2 %: report.bucket",
         ),
         Column("last_slot", INSTANT, comment="latest round so far; NULL: none in this span"),
-        Column("rounds_expected", Integer, comment="NULL: nobody said how often to ask"),
-        Column("rounds_missed", Integer, comment="not asked, or not asked whole"),
+        Column(
+            "rounds_expected",
+            Integer,
+            comment="rounds that were due; NULL: the interval is not known",
+        ),
+        Column("rounds_missed", Integer, comment="rounds that were not probed, or not completely"),
     ]
 
 
@@ -81,33 +94,53 @@ def _answers() -> list[Column[object]]:
     return [
         _target(),
         Column("query", Text, nullable=False),
-        Column("model", Text, comment="who answered; NULL: nobody can tell"),
+        Column("model", Text, comment="model that answered; NULL: not identified"),
         Column("identity", Text, nullable=False),
-        Column("heard", Integer, nullable=False, comment="brought answer text; not by hand"),
-        Column("answered", Integer, nullable=False, comment="answered whole, whoever asked"),
-        Column("priced", Integer, nullable=False, comment="of these, with a cost"),
-        Column("answered_usd", MONEY, nullable=False, comment="cost of the priced ones"),
-        Column("probes", Integer, nullable=False, comment="every probe, failed ones included"),
-        Column("usd", MONEY, nullable=False, comment="cost of every probe that has one"),
+        Column(
+            "heard",
+            Integer,
+            nullable=False,
+            comment="probes with answer text, without manual probes",
+        ),
+        Column(
+            "answered",
+            Integer,
+            nullable=False,
+            comment="complete answers, including manual probes",
+        ),
+        Column("priced", Integer, nullable=False, comment="complete answers with a cost"),
+        Column("answered_usd", MONEY, nullable=False, comment="cost of these answers, USD"),
+        Column("probes", Integer, nullable=False, comment="all probes, including failed ones"),
+        Column("usd", MONEY, nullable=False, comment="sum of all known costs, USD"),
         Column(
             "unpriced",
             Integer,
             nullable=False,
-            comment="brought text and have no cost, or a range without some declared model",
+            comment="answers without a cost, or with a range that lacks a declared model",
         ),
-        Column("counted", Integer, nullable=False, comment="answered, with tokens known"),
-        Column("prompt_tokens", BigInteger, nullable=False, comment="of the counted ones"),
-        Column("answer_tokens", BigInteger, nullable=False, comment="of the counted ones"),
-        _since_then("ranged", Integer, "of unknown model, with a range instead of a cost"),
-        _since_then("low_usd", MONEY, "of the ranged ones, on the cheapest declared model"),
-        _since_then("high_usd", MONEY, "of the ranged ones, on the most expensive one"),
-        _since_then("answered_ranged", Integer, "ranged ones among those answered"),
-        _since_then("answered_low_usd", MONEY, "low_usd of those answered"),
-        _since_then("answered_high_usd", MONEY, "high_usd of those answered"),
+        Column(
+            "counted", Integer, nullable=False, comment="complete answers with known token counts"
+        ),
+        Column("prompt_tokens", BigInteger, nullable=False, comment="tokens of these answers"),
+        Column("answer_tokens", BigInteger, nullable=False, comment="tokens of these answers"),
+        _since_then(
+            "ranged", Integer, ("answers of an unknown model, with a range instead of a cost")
+        ),
+        _since_then(
+            "low_usd", MONEY, ("lower ends of these ranges, USD: on the cheapest declared model")
+        ),
+        _since_then(
+            "high_usd",
+            MONEY,
+            ("upper ends of these ranges, USD: on the most expensive declared model"),
+        ),
+        _since_then("answered_ranged", Integer, "complete answers with a range"),
+        _since_then("answered_low_usd", MONEY, "lower ends of these, USD"),
+        _since_then("answered_high_usd", MONEY, "upper ends of these, USD"),
         Column(
             "region",
             Text,
-            comment="where the probes were sent from; NULL: counted before regions were",
+            comment="where the probes were sent from; NULL: counted before this column existed",
         ),
         *_per_token(),
     ]
@@ -117,11 +150,11 @@ def _per_token() -> list[Column[object]]:
     """What a mean cost per token is made of: only probes that have both, failed ones included."""
     return [
         _since_then("priced_with_tokens", Integer, "probes with a cost and both token counts"),
-        _since_then("priced_with_tokens_usd", MONEY, "cost of these"),
-        _since_then("priced_prompt_tokens", BigInteger, "of these"),
-        _since_then("priced_answer_tokens", BigInteger, "of these"),
+        _since_then("priced_with_tokens_usd", MONEY, "cost of these, USD"),
+        _since_then("priced_prompt_tokens", BigInteger, "tokens of these"),
+        _since_then("priced_answer_tokens", BigInteger, "tokens of these"),
         _since_then("listed_tokens", BigInteger, "tokens of these whose rates are known"),
-        _since_then("list_usd", MONEY, "what listed_tokens cost at list price"),
+        _since_then("list_usd", MONEY, "cost of listed_tokens at list price, USD"),
     ]
 
 
@@ -136,15 +169,15 @@ def _models() -> list[Column[object]]:
     """Figures of the answers of one model, whatever the query."""
     return [
         _target(),
-        Column("model", Text, comment="who answered; NULL: nobody can tell"),
+        Column("model", Text, comment="model that answered; NULL: not identified"),
         Column("identity", Text, nullable=False),
         Column("heard", Integer, nullable=False, comment="as in answers_hourly"),
         Column("answered", Integer, nullable=False, comment="as in answers_hourly"),
         Column("priced", Integer, nullable=False, comment="as in answers_hourly"),
         Column("answered_usd", MONEY, nullable=False, comment="as in answers_hourly"),
         Column("ttft_histogram", ARRAY(Integer, dimensions=2), comment="as in rollups_hourly"),
-        Column("ttft_p50_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
-        Column("ttft_p95_ms", Double, comment="by the histogram, within 1 %; NULL: none"),
+        Column("ttft_p50_ms", Double, comment="from the histogram, within 1 %; NULL: none"),
+        Column("ttft_p95_ms", Double, comment="from the histogram, within 1 %; NULL: none"),
         *_per_token(),
     ]
 
@@ -155,7 +188,9 @@ rollups_hourly = Table(
     _hour(),
     *_latencies(),
     PrimaryKeyConstraint("hour", "target", "region", "query"),
-    comment="latencies of finished hours, gaps included; percentiles exact, from raw rows",
+    comment=(
+        "latencies of complete hours, including gaps; percentiles are exact, from observations"
+    ),
 )
 
 rollups_daily = Table(
@@ -173,7 +208,7 @@ answers_hourly = Table(
     _hour(),
     *_answers(),
     _unique("answers_hourly", "hour", "target", "query", "model", "identity", "region"),
-    comment="who answered, and for how much, in finished hours",
+    comment="models and costs of complete hours",
 )
 
 answers_daily = Table(
@@ -191,7 +226,7 @@ models_hourly = Table(
     _hour(),
     *_models(),
     _unique("models_hourly", "hour", "target", "model", "identity"),
-    comment="how fast each model answered in finished hours",
+    comment="models and latencies of complete hours",
 )
 
 models_daily = Table(
@@ -207,62 +242,68 @@ spend_hourly = Table(
     "spend_hourly",
     metadata,
     _hour(),
-    Column("until", INSTANT, nullable=False, comment="the sum ends here; the hour's end, or now"),
+    Column("until", INSTANT, nullable=False, comment="end of the sum: end of the hour, or now"),
     _target(),
-    Column("provider", Text, comment="who bills; NULL: nobody can tell"),
+    Column("provider", Text, comment="provider that bills; NULL: not known"),
     Column("meter", Text, nullable=False, comment="probes or traffic"),
     Column(
         "usd",
         MONEY,
         nullable=False,
-        comment="answers of unknown model on the cheapest declared model",
+        comment="cost, USD; unknown models as the cheapest declared model",
     ),
-    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
+    Column("at_least", Boolean, nullable=False, comment="true if a part has no price"),
     _since_then("margin_usd", MONEY, _MARGIN),
     Column(
         "model",
         Text,
-        comment="who answered; NULL: not identified, or counted before models were kept",
+        comment=(
+            "model that answered; NULL: not identified, or counted before this column existed"
+        ),
     ),
     CheckConstraint("meter IN ('probes', 'traffic')", "meter"),
     CheckConstraint("usd >= 0 AND usd < 'NaN'", "usd"),
     _unique("spend_hourly", "hour", "target", "provider", "meter", "model"),
-    comment="what an hour cost by provider and meter; the running hour included",
+    comment="spend of each hour by provider and meter, including the current hour",
 )
 
 spend_days = Table(
     "spend_days",
     metadata,
     _day("of its column"),
-    Column("provider", Text, comment="who bills; NULL: nobody can tell"),
+    Column("provider", Text, comment="provider that bills; NULL: not known"),
     Column("probes_usd", MONEY, nullable=False),
     Column("traffic_usd", MONEY, nullable=False),
-    Column("unpriced", Integer, nullable=False, comment="probes that have no price"),
-    Column("account_usd", MONEY, comment="as the provider says; NULL: not known"),
-    Column("spent_usd", MONEY, nullable=False, comment="the provider's share of the day's spend"),
-    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
-    Column("meter", Text, nullable=False, comment="where spent_usd comes from"),
-    Column("because", Text, nullable=False, comment="why from there"),
-    Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
+    Column("unpriced", Integer, nullable=False, comment="number of probes without a price"),
+    Column("account_usd", MONEY, comment="spend as the provider reports it, USD; NULL: not known"),
+    Column(
+        "spent_usd", MONEY, nullable=False, comment="the provider's part of the day's spend, USD"
+    ),
+    Column("at_least", Boolean, nullable=False, comment="true if a part has no price"),
+    Column("meter", Text, nullable=False, comment="source of spent_usd"),
+    Column("because", Text, nullable=False, comment="reason for the choice of this source"),
+    Column(
+        "reckoned_at", INSTANT, nullable=False, comment="the sum covers the day up to this time"
+    ),
     _since_then("probes_margin_usd", MONEY, _MARGIN),
     _since_then("traffic_margin_usd", MONEY, _MARGIN),
     _since_then("spent_margin_usd", MONEY, _MARGIN),
-    Column("zone", Text, comment="whose day it is; NULL: not known"),
+    Column("zone", Text, comment="time zone of the day; NULL: not known"),
     Column(
         "begins_at",
         INSTANT,
-        comment="where the days before it, in another zone, end; NULL: at its midnight",
+        comment="start of the day if the day before was in another zone; NULL: midnight",
     ),
     Column(
         "stale",
         Boolean,
         nullable=False,
         server_default=text("false"),
-        comment="rows of it came late or were derived again: to be computed again",
+        comment="true if late or derived rows require a new computation",
     ),
     CheckConstraint("meter IN ('account', 'estimate')", "meter"),
     _unique("spend_days", "day", "provider"),
-    comment="the day's spend by provider, and the meters it was read from",
+    comment="the day's spend by provider, and its meters",
 )
 
 spend_target_days = Table(
@@ -273,15 +314,19 @@ spend_target_days = Table(
     Column(
         "model",
         Text,
-        comment="who answered; NULL: not identified, or counted before models were kept",
+        comment=(
+            "model that answered; NULL: not identified, or counted before this column existed"
+        ),
     ),
-    Column("provider", Text, comment="who bills; NULL: not known"),
+    Column("provider", Text, comment="provider that bills; NULL: not known"),
     Column("probes_usd", MONEY, nullable=False, comment=_LOW),
     Column("traffic_usd", MONEY, nullable=False, comment=_LOW),
     Column("margin_usd", MONEY, nullable=False, comment=_MARGIN),
-    Column("at_least", Boolean, nullable=False, comment="something in it has no price"),
-    Column("reckoned_at", INSTANT, nullable=False, comment="the day is known up to here"),
-    Column("zone", Text, comment="whose day it is; NULL: not known"),
+    Column("at_least", Boolean, nullable=False, comment="true if a part has no price"),
+    Column(
+        "reckoned_at", INSTANT, nullable=False, comment="the sum covers the day up to this time"
+    ),
+    Column("zone", Text, comment="time zone of the day; NULL: not known"),
     _unique("spend_target_days", "day", "target", "model", "provider"),
     comment="spend_hourly by day, target and model, meters side by side",
 )
@@ -290,66 +335,81 @@ report_targets = Table(
     "report_targets",
     metadata,
     Column("target", Text, primary_key=True),
-    Column("every_s", Double, nullable=False, comment="from one round to the next"),
-    Column("daily_queries", Integer, nullable=False, comment="traffic of the service; 0: off"),
-    Column("expected_model", Text, comment="the first one expected"),
-    Column("fallback_model", Text, comment="the first fallback"),
-    Column("expected_usd", MONEY, comment="a canned query on it, projected at today's prices"),
-    Column("fallback_usd", MONEY, comment="a canned query on it, projected at today's prices"),
+    Column("every_s", Double, nullable=False, comment="seconds from one round to the next"),
+    Column(
+        "daily_queries",
+        Integer,
+        nullable=False,
+        comment="queries of the service per day; 0: meter off",
+    ),
+    Column("expected_model", Text, comment="first expected model"),
+    Column("fallback_model", Text, comment="first fallback model"),
+    Column(
+        "expected_usd",
+        MONEY,
+        comment="projected cost of a canned query on that model at present prices, USD",
+    ),
+    Column(
+        "fallback_usd",
+        MONEY,
+        comment="projected cost of a canned query on that model at present prices, USD",
+    ),
     Column(
         "since",
         INSTANT,
         nullable=False,
         server_default=func.now(),
-        comment="rounds are expected from here on",
+        comment="time from which rounds are expected",
     ),
     CheckConstraint("every_s > 0", "every_s"),
-    comment="what reports must know of the configuration; written by the worker",
+    comment="configuration that reports need; written by the worker",
 )
 
 report_state = Table(
     "report_state",
     metadata,
     Column("one", Boolean, primary_key=True, server_default=text("true")),
-    Column("zone", Text, nullable=False, server_default="UTC", comment="whose days are counted"),
+    Column("zone", Text, nullable=False, server_default="UTC", comment="time zone of the days"),
     Column(
         "hours_until",
         INSTANT,
         nullable=False,
         server_default=_NEVER,
-        comment="hours before are read from rollups, later ones from raw rows",
+        comment="earlier hours are read from rollups, later ones from observations",
     ),
     Column(
         "days_until",
         Date,
         nullable=False,
         server_default=_NEVER,
-        comment="days before are read from rollups, later ones from hours",
+        comment="earlier days are read from rollups, later ones from hours",
     ),
     Column(
         "seen_until",
         INSTANT,
         nullable=False,
         server_default=_NEVER,
-        comment="rows recorded before are in the rollups",
+        comment="observations recorded earlier are in the rollups",
     ),
     Column(
         "raw_since",
         INSTANT,
         nullable=False,
         server_default=_NEVER,
-        comment="raw rows of rounds before may be gone: such hours stay as they are",
+        comment=(
+            "observations of earlier rounds may be deleted; such hours are not computed again"
+        ),
     ),
     CheckConstraint("one", "one"),
     CheckConstraint("raw_since <= hours_until", "raw_is_rolled_up"),
-    comment="one row: the zone of the day, and how far rollups have come",
+    comment="one row: the zone of the day, and the progress of rollups",
 )
 
 rollups_due = Table(
     "rollups_due",
     metadata,
-    Column("hour", INSTANT, primary_key=True, comment="its start"),
-    comment="finished hours that late rows came for: to be computed again, with their days",
+    Column("hour", INSTANT, primary_key=True, comment="start of the hour"),
+    comment="complete hours with late observations, to be computed again with their days",
 )
 
 health_readings = Table(
@@ -358,15 +418,17 @@ health_readings = Table(
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     _target(),
     Column("url", Text, nullable=False),
-    Column("at", INSTANT, nullable=False, comment="since when it says so"),
-    Column("checked_at", INSTANT, nullable=False, comment="until when, as far as we know"),
-    Column("http_status", SmallInteger, comment="NULL: no answer"),
-    Column("healthy", Boolean, comment="every expectation was met; NULL: it cannot be judged"),
+    Column("at", INSTANT, nullable=False, comment="when this content was first read"),
+    Column("checked_at", INSTANT, nullable=False, comment="when this content was last read"),
+    Column("http_status", SmallInteger, comment="HTTP status; NULL: no response"),
+    Column(
+        "healthy", Boolean, comment="whether all expectations were met; NULL: it cannot be judged"
+    ),
     Column("unmet", ARRAY(Text), nullable=False, comment="expectations that were not met"),
-    Column("facts", JSONB, nullable=False, comment="what the expectations looked at"),
+    Column("facts", JSONB, nullable=False, comment="values that the expectations checked"),
     CheckConstraint("checked_at >= at", "checked_after_at"),
     Index("ix_health_readings_target_at", "target", "at"),
-    comment="what a service's own health page says: one row a change",
+    comment="content of each target's own health page: one row per change",
 )
 
 # What rollups and retention ask of raw rows: late ones, excerpts due to go, the rounds of an hour.

@@ -89,6 +89,12 @@ def test_every_column_of_every_table_people_query_is_commented(database_url: str
     assert rows(database_url, bare) == []
 
 
+def test_no_comment_uses_the_private_vocabulary(database_url: str) -> None:
+    private = r"\m(anew|asked|looks|nobody|of ours|told|whoever)\M"
+    odd = "SELECT description FROM pg_description WHERE objoid >= 16384 AND description ~* "
+    assert rows(database_url, f"{odd} '{private}'") == []
+
+
 VIEWS = "SELECT viewname FROM pg_views WHERE schemaname = 'report'"
 BEFORE_RANGES = (
     "GRANT SELECT ON ALL TABLES IN SCHEMA report TO PUBLIC",
