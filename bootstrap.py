@@ -212,7 +212,9 @@ def test(steps, which):
 
 
 def needs_everything(arguments):
-    parquet = arguments[0] == "export" and any("parquet" in word for word in arguments)
+    parquet = arguments[0] == "export" and any(
+        "parquet" in word or word == "--follow" for word in arguments
+    )
     return arguments[0] in ("test", "install", "compare") or parquet
 
 

@@ -387,14 +387,39 @@ def report(
 
 @app.command(epilog="Example: monitor export --since 30d --out observations.csv")
 def export(
-    since: Annotated[str, typer.Option(help="Period to cover, such as 7d.")] = "7d",
-    form: Annotated[Form, typer.Option("--format", help="csv, jsonl or parquet.")] = Form.CSV,
-    out: Annotated[Path | None, typer.Option(help="Output file; default: standard output.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Period, such as 30d; default: 7d."),
+    ] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="csv, jsonl or parquet; default: csv.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output file, or folder; default: standard output.")
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Write each hour to Parquet files in a folder.")
+    ] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="With --follow: end when every past hour is written.")
+    ] = False,
 ) -> None:
-    """Export observations as CSV, JSON Lines or Parquet."""
-    from monitor.cli.reporting import export as write
+    """Export observations as CSV, JSON Lines or Parquet.
 
-    write(_span(since), form.value, out)
+    With --follow it keeps an archive of Parquet files up to date.
+    """
+    if once and not follow:
+        raise typer.BadParameter("--once needs --follow")
+    if not follow:
+        from monitor.cli.exporting import export as write
+
+        write(_span(since or "7d"), (form or Form.CSV).value, out)
+        return
+    if out is None or form not in (None, Form.PARQUET):
+        raise typer.BadParameter("--follow writes Parquet into a folder: name it with --out")
+    from monitor.cli.archiving import follow as keep
+
+    keep(out, since=None if since is None else _span(since), once=once)
 
 
 @app.command(epilog="Example: monitor derive --since 30d")

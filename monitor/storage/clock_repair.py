@@ -271,14 +271,14 @@ async def forget(connection: AsyncConnection, older_than: timedelta) -> None:
     await connection.execute(_FORGET_READINGS, {"older_than": older_than})
 
 
-_COLUMNS = ", ".join(column.name for column in observations.columns if column.computed is None)
+_COLUMNS = [c.name for c in observations.columns if c.computed is None and c.name != "derived_at"]
 _SET_ASIDE = text("""
     SELECT set_aside_observations(:worker, :ahead + greatest(:now - now(), interval '0'), :skew)
     WHERE :now BETWEEN now() - :skew AND now() + :skew
 """)
 _RESTORE = text(f"""
-    INSERT INTO observations ({_COLUMNS})
-    SELECT {", ".join(f"(o).{name}" for name in _COLUMNS.split(", "))}
+    INSERT INTO observations ({", ".join(_COLUMNS)}, derived_at)
+    SELECT {", ".join(f"(o).{name}" for name in _COLUMNS)}, now()
     FROM (
         SELECT jsonb_populate_record(NULL::observations, observation) AS o
         FROM misdated_observations

@@ -62,7 +62,7 @@ async def ensure(connection: AsyncConnection, today: date) -> list[str]:
 # Observations: inserted once, never changed; and the windows that rules judge.
 
 
-_DERIVED = {"fallback", "recorded_at"}  # by the database
+_DERIVED = {"fallback", "recorded_at", "derived_at"}  # by the database
 _EVIDENCE: TypeAdapter[Evidence] = TypeAdapter(Evidence)
 # A name in the response itself that is trusted to identify the answering model.
 _NAMING: ColumnElement[str] = literal_column(

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from sqlalchemy import RowMapping, Select, bindparam, select, text, tuple_, update
+from sqlalchemy import RowMapping, Select, bindparam, func, select, text, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from monitor.domain import (
@@ -174,7 +174,7 @@ def _charge(cost: Cost | CostRange | Unpriced) -> dict[str, Any]:
 _REWRITE = (
     update(observations)
     .where(observations.c.slot == bindparam("at_slot"), observations.c.id == bindparam("of_id"))
-    .values({name: bindparam(name) for name in _DERIVED})
+    .values({name: bindparam(name) for name in _DERIVED} | {"derived_at": func.now()})
 )
 # The share lock waits for an hour that is being rolled up just now: it did not see these rows.
 _ROLL_UP_AGAIN = text("""

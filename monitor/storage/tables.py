@@ -211,6 +211,12 @@ observations = Table(
     Column(
         "source_newest_at", INSTANT, comment="newest date of the sources; NULL: none has a date"
     ),
+    Column(
+        "derived_at",
+        INSTANT,
+        comment="when identity and cost were last derived again, or the row was restored, "
+        "database clock; NULL: never",
+    ),
     PrimaryKeyConstraint("slot", "id"),
     CheckConstraint("origin IN ('round', 'burst', 'manual')", "origin"),
     _one_of("outcome", domain.Outcome),
@@ -240,6 +246,11 @@ observations = Table(
     ),
     Index("ix_observations_id", "id"),
     Index("ix_observations_target_started_at", "target", "started_at"),
+    Index(
+        "ix_observations_derived_at",
+        "derived_at",
+        postgresql_where=text("derived_at IS NOT NULL"),
+    ),
     postgresql_partition_by="RANGE (slot)",
     comment=(
         "one row per probe; measured columns never change, identity and cost "

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from monitor.cli import reporting as command
+from monitor.cli import exporting as command
 from monitor.storage import Database
 from monitor.storage.report_queries import PAGE, observed
 from tests.contract.past import EIGHT, TODAY, add, asked, failed

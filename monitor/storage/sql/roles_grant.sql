@@ -42,7 +42,7 @@ END $$;
 -- derived again. Which schema this is, the owner decides.
 REVOKE UPDATE ON observations FROM monitor_writer;
 GRANT UPDATE (identity, model_detected, confidence, identity_reason, evidence, cost_usd, cost_source, cost_reason, rates,
-    cost_low_usd, cost_high_usd)
+    cost_low_usd, cost_high_usd, derived_at)
     ON observations TO monitor_writer;
 DO $$
 DECLARE
