@@ -142,7 +142,7 @@ def test_deriving_twice_changes_nothing_more(derived: Any, database_url: str) ->
 def test_raw_columns_stay(derived: Any, database_url: str) -> None:
     raw = """SELECT (to_jsonb(o) - ARRAY['identity', 'fallback', 'model_detected', 'confidence',
              'identity_reason', 'evidence', 'cost_usd', 'cost_source', 'cost_reason', 'rates',
-             'cost_low_usd', 'cost_high_usd'])::text FROM observations AS o"""
+             'cost_low_usd', 'cost_high_usd', 'derived_at'])::text FROM observations AS o"""
     [seen] = series([said(HAIKU)])
     asyncio.run(_stored(database_url, [seen], ()))
     before = rows(database_url, raw)
