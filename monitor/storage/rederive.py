@@ -74,9 +74,12 @@ _DERIVED = ("identity", "model_detected", "confidence", "identity_reason", "evid
 _COLUMNS = [observations.c[name] for name in (*_RAW, *_DERIVED)]
 
 
-async def some(connection: AsyncConnection, keys: Collection[Key]) -> Sequence[StoredObservation]:
-    """These observations, oldest first; locked until the transaction ends."""
-    return await _read(connection, select(*_COLUMNS).where(_key().in_(list(keys))))
+async def some(
+    connection: AsyncConnection, target: str, keys: Collection[Key]
+) -> Sequence[StoredObservation]:
+    """These observations of a target, oldest first; locked until the transaction ends."""
+    wanted = select(*_COLUMNS).where(observations.c.target == target, _key().in_(list(keys)))
+    return await _read(connection, wanted)
 
 
 async def following(
@@ -138,9 +141,14 @@ async def said_before(
     return [_EVIDENCE.validate_python(items) for items in await connection.scalars(earlier)]
 
 
-async def rewrite(connection: AsyncConnection, new: Iterable[tuple[Key, DerivedJudgement]]) -> None:
-    """Replace the derived columns, and have the rollups of those hours computed again."""
-    rows = [{"at_slot": slot, "of_id": id_, **_row(made)} for (slot, id_), made in new]
+async def rewrite(
+    connection: AsyncConnection, target: str, new: Iterable[tuple[Key, DerivedJudgement]]
+) -> None:
+    """Replace derived columns of a target's rows, and have those hours rolled up again."""
+    rows = [
+        {"of_target": target, "at_slot": slot, "of_id": id_, **_row(made)}
+        for (slot, id_), made in new
+    ]
     if not rows:
         return
     await connection.execute(_REWRITE, rows)
@@ -173,7 +181,11 @@ def _charge(cost: Cost | CostRange | Unpriced) -> dict[str, Any]:
 
 _REWRITE = (
     update(observations)
-    .where(observations.c.slot == bindparam("at_slot"), observations.c.id == bindparam("of_id"))
+    .where(
+        observations.c.target == bindparam("of_target"),
+        observations.c.slot == bindparam("at_slot"),
+        observations.c.id == bindparam("of_id"),
+    )
     .values({name: bindparam(name) for name in _DERIVED} | {"derived_at": func.now()})
 )
 # The share lock waits for an hour that is being rolled up just now: it did not see these rows.

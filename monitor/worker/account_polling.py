@@ -169,7 +169,7 @@ async def _settled(
         target = context.settings.targets.get(item.target)
         if target is None:
             return 0
-        stored = await rederive.some(connection, [(item.slot, item.observation)])
+        stored = await rederive.some(connection, target.name, [(item.slot, item.observation)])
         changed = await rederivation.derive(connection, stored, target, context.book)
     facts = {"observation": item.observation, "target": item.target, "model": reported}
     log.info("receipt read", extra=facts | {"changed": bool(changed)})

@@ -73,7 +73,7 @@ async def derive(
         if received and item.query in direct:
             reported.appendleft(made.who.evidence)
     changed = [(item, made) for item, made in new if made != item.stands]
-    await rederive.rewrite(connection, [(item.key, made) for item, made in changed])
+    await rederive.rewrite(connection, target.name, [(item.key, made) for item, made in changed])
     return [ChangedJudgement(item.stands, made) for item, made in changed]
 
 

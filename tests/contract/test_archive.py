@@ -143,7 +143,8 @@ async def test_rows_that_are_derived_again_are_written_again(
     )
     judged = IdentityJudgement(Identity.UNKNOWN, None, 0.5, (), "nothing names it")
     async with database.begin() as connection:
-        await rewrite(connection, [((slot, id_), DerivedJudgement(judged, Unpriced("no price")))])
+        made = DerivedJudgement(judged, Unpriced("no price"))
+        await rewrite(connection, "rag", [((slot, id_), made)])
     assert updated(database_url, tmp_path) == 1
     now = "SELECT identity, cost_usd, derived_at IS NOT NULL FROM rows WHERE id = '{}'"
     assert query(tmp_path, now.format(id_)) == [("unknown", None, True)]

@@ -395,7 +395,7 @@ async def test_the_role_of_the_worker_may_do_all_of_it(
         assert await account_readings.expect(connection, within=job.RECEIPT_LATE) == 1
         [item] = await account_readings.due(connection, most=1)
         await account_readings.keep_receipt(connection, item.generation, record)
-        stored = await rederive.some(connection, [(seen.slot, seen.id)])
+        stored = await rederive.some(connection, seen.target, [(seen.slot, seen.id)])
         assert len(await rederivation.derive(connection, stored, target, book)) == 1
         await rollup_rows.forget_rounds(connection)
     assert rows(database_url, WHO)[0][:2] == ("fallback", True)
